@@ -1,0 +1,2 @@
+//! Load generators and comparisons.
+fn main() {}

@@ -1,0 +1,182 @@
+//! Commands that are not about one key.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use ringbinder_protocol::{Admin, Dump, DumpTarget, MEMCACHED_VERSION, Refusal, Stats, answer};
+use ringbinder_store::{Expiry, ResizeResult, Store};
+
+use super::{Context, DumpKind, Next, refuse, reply};
+use crate::connections::CloseReason;
+use crate::logging;
+use crate::output::Output;
+use crate::stats;
+
+/// Highest verbosity, as in memcached.
+const MAX_VERBOSITY: u32 = 2;
+
+/// Smallest and largest budgets `cache_memlimit` takes, in MiB.
+const MEMLIMIT_MIB: std::ops::RangeInclusive<u32> = 8..=1_000_000_000;
+
+pub(super) fn execute(context: Context<'_>, admin: &Admin<'_>, out: &mut Output) -> Next {
+    let shared = context.shared;
+    match *admin {
+        Admin::Version => {
+            out.bytes.extend_from_slice(b"VERSION ");
+            answer::line(&mut out.bytes, MEMCACHED_VERSION);
+        }
+        Admin::Quit => return Next::Close(CloseReason::Normal),
+        Admin::Verbosity { level, noreply } => {
+            let level = u8::try_from(level.min(MAX_VERBOSITY)).unwrap_or(u8::MAX);
+            shared.verbosity.store(level, Relaxed);
+            logging::set_verbosity(level);
+            reply(out, noreply, "OK");
+        }
+        Admin::FlushAll { delay, noreply } => flush_all(context, delay, noreply, out),
+        Admin::CacheMemlimit { megabytes, noreply } => {
+            memlimit(context, megabytes, noreply, out);
+        }
+        Admin::Shutdown { graceful } => return shutdown(context, graceful, out),
+        Admin::Stats(what) => return statistics(context, what, out),
+        Admin::Dump { dump, target } => return crawl(context, Some(dump), target, out),
+        Admin::Crawl { target } => return crawl(context, None, target, out),
+        Admin::Crawler { enable } => {
+            let was = shared.crawler_enabled.swap(enable, Relaxed);
+            if enable && was {
+                answer::refusal(&mut out.bytes, Refusal::CrawlerRunning);
+            } else {
+                answer::line(&mut out.bytes, "OK");
+            }
+        }
+        Admin::Watch { flags } => {
+            if !shared.settings.watch_enabled {
+                answer::refusal(&mut out.bytes, Refusal::WatchDisabled);
+            } else if !out.is_empty() {
+                answer::refusal(&mut out.bytes, Refusal::WatchInPipeline);
+            } else {
+                match flags {
+                    Ok(flags) => return Next::Watch(flags),
+                    Err(refusal) => answer::refusal(&mut out.bytes, refusal),
+                }
+            }
+        }
+        Admin::Harmless { answer, noreply } => reply(out, noreply, answer),
+    }
+    Next::Continue
+}
+
+fn flush_all(context: Context<'_>, delay: Result<i64, Refusal>, noreply: bool, out: &mut Output) {
+    context.counters.cmd_flush.increment();
+    if !context.shared.settings.flush_enabled {
+        return refuse(out, noreply, Refusal::FlushDisabled);
+    }
+    match delay {
+        Err(refusal) => refuse(out, noreply, refusal),
+        Ok(delay) => {
+            let at = Expiry::from_exptime(delay.max(0), context.now).unix();
+            context.shared.store.flush(at.unwrap_or(context.now), context.now);
+            reply(out, noreply, "OK");
+        }
+    }
+}
+
+fn memlimit(context: Context<'_>, megabytes: u32, noreply: bool, out: &mut Output) {
+    let answer = if megabytes < *MEMLIMIT_MIB.start() {
+        "MEMLIMIT_TOO_SMALL cannot set maxbytes to less than 8m"
+    } else if megabytes > *MEMLIMIT_MIB.end() {
+        "MEMLIMIT_ADJUST_FAILED input value is megabytes not bytes"
+    } else {
+        match context.shared.store.resize(u64::from(megabytes) << 20) {
+            ResizeResult::Done => {
+                tracing::info!("the memory limit is now {megabytes} MiB");
+                "OK"
+            }
+            ResizeResult::Refused => "MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust",
+        }
+    };
+    reply(out, noreply, answer);
+}
+
+fn shutdown(context: Context<'_>, graceful: Result<bool, Refusal>, out: &mut Output) -> Next {
+    if !context.shared.settings.shutdown_enabled {
+        answer::refusal(&mut out.bytes, Refusal::ShutdownDisabled);
+        return Next::Continue;
+    }
+    match graceful {
+        Ok(_) => Next::Shutdown,
+        Err(refusal) => {
+            answer::refusal(&mut out.bytes, refusal);
+            Next::Continue
+        }
+    }
+}
+
+fn statistics(context: Context<'_>, what: Stats<'_>, out: &mut Output) -> Next {
+    let shared = context.shared;
+    let bytes = &mut out.bytes;
+    match what {
+        Stats::General => stats::general(shared, bytes),
+        Stats::Settings => stats::settings(shared, bytes),
+        Stats::Items => stats::items(shared, bytes),
+        Stats::Slabs => stats::slabs(shared, bytes),
+        Stats::Sizes => stats::sizes(bytes),
+        Stats::Conns => stats::connections(shared, bytes),
+        Stats::Reset => {
+            stats::reset(shared);
+            answer::line(bytes, "RESET");
+        }
+        Stats::Detail(_) | Stats::DetailDump | Stats::DetailUsage
+            if !shared.settings.dump_enabled =>
+        {
+            answer::refusal(bytes, Refusal::DetailDisabled);
+        }
+        Stats::Detail(on) => {
+            shared.prefixes.enable(on);
+            answer::line(bytes, "OK");
+        }
+        Stats::DetailDump => shared.prefixes.dump(bytes),
+        Stats::DetailUsage => answer::refusal(bytes, Refusal::DetailUsage),
+        Stats::Cachedump(_) if !shared.settings.dump_enabled => {
+            answer::refusal(bytes, Refusal::CachedumpDisabled);
+        }
+        Stats::Cachedump(Err(refusal)) => answer::refusal(bytes, refusal),
+        Stats::Cachedump(Ok((1, limit))) => return Next::Dump(DumpKind::Cachedump(limit)),
+        Stats::Cachedump(Ok(_)) => answer::line(bytes, "END"),
+        Stats::Unknown(_) => answer::refusal(bytes, Refusal::Unknown),
+    }
+    Next::Continue
+}
+
+/// A dump, or without one a pass that removes dead items.
+fn crawl(context: Context<'_>, dump: Option<Dump>, target: DumpTarget, out: &mut Output) -> Next {
+    let shared = context.shared;
+    let refusal = if !shared.crawler_enabled.load(Relaxed) {
+        Some(Refusal::CrawlerDisabled)
+    } else {
+        match dump {
+            Some(Dump::Meta) if !shared.settings.dump_enabled => Some(Refusal::MetadumpDisabled),
+            Some(Dump::MetaGet) if !shared.settings.dump_enabled => Some(Refusal::MgdumpDisabled),
+            Some(Dump::Meta) if !out.is_empty() => Some(Refusal::MetadumpInPipeline),
+            Some(Dump::MetaGet) if !out.is_empty() => Some(Refusal::MgdumpInPipeline),
+            _ => None,
+        }
+    };
+    if let Some(refusal) = refusal {
+        answer::refusal(&mut out.bytes, refusal);
+        return Next::Continue;
+    }
+    match (target, dump) {
+        (DumpTarget::BadClass, _) => answer::line(&mut out.bytes, "BADCLASS invalid class id"),
+        (DumpTarget::Nothing, _) => {
+            answer::line(&mut out.bytes, "NOTSTARTED no items to crawl");
+        }
+        (DumpTarget::Everything, Some(_)) if shared.dumping.load(Relaxed) => {
+            answer::line(&mut out.bytes, "BUSY currently processing crawler request");
+        }
+        (DumpTarget::Everything, Some(dump)) => return Next::Dump(DumpKind::Crawler(dump)),
+        (DumpTarget::Everything, None) => {
+            shared.sweep_wanted.notify_one();
+            answer::line(&mut out.bytes, "OK");
+        }
+    }
+    Next::Continue
+}

@@ -1,0 +1,82 @@
+//! `ms`.
+
+use ringbinder_protocol::{MAX_KEY_LEN, Meta, MetaMode, MetaStore, answer};
+use ringbinder_store::{Expiry, Mode, NewValue, Write, WriteResult};
+
+use super::{Context, storage};
+use crate::output::Output;
+
+pub(super) fn store(
+    context: Context<'_>,
+    store: &MetaStore<'_>,
+    value: NewValue<'_>,
+    out: &mut Output,
+) {
+    let meta = &store.meta;
+    let mut room = [0; MAX_KEY_LEN];
+    let key = meta.key.bytes(&mut room);
+    let expiry = |exptime| Expiry::from_exptime(exptime, context.now);
+    let mode = mode(meta);
+    let write = Write {
+        key,
+        value,
+        flags: meta.client_flags,
+        expiry: meta.exptime.map_or(Expiry::NEVER, expiry),
+        mode,
+        compare: meta.compare_cas.unwrap_or(0),
+        new_cas: meta.new_cas,
+        accept_stale: meta.has(b'I') && mode == Mode::Cas,
+        vivify: meta.vivify.map(expiry),
+        binary_key: meta.key.binary,
+    };
+    let (status, cas, len) = match storage::carry_out(context, write, name(mode)) {
+        Ok(WriteResult::Stored { cas, len }) => {
+            if meta.quiet() {
+                return;
+            }
+            ("HD", context.visible_cas(cas), len)
+        }
+        Ok(WriteResult::Exists) => ("EX", 0, store.len),
+        Ok(WriteResult::NotFound) => ("NF", 0, store.len),
+        Ok(_) => ("NS", 0, store.len),
+        Err(refusal) => {
+            answer::refusal(&mut out.bytes, refusal);
+            return;
+        }
+    };
+    let out = &mut out.bytes;
+    out.extend_from_slice(status.as_bytes());
+    for (letter, argument) in meta.flags() {
+        match letter {
+            b'O' => answer::flag_bytes(out, b'O', argument),
+            b'k' => answer::flag_key(out, key, meta.key.binary),
+            b'c' => answer::flag_number(out, b'c', cas),
+            b's' => answer::flag_number(out, b's', len),
+            _ => {}
+        }
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// A CAS to compare with turns a set or replace into a `cas`.
+fn mode(meta: &Meta<'_>) -> Mode {
+    match (meta.mode, meta.compare_cas) {
+        (MetaMode::Set | MetaMode::Replace, Some(_)) => Mode::Cas,
+        (MetaMode::Add, _) => Mode::Add,
+        (MetaMode::Append, _) => Mode::Append,
+        (MetaMode::Prepend, _) => Mode::Prepend,
+        (MetaMode::Replace, None) => Mode::Replace,
+        _ => Mode::Set,
+    }
+}
+
+fn name(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Set => "set",
+        Mode::Add => "add",
+        Mode::Replace => "replace",
+        Mode::Append => "append",
+        Mode::Prepend => "prepend",
+        Mode::Cas => "cas",
+    }
+}

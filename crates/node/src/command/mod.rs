@@ -1,0 +1,145 @@
+//! Carrying out requests: from a parsed request to the store and the answer. Nothing here waits.
+
+mod admin;
+mod arithmetic;
+mod meta_get;
+mod meta_store;
+mod removal;
+mod retrieval;
+mod storage;
+
+use ringbinder_protocol::{Dump, Refusal, Request, WatchFlags, answer};
+use ringbinder_store::{Miss, NewValue, Seconds};
+
+use crate::connections::CloseReason;
+use crate::output::Output;
+use crate::shared::Shared;
+use crate::stats::Counters;
+
+pub(crate) use storage::{Incoming, admit, turned_away};
+
+/// What a request is carried out with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Context<'a> {
+    pub(crate) shared: &'a Shared,
+    pub(crate) counters: &'a Counters,
+    /// Number of the connection, as logs name it.
+    pub(crate) connection: u32,
+    pub(crate) now: Seconds,
+}
+
+impl Context<'_> {
+    /// Counts a read that found nothing.
+    fn missed(&self, miss: Miss) {
+        self.counters.get_misses.increment();
+        match miss {
+            Miss::Absent => {}
+            Miss::Expired => self.counters.get_expired.increment(),
+            Miss::Flushed => self.counters.get_flushed.increment(),
+        }
+    }
+
+    /// Tells those who watch reads.
+    #[inline]
+    fn fetched(&self, key: &[u8], found: Result<usize, Miss>) {
+        if self.shared.watch.wants(WatchFlags::FETCHERS) {
+            let (status, len) = match found {
+                Ok(len) => ("found", len),
+                Err(Miss::Absent) => ("not_found", 0),
+                Err(Miss::Expired) => ("expired", 0),
+                Err(Miss::Flushed) => ("flushed", 0),
+            };
+            self.shared.watch.fetched(key, status, len, self.connection);
+        }
+    }
+
+    /// The CAS unique as clients see it: 0 where `-C` turned it off.
+    #[inline]
+    fn visible_cas(&self, cas: u64) -> u64 {
+        if self.shared.settings.cas_enabled { cas } else { 0 }
+    }
+}
+
+/// What the connection does after a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Go on with the next request.
+    Continue,
+    /// Write what there is, then carry out the same request again, telling it that `done` bytes of
+    /// its keys are dealt with.
+    Pause {
+        /// Bytes of the keys, as [`Request::Get`] holds them.
+        done: usize,
+    },
+    /// Write what there is and close.
+    Close(CloseReason),
+    /// Become a watcher.
+    Watch(WatchFlags),
+    /// Write a dump of all items.
+    Dump(DumpKind),
+    /// Close and stop the node.
+    Shutdown,
+}
+
+/// Form of a dump.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DumpKind {
+    /// `lru_crawler metadump`, `mgdump`.
+    Crawler(Dump),
+    /// `stats cachedump`, with its limit (0 for none).
+    Cachedump(u32),
+}
+
+/// Carries out a request that brings no value. `done` is 0, or what [`Next::Pause`] said before.
+#[inline]
+pub(crate) fn execute(
+    context: Context<'_>,
+    request: &Request<'_>,
+    done: usize,
+    out: &mut Output,
+) -> Next {
+    match request {
+        Request::Get(get) => return retrieval::get(context, get, done, out),
+        Request::GetAndTouch(get) => return retrieval::get_and_touch(context, get, done, out),
+        Request::MetaGet(meta) => meta_get::get(context, meta, out),
+        Request::Delete(delete) => removal::delete(context, delete, out),
+        Request::Arithmetic(arithmetic) => arithmetic::classic(context, arithmetic, out),
+        Request::Touch(touch) => removal::touch(context, touch, out),
+        Request::MetaDelete(meta) => removal::meta_delete(context, meta, out),
+        Request::MetaArithmetic(meta) => arithmetic::meta(context, meta, out),
+        Request::MetaDebug(key) => meta_get::debug(context, *key, out),
+        Request::MetaNoop => answer::line(&mut out.bytes, "MN"),
+        Request::Admin(admin) => return admin::execute(context, admin, out),
+        Request::Store(_) | Request::MetaStore(_) => {
+            debug_assert!(false, "a storage request comes with its value");
+        }
+    }
+    Next::Continue
+}
+
+/// Carries out a storage request whose value is here.
+#[inline]
+pub(crate) fn store(
+    context: Context<'_>,
+    request: &Request<'_>,
+    value: NewValue<'_>,
+    out: &mut Output,
+) {
+    match request {
+        Request::Store(store) => storage::store(context, store, value, out),
+        Request::MetaStore(store) => meta_store::store(context, store, value, out),
+        _ => debug_assert!(false, "only a storage request comes with a value"),
+    }
+}
+
+/// Answers a classic command, unless the client wants no answer.
+fn reply(out: &mut Output, noreply: bool, line: &str) {
+    if !noreply {
+        answer::line(&mut out.bytes, line);
+    }
+}
+
+/// Refuses a classic command, unless the client wants no answer.
+fn refuse(out: &mut Output, noreply: bool, refusal: Refusal) {
+    reply(out, noreply, refusal.line());
+}

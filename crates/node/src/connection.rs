@@ -1,0 +1,470 @@
+//! One connection: a state machine between a socket and the commands.
+//!
+//! It reads what the socket has into a lent buffer, carries out every whole request in it, and
+//! writes all the answers at once. Then:
+//!
+//! - nothing left to do: the buffers go back, and it waits for input holding no more than the bytes
+//!   of an unfinished request;
+//! - a large value is announced: it is read straight into memory of its own, taken from a common
+//!   allowance;
+//! - a refused value follows: it is read and dropped;
+//! - the answers reach the high-water mark: no further request is looked at until they are written,
+//!   however slowly the client reads;
+//! - `-R` requests were carried out: the other connections of the worker get their turn.
+//!
+//! It ends between answers, never within one, except where the client is gone.
+
+use std::future::poll_fn;
+use std::io;
+use std::rc::Rc;
+use std::task::{Context as TaskContext, Poll, ready};
+
+use bytes::{BufMut, BytesMut};
+use ringbinder_protocol::{Parsed, Refusal, WatchFlags, answer, parse};
+use ringbinder_store::NewValue;
+use tracing::{debug, warn};
+
+use crate::command::{self, Context, DumpKind, Incoming, Next};
+use crate::connections::{CloseReason, State, Ticket};
+use crate::dump;
+use crate::input::Input;
+use crate::output::Output;
+use crate::socket::{Accepted, Socket};
+use crate::worker::Worker;
+
+/// Values up to this many bytes are awaited in the read buffer, larger ones in memory of their own.
+const SMALL_VALUE: usize = 4 * 1024;
+
+/// Most bytes looked at after the last answer, so that closing does not reset the connection while
+/// the answer is on its way.
+const MAX_DRAIN: usize = 1 << 20;
+
+/// Serves a connection until it ends.
+pub(crate) async fn run(worker: Rc<Worker>, accepted: Accepted, ticket: Ticket) {
+    let socket = match Socket::register(accepted) {
+        Ok(socket) => socket,
+        Err(error) => {
+            warn!("cannot watch the connection of {}: {error}; it is closed", ticket.peer);
+            return;
+        }
+    };
+    let watch = &worker.shared.watch;
+    if watch.wants(WatchFlags::CONNEVENTS) {
+        watch.opened(&ticket.peer, ticket.id);
+    }
+    debug!("<{} new connection from {}", ticket.id, ticket.peer);
+    let mut connection =
+        Connection { worker: Rc::clone(&worker), socket, ticket, carried: Vec::new() };
+    let reason = connection.serve().await;
+    connection.drain();
+    let ticket = &connection.ticket;
+    debug!("<{} connection closed: {}", ticket.id, reason.as_str());
+    if watch.wants(WatchFlags::CONNEVENTS) {
+        watch.closed(&ticket.peer, ticket.id, reason);
+    }
+}
+
+#[derive(Debug)]
+struct Connection {
+    worker: Rc<Worker>,
+    socket: Socket,
+    ticket: Ticket,
+    /// Bytes of an unfinished request, kept while waiting for its rest.
+    carried: Vec<u8>,
+}
+
+/// Why carrying out requests stopped.
+#[derive(Debug)]
+enum Step {
+    /// There is no further whole request.
+    Starved,
+    /// It is the others' turn.
+    Yield,
+    /// The answers must be written first.
+    Flush,
+    /// The value announced in the first `line` unread bytes is still on its way; its allowance is
+    /// taken.
+    Value { line: usize, incoming: Incoming },
+    /// So many bytes are to be dropped.
+    Swallow(usize),
+    /// The client wants to watch.
+    Watch(WatchFlags),
+    /// The client wants a dump.
+    Dump(DumpKind),
+    /// The end.
+    Close(CloseReason),
+}
+
+/// How far the requests in a buffer are carried out.
+#[derive(Clone, Copy, Debug)]
+struct Progress {
+    /// Requests until it is the others' turn.
+    turns: u32,
+    /// What [`Next::Pause`] said of the request that comes next.
+    done: usize,
+}
+
+impl Connection {
+    async fn serve(&mut self) -> CloseReason {
+        loop {
+            self.ticket.enter(State::Read);
+            let mut input = match self.read().await {
+                Ok(input) => input,
+                Err(reason) => return reason,
+            };
+            self.ticket.commanded(self.worker.shared.clock.now());
+            let mut output = self.worker.take_output();
+            let worked = self.work(&mut input, &mut output).await;
+            self.carried.extend_from_slice(input.unread());
+            self.worker.give_input(input);
+            self.worker.give_output(output);
+            if let Err(reason) = worked {
+                return reason;
+            }
+        }
+    }
+
+    /// Waits for input, and only then takes a buffer for it.
+    async fn read(&mut self) -> Result<Input, CloseReason> {
+        poll_fn(|context| {
+            let mut input = self.worker.take_input();
+            input.load(&self.carried);
+            match self.socket.poll_read(context, input.room()) {
+                Poll::Pending => {
+                    self.worker.give_input(input);
+                    self.poll_kick(context)
+                }
+                Poll::Ready(Ok(len)) if len > 0 => {
+                    self.worker.counters.bytes_read.add(len as u64);
+                    self.carried = Vec::new();
+                    input.filled(len);
+                    Poll::Ready(Ok(input))
+                }
+                Poll::Ready(end) => {
+                    self.worker.give_input(input);
+                    Poll::Ready(Err(ended(end)))
+                }
+            }
+        })
+        .await
+    }
+
+    fn poll_kick<T>(&self, context: &TaskContext<'_>) -> Poll<Result<T, CloseReason>> {
+        match self.ticket.poll_kick(context) {
+            Some(reason) => {
+                if reason == CloseReason::IdleTimeout {
+                    self.worker.counters.idle_kicks.increment();
+                }
+                Poll::Ready(Err(reason))
+            }
+            None => Poll::Pending,
+        }
+    }
+
+    /// Carries out all whole requests in the buffer and writes the answers.
+    async fn work(&mut self, input: &mut Input, output: &mut Output) -> Result<(), CloseReason> {
+        let turns = self.worker.shared.settings.max_reqs_per_event;
+        let mut progress = Progress { turns, done: 0 };
+        loop {
+            match self.step(input, output, &mut progress) {
+                Step::Starved => return self.flush(output).await,
+                Step::Flush => self.flush(output).await?,
+                Step::Yield => {
+                    progress.turns = turns;
+                    self.worker.counters.conn_yields.increment();
+                    tokio::task::yield_now().await;
+                }
+                Step::Value { line, incoming } => {
+                    self.flush(output).await?;
+                    let received = self.value(line, incoming, input, output).await;
+                    self.worker.shared.values.release(incoming.len);
+                    received?;
+                }
+                Step::Swallow(len) => {
+                    self.flush(output).await?;
+                    self.swallow(len, input).await?;
+                }
+                Step::Watch(flags) => return Err(self.watch(flags, output).await),
+                Step::Dump(kind) => self.dump(kind, output).await?,
+                Step::Close(reason) => {
+                    self.flush(output).await?;
+                    return Err(reason);
+                }
+            }
+        }
+    }
+
+    /// Carries out requests until something has to be waited for.
+    fn step(&self, input: &mut Input, output: &mut Output, progress: &mut Progress) -> Step {
+        let shared = &*self.worker.shared;
+        let context = Context {
+            shared,
+            counters: &self.worker.counters,
+            connection: self.ticket.id,
+            now: shared.clock.now(),
+        };
+        loop {
+            let unread = input.unread();
+            if unread.is_empty() {
+                return Step::Starved;
+            }
+            if output.pending() > crate::output::HIGH_WATER {
+                return Step::Flush;
+            }
+            if progress.turns == 0 {
+                return Step::Yield;
+            }
+            let (request, line) = match parse(unread) {
+                Parsed::Incomplete => return Step::Starved,
+                Parsed::Foreign(foreign) => return self.foreign(foreign, output),
+                Parsed::Refused { refusal, quiet, consumed, swallow } => {
+                    if !quiet {
+                        answer::refusal(&mut output.bytes, refusal);
+                    }
+                    input.consume(consumed);
+                    progress.turns -= 1;
+                    if swallow > 0 {
+                        return Step::Swallow(swallow);
+                    }
+                    continue;
+                }
+                Parsed::Request { request, consumed } => (request, consumed),
+            };
+            if shared.logs_commands() && progress.done == 0 {
+                debug!("<{} {}", self.ticket.id, unread[..line].trim_ascii_end().escape_ascii());
+            }
+            let Some(incoming) = Incoming::of(&request) else {
+                let next = command::execute(context, &request, progress.done, output);
+                if let Next::Pause { done } = next {
+                    progress.done = done;
+                    return Step::Flush;
+                }
+                input.consume(line);
+                progress.done = 0;
+                progress.turns -= 1;
+                match next {
+                    Next::Continue | Next::Pause { .. } => continue,
+                    Next::Close(reason) => return Step::Close(reason),
+                    Next::Watch(flags) => return Step::Watch(flags),
+                    Next::Dump(kind) => return Step::Dump(kind),
+                    Next::Shutdown => {
+                        shared.stop.cancel();
+                        return Step::Close(CloseReason::Shutdown);
+                    }
+                }
+            };
+            let len = incoming.len;
+            let whole = line + len + 2;
+            let is_here = unread.len() >= whole;
+            let admitted = command::admit(context, &request).and_then(|()| {
+                if is_here || len <= SMALL_VALUE || shared.values.reserve(len) {
+                    Ok(())
+                } else {
+                    Err(Refusal::OutOfMemory)
+                }
+            });
+            if let Err(refusal) = admitted {
+                command::turned_away(context, &request, refusal);
+                if !incoming.quiet {
+                    answer::refusal(&mut output.bytes, refusal);
+                }
+                input.consume(line);
+                progress.turns -= 1;
+                return Step::Swallow(len + 2);
+            }
+            if !is_here {
+                return if len <= SMALL_VALUE {
+                    Step::Starved
+                } else {
+                    Step::Value { line, incoming }
+                };
+            }
+            let (value, end) = unread[line..whole].split_at(len);
+            if end == b"\r\n" {
+                command::store(context, &request, NewValue::Slice(value), output);
+            } else if !incoming.quiet {
+                answer::refusal(&mut output.bytes, Refusal::BadDataChunk);
+            }
+            input.consume(whole);
+            progress.turns -= 1;
+        }
+    }
+
+    /// Something that is no memcached client: one line to it, one to the operator, and the end.
+    fn foreign(&self, foreign: ringbinder_protocol::Foreign, output: &mut Output) -> Step {
+        let peer = &self.ticket.peer;
+        let line = foreign.refusal().map_or("an HTTP request", |refusal| {
+            answer::refusal(&mut output.bytes, refusal);
+            refusal.line()
+        });
+        warn!("closed the connection of {peer}, which sent no memcached text protocol: {line}");
+        Step::Close(CloseReason::Error)
+    }
+
+    /// Receives a large value and stores it. The input holds its line and what has arrived of it.
+    async fn value(
+        &mut self,
+        line: usize,
+        incoming: Incoming,
+        input: &mut Input,
+        output: &mut Output,
+    ) -> Result<(), CloseReason> {
+        self.ticket.enter(State::ReadValue);
+        let request = input.unread()[..line].to_vec();
+        let mut value = BytesMut::with_capacity(incoming.len + 2);
+        value.extend_from_slice(&input.unread()[line..]);
+        input.consume(input.unread().len());
+        self.worker.give_input(std::mem::replace(input, Input::empty()));
+        while value.len() < incoming.len + 2 {
+            self.read_into(&mut value, incoming.len + 2).await?;
+        }
+        let Parsed::Request { request, .. } = parse(&request) else {
+            debug_assert!(false, "the line was a request before");
+            return Err(CloseReason::Error);
+        };
+        let shared = &*self.worker.shared;
+        let now = shared.clock.now();
+        self.ticket.commanded(now);
+        let counters = &self.worker.counters;
+        let context = Context { shared, counters, connection: self.ticket.id, now };
+        let end = value.split_off(incoming.len);
+        if &end[..] == b"\r\n" {
+            // The line end shares the value's memory: it goes before the store takes that over.
+            drop(end);
+            command::store(context, &request, NewValue::Shared(value.freeze()), output);
+        } else if !incoming.quiet {
+            answer::refusal(&mut output.bytes, Refusal::BadDataChunk);
+        }
+        Ok(())
+    }
+
+    /// Reads more of a value, never beyond `limit` bytes in all.
+    async fn read_into(&mut self, value: &mut BytesMut, limit: usize) -> Result<(), CloseReason> {
+        poll_fn(|context| {
+            let mut room = value.limit(limit - value.len());
+            match self.socket.poll_read_into(context, &mut room) {
+                Poll::Pending => self.poll_kick(context),
+                Poll::Ready(Ok(len)) if len > 0 => {
+                    self.worker.counters.bytes_read.add(len as u64);
+                    Poll::Ready(Ok(()))
+                }
+                Poll::Ready(end) => Poll::Ready(Err(ended(end))),
+            }
+        })
+        .await
+    }
+
+    /// Reads and drops `len` bytes.
+    async fn swallow(&mut self, len: usize, input: &mut Input) -> Result<(), CloseReason> {
+        self.ticket.enter(State::Swallow);
+        let here = len.min(input.unread().len());
+        input.consume(here);
+        let mut left = len - here;
+        while left > 0 {
+            let mut more = self.read().await?;
+            let some = left.min(more.unread().len());
+            more.consume(some);
+            left -= some;
+            self.worker.give_input(std::mem::replace(input, more));
+        }
+        Ok(())
+    }
+
+    /// Writes all answers.
+    async fn flush(&mut self, output: &mut Output) -> Result<(), CloseReason> {
+        if output.is_empty() {
+            return Ok(());
+        }
+        poll_fn(|context| self.poll_flush(context, output)).await
+    }
+
+    fn poll_flush(
+        &mut self,
+        context: &mut TaskContext<'_>,
+        output: &mut Output,
+    ) -> Poll<Result<(), CloseReason>> {
+        while !output.is_empty() {
+            let written = match output.plain() {
+                Some(bytes) => self.socket.poll_write(context, bytes),
+                None => {
+                    let mut slices = Vec::new();
+                    output.slices(&mut slices);
+                    self.socket.poll_write_vectored(context, &slices)
+                }
+            };
+            match written {
+                Poll::Ready(Ok(len)) if len > 0 => {
+                    self.worker.counters.bytes_written.add(len as u64);
+                    output.advance(len);
+                }
+                Poll::Ready(_) => return Poll::Ready(Err(CloseReason::Error)),
+                Poll::Pending => {
+                    self.ticket.enter(State::Write);
+                    // A node that stops lets the client read its answers to the end.
+                    return match ready!(self.poll_kick::<()>(context)) {
+                        Err(CloseReason::Shutdown) => Poll::Pending,
+                        other => Poll::Ready(other),
+                    };
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Forwards a dump as fast as the client reads it.
+    async fn dump(&mut self, kind: DumpKind, output: &mut Output) -> Result<(), CloseReason> {
+        let Some(mut chunks) = dump::start(&self.worker.shared, kind) else {
+            answer::line(&mut output.bytes, "BUSY currently processing crawler request");
+            return Ok(());
+        };
+        self.ticket.enter(State::Watch);
+        while let Some(chunk) = chunks.recv().await {
+            output.bytes.extend_from_slice(&chunk);
+            self.flush(output).await?;
+        }
+        Ok(())
+    }
+
+    /// Forwards log lines until the client leaves; what it sends meanwhile is dropped.
+    async fn watch(&mut self, flags: WatchFlags, output: &mut Output) -> CloseReason {
+        let Some(lines) = self.worker.shared.watch.add(flags) else {
+            answer::line(&mut output.bytes, "WATCHER_TOO_MANY log watcher limit reached");
+            return self.flush(output).await.err().unwrap_or(CloseReason::Error);
+        };
+        self.ticket.enter(State::Watch);
+        answer::line(&mut output.bytes, "OK");
+        loop {
+            if let Err(reason) = self.flush(output).await {
+                return reason;
+            }
+            self.ticket.enter(State::Watch);
+            tokio::select! {
+                () = lines.lines(&mut output.bytes) => {}
+                input = self.read() => match input {
+                    Ok(input) => self.worker.give_input(input),
+                    Err(reason) => return reason,
+                },
+            }
+        }
+    }
+
+    /// Takes what has arrived off the socket: closing with unread bytes would reset the connection
+    /// and could cost the client its last answer.
+    fn drain(&mut self) {
+        let mut context = TaskContext::from_waker(std::task::Waker::noop());
+        let mut input = self.worker.take_input();
+        let mut drained = 0;
+        while drained < MAX_DRAIN {
+            match self.socket.poll_read(&mut context, input.room()) {
+                Poll::Ready(Ok(len)) if len > 0 => drained += len,
+                _ => break,
+            }
+        }
+        self.worker.give_input(input);
+    }
+}
+
+/// What the end of input means.
+fn ended(end: io::Result<usize>) -> CloseReason {
+    if end.is_ok() { CloseReason::Normal } else { CloseReason::Error }
+}

@@ -1,0 +1,98 @@
+//! The read buffer a connection holds while it works, and what it keeps of it while it waits.
+//!
+//! Buffers belong to the worker and are lent to whichever connection has something to read. Of an
+//! unfinished request only its bytes stay with the connection.
+
+/// Bytes of a lent buffer. One read takes at most this much.
+pub(crate) const BUFFER_LEN: usize = 64 * 1024;
+
+/// A read buffer: bytes `start..end` are read and not consumed.
+#[derive(Debug)]
+pub(crate) struct Input {
+    bytes: Vec<u8>,
+    start: usize,
+    end: usize,
+}
+
+impl Input {
+    pub(crate) fn new() -> Self {
+        Input { bytes: vec![0; BUFFER_LEN], start: 0, end: 0 }
+    }
+
+    /// A buffer without memory, in place of one given back.
+    pub(crate) fn empty() -> Self {
+        Input { bytes: Vec::new(), start: 0, end: 0 }
+    }
+
+    /// What was read and not consumed.
+    #[inline]
+    pub(crate) fn unread(&self) -> &[u8] {
+        &self.bytes[self.start..self.end]
+    }
+
+    #[inline]
+    pub(crate) fn consume(&mut self, len: usize) {
+        self.start += len;
+        debug_assert!(self.start <= self.end);
+        if self.start == self.end {
+            self.start = 0;
+            self.end = 0;
+        }
+    }
+
+    /// Puts bytes into the empty buffer, growing it where they and one more read would not fit.
+    pub(crate) fn load(&mut self, carried: &[u8]) {
+        debug_assert!(self.unread().is_empty());
+        let wanted = carried.len() + BUFFER_LEN / 2;
+        if self.bytes.len() < wanted {
+            self.bytes.resize(wanted, 0);
+        }
+        self.bytes[..carried.len()].copy_from_slice(carried);
+        self.start = 0;
+        self.end = carried.len();
+    }
+
+    /// Room to read into; never empty after [`Input::load`].
+    pub(crate) fn room(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.end..]
+    }
+
+    /// Records that `len` bytes were read into the room.
+    pub(crate) fn filled(&mut self, len: usize) {
+        self.end += len;
+    }
+
+    /// Forgets everything; false where the buffer grew beyond what is worth keeping.
+    pub(crate) fn reset(&mut self) -> bool {
+        self.start = 0;
+        self.end = 0;
+        self.bytes.len() == BUFFER_LEN
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn carried_bytes_come_first_and_reads_behind_them() {
+        let mut input = Input::new();
+        input.load(b"get ");
+        input.room()[..3].copy_from_slice(b"a\r\n");
+        input.filled(3);
+        assert_eq!(input.unread(), b"get a\r\n");
+        input.consume(4);
+        assert_eq!(input.unread(), b"a\r\n");
+        input.consume(3);
+        assert!(input.unread().is_empty());
+        assert!(input.reset());
+    }
+
+    #[test]
+    fn a_long_carry_grows_the_buffer_which_is_then_not_kept() {
+        let mut input = Input::new();
+        input.load(&vec![b'x'; BUFFER_LEN]);
+        assert!(input.room().len() >= BUFFER_LEN / 2);
+        assert!(!input.reset());
+    }
+}

@@ -1,0 +1,193 @@
+//! A node: the server behind the binary `ringbinderd`, which stands where memcached stands: same
+//! protocol, same command line.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | `settings` | flags, file and environment, read and checked |
+//! | `process` | what is asked of the operating system around serving |
+//! | `server`, `listen` | the whole: listeners, workers, clock, signals, stopping |
+//! | `worker`, `connection`, `input`, `output`, `socket` | the path of a request between socket and command |
+//! | `command` | carrying out requests |
+//! | `stats`, `watch`, `dump` | what can be learnt from outside |
+//! | `lone` | a node without listeners, for tests and fuzzing |
+//! | `shared`, `connections`, `clock` | state that workers share |
+
+mod clock;
+mod command;
+mod connection;
+mod connections;
+mod dump;
+mod input;
+mod listen;
+mod logging;
+mod lone;
+mod output;
+mod process;
+mod server;
+mod settings;
+mod shared;
+mod socket;
+mod stats;
+mod watch;
+mod worker;
+
+use std::io::Write;
+
+use tracing::{info, warn};
+
+pub use crate::lone::LoneNode;
+
+use crate::process::daemon::{self, Detached, Keep};
+use crate::process::exit::ExitCode;
+use crate::process::limits;
+use crate::process::pidfile::PidFile;
+use crate::process::user::{self, Identity};
+use crate::settings::{Settings, Startup};
+
+/// Open files beyond the connections: listeners, runtimes, log, dumps.
+const RESERVED_FILES: u32 = 64;
+
+/// An end that is not the one asked for: what to say, and the code to end with.
+#[derive(Debug)]
+struct Failure {
+    message: String,
+    code: ExitCode,
+}
+
+/// Turns every error that knows its code into a [`Failure`].
+macro_rules! failures {
+    ($($error:ty,)*) => {
+        $(impl From<$error> for Failure {
+            fn from(error: $error) -> Self {
+                Failure { message: error.to_string(), code: error.exit_code() }
+            }
+        })*
+    };
+}
+
+failures! {
+    settings::SettingsError,
+    daemon::DaemonError,
+    limits::LimitError,
+    listen::ListenError,
+    process::pidfile::PidFileError,
+    user::UserError,
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Failure { message: error.to_string(), code: ExitCode::OsError }
+    }
+}
+
+/// Runs a node with this process's arguments and environment until it is told to stop.
+pub fn main() -> std::process::ExitCode {
+    match start() {
+        Ok(code) => code,
+        Err(Failure { message, code }) => {
+            // Nobody is left to tell where standard error is gone.
+            let _ = writeln!(std::io::stderr(), "ringbinderd: {message}");
+            code.into()
+        }
+    }
+}
+
+fn start() -> Result<std::process::ExitCode, Failure> {
+    let (settings, warnings) = match settings::load(std::env::args_os(), std::env::vars_os())? {
+        Startup::Run { settings, warnings } => (*settings, warnings),
+        Startup::Print { text, warnings } => {
+            for warning in warnings {
+                let _ = writeln!(std::io::stderr(), "ringbinderd: warning: {warning}");
+            }
+            // A reader that closed the pipe has seen enough.
+            let _ = std::io::stdout().write_all(text.as_bytes());
+            return Ok(ExitCode::Ok.into());
+        }
+    };
+    let ready = if settings.daemon {
+        match daemon::detach()? {
+            Detached::Parent(code) => return Ok(code.into()),
+            Detached::Child(ready) => Some(ready),
+        }
+    } else {
+        None
+    };
+    logging::start(settings.verbosity);
+    for warning in warnings {
+        warn!("{warning}");
+    }
+    serve(settings, ready)?;
+    Ok(ExitCode::Ok.into())
+}
+
+fn serve(settings: Settings, ready: Option<daemon::Ready>) -> Result<(), Failure> {
+    if let Some(warning) = limits::raise_open_files(settings.conn_limit, RESERVED_FILES)?.warning {
+        warn!("{warning}");
+    }
+    if settings.coredumps {
+        limits::raise_core_size()?;
+    }
+    let listeners = listen::bind(&settings)?;
+    match user::drop_privileges(settings.user.as_deref())? {
+        Identity::Root { warning: Some(warning) }
+        | Identity::Dropped { warning: Some(warning), .. } => {
+            warn!("{warning}");
+        }
+        _ => {}
+    }
+    let pidfile = match &settings.pidfile {
+        Some(path) => {
+            let (pidfile, warning) = PidFile::create(path)?;
+            if let Some(warning) = warning {
+                warn!("{warning}");
+            }
+            Some(pidfile)
+        }
+        None => None,
+    };
+    if settings.lock_memory
+        && let Some(warning) = limits::lock_memory(settings.memory_limit_bytes)
+    {
+        warn!("{warning}");
+    }
+
+    let keep = Keep { standard_error: settings.verbosity > 0, directory: settings.coredumps };
+    let shared = server::prepare(settings);
+    let greeting = greeting(&shared.settings, &listeners);
+    let announce = || -> std::io::Result<()> {
+        for line in greeting {
+            info!("{line}");
+        }
+        if let Some(ready) = ready {
+            ready.announce(keep).map_err(std::io::Error::other)?;
+        }
+        Ok(())
+    };
+    listen::write_port_file(&listeners)?;
+    server::run(&shared, listeners, announce)?;
+    drop(pidfile);
+    info!("stopped");
+    Ok(())
+}
+
+/// What this is, where it listens and how to try it.
+fn greeting(settings: &Settings, listeners: &[listen::Listener]) -> Vec<String> {
+    let places: Vec<String> = listeners.iter().map(ToString::to_string).collect();
+    let mut lines = vec![format!(
+        "ringbinderd {} (memcached text protocol) listens on {}; {} MiB, {} threads",
+        env!("CARGO_PKG_VERSION"),
+        places.join(", "),
+        settings.memory_limit_bytes >> 20,
+        settings.threads,
+    )];
+    if let Some(address) = listeners.iter().find_map(listen::Listener::tcp_address) {
+        let (host, port) = (address.ip(), address.port());
+        lines.push(format!(
+            "try it: printf 'set greeting 0 0 5\\r\\nhello\\r\\nget greeting\\r\\nquit\\r\\n' | nc {host} {port}"
+        ));
+        if settings.listen.len() == 1 && address.ip().is_loopback() {
+            lines.push("only this machine can connect; -l ADDRESS opens it to others".to_owned());
+        }
+    }
+    lines
+}

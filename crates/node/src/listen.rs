@@ -1,0 +1,233 @@
+//! Listeners: bound before privileges are dropped, then accepting.
+
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+
+use socket2::{Domain, Protocol, SockAddr, Socket as RawSocket, Type};
+
+use crate::connections::Peer;
+use crate::process::exit::ExitCode;
+use crate::settings::Settings;
+use crate::socket::Accepted;
+
+/// Why the node cannot listen.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ListenError {
+    /// The host has no address.
+    #[error("cannot find the address of {address}: {source}; check -l")]
+    Unknown { address: String, source: io::Error },
+    /// Another process has the address, or it is not this machine's.
+    #[error("cannot listen on {address}: {source}; {advice}")]
+    Bind { address: String, source: io::Error, advice: &'static str },
+    /// There is something at the socket's path that is no stale socket.
+    #[error("cannot listen on {}: {problem}", path.display())]
+    Path { path: PathBuf, problem: String, denied: bool },
+}
+
+impl ListenError {
+    /// The code to end the process with.
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        match self {
+            ListenError::Bind { source, .. }
+                if source.kind() == io::ErrorKind::PermissionDenied =>
+            {
+                ExitCode::NoPermission
+            }
+            ListenError::Path { denied: true, .. } => ExitCode::NoPermission,
+            ListenError::Unknown { .. } | ListenError::Bind { .. } | ListenError::Path { .. } => {
+                ExitCode::OsError
+            }
+        }
+    }
+}
+
+/// A bound socket.
+#[derive(Debug)]
+pub(crate) enum Listener {
+    Tcp(std::net::TcpListener),
+    Unix(UnixListener, SocketFile),
+}
+
+/// A Unix socket's file, removed when the listener goes.
+#[derive(Debug)]
+pub(crate) struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // Somebody may have removed it, or a new node taken its place; neither is ours to mend.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// Binds everything the settings name.
+pub(crate) fn bind(settings: &Settings) -> Result<Vec<Listener>, ListenError> {
+    let backlog = i32::try_from(settings.listen_backlog).unwrap_or(i32::MAX);
+    let mut listeners = Vec::new();
+    for address in &settings.listen {
+        let unknown = |source| ListenError::Unknown { address: address.to_string(), source };
+        let candidates = address.resolve().map_err(unknown)?;
+        let mut failed = None;
+        let mut bound = false;
+        for candidate in candidates {
+            match tcp(candidate, backlog) {
+                Ok(listener) => {
+                    listeners.push(Listener::Tcp(listener));
+                    bound = true;
+                }
+                Err(source) => failed = Some((candidate, source)),
+            }
+        }
+        // A name or `*` may stand for families this machine lacks: one that works is enough.
+        let in_use = |error: &io::Error| error.kind() == io::ErrorKind::AddrInUse;
+        if let Some((candidate, source)) = failed.filter(|(_, error)| !bound || in_use(error)) {
+            let advice = advice(&source);
+            return Err(ListenError::Bind { address: candidate.to_string(), source, advice });
+        }
+    }
+    if let Some(path) = &settings.unix_socket {
+        listeners.push(unix(path, settings.unix_mask, backlog)?);
+    }
+    Ok(listeners)
+}
+
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "another process listens there: stop it, or choose another port with -p"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "ports below 1024 need root: choose another with -p, or start as root with -u"
+        }
+        io::ErrorKind::AddrNotAvailable => "this machine does not have that address: check -l",
+        _ => "check -l and -p",
+    }
+}
+
+fn tcp(address: SocketAddr, backlog: i32) -> io::Result<std::net::TcpListener> {
+    let socket = RawSocket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_keepalive(true)?;
+    socket.set_tcp_nodelay(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(backlog)?;
+    Ok(socket.into())
+}
+
+fn unix(path: &Path, mask: u32, backlog: i32) -> Result<Listener, ListenError> {
+    let error = |problem: String, denied: bool| ListenError::Path {
+        path: path.to_owned(),
+        problem,
+        denied,
+    };
+    let failed = |problem: io::Error| {
+        let denied = problem.kind() == io::ErrorKind::PermissionDenied;
+        let advice = if denied { "; check the permissions of the directory" } else { "" };
+        error(format!("{problem}{advice}"), denied)
+    };
+    match fs::symlink_metadata(path) {
+        Ok(there) if !there.file_type().is_socket() => {
+            return Err(error("there is a file of that name that is no socket".to_owned(), false));
+        }
+        Ok(_) if std::os::unix::net::UnixStream::connect(path).is_ok() => {
+            return Err(error("another process listens there".to_owned(), false));
+        }
+        // What a node that was killed left behind.
+        Ok(_) => fs::remove_file(path).map_err(failed)?,
+        Err(_) => {}
+    }
+    let bind = || -> io::Result<RawSocket> {
+        let socket = RawSocket::new(Domain::UNIX, Type::STREAM, None)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&SockAddr::unix(path)?)?;
+        // Nobody can connect before `listen`, so the permissions are in force in time.
+        fs::set_permissions(path, fs::Permissions::from_mode(mask))?;
+        socket.listen(backlog)?;
+        Ok(socket)
+    };
+    let listener = bind().map_err(failed)?;
+    Ok(Listener::Unix(listener.into(), SocketFile(path.to_owned())))
+}
+
+impl Listener {
+    /// The TCP address, with the port the system chose where it was to choose.
+    pub(crate) fn tcp_address(&self) -> Option<SocketAddr> {
+        match self {
+            Listener::Tcp(listener) => listener.local_addr().ok(),
+            Listener::Unix(..) => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Listener {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Listener::Tcp(listener) => match listener.local_addr() {
+                Ok(address) => address.fmt(f),
+                Err(_) => f.write_str("an unknown address"),
+            },
+            Listener::Unix(_, SocketFile(path)) => path.display().fmt(f),
+        }
+    }
+}
+
+/// A listener of the main thread's runtime.
+#[derive(Debug)]
+pub(crate) enum Acceptor {
+    Tcp(tokio::net::TcpListener),
+    /// With its file, which is removed together with it.
+    Unix(tokio::net::UnixListener, #[allow(dead_code)] SocketFile),
+}
+
+impl Acceptor {
+    /// Registers a listener with the current runtime.
+    pub(crate) fn register(listener: Listener) -> io::Result<Acceptor> {
+        Ok(match listener {
+            Listener::Tcp(listener) => Acceptor::Tcp(tokio::net::TcpListener::from_std(listener)?),
+            Listener::Unix(listener, file) => {
+                Acceptor::Unix(tokio::net::UnixListener::from_std(listener)?, file)
+            }
+        })
+    }
+
+    /// Waits for a connection and releases it from this runtime, so that a worker's may take it.
+    pub(crate) async fn accept(&self) -> io::Result<(Accepted, Peer)> {
+        match self {
+            Acceptor::Tcp(listener) => {
+                let (stream, from) = listener.accept().await?;
+                stream.set_nodelay(true)?;
+                let to = stream.local_addr()?;
+                Ok((Accepted::Tcp(stream.into_std()?), Peer::Tcp { from, to }))
+            }
+            Acceptor::Unix(listener, _) => {
+                let (stream, _) = listener.accept().await?;
+                Ok((Accepted::Unix(stream.into_std()?), Peer::Unix))
+            }
+        }
+    }
+}
+
+/// Writes the bound ports into the file that `MEMCACHED_PORT_FILENAME` names, as memcached does for
+/// whoever started it with port 0. Written aside and renamed, so that a reader sees all or nothing.
+pub(crate) fn write_port_file(listeners: &[Listener]) -> io::Result<()> {
+    let Some(path) = std::env::var_os("MEMCACHED_PORT_FILENAME") else {
+        return Ok(());
+    };
+    let mut text = String::new();
+    for address in listeners.iter().filter_map(Listener::tcp_address) {
+        let family = if address.is_ipv4() { "INET" } else { "INET6" };
+        text.push_str(&format!("TCP {family}: {}\n", address.port()));
+    }
+    let path = PathBuf::from(path);
+    let mut aside = path.clone().into_os_string();
+    aside.push(".lck");
+    fs::write(&aside, text)?;
+    fs::rename(&aside, &path)
+}

@@ -1,0 +1,105 @@
+//! A node without listeners: real connections over socket pairs, on the calling thread, with a clock
+//! that stands still. What fuzz targets and tests of whole exchanges drive.
+
+use std::ffi::OsString;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
+
+use crate::connection;
+use crate::connections::Peer;
+use crate::server;
+use crate::settings::{self, Startup};
+use crate::shared::Shared;
+use crate::socket::Accepted;
+use crate::worker::Worker;
+
+/// A node inside this process.
+#[derive(Debug)]
+pub struct LoneNode {
+    runtime: LocalRuntime,
+    shared: Arc<Shared>,
+    worker: Rc<Worker>,
+}
+
+impl LoneNode {
+    /// A node with the settings of these flags; `None` where they ask for something else than to
+    /// serve.
+    ///
+    /// # Errors
+    /// Where the flags are wrong, or the system refuses a runtime.
+    pub fn new(flags: &[&str]) -> io::Result<Option<LoneNode>> {
+        let arguments = std::iter::once("ringbinderd").chain(flags.iter().copied());
+        let startup = settings::load(arguments.map(OsString::from), []).map_err(io::Error::other)?;
+        let Startup::Run { settings, .. } = startup else {
+            return Ok(None);
+        };
+        let shared = server::prepare(*settings);
+        let worker = Rc::new(Worker::new(Arc::clone(&shared), 0));
+        let runtime =
+            Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+        Ok(Some(LoneNode { runtime, shared, worker }))
+    }
+
+    /// Opens a connection, sends the chunks one write each, ends the sending side, and returns all
+    /// that was answered until the node closed the connection.
+    ///
+    /// # Errors
+    /// Where the system refuses a socket.
+    pub fn exchange(&self, chunks: &[&[u8]]) -> io::Result<Vec<u8>> {
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+        ours.set_nonblocking(true)?;
+        theirs.set_nonblocking(true)?;
+        let now = self.shared.clock.now();
+        let ticket = self.shared.connections.open(Peer::Unix, now);
+        let ticket = ticket.ok_or_else(|| io::Error::other("too many connections"))?;
+        self.runtime.block_on(async {
+            let (mut reader, mut writer) = UnixStream::from_std(ours)?.into_split();
+            let serve = connection::run(Rc::clone(&self.worker), Accepted::Unix(theirs), ticket);
+            let send = async {
+                for chunk in chunks {
+                    // The node may close before it has read everything.
+                    if writer.write_all(chunk).await.is_err() {
+                        break;
+                    }
+                    tokio::task::yield_now().await;
+                }
+                let _ = writer.shutdown().await;
+            };
+            let mut answers = Vec::new();
+            let receive = async {
+                // A reset still leaves what was read before.
+                let _ = reader.read_to_end(&mut answers).await;
+            };
+            tokio::join!(serve, send, receive);
+            Ok(answers)
+        })
+    }
+
+    /// Moves the clock on.
+    pub fn advance(&self, seconds: u32) {
+        self.shared.clock.advance(seconds);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_exchange_answers_whatever_the_cuts_and_ends() {
+        let node = LoneNode::new(&["-m", "8"]).unwrap().unwrap();
+        let input = b"set a 0 10 5\r\nhello\r\nget a b\r\nmn\r\n";
+        let expected = b"STORED\r\nVALUE a 0 5\r\nhello\r\nEND\r\nMN\r\n";
+        for cut in 0..input.len() {
+            let (head, tail) = input.split_at(cut);
+            assert_eq!(node.exchange(&[head, tail]).unwrap(), expected, "cut at {cut}");
+        }
+        node.advance(10);
+        assert_eq!(node.exchange(&[b"get a\r\n"]).unwrap(), b"END\r\n");
+    }
+}

@@ -1,0 +1,9 @@
+//! `ringbinderd`.
+
+/// Items come and go in all sizes for weeks: what this allocator gives back, the process does too.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> std::process::ExitCode {
+    ringbinder_node::main()
+}

@@ -1,0 +1,156 @@
+//! Answers on their way out: small bytes in one buffer, large values by reference between them, and
+//! one vectored write for as much as the socket takes.
+
+use std::io::IoSlice;
+
+use bytes::Bytes;
+use ringbinder_store::ItemRef;
+
+/// Answers waiting above this many bytes are written before more requests are carried out, so that
+/// a client that does not read cannot make its node buffer.
+pub(crate) const HIGH_WATER: usize = 256 * 1024;
+
+/// Slices handed to one write.
+const MAX_SLICES: usize = 64;
+
+/// A large value that goes out when `at` bytes of the buffer have.
+#[derive(Debug)]
+struct Insert {
+    at: usize,
+    value: Bytes,
+}
+
+/// The answers of one connection that are not written yet.
+#[derive(Debug, Default)]
+pub(crate) struct Output {
+    /// Answers but for the large values.
+    pub(crate) bytes: Vec<u8>,
+    inserts: Vec<Insert>,
+    inserted: usize,
+    written: usize,
+}
+
+impl Output {
+    /// Bytes not written yet.
+    pub(crate) fn pending(&self) -> usize {
+        self.bytes.len() + self.inserted - self.written
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.pending() == 0
+    }
+
+    /// Appends an item's value and a line end.
+    #[inline]
+    pub(crate) fn value(&mut self, item: &(impl ItemRef + ?Sized)) {
+        match item.shared_value() {
+            None => self.bytes.extend_from_slice(item.value()),
+            Some(value) => {
+                self.inserted += value.len();
+                self.inserts.push(Insert { at: self.bytes.len(), value });
+            }
+        }
+        self.bytes.extend_from_slice(b"\r\n");
+    }
+
+    /// What one vectored write should try, in order, filled into `room`.
+    pub(crate) fn slices<'a>(&'a self, room: &mut Vec<IoSlice<'a>>) {
+        let mut skip = self.written;
+        let mut from = 0;
+        let mut push = |slice: &'a [u8]| {
+            if skip >= slice.len() {
+                skip -= slice.len();
+            } else {
+                room.push(IoSlice::new(&slice[skip..]));
+                skip = 0;
+            }
+            room.len() < MAX_SLICES
+        };
+        for Insert { at, value } in &self.inserts {
+            if !push(&self.bytes[from..*at]) || !push(value) {
+                return;
+            }
+            from = *at;
+        }
+        push(&self.bytes[from..]);
+    }
+
+    /// The unwritten bytes where no large value is among them.
+    #[inline]
+    pub(crate) fn plain(&self) -> Option<&[u8]> {
+        self.inserts.is_empty().then(|| &self.bytes[self.written..])
+    }
+
+    /// Records that the socket took `len` more bytes; when all is out the buffer is empty again.
+    pub(crate) fn advance(&mut self, len: usize) {
+        self.written += len;
+        debug_assert!(self.written <= self.bytes.len() + self.inserted);
+        if self.is_empty() {
+            self.clear();
+        }
+    }
+
+    /// Forgets everything, and gives back room that one large answer took.
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+        self.bytes.shrink_to(HIGH_WATER);
+        self.inserts = Vec::new();
+        self.inserted = 0;
+        self.written = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gathered(output: &Output) -> Vec<u8> {
+        let mut slices = Vec::new();
+        output.slices(&mut slices);
+        slices.iter().flat_map(|slice| slice.iter().copied()).collect()
+    }
+
+    fn sample() -> Output {
+        let mut output = Output::default();
+        output.bytes.extend_from_slice(b"ab");
+        output.inserts.push(Insert { at: 2, value: Bytes::from_static(b"LARGE") });
+        output.inserted += 5;
+        output.bytes.extend_from_slice(b"cd");
+        output.inserts.push(Insert { at: 4, value: Bytes::from_static(b"MORE") });
+        output.inserted += 4;
+        output
+    }
+
+    #[test]
+    fn large_values_stand_where_they_were_put_from_every_point_on() {
+        let whole = b"abLARGEcdMORE";
+        for written in 0..whole.len() {
+            let mut output = sample();
+            output.advance(written);
+            assert_eq!(gathered(&output), whole[written..], "{written} written");
+            assert_eq!(output.pending(), whole.len() - written);
+        }
+        let mut output = sample();
+        output.advance(whole.len());
+        assert!(output.is_empty());
+        assert_eq!(output.plain(), Some(&b""[..]));
+    }
+
+    #[test]
+    fn one_write_takes_a_bounded_number_of_slices() {
+        let mut output = Output::default();
+        for _ in 0..1000 {
+            output.inserts.push(Insert { at: output.bytes.len(), value: Bytes::from_static(b"x") });
+            output.inserted += 1;
+            output.bytes.push(b'.');
+        }
+        let mut all = Vec::new();
+        while !output.is_empty() {
+            let some = gathered(&output);
+            assert!(!some.is_empty());
+            output.advance(some.len());
+            all.extend(some);
+        }
+        assert_eq!(all, b"x.".repeat(1000));
+    }
+}

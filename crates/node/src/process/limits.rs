@@ -1,0 +1,163 @@
+//! The limits that the operating system puts on the process: open files, core dumps, locked memory.
+//!
+//! Limits are only ever raised. memcached lowers the limit of open files to `-c` exactly and counts
+//! its own descriptors against it; here the reserve for listeners, timers and files comes on top,
+//! so that `-c` connections really fit.
+
+use nix::errno::Errno;
+use nix::sys::mman::{MlockAllFlags, mlockall};
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
+
+use super::exit::ExitCode;
+
+/// Why a limit could not be had.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LimitError {
+    /// The limit could not be read.
+    #[error("cannot read the limit of {what}: {source}")]
+    Unreadable {
+        /// What is limited.
+        what: &'static str,
+        /// What the system said.
+        source: Errno,
+    },
+    /// `-c` asks for more connections than the process may hold.
+    #[error(
+        "{wanted} connections (-c) need more open files than the {allowed} allowed here; \
+         start as root, raise the limit (ulimit -n, LimitNOFILE=), or lower -c"
+    )]
+    OpenFiles {
+        /// The connections asked for.
+        wanted: u32,
+        /// The open files that the system grants.
+        allowed: u64,
+    },
+    /// `-r` was given but the system forbids core files.
+    #[error(
+        "core files are forbidden here although -r asks for them; \
+         raise the limit (ulimit -c, LimitCORE=) or leave out -r"
+    )]
+    NoCoreFiles,
+}
+
+impl LimitError {
+    /// The code to end the process with.
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        ExitCode::OsError
+    }
+}
+
+/// What [`raise_open_files`] achieved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OpenFiles {
+    /// How many files the process may now hold open.
+    pub(crate) limit: u64,
+    /// What to tell the operator, if there is room for `-c` connections but not for the reserve.
+    pub(crate) warning: Option<String>,
+}
+
+/// Lets the process hold `conn_limit` connections and `reserve` other open files.
+pub(crate) fn raise_open_files(conn_limit: u32, reserve: u32) -> Result<OpenFiles, LimitError> {
+    let what = "open files";
+    let read = || {
+        getrlimit(Resource::RLIMIT_NOFILE).map_err(|source| LimitError::Unreadable { what, source })
+    };
+    let (soft, hard) = read()?;
+    let needed = u64::from(conn_limit) + u64::from(reserve);
+    if soft < needed {
+        // Root may lift the hard limit as well; anyone else goes as high as the hard limit.
+        if setrlimit(Resource::RLIMIT_NOFILE, needed, hard.max(needed)).is_err() {
+            let _ = setrlimit(Resource::RLIMIT_NOFILE, needed.min(hard), hard);
+        }
+    }
+    judge(read()?.0, conn_limit, reserve)
+}
+
+fn judge(limit: u64, conn_limit: u32, reserve: u32) -> Result<OpenFiles, LimitError> {
+    let connections = u64::from(conn_limit);
+    if limit < connections {
+        return Err(LimitError::OpenFiles { wanted: conn_limit, allowed: limit });
+    }
+    let fits = limit.saturating_sub(u64::from(reserve));
+    let warning = (fits < connections).then(|| {
+        format!(
+            "only {limit} open files are allowed, which leaves room for {fits} of {conn_limit} \
+             connections (-c)"
+        )
+    });
+    Ok(OpenFiles { limit, warning })
+}
+
+/// Makes core files as large as the system allows (`-r`).
+pub(crate) fn raise_core_size() -> Result<(), LimitError> {
+    let what = "the size of core files";
+    let read = || {
+        getrlimit(Resource::RLIMIT_CORE).map_err(|source| LimitError::Unreadable { what, source })
+    };
+    let (_, hard) = read()?;
+    if setrlimit(Resource::RLIMIT_CORE, RLIM_INFINITY, RLIM_INFINITY).is_err() {
+        let _ = setrlimit(Resource::RLIMIT_CORE, hard, hard);
+    }
+    if read()?.0 == 0 { Err(LimitError::NoCoreFiles) } else { Ok(()) }
+}
+
+/// Keeps all memory of the process out of swap (`-k`); the answer is a warning if it is not.
+///
+/// `needed` is what the process may grow to, in bytes. Under a smaller limit nothing is locked:
+/// once everything that is yet to be allocated must be locked too, the first allocation beyond the
+/// limit would end the process.
+pub(crate) fn lock_memory(needed: u64) -> Option<String> {
+    let _ = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);
+    let allowed = match getrlimit(Resource::RLIMIT_MEMLOCK) {
+        Ok((soft, _)) => soft,
+        Err(error) => return Some(format!("-k: memory is not locked: {error}")),
+    };
+    if let Some(warning) = too_little_to_lock(allowed, needed) {
+        return Some(warning);
+    }
+    mlockall(MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE)
+        .err()
+        .map(|error| format!("-k: memory is not locked: {error}"))
+}
+
+fn too_little_to_lock(allowed: u64, needed: u64) -> Option<String> {
+    (allowed < needed).then(|| {
+        format!(
+            "-k: memory is not locked: {allowed} bytes may be locked and {needed} are needed; \
+             start as root or raise the limit (ulimit -l, LimitMEMLOCK=)"
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_that_suffices_is_left_alone() {
+        let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+        let files = raise_open_files(1, 1).unwrap();
+        assert_eq!(files, OpenFiles { limit: soft, warning: None });
+        assert_eq!(getrlimit(Resource::RLIMIT_NOFILE).unwrap(), (soft, hard));
+    }
+
+    #[test]
+    fn too_few_files_for_the_connections_is_an_error() {
+        let error = judge(100, 1024, 32).unwrap_err();
+        assert_eq!(error.exit_code(), ExitCode::OsError);
+        assert!(error.to_string().starts_with("1024 connections (-c)"), "{error}");
+    }
+
+    #[test]
+    fn too_few_files_for_the_reserve_is_a_warning() {
+        let files = judge(1024, 1024, 32).unwrap();
+        assert!(files.warning.unwrap().contains("992 of 1024"));
+        assert_eq!(judge(1056, 1024, 32).unwrap().warning, None);
+    }
+
+    #[test]
+    fn nothing_is_locked_under_a_limit_that_the_cache_would_outgrow() {
+        assert!(too_little_to_lock(65_536, 64 << 20).unwrap().contains("ulimit -l"));
+        assert_eq!(too_little_to_lock(RLIM_INFINITY, 64 << 20), None);
+    }
+}

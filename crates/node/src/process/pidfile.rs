@@ -1,0 +1,154 @@
+//! The pid file (`-P`): one line with the process number, for scripts that signal the server.
+//!
+//! It is written beside its place and renamed, so that a reader never finds it empty, and removed
+//! when the server stops, unless another process has put its own number there meanwhile. memcached
+//! writes one only together with `-d`; here asking for it is enough.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
+
+use super::exit::ExitCode;
+
+/// The pid file could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write the pid file {}: {source}; name another place with -P", path.display())]
+pub(crate) struct PidFileError {
+    /// The place asked for.
+    pub(crate) path: PathBuf,
+    /// What the system said.
+    pub(crate) source: io::Error,
+}
+
+impl PidFileError {
+    /// The code to end the process with.
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        match self.source.kind() {
+            io::ErrorKind::PermissionDenied => ExitCode::NoPermission,
+            _ => ExitCode::CannotCreate,
+        }
+    }
+}
+
+/// A pid file of this process, removed when dropped.
+#[derive(Debug)]
+pub(crate) struct PidFile {
+    path: PathBuf,
+    pid: u32,
+}
+
+impl PidFile {
+    /// Writes the number of this process to `path`.
+    ///
+    /// The second part of the answer is a warning, if the file that was there named a process that
+    /// is still alive.
+    pub(crate) fn create(path: &Path) -> Result<(Self, Option<String>), PidFileError> {
+        Self::write(path).map_err(|source| PidFileError { path: path.into(), source })
+    }
+
+    fn write(path: &Path) -> io::Result<(Self, Option<String>)> {
+        // Absolute, since a daemon leaves the directory that a relative path starts from.
+        let path = std::path::absolute(path)?;
+        let pid = std::process::id();
+        let warning = read_pid(&path).filter(|&old| old != pid && is_alive(old)).map(|old| {
+            format!("the pid file {} named process {old}, which is running", path.display())
+        });
+
+        let mut aside = path.clone().into_os_string();
+        aside.push(format!(".{pid}.tmp"));
+        let aside = PathBuf::from(aside);
+        let written = write_new(&aside, pid).and_then(|()| fs::rename(&aside, &path));
+        if let Err(error) = written {
+            let _ = fs::remove_file(&aside);
+            return Err(error);
+        }
+        Ok((Self { path, pid }, warning))
+    }
+}
+
+impl Drop for PidFile {
+    fn drop(&mut self) {
+        if read_pid(&self.path) == Some(self.pid)
+            && let Err(error) = fs::remove_file(&self.path)
+        {
+            tracing::warn!("cannot remove the pid file {}: {error}", self.path.display());
+        }
+    }
+}
+
+/// Writes a file that must not exist yet: a link planted in a shared directory is not followed.
+fn write_new(path: &Path, pid: u32) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
+    writeln!(file, "{pid}")
+}
+
+fn read_pid(path: &Path) -> Option<u32> {
+    fs::read_to_string(path).ok()?.trim().parse().ok()
+}
+
+fn is_alive(pid: u32) -> bool {
+    match i32::try_from(pid) {
+        Ok(pid) if pid > 0 => !matches!(kill(Pid::from_raw(pid), None), Err(Errno::ESRCH)),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_this_process_and_goes_with_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ringbinderd.pid");
+        let (file, warning) = PidFile::create(&path).unwrap();
+        assert_eq!(warning, None);
+        assert_eq!(fs::read_to_string(&path).unwrap(), format!("{}\n", std::process::id()));
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left aside");
+        drop(file);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn warns_of_a_living_predecessor_and_not_of_a_dead_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pid");
+        let parent = std::os::unix::process::parent_id();
+        fs::write(&path, format!("{parent}\n")).unwrap();
+        let (_file, warning) = PidFile::create(&path).unwrap();
+        assert!(warning.unwrap().contains(&format!("named process {parent}")));
+
+        for stale in ["", "rubbish", "0", "-1", "2147483647"] {
+            fs::write(&path, stale).unwrap();
+            let (_file, warning) = PidFile::create(&path).unwrap();
+            assert_eq!(warning, None, "{stale:?}");
+        }
+    }
+
+    #[test]
+    fn leaves_the_file_of_a_successor_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pid");
+        let (file, _) = PidFile::create(&path).unwrap();
+        fs::write(&path, "1\n").unwrap();
+        drop(file);
+        assert!(path.exists());
+    }
+
+    #[test]
+    fn a_place_that_cannot_be_written_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("missing").join("pid");
+        let error = PidFile::create(&path).unwrap_err();
+        assert_eq!(error.exit_code(), ExitCode::CannotCreate);
+        assert!(error.to_string().contains(&path.display().to_string()), "{error}");
+    }
+}

@@ -1,0 +1,159 @@
+//! Giving up root for the user named with `-u`.
+//!
+//! Called after the listeners are bound, since a port below 1024 takes root, and before the first
+//! client is served. Supplementary groups go first, then the group, then the user: the other order
+//! would lose the right to do the rest.
+
+use std::ffi::CString;
+
+use nix::errno::Errno;
+use nix::unistd::{Uid, User, initgroups, setgid, setuid};
+
+use super::exit::ExitCode;
+
+/// Who the process runs as after [`drop_privileges`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Identity {
+    /// Started without root: `-u` has nothing to act on, as in memcached.
+    Unprivileged,
+    /// Still root, since no other user was named, or root itself was.
+    Root {
+        /// What to tell the operator; `None` if root was asked for with `-u root`.
+        warning: Option<String>,
+    },
+    /// Root no longer.
+    Dropped {
+        /// The user's name.
+        user: String,
+        /// The user's number.
+        uid: u32,
+        /// The number of the user's own group.
+        gid: u32,
+        /// What to tell the operator, if the supplementary groups could not be changed.
+        warning: Option<String>,
+    },
+}
+
+/// Why the process could not become the user.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum UserError {
+    /// No account has that name.
+    #[error("user '{0}' does not exist; create it, or name another with -u")]
+    Unknown(String),
+    /// The account database could not be read.
+    #[error("cannot look up user '{user}': {source}")]
+    Lookup {
+        /// The name asked for.
+        user: String,
+        /// What the system said.
+        source: Errno,
+    },
+    /// The system refused the change.
+    #[error("cannot become user '{user}' ({step}): {source}; start as root or leave out -u")]
+    Switch {
+        /// The name asked for.
+        user: String,
+        /// The call that failed.
+        step: &'static str,
+        /// What the system said.
+        source: Errno,
+    },
+    /// Root could be taken back, so it was not given up.
+    #[error("became user '{0}' but could still return to root; refusing to run")]
+    NotDropped(String),
+}
+
+impl UserError {
+    /// The code to end the process with.
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Unknown(_) => ExitCode::NoUser,
+            Self::Lookup { .. } | Self::Switch { .. } | Self::NotDropped(_) => ExitCode::OsError,
+        }
+    }
+}
+
+/// Becomes `user`, if the process is root and one is named.
+///
+/// Without a name, root stays root and the answer carries a warning; memcached refuses to start
+/// there, which in a container would leave nobody with a server that starts as it comes.
+pub(crate) fn drop_privileges(user: Option<&str>) -> Result<Identity, UserError> {
+    if !Uid::current().is_root() && !Uid::effective().is_root() {
+        return Ok(Identity::Unprivileged);
+    }
+    let Some(name) = user.filter(|name| !name.is_empty()) else {
+        let warning =
+            "running as root; name an unprivileged user with -u, or -u root to silence this";
+        return Ok(Identity::Root { warning: Some(warning.into()) });
+    };
+    let account = look_up(name)?;
+    if account.uid.is_root() {
+        return Ok(Identity::Root { warning: None });
+    }
+    switch(&account)
+}
+
+fn look_up(name: &str) -> Result<User, UserError> {
+    match User::from_name(name) {
+        Ok(Some(account)) => Ok(account),
+        Ok(None) => Err(UserError::Unknown(name.into())),
+        Err(source) => Err(UserError::Lookup { user: name.into(), source }),
+    }
+}
+
+fn switch(account: &User) -> Result<Identity, UserError> {
+    let user = account.name.clone();
+    let failed = |step| {
+        let user = user.clone();
+        move |source| UserError::Switch { user, step, source }
+    };
+    let c_name = CString::new(user.as_str()).map_err(|_| UserError::Unknown(user.clone()))?;
+    // In a user namespace or a container without CAP_SETGID the groups cannot be changed although
+    // there is nothing left to give up; memcached goes on there too.
+    let warning = match initgroups(&c_name, account.gid) {
+        Ok(()) => None,
+        Err(Errno::EPERM) => {
+            Some(format!("the supplementary groups of user '{user}' could not be set"))
+        }
+        Err(source) => return Err(failed("initgroups")(source)),
+    };
+    setgid(account.gid).map_err(failed("setgid"))?;
+    setuid(account.uid).map_err(failed("setuid"))?;
+    if setuid(Uid::from_raw(0)).is_ok() {
+        return Err(UserError::NotDropped(user));
+    }
+    Ok(Identity::Dropped { user, uid: account.uid.as_raw(), gid: account.gid.as_raw(), warning })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_user_is_named_and_has_its_own_exit_code() {
+        let error = look_up("no-such-user-here").unwrap_err();
+        assert_eq!(error.exit_code(), ExitCode::NoUser);
+        assert!(error.to_string().contains("'no-such-user-here' does not exist"), "{error}");
+    }
+
+    #[test]
+    fn without_a_name_nobody_changes() {
+        let before = (Uid::current(), Uid::effective());
+        let identity = drop_privileges(None).unwrap();
+        assert_eq!((Uid::current(), Uid::effective()), before);
+        match identity {
+            Identity::Root { warning } => assert!(warning.unwrap().contains("-u")),
+            other => assert_eq!(other, Identity::Unprivileged),
+        }
+    }
+
+    #[test]
+    fn root_asked_for_by_name_is_not_warned_about() {
+        let identity = drop_privileges(Some("root")).unwrap();
+        if Uid::current().is_root() {
+            assert_eq!(identity, Identity::Root { warning: None });
+        } else {
+            assert_eq!(identity, Identity::Unprivileged);
+        }
+    }
+}

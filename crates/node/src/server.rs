@@ -1,0 +1,259 @@
+//! The node as a whole: its listeners, its workers, its clock and how it stops.
+//!
+//! The main thread accepts connections and deals them out in turn, ticks the clock, kicks idle
+//! connections and waits for signals. Requests are the workers' business alone.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use ringbinder_protocol::{Refusal, WatchFlags};
+use ringbinder_store::{Evicted, EvictionObserver, Limits, MokaStore, Policy, Store};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+
+use crate::clock::Clock;
+use crate::connections::Connections;
+use crate::listen::{Acceptor, Listener};
+use crate::settings::{EvictionPolicy, Settings};
+use crate::shared::{Shared, ValuesInFlight};
+use crate::socket::Accepted;
+use crate::stats::{AllCounters, Prefixes};
+use crate::watch::Watch;
+use crate::worker::Handle;
+
+/// How often the clock looks at the system's.
+const TICK: Duration = Duration::from_millis(250);
+
+/// How long connections get to read their last answers when the node stops.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// How long accepting rests after the system refused a connection, for want of descriptors say.
+const ACCEPT_REST: Duration = Duration::from_millis(50);
+
+/// Bounds between passes that remove dead items: a pass that found many is soon followed by another.
+const SWEEP_SOONEST: Duration = Duration::from_secs(5);
+const SWEEP_LATEST: Duration = Duration::from_secs(300);
+
+/// Builds the state that workers share.
+pub(crate) fn prepare(settings: Settings) -> Arc<Shared> {
+    let watch =
+        Arc::new(Watch::new(usize::try_from(settings.watcher_logbuf_size).unwrap_or(usize::MAX)));
+    let limits = Limits {
+        max_bytes: settings.memory_limit_bytes,
+        max_item: settings.max_item_size,
+        evict: settings.evictions,
+    };
+    let policy = match settings.eviction {
+        EvictionPolicy::Lru => Policy::Lru,
+        EvictionPolicy::TinyLfu => Policy::TinyLfu,
+    };
+    let clock = Clock::new();
+    let allowance = settings.memory_limit_bytes.max(2 * settings.max_item_size);
+    Arc::new(Shared {
+        store: MokaStore::new(limits, policy, Some(observer(&watch))),
+        clock,
+        counters: AllCounters::new(usize::from(settings.threads)),
+        connections: Arc::new(Connections::new(
+            usize::try_from(settings.conn_limit).unwrap_or(usize::MAX),
+        )),
+        watch,
+        prefixes: Prefixes::new(settings.prefix_delimiter, settings.detail_enabled),
+        values: ValuesInFlight::new(usize::try_from(allowance).unwrap_or(usize::MAX)),
+        verbosity: AtomicU8::new(settings.verbosity),
+        crawler_enabled: AtomicBool::new(true),
+        crawler_starts: AtomicU64::new(0),
+        sweep_wanted: Notify::new(),
+        dumping: AtomicBool::new(false),
+        listen_disabled: AtomicU64::new(0),
+        stop: CancellationToken::new(),
+        settings,
+    })
+}
+
+/// Tells watchers of evictions. Ages are as of the clock's last tick at the item's own access, the
+/// only times an engine knows of.
+fn observer(watch: &Arc<Watch>) -> EvictionObserver {
+    let watch = Arc::clone(watch);
+    let clock = Clock::new();
+    Box::new(move |Evicted { key, len, meta }| {
+        if watch.wants(WatchFlags::EVICTIONS) {
+            clock.tick();
+            let now = clock.now();
+            let ttl = meta.expiry.remaining(now).map_or(-1, i64::from);
+            watch.evicted(key, meta.fetched, ttl, now.saturating_sub(meta.last_access), len);
+        }
+    })
+}
+
+/// Serves until a signal or `shutdown` ends it. `ready` is called once clients can connect.
+pub(crate) fn run(
+    shared: &Arc<Shared>,
+    listeners: Vec<Listener>,
+    ready: impl FnOnce() -> io::Result<()>,
+) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let workers = (0..usize::from(shared.settings.threads))
+        .map(|index| Handle::start(shared, index))
+        .collect::<io::Result<Vec<_>>>()?;
+    let workers = Arc::new(workers);
+    runtime.block_on(async {
+        let tasks = TaskTracker::new();
+        tasks.spawn(stop_on_signals(Arc::clone(shared), Signals::new()?));
+        for listener in listeners {
+            let name = listener.to_string();
+            let listener = Acceptor::register(listener)?;
+            tasks.spawn(accept_all(Arc::clone(shared), Arc::clone(&workers), listener, name));
+        }
+        tasks.spawn(keep_time(Arc::clone(shared)));
+        tasks.spawn(sweep(Arc::clone(shared)));
+        ready()?;
+        shared.stop.cancelled().await;
+        shared.connections.stop();
+        tasks.close();
+        tasks.wait().await;
+        if tokio::time::timeout(GRACE, shared.connections.wait_for_none()).await.is_err() {
+            let left = shared.connections.current();
+            warn!("{left} connections did not read their answers in time and are cut");
+        }
+        io::Result::Ok(())
+    })?;
+    if shared.connections.current() == 0 {
+        for worker in Arc::into_inner(workers).into_iter().flatten() {
+            worker.join();
+        }
+    }
+    Ok(())
+}
+
+/// The signals a node knows.
+#[derive(Debug)]
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+    graceful: tokio::signal::unix::Signal,
+    hangup: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Signals> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            graceful: signal(SignalKind::user_defined1())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+}
+
+async fn stop_on_signals(shared: Arc<Shared>, mut signals: Signals) {
+    let name = loop {
+        tokio::select! {
+            _ = signals.terminate.recv() => break "SIGTERM",
+            _ = signals.interrupt.recv() => break "SIGINT",
+            _ = signals.graceful.recv() => break "SIGUSR1",
+            _ = signals.hangup.recv() => info!("SIGHUP: there is nothing to reload"),
+            () = shared.stop.cancelled() => break "the shutdown command",
+        }
+    };
+    info!("{name}: stopping once all answers are written");
+    shared.stop.cancel();
+}
+
+/// Accepts connections and deals them out to the workers in turn.
+async fn accept_all(
+    shared: Arc<Shared>,
+    workers: Arc<Vec<Handle>>,
+    listener: Acceptor,
+    name: String,
+) {
+    let connections = &shared.connections;
+    let mut turn = 0;
+    loop {
+        if !shared.settings.maxconns_fast && connections.current() >= connections.limit() {
+            shared.listen_disabled.fetch_add(1, Relaxed);
+            tokio::select! {
+                () = connections.wait_for_place() => {}
+                () = shared.stop.cancelled() => return,
+            }
+        }
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = shared.stop.cancelled() => return,
+        };
+        match accepted {
+            Ok((accepted, peer)) => match connections.open(peer, shared.clock.now()) {
+                Some(ticket) => {
+                    workers[turn].adopt((accepted, ticket));
+                    turn = (turn + 1) % workers.len();
+                }
+                None => turn_away(&accepted),
+            },
+            Err(error) => {
+                warn!("cannot accept a connection on {name}: {error}");
+                tokio::time::sleep(ACCEPT_REST).await;
+            }
+        }
+    }
+}
+
+/// Says that there are too many connections, as far as the socket takes it at once.
+fn turn_away(accepted: &Accepted) {
+    use std::io::Write;
+
+    let line = format!("{}\r\n", Refusal::TooManyConnections.line());
+    // The connection closes either way.
+    let _ = match accepted {
+        Accepted::Tcp(stream) => (&*stream).write(line.as_bytes()),
+        Accepted::Unix(stream) => (&*stream).write(line.as_bytes()),
+    };
+}
+
+/// Ticks the clock and kicks idle connections.
+async fn keep_time(shared: Arc<Shared>) {
+    let mut ticks = tokio::time::interval(TICK);
+    let mut last = shared.clock.now();
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = shared.stop.cancelled() => return,
+        }
+        shared.clock.tick();
+        let now = shared.clock.now();
+        let timeout = shared.settings.idle_timeout;
+        if timeout > 0 && now != last {
+            shared.connections.kick_idle(timeout, now);
+        }
+        last = now;
+    }
+}
+
+/// Removes dead items now and then, and when asked to, on a thread that blocks nobody.
+async fn sweep(shared: Arc<Shared>) {
+    let mut pause = SWEEP_SOONEST;
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = shared.sweep_wanted.notified() => {}
+            () = shared.stop.cancelled() => return,
+        }
+        if !shared.crawler_enabled.load(Relaxed) {
+            continue;
+        }
+        shared.crawler_starts.fetch_add(1, Relaxed);
+        let sweeper = Arc::clone(&shared);
+        let swept = tokio::task::spawn_blocking(move || {
+            let gone = sweeper.store.sweep(sweeper.clock.now());
+            (gone, sweeper.store.counters().items)
+        });
+        let Ok((gone, left)) = swept.await else {
+            return;
+        };
+        let many = gone > left / 100;
+        pause = if many { pause / 2 } else { pause * 2 }.clamp(SWEEP_SOONEST, SWEEP_LATEST);
+    }
+}

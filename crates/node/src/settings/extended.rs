@@ -1,0 +1,357 @@
+//! What may follow `-o`: every name that memcached 1.6 knows, and what comes of it here.
+//!
+//! [`EXTENDED`] is the one list of them: parsing, the help and the test of the manual read it. An
+//! option either sets one of our own settings, or only shows in `stats settings`; the latter is
+//! accepted with a warning that says why it has nothing to act on.
+
+use super::error::SettingsError;
+use super::figures::Figures;
+
+/// One name after `-o`.
+pub(super) struct ExtendedOption {
+    /// The name as written.
+    pub(super) name: &'static str,
+    takes: Takes,
+    does: &'static [Does],
+    /// For an option without effect: why there is nothing to act on.
+    pub(super) why_idle: &'static str,
+}
+
+impl ExtendedOption {
+    /// Whether the server behaves differently for it.
+    pub(super) fn has_effect(&self) -> bool {
+        self.does.iter().any(|does| matches!(does, Does::Set(_) | Does::SetTo(..)))
+    }
+}
+
+/// What may follow the name after an equals sign.
+enum Takes {
+    /// Nothing; what is there is ignored, as memcached does.
+    Nothing,
+    /// Any text.
+    Text,
+    /// Any text or nothing, which then reads as the given one.
+    OptionalText(&'static str),
+    /// A whole number from one bound to the other, shown multiplied.
+    Whole(u64, u64, u64),
+    /// A fraction from one bound to the other, shown with so many decimals.
+    Fraction(f64, f64, usize),
+    /// One of these words.
+    Word(&'static [&'static str]),
+}
+
+/// What comes of an option.
+enum Does {
+    /// The value goes to this key.
+    Set(&'static str),
+    /// This key gets this value.
+    SetTo(&'static str, &'static str),
+    /// The value shows in this line of `stats settings`.
+    Show(&'static str),
+    /// This line of `stats settings` shows this value.
+    ShowAs(&'static str, &'static str),
+}
+
+use Does::{Set, SetTo, Show, ShowAs};
+use Takes::{Fraction, Nothing, OptionalText, Text, Whole, Word};
+
+const fn option(
+    name: &'static str,
+    takes: Takes,
+    does: &'static [Does],
+    why_idle: &'static str,
+) -> ExtendedOption {
+    ExtendedOption { name, takes, does, why_idle }
+}
+
+const ACTS: &str = "";
+const TABLE: &str = "the hash table sizes itself";
+const SLABS: &str = "memory is not divided into slabs";
+const LRU: &str = "there is no segmented LRU to tune";
+const CRAWLER: &str = "expired items are removed without a crawler";
+const BUFFERS: &str = "an idle connection holds no buffers";
+const ANSWERS: &str = "there is one way to answer";
+const STORAGE: &str = "items are kept in memory only";
+const TLS: &str = "TLS is not supported";
+const SANDBOX: &str = "privileges are dropped with -u only";
+const COOKIES: &str = "sockets carry no cookie";
+const CURRENT: &str = "the defaults are the current ones";
+
+const SIZE: u64 = u32::MAX as u64;
+const KB: u64 = 1 << 10;
+const MB: u64 = 1 << 20;
+
+/// Every name, those with an effect first.
+pub(super) const EXTENDED: &[ExtendedOption] = &[
+    option("maxconns_fast", Nothing, &[SetTo("maxconns_fast", "true")], ACTS),
+    option("no_maxconns_fast", Nothing, &[SetTo("maxconns_fast", "false")], ACTS),
+    option("idle_timeout", Text, &[Set("idle_timeout")], ACTS),
+    option("track_sizes", Nothing, &[SetTo("track_sizes", "true")], ACTS),
+    option("watcher_logbuf_size", Text, &[Set("watcher_logbuf_size")], ACTS),
+    option("worker_logbuf_size", Text, &[Set("worker_logbuf_size")], ACTS),
+    option("eviction", Text, &[Set("eviction")], ACTS),
+    option(
+        "no_modern",
+        Nothing,
+        &[
+            SetTo("maxconns_fast", "false"),
+            ShowAs("slab_chunk_max", "1048576"),
+            ShowAs("slab_reassign", "no"),
+            ShowAs("slab_automove", "0"),
+            ShowAs("lru_segmented", "no"),
+            ShowAs("lru_crawler", "no"),
+            ShowAs("lru_maintainer_thread", "no"),
+            ShowAs("hash_algorithm", "jenkins"),
+        ],
+        ACTS,
+    ),
+    option("modern", Nothing, &[], CURRENT),
+    option("hashpower", Whole(12, 32, 1), &[Show("hashpower_init")], TABLE),
+    option("no_hashexpand", Nothing, &[], TABLE),
+    option("hash_algorithm", Word(HASHES), &[Show("hash_algorithm")], TABLE),
+    option("tail_repair_time", Whole(10, SIZE, 1), &[Show("tail_repair_time")], LRU),
+    option("slab_reassign", Nothing, &[ShowAs("slab_reassign", "yes")], SLABS),
+    option("no_slab_reassign", Nothing, &[ShowAs("slab_reassign", "no")], SLABS),
+    option("slab_automove", OptionalText("1"), &[Show("slab_automove")], SLABS),
+    option("no_slab_automove", Nothing, &[ShowAs("slab_automove", "0")], SLABS),
+    option("slab_automove_ratio", Fraction(0.0, 1.0, 2), &[Show("slab_automove_ratio")], SLABS),
+    option("slab_automove_window", Whole(3, 1800, 1), &[Show("slab_automove_window")], SLABS),
+    option("slab_automove_freeratio", ANY, &[Show("slab_automove_freeratio")], SLABS),
+    option("slab_sizes", Text, &[], SLABS),
+    option("slab_chunk_max", Whole(1, 1024, KB), &[Show("slab_chunk_max")], SLABS),
+    option("no_chunked_items", Nothing, &[ShowAs("slab_chunk_max", "1048576")], SLABS),
+    option("lru_crawler", Nothing, &[ShowAs("lru_crawler", "yes")], CRAWLER),
+    option("no_lru_crawler", Nothing, &[ShowAs("lru_crawler", "no")], CRAWLER),
+    option("lru_crawler_sleep", Whole(0, 1_000_000, 1), &[Show("lru_crawler_sleep")], CRAWLER),
+    option("lru_crawler_tocrawl", Whole(0, SIZE, 1), &[Show("lru_crawler_tocrawl")], CRAWLER),
+    option("lru_maintainer", Nothing, MAINTAINER, LRU),
+    option("no_lru_maintainer", Nothing, NO_MAINTAINER, LRU),
+    option("hot_lru_pct", Whole(1, 79, 1), &[Show("hot_lru_pct")], LRU),
+    option("warm_lru_pct", Whole(1, 79, 1), &[Show("warm_lru_pct")], LRU),
+    option("hot_max_factor", Fraction(0.0, f64::MAX, 2), &[Show("hot_max_factor")], LRU),
+    option("warm_max_factor", Fraction(0.0, f64::MAX, 2), &[Show("warm_max_factor")], LRU),
+    option("temporary_ttl", Whole(0, SIZE, 1), TEMPORARY, LRU),
+    option("inline_ascii_resp", Nothing, &[], ANSWERS),
+    option("no_inline_ascii_resp", Nothing, &[], ANSWERS),
+    option("resp_obj_mem_limit", OptionalText(""), &[], BUFFERS),
+    option("read_buf_mem_limit", Whole(0, 4095, MB), &[Show("read_buf_mem_limit")], BUFFERS),
+    option("drop_privileges", Nothing, &[ShowAs("drop_privileges", "yes")], SANDBOX),
+    option("no_drop_privileges", Nothing, &[ShowAs("drop_privileges", "no")], SANDBOX),
+    option("relaxed_privileges", Nothing, &[], SANDBOX),
+    option("sock_cookie_id", Text, &[], COOKIES),
+    option("ext_path", Text, &[], STORAGE),
+    option("ext_page_size", Text, &[], STORAGE),
+    option("ext_wbuf_size", Whole(0, 4095, MB), &[Show("ext_wbuf_size")], STORAGE),
+    option("ext_threads", Text, &[], STORAGE),
+    option("ext_io_depth", Text, &[], STORAGE),
+    option("ext_item_size", Whole(0, SIZE, 1), &[Show("ext_item_size")], STORAGE),
+    option("ext_item_age", Whole(0, SIZE, 1), &[Show("ext_item_age")], STORAGE),
+    option("ext_low_ttl", Whole(0, SIZE, 1), &[Show("ext_low_ttl")], STORAGE),
+    option("ext_recache_rate", Whole(0, SIZE, 1), &[Show("ext_recache_rate")], STORAGE),
+    option("ext_compact_under", Whole(0, SIZE, 1), &[Show("ext_compact_under")], STORAGE),
+    option("ext_drop_under", Whole(0, SIZE, 1), &[Show("ext_drop_under")], STORAGE),
+    option("ext_max_sleep", Whole(0, SIZE, 1), &[Show("ext_max_sleep")], STORAGE),
+    option("ext_max_frag", Fraction(0.0, f64::MAX, 2), &[Show("ext_max_frag")], STORAGE),
+    option("ext_drop_unread", Nothing, &[ShowAs("ext_drop_unread", "yes")], STORAGE),
+    option("ssl_chain_cert", Text, &[], TLS),
+    option("ssl_key", Text, &[], TLS),
+    option("ssl_keyformat", Text, &[], TLS),
+    option("ssl_verify_mode", Text, &[], TLS),
+    option("ssl_ciphers", Text, &[], TLS),
+    option("ssl_ca_cert", Text, &[], TLS),
+    option("ssl_wbuf_size", Text, &[], TLS),
+    option("ssl_session_cache", Nothing, &[], TLS),
+    option("ssl_kernel_tls", Nothing, &[], TLS),
+    option("ssl_min_version", Text, &[], TLS),
+];
+
+const HASHES: &[&str] = &["jenkins", "murmur3", "xxh3"];
+const ANY: Takes = Fraction(0.0, f64::MAX, 3);
+const MAINTAINER: &[Does] =
+    &[ShowAs("lru_maintainer_thread", "yes"), ShowAs("lru_segmented", "yes")];
+const NO_MAINTAINER: &[Does] =
+    &[ShowAs("lru_maintainer_thread", "no"), ShowAs("lru_segmented", "no")];
+const TEMPORARY: &[Does] = &[Show("temporary_ttl"), ShowAs("temp_lru", "yes")];
+
+/// What a command line's `-o` options come to.
+#[derive(Debug, Default)]
+pub(super) struct Extended {
+    /// Keys and their values as text, in the order given; a later one wins.
+    pub(super) keys: Vec<(&'static str, String)>,
+    /// The lines of `stats settings` that change.
+    pub(super) figures: Figures,
+    /// One line for each option without effect.
+    pub(super) warnings: Vec<String>,
+}
+
+/// Reads the comma separated lists that followed `-o`.
+pub(super) fn parse(lists: &[String]) -> Result<Extended, SettingsError> {
+    let mut extended = Extended::default();
+    for list in lists.iter().map(|list| list.trim()).filter(|list| !list.is_empty()) {
+        // memcached accepts one comma at the end.
+        for part in list.strip_suffix(',').unwrap_or(list).split(',') {
+            apply(part, &mut extended)?;
+        }
+    }
+    Ok(extended)
+}
+
+fn apply(part: &str, extended: &mut Extended) -> Result<(), SettingsError> {
+    let (name, value) = match part.split_once('=') {
+        Some((name, value)) => (name, Some(value)),
+        None => (part, None),
+    };
+    if name.starts_with("proxy_") {
+        return Err(SettingsError::Unsupported {
+            what: format!("-o {name}"),
+            instead: "ringbinderd is a cache and not a proxy; leave it out".into(),
+        });
+    }
+    let option = EXTENDED
+        .iter()
+        .find(|option| option.name == name)
+        .ok_or_else(|| SettingsError::UnknownExtended(name.into()))?;
+    let value = option.takes.read(value).map_err(|reason| SettingsError::Value {
+        place: format!("-o {name}"),
+        reason,
+        on_command_line: true,
+    })?;
+    for does in option.does {
+        match *does {
+            Set(key) => extended.keys.push((key, value.clone())),
+            SetTo(key, text) => extended.keys.push((key, text.into())),
+            Show(line) => extended.figures.set(line, value.as_str()),
+            ShowAs(line, text) => extended.figures.set(line, text),
+        }
+    }
+    if !option.has_effect() {
+        extended.warnings.push(format!("-o {name} has no effect: {}", option.why_idle));
+    }
+    Ok(())
+}
+
+impl Takes {
+    /// The value as `stats settings` shows it, or what is wrong with it.
+    fn read(&self, given: Option<&str>) -> Result<String, String> {
+        let required =
+            || given.filter(|value| !value.is_empty()).ok_or("needs a value after an equals sign");
+        match self {
+            Self::Nothing => Ok(String::new()),
+            Self::Text => Ok(required()?.to_owned()),
+            Self::OptionalText(default) => Ok(given.unwrap_or(default).to_owned()),
+            Self::Whole(min, max, scale) => required()?
+                .trim()
+                .parse()
+                .ok()
+                .filter(|number: &u64| (min..=max).contains(&number))
+                .map(|number| (number * scale).to_string())
+                .ok_or_else(|| format!("must be a whole number from {min} to {max}")),
+            Self::Fraction(min, max, places) => required()?
+                .trim()
+                .parse()
+                .ok()
+                .filter(|number: &f64| number >= min && number <= max)
+                .map(|number| format!("{number:.places$}"))
+                .ok_or_else(|| "must be a number in the range that memcached allows".to_owned()),
+            Self::Word(words) => {
+                let word = required()?;
+                if words.contains(&word) {
+                    Ok(word.to_owned())
+                } else {
+                    Err(format!("must be one of {}", words.join(", ")))
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse_one(list: &str) -> Result<Extended, SettingsError> {
+        parse(&[list.to_owned()])
+    }
+
+    #[test]
+    fn options_with_an_effect_set_keys_in_order() {
+        let extended = parse_one("no_modern,maxconns_fast,idle_timeout=10,eviction=tinylfu");
+        let extended = extended.unwrap();
+        let keys: Vec<_> =
+            extended.keys.iter().map(|(key, value)| (*key, value.as_str())).collect();
+        assert_eq!(
+            keys,
+            [
+                ("maxconns_fast", "false"),
+                ("maxconns_fast", "true"),
+                ("idle_timeout", "10"),
+                ("eviction", "tinylfu"),
+            ]
+        );
+        assert_eq!(extended.warnings, Vec::<String>::new());
+        assert_eq!(extended.figures.get("hash_algorithm"), Some("jenkins"));
+    }
+
+    #[test]
+    fn options_without_effect_are_shown_and_warned_about() {
+        let extended = parse_one("slab_chunk_max=16,no_lru_crawler,hot_max_factor=0.5").unwrap();
+        assert_eq!(extended.figures.get("slab_chunk_max"), Some("16384"));
+        assert_eq!(extended.figures.get("lru_crawler"), Some("no"));
+        assert_eq!(extended.figures.get("hot_max_factor"), Some("0.50"));
+        assert_eq!(extended.warnings.len(), 3);
+        assert_eq!(
+            extended.warnings[0],
+            "-o slab_chunk_max has no effect: memory is not divided into slabs"
+        );
+    }
+
+    #[test]
+    fn every_name_is_accepted_and_every_idle_one_says_why() {
+        for option in EXTENDED {
+            let value = match option.takes {
+                Takes::Whole(min, ..) => min.to_string(),
+                Takes::Fraction(..) => "0.5".into(),
+                Takes::Word(words) => words[0].into(),
+                _ => "1".into(),
+            };
+            let extended = parse_one(&format!("{}={value}", option.name)).unwrap();
+            let warnings = usize::from(!option.has_effect());
+            assert_eq!(extended.warnings.len(), warnings, "{}", option.name);
+            assert_eq!(option.why_idle.is_empty(), option.has_effect(), "{}", option.name);
+        }
+    }
+
+    #[test]
+    fn names_are_listed_once_and_lines_and_keys_exist() {
+        let keys = crate::settings::options::keys();
+        let figures = Figures::default();
+        for (index, option) in EXTENDED.iter().enumerate() {
+            let twin = EXTENDED[..index].iter().find(|other| other.name == option.name);
+            assert!(twin.is_none(), "{} is listed twice", option.name);
+            for does in option.does {
+                match *does {
+                    Set(key) | SetTo(key, _) => assert!(keys.iter().any(|known| known == key)),
+                    Show(line) | ShowAs(line, _) => assert!(figures.get(line).is_some(), "{line}"),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_memcached_refuses_is_refused() {
+        for (wrong, why) in [
+            ("nonsense", "-o nonsense: there is no such option"),
+            ("modern,,maxconns_fast", "-o : there is no such option"),
+            ("idle_timeout", "-o idle_timeout: needs a value"),
+            ("hashpower=99", "-o hashpower: must be a whole number from 12 to 32"),
+            ("hash_algorithm=md5", "-o hash_algorithm: must be one of jenkins, murmur3, xxh3"),
+            ("proxy_config=a.lua", "-o proxy_config is not supported"),
+        ] {
+            let error = parse_one(wrong).unwrap_err();
+            assert!(error.to_string().starts_with(why), "{error}");
+            assert_eq!(error.exit_code(), crate::process::exit::ExitCode::Usage);
+        }
+        assert!(parse_one("modern,").is_ok(), "memcached accepts one comma at the end");
+        assert!(parse_one("").is_ok());
+    }
+}

@@ -1,0 +1,252 @@
+//! The command line: the flags of all settings, and those that have no key in the settings file.
+//!
+//! It reads what memcached's own `getopt` reads: short flags in one word (`-dp 11212`), values
+//! attached to them (`-m64`), values that begin with a dash (`-p -1`), long flags cut short as far
+//! as they stay unique (`--thr 8`), a flag given twice (the last one counts), and words that are
+//! no flags at all, which memcached passes over.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::error::ErrorKind;
+use clap::{ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches, Parser, ValueEnum};
+
+use super::error::{SettingsError, one_line};
+use super::extended::EXTENDED;
+use super::options::Options;
+use super::values::{Bounded, GrowthFactor};
+use crate::process::exit::ExitCode;
+
+const FILE: &str = "Settings file";
+const OTHER: &str = "Other";
+const IDLE: &str = "Accepted for memcached's sake, without effect";
+const REFUSED: &str = "Not supported: the server does not start with these";
+
+/// What `-V` says after the name.
+const VERSION: &str =
+    concat!(env!("CARGO_PKG_VERSION"), " (speaks the protocol of memcached 1.6.45)");
+
+const ABOUT: &str = "A cache server that speaks memcached's text protocol and takes its flags. \
+                     Without any flag it serves 127.0.0.1:11211 with 64 megabytes.";
+
+/// What `-i` says.
+pub(super) const LICENSE: &str = "\
+Ringbinder is free software, under either of two licences at your choice:
+  the MIT licence             https://opensource.org/license/mit
+  the Apache licence, v2.0    https://www.apache.org/licenses/LICENSE-2.0
+The libraries it is built from carry licences of their own.
+";
+
+/// Everything that can be typed.
+#[derive(Parser, Debug)]
+#[command(name = "ringbinderd", version = VERSION, about = ABOUT, after_help = after_help())]
+#[command(disable_help_flag = true, disable_version_flag = true, max_term_width = 100)]
+#[command(infer_long_args = true, args_override_self = true)]
+#[command(override_usage = "ringbinderd [FLAGS]")]
+pub(super) struct CommandLine {
+    #[command(flatten)]
+    pub(super) options: Options,
+
+    /// Read settings from this file: .toml, .yaml, .yml or .json
+    #[arg(long, value_name = "FILE", help_heading = FILE)]
+    pub(super) config: Option<PathBuf>,
+
+    /// Check all settings, print them with where each comes from, and exit
+    #[arg(long, help_heading = FILE)]
+    pub(super) check_config: bool,
+
+    /// Comma separated list of memcached's extended options, explained below
+    #[arg(short = 'o', long, value_name = "OPTIONS", help_heading = OTHER)]
+    pub(super) extended: Vec<String>,
+
+    /// Protocol: ascii or auto, which mean the same here; binary is not supported
+    #[arg(short = 'B', long, value_name = "NAME", default_value = "auto", help_heading = OTHER)]
+    pub(super) protocol: Protocol,
+
+    /// UDP port: only 0, which means off
+    #[arg(short = 'U', long, value_name = "PORT", default_value = "0", help_heading = OTHER)]
+    pub(super) udp_port: Bounded<i32, -1, 65535>,
+
+    /// Print this help and exit
+    #[arg(short = 'h', long, action = ArgAction::HelpShort, help_heading = OTHER)]
+    help: Option<bool>,
+
+    /// Print the licence and exit
+    #[arg(short = 'i', long, help_heading = OTHER)]
+    pub(super) license: bool,
+
+    /// Print the version and exit
+    #[arg(short = 'V', long, action = ArgAction::Version, help_heading = OTHER)]
+    version: Option<bool>,
+
+    /// Large memory pages: left to the system
+    #[arg(short = 'L', long, help_heading = IDLE)]
+    pub(super) enable_largepages: bool,
+
+    /// Growth factor of slab classes: there are none
+    #[arg(short = 'f', long, value_name = "FACTOR", hide_default_value = true)]
+    #[arg(help_heading = IDLE)]
+    pub(super) slab_growth_factor: Option<GrowthFactor>,
+
+    /// Smallest slab chunk: there are none
+    #[arg(short = 'n', long, value_name = "BYTES", help_heading = IDLE)]
+    pub(super) slab_min_size: Option<Bounded<i32, 1, { i32::MAX as i64 }>>,
+
+    /// Threads by network queue: connections go to threads in turn
+    #[arg(short = 'N', long, value_name = "N", help_heading = IDLE)]
+    pub(super) napi_ids: Option<Bounded<i32, 1, { i32::MAX as i64 }>>,
+
+    /// SASL: part of the binary protocol
+    #[arg(short = 'S', long, help_heading = REFUSED)]
+    pub(super) enable_sasl: bool,
+
+    /// File with users and passwords
+    #[arg(short = 'Y', long, value_name = "FILE", help_heading = REFUSED)]
+    pub(super) auth_file: Option<PathBuf>,
+
+    /// TLS
+    #[arg(short = 'Z', long, help_heading = REFUSED)]
+    pub(super) enable_ssl: bool,
+
+    /// Memory that outlives a restart
+    #[arg(short = 'e', long, value_name = "FILE", help_heading = REFUSED)]
+    pub(super) memory_file: Option<PathBuf>,
+
+    /// Words that are no flags.
+    #[arg(hide = true)]
+    pub(super) ignored: Vec<OsString>,
+}
+
+/// What may follow `-B`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Protocol {
+    Ascii,
+    Auto,
+    #[value(hide = true)]
+    Binary,
+}
+
+/// A command line that parses: it is to be obeyed, or answered with a text.
+pub(super) enum Parsed {
+    /// The flags, and which of them were really typed.
+    Flags(Box<CommandLine>, ArgMatches),
+    /// What `--help` or `--version` prints.
+    Text(String),
+}
+
+/// The description that the parser, the help and the tests work from.
+pub(super) fn command() -> Command {
+    CommandLine::command().mut_args(|argument| {
+        // getopt takes whatever follows as the value, also if it begins with a dash.
+        if argument.get_action().takes_values() && !argument.is_positional() {
+            argument.allow_hyphen_values(true)
+        } else {
+            argument
+        }
+    })
+}
+
+/// Reads the command line; the first argument is the name of the program.
+pub(super) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Parsed, SettingsError> {
+    let arguments = arguments.map(|argument| {
+        // The one flag whose value getopt leaves optional; memcached does not look at it.
+        match argument.to_str() {
+            Some(text) if text.starts_with("--verbose=") => "--verbose".into(),
+            _ => argument,
+        }
+    });
+    let parsed = command().try_get_matches_from(arguments).and_then(|matches| {
+        let flags = CommandLine::from_arg_matches(&matches)?;
+        Ok((flags, matches))
+    });
+    match parsed {
+        Ok((flags, matches)) => {
+            refuse(&flags)?;
+            Ok(Parsed::Flags(Box::new(flags), matches))
+        }
+        Err(error) => match error.kind() {
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+                Ok(Parsed::Text(error.render().to_string()))
+            }
+            _ => Err(SettingsError::Usage(usage_line(&error.render().to_string()))),
+        },
+    }
+}
+
+/// What the defaults are, by the attributes of the fields.
+pub(super) fn defaults() -> Options {
+    let parsed = CommandLine::try_parse_from(["ringbinderd"]);
+    parsed.expect("an empty command line parses").options
+}
+
+/// The parser's message without its repetition of the usage.
+fn usage_line(message: &str) -> String {
+    let noise = ["Usage:", "For more information", "tip: to pass"];
+    let kept: Vec<&str> = message
+        .lines()
+        .filter(|line| !noise.iter().any(|start| line.trim_start().starts_with(start)))
+        .collect();
+    let line = one_line(&kept.join("\n"));
+    line.strip_prefix("error: ").unwrap_or(&line).to_owned()
+}
+
+fn refuse(flags: &CommandLine) -> Result<(), SettingsError> {
+    let refused = [
+        (flags.enable_sasl, "-S, --enable-sasl", "use a private network, and -l to choose it"),
+        (
+            flags.auth_file.is_some(),
+            "-Y, --auth-file",
+            "not in this version; use a private network, and -l to choose it",
+        ),
+        (
+            flags.enable_ssl,
+            "-Z, --enable-ssl",
+            "not in this version; use a private network or a TLS tunnel",
+        ),
+        (flags.memory_file.is_some(), "-e, --memory-file", "not in this version; leave it out"),
+        (flags.udp_port.0 > 0, "UDP (-U, --udp-port)", "leave it out or write -U 0"),
+        (
+            flags.protocol == Protocol::Binary,
+            "the binary protocol (-B binary)",
+            "use -B ascii or leave it out, and set clients to the text protocol",
+        ),
+    ];
+    match refused.iter().find(|(given, ..)| *given) {
+        Some((_, what, instead)) => {
+            Err(SettingsError::Unsupported { what: (*what).into(), instead: (*instead).into() })
+        }
+        None => Ok(()),
+    }
+}
+
+fn after_help() -> String {
+    let names = |effect: bool| {
+        let options = EXTENDED.iter().filter(|option| option.has_effect() == effect);
+        options.map(|option| option.name).collect::<Vec<_>>().join(", ")
+    };
+    let mut help = format!(
+        "Where settings come from:
+  Every flag under the first headings (Network to Process) is also a key of the settings file and
+  an environment variable: --memory-limit is memory_limit and RINGBINDER_MEMORY_LIMIT. A flag
+  counts more than a variable, a variable more than the file. RINGBINDER_CONFIG names the file.
+
+Extended options (-o):
+  {}
+  set what the flag of the same name sets; no_maxconns_fast and no_modern set --maxconns-fast
+  false. An option counts more than a flag. Accepted without effect:
+  {}
+
+Examples:
+  ringbinderd -m 1024 -c 4096 -l 0.0.0.0
+  ringbinderd -d -u cache -P /run/ringbinderd/pid -s /run/ringbinderd/socket -a 0770
+  ringbinderd --config /etc/ringbinderd.toml --check-config
+
+Exit codes:",
+        names(true),
+        names(false),
+    );
+    for (code, meaning) in ExitCode::ALL {
+        help.push_str(&format!("\n  {:>2}  {meaning}", code.number()));
+    }
+    help
+}

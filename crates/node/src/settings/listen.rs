@@ -1,0 +1,163 @@
+//! The addresses that follow `-l`.
+//!
+//! An address is a host, `host:port`, `[IPv6]:port`, a bare IPv6 address, or `*`; commas and, as in
+//! memcached, semicolons separate several. memcached's prefixes may stand before it:
+//! `proto[ascii]:` and `tag[name]:` change nothing here and are taken off with a warning, `notls:`
+//! is taken off, and what asks for another protocol or for TLS is refused.
+
+use super::model::ListenAddress;
+
+/// The addresses, and a warning for each prefix without effect; or what is wrong.
+pub(super) fn parse(
+    lists: &[String],
+    default_port: u16,
+) -> Result<(Vec<ListenAddress>, Vec<String>), String> {
+    let mut addresses = Vec::new();
+    let mut warnings = Vec::new();
+    let parts = lists.iter().flat_map(|list| list.split([',', ';'])).map(str::trim);
+    for part in parts.filter(|part| !part.is_empty()) {
+        let address = parse_one(take_prefixes(part, &mut warnings)?, default_port)
+            .map_err(|reason| format!("'{part}': {reason}"))?;
+        if !addresses.contains(&address) {
+            addresses.push(address);
+        }
+    }
+    if addresses.is_empty() {
+        return Err("needs an address, such as 127.0.0.1 or 0.0.0.0:11211".into());
+    }
+    Ok((addresses, warnings))
+}
+
+fn take_prefixes<'a>(part: &'a str, warnings: &mut Vec<String>) -> Result<&'a str, String> {
+    let mut rest = part;
+    loop {
+        if let Some(after) = rest.strip_prefix("notls:") {
+            rest = after;
+        } else if rest.starts_with("btls:") || rest.starts_with("mtls:") {
+            return Err(format!("'{part}': TLS is not supported; leave out the prefix"));
+        } else if let Some((protocol, after)) = bracketed(rest, "proto", "") {
+            // memcached compares no further than what is written, so that `proto[neg]` works.
+            if !["ascii", "auto", "negotiating"].iter().any(|known| known.starts_with(protocol)) {
+                return Err(format!(
+                    "'{part}': protocol '{protocol}' is not supported; use proto[ascii] or none"
+                ));
+            }
+            warnings.push(format!("-l {part}: proto[{protocol}] has no effect, all is text"));
+            rest = after;
+        } else if let Some((tag, after)) = bracketed(rest, "tag", "_") {
+            warnings.push(format!("-l {part}: tag '{tag}' has no effect"));
+            rest = after;
+        } else {
+            return Ok(rest);
+        }
+    }
+}
+
+/// Splits `name[inner]:rest`, or the same with `other` in place of both brackets.
+fn bracketed<'a>(text: &'a str, name: &str, other: &str) -> Option<(&'a str, &'a str)> {
+    let text = text.strip_prefix(name)?;
+    let (inner, rest) = match text.strip_prefix('[') {
+        Some(inner) => inner.split_once(']')?,
+        None if other.is_empty() => return None,
+        None => text.strip_prefix(other)?.split_once(other)?,
+    };
+    Some((inner, rest.strip_prefix(':').unwrap_or(rest)))
+}
+
+fn parse_one(text: &str, default_port: u16) -> Result<ListenAddress, String> {
+    let (host, port) = if let Some(inner) = text.strip_prefix('[') {
+        let (host, rest) = inner.split_once(']').ok_or("the bracket is not closed")?;
+        match rest.strip_prefix(':') {
+            Some(port) => (host, Some(port)),
+            None if rest.is_empty() => (host, None),
+            None => return Err("only :port may follow the bracket".into()),
+        }
+    } else {
+        match text.split_once(':') {
+            // Two colons or more without brackets: an IPv6 address without a port.
+            Some((_, rest)) if rest.contains(':') => (text, None),
+            Some((host, port)) => (host, Some(port)),
+            None => (text, None),
+        }
+    };
+    if host.is_empty() {
+        return Err("the host is missing; * means every interface".into());
+    }
+    let port = match port {
+        None => default_port,
+        Some("-1") => 0,
+        Some(port) => port
+            .parse()
+            .map_err(|_| format!("'{port}' is no port; use a number from 0 to 65535"))?,
+    };
+    Ok(ListenAddress::Tcp { host: host.into(), port })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(list: &str) -> Vec<String> {
+        let (addresses, _) = parse(&[list.into()], 11211).unwrap();
+        addresses.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn every_form_of_an_address() {
+        assert_eq!(shown("127.0.0.1"), ["127.0.0.1:11211"]);
+        assert_eq!(shown("cache.example:1"), ["cache.example:1"]);
+        assert_eq!(shown("[::1]:1"), ["[::1]:1"]);
+        assert_eq!(shown("[::1]"), ["[::1]:11211"]);
+        assert_eq!(shown("::1"), ["[::1]:11211"]);
+        assert_eq!(shown("*"), ["*:11211"]);
+        assert_eq!(shown("*:0"), ["*:0"]);
+    }
+
+    #[test]
+    fn several_keep_their_order_and_twins_count_once() {
+        assert_eq!(shown("b:2, a:1;b:2,"), ["b:2", "a:1"]);
+        let lists = ["b".to_owned(), "a".to_owned()];
+        let (addresses, _) = parse(&lists, 3).unwrap();
+        assert_eq!(addresses[0].to_string(), "b:3");
+        assert_eq!(addresses[1].to_string(), "a:3");
+    }
+
+    #[test]
+    fn prefixes_of_memcached_come_off() {
+        for list in [
+            "proto[ascii]:tag[web]:10.0.0.1:1",
+            "proto[auto]:10.0.0.1:1",
+            "proto[negotiating]:tag_web_:10.0.0.1:1",
+        ] {
+            let (addresses, warnings) = parse(&[list.into()], 11211).unwrap();
+            assert_eq!(addresses[0].to_string(), "10.0.0.1:1");
+            assert!(!warnings.is_empty());
+        }
+        let (addresses, warnings) = parse(&["notls:10.0.0.1".into()], 11211).unwrap();
+        assert_eq!(addresses[0].to_string(), "10.0.0.1:11211");
+        assert_eq!(warnings, Vec::<String>::new());
+        assert_eq!(shown("tagged.example"), ["tagged.example:11211"], "no prefix, a name");
+        assert_eq!(shown("proto.example"), ["proto.example:11211"]);
+    }
+
+    #[test]
+    fn what_cannot_be_served_is_named() {
+        for (list, why) in [
+            ("", "needs an address"),
+            (",", "needs an address"),
+            (":11211", "the host is missing"),
+            ("[::1", "the bracket is not closed"),
+            ("[::1]x", "only :port may follow"),
+            ("a:x", "'x' is no port"),
+            ("a:65536", "'65536' is no port"),
+            ("[::1]:", "'' is no port"),
+            ("proto[binary]:a", "protocol 'binary' is not supported"),
+            ("proto[proxy]:a", "protocol 'proxy' is not supported"),
+            ("btls:a", "TLS is not supported"),
+            ("mtls:a", "TLS is not supported"),
+        ] {
+            let error = parse(&[list.into()], 11211).unwrap_err();
+            assert!(error.contains(why), "{list:?}: {error}");
+        }
+    }
+}

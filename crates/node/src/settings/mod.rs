@@ -1,0 +1,94 @@
+//! The settings of a node: what can be set, where it is read from, and what it comes to.
+//!
+//! An operator starts `ringbinderd` with the command line that started memcached, so flags come
+//! first here: memcached's names, meanings, defaults and limits. The same settings can be written
+//! in a file and in the environment. [`load`] reads all of them, each layer over the one before
+//! (defaults, file, `RINGBINDER_*`, flags), and answers with plain values or one line that says
+//! what is wrong.
+//!
+//! Each setting is defined once, as a field of `Options` in `options.rs`: its flag, its key, its
+//! variable, its default, its bounds and its help follow from that field. `extended.rs` has the one
+//! table of what may follow `-o`. The manual in `docs/configuration.md` is checked against both.
+//!
+//! Nothing here opens a socket or changes the process, and the only file read is the settings file.
+
+mod error;
+mod extended;
+mod figures;
+mod flags;
+mod layers;
+mod listen;
+mod model;
+mod options;
+mod report;
+mod resolve;
+mod values;
+
+#[cfg(test)]
+mod tests;
+
+use std::ffi::OsString;
+use std::path::Path;
+
+pub(crate) use error::SettingsError;
+pub(crate) use model::{EvictionPolicy, ListenAddress, Settings};
+
+/// What a command line asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Startup {
+    /// Serve with these settings.
+    Run {
+        /// The settings in force.
+        settings: Box<Settings>,
+        /// What the operator should know, one line each.
+        warnings: Vec<String>,
+    },
+    /// Print this to standard output and end well: `--help`, `--version`, `--license`, or the
+    /// settings in force for `--check-config`.
+    Print {
+        /// The text, with its line end.
+        text: String,
+        /// What the operator should know, one line each, for standard error.
+        warnings: Vec<String>,
+    },
+}
+
+/// Reads the settings of this start from all layers.
+///
+/// `arguments` begins with the name of the program, as `std::env::args_os` does; `environment` is
+/// that of `std::env::vars_os`.
+pub(crate) fn load(
+    arguments: impl IntoIterator<Item = OsString>,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<Startup, SettingsError> {
+    let (flags, matches) = match flags::parse(arguments.into_iter())? {
+        flags::Parsed::Flags(flags, matches) => (flags, matches),
+        flags::Parsed::Text(text) => return Ok(Startup::Print { text, warnings: Vec::new() }),
+    };
+    if flags.license {
+        return Ok(Startup::Print { text: flags::LICENSE.into(), warnings: Vec::new() });
+    }
+    let environment: Vec<(OsString, OsString)> = environment.into_iter().collect();
+    let file_of_environment = environment
+        .iter()
+        .find(|(name, value)| name == layers::CONFIG_VARIABLE && !value.is_empty())
+        .map(|(_, value)| Path::new(value));
+
+    let mut layers = Vec::new();
+    if let Some(path) = flags.config.as_deref().or(file_of_environment) {
+        layers.push(layers::from_file(path)?);
+    }
+    let (layer, mut warnings) = layers::from_environment(&environment)?;
+    layers.push(layer);
+    layers.push(layers::from_flags(&flags.options, &matches)?);
+    let extended = extended::parse(&flags.extended)?;
+    layers.push(layers::from_extended(&extended.keys));
+
+    let merged = layers::merge(&layers)?;
+    let (settings, more) = resolve::resolve(&merged, &flags, extended)?;
+    warnings.extend(more);
+    if flags.check_config {
+        return Ok(Startup::Print { text: report::toml(&merged)?, warnings });
+    }
+    Ok(Startup::Run { settings: Box::new(settings), warnings })
+}

@@ -1,0 +1,200 @@
+//! The settings themselves: each is one field of [`Options`], and everything else follows from it.
+//!
+//! A field `memory_limit` is the flag `--memory-limit`, the key `memory_limit` of the settings file
+//! and the variable `RINGBINDER_MEMORY_LIMIT`; its comment is its help; its type holds its bounds
+//! and its attribute its default. Flags that have no key, because they act on one start only or
+//! exist only so that memcached's command lines parse, are in [`super::flags`].
+
+use std::path::PathBuf;
+
+use clap::{Args, Command};
+use serde::{Deserialize, Serialize};
+
+use super::model::EvictionPolicy;
+use super::values::{Bounded, Delimiter, ItemSize, Mebibytes, Octal, count, one_of, one_or_many};
+
+/// What every variable of the environment starts with.
+pub(super) const VARIABLE_PREFIX: &str = "RINGBINDER_";
+
+const NETWORK: &str = "Network";
+const MEMORY: &str = "Memory";
+const COMMANDS: &str = "Commands and statistics";
+const PROCESS: &str = "Process";
+
+/// As much as memcached's own numbers hold.
+const INT: i64 = i32::MAX as i64;
+/// As many KiB as memcached's own buffer sizes hold.
+const BUFFER: i64 = (u32::MAX >> 10) as i64;
+
+/// All settings that have a flag, a key and a variable.
+#[derive(Args, Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Options {
+    /// TCP port; 0 or -1 lets the system choose one
+    #[arg(short = 'p', long, value_name = "PORT", default_value = "11211")]
+    #[arg(help_heading = NETWORK)]
+    pub(super) port: Bounded<i32, -1, 65535>,
+
+    /// Address to listen on: a host, host:port, an IPv6 address (in brackets before a port), or *
+    /// for every interface. Repeat or separate with commas for several. 0.0.0.0 opens the cache to
+    /// the network
+    #[arg(short = 'l', long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    #[arg(help_heading = NETWORK)]
+    #[serde(deserialize_with = "one_or_many")]
+    pub(super) listen: Vec<String>,
+
+    /// Unix socket to listen on instead of TCP
+    #[arg(short = 's', long, value_name = "FILE")]
+    #[arg(help_heading = NETWORK)]
+    pub(super) unix_socket: Option<PathBuf>,
+
+    /// Permissions of the Unix socket, in octal
+    #[arg(short = 'a', long, value_name = "MODE", default_value = "0700")]
+    #[arg(help_heading = NETWORK)]
+    pub(super) unix_mask: Octal,
+
+    /// Connections that may wait to be accepted; -1 for as many as the system allows
+    #[arg(short = 'b', long, value_name = "N", default_value = "1024")]
+    #[arg(help_heading = NETWORK)]
+    pub(super) listen_backlog: Bounded<i32, -1, INT>,
+
+    /// Clients that may be connected at once
+    #[arg(short = 'c', long, value_name = "N", default_value = "1024")]
+    #[arg(help_heading = NETWORK)]
+    pub(super) conn_limit: Bounded<u32, 1, INT>,
+
+    /// Beyond the limit, refuse new connections at once rather than let them wait
+    #[arg(long, value_name = "BOOL", default_value = "true", action = clap::ArgAction::Set)]
+    #[arg(value_parser = clap::builder::BoolishValueParser::new(), hide_possible_values = true)]
+    #[arg(help_heading = NETWORK)]
+    pub(super) maxconns_fast: bool,
+
+    /// Close a connection after so many seconds without a request; 0 for never
+    #[arg(long, value_name = "SECONDS", default_value = "0")]
+    #[arg(help_heading = NETWORK)]
+    pub(super) idle_timeout: Bounded<u32, 0, INT>,
+
+    /// Requests of one connection that are answered before others get their turn
+    #[arg(short = 'R', long, value_name = "N", default_value = "20")]
+    #[arg(help_heading = NETWORK)]
+    pub(super) max_reqs_per_event: Bounded<u32, 1, INT>,
+
+    /// Worker threads
+    #[arg(short = 't', long, value_name = "N", default_value = "4")]
+    #[arg(help_heading = NETWORK)]
+    pub(super) threads: Bounded<u16, 1, 1024>,
+
+    /// Memory for items and their bookkeeping, in megabytes, or with a unit such as 2g
+    #[arg(short = 'm', long, value_name = "MB", default_value = "64")]
+    #[arg(help_heading = MEMORY)]
+    pub(super) memory_limit: Mebibytes,
+
+    /// Largest item, with k, m or g; from 1k to 1024m and at most half of the memory
+    #[arg(short = 'I', long, value_name = "SIZE", default_value = "1m")]
+    #[arg(help_heading = MEMORY)]
+    pub(super) max_item_size: ItemSize,
+
+    /// When memory is full, refuse to store instead of removing items
+    #[arg(short = 'M', long)]
+    #[arg(help_heading = MEMORY)]
+    pub(super) disable_evictions: bool,
+
+    /// Which items make room: lru removes what was used longest ago, tinylfu what is used least
+    /// often
+    #[arg(long, value_name = "POLICY", default_value = "lru")]
+    #[arg(ignore_case = true, help_heading = MEMORY)]
+    #[serde(deserialize_with = "one_of")]
+    pub(super) eviction: EvictionPolicy,
+
+    /// Keep items without a CAS unique: gets shows 0, cas does not work
+    #[arg(short = 'C', long)]
+    #[arg(help_heading = MEMORY)]
+    pub(super) disable_cas: bool,
+
+    /// Keep all memory out of swap
+    #[arg(short = 'k', long)]
+    #[arg(help_heading = MEMORY)]
+    pub(super) lock_memory: bool,
+
+    /// Let clients stop the server with the shutdown command
+    #[arg(short = 'A', long)]
+    #[arg(help_heading = COMMANDS)]
+    pub(super) enable_shutdown: bool,
+
+    /// Refuse flush_all
+    #[arg(short = 'F', long)]
+    #[arg(help_heading = COMMANDS)]
+    pub(super) disable_flush_all: bool,
+
+    /// Refuse the commands that list keys
+    #[arg(short = 'X', long)]
+    #[arg(help_heading = COMMANDS)]
+    pub(super) disable_dumping: bool,
+
+    /// Refuse watch
+    #[arg(short = 'W', long)]
+    #[arg(help_heading = COMMANDS)]
+    pub(super) disable_watch: bool,
+
+    /// Character that ends a key's prefix in "stats detail", instead of a colon; naming one starts
+    /// that count at once
+    #[arg(short = 'D', long, value_name = "CHAR")]
+    #[arg(help_heading = COMMANDS)]
+    pub(super) prefix_delimiter: Option<Delimiter>,
+
+    /// Count item sizes for "stats sizes" from the start
+    #[arg(long)]
+    #[arg(help_heading = COMMANDS)]
+    pub(super) track_sizes: bool,
+
+    /// Buffer of one watcher, in kilobytes
+    #[arg(long, value_name = "KB", default_value = "256")]
+    #[arg(help_heading = COMMANDS)]
+    pub(super) watcher_logbuf_size: Bounded<u64, 1, BUFFER>,
+
+    /// Buffer of one worker thread for all watchers, in kilobytes
+    #[arg(long, value_name = "KB", default_value = "64")]
+    #[arg(help_heading = COMMANDS)]
+    pub(super) worker_logbuf_size: Bounded<u64, 1, BUFFER>,
+
+    /// Run in the background; returns once clients can connect
+    #[arg(short = 'd', long)]
+    #[arg(help_heading = PROCESS)]
+    pub(super) daemon: bool,
+
+    /// Write the process number to this file while running
+    #[arg(short = 'P', long, value_name = "FILE")]
+    #[arg(help_heading = PROCESS)]
+    pub(super) pidfile: Option<PathBuf>,
+
+    /// Become this user once the ports are open; for a start as root
+    #[arg(short = 'u', long, value_name = "USER")]
+    #[arg(help_heading = PROCESS)]
+    pub(super) user: Option<String>,
+
+    /// Make core files as large as the system allows
+    #[arg(short = 'r', long)]
+    #[arg(help_heading = PROCESS)]
+    pub(super) enable_coredumps: bool,
+
+    /// Log more: -v errors of connections, -vv requests and answers, -vvv inner states
+    #[arg(short = 'v', long, action = clap::ArgAction::Count)]
+    #[arg(help_heading = PROCESS)]
+    #[serde(deserialize_with = "count")]
+    pub(super) verbose: u8,
+}
+
+/// The name of every key, in the order of the help.
+pub(super) fn keys() -> Vec<String> {
+    let command = Options::augment_args(Command::new("ringbinderd"));
+    command.get_arguments().map(|argument| argument.get_id().to_string()).collect()
+}
+
+/// The variable that sets a key.
+pub(super) fn variable(key: &str) -> String {
+    format!("{VARIABLE_PREFIX}{}", key.to_ascii_uppercase())
+}
+
+/// The flag that sets a key.
+pub(super) fn long_flag(key: &str) -> String {
+    format!("--{}", key.replace('_', "-"))
+}

@@ -1,0 +1,156 @@
+//! From merged options to [`Settings`]: units, and the rules between one setting and another.
+
+use std::path::{Path, PathBuf};
+
+use super::error::SettingsError;
+use super::extended::Extended;
+use super::flags::CommandLine;
+use super::layers::{Merged, Origin};
+use super::listen;
+use super::model::Settings;
+use super::values::{ItemSize, Mebibytes};
+
+/// More worker threads than this rarely help; memcached warns at the same number.
+const MANY_THREADS: u16 = 64;
+
+/// Applies the rules; the second part of the answer is warnings, one line each.
+pub(super) fn resolve(
+    merged: &Merged,
+    flags: &CommandLine,
+    extended: Extended,
+) -> Result<(Settings, Vec<String>), SettingsError> {
+    let options = &merged.options;
+    let mut warnings = idle_flags(flags);
+    let Extended { mut figures, warnings: idle_options, .. } = extended;
+    warnings.extend(idle_options);
+    if let Some(factor) = flags.slab_growth_factor {
+        figures.set("growth_factor", format!("{:.2}", factor.0));
+    }
+    if let Some(size) = flags.slab_min_size {
+        figures.set("chunk_size", size.0.to_string());
+    }
+    if let Some(ids) = flags.napi_ids {
+        figures.set("num_napi_ids", ids.0.to_string());
+    }
+
+    let threads = options.threads.0;
+    if threads > MANY_THREADS {
+        warnings.push(format!(
+            "{threads} worker threads (-t) are many; as many as the machine has cores are enough"
+        ));
+    }
+    check_item_size(merged, options.max_item_size, options.memory_limit)?;
+
+    let port = u16::try_from(options.port.0).unwrap_or(0);
+    let (mut listen, listen_warnings) =
+        listen::parse(&options.listen, port).map_err(|reason| merged.error("listen", reason))?;
+    warnings.extend(listen_warnings);
+    let unix_socket = text_of(merged, "unix_socket", options.unix_socket.as_deref())?;
+    if unix_socket.is_some() {
+        for key in ["listen", "port"] {
+            let origin = merged.origin(key);
+            if *origin != Origin::Default {
+                warnings.push(format!(
+                    "{} has no effect: -s, --unix-socket turns TCP off, as in memcached",
+                    origin.place(key)
+                ));
+            }
+        }
+        listen.clear();
+    }
+
+    // A process in the background leaves the directory that relative paths start from.
+    let settle = |path: Option<PathBuf>| {
+        path.map(|path| match options.daemon {
+            true => std::path::absolute(&path).unwrap_or(path),
+            false => path,
+        })
+    };
+    let settings = Settings {
+        listen,
+        port,
+        interfaces: options.listen.join(","),
+        unix_socket: settle(unix_socket),
+        unix_mask: options.unix_mask.0,
+        // -1 reaches the system as the largest number there is, which it then cuts down.
+        listen_backlog: u32::try_from(options.listen_backlog.0).unwrap_or(i32::MAX.unsigned_abs()),
+        conn_limit: options.conn_limit.0,
+        maxconns_fast: options.maxconns_fast,
+        idle_timeout: options.idle_timeout.0,
+        max_reqs_per_event: options.max_reqs_per_event.0,
+        threads,
+        memory_limit_bytes: options.memory_limit.bytes(),
+        max_item_size: options.max_item_size.bytes(),
+        evictions: !options.disable_evictions,
+        eviction: options.eviction,
+        cas_enabled: !options.disable_cas,
+        lock_memory: options.lock_memory,
+        flush_enabled: !options.disable_flush_all,
+        dump_enabled: !options.disable_dumping,
+        watch_enabled: !options.disable_watch,
+        shutdown_enabled: options.enable_shutdown,
+        verbosity: options.verbose,
+        prefix_delimiter: options.prefix_delimiter.map_or(b':', |delimiter| delimiter.0),
+        detail_enabled: options.prefix_delimiter.is_some(),
+        track_sizes: options.track_sizes,
+        watcher_logbuf_size: options.watcher_logbuf_size.0 << 10,
+        worker_logbuf_size: options.worker_logbuf_size.0 << 10,
+        daemon: options.daemon,
+        pidfile: settle(text_of(merged, "pidfile", options.pidfile.as_deref())?),
+        user: options.user.clone(),
+        coredumps: options.enable_coredumps,
+        figures,
+    };
+    Ok((settings, warnings))
+}
+
+/// memcached's rule; both numbers are named, since either may be the mistake.
+fn check_item_size(
+    merged: &Merged,
+    item: ItemSize,
+    memory: Mebibytes,
+) -> Result<(), SettingsError> {
+    if item.bytes() <= memory.bytes() / 2 {
+        return Ok(());
+    }
+    // The one that was set is to blame; if both were, the item size.
+    let size_is_default = *merged.origin("max_item_size") == Origin::Default;
+    let key = if size_is_default { "memory_limit" } else { "max_item_size" };
+    Err(merged.error(
+        key,
+        format!(
+            "the largest item ({item}, -I) may be at most half of the memory ({} MB, -m); \
+             raise -m or lower -I",
+            memory.bytes() >> 20
+        ),
+    ))
+}
+
+/// A path that may be left out but not left empty.
+fn text_of(
+    merged: &Merged,
+    key: &str,
+    path: Option<&Path>,
+) -> Result<Option<PathBuf>, SettingsError> {
+    match path {
+        Some(path) if path.as_os_str().is_empty() => {
+            Err(merged.error(key, "the name of a file is missing"))
+        }
+        path => Ok(path.map(Path::to_owned)),
+    }
+}
+
+/// A line for each flag that parses and does nothing.
+fn idle_flags(flags: &CommandLine) -> Vec<String> {
+    let idle = [
+        (flags.enable_largepages, "-L", "large pages are left to the system"),
+        (flags.slab_growth_factor.is_some(), "-f", "memory is not divided into slabs"),
+        (flags.slab_min_size.is_some(), "-n", "memory is not divided into slabs"),
+        (flags.napi_ids.is_some(), "-N", "connections go to threads in turn"),
+    ];
+    let given = idle.iter().filter(|(given, ..)| *given);
+    let mut warnings: Vec<String> =
+        given.map(|(_, flag, why)| format!("{flag} has no effect: {why}")).collect();
+    warnings.extend(flags.ignored.iter().map(|word| format!("{word:?} is ignored: it is no flag")));
+    warnings
+}

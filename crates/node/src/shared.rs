@@ -1,0 +1,107 @@
+//! What all workers share: the store, the settings, the clock and the books.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering::Relaxed};
+
+use ringbinder_store::MokaStore;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::connections::Connections;
+use crate::settings::Settings;
+use crate::stats::{AllCounters, Prefixes};
+use crate::watch::Watch;
+
+/// The engine behind the seam.
+pub(crate) type Engine = MokaStore;
+
+/// One node's common state.
+pub(crate) struct Shared {
+    pub(crate) settings: Settings,
+    pub(crate) store: Engine,
+    pub(crate) clock: Clock,
+    pub(crate) counters: AllCounters,
+    pub(crate) connections: Arc<Connections>,
+    pub(crate) watch: Arc<Watch>,
+    pub(crate) prefixes: Prefixes,
+    pub(crate) values: ValuesInFlight,
+    /// `verbosity`, as set by `-v` or the command.
+    pub(crate) verbosity: AtomicU8,
+    /// `lru_crawler enable`, `disable`.
+    pub(crate) crawler_enabled: AtomicBool,
+    pub(crate) crawler_starts: AtomicU64,
+    /// Wakes the sweeper before its time.
+    pub(crate) sweep_wanted: Notify,
+    /// A dump is under way; there is one at a time.
+    pub(crate) dumping: AtomicBool,
+    /// Times accepting was suspended for want of places.
+    pub(crate) listen_disabled: AtomicU64,
+    /// Cancelled when the node is to stop.
+    pub(crate) stop: CancellationToken,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    /// Whether commands are to be logged one by one.
+    #[inline]
+    pub(crate) fn logs_commands(&self) -> bool {
+        self.verbosity.load(Relaxed) > 1
+    }
+}
+
+/// Memory held by values that are still arriving: bounded over all connections, since they are not
+/// yet the store's to account for.
+#[derive(Debug)]
+pub(crate) struct ValuesInFlight {
+    held: AtomicUsize,
+    limit: usize,
+}
+
+impl ValuesInFlight {
+    /// At most `limit` bytes; one value always fits.
+    pub(crate) fn new(limit: usize) -> Self {
+        ValuesInFlight { held: AtomicUsize::new(0), limit }
+    }
+
+    /// Takes `len` bytes; false where there is no room for them now.
+    pub(crate) fn reserve(&self, len: usize) -> bool {
+        let fits = |held: usize| {
+            let wanted = held.checked_add(len)?;
+            (held == 0 || wanted <= self.limit).then_some(wanted)
+        };
+        self.held.fetch_update(Relaxed, Relaxed, fits).is_ok()
+    }
+
+    /// Gives back what [`ValuesInFlight::reserve`] took.
+    pub(crate) fn release(&self, len: usize) {
+        self.held.fetch_sub(len, Relaxed);
+    }
+
+    /// Bytes taken at the moment.
+    pub(crate) fn held(&self) -> usize {
+        self.held.load(Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arriving_values_are_bounded_but_one_always_fits() {
+        let values = ValuesInFlight::new(100);
+        assert!(values.reserve(500));
+        assert!(!values.reserve(1));
+        values.release(500);
+        assert!(values.reserve(60));
+        assert!(!values.reserve(60));
+        assert!(values.reserve(40));
+        assert_eq!(values.held(), 100);
+    }
+}

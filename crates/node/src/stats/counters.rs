@@ -1,0 +1,142 @@
+//! Event counters: one set a worker, written by that worker alone and summed when somebody asks.
+//!
+//! Counting is a plain load and store of a word no other thread writes, so it costs no contention.
+//! `stats reset` cannot reach into other workers' words without a race; it remembers the sums at
+//! that moment instead, and reports count from there.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use parking_lot::Mutex;
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident)*) => {
+        /// One worker's counters.
+        #[derive(Debug, Default)]
+        pub(crate) struct Counters {
+            $($(#[$doc])* pub(crate) $name: Counter,)*
+        }
+
+        /// Sums over all workers.
+        #[derive(Clone, Copy, Debug, Default)]
+        pub(crate) struct Sums {
+            $($(#[$doc])* pub(crate) $name: u64,)*
+        }
+
+        impl Sums {
+            fn add(&mut self, counters: &Counters) {
+                $(self.$name = self.$name.wrapping_add(counters.$name.0.load(Relaxed));)*
+            }
+
+            fn since(self, base: Sums) -> Sums {
+                Sums { $($name: self.$name.wrapping_sub(base.$name),)* }
+            }
+        }
+    };
+}
+
+/// A word with one writer.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    #[inline]
+    pub(crate) fn add(&self, amount: u64) {
+        self.0.store(self.0.load(Relaxed).wrapping_add(amount), Relaxed);
+    }
+
+    #[inline]
+    pub(crate) fn increment(&self) {
+        self.add(1);
+    }
+}
+
+counters! {
+    /// Reads.
+    cmd_get
+    get_hits
+    get_misses
+    /// Misses on items past their expiry.
+    get_expired
+    /// Misses on items from before a flush.
+    get_flushed
+    cmd_set
+    cmd_flush
+    cmd_touch
+    touch_hits
+    touch_misses
+    /// `me` requests.
+    cmd_meta
+    delete_hits
+    delete_misses
+    incr_hits
+    incr_misses
+    decr_hits
+    decr_misses
+    cas_hits
+    cas_misses
+    cas_badval
+    store_too_large
+    store_no_memory
+    bytes_read
+    bytes_written
+    /// Times a connection stood back after `-R` requests.
+    conn_yields
+    /// Connections closed for idling.
+    idle_kicks
+    /// Lines written for watchers.
+    log_worker_written
+}
+
+/// All workers' counters.
+#[derive(Debug)]
+pub(crate) struct AllCounters {
+    workers: Vec<Arc<Counters>>,
+    base: Mutex<Sums>,
+}
+
+impl AllCounters {
+    pub(crate) fn new(workers: usize) -> Self {
+        let workers = (0..workers).map(|_| Arc::default()).collect();
+        AllCounters { workers, base: Mutex::default() }
+    }
+
+    pub(crate) fn of_worker(&self, index: usize) -> Arc<Counters> {
+        Arc::clone(&self.workers[index])
+    }
+
+    fn total(&self) -> Sums {
+        let mut sums = Sums::default();
+        for counters in &self.workers {
+            sums.add(counters);
+        }
+        sums
+    }
+
+    /// Sums since start or the last reset.
+    pub(crate) fn sums(&self) -> Sums {
+        self.total().since(*self.base.lock())
+    }
+
+    pub(crate) fn reset(&self) {
+        let mut base = self.base.lock();
+        *base = self.total();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_are_over_workers_and_since_the_reset() {
+        let all = AllCounters::new(2);
+        all.of_worker(0).cmd_get.add(3);
+        all.of_worker(1).cmd_get.increment();
+        assert_eq!(all.sums().cmd_get, 4);
+        all.reset();
+        assert_eq!(all.sums().cmd_get, 0);
+        all.of_worker(1).cmd_get.increment();
+        assert_eq!(all.sums().cmd_get, 1);
+    }
+}

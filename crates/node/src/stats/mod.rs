@@ -1,0 +1,9 @@
+//! What the node counts and how it is reported.
+
+mod counters;
+mod prefixes;
+mod report;
+
+pub(crate) use counters::{AllCounters, Counters};
+pub(crate) use prefixes::Prefixes;
+pub(crate) use report::{connections, general, items, reset, settings, sizes, slabs};

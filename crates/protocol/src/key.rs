@@ -1,0 +1,83 @@
+//! Keys: at most 250 bytes, no spaces, no control characters; or base64 where a meta request says
+//! so, and then any bytes at all.
+
+use base64::Engine;
+use base64::alphabet;
+use base64::engine::{GeneralPurpose, GeneralPurposeConfig};
+
+/// Longest key in bytes, before and after decoding (`protocol.txt`, "Keys").
+pub const MAX_KEY_LEN: usize = 250;
+
+/// Bytes of the longest key once encoded.
+const MAX_ENCODED_LEN: usize = MAX_KEY_LEN.div_ceil(3) * 4;
+
+/// As memcached decodes: padding is required, stray low bits in the last symbol are not looked at.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
+);
+
+/// Whether a word may be a key.
+#[inline]
+pub(crate) fn is_key(word: &[u8]) -> bool {
+    word.len() <= MAX_KEY_LEN
+        && !word.iter().fold(false, |bad, &byte| bad | (byte < 0x21) | (byte == 0x7f))
+}
+
+/// Decodes a base64 key into `into`; `None` where it is not base64 or empty.
+pub(crate) fn decode_key<'b>(word: &[u8], into: &'b mut [u8; MAX_KEY_LEN]) -> Option<&'b [u8]> {
+    // The library wants room for the padding too before it decodes, so it decodes elsewhere first.
+    let mut room = [0; MAX_KEY_LEN + 2];
+    let len = BASE64.decode_slice(word, &mut room).ok()?;
+    if len == 0 || len > MAX_KEY_LEN {
+        return None;
+    }
+    into[..len].copy_from_slice(&room[..len]);
+    Some(&into[..len])
+}
+
+/// Appends a key in base64.
+pub fn encode_key(key: &[u8], out: &mut Vec<u8>) {
+    let mut room = [0; MAX_ENCODED_LEN];
+    if let Ok(len) = BASE64.encode_slice(key, &mut room) {
+        out.extend_from_slice(&room[..len]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_bounded_and_free_of_control_characters() {
+        assert!(is_key(&[b'k'; 250]));
+        assert!(!is_key(&[b'k'; 251]));
+        assert!(is_key("schlüssel".as_bytes()));
+        for bad in [&b"a\tb"[..], b"a\0b", b"a\rb", b"a\x7fb", b"a b"] {
+            assert!(!is_key(bad), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn base64_keys_go_there_and_back() {
+        for len in 1..=187 {
+            let key: Vec<u8> = (0..len).map(|byte| byte as u8).collect();
+            let mut encoded = Vec::new();
+            encode_key(&key, &mut encoded);
+            let mut room = [0; MAX_KEY_LEN];
+            assert_eq!(decode_key(&encoded, &mut room), Some(&key[..]));
+        }
+        let mut encoded = Vec::new();
+        encode_key(&[0xff; MAX_KEY_LEN], &mut encoded);
+        assert_eq!(encoded.len(), MAX_ENCODED_LEN);
+    }
+
+    #[test]
+    fn what_is_not_base64_is_no_key() {
+        let mut room = [0; MAX_KEY_LEN];
+        for bad in [&b"a"[..], b"abc", b"====", b"ab!=", b""] {
+            assert_eq!(decode_key(bad, &mut room), None, "{bad:?}");
+        }
+        assert_eq!(decode_key(b"YR==", &mut room), Some(&b"a"[..]));
+    }
+}

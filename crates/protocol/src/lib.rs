@@ -1,0 +1,48 @@
+//! memcached's text protocol, classic and meta, as a server sees it: requests are parsed, answers
+//! are written. No I/O, no clock, no store.
+//!
+//! [`parse`] looks at the front of a read buffer and borrows one request out of it. What is not all
+//! there yet is [`Parsed::Incomplete`] and never an error, so a caller may hand in bytes however
+//! they arrive. Numbers are bounded before anybody uses them, and no input makes it panic.
+//!
+//! ```
+//! use ringbinder_protocol::{Parsed, Request, parse};
+//!
+//! let input = b"get notes:1 notes:2\r\n";
+//! assert!(matches!(parse(&input[..7]), Parsed::Incomplete));
+//! let Parsed::Request { request: Request::Get(get), consumed } = parse(input) else {
+//!     panic!("a whole get was there");
+//! };
+//! assert_eq!(consumed, input.len());
+//! assert_eq!(get.keys.collect::<Vec<_>>(), [b"notes:1", b"notes:2"]);
+//! ```
+//!
+//! The contract is memcached's own `doc/protocol.txt`. Features are those of 1.6.45; the wording of
+//! errors is that of 1.6.18, which differs from its successor where a command has too few or too
+//! many words.
+
+mod admin;
+pub mod answer;
+mod classic;
+mod key;
+mod meta;
+mod number;
+mod refusal;
+mod request;
+mod token;
+
+pub use admin::{Admin, Dump, DumpTarget, Stats, WatchFlags};
+pub use classic::{Arithmetic, Delete, Get, GetAndTouch, Store, Touch, Verb};
+pub use key::{MAX_KEY_LEN, encode_key};
+pub use meta::{Meta, MetaKey, MetaMode, MetaStore};
+pub use refusal::{Fault, Refusal};
+pub use request::{Foreign, MAX_GET_LINE, MAX_LINE, Parsed, Request, parse};
+pub use token::Tokens;
+
+/// The memcached release whose protocol is spoken, as `version` answers it. Clients compare it, so
+/// it is a plain dotted number.
+pub const MEMCACHED_VERSION: &str = "1.6.45";
+
+/// Largest number of bytes a value may announce: memcached keeps lengths, line end included, in a
+/// signed 32-bit integer.
+pub const MAX_VALUE_LEN: usize = i32::MAX as usize - 2;

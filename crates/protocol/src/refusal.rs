@@ -1,0 +1,154 @@
+//! Everything that can be wrong with a request, typed by who is at fault, and the one place where
+//! it becomes words on the wire.
+
+/// Who has to act for the request to succeed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// No such command, or not with that many words: `ERROR`.
+    Command,
+    /// The client sent something it must not send: `CLIENT_ERROR`.
+    Client,
+    /// The server could not do what it was rightly asked: `SERVER_ERROR`.
+    Server,
+}
+
+macro_rules! refusals {
+    ($($(#[$doc:meta])* $name:ident $fault:ident $line:literal)*) => {
+        /// Why a request was not carried out. [`Refusal::line`] is what the client reads.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Refusal {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Refusal {
+            /// The answer, without its line end.
+            pub fn line(self) -> &'static str {
+                match self { $(Refusal::$name => $line,)* }
+            }
+
+            /// Who is at fault.
+            pub fn fault(self) -> Fault {
+                match self { $(Refusal::$name => Fault::$fault,)* }
+            }
+
+            /// Every refusal there is.
+            pub const ALL: &[Refusal] = &[$(Refusal::$name,)*];
+        }
+    };
+}
+
+refusals! {
+    /// Unknown command, or a wrong number of words.
+    Unknown Command "ERROR"
+    /// `shutdown` without `-A`.
+    ShutdownDisabled Command "ERROR: shutdown not enabled"
+    /// A dump or watch may not stand behind other commands in one pipeline.
+    WatchInPipeline Command "ERROR cannot pipeline other commands before watch"
+    /// See [`Refusal::WatchInPipeline`].
+    MetadumpInPipeline Command "ERROR cannot pipeline other commands before metadump"
+    /// See [`Refusal::WatchInPipeline`].
+    MgdumpInPipeline Command "ERROR cannot pipeline other commands before mgdump"
+    /// `lru_crawler metadump` with `-X`.
+    MetadumpDisabled Command "ERROR metadump not allowed"
+    /// `lru_crawler mgdump` with `-X`.
+    MgdumpDisabled Command "ERROR key dump not allowed"
+    /// `lru tune` with shares that leave nothing.
+    LruShares Command "ERROR hot and warm pcts must not exceed 80"
+    /// `lru tune` with factors that are not positive.
+    LruFactors Command "ERROR hot/warm age factors must be greater than 0"
+    /// `lru_crawler enable` where it runs already.
+    CrawlerRunning Command "ERROR failed to start lru crawler thread"
+    /// Too many connections: the last words on a new one.
+    TooManyConnections Command "ERROR Too many open connections"
+    /// A key, number or word that cannot be what it should be.
+    BadFormat Client "CLIENT_ERROR bad command line format"
+    /// Not a time.
+    BadExptime Client "CLIENT_ERROR invalid exptime argument"
+    /// Not a delta.
+    BadDelta Client "CLIENT_ERROR invalid numeric delta argument"
+    /// The value there is no number.
+    NonNumeric Client "CLIENT_ERROR cannot increment or decrement non-numeric value"
+    /// The value is not followed by a line end where its length says so.
+    BadDataChunk Client "CLIENT_ERROR bad data chunk"
+    /// `delete` with words it does not know.
+    DeleteUsage Client "CLIENT_ERROR bad command line format.  Usage: delete <key> [noreply]"
+    /// A line that does not end.
+    LineTooLong Client "CLIENT_ERROR line too long"
+    /// A meta flag twice, or one that cannot be.
+    DuplicateFlag Client "CLIENT_ERROR duplicate flag"
+    /// A meta flag that does not exist.
+    InvalidFlag Client "CLIENT_ERROR invalid flag"
+    /// Either, in the words of `md` and `ma`.
+    InvalidOrDuplicateFlag Client "CLIENT_ERROR invalid or duplicate flag"
+    /// A number behind a meta flag that is none.
+    BadToken Client "CLIENT_ERROR bad token in command line format"
+    /// `b` with a key that is not base64.
+    BadBase64Key Client "CLIENT_ERROR error decoding key"
+    /// More than 20 words in an `mg`.
+    TooManyMetaGetFlags Client "CLIENT_ERROR options flags are too long"
+    /// More than 20 words in an `ms`, `md` or `ma`.
+    TooManyFlags Client "CLIENT_ERROR options flags too long"
+    /// `M` with anything but one letter.
+    BadModeLength Client "CLIENT_ERROR incorrect length for M token"
+    /// A mode `ms` does not know.
+    BadStoreMode Client "CLIENT_ERROR invalid mode for ms M token"
+    /// A mode `ma` does not know.
+    BadArithmeticMode Client "CLIENT_ERROR invalid mode for ma M token"
+    /// `J` without a number.
+    BadInitial Client "CLIENT_ERROR invalid numeric initial value"
+    /// `D` without a number.
+    BadMetaDelta Client "CLIENT_ERROR invalid numeric delta value"
+    /// `O` with more than 31 bytes behind it.
+    OpaqueTooLong Client "CLIENT_ERROR opaque token too long"
+    /// `flush_all` with `-F`.
+    FlushDisabled Client "CLIENT_ERROR flush_all not allowed"
+    /// `watch` with `-W`.
+    WatchDisabled Client "CLIENT_ERROR watch commands not allowed"
+    /// `stats cachedump` with `-X`.
+    CachedumpDisabled Client "CLIENT_ERROR stats cachedump not allowed"
+    /// `stats detail` with `-X`.
+    DetailDisabled Client "CLIENT_ERROR stats detail not allowed"
+    /// `stats cachedump` without its numbers.
+    BadStatsLine Client "CLIENT_ERROR bad command line"
+    /// `stats cachedump` of a class that cannot be.
+    BadSlabClass Client "CLIENT_ERROR Illegal slab id"
+    /// `stats detail` with a word it does not know.
+    DetailUsage Client "CLIENT_ERROR usage: stats detail on|off|dump"
+    /// `shutdown` with a word it does not know.
+    BadShutdownMode Client "CLIENT_ERROR invalid shutdown mode"
+    /// `lru_crawler` commands while it is disabled.
+    CrawlerDisabled Client "CLIENT_ERROR lru crawler disabled"
+    /// `lru_crawler sleep` of more than a second.
+    CrawlerSleep Client "CLIENT_ERROR sleep must be one second or less"
+    /// `slabs automove window` out of bounds.
+    AutomoveWindow Client "CLIENT_ERROR automove window too low or too high"
+    /// A client of the binary protocol.
+    BinaryProtocol Client "CLIENT_ERROR this port speaks the memcached text protocol, not the binary one: set the client to text (ascii)"
+    /// A TLS client.
+    Tls Client "CLIENT_ERROR this port speaks the memcached text protocol without TLS: connect without it"
+    /// Larger than `-I` allows.
+    TooLarge Server "SERVER_ERROR object too large for cache"
+    /// No room, and evictions are off.
+    OutOfMemory Server "SERVER_ERROR out of memory storing object"
+    /// No room for the number, and evictions are off.
+    OutOfMemoryArithmetic Server "SERVER_ERROR out of memory"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_name_the_one_at_fault() {
+        for &refusal in Refusal::ALL {
+            let line = refusal.line();
+            let prefix = match refusal.fault() {
+                Fault::Command => "ERROR",
+                Fault::Client => "CLIENT_ERROR ",
+                Fault::Server => "SERVER_ERROR ",
+            };
+            assert!(line.starts_with(prefix), "{line}");
+            assert!(!line.contains(['\r', '\n']), "{line}");
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Reading: finding a cell, telling the living from the dead, lending what is in it.
+
+use std::cell::Cell as StdCell;
+use std::hash::{Hash, Hasher};
+
+use moka::Equivalent;
+
+use super::cell::{CellRef, Mark, State};
+use super::{Index, MokaStore};
+use crate::{Expiry, Miss, Seconds};
+
+/// Why the item in this state is dead, if it is.
+pub(super) fn dead(state: &State, epoch: u32, now: Seconds) -> Option<Miss> {
+    if state.is_flushed(epoch) {
+        Some(Miss::Flushed)
+    } else if state.expiry.is_past(now) {
+        Some(Miss::Expired)
+    } else {
+        None
+    }
+}
+
+impl MokaStore {
+    /// Lends the item under `key`, after which `f` may have changed its access marks. Takes no
+    /// stripe unless it has to remove a dead item.
+    pub(super) fn read<R>(
+        &self,
+        key: &[u8],
+        now: Seconds,
+        f: impl FnOnce(&mut State) -> R,
+    ) -> Result<R, Miss> {
+        let Some(lease) = self.index.load().get(key) else { return Err(Miss::Absent) };
+        self.read_cell(&lease, key, now, f)
+    }
+
+    /// As [`MokaStore::read`], without moka counting a use.
+    pub(super) fn read_quietly<R>(
+        &self,
+        key: &[u8],
+        now: Seconds,
+        f: impl FnOnce(&mut State) -> R,
+    ) -> Result<R, Miss> {
+        let Some(cell) = find_quietly(&self.index.load(), key) else { return Err(Miss::Absent) };
+        self.read_cell(&cell, key, now, f)
+    }
+
+    fn read_cell<R>(
+        &self,
+        cell: &CellRef,
+        key: &[u8],
+        now: Seconds,
+        f: impl FnOnce(&mut State) -> R,
+    ) -> Result<R, Miss> {
+        let epoch = self.flushes.epoch(now);
+        let mut state = cell.lock();
+        if cell.is_retired() {
+            return Err(Miss::Absent);
+        }
+        let Some(miss) = dead(&state, epoch, now) else { return Ok(f(&mut state)) };
+        drop(state);
+        self.reclaim(key, now);
+        Err(miss)
+    }
+
+    /// Removes the item under `key` if it is dead. Whether it was.
+    pub(super) fn reclaim(&self, key: &[u8], now: Seconds) -> bool {
+        let _stripe = self.stripes.lock(key);
+        let epoch = self.flushes.epoch(now);
+        let index = self.index.load();
+        let Some(cell) = find_quietly(&index, key) else { return false };
+        let mut state = cell.lock();
+        let Some(miss) = dead(&state, epoch, now) else { return false };
+        self.ledger.count_reclaim(is_expired_unfetched(&state, miss));
+        cell.retire(&mut state);
+        drop(state);
+        index.invalidate(key);
+        true
+    }
+
+    /// Gives a live item another expiry. The caller holds the key's stripe or the cell's lock.
+    pub(super) fn set_expiry(&self, state: &mut State, expiry: Expiry) {
+        state.expiry = expiry;
+        self.note_expiry(expiry);
+    }
+}
+
+pub(super) fn is_expired_unfetched(state: &State, miss: Miss) -> bool {
+    miss == Miss::Expired && !state.is(Mark::Fetched)
+}
+
+/// Finds a cell without moka counting it as a use.
+///
+/// moka's `get` always does, and its `contains_key` does not but answers only yes or no; it asks
+/// the key whether it equals, though, and the key it asks about is the cell.
+pub(super) fn find_quietly(index: &Index, key: &[u8]) -> Option<CellRef> {
+    let probe = Probe { key, found: StdCell::new(None) };
+    // A tombstone may be equal as well, so it is moka's answer that counts.
+    index.contains_key(&probe).then_some(probe.found.into_inner()).flatten()
+}
+
+struct Probe<'a> {
+    key: &'a [u8],
+    found: StdCell<Option<CellRef>>,
+}
+
+impl Hash for Probe<'_> {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        self.key.hash(hasher);
+    }
+}
+
+impl Equivalent<CellRef> for Probe<'_> {
+    fn equivalent(&self, cell: &CellRef) -> bool {
+        let equal = self.key == cell.key();
+        if equal {
+            self.found.set(Some(cell.clone()));
+        }
+        equal
+    }
+}

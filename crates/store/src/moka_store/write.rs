@@ -1,0 +1,409 @@
+//! Writing: deciding under the key's stripe what becomes of an item, then putting it in place.
+
+use std::mem;
+
+use parking_lot::MutexGuard;
+
+use super::cell::{CellRef, Lease, Mark, State};
+use super::read::{dead, find_quietly, is_expired_unfetched};
+use super::value::Value;
+use super::{Index, MokaStore, charge, number};
+use crate::{
+    Arithmetic, ArithmeticResult, Cas, Delete, DeleteResult, Expiry, MetaGet, Mode, Seconds, Write,
+    WriteResult, memcached_item_size,
+};
+
+/// There was no room. Nothing has changed.
+struct NoRoom;
+
+/// A cell found under a key, and its state.
+type Held<'a> = (&'a CellRef, MutexGuard<'a, State>);
+
+/// One key, its stripe held, in the index in force.
+struct Place<'a> {
+    store: &'a MokaStore,
+    index: &'a Index,
+    key: &'a [u8],
+    epoch: u32,
+    now: Seconds,
+}
+
+impl MokaStore {
+    /// Runs `f` with the key's stripe held, and makes room afterwards.
+    fn at_place<R>(&self, key: &[u8], now: Seconds, f: impl FnOnce(Place<'_>) -> R) -> R {
+        let result = {
+            let _stripe = self.stripes.lock(key);
+            let epoch = self.flushes.epoch(now);
+            f(Place { store: self, index: &self.index.load(), key, epoch, now })
+        };
+        self.relieve();
+        result
+    }
+
+    pub(super) fn write_item(&self, write: Write<'_>, now: Seconds) -> WriteResult {
+        self.at_place(write.key, now, |place| place.write(write))
+    }
+
+    pub(super) fn create<R>(
+        &self,
+        key: &[u8],
+        how: MetaGet,
+        binary_key: bool,
+        now: Seconds,
+        f: impl FnOnce(&mut State, bool) -> R,
+    ) -> Option<R> {
+        self.at_place(key, now, |place| place.create(how, binary_key, f))
+    }
+
+    pub(super) fn calculate<R>(
+        &self,
+        key: &[u8],
+        how: Arithmetic,
+        binary_key: bool,
+        now: Seconds,
+        f: impl FnOnce(&mut State, u64, bool) -> R,
+    ) -> ArithmeticResult<R> {
+        self.at_place(key, now, |place| place.calculate(how, binary_key, f))
+    }
+
+    pub(super) fn delete_item(&self, key: &[u8], how: Delete, now: Seconds) -> DeleteResult {
+        self.at_place(key, now, |place| place.delete(how))
+    }
+
+    /// Remembers that there is something for a sweep to find.
+    pub(super) fn note_expiry(&self, expiry: Expiry) {
+        use std::sync::atomic::Ordering::Relaxed;
+        if expiry != Expiry::NEVER && !self.expiring.load(Relaxed) {
+            self.expiring.store(true, Relaxed);
+        }
+    }
+}
+
+impl Place<'_> {
+    fn write(&self, write: Write<'_>) -> WriteResult {
+        let part = write.value.as_slice().len();
+        if self.is_too_large(write.flags, part) {
+            if write.mode == Mode::Set {
+                self.remove_any();
+            }
+            return WriteResult::TooLarge;
+        }
+        let cell = self.index.get(self.key);
+        let (old, is_live) = self.hold(cell.as_deref());
+        let decision = match &old {
+            Some((_, state)) if is_live => self.meet(&write, state),
+            _ => Self::meet_nothing(&write),
+        };
+        let kept = match decision {
+            Ok(kept) => kept,
+            Err(refusal) => {
+                self.refuse(old, is_live, write.mode);
+                return refusal;
+            }
+        };
+        let mut new = State::new(Value::empty(), 0, self.epoch, self.now);
+        new.flags = write.flags;
+        new.expiry = write.vivify.unwrap_or(write.expiry);
+        new.mark(Mark::BinaryKey, write.binary_key);
+        new.value = match (kept, &old) {
+            (Kept::Value, Some((_, state))) => {
+                new.flags = state.flags;
+                new.expiry = state.expiry;
+                new.mark(Mark::BinaryKey, write.binary_key || state.is(Mark::BinaryKey));
+                match write.mode {
+                    Mode::Prepend => {
+                        Value::joined(write.value.as_slice(), state.value.as_slice())
+                    }
+                    _ => Value::joined(state.value.as_slice(), write.value.as_slice()),
+                }
+            }
+            (Kept::Staleness, Some((_, state))) => {
+                new.expiry = state.expiry;
+                new.mark(Mark::Stale, true);
+                new.mark(Mark::WinSent, state.is(Mark::WinSent));
+                Value::new(write.value)
+            }
+            _ => Value::new(write.value),
+        };
+        let stored = |state: &mut State| WriteResult::Stored {
+            cas: state.cas,
+            len: state.value.len(),
+        };
+        match self.put(old, new, write.new_cas, stored) {
+            Ok(stored) => stored,
+            Err(NoRoom) => {
+                if write.mode == Mode::Set {
+                    self.remove_any();
+                }
+                WriteResult::NoMemory
+            }
+        }
+    }
+
+    /// Whether a write goes ahead where an item lives, and what of that stays.
+    fn meet(&self, write: &Write<'_>, state: &State) -> Result<Kept, WriteResult> {
+        match write.mode {
+            Mode::Set | Mode::Replace => Ok(Kept::Nothing),
+            Mode::Add => Err(WriteResult::NotStored),
+            Mode::Cas if write.compare == 0 => Err(WriteResult::Exists),
+            Mode::Cas if write.compare == state.cas => Ok(Kept::Nothing),
+            Mode::Cas if write.accept_stale && write.compare < state.cas => Ok(Kept::Staleness),
+            Mode::Cas => Err(WriteResult::Exists),
+            Mode::Append | Mode::Prepend => {
+                let whole = state.value.len() + write.value.as_slice().len();
+                if write.compare != 0 && write.compare != state.cas {
+                    Err(WriteResult::Exists)
+                } else if self.is_too_large(state.flags, whole) {
+                    Err(WriteResult::NotStored)
+                } else {
+                    Ok(Kept::Value)
+                }
+            }
+        }
+    }
+
+    /// Whether a write goes ahead where there is nothing.
+    fn meet_nothing(write: &Write<'_>) -> Result<Kept, WriteResult> {
+        match write.mode {
+            Mode::Set | Mode::Add => Ok(Kept::Nothing),
+            Mode::Append | Mode::Prepend if write.vivify.is_some() => Ok(Kept::Nothing),
+            Mode::Append | Mode::Prepend | Mode::Replace => Err(WriteResult::NotStored),
+            Mode::Cas => Err(WriteResult::NotFound),
+        }
+    }
+
+    /// What a refused write still does: an add refreshes, and a dead item goes.
+    fn refuse(&self, old: Option<Held<'_>>, is_live: bool, mode: Mode) {
+        let Some((cell, mut state)) = old else { return };
+        if !is_live {
+            self.reclaim(cell, state);
+        } else if mode == Mode::Add {
+            state.last_access = self.now;
+        }
+    }
+
+    fn create<R>(
+        &self,
+        how: MetaGet,
+        binary_key: bool,
+        f: impl FnOnce(&mut State, bool) -> R,
+    ) -> Option<R> {
+        let cell = self.index.get(self.key);
+        let (old, is_live) = self.hold(cell.as_deref());
+        match old {
+            Some((_, mut state)) if is_live => {
+                let result = f(&mut state, false);
+                self.store.note_expiry(state.expiry);
+                Some(result)
+            }
+            old => {
+                let mut new = State::new(Value::empty(), 0, self.epoch, self.now);
+                new.mark(Mark::BinaryKey, binary_key);
+                self.put(old, new, how.new_cas, |state| f(state, true)).ok()
+            }
+        }
+    }
+
+    fn calculate<R>(
+        &self,
+        how: Arithmetic,
+        binary_key: bool,
+        f: impl FnOnce(&mut State, u64, bool) -> R,
+    ) -> ArithmeticResult<R> {
+        let cell = self.index.get(self.key);
+        let (old, is_live) = self.hold(cell.as_deref());
+        let mut digits = [0; 20];
+        let (cell, mut state) = match old {
+            Some(held) if is_live => held,
+            old => {
+                let Some(initial) = how.vivify else {
+                    self.refuse(old, false, Mode::Add);
+                    return ArithmeticResult::NotFound;
+                };
+                let value = Value::copied(number::format(initial, &mut digits));
+                let mut new = State::new(value, 0, self.epoch, self.now);
+                new.mark(Mark::BinaryKey, binary_key);
+                return match self.put(old, new, how.new_cas, |state| f(state, initial, true)) {
+                    Ok(result) => ArithmeticResult::Created(result),
+                    Err(NoRoom) => ArithmeticResult::NoMemory,
+                };
+            }
+        };
+        if state.value.len() == 0 {
+            return ArithmeticResult::NonNumeric;
+        }
+        if how.compare != 0 && how.compare != state.cas {
+            return ArithmeticResult::Exists;
+        }
+        let Some(number) = number::parse(state.value.as_slice()) else {
+            return ArithmeticResult::NonNumeric;
+        };
+        let number = if how.increment {
+            number.wrapping_add(how.delta)
+        } else {
+            number.saturating_sub(how.delta)
+        };
+        let digits = number::format(number, &mut digits);
+        if digits.len() <= state.value.len() {
+            state.value.overwrite(digits);
+            state.cas = self.cas(how.new_cas);
+            state.last_access = self.now;
+            let result = f(&mut state, number, false);
+            self.store.note_expiry(state.expiry);
+            return ArithmeticResult::Done(result);
+        }
+        let mut new = State::new(Value::copied(digits), 0, self.epoch, self.now);
+        new.flags = state.flags;
+        new.expiry = state.expiry;
+        new.mark(Mark::BinaryKey, state.is(Mark::BinaryKey));
+        match self.put(Some((cell, state)), new, how.new_cas, |state| f(state, number, false)) {
+            Ok(result) => ArithmeticResult::Done(result),
+            Err(NoRoom) => ArithmeticResult::NoMemory,
+        }
+    }
+
+    fn delete(&self, how: Delete) -> DeleteResult {
+        let cell = find_quietly(self.index, self.key);
+        let (old, is_live) = self.hold(cell.as_ref());
+        let Some((cell, mut state)) = old else { return DeleteResult::NotFound };
+        if !is_live {
+            self.reclaim(cell, state);
+            return DeleteResult::NotFound;
+        }
+        if how.compare.is_some_and(|compare| compare != state.cas) {
+            return DeleteResult::Exists;
+        }
+        let deleted = DeleteResult::Deleted { len: state.value.len() };
+        if how.drop_value {
+            let mut new = State::new(Value::empty(), 0, self.epoch, self.now);
+            new.expiry = how.expiry.unwrap_or(Expiry::NEVER);
+            new.mark(Mark::BinaryKey, state.is(Mark::BinaryKey));
+            new.mark(Mark::Stale, how.mark_stale);
+            let kept = if how.mark_stale { None } else { Some(state.cas) };
+            // An item that shrinks always has room.
+            let _ = self.put(Some((cell, state)), new, how.new_cas.or(kept), |_| ());
+        } else if how.mark_stale {
+            if let Some(expiry) = how.expiry {
+                self.store.set_expiry(&mut state, expiry);
+            }
+            state.mark(Mark::Stale, true);
+            state.mark(Mark::WinSent, false);
+            state.cas = self.cas(how.new_cas);
+        } else {
+            self.remove(cell, state);
+        }
+        deleted
+    }
+
+    /// Puts a new state under the key, into the cell there or a new one, and lends it to `f`.
+    fn put<R>(
+        &self,
+        old: Option<Held<'_>>,
+        mut new: State,
+        new_cas: Option<Cas>,
+        f: impl FnOnce(&mut State) -> R,
+    ) -> Result<R, NoRoom> {
+        let store = self.store;
+        let charge = charge::of_item(self.key.len(), new.value.len());
+        match old {
+            Some((cell, mut state)) => {
+                let mut charge = charge;
+                let was_reindexed = state.is(Mark::Reindexed);
+                let is_same = charge::reindexed(charge, was_reindexed) == cell.charge();
+                new.mark(Mark::Reindexed, was_reindexed || !is_same);
+                charge = charge::reindexed(charge, was_reindexed || !is_same);
+                self.check_room(charge, cell.charge())?;
+                if let Some(miss) = dead(&state, self.epoch, self.now) {
+                    store.ledger.count_reclaim(is_expired_unfetched(&state, miss));
+                }
+                new.cas = self.cas(new_cas);
+                // The old value is freed after the lock.
+                let old = mem::replace(&mut *state, new);
+                let result = f(&mut state);
+                store.note_expiry(state.expiry);
+                drop(state);
+                drop(old);
+                if !is_same {
+                    cell.recharge(charge);
+                    self.index.insert(cell.clone(), Lease::new(cell));
+                }
+                store.ledger.count_store(self.now);
+                Ok(result)
+            }
+            None => {
+                self.check_room(charge, 0)?;
+                new.cas = self.cas(new_cas);
+                let result = f(&mut new);
+                store.note_expiry(new.expiry);
+                let cell = CellRef::new(&store.ledger, self.key, new, charge);
+                let lease = Lease::new(&cell);
+                self.index.insert(cell, lease);
+                store.ledger.count_store(self.now);
+                Ok(result)
+            }
+        }
+    }
+
+    fn check_room(&self, charge: u32, old: u32) -> Result<(), NoRoom> {
+        if charge <= old || self.store.has_room(charge, old) {
+            return Ok(());
+        }
+        self.store.ledger.count_out_of_memory();
+        Err(NoRoom)
+    }
+
+    /// Locks a cell's state, and says whether it is alive.
+    fn hold<'a>(&self, cell: Option<&'a CellRef>) -> (Option<Held<'a>>, bool) {
+        match cell {
+            Some(cell) => {
+                let state = cell.lock();
+                if cell.is_retired() {
+                    return (None, false);
+                }
+                let is_live = dead(&state, self.epoch, self.now).is_none();
+                (Some((cell, state)), is_live)
+            }
+            None => (None, false),
+        }
+    }
+
+    fn cas(&self, new_cas: Option<Cas>) -> Cas {
+        new_cas.unwrap_or_else(|| self.store.next_cas())
+    }
+
+    fn is_too_large(&self, flags: u32, value_len: usize) -> bool {
+        let size = memcached_item_size(self.key.len(), flags, value_len);
+        u64::try_from(size).map_or(true, |size| size > self.store.max_item)
+    }
+
+    /// Removes whatever is under the key.
+    fn remove_any(&self) {
+        if let Some(cell) = find_quietly(self.index, self.key) {
+            self.remove(&cell, cell.lock());
+        }
+    }
+
+    fn reclaim(&self, cell: &CellRef, state: MutexGuard<'_, State>) {
+        if let Some(miss) = dead(&state, self.epoch, self.now) {
+            self.store.ledger.count_reclaim(is_expired_unfetched(&state, miss));
+        }
+        self.remove(cell, state);
+    }
+
+    fn remove(&self, cell: &CellRef, mut state: MutexGuard<'_, State>) {
+        cell.retire(&mut state);
+        drop(state);
+        self.index.invalidate(self.key);
+    }
+}
+
+/// What of an item stays when it is written to.
+#[derive(Clone, Copy)]
+enum Kept {
+    /// Nothing: the new item takes its place.
+    Nothing,
+    /// Its value, flags and expiry: a part is joined to it.
+    Value,
+    /// Its expiry and its right to recache; it is stale from now on.
+    Staleness,
+}

@@ -1,0 +1,96 @@
+//! Time as the store sees it: whole Unix seconds, handed in by the caller.
+//!
+//! No operation reads a clock. The server ticks one shared counter and passes its value with every
+//! call, so a thousand operations cost no system call and a test moves time by counting.
+
+/// A moment: whole seconds since the Unix epoch. Wide enough until the year 2106.
+pub type Seconds = u32;
+
+/// Thirty days. A wire exptime up to this is a distance from now, above it a Unix time
+/// (memcached's `protocol.txt`, "Expiration times").
+pub const MAX_RELATIVE_EXPTIME: i64 = 60 * 60 * 24 * 30;
+
+/// When an item dies. `NEVER` or the first second at which the item is no longer there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Expiry(u32);
+
+impl Expiry {
+    /// The item does not expire.
+    pub const NEVER: Expiry = Expiry(0);
+    /// The item is dead already: a second that lies in everybody's past.
+    pub const PAST: Expiry = Expiry(1);
+
+    /// The item is gone from `at` on. `0` would mean "never" and is taken as [`Expiry::PAST`].
+    pub fn at(at: Seconds) -> Expiry {
+        Expiry(at.max(1))
+    }
+
+    /// Reads a wire exptime: 0 never, negative at once, up to 30 days from `now`, above that a
+    /// Unix time. Times beyond [`Seconds`] are clamped to its end.
+    pub fn from_exptime(exptime: i64, now: Seconds) -> Expiry {
+        match exptime {
+            0 => Expiry::NEVER,
+            i64::MIN..0 => Expiry::PAST,
+            1..=MAX_RELATIVE_EXPTIME => Expiry::at(clamp(i64::from(now) + exptime)),
+            _ => Expiry::at(clamp(exptime)),
+        }
+    }
+
+    /// Whether an item with this expiry is gone at `now`.
+    pub fn is_past(self, now: Seconds) -> bool {
+        self.0 != 0 && self.0 <= now
+    }
+
+    /// Seconds left at `now`; `None` for an item that never expires, 0 for one that is gone.
+    pub fn remaining(self, now: Seconds) -> Option<u32> {
+        (self.0 != 0).then(|| self.0.saturating_sub(now))
+    }
+
+    /// The Unix second of death, `None` for never.
+    pub fn unix(self) -> Option<Seconds> {
+        (self.0 != 0).then_some(self.0)
+    }
+
+    /// As one word, for engines that keep it in an atomic: 0 is never.
+    pub fn to_bits(self) -> u32 {
+        self.0
+    }
+
+    /// The inverse of [`Expiry::to_bits`].
+    pub fn from_bits(bits: u32) -> Expiry {
+        Expiry(bits)
+    }
+}
+
+fn clamp(seconds: i64) -> Seconds {
+    Seconds::try_from(seconds).unwrap_or(Seconds::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wire_exptimes_become_moments() {
+        let now = 1_700_000_000;
+        assert_eq!(Expiry::from_exptime(0, now), Expiry::NEVER);
+        assert_eq!(Expiry::from_exptime(-1, now), Expiry::PAST);
+        assert_eq!(Expiry::from_exptime(i64::MIN, now), Expiry::PAST);
+        assert_eq!(Expiry::from_exptime(60, now).unix(), Some(now + 60));
+        assert_eq!(Expiry::from_exptime(MAX_RELATIVE_EXPTIME, now).unix(), Some(now + 2_592_000));
+        assert_eq!(Expiry::from_exptime(MAX_RELATIVE_EXPTIME + 1, now).unix(), Some(2_592_001));
+        assert_eq!(Expiry::from_exptime(i64::MAX, now).unix(), Some(u32::MAX));
+    }
+
+    #[test]
+    fn an_item_is_gone_at_its_second_and_not_before() {
+        let expiry = Expiry::at(100);
+        assert!(!expiry.is_past(99));
+        assert!(expiry.is_past(100));
+        assert_eq!(expiry.remaining(98), Some(2));
+        assert_eq!(expiry.remaining(200), Some(0));
+        assert!(!Expiry::NEVER.is_past(u32::MAX));
+        assert_eq!(Expiry::NEVER.remaining(5), None);
+        assert!(Expiry::PAST.is_past(1));
+    }
+}

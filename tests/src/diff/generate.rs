@@ -1,0 +1,426 @@
+//! Makes commands: few keys, so that their states meet; every verb; right, old and wrong CAS.
+
+use std::collections::HashMap;
+
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom as _;
+use rand::{Rng as _, RngCore as _, SeedableRng as _};
+
+use super::command::{CasPair, Command};
+use super::{Profile, errors, meta};
+
+/// Keys that a history uses. Few, so that every state is met by every command.
+const KEYS: usize = 50;
+/// memcached's limit for an item, with everything it counts.
+const ITEM_MAX: usize = 1024 * 1024;
+/// What memcached counts for an item beside key, flags and value.
+const ITEM_OVERHEAD: usize = 48 + 8 + 1 + 2;
+
+/// A source of commands. It learns CAS numbers from the answers.
+pub struct Generator {
+    pub(super) rng: StdRng,
+    profile: Profile,
+    /// CAS numbers are renamed: see [`super::Plan::rename_cas`].
+    rename_cas: bool,
+    keys: Vec<Vec<u8>>,
+    /// The latest CAS seen of each key, by the key as sent (base64 where it was).
+    known: HashMap<Vec<u8>, CasPair>,
+    /// CAS numbers of earlier states.
+    older: Vec<CasPair>,
+    /// Set while a raw batch is made.
+    raw: bool,
+    /// In a raw batch: keys that were read, whose answers may still lie in memcached's queue. There
+    /// a number is not changed in place while an answer refers to it, and so loses its padding.
+    read: Vec<Vec<u8>>,
+}
+
+impl Generator {
+    /// A generator whose commands depend on `seed`, the profile and what it is told of answers.
+    pub fn new(seed: u64, profile: Profile, rename_cas: bool) -> Generator {
+        let mut keys: Vec<Vec<u8>> =
+            (0..KEYS - 6).map(|number| format!("k{number}").into_bytes()).collect();
+        keys.push(vec![b'x'; 250]);
+        keys.push(vec![b'y'; 249]);
+        keys.push(b"noreply".to_vec());
+        keys.push(b"0".to_vec());
+        keys.push("schl\u{fc}ssel/\u{1f511}".as_bytes().to_vec());
+        keys.push(b"a:b:c".to_vec());
+        Generator {
+            rng: StdRng::seed_from_u64(seed),
+            profile,
+            rename_cas,
+            keys,
+            known: HashMap::new(),
+            older: Vec::new(),
+            raw: false,
+            read: Vec::new(),
+        }
+    }
+
+    /// Whether the flags new in 1.6.45 are sent, and its error forms avoided.
+    pub(super) fn latest(&self) -> bool {
+        self.profile == Profile::Latest
+    }
+
+    /// Whether CAS numbers in a batch's output must be left out, since a raw one is not looked into.
+    pub(super) fn hides_cas(&self) -> bool {
+        self.raw && self.rename_cas
+    }
+
+    /// Whether the batch in the making is a raw one.
+    pub(super) fn raw(&self) -> bool {
+        self.raw
+    }
+
+    /// Takes in the CAS that an answer told for a key.
+    pub fn learn(&mut self, key: Vec<u8>, pair: CasPair) {
+        if let Some(before) = self.known.insert(key, pair)
+            && before != pair
+        {
+            if self.older.len() >= 64 {
+                self.older.remove(0);
+            }
+            self.older.push(before);
+        }
+    }
+
+    /// The next batch: its commands, and whether it is a raw one.
+    pub fn batch(&mut self) -> (Vec<Command>, bool) {
+        self.raw = self.chance(30);
+        self.read.clear();
+        let count = self.rng.random_range(1..=50);
+        let mut commands = Vec::with_capacity(count + 1);
+        // A CAS learned in the batch before is still right as long as nothing else came between.
+        if self.chance(60) {
+            commands.push(self.compare_and_store());
+        }
+        while commands.len() < count {
+            self.next(&mut commands);
+        }
+        if !self.raw && self.chance(60) {
+            commands.push(self.read_cas());
+        }
+        (commands, self.raw)
+    }
+
+    fn next(&mut self, commands: &mut Vec<Command>) {
+        let command = match self.rng.random_range(0..1000) {
+            0..220 => self.storage(),
+            220..270 => self.compare_and_store(),
+            270..430 => self.retrieval(),
+            430..530 => self.arithmetic(),
+            530..560 => self.touch(),
+            560..610 => self.delete(),
+            610..750 => meta::get(self),
+            750..850 => meta::set(self),
+            850..900 => meta::delete(self),
+            900..950 => meta::arithmetic(self),
+            950..955 => self.plain(),
+            955..958 => self.flush(),
+            958..960 => return self.near_the_limit(commands),
+            960..968 => return self.stale_and_win(commands),
+            _ if self.raw || self.latest() => self.retrieval(),
+            _ => errors::any(self),
+        };
+        commands.push(command);
+    }
+
+    pub(super) fn chance(&mut self, percent: u32) -> bool {
+        self.rng.random_ratio(percent, 100)
+    }
+
+    pub(super) fn pick<'a>(&mut self, from: &[&'a str]) -> &'a str {
+        from.choose(&mut self.rng).expect("something to choose from")
+    }
+
+    pub(super) fn key(&mut self) -> Vec<u8> {
+        // Half of all traffic on a few keys: sequences on one key are what finds differences.
+        let index = if self.chance(50) {
+            self.rng.random_range(0..6)
+        } else {
+            self.rng.random_range(0..self.keys.len())
+        };
+        self.keys[index].clone()
+    }
+
+    /// A CAS for a command on `key`: mostly the one last seen, else an older or a wrong one.
+    pub(super) fn cas_for(&mut self, key: &[u8]) -> CasPair {
+        let known = self.known.get(key).copied();
+        match (self.rng.random_range(0..100), known) {
+            (0..65, Some(pair)) => pair,
+            (65..72, Some(pair)) if !self.rename_cas => CasPair::same(pair.theirs + 1),
+            (0..85, _) if !self.older.is_empty() => {
+                *self.older.choose(&mut self.rng).expect("not empty")
+            }
+            _ => CasPair::same(*[0, 1, 5, u64::MAX - 1].choose(&mut self.rng).expect("four")),
+        }
+    }
+
+    /// An expiry that does not make answers depend on when they are asked for.
+    pub(super) fn exptime(&mut self) -> &'static str {
+        let always = ["0", "0", "0", "0", "1500", "5000", "86400", "2592000", "2000000000"];
+        // Dead at once: negative, or a Unix time long past.
+        let dead = ["-1", "-100", "2592001", "-2147483648"];
+        if self.chance(92) { self.pick(&always) } else { self.pick(&dead) }
+    }
+
+    pub(super) fn flags(&mut self) -> String {
+        match self.rng.random_range(0..10) {
+            0..5 => "0".into(),
+            5..7 => "4294967295".into(),
+            7..9 => self.rng.random_range(1..100).to_string(),
+            _ => self.rng.next_u32().to_string(),
+        }
+    }
+
+    /// A value: numbers and what nearly are, small ones, some large. Holds no `M`, so that it can
+    /// not hold a sentinel.
+    pub(super) fn value(&mut self) -> Vec<u8> {
+        let length = match self.rng.random_range(0..1000) {
+            0..250 => return self.number().into_bytes(),
+            250..300 => return self.almost_number().into(),
+            300..340 => 0,
+            340..750 => self.rng.random_range(1..100),
+            750..920 => self.rng.random_range(100..2_000),
+            920..980 => self.rng.random_range(2_000..20_000),
+            _ => self.rng.random_range(20_000..100_000),
+        };
+        self.bytes(length)
+    }
+
+    pub(super) fn bytes(&mut self, length: usize) -> Vec<u8> {
+        let mut bytes = vec![0; length];
+        self.rng.fill_bytes(&mut bytes);
+        for byte in &mut bytes {
+            if *byte == b'M' {
+                *byte = b'\n';
+            }
+        }
+        if length >= 8 && self.chance(20) {
+            let at = self.rng.random_range(0..=length - 5);
+            bytes[at..at + 5].copy_from_slice(b"END\r\n");
+        }
+        bytes
+    }
+
+    fn number(&mut self) -> String {
+        match self.rng.random_range(0..8) {
+            0 => "0".into(),
+            1 => "18446744073709551615".into(),
+            2 => self.rng.next_u64().to_string(),
+            3 => "100".into(),
+            4 => "1000000".into(),
+            _ => self.rng.random_range(0..1000u32).to_string(),
+        }
+    }
+
+    fn almost_number(&mut self) -> &'static str {
+        self.pick(&[
+            "12 ", " 12", "+5", "-5", "12a", "a12", "1.5", "007", "0x10", "", " ", "12 abc",
+            "\t7", "18446744073709551616", "99999999999999999999", "5\r", "1e3",
+        ])
+    }
+
+    pub(super) fn delta(&mut self) -> String {
+        match self.rng.random_range(0..6) {
+            0 => "0".into(),
+            1 => "18446744073709551615".into(),
+            2 => self.rng.next_u64().to_string(),
+            _ => self.rng.random_range(1..200u32).to_string(),
+        }
+    }
+
+    fn noreply(&mut self) -> &'static str {
+        if self.chance(12) { " noreply" } else { "" }
+    }
+
+    /// Where a line ends: CRLF, now and then LF alone.
+    pub(super) fn eol(&mut self) -> &'static str {
+        if self.chance(3) { "\n" } else { "\r\n" }
+    }
+
+    /// `<verb> <key> `
+    pub(super) fn start(&mut self, verb: &str, key: &[u8]) -> Command {
+        let mut command = Command::new(verb);
+        command.push(if self.chance(2) { "  " } else { " " }).push(key);
+        command
+    }
+
+    fn storage(&mut self) -> Command {
+        let verbs =
+            ["set", "set", "set", "set", "add", "add", "replace", "replace", "append", "prepend"];
+        let verb = self.pick(&verbs);
+        let (key, value) = (self.key(), self.value());
+        self.store(verb, &key, &value)
+    }
+
+    fn store(&mut self, verb: &str, key: &[u8], value: &[u8]) -> Command {
+        let (flags, exptime) = (self.flags(), self.exptime());
+        let mut command = self.start(verb, key);
+        command.push(format!(" {flags} {exptime} {}", value.len()));
+        command.push(self.noreply()).push(self.eol()).push(value).push("\r\n");
+        command
+    }
+
+    fn compare_and_store(&mut self) -> Command {
+        let (key, value) = (self.key(), self.value());
+        let (flags, exptime, cas) = (self.flags(), self.exptime(), self.cas_for(&key));
+        let mut command = self.start("cas", &key);
+        command.push(format!(" {flags} {exptime} {} ", value.len())).push_cas(cas);
+        command.push(self.noreply()).push(self.eol()).push(value).push("\r\n");
+        command
+    }
+
+    fn retrieval(&mut self) -> Command {
+        // Whole batches are not masked, so those show no CAS where numbers are renamed.
+        let verbs = if self.hides_cas() {
+            ["get", "get", "get", "gat"]
+        } else {
+            ["get", "gets", "gat", "gats"]
+        };
+        let verb = self.pick(&verbs);
+        let mut command = Command::new(verb);
+        if verb.starts_with("gat") {
+            command.push(" ").push(self.exptime());
+        }
+        let count = match self.rng.random_range(0..10) {
+            0..6 => 1,
+            6..9 => self.rng.random_range(2..8),
+            // More than one round of memcached's tokenizer.
+            _ => self.rng.random_range(20..60),
+        };
+        for _ in 0..count {
+            let key = if self.chance(10) { b"missing".to_vec() } else { self.key() };
+            command.push(" ").push(&key);
+            self.note_read(&key);
+        }
+        command.push(self.eol());
+        command
+    }
+
+    /// A CAS read of a few keys, for the batch that follows.
+    fn read_cas(&mut self) -> Command {
+        let mut command = Command::new("gets");
+        for _ in 0..self.rng.random_range(1..6) {
+            command.push(" ").push(self.key());
+        }
+        command.push("\r\n");
+        command
+    }
+
+    /// Remembers that the batch read this key.
+    pub(super) fn note_read(&mut self, key: &[u8]) {
+        if self.raw {
+            self.read.push(key.to_vec());
+        }
+    }
+
+    /// A key for arithmetic: one whose answers cannot be waiting in memcached's queue.
+    pub(super) fn key_for_arithmetic(&mut self) -> Vec<u8> {
+        for _ in 0..20 {
+            let key = self.key();
+            if !self.read.contains(&key) {
+                return key;
+            }
+        }
+        b"missing".to_vec()
+    }
+
+    fn arithmetic(&mut self) -> Command {
+        let verb = self.pick(&["incr", "decr"]);
+        let (key, delta) = (self.key_for_arithmetic(), self.delta());
+        let mut command = self.start(verb, &key);
+        command.push(" ").push(delta).push(self.noreply()).push(self.eol());
+        command
+    }
+
+    fn touch(&mut self) -> Command {
+        let key = self.key();
+        let mut command = self.start("touch", &key);
+        command.push(" ").push(self.exptime()).push(self.noreply()).push(self.eol());
+        command
+    }
+
+    fn delete(&mut self) -> Command {
+        let key = self.key();
+        let mut command = self.start("delete", &key);
+        if !self.latest() && self.chance(15) {
+            command.push(" 0");
+        }
+        command.push(self.noreply()).push(self.eol());
+        command
+    }
+
+    fn plain(&mut self) -> Command {
+        // No `mn`: a framed batch would take it for a sentinel.
+        let lines = ["verbosity 0", "verbosity 1", "verbosity 0 noreply", "get missing"];
+        Command::new(format!("{}\r\n", self.pick(&lines)))
+    }
+
+    fn flush(&mut self) -> Command {
+        let lines = ["flush_all", "flush_all 0", "flush_all noreply", "flush_all 0 noreply"];
+        Command::new(format!("{}\r\n", self.pick(&lines)))
+    }
+
+    /// A value at memcached's limit or just beyond, then appended to.
+    fn near_the_limit(&mut self, commands: &mut Vec<Command>) {
+        let key = self.key();
+        let off = self.rng.random_range(-2i32..=3);
+        let verb = self.pick(&["set", "set", "add", "replace", "ms"]);
+        let flags = self.pick(&["0", "7"]);
+        let room = ITEM_MAX - ITEM_OVERHEAD - key.len() - if flags == "0" { 0 } else { 4 };
+        let length = room.saturating_add_signed(off as isize);
+        let value = self.bytes(length);
+        let mut command = self.start(verb, &key);
+        if verb == "ms" {
+            command.push(format!(" {length} F{flags}\r\n")).push(&value).push("\r\n");
+        } else {
+            command.push(format!(" {flags} 0 {length}\r\n")).push(&value).push("\r\n");
+        }
+        commands.push(command);
+        for _ in 0..self.rng.random_range(0..3) {
+            let verb = self.pick(&["append", "prepend"]);
+            let part_length = self.rng.random_range(0..3);
+            let part = self.bytes(part_length);
+            commands.push(self.store(verb, &key, &part));
+        }
+        let mut read = self.start("mg", &key);
+        read.push(" s f k\r\n");
+        commands.push(read);
+        // Large values are dear to read: most go at once.
+        if self.chance(80) {
+            let mut delete = self.start("delete", &key);
+            delete.push("\r\n");
+            commands.push(delete);
+        } else {
+            self.note_read(&key);
+        }
+    }
+
+    /// The recache flows that meta commands are made for, on one key.
+    fn stale_and_win(&mut self, commands: &mut Vec<Command>) {
+        let key = self.key();
+        let steps: &[&str] = match self.rng.random_range(0..4) {
+            // Invalidate, two readers, refill with the CAS that the winner saw.
+            0 => &["md {} I T1500", "mg {} v t", "mg {} v", "ms {} 2 I\r\nok", "mg {} v s"],
+            // A miss that is filled once.
+            1 => &["delete {}", "mg {} s v N1500", "mg {} s v N1500", "ms {} 2 T5000\r\nok"],
+            // Recache ahead of expiry: one winner, then none, again after a refill.
+            2 => &["mg {} T1500", "mg {} v R3000", "mg {} v R3000", "ms {} 2 T1500\r\nok",
+                   "mg {} v R3000", "mg {} v R30"],
+            // Marked twice, with a plain set between.
+            _ => &["md {} I", "mg {} k", "md {} I q", "mg {} k v", "set {} 0 0 2\r\nok", "mg {} k"],
+        };
+        self.note_read(&key);
+        for step in steps {
+            let (before, after) = step.split_once("{}").expect("a key in each step");
+            let after = if self.raw { after.replace(" t", "") } else { after.to_owned() };
+            let mut command = Command::new(before);
+            command.push(&key).push(after).push("\r\n");
+            commands.push(command);
+            if self.chance(20) {
+                self.next(commands);
+            }
+        }
+    }
+}

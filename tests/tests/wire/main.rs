@@ -1,0 +1,106 @@
+//! The protocol at byte level, over sockets.
+//!
+//! Each file is one family of commands. Cases that hold for memcached too run against it with
+//! `RINGBINDER_WIRE_TARGET=memcached` (and `RINGBINDER_TEST_MEMCACHED` for another than the one on
+//! `PATH`), which proves that what is expected is memcached's and not ours. Where ringbinderd is
+//! meant to differ, or where 1.6.18 and 1.6.45 do, the case says so through [`Target`].
+
+mod admin;
+mod arithmetic;
+mod connections;
+mod dumps;
+mod errors;
+mod limits;
+mod meta_arithmetic;
+mod meta_delete;
+mod meta_get;
+mod meta_set;
+mod retrieval;
+mod startup;
+mod stats;
+mod stopping;
+mod storage;
+mod watch;
+
+use ringbinder_tests::server::target;
+use ringbinder_tests::{Conn, Kind, Server};
+
+/// A running target and one connection to it.
+struct Target {
+    server: Server,
+    conn: Conn,
+    version: (u32, u32, u32),
+}
+
+impl Target {
+    fn start() -> Target {
+        Target::with(&[])
+    }
+
+    fn with(arguments: &[&str]) -> Target {
+        let server = Server::start(target(), arguments);
+        Target { conn: server.connect(), server, version: target().version() }
+    }
+
+    /// Whether the target is ringbinderd and not memcached.
+    fn is_ours(&self) -> bool {
+        self.server.kind() == Kind::Ringbinder
+    }
+
+    /// Whether what memcached has learned since 1.6.18 can be expected.
+    fn has_latest(&self) -> bool {
+        self.is_ours() || self.version >= (1, 6, 32)
+    }
+
+    /// Whether the error forms of 1.6.18 can be expected.
+    fn has_debian_errors(&self) -> bool {
+        self.is_ours() || self.version < (1, 6, 32)
+    }
+
+    #[track_caller]
+    fn talk(&mut self, request: impl AsRef<[u8]>, expected: impl AsRef<[u8]>) {
+        self.conn.talk(request, expected);
+    }
+
+    /// Stores a value under a key without flags or expiry.
+    #[track_caller]
+    fn set(&mut self, key: &str, value: &str) {
+        let request = format!("set {key} 0 0 {}\r\n{value}\r\n", value.len());
+        self.conn.talk(request, "STORED\r\n");
+    }
+
+    /// The key's CAS.
+    fn cas(&mut self, key: &str) -> u64 {
+        let answer = self.conn.ask_text(&format!("mg {key} c\r\n"));
+        let digits = answer.split_whitespace().find_map(|word| word.strip_prefix('c'));
+        digits.unwrap_or_else(|| panic!("no CAS in {answer:?}")).parse().expect("a number")
+    }
+
+    /// A `STAT` figure of `stats <what>`.
+    fn stat(&mut self, what: &str, name: &str) -> String {
+        let answer = self.conn.ask_text(&format!("stats {what}\r\n"));
+        let prefix = format!("STAT {name} ");
+        let line = answer.lines().find_map(|line| line.strip_prefix(&prefix));
+        line.unwrap_or_else(|| panic!("no {name} in {answer}")).to_owned()
+    }
+
+    fn count(&mut self, name: &str) -> u64 {
+        self.stat("", name).parse().expect("a number")
+    }
+}
+
+/// Ends the test where only ringbinderd can be expected to do this.
+macro_rules! ours_only {
+    () => {
+        if ringbinder_tests::server::target() != ringbinder_tests::Kind::Ringbinder {
+            return;
+        }
+    };
+}
+use ours_only;
+
+/// Now, as a Unix time.
+fn unix_now() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.expect("after 1970").as_secs()
+}
