@@ -148,12 +148,11 @@ pub(crate) fn store(words: Tokens<'_>, verb: Verb) -> Outcome<'_> {
 pub(crate) fn delete(mut words: Tokens<'_>) -> Outcome<'_> {
     let key = words.next().ok_or(Refusal::Unknown)?;
     let noreply = ends_in_noreply(words);
-    let extra: Vec<_> = words.take(3).collect();
-    let understood = match extra[..] {
-        [] => true,
-        [word] => word == b"0" || noreply,
+    let understood = match (words.next(), words.next(), words.next()) {
+        (None, ..) => true,
+        (Some(word), None, _) => word == b"0" || noreply,
         // An ancient delay of zero, which some PHP clients still send.
-        [delay, _] => delay == b"0" && noreply,
+        (Some(delay), Some(_), None) => delay == b"0" && noreply,
         _ => return Err(Refusal::Unknown.into()),
     };
     if !understood {

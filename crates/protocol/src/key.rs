@@ -60,8 +60,8 @@ mod tests {
 
     #[test]
     fn base64_keys_go_there_and_back() {
-        for len in 1..=187 {
-            let key: Vec<u8> = (0..len).map(|byte| byte as u8).collect();
+        for len in 1..=187u8 {
+            let key: Vec<u8> = (0..len).collect();
             let mut encoded = Vec::new();
             encode_key(&key, &mut encoded);
             let mut room = [0; MAX_KEY_LEN];
