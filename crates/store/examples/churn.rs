@@ -8,6 +8,7 @@ use ringbinder_store::{NewValue, Policy, Store};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+#[expect(clippy::cast_possible_truncation, reason = "lengths up to a few megabytes")]
 fn main() {
     let mut arguments = std::env::args().skip(1).map(|text| text.parse::<u64>().expect("a number"));
     let megabytes = arguments.next().unwrap_or(256);
@@ -43,5 +44,8 @@ fn main() {
         }
     }
     let over = peak as f64 / support::MIB as f64 - megabytes as f64;
-    println!("peak {:.1} MiB at set {peak_at}: budget {over:+.1} MiB", peak as f64 / support::MIB as f64);
+    println!(
+        "peak {:.1} MiB at set {peak_at}: budget {over:+.1} MiB",
+        peak as f64 / support::MIB as f64
+    );
 }

@@ -50,9 +50,5 @@ fn measure(items: u64, value_len: usize, policy: Policy) {
     let payload = items * (key_len + value_len as u64);
     let resident = support::resident() - before - payload;
     let charged = store.counters().bytes - charged_before - payload;
-    println!(
-        "{items:<9} {value_len:<7} {policy:<7?} {:<27} {}",
-        resident / items,
-        charged / items
-    );
+    println!("{items:<9} {value_len:<7} {policy:<7?} {:<27} {}", resident / items, charged / items);
 }

@@ -46,7 +46,7 @@ fn main() {
     }
     println!(
         "{policy:?}, {megabytes} MiB, sizes x{multiplier}: hit ratio {:.4} of {requests} requests; \
-         {lost} sets gone before their own next read",
+         {lost} sets gone when they returned",
         hits as f64 / requests as f64
     );
 }

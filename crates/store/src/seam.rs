@@ -209,13 +209,8 @@ pub struct Delete {
 
 impl Delete {
     /// Remove the key, whatever its state.
-    pub const PLAIN: Delete = Delete {
-        compare: None,
-        mark_stale: false,
-        expiry: None,
-        drop_value: false,
-        new_cas: None,
-    };
+    pub const PLAIN: Delete =
+        Delete { compare: None, mark_stale: false, expiry: None, drop_value: false, new_cas: None };
 }
 
 /// What became of a [`Delete`].
@@ -322,11 +317,20 @@ pub enum ResizeResult {
 /// A cache engine. See the module's documentation for what holds for every operation.
 pub trait Store: Send + Sync + 'static {
     /// Reads an item and counts the access.
-    fn get<R>(&self, key: &[u8], now: Seconds, f: impl FnOnce(&dyn ItemRef) -> R) -> Result<R, Miss>;
+    fn get<R>(
+        &self,
+        key: &[u8],
+        now: Seconds,
+        f: impl FnOnce(&dyn ItemRef) -> R,
+    ) -> Result<R, Miss>;
 
     /// Reads an item without counting the access and without any effect on it.
-    fn peek<R>(&self, key: &[u8], now: Seconds, f: impl FnOnce(&dyn ItemRef) -> R)
-    -> Result<R, Miss>;
+    fn peek<R>(
+        &self,
+        key: &[u8],
+        now: Seconds,
+        f: impl FnOnce(&dyn ItemRef) -> R,
+    ) -> Result<R, Miss>;
 
     /// Reads an item, counts the access and gives it another expiry.
     fn get_and_touch<R>(

@@ -34,7 +34,7 @@ const LINES: &[&str] = &[
     "me !!!! b", "me azE= b", "me k1 x", "mg k1 v c f t k q O1 P L s u h l N0 T0 R30 b C1 F1 E1",
     "md k1 q k z", "md k1 I I", "md k1 Cx", "md k1 O12345678901234567890123456789012", "md azE b",
     "ma k1 N0 N0", "ma k1 Jx", "ma k1 Dx", "ma k1 D-1", "ma k1 MX", "ma k1 MII", "ma k1 M", "ma k1 Cx",
-    "ma missing k N0 MZ", "ma azE b", "ma k1 v O12345678901234567890123456789012",
+    "ma missing k N0 MZ", "ma azE b",
     "ma missing O12345678901234567890123456789012 q",
     "lru", "lru bogus", "lru tune 10 25 abc 2.0", "lru tune 50 50 0.1 2.0", "lru tune 10 25 0 2.0",
     "lru mode", "lru mode bogus", "lru temp_ttl abc", "slabs", "slabs bogus", "slabs automove abc",
@@ -88,7 +88,7 @@ fn long_key(make: &mut Generator) -> Command {
     let form = make.pick(&[
         "get {}\r\n", "gets k1 {} k2\r\n", "gat 0 {}\r\n", "incr {} 1\r\n", "decr {} 1\r\n",
         "touch {} 0\r\n", "delete {}\r\n", "delete {} noreply\r\n", "mg {} v\r\n", "mg {}\r\n",
-        "md {} q\r\n", "ma {}\r\n", "me {}\r\n", "ms {} 3\r\n", "set {} 0 0 3\r\nxyz\r\n",
+        "md {} q\r\n", "ma {}\r\n", "me {}\r\n", "ms {} 3\r\nxyz\r\n", "set {} 0 0 3\r\nxyz\r\n",
         "add {} 0 0 3 noreply\r\nxyz\r\n", "cas {} 0 0 3 1\r\nxyz\r\n", "set {} 0 0 x\r\n",
         "touch {} 0 noreply\r\n", "incr {} 1 noreply\r\n",
     ]);

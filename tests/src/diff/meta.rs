@@ -53,7 +53,9 @@ impl Flags<'_> {
         self.maybe(2, "P");
         self.maybe(2, "Lhint");
         self.maybe(12, "q");
-        self.maybe(25, "k");
+        // A raw batch is not looked into, so it cannot hold the known difference in binary keys.
+        let raw = self.make.raw();
+        self.maybe(if raw { 0 } else { 25 }, "k");
     }
 
     /// The words in random order, each after a space.
@@ -193,15 +195,18 @@ pub(super) fn arithmetic(make: &mut Generator) -> Command {
     let mode = make.pick(&["", "", "MI", "MD", "M+", "M-", "Mi", "Md"]);
     // Lower case modes are the newer one's.
     let mode = if make.latest() { mode } else { &*mode.to_uppercase() };
-    let (latest, hides_cas) = (make.latest(), make.hides_cas());
+    let (latest, hides_cas, raw) = (make.latest(), make.hides_cas(), make.raw());
     let mut flags = Flags { make, words: Vec::new() };
     flags.maybe(if binary { 100 } else { 0 }, "b");
     flags.maybe(if shows_time { 100 } else { 0 }, "t");
     flags.maybe(if mode.is_empty() { 0 } else { 100 }, mode);
-    flags.maybe_with(20, "N", exptime);
-    flags.maybe_with(30, "J", Generator::delta);
-    flags.maybe_with(50, "D", Generator::delta);
-    flags.maybe_with(20, "T", exptime);
+    // Beside q a known difference, which a raw batch cannot hold.
+    flags.maybe_with(if raw { 0 } else { 20 }, "N", exptime);
+    flags.maybe_with(30, "J", Generator::increment);
+    let subtracts = ["MD", "M-"].contains(&mode);
+    let delta = if subtracts { Generator::decrement } else { Generator::increment };
+    flags.maybe_with(50, "D", delta);
+    // No T: where the number grows, memcached gives the exptime to the item it has just replaced.
     flags.compare(20, &key);
     flags.maybe(50, "v");
     flags.maybe(if hides_cas { 0 } else { 40 }, "c");
@@ -229,7 +234,7 @@ pub(super) fn base64(bytes: &[u8]) -> String {
     out
 }
 
-fn unbase64(text: &[u8]) -> Vec<u8> {
+pub(crate) fn unbase64(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     for chunk in text.chunks(4) {
         let six = |byte: u8| ALPHABET.iter().position(|&b| b == byte).unwrap_or(0);

@@ -13,6 +13,7 @@ mod renaming;
 mod run;
 
 pub use command::{CasPair, Command, Side};
+pub(crate) use meta::unbase64;
 pub use generate::Generator;
 pub use renaming::Renaming;
 pub use run::{Outcome, Plan, run};

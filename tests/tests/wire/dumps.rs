@@ -1,1 +1,113 @@
-//! placeholder
+//! lru_crawler metadump and mgdump, stats cachedump.
+
+use super::Target;
+
+/// Sends a dump command on a connection of its own and takes it up to its last line.
+fn dump(t: &Target, line: &str, last: &str) -> Vec<String> {
+    let mut conn = t.server.connect();
+    conn.send(format!("{line}\r\n"));
+    let mut lines = Vec::new();
+    loop {
+        let line = conn.take_line();
+        if line == last {
+            return lines;
+        }
+        // 1.6.45 says so ahead of its lines, 1.6.18 does not.
+        if line == "OK\r\n" && !t.is_ours() {
+            continue;
+        }
+        lines.push(line);
+    }
+}
+
+#[test]
+fn metadump_lists_every_item() {
+    let mut t = Target::start();
+    t.talk("set a%b 0 0 3\r\nabc\r\n", "STORED\r\n");
+    t.talk("set b 7 1000 1\r\nx\r\n", "STORED\r\n");
+    t.talk("set dead 0 -1 1\r\nx\r\n", "STORED\r\n");
+    let (first, second) = (t.cas("a%b"), t.cas("b"));
+    // memcached's crawler passes over what moves between its queues just then.
+    let mut lines = ringbinder_tests::wait::until("both items in the dump", || {
+        let lines = dump(&t, "lru_crawler metadump all", "END\r\n");
+        (lines.len() == 2).then_some(lines)
+    });
+    lines.sort();
+    let size = 48 + 8 + 4 + 5;
+    let flags = if t.has_latest() { " flags=0 \n" } else { "\n" };
+    let (head, tail) = lines[0].split_once(" la=").expect("la");
+    assert_eq!(head, "key=a%25b exp=-1");
+    let (_, tail) = tail.split_once(' ').expect("more");
+    assert_eq!(tail, format!("cas={first} fetch=yes cls=1 size={size}{flags}"));
+    // The time it dies, as a Unix time.
+    let exp = lines[1].strip_prefix("key=b exp=").and_then(|rest| rest.split(' ').next());
+    let exp: u64 = exp.expect("exp").parse().expect("a number");
+    let now = super::unix_now();
+    assert!((now + 995..=now + 1001).contains(&exp), "{exp} at {now}");
+    assert!(lines[1].contains(&format!(" cas={second} fetch=yes cls=1 ")), "{}", lines[1]);
+}
+
+#[test]
+fn mgdump_lists_keys_as_mg_commands() {
+    let mut t = Target::start();
+    if !t.has_latest() {
+        return;
+    }
+    t.set("a", "1");
+    t.talk("ms AAEgCv8= 1 b\r\ny\r\n", "HD\r\n");
+    let mut lines = ringbinder_tests::wait::until("both items in the dump", || {
+        let lines = dump(&t, "lru_crawler mgdump all", "EN\r\n");
+        (lines.len() == 2).then_some(lines)
+    });
+    lines.sort();
+    assert_eq!(lines, ["mg AAEgCv8= b\r\n", "mg a\r\n"]);
+}
+
+#[test]
+fn a_dump_of_many_items_is_whole_and_blocks_nobody() {
+    let mut t = Target::start();
+    let mut request = String::new();
+    for number in 0..50_000 {
+        request.push_str(&format!("set key-{number} 0 0 10 noreply\r\n0123456789\r\n"));
+    }
+    t.talk(request, "");
+    let mut reader = t.server.connect();
+    reader.send("lru_crawler metadump all\r\n");
+    // Before a line of it is read, others are served.
+    t.talk("get key-7\r\n", "VALUE key-7 0 10\r\n0123456789\r\nEND\r\n");
+    let all = String::from_utf8(reader.take_until(b"\nEND\r\n")).expect("text");
+    let mut keys: Vec<&str> = all
+        .lines()
+        .filter_map(|line| line.strip_prefix("key=")?.split(' ').next())
+        .collect();
+    keys.sort_unstable();
+    keys.dedup();
+    assert_eq!(keys.len(), 50_000);
+    // And the connection goes on.
+    reader.talk("get key-8\r\n", "VALUE key-8 0 10\r\n0123456789\r\nEND\r\n");
+}
+
+#[test]
+fn cachedump_lists_a_class() {
+    let mut t = Target::start();
+    t.set("a", "1");
+    t.talk("set b 0 1000 22\r\n0123456789012345678901\r\n", "STORED\r\n");
+    // memcached looks at its cold items only; new ones become that in a moment.
+    let answer = ringbinder_tests::wait::until("both items in the dump", || {
+        let answer = t.conn.ask_text("stats cachedump 1 0\r\n");
+        (answer.lines().count() == 3).then_some(answer)
+    });
+    let mut lines: Vec<&str> = answer.lines().collect();
+    assert_eq!(lines.pop(), Some("END"));
+    lines.sort_unstable();
+    assert_eq!(lines[0], "ITEM a [1 b; 0 s]");
+    let exp = lines[1].strip_prefix("ITEM b [22 b; ").and_then(|rest| rest.strip_suffix(" s]"));
+    let exp: u64 = exp.unwrap_or_else(|| panic!("{answer}")).parse().expect("a number");
+    let now = super::unix_now();
+    assert!((now + 995..=now + 1001).contains(&exp), "{exp} at {now}");
+    let answer = t.conn.ask_text("stats cachedump 1 1\r\n");
+    assert_eq!(answer.lines().count(), 2, "{answer}");
+    t.talk("stats cachedump 1\r\n", "CLIENT_ERROR bad command line\r\n");
+    t.talk("stats cachedump a b\r\n", "CLIENT_ERROR bad command line format\r\n");
+    t.talk("stats cachedump 64 1\r\n", "CLIENT_ERROR Illegal slab id\r\n");
+}

@@ -15,7 +15,7 @@ fn unknown_commands_and_wrong_counts_are_errors() {
         "set a 0 0", "add a 0 0", "cas a 0 0 1", "incr", "incr a", "incr a 1 2 3", "touch",
         "touch a", "delete", "delete a 0 noreply x", "flush_all 0 0 0", "verbosity", "mx a",
         "lru", "lru bogus", "slabs", "slabs bogus", "cache_memlimit", "cache_memlimit abc",
-        "stats bogus", "watch bogus", "lru_crawler", "lru_crawler bogus", "extstore",
+        "stats bogus", "lru_crawler", "lru_crawler bogus", "extstore",
         "extstore bogus 1",
     ] {
         t.talk(format!("{line}\r\n"), "ERROR\r\n");

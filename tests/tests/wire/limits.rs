@@ -1,1 +1,110 @@
-//! placeholder
+//! Sizes: of items, of lines, of what a client may leave unread.
+
+use std::time::{Duration, Instant};
+
+use super::{Target, ours_only};
+use ringbinder_tests::process::rss_kib;
+
+/// What memcached counts for an item beside key, flags and value.
+const OVERHEAD: usize = 48 + 8 + 1 + 2;
+
+fn store(key: &str, length: usize) -> Vec<u8> {
+    let mut request = format!("set {key} 0 0 {length}\r\n").into_bytes();
+    request.extend_from_slice(&vec![b'v'; length]);
+    request.extend_from_slice(b"\r\n");
+    request
+}
+
+#[test]
+fn an_item_may_have_a_mebibyte_with_all_that_counts() {
+    let mut t = Target::start();
+    let most = 1024 * 1024 - OVERHEAD - "a".len();
+    t.talk(store("a", most), "STORED\r\n");
+    t.talk("mg a s\r\n", format!("HD s{most}\r\n"));
+    let refusal = "SERVER_ERROR object too large for cache\r\n";
+    t.talk(store("a", most + 1), refusal);
+    // The old value is gone too: its owner believes it replaced.
+    t.talk("get a\r\n", "END\r\n");
+    t.talk(store("a", 3 << 20), refusal);
+    let flags = format!("ms a {most} F1\r\n{}\r\n", "v".repeat(most));
+    t.talk(flags, refusal);
+    t.talk("set a 0 0 1\r\nx\r\n", "STORED\r\n");
+    assert_eq!(t.count("store_too_large"), 3);
+}
+
+#[test]
+fn capital_i_moves_the_limit() {
+    let mut t = Target::with(&["-I", "2m"]);
+    let most = (2 << 20) - OVERHEAD - "a".len();
+    t.talk(store("a", most), "STORED\r\n");
+    t.talk(store("a", most + 1), "SERVER_ERROR object too large for cache\r\n");
+    assert_eq!(t.stat("settings", "item_size_max"), "2097152");
+}
+
+#[test]
+fn a_line_without_end_is_refused() {
+    for line in ["x".repeat(9000), "set ".to_owned() + &"k".repeat(9000)] {
+        let mut t = Target::start();
+        t.conn.send(line);
+        let rest = String::from_utf8(t.conn.take_rest()).expect("text");
+        // memcached closes without a word.
+        let expected = if t.is_ours() { "CLIENT_ERROR line too long\r\n" } else { "" };
+        assert_eq!(rest, expected);
+        t.server.connect().talk("get a\r\n", "END\r\n");
+    }
+}
+
+#[test]
+fn a_get_line_has_an_end_too() {
+    ours_only!();
+    let mut t = Target::start();
+    t.conn.send("get ".to_owned() + &"key ".repeat(1 << 19));
+    t.conn.take_rest();
+    t.server.connect().talk("get a\r\n", "END\r\n");
+}
+
+#[test]
+fn a_slow_reader_is_not_read_ahead_of() {
+    let mut t = Target::with(&["-m", "64"]);
+    t.talk(store("big", 500_000), "STORED\r\n");
+    t.talk("get big\r\n", [b"VALUE big 0 500000\r\n".as_slice(), &vec![b'v'; 500_000], b"\r\nEND\r\n"].concat());
+    let before = rss_kib(t.server.pid());
+    // 40,000 answers of half a megabyte are asked for and none is read.
+    let mut slow = t.server.connect();
+    let request = b"get big\r\n".repeat(40_000);
+    let (mut sent, mut idle_since) = (0, Instant::now());
+    while sent < request.len() && idle_since.elapsed() < Duration::from_millis(500) {
+        let written = slow.send_unread(&request[sent..]);
+        sent += written;
+        if written > 0 {
+            idle_since = Instant::now();
+        }
+        std::thread::yield_now();
+        let grown = rss_kib(t.server.pid()).saturating_sub(before);
+        assert!(grown < 16 * 1024, "{grown} KiB more for one slow reader");
+    }
+    // Others are served meanwhile.
+    t.talk("mg big s\r\n", "HD s500000\r\n");
+    // It still gets what it asked for, whole.
+    let first = slow.take(20 + 500_000 + 7);
+    assert!(first.starts_with(b"VALUE big 0 500000\r\n") && first.ends_with(b"v\r\nEND\r\n"));
+}
+
+#[test]
+fn without_evictions_a_full_cache_says_so() {
+    let mut t = Target::with(&["-m", "8", "-M", "-I", "512k"]);
+    let mut full = false;
+    for number in 0..200 {
+        match t.conn.ask(store(&format!("k{number}"), 100_000)).as_slice() {
+            b"STORED\r\n" => {}
+            b"SERVER_ERROR out of memory storing object\r\n" => {
+                full = true;
+                break;
+            }
+            other => panic!("{}", String::from_utf8_lossy(other)),
+        }
+    }
+    assert!(full, "20 MB went into 8");
+    assert!(t.count("store_no_memory") >= 1);
+    assert_eq!(t.count("evictions"), 0);
+}

@@ -1,6 +1,6 @@
 //! mg, me, mn.
 
-use super::Target;
+use super::{Target, ours_only};
 
 #[test]
 fn mn_is_answered() {
@@ -120,6 +120,16 @@ fn base64_keys_hold_any_bytes() {
     for key in ["azE", "!!!!", "===="] {
         t.talk(format!("mg {key} b\r\n"), "CLIENT_ERROR error decoding key\r\n");
     }
+}
+
+#[test]
+fn an_item_made_by_n_remembers_that_its_key_is_binary() {
+    // memcached forgets, and shows the bytes bare.
+    ours_only!();
+    let mut t = Target::start();
+    t.talk("mg AAEgCv8= b k N0\r\n", "HD kAAEgCv8= b W\r\n");
+    t.talk("ma AAEgCv0= b k N0\r\n", "HD kAAEgCv0= b\r\n");
+    t.talk("mg AAEgCv0= b k\r\n", "HD kAAEgCv0= b\r\n");
 }
 
 #[test]

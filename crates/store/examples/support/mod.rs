@@ -6,16 +6,16 @@ use ringbinder_store::{
     Expiry, Limits, Mode, MokaStore, NewValue, Policy, Seconds, Store, Write, WriteResult,
 };
 
-pub const MIB: u64 = 1 << 20;
+pub(crate) const MIB: u64 = 1 << 20;
 
 /// Nothing here depends on the time, so it stands still.
-pub const NOW: Seconds = 1_700_000_000;
+pub(crate) const NOW: Seconds = 1_700_000_000;
 
-pub fn store(max_bytes: u64, policy: Policy) -> MokaStore {
+pub(crate) fn store(max_bytes: u64, policy: Policy) -> MokaStore {
     MokaStore::new(Limits { max_bytes, max_item: 64 * MIB, evict: true }, policy, None)
 }
 
-pub fn set(store: &MokaStore, key: &[u8], value: NewValue<'_>) -> bool {
+pub(crate) fn set(store: &MokaStore, key: &[u8], value: NewValue<'_>) -> bool {
     let write = Write {
         key,
         value,
@@ -32,18 +32,19 @@ pub fn set(store: &MokaStore, key: &[u8], value: NewValue<'_>) -> bool {
 }
 
 /// Resident bytes of this process.
-pub fn resident() -> u64 {
+pub(crate) fn resident() -> u64 {
     const PAGE: u64 = 4096;
     let statm = std::fs::read_to_string("/proc/self/statm").expect("Linux's /proc");
-    let pages: u64 = statm.split(' ').nth(1).and_then(|field| field.parse().ok()).expect("a number");
+    let pages: u64 =
+        statm.split(' ').nth(1).and_then(|field| field.parse().ok()).expect("a number");
     pages * PAGE
 }
 
 /// A small generator of random numbers (splitmix64).
-pub struct Random(pub u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

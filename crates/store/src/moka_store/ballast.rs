@@ -23,7 +23,7 @@ const KEY: &[u8] = b"";
 
 /// Resident bytes above the budget that are nobody's fault: the program itself, connections, and
 /// what the allocator keeps for the next request.
-const ALLOWANCE: u64 = 28 << 20;
+const ALLOWANCE: u64 = 20 << 20;
 
 pub(super) struct Ballast {
     probe: Option<ResidentProbe>,
@@ -80,21 +80,19 @@ impl MokaStore {
 
     /// Whether it is time to look at resident memory.
     pub(super) fn is_look_due(&self) -> bool {
-        self.ballast.probe.is_some()
-            && self.ledger.inflow() >= self.ballast.next_look.load(Relaxed)
+        self.ballast.probe.is_some() && self.ledger.inflow() >= self.ballast.next_look.load(Relaxed)
     }
 
     /// Looks at resident memory and sets the ballast. The caller holds the relief lock.
     pub(super) fn balance(&self) {
         let budget = self.budget.load(Relaxed);
-        let step = (budget / 128).clamp(256 << 10, 8 << 20);
+        let step = (budget / 256).clamp(256 << 10, 2 << 20);
         self.ballast.next_look.store(self.ledger.inflow() + step, Relaxed);
         let Some(resident) = self.ballast.probe.as_ref().and_then(|probe| probe()) else { return };
         let allowed = budget + ALLOWANCE;
         let old = self.ballast.weight();
         let new = if resident > allowed {
-            // Once for every look until it shows, so a part of the excess at a time.
-            (old + (resident - allowed).div_ceil(2)).min(budget / 4 * 3)
+            (old + (resident - allowed)).min(budget / 4 * 3)
         } else {
             old.saturating_sub((allowed - resident) / 8)
         };

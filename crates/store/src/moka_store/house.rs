@@ -120,24 +120,26 @@ impl MokaStore {
         self.index.store(resized);
         drop(index);
         drop(stripes);
-        self.settle();
+        self.settle(64);
         ResizeResult::Done
     }
 
-    /// Lets moka do all it has put off, and the memory of what it removed go.
-    fn settle(&self) {
-        const ROUNDS: usize = 64;
+    /// Lets moka do all it has put off, and the memory of what it removed go. That takes every
+    /// thread that was interrupted in the middle of a read, in whatever store of this process, so
+    /// they get the processor; `rounds` bounds the waiting for them.
+    fn settle(&self, rounds: usize) {
         let index = self.index.load_full();
-        for _ in 0..ROUNDS {
+        for _ in 0..rounds {
             index.run_pending_tasks();
             if index.weighted_size() == self.ledger.bytes() + self.ballast.weight() {
                 break;
             }
+            std::thread::yield_now();
         }
     }
 
     pub(super) fn check_books(&self) {
-        self.settle();
+        self.settle(100_000);
         let index = self.index.load_full();
         let (mut items, mut bytes) = (0_u64, 0_u64);
         for (_, cell) in index.iter().filter(|(_, cell)| !Ballast::is(cell)) {

@@ -132,10 +132,12 @@ impl MokaStore {
     /// Makes moka evict until the ledger is within its limit again. Called after every write, with
     /// no lock held.
     ///
-    /// The limit leaves moka some slack to work in batches. The rounds are bounded because memory
-    /// may be held up by a reader that was interrupted in the middle; the next writer goes on.
+    /// The limit leaves moka some slack to work in batches. Memory may be held up by a reader that
+    /// was interrupted in the middle: it gets the processor, a bounded number of times, and the next
+    /// writer goes on from there.
     fn relieve(&self) {
-        const ROUNDS: usize = 16;
+        const ROUNDS: usize = 64;
+        const PATIENCE: usize = 8;
         if !self.evict || (self.ledger.bytes() <= self.limit() && !self.is_look_due()) {
             return;
         }
@@ -143,11 +145,14 @@ impl MokaStore {
         if self.is_look_due() {
             self.balance();
         }
-        for _ in 0..ROUNDS {
+        for round in 0..ROUNDS {
             if self.ledger.bytes() <= self.limit() {
                 break;
             }
             self.index.load().run_pending_tasks();
+            if round >= PATIENCE {
+                std::thread::yield_now();
+            }
         }
     }
 
@@ -179,9 +184,8 @@ fn new_index(capacity: Option<u64>, policy: Policy, hasher: RandomState) -> Inde
         Policy::Lru => EvictionPolicy::lru(),
         Policy::TinyLfu => EvictionPolicy::tiny_lfu(),
     };
-    let builder = Cache::builder()
-        .eviction_policy(policy)
-        .weigher(|_: &CellRef, cell: &Lease| cell.charge());
+    let builder =
+        Cache::builder().eviction_policy(policy).weigher(|_: &CellRef, cell: &Lease| cell.charge());
     match capacity {
         Some(capacity) => builder.max_capacity(capacity),
         None => builder,

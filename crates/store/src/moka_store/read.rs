@@ -4,6 +4,7 @@ use std::cell::Cell as StdCell;
 use std::hash::{Hash, Hasher};
 
 use moka::Equivalent;
+use parking_lot::MutexGuard;
 
 use super::cell::{CellRef, Mark, State};
 use super::{Index, MokaStore};
@@ -68,12 +69,13 @@ impl MokaStore {
         let epoch = self.flushes.epoch(now);
         let index = self.index.load();
         let Some(cell) = find_quietly(&index, key) else { return false };
-        let mut state = cell.lock();
+        let state = cell.lock();
+        if cell.is_retired() {
+            return false;
+        }
         let Some(miss) = dead(&state, epoch, now) else { return false };
         self.ledger.count_reclaim(is_expired_unfetched(&state, miss));
-        cell.retire(&mut state);
-        drop(state);
-        index.invalidate(key);
+        take_out(&index, &cell, state);
         true
     }
 
@@ -86,6 +88,21 @@ impl MokaStore {
 
 pub(super) fn is_expired_unfetched(state: &State, miss: Miss) -> bool {
     miss == Miss::Expired && !state.is(Mark::Fetched)
+}
+
+/// Removes an item from its cell and the cell from the index. The caller holds the key's stripe.
+///
+/// moka 0.12.16 loses count of its weight when an entry goes while an update of its weight is still
+/// in its queue: it passes the update over, and then takes off the new weight where it had added
+/// the old. So its queue is emptied first wherever the weight was ever updated.
+pub(super) fn take_out(index: &Index, cell: &CellRef, mut state: MutexGuard<'_, State>) {
+    cell.retire(&mut state);
+    let was_reindexed = state.is(Mark::Reindexed);
+    drop(state);
+    if was_reindexed {
+        index.run_pending_tasks();
+    }
+    index.invalidate(cell.key());
 }
 
 /// Finds a cell without moka counting it as a use.

@@ -109,6 +109,8 @@ impl Store for MokaStore {
     }
 
     fn flush(&self, at: Seconds, now: Seconds) {
+        // One that has come due is not replaced any more.
+        self.flushes.epoch(now);
         if at <= now {
             self.next_cas();
             self.flushes.flush_now();

@@ -21,9 +21,7 @@ impl Value {
 
     pub(super) fn new(value: NewValue<'_>) -> Value {
         match value {
-            NewValue::Shared(bytes) if bytes.len() >= SHARED_FROM => {
-                Value::Shared(Box::new(bytes))
-            }
+            NewValue::Shared(bytes) if bytes.len() >= SHARED_FROM => Value::Shared(Box::new(bytes)),
             other => Value::copied(other.as_slice()),
         }
     }

@@ -5,7 +5,7 @@ use std::mem;
 use parking_lot::MutexGuard;
 
 use super::cell::{CellRef, Lease, Mark, State};
-use super::read::{dead, find_quietly, is_expired_unfetched};
+use super::read::{dead, find_quietly, is_expired_unfetched, take_out};
 use super::value::Value;
 use super::{Index, MokaStore, charge, number};
 use crate::{
@@ -111,9 +111,7 @@ impl Place<'_> {
                 new.expiry = state.expiry;
                 new.mark(Mark::BinaryKey, write.binary_key || state.is(Mark::BinaryKey));
                 match write.mode {
-                    Mode::Prepend => {
-                        Value::joined(write.value.as_slice(), state.value.as_slice())
-                    }
+                    Mode::Prepend => Value::joined(write.value.as_slice(), state.value.as_slice()),
                     _ => Value::joined(state.value.as_slice(), write.value.as_slice()),
                 }
             }
@@ -125,10 +123,8 @@ impl Place<'_> {
             }
             _ => Value::new(write.value),
         };
-        let stored = |state: &mut State| WriteResult::Stored {
-            cas: state.cas,
-            len: state.value.len(),
-        };
+        let stored =
+            |state: &mut State| WriteResult::Stored { cas: state.cas, len: state.value.len() };
         match self.put(old, new, write.new_cas, stored) {
             Ok(stored) => stored,
             Err(NoRoom) => {
@@ -390,10 +386,8 @@ impl Place<'_> {
         self.remove(cell, state);
     }
 
-    fn remove(&self, cell: &CellRef, mut state: MutexGuard<'_, State>) {
-        cell.retire(&mut state);
-        drop(state);
-        self.index.invalidate(self.key);
+    fn remove(&self, cell: &CellRef, state: MutexGuard<'_, State>) {
+        take_out(self.index, cell, state);
     }
 }
 

@@ -1,0 +1,175 @@
+//! Writing requests, and remembering what each one waits for.
+
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
+
+use super::Load;
+
+/// How the number of a key becomes its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keys {
+    /// `memtier-N`, memtier_benchmark's names.
+    Memtier,
+    /// 14 bytes: `key-` and ten digits.
+    FourteenBytes,
+}
+
+impl Keys {
+    /// The length of a [`Keys::FourteenBytes`] name.
+    pub(crate) const FOURTEEN: u64 = 14;
+
+    fn write(self, number: u64, out: &mut Vec<u8>) {
+        let mut buffer = itoa::Buffer::new();
+        let digits = buffer.format(number).as_bytes();
+        match self {
+            Self::Memtier => out.extend_from_slice(b"memtier-"),
+            Self::FourteenBytes => {
+                out.extend_from_slice(b"key-");
+                out.resize(out.len() + 10usize.saturating_sub(digits.len()), b'0');
+            }
+        }
+        out.extend_from_slice(digits);
+    }
+}
+
+/// What a request waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Expect {
+    /// STORED.
+    Stored,
+    /// So many values, and END.
+    Values(usize),
+}
+
+/// The order in which keys come.
+#[derive(Debug)]
+enum Order {
+    /// Sets and gets in the load's ratio, on keys drawn at random.
+    Random { rng: SmallRng, turn: u32 },
+    /// One set of each key up to the last.
+    Once { next: u64 },
+}
+
+/// An endless or a finite row of requests.
+#[derive(Debug)]
+pub(crate) struct Requests {
+    load: Load,
+    keys: Keys,
+    /// ` 0 0 SIZE`, the value, and the line ends.
+    set_tail: Vec<u8>,
+    order: Order,
+}
+
+impl Requests {
+    /// The load, without end. Different seeds draw different keys.
+    pub(crate) fn random(load: Load, keys: Keys, seed: u64) -> Self {
+        let rng = SmallRng::seed_from_u64(seed);
+        Self::new(load, keys, Order::Random { rng, turn: 0 })
+    }
+
+    /// One set of each of the load's keys.
+    pub(crate) fn fill(load: Load, keys: Keys) -> Self {
+        Self::new(load, keys, Order::Once { next: 1 })
+    }
+
+    fn new(load: Load, keys: Keys, order: Order) -> Self {
+        let mut set_tail = format!(" 0 0 {}\r\n", load.value_size).into_bytes();
+        set_tail.resize(set_tail.len() + load.value_size, b'x');
+        set_tail.extend_from_slice(b"\r\n");
+        Self { load, keys, set_tail, order }
+    }
+
+    /// Appends the next request, unless there is none left.
+    pub(crate) fn next(&mut self, out: &mut Vec<u8>) -> Option<Expect> {
+        let Load { keys, sets, gets, keys_per_get, .. } = self.load;
+        match &mut self.order {
+            Order::Once { next } => {
+                let number = *next;
+                if number > keys {
+                    return None;
+                }
+                *next += 1;
+                Some(set(self.keys, number, &self.set_tail, out))
+            }
+            Order::Random { rng, turn } => {
+                let is_set = *turn < sets;
+                *turn = (*turn + 1) % (sets + gets).max(1);
+                if is_set {
+                    let number = rng.random_range(1..=keys);
+                    return Some(set(self.keys, number, &self.set_tail, out));
+                }
+                out.extend_from_slice(b"get");
+                for _ in 0..keys_per_get {
+                    out.push(b' ');
+                    self.keys.write(rng.random_range(1..=keys), out);
+                }
+                out.extend_from_slice(b"\r\n");
+                Some(Expect::Values(keys_per_get))
+            }
+        }
+    }
+}
+
+fn set(keys: Keys, number: u64, tail: &[u8], out: &mut Vec<u8>) -> Expect {
+    out.extend_from_slice(b"set ");
+    keys.write(number, out);
+    out.extend_from_slice(tail);
+    Expect::Stored
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOAD: Load = Load {
+        connections: 1,
+        pipeline: 1,
+        sets: 1,
+        gets: 2,
+        keys_per_get: 3,
+        value_size: 4,
+        keys: 2,
+    };
+
+    #[test]
+    fn names() {
+        let name = |keys: Keys, number| {
+            let mut out = Vec::new();
+            keys.write(number, &mut out);
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(name(Keys::Memtier, 12), "memtier-12");
+        assert_eq!(name(Keys::FourteenBytes, 12), "key-0000000012");
+        let length = u64::try_from(name(Keys::FourteenBytes, 1_000_000).len()).unwrap();
+        assert_eq!(length, Keys::FOURTEEN);
+    }
+
+    #[test]
+    fn filling_sets_each_key_once() {
+        let mut requests = Requests::fill(LOAD, Keys::Memtier);
+        let mut out = Vec::new();
+        while let Some(expect) = requests.next(&mut out) {
+            assert_eq!(expect, Expect::Stored);
+        }
+        let text = "set memtier-1 0 0 4\r\nxxxx\r\nset memtier-2 0 0 4\r\nxxxx\r\n";
+        assert_eq!(String::from_utf8(out).unwrap(), text);
+    }
+
+    #[test]
+    fn the_ratio_is_kept_and_the_keys_are_in_range() {
+        let mut requests = Requests::random(LOAD, Keys::Memtier, 7);
+        let mut out = Vec::new();
+        let mut kinds = Vec::new();
+        for _ in 0..6 {
+            kinds.push(requests.next(&mut out).unwrap());
+        }
+        use Expect::{Stored, Values};
+        assert_eq!(kinds, [Stored, Values(3), Values(3), Stored, Values(3), Values(3)]);
+        let text = String::from_utf8(out).unwrap();
+        let gets: Vec<&str> = text.lines().filter(|line| line.starts_with("get ")).collect();
+        assert_eq!(gets.len(), 4);
+        for key in gets.iter().flat_map(|line| line.split(' ').skip(1)) {
+            assert!(key == "memtier-1" || key == "memtier-2", "{key}");
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! A connection for a few plain questions, one answer at a time.
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+
+/// A blocking connection. A server that does not answer for long is an error.
+#[derive(Debug)]
+pub(crate) struct Client(BufReader<TcpStream>);
+
+impl Client {
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    /// Connects.
+    pub(crate) fn connect(address: SocketAddr) -> anyhow::Result<Self> {
+        let stream = TcpStream::connect_timeout(&address, Self::PATIENCE)?;
+        stream.set_read_timeout(Some(Self::PATIENCE))?;
+        stream.set_write_timeout(Some(Self::PATIENCE))?;
+        stream.set_nodelay(true)?;
+        // Thousands of these lie idle in `memory`: the buffer is as small as the answers.
+        Ok(Self(BufReader::with_capacity(512, stream)))
+    }
+
+    fn line(&mut self) -> anyhow::Result<String> {
+        let mut line = String::new();
+        // No answer that is waited for here is long.
+        (&mut self.0).take(4096).read_line(&mut line).context("no answer")?;
+        match line.strip_suffix("\r\n") {
+            Some(line) => Ok(line.to_owned()),
+            None => bail!("the connection was closed in place of an answer"),
+        }
+    }
+
+    fn send(&mut self, request: &str) -> anyhow::Result<()> {
+        self.0.get_mut().write_all(request.as_bytes()).context("cannot send")
+    }
+
+    /// Asks for the version: the first sign of life of a server.
+    pub(crate) fn version(&mut self) -> anyhow::Result<String> {
+        self.send("version\r\n")?;
+        let line = self.line()?;
+        line.strip_prefix("VERSION ")
+            .map(str::to_owned)
+            .with_context(|| format!("{line:?} is no version"))
+    }
+
+    /// The server's counters.
+    pub(crate) fn stats(&mut self) -> anyhow::Result<HashMap<String, String>> {
+        self.send("stats\r\n")?;
+        let mut stats = HashMap::new();
+        loop {
+            let line = self.line()?;
+            if line == "END" {
+                return Ok(stats);
+            }
+            let words = line.strip_prefix("STAT ").and_then(|rest| rest.split_once(' '));
+            let (name, value) = words.with_context(|| format!("{line:?} is no counter"))?;
+            stats.insert(name.to_owned(), value.to_owned());
+        }
+    }
+
+    /// One counter.
+    pub(crate) fn counter(&mut self, name: &str) -> anyhow::Result<u64> {
+        let stats = self.stats()?;
+        let value = stats.get(name).with_context(|| format!("stats has no {name}"))?;
+        value.parse().with_context(|| format!("{name} is {value:?}, which is no number"))
+    }
+
+    /// Stores one small item and reads it back.
+    pub(crate) fn set_and_get(&mut self, key: &str) -> anyhow::Result<()> {
+        self.send(&format!("set {key} 0 0 5\r\nhello\r\n"))?;
+        let stored = self.line()?;
+        if stored != "STORED" {
+            bail!("the server answers {stored:?} to a set");
+        }
+        self.send(&format!("get {key}\r\n"))?;
+        let answer = [self.line()?, self.line()?, self.line()?];
+        if answer != [format!("VALUE {key} 0 5"), "hello".to_owned(), "END".to_owned()] {
+            bail!("the server answers {answer:?} to a get");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::fake::Fake;
+
+    #[test]
+    fn questions_and_answers() {
+        let fake = Fake::start();
+        let mut client = Client::connect(fake.address).unwrap();
+        assert_eq!(client.version().unwrap(), "1.6.45");
+        client.set_and_get("one").unwrap();
+        client.set_and_get("two").unwrap();
+        assert_eq!(client.counter("curr_items").unwrap(), 2);
+        assert!(client.counter("no_such_counter").is_err());
+    }
+
+    #[test]
+    fn a_refusal_is_named() {
+        let fake = Fake::refusing();
+        let mut client = Client::connect(fake.address).unwrap();
+        let error = client.set_and_get("one").unwrap_err().to_string();
+        assert!(error.contains("SERVER_ERROR out of memory"), "{error}");
+    }
+}

@@ -1,0 +1,12 @@
+//! The servers under measurement: finding, starting, asking and ending them.
+
+mod ask;
+mod child;
+mod find;
+mod proc_fs;
+mod start;
+
+pub(crate) use ask::Client;
+pub(crate) use child::{Guarded, end_children_on_panic};
+pub(crate) use find::{Contender, memtier, version_line};
+pub(crate) use start::{Server, Setup};

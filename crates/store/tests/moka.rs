@@ -1,0 +1,107 @@
+//! The contract of the seam, kept by the engine on moka.
+
+mod contract;
+
+use ringbinder_store::{Limits, MokaStore, Policy};
+
+fn store(limits: Limits) -> MokaStore {
+    MokaStore::new(limits, Policy::Lru, None)
+}
+
+contract::suite!(super::store);
+
+mod moka {
+    use std::sync::{Arc, Mutex};
+
+    use ringbinder_store::{Delete, Evicted, MokaStore, Policy, ResizeResult, Store};
+
+    use crate::contract::{MIB, NOW, limits, set, value};
+
+    #[test]
+    fn the_observer_sees_every_eviction_and_nothing_else() {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let noted = Arc::clone(&seen);
+        let observer = move |evicted: Evicted<'_>| {
+            noted.lock().unwrap().push((evicted.key.to_vec(), evicted.len, evicted.meta.flags));
+        };
+        let store = MokaStore::new(limits(MIB), Policy::Lru, Some(Box::new(observer)));
+        let value = vec![b'v'; 1000];
+        for item in 0..5_000 {
+            set(&store, format!("key{item}").as_bytes(), &value);
+        }
+        store.validate(NOW);
+        let counters = store.counters();
+        assert!(counters.evictions > 3_000);
+        assert_eq!(counters.items + counters.evictions, 5_000);
+        {
+            let seen = seen.lock().unwrap();
+            assert_eq!(seen.len() as u64, counters.evictions);
+            assert!(seen.iter().all(|(_, len, flags)| (*len, *flags) == (1000, 0)));
+            assert_eq!(seen[0].0, b"key0");
+        }
+        drop(store);
+        assert_eq!(seen.lock().unwrap().len() as u64, counters.evictions);
+    }
+
+    #[test]
+    fn with_lru_a_set_is_there_when_it_returns() {
+        let store = MokaStore::new(limits(MIB), Policy::Lru, None);
+        for item in 0..20_000 {
+            let key = format!("key{item}");
+            set(&store, key.as_bytes(), b"some value");
+            assert!(value(&store, key.as_bytes()).is_some(), "{key}");
+        }
+    }
+
+    #[test]
+    fn tiny_lfu_keeps_within_the_budget_as_well() {
+        let store = MokaStore::new(limits(MIB), Policy::TinyLfu, None);
+        for item in 0..40_000_usize {
+            let key = format!("key{}", item * item % 7_001);
+            set(&store, key.as_bytes(), &vec![b'v'; item * 31 % 900]);
+            if item % 5 == 0 {
+                store.delete(format!("key{}", item % 7_001).as_bytes(), Delete::PLAIN, NOW);
+            }
+        }
+        store.validate(NOW);
+        assert!(store.counters().bytes <= MIB);
+    }
+
+    #[test]
+    fn a_budget_too_small_to_work_with_is_refused() {
+        let store = MokaStore::new(limits(4 * MIB), Policy::Lru, None);
+        assert_eq!(store.resize(MIB - 1), ResizeResult::Refused);
+        assert_eq!(store.counters().max_bytes, 4 * MIB);
+    }
+
+    #[test]
+    fn what_the_probe_finds_too_much_is_given_up_and_taken_back() {
+        use std::sync::atomic::{AtomicU64, Ordering};
+        let resident = Arc::new(AtomicU64::new(0));
+        let told = Arc::clone(&resident);
+        let store = MokaStore::new(limits(64 * MIB), Policy::Lru, None)
+            .with_resident_probe(Box::new(move || Some(told.load(Ordering::Relaxed))));
+        let value = vec![b'v'; 1000];
+        let mut item = 0;
+        let mut churn = || {
+            for _ in 0..200_000 {
+                item += 1;
+                set(&store, format!("key{item}").as_bytes(), &value);
+            }
+            store.validate(NOW);
+            let mut met = 0;
+            store.for_each(NOW, &mut |item| {
+                assert!(!item.key().is_empty());
+                met += 1;
+                true
+            });
+            assert_eq!(met, store.counters().items);
+            store.counters().bytes
+        };
+        assert!(churn() > 60 * MIB);
+        resident.store(200 * MIB, Ordering::Relaxed);
+        assert!(churn() < 20 * MIB);
+        resident.store(0, Ordering::Relaxed);
+        assert!(churn() > 60 * MIB);
+    }
+}

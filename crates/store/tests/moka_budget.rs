@@ -1,0 +1,19 @@
+//! The budget's contract, kept by the engine on moka, in a process without other threads.
+
+#![allow(dead_code, unused_imports, unused_macros, reason = "the other rules have their own file")]
+
+#[path = "contract/budget.rs"]
+mod budget;
+mod contract;
+
+use ringbinder_store::{Limits, MokaStore, Policy};
+
+fn store(limits: Limits) -> MokaStore {
+    MokaStore::new(limits, Policy::Lru, None)
+}
+
+#[test]
+fn the_budget_holds_at_every_moment() {
+    budget::the_budget_holds_while_items_come(store);
+    budget::the_budget_holds_while_items_grow(store);
+}

@@ -1,0 +1,22 @@
+//! What the fuzz targets check, as a library without a fuzzer, so that `replay` and ordinary tests
+//! run the same checks.
+//!
+//! - [`parsing`]: any bytes into the request parser; its promises hold, however they are cut.
+//! - [`session`]: any bytes become a session with nodes inside this process. Most are histories of
+//!   well-formed requests ([`generate`]), and [`model`] says what the node must answer, byte for
+//!   byte. The rest are raw streams, or histories on a node too small for them.
+//!
+//! The model knows nothing of the server's code: it is written from memcached's protocol and
+//! behaviour, and is meant to be read as such. It holds a map from key to item and does one request
+//! at a time.
+
+#![forbid(unsafe_code)]
+
+pub mod answer;
+pub mod choices;
+pub mod generate;
+pub mod model;
+pub mod parsing;
+pub mod raw;
+pub mod request;
+pub mod session;

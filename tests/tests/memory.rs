@@ -1,0 +1,114 @@
+//! The promise of `-m`, and what an idle connection costs: measured from outside, as resident size.
+//!
+//! `RINGBINDER_CHURN_FULL=1` makes the churn its full size: 256 MB, 10 million sets.
+
+use ringbinder_tests::conn::Conn;
+use ringbinder_tests::process::{raise_open_files, rss_kib};
+use ringbinder_tests::server::target;
+use ringbinder_tests::skip::skip;
+use ringbinder_tests::{Kind, Server};
+
+/// What a node may hold beyond `-m`: code, threads, connections, the allocator's slack.
+const BESIDE_ITEMS_KIB: u64 = 48 * 1024;
+
+/// Sets per write.
+const BATCH: u64 = 200;
+
+/// Length of the value of set `number` of `count`: 50 bytes at both ends, 50 KB in the middle, with
+/// equal time spent at each order of magnitude.
+fn length(number: u64, count: u64) -> usize {
+    #[expect(clippy::cast_precision_loss, reason = "a share between 0 and 1")]
+    let share = number as f64 / count as f64;
+    let height = 1.0 - (2.0 * share - 1.0).abs();
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "between 50 and 50,000"
+    )]
+    let length = (50.0 * 1000f64.powf(height)) as usize;
+    length
+}
+
+#[test]
+fn value_lengths_drift_there_and_back() {
+    assert_eq!((length(0, 100), length(50, 100), length(100, 100)), (50, 50_000, 50));
+    assert!(length(25, 100) > 1000 && length(25, 100) < 2000);
+}
+
+#[test]
+fn resident_size_keeps_the_promise_while_sizes_drift() {
+    if target() != Kind::Ringbinder {
+        return;
+    }
+    let full = std::env::var("RINGBINDER_CHURN_FULL").as_deref() == Ok("1");
+    let (megabytes, count) = if full { (256, 10_000_000) } else { (64, 300_000) };
+    let server = Server::start(target(), &["-m", &megabytes.to_string()]);
+    let mut conn = server.connect();
+    let value = vec![b'v'; 50_000];
+    let promise = megabytes * 1024 + BESIDE_ITEMS_KIB;
+    let (mut peak, mut request) = (0, Vec::new());
+    for number in 0..count {
+        let length = length(number, count);
+        // A part of the keys comes again, as in real traffic.
+        let key = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) % (count / 2);
+        request.extend_from_slice(format!("set key-{key} 0 0 {length} noreply\r\n").as_bytes());
+        request.extend_from_slice(&value[..length]);
+        request.extend_from_slice(b"\r\n");
+        if number % BATCH == BATCH - 1 {
+            conn.talk(&request, "");
+            request.clear();
+            let resident = rss_kib(server.pid());
+            peak = peak.max(resident);
+            assert!(
+                resident <= promise,
+                "{resident} KiB resident after {number} sets of up to {length} bytes; promised \
+                 {promise} with -m {megabytes}"
+            );
+        }
+    }
+    println!("-m {megabytes}: at most {peak} KiB of {promise} KiB");
+    let stats = conn.ask_text("stats\r\n");
+    let figure = |name: &str| -> u64 {
+        let prefix = format!("STAT {name} ");
+        let line = stats.lines().find_map(|line| line.strip_prefix(&prefix));
+        line.expect("a figure").parse().expect("a number")
+    };
+    // It was full, and is used: a cache that keeps nothing would keep the promise too.
+    assert!(figure("evictions") > 0, "nothing was evicted");
+    assert!(figure("bytes") <= megabytes << 20);
+    assert!(figure("bytes") > (megabytes << 20) / 2, "only {} bytes used", figure("bytes"));
+}
+
+#[test]
+fn an_idle_connection_costs_little() {
+    const CONNECTIONS: u64 = 2000;
+    const MOST_BYTES_EACH: u64 = 1536;
+    if target() != Kind::Ringbinder {
+        return;
+    }
+    if !raise_open_files(2 * CONNECTIONS) {
+        return skip("an_idle_connection_costs_little", "the limit of open files cannot be raised");
+    }
+    let server = Server::start(target(), &["-c", "4096", "-t", "2"]);
+    let connect = |count: u64| -> Vec<Conn> {
+        let one = |_| {
+            let mut conn = server.connect();
+            conn.talk("set idle 0 0 1\r\nx\r\n", "STORED\r\n");
+            conn.talk("get idle\r\n", "VALUE idle 0 1\r\nx\r\nEND\r\n");
+            conn
+        };
+        (0..count).map(one).collect()
+    };
+    // Whatever is made once is made before the first measurement.
+    let first = connect(50);
+    let before = rss_kib(server.pid());
+    let idle = connect(CONNECTIONS);
+    let grown = rss_kib(server.pid()).saturating_sub(before) * 1024;
+    println!("{} bytes a connection", grown / CONNECTIONS);
+    assert!(
+        grown <= CONNECTIONS * MOST_BYTES_EACH,
+        "{} bytes for each of {CONNECTIONS} idle connections",
+        grown / CONNECTIONS
+    );
+    drop((first, idle));
+}
