@@ -28,7 +28,7 @@ class Node:
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [*command(), "-p", "-1", "-l", "127.0.0.1", *arguments],
-                env={**os.environ, "MEMCACHED_PORT_FILENAME": str(ports)},
+                env={**environment(), "MEMCACHED_PORT_FILENAME": str(ports)},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -55,6 +55,11 @@ class Node:
         self.process.wait()
         self.text = self.log.read_text(errors="replace")
         shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def environment():
+    """This one's, without what steers the tests: it is no setting of the server."""
+    return {name: text for name, text in os.environ.items() if not name.startswith("RINGBINDER_")}
 
 
 def command():

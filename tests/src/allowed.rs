@@ -141,7 +141,8 @@ fn me_line(case: &Case<'_>) -> bool {
         if let (Some(theirs), Some(ours)) = (figure(theirs, b"exp="), figure(ours, b"exp=")) {
             // -1 is never, in both notations.
             let left = theirs.abs();
-            return theirs == ours || (theirs != -1 && ours != -1 && (left - ours.abs()).abs() <= 1);
+            return theirs == ours
+                || (theirs != -1 && ours != -1 && (left - ours.abs()).abs() <= 1);
         }
         if let (Some(theirs), Some(ours)) = (figure(theirs, b"la="), figure(ours, b"la=")) {
             return last_access(theirs, ours);
@@ -225,7 +226,10 @@ mod tests {
 
     #[test]
     fn clocks_may_be_one_tick_apart() {
-        assert_eq!(name("mg k t v\r\n", "VA 1 t9\r\nx\r\n", "VA 1 t8\r\nx\r\n"), Some("clock-tick"));
+        assert_eq!(
+            name("mg k t v\r\n", "VA 1 t9\r\nx\r\n", "VA 1 t8\r\nx\r\n"),
+            Some("clock-tick")
+        );
         assert_eq!(name("mg k t v\r\n", "VA 1 t9\r\nx\r\n", "VA 1 t8\r\ny\r\n"), None);
         assert_eq!(name("mg k t\r\n", "HD t9\r\n", "HD t7\r\n"), None);
         assert_eq!(name("mg k t\r\n", "HD t0\r\n", "HD t-1\r\n"), None);

@@ -33,9 +33,7 @@ impl Kind {
             Kind::Ringbinder => std::env::var_os("RINGBINDERD").map_or_else(beside_us, Into::into),
             Kind::Memcached => std::env::var_os("RINGBINDER_TEST_MEMCACHED")
                 .map_or_else(|| "memcached".into(), Into::into),
-            Kind::Subject => {
-                std::env::var_os("RINGBINDER_DIFF_SUBJECT").unwrap_or_default().into()
-            }
+            Kind::Subject => std::env::var_os("RINGBINDER_DIFF_SUBJECT").unwrap_or_default().into(),
         }
     }
 
@@ -64,6 +62,12 @@ impl Kind {
     /// A command for this program that can run as root: for tests of flags and exit codes.
     pub fn command(self) -> Command {
         let mut command = Command::new(self.program());
+        // What steers the tests is no setting of the server, and it would say so.
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("RINGBINDER_") {
+                command.env_remove(name);
+            }
+        }
         if self != Kind::Ringbinder && nix::unistd::geteuid().is_root() {
             command.args(["-u", "nobody"]);
         }
@@ -152,9 +156,8 @@ impl Server {
             .stdout(log.try_clone().expect("a second handle"))
             .stderr(log);
         adjust(&mut command);
-        let child = command
-            .spawn()
-            .unwrap_or_else(|error| panic!("{}: {error}", kind.program().display()));
+        let child =
+            command.spawn().unwrap_or_else(|error| panic!("{}: {error}", kind.program().display()));
         Server { child, kind, address: None, dir }
     }
 

@@ -24,8 +24,11 @@ fn answers_are_memcacheds() {
     if !Kind::Memcached.available() {
         return skip("answers_are_memcacheds", "memcached is not installed");
     }
-    let subject =
-        if std::env::var_os("RINGBINDER_DIFF_SUBJECT").is_some() { Kind::Subject } else { Kind::Ringbinder };
+    let subject = if std::env::var_os("RINGBINDER_DIFF_SUBJECT").is_some() {
+        Kind::Subject
+    } else {
+        Kind::Ringbinder
+    };
     // Memory enough that nothing is evicted: the two would not choose alike.
     let arguments = ["-m", "1024", "-t", "2"];
     // memcached's background thread holds on to items for a moment, and an item that is held loses
@@ -40,16 +43,20 @@ fn answers_are_memcacheds() {
         commands: setting("RINGBINDER_DIFF_COMMANDS", 20_000),
         seed: setting("RINGBINDER_DIFF_SEED", rand::random()),
         profile: Profile::of(Kind::Memcached.version()),
-        rename_cas: [Kind::Memcached, subject].into_iter().any(|kind| {
-            kind != Kind::Ringbinder && Profile::of(kind.version()) == Profile::Latest
-        }),
+        rename_cas: [Kind::Memcached, subject]
+            .into_iter()
+            .any(|kind| kind != Kind::Ringbinder && Profile::of(kind.version()) == Profile::Latest),
         survey: std::env::var_os("RINGBINDER_DIFF_SURVEY").is_some(),
     };
     println!("{plan:?}");
     let started = Instant::now();
     match run(&theirs, &ours, plan) {
         Ok(outcome) => {
-            println!("{} commands in {:.1?}; allowed differences met:", outcome.commands, started.elapsed());
+            println!(
+                "{} commands in {:.1?}; allowed differences met:",
+                outcome.commands,
+                started.elapsed()
+            );
             for difference in ALLOWED {
                 let count = outcome.allowed.get(difference.name).copied().unwrap_or_default();
                 println!("{count:>8} {}: {}", difference.name, difference.reason);

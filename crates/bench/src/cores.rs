@@ -60,6 +60,8 @@ pub(crate) struct Placement {
     pub(crate) load: Cores,
     /// Whether the two have no core in common.
     pub(crate) apart: bool,
+    /// Cores that this program was allowed to use when it started.
+    pub(crate) allowed: usize,
 }
 
 impl Placement {
@@ -72,14 +74,17 @@ impl Placement {
         let allowed = allowed()?;
         for core in servers.iter().chain(&load).flat_map(|cores| &cores.0) {
             if !allowed.contains(core) {
-                bail!("core {core} is not one that this process may use: {}", Cores(allowed));
+                bail!(
+                    "core {core} is not one that this process may use: {}",
+                    Cores(allowed.clone())
+                );
             }
         }
         let (default_servers, default_load) = split(&allowed, threads);
         let servers = servers.unwrap_or(default_servers);
         let load = load.unwrap_or(default_load);
         let apart = !servers.0.iter().any(|core| load.0.contains(core));
-        Ok(Self { servers, load, apart })
+        Ok(Self { servers, load, apart, allowed: allowed.len() })
     }
 
     /// Threads that the load generator runs: one on each of its cores.

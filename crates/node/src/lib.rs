@@ -39,9 +39,9 @@ pub use crate::lone::LoneNode;
 
 use crate::process::daemon::{self, Detached, Keep};
 use crate::process::exit::ExitCode;
-use crate::process::limits;
 use crate::process::pidfile::PidFile;
 use crate::process::user::{self, Identity};
+use crate::process::{limits, memory};
 use crate::settings::{Settings, Startup};
 
 /// Open files beyond the connections: listeners, runtimes, log, dumps.
@@ -93,6 +93,7 @@ pub fn main() -> std::process::ExitCode {
 }
 
 fn start() -> Result<std::process::ExitCode, Failure> {
+    memory::settle_allocator();
     let (settings, warnings) = match settings::load(std::env::args_os(), std::env::vars_os())? {
         Startup::Run { settings, warnings } => (*settings, warnings),
         Startup::Print { text, warnings } => {

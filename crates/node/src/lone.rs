@@ -34,11 +34,12 @@ impl LoneNode {
     /// Where the flags are wrong, or the system refuses a runtime.
     pub fn new(flags: &[&str]) -> io::Result<Option<LoneNode>> {
         let arguments = std::iter::once("ringbinderd").chain(flags.iter().copied());
-        let startup = settings::load(arguments.map(OsString::from), []).map_err(io::Error::other)?;
+        let startup =
+            settings::load(arguments.map(OsString::from), []).map_err(io::Error::other)?;
         let Startup::Run { settings, .. } = startup else {
             return Ok(None);
         };
-        let shared = server::prepare(*settings);
+        let shared = server::prepare_as_guest(*settings);
         let worker = Rc::new(Worker::new(Arc::clone(&shared), 0));
         let runtime =
             Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;

@@ -19,6 +19,7 @@ use tracing::{info, warn};
 use crate::clock::Clock;
 use crate::connections::Connections;
 use crate::listen::{Acceptor, Listener};
+use crate::process::memory;
 use crate::settings::{EvictionPolicy, Settings};
 use crate::shared::{Shared, ValuesInFlight};
 use crate::socket::Accepted;
@@ -39,8 +40,17 @@ const ACCEPT_REST: Duration = Duration::from_millis(50);
 const SWEEP_SOONEST: Duration = Duration::from_secs(5);
 const SWEEP_LATEST: Duration = Duration::from_secs(300);
 
-/// Builds the state that workers share.
+/// Builds the state that workers share, with a store that minds the memory of this process.
 pub(crate) fn prepare(settings: Settings) -> Arc<Shared> {
+    build(settings, |store| store.with_resident_probe(Box::new(memory::resident)))
+}
+
+/// Builds the state that workers share, in a process that is more than this node.
+pub(crate) fn prepare_as_guest(settings: Settings) -> Arc<Shared> {
+    build(settings, |store| store)
+}
+
+fn build(settings: Settings, finish: impl FnOnce(MokaStore) -> MokaStore) -> Arc<Shared> {
     let watch =
         Arc::new(Watch::new(usize::try_from(settings.watcher_logbuf_size).unwrap_or(usize::MAX)));
     let limits = Limits {
@@ -55,7 +65,7 @@ pub(crate) fn prepare(settings: Settings) -> Arc<Shared> {
     let clock = Clock::new();
     let allowance = settings.memory_limit_bytes.max(2 * settings.max_item_size);
     Arc::new(Shared {
-        store: MokaStore::new(limits, policy, Some(observer(&watch))),
+        store: finish(MokaStore::new(limits, policy, Some(observer(&watch)))),
         clock,
         counters: AllCounters::new(usize::from(settings.threads)),
         connections: Arc::new(Connections::new(

@@ -42,7 +42,7 @@ impl CasBook {
     }
 
     /// The numbers learned so far, oldest first.
-    pub fn known(&self) -> impl DoubleEndedIterator<Item = u64> {
+    pub fn known(&self) -> impl Iterator<Item = u64> {
         self.numbers.iter().flatten().copied()
     }
 
@@ -177,7 +177,8 @@ mod tests {
         let (first, second, third) = (book.issue(), book.issue(), book.issue());
         assert_eq!(with_cas(second).take_off(b"HD c7\r\nMN\r\n", &mut book), Some(&b"MN\r\n"[..]));
         assert!(book.is(second, 7) && book.is_above(third, 7) && !book.is_above(first, 7));
-        let tried = |cas, answer: &[u8]| with_cas(cas).take_off(answer, &mut book.clone()).is_some();
+        let tried =
+            |cas, answer: &[u8]| with_cas(cas).take_off(answer, &mut book.clone()).is_some();
         assert!(tried(second, b"HD c7\r\n"));
         assert!(!tried(second, b"HD c8\r\n"), "another number for the same state");
         assert!(!tried(third, b"HD c7\r\n"), "the same number for another state");

@@ -4,7 +4,7 @@
 //! - [`parsing`]: any bytes into the request parser; its promises hold, however they are cut.
 //! - [`session`]: any bytes become a session with nodes inside this process. Most are histories of
 //!   well-formed requests ([`generate`]), and [`model`] says what the node must answer, byte for
-//!   byte. The rest are raw streams, or histories on a node too small for them.
+//!   byte. The rest are raw streams, or histories on a node too small for what they store.
 //!
 //! The model knows nothing of the server's code: it is written from memcached's protocol and
 //! behaviour, and is meant to be read as such. It holds a map from key to item and does one request
@@ -17,6 +17,7 @@ pub mod choices;
 pub mod generate;
 pub mod model;
 pub mod parsing;
-pub mod raw;
+mod raw;
 pub mod request;
+mod scarce;
 pub mod session;

@@ -41,7 +41,9 @@ impl Generator {
             (0..KEYS - 6).map(|number| format!("k{number}").into_bytes()).collect();
         keys.push(vec![b'x'; 250]);
         keys.push(vec![b'y'; 249]);
-        keys.push(b"noreply".to_vec());
+        // 1.6.45 takes it for the word of that name wherever it stands last.
+        let word: &[u8] = if profile == Profile::Debian { b"noreply" } else { b"noreplies" };
+        keys.push(word.to_vec());
         keys.push(b"0".to_vec());
         keys.push("schl\u{fc}ssel/\u{1f511}".as_bytes().to_vec());
         keys.push(b"a:b:c".to_vec());
@@ -200,6 +202,11 @@ impl Generator {
             let at = self.rng.random_range(0..=length - 5);
             bytes[at..at + 5].copy_from_slice(b"END\r\n");
         }
+        // A value that begins with white space could be nothing but that, and memcached then reads
+        // its number from behind the value.
+        if let Some(first) = bytes.first_mut().filter(|first| is_space(**first)) {
+            *first = b'x';
+        }
         bytes
     }
 
@@ -217,8 +224,22 @@ impl Generator {
     /// Not white space alone: memcached then reads its number from behind the value.
     fn almost_number(&mut self) -> &'static str {
         self.pick(&[
-            "12 ", " 12", "+5", "-5", "12a", "a12", "1.5", "007", "0x10", "", "12 abc",
-            "\t7", "18446744073709551616", "99999999999999999999", "5\r", "1e3",
+            "12 ",
+            " 12",
+            "+5",
+            "-5",
+            "12a",
+            "a12",
+            "1.5",
+            "007",
+            "0x10",
+            "",
+            "12 abc",
+            "\t7",
+            "18446744073709551616",
+            "99999999999999999999",
+            "5\r",
+            "1e3",
         ])
     }
 
@@ -262,8 +283,18 @@ impl Generator {
         let verbs =
             ["set", "set", "set", "set", "add", "add", "replace", "replace", "append", "prepend"];
         let verb = self.pick(&verbs);
-        let (key, value) = (self.key(), self.value());
+        let key = self.key();
+        let value = if ["append", "prepend"].contains(&verb) { self.part() } else { self.value() };
         self.store(verb, &key, &value)
+    }
+
+    /// A value to join to another: never digits alone, which could make a number of 2^63 and more.
+    pub(super) fn part(&mut self) -> Vec<u8> {
+        let mut part = self.value();
+        if part.iter().all(u8::is_ascii_digit) {
+            part.push(b'x');
+        }
+        part
     }
 
     fn store(&mut self, verb: &str, key: &[u8], value: &[u8]) -> Command {
@@ -419,8 +450,14 @@ impl Generator {
             // A miss that is filled once.
             1 => &["delete {}", "mg {} s v N1500", "mg {} s v N1500", "ms {} 2 T5000\r\nok"],
             // Recache ahead of expiry: one winner, then none, again after a refill.
-            2 => &["mg {} T1500", "mg {} v R3000", "mg {} v R3000", "ms {} 2 T1500\r\nok",
-                   "mg {} v R3000", "mg {} v R30"],
+            2 => &[
+                "mg {} T1500",
+                "mg {} v R3000",
+                "mg {} v R3000",
+                "ms {} 2 T1500\r\nok",
+                "mg {} v R3000",
+                "mg {} v R30",
+            ],
             // Marked twice, with a plain set between.
             _ => &["md {} I", "mg {} k", "md {} I q", "mg {} k v", "set {} 0 0 2\r\nok", "mg {} k"],
         };
@@ -438,4 +475,9 @@ impl Generator {
             }
         }
     }
+}
+
+/// White space as C has it.
+fn is_space(byte: u8) -> bool {
+    byte.is_ascii_whitespace() || byte == 0x0b
 }

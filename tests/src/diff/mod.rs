@@ -13,8 +13,8 @@ mod renaming;
 mod run;
 
 pub use command::{CasPair, Command, Side};
-pub(crate) use meta::unbase64;
 pub use generate::Generator;
+pub(crate) use meta::unbase64;
 pub use renaming::Renaming;
 pub use run::{Outcome, Plan, run};
 

@@ -58,9 +58,7 @@ pub(super) fn cas_numbers(command: &[u8], answer: &[u8]) -> Vec<Found> {
         b"mg" | b"ms" | b"ma" if words.len() > 1 && has_flag(&words, b'c') => {
             in_line(answer, words[1], |word| word.strip_prefix(b"c"))
         }
-        b"me" if words.len() > 1 => {
-            in_line(answer, words[1], |word| word.strip_prefix(b"cas="))
-        }
+        b"me" if words.len() > 1 => in_line(answer, words[1], |word| word.strip_prefix(b"cas=")),
         _ => Vec::new(),
     }
 }

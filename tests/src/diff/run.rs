@@ -228,7 +228,8 @@ impl Run {
         let around = at.saturating_sub(300);
         let mut out = self.heading(why, self.outcome.commands);
         let _ = writeln!(out, "  {} and {} bytes, alike for {at}", theirs.len(), ours.len());
-        let tail = |bytes: &[u8]| show(&bytes[around.min(bytes.len())..(at + 200).min(bytes.len())]);
+        let tail =
+            |bytes: &[u8]| show(&bytes[around.min(bytes.len())..(at + 200).min(bytes.len())]);
         let _ = writeln!(out, "  theirs, from {around}: {}", tail(theirs));
         let _ = writeln!(out, "    ours, from {around}: {}", tail(ours));
         let _ = writeln!(out, "  the batch:");
@@ -242,7 +243,8 @@ impl Run {
 /// What a line is like, without its numbers.
 fn kind(bytes: &[u8]) -> String {
     let words = words(bytes).into_iter().take(2);
-    let text: Vec<_> = words.map(|word| String::from_utf8_lossy(&word[..word.len().min(30)])).collect();
+    let text: Vec<_> =
+        words.map(|word| String::from_utf8_lossy(&word[..word.len().min(30)])).collect();
     text.join(" ").replace(|letter: char| letter.is_ascii_digit(), "")
 }
 

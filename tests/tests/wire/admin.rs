@@ -18,7 +18,10 @@ fn version_is_memcacheds_number() {
 #[test]
 fn quit_closes_after_what_was_asked_before() {
     let mut t = Target::start();
-    t.conn.talk_to_close("set a 0 0 1\r\nx\r\nget a\r\nquit\r\nget a\r\n", "STORED\r\nVALUE a 0 1\r\nx\r\nEND\r\n");
+    t.conn.talk_to_close(
+        "set a 0 0 1\r\nx\r\nget a\r\nquit\r\nget a\r\n",
+        "STORED\r\nVALUE a 0 1\r\nx\r\nEND\r\n",
+    );
 }
 
 #[test]
@@ -138,8 +141,12 @@ fn pipelined_commands_are_answered_in_order() {
     let mut t = Target::start();
     let (mut request, mut expected) = (String::new(), String::new());
     for number in 0..1000 {
-        request.push_str(&format!("set k{number} 0 0 1\r\nx\r\nincr n 1\r\nget k{number}\r\nmg nope{number} k\r\n"));
-        expected.push_str(&format!("STORED\r\nNOT_FOUND\r\nVALUE k{number} 0 1\r\nx\r\nEND\r\nEN knope{number}\r\n"));
+        request.push_str(&format!(
+            "set k{number} 0 0 1\r\nx\r\nincr n 1\r\nget k{number}\r\nmg nope{number} k\r\n"
+        ));
+        expected.push_str(&format!(
+            "STORED\r\nNOT_FOUND\r\nVALUE k{number} 0 1\r\nx\r\nEND\r\nEN knope{number}\r\n"
+        ));
     }
     t.talk(request, expected);
 }

@@ -121,8 +121,11 @@ fn many_connections_at_once_see_one_cache() {
             scope.spawn(move || {
                 let mut conn = server.connect();
                 for round in 0..200 {
-                    let request = format!("set k{client} 0 0 3\r\n{round:03}\r\nget k{client}\r\nma n N0\r\n");
-                    let expected = format!("STORED\r\nVALUE k{client} 0 3\r\n{round:03}\r\nEND\r\nHD\r\n");
+                    let request = format!(
+                        "set k{client} 0 0 3\r\n{round:03}\r\nget k{client}\r\nma n N0\r\n"
+                    );
+                    let expected =
+                        format!("STORED\r\nVALUE k{client} 0 3\r\n{round:03}\r\nEND\r\nHD\r\n");
                     conn.talk(request, expected);
                 }
             });

@@ -76,10 +76,8 @@ fn a_dump_of_many_items_is_whole_and_blocks_nobody() {
     // Before a line of it is read, others are served.
     t.talk("get key-7\r\n", "VALUE key-7 0 10\r\n0123456789\r\nEND\r\n");
     let all = String::from_utf8(reader.take_until(b"\nEND\r\n")).expect("text");
-    let mut keys: Vec<&str> = all
-        .lines()
-        .filter_map(|line| line.strip_prefix("key=")?.split(' ').next())
-        .collect();
+    let mut keys: Vec<&str> =
+        all.lines().filter_map(|line| line.strip_prefix("key=")?.split(' ').next()).collect();
     keys.sort_unstable();
     keys.dedup();
     assert_eq!(keys.len(), 50_000);

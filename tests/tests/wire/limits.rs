@@ -67,7 +67,10 @@ fn a_get_line_has_an_end_too() {
 fn a_slow_reader_is_not_read_ahead_of() {
     let mut t = Target::with(&["-m", "64"]);
     t.talk(store("big", 500_000), "STORED\r\n");
-    t.talk("get big\r\n", [b"VALUE big 0 500000\r\n".as_slice(), &vec![b'v'; 500_000], b"\r\nEND\r\n"].concat());
+    t.talk(
+        "get big\r\n",
+        [b"VALUE big 0 500000\r\n".as_slice(), &vec![b'v'; 500_000], b"\r\nEND\r\n"].concat(),
+    );
     let before = rss_kib(t.server.pid());
     // 40,000 answers of half a megabyte are asked for and none is read.
     let mut slow = t.server.connect();

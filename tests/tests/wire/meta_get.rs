@@ -208,7 +208,10 @@ fn me_tells_what_is_known_of_an_item() {
     t.talk("set a 0 1000 3\r\nabc\r\n", "STORED\r\n");
     let answer = t.conn.ask_text("me a\r\n");
     if t.has_latest() {
-        assert!(answer.starts_with("ME a exp=1000 ") || answer.starts_with("ME a exp=999 "), "{answer}");
+        assert!(
+            answer.starts_with("ME a exp=1000 ") || answer.starts_with("ME a exp=999 "),
+            "{answer}"
+        );
     }
     assert!(answer.contains(" fetch=no "), "{answer}");
     if t.has_debian_errors() {

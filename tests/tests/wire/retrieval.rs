@@ -8,7 +8,10 @@ fn get_gives_hits_in_order_and_passes_over_misses() {
     t.talk("get a\r\n", "END\r\n");
     t.set("a", "1");
     t.set("b", "22");
-    t.talk("get b nope a b\r\n", "VALUE b 0 2\r\n22\r\nVALUE a 0 1\r\n1\r\nVALUE b 0 2\r\n22\r\nEND\r\n");
+    t.talk(
+        "get b nope a b\r\n",
+        "VALUE b 0 2\r\n22\r\nVALUE a 0 1\r\n1\r\nVALUE b 0 2\r\n22\r\nEND\r\n",
+    );
     t.talk("get   a  \r\n", "VALUE a 0 1\r\n1\r\nEND\r\n");
     if t.has_debian_errors() {
         t.talk("  get a\r\n", "VALUE a 0 1\r\n1\r\nEND\r\n");

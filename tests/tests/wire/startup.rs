@@ -37,7 +37,13 @@ fn wrong_flags_end_with_64() {
     assert_eq!(code, Some(64), "{stderr}");
     ours_only!();
     for arguments in [
-        &["--no-such-flag"][..],&["-m", "abc"], &["-c", "0"], &["-t", "0"], &["-I", "10"], &["-o", "nonsense"]] {
+        &["--no-such-flag"][..],
+        &["-m", "abc"],
+        &["-c", "0"],
+        &["-t", "0"],
+        &["-I", "10"],
+        &["-o", "nonsense"],
+    ] {
         let (code, _, stderr) = run(arguments);
         assert_eq!(code, Some(64), "{arguments:?}: {stderr}");
         assert!(!stderr.contains("panicked"), "{stderr}");
@@ -79,7 +85,8 @@ fn in_the_background_it_serves_and_keeps_its_pid_file() {
         .status()
         .expect("the target starts");
     assert!(status.success(), "{status}");
-    let pid: u32 = wait::until("the pid file", || fs::read_to_string(&pid_file).ok()?.trim().parse().ok());
+    let pid: u32 =
+        wait::until("the pid file", || fs::read_to_string(&pid_file).ok()?.trim().parse().ok());
     let stop = Stop(pid);
     let port: u16 = wait::until("the port file", || {
         fs::read_to_string(&ports).ok()?.strip_prefix("TCP INET: ")?.trim().parse().ok()
@@ -115,6 +122,7 @@ fn the_port_file_names_each_port() {
 
 #[test]
 fn debians_own_command_line_is_taken() {
-    let server = Server::start(target(), &["-m", "64", "-c", "1024", "-R", "20", "-b", "1024", "-v"]);
+    let server =
+        Server::start(target(), &["-m", "64", "-c", "1024", "-R", "20", "-b", "1024", "-v"]);
     server.connect().talk("get a\r\n", "END\r\n");
 }

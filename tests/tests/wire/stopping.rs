@@ -50,7 +50,12 @@ fn no_answer_is_cut_in_half() {
         assert_eq!(first, answer.repeat(10).as_bytes());
         process::signal(t.server.pid(), how);
         let rest = conn.take_rest();
-        assert_eq!(rest.len() % answer.len(), 0, "{} bytes into an answer", rest.len() % answer.len());
+        assert_eq!(
+            rest.len() % answer.len(),
+            0,
+            "{} bytes into an answer",
+            rest.len() % answer.len()
+        );
         assert!(rest == answer.repeat(rest.len() / answer.len()).as_bytes());
         let status = t.server.wait();
         assert!(status.success(), "{how}: {status}");

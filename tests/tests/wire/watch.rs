@@ -26,7 +26,9 @@ fn assert_line(line: &str, rest: &str) {
     let wanted: Vec<&str> = rest.split(' ').collect();
     let same = words.len() == wanted.len()
         && words.iter().zip(&wanted).all(|(word, wanted)| match wanted.split_once("=*") {
-            Some((name, _)) => word.strip_prefix(name).and_then(|rest| rest.strip_prefix('=')).is_some_and(digits),
+            Some((name, _)) => {
+                word.strip_prefix(name).and_then(|rest| rest.strip_prefix('=')).is_some_and(digits)
+            }
             None => word == wanted,
         });
     assert!(same, "\nexpected: ... {rest}\n     got: {line}");
@@ -40,7 +42,10 @@ fn fetchers_tell_hits_and_misses() {
     t.conn.ask("get nope\r\n");
     t.conn.ask("get a%b\r\n");
     t.conn.ask("mg a%b\r\n");
-    assert_line(&watcher.take_line(), "type=item_get key=nope status=not_found clsid=0 cfd=* size=0");
+    assert_line(
+        &watcher.take_line(),
+        "type=item_get key=nope status=not_found clsid=0 cfd=* size=0",
+    );
     for _ in 0..2 {
         let line = watcher.take_line();
         assert_line(&line, "type=item_get key=a%25b status=found clsid=1 cfd=* size=3");
@@ -48,7 +53,10 @@ fn fetchers_tell_hits_and_misses() {
     // Without a word, fetchers are meant.
     let mut watcher = watch(&t, "");
     t.conn.ask("get nope\r\n");
-    assert_line(&watcher.take_line(), "type=item_get key=nope status=not_found clsid=0 cfd=* size=0");
+    assert_line(
+        &watcher.take_line(),
+        "type=item_get key=nope status=not_found clsid=0 cfd=* size=0",
+    );
 }
 
 #[test]
@@ -61,7 +69,10 @@ fn mutations_tell_what_became_of_them() {
         ("set a 0 500 1\r\nx\r\n", "key=a status=stored cmd=set ttl=500 clsid=1 cfd=* size=1"),
         ("cas a 0 0 1 9999\r\nx\r\n", "key=a status=exists cmd=cas ttl=0 clsid=1 cfd=* size=1"),
         ("cas b 0 0 1 1\r\nx\r\n", "key=b status=not_found cmd=cas ttl=0 clsid=1 cfd=* size=1"),
-        ("replace b 0 0 1\r\nx\r\n", "key=b status=not_stored cmd=replace ttl=0 clsid=1 cfd=* size=1"),
+        (
+            "replace b 0 0 1\r\nx\r\n",
+            "key=b status=not_stored cmd=replace ttl=0 clsid=1 cfd=* size=1",
+        ),
         ("ms c 1\r\nx\r\n", "key=c status=stored cmd=set ttl=0 clsid=1 cfd=* size=1"),
     ] {
         t.conn.ask(request);

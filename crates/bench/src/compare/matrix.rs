@@ -92,8 +92,8 @@ fn key_count(value_size: usize) -> u64 {
     if value_size >= LARGE { 2_000 } else { 200_000 }
 }
 
-/// What a message calls the size.
-pub(super) fn size_name(size: usize) -> String {
+/// What a name calls the size.
+fn size_name(size: usize) -> String {
     if size.is_multiple_of(1024) { format!("{}k", size / 1024) } else { size.to_string() }
 }
 

@@ -78,7 +78,7 @@ impl Bench<'_> {
         rows: &mut BTreeMap<usize, report::Row>,
         progress: &mut Progress,
     ) -> anyhow::Result<()> {
-        let stage = format!("values of {}:", matrix::size_name(size));
+        let stage = format!("values of {size} bytes:");
         progress.show(&stage, "starting both servers");
         let setup = Setup {
             threads: usize::from(self.options.servers.threads),
@@ -168,6 +168,9 @@ fn estimate(cases: &[Case], options: &CompareOptions, generator: &Generator) -> 
     let case = 2 * (turn * rounds + rounds::WARM_UP);
     let all = case * u32::try_from(cases.len()).unwrap_or(u32::MAX);
     let minutes = all.as_secs().div_ceil(60);
-    let loads = cases.len();
-    format!("{loads} loads, {rounds} rounds of {seconds} s on each server: about {minutes} min")
+    let loads = match cases.len() {
+        1 => "1 load".to_owned(),
+        count => format!("{count} loads"),
+    };
+    format!("{loads}, {rounds} rounds of {seconds} s on each server: about {minutes} min")
 }

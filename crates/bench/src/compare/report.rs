@@ -116,12 +116,7 @@ pub(super) fn head(bench: &Bench<'_>) -> String {
         bench.place.load,
         if bench.place.apart { "" } else { " (SHARED with the servers)" },
     ));
-    line(format!(
-        "machine: {}, {} cores, Linux {}",
-        processor(),
-        std::thread::available_parallelism().map_or(0, usize::from),
-        kernel(),
-    ));
+    line(format!("machine: {}, {} cores, Linux {}", processor(), bench.place.allowed, kernel(),));
     line(format!("{} rounds of {} s on each server", options.rounds, options.seconds));
     text.push('\n');
     text

@@ -55,10 +55,20 @@ pub(super) fn run(
 fn arguments(load: &Load, server: SocketAddr, threads: usize, seconds: u32) -> Vec<String> {
     let Load { connections, pipeline, sets, gets, keys_per_get, value_size, keys } = *load;
     let threads = threads.clamp(1, connections.max(1));
-    let mut arguments: Vec<String> =
-        ["-P", "memcache_text", "--hide-histogram", "--key-pattern", "R:R", "--key-minimum", "1"]
-            .map(str::to_owned)
-            .into();
+    // Without seeds of their own, all connections ask for the same keys in the same order, and the
+    // server finds each one in its core's cache.
+    let mut arguments: Vec<String> = [
+        "-P",
+        "memcache_text",
+        "--hide-histogram",
+        "--distinct-client-seed",
+        "--key-pattern",
+        "R:R",
+        "--key-minimum",
+        "1",
+    ]
+    .map(str::to_owned)
+    .into();
     let mut give = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
     give("-s", server.ip().to_string());
     give("-p", server.port().to_string());
@@ -119,6 +129,7 @@ mod tests {
             "-s 127.0.0.1 -p 4000 -t 4 -c 13",
             "--pipeline 32 --test-time 3",
             "--data-size 1024",
+            "--distinct-client-seed",
             "--key-minimum 1",
             "--key-maximum 5000",
             "--ratio 1:10",

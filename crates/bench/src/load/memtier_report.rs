@@ -137,7 +137,7 @@ mod tests {
     #[test]
     fn misses_and_errors_are_told() {
         let outcome = parse(json("150830.9", 2, 1_015_932).as_bytes(), 2).unwrap();
-        assert_eq!(outcome.misses, 301_930);
+        assert_eq!(outcome.misses, 301_933);
         assert_eq!(outcome.trouble.unwrap(), "2 connection errors");
         let outcome = parse(json("0.01", 0, 1_015_932).as_bytes(), 2).unwrap();
         assert_eq!(outcome.misses, 1);

@@ -56,6 +56,7 @@ impl Default for Figures {
 
 impl Figures {
     /// The value of a line, as text.
+    #[cfg(test)]
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.iter().find(|(known, _)| *known == name).map(|(_, value)| value)
     }

@@ -36,9 +36,14 @@ pub(super) struct Cell {
     ledger: StdArc<Ledger>,
     state: Mutex<State>,
     charge: AtomicU32,
+    /// How many leases there are, and above [`LEASES`] the tick of its last use.
     leases: AtomicU32,
     key: Key,
 }
+
+/// The bits of [`Cell::leases`] that count. The rest, one byte, is the tick.
+const LEASES: u32 = 0x00ff_ffff;
+const TICK_SHIFT: u32 = LEASES.count_ones();
 
 /// What changes about an item.
 pub(super) struct State {
@@ -140,6 +145,18 @@ impl CellRef {
         self.0.charge.load(Ordering::Relaxed)
     }
 
+    /// When its use was last told to moka, as a tick of the store.
+    pub(super) fn tick(&self) -> u32 {
+        self.0.leases.load(Ordering::Relaxed) >> TICK_SHIFT
+    }
+
+    /// Sets [`CellRef::tick`]. Two at once may leave another tick, which costs a use that is not
+    /// told, or told twice.
+    pub(super) fn set_tick(&self, tick: u32) {
+        let step = tick.wrapping_sub(self.tick()) << TICK_SHIFT;
+        self.0.leases.fetch_add(step, Ordering::Relaxed);
+    }
+
     /// Charges something else from now on. The caller holds the key's stripe.
     pub(super) fn recharge(&self, charge: u32) {
         let old = self.0.charge.swap(charge, Ordering::Relaxed);
@@ -191,10 +208,14 @@ impl Drop for Lease {
     /// An item whose last lease goes without its having been removed was evicted.
     fn drop(&mut self) {
         let cell = &self.0.0;
-        if cell.leases.fetch_sub(1, Ordering::AcqRel) > 1 {
+        if cell.leases.fetch_sub(1, Ordering::AcqRel) & LEASES > 1 {
             return;
         }
         let mut state = cell.state.lock();
+        if cell.leases.load(Ordering::Acquire) & LEASES != 0 {
+            // A writer found the cell in between; its lease is the last one now.
+            return;
+        }
         let charge = cell.charge.swap(0, Ordering::Relaxed);
         if charge == 0 {
             return;

@@ -69,6 +69,8 @@ pub struct MokaStore {
     ledger: Arc<Ledger>,
     flushes: Flushes,
     ballast: Ballast,
+    /// Counts sixteenths of the budget that have come in; 0 to 255 and round again.
+    tick: AtomicU32,
     last_cas: AtomicU64,
     max_item: u64,
     evict: bool,
@@ -99,6 +101,7 @@ impl MokaStore {
             ledger: Arc::new(Ledger::new(observer)),
             flushes: Flushes::new(),
             ballast: Ballast::new(None),
+            tick: AtomicU32::new(0),
             last_cas: AtomicU64::new(0),
             max_item: limits.max_item,
             evict: limits.evict,
@@ -138,6 +141,7 @@ impl MokaStore {
     fn relieve(&self) {
         const ROUNDS: usize = 64;
         const PATIENCE: usize = 8;
+        self.advance_tick();
         if !self.evict || (self.ledger.bytes() <= self.limit() && !self.is_look_due()) {
             return;
         }
@@ -153,6 +157,14 @@ impl MokaStore {
             if round >= PATIENCE {
                 std::thread::yield_now();
             }
+        }
+    }
+
+    fn advance_tick(&self) {
+        let ticks = self.ledger.inflow() / (self.capacity() / 16).max(1);
+        let tick = u32::try_from(ticks % 256).unwrap_or(0);
+        if self.tick.load(Relaxed) != tick {
+            self.tick.store(tick, Relaxed);
         }
     }
 

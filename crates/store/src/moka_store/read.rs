@@ -2,12 +2,13 @@
 
 use std::cell::Cell as StdCell;
 use std::hash::{Hash, Hasher};
+use std::sync::atomic::Ordering::Relaxed;
 
 use moka::Equivalent;
 use parking_lot::MutexGuard;
 
 use super::cell::{CellRef, Mark, State};
-use super::{Index, MokaStore};
+use super::{Index, MokaStore, Policy};
 use crate::{Expiry, Miss, Seconds};
 
 /// Why the item in this state is dead, if it is.
@@ -30,8 +31,11 @@ impl MokaStore {
         now: Seconds,
         f: impl FnOnce(&mut State) -> R,
     ) -> Result<R, Miss> {
-        let Some(lease) = self.index.load().get(key) else { return Err(Miss::Absent) };
-        self.read_cell(&lease, key, now, f)
+        let index = self.index.load();
+        let Some(cell) = self.find(&index, key) else { return Err(Miss::Absent) };
+        let result = self.read_cell(&cell, key, now, f)?;
+        self.note_use(&index, &cell);
+        Ok(result)
     }
 
     /// As [`MokaStore::read`], without moka counting a use.
@@ -61,6 +65,27 @@ impl MokaStore {
         drop(state);
         self.reclaim(key, now);
         Err(miss)
+    }
+
+    /// Finds the cell under `key` for a use. [`MokaStore::note_use`] belongs to it.
+    pub(super) fn find(&self, index: &Index, key: &[u8]) -> Option<CellRef> {
+        match self.policy {
+            Policy::Lru => find_quietly(index, key),
+            Policy::TinyLfu => index.get(key).map(|lease| CellRef::clone(&lease)),
+        }
+    }
+
+    /// Tells moka that an item was used, where that makes a difference.
+    ///
+    /// Telling it costs as much again as finding the cell. Frequencies need every use. Recency does
+    /// not: an item that moved to the newest end within this tick, a sixteenth of the budget ago,
+    /// is still near it.
+    pub(super) fn note_use(&self, index: &Index, cell: &CellRef) {
+        let tick = self.tick.load(Relaxed);
+        if self.policy == Policy::Lru && cell.tick() != tick {
+            cell.set_tick(tick);
+            index.get(cell.key());
+        }
     }
 
     /// Removes the item under `key` if it is dead. Whether it was.

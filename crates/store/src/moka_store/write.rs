@@ -1,6 +1,7 @@
 //! Writing: deciding under the key's stripe what becomes of an item, then putting it in place.
 
 use std::mem;
+use std::sync::atomic::Ordering::Relaxed;
 
 use parking_lot::MutexGuard;
 
@@ -72,12 +73,15 @@ impl MokaStore {
 
     /// Remembers that there is something for a sweep to find.
     pub(super) fn note_expiry(&self, expiry: Expiry) {
-        use std::sync::atomic::Ordering::Relaxed;
         if expiry != Expiry::NEVER && !self.expiring.load(Relaxed) {
             self.expiring.store(true, Relaxed);
         }
     }
 }
+
+/// A value longer than this is no number, whatever it says: memcached keeps such values in chunks and
+/// does not look into them.
+const MAX_NUMBER_LEN: usize = 512 * 1024;
 
 impl Place<'_> {
     fn write(&self, write: Write<'_>) -> WriteResult {
@@ -88,7 +92,7 @@ impl Place<'_> {
             }
             return WriteResult::TooLarge;
         }
-        let cell = self.index.get(self.key);
+        let cell = self.find();
         let (old, is_live) = self.hold(cell.as_deref());
         let decision = match &old {
             Some((_, state)) if is_live => self.meet(&write, state),
@@ -184,7 +188,7 @@ impl Place<'_> {
         binary_key: bool,
         f: impl FnOnce(&mut State, bool) -> R,
     ) -> Option<R> {
-        let cell = self.index.get(self.key);
+        let cell = self.find();
         let (old, is_live) = self.hold(cell.as_deref());
         match old {
             Some((_, mut state)) if is_live => {
@@ -206,7 +210,7 @@ impl Place<'_> {
         binary_key: bool,
         f: impl FnOnce(&mut State, u64, bool) -> R,
     ) -> ArithmeticResult<R> {
-        let cell = self.index.get(self.key);
+        let cell = self.find();
         let (old, is_live) = self.hold(cell.as_deref());
         let mut digits = [0; 20];
         let (cell, mut state) = match old {
@@ -225,7 +229,7 @@ impl Place<'_> {
                 };
             }
         };
-        if state.value.len() == 0 {
+        if state.value.len() == 0 || state.value.len() > MAX_NUMBER_LEN {
             return ArithmeticResult::NonNumeric;
         }
         if how.compare != 0 && how.compare != state.cas {
@@ -259,8 +263,8 @@ impl Place<'_> {
     }
 
     fn delete(&self, how: Delete) -> DeleteResult {
-        let cell = find_quietly(self.index, self.key);
-        let (old, is_live) = self.hold(cell.as_ref());
+        let cell = find_quietly(self.index, self.key).map(|cell| Lease::new(&cell));
+        let (old, is_live) = self.hold(cell.as_deref());
         let Some((cell, mut state)) = old else { return DeleteResult::NotFound };
         if !is_live {
             self.reclaim(cell, state);
@@ -332,6 +336,7 @@ impl Place<'_> {
                 let result = f(&mut new);
                 store.note_expiry(new.expiry);
                 let cell = CellRef::new(&store.ledger, self.key, new, charge);
+                cell.set_tick(store.tick.load(Relaxed));
                 let lease = Lease::new(&cell);
                 self.index.insert(cell, lease);
                 store.ledger.count_store(self.now);
@@ -346,6 +351,14 @@ impl Place<'_> {
         }
         self.store.ledger.count_out_of_memory();
         Err(NoRoom)
+    }
+
+    /// Finds the cell under the key and counts a use of it. The lease keeps an eviction from taking
+    /// the item away while it is written to.
+    fn find(&self) -> Option<Lease> {
+        let cell = self.store.find(self.index, self.key)?;
+        self.store.note_use(self.index, &cell);
+        Some(Lease::new(&cell))
     }
 
     /// Locks a cell's state, and says whether it is alive.

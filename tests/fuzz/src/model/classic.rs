@@ -148,12 +148,7 @@ impl Model {
         Ok(number)
     }
 
-    pub(super) fn get(
-        &mut self,
-        exptime: Option<i64>,
-        with_cas: bool,
-        keys: &[Vec<u8>],
-    ) -> Answer {
+    pub(super) fn get(&mut self, exptime: Option<i64>, with_cas: bool, keys: &[Vec<u8>]) -> Answer {
         if !keys.iter().all(|key| is_key(key)) {
             return Answer::line(BAD_FORMAT);
         }

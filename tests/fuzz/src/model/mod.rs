@@ -32,8 +32,7 @@ pub fn item_size(key: &[u8], flags: u32, value_len: usize) -> usize {
 pub(crate) const BAD_FORMAT: &str = "CLIENT_ERROR bad command line format";
 pub(crate) const TOO_LARGE: &str = "SERVER_ERROR object too large for cache";
 pub(crate) const BAD_CHUNK: &str = "CLIENT_ERROR bad data chunk";
-pub(crate) const NON_NUMERIC: &str =
-    "CLIENT_ERROR cannot increment or decrement non-numeric value";
+pub(crate) const NON_NUMERIC: &str = "CLIENT_ERROR cannot increment or decrement non-numeric value";
 
 /// The cache.
 #[derive(Debug)]
@@ -67,6 +66,11 @@ impl Model {
         self.book.number(self.items.get(key)?.cas)
     }
 
+    /// The numbers of the CAS uniques that answers have shown.
+    pub fn known_cas(&self) -> Vec<u64> {
+        self.book.known().collect()
+    }
+
     /// The seconds at which items die, in the order of their keys.
     pub fn deadlines(&self) -> impl Iterator<Item = u64> {
         self.items.values().map(|item| item.expiry).filter(|&expiry| expiry > self.now)
@@ -83,22 +87,14 @@ impl Model {
         self.items.retain(|_, item| !item.is_dead(now));
     }
 
-    /// Takes an item out, as an eviction does. Whether there was one, or what it was.
-    pub fn evict(&mut self, key: &[u8]) -> Option<Item> {
-        self.items.remove(key)
+    /// Whether there is an item under a key.
+    pub fn holds(&self, key: &[u8]) -> bool {
+        self.items.contains_key(key)
     }
 
-    /// Puts back what [`Model::evict`] took, or what was there before a request.
-    pub fn restore(&mut self, key: &[u8], item: Option<Item>) {
-        match item {
-            Some(item) => self.items.insert(key.to_vec(), item),
-            None => self.items.remove(key),
-        };
-    }
-
-    /// The item under a key.
-    pub fn item(&self, key: &[u8]) -> Option<&Item> {
-        self.items.get(key)
+    /// Takes an item out, as an eviction does.
+    pub fn evict(&mut self, key: &[u8]) {
+        self.items.remove(key);
     }
 
     /// Carries out a request and says what is answered.

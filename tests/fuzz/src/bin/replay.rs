@@ -1,0 +1,104 @@
+//! Runs the fuzz targets' checks without a fuzzer.
+//!
+//!     replay [--sessions N] [--seed S]     N random sessions, the same for the same seed
+//!     replay FILE...                       inputs of the target `connection`, each told in words
+//!     replay --parser FILE...              inputs of the target `parser`
+
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use ringbinder_fuzz::parsing;
+use ringbinder_fuzz::session::Sessions;
+
+/// Longest input of a random session.
+const MAX_LEN: u64 = 600;
+
+fn main() -> ExitCode {
+    let mut sessions = Sessions::default();
+    let done = match Arguments::read() {
+        Ok(Arguments { files, parser, .. }) if !files.is_empty() => {
+            files.iter().try_for_each(|file| one(file, parser, &mut sessions))
+        }
+        Ok(Arguments { count, seed, .. }) => random(count, seed, &mut sessions),
+        Err(error) => Err(error),
+    };
+    let tally = sessions.tally;
+    println!(
+        "{} sessions: {} requests, {} raw streams; on the small node {} items kept, {} evicted",
+        tally.sessions, tally.requests, tally.streams, tally.kept, tally.evicted
+    );
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn one(file: &str, parser: bool, sessions: &mut Sessions) -> Result<(), String> {
+    let data = std::fs::read(file).map_err(|error| format!("{file}: {error}"))?;
+    if parser {
+        parsing::check(&data);
+        return Ok(());
+    }
+    sessions.run(&data).map_err(|mismatch| format!("{file}: {mismatch}"))
+}
+
+fn random(count: u64, seed: u64, sessions: &mut Sessions) -> Result<(), String> {
+    let start = Instant::now();
+    for number in 0..count {
+        let mut random = Random(seed.wrapping_add(number.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
+        let len = random.next() % MAX_LEN;
+        let data: Vec<u8> = (0..len).map(|_| random.next().to_be_bytes()[0]).collect();
+        parsing::check(&data);
+        sessions
+            .run(&data)
+            .map_err(|mismatch| format!("session {number} of seed {seed}: {mismatch}"))?;
+    }
+    let elapsed = start.elapsed().as_secs_f64();
+    println!("seed {seed}: {:.0} sessions a second", count as f64 / elapsed.max(1e-9));
+    Ok(())
+}
+
+/// SplitMix64.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+}
+
+struct Arguments {
+    count: u64,
+    seed: u64,
+    parser: bool,
+    files: Vec<String>,
+}
+
+impl Arguments {
+    fn read() -> Result<Arguments, String> {
+        let mut read = Arguments { count: 2000, seed: 1, parser: false, files: Vec::new() };
+        let mut arguments = std::env::args().skip(1);
+        while let Some(argument) = arguments.next() {
+            let mut number = || {
+                let word = arguments.next().ok_or(format!("{argument} wants a number"))?;
+                word.parse().map_err(|_| format!("{argument} wants a number, not {word}"))
+            };
+            match argument.as_str() {
+                "--sessions" => read.count = number()?,
+                "--seed" => read.seed = number()?,
+                "--parser" => read.parser = true,
+                flag if flag.starts_with('-') => return Err(format!("no such flag: {flag}")),
+                _ => read.files.push(argument),
+            }
+        }
+        Ok(read)
+    }
+}

@@ -1,0 +1,149 @@
+//! What the parser promises, checked on any bytes.
+//!
+//! - It never panics, and never consumes more than there is or other than one line.
+//! - Cutting changes nothing: until the line is whole every part of it is `Incomplete`, and what
+//!   follows the line has no influence. Input that ends the connection may end it before its line
+//!   is whole.
+//! - What it lets through is within its bounds: keys, lengths, flags.
+
+use std::ops::Range;
+
+use ringbinder_protocol::{
+    MAX_KEY_LEN, MAX_VALUE_LEN, Meta, MetaKey, MetaMode, MetaStore, Parsed, Request, parse,
+};
+
+/// Lines up to this long are cut at every byte.
+const CUT_EVERYWHERE: usize = 512;
+
+/// Bytes to be had behind a line.
+const BEHIND: [&[u8]; 3] = [b"\n", b"get a\r\n", b"\x80\0 HTTP/1.1"];
+
+/// Checks all promises for these bytes.
+///
+/// # Panics
+/// Where one is broken.
+pub fn check(data: &[u8]) {
+    match parse(data) {
+        Parsed::Incomplete => {
+            assert!(!data.contains(&b'\n'), "a whole line is incomplete");
+            expect_incomplete(data, 0..data.len());
+            let ended = [data, b"\r\n"].concat();
+            assert!(!matches!(parse(&ended), Parsed::Incomplete), "a line end does not end it");
+        }
+        Parsed::Foreign(_) => {
+            for behind in BEHIND {
+                let longer = [data, behind].concat();
+                assert!(matches!(parse(&longer), Parsed::Foreign(_)), "more input makes it good");
+            }
+        }
+        Parsed::Request { consumed, request } => {
+            check_line(data, consumed);
+            check_request(&request);
+        }
+        Parsed::Refused { consumed, swallow, refusal, .. } => {
+            check_line(data, consumed);
+            assert!(swallow <= MAX_VALUE_LEN + 2, "more is swallowed than a value can have");
+            assert!(!refusal.line().is_empty());
+        }
+    }
+}
+
+fn check_line(data: &[u8], consumed: usize) {
+    let end = data.iter().position(|&byte| byte == b'\n').map(|newline| newline + 1);
+    assert_eq!(end, Some(consumed), "other than one line was consumed");
+    let line = &data[..consumed];
+    expect_incomplete(line, 0..consumed);
+    let result = format!("{:?}", parse(line));
+    for behind in BEHIND.into_iter().chain([&data[consumed..]]) {
+        let longer = [line, behind].concat();
+        assert_eq!(format!("{:?}", parse(&longer)), result, "what follows the line matters");
+    }
+}
+
+/// Of a long line only the ends are cut at every byte.
+fn expect_incomplete(line: &[u8], cuts: Range<usize>) {
+    let is_near = |cut: usize| cut < CUT_EVERYWHERE / 2 || cuts.end - cut < CUT_EVERYWHERE / 2;
+    for cut in cuts.clone().filter(|&cut| is_near(cut) || cut % 61 == 0) {
+        let parsed = parse(&line[..cut]);
+        assert!(matches!(parsed, Parsed::Incomplete), "cut at {cut} it is {parsed:?}");
+    }
+}
+
+fn check_request(request: &Request<'_>) {
+    match request {
+        Request::Get(get) => {
+            assert!(get.keys.count() > 0, "no keys");
+            get.keys.for_each(check_key);
+        }
+        Request::GetAndTouch(get) => get.keys.for_each(check_key),
+        Request::Store(store) => {
+            check_key(store.key);
+            assert!(store.len <= MAX_VALUE_LEN);
+        }
+        Request::Delete(delete) => check_key(delete.key),
+        Request::Arithmetic(arithmetic) => check_key(arithmetic.key),
+        Request::Touch(touch) => check_key(touch.key),
+        Request::MetaGet(meta) | Request::MetaDelete(meta) => check_meta(meta),
+        Request::MetaStore(MetaStore { meta, len }) => {
+            assert!(*len <= MAX_VALUE_LEN);
+            check_meta(meta);
+        }
+        Request::MetaArithmetic(meta) => {
+            check_meta(meta);
+            assert!(matches!(meta.mode, MetaMode::Increment | MetaMode::Decrement));
+        }
+        Request::MetaDebug(key) => check_meta_key(*key),
+        Request::MetaNoop | Request::Admin(_) => {}
+    }
+}
+
+fn check_key(key: &[u8]) {
+    assert!((1..=MAX_KEY_LEN).contains(&key.len()), "a key of {} bytes", key.len());
+    let is_bad = |byte: &u8| *byte <= b' ' || *byte == 0x7f;
+    assert!(!key.iter().any(is_bad), "a control character in key {}", key.escape_ascii());
+}
+
+fn check_meta_key(key: MetaKey<'_>) {
+    if !key.binary {
+        return check_key(key.word);
+    }
+    let mut room = [0; MAX_KEY_LEN];
+    let len = key.bytes(&mut room).len();
+    assert!((1..=MAX_KEY_LEN).contains(&len), "a base64 key of {len} bytes");
+    assert!(key.word.len() <= MAX_KEY_LEN);
+}
+
+fn check_meta(meta: &Meta<'_>) {
+    const MAX_OPAQUE: usize = 31;
+    const MAX_FLAGS: usize = 18;
+
+    check_meta_key(meta.key);
+    for letter in 0..=u8::MAX {
+        let times = meta.flags().filter(|&(given, _)| given == letter).count();
+        assert_eq!(
+            meta.has(letter),
+            times == 1,
+            "flag {} is there {times} times",
+            char::from(letter)
+        );
+    }
+    assert!(meta.flags().count() <= MAX_FLAGS, "more flags than words");
+    assert!(
+        meta.flags().all(|(letter, argument)| letter != b'O' || argument.len() <= MAX_OPAQUE),
+        "the opaque token is too long"
+    );
+    assert_eq!(meta.has(b'b'), meta.key.binary);
+    assert_eq!(meta.has(b'q'), meta.quiet());
+    for (letter, is_read) in [
+        (b'T', meta.exptime.is_some()),
+        (b'N', meta.vivify.is_some()),
+        (b'R', meta.recache.is_some()),
+        (b'C', meta.compare_cas.is_some()),
+        (b'E', meta.new_cas.is_some()),
+    ] {
+        assert_eq!(meta.has(letter), is_read, "flag {} and its number", char::from(letter));
+    }
+    assert!(meta.has(b'F') || meta.client_flags == 0);
+    assert!(meta.has(b'J') || meta.initial == 0);
+    assert!(meta.has(b'D') || meta.delta == 1);
+}
