@@ -17,6 +17,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context as TaskContext, Poll, ready};
 
 use bytes::{BufMut, BytesMut};
@@ -28,9 +29,9 @@ use crate::command::{self, Context, DumpKind, Incoming, Next};
 use crate::connections::{CloseReason, State, Ticket};
 use crate::dump;
 use crate::input::Input;
+use crate::local::Local;
 use crate::output::Output;
 use crate::socket::{Accepted, Socket};
-use crate::worker::Worker;
 
 /// Values up to this many bytes are awaited in the read buffer, larger ones in memory of their own.
 const SMALL_VALUE: usize = 4 * 1024;
@@ -40,7 +41,7 @@ const SMALL_VALUE: usize = 4 * 1024;
 const MAX_DRAIN: usize = 1 << 20;
 
 /// Serves a connection until it ends.
-pub(crate) async fn run(worker: Rc<Worker>, accepted: Accepted, ticket: Ticket) {
+pub(crate) async fn run(local: Rc<Local>, accepted: Accepted, ticket: Ticket) {
     let socket = match Socket::register(accepted) {
         Ok(socket) => socket,
         Err(error) => {
@@ -48,13 +49,13 @@ pub(crate) async fn run(worker: Rc<Worker>, accepted: Accepted, ticket: Ticket) 
             return;
         }
     };
-    let watch = &worker.shared.watch;
+    let watch = &local.shared.watch;
     if watch.wants(WatchFlags::CONNEVENTS) {
         watch.opened(&ticket.peer, ticket.id);
     }
     debug!("<{} new connection from {}", ticket.id, ticket.peer);
     let mut connection =
-        Connection { worker: Rc::clone(&worker), socket, ticket, carried: Vec::new() };
+        Connection { local: Rc::clone(&local), socket, ticket, carried: Vec::new() };
     let reason = connection.serve().await;
     connection.drain();
     let ticket = &connection.ticket;
@@ -66,7 +67,7 @@ pub(crate) async fn run(worker: Rc<Worker>, accepted: Accepted, ticket: Ticket) 
 
 #[derive(Debug)]
 struct Connection {
-    worker: Rc<Worker>,
+    local: Rc<Local>,
     socket: Socket,
     ticket: Ticket,
     /// Bytes of an unfinished request, kept while waiting for its rest.
@@ -112,12 +113,12 @@ impl Connection {
                 Ok(input) => input,
                 Err(reason) => return reason,
             };
-            self.ticket.commanded(self.worker.shared.clock.now());
-            let mut output = self.worker.take_output();
+            self.ticket.commanded(self.local.shared.clock.now());
+            let mut output = self.local.take_output();
             let worked = self.work(&mut input, &mut output).await;
             self.carried.extend_from_slice(input.unread());
-            self.worker.give_input(input);
-            self.worker.give_output(output);
+            self.local.give_input(input);
+            self.local.give_output(output);
             if let Err(reason) = worked {
                 return reason;
             }
@@ -127,21 +128,21 @@ impl Connection {
     /// Waits for input, and only then takes a buffer for it.
     async fn read(&mut self) -> Result<Input, CloseReason> {
         poll_fn(|context| {
-            let mut input = self.worker.take_input();
+            let mut input = self.local.take_input();
             input.load(&self.carried);
             match self.socket.poll_read(context, input.room()) {
                 Poll::Pending => {
-                    self.worker.give_input(input);
+                    self.local.give_input(input);
                     self.poll_kick(context)
                 }
                 Poll::Ready(Ok(len)) if len > 0 => {
-                    self.worker.counters.bytes_read.add(len as u64);
+                    self.local.counters.bytes_read.add(len as u64);
                     self.carried = Vec::new();
                     input.filled(len);
                     Poll::Ready(Ok(input))
                 }
                 Poll::Ready(end) => {
-                    self.worker.give_input(input);
+                    self.local.give_input(input);
                     Poll::Ready(Err(ended(end)))
                 }
             }
@@ -153,7 +154,7 @@ impl Connection {
         match self.ticket.poll_kick(context) {
             Some(reason) => {
                 if reason == CloseReason::IdleTimeout {
-                    self.worker.counters.idle_kicks.increment();
+                    self.local.counters.idle_kicks.increment();
                 }
                 Poll::Ready(Err(reason))
             }
@@ -163,7 +164,7 @@ impl Connection {
 
     /// Carries out all whole requests in the buffer and writes the answers.
     async fn work(&mut self, input: &mut Input, output: &mut Output) -> Result<(), CloseReason> {
-        let turns = self.worker.shared.settings.max_reqs_per_event;
+        let turns = self.local.shared.settings.max_reqs_per_event;
         let mut progress = Progress { turns, done: 0 };
         loop {
             match self.step(input, output, &mut progress) {
@@ -171,13 +172,13 @@ impl Connection {
                 Step::Flush => self.flush(output).await?,
                 Step::Yield => {
                     progress.turns = turns;
-                    self.worker.counters.conn_yields.increment();
+                    self.local.counters.conn_yields.increment();
                     tokio::task::yield_now().await;
                 }
                 Step::Value { line, incoming } => {
                     self.flush(output).await?;
                     let received = self.value(line, incoming, input, output).await;
-                    self.worker.shared.values.release(incoming.len);
+                    self.local.shared.values.release(incoming.len);
                     received?;
                 }
                 Step::Swallow(len) => {
@@ -196,10 +197,10 @@ impl Connection {
 
     /// Carries out requests until something has to be waited for.
     fn step(&self, input: &mut Input, output: &mut Output, progress: &mut Progress) -> Step {
-        let shared = &*self.worker.shared;
+        let shared = &*self.local.shared;
         let context = Context {
             shared,
-            counters: &self.worker.counters,
+            counters: &self.local.counters,
             connection: self.ticket.id,
             now: shared.clock.now(),
         };
@@ -297,7 +298,11 @@ impl Connection {
             answer::refusal(&mut output.bytes, refusal);
             refusal.line()
         });
-        warn!("closed the connection of {peer}, which sent no memcached text protocol: {line}");
+        // One line a second at most: whoever makes a client wait in vain must not fill the log too.
+        let now = self.local.shared.clock.now();
+        if self.local.shared.foreign_logged.swap(now, Relaxed) != now {
+            warn!("closed the connection of {peer}, which sent no memcached text protocol: {line}");
+        }
         Step::Close(CloseReason::Error)
     }
 
@@ -314,7 +319,7 @@ impl Connection {
         let mut value = BytesMut::with_capacity(incoming.len + 2);
         value.extend_from_slice(&input.unread()[line..]);
         input.consume(input.unread().len());
-        self.worker.give_input(std::mem::replace(input, Input::empty()));
+        self.local.give_input(std::mem::replace(input, Input::empty()));
         while value.len() < incoming.len + 2 {
             self.read_into(&mut value, incoming.len + 2).await?;
         }
@@ -322,10 +327,10 @@ impl Connection {
             debug_assert!(false, "the line was a request before");
             return Err(CloseReason::Error);
         };
-        let shared = &*self.worker.shared;
+        let shared = &*self.local.shared;
         let now = shared.clock.now();
         self.ticket.commanded(now);
-        let counters = &self.worker.counters;
+        let counters = &self.local.counters;
         let context = Context { shared, counters, connection: self.ticket.id, now };
         let end = value.split_off(incoming.len);
         if &end[..] == b"\r\n" {
@@ -345,7 +350,7 @@ impl Connection {
             match self.socket.poll_read_into(context, &mut room) {
                 Poll::Pending => self.poll_kick(context),
                 Poll::Ready(Ok(len)) if len > 0 => {
-                    self.worker.counters.bytes_read.add(len as u64);
+                    self.local.counters.bytes_read.add(len as u64);
                     Poll::Ready(Ok(()))
                 }
                 Poll::Ready(end) => Poll::Ready(Err(ended(end))),
@@ -365,7 +370,7 @@ impl Connection {
             let some = left.min(more.unread().len());
             more.consume(some);
             left -= some;
-            self.worker.give_input(std::mem::replace(input, more));
+            self.local.give_input(std::mem::replace(input, more));
         }
         Ok(())
     }
@@ -394,7 +399,7 @@ impl Connection {
             };
             match written {
                 Poll::Ready(Ok(len)) if len > 0 => {
-                    self.worker.counters.bytes_written.add(len as u64);
+                    self.local.counters.bytes_written.add(len as u64);
                     output.advance(len);
                 }
                 Poll::Ready(_) => return Poll::Ready(Err(CloseReason::Error)),
@@ -413,7 +418,7 @@ impl Connection {
 
     /// Forwards a dump as fast as the client reads it.
     async fn dump(&mut self, kind: DumpKind, output: &mut Output) -> Result<(), CloseReason> {
-        let Some(mut chunks) = dump::start(&self.worker.shared, kind) else {
+        let Some(mut chunks) = dump::start(&self.local.shared, kind) else {
             answer::line(&mut output.bytes, "BUSY currently processing crawler request");
             return Ok(());
         };
@@ -427,7 +432,7 @@ impl Connection {
 
     /// Forwards log lines until the client leaves; what it sends meanwhile is dropped.
     async fn watch(&mut self, flags: WatchFlags, output: &mut Output) -> CloseReason {
-        let Some(lines) = self.worker.shared.watch.add(flags) else {
+        let Some(lines) = self.local.shared.watch.add(flags) else {
             answer::line(&mut output.bytes, "WATCHER_TOO_MANY log watcher limit reached");
             return self.flush(output).await.err().unwrap_or(CloseReason::Error);
         };
@@ -441,7 +446,7 @@ impl Connection {
             tokio::select! {
                 () = lines.lines(&mut output.bytes) => {}
                 input = self.read() => match input {
-                    Ok(input) => self.worker.give_input(input),
+                    Ok(input) => self.local.give_input(input),
                     Err(reason) => return reason,
                 },
             }
@@ -452,7 +457,7 @@ impl Connection {
     /// and could cost the client its last answer.
     fn drain(&mut self) {
         let mut context = TaskContext::from_waker(std::task::Waker::noop());
-        let mut input = self.worker.take_input();
+        let mut input = self.local.take_input();
         let mut drained = 0;
         while drained < MAX_DRAIN {
             match self.socket.poll_read(&mut context, input.room()) {
@@ -460,7 +465,7 @@ impl Connection {
                 _ => break,
             }
         }
-        self.worker.give_input(input);
+        self.local.give_input(input);
     }
 }
 

@@ -6,7 +6,7 @@
 //! | `settings` | flags, file and environment, read and checked |
 //! | `process` | what is asked of the operating system around serving |
 //! | `server`, `listen` | the whole: listeners, workers, clock, signals, stopping |
-//! | `worker`, `connection`, `input`, `output`, `socket` | the path of a request between socket and command |
+//! | `worker`, `local`, `connection`, `input`, `output`, `socket` | the path of a request between socket and command |
 //! | `command` | carrying out requests |
 //! | `stats`, `watch`, `dump` | what can be learnt from outside |
 //! | `lone` | a node without listeners, for tests and fuzzing |
@@ -19,6 +19,7 @@ mod connections;
 mod dump;
 mod input;
 mod listen;
+mod local;
 mod logging;
 mod lone;
 mod output;

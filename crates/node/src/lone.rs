@@ -12,18 +12,18 @@ use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 
 use crate::connection;
 use crate::connections::Peer;
+use crate::local::Local;
 use crate::server;
 use crate::settings::{self, Startup};
 use crate::shared::Shared;
 use crate::socket::Accepted;
-use crate::worker::Worker;
 
 /// A node inside this process.
 #[derive(Debug)]
 pub struct LoneNode {
     runtime: LocalRuntime,
     shared: Arc<Shared>,
-    worker: Rc<Worker>,
+    local: Rc<Local>,
 }
 
 impl LoneNode {
@@ -40,10 +40,10 @@ impl LoneNode {
             return Ok(None);
         };
         let shared = server::prepare_as_guest(*settings);
-        let worker = Rc::new(Worker::new(Arc::clone(&shared), 0));
+        let local = Rc::new(Local::new(Arc::clone(&shared), 0));
         let runtime =
             Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
-        Ok(Some(LoneNode { runtime, shared, worker }))
+        Ok(Some(LoneNode { runtime, shared, local }))
     }
 
     /// Opens a connection, sends the chunks one write each, ends the sending side, and returns all
@@ -60,7 +60,7 @@ impl LoneNode {
         let ticket = ticket.ok_or_else(|| io::Error::other("too many connections"))?;
         self.runtime.block_on(async {
             let (mut reader, mut writer) = UnixStream::from_std(ours)?.into_split();
-            let serve = connection::run(Rc::clone(&self.worker), Accepted::Unix(theirs), ticket);
+            let serve = connection::run(Rc::clone(&self.local), Accepted::Unix(theirs), ticket);
             let send = async {
                 for chunk in chunks {
                     // The node may close before it has read everything.

@@ -5,7 +5,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use ringbinder_protocol::{Refusal, WatchFlags};
@@ -79,6 +79,7 @@ fn build(settings: Settings, finish: impl FnOnce(MokaStore) -> MokaStore) -> Arc
         crawler_starts: AtomicU64::new(0),
         sweep_wanted: Notify::new(),
         dumping: AtomicBool::new(false),
+        foreign_logged: AtomicU32::new(0),
         listen_disabled: AtomicU64::new(0),
         stop: CancellationToken::new(),
         settings,

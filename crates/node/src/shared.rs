@@ -1,7 +1,9 @@
 //! What all workers share: the store, the settings, the clock and the books.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed,
+};
 
 use ringbinder_store::MokaStore;
 use tokio::sync::Notify;
@@ -35,6 +37,8 @@ pub(crate) struct Shared {
     pub(crate) sweep_wanted: Notify,
     /// A dump is under way; there is one at a time.
     pub(crate) dumping: AtomicBool,
+    /// The second in which a foreign connection was last logged.
+    pub(crate) foreign_logged: AtomicU32,
     /// Times accepting was suspended for want of places.
     pub(crate) listen_disabled: AtomicU64,
     /// Cancelled when the node is to stop.

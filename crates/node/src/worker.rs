@@ -1,9 +1,5 @@
-//! A worker: one thread, one single-threaded runtime, its share of the connections, and the
-//! buffers it lends to whichever of them has work.
-//!
-//! Tasks of one worker never run at the same time, so what is here needs no lock.
+//! A worker: one thread, one single-threaded runtime and its share of the connections.
 
-use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -15,69 +11,12 @@ use tracing::warn;
 
 use crate::connection;
 use crate::connections::Ticket;
-use crate::input::Input;
-use crate::output::Output;
+use crate::local::Local;
 use crate::shared::Shared;
 use crate::socket::Accepted;
-use crate::stats::Counters;
-
-/// Buffers kept for later; more than one is only in use while connections wait for slow readers.
-const MAX_SPARE: usize = 16;
 
 /// A connection on its way from the acceptor to a worker.
 pub(crate) type Handover = (Accepted, Ticket);
-
-/// What the connections of one worker have in common.
-#[derive(Debug)]
-pub(crate) struct Worker {
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) counters: Arc<Counters>,
-    spare_inputs: RefCell<Vec<Input>>,
-    spare_outputs: RefCell<Vec<Output>>,
-}
-
-impl Worker {
-    pub(crate) fn new(shared: Arc<Shared>, index: usize) -> Self {
-        let counters = shared.counters.of_worker(index);
-        Worker {
-            shared,
-            counters,
-            spare_inputs: RefCell::default(),
-            spare_outputs: RefCell::default(),
-        }
-    }
-
-    /// Lends a read buffer.
-    #[inline]
-    pub(crate) fn take_input(&self) -> Input {
-        self.spare_inputs.borrow_mut().pop().unwrap_or_else(Input::new)
-    }
-
-    /// Takes a read buffer back.
-    #[inline]
-    pub(crate) fn give_input(&self, mut input: Input) {
-        let mut spare = self.spare_inputs.borrow_mut();
-        if input.reset() && spare.len() < MAX_SPARE {
-            spare.push(input);
-        }
-    }
-
-    /// Lends an output buffer.
-    #[inline]
-    pub(crate) fn take_output(&self) -> Output {
-        self.spare_outputs.borrow_mut().pop().unwrap_or_default()
-    }
-
-    /// Takes an output buffer back; what is left in it is dropped.
-    #[inline]
-    pub(crate) fn give_output(&self, mut output: Output) {
-        let mut spare = self.spare_outputs.borrow_mut();
-        if spare.len() < MAX_SPARE {
-            output.clear();
-            spare.push(output);
-        }
-    }
-}
 
 /// A running worker, as the acceptor sees it.
 #[derive(Debug)]
@@ -94,7 +33,7 @@ impl Handle {
         let shared = Arc::clone(shared);
         let thread = std::thread::Builder::new()
             .name(format!("worker-{index}"))
-            .spawn(move || run(Worker::new(shared, index), receiver))?;
+            .spawn(move || run(Local::new(shared, index), receiver))?;
         Ok(Handle { sender, thread })
     }
 
@@ -114,21 +53,21 @@ impl Handle {
     }
 }
 
-fn run(worker: Worker, mut receiver: UnboundedReceiver<Handover>) {
-    let worker = Rc::new(worker);
+fn run(local: Local, mut receiver: UnboundedReceiver<Handover>) {
+    let local = Rc::new(local);
     let runtime =
         match Builder::new_current_thread().enable_io().build_local(LocalOptions::default()) {
             Ok(runtime) => runtime,
             Err(error) => {
                 tracing::error!("a worker cannot start: {error}; the node stops");
-                worker.shared.stop.cancel();
+                local.shared.stop.cancel();
                 return;
             }
         };
     runtime.block_on(async {
         while let Some((accepted, ticket)) = receiver.recv().await {
-            let worker = Rc::clone(&worker);
-            tokio::task::spawn_local(connection::run(worker, accepted, ticket));
+            let local = Rc::clone(&local);
+            tokio::task::spawn_local(connection::run(local, accepted, ticket));
         }
         // Connections hold their places, so they are done when this returns.
     });

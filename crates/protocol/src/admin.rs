@@ -4,9 +4,8 @@
 //! them: a well-formed one is [`Admin::Harmless`], a malformed one gets the answer it would get
 //! from memcached.
 
-use crate::classic::ends_in_noreply;
 use crate::number::{float, signed, unsigned32};
-use crate::request::Refused;
+use crate::refusal::Refused;
 use crate::{Refusal, Tokens};
 
 /// Highest slab class number memcached knows.
@@ -189,7 +188,7 @@ pub(crate) fn parse<'a>(command: &[u8], words: Tokens<'a>) -> Outcome<'a> {
 
 /// One argument, and at most one word more.
 fn argument(mut words: Tokens<'_>) -> Result<(&[u8], bool), Refused> {
-    let noreply = ends_in_noreply(words);
+    let noreply = words.ends_in_noreply();
     let argument = words.next().ok_or(Refusal::Unknown)?;
     words.next();
     if !words.is_exhausted() {
@@ -206,7 +205,7 @@ fn verbosity(words: Tokens<'_>) -> Outcome<'_> {
 }
 
 fn flush_all(mut words: Tokens<'_>) -> Outcome<'_> {
-    let noreply = ends_in_noreply(words);
+    let noreply = words.ends_in_noreply();
     if words.count() > 2 {
         return Err(Refusal::Unknown.into());
     }
@@ -334,7 +333,7 @@ fn harmless<'a>(good: bool, otherwise: Refusal, noreply: bool) -> Outcome<'a> {
 }
 
 fn lru(mut words: Tokens<'_>) -> Outcome<'_> {
-    let noreply = ends_in_noreply(words);
+    let noreply = words.ends_in_noreply();
     let unknown = || Refused::from(Refusal::Unknown).quiet_if(noreply);
     let what = words.next().ok_or(Refusal::Unknown)?;
     let mut word = || words.next().ok_or_else(unknown);
@@ -359,7 +358,7 @@ fn lru(mut words: Tokens<'_>) -> Outcome<'_> {
 }
 
 fn slabs(mut words: Tokens<'_>) -> Outcome<'_> {
-    let noreply = ends_in_noreply(words);
+    let noreply = words.ends_in_noreply();
     match words.next() {
         Some(b"reassign") => {
             let [from, to] = words.exactly::<2>().ok_or(Refusal::Unknown)?;
@@ -404,7 +403,7 @@ fn automove(mut words: Tokens<'_>, noreply: bool) -> Outcome<'_> {
 }
 
 fn extstore(mut words: Tokens<'_>) -> Outcome<'_> {
-    let noreply = ends_in_noreply(words);
+    let noreply = words.ends_in_noreply();
     let what = words.next().ok_or(Refusal::Unknown)?;
     let argument = words.next();
     let good = match what {

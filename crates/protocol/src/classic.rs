@@ -1,7 +1,7 @@
 //! The classic commands: `get` and its kin, storage, `delete`, `incr`, `decr`, `touch`.
 
 use crate::key::is_key;
-use crate::request::{Refused, Request};
+use crate::refusal::Refused;
 use crate::{Refusal, Tokens, number};
 
 /// `get`, `gets`: read items.
@@ -93,35 +93,31 @@ pub struct Touch<'a> {
     pub noreply: bool,
 }
 
-type Outcome<'a> = Result<Request<'a>, Refused>;
-
-pub(crate) fn ends_in_noreply(words: Tokens<'_>) -> bool {
-    words.last_word() == Some(b"noreply")
-}
+type Outcome<T> = Result<T, Refused>;
 
 fn check_keys(mut keys: Tokens<'_>) -> Result<(), Refusal> {
     if keys.all(is_key) { Ok(()) } else { Err(Refusal::BadFormat) }
 }
 
 #[inline]
-pub(crate) fn get(keys: Tokens<'_>, with_cas: bool) -> Outcome<'_> {
+pub(crate) fn get(keys: Tokens<'_>, with_cas: bool) -> Outcome<Get<'_>> {
     if keys.is_exhausted() {
         return Err(Refusal::Unknown.into());
     }
     check_keys(keys)?;
-    Ok(Request::Get(Get { keys, with_cas }))
+    Ok(Get { keys, with_cas })
 }
 
-pub(crate) fn get_and_touch(mut words: Tokens<'_>, with_cas: bool) -> Outcome<'_> {
+pub(crate) fn get_and_touch(mut words: Tokens<'_>, with_cas: bool) -> Outcome<GetAndTouch<'_>> {
     let exptime = words.next().ok_or(Refusal::Unknown)?;
     let exptime = number::signed(exptime).ok_or(Refusal::BadExptime)?;
     check_keys(words)?;
-    Ok(Request::GetAndTouch(GetAndTouch { exptime, keys: words, with_cas }))
+    Ok(GetAndTouch { exptime, keys: words, with_cas })
 }
 
 #[inline]
-pub(crate) fn store(words: Tokens<'_>, verb: Verb) -> Outcome<'_> {
-    let quiet = ends_in_noreply(words);
+pub(crate) fn store(words: Tokens<'_>, verb: Verb) -> Outcome<Store<'_>> {
+    let quiet = words.ends_in_noreply();
     let mut rest = words;
     let mut word = || rest.next().ok_or(Refusal::Unknown);
     let (key, flags, exptime, len) = (word()?, word()?, word()?, word()?);
@@ -142,12 +138,12 @@ pub(crate) fn store(words: Tokens<'_>, verb: Verb) -> Outcome<'_> {
     let flags = number::unsigned32(flags).ok_or_else(bad)?;
     let exptime = number::signed(exptime).ok_or_else(bad)?;
     let cas = cas.map_or(Some(0), number::unsigned).ok_or_else(bad)?;
-    Ok(Request::Store(Store { verb, key, flags, exptime, len, cas, noreply: quiet }))
+    Ok(Store { verb, key, flags, exptime, len, cas, noreply: quiet })
 }
 
-pub(crate) fn delete(mut words: Tokens<'_>) -> Outcome<'_> {
+pub(crate) fn delete(mut words: Tokens<'_>) -> Outcome<Delete<'_>> {
     let key = words.next().ok_or(Refusal::Unknown)?;
-    let noreply = ends_in_noreply(words);
+    let noreply = words.ends_in_noreply();
     let understood = match (words.next(), words.next(), words.next()) {
         (None, ..) => true,
         (Some(word), None, _) => word == b"0" || noreply,
@@ -161,12 +157,12 @@ pub(crate) fn delete(mut words: Tokens<'_>) -> Outcome<'_> {
     if !is_key(key) {
         return Err(Refused::from(Refusal::BadFormat).quiet_if(noreply));
     }
-    Ok(Request::Delete(Delete { key, noreply }))
+    Ok(Delete { key, noreply })
 }
 
 /// A key, an argument, and at most one more word.
 fn key_and_argument<'a>(mut words: Tokens<'a>) -> Result<(&'a [u8], &'a [u8], bool), Refused> {
-    let noreply = ends_in_noreply(words);
+    let noreply = words.ends_in_noreply();
     let key = words.next().ok_or(Refusal::Unknown)?;
     let argument = words.next().ok_or(Refusal::Unknown)?;
     words.next();
@@ -179,16 +175,16 @@ fn key_and_argument<'a>(mut words: Tokens<'a>) -> Result<(&'a [u8], &'a [u8], bo
     Ok((key, argument, noreply))
 }
 
-pub(crate) fn arithmetic(words: Tokens<'_>, increment: bool) -> Outcome<'_> {
+pub(crate) fn arithmetic(words: Tokens<'_>, increment: bool) -> Outcome<Arithmetic<'_>> {
     let (key, delta, noreply) = key_and_argument(words)?;
     let delta = number::unsigned(delta)
         .ok_or_else(|| Refused::from(Refusal::BadDelta).quiet_if(noreply))?;
-    Ok(Request::Arithmetic(Arithmetic { key, increment, delta, noreply }))
+    Ok(Arithmetic { key, increment, delta, noreply })
 }
 
-pub(crate) fn touch(words: Tokens<'_>) -> Outcome<'_> {
+pub(crate) fn touch(words: Tokens<'_>) -> Outcome<Touch<'_>> {
     let (key, exptime, noreply) = key_and_argument(words)?;
     let exptime = number::signed(exptime)
         .ok_or_else(|| Refused::from(Refusal::BadExptime).quiet_if(noreply))?;
-    Ok(Request::Touch(Touch { key, exptime, noreply }))
+    Ok(Touch { key, exptime, noreply })
 }

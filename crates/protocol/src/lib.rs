@@ -27,6 +27,7 @@ mod classic;
 mod key;
 mod meta;
 mod number;
+mod parse;
 mod refusal;
 mod request;
 mod token;
@@ -35,8 +36,9 @@ pub use admin::{Admin, Dump, DumpTarget, Stats, WatchFlags};
 pub use classic::{Arithmetic, Delete, Get, GetAndTouch, Store, Touch, Verb};
 pub use key::{MAX_KEY_LEN, encode_key};
 pub use meta::{Meta, MetaKey, MetaMode, MetaStore};
+pub use parse::{MAX_GET_LINE, MAX_LINE, parse};
 pub use refusal::{Fault, Refusal};
-pub use request::{Foreign, MAX_GET_LINE, MAX_LINE, Parsed, Request, parse};
+pub use request::{Foreign, Parsed, Request};
 pub use token::Tokens;
 
 /// The memcached release whose protocol is spoken, as `version` answers it. Clients compare it, so

@@ -4,7 +4,7 @@
 //! repeats some of them in the order the client chose. Nothing is copied for either.
 
 use crate::key::{MAX_KEY_LEN, decode_key, is_key};
-use crate::request::{Refused, Request};
+use crate::refusal::Refused;
 use crate::{Refusal, Tokens, number};
 
 /// Most words of a meta request, command and key included.
@@ -105,7 +105,7 @@ pub struct MetaStore<'a> {
     pub len: usize,
 }
 
-type Outcome<'a> = Result<Request<'a>, Refused>;
+type Outcome<T> = Result<T, Refused>;
 
 fn bit(letter: u8) -> u64 {
     match letter {
@@ -211,14 +211,14 @@ fn key_and_flags(mut words: Tokens<'_>, too_many: Refusal) -> Result<(&[u8], Tok
     Ok((key, words))
 }
 
-pub(crate) fn get(words: Tokens<'_>) -> Outcome<'_> {
+pub(crate) fn get(words: Tokens<'_>) -> Outcome<Meta<'_>> {
     let (key, words) = key_and_flags(words, Refusal::TooManyMetaGetFlags)?;
     let meta = flags(key, words)?;
     check_opaque(&meta)?;
-    Ok(Request::MetaGet(meta))
+    Ok(meta)
 }
 
-pub(crate) fn store(words: Tokens<'_>) -> Outcome<'_> {
+pub(crate) fn store(words: Tokens<'_>) -> Outcome<MetaStore<'_>> {
     let mut rest = words;
     let key = rest.next().ok_or(Refusal::Unknown)?;
     let len = rest.next().and_then(number::value_len).ok_or(Refusal::BadFormat)?;
@@ -239,7 +239,7 @@ pub(crate) fn store(words: Tokens<'_>) -> Outcome<'_> {
         Some(_) => return Err(swallow(Refusal::BadStoreMode)),
     };
     check_opaque(&meta).map_err(swallow)?;
-    Ok(Request::MetaStore(MetaStore { meta, len }))
+    Ok(MetaStore { meta, len })
 }
 
 /// `md` and `ma` sum up whatever is wrong with their flags.
@@ -251,14 +251,14 @@ fn summed_up(refusal: Refusal) -> Refusal {
     }
 }
 
-pub(crate) fn delete(words: Tokens<'_>) -> Outcome<'_> {
+pub(crate) fn delete(words: Tokens<'_>) -> Outcome<Meta<'_>> {
     let (key, words) = key_and_flags(words, Refusal::TooManyFlags)?;
     let meta = flags(key, words).map_err(summed_up)?;
     check_opaque(&meta)?;
-    Ok(Request::MetaDelete(meta))
+    Ok(meta)
 }
 
-pub(crate) fn arithmetic(words: Tokens<'_>) -> Outcome<'_> {
+pub(crate) fn arithmetic(words: Tokens<'_>) -> Outcome<Meta<'_>> {
     let (key, words) = key_and_flags(words, Refusal::TooManyFlags)?;
     let mut meta = flags(key, words).map_err(summed_up)?;
     meta.mode = match mode_letter(&meta) {
@@ -267,10 +267,10 @@ pub(crate) fn arithmetic(words: Tokens<'_>) -> Outcome<'_> {
         Some(_) => return Err(Refusal::BadArithmeticMode.into()),
     };
     check_opaque(&meta)?;
-    Ok(Request::MetaArithmetic(meta))
+    Ok(meta)
 }
 
-pub(crate) fn debug(mut words: Tokens<'_>) -> Outcome<'_> {
+pub(crate) fn debug(mut words: Tokens<'_>) -> Outcome<MetaKey<'_>> {
     let word = words.next().ok_or(Refusal::BadFormat)?;
     let binary = words.next() == Some(b"b");
     let mut room = [0; MAX_KEY_LEN];
@@ -279,5 +279,5 @@ pub(crate) fn debug(mut words: Tokens<'_>) -> Outcome<'_> {
     if !good {
         return Err(Refusal::BadFormat.into());
     }
-    Ok(Request::MetaDebug(MetaKey { word, binary }))
+    Ok(MetaKey { word, binary })
 }

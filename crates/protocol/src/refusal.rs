@@ -134,6 +134,31 @@ refusals! {
     OutOfMemoryArithmetic Server "SERVER_ERROR out of memory"
 }
 
+/// A line that is not carried out, before anybody counted its bytes.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) refusal: Refusal,
+    pub(crate) quiet: bool,
+    pub(crate) swallow: usize,
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        Refused { refusal, quiet: false, swallow: 0 }
+    }
+}
+
+impl Refused {
+    pub(crate) fn quiet_if(self, quiet: bool) -> Self {
+        Refused { quiet, ..self }
+    }
+
+    /// Swallows a value of `len` bytes and its line end as well.
+    pub(crate) fn swallowing(self, len: usize) -> Self {
+        Refused { swallow: len + 2, ..self }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -19,6 +19,11 @@ impl<'a> Tokens<'a> {
         Some(&self.rest[start..end])
     }
 
+    /// Whether the client wants no answer, as classic commands say it.
+    pub(crate) fn ends_in_noreply(self) -> bool {
+        self.last_word() == Some(b"noreply")
+    }
+
     /// The line from the next word on, for handing over as a whole.
     pub fn remainder(self) -> &'a [u8] {
         self.rest

@@ -121,6 +121,7 @@ const LINES: &[&str] = &[
     "me !!!! b",
     "me azE= b",
     "me k1 x",
+    "mg missing v c f t k q O1 P L s u h l C1 F1 MI J1 D1",
     "mg k1 v c f t k q O1 P L s u h l N0 T0 R30 b C1 F1 E1",
     "md k1 q k z",
     "md k1 I I",

@@ -107,7 +107,8 @@ fn timed(make: &mut Generator) -> (bool, fn(&mut Generator) -> String) {
 pub(super) fn get(make: &mut Generator) -> Command {
     let (key, binary) = key(make, false);
     // 1.6.45 does not find a key that is base64 here.
-    if !make.raw() && !(binary && make.latest()) && make.chance(4) {
+    let unknown = binary && make.latest();
+    if !make.raw() && !unknown && make.chance(4) {
         let mut command = make.start("me", &key);
         command.push(if binary { " b\r\n" } else { "\r\n" });
         return command;
@@ -149,10 +150,10 @@ fn plain(key: &[u8], binary: bool) -> Vec<u8> {
 /// `ms`.
 pub(super) fn set(make: &mut Generator) -> Command {
     let (key, binary) = key(make, false);
-    let mode = make.pick(&["", "", "MS", "MS", "ME", "MA", "MP", "MR"]);
-    let value = if ["MA", "MP"].contains(&mode) { make.part() } else { make.value() };
+    let value = make.value();
     let mut command = make.start("ms", &key);
     command.push(format!(" {}", value.len()));
+    let mode = make.pick(&["", "", "MS", "MS", "ME", "MA", "MP", "MR"]);
     let (latest, hides_cas) = (make.latest(), make.hides_cas());
     let mut flags = Flags { make, words: Vec::new() };
     flags.maybe(if binary { 100 } else { 0 }, "b");
@@ -198,10 +199,8 @@ pub(super) fn arithmetic(make: &mut Generator) -> Command {
     let (key, binary) = key(make, true);
     let mut command = make.start("ma", &key);
     let (shows_time, exptime) = timed(make);
-    let mode = make.pick(&["", "", "MI", "MD", "M+", "M-", "Mi", "Md"]);
-    // Lower case modes are the newer one's.
-    let mode = if make.latest() { mode } else { &*mode.to_uppercase() };
-    let (latest, hides_cas, raw) = (make.latest(), make.hides_cas(), make.raw());
+    let mode = make.pick(&["", "", "MI", "MD", "M+", "M-"]);
+    let (hides_cas, raw) = (make.hides_cas(), make.raw());
     let mut flags = Flags { make, words: Vec::new() };
     flags.maybe(if binary { 100 } else { 0 }, "b");
     flags.maybe(if shows_time { 100 } else { 0 }, "t");
@@ -216,9 +215,7 @@ pub(super) fn arithmetic(make: &mut Generator) -> Command {
     flags.compare(20, &key);
     flags.maybe(50, "v");
     flags.maybe(if hides_cas { 0 } else { 40 }, "c");
-    if latest {
-        flags.own_cas(10);
-    }
+    // No E: where the number grows, 1.6.45 gives the new item a CAS of its own all the same.
     flags.common();
     flags.append_to(&mut command);
     command.push(make.eol());

@@ -138,7 +138,9 @@ impl Run {
                 let pair = CasPair { theirs: theirs.number, ours: ours.number };
                 if self.plan.rename_cas && !self.plan.survey && !self.renaming.accept(pair) {
                     let why = format!("CAS {pair:?} does not fit those before");
-                    return Err(self.report(&why, index, command, theirs_ours(&sent, &found)));
+                    let numbers = (theirs.number.to_string(), ours.number.to_string());
+                    let answers = (numbers.0.into_bytes(), numbers.1.into_bytes());
+                    return Err(self.report(&why, index, command, Some(&ours.key), answers));
                 }
                 generator.learn(ours.key.clone(), pair);
             }
@@ -153,7 +155,7 @@ impl Run {
                 renamed.as_ref().map_or((theirs, ours), |(theirs, ours)| (theirs, ours));
             let Some(name) = allowed::explain(&Case { command: &sent, theirs, ours }) else {
                 let answers = (theirs.to_vec(), ours.to_vec());
-                let report = self.report("answers differ", index, command, answers);
+                let report = self.report("answers differ", index, command, None, answers);
                 if !self.plan.survey {
                     return Err(report);
                 }
@@ -201,6 +203,7 @@ impl Run {
         why: &str,
         index: u64,
         command: &Command,
+        key: Option<&[u8]>,
         (theirs, ours): (Vec<u8>, Vec<u8>),
     ) -> String {
         let sent = command.render(Side::Ours);
@@ -209,7 +212,7 @@ impl Run {
         let _ = writeln!(out, "  theirs: {}", show(&theirs));
         let _ = writeln!(out, "    ours: {}", show(&ours));
         let words = words(&sent);
-        let key = words.get(1).copied().unwrap_or_default();
+        let key = key.or(words.get(1).copied()).unwrap_or_default();
         let _ = writeln!(out, "  before it, on that key or on all:");
         let related = self.recent.iter().filter(|(_, sent, _)| {
             let line = super::command::words(sent);
@@ -246,11 +249,4 @@ fn kind(bytes: &[u8]) -> String {
     let text: Vec<_> =
         words.map(|word| String::from_utf8_lossy(&word[..word.len().min(30)])).collect();
     text.join(" ").replace(|letter: char| letter.is_ascii_digit(), "")
-}
-
-fn theirs_ours(
-    _sent: &[u8],
-    (theirs, ours): &(Vec<super::renaming::Found>, Vec<super::renaming::Found>),
-) -> (Vec<u8>, Vec<u8>) {
-    (format!("{theirs:?}").into_bytes(), format!("{ours:?}").into_bytes())
 }

@@ -130,10 +130,10 @@ pub(super) fn table(rows: &[Row]) -> String {
         lines.push(row.cells.iter().cloned().chain([flags]).collect());
     }
     format!(
-        "{}\nRatios are ringbinderd / memcached, median over the rounds (least–most). Less is \
-         better, but for throughput.\nNames: get, set, mix (1 set to 10 gets) or get100 (one get \
-         of 100 keys, counted as one request); requests in\nflight on each connection (p1: 50 \
-         connections, p32 and get100: 16); bytes of each value.\n",
+        "{}\nRatios are ringbinderd / memcached, median over the rounds (least–most). Less is better, but\n\
+         for throughput. Names: get, set, mix (1 set to 10 gets) or get100 (one get of 100 keys, counted\n\
+         as one request); requests in flight on each connection (p1: 50 connections, p32 and get100:\n\
+         16); bytes of each value.\n",
         markdown(&lines)
     )
 }
