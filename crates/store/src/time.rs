@@ -10,6 +10,11 @@ pub type Seconds = u32;
 /// (memcached's `protocol.txt`, "Expiration times").
 pub const MAX_RELATIVE_EXPTIME: i64 = 60 * 60 * 24 * 30;
 
+const MAX_U32: i64 = u32::MAX as i64;
+
+/// The first exptime that is a negative one in 32 bits.
+const WRAPPED_NEGATIVE: i64 = MAX_U32 - MAX_RELATIVE_EXPTIME;
+
 /// When an item dies. `NEVER` or the first second at which the item is no longer there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Expiry(u32);
@@ -27,10 +32,13 @@ impl Expiry {
 
     /// Reads a wire exptime: 0 never, negative at once, up to 30 days from `now`, above that a
     /// Unix time. Times beyond [`Seconds`] are clamped to its end.
+    ///
+    /// libmemcached keeps times in unsigned 32-bit words, so a client's -1 arrives as 2^32 - 1: the
+    /// last 30 days below 2^32 are negative too.
     pub fn from_exptime(exptime: i64, now: Seconds) -> Expiry {
         match exptime {
             0 => Expiry::NEVER,
-            i64::MIN..0 => Expiry::PAST,
+            i64::MIN..0 | WRAPPED_NEGATIVE..=MAX_U32 => Expiry::PAST,
             1..=MAX_RELATIVE_EXPTIME => Expiry::at(clamp(i64::from(now) + exptime)),
             _ => Expiry::at(clamp(exptime)),
         }
@@ -79,6 +87,9 @@ mod tests {
         assert_eq!(Expiry::from_exptime(60, now).unix(), Some(now + 60));
         assert_eq!(Expiry::from_exptime(MAX_RELATIVE_EXPTIME, now).unix(), Some(now + 2_592_000));
         assert_eq!(Expiry::from_exptime(MAX_RELATIVE_EXPTIME + 1, now).unix(), Some(2_592_001));
+        assert_eq!(Expiry::from_exptime(MAX_U32, now), Expiry::PAST, "libmemcached's -1");
+        assert_eq!(Expiry::from_exptime(2_147_483_648, now).unix(), Some(2_147_483_648));
+        assert_eq!(Expiry::from_exptime(MAX_U32 + 1, now).unix(), Some(u32::MAX));
         assert_eq!(Expiry::from_exptime(i64::MAX, now).unix(), Some(u32::MAX));
     }
 

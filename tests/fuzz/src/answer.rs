@@ -148,15 +148,21 @@ impl fmt::Display for Answer {
     }
 }
 
-/// Bytes for people: escaped, the middle of long ones left out.
+/// Bytes for people: escaped, runs of one byte counted, the middle of what is still long left out.
 pub fn shorten(bytes: &[u8]) -> String {
-    const ENDS: usize = 200;
-    if bytes.len() <= 3 * ENDS {
-        return bytes.escape_ascii().to_string();
+    const LONG_RUN: usize = 16;
+    const ENDS: usize = 160;
+    let runs = bytes.chunk_by(|one, next| one == next).map(|run| match run {
+        [byte, ..] if run.len() > LONG_RUN => format!("{}{{{}}}", byte.escape_ascii(), run.len()),
+        _ => run.escape_ascii().to_string(),
+    });
+    let text: String = runs.collect();
+    if text.len() <= 3 * ENDS {
+        return text;
     }
-    let (front, back) = (&bytes[..ENDS], &bytes[bytes.len() - ENDS..]);
-    let between = bytes.len() - 2 * ENDS;
-    format!("{}[{between} bytes]{}", front.escape_ascii(), back.escape_ascii())
+    // Escaped bytes are ASCII, so any place is a place to cut.
+    let (front, back) = (&text[..ENDS], &text[text.len() - ENDS..]);
+    format!("{front}[... of {} bytes]{back}", bytes.len())
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use crate::session::Tally;
 const KEYS: usize = 48;
 
 /// Lengths that fill a megabyte with a few dozen values, and small ones between.
-const LENGTHS: [usize; 8] = [50_000, 30_000, 60_000, 9_000, 8_190, 4_100, 100, 1];
+const LENGTHS: [usize; 8] = [65_000, 60_000, 50_000, 40_000, 30_000, 9_000, 4_100, 100];
 
 /// A request about one key.
 pub(crate) fn request(choices: &mut Choices<'_>) -> Request {
@@ -23,7 +23,7 @@ pub(crate) fn request(choices: &mut Choices<'_>) -> Request {
         0..=5 => {
             let verb = choices.pick(&[Set, Set, Set, Set, Add, Replace, Append, Prepend]);
             let len = choices.pick(&LENGTHS);
-            let value = std::iter::repeat(choices.word().to_be_bytes()).flatten().take(len);
+            let value = std::iter::repeat(choices.bytes(4)).flatten().copied().take(len);
             let block = Block { value: value.collect(), spoiled: false };
             Request::Store { verb, key, flags: 0, exptime: 0, cas: 0, block, noreply: false }
         }
