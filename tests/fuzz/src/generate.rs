@@ -185,7 +185,7 @@ fn block(choices: &mut Choices<'_>, key: &[u8], flags: u32, max_item: usize) -> 
 }
 
 /// A value whose parts can be told apart.
-fn filled(len: usize, choices: &mut Choices<'_>) -> Vec<u8> {
+pub(crate) fn filled(len: usize, choices: &mut Choices<'_>) -> Vec<u8> {
     let start = choices.below(256);
     let byte = |at: usize| u8::try_from((start + at / 7 + at) % 251).unwrap_or_default();
     (0..len).map(byte).collect()

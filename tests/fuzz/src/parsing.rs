@@ -30,10 +30,12 @@ pub fn check(data: &[u8]) {
             let ended = [data, b"\r\n"].concat();
             assert!(!matches!(parse(&ended), Parsed::Incomplete), "a line end does not end it");
         }
-        Parsed::Foreign(_) => {
+        Parsed::Foreign(kind) => {
             for behind in BEHIND {
                 let longer = [data, behind].concat();
-                assert!(matches!(parse(&longer), Parsed::Foreign(_)), "more input makes it good");
+                let longer = parse(&longer);
+                let same = matches!(longer, Parsed::Foreign(other) if other == kind);
+                assert!(same, "what follows makes {kind:?} {longer:?}");
             }
         }
         Parsed::Request { consumed, request } => {

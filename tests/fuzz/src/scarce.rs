@@ -5,6 +5,7 @@
 
 use crate::answer::Answer;
 use crate::choices::Choices;
+use crate::generate::filled;
 use crate::model::Model;
 use crate::request::{Block, Request, Verb};
 use crate::session::Tally;
@@ -14,17 +15,34 @@ const KEYS: usize = 48;
 /// Lengths that fill a megabyte with a few dozen values, and small ones between.
 const LENGTHS: [usize; 8] = [65_000, 60_000, 50_000, 40_000, 30_000, 9_000, 4_100, 100];
 
+/// Requests that leave little room on a node of one megabyte.
+pub(crate) fn fill() -> impl Iterator<Item = Request> {
+    const FILLED: usize = 18;
+    (0..FILLED).map(|at| Request::Store {
+        verb: Verb::Set,
+        key: key(at),
+        flags: 0,
+        exptime: 0,
+        cas: 0,
+        block: Block { value: vec![b'f'; LENGTHS[2]], spoiled: false },
+        noreply: false,
+    })
+}
+
+fn key(number: usize) -> Vec<u8> {
+    format!("small:{number}").into_bytes()
+}
+
 /// A request about one key.
 pub(crate) fn request(choices: &mut Choices<'_>) -> Request {
     use Verb::{Add, Append, Prepend, Replace, Set};
 
-    let key = format!("small:{}", choices.below(KEYS)).into_bytes();
+    let key = key(choices.below(KEYS));
     match choices.below(12) {
         0..=5 => {
             let verb = choices.pick(&[Set, Set, Set, Set, Add, Replace, Append, Prepend]);
-            let len = choices.pick(&LENGTHS);
-            let value = std::iter::repeat(choices.bytes(4)).flatten().copied().take(len);
-            let block = Block { value: value.collect(), spoiled: false };
+            let value = filled(choices.pick(&LENGTHS), choices);
+            let block = Block { value, spoiled: false };
             Request::Store { verb, key, flags: 0, exptime: 0, cas: 0, block, noreply: false }
         }
         6..=9 => Request::Get { exptime: None, with_cas: choices.once_in(2), keys: vec![key] },

@@ -17,6 +17,8 @@ pub(super) fn store(
     let key = meta.key.bytes(&mut room);
     let expiry = |exptime| Expiry::from_exptime(exptime, context.now);
     let mode = mode(meta);
+    // Only what needs an item to join can create one on the way.
+    let joins = matches!(mode, Mode::Append | Mode::Prepend);
     let write = Write {
         key,
         value,
@@ -26,7 +28,7 @@ pub(super) fn store(
         compare: meta.compare_cas.unwrap_or(0),
         new_cas: meta.new_cas,
         accept_stale: meta.has(b'I') && mode == Mode::Cas,
-        vivify: meta.vivify.map(expiry),
+        vivify: meta.vivify.filter(|_| joins).map(expiry),
         binary_key: meta.key.binary,
     };
     let (status, cas, len) = match storage::carry_out(context, write, name(mode)) {
