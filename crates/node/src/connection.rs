@@ -21,16 +21,16 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context as TaskContext, Poll, ready};
 
 use bytes::{BufMut, BytesMut};
-use ringbinder_protocol::{Parsed, Refusal, WatchFlags, answer, parse};
+use ringbinder_protocol::{Foreign, Parsed, Refusal, Request, WatchFlags, answer, parse};
 use ringbinder_store::NewValue;
-use tracing::{debug, warn};
+use tracing::{debug, trace, warn};
 
 use crate::command::{self, Context, DumpKind, Incoming, Next};
 use crate::connections::{CloseReason, State, Ticket};
 use crate::dump;
 use crate::input::Input;
 use crate::local::Local;
-use crate::output::Output;
+use crate::output::{HIGH_WATER, Output};
 use crate::socket::{Accepted, Socket};
 
 /// Values up to this many bytes are awaited in the read buffer, larger ones in memory of their own.
@@ -96,6 +96,15 @@ enum Step {
     Close(CloseReason),
 }
 
+/// What became of the request at the front of the buffer.
+#[derive(Debug)]
+struct Handled {
+    /// Bytes of it that are dealt with; 0 where it stays for later.
+    consumed: usize,
+    /// Why to stop here, if so.
+    then: Option<Step>,
+}
+
 /// How far the requests in a buffer are carried out.
 #[derive(Clone, Copy, Debug)]
 struct Progress {
@@ -108,7 +117,7 @@ struct Progress {
 impl Connection {
     async fn serve(&mut self) -> CloseReason {
         loop {
-            self.ticket.enter(State::Read);
+            self.enter(State::Read);
             let mut input = match self.read().await {
                 Ok(input) => input,
                 Err(reason) => return reason,
@@ -148,6 +157,25 @@ impl Connection {
             }
         })
         .await
+    }
+
+    #[inline]
+    fn enter(&self, state: State) {
+        trace!("{} {}", self.ticket.id, state.as_str());
+        self.ticket.enter(state);
+    }
+
+    /// Logs a command and the first line of its answer.
+    #[cold]
+    fn log(&self, command: &[u8], answer: &[u8]) {
+        let first = |text: &[u8]| {
+            let line = text.split(|&byte| byte == b'\n').next().unwrap_or_default();
+            line.trim_ascii_end().escape_ascii().to_string()
+        };
+        debug!("<{} {}", self.ticket.id, first(command));
+        if !answer.is_empty() {
+            debug!(">{} {}", self.ticket.id, first(answer));
+        }
     }
 
     fn poll_kick<T>(&self, context: &TaskContext<'_>) -> Poll<Result<T, CloseReason>> {
@@ -209,90 +237,42 @@ impl Connection {
             if unread.is_empty() {
                 return Step::Starved;
             }
-            if output.pending() > crate::output::HIGH_WATER {
+            if output.pending() > HIGH_WATER {
                 return Step::Flush;
             }
             if progress.turns == 0 {
                 return Step::Yield;
             }
-            let (request, line) = match parse(unread) {
-                Parsed::Incomplete => return Step::Starved,
-                Parsed::Foreign(foreign) => return self.foreign(foreign, output),
+            let before = output.bytes.len();
+            let Handled { consumed, then } = match parse(unread) {
+                Parsed::Incomplete => Handled { consumed: 0, then: Some(Step::Starved) },
+                Parsed::Foreign(foreign) => {
+                    Handled { consumed: 0, then: Some(self.foreign(foreign, output)) }
+                }
                 Parsed::Refused { refusal, quiet, consumed, swallow } => {
-                    if !quiet {
-                        answer::refusal(&mut output.bytes, refusal);
-                    }
-                    input.consume(consumed);
-                    progress.turns -= 1;
-                    if swallow > 0 {
-                        return Step::Swallow(swallow);
-                    }
-                    continue;
+                    refuse(output, quiet, refusal);
+                    Handled { consumed, then: (swallow > 0).then_some(Step::Swallow(swallow)) }
                 }
-                Parsed::Request { request, consumed } => (request, consumed),
+                Parsed::Request { request, consumed: line } => match Incoming::of(&request) {
+                    Some(incoming) => store(context, &request, incoming, line, unread, output),
+                    None => execute(context, &request, line, output, progress),
+                },
             };
-            if shared.logs_commands() && progress.done == 0 {
-                debug!("<{} {}", self.ticket.id, unread[..line].trim_ascii_end().escape_ascii());
+            if shared.logs_commands() && consumed > 0 {
+                self.log(unread, &output.bytes[before..]);
             }
-            let Some(incoming) = Incoming::of(&request) else {
-                let next = command::execute(context, &request, progress.done, output);
-                if let Next::Pause { done } = next {
-                    progress.done = done;
-                    return Step::Flush;
-                }
-                input.consume(line);
-                progress.done = 0;
+            if consumed > 0 {
+                input.consume(consumed);
                 progress.turns -= 1;
-                match next {
-                    Next::Continue | Next::Pause { .. } => continue,
-                    Next::Close(reason) => return Step::Close(reason),
-                    Next::Watch(flags) => return Step::Watch(flags),
-                    Next::Dump(kind) => return Step::Dump(kind),
-                    Next::Shutdown => {
-                        shared.stop.cancel();
-                        return Step::Close(CloseReason::Shutdown);
-                    }
-                }
-            };
-            let len = incoming.len;
-            let whole = line + len + 2;
-            let is_here = unread.len() >= whole;
-            let admitted = command::admit(context, &request).and_then(|()| {
-                if is_here || len <= SMALL_VALUE || shared.values.reserve(len) {
-                    Ok(())
-                } else {
-                    Err(Refusal::OutOfMemory)
-                }
-            });
-            if let Err(refusal) = admitted {
-                command::turned_away(context, &request, refusal);
-                if !incoming.quiet {
-                    answer::refusal(&mut output.bytes, refusal);
-                }
-                input.consume(line);
-                progress.turns -= 1;
-                return Step::Swallow(len + 2);
             }
-            if !is_here {
-                return if len <= SMALL_VALUE {
-                    Step::Starved
-                } else {
-                    Step::Value { line, incoming }
-                };
+            if let Some(step) = then {
+                return step;
             }
-            let (value, end) = unread[line..whole].split_at(len);
-            if end == b"\r\n" {
-                command::store(context, &request, NewValue::Slice(value), output);
-            } else if !incoming.quiet {
-                answer::refusal(&mut output.bytes, Refusal::BadDataChunk);
-            }
-            input.consume(whole);
-            progress.turns -= 1;
         }
     }
 
     /// Something that is no memcached client: one line to it, one to the operator, and the end.
-    fn foreign(&self, foreign: ringbinder_protocol::Foreign, output: &mut Output) -> Step {
+    fn foreign(&self, foreign: Foreign, output: &mut Output) -> Step {
         let peer = &self.ticket.peer;
         let line = foreign.refusal().map_or("an HTTP request", |refusal| {
             answer::refusal(&mut output.bytes, refusal);
@@ -314,7 +294,7 @@ impl Connection {
         input: &mut Input,
         output: &mut Output,
     ) -> Result<(), CloseReason> {
-        self.ticket.enter(State::ReadValue);
+        self.enter(State::ReadValue);
         let request = input.unread()[..line].to_vec();
         let mut value = BytesMut::with_capacity(incoming.len + 2);
         value.extend_from_slice(&input.unread()[line..]);
@@ -337,8 +317,8 @@ impl Connection {
             // The line end shares the value's memory: it goes before the store takes that over.
             drop(end);
             command::store(context, &request, NewValue::Shared(value.freeze()), output);
-        } else if !incoming.quiet {
-            answer::refusal(&mut output.bytes, Refusal::BadDataChunk);
+        } else {
+            refuse(output, incoming.quiet, Refusal::BadDataChunk);
         }
         Ok(())
     }
@@ -361,7 +341,7 @@ impl Connection {
 
     /// Reads and drops `len` bytes.
     async fn swallow(&mut self, len: usize, input: &mut Input) -> Result<(), CloseReason> {
-        self.ticket.enter(State::Swallow);
+        self.enter(State::Swallow);
         let here = len.min(input.unread().len());
         input.consume(here);
         let mut left = len - here;
@@ -404,7 +384,7 @@ impl Connection {
                 }
                 Poll::Ready(_) => return Poll::Ready(Err(CloseReason::Error)),
                 Poll::Pending => {
-                    self.ticket.enter(State::Write);
+                    self.enter(State::Write);
                     // A node that stops lets the client read its answers to the end.
                     return match ready!(self.poll_kick::<()>(context)) {
                         Err(CloseReason::Shutdown) => Poll::Pending,
@@ -422,7 +402,7 @@ impl Connection {
             answer::line(&mut output.bytes, "BUSY currently processing crawler request");
             return Ok(());
         };
-        self.ticket.enter(State::Watch);
+        self.enter(State::Watch);
         while let Some(chunk) = chunks.recv().await {
             output.bytes.extend_from_slice(&chunk);
             self.flush(output).await?;
@@ -436,13 +416,13 @@ impl Connection {
             answer::line(&mut output.bytes, "WATCHER_TOO_MANY log watcher limit reached");
             return self.flush(output).await.err().unwrap_or(CloseReason::Error);
         };
-        self.ticket.enter(State::Watch);
+        self.enter(State::Watch);
         answer::line(&mut output.bytes, "OK");
         loop {
             if let Err(reason) = self.flush(output).await {
                 return reason;
             }
-            self.ticket.enter(State::Watch);
+            self.enter(State::Watch);
             tokio::select! {
                 () = lines.lines(&mut output.bytes) => {}
                 input = self.read() => match input {
@@ -467,6 +447,78 @@ impl Connection {
         }
         self.local.give_input(input);
     }
+}
+
+/// Answers that a request is not carried out, unless the client wants no answer.
+fn refuse(output: &mut Output, quiet: bool, refusal: Refusal) {
+    if !quiet {
+        answer::refusal(&mut output.bytes, refusal);
+    }
+}
+
+/// Carries out a request that brings no value.
+#[inline]
+fn execute(
+    context: Context<'_>,
+    request: &Request<'_>,
+    line: usize,
+    output: &mut Output,
+    progress: &mut Progress,
+) -> Handled {
+    let next = command::execute(context, request, progress.done, output);
+    progress.done = 0;
+    let then = match next {
+        Next::Continue => None,
+        Next::Pause { done } => {
+            progress.done = done;
+            return Handled { consumed: 0, then: Some(Step::Flush) };
+        }
+        Next::Close(reason) => Some(Step::Close(reason)),
+        Next::Watch(flags) => Some(Step::Watch(flags)),
+        Next::Dump(kind) => Some(Step::Dump(kind)),
+        Next::Shutdown => {
+            context.shared.stop.cancel();
+            Some(Step::Close(CloseReason::Shutdown))
+        }
+    };
+    Handled { consumed: line, then }
+}
+
+/// Stores a value that is here, or says how to get it. `unread` begins with the request's line.
+#[inline]
+fn store(
+    context: Context<'_>,
+    request: &Request<'_>,
+    incoming: Incoming,
+    line: usize,
+    unread: &[u8],
+    output: &mut Output,
+) -> Handled {
+    let Incoming { len, quiet } = incoming;
+    let whole = line + len + 2;
+    let value = unread.get(line..whole);
+    let waits_here = len <= SMALL_VALUE;
+    let admitted = command::admit(context, request).and_then(|()| {
+        if value.is_some() || waits_here || context.shared.values.reserve(len) {
+            Ok(())
+        } else {
+            Err(Refusal::OutOfMemory)
+        }
+    });
+    if let Err(refusal) = admitted {
+        command::turned_away(context, request, refusal);
+        refuse(output, quiet, refusal);
+        return Handled { consumed: line, then: Some(Step::Swallow(len + 2)) };
+    }
+    let Some(value) = value else {
+        let wait = if waits_here { Step::Starved } else { Step::Value { line, incoming } };
+        return Handled { consumed: 0, then: Some(wait) };
+    };
+    match value.split_at(len) {
+        (value, b"\r\n") => command::store(context, request, NewValue::Slice(value), output),
+        _ => refuse(output, quiet, Refusal::BadDataChunk),
+    }
+    Handled { consumed: whole, then: None }
 }
 
 /// What the end of input means.

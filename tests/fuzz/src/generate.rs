@@ -167,11 +167,11 @@ fn store(choices: &mut Choices<'_>, model: &Model, max_item: usize) -> Request {
 }
 
 fn block(choices: &mut Choices<'_>, key: &[u8], flags: u32, max_item: usize) -> Block {
-    let value = match choices.below(16) {
-        0..=5 => choices.bytes(12).to_vec(),
-        6..=12 => choices.pick(&NUMBERS).to_vec(),
-        13 => b"x\r\nget a\r\n".to_vec(),
-        14 => {
+    let value = match choices.below(32) {
+        0..=11 => choices.bytes(12).to_vec(),
+        12..=28 => choices.pick(&NUMBERS).to_vec(),
+        29 => b"x\r\nget a\r\n".to_vec(),
+        30 => {
             // Just what fits, or one byte more.
             let room = max_item.saturating_sub(item_size(key, flags, 0));
             filled(room + choices.below(2), choices)
@@ -186,9 +186,12 @@ fn block(choices: &mut Choices<'_>, key: &[u8], flags: u32, max_item: usize) -> 
 
 /// A value whose parts can be told apart.
 pub(crate) fn filled(len: usize, choices: &mut Choices<'_>) -> Vec<u8> {
-    let start = choices.below(256);
-    let byte = |at: usize| u8::try_from((start + at / 7 + at) % 251).unwrap_or_default();
-    (0..len).map(byte).collect()
+    const PERIOD: u8 = 251;
+    let mut pattern: Vec<u8> = (0..PERIOD).collect();
+    pattern.rotate_left(choices.below(PERIOD.into()));
+    let mut value = pattern.repeat(len / pattern.len() + 1);
+    value.truncate(len);
+    value
 }
 
 fn exptime(choices: &mut Choices<'_>, model: &Model) -> i64 {

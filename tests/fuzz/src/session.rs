@@ -115,14 +115,14 @@ impl Sessions {
         self.tally.sessions += 1;
         let mut choices = Choices::new(data);
         let failed = |error: io::Error| Mismatch(format!("the node cannot be used: {error}"));
-        match choices.below(8) {
-            7 => {
+        match choices.below(16) {
+            15 => {
                 let host = take(&mut self.small, "1").map_err(failed)?;
                 let host =
                     History::new(host, true).map_err(failed)?.run(choices, &mut self.tally)?;
                 self.small = Some(host);
             }
-            6 => {
+            12..=14 => {
                 self.tally.streams += 1;
                 self.raw.run(choices)?;
             }
@@ -310,7 +310,7 @@ mod tests {
     #[test]
     fn sessions_of_every_kind_go_well_and_do_something() {
         let mut sessions = Sessions::default();
-        for kind in [0, 6, 7] {
+        for kind in [0, 12, 15] {
             for seed in 0_u8..20 {
                 let mut byte = seed;
                 let mut next = || {
