@@ -191,6 +191,8 @@ impl Connection {
     }
 
     /// Carries out all whole requests in the buffer and writes the answers.
+    ///
+    /// What is rare is boxed: a connection that waits for requests must not hold room for it.
     async fn work(&mut self, input: &mut Input, output: &mut Output) -> Result<(), CloseReason> {
         let turns = self.local.shared.settings.max_reqs_per_event;
         let mut progress = Progress { turns, done: 0 };
@@ -205,16 +207,16 @@ impl Connection {
                 }
                 Step::Value { line, incoming } => {
                     self.flush(output).await?;
-                    let received = self.value(line, incoming, input, output).await;
+                    let received = Box::pin(self.value(line, incoming, input, output)).await;
                     self.local.shared.values.release(incoming.len);
                     received?;
                 }
                 Step::Swallow(len) => {
                     self.flush(output).await?;
-                    self.swallow(len, input).await?;
+                    Box::pin(self.swallow(len, input)).await?;
                 }
-                Step::Watch(flags) => return Err(self.watch(flags, output).await),
-                Step::Dump(kind) => self.dump(kind, output).await?,
+                Step::Watch(flags) => return Err(Box::pin(self.watch(flags, output)).await),
+                Step::Dump(kind) => Box::pin(self.dump(kind, output)).await?,
                 Step::Close(reason) => {
                     self.flush(output).await?;
                     return Err(reason);

@@ -27,7 +27,7 @@ const MAX_ITEM: usize = 64 << 10;
 /// Most requests of one exchange, on a small node and on others, and most exchanges of a session.
 const MAX_REQUESTS_SMALL: usize = 64;
 const MAX_REQUESTS: usize = 12;
-const MAX_EXCHANGES: usize = 24;
+const MAX_EXCHANGES: usize = 12;
 
 /// How far a node's clock may be moved before another takes its place: it counts in 32 bits.
 const MAX_AGE: u64 = 1_000_000_000;
