@@ -1,8 +1,10 @@
-//! Dumps of all items: `lru_crawler metadump`, `mgdump` and `stats cachedump`.
+//! What takes a look at every item: `lru_crawler metadump`, `mgdump`, `stats cachedump` and `stats
+//! sizes`.
 //!
 //! A dump runs on a thread of its own and hands chunks over a channel that holds few, so neither
 //! the store nor the other connections wait for the client that reads it.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -43,6 +45,11 @@ pub(crate) fn start(shared: &Arc<Shared>, kind: DumpKind) -> Option<Receiver<Vec
 }
 
 fn run(shared: &Shared, kind: DumpKind, sender: &Sender<Vec<u8>>) {
+    if kind == DumpKind::Sizes {
+        // A client that left does not want it any more.
+        let _ = sender.blocking_send(sizes(shared));
+        return;
+    }
     let now = shared.clock.now();
     let mut chunk = Vec::with_capacity(CHUNK);
     let mut items = 0u32;
@@ -53,7 +60,7 @@ fn run(shared: &Shared, kind: DumpKind, sender: &Sender<Vec<u8>>) {
         match kind {
             DumpKind::Crawler(Dump::Meta) => meta_line(item, &mut chunk),
             DumpKind::Crawler(Dump::MetaGet) => get_line(item, &mut chunk),
-            DumpKind::Cachedump(_) => cachedump_line(item, &mut chunk),
+            DumpKind::Cachedump(_) | DumpKind::Sizes => cachedump_line(item, &mut chunk),
         }
         items += u32::from(chunk.len() > before);
         bytes += chunk.len() - before;
@@ -61,7 +68,7 @@ fn run(shared: &Shared, kind: DumpKind, sender: &Sender<Vec<u8>>) {
             DumpKind::Cachedump(limit) => {
                 (limit != 0 && items >= limit) || bytes > MAX_CACHEDUMP - 512
             }
-            DumpKind::Crawler(_) => false,
+            DumpKind::Crawler(_) | DumpKind::Sizes => false,
         };
         if chunk.len() >= CHUNK {
             let ready = std::mem::replace(&mut chunk, Vec::with_capacity(CHUNK));
@@ -76,6 +83,25 @@ fn run(shared: &Shared, kind: DumpKind, sender: &Sender<Vec<u8>>) {
     chunk.extend_from_slice(end);
     // A client that left does not want the end either.
     let _ = sender.blocking_send(chunk);
+}
+
+/// How many items there are of each size, in steps of 32 bytes as memcached counts an item.
+fn sizes(shared: &Shared) -> Vec<u8> {
+    const STEP: usize = 32;
+
+    let mut histogram: BTreeMap<usize, u64> = BTreeMap::new();
+    shared.store.for_each(shared.clock.now(), &mut |item: &dyn ItemRef| {
+        let meta = item.meta();
+        let size = memcached_item_size(item.key().len(), meta.flags, item.value().len());
+        *histogram.entry(size.next_multiple_of(STEP)).or_default() += 1;
+        !shared.stop.is_cancelled()
+    });
+    let mut out = Vec::new();
+    for (size, items) in histogram {
+        answer::stat(&mut out, &size.to_string(), items);
+    }
+    answer::line(&mut out, "END");
+    out
 }
 
 /// `key=... exp=... la=... cas=... fetch=... cls=1 size=... flags=...`

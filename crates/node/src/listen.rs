@@ -129,7 +129,11 @@ fn unix(path: &Path, mask: u32, backlog: i32) -> Result<Listener, ListenError> {
     };
     let failed = |problem: io::Error| {
         let denied = problem.kind() == io::ErrorKind::PermissionDenied;
-        let advice = if denied { "; check the permissions of the directory" } else { "" };
+        let advice = match problem.kind() {
+            io::ErrorKind::PermissionDenied => "; check the permissions of the directory",
+            io::ErrorKind::NotFound => "; create its directory first",
+            _ => "; choose another path with -s",
+        };
         error(format!("{problem}{advice}"), denied)
     };
     match fs::symlink_metadata(path) {

@@ -203,7 +203,7 @@ fn exptime(choices: &mut Choices<'_>, model: &Model) -> i64 {
         6 => choices.pick(&[2_592_000, 2_592_001]),
         7 => now + choices.pick(&[0, 1, -1, 5, 100]),
         8 => -1,
-        9 => choices.pick(&[i64::from(i32::MAX), i64::from(u32::MAX), i64::MAX, -i64::MAX]),
+        9 => choices.pick(&[(1 << 31) - 1, 1 << 31, (1 << 32) - 1, 1 << 32, i64::MAX, -i64::MAX]),
         _ => 10,
     }
 }

@@ -299,3 +299,13 @@ fn conns_tells_of_this_connection() {
         assert!(answer.contains(name), "{name} in {answer}");
     }
 }
+
+#[test]
+fn sizes_are_counted_where_asked_for() {
+    let mut t = Target::with(&["-o", "track_sizes"]);
+    t.set("a", "x");
+    t.set("b", "x");
+    t.set("long", &"x".repeat(100));
+    // 61 and 163 bytes as memcached counts them, in steps of 32.
+    t.talk("stats sizes\r\n", "STAT 64 2\r\nSTAT 192 1\r\nEND\r\n");
+}

@@ -118,7 +118,8 @@ fn statistics(context: Context<'_>, what: Stats<'_>, out: &mut Output) -> Next {
         Stats::Settings => stats::settings(shared, bytes),
         Stats::Items => stats::items(shared, bytes),
         Stats::Slabs => stats::slabs(shared, bytes),
-        Stats::Sizes => stats::sizes(bytes),
+        Stats::Sizes if shared.settings.track_sizes => return Next::Dump(DumpKind::Sizes),
+        Stats::Sizes => stats::sizes_disabled(bytes),
         Stats::Conns => stats::connections(shared, bytes),
         Stats::Reset => {
             stats::reset(shared);

@@ -88,6 +88,8 @@ pub(crate) enum DumpKind {
     Crawler(Dump),
     /// `stats cachedump`, with its limit (0 for none).
     Cachedump(u32),
+    /// `stats sizes`.
+    Sizes,
 }
 
 /// Carries out a request that brings no value. `done` is 0, or what [`Next::Pause`] said before.

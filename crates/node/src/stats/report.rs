@@ -269,8 +269,8 @@ pub(crate) fn slabs(shared: &Shared, out: &mut Vec<u8>) {
     answer::line(out, "END");
 }
 
-/// `stats sizes`: a histogram that memcached keeps only with `-o track_sizes`, and nothing here.
-pub(crate) fn sizes(out: &mut Vec<u8>) {
+/// `stats sizes` without `-o track_sizes`.
+pub(crate) fn sizes_disabled(out: &mut Vec<u8>) {
     answer::stat(out, "sizes_status", "disabled");
     answer::line(out, "END");
 }

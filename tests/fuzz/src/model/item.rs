@@ -71,12 +71,15 @@ impl Item {
 }
 
 /// The deadline that an exptime on the wire means. Times past what 32 bits hold mean the last one
-/// that they do.
+/// that they do; the last thirty days within are what a client sends that keeps a negative exptime
+/// in an unsigned word.
 pub fn deadline(exptime: i64, now: u64) -> u64 {
+    const MAX: i64 = u32::MAX as i64;
+    const WRAPPED: i64 = MAX - RELATIVE;
     let last = u64::from(u32::MAX);
     match exptime {
         0 => NEVER,
-        ..0 => PAST,
+        ..0 | WRAPPED..=MAX => PAST,
         1..=RELATIVE => (now + exptime.unsigned_abs()).min(last),
         _ => exptime.unsigned_abs().min(last),
     }
@@ -122,7 +125,8 @@ mod tests {
         let of = |exptime| deadline(exptime, now);
         assert_eq!((of(0), of(-1), of(60)), (0, 1, now + 60));
         assert_eq!((of(RELATIVE), of(RELATIVE + 1)), (now + 2_592_000, 2_592_001));
-        assert_eq!(of(i64::MAX), u64::from(u32::MAX));
+        assert_eq!((of(1 << 31), of((1 << 32) - 1)), (1 << 31, 1));
+        assert_eq!((of(1 << 32), of(i64::MAX)), ((1 << 32) - 1, (1 << 32) - 1));
     }
 
     #[test]
