@@ -151,7 +151,7 @@ pub(super) struct Options {
     #[arg(help_heading = COMMANDS)]
     pub(super) watcher_logbuf_size: Bounded<u64, 1, BUFFER>,
 
-    /// Buffer of one worker thread for all watchers, in kilobytes
+    /// Shown in "stats settings"; workers hand their lines to watchers directly
     #[arg(long, value_name = "KB", default_value = "64")]
     #[arg(help_heading = COMMANDS)]
     pub(super) worker_logbuf_size: Bounded<u64, 1, BUFFER>,
