@@ -3,7 +3,7 @@
 //! answered.
 //!
 //! Two nodes get the same streams, one of them whole and the other in pieces, so that they stay in
-//! the same state. Where they differ two new ones have the last word.
+//! the same state and must go on answering alike.
 
 use std::io;
 
@@ -51,11 +51,7 @@ impl RawPair {
         }
         let is_unsteady =
             UNSTEADY.iter().any(|word| stream.windows(word.len()).any(|window| window == *word));
-        if whole != in_pieces {
-            if is_unsteady {
-                // From here on the two may be in different states.
-                return Ok(());
-            }
+        if whole != in_pieces && !is_unsteady {
             let (first, second) = pair().map_err(failed)?;
             let anew = (first.exchange(&[stream]), second.exchange(&pieces));
             let same = anew.0.map_err(failed)? == anew.1.map_err(failed)?;
@@ -69,7 +65,8 @@ impl RawPair {
                 return Err(told("the node does not work any more", &after));
             }
         }
-        self.nodes = nodes;
+        // If they differ now they may also be in different states.
+        self.nodes = nodes.filter(|_| whole == in_pieces);
         Ok(())
     }
 }
