@@ -27,7 +27,10 @@ pub fn parse(buffer: &[u8]) -> Parsed<'_> {
         line => line,
     };
     if line.len() > MAX_LINE && (line.len() > MAX_GET_LINE || !starts_like_get(line)) {
-        return Parsed::Foreign(Foreign::EndlessLine);
+        return Parsed::Foreign(match foreign(line) {
+            Some(foreign @ (Foreign::Binary | Foreign::Tls)) => foreign,
+            _ => Foreign::EndlessLine,
+        });
     }
     let consumed = newline + 1;
     match request(line) {

@@ -335,3 +335,11 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_binary_client_is_one_however_long_its_first_line() {
+    let mut line = vec![0x80; 3000];
+    assert!(matches!(parse(&line), Parsed::Foreign(Foreign::Binary)));
+    line.push(b'\n');
+    assert!(matches!(parse(&line), Parsed::Foreign(Foreign::Binary)));
+}

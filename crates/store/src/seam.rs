@@ -199,10 +199,10 @@ pub struct Delete {
     pub mark_stale: bool,
     /// With `mark_stale`: another expiry (meta `T`).
     pub expiry: Option<Expiry>,
-    /// Keep the key with an empty value and no flags in place of removing it (meta `x`). Without
-    /// `mark_stale` its expiry is `expiry` or never, and its CAS that of the item before, or
-    /// `new_cas`.
-    pub drop_value: bool,
+    /// Keep the key with an empty value and these client flags in place of removing it (meta `x`
+    /// and `F`). Its expiry is `expiry` or never. Without `mark_stale` its CAS is that of the item
+    /// before, or `new_cas`.
+    pub drop_value: Option<u32>,
     /// CAS for the new state where one remains (meta `E`).
     pub new_cas: Option<Cas>,
 }
@@ -210,7 +210,7 @@ pub struct Delete {
 impl Delete {
     /// Remove the key, whatever its state.
     pub const PLAIN: Delete =
-        Delete { compare: None, mark_stale: false, expiry: None, drop_value: false, new_cas: None };
+        Delete { compare: None, mark_stale: false, expiry: None, drop_value: None, new_cas: None };
 }
 
 /// What became of a [`Delete`].

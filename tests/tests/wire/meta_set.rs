@@ -113,4 +113,14 @@ fn what_memcached_learned_since() {
     t.talk("ms c 1 MP N1000 s\r\nz\r\n", "HD s1\r\n");
     t.talk("get b c\r\n", "VALUE b 0 3\r\nabc\r\nVALUE c 0 1\r\nz\r\nEND\r\n");
     t.talk("ms d 1 MR N0\r\nz\r\n", "NS\r\n");
+    // Where nothing is joined, N says nothing.
+    t.talk("ms n 1 N50\r\nx\r\n", "HD\r\n");
+    t.talk("mg n t\r\n", "HD t-1\r\n");
+    // E0: a CAS of the server's own, for none could be compared with 0.
+    t.talk("ms e 1 E0\r\nx\r\n", "HD\r\n");
+    assert_ne!(t.cas("e"), 0);
+    // md x: the value goes, the key stays, with the flags given.
+    t.talk("set f 5 0 1\r\nx\r\n", "STORED\r\n");
+    t.talk("md f x F7\r\n", "HD\r\n");
+    t.talk("mg f f s\r\n", "HD f7 s0\r\n");
 }

@@ -26,7 +26,8 @@ pub(super) fn store(
         expiry: meta.exptime.map_or(Expiry::NEVER, expiry),
         mode,
         compare: meta.compare_cas.unwrap_or(0),
-        new_cas: meta.new_cas,
+        // An item with CAS 0 could never be compared with.
+        new_cas: meta.new_cas.filter(|&cas| cas != 0),
         accept_stale: meta.has(b'I') && mode == Mode::Cas,
         vivify: meta.vivify.filter(|_| joins).map(expiry),
         binary_key: meta.key.binary,

@@ -20,7 +20,7 @@ pub(super) fn meta_delete(context: Context<'_>, meta: &Meta<'_>, out: &mut Outpu
         compare: meta.compare_cas,
         mark_stale: meta.has(b'I'),
         expiry: meta.exptime.map(|exptime| Expiry::from_exptime(exptime, context.now)),
-        drop_value: meta.has(b'x'),
+        drop_value: meta.has(b'x').then_some(meta.client_flags),
         new_cas: meta.new_cas,
     };
     let status = match carry_out(context, key, how, "md") {

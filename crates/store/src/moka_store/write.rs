@@ -274,8 +274,9 @@ impl Place<'_> {
             return DeleteResult::Exists;
         }
         let deleted = DeleteResult::Deleted { len: state.value.len() };
-        if how.drop_value {
+        if let Some(flags) = how.drop_value {
             let mut new = State::new(Value::empty(), 0, self.epoch, self.now);
+            new.flags = flags;
             new.expiry = how.expiry.unwrap_or(Expiry::NEVER);
             new.mark(Mark::BinaryKey, state.is(Mark::BinaryKey));
             new.mark(Mark::Stale, how.mark_stale);

@@ -243,6 +243,7 @@ fn step<S: Store>(store: &S, model: &mut Model, key: u8, op: &Op, now: Seconds) 
         }
         Op::Delete { compare: with, mark_stale, expiry, drop_value } => {
             let compare = (!matches!(with, Compare::None)).then(|| compare(with));
+            let drop_value = drop_value.then_some(7);
             let how = Delete { compare, mark_stale, expiry, drop_value, new_cas: None };
             assert_eq!(store.delete(&text, how, now), model.delete(key, how, now), "{op:?}");
         }
@@ -470,13 +471,14 @@ impl Model {
         if how.compare.is_some_and(|compare| compare != old.meta.cas) {
             return DeleteResult::Exists;
         }
-        if !how.drop_value && !how.mark_stale {
+        if how.drop_value.is_none() && !how.mark_stale {
             self.items.remove(&key);
             return DeleteResult::Deleted { len: old.value.len() };
         }
         let cas = if how.mark_stale { self.cas(how.new_cas) } else { old.meta.cas };
-        if how.drop_value {
+        if let Some(flags) = how.drop_value {
             let item = self.store(key, Vec::new(), now);
+            item.meta.flags = flags;
             item.meta.expiry = how.expiry.unwrap_or(Expiry::NEVER);
             item.meta.binary_key = old.meta.binary_key;
         }

@@ -267,12 +267,12 @@ pub(crate) fn delete_can_mark_stale<S: Store>(make: fn(Limits) -> S) {
 
 pub(crate) fn delete_can_drop_the_value<S: Store>(make: fn(Limits) -> S) {
     let store = roomy(make);
-    let drop = Delete { drop_value: true, ..Delete::PLAIN };
+    let drop = Delete { drop_value: Some(8), ..Delete::PLAIN };
     assert_eq!(store.delete(b"k", drop, NOW), DeleteResult::NotFound);
     let cas = stored(&store, Write { flags: 3, ..write(Mode::Set, b"k", b"value") });
     assert_eq!(store.delete(b"k", drop, NOW), DeleteResult::Deleted { len: 5 });
     let after = meta(&store, b"k");
-    assert_eq!((after.cas, after.flags, after.stale), (cas, 0, false));
+    assert_eq!((after.cas, after.flags, after.stale), (cas, 8, false));
     assert_eq!(value(&store, b"k"), Some(vec![]));
     let both = Delete { mark_stale: true, expiry: Some(Expiry::at(NOW + 4)), ..drop };
     assert_eq!(store.delete(b"k", both, NOW), DeleteResult::Deleted { len: 0 });
