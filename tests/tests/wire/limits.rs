@@ -94,6 +94,36 @@ fn a_slow_reader_is_not_read_ahead_of() {
 }
 
 #[test]
+fn one_line_cannot_make_a_node_buffer_its_answers() {
+    ours_only!();
+    let mut t = Target::with(&["-m", "64"]);
+    // Small enough to be copied: 20,000 of them are 80 MB of answers to one line.
+    t.talk(store("k", 4_000), "STORED\r\n");
+    let before = rss_kib(t.server.pid());
+    let mut slow = t.server.connect();
+    let line = [b"get".as_slice(), &b" k".repeat(20_000), b"\r\n"].concat();
+    let (mut sent, mut idle_since) = (0, Instant::now());
+    while idle_since.elapsed() < Duration::from_millis(500) {
+        let written = slow.send_unread(&line[sent..]);
+        sent += written;
+        if written > 0 {
+            idle_since = Instant::now();
+        }
+        std::thread::yield_now();
+        let grown = rss_kib(t.server.pid()).saturating_sub(before);
+        assert!(grown < 32 * 1024, "{grown} KiB more for one line");
+    }
+    // Others are served meanwhile, and it still gets all it asked for.
+    t.talk("mg k s\r\n", "HD s4000\r\n");
+    let one = b"VALUE k 0 4000\r\n".len() + 4_000 + 2;
+    for _ in 0..20_000 {
+        let answer = slow.take(one);
+        assert!(answer.starts_with(b"VALUE k 0 4000\r\n") && answer.ends_with(b"v\r\n"));
+    }
+    assert_eq!(slow.take(5), b"END\r\n");
+}
+
+#[test]
 fn without_evictions_a_full_cache_says_so() {
     let mut t = Target::with(&["-m", "8", "-M", "-I", "512k"]);
     let mut full = false;
