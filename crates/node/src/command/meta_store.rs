@@ -32,7 +32,7 @@ pub(super) fn store(
         vivify: meta.vivify.filter(|_| joins).map(expiry),
         binary_key: meta.key.binary,
     };
-    let (status, cas, len) = match storage::carry_out(context, write, name(mode)) {
+    let (status, cas, len) = match storage::carry_out(context, write) {
         Ok(WriteResult::Stored { cas, len }) => {
             if meta.quiet() {
                 return;
@@ -70,16 +70,5 @@ fn mode(meta: &Meta<'_>) -> Mode {
         (MetaMode::Prepend, _) => Mode::Prepend,
         (MetaMode::Replace, None) => Mode::Replace,
         _ => Mode::Set,
-    }
-}
-
-fn name(mode: Mode) -> &'static str {
-    match mode {
-        Mode::Set => "set",
-        Mode::Add => "add",
-        Mode::Replace => "replace",
-        Mode::Append => "append",
-        Mode::Prepend => "prepend",
-        Mode::Cas => "cas",
     }
 }

@@ -54,7 +54,7 @@ pub(crate) fn admit(context: Context<'_>, request: &Request<'_>) -> Result<(), R
 pub(crate) fn turned_away(context: Context<'_>, request: &Request<'_>, refusal: Refusal) {
     let mut room = [0; MAX_KEY_LEN];
     let (key, command, drops_old) = match request {
-        Request::Store(store) => (store.key, name(store.verb), store.verb == Verb::Set),
+        Request::Store(store) => (store.key, name(mode(store.verb)), store.verb == Verb::Set),
         Request::MetaStore(store) => (store.meta.key.bytes(&mut room), "set", true),
         _ => return,
     };
@@ -83,27 +83,19 @@ pub(super) fn store(
     value: NewValue<'_>,
     out: &mut Output,
 ) {
-    let mode = match store.verb {
-        Verb::Set => Mode::Set,
-        Verb::Add => Mode::Add,
-        Verb::Replace => Mode::Replace,
-        Verb::Append => Mode::Append,
-        Verb::Prepend => Mode::Prepend,
-        Verb::Cas => Mode::Cas,
-    };
     let write = Write {
         key: store.key,
         value,
         flags: store.flags,
         expiry: Expiry::from_exptime(store.exptime, context.now),
-        mode,
+        mode: mode(store.verb),
         compare: store.cas,
         new_cas: None,
         accept_stale: false,
         vivify: None,
         binary_key: false,
     };
-    match carry_out(context, write, name(store.verb)) {
+    match carry_out(context, write) {
         Ok(WriteResult::Stored { .. }) => reply(out, store.noreply, "STORED"),
         Ok(WriteResult::Exists) => reply(out, store.noreply, "EXISTS"),
         Ok(WriteResult::NotFound) => reply(out, store.noreply, "NOT_FOUND"),
@@ -114,11 +106,7 @@ pub(super) fn store(
 
 /// Writes to the store, and to the books.
 #[inline]
-pub(super) fn carry_out(
-    context: Context<'_>,
-    write: Write<'_>,
-    command: &'static str,
-) -> Result<WriteResult, Refusal> {
+pub(super) fn carry_out(context: Context<'_>, write: Write<'_>) -> Result<WriteResult, Refusal> {
     let Context { shared, counters, now, connection } = context;
     let (key, mode, expiry) = (write.key, write.mode, write.expiry);
     let len = write.value.as_slice().len();
@@ -146,7 +134,7 @@ pub(super) fn carry_out(
         }
     };
     let ttl = expiry.remaining(now).unwrap_or(0);
-    tell(context, Stored { key, status, command, ttl, connection, len });
+    tell(context, Stored { key, status, command: name(mode), ttl, connection, len });
     refused.map_or(Ok(result), Err)
 }
 
@@ -157,13 +145,25 @@ fn tell(context: Context<'_>, stored: Stored<'_>) {
     }
 }
 
-fn name(verb: Verb) -> &'static str {
+fn mode(verb: Verb) -> Mode {
     match verb {
-        Verb::Set => "set",
-        Verb::Add => "add",
-        Verb::Replace => "replace",
-        Verb::Append => "append",
-        Verb::Prepend => "prepend",
-        Verb::Cas => "cas",
+        Verb::Set => Mode::Set,
+        Verb::Add => Mode::Add,
+        Verb::Replace => Mode::Replace,
+        Verb::Append => Mode::Append,
+        Verb::Prepend => Mode::Prepend,
+        Verb::Cas => Mode::Cas,
+    }
+}
+
+/// What a store is called in logs.
+fn name(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Set => "set",
+        Mode::Add => "add",
+        Mode::Replace => "replace",
+        Mode::Append => "append",
+        Mode::Prepend => "prepend",
+        Mode::Cas => "cas",
     }
 }

@@ -141,7 +141,7 @@ pub(super) struct Options {
     #[arg(help_heading = COMMANDS)]
     pub(super) prefix_delimiter: Option<Delimiter>,
 
-    /// Count item sizes for "stats sizes" from the start
+    /// Answer "stats sizes" by a look at every item, rather than that it is disabled
     #[arg(long)]
     #[arg(help_heading = COMMANDS)]
     pub(super) track_sizes: bool,
