@@ -2,14 +2,17 @@
 //!
 //! The library holds the harness; the tests stand in `tests/`, one binary a subject:
 //! `differential` sends generated histories to ringbinderd and to memcached and compares every
-//! answer, `wire` asserts the protocol at byte level, `memory` measures resident size.
+//! answer, `wire` asserts the protocol at byte level, `ring` runs several nodes that share a ring,
+//! `memory` measures resident size.
 //! Expectations in `wire` are proved honest by running them against memcached itself
 //! (`RINGBINDER_WIRE_TARGET=memcached`).
 
 pub mod allowed;
 pub mod conn;
 pub mod diff;
+pub mod history;
 pub mod process;
+pub mod ring;
 pub mod server;
 pub mod skip;
 pub mod wait;

@@ -21,7 +21,9 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context as TaskContext, Poll, ready};
 
 use bytes::{BufMut, BytesMut};
-use ringbinder_protocol::{Foreign, Parsed, Refusal, Request, WatchFlags, answer, parse};
+use ringbinder_protocol::{
+    Foreign, Parsed, Refusal, Request, RingOffer, WatchFlags, answer, parse,
+};
 use ringbinder_store::NewValue;
 use tracing::{debug, trace, warn};
 
@@ -30,7 +32,9 @@ use crate::connections::{CloseReason, State, Ticket};
 use crate::dump;
 use crate::input::Input;
 use crate::local::Local;
-use crate::output::{HIGH_WATER, Output};
+use crate::output::Output;
+use crate::ring::{self, Desk, PeerSession, View};
+use crate::shared::Shared;
 use crate::socket::{Accepted, Socket};
 
 /// Values up to this many bytes are awaited in the read buffer, larger ones in memory of their own.
@@ -55,7 +59,7 @@ pub(crate) async fn run(local: Rc<Local>, accepted: Accepted, ticket: Ticket) {
     }
     debug!("<{} new connection from {}", ticket.id, ticket.peer);
     let mut connection =
-        Connection { local: Rc::clone(&local), socket, ticket, carried: Vec::new() };
+        Connection { local: Rc::clone(&local), socket, ticket, carried: Vec::new(), peer: None };
     let reason = connection.serve().await;
     connection.drain();
     let ticket = &connection.ticket;
@@ -72,6 +76,8 @@ struct Connection {
     ticket: Ticket,
     /// Bytes of an unfinished request, kept while waiting for its rest.
     carried: Vec<u8>,
+    /// What it said of itself, where it is a peer.
+    peer: Option<Box<PeerSession>>,
 }
 
 /// Why carrying out requests stopped.
@@ -226,20 +232,22 @@ impl Connection {
     }
 
     /// Carries out requests until something has to be waited for.
-    fn step(&self, input: &mut Input, output: &mut Output, progress: &mut Progress) -> Step {
+    fn step(&mut self, input: &mut Input, output: &mut Output, progress: &mut Progress) -> Step {
         let shared = &*self.local.shared;
-        let context = Context {
+        let view = self.local.view();
+        let mut context = Context {
             shared,
             counters: &self.local.counters,
             connection: self.ticket.id,
             now: shared.clock.now(),
+            desk: desk(&self.local, view.as_deref(), self.peer.as_deref()),
         };
         loop {
             let unread = input.unread();
             if unread.is_empty() {
                 return Step::Starved;
             }
-            if output.pending() > HIGH_WATER {
+            if output.is_full() {
                 return Step::Flush;
             }
             if progress.turns == 0 {
@@ -255,9 +263,17 @@ impl Connection {
                     refuse(output, quiet, refusal);
                     Handled { consumed, then: (swallow > 0).then_some(Step::Swallow(swallow)) }
                 }
-                Parsed::Request { request, consumed: line } => match Incoming::of(&request) {
-                    Some(incoming) => store(context, &request, incoming, line, unread, output),
-                    None => execute(context, &request, line, output, progress),
+                Parsed::Request { request, consumed: line } => match &request {
+                    Request::Ring(_) | Request::RingOffer(_) | Request::ConfigGetCluster => {
+                        let handled =
+                            ring_request(shared, &request, line, unread, (&mut self.peer, output));
+                        context.desk = desk(&self.local, view.as_deref(), self.peer.as_deref());
+                        handled
+                    }
+                    request => match Incoming::of(request) {
+                        Some(incoming) => store(context, request, incoming, line, unread, output),
+                        None => execute(context, request, line, output, progress),
+                    },
                 },
             };
             if shared.logs_commands() && consumed > 0 {
@@ -313,12 +329,23 @@ impl Connection {
         let now = shared.clock.now();
         self.ticket.commanded(now);
         let counters = &self.local.counters;
-        let context = Context { shared, counters, connection: self.ticket.id, now };
+        let view = self.local.view();
+        let desk = desk(&self.local, view.as_deref(), self.peer.as_deref());
+        let context = Context { shared, counters, connection: self.ticket.id, now, desk };
         let end = value.split_off(incoming.len);
         if &end[..] == b"\r\n" {
             // The line end shares the value's memory: it goes before the store takes that over.
             drop(end);
-            command::store(context, &request, NewValue::Shared(value.freeze()), output);
+            match &request {
+                Request::RingOffer(offer) => {
+                    if let Some(ring) = &shared.ring {
+                        ring::offer(ring, offer, &value, &mut self.peer, output);
+                    }
+                }
+                request => {
+                    command::store(context, request, NewValue::Shared(value.freeze()), output);
+                }
+            }
         } else {
             refuse(output, incoming.quiet, Refusal::BadDataChunk);
         }
@@ -359,10 +386,25 @@ impl Connection {
 
     /// Writes all answers.
     async fn flush(&mut self, output: &mut Output) -> Result<(), CloseReason> {
+        if output.has_holes() {
+            self.gather(output).await;
+        }
         if output.is_empty() {
             return Ok(());
         }
         poll_fn(|context| self.poll_flush(context, output)).await
+    }
+
+    /// Waits for what other nodes answer.
+    #[cold]
+    async fn gather(&mut self, output: &mut Output) {
+        let forwarded = self.peer.as_ref().is_some_and(|peer| peer.forwarding.is_some());
+        if let Some(ring) = &self.local.shared.ring
+            && !forwarded
+        {
+            ring.misrouted(&self.ticket.peer, self.local.shared.clock.now());
+        }
+        Box::pin(ring::gather(&self.local, self.ticket.id, forwarded, output)).await;
     }
 
     fn poll_flush(
@@ -371,15 +413,7 @@ impl Connection {
         output: &mut Output,
     ) -> Poll<Result<(), CloseReason>> {
         while !output.is_empty() {
-            let written = match output.plain() {
-                Some(bytes) => self.socket.poll_write(context, bytes),
-                None => {
-                    let mut slices = Vec::new();
-                    output.slices(&mut slices);
-                    self.socket.poll_write_vectored(context, &slices)
-                }
-            };
-            match written {
+            match self.socket.poll_write_output(context, output) {
                 Poll::Ready(Ok(len)) if len > 0 => {
                     self.local.counters.bytes_written.add(len as u64);
                     output.advance(len);
@@ -508,8 +542,9 @@ fn store(
         }
     });
     if let Err(refusal) = admitted {
-        command::turned_away(context, request, refusal);
-        refuse(output, quiet, refusal);
+        if !command::turned_away(context, request, refusal, output) {
+            refuse(output, quiet, refusal);
+        }
         return Handled { consumed: line, then: Some(Step::Swallow(len + 2)) };
     }
     let Some(value) = value else {
@@ -521,6 +556,83 @@ fn store(
         _ => refuse(output, quiet, Refusal::BadDataChunk),
     }
     Handled { consumed: whole, then: None }
+}
+
+/// Who carries out requests, where there is a ring.
+#[inline]
+fn desk<'a>(
+    local: &'a Local,
+    view: Option<&'a View>,
+    peer: Option<&PeerSession>,
+) -> Option<Desk<'a>> {
+    let policy = local.shared.ring.as_ref()?.settings.foreign_keys;
+    let forwarding = peer.and_then(|peer| peer.forwarding);
+    Some(Desk { view: view?, policy, forwarding, counters: &local.counters })
+}
+
+/// Answers a request about the ring.
+fn ring_request(
+    shared: &Shared,
+    request: &Request<'_>,
+    line: usize,
+    unread: &[u8],
+    (peer, output): (&mut Option<Box<PeerSession>>, &mut Output),
+) -> Handled {
+    let done = Handled { consumed: line, then: None };
+    let Some(ring) = &shared.ring else {
+        let (refusal, then) = match request {
+            Request::RingOffer(offer) => (Refusal::NoRing, Some(Step::Swallow(offer.len + 2))),
+            Request::ConfigGetCluster => (Refusal::Unknown, None),
+            _ => (Refusal::NoRing, None),
+        };
+        refuse(output, false, refusal);
+        return Handled { then, ..done };
+    };
+    match request {
+        Request::Ring(command) => ring::command(ring, command, peer, output),
+        Request::RingOffer(offer) => {
+            return ring_offer(shared, offer, line, unread, (peer, output));
+        }
+        _ => ring::cluster(ring, output),
+    }
+    done
+}
+
+/// Takes an offered ring that is here, or says how to get it.
+fn ring_offer(
+    shared: &Shared,
+    offer: &RingOffer,
+    line: usize,
+    unread: &[u8],
+    (peer, output): (&mut Option<Box<PeerSession>>, &mut Output),
+) -> Handled {
+    let Some(ring) = &shared.ring else {
+        return Handled { consumed: line, then: Some(Step::Swallow(offer.len + 2)) };
+    };
+    // Nobody who has not been given a nonce may make this node hold a ring's worth of bytes.
+    if !peer.as_ref().is_some_and(|peer| peer.may_offer()) {
+        refuse(output, false, Refusal::RingNotProved);
+        return Handled { consumed: line, then: Some(Step::Swallow(offer.len + 2)) };
+    }
+    let whole = line + offer.len + 2;
+    match unread.get(line..whole) {
+        Some(text) => {
+            match text.split_at(offer.len) {
+                (text, b"\r\n") => ring::offer(ring, offer, text, peer, output),
+                _ => refuse(output, false, Refusal::BadDataChunk),
+            }
+            Handled { consumed: whole, then: None }
+        }
+        None if offer.len <= SMALL_VALUE => Handled { consumed: 0, then: Some(Step::Starved) },
+        None if shared.values.reserve(offer.len) => {
+            let incoming = Incoming { len: offer.len, quiet: false };
+            Handled { consumed: 0, then: Some(Step::Value { line, incoming }) }
+        }
+        None => {
+            refuse(output, false, Refusal::OutOfMemory);
+            Handled { consumed: line, then: Some(Step::Swallow(offer.len + 2)) }
+        }
+    }
 }
 
 /// What the end of input means.

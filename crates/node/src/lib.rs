@@ -8,6 +8,7 @@
 //! | `server`, `listen` | the whole: listeners, workers, clock, signals, stopping |
 //! | `worker`, `local`, `connection`, `input`, `output`, `socket` | the path of a request between socket and command |
 //! | `command` | carrying out requests |
+//! | `ring` | which keys are this node's own, and who answers for the others |
 //! | `stats`, `watch`, `dump` | what can be learnt from outside |
 //! | `lone` | a node without listeners, for tests and fuzzing |
 //! | `shared`, `connections`, `clock` | state that workers share |
@@ -24,6 +25,7 @@ mod logging;
 mod lone;
 mod output;
 mod process;
+mod ring;
 mod server;
 mod settings;
 mod shared;
@@ -72,6 +74,7 @@ failures! {
     limits::LimitError,
     listen::ListenError,
     process::pidfile::PidFileError,
+    ring::StartError,
     user::UserError,
 }
 
@@ -154,7 +157,15 @@ fn serve(settings: Settings, ready: Option<daemon::Ready>) -> Result<(), Failure
     }
 
     let keep = Keep { standard_error: settings.verbosity > 0, directory: settings.coredumps };
-    let shared = server::prepare(settings);
+    let started = match &settings.ring {
+        Some(ring) => {
+            let listening: Vec<_> =
+                listeners.iter().filter_map(listen::Listener::tcp_address).collect();
+            Some(ring::start(ring, &listening)?)
+        }
+        None => None,
+    };
+    let shared = server::prepare(settings, started.as_ref().map(|ring| ring.node.clone()));
     let greeting = greeting(&shared.settings, &listeners);
     let announce = || -> std::io::Result<()> {
         for line in greeting {
@@ -166,7 +177,7 @@ fn serve(settings: Settings, ready: Option<daemon::Ready>) -> Result<(), Failure
         Ok(())
     };
     listen::write_port_file(&listeners)?;
-    server::run(&shared, listeners, announce)?;
+    server::run(&shared, listeners, started, announce)?;
     drop(pidfile);
     info!("stopped");
     Ok(())

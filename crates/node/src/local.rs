@@ -2,11 +2,17 @@
 //!
 //! Tasks of one worker never run at the same time, so what is here needs no lock.
 
-use std::cell::RefCell;
+use std::cell::{Ref, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
 use std::sync::Arc;
+
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 use crate::input::Input;
 use crate::output::Output;
+use crate::ring::{Link, Peer, View};
 use crate::shared::Shared;
 use crate::stats::Counters;
 
@@ -20,12 +26,21 @@ pub(crate) struct Local {
     pub(crate) counters: Arc<Counters>,
     spare_inputs: RefCell<Vec<Input>>,
     spare_outputs: RefCell<Vec<Output>>,
+    /// The ring as this worker acts by it; `None` in a node without one.
+    view: RefCell<Option<Arc<View>>>,
+    /// By the address of the peer.
+    links: RefCell<HashMap<Arc<str>, Rc<Link>>>,
+    news: Notify,
 }
 
 impl Local {
     pub(crate) fn new(shared: Arc<Shared>, index: usize) -> Self {
         let counters = shared.counters.of_worker(index);
+        let view = shared.ring.as_ref().map(|ring| ring.view());
         Local {
+            view: RefCell::new(view),
+            links: RefCell::default(),
+            news: Notify::new(),
             shared,
             counters,
             spare_inputs: RefCell::default(),
@@ -62,5 +77,44 @@ impl Local {
             output.clear();
             spare.push(output);
         }
+    }
+
+    /// Acts by another view of the ring from now on.
+    pub(crate) fn hold(&self, view: Arc<View>) {
+        self.links.borrow_mut().retain(|_, link| {
+            let named = view.has_peer(&link.peer);
+            if !named {
+                link.retire();
+            }
+            named
+        });
+        *self.view.borrow_mut() = Some(view);
+        self.news.notify_waiters();
+    }
+
+    /// The view of the ring that this worker acts by, if there is a ring.
+    #[inline]
+    pub(crate) fn view(&self) -> Ref<'_, Option<Arc<View>>> {
+        self.view.borrow()
+    }
+
+    /// Ready when another view comes after this call.
+    pub(crate) fn news(&self) -> Notified<'_> {
+        self.news.notified()
+    }
+
+    /// The link to a peer.
+    pub(crate) fn link(&self, peer: &Arc<Peer>) -> Rc<Link> {
+        let mut links = self.links.borrow_mut();
+        if let Some(link) = links.get(&peer.address)
+            && Arc::ptr_eq(&link.peer, peer)
+        {
+            return Rc::clone(link);
+        }
+        let link = Link::new(Arc::clone(peer));
+        if let Some(old) = links.insert(Arc::clone(&peer.address), Rc::clone(&link)) {
+            old.retire();
+        }
+        link
     }
 }

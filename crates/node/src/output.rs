@@ -1,10 +1,14 @@
 //! Answers on their way out: small bytes in one buffer, large values by reference between them, and
 //! one vectored write for as much as the socket takes.
+//!
+//! Answers that other nodes owe are holes in between. They are closed before anything is written.
 
 use std::io::IoSlice;
 
 use bytes::Bytes;
 use ringbinder_store::ItemRef;
+
+use crate::ring::{Foreign, Form, SharedExchange};
 
 /// Answers waiting above this many bytes are written before more requests are carried out, so that
 /// a client that does not read cannot make its node buffer.
@@ -28,9 +32,96 @@ pub(crate) struct Output {
     inserts: Vec<Insert>,
     inserted: usize,
     written: usize,
+    foreign: SharedExchange,
 }
 
 impl Output {
+    /// Leaves a hole for what another node answers.
+    pub(crate) fn leave_hole(&mut self, foreign: Foreign<'_>) {
+        self.foreign.borrow_mut().push(self.bytes.len(), foreign);
+    }
+
+    /// Whether there are holes.
+    #[inline]
+    pub(crate) fn has_holes(&self) -> bool {
+        !self.foreign.borrow().is_empty()
+    }
+
+    /// What the holes wait for.
+    pub(crate) fn foreign(&self) -> &SharedExchange {
+        &self.foreign
+    }
+
+    /// Whether what waits must be written, or come in, before more is carried out.
+    #[inline]
+    pub(crate) fn is_full(&self) -> bool {
+        self.pending() > HIGH_WATER || self.foreign.borrow().is_full()
+    }
+
+    /// Puts the answers into the holes. Nothing may have been written since the first was left.
+    pub(crate) fn close_holes(&mut self) {
+        debug_assert_eq!(self.written, 0);
+        let foreign = std::mem::take(&mut self.foreign);
+        let ours = Output {
+            bytes: std::mem::take(&mut self.bytes),
+            inserts: std::mem::take(&mut self.inserts),
+            ..Output::default()
+        };
+        self.inserted = 0;
+        let mut large = ours.inserts.into_iter().peekable();
+        let mut from = 0;
+        let mut copy_to = |output: &mut Output, to: usize| {
+            while let Some(insert) = large.next_if(|insert| insert.at <= to) {
+                output.bytes.extend_from_slice(&ours.bytes[from..insert.at]);
+                from = insert.at;
+                output.insert(insert.value);
+            }
+            output.bytes.extend_from_slice(&ours.bytes[from..to]);
+            from = to;
+        };
+        for (at, form, text, value, request) in foreign.borrow().answers() {
+            copy_to(self, at);
+            match text {
+                Some(text) => self.bytes.extend_from_slice(text),
+                None => {
+                    self.bytes.extend_from_slice(b"MOVED");
+                    if form != Form::Line {
+                        self.bytes.push(b' ');
+                        self.bytes.extend_from_slice(request);
+                    }
+                    self.bytes.extend_from_slice(b"\r\n");
+                }
+            }
+            if let Some(value) = value {
+                self.insert(value.clone());
+            }
+        }
+        copy_to(self, ours.bytes.len());
+        self.keep_exchange(foreign);
+    }
+
+    /// Puts a large value behind what is there.
+    pub(crate) fn insert(&mut self, value: Bytes) {
+        self.inserted += value.len();
+        self.inserts.push(Insert { at: self.bytes.len(), value });
+    }
+
+    /// Whether a large value is among what waits.
+    pub(crate) fn has_large(&self) -> bool {
+        !self.inserts.is_empty()
+    }
+
+    /// Empties the exchange, or leaves it to the links where they still fill it.
+    fn keep_exchange(&mut self, foreign: SharedExchange) {
+        self.foreign = match std::rc::Rc::strong_count(&foreign) {
+            1 => {
+                foreign.borrow_mut().clear();
+                foreign
+            }
+            _ => SharedExchange::default(),
+        };
+    }
+
     /// Bytes not written yet.
     pub(crate) fn pending(&self) -> usize {
         self.bytes.len() + self.inserted - self.written
@@ -45,10 +136,7 @@ impl Output {
     pub(crate) fn value(&mut self, item: &(impl ItemRef + ?Sized)) {
         match item.shared_value() {
             None => self.bytes.extend_from_slice(item.value()),
-            Some(value) => {
-                self.inserted += value.len();
-                self.inserts.push(Insert { at: self.bytes.len(), value });
-            }
+            Some(value) => self.insert(value),
         }
         self.bytes.extend_from_slice(b"\r\n");
     }
@@ -90,6 +178,19 @@ impl Output {
         }
     }
 
+    /// All of it in one piece.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        let mut slices = Vec::new();
+        let mut from = 0;
+        for Insert { at, value } in &self.inserts {
+            slices.extend_from_slice(&self.bytes[from..*at]);
+            slices.extend_from_slice(value);
+            from = *at;
+        }
+        slices.extend_from_slice(&self.bytes[from..]);
+        slices
+    }
+
     /// Forgets everything, and gives back room that one large answer took.
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();
@@ -97,6 +198,10 @@ impl Output {
         self.inserts = Vec::new();
         self.inserted = 0;
         self.written = 0;
+        if self.has_holes() {
+            let foreign = std::mem::take(&mut self.foreign);
+            self.keep_exchange(foreign);
+        }
     }
 }
 

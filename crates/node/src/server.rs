@@ -20,12 +20,13 @@ use crate::clock::Clock;
 use crate::connections::Connections;
 use crate::listen::{Acceptor, Listener};
 use crate::process::memory;
+use crate::ring::{Keeper, RingNode, Started};
 use crate::settings::{EvictionPolicy, Settings};
 use crate::shared::{Shared, ValuesInFlight};
 use crate::socket::Accepted;
 use crate::stats::{AllCounters, Prefixes};
 use crate::watch::Watch;
-use crate::worker::Handle;
+use crate::worker::Workers;
 
 /// How often the clock looks at the system's.
 const TICK: Duration = Duration::from_millis(250);
@@ -41,16 +42,20 @@ const SWEEP_SOONEST: Duration = Duration::from_secs(5);
 const SWEEP_LATEST: Duration = Duration::from_secs(300);
 
 /// Builds the state that workers share, with a store that minds the memory of this process.
-pub(crate) fn prepare(settings: Settings) -> Arc<Shared> {
-    build(settings, |store| store.with_resident_probe(Box::new(memory::resident)))
+pub(crate) fn prepare(settings: Settings, ring: Option<Arc<RingNode>>) -> Arc<Shared> {
+    build(settings, ring, |store| store.with_resident_probe(Box::new(memory::resident)))
 }
 
 /// Builds the state that workers share, in a process that is more than this node.
 pub(crate) fn prepare_as_guest(settings: Settings) -> Arc<Shared> {
-    build(settings, |store| store)
+    build(settings, None, |store| store)
 }
 
-fn build(settings: Settings, finish: impl FnOnce(MokaStore) -> MokaStore) -> Arc<Shared> {
+fn build(
+    settings: Settings,
+    ring: Option<Arc<RingNode>>,
+    finish: impl FnOnce(MokaStore) -> MokaStore,
+) -> Arc<Shared> {
     let watch =
         Arc::new(Watch::new(usize::try_from(settings.watcher_logbuf_size).unwrap_or(usize::MAX)));
     let limits = Limits {
@@ -73,6 +78,7 @@ fn build(settings: Settings, finish: impl FnOnce(MokaStore) -> MokaStore) -> Arc
         )),
         watch,
         prefixes: Prefixes::new(settings.prefix_delimiter, settings.detail_enabled),
+        ring,
         values: ValuesInFlight::new(usize::try_from(allowance).unwrap_or(usize::MAX)),
         verbosity: AtomicU8::new(settings.verbosity),
         crawler_enabled: AtomicBool::new(true),
@@ -105,20 +111,24 @@ fn observer(watch: &Arc<Watch>) -> EvictionObserver {
 pub(crate) fn run(
     shared: &Arc<Shared>,
     listeners: Vec<Listener>,
+    started: Option<Started>,
     ready: impl FnOnce() -> io::Result<()>,
 ) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let workers = (0..usize::from(shared.settings.threads))
-        .map(|index| Handle::start(shared, index))
-        .collect::<io::Result<Vec<_>>>()?;
-    let workers = Arc::new(workers);
+    let workers = Arc::new(Workers::start(shared)?);
     runtime.block_on(async {
         let tasks = TaskTracker::new();
-        tasks.spawn(stop_on_signals(Arc::clone(shared), Signals::new()?));
+        let reload = started.is_some().then(|| Arc::new(Notify::new()));
+        let signals = Signals::new()?;
+        tasks.spawn(stop_on_signals(Arc::clone(shared), signals, reload.clone()));
         for listener in listeners {
             let name = listener.to_string();
             let listener = Acceptor::register(listener)?;
             tasks.spawn(accept_all(Arc::clone(shared), Arc::clone(&workers), listener, name));
+        }
+        if let (Some(started), Some(reload)) = (started, reload) {
+            let (shared, workers) = (Arc::clone(shared), Arc::clone(&workers));
+            tasks.spawn(Keeper::run(shared, workers, started, reload));
         }
         tasks.spawn(keep_time(Arc::clone(shared)));
         tasks.spawn(sweep(Arc::clone(shared)));
@@ -133,10 +143,10 @@ pub(crate) fn run(
         }
         io::Result::Ok(())
     })?;
-    if shared.connections.current() == 0 {
-        for worker in Arc::into_inner(workers).into_iter().flatten() {
-            worker.join();
-        }
+    if shared.connections.current() == 0
+        && let Some(workers) = Arc::into_inner(workers)
+    {
+        workers.join();
     }
     Ok(())
 }
@@ -161,13 +171,16 @@ impl Signals {
     }
 }
 
-async fn stop_on_signals(shared: Arc<Shared>, mut signals: Signals) {
+async fn stop_on_signals(shared: Arc<Shared>, mut signals: Signals, reload: Option<Arc<Notify>>) {
     let name = loop {
         tokio::select! {
             _ = signals.terminate.recv() => break "SIGTERM",
             _ = signals.interrupt.recv() => break "SIGINT",
             _ = signals.graceful.recv() => break "SIGUSR1",
-            _ = signals.hangup.recv() => info!("SIGHUP: there is nothing to reload"),
+            _ = signals.hangup.recv() => match &reload {
+                Some(reload) => reload.notify_one(),
+                None => info!("SIGHUP: there is nothing to reload"),
+            },
             () = shared.stop.cancelled() => break "the shutdown command",
         }
     };
@@ -176,14 +189,8 @@ async fn stop_on_signals(shared: Arc<Shared>, mut signals: Signals) {
 }
 
 /// Accepts connections and deals them out to the workers in turn.
-async fn accept_all(
-    shared: Arc<Shared>,
-    workers: Arc<Vec<Handle>>,
-    listener: Acceptor,
-    name: String,
-) {
+async fn accept_all(shared: Arc<Shared>, workers: Arc<Workers>, listener: Acceptor, name: String) {
     let connections = &shared.connections;
-    let mut turn = 0;
     loop {
         if !shared.settings.maxconns_fast && connections.current() >= connections.limit() {
             shared.listen_disabled.fetch_add(1, Relaxed);
@@ -198,10 +205,7 @@ async fn accept_all(
         };
         match accepted {
             Ok((accepted, peer)) => match connections.open(peer, shared.clock.now()) {
-                Some(ticket) => {
-                    workers[turn].adopt((accepted, ticket));
-                    turn = (turn + 1) % workers.len();
-                }
+                Some(ticket) => workers.adopt((accepted, ticket)),
                 None => turn_away(&accepted),
             },
             Err(error) => {

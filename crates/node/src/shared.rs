@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::connections::Connections;
+use crate::ring::RingNode;
 use crate::settings::Settings;
 use crate::stats::{AllCounters, Prefixes};
 use crate::watch::Watch;
@@ -28,6 +29,8 @@ pub(crate) struct Shared {
     pub(crate) watch: Arc<Watch>,
     pub(crate) prefixes: Prefixes,
     pub(crate) values: ValuesInFlight,
+    /// The ring, where this node has one.
+    pub(crate) ring: Option<Arc<RingNode>>,
     /// `verbosity`, as set by `-v` or the command.
     pub(crate) verbosity: AtomicU8,
     /// `lru_crawler enable`, `disable`.

@@ -3,31 +3,98 @@
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread::JoinHandle;
 
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
 use tracing::warn;
 
 use crate::connection;
 use crate::connections::Ticket;
 use crate::local::Local;
+use crate::ring::View;
 use crate::shared::Shared;
 use crate::socket::Accepted;
 
 /// A connection on its way from the acceptor to a worker.
 pub(crate) type Handover = (Accepted, Ticket);
 
-/// A running worker, as the acceptor sees it.
+/// What a worker is told. Between two of its requests: nothing that it does spans an order.
 #[derive(Debug)]
-pub(crate) struct Handle {
-    sender: UnboundedSender<Handover>,
+enum Order {
+    Serve(Handover),
+    /// Act by this view of the ring from now on, and say when.
+    Hold(Arc<View>, Option<oneshot::Sender<()>>),
+}
+
+/// A running worker.
+#[derive(Debug)]
+struct Handle {
+    sender: UnboundedSender<Order>,
     thread: JoinHandle<()>,
 }
 
+/// All workers of a node.
+#[derive(Debug)]
+pub(crate) struct Workers {
+    handles: Vec<Handle>,
+    turn: AtomicUsize,
+}
+
+impl Workers {
+    /// Starts them.
+    pub(crate) fn start(shared: &Arc<Shared>) -> io::Result<Workers> {
+        let count = usize::from(shared.settings.threads);
+        let handles = (0..count).map(|index| Handle::start(shared, index));
+        Ok(Workers { handles: handles.collect::<io::Result<_>>()?, turn: AtomicUsize::new(0) })
+    }
+
+    /// Hands a connection to the worker whose turn it is.
+    pub(crate) fn adopt(&self, handover: Handover) {
+        let turn = self.turn.fetch_add(1, Relaxed) % self.handles.len();
+        if self.handles[turn].sender.send(Order::Serve(handover)).is_err() {
+            warn!("a worker has stopped; the new connection is closed");
+        }
+    }
+
+    /// Gives all workers a view of the ring, and returns once they act by it.
+    pub(crate) async fn hold_all(&self, view: &Arc<View>) {
+        let mut held = Vec::new();
+        for handle in &self.handles {
+            let (done, is_done) = oneshot::channel();
+            if handle.sender.send(Order::Hold(Arc::clone(view), Some(done))).is_ok() {
+                held.push(is_done);
+            }
+        }
+        for is_done in held {
+            // A worker that has ended serves nothing.
+            let _ = is_done.await;
+        }
+    }
+
+    /// Gives all workers a view of the ring.
+    pub(crate) fn tell(&self, view: &Arc<View>) {
+        for handle in &self.handles {
+            // A worker that has ended needs none.
+            let _ = handle.sender.send(Order::Hold(Arc::clone(view), None));
+        }
+    }
+
+    /// Lets the workers end once their connections have, and waits for that.
+    pub(crate) fn join(self) {
+        for Handle { sender, thread } in self.handles {
+            drop(sender);
+            if thread.join().is_err() {
+                warn!("a worker ended by a panic");
+            }
+        }
+    }
+}
+
 impl Handle {
-    /// Starts the worker's thread.
-    pub(crate) fn start(shared: &Arc<Shared>, index: usize) -> io::Result<Handle> {
+    fn start(shared: &Arc<Shared>, index: usize) -> io::Result<Handle> {
         // The number of connections in the channel is bounded by the places among them.
         let (sender, receiver) = unbounded_channel();
         let shared = Arc::clone(shared);
@@ -36,38 +103,39 @@ impl Handle {
             .spawn(move || run(Local::new(shared, index), receiver))?;
         Ok(Handle { sender, thread })
     }
-
-    /// Hands a connection over.
-    pub(crate) fn adopt(&self, handover: Handover) {
-        if self.sender.send(handover).is_err() {
-            warn!("a worker has stopped; the new connection is closed");
-        }
-    }
-
-    /// Lets the worker end once its connections have, and waits for that.
-    pub(crate) fn join(self) {
-        drop(self.sender);
-        if self.thread.join().is_err() {
-            warn!("a worker ended by a panic");
-        }
-    }
 }
 
-fn run(local: Local, mut receiver: UnboundedReceiver<Handover>) {
+fn run(local: Local, mut receiver: UnboundedReceiver<Order>) {
     let local = Rc::new(local);
-    let runtime =
-        match Builder::new_current_thread().enable_io().build_local(LocalOptions::default()) {
-            Ok(runtime) => runtime,
-            Err(error) => {
-                tracing::error!("a worker cannot start: {error}; the node stops");
-                local.shared.stop.cancel();
-                return;
-            }
-        };
+    let mut builder = Builder::new_current_thread();
+    builder.enable_io();
+    if local.shared.ring.is_some() {
+        // Only requests to other nodes are timed.
+        builder.enable_time();
+    }
+    let runtime = match builder.build_local(LocalOptions::default()) {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!("a worker cannot start: {error}; the node stops");
+            local.shared.stop.cancel();
+            return;
+        }
+    };
     runtime.block_on(async {
-        while let Some((accepted, ticket)) = receiver.recv().await {
-            let local = Rc::clone(&local);
-            tokio::task::spawn_local(connection::run(local, accepted, ticket));
+        while let Some(order) = receiver.recv().await {
+            match order {
+                Order::Serve((accepted, ticket)) => {
+                    let local = Rc::clone(&local);
+                    tokio::task::spawn_local(connection::run(local, accepted, ticket));
+                }
+                Order::Hold(view, done) => {
+                    local.hold(view);
+                    if let Some(done) = done {
+                        // The keeper is gone only when the node stops.
+                        let _ = done.send(());
+                    }
+                }
+            }
         }
         // Connections hold their places, so they are done when this returns.
     });

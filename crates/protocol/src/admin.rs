@@ -114,6 +114,8 @@ pub enum Stats<'a> {
     Sizes,
     /// `conns`
     Conns,
+    /// `ring`
+    Ring,
     /// `reset`
     Reset,
     /// `detail on`, `off`
@@ -241,6 +243,7 @@ fn stats(mut words: Tokens<'_>) -> Stats<'_> {
         b"slabs" => Stats::Slabs,
         b"sizes" => Stats::Sizes,
         b"conns" => Stats::Conns,
+        b"ring" => Stats::Ring,
         b"reset" => Stats::Reset,
         b"detail" => match words.next() {
             Some(b"on") => Stats::Detail(true),

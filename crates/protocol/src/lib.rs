@@ -29,7 +29,9 @@ mod meta;
 mod number;
 mod parse;
 mod refusal;
+mod reply;
 mod request;
+mod ring;
 mod token;
 
 pub use admin::{Admin, Dump, DumpTarget, Stats, WatchFlags};
@@ -38,7 +40,12 @@ pub use key::{MAX_KEY_LEN, encode_key};
 pub use meta::{Meta, MetaKey, MetaMode, MetaStore};
 pub use parse::{MAX_GET_LINE, MAX_LINE, parse};
 pub use refusal::{Fault, Refusal};
+pub use reply::{MAX_REPLY_LINE, Reply, reply};
 pub use request::{Foreign, Parsed, Request};
+pub use ring::{
+    Claim, Forwarding, MAC_LEN, MAX_NODE_NAME, MAX_RING_LEN, PeerLine, RingCommand, RingOffer,
+    Stamp, parse_ring_header,
+};
 pub use token::Tokens;
 
 /// The memcached release whose protocol is spoken, as `version` answers it. Clients compare it, so

@@ -2,7 +2,7 @@
 
 use crate::classic::{self, Verb};
 use crate::refusal::Refused;
-use crate::{Foreign, Parsed, Refusal, Request, Tokens, admin, meta};
+use crate::{Foreign, Parsed, Refusal, Request, Tokens, admin, meta, ring};
 
 /// Longest request line in bytes, line end excluded, of every command but the multi-gets.
 pub const MAX_LINE: usize = 2048;
@@ -69,6 +69,14 @@ fn request(line: &[u8]) -> Result<Request<'_>, Refused> {
         b"ma" => meta::arithmetic(words).map(Request::MetaArithmetic),
         b"mn" => Ok(Request::MetaNoop),
         b"me" => meta::debug(words).map(Request::MetaDebug),
+        b"ring" => ring::parse(words).map(|line| match line {
+            ring::Line::Command(command) => Request::Ring(command),
+            ring::Line::Offer(offer) => Request::RingOffer(offer),
+        }),
+        b"config" => match words.exactly() {
+            Some([b"get", b"cluster"]) => Ok(Request::ConfigGetCluster),
+            _ => Err(Refusal::Unknown.into()),
+        },
         _ => admin::parse(command, words).map(Request::Admin),
     }
 }

@@ -126,6 +126,20 @@ refusals! {
     BinaryProtocol Client "CLIENT_ERROR this port speaks the memcached text protocol, not the binary one: set the client to text (ascii)"
     /// A TLS client.
     Tls Client "CLIENT_ERROR this port speaks the memcached text protocol without TLS: connect without it"
+    /// `ring` with words it does not know.
+    RingUsage Client "CLIENT_ERROR usage: ring version|get|owner <key>"
+    /// `ring` asked of a node that has none.
+    NoRing Client "CLIENT_ERROR this node has no ring: start it with --ring"
+    /// `ring get` of a ring that is not kept.
+    UnknownRing Client "CLIENT_ERROR this node does not have that ring"
+    /// An offered ring that is too large to be one.
+    RingTooLarge Client "CLIENT_ERROR the offered ring is too large"
+    /// An offered ring whose sender does not know the peer secret, or a node that has none.
+    RingNotProved Client "CLIENT_ERROR the offered ring is not proved by the peer secret of this node"
+    /// A key that another node owns, with `foreign_keys` at `refuse`.
+    ForeignKey Client "CLIENT_ERROR another node owns this key: ask 'ring owner <key>'"
+    /// The owner of the key cannot be reached.
+    OwnerAway Server "SERVER_ERROR the node that owns this key does not answer"
     /// Larger than `-I` allows.
     TooLarge Server "SERVER_ERROR object too large for cache"
     /// No room, and evictions are off.

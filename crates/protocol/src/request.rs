@@ -4,6 +4,7 @@ use crate::Refusal;
 use crate::admin::Admin;
 use crate::classic::{Arithmetic, Delete, Get, GetAndTouch, Store, Touch};
 use crate::meta::{Meta, MetaKey, MetaStore};
+use crate::ring::{RingCommand, RingOffer};
 
 /// What the front of a read buffer holds.
 #[derive(Clone, Debug)]
@@ -85,6 +86,12 @@ pub enum Request<'a> {
     MetaNoop,
     /// `me`.
     MetaDebug(MetaKey<'a>),
+    /// `ring`: about the ring, and between nodes.
+    Ring(RingCommand<'a>),
+    /// `ring offer`; the ring follows.
+    RingOffer(RingOffer),
+    /// `config get cluster`: the ring as auto-discovery clients read it.
+    ConfigGetCluster,
     /// Everything that is not about one key.
     Admin(Admin<'a>),
 }

@@ -35,7 +35,7 @@ impl<'a> Tokens<'a> {
     }
 
     /// The next words, exactly `N`, or `None` where there are fewer or more.
-    pub(crate) fn exactly<const N: usize>(mut self) -> Option<[&'a [u8]; N]> {
+    pub fn exactly<const N: usize>(mut self) -> Option<[&'a [u8]; N]> {
         let mut words = [&b""[..]; N];
         for word in &mut words {
             *word = self.next()?;

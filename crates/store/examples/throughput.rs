@@ -1,7 +1,10 @@
-//! Nanoseconds per operation in one thread, beside moka alone. Argument: keys (200000).
+//! Nanoseconds per operation in one thread, before and after a forget, and beside moka alone.
+//! Argument: keys (200000).
 
 mod support;
 
+use std::hash::BuildHasher;
+use std::sync::Arc;
 use std::time::Instant;
 
 use foldhash::fast::RandomState;
@@ -48,6 +51,23 @@ fn main() {
         support::set(&store, pick(), NewValue::Slice(value));
     }
     report("store: set, half of another length", started, OPERATIONS);
+
+    let hasher = RandomState::default();
+    let lost = move |key: &[u8]| hasher.hash_one(key) % 1_000 == 0;
+    store.forget(Arc::new(lost), support::NOW);
+    let started = Instant::now();
+    for _ in 0..OPERATIONS {
+        sum += store.get(pick(), support::NOW, |item| item.value().len()).unwrap_or(0);
+    }
+    report("store: get, a forget pending", started, OPERATIONS);
+    let started = Instant::now();
+    store.sweep(support::NOW);
+    report("store: sweep, per item", started, keys);
+    let started = Instant::now();
+    for _ in 0..OPERATIONS {
+        sum += store.get(pick(), support::NOW, |item| item.value().len()).unwrap_or(0);
+    }
+    report("store: get, the forget swept", started, OPERATIONS);
 
     let bare = moka::sync::Cache::builder()
         .max_capacity(u64::MAX)

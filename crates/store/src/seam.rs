@@ -7,6 +7,8 @@
 //!
 //! Nothing here knows a word of the wire protocol, a socket or a clock.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::{Expiry, Seconds};
@@ -63,7 +65,7 @@ pub trait ItemMut: ItemRef {
 /// Why there was nothing to lend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Miss {
-    /// The key is not there.
+    /// The key is not there, or was told to be forgotten.
     Absent,
     /// It was there, past its expiry.
     Expired,
@@ -253,6 +255,10 @@ pub struct Evicted<'a> {
 /// Called for every eviction, on whichever thread evicts. Must be cheap.
 pub type EvictionObserver = Box<dyn Fn(Evicted<'_>) + Send + Sync>;
 
+/// Says yes or no to a key. It may run while an engine holds locks, on any thread and many times for
+/// one key: it must always give the same answer, take little time and not call the store.
+pub type KeyPredicate = Arc<dyn Fn(&[u8]) -> bool + Send + Sync>;
+
 /// What an engine is built from.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -376,6 +382,16 @@ pub trait Store: Send + Sync + 'static {
     /// Everything stored before `at` is gone from `at` on. `at <= now` acts at once and on exactly
     /// what is stored now; a later call replaces an earlier one that is still due.
     fn flush(&self, at: Seconds, now: Seconds);
+
+    /// Every item stored so far whose key `lost` says yes to is gone from now on, as if deleted, at
+    /// once for every operation and without visiting the store. Items stored from now on are not
+    /// touched, whatever their key. What is stored while this call runs is, as one step, before it
+    /// or after it; so is what is made of an older value, such as by an append.
+    ///
+    /// A read of such an item is [`Miss::Absent`], unless a flush came since. What no operation
+    /// meets is removed by a sweep. The predicate is dropped once a sweep that began after this call
+    /// has gone over everything; until then it is asked for every item stored before that is met.
+    fn forget(&self, lost: KeyPredicate, now: Seconds);
 
     /// Visits items one by one without stopping anybody: what is stored or removed meanwhile may or
     /// may not be met, everything else that is alive is met exactly once. The visitor says whether

@@ -9,6 +9,7 @@ use super::{Context, DumpKind, Next, refuse, reply};
 use crate::connections::CloseReason;
 use crate::logging;
 use crate::output::Output;
+use crate::ring;
 use crate::stats;
 
 /// Highest verbosity, as in memcached.
@@ -121,6 +122,7 @@ fn statistics(context: Context<'_>, what: Stats<'_>, out: &mut Output) -> Next {
         Stats::Sizes if shared.settings.track_sizes => return Next::Dump(DumpKind::Sizes),
         Stats::Sizes => stats::sizes_disabled(bytes),
         Stats::Conns => stats::connections(shared, bytes),
+        Stats::Ring => ring::report(shared, bytes),
         Stats::Reset => {
             stats::reset(shared);
             answer::line(bytes, "RESET");

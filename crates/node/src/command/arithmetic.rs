@@ -120,7 +120,7 @@ fn without_item(meta: &Meta<'_>, key: &[u8], status: &str, out: &mut Vec<u8>) {
 }
 
 /// Repeats the opaque and the key where they were asked for: the flags of an answer without item.
-pub(super) fn echo(meta: &Meta<'_>, key: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn echo(meta: &Meta<'_>, key: &[u8], out: &mut Vec<u8>) {
     for (letter, argument) in meta.flags() {
         match letter {
             b'O' => answer::flag_bytes(out, b'O', argument),

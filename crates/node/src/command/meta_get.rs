@@ -5,7 +5,7 @@
 //! hold its key while the answer is written. An item marked stale hands out the right to recache
 //! it, so meeting one on the fast path leads to the other.
 
-use ringbinder_protocol::{MAX_KEY_LEN, Meta, MetaKey, answer};
+use ringbinder_protocol::{MAX_KEY_LEN, Meta, MetaKey, Request, answer};
 use ringbinder_store::{Expiry, ItemMut, ItemRef, MetaGet, Miss, Store, memcached_item_size};
 
 use super::Context;
@@ -31,6 +31,13 @@ pub(super) fn get(context: Context<'_>, meta: &Meta<'_>, out: &mut Output) {
         Ok(None) => read_locked(context, meta, key, out),
         Err(miss) => Err(miss),
     };
+    // What is in the store is this node's own; what is not may be another's.
+    if answered.is_err()
+        && let Some(desk) = context.desk
+        && desk.divert(&Request::MetaGet(*meta), None, out)
+    {
+        return;
+    }
     count(context, meta, key, answered);
     if answered.is_err() && !meta.quiet() {
         out.bytes.extend_from_slice(b"EN");

@@ -13,9 +13,11 @@ use ringbinder_store::{Miss, NewValue, Seconds};
 
 use crate::connections::CloseReason;
 use crate::output::Output;
+use crate::ring::Desk;
 use crate::shared::Shared;
 use crate::stats::Counters;
 
+pub(crate) use arithmetic::echo;
 pub(crate) use storage::{Incoming, admit, turned_away};
 
 /// What a request is carried out with.
@@ -26,6 +28,8 @@ pub(crate) struct Context<'a> {
     /// Number of the connection, as logs name it.
     pub(crate) connection: u32,
     pub(crate) now: Seconds,
+    /// Who carries out requests, where that is not always this node.
+    pub(crate) desk: Option<Desk<'a>>,
 }
 
 impl Context<'_> {
@@ -100,6 +104,12 @@ pub(crate) fn execute(
     done: usize,
     out: &mut Output,
 ) -> Next {
+    if let Some(desk) = context.desk
+        && !matches!(request, Request::MetaGet(meta) if desk.hits_are_ours() && !meta.has(b'N'))
+        && desk.divert(request, None, out)
+    {
+        return Next::Continue;
+    }
     match request {
         Request::Get(get) => return retrieval::get(context, get, done, out),
         Request::GetAndTouch(get) => return retrieval::get_and_touch(context, get, done, out),
@@ -112,7 +122,10 @@ pub(crate) fn execute(
         Request::MetaDebug(key) => meta_get::debug(context, *key, out),
         Request::MetaNoop => answer::line(&mut out.bytes, "MN"),
         Request::Admin(admin) => return admin::execute(context, admin, out),
-        Request::Store(_) | Request::MetaStore(_) => {
+        Request::Ring(_) | Request::ConfigGetCluster => {
+            debug_assert!(false, "the connection answers for the ring");
+        }
+        Request::Store(_) | Request::MetaStore(_) | Request::RingOffer(_) => {
             debug_assert!(false, "a storage request comes with its value");
         }
     }
@@ -127,6 +140,11 @@ pub(crate) fn store(
     value: NewValue<'_>,
     out: &mut Output,
 ) {
+    if let Some(desk) = context.desk
+        && desk.divert(request, Some(&value), out)
+    {
+        return;
+    }
     match request {
         Request::Store(store) => storage::store(context, store, value, out),
         Request::MetaStore(store) => meta_store::store(context, store, value, out),

@@ -26,6 +26,7 @@ impl Incoming {
         match request {
             Request::Store(store) => Some(Incoming { len: store.len, quiet: store.noreply }),
             Request::MetaStore(store) => Some(Incoming { len: store.len, quiet: false }),
+            Request::RingOffer(offer) => Some(Incoming { len: offer.len, quiet: false }),
             _ => None,
         }
     }
@@ -50,19 +51,32 @@ pub(crate) fn admit(context: Context<'_>, request: &Request<'_>) -> Result<(), R
 }
 
 /// Books a refused value, and drops what the key held before where a reader would otherwise take
-/// it for the refused one.
-pub(crate) fn turned_away(context: Context<'_>, request: &Request<'_>, refusal: Refusal) {
+/// it for the refused one. True where the owner of the key does the latter, and the answer comes
+/// with it.
+pub(crate) fn turned_away(
+    context: Context<'_>,
+    request: &Request<'_>,
+    refusal: Refusal,
+    out: &mut Output,
+) -> bool {
+    if let Some(desk) = context.desk
+        && desk.divert_refused(request, refusal, out)
+    {
+        count_refused(context, refusal);
+        return true;
+    }
     let mut room = [0; MAX_KEY_LEN];
     let (key, command, drops_old) = match request {
         Request::Store(store) => (store.key, name(mode(store.verb)), store.verb == Verb::Set),
         Request::MetaStore(store) => (store.meta.key.bytes(&mut room), "set", true),
-        _ => return,
+        _ => return false,
     };
     let status = count_refused(context, refusal);
     if drops_old {
         context.shared.store.delete(key, Delete::PLAIN, context.now);
     }
     tell(context, Stored { key, status, command, ttl: 0, connection: context.connection, len: 0 });
+    false
 }
 
 /// Counts a refusal and names it as memcached's log does.
@@ -107,7 +121,7 @@ pub(super) fn store(
 /// Writes to the store, and to the books.
 #[inline]
 pub(super) fn carry_out(context: Context<'_>, write: Write<'_>) -> Result<WriteResult, Refusal> {
-    let Context { shared, counters, now, connection } = context;
+    let Context { shared, counters, now, connection, .. } = context;
     let (key, mode, expiry) = (write.key, write.mode, write.expiry);
     let len = write.value.as_slice().len();
     counters.cmd_set.increment();

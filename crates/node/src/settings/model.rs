@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -66,6 +67,8 @@ pub(crate) struct Settings {
     pub(crate) watcher_logbuf_size: u64,
     /// The buffer of one worker for all watchers, in bytes: 1 KiB to just below 4 GiB.
     pub(crate) worker_logbuf_size: u64,
+    /// The ring this node is part of.
+    pub(crate) ring: Option<RingSettings>,
     /// Run in the background.
     pub(crate) daemon: bool,
     /// Where to write the process number. Absolute if the node runs in the background.
@@ -76,6 +79,48 @@ pub(crate) struct Settings {
     pub(crate) coredumps: bool,
     /// What `stats settings` shows of memcached's machinery, on which nothing here depends.
     pub(crate) figures: Figures,
+}
+
+/// What is set about the ring.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RingSettings {
+    /// A file, absolute if the node runs in the background, or `etcd://host:port/key`.
+    pub(crate) source: String,
+    /// This node's name in the ring; found by its listening address where it has none.
+    pub(crate) node: Option<String>,
+    /// What becomes of requests for keys of other nodes.
+    pub(crate) foreign_keys: ForeignKeys,
+    /// How long another node may take to answer a request.
+    pub(crate) peer_timeout: Duration,
+    /// How long a node that is out of reach is waited for when the ring changes.
+    pub(crate) peer_give_up: Duration,
+    /// The file with the secret that proves a node that the ring does not name yet.
+    pub(crate) peer_secret_file: Option<PathBuf>,
+    /// Where a copy of the ring is kept for a start without its source.
+    pub(crate) ring_cache: Option<PathBuf>,
+}
+
+/// What becomes of requests for keys that another node owns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[value(rename_all = "lower")]
+pub(crate) enum ForeignKeys {
+    /// The owner is asked and its answer relayed.
+    Forward,
+    /// They are served here, as memcached would.
+    Serve,
+    /// They are refused.
+    Refuse,
+}
+
+impl std::fmt::Display for ForeignKeys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            ForeignKeys::Forward => "forward",
+            ForeignKeys::Serve => "serve",
+            ForeignKeys::Refuse => "refuse",
+        })
+    }
 }
 
 /// A place to accept TCP connections.

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use clap::{Args, Command};
 use serde::{Deserialize, Serialize};
 
-use super::model::EvictionPolicy;
+use super::model::{EvictionPolicy, ForeignKeys};
 use super::values::{Bounded, Delimiter, ItemSize, Mebibytes, Octal, count, one_of, one_or_many};
 
 /// What every variable of the environment starts with.
@@ -18,6 +18,7 @@ pub(super) const VARIABLE_PREFIX: &str = "RINGBINDER_";
 
 const NETWORK: &str = "Network";
 const MEMORY: &str = "Memory";
+const RING: &str = "Ring";
 const COMMANDS: &str = "Commands and statistics";
 const PROCESS: &str = "Process";
 
@@ -114,6 +115,41 @@ pub(super) struct Options {
     #[arg(short = 'k', long)]
     #[arg(help_heading = MEMORY)]
     pub(super) lock_memory: bool,
+
+    /// The ring this node is part of: a TOML, YAML or JSON file, or etcd://host:port/key. Without
+    /// it the node stands alone
+    #[arg(long, value_name = "FILE", help_heading = RING)]
+    pub(super) ring: Option<String>,
+
+    /// This node's name in the ring; without it the node is found by the address it listens on
+    #[arg(long, value_name = "NAME", help_heading = RING)]
+    pub(super) node: Option<String>,
+
+    /// What becomes of requests for keys that another node owns: forward asks that node and relays
+    /// its answer, serve answers them here as memcached would, refuse is an error
+    #[arg(long, value_name = "POLICY", default_value = "forward")]
+    #[arg(ignore_case = true, help_heading = RING)]
+    #[serde(deserialize_with = "one_of")]
+    pub(super) foreign_keys: ForeignKeys,
+
+    /// Milliseconds that another node may take to answer a request; then a get misses and a write
+    /// fails
+    #[arg(long, value_name = "MS", default_value = "200", help_heading = RING)]
+    pub(super) peer_timeout: Bounded<u32, 1, 60000>,
+
+    /// Milliseconds that a node which is out of reach is waited for before its keys are served by
+    /// a new ring without its word
+    #[arg(long, value_name = "MS", default_value = "2000", help_heading = RING)]
+    pub(super) peer_give_up: Bounded<u32, 1, 3600000>,
+
+    /// File with a secret, the same on every node, by which a node that the ring does not name yet
+    /// may bring a newer one
+    #[arg(long, value_name = "FILE", help_heading = RING)]
+    pub(super) peer_secret_file: Option<PathBuf>,
+
+    /// File that keeps a copy of the ring, for a start while etcd is away
+    #[arg(long, value_name = "FILE", help_heading = RING)]
+    pub(super) ring_cache: Option<PathBuf>,
 
     /// Let clients stop the server with the shutdown command
     #[arg(short = 'A', long)]

@@ -1,17 +1,22 @@
 //! From merged options to [`Settings`]: units, and the rules between one setting and another.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::error::SettingsError;
 use super::extended::Extended;
 use super::flags::CommandLine;
 use super::layers::{Merged, Origin};
 use super::listen;
-use super::model::Settings;
+use super::model::{RingSettings, Settings};
 use super::values::{ItemSize, Mebibytes};
 
 /// More worker threads than this rarely help; memcached warns at the same number.
 const MANY_THREADS: u16 = 64;
+
+/// Settings that say something about the ring, and nothing without one.
+const RING_ONLY: [&str; 6] =
+    ["node", "foreign_keys", "peer_timeout", "peer_give_up", "peer_secret_file", "ring_cache"];
 
 /// Applies the rules; the second part of the answer is warnings, one line each.
 pub(super) fn resolve(
@@ -66,6 +71,40 @@ pub(super) fn resolve(
             false => path,
         })
     };
+    let ring = match &options.ring {
+        None => None,
+        Some(source) if source.is_empty() => {
+            return Err(merged.error("ring", "the name of the ring file is missing"));
+        }
+        Some(source) => {
+            let source = match source.contains("://") {
+                true => source.clone(),
+                false => settle(Some(source.into())).unwrap_or_default().display().to_string(),
+            };
+            let milliseconds = |ms: u32| Duration::from_millis(ms.into());
+            Some(RingSettings {
+                source,
+                node: options.node.clone().filter(|name| !name.is_empty()),
+                foreign_keys: options.foreign_keys,
+                peer_timeout: milliseconds(options.peer_timeout.0),
+                peer_give_up: milliseconds(options.peer_give_up.0),
+                peer_secret_file: settle(text_of(
+                    merged,
+                    "peer_secret_file",
+                    options.peer_secret_file.as_deref(),
+                )?),
+                ring_cache: settle(text_of(merged, "ring_cache", options.ring_cache.as_deref())?),
+            })
+        }
+    };
+    if ring.is_none() {
+        for key in RING_ONLY {
+            let origin = merged.origin(key);
+            if *origin != Origin::Default {
+                warnings.push(format!("{} has no effect without --ring", origin.place(key)));
+            }
+        }
+    }
     let settings = Settings {
         listen,
         port,
@@ -95,6 +134,7 @@ pub(super) fn resolve(
         track_sizes: options.track_sizes,
         watcher_logbuf_size: options.watcher_logbuf_size.0 << 10,
         worker_logbuf_size: options.worker_logbuf_size.0 << 10,
+        ring,
         daemon: options.daemon,
         pidfile: settle(text_of(merged, "pidfile", options.pidfile.as_deref())?),
         user: options.user.clone(),

@@ -288,7 +288,16 @@ fn the_description_of_the_flags_is_sound() {
 
 #[test]
 fn every_key_is_a_variable_and_a_flag() {
-    const ANY_TEXT: [&str; 4] = ["unix_socket", "pidfile", "user", "prefix_delimiter"];
+    const ANY_TEXT: [&str; 8] = [
+        "unix_socket",
+        "pidfile",
+        "user",
+        "prefix_delimiter",
+        "ring",
+        "node",
+        "peer_secret_file",
+        "ring_cache",
+    ];
     let command = Options::augment_args(Command::new("ringbinderd"));
     for argument in command.get_arguments() {
         let key = argument.get_id().as_str();
@@ -340,4 +349,23 @@ fn the_manual_shows_the_defaults_in_force() {
             assert!(row.contains(&cell) || off || none, "{key}: {cell} is not in {row}");
         }
     }
+}
+
+#[test]
+fn the_ring_and_what_belongs_to_it() {
+    let line =
+        "--ring ring.toml --node a --foreign-keys REFUSE --peer-timeout 50 --peer-give-up 900";
+    let ring = run(line).ring.unwrap();
+    assert_eq!((ring.source.as_str(), ring.node.as_deref()), ("ring.toml", Some("a")));
+    assert_eq!(ring.foreign_keys, ForeignKeys::Refuse);
+    assert_eq!((ring.peer_timeout.as_millis(), ring.peer_give_up.as_millis()), (50, 900));
+    assert_eq!(run("").ring, None);
+    let (_, warnings) = run_with("--node a", &[]);
+    assert!(warnings[0].contains("--node has no effect without --ring"), "{warnings:?}");
+    let daemon = run("-d --ring ring.toml --ring-cache copy.toml").ring.unwrap();
+    assert!(Path::new(&daemon.source).is_absolute() && daemon.ring_cache.unwrap().is_absolute());
+    let etcd = run("-d --ring etcd://10.0.0.1:2379/cache/ring").ring.unwrap();
+    assert_eq!(etcd.source, "etcd://10.0.0.1:2379/cache/ring");
+    refused("--foreign-keys maybe --ring x", ExitCode::Usage);
+    refused("--peer-timeout 0 --ring x", ExitCode::Usage);
 }

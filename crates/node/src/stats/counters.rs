@@ -78,6 +78,18 @@ counters! {
     cas_badval
     store_too_large
     store_no_memory
+    /// Keys of retrievals that were left to other nodes.
+    foreign_gets
+    /// Other requests that were left to other nodes.
+    foreign_requests
+    /// Requests refused because another node owns their key.
+    foreign_refused
+    /// Requests of peers that this node did not serve.
+    foreign_moved
+    /// Requests carried out for peers.
+    foreign_served
+    /// Foreign requests that nobody answered in time.
+    foreign_failed
     bytes_read
     bytes_written
     /// Times a connection stood back after `-R` requests.

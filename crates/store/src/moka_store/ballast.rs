@@ -40,7 +40,7 @@ impl Ballast {
         ledger.close();
         Ballast {
             probe,
-            cell: CellRef::new(&ledger, KEY, State::new(Value::empty(), 0, 0, 0), 0),
+            cell: CellRef::new(&ledger, KEY, State::new(Value::empty(), 0), 0),
             weight: AtomicU64::new(0),
             next_look: AtomicU64::new(0),
         }

@@ -23,6 +23,7 @@ use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 use triomphe::Arc;
 
+use super::epochs::Epoch;
 use super::key::Key;
 use super::ledger::Ledger;
 use super::value::Value;
@@ -52,8 +53,8 @@ pub(super) struct State {
     pub(super) flags: u32,
     pub(super) expiry: Expiry,
     pub(super) last_access: Seconds,
-    /// The flush epoch it was stored in, and its [`Mark`]s: one word because 16 bytes more in a cell
-    /// are 16 bytes more for every item.
+    /// The epoch it was stored in, or later found alive in, and its [`Mark`]s: one word because 16
+    /// bytes more in a cell are 16 bytes more for every item.
     stamp: u32,
 }
 
@@ -69,18 +70,12 @@ pub(super) enum Mark {
     Reindexed = 16,
 }
 
-const MARK_BITS: u32 = 5;
+const MARK_BITS: u32 = u32::BITS - Epoch::BITS;
 
 impl State {
-    pub(super) fn new(value: Value, cas: Cas, epoch: u32, now: Seconds) -> State {
-        State {
-            value,
-            cas,
-            flags: 0,
-            expiry: Expiry::NEVER,
-            last_access: now,
-            stamp: epoch << MARK_BITS,
-        }
+    /// A state without a CAS and of no particular epoch, which it gets when it is put in place.
+    pub(super) fn new(value: Value, now: Seconds) -> State {
+        State { value, cas: 0, flags: 0, expiry: Expiry::NEVER, last_access: now, stamp: 0 }
     }
 
     pub(super) fn is(&self, mark: Mark) -> bool {
@@ -95,9 +90,15 @@ impl State {
         }
     }
 
-    /// Whether it was stored before the flush that began `epoch`.
-    pub(super) fn is_flushed(&self, epoch: u32) -> bool {
-        self.stamp >> MARK_BITS != epoch << MARK_BITS >> MARK_BITS
+    pub(super) fn epoch(&self) -> Epoch {
+        Epoch::from_bits(self.stamp >> MARK_BITS)
+    }
+
+    /// Makes it one of `epoch`: because it is new, or because it was judged in `epoch`, its lock held
+    /// since, and is alive.
+    pub(super) fn set_epoch(&mut self, epoch: Epoch) {
+        let marks = self.stamp & !(u32::MAX << MARK_BITS);
+        self.stamp = epoch.bits() << MARK_BITS | marks;
     }
 
     /// Counts an access.

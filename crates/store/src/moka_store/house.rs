@@ -1,13 +1,12 @@
 //! Housekeeping: visiting all items, sweeping out the dead, another budget, checking the books.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{AcqRel, Relaxed, Release};
 
 use bytes::Bytes;
 
 use super::ballast::Ballast;
 use super::cell::{CellRef, Lease};
-use super::read::dead;
 use super::{MIN_BUDGET, MokaStore, capacity, new_index};
 use crate::{Expiry, ItemRef, Meta, ResizeResult, Seconds};
 
@@ -44,8 +43,10 @@ impl MokaStore {
         for (_, cell) in index.iter() {
             let (shared, meta) = {
                 let state = cell.lock();
-                let is_dead = dead(&state, self.flushes.epoch(now), now).is_some();
-                if is_dead || cell.is_retired() || Ballast::is(&cell) {
+                if cell.is_retired() || Ballast::is(&cell) {
+                    continue;
+                }
+                if self.judge(cell.key(), &state, now).miss.is_some() {
                     continue;
                 }
                 let shared = state.value.shared();
@@ -62,24 +63,33 @@ impl MokaStore {
         }
     }
 
-    /// Goes over all items, unless nothing can have died: no item with an expiry and no flush since
-    /// the last time.
+    /// Goes over all items, unless nothing can have died: no item with an expiry and no new epoch
+    /// since the last time. What lives is of the epoch in force afterwards.
     pub(super) fn sweep_dead(&self, now: Seconds) -> u64 {
-        let epoch = self.flushes.epoch(now);
-        let flushed = self.swept_epoch.swap(epoch, Relaxed) != epoch;
-        let expiring = self.expiring.swap(false, Relaxed);
-        if !flushed && !expiring {
+        let epoch = self.epochs.current(now);
+        let is_settled = self.epochs.is_settled(epoch);
+        let expiring = self.expiring.swap(false, AcqRel);
+        if is_settled && !expiring {
             return 0;
         }
+        if !is_settled {
+            // What is still being stored in an older epoch is in the index after this.
+            self.stripes.pass_all();
+        }
+        let index = self.index.load_full();
         let (mut checked, mut reclaimed) = (0, 0);
-        for (_, cell) in self.index.load_full().iter() {
+        for (_, cell) in index.iter() {
             if Ballast::is(&cell) {
                 continue;
             }
             checked += 1;
             let (is_dead, expiry) = {
-                let state = cell.lock();
-                (dead(&state, epoch, now).is_some(), state.expiry)
+                let mut state = cell.lock();
+                let verdict = self.judge(cell.key(), &state, now);
+                if verdict.miss.is_none() {
+                    state.set_epoch(verdict.epoch);
+                }
+                (verdict.miss.is_some(), state.expiry)
             };
             if is_dead && self.reclaim(cell.key(), now) {
                 reclaimed += 1;
@@ -88,7 +98,21 @@ impl MokaStore {
             }
         }
         self.ledger.count_sweep(checked, reclaimed);
+        // An index that lost its place meanwhile may not have had everything to the end.
+        if !is_settled && Arc::ptr_eq(&index, &self.index.load()) {
+            self.epochs.settle(epoch);
+        }
         reclaimed
+    }
+
+    /// To be called before an epoch begins or a flush is put off: applies a flush that has come due,
+    /// which is not replaced any more, and sweeps in the rare case that the numbers of epochs run
+    /// short.
+    pub(super) fn close_epoch(&self, now: Seconds) {
+        self.epochs.current(now);
+        if self.epochs.is_crowded() {
+            self.sweep_dead(now);
+        }
     }
 
     /// moka's capacity is fixed, so the cells move to another index: oldest first, that the order
@@ -118,6 +142,8 @@ impl MokaStore {
         }
         self.budget.store(max_bytes, Relaxed);
         self.index.store(resized);
+        // A sweep of the old index may miss what is in the new one.
+        self.expiring.store(true, Release);
         drop(index);
         drop(stripes);
         self.settle(64);

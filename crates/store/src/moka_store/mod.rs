@@ -10,8 +10,8 @@
 //!   every charge is on a ledger ([`ledger`]) that follows the memory itself, and a writer that
 //!   finds the ledger past its limit makes moka evict before it goes on ([`MokaStore::relieve`]).
 //!   What even the ledger cannot know, the [`ballast`] makes up for.
-//! - Expiry, flushes, CAS: they live in the cells. moka's own expiry is not used, because it wants
-//!   a clock.
+//! - Expiry, CAS, and the epochs that flushes and forgets begin ([`epochs`]): they live in the
+//!   cells. moka's own expiry is not used, because it wants a clock.
 //!
 //! Locks are taken in this order: stripe, moka's own, cell. A cell's lock is never held while moka
 //! is called.
@@ -19,7 +19,7 @@
 mod ballast;
 mod cell;
 mod charge;
-mod flushes;
+mod epochs;
 mod house;
 mod key;
 mod ledger;
@@ -43,7 +43,7 @@ pub use self::ballast::ResidentProbe;
 
 use self::ballast::Ballast;
 use self::cell::{CellRef, Lease};
-use self::flushes::Flushes;
+use self::epochs::Epochs;
 use self::ledger::Ledger;
 use self::stripes::Stripes;
 use crate::{Cas, EvictionObserver, Limits};
@@ -67,7 +67,7 @@ pub struct MokaStore {
     policy: Policy,
     stripes: Stripes<RandomState>,
     ledger: Arc<Ledger>,
-    flushes: Flushes,
+    epochs: Epochs,
     ballast: Ballast,
     /// Counts sixteenths of the budget that have come in; 0 to 255 and round again.
     tick: AtomicU32,
@@ -77,10 +77,9 @@ pub struct MokaStore {
     budget: AtomicU64,
     /// Held while making room, so that writers queue for one round of it and not each for theirs.
     relief: Mutex<()>,
-    /// Whether an item with an expiry may have come since the last sweep began.
+    /// Whether, since the last sweep began, an item with an expiry may have come or another index
+    /// have taken this one's place.
     expiring: AtomicBool,
-    /// The flush epoch that the last sweep cleaned up after.
-    swept_epoch: AtomicU32,
 }
 
 /// Smallest budget that leaves room for items besides the index's own tables.
@@ -99,7 +98,7 @@ impl MokaStore {
             policy,
             stripes: Stripes::new(hasher),
             ledger: Arc::new(Ledger::new(observer)),
-            flushes: Flushes::new(),
+            epochs: Epochs::new(),
             ballast: Ballast::new(None),
             tick: AtomicU32::new(0),
             last_cas: AtomicU64::new(0),
@@ -108,7 +107,6 @@ impl MokaStore {
             budget: AtomicU64::new(limits.max_bytes),
             relief: Mutex::new(()),
             expiring: AtomicBool::new(false),
-            swept_epoch: AtomicU32::new(0),
         }
     }
 

@@ -8,21 +8,20 @@ use moka::Equivalent;
 use parking_lot::MutexGuard;
 
 use super::cell::{CellRef, Mark, State};
+use super::epochs::Verdict;
 use super::{Index, MokaStore, Policy};
 use crate::{Expiry, Miss, Seconds};
 
-/// Why the item in this state is dead, if it is.
-pub(super) fn dead(state: &State, epoch: u32, now: Seconds) -> Option<Miss> {
-    if state.is_flushed(epoch) {
-        Some(Miss::Flushed)
-    } else if state.expiry.is_past(now) {
-        Some(Miss::Expired)
-    } else {
-        None
-    }
-}
-
 impl MokaStore {
+    /// What the item in this state, its lock held, is at `now`.
+    pub(super) fn judge(&self, key: &[u8], state: &State, now: Seconds) -> Verdict {
+        let mut verdict = self.epochs.judge(state.epoch(), key, now);
+        if verdict.miss.is_none() && state.expiry.is_past(now) {
+            verdict.miss = Some(Miss::Expired);
+        }
+        verdict
+    }
+
     /// Lends the item under `key`, after which `f` may have changed its access marks. Takes no
     /// stripe unless it has to remove a dead item.
     pub(super) fn read<R>(
@@ -56,12 +55,11 @@ impl MokaStore {
         now: Seconds,
         f: impl FnOnce(&mut State) -> R,
     ) -> Result<R, Miss> {
-        let epoch = self.flushes.epoch(now);
         let mut state = cell.lock();
         if cell.is_retired() {
             return Err(Miss::Absent);
         }
-        let Some(miss) = dead(&state, epoch, now) else { return Ok(f(&mut state)) };
+        let Some(miss) = self.judge(key, &state, now).miss else { return Ok(f(&mut state)) };
         drop(state);
         self.reclaim(key, now);
         Err(miss)
@@ -91,14 +89,13 @@ impl MokaStore {
     /// Removes the item under `key` if it is dead. Whether it was.
     pub(super) fn reclaim(&self, key: &[u8], now: Seconds) -> bool {
         let _stripe = self.stripes.lock(key);
-        let epoch = self.flushes.epoch(now);
         let index = self.index.load();
         let Some(cell) = find_quietly(&index, key) else { return false };
         let state = cell.lock();
         if cell.is_retired() {
             return false;
         }
-        let Some(miss) = dead(&state, epoch, now) else { return false };
+        let Some(miss) = self.judge(key, &state, now).miss else { return false };
         self.ledger.count_reclaim(is_expired_unfetched(&state, miss));
         take_out(&index, &cell, state);
         true

@@ -4,7 +4,7 @@ use super::MokaStore;
 use super::cell::{Lent, State};
 use crate::{
     Arithmetic, ArithmeticResult, Counters, Delete, DeleteResult, Expiry, ItemMut, ItemRef,
-    MetaGet, Miss, ResizeResult, Seconds, Store, Write, WriteResult,
+    KeyPredicate, MetaGet, Miss, ResizeResult, Seconds, Store, Write, WriteResult,
 };
 
 impl Store for MokaStore {
@@ -109,14 +109,18 @@ impl Store for MokaStore {
     }
 
     fn flush(&self, at: Seconds, now: Seconds) {
-        // One that has come due is not replaced any more.
-        self.flushes.epoch(now);
+        self.close_epoch(now);
         if at <= now {
             self.next_cas();
-            self.flushes.flush_now();
+            self.epochs.flush_now();
         } else {
-            self.flushes.flush_at(at);
+            self.epochs.flush_at(at);
         }
+    }
+
+    fn forget(&self, lost: KeyPredicate, now: Seconds) {
+        self.close_epoch(now);
+        self.epochs.forget(lost);
     }
 
     fn for_each(&self, now: Seconds, visit: &mut dyn FnMut(&dyn ItemRef) -> bool) {

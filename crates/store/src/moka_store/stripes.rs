@@ -27,6 +27,13 @@ impl<S: BuildHasher> Stripes<S> {
         self.locks[usize::try_from(index).unwrap_or(0)].lock()
     }
 
+    /// Waits until everybody who holds a stripe now has let go of it.
+    pub(super) fn pass_all(&self) {
+        for lock in &self.locks {
+            drop(lock.lock());
+        }
+    }
+
     pub(super) fn lock_all(&self) -> Vec<MutexGuard<'_, ()>> {
         self.locks.iter().map(Mutex::lock).collect()
     }

@@ -6,7 +6,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use parking_lot::MutexGuard;
 
 use super::cell::{CellRef, Lease, Mark, State};
-use super::read::{dead, find_quietly, is_expired_unfetched, take_out};
+use super::epochs::Verdict;
+use super::read::{find_quietly, is_expired_unfetched, take_out};
 use super::value::Value;
 use super::{Index, MokaStore, charge, number};
 use crate::{
@@ -17,15 +18,26 @@ use crate::{
 /// There was no room. Nothing has changed.
 struct NoRoom;
 
-/// A cell found under a key, and its state.
-type Held<'a> = (&'a CellRef, MutexGuard<'a, State>);
+/// A cell found under a key, its state locked, and what the item was judged to be. What is made of
+/// the item goes by this one verdict: were it judged again, or its successor given a later epoch, a
+/// forget in between would be there for one half of a step and not for the other.
+struct Held<'a> {
+    cell: &'a CellRef,
+    state: MutexGuard<'a, State>,
+    verdict: Verdict,
+}
+
+impl Held<'_> {
+    fn is_live(&self) -> bool {
+        self.verdict.miss.is_none()
+    }
+}
 
 /// One key, its stripe held, in the index in force.
 struct Place<'a> {
     store: &'a MokaStore,
     index: &'a Index,
     key: &'a [u8],
-    epoch: u32,
     now: Seconds,
 }
 
@@ -34,8 +46,7 @@ impl MokaStore {
     fn at_place<R>(&self, key: &[u8], now: Seconds, f: impl FnOnce(Place<'_>) -> R) -> R {
         let result = {
             let _stripe = self.stripes.lock(key);
-            let epoch = self.flushes.epoch(now);
-            f(Place { store: self, index: &self.index.load(), key, epoch, now })
+            f(Place { store: self, index: &self.index.load(), key, now })
         };
         self.relieve();
         result
@@ -93,24 +104,24 @@ impl Place<'_> {
             return WriteResult::TooLarge;
         }
         let cell = self.find();
-        let (old, is_live) = self.hold(cell.as_deref());
+        let old = self.hold(cell.as_deref());
         let decision = match &old {
-            Some((_, state)) if is_live => self.meet(&write, state),
+            Some(held) if held.is_live() => self.meet(&write, &held.state),
             _ => Self::meet_nothing(&write),
         };
         let kept = match decision {
             Ok(kept) => kept,
             Err(refusal) => {
-                self.refuse(old, is_live, write.mode);
+                self.refuse(old, write.mode);
                 return refusal;
             }
         };
-        let mut new = State::new(Value::empty(), 0, self.epoch, self.now);
+        let mut new = State::new(Value::empty(), self.now);
         new.flags = write.flags;
         new.expiry = write.vivify.unwrap_or(write.expiry);
         new.mark(Mark::BinaryKey, write.binary_key);
         new.value = match (kept, &old) {
-            (Kept::Value, Some((_, state))) => {
+            (Kept::Value, Some(Held { state, .. })) => {
                 new.flags = state.flags;
                 new.expiry = state.expiry;
                 new.mark(Mark::BinaryKey, write.binary_key || state.is(Mark::BinaryKey));
@@ -119,7 +130,7 @@ impl Place<'_> {
                     _ => Value::joined(state.value.as_slice(), write.value.as_slice()),
                 }
             }
-            (Kept::Staleness, Some((_, state))) => {
+            (Kept::Staleness, Some(Held { state, .. })) => {
                 new.expiry = state.expiry;
                 new.mark(Mark::Stale, true);
                 new.mark(Mark::WinSent, state.is(Mark::WinSent));
@@ -173,12 +184,12 @@ impl Place<'_> {
     }
 
     /// What a refused write still does: an add refreshes, and a dead item goes.
-    fn refuse(&self, old: Option<Held<'_>>, is_live: bool, mode: Mode) {
-        let Some((cell, mut state)) = old else { return };
-        if !is_live {
-            self.reclaim(cell, state);
+    fn refuse(&self, old: Option<Held<'_>>, mode: Mode) {
+        let Some(mut held) = old else { return };
+        if !held.is_live() {
+            self.reclaim(held);
         } else if mode == Mode::Add {
-            state.last_access = self.now;
+            held.state.last_access = self.now;
         }
     }
 
@@ -189,15 +200,14 @@ impl Place<'_> {
         f: impl FnOnce(&mut State, bool) -> R,
     ) -> Option<R> {
         let cell = self.find();
-        let (old, is_live) = self.hold(cell.as_deref());
-        match old {
-            Some((_, mut state)) if is_live => {
-                let result = f(&mut state, false);
-                self.store.note_expiry(state.expiry);
+        match self.hold(cell.as_deref()) {
+            Some(mut held) if held.is_live() => {
+                let result = f(&mut held.state, false);
+                self.store.note_expiry(held.state.expiry);
                 Some(result)
             }
             old => {
-                let mut new = State::new(Value::empty(), 0, self.epoch, self.now);
+                let mut new = State::new(Value::empty(), self.now);
                 new.mark(Mark::BinaryKey, binary_key);
                 self.put(old, new, how.new_cas, |state| f(state, true)).ok()
             }
@@ -211,17 +221,18 @@ impl Place<'_> {
         f: impl FnOnce(&mut State, u64, bool) -> R,
     ) -> ArithmeticResult<R> {
         let cell = self.find();
-        let (old, is_live) = self.hold(cell.as_deref());
         let mut digits = [0; 20];
-        let (cell, mut state) = match old {
-            Some(held) if is_live => held,
+        let mut held = match self.hold(cell.as_deref()) {
+            Some(held) if held.is_live() => held,
             old => {
                 let Some(initial) = how.vivify else {
-                    self.refuse(old, false, Mode::Add);
+                    if let Some(dead) = old {
+                        self.reclaim(dead);
+                    }
                     return ArithmeticResult::NotFound;
                 };
                 let value = Value::copied(number::format(initial, &mut digits));
-                let mut new = State::new(value, 0, self.epoch, self.now);
+                let mut new = State::new(value, self.now);
                 new.mark(Mark::BinaryKey, binary_key);
                 return match self.put(old, new, how.new_cas, |state| f(state, initial, true)) {
                     Ok(result) => ArithmeticResult::Created(result),
@@ -229,6 +240,7 @@ impl Place<'_> {
                 };
             }
         };
+        let state = &mut *held.state;
         if state.value.len() == 0 || state.value.len() > MAX_NUMBER_LEN {
             return ArithmeticResult::NonNumeric;
         }
@@ -248,15 +260,15 @@ impl Place<'_> {
             state.value.overwrite(digits);
             state.cas = self.cas(how.new_cas);
             state.last_access = self.now;
-            let result = f(&mut state, number, false);
+            let result = f(state, number, false);
             self.store.note_expiry(state.expiry);
             return ArithmeticResult::Done(result);
         }
-        let mut new = State::new(Value::copied(digits), 0, self.epoch, self.now);
+        let mut new = State::new(Value::copied(digits), self.now);
         new.flags = state.flags;
         new.expiry = state.expiry;
         new.mark(Mark::BinaryKey, state.is(Mark::BinaryKey));
-        match self.put(Some((cell, state)), new, how.new_cas, |state| f(state, number, false)) {
+        match self.put(Some(held), new, how.new_cas, |state| f(state, number, false)) {
             Ok(result) => ArithmeticResult::Done(result),
             Err(NoRoom) => ArithmeticResult::NoMemory,
         }
@@ -264,34 +276,34 @@ impl Place<'_> {
 
     fn delete(&self, how: Delete) -> DeleteResult {
         let cell = find_quietly(self.index, self.key).map(|cell| Lease::new(&cell));
-        let (old, is_live) = self.hold(cell.as_deref());
-        let Some((cell, mut state)) = old else { return DeleteResult::NotFound };
-        if !is_live {
-            self.reclaim(cell, state);
+        let Some(mut held) = self.hold(cell.as_deref()) else { return DeleteResult::NotFound };
+        if !held.is_live() {
+            self.reclaim(held);
             return DeleteResult::NotFound;
         }
+        let state = &mut *held.state;
         if how.compare.is_some_and(|compare| compare != state.cas) {
             return DeleteResult::Exists;
         }
         let deleted = DeleteResult::Deleted { len: state.value.len() };
         if let Some(flags) = how.drop_value {
-            let mut new = State::new(Value::empty(), 0, self.epoch, self.now);
+            let mut new = State::new(Value::empty(), self.now);
             new.flags = flags;
             new.expiry = how.expiry.unwrap_or(Expiry::NEVER);
             new.mark(Mark::BinaryKey, state.is(Mark::BinaryKey));
             new.mark(Mark::Stale, how.mark_stale);
             let kept = if how.mark_stale { None } else { Some(state.cas) };
             // An item that shrinks always has room.
-            let _ = self.put(Some((cell, state)), new, how.new_cas.or(kept), |_| ());
+            let _ = self.put(Some(held), new, how.new_cas.or(kept), |_| ());
         } else if how.mark_stale {
             if let Some(expiry) = how.expiry {
-                self.store.set_expiry(&mut state, expiry);
+                self.store.set_expiry(state, expiry);
             }
             state.mark(Mark::Stale, true);
             state.mark(Mark::WinSent, false);
             state.cas = self.cas(how.new_cas);
         } else {
-            self.remove(cell, state);
+            self.remove(held.cell, held.state);
         }
         deleted
     }
@@ -307,17 +319,18 @@ impl Place<'_> {
         let store = self.store;
         let charge = charge::of_item(self.key.len(), new.value.len());
         match old {
-            Some((cell, mut state)) => {
+            Some(Held { cell, mut state, verdict }) => {
                 let mut charge = charge;
                 let was_reindexed = state.is(Mark::Reindexed);
                 let is_same = charge::reindexed(charge, was_reindexed) == cell.charge();
                 new.mark(Mark::Reindexed, was_reindexed || !is_same);
                 charge = charge::reindexed(charge, was_reindexed || !is_same);
                 self.check_room(charge, cell.charge())?;
-                if let Some(miss) = dead(&state, self.epoch, self.now) {
+                if let Some(miss) = verdict.miss {
                     store.ledger.count_reclaim(is_expired_unfetched(&state, miss));
                 }
                 new.cas = self.cas(new_cas);
+                new.set_epoch(verdict.epoch);
                 // The old value is freed after the lock.
                 let old = mem::replace(&mut *state, new);
                 let result = f(&mut state);
@@ -334,6 +347,7 @@ impl Place<'_> {
             None => {
                 self.check_room(charge, 0)?;
                 new.cas = self.cas(new_cas);
+                new.set_epoch(store.epochs.current(self.now));
                 let result = f(&mut new);
                 store.note_expiry(new.expiry);
                 let cell = CellRef::new(&store.ledger, self.key, new, charge);
@@ -362,19 +376,15 @@ impl Place<'_> {
         Some(Lease::new(&cell))
     }
 
-    /// Locks a cell's state, and says whether it is alive.
-    fn hold<'a>(&self, cell: Option<&'a CellRef>) -> (Option<Held<'a>>, bool) {
-        match cell {
-            Some(cell) => {
-                let state = cell.lock();
-                if cell.is_retired() {
-                    return (None, false);
-                }
-                let is_live = dead(&state, self.epoch, self.now).is_none();
-                (Some((cell, state)), is_live)
-            }
-            None => (None, false),
+    /// Locks a cell's state and judges it; `None` where there is no item.
+    fn hold<'a>(&self, cell: Option<&'a CellRef>) -> Option<Held<'a>> {
+        let cell = cell?;
+        let state = cell.lock();
+        if cell.is_retired() {
+            return None;
         }
+        let verdict = self.store.judge(self.key, &state, self.now);
+        Some(Held { cell, state, verdict })
     }
 
     fn cas(&self, new_cas: Option<Cas>) -> Cas {
@@ -393,11 +403,12 @@ impl Place<'_> {
         }
     }
 
-    fn reclaim(&self, cell: &CellRef, state: MutexGuard<'_, State>) {
-        if let Some(miss) = dead(&state, self.epoch, self.now) {
-            self.store.ledger.count_reclaim(is_expired_unfetched(&state, miss));
+    /// Removes a dead item.
+    fn reclaim(&self, held: Held<'_>) {
+        if let Some(miss) = held.verdict.miss {
+            self.store.ledger.count_reclaim(is_expired_unfetched(&held.state, miss));
         }
-        self.remove(cell, state);
+        self.remove(held.cell, held.state);
     }
 
     fn remove(&self, cell: &CellRef, state: MutexGuard<'_, State>) {

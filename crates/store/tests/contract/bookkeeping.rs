@@ -1,5 +1,6 @@
 //! Rules of use by several threads at once.
 
+use std::sync::Arc;
 use std::thread;
 
 use ringbinder_store::{Delete, Expiry, Limits, Mode, Store, Write};
@@ -67,7 +68,8 @@ pub(crate) fn writers_and_readers_leave_the_books_in_order<S: Store>(make: fn(Li
                             1 => {
                                 store.sweep(NOW + turn / 1_000);
                             }
-                            2 => {
+                            2 => store.forget(Arc::new(|key| key.ends_with(b"7")), NOW),
+                            3 => {
                                 store.resize(if thread % 2 == 0 { MIB } else { 2 * MIB });
                             }
                             _ => {

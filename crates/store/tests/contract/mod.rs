@@ -2,12 +2,13 @@
 //! `budget.rs` are not part of the suite; they say why.
 
 mod bookkeeping;
+mod forgetting;
 mod model;
 mod reading;
 mod whole;
 mod writing;
 
-pub(crate) use self::{bookkeeping::*, model::*, reading::*, whole::*, writing::*};
+pub(crate) use self::{bookkeeping::*, forgetting::*, model::*, reading::*, whole::*, writing::*};
 
 use ringbinder_store::{
     Arithmetic, ArithmeticResult, Expiry, Limits, Meta, MetaGet, Mode, NewValue, Seconds, Store,
@@ -124,6 +125,20 @@ macro_rules! suite {
             flush_takes_exactly_what_is_stored
             a_later_flush_waits_for_its_second
             a_flush_replaces_one_that_is_due
+            forget_takes_exactly_the_lost_keys_stored_so_far
+            a_forgotten_item_is_absent_for_every_operation
+            what_is_made_of_an_item_after_a_forget_stays
+            a_key_stored_again_outlives_forgets_of_others
+            several_forgets_add_up
+            for_each_does_not_meet_what_is_forgotten
+            a_flush_after_a_forget_takes_the_rest
+            a_forget_leaves_a_later_flush_due
+            a_sweep_ends_a_forget
+            what_is_made_of_an_item_during_a_forget_goes_with_it
+            a_forget_during_a_sweep_waits_for_the_next
+            a_resize_keeps_what_is_forgotten_forgotten
+            an_item_on_its_way_in_outlives_a_sweep_of_others
+            forgets_among_writers_take_the_old_and_leave_the_new
             for_each_meets_every_living_item_once
             for_each_stops_when_told_to
             sweep_removes_the_dead

@@ -1,12 +1,13 @@
 //! Random histories: an engine and a plain map are asked the same and must answer the same.
 
 use std::collections::HashMap;
+use std::sync::{Arc, Weak};
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use ringbinder_store::{
-    Arithmetic, ArithmeticResult, Delete, DeleteResult, Expiry, Limits, Meta, MetaGet, Miss, Mode,
-    NewValue, Seconds, Store, Write, WriteResult,
+    Arithmetic, ArithmeticResult, Delete, DeleteResult, Expiry, KeyPredicate, Limits, Meta,
+    MetaGet, Miss, Mode, NewValue, Seconds, Store, Write, WriteResult,
 };
 
 use super::{NOW, roomy};
@@ -17,6 +18,8 @@ struct Item {
     meta: Meta,
     /// How many flushes there had been when it was stored.
     era: u32,
+    /// Whether it was there when its key was forgotten.
+    lost: bool,
 }
 
 #[derive(Default)]
@@ -25,7 +28,11 @@ struct Model {
     last_cas: u64,
     era: u32,
     flush_due: Option<Seconds>,
+    /// What was told to be forgotten since the last sweep.
+    forgets: Vec<Weak<Predicate>>,
 }
+
+type Predicate = dyn Fn(&[u8]) -> bool + Send + Sync;
 
 #[derive(Clone, Debug)]
 enum Op {
@@ -62,6 +69,8 @@ enum Op {
         drop_value: bool,
     },
     Flush(Seconds),
+    /// Of the keys whose bits are set.
+    Forget(u8),
     Sweep,
     Pass(Seconds),
 }
@@ -128,6 +137,7 @@ fn ops() -> impl Strategy<Value = Op> {
                 Op::Delete { compare, mark_stale, expiry, drop_value }
             }),
         1 => (0..20_u32).prop_map(Op::Flush),
+        2 => (0..16_u8).prop_map(Op::Forget),
         1 => Just(Op::Sweep),
         2 => (0..10_u32).prop_map(Op::Pass),
     ]
@@ -251,12 +261,19 @@ fn step<S: Store>(store: &S, model: &mut Model, key: u8, op: &Op, now: Seconds) 
             store.flush(now + after, now);
             model.flush(now + after, now);
         }
+        Op::Forget(keys) => {
+            let lost: KeyPredicate = Arc::new(move |text| keys >> (text[0] - b'a') & 1 == 1);
+            model.forget(&lost);
+            store.forget(lost, now);
+        }
         Op::Sweep => {
             let swept = store.sweep(now);
             let before = model.items.len();
             let era = model.era;
             model.items.retain(|_, item| item.dead(era, now).is_none());
             assert_eq!(swept, (before - model.items.len()) as u64);
+            let pending = model.forgets.drain(..).filter(|lost| lost.upgrade().is_some()).count();
+            assert_eq!(pending, 0, "a predicate is kept after a sweep");
         }
         Op::Pass(_) => {}
     }
@@ -267,6 +284,8 @@ impl Item {
     fn dead(&self, era: u32, now: Seconds) -> Option<Miss> {
         if self.era != era {
             Some(Miss::Flushed)
+        } else if self.lost {
+            Some(Miss::Absent)
         } else if self.meta.expiry.is_past(now) {
             Some(Miss::Expired)
         } else {
@@ -296,6 +315,13 @@ impl Model {
         } else {
             self.flush_due = Some(at);
         }
+    }
+
+    fn forget(&mut self, lost: &KeyPredicate) {
+        for (key, item) in &mut self.items {
+            item.lost |= lost(&name(*key));
+        }
+        self.forgets.push(Arc::downgrade(lost));
     }
 
     fn cas(&mut self, chosen: Option<u64>) -> u64 {
@@ -340,7 +366,7 @@ impl Model {
             win_sent: false,
             binary_key: false,
         };
-        self.items.insert(key, Item { value, meta, era: self.era });
+        self.items.insert(key, Item { value, meta, era: self.era, lost: false });
         self.items.get_mut(&key).expect("just stored")
     }
 

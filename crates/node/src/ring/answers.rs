@@ -1,0 +1,113 @@
+//! The commands `ring` and `config get cluster`.
+
+use std::io::Write as _;
+
+use ringbinder_protocol::{Forwarding, Refusal, RingCommand, RingOffer, answer};
+use ringbinder_ring::Ring;
+
+use super::membership::{ring_id, stamp};
+use super::secret::{Nonce, hex};
+use super::{Hint, RingNode};
+use crate::output::Output;
+
+/// What a connection has said of itself as a peer.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PeerSession {
+    /// By which ring the requests that follow were forwarded.
+    pub(crate) forwarding: Option<Forwarding>,
+    nonce: Option<Nonce>,
+}
+
+impl PeerSession {
+    /// Whether a ring may be offered: a nonce is out.
+    pub(crate) fn may_offer(&self) -> bool {
+        self.nonce.is_some()
+    }
+}
+
+/// Carries out a `ring` command.
+pub(crate) fn command(
+    node: &RingNode,
+    command: &RingCommand<'_>,
+    session: &mut Option<Box<PeerSession>>,
+    out: &mut Output,
+) {
+    let out = &mut out.bytes;
+    match *command {
+        RingCommand::Version => {
+            let id = stamp(node.posted.read().view.id());
+            // Writing to a vector cannot fail.
+            let _ = write!(out, "RING {} {:016x}\r\n", id.version, id.digest);
+        }
+        RingCommand::Get(None) => whole(&node.view().ring, out),
+        RingCommand::Get(Some(wanted)) => {
+            let posted = node.posted.read();
+            match posted.rings.iter().find(|ring| ring.id() == ring_id(wanted)) {
+                Some(ring) => whole(ring, out),
+                None => answer::refusal(out, Refusal::UnknownRing),
+            }
+        }
+        RingCommand::Owner(key) => {
+            let view = node.view();
+            let owner = &view.ring.nodes()[view.ring.owner(key) as usize];
+            let _ = write!(out, "OWNER {} {owner}\r\n", owner.name);
+        }
+        RingCommand::Greet { name, stamp: theirs } => {
+            let posted = node.posted.read();
+            let _ = write!(out, "{}\r\n", posted.line);
+            let address = posted.address_named(name);
+            let came_back = address
+                .and_then(|address| node.peers.at(&address))
+                .is_some_and(|peer| peer.is_away());
+            if came_back || ring_id(theirs) > posted.view.id() {
+                node.hint(Hint::Greeted { name: name.to_owned() });
+            }
+        }
+        RingCommand::Nonce => {
+            if node.secret.is_none() {
+                return answer::refusal(out, Refusal::RingNotProved);
+            }
+            let nonce: Nonce = rand::random();
+            session.get_or_insert_default().nonce = Some(nonce);
+            let _ = write!(out, "NONCE {}\r\n", hex(&nonce));
+        }
+        RingCommand::Forward(forwarding) => {
+            session.get_or_insert_default().forwarding = Some(forwarding);
+        }
+    }
+}
+
+fn whole(ring: &Ring, out: &mut Vec<u8>) {
+    let text = ring.to_toml();
+    let id = stamp(ring.id());
+    let _ =
+        write!(out, "RING {} {:016x} {}\r\n{text}\r\nEND\r\n", id.version, id.digest, text.len());
+}
+
+/// Takes an offered ring, if it is proved.
+pub(crate) fn offer(
+    node: &RingNode,
+    offer: &RingOffer,
+    text: &[u8],
+    session: &mut Option<Box<PeerSession>>,
+    out: &mut Output,
+) {
+    let nonce = session.as_mut().and_then(|session| session.nonce.take());
+    let proved = match (&node.secret, nonce) {
+        (Some(secret), Some(nonce)) => secret.verify(&nonce, text, &offer.mac),
+        _ => false,
+    };
+    match (proved, std::str::from_utf8(text)) {
+        (true, Ok(text)) => {
+            node.hint(Hint::Offered { text: text.to_owned() });
+            answer::line(&mut out.bytes, "ACCEPTED");
+        }
+        _ => answer::refusal(&mut out.bytes, Refusal::RingNotProved),
+    }
+}
+
+/// `config get cluster`
+pub(crate) fn cluster(node: &RingNode, out: &mut Output) {
+    let payload = std::sync::Arc::clone(&node.posted.read().cluster);
+    let _ = write!(out.bytes, "CONFIG cluster 0 {}\r\n{payload}\r\nEND\r\n", payload.len());
+}

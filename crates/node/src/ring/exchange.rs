@@ -1,0 +1,334 @@
+//! Requests of one connection that other nodes answer, and their answers until they can be written.
+//!
+//! While a connection carries out what it has read, each foreign request becomes a *slot*: a hole in
+//! the output, the request in a form that can be sent, or carried out here after all, and room for
+//! the answer. Links fill slots in whatever order peers answer; the connection closes the holes once
+//! none is open, so its client reads answers in the order it asked.
+//!
+//! Keys of one `get`, and of `get`s that follow each other, are slots of their own: each may have
+//! another owner, and each is found, missed or moved by itself.
+
+use std::cell::RefCell;
+use std::ops::Range;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+
+use bytes::Bytes;
+use ringbinder_protocol::{Claim, Refusal};
+use ringbinder_ring::Point;
+
+use super::peer::Peer;
+
+/// Slots after which a connection waits for answers before it looks at further requests.
+const MAX_SLOTS: usize = 256;
+
+/// Bytes of requests after which it does.
+const MAX_REQUESTS: usize = 256 * 1024;
+
+/// Where a slot is to be sent.
+#[derive(Clone, Debug)]
+pub(crate) struct Destination {
+    pub(crate) peer: Arc<Peer>,
+    pub(crate) claim: Claim,
+}
+
+/// What is sent for a slot, and how its answer ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// A key of `get` or `gets`: a value or nothing.
+    Get {
+        /// `gets`
+        with_cas: bool,
+    },
+    /// A key of `gat` or `gats`: a value or nothing.
+    GetAndTouch {
+        /// As the client wrote it.
+        exptime: i64,
+        /// `gats`
+        with_cas: bool,
+    },
+    /// A whole request: one line, or one value.
+    Line,
+}
+
+/// Which answers the client does not want to see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hush {
+    /// None of them.
+    Nothing,
+    /// All of them: `noreply`.
+    Everything,
+    /// Those that begin with one of these: the meta flag `q`.
+    Status(&'static [&'static [u8]]),
+}
+
+impl Hush {
+    fn hides(self, answer: &[u8]) -> bool {
+        match self {
+            Hush::Nothing => false,
+            Hush::Everything => true,
+            Hush::Status(starts) => starts.iter().any(|start| answer.starts_with(start)),
+        }
+    }
+}
+
+/// What became of a slot.
+#[derive(Debug)]
+enum Answer {
+    Open,
+    /// Bytes in the arena; none for a miss.
+    Text(Range<usize>),
+    /// A header in the arena, and a large value with its line end behind it.
+    Large(Range<usize>, Bytes),
+    /// The peer does not serve the key.
+    Moved,
+}
+
+/// A request as a connection hands it in.
+#[derive(Debug)]
+pub(crate) struct Foreign<'a> {
+    pub(crate) point: Point,
+    /// `None` where it is not known yet who to ask.
+    pub(crate) destination: Option<Destination>,
+    pub(crate) form: Form,
+    pub(crate) hush: Hush,
+    /// The key, or the line with its end and its value if that is small.
+    pub(crate) request: &'a [u8],
+    /// A large value, without its line end.
+    pub(crate) value: Option<Bytes>,
+    /// What the client reads where nobody answers; `None` for a server error.
+    pub(crate) without_answer: Option<&'a [u8]>,
+    /// What the client reads whatever the answer.
+    pub(crate) instead: Option<Refusal>,
+}
+
+#[derive(Debug)]
+struct Slot {
+    at: usize,
+    point: Point,
+    form: Form,
+    hush: Hush,
+    request: Range<usize>,
+    value: Option<Bytes>,
+    without_answer: Option<Range<usize>>,
+    instead: Option<Refusal>,
+    answer: Answer,
+}
+
+/// Keys that wait to be sent as one request.
+#[derive(Debug)]
+pub(crate) struct Group {
+    pub(crate) destination: Destination,
+    pub(crate) form: Form,
+    pub(crate) slots: Vec<u32>,
+}
+
+/// The foreign requests that a connection waits for.
+#[derive(Debug, Default)]
+pub(crate) struct Exchange {
+    slots: Vec<Slot>,
+    requests: Vec<u8>,
+    answers: Vec<u8>,
+    /// Groups to be sent, in order.
+    groups: Vec<Group>,
+    open: usize,
+    waker: Option<Waker>,
+}
+
+/// An exchange, as the connection and the links share it.
+pub(crate) type SharedExchange = Rc<RefCell<Exchange>>;
+
+fn range(arena: &mut Vec<u8>, bytes: &[u8]) -> Range<usize> {
+    let start = arena.len();
+    arena.extend_from_slice(bytes);
+    start..arena.len()
+}
+
+impl Exchange {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// Whether answers must come in before more is asked.
+    pub(crate) fn is_full(&self) -> bool {
+        self.slots.len() >= MAX_SLOTS || self.requests.len() >= MAX_REQUESTS
+    }
+
+    /// Forgets everything.
+    pub(crate) fn clear(&mut self) {
+        self.slots.clear();
+        self.requests.clear();
+        self.requests.shrink_to(MAX_REQUESTS);
+        self.answers.clear();
+        self.answers.shrink_to(MAX_REQUESTS);
+        self.groups.clear();
+        self.open = 0;
+        self.waker = None;
+    }
+
+    /// Takes a request in, whose answer belongs at `at` bytes of the output.
+    pub(crate) fn push(&mut self, at: usize, foreign: Foreign<'_>) {
+        let request = range(&mut self.requests, foreign.request);
+        let without_answer = foreign.without_answer.map(|text| range(&mut self.requests, text));
+        let slot = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
+        self.slots.push(Slot {
+            at,
+            point: foreign.point,
+            form: foreign.form,
+            hush: foreign.hush,
+            request,
+            value: foreign.value,
+            without_answer,
+            instead: foreign.instead,
+            answer: Answer::Moved,
+        });
+        if let Some(destination) = foreign.destination {
+            self.send(slot, destination);
+        }
+    }
+
+    /// Opens a slot and puts it into the last group for its peer, where it may stand there.
+    fn send(&mut self, slot: u32, destination: Destination) {
+        let form = self.slots[slot as usize].form;
+        self.slots[slot as usize].answer = Answer::Open;
+        self.open += 1;
+        let last = self
+            .groups
+            .iter_mut()
+            .rev()
+            .find(|group| Arc::ptr_eq(&group.destination.peer, &destination.peer));
+        match last {
+            Some(group)
+                if form != Form::Line
+                    && group.form == form
+                    && group.destination.claim == destination.claim =>
+            {
+                group.slots.push(slot);
+            }
+            _ => self.groups.push(Group { destination, form, slots: vec![slot] }),
+        }
+    }
+
+    /// Sends a moved slot once more, alone.
+    pub(crate) fn resend(&mut self, slot: u32, destination: Destination) {
+        debug_assert!(matches!(self.slots[slot as usize].answer, Answer::Moved));
+        self.send(slot, destination);
+    }
+
+    /// What waits to be sent, in order.
+    pub(crate) fn take_groups(&mut self) -> Vec<Group> {
+        std::mem::take(&mut self.groups)
+    }
+
+    /// A slot's key, or its line.
+    pub(crate) fn request(&self, slot: u32) -> &[u8] {
+        &self.requests[self.slots[slot as usize].request.clone()]
+    }
+
+    /// A slot's large value.
+    pub(crate) fn value(&self, slot: u32) -> Option<&Bytes> {
+        self.slots[slot as usize].value.as_ref()
+    }
+
+    pub(crate) fn form(&self, slot: u32) -> Form {
+        self.slots[slot as usize].form
+    }
+
+    pub(crate) fn point(&self, slot: u32) -> Point {
+        self.slots[slot as usize].point
+    }
+
+    /// The first slot that no peer has answered for good.
+    pub(crate) fn next_moved(&self) -> Option<u32> {
+        let moved = |slot: &Slot| matches!(slot.answer, Answer::Moved);
+        self.slots.iter().position(moved).and_then(|slot| u32::try_from(slot).ok())
+    }
+
+    /// Answers a slot; an empty answer is a miss of a key.
+    pub(crate) fn answer(&mut self, slot: u32, answer: &[u8]) {
+        let entry = &self.slots[slot as usize];
+        let text = match entry.instead {
+            _ if entry.hush.hides(answer) => self.answers.len()..self.answers.len(),
+            Some(refusal) => {
+                let start = range(&mut self.answers, refusal.line().as_bytes()).start;
+                start..range(&mut self.answers, b"\r\n").end
+            }
+            None => range(&mut self.answers, answer),
+        };
+        self.close(slot, Answer::Text(text));
+    }
+
+    /// Answers a slot with a large value. `value` ends with its line end.
+    pub(crate) fn answer_large(&mut self, slot: u32, header: &[u8], value: Bytes) {
+        if self.slots[slot as usize].hush.hides(header) {
+            return self.answer(slot, header);
+        }
+        let header = range(&mut self.answers, header);
+        self.close(slot, Answer::Large(header, value));
+    }
+
+    /// Records that the peer does not serve the key of a slot.
+    pub(crate) fn moved(&mut self, slot: u32) {
+        self.close(slot, Answer::Moved);
+    }
+
+    /// Answers a slot that nobody answers: a miss, or a server error.
+    pub(crate) fn fail(&mut self, slot: u32) {
+        let entry = &self.slots[slot as usize];
+        match (entry.form, entry.without_answer.clone()) {
+            (Form::Line, None) => {
+                let line = format!("{}\r\n", Refusal::OwnerAway.line());
+                self.answer(slot, line.as_bytes());
+            }
+            (Form::Line, Some(text)) => {
+                let text = self.requests[text].to_vec();
+                self.answer(slot, &text);
+            }
+            _ => self.answer(slot, b""),
+        }
+    }
+
+    fn close(&mut self, slot: u32, answer: Answer) {
+        let entry = &mut self.slots[slot as usize];
+        if matches!(entry.answer, Answer::Open) {
+            self.open -= 1;
+        }
+        entry.answer = answer;
+        if self.open == 0
+            && let Some(waker) = self.waker.take()
+        {
+            waker.wake();
+        }
+    }
+
+    /// Ready once no slot is open.
+    pub(crate) fn poll_closed(&mut self, waker: &Waker) -> Poll<()> {
+        if self.open == 0 {
+            return Poll::Ready(());
+        }
+        if !self.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            self.waker = Some(waker.clone());
+        }
+        Poll::Pending
+    }
+
+    /// Every answer with its place in the output, in order. A moved slot is shown as `moved` says,
+    /// given its key or line.
+    pub(crate) fn answers(
+        &self,
+    ) -> impl Iterator<Item = (usize, Form, Option<&[u8]>, Option<&Bytes>, &[u8])> {
+        self.slots.iter().map(|slot| {
+            let request = &self.requests[slot.request.clone()];
+            match &slot.answer {
+                Answer::Text(text) => {
+                    (slot.at, slot.form, Some(&self.answers[text.clone()]), None, request)
+                }
+                Answer::Large(header, value) => {
+                    (slot.at, slot.form, Some(&self.answers[header.clone()]), Some(value), request)
+                }
+                Answer::Open | Answer::Moved => (slot.at, slot.form, None, None, request),
+            }
+        })
+    }
+}

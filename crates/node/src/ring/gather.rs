@@ -1,0 +1,171 @@
+//! Waiting for the answers that other nodes owe a connection.
+//!
+//! Usually that is one round: everything is sent, every answer comes. Where a peer answers that it
+//! does not serve a key, or where it was not known whom to ask, the request is tried again, one at
+//! a time and in order, whenever this node knows more, until the peers' patience is over.
+//! For a request that a peer forwarded here there is one round only: what moved is told to the
+//! peer, whose business the next try is.
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::time::Duration;
+
+use ringbinder_protocol::{Claim, Parsed, Request, parse};
+use ringbinder_store::NewValue;
+use tokio::time::Instant;
+
+use super::Hint;
+use super::exchange::{Destination, Form, SharedExchange};
+use super::membership::stamp;
+use super::view::Route;
+use crate::command::{self, Context};
+use crate::local::Local;
+use crate::output::Output;
+
+/// Shortest wait for news before a moved request is tried again.
+const RETRY: Duration = Duration::from_millis(2);
+
+/// Waits for all answers and closes the holes of `output`.
+pub(crate) async fn gather(
+    local: &Rc<Local>,
+    connection: u32,
+    forwarded: bool,
+    output: &mut Output,
+) {
+    let Some(ring) = &local.shared.ring else {
+        return;
+    };
+    let exchange = Rc::clone(output.foreign());
+    let whole = ring.settings.peer_timeout;
+    // The one who forwarded a request waits for it too, and must not lose patience first.
+    let patience = if forwarded { whole / 2 } else { whole };
+    send(local, &exchange, patience);
+    poll_fn(|context| exchange.borrow_mut().poll_closed(context.waker())).await;
+    if !forwarded {
+        let deadline = Instant::now() + patience;
+        loop {
+            let Some(slot) = exchange.borrow().next_moved() else {
+                break;
+            };
+            settle(local, connection, &exchange, slot, deadline).await;
+        }
+    }
+    drop(exchange);
+    output.close_holes();
+}
+
+/// Hands what waits to be sent to the links.
+fn send(local: &Rc<Local>, exchange: &SharedExchange, patience: Duration) {
+    let groups = exchange.borrow_mut().take_groups();
+    let Some(stamp) = local.view().as_ref().map(|view| stamp(view.id())) else {
+        return;
+    };
+    for group in groups {
+        let link = local.link(&group.destination.peer);
+        link.send(local, exchange, stamp, group, patience);
+    }
+}
+
+/// Finds out who serves a moved request, and has it carried out.
+async fn settle(
+    local: &Rc<Local>,
+    connection: u32,
+    exchange: &SharedExchange,
+    slot: u32,
+    deadline: Instant,
+) {
+    let Some(ring) = &local.shared.ring else {
+        return;
+    };
+    let mut pause = RETRY;
+    loop {
+        let news = local.news();
+        tokio::pin!(news);
+        news.as_mut().enable();
+        let point = exchange.borrow().point(slot);
+        let (destination, here) = {
+            let view = local.view();
+            let Some(view) = &*view else {
+                return;
+            };
+            match view.route(point) {
+                Route::Local => (None, true),
+                Route::Owner(peer) => {
+                    (Some(Destination { peer: peer.clone(), claim: Claim::Owner }), false)
+                }
+                Route::Former(peer) => {
+                    (Some(Destination { peer: peer.clone(), claim: Claim::Former }), false)
+                }
+                Route::Unknown => (None, false),
+            }
+        };
+        if here {
+            return carry_out(local, connection, exchange, slot);
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            local.counters.foreign_failed.increment();
+            return exchange.borrow_mut().fail(slot);
+        }
+        if let Some(destination) = destination {
+            let peer = destination.peer.clone();
+            exchange.borrow_mut().resend(slot, destination);
+            send(local, exchange, left);
+            poll_fn(|context| exchange.borrow_mut().poll_closed(context.waker())).await;
+            if exchange.borrow().next_moved() != Some(slot) {
+                return;
+            }
+            ring.hint(Hint::Moved { peer });
+        }
+        let _ = tokio::time::timeout(pause.min(left), news).await;
+        pause *= 2;
+    }
+}
+
+/// Carries a request out here after all.
+fn carry_out(local: &Rc<Local>, connection: u32, exchange: &SharedExchange, slot: u32) {
+    let (line, value, form) = {
+        let exchange = exchange.borrow();
+        let request = exchange.request(slot);
+        let line = match exchange.form(slot) {
+            Form::Get { with_cas: false } => [b"get ", request, b"\r\n"].concat(),
+            Form::Get { with_cas: true } => [b"gets ", request, b"\r\n"].concat(),
+            Form::GetAndTouch { exptime, with_cas } => {
+                let command = if with_cas { "gats" } else { "gat" };
+                [format!("{command} {exptime} ").as_bytes(), request, b"\r\n"].concat()
+            }
+            Form::Line => request.to_vec(),
+        };
+        (line, exchange.value(slot).cloned(), exchange.form(slot))
+    };
+    let shared = &*local.shared;
+    let context = Context {
+        shared,
+        counters: &local.counters,
+        connection,
+        now: shared.clock.now(),
+        desk: None,
+    };
+    let mut output = local.take_output();
+    if let Parsed::Request { request, consumed } = parse(&line) {
+        match (&request, value) {
+            (Request::Store(_) | Request::MetaStore(_), Some(value)) => {
+                command::store(context, &request, NewValue::Shared(value), &mut output);
+            }
+            (Request::Store(_) | Request::MetaStore(_), None) => {
+                let value = &line[consumed..line.len() - 2];
+                command::store(context, &request, NewValue::Slice(value), &mut output);
+            }
+            _ => {
+                command::execute(context, &request, 0, &mut output);
+            }
+        }
+    }
+    let mut answer = output.to_bytes();
+    if form != Form::Line {
+        // The line that ends the values is the connection's own to write.
+        answer.truncate(answer.len().saturating_sub(b"END\r\n".len()));
+    }
+    local.give_output(output);
+    exchange.borrow_mut().answer(slot, &answer);
+}

@@ -1,0 +1,142 @@
+//! What nodes say to each other about rings, from the side that dials.
+//!
+//! Every talk is short and on a connection of its own: ask, read a bounded answer, hang up.
+
+use std::fmt::Write as _;
+use std::io;
+use std::time::Duration;
+
+use ringbinder_protocol::{MAX_REPLY_LINE, PeerLine, Stamp, parse_ring_header};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+
+use super::secret::{Secret, hex, nonce_of};
+
+/// How long reading a whole ring from a peer may take.
+const PULL_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Why a talk came to nothing.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum TalkError {
+    /// Nobody listens there: the process is gone, and with it what it served.
+    #[error("nothing listens there")]
+    Refused,
+    #[error("it did not answer within {} ms", .0.as_millis())]
+    Timeout(Duration),
+    #[error("{0}")]
+    Io(String),
+    #[error("it answered {0:?}, which no node of a ring does")]
+    Nonsense(String),
+}
+
+impl From<io::Error> for TalkError {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::ConnectionRefused => TalkError::Refused,
+            _ => TalkError::Io(error.to_string()),
+        }
+    }
+}
+
+struct Talk {
+    stream: BufReader<TcpStream>,
+}
+
+impl Talk {
+    async fn begin(address: &str) -> Result<Talk, TalkError> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(Talk { stream: BufReader::new(stream) })
+    }
+
+    async fn say(&mut self, text: &[u8]) -> Result<(), TalkError> {
+        Ok(self.stream.write_all(text).await?)
+    }
+
+    async fn line(&mut self) -> Result<Vec<u8>, TalkError> {
+        let mut line = Vec::new();
+        let limit = MAX_REPLY_LINE as u64;
+        (&mut self.stream).take(limit).read_until(b'\n', &mut line).await?;
+        match line.strip_suffix(b"\r\n") {
+            Some(text) => Ok(text.to_vec()),
+            None if line.is_empty() => Err(TalkError::Io("it closed the connection".into())),
+            None => Err(nonsense(&line)),
+        }
+    }
+}
+
+fn nonsense(line: &[u8]) -> TalkError {
+    TalkError::Nonsense(String::from_utf8_lossy(line).chars().take(80).collect())
+}
+
+async fn within<T>(
+    patience: Duration,
+    talk: impl Future<Output = Result<T, TalkError>>,
+) -> Result<T, TalkError> {
+    tokio::time::timeout(patience, talk).await.unwrap_or(Err(TalkError::Timeout(patience)))
+}
+
+/// A ring to be offered to peers that hold an older one.
+#[derive(Clone, Debug)]
+pub(crate) struct Offer {
+    pub(crate) secret: Secret,
+    pub(crate) stamp: Stamp,
+    pub(crate) text: String,
+}
+
+/// Tells a peer which ring this node holds and hears the same of it. A peer that holds an older one
+/// is offered this node's, if there is a secret to prove it by.
+pub(crate) async fn greet(
+    address: &str,
+    name: &str,
+    stamp: Stamp,
+    offer: Option<Offer>,
+    patience: Duration,
+) -> Result<PeerLine, TalkError> {
+    within(patience, async {
+        let mut talk = Talk::begin(address).await?;
+        talk.say(format!("ring greet {name} {stamp}\r\n").as_bytes()).await?;
+        let line = talk.line().await?;
+        let peer = PeerLine::parse(&line).ok_or_else(|| nonsense(&line))?;
+        let newest = peer.known.iter().copied().max().unwrap_or(peer.held).max(peer.held);
+        if let Some(offer) = offer.filter(|offer| newest < offer.stamp) {
+            // A peer without a secret says so; it gets the ring in another way.
+            let _ = hand_over(&mut talk, &offer).await;
+        }
+        Ok(peer)
+    })
+    .await
+}
+
+async fn hand_over(talk: &mut Talk, offer: &Offer) -> Result<(), TalkError> {
+    talk.say(b"ring nonce\r\n").await?;
+    let line = talk.line().await?;
+    let nonce = std::str::from_utf8(&line).ok().and_then(|line| line.strip_prefix("NONCE "));
+    let nonce = nonce.and_then(nonce_of).ok_or_else(|| nonsense(&line))?;
+    let Some(code) = offer.secret.sign(&nonce, offer.text.as_bytes()) else {
+        return Ok(());
+    };
+    let mut message = String::new();
+    // Writing to a string cannot fail.
+    let _ = write!(message, "ring offer {} {}\r\n{}\r\n", hex(&code), offer.text.len(), offer.text);
+    talk.say(message.as_bytes()).await?;
+    talk.line().await?;
+    Ok(())
+}
+
+/// Reads a ring that a peer keeps.
+pub(crate) async fn pull(address: &str, stamp: Stamp) -> Result<String, TalkError> {
+    within(PULL_PATIENCE, async {
+        let mut talk = Talk::begin(address).await?;
+        talk.say(format!("ring get {stamp}\r\n").as_bytes()).await?;
+        let line = talk.line().await?;
+        let (got, len) = parse_ring_header(&line).ok_or_else(|| nonsense(&line))?;
+        if got != stamp {
+            return Err(nonsense(&line));
+        }
+        let mut text = vec![0; len];
+        talk.stream.read_exact(&mut text).await?;
+        String::from_utf8(text).map_err(|error| nonsense(error.as_bytes()))
+    })
+    .await
+}

@@ -1,0 +1,696 @@
+//! One worker's connection to one peer: every foreign request of the worker's clients goes through
+//! it, pipelined, and answers come back in order.
+//!
+//! A link opens when something is to be sent and stays open. Before any request the peer must name
+//! itself as the ring names it, so that nothing is told to a stranger behind an old address.
+//!
+//! A request that is not answered in time fails, and with it everything behind it: the connection is
+//! closed, because an answer that came late could not be told from the next one. While a large value
+//! moves in either direction the time does not run.
+//!
+//! What a peer may make a link hold is bounded: lines and small values by the read buffer, large
+//! values by the node's allowance for values in flight, requests not yet written by
+//! [`MAX_UNWRITTEN`].
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use ringbinder_protocol::{Claim, Forwarding, PeerLine, Reply, Stamp, Tokens, reply};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep};
+use tracing::{debug, warn};
+
+use super::exchange::{Form, Group, SharedExchange};
+use super::keeper::Hint;
+use super::peer::Peer;
+use crate::input::Input;
+use crate::local::Local;
+use crate::output::Output;
+use crate::shared::{Shared, ValuesInFlight};
+use crate::socket::Socket;
+
+/// Requests that a peer does not take are held up to this many bytes.
+const MAX_UNWRITTEN: usize = 16 << 20;
+
+/// Values up to this many bytes are taken out of the read buffer, larger ones straight off the
+/// socket into memory of their own.
+const SMALL_VALUE: usize = 4 * 1024;
+
+/// Longest line of keys sent to a peer, in bytes.
+const MAX_KEYS: usize = 64 * 1024;
+
+/// Why a link broke.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LinkError {
+    #[error("cannot connect: {0}")]
+    Connect(io::Error),
+    #[error("it did not answer within {} ms", .0.as_millis())]
+    Timeout(Duration),
+    #[error("it closed the connection")]
+    Closed,
+    #[error("the connection failed: {0}")]
+    Io(#[from] io::Error),
+    #[error("it is no node of this ring: it answered a greeting with {0:?}")]
+    NoPeer(String),
+    #[error("it calls itself {0}")]
+    OtherName(String),
+    #[error("it sent what answers no request: {0:?}")]
+    Nonsense(String),
+}
+
+impl LinkError {
+    /// Whether requests are to fail at once until a probe has reached the peer.
+    fn is_away(&self) -> bool {
+        !matches!(self, LinkError::Closed | LinkError::Io(_))
+    }
+}
+
+/// A request that waits for its answer.
+#[derive(Debug)]
+struct Waiting {
+    exchange: SharedExchange,
+    form: Form,
+    slots: Vec<u32>,
+    /// How many of the slots are answered.
+    answered: usize,
+    /// The line that ends the answer to keys has come.
+    ended: bool,
+    sent: Instant,
+    patience: Duration,
+}
+
+impl Waiting {
+    fn open(&self) -> &[u32] {
+        &self.slots[self.answered..]
+    }
+
+    fn fail(&self) {
+        let mut exchange = self.exchange.borrow_mut();
+        for &slot in self.open() {
+            exchange.fail(slot);
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Requests not written yet.
+    out: Output,
+    waiting: VecDeque<Waiting>,
+    announced: Option<Forwarding>,
+    running: bool,
+    waker: Option<Waker>,
+    retired: bool,
+}
+
+/// The link, as connections see it.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) peer: Arc<Peer>,
+    state: RefCell<State>,
+}
+
+impl Link {
+    pub(crate) fn new(peer: Arc<Peer>) -> Rc<Link> {
+        Rc::new(Link { peer, state: RefCell::default() })
+    }
+
+    /// Closes the connection once nothing waits: no ring names the peer any more.
+    pub(crate) fn retire(&self) {
+        let mut state = self.state.borrow_mut();
+        state.retired = true;
+        if let Some(waker) = state.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// Sends a group of slots by the ring `stamp`, or fails them at once where the peer is away.
+    pub(crate) fn send(
+        self: &Rc<Self>,
+        local: &Rc<Local>,
+        exchange: &SharedExchange,
+        stamp: Stamp,
+        group: Group,
+        patience: Duration,
+    ) {
+        let Group { destination, form, slots } = group;
+        let mut state = self.state.borrow_mut();
+        let waiting = Waiting {
+            exchange: Rc::clone(exchange),
+            form,
+            slots,
+            answered: 0,
+            ended: false,
+            sent: Instant::now(),
+            patience,
+        };
+        self.peer.forwarded.fetch_add(waiting.slots.len() as u64, Relaxed);
+        if self.peer.is_away() || state.out.pending() > MAX_UNWRITTEN {
+            self.peer.failed.fetch_add(waiting.slots.len() as u64, Relaxed);
+            waiting.fail();
+            return;
+        }
+        state.announce(Forwarding { stamp, claim: destination.claim });
+        state.write(waiting);
+        if !state.running {
+            state.running = true;
+            tokio::task::spawn_local(run(Rc::clone(local), Rc::clone(self)));
+        } else if let Some(waker) = state.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// Ends the connection: whatever waits fails.
+    fn fall(&self, shared: &Shared, error: &LinkError) {
+        let mut state = self.state.borrow_mut();
+        let failed: usize = state.waiting.iter().map(|waiting| waiting.open().len()).sum();
+        let waiting = std::mem::take(&mut state.waiting);
+        *state = State { retired: state.retired, ..State::default() };
+        drop(state);
+        if error.is_away() {
+            let hint = Hint::Away {
+                peer: Arc::clone(&self.peer),
+                timed_out: matches!(error, LinkError::Timeout(_)),
+            };
+            if self.peer.set_away(true) {
+                warn!("the node {} is away: {error}; its keys miss until it answers", self.peer);
+                if let Some(ring) = &shared.ring {
+                    ring.hint(hint);
+                }
+            }
+        } else if failed > 0 {
+            warn!("the node {} left {failed} requests without an answer: {error}", self.peer);
+        } else {
+            debug!("the connection to the node {} ended: {error}", self.peer);
+        }
+        self.peer.failed.fetch_add(failed as u64, Relaxed);
+        for waiting in waiting {
+            waiting.fail();
+        }
+    }
+}
+
+impl State {
+    /// Says on whose behalf the next requests come, where that was not said last.
+    fn announce(&mut self, forwarding: Forwarding) {
+        use std::io::Write;
+
+        if self.announced != Some(forwarding) {
+            self.announced = Some(forwarding);
+            let claim = match forwarding.claim {
+                Claim::Owner => "owner",
+                Claim::Former => "former",
+            };
+            // Writing to a vector cannot fail.
+            let _ = write!(self.out.bytes, "ring forward {} {claim}\r\n", forwarding.stamp);
+        }
+    }
+
+    fn write(&mut self, waiting: Waiting) {
+        if waiting.form == Form::Line {
+            return self.write_line(waiting);
+        }
+        let mut rest = &waiting.slots[..];
+        let exchange = waiting.exchange.borrow();
+        let mut parts = Vec::new();
+        while !rest.is_empty() {
+            let len = self.write_keys(&waiting, &exchange, rest);
+            let (part, others) = rest.split_at(len);
+            parts.push(part.len());
+            rest = others;
+        }
+        drop(exchange);
+        if parts.len() == 1 {
+            self.waiting.push_back(waiting);
+            return;
+        }
+        let mut slots = waiting.slots.into_iter();
+        for len in parts {
+            self.waiting.push_back(Waiting {
+                exchange: Rc::clone(&waiting.exchange),
+                slots: slots.by_ref().take(len).collect(),
+                ..waiting
+            });
+        }
+    }
+
+    /// Writes one line with as many keys as fit, and returns how many.
+    fn write_keys(
+        &mut self,
+        waiting: &Waiting,
+        exchange: &super::exchange::Exchange,
+        slots: &[u32],
+    ) -> usize {
+        use std::io::Write;
+
+        let out = &mut self.out.bytes;
+        let start = out.len();
+        // Writing to a vector cannot fail.
+        let _ = match waiting.form {
+            Form::Get { with_cas: false } => write!(out, "get"),
+            Form::Get { with_cas: true } => write!(out, "gets"),
+            Form::GetAndTouch { exptime, with_cas: false } => write!(out, "gat {exptime}"),
+            Form::GetAndTouch { exptime, with_cas: true } => write!(out, "gats {exptime}"),
+            Form::Line => Ok(()),
+        };
+        let mut count = 0;
+        for &slot in slots {
+            let key = exchange.request(slot);
+            if count > 0 && out.len() - start + key.len() > MAX_KEYS {
+                break;
+            }
+            out.push(b' ');
+            out.extend_from_slice(key);
+            count += 1;
+        }
+        out.extend_from_slice(b"\r\n");
+        count
+    }
+
+    fn write_line(&mut self, waiting: Waiting) {
+        let exchange = waiting.exchange.borrow();
+        for &slot in &waiting.slots {
+            self.out.bytes.extend_from_slice(exchange.request(slot));
+            if let Some(value) = exchange.value(slot) {
+                self.out.insert(value.clone());
+                self.out.bytes.extend_from_slice(b"\r\n");
+            }
+        }
+        drop(exchange);
+        self.waiting.push_back(waiting);
+    }
+}
+
+/// Serves a link until it breaks, or is retired and idle.
+async fn run(local: Rc<Local>, link: Rc<Link>) {
+    let Some(ring) = &local.shared.ring else {
+        return;
+    };
+    let patience = ring.settings.peer_timeout;
+    let opened = tokio::time::timeout(patience, open(&local, &link)).await;
+    let ended = match opened {
+        Err(_) => Err(LinkError::Timeout(patience)),
+        Ok(Err(error)) => Err(error),
+        Ok(Ok(socket)) => {
+            let mut running = Running {
+                local: &local,
+                link: &link,
+                socket,
+                carried: Vec::new(),
+                large: None,
+                moved_at: Instant::now(),
+                alarm: None,
+            };
+            poll_fn(|context| running.poll(context)).await
+        }
+    };
+    match ended {
+        Err(error) => link.fall(&local.shared, &error),
+        Ok(()) => link.state.borrow_mut().running = false,
+    }
+}
+
+/// Connects, and checks that the peer is who the ring says.
+async fn open(local: &Rc<Local>, link: &Link) -> Result<Socket, LinkError> {
+    let stream = TcpStream::connect(&*link.peer.address).await.map_err(LinkError::Connect)?;
+    stream.set_nodelay(true)?;
+    let mut socket = Socket::Tcp(stream);
+    let Some(ring) = &local.shared.ring else {
+        return Err(LinkError::Closed);
+    };
+    let (greeting, names) = {
+        let view = local.view();
+        let Some(view) = &*view else {
+            return Err(LinkError::Closed);
+        };
+        let stamp = super::membership::stamp(view.id());
+        (format!("ring greet {} {stamp}\r\n", ring.name()), view.names_at(&link.peer.address))
+    };
+    let mut unwritten = greeting.as_bytes();
+    while !unwritten.is_empty() {
+        let len = poll_fn(|context| socket.poll_write(context, unwritten)).await?;
+        unwritten = &unwritten[len..];
+    }
+    let mut line = Vec::with_capacity(256);
+    loop {
+        match reply(&line) {
+            Reply::Incomplete => {}
+            Reply::Line { line: text, consumed } if consumed == line.len() => {
+                let said = || String::from_utf8_lossy(text).chars().take(80).collect();
+                let peer = PeerLine::parse(text).ok_or_else(|| LinkError::NoPeer(said()))?;
+                if !names.contains(&peer.name) {
+                    return Err(LinkError::OtherName(peer.name));
+                }
+                return Ok(socket);
+            }
+            _ => {
+                let said = String::from_utf8_lossy(&line).chars().take(80).collect();
+                return Err(LinkError::NoPeer(said));
+            }
+        }
+        if poll_fn(|context| socket.poll_read_into(context, &mut line)).await? == 0 {
+            return Err(LinkError::Closed);
+        }
+    }
+}
+
+/// A large value on its way in.
+#[derive(Debug)]
+struct Large {
+    header: Vec<u8>,
+    value: BytesMut,
+    /// Bytes that have not come yet, line end included.
+    left: usize,
+    /// Where it belongs; `None` where there is no room for it: it is read and dropped.
+    keep: Option<(u32, Allowance)>,
+}
+
+impl Large {
+    /// Records that `len` bytes more were appended to the value.
+    fn arrived(&mut self, len: usize) {
+        self.left -= len;
+        if self.keep.is_none() {
+            self.value.clear();
+        }
+    }
+}
+
+/// Room taken for a value, given back when it goes.
+#[derive(Debug)]
+struct Allowance {
+    shared: Arc<Shared>,
+    len: usize,
+}
+
+impl Allowance {
+    fn take(shared: &Arc<Shared>, len: usize) -> Option<Allowance> {
+        let values: &ValuesInFlight = &shared.values;
+        values.reserve(len).then(|| Allowance { shared: Arc::clone(shared), len })
+    }
+}
+
+impl Drop for Allowance {
+    fn drop(&mut self) {
+        self.shared.values.release(self.len);
+    }
+}
+
+/// A value together with the room it takes.
+struct Held {
+    value: BytesMut,
+    _allowance: Allowance,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.value
+    }
+}
+
+/// An open link.
+struct Running<'a> {
+    local: &'a Rc<Local>,
+    link: &'a Rc<Link>,
+    socket: Socket,
+    /// Bytes of an unfinished answer.
+    carried: Vec<u8>,
+    large: Option<Large>,
+    /// When a large value last moved.
+    moved_at: Instant,
+    alarm: Option<Pin<Box<Sleep>>>,
+}
+
+impl Running<'_> {
+    /// Reads, writes and looks at the clock, in this order: what has arrived is never late.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        while self.poll_read(context)?.is_ready() {}
+        self.poll_write(context)?;
+        let mut state = self.link.state.borrow_mut();
+        if state.retired && state.waiting.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        if !state.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
+            state.waker = Some(context.waker().clone());
+        }
+        drop(state);
+        self.poll_alarm(context)
+    }
+
+    fn poll_alarm(&mut self, context: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        loop {
+            let due = {
+                let state = self.link.state.borrow();
+                let Some(first) = state.waiting.front() else {
+                    self.alarm = None;
+                    return Poll::Pending;
+                };
+                (first.sent.max(self.moved_at) + first.patience, first.patience)
+            };
+            let alarm = self.alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due.0)));
+            if alarm.as_mut().poll(context).is_pending() {
+                return Poll::Pending;
+            }
+            if Instant::now() >= due.0 {
+                return Poll::Ready(Err(LinkError::Timeout(due.1)));
+            }
+            // It was set for a request that is answered by now.
+            alarm.as_mut().reset(due.0);
+        }
+    }
+
+    fn poll_write(&mut self, context: &mut Context<'_>) -> Result<(), LinkError> {
+        let mut state = self.link.state.borrow_mut();
+        while !state.out.is_empty() {
+            let large = state.out.has_large();
+            let Poll::Ready(len) = self.socket.poll_write_output(context, &state.out)? else {
+                break;
+            };
+            if len == 0 {
+                return Err(LinkError::Closed);
+            }
+            if large {
+                self.moved_at = Instant::now();
+            }
+            state.out.advance(len);
+        }
+        Ok(())
+    }
+
+    /// Reads once; ready where there may be more.
+    fn poll_read(&mut self, context: &mut Context<'_>) -> Result<Poll<()>, LinkError> {
+        if let Some(large) = &mut self.large {
+            if large.keep.is_none() {
+                large.value.reserve(SMALL_VALUE);
+            }
+            let mut room = (&mut large.value).limit(large.left);
+            return match self.socket.poll_read_into(context, &mut room)? {
+                Poll::Pending => Ok(Poll::Pending),
+                Poll::Ready(0) => Err(LinkError::Closed),
+                Poll::Ready(len) => {
+                    self.moved_at = Instant::now();
+                    large.arrived(len);
+                    if large.left == 0 {
+                        self.finish_large()?;
+                    }
+                    Ok(Poll::Ready(()))
+                }
+            };
+        }
+        let mut input = self.local.take_input();
+        input.load(&self.carried);
+        let read = self.socket.poll_read(context, input.room());
+        let outcome = match read {
+            Poll::Pending => Ok(Poll::Pending),
+            Poll::Ready(Err(error)) => Err(error.into()),
+            Poll::Ready(Ok(0)) => Err(LinkError::Closed),
+            Poll::Ready(Ok(len)) => {
+                input.filled(len);
+                self.take_all(&mut input).map(|()| {
+                    self.carried.clear();
+                    self.carried.extend_from_slice(input.unread());
+                    Poll::Ready(())
+                })
+            }
+        };
+        self.local.give_input(input);
+        outcome
+    }
+
+    /// Takes every whole answer out of the buffer.
+    fn take_all(&mut self, input: &mut Input) -> Result<(), LinkError> {
+        while !input.unread().is_empty() && self.large.is_none() {
+            let consumed = self.take(input.unread())?;
+            if consumed == 0 {
+                break;
+            }
+            input.consume(consumed);
+        }
+        if let Some(large) = &mut self.large {
+            let here = input.unread().len().min(large.left);
+            large.value.extend_from_slice(&input.unread()[..here]);
+            input.consume(here);
+            large.arrived(here);
+            if large.left == 0 {
+                self.finish_large()?;
+                return self.take_all(input);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes one answer, or the header of a large one; 0 where it is not all there.
+    fn take(&mut self, unread: &[u8]) -> Result<usize, LinkError> {
+        let nonsense = |text: &[u8]| {
+            LinkError::Nonsense(String::from_utf8_lossy(text).chars().take(80).collect())
+        };
+        let mut state = self.link.state.borrow_mut();
+        let Some(waiting) = state.waiting.front_mut() else {
+            return Err(nonsense(unread));
+        };
+        let consumed = match reply(unread) {
+            Reply::Incomplete => return Ok(0),
+            Reply::Malformed => return Err(nonsense(unread)),
+            Reply::Value { line, key, len, consumed } => {
+                let slot = waiting.expect_value(key).ok_or_else(|| nonsense(line))?;
+                let whole = consumed + len + 2;
+                if len > SMALL_VALUE {
+                    let keep = Allowance::take(&self.local.shared, len).map(|room| (slot, room));
+                    let room = if keep.is_some() { len + 2 } else { 0 };
+                    self.large = Some(Large {
+                        header: unread[..consumed].to_vec(),
+                        value: BytesMut::with_capacity(room),
+                        left: len + 2,
+                        keep,
+                    });
+                    return Ok(consumed);
+                }
+                let Some(answer) = unread.get(..whole) else {
+                    return Ok(0);
+                };
+                if !answer.ends_with(b"\r\n") {
+                    return Err(nonsense(line));
+                }
+                waiting.answered += 1;
+                waiting.exchange.borrow_mut().answer(slot, answer);
+                whole
+            }
+            Reply::Line { line, consumed } => {
+                waiting.take_line(line, &unread[..consumed]).ok_or_else(|| nonsense(line))?;
+                consumed
+            }
+        };
+        if waiting.is_done() {
+            state.waiting.pop_front();
+        }
+        Ok(consumed)
+    }
+
+    fn finish_large(&mut self) -> Result<(), LinkError> {
+        let Some(large) = self.large.take() else {
+            return Ok(());
+        };
+        if large.keep.is_some() && !large.value.ends_with(b"\r\n") {
+            let header = String::from_utf8_lossy(&large.header).into_owned();
+            return Err(LinkError::Nonsense(header));
+        }
+        let mut state = self.link.state.borrow_mut();
+        let Some(waiting) = state.waiting.front_mut() else {
+            return Ok(());
+        };
+        let mut exchange = waiting.exchange.borrow_mut();
+        match large.keep {
+            Some((slot, allowance)) => {
+                let held = Held { value: large.value, _allowance: allowance };
+                exchange.answer_large(slot, &large.header, Bytes::from_owner(held));
+            }
+            None => exchange.fail(waiting.open()[0]),
+        }
+        drop(exchange);
+        waiting.answered += 1;
+        if waiting.is_done() {
+            state.waiting.pop_front();
+        }
+        Ok(())
+    }
+}
+
+impl Waiting {
+    /// The slot that a value answers. Keys before it were not found. It stays the first open one.
+    fn expect_value(&mut self, key: Option<&[u8]>) -> Option<u32> {
+        let Some(key) = key else {
+            // `VA`
+            return (self.form == Form::Line).then(|| self.open().first().copied()).flatten();
+        };
+        self.skip_to(key)
+    }
+
+    /// Misses every open key before this one.
+    fn skip_to(&mut self, key: &[u8]) -> Option<u32> {
+        if self.form == Form::Line {
+            return None;
+        }
+        let mut exchange = self.exchange.borrow_mut();
+        let ahead = self.open().iter().position(|&slot| exchange.request(slot) == key)?;
+        for index in self.answered..self.answered + ahead {
+            exchange.answer(self.slots[index], b"");
+        }
+        self.answered += ahead;
+        self.slots.get(self.answered).copied()
+    }
+
+    /// Takes a line that is no header; `None` where it answers nothing that was asked.
+    fn take_line(&mut self, line: &[u8], whole: &[u8]) -> Option<()> {
+        if self.form == Form::Line {
+            let slot = *self.open().first()?;
+            let mut exchange = self.exchange.borrow_mut();
+            if line == b"MOVED" {
+                exchange.moved(slot);
+            } else {
+                exchange.answer(slot, whole);
+            }
+            drop(exchange);
+            self.answered += 1;
+            return Some(());
+        }
+        if line == b"END" {
+            let mut exchange = self.exchange.borrow_mut();
+            for &slot in self.open() {
+                exchange.answer(slot, b"");
+            }
+            drop(exchange);
+            self.end();
+            return Some(());
+        }
+        if line.starts_with(b"SERVER_ERROR ") {
+            self.fail();
+            self.end();
+            return Some(());
+        }
+        let [b"MOVED", key] = Tokens::new(line).exactly()? else {
+            return None;
+        };
+        let slot = self.skip_to(key)?;
+        self.exchange.borrow_mut().moved(slot);
+        self.answered += 1;
+        Some(())
+    }
+
+    fn end(&mut self) {
+        self.answered = self.slots.len();
+        self.ended = true;
+    }
+
+    /// Whether nothing more comes for it.
+    fn is_done(&self) -> bool {
+        self.ended || (self.form == Form::Line && self.open().is_empty())
+    }
+}

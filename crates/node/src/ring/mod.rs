@@ -1,0 +1,134 @@
+//! The ring in a node: which keys are its own, who answers the others, and how nodes change from
+//! one ring to the next without two of them serving one key.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `membership` | the state machine: which rings there are, who is waited for, what is served |
+//! | `view` | the picture of it that each worker holds, and the question "who serves this key" |
+//! | `keeper` | the task that drives the state machine: source, greetings, workers, store |
+//! | `greeting` | what nodes say to each other about rings, from the dialling side |
+//! | `answers` | the commands `ring` and `config get cluster` |
+//! | `secret` | proving that an offered ring comes from a node of the fleet |
+//! | `desk` | whether a request is carried out here or elsewhere |
+//! | `exchange`, `link`, `gather` | foreign requests of a connection, the way to their owners and back |
+//! | `discovery` | the ring as auto-discovery clients read it |
+//! | `peer` | the other nodes, and whether they answer |
+
+mod answers;
+mod desk;
+mod discovery;
+mod exchange;
+mod gather;
+mod greeting;
+mod keeper;
+mod link;
+mod membership;
+mod peer;
+mod report;
+mod secret;
+#[cfg(test)]
+mod simulation;
+mod start;
+mod view;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+use parking_lot::RwLock;
+use ringbinder_protocol::PeerLine;
+use ringbinder_ring::Ring;
+use ringbinder_store::Seconds;
+use tokio::sync::mpsc;
+use tracing::info;
+
+pub(crate) use answers::{PeerSession, cluster, command, offer};
+pub(crate) use desk::Desk;
+pub(crate) use discovery::is_legacy_key;
+pub(crate) use exchange::{Foreign, Form, SharedExchange};
+pub(crate) use gather::gather;
+pub(crate) use keeper::{Hint, Keeper};
+pub(crate) use link::Link;
+pub(crate) use peer::Peer;
+pub(crate) use report::report;
+pub(crate) use start::{StartError, Started, start};
+pub(crate) use view::View;
+
+pub(crate) use crate::settings::{ForeignKeys, RingSettings};
+
+use self::peer::Peers;
+use self::report::Status;
+use self::secret::Secret;
+
+/// Hints that wait for the keeper at most; more of them say nothing new.
+const MAX_HINTS: usize = 1024;
+
+/// Seconds between two lines about clients that ask the wrong node.
+const MISROUTED_EVERY: Seconds = 60;
+
+/// What everybody in the process may see of the ring.
+#[derive(Debug)]
+pub(crate) struct Posted {
+    pub(crate) view: Arc<View>,
+    /// What a greeting is answered with.
+    pub(crate) line: PeerLine,
+    /// Every ring that is kept, oldest first.
+    pub(crate) rings: Vec<Arc<Ring>>,
+    /// The payload for auto-discovery clients.
+    pub(crate) cluster: Arc<str>,
+    pub(crate) status: Status,
+}
+
+/// The ring, as the workers share it.
+#[derive(Debug)]
+pub(crate) struct RingNode {
+    pub(crate) settings: RingSettings,
+    secret: Option<Secret>,
+    peers: Peers,
+    posted: RwLock<Posted>,
+    hints: mpsc::Sender<Hint>,
+    /// The second in which a misrouted key was last logged.
+    misrouted_logged: AtomicU32,
+}
+
+impl RingNode {
+    /// What this node is called: by the ring in force, or as it was started.
+    pub(crate) fn name(&self) -> String {
+        self.posted.read().line.name.clone()
+    }
+
+    pub(crate) fn view(&self) -> Arc<View> {
+        Arc::clone(&self.posted.read().view)
+    }
+
+    /// The payload for auto-discovery clients.
+    pub(crate) fn cluster(&self) -> Arc<str> {
+        Arc::clone(&self.posted.read().cluster)
+    }
+
+    /// Tells the keeper something. Lost where it has too much to do already: hints only make quick
+    /// what it would find out by itself.
+    pub(crate) fn hint(&self, hint: Hint) {
+        let _ = self.hints.try_send(hint);
+    }
+
+    /// Says now and then that a client asks this node for the keys of others.
+    pub(crate) fn misrouted(&self, client: &dyn std::fmt::Display, now: Seconds) {
+        let last = self.misrouted_logged.load(Relaxed);
+        if now.saturating_sub(last) >= MISROUTED_EVERY
+            && self.misrouted_logged.compare_exchange(last, now, Relaxed, Relaxed).is_ok()
+        {
+            info!(
+                "{client} asks this node for keys that others own: its list of nodes or its \
+                 hashing differs from the ring (see foreign_* in stats; logged once a minute)"
+            );
+        }
+    }
+}
+
+impl Posted {
+    /// The name of the node at an address, by the ring in force.
+    fn address_named(&self, name: &str) -> Option<peer::Address> {
+        let nodes = self.view.ring.nodes();
+        nodes.iter().find(|node| node.name == name).map(peer::address_of)
+    }
+}

@@ -1,0 +1,84 @@
+//! `stats ring`: what an operator wants to know of the ring and of the other nodes.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use ringbinder_protocol::answer;
+use ringbinder_ring::RingId;
+
+use super::membership::stamp;
+use super::peer::Address;
+use crate::shared::Shared;
+
+/// What the keeper knows beyond the view.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Status {
+    /// Where this node reads its ring.
+    pub(crate) source: String,
+    /// Where the ring in force came from.
+    pub(crate) taken_from: String,
+    /// Rings put in force since the start.
+    pub(crate) changes: u64,
+    /// Why the newest text of the source was not taken; empty where it was.
+    pub(crate) last_error: String,
+    /// Peers that this node waits for before it serves some of its keys.
+    pub(crate) awaited: Vec<Address>,
+    /// Peers given up since the start.
+    pub(crate) given_up: u64,
+    /// What peers said last: the ring they hold.
+    pub(crate) said: Vec<(Address, Option<RingId>)>,
+}
+
+/// Appends the report.
+pub(crate) fn report(shared: &Shared, out: &mut Vec<u8>) {
+    let Some(node) = &shared.ring else {
+        answer::line(out, "END");
+        return;
+    };
+    let sums = shared.counters.sums();
+    let posted = node.posted.read();
+    let view = &posted.view;
+    let status = &posted.status;
+    let yes = |yes: bool| if yes { "yes" } else { "no" };
+    let id = stamp(view.id());
+    let names = |addresses: &[Address]| match addresses {
+        [] => "-".to_owned(),
+        some => some.join(","),
+    };
+    let or_none = |text: &str| if text.is_empty() { "-".to_owned() } else { text.to_owned() };
+    let mut stat = |name: &str, value: &dyn std::fmt::Display| answer::stat(out, name, value);
+    stat("ring_version", &id.version);
+    stat("ring_digest", &format!("{:016x}", id.digest));
+    stat("ring_source", &status.source);
+    stat("ring_taken_from", &status.taken_from);
+    stat("ring_changes", &status.changes);
+    stat("ring_last_error", &or_none(&status.last_error));
+    stat("ring_node", &posted.line.name);
+    stat("ring_member", &yes(view.me.is_some()));
+    stat("ring_nodes", &view.ring.nodes().len());
+    stat("ring_joined", &yes(view.joined));
+    stat("ring_settled", &yes(view.is_settled()));
+    stat("ring_awaited", &names(&status.awaited));
+    stat("ring_given_up", &status.given_up);
+    stat("foreign_keys", &node.settings.foreign_keys);
+    stat("foreign_gets", &sums.foreign_gets);
+    stat("foreign_requests", &sums.foreign_requests);
+    stat("foreign_refused", &sums.foreign_refused);
+    stat("foreign_moved", &sums.foreign_moved);
+    stat("foreign_served", &sums.foreign_served);
+    let mut failed = sums.foreign_failed;
+    for (address, said) in &status.said {
+        let Some(peer) = node.peers.at(address) else {
+            continue;
+        };
+        let name = &peer.name;
+        failed += peer.failed.load(Relaxed);
+        let held = said.map_or_else(|| "-".to_owned(), |id| stamp(id).to_string());
+        stat(&format!("peer:{name}:address"), &peer.address);
+        stat(&format!("peer:{name}:state"), &if peer.is_away() { "away" } else { "up" });
+        stat(&format!("peer:{name}:ring"), &held);
+        stat(&format!("peer:{name}:forwarded"), &peer.forwarded.load(Relaxed));
+        stat(&format!("peer:{name}:failed"), &peer.failed.load(Relaxed));
+    }
+    stat("foreign_failed", &failed);
+    answer::line(out, "END");
+}

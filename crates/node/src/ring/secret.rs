@@ -1,0 +1,126 @@
+//! The peer secret: how a node that the ring in force does not name proves that it may bring
+//! another ring.
+//!
+//! The receiver draws a nonce for one connection; the sender answers with HMAC-SHA-256 over the
+//! nonce and the ring (RFC 2104). The secret itself is never sent and never logged.
+
+use std::fmt;
+use std::fs;
+use std::path::Path;
+
+use hmac::{Hmac, Mac};
+use ringbinder_protocol::MAC_LEN;
+use sha2::Sha256;
+
+/// Shortest secret in bytes.
+const MIN_LEN: usize = 16;
+
+/// Longest file that is read for one.
+const MAX_LEN: u64 = 4096;
+
+/// What separates these codes from any other use of the same secret.
+const CONTEXT: &[u8] = b"ringbinder ring offer 1\0";
+
+/// A number used once, for one offer on one connection.
+pub(crate) type Nonce = [u8; 32];
+
+/// The shared secret.
+#[derive(Clone)]
+pub(crate) struct Secret(Vec<u8>);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+impl Secret {
+    /// Reads a secret from a file; white space at its ends does not count.
+    ///
+    /// # Errors
+    /// A sentence on what is wrong with the file.
+    pub(crate) fn read(path: &Path) -> Result<Secret, String> {
+        let place = path.display();
+        let len =
+            fs::metadata(path).map_err(|error| format!("cannot read {place}: {error}"))?.len();
+        if len > MAX_LEN {
+            return Err(format!("{place} has more than {MAX_LEN} bytes and is no secret"));
+        }
+        let text = fs::read(path).map_err(|error| format!("cannot read {place}: {error}"))?;
+        let secret = text.trim_ascii();
+        if secret.len() < MIN_LEN {
+            return Err(format!(
+                "the secret in {place} is shorter than {MIN_LEN} bytes: make one with \
+                 'openssl rand -hex 32'"
+            ));
+        }
+        Ok(Secret(secret.to_vec()))
+    }
+
+    fn mac(&self, nonce: &Nonce, ring: &[u8]) -> Option<Hmac<Sha256>> {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).ok()?;
+        mac.update(CONTEXT);
+        mac.update(nonce);
+        mac.update(ring);
+        Some(mac)
+    }
+
+    /// The code for a ring.
+    pub(crate) fn sign(&self, nonce: &Nonce, ring: &[u8]) -> Option<[u8; MAC_LEN]> {
+        Some(self.mac(nonce, ring)?.finalize().into_bytes().into())
+    }
+
+    /// Whether a code is right, compared in constant time.
+    pub(crate) fn verify(&self, nonce: &Nonce, ring: &[u8], code: &[u8; MAC_LEN]) -> bool {
+        self.mac(nonce, ring).is_some_and(|mac| mac.verify_slice(code).is_ok())
+    }
+}
+
+/// Bytes in hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A nonce from its hexadecimal form.
+pub(crate) fn nonce_of(text: &str) -> Option<Nonce> {
+    let mut nonce = Nonce::default();
+    if text.len() != 2 * nonce.len() || !text.is_ascii() {
+        return None;
+    }
+    for (index, byte) in nonce.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(text.get(2 * index..2 * index + 2)?, 16).ok()?;
+    }
+    Some(nonce)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_is_good_for_one_secret_one_nonce_and_one_ring() {
+        let secret = Secret(b"0123456789abcdef".to_vec());
+        let other = Secret(b"0123456789abcdeg".to_vec());
+        let nonce = [7; 32];
+        let code = secret.sign(&nonce, b"ring").unwrap();
+        assert!(secret.verify(&nonce, b"ring", &code));
+        assert!(!other.verify(&nonce, b"ring", &code));
+        assert!(!secret.verify(&[8; 32], b"ring", &code));
+        assert!(!secret.verify(&nonce, b"rinh", &code));
+        assert_eq!(nonce_of(&hex(&nonce)), Some(nonce));
+        assert_eq!(nonce_of("07"), None);
+    }
+
+    #[test]
+    fn a_secret_is_long_enough_and_never_shown() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("secret");
+        fs::write(&path, "short\n").unwrap();
+        assert!(Secret::read(&path).unwrap_err().contains("shorter than 16 bytes"));
+        fs::write(&path, "  a-long-enough-secret \n").unwrap();
+        let secret = Secret::read(&path).unwrap();
+        assert_eq!(secret.0, b"a-long-enough-secret");
+        assert!(!format!("{secret:?}").contains("enough"));
+        assert!(Secret::read(&dir.path().join("none")).is_err());
+    }
+}

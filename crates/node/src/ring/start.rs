@@ -1,0 +1,145 @@
+//! The ring at the start of a node: read it, find this node in it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use nix::ifaddrs::getifaddrs;
+use parking_lot::RwLock;
+use ringbinder_ring::source::{OriginError, Provenance, Source, SourceError};
+use tokio::sync::mpsc;
+use tracing::warn;
+
+use super::membership::{Identity, Membership};
+use super::peer::Peers;
+use super::report::Status;
+use super::secret::Secret;
+use super::{Hint, MAX_HINTS, Posted, RingNode, RingSettings, discovery};
+use crate::process::exit::ExitCode;
+
+/// Why a node cannot start with its ring.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    #[error("--ring: {0}")]
+    Origin(#[from] OriginError),
+    #[error("{0}")]
+    Source(#[from] SourceError),
+    #[error("--peer-secret-file: {0}")]
+    Secret(String),
+}
+
+impl StartError {
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        match self {
+            StartError::Origin(_) => ExitCode::Usage,
+            StartError::Source(error) if error.is_away() => ExitCode::OsError,
+            _ => ExitCode::Config,
+        }
+    }
+}
+
+/// A ring that was read, and everything that goes on from there.
+#[derive(Debug)]
+pub(crate) struct Started {
+    pub(crate) node: Arc<RingNode>,
+    pub(crate) source: Source,
+    pub(crate) membership: Membership,
+    pub(crate) hints: mpsc::Receiver<Hint>,
+    pub(crate) instance: u64,
+}
+
+/// Reads the ring.
+pub(crate) fn start(
+    settings: &RingSettings,
+    listening: &[SocketAddr],
+) -> Result<Started, StartError> {
+    let secret = settings.peer_secret_file.as_deref().map(Secret::read).transpose();
+    let secret = secret.map_err(StartError::Secret)?;
+    let source = Source::new(settings.source.parse()?, settings.ring_cache.clone());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| SourceError::Unreadable {
+        path: settings.source.clone().into(),
+        kind: error.kind(),
+        reason: error.to_string(),
+    })?;
+    let (ring, provenance) = runtime.block_on(source.first())?;
+    let taken_from = match provenance {
+        Provenance::Origin => source.origin().to_string(),
+        Provenance::Cache { path, why } => {
+            warn!("the ring is that of {}, kept from before: {why}", path.display());
+            path.display().to_string()
+        }
+    };
+    for warning in ring.warnings() {
+        warn!("{}: {warning}", source.origin());
+    }
+    let identity = match &settings.node {
+        Some(name) => Identity::Name(name.clone()),
+        None => Identity::Addresses(own_addresses(listening)),
+    };
+    let ring = Arc::new(ring);
+    if identity.place_in(&ring).is_none() {
+        let who = match &settings.node {
+            Some(name) => format!("no node is called {name}"),
+            None => "none of its nodes has an address that this one listens on (see --node)".into(),
+        };
+        warn!(
+            "this node is not in ring {} of {}: {who}. Until it is, it owns no key and leaves \
+             every request to the others",
+            ring.id().version,
+            source.origin()
+        );
+    }
+    let membership = Membership::new(identity, ring);
+    let instance: u64 = rand::random();
+    let peers = Peers::default();
+    let view = Arc::new(membership.view(&peers));
+    let (sender, hints) = mpsc::channel(MAX_HINTS);
+    let cluster = discovery::payload(membership.ring(), &Default::default()).into();
+    let posted = Posted {
+        line: membership.peer_line(&name(settings, &membership), instance),
+        view,
+        rings: membership.rings().to_vec(),
+        cluster,
+        status: Status { source: source.origin().to_string(), taken_from, ..Status::default() },
+    };
+    let node = Arc::new(RingNode {
+        settings: settings.clone(),
+        secret,
+        peers,
+        posted: RwLock::new(posted),
+        hints: sender,
+        misrouted_logged: 0.into(),
+    });
+    Ok(Started { node, source, membership, hints, instance })
+}
+
+/// What this node is called: by the ring in force, or as it was started, or not at all.
+pub(crate) fn name(settings: &RingSettings, membership: &Membership) -> String {
+    let placed = membership.me().map(|me| membership.ring().nodes()[me as usize].name.clone());
+    placed.or_else(|| settings.node.clone()).unwrap_or_else(|| "-".to_owned())
+}
+
+/// The addresses that reach this node: those it listens on, and every one of the machine where it
+/// listens on all.
+fn own_addresses(listening: &[SocketAddr]) -> Vec<SocketAddr> {
+    let mut addresses = Vec::new();
+    for address in listening {
+        if !address.ip().is_unspecified() {
+            addresses.push(*address);
+            continue;
+        }
+        for interface in getifaddrs().into_iter().flatten() {
+            let Some(place) = interface.address else {
+                continue;
+            };
+            let ip = place
+                .as_sockaddr_in()
+                .map(|v4| v4.ip().into())
+                .or_else(|| place.as_sockaddr_in6().map(|v6| v6.ip().into()));
+            if let Some(ip) = ip {
+                addresses.push(SocketAddr::new(ip, address.port()));
+            }
+        }
+    }
+    addresses
+}

@@ -1,0 +1,336 @@
+//! The `ring` command: what a node tells of its ring, and what nodes say to each other.
+//!
+//! For people and clients, read-only, answered by every node that has a ring:
+//!
+//! | line | answer |
+//! |---|---|
+//! | `ring version` | `RING version digest` |
+//! | `ring get` | `RING version digest len`, the ring as TOML, `END` |
+//! | `ring owner key` | `OWNER name host:port` |
+//!
+//! Between nodes:
+//!
+//! | line | answer |
+//! |---|---|
+//! | `ring greet name stamp` | `PEER name instance held base stamp,stamp,...` |
+//! | `ring get stamp` | as `ring get`, of a ring that was in force before |
+//! | `ring nonce` | `NONCE hex` |
+//! | `ring offer mac len`, then the ring | `ACCEPTED` |
+//! | `ring forward stamp owner`, `ring forward stamp former` | none: says on whose behalf the requests behind it come |
+//!
+//! A stamp is `version.digest`, the version in decimal and the digest as 16 hexadecimal digits.
+
+use std::fmt;
+
+use crate::refusal::Refused;
+use crate::{Refusal, Tokens, key, number};
+
+/// Longest name of a node in bytes.
+pub const MAX_NODE_NAME: usize = 64;
+
+/// Largest ring that may be offered, in bytes.
+pub const MAX_RING_LEN: usize = 4 << 20;
+
+/// Bytes of a message authentication code (HMAC-SHA-256).
+pub const MAC_LEN: usize = 32;
+
+/// Which ring: its version, and a digest that tells apart two rings that claim the same one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Stamp {
+    /// The version of the ring file.
+    pub version: u64,
+    /// Digest of its content.
+    pub digest: u64,
+}
+
+impl fmt::Display for Stamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{:016x}", self.version, self.digest)
+    }
+}
+
+impl Stamp {
+    /// Reads a stamp as [`Stamp`]'s `Display` writes it.
+    pub fn parse(word: &[u8]) -> Option<Stamp> {
+        let dot = memchr::memchr(b'.', word)?;
+        let (version, digest) = (&word[..dot], &word[dot + 1..]);
+        let hexadecimal = |&byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        if digest.len() != 16 || !digest.iter().all(hexadecimal) {
+            return None;
+        }
+        let digest = u64::from_str_radix(std::str::from_utf8(digest).ok()?, 16).ok()?;
+        Some(Stamp { version: number::unsigned(version)?, digest })
+    }
+}
+
+/// Why a peer sends a key to this node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// By the sender's ring this node owns the key.
+    Owner,
+    /// By the sender's ring the sender owns the key and this node owned it before.
+    Former,
+}
+
+/// Ring and claim of the forwarded requests that follow on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Forwarding {
+    /// The ring that the sender forwards by.
+    pub stamp: Stamp,
+    /// Why to this node.
+    pub claim: Claim,
+}
+
+/// A `ring` command that brings no data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RingCommand<'a> {
+    /// `ring version`
+    Version,
+    /// `ring get [stamp]`
+    Get(Option<Stamp>),
+    /// `ring owner key`
+    Owner(&'a [u8]),
+    /// `ring greet name stamp`
+    Greet {
+        /// Name of the node that greets, 1 to [`MAX_NODE_NAME`] bytes of printable ASCII.
+        name: &'a str,
+        /// The ring it holds.
+        stamp: Stamp,
+    },
+    /// `ring nonce`
+    Nonce,
+    /// `ring forward stamp claim`
+    Forward(Forwarding),
+}
+
+/// A `ring offer`; the ring, `len` bytes and a line end, follows in the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RingOffer {
+    /// HMAC-SHA-256 over the nonce and the ring.
+    pub mac: [u8; MAC_LEN],
+    /// Bytes of the ring, at most [`MAX_RING_LEN`].
+    pub len: usize,
+}
+
+/// Either kind of `ring` line.
+pub(crate) enum Line<'a> {
+    Command(RingCommand<'a>),
+    Offer(RingOffer),
+}
+
+pub(crate) fn parse(mut words: Tokens<'_>) -> Result<Line<'_>, Refused> {
+    let what = words.next().ok_or(Refusal::RingUsage)?;
+    let command = match what {
+        b"version" if words.is_exhausted() => RingCommand::Version,
+        b"get" if words.is_exhausted() => RingCommand::Get(None),
+        b"get" => RingCommand::Get(Some(stamp(one(words)?)?)),
+        b"owner" => {
+            let key = one(words)?;
+            if !key::is_key(key) {
+                return Err(Refusal::BadFormat.into());
+            }
+            RingCommand::Owner(key)
+        }
+        b"greet" => {
+            let [name, held] = words.exactly().ok_or(Refusal::RingUsage)?;
+            RingCommand::Greet { name: node_name(name)?, stamp: stamp(held)? }
+        }
+        b"nonce" if words.is_exhausted() => RingCommand::Nonce,
+        b"offer" => return offer(words).map(Line::Offer),
+        b"forward" => {
+            let [held, claim] = words.exactly().ok_or(Refusal::RingUsage)?;
+            let claim = match claim {
+                b"owner" => Claim::Owner,
+                b"former" => Claim::Former,
+                _ => return Err(Refusal::RingUsage.into()),
+            };
+            RingCommand::Forward(Forwarding { stamp: stamp(held)?, claim })
+        }
+        _ => return Err(Refusal::RingUsage.into()),
+    };
+    Ok(Line::Command(command))
+}
+
+fn one(words: Tokens<'_>) -> Result<&[u8], Refusal> {
+    let [word] = words.exactly().ok_or(Refusal::RingUsage)?;
+    Ok(word)
+}
+
+fn stamp(word: &[u8]) -> Result<Stamp, Refusal> {
+    Stamp::parse(word).ok_or(Refusal::BadFormat)
+}
+
+fn node_name(word: &[u8]) -> Result<&str, Refusal> {
+    let good = word.len() <= MAX_NODE_NAME && word.iter().all(u8::is_ascii_graphic);
+    let name = std::str::from_utf8(word).map_err(|_| Refusal::BadFormat)?;
+    if good { Ok(name) } else { Err(Refusal::BadFormat) }
+}
+
+fn offer(words: Tokens<'_>) -> Result<RingOffer, Refused> {
+    let [mac, len] = words.exactly().ok_or(Refusal::RingUsage)?;
+    let len = number::value_len(len).ok_or(Refusal::BadFormat)?;
+    if len > MAX_RING_LEN {
+        return Err(Refused::from(Refusal::RingTooLarge).swallowing(len));
+    }
+    let mac = mac_of(mac).ok_or_else(|| Refused::from(Refusal::BadFormat).swallowing(len))?;
+    Ok(RingOffer { mac, len })
+}
+
+fn mac_of(word: &[u8]) -> Option<[u8; MAC_LEN]> {
+    let mut mac = [0; MAC_LEN];
+    if word.len() != 2 * MAC_LEN {
+        return None;
+    }
+    for (byte, digits) in mac.iter_mut().zip(word.chunks_exact(2)) {
+        let digit = |digit: u8| char::from(digit).to_digit(16).and_then(|d| u8::try_from(d).ok());
+        *byte = digit(digits[0])? << 4 | digit(digits[1])?;
+    }
+    Some(mac)
+}
+
+/// What a node says of itself when it is greeted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerLine {
+    /// Its name in the ring, or the name it was started with.
+    pub name: String,
+    /// A number it drew when it started: another one means that it has forgotten everything.
+    pub instance: u64,
+    /// The ring that all of its workers hold.
+    pub held: Stamp,
+    /// The oldest ring by which a node it knows of may still serve keys.
+    pub base: Stamp,
+    /// All rings it can hand out, oldest first, at most [`PeerLine::MAX_KNOWN`].
+    pub known: Vec<Stamp>,
+}
+
+impl PeerLine {
+    /// Most rings named in one line.
+    pub const MAX_KNOWN: usize = 32;
+
+    /// Reads an answer to `ring greet`, without its line end.
+    pub fn parse(line: &[u8]) -> Option<PeerLine> {
+        let [b"PEER", name, instance, held, base, known] = Tokens::new(line).exactly()? else {
+            return None;
+        };
+        let known: Option<Vec<Stamp>> =
+            known.split(|&byte| byte == b',').take(Self::MAX_KNOWN + 1).map(Stamp::parse).collect();
+        Some(PeerLine {
+            name: node_name(name).ok()?.to_owned(),
+            instance: u64::from_str_radix(std::str::from_utf8(instance).ok()?, 16).ok()?,
+            held: Stamp::parse(held)?,
+            base: Stamp::parse(base)?,
+            known: known.filter(|known| known.len() <= Self::MAX_KNOWN)?,
+        })
+    }
+}
+
+impl fmt::Display for PeerLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let PeerLine { name, instance, held, base, known } = self;
+        write!(f, "PEER {name} {instance:016x} {held} {base} ")?;
+        for (index, stamp) in known.iter().enumerate() {
+            let comma = if index == 0 { "" } else { "," };
+            write!(f, "{comma}{stamp}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads `RING version digest len`, the first line of an answer to `ring get`.
+pub fn parse_ring_header(line: &[u8]) -> Option<(Stamp, usize)> {
+    let [b"RING", version, digest, len] = Tokens::new(line).exactly()? else {
+        return None;
+    };
+    let stamp = Stamp::parse(&[version, b".", digest].concat())?;
+    let len = number::value_len(len)?;
+    (len <= MAX_RING_LEN).then_some((stamp, len))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn command(line: &[u8]) -> Result<RingCommand<'_>, Refusal> {
+        match parse(Tokens::new(line)) {
+            Ok(Line::Command(command)) => Ok(command),
+            Ok(Line::Offer(offer)) => panic!("an offer: {offer:?}"),
+            Err(refused) => Err(refused.refusal),
+        }
+    }
+
+    const STAMP: Stamp = Stamp { version: 7, digest: 0x1f };
+
+    #[test]
+    fn every_form_parses() {
+        let stamp = "7.000000000000001f";
+        assert_eq!(Stamp::parse(stamp.as_bytes()), Some(STAMP));
+        assert_eq!(STAMP.to_string(), stamp);
+        assert_eq!(command(b"version"), Ok(RingCommand::Version));
+        assert_eq!(command(b"get"), Ok(RingCommand::Get(None)));
+        assert_eq!(command(b"get 7.000000000000001f"), Ok(RingCommand::Get(Some(STAMP))));
+        assert_eq!(command(b"owner abc"), Ok(RingCommand::Owner(b"abc")));
+        assert_eq!(
+            command(b"greet cache-a 7.000000000000001f"),
+            Ok(RingCommand::Greet { name: "cache-a", stamp: STAMP })
+        );
+        assert_eq!(
+            command(b"forward 7.000000000000001f former"),
+            Ok(RingCommand::Forward(Forwarding { stamp: STAMP, claim: Claim::Former }))
+        );
+    }
+
+    #[test]
+    fn what_is_malformed_is_refused() {
+        for line in
+            [&b""[..], b"vers", b"version 1", b"owner", b"owner a b", b"greet a", b"forward"]
+        {
+            assert_eq!(command(line), Err(Refusal::RingUsage), "{line:?}");
+        }
+        for line in [
+            &b"get 7"[..],
+            b"get 7.1f",
+            b"get 7.000000000000001F",
+            b"get x.000000000000001f",
+            b"get 18446744073709551616.000000000000001f",
+        ] {
+            assert_eq!(command(line), Err(Refusal::BadFormat), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn offers_are_bounded() {
+        let mac = "0a".repeat(MAC_LEN);
+        let good = format!("offer {mac} 10");
+        assert!(matches!(
+            parse(Tokens::new(good.as_bytes())),
+            Ok(Line::Offer(RingOffer { len: 10, mac: [10, ..] }))
+        ));
+        let large = format!("offer {mac} {}", MAX_RING_LEN + 1);
+        let refused = parse(Tokens::new(large.as_bytes())).err().unwrap();
+        assert_eq!((refused.refusal, refused.swallow), (Refusal::RingTooLarge, MAX_RING_LEN + 3));
+        let refused = parse(Tokens::new(b"offer 0a 10")).err().unwrap();
+        assert_eq!((refused.refusal, refused.swallow), (Refusal::BadFormat, 12));
+    }
+
+    #[test]
+    fn a_peer_line_goes_there_and_back() {
+        let line = PeerLine {
+            name: "cache-a".into(),
+            instance: 0xfeed,
+            held: STAMP,
+            base: STAMP,
+            known: vec![Stamp { version: 6, digest: 2 }, STAMP],
+        };
+        assert_eq!(PeerLine::parse(line.to_string().as_bytes()), Some(line.clone()));
+        let many = PeerLine { known: vec![STAMP; PeerLine::MAX_KNOWN + 1], ..line };
+        assert_eq!(PeerLine::parse(many.to_string().as_bytes()), None);
+        assert_eq!(PeerLine::parse(b"ERROR"), None);
+    }
+
+    #[test]
+    fn a_ring_header_is_read_and_bounded() {
+        assert_eq!(parse_ring_header(b"RING 7 000000000000001f 120"), Some((STAMP, 120)));
+        assert_eq!(parse_ring_header(b"RING 7 000000000000001f 99999999"), None);
+        assert_eq!(parse_ring_header(b"ERROR"), None);
+    }
+}

@@ -1,0 +1,126 @@
+//! The ring file: a text in one of three formats, and the fields it may have.
+//!
+//! The formats are read by the `config` crate. It is lenient where a ring must not be: it turns
+//! strings into numbers, builds YAML by recursion, follows aliases, and lets the last of two equal
+//! JSON keys win. So the types here take every value as it is written, and [`yaml`] and [`json`]
+//! look at those texts first.
+
+mod json;
+mod model;
+mod yaml;
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
+use config::{FileFormat, Value, ValueKind};
+
+use crate::error::{RingError, RingFault};
+use crate::node::Node;
+
+pub(crate) use model::{Contents, Entry};
+
+/// Most bytes that a ring file may have; a ring of the most nodes, with long names all over, needs
+/// less than half of them.
+pub const MAX_FILE_BYTES: usize = 4 << 20;
+
+/// Form of a ring file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// TOML, `.toml`
+    Toml,
+    /// YAML, `.yaml` or `.yml`; without aliases.
+    Yaml,
+    /// JSON, `.json`
+    Json,
+}
+
+impl Format {
+    /// The format that a file's name tells. There is no guessing from the contents: a half-written
+    /// file of one format may well be a whole one of another.
+    ///
+    /// # Errors
+    /// [`RingFault::Extension`] where it tells none.
+    pub fn of(path: &Path) -> Result<Format, RingError> {
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("toml") => Ok(Format::Toml),
+            Some("yaml" | "yml") => Ok(Format::Yaml),
+            Some("json") => Ok(Format::Json),
+            _ => Err(RingError::new(&path.display().to_string(), RingFault::Extension)),
+        }
+    }
+}
+
+/// A file's text, and never much more than [`MAX_FILE_BYTES`] of it.
+pub(crate) fn read(path: &Path) -> Result<String, RingFault> {
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(MAX_FILE_BYTES as u64 + 1).read_to_end(&mut bytes))
+        .map_err(|error| RingFault::Unreadable(error.to_string()))?;
+    if bytes.len() > MAX_FILE_BYTES {
+        return Err(RingFault::TooLarge);
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        RingFault::NotText { line: good.iter().filter(|&&byte| byte == b'\n').count() + 1 }
+    })
+}
+
+/// The fields of a ring file, each of the right type and none of them looked at further.
+pub(crate) fn parse(text: &str, format: Format) -> Result<Contents, RingFault> {
+    if text.len() > MAX_FILE_BYTES {
+        return Err(RingFault::TooLarge);
+    }
+    // Some editors put a byte order mark there.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let format = match format {
+        Format::Toml => FileFormat::Toml,
+        Format::Yaml => {
+            yaml::check(text)?;
+            FileFormat::Yaml
+        }
+        Format::Json => {
+            json::check(text)?;
+            FileFormat::Json
+        }
+    };
+    let table = config::Format::parse(&format, None, text)
+        .map_err(|error| RingFault::Syntax(explain(&error.to_string(), text)))?;
+    Contents::from_value(Value::new(None, ValueKind::Table(table)))
+}
+
+/// A parser's message as one line. Lines with a bar quote the input; what remains tells where.
+fn explain(message: &str, text: &str) -> String {
+    if message.contains("number too large") || message.contains("number too small") {
+        return oversized(text);
+    }
+    let lines = message.lines().map(str::trim);
+    let kept: Vec<&str> = lines.filter(|line| !line.is_empty() && !line.contains('|')).collect();
+    kept.join(": ").replace(char::is_control, " ")
+}
+
+/// TOML's parser does not tell where the number is that 64 bits cannot hold.
+fn oversized(text: &str) -> String {
+    let digits = |line: &str| {
+        let longest = line.split(|c: char| !c.is_ascii_hexdigit() && c != '_');
+        longest.map(|run| run.bytes().filter(|&byte| byte != b'_').count()).max()
+    };
+    let longest = (1..).zip(text.lines()).max_by_key(|(_, line)| digits(line));
+    let (line, _) = longest.unwrap_or((1, ""));
+    format!("line {line}: the number is beyond 64 bits; the largest is {}", i64::MAX)
+}
+
+/// The canonical text of a ring. Neither names nor hosts have characters that TOML would escape.
+pub(crate) fn write(version: u64, nodes: &[Node]) -> String {
+    let mut text = format!("version = {version}\nhash = \"ketama\"\n");
+    for node in nodes {
+        // Writing to a string does not fail.
+        let _ = write!(
+            text,
+            "\n[[node]]\nname = \"{}\"\naddress = \"{node}\"\nweight = {}\n",
+            node.name, node.weight
+        );
+    }
+    text
+}

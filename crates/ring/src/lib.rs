@@ -1,0 +1,45 @@
+//! The ring: which node owns which key, and the file that says so.
+//!
+//! A ring file is the same for every client, node and tool. It names the nodes, and libmemcached's
+//! weighted ketama does the rest: whoever reads the same file finds the same owner for every key,
+//! and so does every client whose hashing is libmemcached's.
+//!
+//! ```
+//! use ringbinder_ring::{Format, Ring};
+//!
+//! let text = r#"
+//! version = 7
+//!
+//! [[node]]
+//! name = "cache-a"
+//! address = "10.0.0.1:11211"
+//!
+//! [[node]]
+//! name = "cache-b"
+//! address = "10.0.0.2:11211"
+//! weight = 2
+//! "#;
+//! let ring = Ring::parse(text, Format::Toml, "ring.toml")?;
+//! let owner = &ring.nodes()[ring.owner(b"notes:1") as usize];
+//! assert_eq!(owner.to_string(), "10.0.0.1:11211");
+//! # Ok::<(), ringbinder_ring::RingError>(())
+//! ```
+//!
+//! A [`Ring`] that exists is whole: checked, immutable, its continuum built. [`compare`] tells what
+//! a change of the file would move. Only [`Ring::load`] and [`source`] touch the world outside.
+
+mod address;
+mod compare;
+mod continuum;
+mod error;
+mod file;
+mod node;
+mod ring;
+pub mod source;
+
+pub use compare::{Comparison, Move, NodeChange, Share, compare};
+pub use continuum::{Point, point};
+pub use error::{RingError, RingFault};
+pub use file::{Format, MAX_FILE_BYTES};
+pub use node::{MAX_HOST_LEN, MAX_NAME_LEN, MAX_NODES, MAX_WEIGHT, Node, NodeIndex};
+pub use ring::{MAX_VERSION, Ring, RingId};

@@ -1,0 +1,197 @@
+//! A ring as it is used: checked, immutable, with its continuum built.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use md5::{Digest as _, Md5};
+
+use crate::address::{Address, AddressKey, quoted};
+use crate::continuum::{Continuum, Point, digests, point};
+use crate::error::{RingError, RingFault};
+use crate::file::{self, Entry, Format};
+use crate::node::{MAX_NAME_LEN, MAX_WEIGHT, Node, NodeIndex};
+
+/// Largest version: what every format of the ring file can write.
+pub const MAX_VERSION: u64 = i64::MAX as u64;
+
+/// Identifies a ring: versions order rings, the digest tells apart two that claim one version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RingId {
+    /// The file's `version`, 1 to [`MAX_VERSION`].
+    pub version: u64,
+    /// First eight bytes of the MD5 of [`Ring::to_toml`], big-endian.
+    pub digest: u64,
+}
+
+/// A ring: who owns which key.
+#[derive(Clone, Debug)]
+pub struct Ring {
+    id: RingId,
+    nodes: Vec<Node>,
+    names: HashMap<String, NodeIndex>,
+    addresses: HashMap<AddressKey, NodeIndex>,
+    continuum: Continuum,
+}
+
+impl PartialEq for Ring {
+    /// Everything else follows from these.
+    fn eq(&self, other: &Ring) -> bool {
+        self.id == other.id && self.nodes == other.nodes
+    }
+}
+
+impl Eq for Ring {}
+
+impl Ring {
+    /// Reads a ring file; its name tells its [`Format`].
+    ///
+    /// # Errors
+    /// Where the file cannot be read, or holds no ring.
+    pub fn load(path: impl AsRef<Path>) -> Result<Ring, RingError> {
+        let path = path.as_ref();
+        let format = Format::of(path)?;
+        let origin = path.display().to_string();
+        let text = file::read(path).map_err(|fault| RingError::new(&origin, fault))?;
+        Ring::parse(&text, format, &origin)
+    }
+
+    /// Reads a ring. `origin` is how messages name the text.
+    ///
+    /// # Errors
+    /// Where it is none.
+    pub fn parse(text: &str, format: Format, origin: &str) -> Result<Ring, RingError> {
+        parse(text, format).map_err(|fault| RingError::new(origin, fault))
+    }
+
+    /// What identifies it.
+    pub fn id(&self) -> RingId {
+        self.id
+    }
+
+    /// Its nodes, in the order of the file. There is at least one.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// The node that owns a key. Takes no memory.
+    #[inline]
+    pub fn owner(&self, key: &[u8]) -> NodeIndex {
+        self.owner_at(point(key))
+    }
+
+    /// The node that owns a point. Takes no memory.
+    #[inline]
+    pub fn owner_at(&self, point: Point) -> NodeIndex {
+        self.continuum.owner(point)
+    }
+
+    /// The owners of many keys, in their order.
+    pub fn owners<'a, K>(&'a self, keys: K) -> impl Iterator<Item = NodeIndex> + use<'a, K>
+    where
+        K: IntoIterator<Item: AsRef<[u8]>>,
+    {
+        keys.into_iter().map(|key| self.owner(key.as_ref()))
+    }
+
+    /// The node of this name.
+    pub fn index_of_name(&self, name: &str) -> Option<NodeIndex> {
+        self.names.get(name).copied()
+    }
+
+    /// The node of this address, however its host is spelled: letters of names count the same in
+    /// either case, IP addresses as what they mean, IPv6 with or without brackets.
+    pub fn index_of_address(&self, host: &str, port: u16) -> Option<NodeIndex> {
+        self.addresses.get(&AddressKey::new(host, port)).copied()
+    }
+
+    /// What is allowed and yet hardly meant, one sentence each.
+    pub fn warnings(&self) -> Vec<String> {
+        let total: u64 = self.nodes.iter().map(|node| u64::from(node.weight)).sum();
+        let digests = digests(&self.nodes).into_iter().zip(&self.nodes);
+        digests
+            .filter(|&(digests, _)| digests == 0)
+            .map(|(_, node)| {
+                format!(
+                    "node {} owns no key: a weight of {} is too small beside the {total} of all \
+                     nodes; give it at least {}",
+                    node.name,
+                    node.weight,
+                    // Its own weight is part of the total.
+                    (total - u64::from(node.weight)).div_ceil(40 * self.nodes.len() as u64 - 1)
+                )
+            })
+            .collect()
+    }
+
+    /// The ring in its canonical form: a TOML file that reads as this ring again. Two rings are
+    /// equal where these texts are.
+    pub fn to_toml(&self) -> String {
+        file::write(self.id.version, &self.nodes)
+    }
+
+    pub(crate) fn continuum(&self) -> &Continuum {
+        &self.continuum
+    }
+
+    pub(crate) fn index_of(&self, node: &Node) -> Option<NodeIndex> {
+        self.index_of_address(&node.host, node.port)
+    }
+}
+
+fn parse(text: &str, format: Format) -> Result<Ring, RingFault> {
+    let raw = file::parse(text, format)?;
+    let version = u64::try_from(raw.version)
+        .ok()
+        .filter(|version| (1..=MAX_VERSION).contains(version))
+        .ok_or(RingFault::Version { found: raw.version })?;
+    if raw.hash != "ketama" {
+        return Err(RingFault::Hash { found: raw.hash });
+    }
+    if raw.nodes.is_empty() {
+        return Err(RingFault::NoNodes);
+    }
+
+    let mut nodes = Vec::with_capacity(raw.nodes.len());
+    let mut names = HashMap::with_capacity(raw.nodes.len());
+    let mut addresses = HashMap::with_capacity(raw.nodes.len());
+    for (entry, index) in raw.nodes.into_iter().zip(0..) {
+        let node = check(entry, nodes.len() + 1)?;
+        let second = nodes.len() + 1;
+        if let Some(first) = names.insert(node.name.clone(), index) {
+            let first = first as usize + 1;
+            return Err(RingFault::Duplicate { what: "name", value: node.name, first, second });
+        }
+        if let Some(first) = addresses.insert(AddressKey::new(&node.host, node.port), index) {
+            let (value, first) = (node.to_string(), first as usize + 1);
+            return Err(RingFault::Duplicate { what: "address", value, first, second });
+        }
+        nodes.push(node);
+    }
+
+    let digest = Md5::digest(file::write(version, &nodes));
+    let digest = digest.iter().take(8).fold(0, |digest, &byte| digest << 8 | u64::from(byte));
+    let continuum = Continuum::new(&nodes);
+    Ok(Ring { id: RingId { version, digest }, nodes, names, addresses, continuum })
+}
+
+/// One node, checked by itself.
+fn check(entry: Entry, place: usize) -> Result<Node, RingFault> {
+    let Entry { name, address, weight } = entry;
+    let word = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    if !(1..=MAX_NAME_LEN).contains(&name.len()) || !name.bytes().all(word) {
+        let reason = format!(
+            "the name {} is not 1 to {MAX_NAME_LEN} letters, digits, '.', '_' and '-'",
+            quoted(&name)
+        );
+        return Err(RingFault::Node { place, name: String::new(), reason });
+    }
+    let fault = |reason| RingFault::Node { place, name: name.clone(), reason };
+    let Address { host, port } = Address::parse(&address).map_err(fault)?;
+    let weight = u32::try_from(weight)
+        .ok()
+        .filter(|weight| (1..=MAX_WEIGHT).contains(weight))
+        .ok_or_else(|| {
+            fault(format!("the weight is a whole number from 1 to {MAX_WEIGHT}, and not {weight}"))
+        })?;
+    Ok(Node { host: host.to_owned(), port, weight, name })
+}

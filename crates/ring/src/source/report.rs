@@ -1,0 +1,112 @@
+//! What is sent to whoever watches a source: news only.
+
+use tokio::sync::mpsc::Sender;
+
+use super::{SourceError, Update};
+use crate::{Ring, RingId};
+
+/// What the user of a source knows already.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    /// The ring it has from this source.
+    pub(super) ring: Option<RingId>,
+    /// The failure it knows of; none where the last reading was good.
+    pub(super) failure: Option<SourceError>,
+}
+
+impl Told {
+    /// What is to be sent of a reading; `asked` says that somebody waits for an answer.
+    fn news(
+        &mut self,
+        reading: Result<Ring, SourceError>,
+        asked: bool,
+    ) -> Option<Result<Update, SourceError>> {
+        match reading {
+            Ok(ring) => {
+                let over = self.failure.take().is_some();
+                if self.ring.replace(ring.id()) == Some(ring.id()) {
+                    (over || asked).then_some(Ok(Update::Unchanged))
+                } else {
+                    Some(Ok(Update::Ring(ring)))
+                }
+            }
+            Err(failure) => {
+                let known = self.failure.as_ref().is_some_and(|known| failure.is_same_as(known));
+                self.failure = Some(failure.clone());
+                (!known || asked).then_some(Err(failure))
+            }
+        }
+    }
+}
+
+/// Sends what is new in the readings of a source.
+#[derive(Debug)]
+pub(super) struct Reporter {
+    told: Told,
+    updates: Sender<Result<Update, SourceError>>,
+}
+
+impl Reporter {
+    /// For a user who knows `told`.
+    pub(super) fn new(told: Told, updates: Sender<Result<Update, SourceError>>) -> Self {
+        Reporter { told, updates }
+    }
+
+    /// Whether a ring is another one than the user has.
+    #[cfg(feature = "etcd")]
+    pub(super) fn is_new(&self, ring: &Ring) -> bool {
+        self.told.ring != Some(ring.id())
+    }
+
+    /// Sends a reading, if it is news or somebody waits for an answer.
+    pub(super) async fn report(&mut self, reading: Result<Ring, SourceError>, asked: bool) {
+        if let Some(news) = self.told.news(reading, asked) {
+            // Where nobody receives any more, the watch ends by itself.
+            let _ = self.updates.send(news).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Origin;
+    use super::*;
+    use crate::Format;
+
+    fn ring(version: u64) -> Result<Ring, SourceError> {
+        let text = format!("version = {version}\n[[node]]\nname = \"a\"\naddress = \"a:1\"\n");
+        Ring::parse(&text, Format::Toml, "test").map_err(SourceError::Invalid)
+    }
+
+    fn away(reason: &str) -> SourceError {
+        let origin = Origin::Etcd { endpoints: vec!["a:1".into()], key: "k".into() };
+        SourceError::Away { origin, reason: reason.into() }
+    }
+
+    #[test]
+    fn only_news_are_told_unless_somebody_asks() {
+        let empty = || SourceError::Empty(Origin::File("ring.toml".into()));
+        let mut told = Told::default();
+        let mut tell = |reading, asked| match told.news(reading, asked) {
+            Some(Ok(Update::Ring(ring))) => format!("ring {}", ring.id().version),
+            Some(Ok(Update::Unchanged)) => "unchanged".to_owned(),
+            Some(Err(error)) if error.is_away() => "away".to_owned(),
+            Some(Err(_)) => "failure".to_owned(),
+            None => "nothing".to_owned(),
+        };
+        assert_eq!(tell(ring(2), false), "ring 2");
+        assert_eq!(tell(ring(2), false), "nothing");
+        assert_eq!(tell(ring(2), true), "unchanged");
+        assert_eq!(tell(ring(1), false), "ring 1");
+        assert_eq!(tell(Err(empty()), false), "failure");
+        assert_eq!(tell(Err(empty()), false), "nothing");
+        assert_eq!(tell(Err(empty()), true), "failure");
+        assert_eq!(tell(ring(1), false), "unchanged");
+        assert_eq!(tell(Err(away("refused")), false), "away");
+        assert_eq!(tell(Err(away("silent")), false), "nothing");
+        assert_eq!(tell(Err(empty()), false), "failure");
+        assert_eq!(tell(Err(away("silent")), false), "away");
+        assert_eq!(tell(ring(3), false), "ring 3");
+        assert_eq!(tell(ring(3), false), "nothing");
+    }
+}

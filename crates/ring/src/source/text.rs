@@ -1,0 +1,96 @@
+//! From bytes somewhere to a ring.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use super::{Origin, SourceError};
+use crate::MAX_FILE_BYTES;
+use crate::error::{RingError, RingFault};
+
+/// Runs `work` where it may take its time: building a ring of a thousand nodes takes longer than a
+/// runtime's thread can be spared.
+///
+/// # Panics
+/// Where `work` does.
+pub(super) async fn on_blocking_thread<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(failed) => match failed.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // Such work is only ever cancelled by a runtime that shuts down, and then nobody is
+            // left who could be told.
+            Err(_) => std::future::pending().await,
+        },
+    }
+}
+
+/// The text of a file, at most [`MAX_FILE_BYTES`] of it.
+pub(super) fn read(path: &Path) -> Result<String, SourceError> {
+    let origin = Origin::File(path.to_owned());
+    let unreadable = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => SourceError::Missing(origin.clone()),
+        kind => SourceError::Unreadable { path: path.to_owned(), kind, reason: error.to_string() },
+    };
+    // Looked at before it is opened: opening a pipe waits for somebody to write.
+    if !path.metadata().map_err(unreadable)?.is_file() {
+        return Err(unreadable(io::Error::other("it is no regular file")));
+    }
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(unreadable)?;
+    file.take(MAX_FILE_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    decode(bytes, &origin)
+}
+
+/// Checks that bytes from `origin` are a text that may be a ring.
+pub(super) fn decode(bytes: Vec<u8>, origin: &Origin) -> Result<String, SourceError> {
+    let invalid = |fault| SourceError::Invalid(RingError::new(&origin.to_string(), fault));
+    if bytes.len() > MAX_FILE_BYTES {
+        return Err(invalid(RingFault::TooLarge));
+    }
+    if bytes.trim_ascii().is_empty() {
+        return Err(SourceError::Empty(origin.clone()));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = good.iter().filter(|&&byte| byte == b'\n').count() + 1;
+        invalid(RingFault::NotText { line })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(bytes: Vec<u8>) -> RingFault {
+        match decode(bytes, &Origin::File("ring.toml".into())) {
+            Err(SourceError::Invalid(error)) => error.fault().clone(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_is_no_text_is_told_apart() {
+        let origin = Origin::File("ring.toml".into());
+        for empty in [&b""[..], b" \r\n\t"] {
+            let result = decode(empty.to_vec(), &origin);
+            assert_eq!(result, Err(SourceError::Empty(origin.clone())), "{empty:?}");
+        }
+        assert_eq!(fault(vec![b'#', b'\n', 0xff]), RingFault::NotText { line: 2 });
+        assert_eq!(fault(vec![b'#'; MAX_FILE_BYTES + 1]), RingFault::TooLarge);
+        let most = decode(vec![b'#'; MAX_FILE_BYTES], &origin);
+        assert_eq!(most.map(|text| text.len()), Ok(MAX_FILE_BYTES));
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let error = read(directory.path()).unwrap_err();
+        assert!(matches!(error, SourceError::Unreadable { .. }), "{error:?}");
+        assert!(error.to_string().contains("no regular file"), "{error}");
+        let error = read(&directory.path().join("none")).unwrap_err();
+        assert!(matches!(error, SourceError::Missing(_)), "{error:?}");
+    }
+}

@@ -1,0 +1,285 @@
+//! Several nodes with a ring: each with a ring file of its own, on a port known before it starts.
+//!
+//! Changes of the ring are written as an operator's tool writes them, to another file that is then
+//! renamed. What a node makes of them is awaited through its own `stats ring`.
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use nix::sys::signal::Signal;
+use rand::Rng as _;
+use tempfile::TempDir;
+
+use crate::conn::Conn;
+use crate::process;
+use crate::server::{Kind, Server, scratch};
+use crate::wait;
+
+/// Ports that this process has handed out.
+static RESERVED: Mutex<Option<HashSet<u16>>> = Mutex::new(None);
+
+/// A port of 127.0.0.1 that nobody listens on.
+///
+/// It lies below the range from which the system takes ports for outgoing connections, so that it
+/// stays free until a node takes it, and while a node is restarted.
+///
+/// # Panics
+/// When no free port is found.
+pub fn reserve_port() -> u16 {
+    let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok();
+    let low = range.and_then(|text| text.split_whitespace().next()?.parse().ok());
+    let low = low.filter(|&low: &u16| low > 20_000).unwrap_or(32_768);
+    let mut rng = rand::rng();
+    for _ in 0..1000 {
+        let port = rng.random_range(12_000..low);
+        let mut reserved = RESERVED.lock().expect("no test fails in here");
+        if TcpListener::bind(local(port)).is_ok() && reserved.get_or_insert_default().insert(port) {
+            return port;
+        }
+    }
+    panic!("no free port below {low}");
+}
+
+/// An address on 127.0.0.1.
+pub fn local(port: u16) -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, port).into()
+}
+
+/// A ring file: a version, and name, port and weight of each node.
+pub fn ring_file<'a>(version: u64, nodes: impl IntoIterator<Item = (&'a str, u16, u32)>) -> String {
+    let mut text = format!("version = {version}\nhash = \"ketama\"\n");
+    for (name, port, weight) in nodes {
+        text.push_str(&format!(
+            "\n[[node]]\nname = \"{name}\"\naddress = \"127.0.0.1:{port}\"\nweight = {weight}\n"
+        ));
+    }
+    text
+}
+
+/// One node of a [`Fleet`].
+struct Place {
+    name: String,
+    port: u16,
+    file: PathBuf,
+    server: Option<Server>,
+}
+
+/// Nodes with ring files. A node is named by its index and called `cache-<index>` in rings.
+pub struct Fleet {
+    places: Vec<Place>,
+    dir: TempDir,
+}
+
+impl Fleet {
+    /// `count` nodes with ports, none of them running.
+    pub fn new(count: usize) -> Fleet {
+        let dir = scratch();
+        let place = |index| Place {
+            name: format!("cache-{index}"),
+            port: reserve_port(),
+            file: dir.path().join(format!("ring-{index}.toml")),
+            server: None,
+        };
+        Fleet { places: (0..count).map(place).collect(), dir }
+    }
+
+    /// `count` running nodes in a ring of version 1, settled.
+    pub fn running(count: usize, arguments: &[&str]) -> Fleet {
+        let mut fleet = Fleet::new(count);
+        let all: Vec<usize> = (0..count).collect();
+        fleet.launch(&all, &fleet.ring(1, &all), arguments);
+        fleet.await_settled(&all, 1);
+        fleet
+    }
+
+    /// Gives these nodes the ring and starts them.
+    pub fn launch(&mut self, nodes: &[usize], ring: &str, arguments: &[&str]) {
+        for &node in nodes {
+            self.write(node, ring);
+            self.start(node, arguments);
+        }
+    }
+
+    /// The ring of these nodes, each of weight 1.
+    pub fn ring(&self, version: u64, nodes: &[usize]) -> String {
+        let weighted: Vec<_> = nodes.iter().map(|&node| (node, 1)).collect();
+        self.weighted(version, &weighted)
+    }
+
+    /// The ring of these nodes with these weights.
+    pub fn weighted(&self, version: u64, nodes: &[(usize, u32)]) -> String {
+        let entry = |&(node, weight): &(usize, u32)| {
+            let place = &self.places[node];
+            (place.name.as_str(), place.port, weight)
+        };
+        ring_file(version, nodes.iter().map(entry))
+    }
+
+    /// Replaces a node's ring file, as a whole.
+    pub fn write(&self, node: usize, ring: &str) {
+        let file = &self.places[node].file;
+        let temporary = file.with_extension("new");
+        fs::write(&temporary, ring).expect("a temp file");
+        fs::rename(&temporary, file).expect("a rename");
+    }
+
+    /// Removes a node's ring file.
+    pub fn remove_file(&self, node: usize) {
+        fs::remove_file(&self.places[node].file).expect("a file");
+    }
+
+    /// A file beside the ring files.
+    pub fn file(&self, name: &str, text: &str) -> String {
+        let path = self.dir.path().join(name);
+        fs::write(&path, text).expect("a temp file");
+        path.to_str().expect("a plain path").to_owned()
+    }
+
+    /// The directory that the ring files are in.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Starts a node.
+    pub fn start(&mut self, node: usize, arguments: &[&str]) {
+        let place = &mut self.places[node];
+        let port = place.port.to_string();
+        let file = place.file.to_str().expect("a plain path");
+        let mut all = vec!["-l", "127.0.0.1", "-p", &port, "-t", "2", "--ring", file];
+        all.extend_from_slice(arguments);
+        place.server = Some(Server::start_on(Kind::Ringbinder, &all, |_| {}));
+    }
+
+    /// Ends a node at once and waits for its end.
+    pub fn kill(&mut self, node: usize) {
+        let mut server = self.places[node].server.take().expect("a running node");
+        server.stop(Signal::SIGKILL);
+    }
+
+    /// Sends a signal to a node.
+    pub fn signal(&self, node: usize, signal: Signal) {
+        process::signal(self.server(node).pid(), signal);
+    }
+
+    /// Stops a node's threads, as a machine does that hangs. Connections to it stay open.
+    pub fn pause(&self, node: usize) -> Paused {
+        let pid = self.server(node).pid();
+        process::signal(pid, Signal::SIGSTOP);
+        wait::until("the node to stand still", || {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+            stat.rsplit_once(')')?.1.trim_start().starts_with('T').then_some(())
+        });
+        Paused { pid }
+    }
+
+    /// A running node.
+    pub fn server(&self, node: usize) -> &Server {
+        self.places[node].server.as_ref().expect("a running node")
+    }
+
+    /// A node's name.
+    pub fn name(&self, node: usize) -> &str {
+        &self.places[node].name
+    }
+
+    /// A node's port.
+    pub fn port(&self, node: usize) -> u16 {
+        self.places[node].port
+    }
+
+    /// A new connection to a node.
+    pub fn connect(&self, node: usize) -> Conn {
+        self.server(node).connect()
+    }
+
+    /// A node's `stats ring`.
+    pub fn stats(&self, node: usize) -> HashMap<String, String> {
+        let text = self.connect(node).ask_text("stats ring\r\n");
+        let entry = |line: &str| {
+            let (name, value) = line.strip_prefix("STAT ")?.split_once(' ')?;
+            Some((name.to_owned(), value.to_owned()))
+        };
+        text.lines().filter_map(entry).collect()
+    }
+
+    /// One line of a node's `stats ring`.
+    pub fn stat(&self, node: usize, name: &str) -> String {
+        let mut stats = self.stats(node);
+        stats.remove(name).unwrap_or_else(|| panic!("no {name} in stats ring: {stats:?}"))
+    }
+
+    /// One line of a node's `stats ring`, as a number.
+    pub fn count(&self, node: usize, name: &str) -> u64 {
+        let value = self.stat(node, name);
+        value.parse().unwrap_or_else(|_| panic!("{name} is no number: {value}"))
+    }
+
+    /// Waits until a line of `stats ring` is as wanted, and gives it.
+    pub fn await_stat(&self, node: usize, name: &str, wanted: impl Fn(&str) -> bool) -> String {
+        let mut last = String::new();
+        let what = format!("{name} of node {node}");
+        let waited = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            wait::until(&what, || {
+                last = self.stat(node, name);
+                wanted(&last).then(|| last.clone())
+            })
+        }));
+        waited.unwrap_or_else(|_| {
+            panic!("{what} stayed {last}: {:?}\n{}", self.stats(node), self.server(node).log())
+        })
+    }
+
+    /// Waits until these nodes hold a ring of this version.
+    pub fn await_version(&self, nodes: &[usize], version: u64) {
+        for &node in nodes {
+            self.await_stat(node, "ring_version", |value| value == version.to_string());
+        }
+    }
+
+    /// Waits until these nodes hold a ring of this version and wait for nobody.
+    pub fn await_settled(&self, nodes: &[usize], version: u64) {
+        self.await_version(nodes, version);
+        for &node in nodes {
+            self.await_stat(node, "ring_settled", |value| value == "yes");
+        }
+    }
+
+    /// The node that owns a key, as `node` says.
+    pub fn owner(&self, node: usize, key: &str) -> usize {
+        owner(&mut self.connect(node), key)
+    }
+
+    /// `count` keys that begin with `prefix` and that `owner` owns, as `node` says.
+    pub fn keys_of(&self, node: usize, owned_by: usize, prefix: &str, count: usize) -> Vec<String> {
+        let mut conn = self.connect(node);
+        let keys = (0..10_000).map(|number| format!("{prefix}{number}"));
+        let keys: Vec<_> =
+            keys.filter(|key| owner(&mut conn, key) == owned_by).take(count).collect();
+        assert_eq!(keys.len(), count, "node {owned_by} owns too few keys");
+        keys
+    }
+}
+
+/// The node that owns a key, as the node at the other end says.
+///
+/// # Panics
+/// When it says anything but the name of a node of a [`Fleet`].
+pub fn owner(conn: &mut Conn, key: &str) -> usize {
+    let answer = conn.ask_text(&format!("ring owner {key}\r\n"));
+    let name = answer.strip_prefix("OWNER cache-").and_then(|rest| rest.split(' ').next());
+    name.and_then(|index| index.parse().ok()).unwrap_or_else(|| panic!("{key}: {answer}"))
+}
+
+/// A node whose threads stand still until this is dropped.
+pub struct Paused {
+    pid: u32,
+}
+
+impl Drop for Paused {
+    fn drop(&mut self) {
+        process::signal(self.pid, Signal::SIGCONT);
+    }
+}
