@@ -21,24 +21,19 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context as TaskContext, Poll, ready};
 
 use bytes::{BufMut, BytesMut};
-use ringbinder_protocol::{
-    Foreign, Parsed, Refusal, Request, RingOffer, WatchFlags, answer, parse,
-};
+use ringbinder_protocol::{Foreign, Parsed, Refusal, Request, WatchFlags, answer, parse};
 use ringbinder_store::NewValue;
 use tracing::{debug, trace, warn};
 
-use crate::command::{self, Context, DumpKind, Incoming, Next};
+use crate::command::{self, Context, DumpKind, Incoming};
 use crate::connections::{CloseReason, State, Ticket};
 use crate::dump;
 use crate::input::Input;
 use crate::local::Local;
 use crate::output::Output;
-use crate::ring::{self, Desk, PeerSession, View};
-use crate::shared::Shared;
+use crate::ring::{self, PeerSession};
 use crate::socket::{Accepted, Socket};
-
-/// Values up to this many bytes are awaited in the read buffer, larger ones in memory of their own.
-const SMALL_VALUE: usize = 4 * 1024;
+use crate::step::{Handled, Progress, Step, desk, execute, refuse, ring_request, store};
 
 /// Most bytes looked at after the last answer, so that closing does not reset the connection while
 /// the answer is on its way.
@@ -78,46 +73,6 @@ struct Connection {
     carried: Vec<u8>,
     /// What it said of itself, where it is a peer.
     peer: Option<Box<PeerSession>>,
-}
-
-/// Why carrying out requests stopped.
-#[derive(Debug)]
-enum Step {
-    /// There is no further whole request.
-    Starved,
-    /// It is the others' turn.
-    Yield,
-    /// The answers must be written first.
-    Flush,
-    /// The value announced in the first `line` unread bytes is still on its way; its allowance is
-    /// taken.
-    Value { line: usize, incoming: Incoming },
-    /// So many bytes are to be dropped.
-    Swallow(usize),
-    /// The client wants to watch.
-    Watch(WatchFlags),
-    /// The client wants a dump.
-    Dump(DumpKind),
-    /// The end.
-    Close(CloseReason),
-}
-
-/// What became of the request at the front of the buffer.
-#[derive(Debug)]
-struct Handled {
-    /// Bytes of it that are dealt with; 0 where it stays for later.
-    consumed: usize,
-    /// Why to stop here, if so.
-    then: Option<Step>,
-}
-
-/// How far the requests in a buffer are carried out.
-#[derive(Clone, Copy, Debug)]
-struct Progress {
-    /// Requests until it is the others' turn.
-    turns: u32,
-    /// What [`Next::Pause`] said of the request that comes next.
-    done: usize,
 }
 
 impl Connection {
@@ -233,6 +188,9 @@ impl Connection {
 
     /// Carries out requests until something has to be waited for.
     fn step(&mut self, input: &mut Input, output: &mut Output, progress: &mut Progress) -> Step {
+        if !output.foreign().borrow_mut().admits(self.local.generation()) {
+            return Step::Flush;
+        }
         let shared = &*self.local.shared;
         let view = self.local.view();
         let mut context = Context {
@@ -280,6 +238,9 @@ impl Connection {
                 self.log(unread, &output.bytes[before..]);
             }
             if consumed > 0 {
+                if context.desk.is_some_and(|desk| desk.forwarding.is_some()) {
+                    self.local.counters.foreign_received.increment();
+                }
                 input.consume(consumed);
                 progress.turns -= 1;
             }
@@ -482,156 +443,6 @@ impl Connection {
             }
         }
         self.local.give_input(input);
-    }
-}
-
-/// Answers that a request is not carried out, unless the client wants no answer.
-fn refuse(output: &mut Output, quiet: bool, refusal: Refusal) {
-    if !quiet {
-        answer::refusal(&mut output.bytes, refusal);
-    }
-}
-
-/// Carries out a request that brings no value.
-#[inline]
-fn execute(
-    context: Context<'_>,
-    request: &Request<'_>,
-    line: usize,
-    output: &mut Output,
-    progress: &mut Progress,
-) -> Handled {
-    let next = command::execute(context, request, progress.done, output);
-    progress.done = 0;
-    let then = match next {
-        Next::Continue => None,
-        Next::Pause { done } => {
-            progress.done = done;
-            return Handled { consumed: 0, then: Some(Step::Flush) };
-        }
-        Next::Close(reason) => Some(Step::Close(reason)),
-        Next::Watch(flags) => Some(Step::Watch(flags)),
-        Next::Dump(kind) => Some(Step::Dump(kind)),
-        Next::Shutdown => {
-            context.shared.stop.cancel();
-            Some(Step::Close(CloseReason::Shutdown))
-        }
-    };
-    Handled { consumed: line, then }
-}
-
-/// Stores a value that is here, or says how to get it. `unread` begins with the request's line.
-#[inline]
-fn store(
-    context: Context<'_>,
-    request: &Request<'_>,
-    incoming: Incoming,
-    line: usize,
-    unread: &[u8],
-    output: &mut Output,
-) -> Handled {
-    let Incoming { len, quiet } = incoming;
-    let whole = line + len + 2;
-    let value = unread.get(line..whole);
-    let waits_here = len <= SMALL_VALUE;
-    let admitted = command::admit(context, request).and_then(|()| {
-        if value.is_some() || waits_here || context.shared.values.reserve(len) {
-            Ok(())
-        } else {
-            Err(Refusal::OutOfMemory)
-        }
-    });
-    if let Err(refusal) = admitted {
-        if !command::turned_away(context, request, refusal, output) {
-            refuse(output, quiet, refusal);
-        }
-        return Handled { consumed: line, then: Some(Step::Swallow(len + 2)) };
-    }
-    let Some(value) = value else {
-        let wait = if waits_here { Step::Starved } else { Step::Value { line, incoming } };
-        return Handled { consumed: 0, then: Some(wait) };
-    };
-    match value.split_at(len) {
-        (value, b"\r\n") => command::store(context, request, NewValue::Slice(value), output),
-        _ => refuse(output, quiet, Refusal::BadDataChunk),
-    }
-    Handled { consumed: whole, then: None }
-}
-
-/// Who carries out requests, where there is a ring.
-#[inline]
-fn desk<'a>(
-    local: &'a Local,
-    view: Option<&'a View>,
-    peer: Option<&PeerSession>,
-) -> Option<Desk<'a>> {
-    let policy = local.shared.ring.as_ref()?.settings.foreign_keys;
-    let forwarding = peer.and_then(|peer| peer.forwarding);
-    Some(Desk { view: view?, policy, forwarding, counters: &local.counters })
-}
-
-/// Answers a request about the ring.
-fn ring_request(
-    shared: &Shared,
-    request: &Request<'_>,
-    line: usize,
-    unread: &[u8],
-    (peer, output): (&mut Option<Box<PeerSession>>, &mut Output),
-) -> Handled {
-    let done = Handled { consumed: line, then: None };
-    let Some(ring) = &shared.ring else {
-        let (refusal, then) = match request {
-            Request::RingOffer(offer) => (Refusal::NoRing, Some(Step::Swallow(offer.len + 2))),
-            Request::ConfigGetCluster => (Refusal::Unknown, None),
-            _ => (Refusal::NoRing, None),
-        };
-        refuse(output, false, refusal);
-        return Handled { then, ..done };
-    };
-    match request {
-        Request::Ring(command) => ring::command(ring, command, peer, output),
-        Request::RingOffer(offer) => {
-            return ring_offer(shared, offer, line, unread, (peer, output));
-        }
-        _ => ring::cluster(ring, output),
-    }
-    done
-}
-
-/// Takes an offered ring that is here, or says how to get it.
-fn ring_offer(
-    shared: &Shared,
-    offer: &RingOffer,
-    line: usize,
-    unread: &[u8],
-    (peer, output): (&mut Option<Box<PeerSession>>, &mut Output),
-) -> Handled {
-    let Some(ring) = &shared.ring else {
-        return Handled { consumed: line, then: Some(Step::Swallow(offer.len + 2)) };
-    };
-    // Nobody who has not been given a nonce may make this node hold a ring's worth of bytes.
-    if !peer.as_ref().is_some_and(|peer| peer.may_offer()) {
-        refuse(output, false, Refusal::RingNotProved);
-        return Handled { consumed: line, then: Some(Step::Swallow(offer.len + 2)) };
-    }
-    let whole = line + offer.len + 2;
-    match unread.get(line..whole) {
-        Some(text) => {
-            match text.split_at(offer.len) {
-                (text, b"\r\n") => ring::offer(ring, offer, text, peer, output),
-                _ => refuse(output, false, Refusal::BadDataChunk),
-            }
-            Handled { consumed: whole, then: None }
-        }
-        None if offer.len <= SMALL_VALUE => Handled { consumed: 0, then: Some(Step::Starved) },
-        None if shared.values.reserve(offer.len) => {
-            let incoming = Incoming { len: offer.len, quiet: false };
-            Handled { consumed: 0, then: Some(Step::Value { line, incoming }) }
-        }
-        None => {
-            refuse(output, false, Refusal::OutOfMemory);
-            Handled { consumed: line, then: Some(Step::Swallow(offer.len + 2)) }
-        }
     }
 }
 

@@ -6,7 +6,7 @@
 //! | `settings` | flags, file and environment, read and checked |
 //! | `process` | what is asked of the operating system around serving |
 //! | `server`, `listen` | the whole: listeners, workers, clock, signals, stopping |
-//! | `worker`, `local`, `connection`, `input`, `output`, `socket` | the path of a request between socket and command |
+//! | `worker`, `local`, `connection`, `step`, `input`, `output`, `socket` | the path of a request between socket and command |
 //! | `command` | carrying out requests |
 //! | `ring` | which keys are this node's own, and who answers for the others |
 //! | `stats`, `watch`, `dump` | what can be learnt from outside |
@@ -31,6 +31,7 @@ mod settings;
 mod shared;
 mod socket;
 mod stats;
+mod step;
 mod watch;
 mod worker;
 

@@ -2,7 +2,7 @@
 //!
 //! Tasks of one worker never run at the same time, so what is here needs no lock.
 
-use std::cell::{Ref, RefCell};
+use std::cell::{Cell, Ref, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -31,6 +31,8 @@ pub(crate) struct Local {
     /// By the address of the peer.
     links: RefCell<HashMap<Arc<str>, Rc<Link>>>,
     news: Notify,
+    /// Counts the views.
+    generation: Cell<u64>,
 }
 
 impl Local {
@@ -41,6 +43,7 @@ impl Local {
             view: RefCell::new(view),
             links: RefCell::default(),
             news: Notify::new(),
+            generation: Cell::new(0),
             shared,
             counters,
             spare_inputs: RefCell::default(),
@@ -89,6 +92,7 @@ impl Local {
             named
         });
         *self.view.borrow_mut() = Some(view);
+        self.generation.set(self.generation.get() + 1);
         self.news.notify_waiters();
     }
 
@@ -96,6 +100,12 @@ impl Local {
     #[inline]
     pub(crate) fn view(&self) -> Ref<'_, Option<Arc<View>>> {
         self.view.borrow()
+    }
+
+    /// How many views there have been.
+    #[inline]
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.get()
     }
 
     /// Ready when another view comes after this call.

@@ -37,13 +37,22 @@ const GRACE: Duration = Duration::from_secs(5);
 /// How long accepting rests after the system refused a connection, for want of descriptors say.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
 
+/// A node of a ring begins to count CAS uniques at one of so many places, each so far from the next,
+/// and all below 2^53, the largest number that every client holds exactly.
+const CAS_RANGES: u64 = 1 << 24;
+const CAS_RANGE_BITS: u32 = 28;
+
 /// Bounds between passes that remove dead items: a pass that found many is soon followed by another.
 const SWEEP_SOONEST: Duration = Duration::from_secs(5);
 const SWEEP_LATEST: Duration = Duration::from_secs(300);
 
 /// Builds the state that workers share, with a store that minds the memory of this process.
 pub(crate) fn prepare(settings: Settings, ring: Option<Arc<RingNode>>) -> Arc<Shared> {
-    build(settings, ring, |store| store.with_resident_probe(Box::new(memory::resident)))
+    // A key that moves must not meet, at another node, the number it was read with at this one.
+    let cas = if ring.is_some() { rand::random_range(1..CAS_RANGES) << CAS_RANGE_BITS } else { 0 };
+    build(settings, ring, |store| {
+        store.with_resident_probe(Box::new(memory::resident)).with_cas_after(cas)
+    })
 }
 
 /// Builds the state that workers share, in a process that is more than this node.

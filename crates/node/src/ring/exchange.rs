@@ -134,6 +134,8 @@ pub(crate) struct Exchange {
     groups: Vec<Group>,
     open: usize,
     waker: Option<Waker>,
+    /// The generation of the view that its requests were judged by.
+    generation: u64,
 }
 
 /// An exchange, as the connection and the links share it.
@@ -148,6 +150,15 @@ fn range(arena: &mut Vec<u8>, bytes: &[u8]) -> Range<usize> {
 impl Exchange {
     pub(crate) fn is_empty(&self) -> bool {
         self.slots.is_empty()
+    }
+
+    /// Whether a request may join those that are here: all of them must be judged by one view, or
+    /// two about one key could overtake each other on different ways.
+    pub(crate) fn admits(&mut self, generation: u64) -> bool {
+        if self.slots.is_empty() {
+            self.generation = generation;
+        }
+        self.generation == generation
     }
 
     /// Whether answers must come in before more is asked.

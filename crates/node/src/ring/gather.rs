@@ -25,6 +25,9 @@ use crate::output::Output;
 /// Shortest wait for news before a moved request is tried again.
 const RETRY: Duration = Duration::from_millis(2);
 
+/// Longest, since a peer may take the ring that this node waits for without a sign of it here.
+const RETRY_LATEST: Duration = Duration::from_millis(64);
+
 /// Waits for all answers and closes the holes of `output`.
 pub(crate) async fn gather(
     local: &Rc<Local>,
@@ -118,7 +121,8 @@ async fn settle(
             ring.hint(Hint::Moved { peer });
         }
         let _ = tokio::time::timeout(pause.min(left), news).await;
-        pause *= 2;
+        // News come in any number: without a bound the pause would outgrow what can be told.
+        pause = (pause * 2).min(RETRY_LATEST);
     }
 }
 

@@ -32,6 +32,7 @@ use tracing::{debug, warn};
 use super::exchange::{Form, Group, SharedExchange};
 use super::keeper::Hint;
 use super::peer::Peer;
+use super::start::NAMELESS;
 use crate::input::Input;
 use crate::local::Local;
 use crate::output::Output;
@@ -347,7 +348,9 @@ async fn open(local: &Rc<Local>, link: &Link) -> Result<Socket, LinkError> {
             Reply::Line { line: text, consumed } if consumed == line.len() => {
                 let said = || String::from_utf8_lossy(text).chars().take(80).collect();
                 let peer = PeerLine::parse(text).ok_or_else(|| LinkError::NoPeer(said()))?;
-                if !names.contains(&peer.name) {
+                // One that no ring names yet, or any more, by its own knowledge, serves nothing: it
+                // answers that its keys have moved, until it holds the ring that this node holds.
+                if peer.name != NAMELESS && !names.contains(&peer.name) {
                     return Err(LinkError::OtherName(peer.name));
                 }
                 return Ok(socket);

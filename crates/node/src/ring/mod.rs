@@ -12,6 +12,7 @@
 //! | `desk` | whether a request is carried out here or elsewhere |
 //! | `exchange`, `link`, `gather` | foreign requests of a connection, the way to their owners and back |
 //! | `discovery` | the ring as auto-discovery clients read it |
+//! | `start`, `report`, `status` | reading the ring at the start; `stats ring` |
 //! | `peer` | the other nodes, and whether they answer |
 
 mod answers;
@@ -29,6 +30,7 @@ mod secret;
 #[cfg(test)]
 mod simulation;
 mod start;
+mod status;
 mod view;
 
 use std::sync::Arc;
@@ -56,8 +58,8 @@ pub(crate) use view::View;
 pub(crate) use crate::settings::{ForeignKeys, RingSettings};
 
 use self::peer::Peers;
-use self::report::Status;
 use self::secret::Secret;
+use self::status::Status;
 
 /// Hints that wait for the keeper at most; more of them say nothing new.
 const MAX_HINTS: usize = 1024;

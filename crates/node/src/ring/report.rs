@@ -3,30 +3,10 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use ringbinder_protocol::answer;
-use ringbinder_ring::RingId;
 
 use super::membership::stamp;
 use super::peer::Address;
 use crate::shared::Shared;
-
-/// What the keeper knows beyond the view.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Status {
-    /// Where this node reads its ring.
-    pub(crate) source: String,
-    /// Where the ring in force came from.
-    pub(crate) taken_from: String,
-    /// Rings put in force since the start.
-    pub(crate) changes: u64,
-    /// Why the newest text of the source was not taken; empty where it was.
-    pub(crate) last_error: String,
-    /// Peers that this node waits for before it serves some of its keys.
-    pub(crate) awaited: Vec<Address>,
-    /// Peers given up since the start.
-    pub(crate) given_up: u64,
-    /// What peers said last: the ring they hold.
-    pub(crate) said: Vec<(Address, Option<RingId>)>,
-}
 
 /// Appends the report.
 pub(crate) fn report(shared: &Shared, out: &mut Vec<u8>) {
@@ -64,7 +44,7 @@ pub(crate) fn report(shared: &Shared, out: &mut Vec<u8>) {
     stat("foreign_requests", &sums.foreign_requests);
     stat("foreign_refused", &sums.foreign_refused);
     stat("foreign_moved", &sums.foreign_moved);
-    stat("foreign_served", &sums.foreign_served);
+    stat("foreign_received", &sums.foreign_received);
     let mut failed = sums.foreign_failed;
     for (address, said) in &status.said {
         let Some(peer) = node.peers.at(address) else {

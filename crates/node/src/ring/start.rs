@@ -11,10 +11,13 @@ use tracing::warn;
 
 use super::membership::{Identity, Membership};
 use super::peer::Peers;
-use super::report::Status;
 use super::secret::Secret;
+use super::status::Status;
 use super::{Hint, MAX_HINTS, Posted, RingNode, RingSettings, discovery};
 use crate::process::exit::ExitCode;
+
+/// What a node calls itself that no ring names and that was started without a name.
+pub(crate) const NAMELESS: &str = "-";
 
 /// Why a node cannot start with its ring.
 #[derive(Debug, thiserror::Error)]
@@ -116,7 +119,7 @@ pub(crate) fn start(
 /// What this node is called: by the ring in force, or as it was started, or not at all.
 pub(crate) fn name(settings: &RingSettings, membership: &Membership) -> String {
     let placed = membership.me().map(|me| membership.ring().nodes()[me as usize].name.clone());
-    placed.or_else(|| settings.node.clone()).unwrap_or_else(|| "-".to_owned())
+    placed.or_else(|| settings.node.clone()).unwrap_or_else(|| NAMELESS.to_owned())
 }
 
 /// The addresses that reach this node: those it listens on, and every one of the machine where it

@@ -86,8 +86,8 @@ counters! {
     foreign_refused
     /// Requests of peers that this node did not serve.
     foreign_moved
-    /// Requests carried out for peers.
-    foreign_served
+    /// Requests that peers forwarded here.
+    foreign_received
     /// Foreign requests that nobody answered in time.
     foreign_failed
     bytes_read

@@ -110,6 +110,14 @@ impl MokaStore {
         }
     }
 
+    /// The same store, whose CAS uniques begin after `cas`: so that several stores which may each
+    /// hold a key in turn do not count through the same numbers.
+    #[must_use]
+    pub fn with_cas_after(self, cas: Cas) -> MokaStore {
+        self.last_cas.store(cas, Relaxed);
+        self
+    }
+
     fn next_cas(&self) -> Cas {
         self.last_cas.fetch_add(1, Relaxed) + 1
     }

@@ -1,0 +1,24 @@
+//! What the keeper tells of itself, for `stats ring`.
+
+use ringbinder_ring::RingId;
+
+use super::peer::Address;
+
+/// What the keeper knows beyond the view.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Status {
+    /// Where this node reads its ring.
+    pub(crate) source: String,
+    /// Where the ring in force came from.
+    pub(crate) taken_from: String,
+    /// Rings put in force since the start.
+    pub(crate) changes: u64,
+    /// Why the newest text of the source was not taken; empty where it was.
+    pub(crate) last_error: String,
+    /// Peers that this node waits for before it serves some of its keys.
+    pub(crate) awaited: Vec<Address>,
+    /// Peers given up since the start.
+    pub(crate) given_up: u64,
+    /// What peers said last: the ring they hold.
+    pub(crate) said: Vec<(Address, Option<RingId>)>,
+}

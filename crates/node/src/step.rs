@@ -1,0 +1,205 @@
+//! One request at the front of a read buffer: carried out, left to another node, or put off until
+//! what it waits for is here.
+
+use ringbinder_protocol::{Refusal, Request, RingOffer, WatchFlags, answer};
+use ringbinder_store::NewValue;
+
+use crate::command::{self, Context, DumpKind, Incoming, Next};
+use crate::connections::CloseReason;
+use crate::local::Local;
+use crate::output::Output;
+use crate::ring::{self, Desk, PeerSession, View};
+use crate::shared::Shared;
+
+/// Values up to this many bytes are awaited in the read buffer, larger ones in memory of their own.
+const SMALL_VALUE: usize = 4 * 1024;
+
+/// Why carrying out requests stopped.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// There is no further whole request.
+    Starved,
+    /// It is the others' turn.
+    Yield,
+    /// The answers must be written first.
+    Flush,
+    /// The value announced in the first `line` unread bytes is still on its way; its allowance is
+    /// taken.
+    Value { line: usize, incoming: Incoming },
+    /// So many bytes are to be dropped.
+    Swallow(usize),
+    /// The client wants to watch.
+    Watch(WatchFlags),
+    /// The client wants a dump.
+    Dump(DumpKind),
+    /// The end.
+    Close(CloseReason),
+}
+
+/// What became of the request at the front of the buffer.
+#[derive(Debug)]
+pub(crate) struct Handled {
+    /// Bytes of it that are dealt with; 0 where it stays for later.
+    pub(crate) consumed: usize,
+    /// Why to stop here, if so.
+    pub(crate) then: Option<Step>,
+}
+
+/// How far the requests in a buffer are carried out.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Progress {
+    /// Requests until it is the others' turn.
+    pub(crate) turns: u32,
+    /// What [`Next::Pause`] said of the request that comes next.
+    pub(crate) done: usize,
+}
+
+/// Answers that a request is not carried out, unless the client wants no answer.
+pub(crate) fn refuse(output: &mut Output, quiet: bool, refusal: Refusal) {
+    if !quiet {
+        answer::refusal(&mut output.bytes, refusal);
+    }
+}
+
+/// Carries out a request that brings no value.
+#[inline]
+pub(crate) fn execute(
+    context: Context<'_>,
+    request: &Request<'_>,
+    line: usize,
+    output: &mut Output,
+    progress: &mut Progress,
+) -> Handled {
+    let next = command::execute(context, request, progress.done, output);
+    progress.done = 0;
+    let then = match next {
+        Next::Continue => None,
+        Next::Pause { done } => {
+            progress.done = done;
+            return Handled { consumed: 0, then: Some(Step::Flush) };
+        }
+        Next::Close(reason) => Some(Step::Close(reason)),
+        Next::Watch(flags) => Some(Step::Watch(flags)),
+        Next::Dump(kind) => Some(Step::Dump(kind)),
+        Next::Shutdown => {
+            context.shared.stop.cancel();
+            Some(Step::Close(CloseReason::Shutdown))
+        }
+    };
+    Handled { consumed: line, then }
+}
+
+/// Stores a value that is here, or says how to get it. `unread` begins with the request's line.
+#[inline]
+pub(crate) fn store(
+    context: Context<'_>,
+    request: &Request<'_>,
+    incoming: Incoming,
+    line: usize,
+    unread: &[u8],
+    output: &mut Output,
+) -> Handled {
+    let Incoming { len, quiet } = incoming;
+    let whole = line + len + 2;
+    let value = unread.get(line..whole);
+    let waits_here = len <= SMALL_VALUE;
+    let admitted = command::admit(context, request).and_then(|()| {
+        if value.is_some() || waits_here || context.shared.values.reserve(len) {
+            Ok(())
+        } else {
+            Err(Refusal::OutOfMemory)
+        }
+    });
+    if let Err(refusal) = admitted {
+        if !command::turned_away(context, request, refusal, output) {
+            refuse(output, quiet, refusal);
+        }
+        return Handled { consumed: line, then: Some(Step::Swallow(len + 2)) };
+    }
+    let Some(value) = value else {
+        let wait = if waits_here { Step::Starved } else { Step::Value { line, incoming } };
+        return Handled { consumed: 0, then: Some(wait) };
+    };
+    match value.split_at(len) {
+        (value, b"\r\n") => command::store(context, request, NewValue::Slice(value), output),
+        _ => refuse(output, quiet, Refusal::BadDataChunk),
+    }
+    Handled { consumed: whole, then: None }
+}
+
+/// Who carries out requests, where there is a ring.
+#[inline]
+pub(crate) fn desk<'a>(
+    local: &'a Local,
+    view: Option<&'a View>,
+    peer: Option<&PeerSession>,
+) -> Option<Desk<'a>> {
+    let policy = local.shared.ring.as_ref()?.settings.foreign_keys;
+    let forwarding = peer.and_then(|peer| peer.forwarding);
+    Some(Desk { view: view?, policy, forwarding, counters: &local.counters })
+}
+
+/// Answers a request about the ring.
+pub(crate) fn ring_request(
+    shared: &Shared,
+    request: &Request<'_>,
+    line: usize,
+    unread: &[u8],
+    (peer, output): (&mut Option<Box<PeerSession>>, &mut Output),
+) -> Handled {
+    let done = Handled { consumed: line, then: None };
+    let Some(ring) = &shared.ring else {
+        let (refusal, then) = match request {
+            Request::RingOffer(offer) => (Refusal::NoRing, Some(Step::Swallow(offer.len + 2))),
+            Request::ConfigGetCluster => (Refusal::Unknown, None),
+            _ => (Refusal::NoRing, None),
+        };
+        refuse(output, false, refusal);
+        return Handled { then, ..done };
+    };
+    match request {
+        Request::Ring(command) => ring::command(ring, command, peer, output),
+        Request::RingOffer(offer) => {
+            return ring_offer(shared, offer, line, unread, (peer, output));
+        }
+        _ => ring::cluster(ring, output),
+    }
+    done
+}
+
+/// Takes an offered ring that is here, or says how to get it.
+fn ring_offer(
+    shared: &Shared,
+    offer: &RingOffer,
+    line: usize,
+    unread: &[u8],
+    (peer, output): (&mut Option<Box<PeerSession>>, &mut Output),
+) -> Handled {
+    let Some(ring) = &shared.ring else {
+        return Handled { consumed: line, then: Some(Step::Swallow(offer.len + 2)) };
+    };
+    // Nobody who has not been given a nonce may make this node hold a ring's worth of bytes.
+    if !peer.as_ref().is_some_and(|peer| peer.may_offer()) {
+        refuse(output, false, Refusal::RingNotProved);
+        return Handled { consumed: line, then: Some(Step::Swallow(offer.len + 2)) };
+    }
+    let whole = line + offer.len + 2;
+    match unread.get(line..whole) {
+        Some(text) => {
+            match text.split_at(offer.len) {
+                (text, b"\r\n") => ring::offer(ring, offer, text, peer, output),
+                _ => refuse(output, false, Refusal::BadDataChunk),
+            }
+            Handled { consumed: whole, then: None }
+        }
+        None if offer.len <= SMALL_VALUE => Handled { consumed: 0, then: Some(Step::Starved) },
+        None if shared.values.reserve(offer.len) => {
+            let incoming = Incoming { len: offer.len, quiet: false };
+            Handled { consumed: 0, then: Some(Step::Value { line, incoming }) }
+        }
+        None => {
+            refuse(output, false, Refusal::OutOfMemory);
+            Handled { consumed: line, then: Some(Step::Swallow(offer.len + 2)) }
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! Nodes whose ring is in a real etcd: read at start, followed when it changes, kept when etcd goes
+//! away, and started from the cached copy.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use ringbinder_tests::ring::{reserve_port, ring_file};
+use ringbinder_tests::server::scratch;
+use ringbinder_tests::skip::skip;
+use ringbinder_tests::{Kind, Server, wait};
+use tempfile::TempDir;
+
+const KEY: &str = "fleet/ring.toml";
+
+/// An etcd with a directory of its own, killed when dropped.
+struct Etcd {
+    child: Child,
+    port: u16,
+    peer_port: u16,
+    dir: TempDir,
+}
+
+impl Etcd {
+    fn start() -> Etcd {
+        let (port, peer_port, dir) = (reserve_port(), reserve_port(), scratch());
+        let child = run(port, peer_port, dir.path());
+        let mut etcd = Etcd { child, port, peer_port, dir };
+        etcd.await_health();
+        etcd
+    }
+
+    fn await_health(&mut self) {
+        wait::until("etcd to be healthy", || {
+            let status = self.child.try_wait().expect("waiting for a child");
+            assert!(status.is_none(), "etcd ended at once: {status:?}");
+            self.ctl(&["endpoint", "health"], "").then_some(())
+        });
+    }
+
+    /// Runs etcdctl; whether it succeeded.
+    fn ctl(&self, arguments: &[&str], input: &str) -> bool {
+        let mut child = Command::new("etcdctl")
+            .env("ETCDCTL_API", "3")
+            .arg(format!("--endpoints=127.0.0.1:{}", self.port))
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("etcdctl");
+        let mut stdin = child.stdin.take().expect("a pipe");
+        // Commands without input may close it.
+        let _ = stdin.write_all(input.as_bytes());
+        drop(stdin);
+        child.wait().expect("waiting for a child").success()
+    }
+
+    fn put(&self, ring: &str) {
+        assert!(self.ctl(&["put", KEY], ring), "etcdctl put");
+    }
+
+    fn stop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    fn start_again(&mut self) {
+        self.child = run(self.port, self.peer_port, self.dir.path());
+        self.await_health();
+    }
+
+    fn url(&self) -> String {
+        format!("etcd://127.0.0.1:{}/{KEY}", self.port)
+    }
+}
+
+impl Drop for Etcd {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn run(port: u16, peer_port: u16, dir: &Path) -> Child {
+    let client = format!("http://127.0.0.1:{port}");
+    let peer = format!("http://127.0.0.1:{peer_port}");
+    let log = File::create(dir.join("log")).expect("a temp file");
+    Command::new("etcd")
+        .args(["--name", "test", "--data-dir"])
+        .arg(dir.join("data"))
+        .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])
+        .args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer])
+        .args(["--initial-cluster", &format!("test={peer}")])
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().expect("a second handle"))
+        .stderr(log)
+        .spawn()
+        .expect("etcd")
+}
+
+/// What is missing on this machine, or in the node under test.
+fn missing() -> Option<&'static str> {
+    let there = |program: &str| Command::new(program).arg("--help").output().is_ok();
+    if !there("etcd") || !there("etcdctl") {
+        return Some("etcd and etcdctl are not installed");
+    }
+    let dir = scratch();
+    let probe = Kind::Ringbinder
+        .command()
+        .args(["-p", "-1", "--ring", "etcd://127.0.0.1:1/x"])
+        .current_dir(dir.path())
+        .output()
+        .expect("a node that ends at once");
+    let message = String::from_utf8_lossy(&probe.stderr).into_owned();
+    message.contains("built without etcd").then_some("this ringbinderd was built without etcd")
+}
+
+fn node(port: u16, ring: &str, cache: &Path) -> Server {
+    let (port, cache) = (port.to_string(), cache.to_str().expect("a plain path"));
+    let arguments =
+        ["-l", "127.0.0.1", "-p", &port, "--ring", ring, "--ring-cache", cache, "-t", "2"];
+    Server::start_on(Kind::Ringbinder, &arguments, |_| {})
+}
+
+fn await_version(node: &Server, version: u64) {
+    let mut conn = node.connect();
+    let start = format!("RING {version} ");
+    wait::until("the ring to be taken", || {
+        conn.send("ring version\r\n");
+        conn.take_line().starts_with(&start).then_some(())
+    });
+}
+
+#[test]
+fn nodes_follow_a_ring_in_etcd_and_outlive_it() {
+    if let Some(missing) = missing() {
+        return skip("nodes_follow_a_ring_in_etcd_and_outlive_it", missing);
+    }
+    let mut etcd = Etcd::start();
+    let ports = [reserve_port(), reserve_port()];
+    let dir = scratch();
+    let caches = [dir.path().join("a.toml"), dir.path().join("b.toml")];
+    let both = [("a", ports[0], 1), ("b", ports[1], 1)];
+    etcd.put(&ring_file(1, both));
+    let url = etcd.url();
+    let nodes = [node(ports[0], &url, &caches[0]), node(ports[1], &url, &caches[1])];
+    nodes.iter().for_each(|node| await_version(node, 1));
+
+    etcd.put(&ring_file(2, [("a", ports[0], 1), ("b", ports[1], 3)]));
+    nodes.iter().for_each(|node| await_version(node, 2));
+
+    // A text that is no ring changes nothing, and says so.
+    etcd.put("version = 3\n[[node]]\nname = \"a\"\n");
+    wait::until("the bad ring to be reported", || {
+        let stats = nodes[0].connect().ask_text("stats ring\r\n");
+        (stats.contains("ring_version 2\r\n") && !stats.contains("ring_last_error -\r\n"))
+            .then_some(())
+    });
+
+    // Without etcd the ring stays, and a node starts with its copy.
+    etcd.stop();
+    let [a, b] = nodes;
+    let mut conn = a.connect();
+    for key in 0..20 {
+        conn.talk(format!("set k{key} 0 0 1\r\nx\r\n"), "STORED\r\n");
+    }
+    drop(b);
+    let b = node(ports[1], &url, &caches[1]);
+    await_version(&b, 2);
+    assert!(b.log().contains("kept from before"), "{}", b.log());
+
+    // A change made while etcd was away, or after, is taken.
+    etcd.start_again();
+    etcd.put(&ring_file(4, both));
+    await_version(&a, 4);
+    await_version(&b, 4);
+}
+
+#[test]
+fn a_node_without_a_copy_says_that_etcd_is_away() {
+    if let Some(missing) = missing() {
+        return skip("a_node_without_a_copy_says_that_etcd_is_away", missing);
+    }
+    let port = reserve_port();
+    let output = Kind::Ringbinder
+        .command()
+        .args(["-p", "-1", "--ring", &format!("etcd://127.0.0.1:{port}/x")])
+        .output()
+        .expect("a node that ends");
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(71), "{message}");
+    assert!(message.contains("etcd gives no ring"), "{message}");
+}
