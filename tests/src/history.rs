@@ -2,8 +2,7 @@
 //!
 //! A key is a register that may forget: a get answers with the newest value or misses, and a miss
 //! is always allowed. Every value is written at most once, which makes the question easy: Gibbons
-//! and Korach, "Testing Shared Memories", SIAM Journal on Computing 26(4), 1997, section on the
-//! reads-from relation.
+//! and Korach, "Testing Shared Memories", SIAM Journal on Computing 26(4), 1997.
 //!
 //! A write and the reads that saw its value form a *cluster*. Its *zone* lies between the first
 //! response and the last invocation of its members. Where the first response comes before the last

@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Mutex;
 
 use nix::sys::signal::Signal;
@@ -17,6 +17,10 @@ use crate::conn::Conn;
 use crate::process;
 use crate::server::{Kind, Server, scratch};
 use crate::wait;
+
+/// How long nodes wait for an answer of their peers, in milliseconds: a loaded machine must not make
+/// a peer look as if it were away.
+pub const PEER_TIMEOUT: &str = "5000";
 
 /// Ports that this process has handed out.
 static RESERVED: Mutex<Option<HashSet<u16>>> = Mutex::new(None);
@@ -138,17 +142,16 @@ impl Fleet {
         path.to_str().expect("a plain path").to_owned()
     }
 
-    /// The directory that the ring files are in.
-    pub fn dir(&self) -> &Path {
-        self.dir.path()
-    }
-
-    /// Starts a node.
+    /// Starts a node. It waits for its peers as long as [`PEER_TIMEOUT`] says, unless the arguments
+    /// say otherwise.
     pub fn start(&mut self, node: usize, arguments: &[&str]) {
         let place = &mut self.places[node];
         let port = place.port.to_string();
         let file = place.file.to_str().expect("a plain path");
         let mut all = vec!["-l", "127.0.0.1", "-p", &port, "-t", "2", "--ring", file];
+        if !arguments.contains(&"--peer-timeout") {
+            all.extend_from_slice(&["--peer-timeout", PEER_TIMEOUT]);
+        }
         all.extend_from_slice(arguments);
         place.server = Some(Server::start_on(Kind::Ringbinder, &all, |_| {}));
     }
@@ -173,6 +176,12 @@ impl Fleet {
             stat.rsplit_once(')')?.1.trim_start().starts_with('T').then_some(())
         });
         Paused { pid }
+    }
+
+    /// What every running node has logged since it started, for a test that fails.
+    pub fn logs(&self) -> String {
+        let running = self.places.iter().filter_map(|place| Some((place, place.server.as_ref()?)));
+        running.map(|(place, server)| format!("--- {}\n{}", place.name, server.log())).collect()
     }
 
     /// A running node.
@@ -239,11 +248,19 @@ impl Fleet {
         }
     }
 
-    /// Waits until these nodes hold a ring of this version and wait for nobody.
+    /// Waits until these nodes hold a ring of this version, wait for nobody, and know that the others
+    /// of them are up.
     pub fn await_settled(&self, nodes: &[usize], version: u64) {
         self.await_version(nodes, version);
         for &node in nodes {
             self.await_stat(node, "ring_settled", |value| value == "yes");
+            let states: Vec<String> =
+                nodes.iter().map(|&peer| format!("peer:{}:state", self.name(peer))).collect();
+            wait::until("the nodes to know each other", || {
+                let stats = self.stats(node);
+                let away = |state| stats.get(state).is_some_and(|state| state == "away");
+                (!states.iter().any(away)).then_some(())
+            });
         }
     }
 

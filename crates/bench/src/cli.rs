@@ -29,6 +29,8 @@ pub(crate) enum Command {
     Compare(CompareOptions),
     /// What an item and an idle connection cost in resident memory
     Memory(MemoryOptions),
+    /// What a request costs in a ring: asked of its owner, of other nodes, and through nutcracker
+    Ring(RingOptions),
 }
 
 /// Which programs are measured, and where they run.
@@ -142,6 +144,36 @@ pub(crate) struct MemoryOptions {
     pub(crate) connections: u16,
 }
 
+/// `ring`
+#[derive(Args, Debug)]
+pub(crate) struct RingOptions {
+    #[command(flatten)]
+    pub(crate) servers: Servers,
+
+    /// nutcracker [default: the one on the PATH, else in /usr/sbin; without it, its rows are left out]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) nutcracker: Option<PathBuf>,
+
+    /// Memory of each server in megabytes (-m)
+    #[arg(short, long, value_name = "MB", default_value_t = 512,
+          value_parser = clap::value_parser!(u64).range(256..))]
+    pub(crate) memory_limit: u64,
+
+    /// Rounds of each load. In each, every layout gets it once, in changing order
+    #[arg(short, long, value_name = "N", default_value_t = 5,
+          value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) rounds: u32,
+
+    /// Seconds of load on each layout in each round
+    #[arg(short, long, value_name = "N", default_value_t = 2,
+          value_parser = clap::value_parser!(u32).range(1..=600))]
+    pub(crate) seconds: u32,
+
+    /// Only loads whose name contains one of these words: get-p32,mix
+    #[arg(short, long, value_name = "WORDS", value_delimiter = ',')]
+    pub(crate) only: Vec<String>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -162,5 +194,17 @@ mod tests {
         assert_eq!(options.servers.ringbinderd_flags, "--eviction\ttinylfu");
         assert_eq!(options.servers.load_cores.unwrap().to_string(), "cores 1,2");
         assert!(Cli::try_parse_from(["x", "compare", "--rounds", "0"]).is_err());
+    }
+
+    #[test]
+    fn flags_of_a_ring() {
+        let line = "x ring --nutcracker n -t 2 --rounds 3 --only p1";
+        let Command::Ring(options) = Cli::try_parse_from(line.split(' ')).unwrap().command else {
+            panic!("not ring")
+        };
+        assert_eq!(options.nutcracker, Some("n".into()));
+        assert_eq!((options.servers.threads, options.rounds, options.seconds), (2, 3, 2));
+        assert_eq!(options.only, ["p1"]);
+        assert!(Cli::try_parse_from(["x", "ring", "-m", "64"]).is_err());
     }
 }

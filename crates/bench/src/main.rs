@@ -1,15 +1,17 @@
-//! `ringbinder-bench`: ringbinderd and memcached side by side on one machine.
+//! `ringbinder-bench`: ringbinderd, memcached and nutcracker side by side on one machine.
 //!
-//! `compare` measures what a request costs, `memory` what an item and an idle connection cost. Both
-//! start the two servers themselves on free ports of 127.0.0.1 and print Markdown on stdout; what
+//! `compare` measures what a request costs, `memory` what an item and an idle connection cost, `ring`
+//! what a request costs that another node of a ring answers. All start the servers themselves on free ports of 127.0.0.1 and print Markdown on stdout; what
 //! they are doing goes to stderr.
 
 mod cli;
 mod compare;
 mod cores;
 mod load;
+mod machine;
 mod memory;
 mod progress;
+mod ring;
 mod servers;
 mod stop;
 mod table;
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
     let done = stop::Stop::on_signals().and_then(|stop| match cli.command {
         cli::Command::Compare(options) => compare::run(&options, &stop),
         cli::Command::Memory(options) => memory::run(&options, &stop),
+        cli::Command::Ring(options) => ring::run(&options, &stop),
     });
     match done {
         Ok(verdict) => verdict.code().into(),

@@ -14,6 +14,7 @@
 //!
 //! It ends between answers, never within one, except where the client is gone.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
@@ -53,8 +54,14 @@ pub(crate) async fn run(local: Rc<Local>, accepted: Accepted, ticket: Ticket) {
         watch.opened(&ticket.peer, ticket.id);
     }
     debug!("<{} new connection from {}", ticket.id, ticket.peer);
-    let mut connection =
-        Connection { local: Rc::clone(&local), socket, ticket, carried: Vec::new(), peer: None };
+    let mut connection = Connection {
+        local: Rc::clone(&local),
+        socket,
+        ticket,
+        carried: Vec::new(),
+        peer: None,
+        strays: Cell::new(false),
+    };
     let reason = connection.serve().await;
     connection.drain();
     let ticket = &connection.ticket;
@@ -73,6 +80,8 @@ struct Connection {
     carried: Vec<u8>,
     /// What it said of itself, where it is a peer.
     peer: Option<Box<PeerSession>>,
+    /// Whether its last key was another node's.
+    strays: Cell<bool>,
 }
 
 impl Connection {
@@ -198,7 +207,7 @@ impl Connection {
             counters: &self.local.counters,
             connection: self.ticket.id,
             now: shared.clock.now(),
-            desk: desk(&self.local, view.as_deref(), self.peer.as_deref()),
+            desk: desk(&self.local, view.as_deref(), self.peer.as_deref(), &self.strays),
         };
         loop {
             let unread = input.unread();
@@ -225,7 +234,8 @@ impl Connection {
                     Request::Ring(_) | Request::RingOffer(_) | Request::ConfigGetCluster => {
                         let handled =
                             ring_request(shared, &request, line, unread, (&mut self.peer, output));
-                        context.desk = desk(&self.local, view.as_deref(), self.peer.as_deref());
+                        context.desk =
+                            desk(&self.local, view.as_deref(), self.peer.as_deref(), &self.strays);
                         handled
                     }
                     request => match Incoming::of(request) {
@@ -291,7 +301,7 @@ impl Connection {
         self.ticket.commanded(now);
         let counters = &self.local.counters;
         let view = self.local.view();
-        let desk = desk(&self.local, view.as_deref(), self.peer.as_deref());
+        let desk = desk(&self.local, view.as_deref(), self.peer.as_deref(), &self.strays);
         let context = Context { shared, counters, connection: self.ticket.id, now, desk };
         let end = value.split_off(incoming.len);
         if &end[..] == b"\r\n" {

@@ -1,6 +1,8 @@
 //! One request at the front of a read buffer: carried out, left to another node, or put off until
 //! what it waits for is here.
 
+use std::cell::Cell;
+
 use ringbinder_protocol::{Refusal, Request, RingOffer, WatchFlags, answer};
 use ringbinder_store::NewValue;
 
@@ -133,10 +135,11 @@ pub(crate) fn desk<'a>(
     local: &'a Local,
     view: Option<&'a View>,
     peer: Option<&PeerSession>,
+    strays: &'a Cell<bool>,
 ) -> Option<Desk<'a>> {
     let policy = local.shared.ring.as_ref()?.settings.foreign_keys;
     let forwarding = peer.and_then(|peer| peer.forwarding);
-    Some(Desk { view: view?, policy, forwarding, counters: &local.counters })
+    Some(Desk { view: view?, policy, forwarding, strays, counters: &local.counters })
 }
 
 /// Answers a request about the ring.

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::message::quoted;
 use crate::node::MAX_HOST_LEN;
 
 /// A host and a port, the host as it is written but without brackets.
@@ -119,13 +120,4 @@ fn check_host(host: &str) -> Result<(), String> {
         return Err(format!("the host {} is neither an IPv4 address nor a name", quoted(host)));
     }
     Ok(())
-}
-
-/// Foreign text in a message: short, and without control characters.
-pub(crate) fn quoted(text: &str) -> String {
-    const MOST: usize = 80;
-    match text.char_indices().nth(MOST) {
-        None => format!("{text:?}"),
-        Some((end, _)) => format!("{:?}...", &text[..end]),
-    }
 }

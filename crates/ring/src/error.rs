@@ -1,6 +1,7 @@
 //! What can be wrong with a ring: where it was, and what.
 
 use crate::file::MAX_FILE_BYTES;
+use crate::message::quoted;
 use crate::node::MAX_NODES;
 
 /// Why a text is no ring. The message is one line that names the text, the line or key at fault,
@@ -66,7 +67,7 @@ pub enum RingFault {
         found: i128,
     },
     /// A hash other than ketama.
-    #[error("`hash` is {found:?}; the only one there is, and the default, is \"ketama\"")]
+    #[error("`hash` is {}; the only one there is, and the default, is \"ketama\"", quoted(found))]
     Hash {
         /// As written.
         found: String,

@@ -33,6 +33,7 @@ mod compare;
 mod continuum;
 mod error;
 mod file;
+mod message;
 mod node;
 mod ring;
 pub mod source;

@@ -5,10 +5,11 @@ use std::path::Path;
 
 use md5::{Digest as _, Md5};
 
-use crate::address::{Address, AddressKey, quoted};
+use crate::address::{Address, AddressKey};
 use crate::continuum::{Continuum, Point, digests, point};
 use crate::error::{RingError, RingFault};
 use crate::file::{self, Entry, Format};
+use crate::message::quoted;
 use crate::node::{MAX_NAME_LEN, MAX_WEIGHT, Node, NodeIndex};
 
 /// Largest version: what every format of the ring file can write.

@@ -3,7 +3,8 @@
 use std::fs;
 
 use ringbinder_ring::{
-    Format, MAX_FILE_BYTES, MAX_NODES, MAX_VERSION, MAX_WEIGHT, Node, Ring, RingError, RingFault,
+    Format, MAX_FILE_BYTES, MAX_HOST_LEN, MAX_NODES, MAX_VERSION, MAX_WEIGHT, Node, Ring,
+    RingError, RingFault,
 };
 
 fn toml(text: &str) -> Result<Ring, RingError> {
@@ -156,6 +157,10 @@ fn what_is_no_ring_is_told_by_line_or_key() {
         ),
         (&format!("version = -3\n{node}"), "and not -3"),
         (&format!("version = 9223372036854775808\n{node}"), "line 1: the number is beyond 64 bits"),
+        (
+            "version = 1\nhash = \"00000000000000000000000000000000\"\nnode = [{weight=-9999999999999999999}]\n",
+            "line 3: the number is beyond 64 bits",
+        ),
         (
             &format!("version = \"7\"\n{node}"),
             "version: invalid type: string \"7\", expected a whole number",
@@ -375,12 +380,27 @@ fn too_many_nodes_are_refused() {
     assert_eq!(ring(MAX_NODES).unwrap().nodes().len(), MAX_NODES);
     let error = ring(MAX_NODES + 1).unwrap_err();
     assert_eq!(error.fault(), &RingFault::TooManyNodes { found: MAX_NODES + 1 });
-    assert_eq!(ring(100_000).unwrap_err().fault(), &RingFault::TooManyNodes { found: 100_000 });
+    assert_eq!(ring(50_000).unwrap_err().fault(), &RingFault::TooManyNodes { found: 50_000 });
+    assert_eq!(ring(100_000).unwrap_err().fault(), &RingFault::TooLarge);
+}
+
+#[test]
+fn the_largest_ring_fits_its_file() {
+    let label = "x".repeat(63);
+    let nodes = (0..MAX_NODES).map(|n| {
+        let host = format!("{n:061}.{label}.{label}.{label}");
+        assert_eq!(host.len(), MAX_HOST_LEN);
+        format!("[[node]]\nname = \"{n:064}\"\naddress = \"{host}:65535\"\nweight = 65535\n")
+    });
+    let ring = toml(&format!("version = {MAX_VERSION}\n{}", nodes.collect::<String>())).unwrap();
+    let text = ring.to_toml();
+    assert!(text.len() < MAX_FILE_BYTES * 3 / 4, "{}", text.len());
+    assert_eq!(toml(&text).unwrap(), ring);
 }
 
 #[test]
 fn texts_made_to_exhaust_a_parser_are_refused() {
-    let deep = 500_000;
+    let deep = 250_000;
     // Each of these would otherwise take a stack frame for every level.
     for (format, text) in [
         (Format::Toml, format!("a = {}", "[".repeat(deep))),
@@ -427,4 +447,30 @@ fn a_node_without_points_is_warned_of() {
     assert_eq!(toml(&text(829)).unwrap().warnings().len(), 1);
     assert!(toml(&text(830)).unwrap().warnings().is_empty());
     assert!(toml(TWO).unwrap().warnings().is_empty());
+}
+
+#[test]
+fn messages_stay_short_whatever_the_file_holds() {
+    let long = "x".repeat(100_000);
+    for (format, text) in [
+        (Format::Toml, format!("version = \"{long}\"")),
+        (Format::Toml, format!("{long} = 1")),
+        (Format::Toml, format!("version = {long}")),
+        (Format::Toml, format!("version = 1\nhash = \"{long}\"")),
+        (Format::Toml, format!("version = 1\nnode = [{{name = \"{long}\", address = \"a:1\"}}]")),
+        (Format::Toml, format!("version = 1\nnode = [{{name = \"a\", address = \"{long}\"}}]")),
+        (Format::Toml, format!("version = 1\nnode = [{{name = \"a\", address = \"a:{long}\"}}]")),
+        (Format::Toml, format!("version = 1\nnode = [{{\"{long}\\n\" = 1}}]")),
+        (Format::Toml, format!("version = {}", "9".repeat(100_000))),
+        (Format::Json, format!("{{\"{long}\\u0007\": 1}}")),
+        (Format::Json, format!("{{\"{long}\": 1, \"{long}\": 2}}")),
+        (Format::Yaml, format!("? [{long}]\n: 1")),
+        (Format::Yaml, format!("{long}: 1\n{long}: 2\n")),
+        (Format::Yaml, format!("version: !!{long} 1")),
+        (Format::Yaml, "version: 1\n\"a\\u0085b\\e[31m\": 1".to_owned()),
+    ] {
+        let message = Ring::parse(&text, format, "it").expect_err("no ring").to_string();
+        assert!(message.len() < 600, "{} bytes: {:.700}", message.len(), message);
+        assert!(!message.contains(char::is_control), "{message:?}");
+    }
 }

@@ -2,6 +2,7 @@
 //! run the same checks.
 //!
 //! - [`parsing`]: any bytes into the request parser; its promises hold, however they are cut.
+//! - [`ring_file`]: any bytes as a ring file; what is read can be written and read again.
 //! - [`session`]: any bytes become a session with nodes inside this process. Most are histories of
 //!   well-formed requests ([`generate`]), and [`model`] says what the node must answer, byte for
 //!   byte. The rest are raw streams, or histories on a node too small for what they store.
@@ -19,5 +20,6 @@ pub mod model;
 pub mod parsing;
 mod raw;
 pub mod request;
+pub mod ring_file;
 mod scarce;
 pub mod session;

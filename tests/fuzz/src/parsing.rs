@@ -9,7 +9,8 @@
 use std::ops::Range;
 
 use ringbinder_protocol::{
-    MAX_KEY_LEN, MAX_VALUE_LEN, Meta, MetaKey, MetaMode, MetaStore, Parsed, Request, parse,
+    MAX_KEY_LEN, MAX_NODE_NAME, MAX_RING_LEN, MAX_VALUE_LEN, Meta, MetaKey, MetaMode, MetaStore,
+    Parsed, Request, RingCommand, parse,
 };
 
 /// Lines up to this long are cut at every byte.
@@ -95,7 +96,22 @@ fn check_request(request: &Request<'_>) {
             assert!(matches!(meta.mode, MetaMode::Increment | MetaMode::Decrement));
         }
         Request::MetaDebug(key) => check_meta_key(*key),
-        Request::MetaNoop | Request::Admin(_) => {}
+        Request::Ring(command) => check_ring(command),
+        Request::RingOffer(offer) => assert!(offer.len <= MAX_RING_LEN),
+        Request::MetaNoop | Request::ConfigGetCluster | Request::Admin(_) => {}
+    }
+}
+
+fn check_ring(command: &RingCommand<'_>) {
+    match command {
+        RingCommand::Owner(key) => check_key(key),
+        RingCommand::Greet { name, .. } => {
+            assert!((1..=MAX_NODE_NAME).contains(&name.len()), "a name of {} bytes", name.len());
+        }
+        RingCommand::Version
+        | RingCommand::Get(_)
+        | RingCommand::Nonce
+        | RingCommand::Forward(_) => {}
     }
 }
 

@@ -3,6 +3,7 @@
 use super::Bench;
 use super::matrix::Case;
 use super::rounds::{Rounds, Run};
+use crate::machine;
 use crate::servers::Contender;
 use crate::table::{NOTHING, Spread, grouped, markdown, time};
 
@@ -105,18 +106,12 @@ pub(super) fn head(bench: &Bench<'_>) -> String {
     }
     line(format!("load: {}", bench.generator.describe()));
     line(format!(
-        "servers: -t {} -m {}, on {}; load: {} on {}{}",
+        "servers: -t {} -m {}, {}",
         options.servers.threads,
         options.memory_limit,
-        bench.place.servers,
-        match bench.place.load_threads() {
-            1 => "1 thread".to_owned(),
-            threads => format!("{threads} threads"),
-        },
-        bench.place.load,
-        if bench.place.apart { "" } else { " (SHARED with the servers)" },
+        machine::describe_places(&bench.place),
     ));
-    line(format!("machine: {}, {} cores, Linux {}", processor(), bench.place.allowed, kernel(),));
+    line(machine::describe(&bench.place));
     line(format!("{} rounds of {} s on each server", options.rounds, options.seconds));
     text.push('\n');
     text
@@ -136,15 +131,4 @@ pub(super) fn table(rows: &[Row]) -> String {
          16); bytes of each value.\n",
         markdown(&lines)
     )
-}
-
-fn processor() -> String {
-    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let name = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
-    name.map_or_else(|| std::env::consts::ARCH.to_owned(), |(_, name)| name.trim().to_owned())
-}
-
-fn kernel() -> String {
-    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    release.trim().to_owned()
 }

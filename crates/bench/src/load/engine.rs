@@ -9,7 +9,7 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 
 use super::connection::{Connection, Tally};
 use super::requests::{Keys, Requests};
-use super::{Load, Outcome};
+use super::{Load, Numbers, Outcome, Target};
 use crate::stop::Stop;
 
 /// How long answers may take once no more requests are sent.
@@ -18,7 +18,7 @@ const DRAIN: Duration = Duration::from_secs(20);
 /// How much is read at once.
 const BUFFER: usize = 256 * 1024;
 
-/// Loads the server for that time.
+/// Loads the server with all keys for that time.
 pub(crate) fn run(
     load: &Load,
     server: SocketAddr,
@@ -26,10 +26,27 @@ pub(crate) fn run(
     time: Duration,
     stop: &Stop,
 ) -> anyhow::Result<Outcome> {
+    run_at(load, &[whole(load, server)], threads, time, stop)
+}
+
+fn whole(load: &Load, address: SocketAddr) -> Target {
+    Target { address, numbers: Numbers::UpTo(load.keys) }
+}
+
+/// Loads several servers together for that time. Each thread deals its connections out to them.
+pub(crate) fn run_at(
+    load: &Load,
+    targets: &[Target],
+    threads: usize,
+    time: Duration,
+    stop: &Stop,
+) -> anyhow::Result<Outcome> {
     let threads = threads.clamp(1, load.connections.max(1));
     let shares = (0..threads).map(|at| (load.connections + at) / threads);
     let loops = shares.zip(1u64..).map(|(connections, seed)| {
-        Loop::open(server, connections, load, Requests::random(*load, Keys::Memtier, seed))
+        Loop::open(targets, connections, load, |numbers| {
+            Requests::random(*load, Keys::Memtier, numbers, seed)
+        })
     });
     let loops = loops.collect::<anyhow::Result<Vec<Loop>>>()?;
     let done = std::thread::scope(|scope| {
@@ -61,7 +78,18 @@ pub(crate) fn run(
 
 /// Stores each key of the load once.
 pub(crate) fn fill(load: &Load, keys: Keys, server: SocketAddr, stop: &Stop) -> anyhow::Result<()> {
-    let filling = Loop::open(server, load.connections, load, Requests::fill(*load, keys))?;
+    fill_at(load, keys, &[whole(load, server)], stop)
+}
+
+/// Stores each key of the load once, at the target that asks for it.
+pub(crate) fn fill_at(
+    load: &Load,
+    keys: Keys,
+    targets: &[Target],
+    stop: &Stop,
+) -> anyhow::Result<()> {
+    let requests = |numbers| Requests::fill(*load, keys, numbers);
+    let filling = Loop::open(targets, load.connections, load, requests)?;
     let done = filling.run(None, stop)?;
     if let Some(trouble) = done.tally.trouble() {
         bail!("{trouble}");
@@ -92,26 +120,32 @@ struct Loop {
     epoll: Epoll,
     connections: Vec<Connection>,
     pipeline: usize,
-    requests: Requests,
+    /// By target. Connections belong to the targets in turn.
+    requests: Vec<Requests>,
 }
 
 impl Loop {
     fn open(
-        server: SocketAddr,
+        targets: &[Target],
         connections: usize,
         load: &Load,
-        requests: Requests,
+        requests: impl Fn(Numbers) -> Requests,
     ) -> anyhow::Result<Self> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).context("cannot make an epoll")?;
-        let connections = (0..connections)
+        let connections = targets
+            .iter()
+            .cycle()
+            .take(connections)
             .zip(0u64..)
-            .map(|(_, number)| {
+            .map(|(target, number)| {
+                let server = target.address;
                 let connection = Connection::open(server, load.value_size)
                     .with_context(|| format!("cannot connect to {server}"))?;
                 epoll.add(&connection.stream, EpollEvent::new(EpollFlags::EPOLLIN, number))?;
                 Ok(connection)
             })
             .collect::<anyhow::Result<_>>()?;
+        let requests = targets.iter().map(|target| requests(target.numbers.clone())).collect();
         Ok(Self { epoll, connections, pipeline: load.pipeline, requests })
     }
 
@@ -175,7 +209,8 @@ impl Loop {
                 .context("a connection of the load broke")?;
         }
         let sent = if sending {
-            connection.send(self.pipeline, &mut self.requests)
+            let target = at % self.requests.len();
+            connection.send(self.pipeline, &mut self.requests[target])
         } else {
             connection.flush()
         };
@@ -221,6 +256,30 @@ mod tests {
             assert!(done.p50 > 0.0 && done.p50 <= done.p99 && done.p99 <= done.p999, "{done:?}");
             assert_eq!((done.misses, done.trouble), (0, None));
         }
+    }
+
+    #[test]
+    fn each_target_is_asked_for_its_own_keys_only() {
+        let fakes = [Fake::start(), Fake::start(), Fake::start()];
+        let targets: Vec<Target> = (1..=3)
+            .zip(&fakes)
+            .map(|(first, fake)| Target {
+                address: fake.address,
+                numbers: Numbers::Chosen((first..=LOAD.keys).step_by(3).collect()),
+            })
+            .collect();
+        fill_at(&LOAD, Keys::Memtier, &targets, &Stop::default()).unwrap();
+        let stored: Vec<u64> = fakes.iter().map(Fake::requests).collect();
+        assert_eq!(stored, [34, 33, 33]);
+        // A key of another target would be a miss.
+        let load = Load { sets: 0, ..LOAD };
+        let done = run_at(&load, &targets, 1, TIME, &Stop::default()).unwrap();
+        assert_eq!((done.misses, done.trouble), (0, None));
+        assert!(fakes.iter().zip(stored).all(|(fake, before)| fake.requests() > before));
+        // Too few connections for the targets leave keys out, which is no success.
+        let few = Load { connections: 2, ..LOAD };
+        let error = fill_at(&few, Keys::Memtier, &targets, &Stop::default()).unwrap_err();
+        assert_eq!(error.to_string(), "67 of 100 sets were answered");
     }
 
     #[test]

@@ -81,6 +81,7 @@ impl Shared {
                     }
                     output.write_all(b"END\r\n").ok()?;
                 }
+                ["stats", "ring"] => output.write_all(b"STAT ring_settled yes\r\nEND\r\n").ok()?,
                 ["version"] => output.write_all(b"VERSION 1.6.45\r\n").ok()?,
                 ["stats"] => {
                     let count = self.items.lock().unwrap().len();

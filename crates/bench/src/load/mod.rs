@@ -8,6 +8,7 @@ pub(crate) mod fake;
 mod memtier;
 mod memtier_report;
 mod requests;
+mod target;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -15,8 +16,9 @@ use std::time::Duration;
 
 use crate::stop::Stop;
 
-pub(crate) use engine::{fill, run as run_own};
+pub(crate) use engine::{fill, fill_at, run as run_own, run_at};
 pub(crate) use requests::Keys;
+pub(crate) use target::{Numbers, Target};
 
 /// What connections ask for, over and over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

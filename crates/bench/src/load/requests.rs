@@ -3,7 +3,7 @@
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
-use super::Load;
+use super::{Load, Numbers};
 
 /// How the number of a key becomes its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +18,8 @@ impl Keys {
     /// The length of a [`Keys::FourteenBytes`] name.
     pub(crate) const FOURTEEN: u64 = 14;
 
-    fn write(self, number: u64, out: &mut Vec<u8>) {
+    /// Appends the name of a key.
+    pub(crate) fn write(self, number: u64, out: &mut Vec<u8>) {
         let mut buffer = itoa::Buffer::new();
         let digits = buffer.format(number).as_bytes();
         match self {
@@ -46,7 +47,7 @@ pub(crate) enum Expect {
 enum Order {
     /// Sets and gets in the load's ratio, on keys drawn at random.
     Random { rng: SmallRng, turn: u32 },
-    /// One set of each key up to the last.
+    /// One set of each key, up to the last place.
     Once { next: u64 },
 }
 
@@ -55,53 +56,58 @@ enum Order {
 pub(crate) struct Requests {
     load: Load,
     keys: Keys,
+    /// Which of the keys.
+    numbers: Numbers,
     /// ` 0 0 SIZE`, the value, and the line ends.
     set_tail: Vec<u8>,
     order: Order,
 }
 
 impl Requests {
-    /// The load, without end. Different seeds draw different keys.
-    pub(crate) fn random(load: Load, keys: Keys, seed: u64) -> Self {
+    /// The load on some of its keys, without end unless there are none. Different seeds draw
+    /// different keys.
+    pub(crate) fn random(load: Load, keys: Keys, numbers: Numbers, seed: u64) -> Self {
         let rng = SmallRng::seed_from_u64(seed);
-        Self::new(load, keys, Order::Random { rng, turn: 0 })
+        Self::new(load, keys, numbers, Order::Random { rng, turn: 0 })
     }
 
-    /// One set of each of the load's keys.
-    pub(crate) fn fill(load: Load, keys: Keys) -> Self {
-        Self::new(load, keys, Order::Once { next: 1 })
+    /// One set of each of these keys.
+    pub(crate) fn fill(load: Load, keys: Keys, numbers: Numbers) -> Self {
+        Self::new(load, keys, numbers, Order::Once { next: 0 })
     }
 
-    fn new(load: Load, keys: Keys, order: Order) -> Self {
+    fn new(load: Load, keys: Keys, numbers: Numbers, order: Order) -> Self {
         let mut set_tail = format!(" 0 0 {}\r\n", load.value_size).into_bytes();
         set_tail.resize(set_tail.len() + load.value_size, b'x');
         set_tail.extend_from_slice(b"\r\n");
-        Self { load, keys, set_tail, order }
+        Self { load, keys, numbers, set_tail, order }
     }
 
     /// Appends the next request, unless there is none left.
     pub(crate) fn next(&mut self, out: &mut Vec<u8>) -> Option<Expect> {
-        let Load { keys, sets, gets, keys_per_get, .. } = self.load;
+        let Load { sets, gets, keys_per_get, .. } = self.load;
+        let numbers = &self.numbers;
         match &mut self.order {
             Order::Once { next } => {
-                let number = *next;
-                if number > keys {
-                    return None;
-                }
+                let number = numbers.at(*next)?;
                 *next += 1;
                 Some(set(self.keys, number, &self.set_tail, out))
             }
             Order::Random { rng, turn } => {
+                let count = numbers.count();
+                if count == 0 {
+                    return None;
+                }
+                let mut draw = || numbers.at(rng.random_range(0..count));
                 let is_set = *turn < sets;
                 *turn = (*turn + 1) % (sets + gets).max(1);
                 if is_set {
-                    let number = rng.random_range(1..=keys);
-                    return Some(set(self.keys, number, &self.set_tail, out));
+                    return Some(set(self.keys, draw()?, &self.set_tail, out));
                 }
                 out.extend_from_slice(b"get");
                 for _ in 0..keys_per_get {
                     out.push(b' ');
-                    self.keys.write(rng.random_range(1..=keys), out);
+                    self.keys.write(draw()?, out);
                 }
                 out.extend_from_slice(b"\r\n");
                 Some(Expect::Values(keys_per_get))
@@ -146,7 +152,7 @@ mod tests {
 
     #[test]
     fn filling_sets_each_key_once() {
-        let mut requests = Requests::fill(LOAD, Keys::Memtier);
+        let mut requests = Requests::fill(LOAD, Keys::Memtier, Numbers::UpTo(2));
         let mut out = Vec::new();
         while let Some(expect) = requests.next(&mut out) {
             assert_eq!(expect, Expect::Stored);
@@ -156,8 +162,25 @@ mod tests {
     }
 
     #[test]
+    fn only_chosen_keys_are_asked_for() {
+        let load = Load { keys: 1000, ..LOAD };
+        let chosen = Numbers::Chosen([11, 13].into());
+        let mut requests = Requests::random(load, Keys::Memtier, chosen, 7);
+        let mut out = Vec::new();
+        for _ in 0..99 {
+            requests.next(&mut out).unwrap();
+        }
+        let text = String::from_utf8(out).unwrap();
+        let words = text.split_ascii_whitespace().filter(|word| word.starts_with("memtier-"));
+        let keys: std::collections::BTreeSet<&str> = words.collect();
+        assert_eq!(keys.into_iter().collect::<Vec<_>>(), ["memtier-11", "memtier-13"]);
+        let none = Numbers::Chosen([].into());
+        assert_eq!(Requests::random(load, Keys::Memtier, none, 7).next(&mut Vec::new()), None);
+    }
+
+    #[test]
     fn the_ratio_is_kept_and_the_keys_are_in_range() {
-        let mut requests = Requests::random(LOAD, Keys::Memtier, 7);
+        let mut requests = Requests::random(LOAD, Keys::Memtier, Numbers::UpTo(2), 7);
         let mut out = Vec::new();
         let mut kinds = Vec::new();
         for _ in 0..6 {

@@ -47,9 +47,13 @@ impl Client {
             .with_context(|| format!("{line:?} is no version"))
     }
 
-    /// The server's counters.
-    pub(crate) fn stats(&mut self) -> anyhow::Result<HashMap<String, String>> {
-        self.send("stats\r\n")?;
+    /// The server's counters: `stats`, or `stats SECTION`.
+    pub(crate) fn stats(
+        &mut self,
+        section: Option<&str>,
+    ) -> anyhow::Result<HashMap<String, String>> {
+        let section = section.map(|section| format!(" {section}")).unwrap_or_default();
+        self.send(&format!("stats{section}\r\n"))?;
         let mut stats = HashMap::new();
         loop {
             let line = self.line()?;
@@ -64,7 +68,7 @@ impl Client {
 
     /// One counter.
     pub(crate) fn counter(&mut self, name: &str) -> anyhow::Result<u64> {
-        let stats = self.stats()?;
+        let stats = self.stats(None)?;
         let value = stats.get(name).with_context(|| format!("stats has no {name}"))?;
         value.parse().with_context(|| format!("{name} is {value:?}, which is no number"))
     }
@@ -99,6 +103,7 @@ mod tests {
         client.set_and_get("two").unwrap();
         assert_eq!(client.counter("curr_items").unwrap(), 2);
         assert!(client.counter("no_such_counter").is_err());
+        assert_eq!(client.stats(Some("ring")).unwrap()["ring_settled"], "yes");
     }
 
     #[test]

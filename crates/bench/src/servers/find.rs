@@ -67,13 +67,30 @@ pub(crate) fn memtier(named: Option<&Path>) -> anyhow::Result<Option<PathBuf>> {
     }
 }
 
+/// nutcracker: where the flag says, else on the PATH or where Debian puts it, else None.
+pub(crate) fn nutcracker(named: Option<&Path>) -> anyhow::Result<Option<Contender>> {
+    const DEBIAN: &str = "/usr/sbin/nutcracker";
+    let program = match named {
+        Some(path) => Some(existing(path)?),
+        None => on_path("nutcracker").or_else(|| existing(Path::new(DEBIAN)).ok()),
+    };
+    let Some(program) = program else { return Ok(None) };
+    let mut found = Contender::of("nutcracker", program, "")?;
+    if let Some(name) = found.version.strip_prefix("This is ") {
+        found.version = name.to_owned();
+    }
+    Ok(Some(found))
+}
+
 /// The first line that the program prints when asked for its version.
 pub(crate) fn version_line(program: &Path, flag: &str) -> anyhow::Result<String> {
     let output = Command::new(program)
         .arg(flag)
         .output()
         .with_context(|| format!("cannot run {}", program.display()))?;
-    let text = String::from_utf8_lossy(&output.stdout);
+    // nutcracker says it on stderr.
+    let said = if output.stdout.is_empty() { &output.stderr } else { &output.stdout };
+    let text = String::from_utf8_lossy(said);
     match text.lines().find(|line| !line.trim().is_empty()) {
         Some(line) if output.status.success() => Ok(line.trim().to_owned()),
         _ => bail!("{} {flag} prints no version ({})", program.display(), output.status),

@@ -4,9 +4,11 @@ mod ask;
 mod child;
 mod find;
 mod proc_fs;
+mod proxy;
 mod start;
 
 pub(crate) use ask::Client;
 pub(crate) use child::{Guarded, end_children_on_panic};
-pub(crate) use find::{Contender, memtier, version_line};
-pub(crate) use start::{Server, Setup};
+pub(crate) use find::{Contender, memtier, nutcracker, version_line};
+pub(crate) use proxy::{Pool, start_proxy};
+pub(crate) use start::{Server, Setup, free_addresses};

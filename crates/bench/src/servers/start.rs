@@ -42,8 +42,18 @@ const START: Duration = Duration::from_secs(20);
 impl Server {
     /// Starts it on the cores that this thread is on, and waits until it answers.
     pub(crate) fn start(contender: &Contender, setup: Setup, stop: &Stop) -> anyhow::Result<Self> {
-        let address = free_address()?;
-        let log = NamedTempFile::new().context("cannot make a temporary file")?;
+        let [address] = free_addresses()?;
+        Self::start_at(contender, address, setup, &[], stop)
+    }
+
+    /// The same, where it is told and with more flags.
+    pub(crate) fn start_at(
+        contender: &Contender,
+        address: SocketAddr,
+        setup: Setup,
+        flags: &[String],
+        stop: &Stop,
+    ) -> anyhow::Result<Self> {
         let mut command = Command::new(&contender.program);
         command
             .args(["-l", "127.0.0.1", "-p", &address.port().to_string()])
@@ -51,11 +61,22 @@ impl Server {
             .args(["-m", &setup.megabytes.to_string()])
             .args(["-c", &setup.connections.to_string()])
             .args(&contender.extra)
-            .stdout(Stdio::null())
-            .stderr(log.reopen().context("cannot open a temporary file")?);
+            .args(flags);
         if Uid::effective().is_root() {
             command.args(["-u", "nobody"]);
         }
+        Self::run(contender, address, command, stop)
+    }
+
+    /// Runs a command that makes it listen at `address`, and waits until it answers there.
+    pub(super) fn run(
+        contender: &Contender,
+        address: SocketAddr,
+        mut command: Command,
+        stop: &Stop,
+    ) -> anyhow::Result<Self> {
+        let log = NamedTempFile::new().context("cannot make a temporary file")?;
+        command.stdout(Stdio::null()).stderr(log.reopen().context("cannot open a temporary file")?);
         let child = Guarded::spawn(&mut command)
             .with_context(|| format!("cannot start {}", contender.program.display()))?;
         let mut server = Self { name: contender.name, address, child, log };
@@ -115,11 +136,17 @@ impl Server {
     }
 }
 
-/// A port that was free a moment ago.
-fn free_address() -> anyhow::Result<SocketAddr> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-        .context("there is no free port on 127.0.0.1")?;
-    Ok(listener.local_addr()?)
+/// Different ports that were free a moment ago.
+pub(crate) fn free_addresses<const N: usize>() -> anyhow::Result<[SocketAddr; N]> {
+    let mut addresses = [SocketAddr::from((Ipv4Addr::LOCALHOST, 0)); N];
+    // All are held until the last is found, so that none comes twice.
+    let mut listeners = Vec::with_capacity(N);
+    for address in &mut addresses {
+        let listener = TcpListener::bind(*address).context("there is no free port on 127.0.0.1")?;
+        *address = listener.local_addr()?;
+        listeners.push(listener);
+    }
+    Ok(addresses)
 }
 
 #[cfg(test)]
@@ -142,6 +169,12 @@ mod tests {
                 || error.contains("127.0.0.1:"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn free_addresses_differ() {
+        let [one, two, three] = free_addresses().unwrap();
+        assert!(one != two && two != three && one != three);
     }
 
     #[test]

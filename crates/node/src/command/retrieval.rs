@@ -11,7 +11,8 @@ use crate::ring::{self, Form};
 pub(super) fn get(context: Context<'_>, get: &Get<'_>, done: usize, out: &mut Output) -> Next {
     let form = Form::Get { with_cas: get.with_cas };
     each(context, get.keys, done, out, |key, out| {
-        if context.desk.is_some_and(|desk| !desk.hits_are_ours() && desk.divert_key(key, form, out))
+        let ring_first = context.desk.is_some_and(|desk| desk.ring_comes_first());
+        if (ring_first && left_to_another(context, key, form, out))
             || answers_for_the_ring(context, key, get.with_cas, out)
         {
             return;
@@ -20,7 +21,7 @@ pub(super) fn get(context: Context<'_>, get: &Get<'_>, done: usize, out: &mut Ou
             .shared
             .store
             .get(key, context.now, |item| write(context, key, item, get.with_cas, out));
-        if written.is_err() && left_to_another(context, key, form, out) {
+        if written.is_err() && !ring_first && left_to_another(context, key, form, out) {
             return;
         }
         context.counters.cmd_get.increment();
@@ -42,14 +43,14 @@ pub(super) fn get_and_touch(
     let expiry = Expiry::from_exptime(get.exptime, context.now);
     let form = Form::GetAndTouch { exptime: get.exptime, with_cas: get.with_cas };
     each(context, get.keys, done, out, |key, out| {
-        if context.desk.is_some_and(|desk| !desk.hits_are_ours() && desk.divert_key(key, form, out))
-        {
+        let ring_first = context.desk.is_some_and(|desk| desk.ring_comes_first());
+        if ring_first && left_to_another(context, key, form, out) {
             return;
         }
         let written = context.shared.store.get_and_touch(key, expiry, context.now, |item| {
             write(context, key, item, get.with_cas, out)
         });
-        if written.is_err() && left_to_another(context, key, form, out) {
+        if written.is_err() && !ring_first && left_to_another(context, key, form, out) {
             return;
         }
         context.counters.cmd_touch.increment();
@@ -62,11 +63,10 @@ pub(super) fn get_and_touch(
     })
 }
 
-/// Leaves a key that is not here to its owner. While the store holds nothing but this node's own
-/// keys, one that is here needs no look at the ring.
+/// Leaves a key to its owner, where that is another node.
 #[inline]
 fn left_to_another(context: Context<'_>, key: &[u8], form: Form, out: &mut Output) -> bool {
-    context.desk.is_some_and(|desk| desk.hits_are_ours() && desk.divert_key(key, form, out))
+    context.desk.is_some_and(|desk| desk.divert_key(key, form, out))
 }
 
 /// Answers the key under which older clients ask for the list of nodes.

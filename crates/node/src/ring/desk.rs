@@ -9,6 +9,8 @@
 //! this node owns the key and the one before it may still serve does the request travel on, to that
 //! one; each such step is by an older ring than the one before, so it ends.
 
+use std::cell::Cell;
+
 use ringbinder_protocol::{
     Arithmetic, Claim, Delete, Forwarding, MAX_KEY_LEN, Meta, MetaKey, MetaStore, Refusal, Request,
     Store, Touch, Verb, answer,
@@ -32,6 +34,8 @@ pub(crate) struct Desk<'a> {
     pub(crate) policy: ForeignKeys,
     /// On whose behalf the connection sends, where a peer said so.
     pub(crate) forwarding: Option<Forwarding>,
+    /// Whether the last key of a retrieval on this connection was another node's.
+    pub(crate) strays: &'a Cell<bool>,
     pub(crate) counters: &'a Counters,
 }
 
@@ -49,7 +53,26 @@ impl Desk<'_> {
     /// Whether what is in the store is this node's to serve, so that a hit needs no further look.
     #[inline]
     pub(crate) fn hits_are_ours(&self) -> bool {
-        self.policy == ForeignKeys::Serve || self.view.hits_are_ours()
+        (self.policy == ForeignKeys::Serve || self.view.hits_are_ours())
+            && !self.may_have_missed_a_ring()
+    }
+
+    /// Whether the peer that sends has seen rings come and go that this node has not: by one of them
+    /// others may have served what this node still holds. With no ring in between, nobody can have.
+    #[inline]
+    fn may_have_missed_a_ring(&self) -> bool {
+        self.forwarding.is_some_and(|forwarding| {
+            forwarding.claim == Claim::Owner
+                && forwarding.stamp.version > self.view.id().version.saturating_add(1)
+        })
+    }
+
+    /// Whether a retrieval looks at the ring before it looks into the store. Where hits are this
+    /// node's own it need not, and for clients that know the ring the store comes first; for one
+    /// that has just asked for another node's key, that look would most likely be in vain.
+    #[inline]
+    pub(crate) fn ring_comes_first(&self) -> bool {
+        !self.hits_are_ours() || self.strays.get()
     }
 
     fn judge(&self, point: Point) -> Verdict {
@@ -61,6 +84,7 @@ impl Desk<'_> {
             Verdict::Elsewhere(Some(Destination { peer: std::sync::Arc::clone(peer), claim }))
         };
         match (route, self.forwarding) {
+            (Route::Local, _) if self.may_have_missed_a_ring() => Verdict::Moved,
             (Route::Local, _) => Verdict::Here,
             (Route::Former(former), None) => to(former, Claim::Former),
             (Route::Former(former), Some(forwarding)) => {
@@ -88,7 +112,9 @@ impl Desk<'_> {
     /// Leaves a key of a retrieval to another node; false where it is this node's.
     pub(crate) fn divert_key(&self, key: &[u8], form: Form, out: &mut Output) -> bool {
         let point = point(key);
-        let destination = match self.judge(point) {
+        let verdict = self.judge(point);
+        self.strays.set(!matches!(verdict, Verdict::Here));
+        let destination = match verdict {
             Verdict::Here => return false,
             Verdict::Elsewhere(destination) => destination,
             Verdict::Moved => {
@@ -150,12 +176,24 @@ impl Desk<'_> {
         match request {
             Request::MetaStore(store) => {
                 let delete = meta_delete(&store.meta.key);
-                self.leave(point, &delete, None, (Hush::Nothing, None, Some(refusal)), out)
+                self.leave(
+                    (point, self.judge(point)),
+                    &delete,
+                    None,
+                    (Hush::Nothing, None, Some(refusal)),
+                    out,
+                )
             }
             _ => {
                 let hush = if quiet { Hush::Everything } else { Hush::Nothing };
                 let delete = [b"delete ", key, b"\r\n"].concat();
-                self.leave(point, &delete, None, (hush, None, Some(refusal)), out)
+                self.leave(
+                    (point, self.judge(point)),
+                    &delete,
+                    None,
+                    (hush, None, Some(refusal)),
+                    out,
+                )
             }
         }
     }
@@ -168,7 +206,8 @@ impl Desk<'_> {
         instead: Option<Refusal>,
         out: &mut Output,
     ) -> bool {
-        if matches!(self.judge(point), Verdict::Here) {
+        let verdict = self.judge(point);
+        if matches!(verdict, Verdict::Here) {
             return false;
         }
         let mut line = Vec::with_capacity(128);
@@ -197,19 +236,19 @@ impl Desk<'_> {
             Request::MetaDebug(_) => Some(&b"EN\r\n"[..]),
             _ => None,
         };
-        self.leave(point, &line, large, (hush, without_answer, instead), out)
+        self.leave((point, verdict), &line, large, (hush, without_answer, instead), out)
     }
 
     /// Leaves a line to whoever serves it; false where this node does.
     fn leave(
         &self,
-        point: Point,
+        (point, verdict): (Point, Verdict),
         line: &[u8],
         value: Option<bytes::Bytes>,
         (hush, without_answer, instead): (Hush, Option<&[u8]>, Option<Refusal>),
         out: &mut Output,
     ) -> bool {
-        let destination = match self.judge(point) {
+        let destination = match verdict {
             Verdict::Here => return false,
             Verdict::Elsewhere(destination) => destination,
             Verdict::Moved => {

@@ -41,6 +41,9 @@ const REFUSED: Duration = Duration::from_millis(200);
 const SOON: Duration = Duration::from_millis(5);
 const SOON_LATEST: Duration = Duration::from_millis(500);
 
+/// Shortest time between two greetings that others ask for: strangers may hint as often as they like.
+const HINTED: Duration = Duration::from_millis(20);
+
 /// Shortest time a greeting is waited for. It says nothing about requests, which have their own.
 const GREETING_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -78,6 +81,7 @@ enum Pulled {
 #[derive(Debug)]
 struct Acquaintance {
     next: Instant,
+    greeted: Option<Instant>,
     busy: bool,
     /// Greet once more when the present talk is over.
     again: bool,
@@ -91,6 +95,7 @@ impl Acquaintance {
     fn new(now: Instant) -> Acquaintance {
         Acquaintance {
             next: now,
+            greeted: None,
             busy: false,
             again: false,
             pause: SOON,
@@ -179,6 +184,7 @@ impl Keeper {
             if !it.busy && it.next <= now {
                 it.busy = true;
                 it.again = false;
+                it.greeted = Some(now);
                 self.greet(address);
             }
         }
@@ -302,7 +308,8 @@ impl Keeper {
     /// Greets a peer at once, or once more if that is under way.
     fn soon(&mut self, address: &Address) {
         if let Some(it) = self.acquaintances.get_mut(address) {
-            it.next = Instant::now();
+            let now = Instant::now();
+            it.next = it.greeted.map_or(now, |greeted| now.max(greeted + HINTED));
             it.again = it.busy;
             it.pause = SOON;
         }
@@ -359,7 +366,7 @@ impl Keeper {
                 it.busy = false;
                 if it.again {
                     it.again = false;
-                    it.next = now;
+                    it.next = it.greeted.map_or(now, |greeted| now.max(greeted + HINTED));
                 } else if awaited || behind {
                     it.next = now + it.pause;
                     it.pause = (it.pause * 2).min(SOON_LATEST);

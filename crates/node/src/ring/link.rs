@@ -24,19 +24,21 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use ringbinder_protocol::{Claim, Forwarding, PeerLine, Reply, Stamp, Tokens, reply};
+use ringbinder_protocol::{Claim, Forwarding, PeerLine, Reply, Stamp, reply};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 use tracing::{debug, warn};
 
 use super::exchange::{Form, Group, SharedExchange};
 use super::keeper::Hint;
+use super::large::{Allowance, Held, Large};
 use super::peer::Peer;
 use super::start::NAMELESS;
+use super::waiting::Waiting;
 use crate::input::Input;
 use crate::local::Local;
 use crate::output::Output;
-use crate::shared::{Shared, ValuesInFlight};
+use crate::shared::Shared;
 use crate::socket::Socket;
 
 /// Requests that a peer does not take are held up to this many bytes.
@@ -72,33 +74,6 @@ impl LinkError {
     /// Whether requests are to fail at once until a probe has reached the peer.
     fn is_away(&self) -> bool {
         !matches!(self, LinkError::Closed | LinkError::Io(_))
-    }
-}
-
-/// A request that waits for its answer.
-#[derive(Debug)]
-struct Waiting {
-    exchange: SharedExchange,
-    form: Form,
-    slots: Vec<u32>,
-    /// How many of the slots are answered.
-    answered: usize,
-    /// The line that ends the answer to keys has come.
-    ended: bool,
-    sent: Instant,
-    patience: Duration,
-}
-
-impl Waiting {
-    fn open(&self) -> &[u32] {
-        &self.slots[self.answered..]
-    }
-
-    fn fail(&self) {
-        let mut exchange = self.exchange.borrow_mut();
-        for &slot in self.open() {
-            exchange.fail(slot);
-        }
     }
 }
 
@@ -366,59 +341,6 @@ async fn open(local: &Rc<Local>, link: &Link) -> Result<Socket, LinkError> {
     }
 }
 
-/// A large value on its way in.
-#[derive(Debug)]
-struct Large {
-    header: Vec<u8>,
-    value: BytesMut,
-    /// Bytes that have not come yet, line end included.
-    left: usize,
-    /// Where it belongs; `None` where there is no room for it: it is read and dropped.
-    keep: Option<(u32, Allowance)>,
-}
-
-impl Large {
-    /// Records that `len` bytes more were appended to the value.
-    fn arrived(&mut self, len: usize) {
-        self.left -= len;
-        if self.keep.is_none() {
-            self.value.clear();
-        }
-    }
-}
-
-/// Room taken for a value, given back when it goes.
-#[derive(Debug)]
-struct Allowance {
-    shared: Arc<Shared>,
-    len: usize,
-}
-
-impl Allowance {
-    fn take(shared: &Arc<Shared>, len: usize) -> Option<Allowance> {
-        let values: &ValuesInFlight = &shared.values;
-        values.reserve(len).then(|| Allowance { shared: Arc::clone(shared), len })
-    }
-}
-
-impl Drop for Allowance {
-    fn drop(&mut self) {
-        self.shared.values.release(self.len);
-    }
-}
-
-/// A value together with the room it takes.
-struct Held {
-    value: BytesMut,
-    _allowance: Allowance,
-}
-
-impl AsRef<[u8]> for Held {
-    fn as_ref(&self) -> &[u8] {
-        &self.value
-    }
-}
-
 /// An open link.
 struct Running<'a> {
     local: &'a Rc<Local>,
@@ -623,77 +545,5 @@ impl Running<'_> {
             state.waiting.pop_front();
         }
         Ok(())
-    }
-}
-
-impl Waiting {
-    /// The slot that a value answers. Keys before it were not found. It stays the first open one.
-    fn expect_value(&mut self, key: Option<&[u8]>) -> Option<u32> {
-        let Some(key) = key else {
-            // `VA`
-            return (self.form == Form::Line).then(|| self.open().first().copied()).flatten();
-        };
-        self.skip_to(key)
-    }
-
-    /// Misses every open key before this one.
-    fn skip_to(&mut self, key: &[u8]) -> Option<u32> {
-        if self.form == Form::Line {
-            return None;
-        }
-        let mut exchange = self.exchange.borrow_mut();
-        let ahead = self.open().iter().position(|&slot| exchange.request(slot) == key)?;
-        for index in self.answered..self.answered + ahead {
-            exchange.answer(self.slots[index], b"");
-        }
-        self.answered += ahead;
-        self.slots.get(self.answered).copied()
-    }
-
-    /// Takes a line that is no header; `None` where it answers nothing that was asked.
-    fn take_line(&mut self, line: &[u8], whole: &[u8]) -> Option<()> {
-        if self.form == Form::Line {
-            let slot = *self.open().first()?;
-            let mut exchange = self.exchange.borrow_mut();
-            if line == b"MOVED" {
-                exchange.moved(slot);
-            } else {
-                exchange.answer(slot, whole);
-            }
-            drop(exchange);
-            self.answered += 1;
-            return Some(());
-        }
-        if line == b"END" {
-            let mut exchange = self.exchange.borrow_mut();
-            for &slot in self.open() {
-                exchange.answer(slot, b"");
-            }
-            drop(exchange);
-            self.end();
-            return Some(());
-        }
-        if line.starts_with(b"SERVER_ERROR ") {
-            self.fail();
-            self.end();
-            return Some(());
-        }
-        let [b"MOVED", key] = Tokens::new(line).exactly()? else {
-            return None;
-        };
-        let slot = self.skip_to(key)?;
-        self.exchange.borrow_mut().moved(slot);
-        self.answered += 1;
-        Some(())
-    }
-
-    fn end(&mut self) {
-        self.answered = self.slots.len();
-        self.ended = true;
-    }
-
-    /// Whether nothing more comes for it.
-    fn is_done(&self) -> bool {
-        self.ended || (self.form == Form::Line && self.open().is_empty())
     }
 }

@@ -10,7 +10,8 @@
 //! | `answers` | the commands `ring` and `config get cluster` |
 //! | `secret` | proving that an offered ring comes from a node of the fleet |
 //! | `desk` | whether a request is carried out here or elsewhere |
-//! | `exchange`, `link`, `gather` | foreign requests of a connection, the way to their owners and back |
+//! | `exchange`, `gather` | the foreign requests of a connection, and waiting for their answers |
+//! | `link`, `waiting`, `large` | the way to their owners and back |
 //! | `discovery` | the ring as auto-discovery clients read it |
 //! | `start`, `report`, `status` | reading the ring at the start; `stats ring` |
 //! | `peer` | the other nodes, and whether they answer |
@@ -22,6 +23,7 @@ mod exchange;
 mod gather;
 mod greeting;
 mod keeper;
+mod large;
 mod link;
 mod membership;
 mod peer;
@@ -32,6 +34,7 @@ mod simulation;
 mod start;
 mod status;
 mod view;
+mod waiting;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};

@@ -5,8 +5,8 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-use crate::address::quoted;
 use crate::error::RingFault;
+use crate::message::{one_line, quoted};
 
 /// Refuses a text that is no JSON, or has a key twice in one object: of two lists of nodes, left
 /// behind by a merge, one would go unnoticed.
@@ -15,7 +15,7 @@ pub(super) fn check(text: &str) -> Result<(), RingFault> {
     Distinct
         .deserialize(&mut reader)
         .and_then(|()| reader.end())
-        .map_err(|error| RingFault::Syntax(error.to_string()))
+        .map_err(|error| RingFault::Syntax(one_line(&error.to_string())))
 }
 
 /// Reads any value and keeps nothing of it. The reader bounds the depth.

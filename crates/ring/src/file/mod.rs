@@ -17,13 +17,15 @@ use std::path::Path;
 use config::{FileFormat, Value, ValueKind};
 
 use crate::error::{RingError, RingFault};
+use crate::message::one_line;
 use crate::node::Node;
 
 pub(crate) use model::{Contents, Entry};
 
-/// Most bytes that a ring file may have; a ring of the most nodes, with long names all over, needs
-/// less than half of them.
-pub const MAX_FILE_BYTES: usize = 4 << 20;
+/// Most bytes that a ring file may have; the canonical text of a ring of the most nodes, with names
+/// and hosts of the greatest length, needs three quarters of them. It bounds what a parser may take:
+/// a list of short values grows a hundredfold in memory.
+pub const MAX_FILE_BYTES: usize = 2 << 20;
 
 /// Form of a ring file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -90,21 +92,22 @@ pub(crate) fn parse(text: &str, format: Format) -> Result<Contents, RingFault> {
     Contents::from_value(Value::new(None, ValueKind::Table(table)))
 }
 
-/// A parser's message as one line. Lines with a bar quote the input; what remains tells where.
+/// A parser's message as one line.
 fn explain(message: &str, text: &str) -> String {
     if message.contains("number too large") || message.contains("number too small") {
         return oversized(text);
     }
-    let lines = message.lines().map(str::trim);
-    let kept: Vec<&str> = lines.filter(|line| !line.is_empty() && !line.contains('|')).collect();
-    kept.join(": ").replace(char::is_control, " ")
+    one_line(message)
 }
 
 /// TOML's parser does not tell where the number is that 64 bits cannot hold.
 fn oversized(text: &str) -> String {
     let digits = |line: &str| {
-        let longest = line.split(|c: char| !c.is_ascii_hexdigit() && c != '_');
-        longest.map(|run| run.bytes().filter(|&byte| byte != b'_').count()).max()
+        let values = line.split('=').skip(1).map(|value| value.trim_start_matches([' ', '+', '-']));
+        let numbers = values.filter(|value| value.starts_with(|c: char| c.is_ascii_digit()));
+        let part = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+        let len = |value: &str| value.bytes().take_while(part).count();
+        numbers.map(len).max()
     };
     let longest = (1..).zip(text.lines()).max_by_key(|(_, line)| digits(line));
     let (line, _) = longest.unwrap_or((1, ""));

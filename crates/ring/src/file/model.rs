@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 
 use crate::error::RingFault;
+use crate::message::one_line;
 use crate::node::MAX_NODES;
 
 /// What a ring file says, unchecked but for types and the number of nodes.
@@ -166,9 +167,9 @@ fn fault(error: ConfigError) -> RingFault {
     match error {
         ConfigError::NotFound(path) => RingFault::Missing { key: for_people(&path) },
         ConfigError::At { error, key: Some(path), .. } => {
-            RingFault::Shape(format!("{}: {error}", for_people(&path)))
+            RingFault::Shape(format!("{}: {}", for_people(&path), one_line(&error.to_string())))
         }
-        other => RingFault::Shape(other.to_string()),
+        other => RingFault::Shape(one_line(&other.to_string())),
     }
 }
 

@@ -4,6 +4,7 @@ use yaml_rust2::Event;
 use yaml_rust2::parser::Parser;
 
 use crate::error::RingFault;
+use crate::message::one_line;
 
 /// A ring is a map of a list of maps; nothing in it is deeper.
 const MAX_DEPTH: usize = 8;
@@ -16,7 +17,7 @@ pub(super) fn check(text: &str) -> Result<(), RingFault> {
     let mut depth = 0usize;
     loop {
         let (event, mark) =
-            parser.next_token().map_err(|error| RingFault::Syntax(error.to_string()))?;
+            parser.next_token().map_err(|error| RingFault::Syntax(one_line(&error.to_string())))?;
         match event {
             Event::StreamEnd => return Ok(()),
             Event::SequenceStart(..) | Event::MappingStart(..) => depth += 1,

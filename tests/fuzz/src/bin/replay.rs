@@ -3,14 +3,15 @@
 //!     replay [--sessions N] [--seed S]     N random sessions, the same for the same seed
 //!     replay FILE...                       inputs of the target `connection`, each told in words
 //!     replay --parser FILE...              inputs of the target `parser`
+//!     replay --ring-file FILE...           inputs of the target `ring_file`, each shown as its text
 
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;
 use std::time::Instant;
 
-use ringbinder_fuzz::parsing;
 use ringbinder_fuzz::session::Sessions;
+use ringbinder_fuzz::{parsing, ring_file};
 
 /// Longest input of a random session.
 const MAX_LEN: u64 = 600;
@@ -18,8 +19,8 @@ const MAX_LEN: u64 = 600;
 fn main() -> ExitCode {
     let mut sessions = Sessions::default();
     let done = match Arguments::read() {
-        Ok(Arguments { files, parser, .. }) if !files.is_empty() => {
-            files.iter().try_for_each(|file| one(file, parser, &mut sessions))
+        Ok(Arguments { files, target, .. }) if !files.is_empty() => {
+            files.iter().try_for_each(|file| one(file, target, &mut sessions))
         }
         Ok(Arguments { count, seed, .. }) => random(count, seed, &mut sessions),
         Err(error) => Err(error),
@@ -38,28 +39,41 @@ fn main() -> ExitCode {
     }
 }
 
-fn one(file: &str, parser: bool, sessions: &mut Sessions) -> Result<(), String> {
+fn one(file: &str, target: Target, sessions: &mut Sessions) -> Result<(), String> {
     let data = std::fs::read(file).map_err(|error| format!("{file}: {error}"))?;
-    if parser {
-        parsing::check(&data);
-        return Ok(());
+    match target {
+        Target::Connection => {
+            sessions.run(&data).map_err(|mismatch| format!("{file}: {mismatch}"))?;
+        }
+        Target::Parser => parsing::check(&data),
+        Target::RingFile => {
+            for (text, format) in ring_file::texts(&data) {
+                println!("{format:?}:\n{text}");
+            }
+            ring_file::check(&data);
+        }
     }
-    sessions.run(&data).map_err(|mismatch| format!("{file}: {mismatch}"))
+    Ok(())
 }
 
 fn random(count: u64, seed: u64, sessions: &mut Sessions) -> Result<(), String> {
     let start = Instant::now();
+    let mut rings = ring_file::Tally::default();
     for number in 0..count {
         let mut random = Random(seed.wrapping_add(number.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
         let len = random.next() % MAX_LEN;
         let data: Vec<u8> = (0..len).map(|_| random.next().to_be_bytes()[0]).collect();
         parsing::check(&data);
+        let ring = ring_file::check(&data);
+        rings.rings += ring.rings;
+        rings.refused += ring.refused;
         sessions
             .run(&data)
             .map_err(|mismatch| format!("session {number} of seed {seed}: {mismatch}"))?;
     }
     let elapsed = start.elapsed().as_secs_f64();
     println!("seed {seed}: {:.0} sessions a second", count as f64 / elapsed.max(1e-9));
+    println!("ring files: {} read, {} refused", rings.rings, rings.refused);
     Ok(())
 }
 
@@ -75,16 +89,25 @@ impl Random {
     }
 }
 
+/// Whose inputs the files are.
+#[derive(Clone, Copy)]
+enum Target {
+    Connection,
+    Parser,
+    RingFile,
+}
+
 struct Arguments {
     count: u64,
     seed: u64,
-    parser: bool,
+    target: Target,
     files: Vec<String>,
 }
 
 impl Arguments {
     fn read() -> Result<Arguments, String> {
-        let mut read = Arguments { count: 2000, seed: 1, parser: false, files: Vec::new() };
+        let (target, files) = (Target::Connection, Vec::new());
+        let mut read = Arguments { count: 2000, seed: 1, target, files };
         let mut arguments = std::env::args().skip(1);
         while let Some(argument) = arguments.next() {
             let mut number = || {
@@ -94,7 +117,8 @@ impl Arguments {
             match argument.as_str() {
                 "--sessions" => read.count = number()?,
                 "--seed" => read.seed = number()?,
-                "--parser" => read.parser = true,
+                "--parser" => read.target = Target::Parser,
+                "--ring-file" => read.target = Target::RingFile,
                 flag if flag.starts_with('-') => return Err(format!("no such flag: {flag}")),
                 _ => read.files.push(argument),
             }

@@ -1,0 +1,255 @@
+//! The servers, and the layouts in which they are measured.
+
+use std::fs::Permissions;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use tempfile::TempDir;
+
+use super::matrix::{KEYS, preload};
+use super::owners::{NODES, Owners, ring_file};
+use crate::load::{Keys, Numbers, Target, fill_at};
+use crate::progress::Progress;
+use crate::servers::{Client, Contender, Pool, Server, Setup, free_addresses, start_proxy};
+use crate::stop::Stop;
+
+/// How long a node, or a server behind a proxy, may take to answer: long enough for a machine that
+/// is fully busy.
+pub(super) const PEER_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long a ring may take until all its nodes serve all their keys.
+const SETTLE: Duration = Duration::from_secs(20);
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Layout {
+    /// One ringbinderd without a ring.
+    Single,
+    /// Three without a ring, each asked for its share of the keys.
+    Apart,
+    /// Three in a ring, each asked for its own keys.
+    Owner,
+    /// Three in a ring, each asked for all keys.
+    Any,
+    /// Three in a ring, each asked for the others' keys.
+    Foreign,
+    /// nutcracker before three ringbinderd without a ring.
+    Proxy,
+    /// nutcracker before three memcached.
+    ProxyMemcached,
+}
+
+impl Layout {
+    /// The name in the table.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Single => "single",
+            Self::Apart => "apart",
+            Self::Owner => "owner",
+            Self::Any => "any",
+            Self::Foreign => "foreign",
+            Self::Proxy => "nutcracker",
+            Self::ProxyMemcached => "nutcracker-memcached",
+        }
+    }
+
+    pub(super) fn is_ring(self) -> bool {
+        matches!(self, Self::Owner | Self::Any | Self::Foreign)
+    }
+}
+
+/// A layout, the servers that work in it and the load's targets.
+#[derive(Debug)]
+pub(super) struct Lane {
+    pub(super) layout: Layout,
+    /// Places in [`Fleet::servers`].
+    servers: Vec<usize>,
+    pub(super) targets: Vec<Target>,
+}
+
+/// All servers, running.
+#[derive(Debug)]
+pub(super) struct Fleet {
+    servers: Vec<Server>,
+    pub(super) lanes: Vec<Lane>,
+    /// The ring file and the proxies' configuration.
+    folder: TempDir,
+}
+
+/// What the servers are started from; what is None is left out.
+#[derive(Debug)]
+pub(super) struct Programs {
+    pub(super) ringbinderd: Contender,
+    pub(super) nutcracker: Option<Contender>,
+    pub(super) memcached: Option<Contender>,
+}
+
+impl Fleet {
+    /// Starts all servers on the cores that this thread is on.
+    pub(super) fn start(programs: &Programs, setup: Setup, stop: &Stop) -> anyhow::Result<Self> {
+        let folder = TempDir::new().context("cannot make a temporary folder")?;
+        // A server that this program's root starts is nobody, and reads the ring file again.
+        std::fs::set_permissions(folder.path(), Permissions::from_mode(0o755))?;
+        let mut fleet = Self { servers: Vec::new(), lanes: Vec::new(), folder };
+        let node = &programs.ringbinderd;
+
+        let [single] = fleet.plain(node, setup, stop)?;
+        let whole = |address| vec![Target { address, numbers: Numbers::UpTo(KEYS) }];
+        fleet.lane(Layout::Single, 1, whole(single));
+
+        let apart = fleet.plain(node, setup, stop)?;
+        fleet.lane(Layout::Apart, NODES, Owners::of(apart, Keys::Memtier, KEYS)?.own());
+        if let Some(nutcracker) = &programs.nutcracker {
+            let front = fleet.proxy(nutcracker, "ringbinderd", &apart, stop)?;
+            fleet.lane(Layout::Proxy, NODES + 1, whole(front));
+        }
+
+        let ring = fleet.ring(node, setup, stop)?;
+        let owners = Owners::of(ring, Keys::Memtier, KEYS)?;
+        fleet.lane(Layout::Owner, NODES, owners.own());
+        fleet.lane(Layout::Any, NODES, owners.any());
+        fleet.lane(Layout::Foreign, NODES, owners.foreign());
+
+        if let (Some(nutcracker), Some(memcached)) = (&programs.nutcracker, &programs.memcached) {
+            let behind: [SocketAddr; NODES] = fleet.plain(memcached, setup, stop)?;
+            let front = fleet.proxy(nutcracker, "memcached", &behind, stop)?;
+            fleet.lane(Layout::ProxyMemcached, NODES + 1, whole(front));
+        }
+        Ok(fleet)
+    }
+
+    /// Servers that know nothing of each other.
+    fn plain<const N: usize>(
+        &mut self,
+        contender: &Contender,
+        setup: Setup,
+        stop: &Stop,
+    ) -> anyhow::Result<[SocketAddr; N]> {
+        let addresses = free_addresses()?;
+        for address in addresses {
+            self.servers.push(Server::start_at(contender, address, setup, &[], stop)?);
+        }
+        Ok(addresses)
+    }
+
+    fn proxy(
+        &mut self,
+        nutcracker: &Contender,
+        name: &str,
+        servers: &[SocketAddr],
+        stop: &Stop,
+    ) -> anyhow::Result<SocketAddr> {
+        let pool = Pool { name, servers, timeout: PEER_TIMEOUT };
+        let proxy = start_proxy(nutcracker, pool, self.folder.path(), stop)?;
+        let address = proxy.address;
+        self.servers.push(proxy);
+        Ok(address)
+    }
+
+    /// Three nodes with one ring, once each serves all its keys.
+    fn ring(
+        &mut self,
+        node: &Contender,
+        setup: Setup,
+        stop: &Stop,
+    ) -> anyhow::Result<[SocketAddr; NODES]> {
+        let addresses = free_addresses()?;
+        let file = self.folder.path().join("ring.toml");
+        std::fs::write(&file, ring_file(&addresses))
+            .with_context(|| format!("cannot write {}", file.display()))?;
+        let flags = ring_flags(&file)?;
+        for address in addresses {
+            self.servers.push(Server::start_at(node, address, setup, &flags, stop)?);
+        }
+        let until = Instant::now() + SETTLE;
+        for address in addresses {
+            loop {
+                let mut stats = Client::connect(address)?.stats(Some("ring"))?;
+                let settled = stats.remove("ring_settled").unwrap_or_default();
+                if settled == "yes" {
+                    break;
+                }
+                if Instant::now() >= until {
+                    bail!("the node {address} says ring_settled {settled:?} for {SETTLE:?}");
+                }
+                stop.pause(Duration::from_millis(20))?;
+            }
+        }
+        Ok(addresses)
+    }
+
+    /// A lane of the last `count` servers.
+    fn lane(&mut self, layout: Layout, count: usize, targets: Vec<Target>) {
+        let end = self.servers.len();
+        self.lanes.push(Lane { layout, servers: (end - count..end).collect(), targets });
+    }
+
+    /// Stores every key where each layout looks for it, and makes sure that all are there.
+    pub(super) fn fill(&mut self, progress: &mut Progress, stop: &Stop) -> anyhow::Result<()> {
+        for lane in 0..self.lanes.len() {
+            let Lane { layout, targets, .. } = &self.lanes[lane];
+            let layout = *layout;
+            // The ring's other layouts ask for what the owners hold by then.
+            if matches!(layout, Layout::Any | Layout::Foreign) {
+                continue;
+            }
+            progress.show("storing the keys:", layout.name());
+            if let Err(error) = fill_at(&preload(), Keys::Memtier, targets, stop) {
+                self.must_run(lane)?;
+                return Err(error.context(format!("cannot store the keys in {}", layout.name())));
+            }
+            let mut kept = 0;
+            for server in self.of(lane).filter(|server| server.name != "nutcracker") {
+                kept += Client::connect(server.address)?.counter("curr_items")?;
+            }
+            if kept < KEYS {
+                bail!(
+                    "{} holds {kept} of {KEYS} items: give more with --memory-limit",
+                    layout.name()
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn of(&self, lane: usize) -> impl Iterator<Item = &Server> {
+        self.lanes[lane].servers.iter().map(|&server| &self.servers[server])
+    }
+
+    /// An error if one of a lane's servers is no longer there.
+    pub(super) fn must_run(&mut self, lane: usize) -> anyhow::Result<()> {
+        for &server in &self.lanes[lane].servers {
+            self.servers[server].must_run()?;
+        }
+        Ok(())
+    }
+
+    /// User and system time that all servers of a lane have used so far.
+    pub(super) fn cpu_time(&self, lane: usize) -> anyhow::Result<Duration> {
+        self.of(lane).map(Server::cpu_time).sum()
+    }
+
+    /// Requests that the nodes of a lane have left to others so far; 0 without a ring.
+    pub(super) fn forwarded(&self, lane: usize) -> anyhow::Result<u64> {
+        let mut forwarded = 0;
+        if self.lanes[lane].layout.is_ring() {
+            for server in self.of(lane) {
+                let stats = Client::connect(server.address)?.stats(Some("ring"))?;
+                for name in ["foreign_gets", "foreign_requests"] {
+                    let value = stats.get(name).with_context(|| format!("there is no {name}"))?;
+                    forwarded += value.parse::<u64>().with_context(|| format!("{name} {value}"))?;
+                }
+            }
+        }
+        Ok(forwarded)
+    }
+}
+
+fn ring_flags(file: &Path) -> anyhow::Result<Vec<String>> {
+    let file = file.to_str().context("the temporary folder's name is no text")?;
+    let timeout = PEER_TIMEOUT.as_millis().to_string();
+    Ok(["--ring", file, "--peer-timeout", &timeout].map(str::to_owned).to_vec())
+}

@@ -1,0 +1,95 @@
+//! `ring`: what a request costs that goes to its owner, that another node passes on, and that
+//! nutcracker passes on.
+//!
+//! All servers run from the start to the end, and only one layout is under load at a time. What
+//! counts is the CPU time of every server that works in a layout, so that work which moved from one
+//! process to another is not taken for work saved.
+//!
+//! Three nodes on one core change places all the time and find fewer requests waiting each time,
+//! which costs CPU with or without a ring. So there are two things to compare with: one server
+//! alone, and three without a ring that get the same load.
+
+mod fleet;
+mod matrix;
+mod owners;
+mod report;
+mod rounds;
+
+use std::io::Write;
+use std::time::Duration;
+
+use crate::Verdict;
+use crate::cli::RingOptions;
+use crate::cores::{Placement, move_to};
+use crate::progress::Progress;
+use crate::servers::{Contender, Setup, nutcracker};
+use crate::stop::Stop;
+use fleet::{Fleet, Layout, Programs};
+use rounds::Plan;
+
+/// Connections beyond those of the load that a server allows: ours, and those of other nodes and
+/// proxies.
+const SPARE_CONNECTIONS: usize = 100;
+
+/// Runs `ringbinder-bench ring`.
+pub(crate) fn run(options: &RingOptions, stop: &Stop) -> anyhow::Result<Verdict> {
+    let cases = matrix::select(&options.only)?;
+    let (asked, threads) = (&options.servers, usize::from(options.servers.threads));
+    let programs = Programs {
+        ringbinderd: Contender::ringbinderd(
+            asked.ringbinderd.as_deref(),
+            &asked.ringbinderd_flags,
+        )?,
+        nutcracker: nutcracker(options.nutcracker.as_deref())?,
+        memcached: optional_memcached(options)?,
+    };
+    let place = Placement::choose(asked.server_cores.clone(), asked.load_cores.clone(), threads)?;
+    let mut progress = Progress::new();
+    progress.show("starting the servers", "");
+    let setup = Setup {
+        threads,
+        megabytes: options.memory_limit,
+        connections: matrix::MOST_CONNECTIONS + SPARE_CONNECTIONS,
+    };
+    move_to(&place.servers)?;
+    let mut fleet = Fleet::start(&programs, setup, stop)?;
+    move_to(&place.load)?;
+    fleet.fill(&mut progress, stop)?;
+    progress.show(&estimate(cases.len(), fleet.lanes.len(), options), "");
+    let layouts: Vec<Layout> = fleet.lanes.iter().map(|lane| lane.layout).collect();
+    let plan = Plan {
+        load_threads: place.load_threads(),
+        rounds: options.rounds,
+        seconds: options.seconds,
+    };
+    let mut table = report::Table::new();
+    for case in &cases {
+        let turns = rounds::run(case, &mut fleet, plan, |now| progress.show(case.name, now), stop)?;
+        table.add(case, &layouts, &turns);
+    }
+    drop(progress);
+    let mut out = std::io::stdout();
+    out.write_all(report::head(&programs, &place, options).as_bytes())?;
+    out.write_all(table.text().as_bytes())?;
+    Ok(if table.is_flagged() { Verdict::Flagged } else { Verdict::Clean })
+}
+
+/// memcached, which may be missing unless it was named.
+fn optional_memcached(options: &RingOptions) -> anyhow::Result<Option<Contender>> {
+    let asked = &options.servers;
+    match Contender::memcached(asked.memcached.as_deref(), &asked.memcached_flags) {
+        Err(error) if asked.memcached.is_some() => Err(error),
+        found => Ok(found.ok()),
+    }
+}
+
+/// How long it will take, roughly.
+fn estimate(loads: usize, layouts: usize, options: &RingOptions) -> String {
+    let (rounds, seconds) = (options.rounds, options.seconds);
+    let turns = Duration::from_secs(u64::from(seconds)) * rounds + rounds::WARM_UP;
+    let all = turns * u32::try_from(loads * layouts).unwrap_or(u32::MAX);
+    let minutes = all.as_secs().div_ceil(60);
+    format!(
+        "{loads} loads on {layouts} layouts, {rounds} rounds of {seconds} s: about {minutes} min"
+    )
+}

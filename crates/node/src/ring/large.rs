@@ -1,0 +1,62 @@
+//! A large value that a peer sends: straight off the socket into memory of its own, which is then
+//! lent to the client's answer. Its room is taken from the node's allowance for values in flight
+//! until the last byte is written.
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+
+use crate::shared::{Shared, ValuesInFlight};
+
+/// A large value on its way in.
+#[derive(Debug)]
+pub(super) struct Large {
+    pub(super) header: Vec<u8>,
+    pub(super) value: BytesMut,
+    /// Bytes that have not come yet, line end included.
+    pub(super) left: usize,
+    /// Where it belongs; `None` where there is no room for it: it is read and dropped.
+    pub(super) keep: Option<(u32, Allowance)>,
+}
+
+impl Large {
+    /// Records that `len` bytes more were appended to the value.
+    pub(super) fn arrived(&mut self, len: usize) {
+        self.left -= len;
+        if self.keep.is_none() {
+            self.value.clear();
+        }
+    }
+}
+
+/// Room taken for a value, given back when it goes.
+#[derive(Debug)]
+pub(super) struct Allowance {
+    shared: Arc<Shared>,
+    len: usize,
+}
+
+impl Allowance {
+    pub(super) fn take(shared: &Arc<Shared>, len: usize) -> Option<Allowance> {
+        let values: &ValuesInFlight = &shared.values;
+        values.reserve(len).then(|| Allowance { shared: Arc::clone(shared), len })
+    }
+}
+
+impl Drop for Allowance {
+    fn drop(&mut self) {
+        self.shared.values.release(self.len);
+    }
+}
+
+/// A value together with the room it takes.
+pub(super) struct Held {
+    pub(super) value: BytesMut,
+    pub(super) _allowance: Allowance,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.value
+    }
+}

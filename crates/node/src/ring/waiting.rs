@@ -1,0 +1,109 @@
+//! A request that a link has sent, and what of its answer has come.
+//!
+//! Keys are answered in the order they were asked, those that are not found not at all: a value for
+//! a later key says that the ones before it were missed. A line that answers nothing that was asked
+//! breaks the link, since nothing behind it could be trusted.
+
+use std::time::Duration;
+
+use ringbinder_protocol::Tokens;
+use tokio::time::Instant;
+
+use super::exchange::{Form, SharedExchange};
+
+/// A request that waits for its answer.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) exchange: SharedExchange,
+    pub(super) form: Form,
+    pub(super) slots: Vec<u32>,
+    /// How many of the slots are answered.
+    pub(super) answered: usize,
+    /// The line that ends the answer to keys has come.
+    pub(super) ended: bool,
+    pub(super) sent: Instant,
+    pub(super) patience: Duration,
+}
+
+impl Waiting {
+    pub(super) fn open(&self) -> &[u32] {
+        &self.slots[self.answered..]
+    }
+
+    pub(super) fn fail(&self) {
+        let mut exchange = self.exchange.borrow_mut();
+        for &slot in self.open() {
+            exchange.fail(slot);
+        }
+    }
+
+    /// The slot that a value answers. Keys before it were not found. It stays the first open one.
+    pub(super) fn expect_value(&mut self, key: Option<&[u8]>) -> Option<u32> {
+        let Some(key) = key else {
+            // `VA`
+            return (self.form == Form::Line).then(|| self.open().first().copied()).flatten();
+        };
+        self.skip_to(key)
+    }
+
+    /// Misses every open key before this one.
+    fn skip_to(&mut self, key: &[u8]) -> Option<u32> {
+        if self.form == Form::Line {
+            return None;
+        }
+        let mut exchange = self.exchange.borrow_mut();
+        let ahead = self.open().iter().position(|&slot| exchange.request(slot) == key)?;
+        for index in self.answered..self.answered + ahead {
+            exchange.answer(self.slots[index], b"");
+        }
+        self.answered += ahead;
+        self.slots.get(self.answered).copied()
+    }
+
+    /// Takes a line that is no header; `None` where it answers nothing that was asked.
+    pub(super) fn take_line(&mut self, line: &[u8], whole: &[u8]) -> Option<()> {
+        if self.form == Form::Line {
+            let slot = *self.open().first()?;
+            let mut exchange = self.exchange.borrow_mut();
+            if line == b"MOVED" {
+                exchange.moved(slot);
+            } else {
+                exchange.answer(slot, whole);
+            }
+            drop(exchange);
+            self.answered += 1;
+            return Some(());
+        }
+        if line == b"END" {
+            let mut exchange = self.exchange.borrow_mut();
+            for &slot in self.open() {
+                exchange.answer(slot, b"");
+            }
+            drop(exchange);
+            self.end();
+            return Some(());
+        }
+        if line.starts_with(b"SERVER_ERROR ") {
+            self.fail();
+            self.end();
+            return Some(());
+        }
+        let [b"MOVED", key] = Tokens::new(line).exactly()? else {
+            return None;
+        };
+        let slot = self.skip_to(key)?;
+        self.exchange.borrow_mut().moved(slot);
+        self.answered += 1;
+        Some(())
+    }
+
+    fn end(&mut self) {
+        self.answered = self.slots.len();
+        self.ended = true;
+    }
+
+    /// Whether nothing more comes for it.
+    pub(super) fn is_done(&self) -> bool {
+        self.ended || (self.form == Form::Line && self.open().is_empty())
+    }
+}

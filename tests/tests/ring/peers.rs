@@ -1,0 +1,268 @@
+//! Peers that misbehave: whatever listens at the address of a node, clients get a miss or an error,
+//! and the node that was asked goes on.
+
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use ringbinder_tests::ring::{Fleet, local};
+use ringbinder_tests::wait;
+
+use crate::{here, hit, set};
+
+const AWAY: &str = "SERVER_ERROR the node that owns this key does not answer\r\n";
+
+/// How the stand-in for a node answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Manner {
+    /// As a node does that keeps nothing.
+    Well,
+    /// Greetings too are answered with something else.
+    OtherProtocol,
+    /// It has the name of another node.
+    OtherName,
+    /// It hangs up as soon as it is asked.
+    HangsUp,
+    /// A part of a value, and it hangs up.
+    HalfAValue { announced: usize },
+    /// More of a value than announced.
+    MoreThanAnnounced { announced: usize },
+    /// It reads, and says nothing.
+    Silent,
+    /// A value of a key that was not asked for.
+    OtherKey,
+    /// A value of the right key, twice.
+    Twice,
+    /// Bytes without a line end, and the connection stays open.
+    EndlessLine,
+    /// A header that is none.
+    BrokenHeader,
+    /// Lines that end in a bare line feed.
+    BareLineFeeds,
+}
+
+struct Shared {
+    name: String,
+    manner: Mutex<Manner>,
+    over: AtomicBool,
+}
+
+/// Something that listens where a node of the ring should.
+struct StandIn {
+    port: u16,
+    shared: Arc<Shared>,
+}
+
+impl StandIn {
+    fn start(port: u16, name: &str, manner: Manner) -> StandIn {
+        let listener = TcpListener::bind(local(port)).expect("a reserved port");
+        let shared = Arc::new(Shared {
+            name: name.to_owned(),
+            manner: Mutex::new(manner),
+            over: AtomicBool::new(false),
+        });
+        let ours = Arc::clone(&shared);
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                if shared.over.load(Ordering::Relaxed) {
+                    break;
+                }
+                let (Ok(stream), shared) = (stream, Arc::clone(&shared)) else { continue };
+                // Ends when the node hangs up, at the latest when it is killed.
+                thread::spawn(move || serve(stream, &shared));
+            }
+        });
+        StandIn { port, shared: ours }
+    }
+
+    fn behaves(&self, manner: Manner) {
+        *self.shared.manner.lock().expect("nothing panics in here") = manner;
+    }
+}
+
+impl Drop for StandIn {
+    fn drop(&mut self) {
+        self.shared.over.store(true, Ordering::Relaxed);
+        // Wakes the thread that accepts.
+        let _ = TcpStream::connect(local(self.port));
+    }
+}
+
+/// Answers on one connection until it ends.
+fn serve(stream: TcpStream, shared: &Shared) -> io::Result<()> {
+    let mut out = stream.try_clone()?;
+    let mut input = BufReader::new(stream);
+    loop {
+        let mut line = String::new();
+        if input.read_line(&mut line)? == 0 {
+            return Ok(());
+        }
+        let manner = *shared.manner.lock().expect("nothing panics in here");
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words[..] {
+            _ if manner == Manner::OtherProtocol => {
+                out.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")?;
+            }
+            ["ring", "greet", _, stamp] => {
+                let name = if manner == Manner::OtherName { "cache-9" } else { &shared.name };
+                let line = format!("PEER {name} 00000000000000aa {stamp} {stamp} {stamp}\r\n");
+                out.write_all(line.as_bytes())?;
+            }
+            ["ring", "forward", ..] => {}
+            ["set", _, _, _, len] => {
+                let mut value = vec![0; len.parse::<usize>().unwrap_or(0) + 2];
+                input.read_exact(&mut value)?;
+                if !misbehave(manner, "", &mut out)? {
+                    out.write_all(b"STORED\r\n")?;
+                }
+            }
+            ["get", ref keys @ ..] => {
+                if !misbehave(manner, keys[0], &mut out)? {
+                    out.write_all(b"END\r\n")?;
+                }
+            }
+            _ => out.write_all(b"ERROR\r\n")?,
+        }
+    }
+}
+
+/// Answers as `manner` says, unless it is to behave well; an error hangs up.
+fn misbehave(manner: Manner, key: &str, out: &mut TcpStream) -> io::Result<bool> {
+    match manner {
+        Manner::Well | Manner::OtherProtocol | Manner::OtherName => return Ok(false),
+        Manner::Silent => {}
+        Manner::HangsUp => return Err(io::ErrorKind::Other.into()),
+        Manner::HalfAValue { announced } => {
+            out.write_all(format!("VALUE {key} 0 {announced}\r\n").as_bytes())?;
+            out.write_all(&vec![b'x'; announced / 2])?;
+            return Err(io::ErrorKind::Other.into());
+        }
+        Manner::MoreThanAnnounced { announced } => {
+            out.write_all(format!("VALUE {key} 0 {announced}\r\n").as_bytes())?;
+            out.write_all(&vec![b'x'; announced + 10])?;
+            out.write_all(b"\r\nEND\r\n")?;
+        }
+        Manner::OtherKey => out.write_all(b"VALUE another 0 1\r\nx\r\nEND\r\n")?,
+        Manner::Twice => {
+            let value = format!("VALUE {key} 0 1\r\nx\r\n");
+            out.write_all(format!("{value}{value}END\r\n").as_bytes())?;
+        }
+        Manner::EndlessLine => out.write_all(&vec![b'x'; 100_000])?,
+        Manner::BrokenHeader => out.write_all(format!("VALUE {key} 0 -5\r\n").as_bytes())?,
+        Manner::BareLineFeeds => out.write_all(b"\n\n\nEND\n")?,
+    }
+    Ok(true)
+}
+
+/// A node whose peer is a stand-in; the node has joined.
+fn beside(manner: Manner) -> (Fleet, StandIn) {
+    let mut fleet = Fleet::new(2);
+    let stand_in = StandIn::start(fleet.port(1), fleet.name(1), manner);
+    fleet.launch(
+        &[0],
+        &fleet.ring(1, &[0, 1]),
+        &["--peer-timeout", "1000", "--peer-give-up", "500"],
+    );
+    fleet.await_settled(&[0], 1);
+    (fleet, stand_in)
+}
+
+/// Waits until the stand-in, which behaves again, is asked again.
+fn await_stored(fleet: &Fleet, key: &str) {
+    let mut conn = fleet.connect(0);
+    wait::until("the peer to be asked again", || {
+        (conn.ask(set(key, "x")) == b"STORED\r\n").then_some(())
+    });
+}
+
+/// Has the peer misbehave once for a get and, where that makes it fail, once for a set.
+fn suffer(manners: &[Manner]) {
+    let (fleet, stand_in) = beside(Manner::Well);
+    let own = &fleet.keys_of(0, 0, "own-", 1)[0];
+    let foreign = fleet.keys_of(0, 1, "foreign-", 2);
+    let mut conn = fleet.connect(0);
+    conn.talk(set(own, "mine"), "STORED\r\n");
+    for &manner in manners {
+        println!("{manner:?}");
+        await_stored(&fleet, &foreign[0]);
+        stand_in.behaves(manner);
+        let both = format!("get {} {own} {}\r\n", foreign[0], foreign[1]);
+        conn.talk(both, hit(own, "mine"));
+        conn.talk(set(own, "mine"), "STORED\r\n");
+        stand_in.behaves(Manner::Well);
+        await_stored(&fleet, &foreign[0]);
+        conn.talk(format!("get {}\r\n", foreign[0]), "END\r\n");
+        let fails = [Manner::HangsUp, Manner::Silent, Manner::EndlessLine, Manner::BareLineFeeds];
+        if fails.contains(&manner) {
+            stand_in.behaves(manner);
+            conn.talk(set(&foreign[0], "lost"), AWAY);
+            conn.talk(format!("get {own}\r\n"), hit(own, "mine"));
+            stand_in.behaves(Manner::Well);
+        }
+    }
+    await_stored(&fleet, &foreign[0]);
+    assert!(fleet.count(0, "foreign_failed") >= manners.len() as u64, "{:?}", fleet.stats(0));
+}
+
+#[test]
+fn a_peer_that_is_no_node() {
+    if !here("a_peer_that_is_no_node") {
+        return;
+    }
+    for manner in [Manner::OtherProtocol, Manner::OtherName] {
+        let (fleet, stand_in) = beside(manner);
+        let own = &fleet.keys_of(0, 0, "own-", 1)[0];
+        let foreign = &fleet.keys_of(0, 1, "foreign-", 1)[0];
+        let mut conn = fleet.connect(0);
+        conn.talk(set(own, "mine"), "STORED\r\n");
+        conn.talk(format!("get {foreign} {own}\r\n"), hit(own, "mine"));
+        conn.talk(set(foreign, "lost"), AWAY);
+        stand_in.behaves(Manner::Well);
+        await_stored(&fleet, foreign);
+    }
+}
+
+#[test]
+fn a_peer_that_fails_in_mid_answer() {
+    if here("a_peer_that_fails_in_mid_answer") {
+        suffer(&[
+            Manner::HangsUp,
+            Manner::HalfAValue { announced: 100 },
+            Manner::HalfAValue { announced: 100_000 },
+            Manner::Silent,
+        ]);
+    }
+}
+
+#[test]
+fn a_peer_that_sends_what_was_not_asked() {
+    if here("a_peer_that_sends_what_was_not_asked") {
+        suffer(&[
+            Manner::MoreThanAnnounced { announced: 100 },
+            Manner::MoreThanAnnounced { announced: 100_000 },
+            Manner::OtherKey,
+        ]);
+    }
+}
+
+#[test]
+fn a_peer_that_does_not_keep_to_the_protocol() {
+    if here("a_peer_that_does_not_keep_to_the_protocol") {
+        suffer(&[Manner::EndlessLine, Manner::BrokenHeader, Manner::BareLineFeeds]);
+    }
+}
+
+#[test]
+fn a_value_that_comes_twice_is_given_once() {
+    if !here("a_value_that_comes_twice_is_given_once") {
+        return;
+    }
+    let (fleet, stand_in) = beside(Manner::Twice);
+    let foreign = &fleet.keys_of(0, 1, "foreign-", 1)[0];
+    fleet.connect(0).talk(format!("get {foreign}\r\n"), hit(foreign, "x"));
+    stand_in.behaves(Manner::Well);
+    await_stored(&fleet, foreign);
+    fleet.connect(0).talk(format!("get {foreign}\r\n"), "END\r\n");
+}
