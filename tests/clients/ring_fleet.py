@@ -155,6 +155,11 @@ class FleetNode:
         stats = self.stats()
         return stats["ring_version"] == str(version) and stats["ring_settled"] == "yes"
 
+    def reaches_all(self):
+        """Whether every other node of its ring answers it: one that started later did not at first."""
+        states = [value for name, value in self.stats().items() if name.endswith(":state")]
+        return all(state == "up" for state in states)
+
     def kill(self):
         self.process.kill()
         self.process.wait()
@@ -209,6 +214,8 @@ class Fleet:
         for plan in planned:
             self._start(plan.name, plan.port)
         self.wait_for_ring()
+        for node in self.nodes.values():
+            wait_until(node.reaches_all, f"{node.name} reaches the others")
         return list(self.nodes.values())
 
     def add(self, name):

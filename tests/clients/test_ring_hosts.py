@@ -20,7 +20,7 @@ import pytest
 
 from conftest import PATIENCE, missing
 from ring_fleet import FleetNode, RingFile, needed, wait_until
-from ring_load import Ledger, Load, Plain
+from ring_load import REFUSED, Ledger, Load, Plain
 
 try:
     from pymemcache.exceptions import MemcacheServerError
@@ -281,7 +281,7 @@ def test_a_host_loses_its_link(site, back):
     site.network.cut("c")
     for name in "ab":
         with site.client(name) as client:
-            refused(client, lost[0], b"never")
+            refused(client, lost[0], REFUSED)
             assert client.get_many(lost) == {}
             assert client.get(lost[0]) is None
             for key in kept:
@@ -290,7 +290,7 @@ def test_a_host_loses_its_link(site, back):
     with site.client("c") as client:
         # It still serves its own keys. What is written to them now is lost with them.
         assert client.get_many(kept) == {}
-        refused(client, kept[0], b"never")
+        refused(client, kept[0], REFUSED)
         assert client.set(lost[0], b"-1")
 
     # Without the host every key is served again.

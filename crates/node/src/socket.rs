@@ -3,6 +3,7 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::BufMut;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -32,6 +33,16 @@ impl Socket {
             Accepted::Tcp(stream) => Socket::Tcp(TcpStream::from_std(stream)?),
             Accepted::Unix(stream) => Socket::Unix(UnixStream::from_std(stream)?),
         })
+    }
+
+    /// Makes closing drop what the other side has not taken, rather than deliver it some day.
+    pub(crate) fn drop_unsent(&self) {
+        let socket = match self {
+            Socket::Tcp(stream) => socket2::SockRef::from(stream),
+            Socket::Unix(stream) => socket2::SockRef::from(stream),
+        };
+        // It only makes a late delivery less likely, which may happen in any case.
+        let _ = socket.set_linger(Some(Duration::ZERO));
     }
 
     /// Reads into `room`; 0 bytes mean that the client will send no more.

@@ -29,7 +29,7 @@ use crate::{Refusal, Tokens, key, number};
 pub const MAX_NODE_NAME: usize = 64;
 
 /// Largest ring that may be offered, in bytes.
-pub const MAX_RING_LEN: usize = 4 << 20;
+pub const MAX_RING_LEN: usize = 2 << 20;
 
 /// Bytes of a message authentication code (HMAC-SHA-256).
 pub const MAC_LEN: usize = 32;

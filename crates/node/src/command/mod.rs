@@ -104,11 +104,15 @@ pub(crate) fn execute(
     done: usize,
     out: &mut Output,
 ) -> Next {
-    if let Some(desk) = context.desk
-        && !matches!(request, Request::MetaGet(meta) if desk.hits_are_ours() && !meta.has(b'N'))
-        && desk.divert(request, None, out)
-    {
-        return Next::Continue;
+    if let Some(desk) = context.desk {
+        match request {
+            // Each of their keys goes its own way.
+            Request::Get(_) | Request::GetAndTouch(_) => {}
+            // What only reads finds out by a miss.
+            Request::MetaGet(meta) if desk.hits_are_ours() && !meta.has(b'N') => {}
+            request if desk.divert(request, None, out) => return Next::Continue,
+            _ => {}
+        }
     }
     match request {
         Request::Get(get) => return retrieval::get(context, get, done, out),

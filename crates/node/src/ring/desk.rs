@@ -148,11 +148,22 @@ impl Desk<'_> {
         value: Option<&NewValue<'_>>,
         out: &mut Output,
     ) -> bool {
-        let mut room = [0; MAX_KEY_LEN];
-        let Some(key) = key_of(request, &mut room) else {
-            return false;
+        let point = match request {
+            Request::Store(Store { key, .. })
+            | Request::Delete(Delete { key, .. })
+            | Request::Arithmetic(Arithmetic { key, .. })
+            | Request::Touch(Touch { key, .. }) => point(key),
+            Request::MetaStore(MetaStore { meta, .. })
+            | Request::MetaGet(meta)
+            | Request::MetaDelete(meta)
+            | Request::MetaArithmetic(meta) => meta_point(&meta.key),
+            Request::MetaDebug(key) => meta_point(key),
+            _ => return false,
         };
-        self.pass_on(request, point(key), value, None, out)
+        match self.judge(point) {
+            Verdict::Here => false,
+            verdict => self.pass_on(request, (point, verdict), value, out),
+        }
     }
 
     /// Leaves it to the owner to drop what a refused value was meant to replace; false where that
@@ -198,18 +209,15 @@ impl Desk<'_> {
         }
     }
 
+    /// Leaves a request to whoever serves it.
+    #[inline(never)]
     fn pass_on(
         &self,
         request: &Request<'_>,
-        point: Point,
+        judged: (Point, Verdict),
         value: Option<&NewValue<'_>>,
-        instead: Option<Refusal>,
         out: &mut Output,
     ) -> bool {
-        let verdict = self.judge(point);
-        if matches!(verdict, Verdict::Here) {
-            return false;
-        }
         let mut line = Vec::with_capacity(128);
         let hush = write(request, &mut line);
         let mut large = None;
@@ -236,7 +244,7 @@ impl Desk<'_> {
             Request::MetaDebug(_) => Some(&b"EN\r\n"[..]),
             _ => None,
         };
-        self.leave((point, verdict), &line, large, (hush, without_answer, instead), out)
+        self.leave(judged, &line, large, (hush, without_answer, None), out)
     }
 
     /// Leaves a line to whoever serves it; false where this node does.
@@ -279,20 +287,10 @@ impl Desk<'_> {
     }
 }
 
-/// The key of a request about one key.
-fn key_of<'a>(request: &Request<'a>, room: &'a mut [u8; MAX_KEY_LEN]) -> Option<&'a [u8]> {
-    Some(match request {
-        Request::Store(Store { key, .. })
-        | Request::Delete(Delete { key, .. })
-        | Request::Arithmetic(Arithmetic { key, .. })
-        | Request::Touch(Touch { key, .. }) => key,
-        Request::MetaStore(MetaStore { meta, .. })
-        | Request::MetaGet(meta)
-        | Request::MetaDelete(meta)
-        | Request::MetaArithmetic(meta) => meta.key.bytes(room),
-        Request::MetaDebug(key) => key.bytes(room),
-        _ => return None,
-    })
+/// The point of a key that may be in base64.
+fn meta_point(key: &MetaKey<'_>) -> Point {
+    let mut room = [0; MAX_KEY_LEN];
+    point(key.bytes(&mut room))
 }
 
 /// Writes the line of a request so that it is answered in any case, and returns which answers its

@@ -286,7 +286,12 @@ async fn run(local: Rc<Local>, link: Rc<Link>) {
                 moved_at: Instant::now(),
                 alarm: None,
             };
-            poll_fn(|context| running.poll(context)).await
+            let ended = poll_fn(|context| running.poll(context)).await;
+            if ended.is_err() {
+                // Its requests are answered with errors: they are not to be carried out later.
+                running.socket.drop_unsent();
+            }
+            ended
         }
     };
     match ended {
