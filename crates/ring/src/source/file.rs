@@ -134,7 +134,10 @@ async fn settle<F: Future<Output = Reading>>(
         seen.touched.store(false, SeqCst);
         let Reading { text, stamp, at_rest } = read().await;
         let again = before.as_ref() == Some(&text);
-        if last || ((again || at_rest) && !seen.being_written.load(SeqCst)) {
+        // In this order: who sees that the writer has closed sees, too, that something happened, and
+        // what was read may be from before.
+        let rests = !seen.being_written.load(SeqCst) && !seen.touched.load(SeqCst);
+        if last || ((again || at_rest) && rests) {
             let ring = match &text {
                 Ok(text) => parse(path, text.clone()).await,
                 Err(error) => Err(error.clone()),
@@ -240,6 +243,7 @@ impl Seen {
             return;
         }
         if event.need_rescan() || event.paths.iter().any(|path| path.file_name() == Some(name)) {
+            self.touched.store(true, SeqCst);
             match event.kind {
                 EventKind::Modify(ModifyKind::Data(_)) => self.being_written.store(true, SeqCst),
                 // Rights and owner say nothing about writers.
@@ -247,7 +251,6 @@ impl Seen {
                 // Closed; or there is another file of this name than before, or none.
                 _ => self.being_written.store(false, SeqCst),
             }
-            self.touched.store(true, SeqCst);
         }
         self.bell.notify_one();
     }
