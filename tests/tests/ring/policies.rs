@@ -34,6 +34,27 @@ fn discovery_is_answered_byte_by_byte() {
 }
 
 #[test]
+fn the_list_of_nodes_is_every_nodes_to_give() {
+    if !here("the_list_of_nodes_is_every_nodes_to_give") {
+        return;
+    }
+    for policy in ["forward", "serve", "refuse"] {
+        let fleet = Fleet::running(3, &["--foreign-keys", policy]);
+        for node in 0..3 {
+            let other = (node + 1) % 3;
+            let foreign = &fleet.keys_of(node, other, "foreign-", 1)[0];
+            let mut conn = fleet.connect(node);
+            // A connection that has just asked for another node's key is no other case.
+            conn.ask(format!("get {foreign}\r\n"));
+            let answer = conn.ask_text("get AmazonElastiCache:cluster\r\n");
+            assert!(answer.starts_with("VALUE AmazonElastiCache:cluster 0 "), "{policy}: {answer}");
+        }
+        let counted: u64 = (0..3).map(|node| fleet.count(node, "foreign_gets")).sum();
+        assert_eq!(counted, if policy == "forward" { 3 } else { 0 }, "{policy}");
+    }
+}
+
+#[test]
 fn every_node_tells_the_same_ring() {
     if !here("every_node_tells_the_same_ring") {
         return;

@@ -1,7 +1,7 @@
 //! `get`, `gets`, `gat`, `gats`.
 
 use ringbinder_protocol::{Get, GetAndTouch, Refusal, Tokens, answer};
-use ringbinder_store::{Expiry, ItemRef, Store};
+use ringbinder_store::{Expiry, ItemRef, Miss, Store};
 
 use super::{Context, Next};
 use crate::output::Output;
@@ -9,21 +9,23 @@ use crate::ring::{self, Form};
 
 #[inline]
 pub(super) fn get(context: Context<'_>, get: &Get<'_>, done: usize, out: &mut Output) -> Next {
+    // The list of nodes is every node's to give.
+    let owned = get.keys.filter(|key| !ring::is_legacy_key(key));
+    if done == 0 && refused(context, owned, out) {
+        return Next::Continue;
+    }
     let form = Form::Get { with_cas: get.with_cas };
-    each(context, get.keys, done, out, |key, out| {
-        let ring_first = context.desk.is_some_and(|desk| desk.ring_comes_first());
-        if (ring_first && left_to_another(context, key, form, out))
-            || answers_for_the_ring(context, key, get.with_cas, out)
-        {
+    each(get.keys, done, out, |key, out| {
+        if answers_for_the_ring(context, key, get.with_cas, out) {
             return;
         }
-        let written = context
-            .shared
-            .store
-            .get(key, context.now, |item| write(context, key, item, get.with_cas, out));
-        if written.is_err() && !ring_first && left_to_another(context, key, form, out) {
+        let read = |out: &mut Output| {
+            let write = |item: &dyn ItemRef| write(context, key, item, get.with_cas, out);
+            context.shared.store.get(key, context.now, write)
+        };
+        let Some(written) = read_here(context, key, form, out, read) else {
             return;
-        }
+        };
         context.counters.cmd_get.increment();
         match written {
             Ok(_) => context.counters.get_hits.increment(),
@@ -40,19 +42,19 @@ pub(super) fn get_and_touch(
     done: usize,
     out: &mut Output,
 ) -> Next {
+    if done == 0 && refused(context, get.keys, out) {
+        return Next::Continue;
+    }
     let expiry = Expiry::from_exptime(get.exptime, context.now);
     let form = Form::GetAndTouch { exptime: get.exptime, with_cas: get.with_cas };
-    each(context, get.keys, done, out, |key, out| {
-        let ring_first = context.desk.is_some_and(|desk| desk.ring_comes_first());
-        if ring_first && left_to_another(context, key, form, out) {
+    each(get.keys, done, out, |key, out| {
+        let read = |out: &mut Output| {
+            let write = |item: &dyn ItemRef| write(context, key, item, get.with_cas, out);
+            context.shared.store.get_and_touch(key, expiry, context.now, write)
+        };
+        let Some(written) = read_here(context, key, form, out, read) else {
             return;
-        }
-        let written = context.shared.store.get_and_touch(key, expiry, context.now, |item| {
-            write(context, key, item, get.with_cas, out)
-        });
-        if written.is_err() && !ring_first && left_to_another(context, key, form, out) {
-            return;
-        }
+        };
         context.counters.cmd_touch.increment();
         match written {
             Ok(_) => context.counters.touch_hits.increment(),
@@ -63,10 +65,43 @@ pub(super) fn get_and_touch(
     })
 }
 
-/// Leaves a key to its owner, where that is another node.
+/// Refuses a retrieval as a whole where one of its keys is another node's and that is the policy.
 #[inline]
-fn left_to_another(context: Context<'_>, key: &[u8], form: Form, out: &mut Output) -> bool {
-    context.desk.is_some_and(|desk| desk.divert_key(key, form, out))
+fn refused<'k>(
+    context: Context<'_>,
+    keys: impl Iterator<Item = &'k [u8]>,
+    out: &mut Output,
+) -> bool {
+    let refused = context.desk.is_some_and(|desk| desk.refuses(keys));
+    if refused {
+        context.counters.foreign_refused.increment();
+        answer::refusal(&mut out.bytes, Refusal::ForeignKey);
+    }
+    refused
+}
+
+/// Reads a key from the store with `read`; `None` where it is left to another node, before that or
+/// after a miss.
+#[inline]
+fn read_here(
+    context: Context<'_>,
+    key: &[u8],
+    form: Form,
+    out: &mut Output,
+    read: impl FnOnce(&mut Output) -> Result<usize, Miss>,
+) -> Option<Result<usize, Miss>> {
+    let Some(desk) = context.desk else {
+        return Some(read(out));
+    };
+    let ring_first = desk.ring_comes_first();
+    if ring_first && desk.divert_key(key, form, out) {
+        return None;
+    }
+    let written = read(out);
+    if written.is_err() && !ring_first && desk.divert_key(key, form, out) {
+        return None;
+    }
+    Some(written)
 }
 
 /// Answers the key under which older clients ask for the list of nodes.
@@ -109,17 +144,11 @@ fn write(
 /// Does one key after the other until too much waits to be written.
 #[inline]
 fn each(
-    context: Context<'_>,
     keys: Tokens<'_>,
     done: usize,
     out: &mut Output,
     mut one: impl FnMut(&[u8], &mut Output),
 ) -> Next {
-    if done == 0 && context.desk.is_some_and(|desk| desk.refuses(keys)) {
-        context.counters.foreign_refused.increment();
-        answer::refusal(&mut out.bytes, Refusal::ForeignKey);
-        return Next::Continue;
-    }
     let line = keys.remainder();
     let mut keys = Tokens::new(line.get(done..).unwrap_or_default());
     while let Some(key) = keys.next() {

@@ -102,7 +102,7 @@ impl Desk<'_> {
         }
     }
 
-    /// Whether every key of a retrieval may be asked for at this node.
+    /// Whether one of these keys is among those that this node refuses.
     pub(crate) fn refuses<'k>(&self, mut keys: impl Iterator<Item = &'k [u8]>) -> bool {
         self.policy == ForeignKeys::Refuse
             && self.forwarding.is_none()
