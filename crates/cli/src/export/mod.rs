@@ -1,0 +1,1 @@
+//! A ring as the configuration of the clients and proxies that use it.

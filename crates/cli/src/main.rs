@@ -1,0 +1,3 @@
+//! The `ringbinder` command.
+
+fn main() {}

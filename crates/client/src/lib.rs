@@ -1,0 +1,1 @@
+//! Async memcached client that knows the ring.
