@@ -17,9 +17,9 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
 );
 
-/// Whether a word may be a key.
+/// Whether a word may be a key. An empty one passes: no request line can hold it.
 #[inline]
-pub(crate) fn is_key(word: &[u8]) -> bool {
+pub fn is_key(word: &[u8]) -> bool {
     word.len() <= MAX_KEY_LEN
         && !word.iter().fold(false, |bad, &byte| bad | (byte < 0x21) | (byte == 0x7f))
 }

@@ -24,6 +24,7 @@
 mod admin;
 pub mod answer;
 mod classic;
+mod hex;
 mod key;
 mod meta;
 mod number;
@@ -36,7 +37,8 @@ mod token;
 
 pub use admin::{Admin, Dump, DumpTarget, Stats, WatchFlags};
 pub use classic::{Arithmetic, Delete, Get, GetAndTouch, Store, Touch, Verb};
-pub use key::{MAX_KEY_LEN, encode_key};
+pub use hex::{from_hex, to_hex};
+pub use key::{MAX_KEY_LEN, encode_key, is_key};
 pub use meta::{Meta, MetaKey, MetaMode, MetaStore};
 pub use parse::{MAX_GET_LINE, MAX_LINE, parse};
 pub use refusal::{Fault, Refusal};

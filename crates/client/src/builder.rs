@@ -1,0 +1,176 @@
+//! How a client is set up.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use ringbinder_protocol::MAX_VALUE_LEN;
+use ringbinder_ring::Ring;
+use ringbinder_ring::source::Origin;
+use tokio_util::sync::CancellationToken;
+
+use crate::client::{Client, Inner};
+use crate::error::ConnectError;
+use crate::lane::Limits;
+use crate::near::{Near, NearCache};
+use crate::rings::{Beginning, Rings};
+use crate::view::{LinkSettings, View};
+
+/// What a command gives when the owner of its key is away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum OnAway {
+    /// What an empty cache would give: a get misses, and a write says that it was not done
+    /// ([`Stored::Away`](crate::Stored), `None`, `false`). The application goes on without its
+    /// cache. Note what that means for a `delete`: a node that is cut off, and not dead, still
+    /// holds the value when it comes back.
+    #[default]
+    Miss,
+    /// [`Error::Away`](crate::Error::Away).
+    Error,
+}
+
+/// A client's settings, each with a default.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Builder {
+    rings: Rings,
+    timeout: Duration,
+    retries: u32,
+    connections: Option<usize>,
+    max_value: usize,
+    on_away: OnAway,
+    near: Option<NearCache>,
+}
+
+impl Builder {
+    pub(crate) fn new(rings: Rings) -> Builder {
+        Builder {
+            rings,
+            timeout: Duration::from_millis(500),
+            retries: 1,
+            connections: None,
+            max_value: 64 << 20,
+            on_away: OnAway::default(),
+            near: None,
+        }
+    }
+
+    /// How long a connection may take to be made, and an answer to come; 500 ms.
+    ///
+    /// It is counted for the oldest request on a connection, and one that takes longer ends the
+    /// connection for all that wait on it.
+    pub fn timeout(mut self, timeout: Duration) -> Builder {
+        self.timeout = timeout;
+        self
+    }
+
+    /// How often a request is sent again after its connection ended; 1.
+    ///
+    /// That is done for requests which the node has certainly not seen, and for those that only
+    /// read. A write that may have been carried out is never sent twice, since that could undo what
+    /// somebody else has written in between. After a timeout nothing is sent again.
+    pub fn retries(mut self, retries: u32) -> Builder {
+        self.retries = retries;
+        self
+    }
+
+    /// Connections to each node, at least 1; as many as the runtime has workers if left out.
+    pub fn connections(mut self, connections: usize) -> Builder {
+        self.connections = Some(connections.max(1));
+        self
+    }
+
+    /// Longest value that is taken from a node, in bytes; 64 MiB. A node that announces a longer
+    /// one is taken for a broken one.
+    pub fn max_value(mut self, bytes: usize) -> Builder {
+        self.max_value = bytes.min(MAX_VALUE_LEN);
+        self
+    }
+
+    /// What a command gives when the owner of its key is away; a miss.
+    pub fn on_away(mut self, on_away: OnAway) -> Builder {
+        self.on_away = on_away;
+        self
+    }
+
+    /// Keeps values that were read in this process's memory for a while; off.
+    pub fn near_cache(mut self, near: NearCache) -> Builder {
+        self.near = Some(near);
+        self
+    }
+
+    /// The file that keeps a copy of the last good ring from etcd, for a start while etcd is away.
+    /// Of no use with other kinds of ring.
+    pub fn ring_cache(mut self, path: impl Into<PathBuf>) -> Builder {
+        if let Rings::Kept { cache, .. } = &mut self.rings {
+            *cache = Some(path.into());
+        }
+        self
+    }
+
+    /// How often the nodes are asked for a newer ring; every 5 s. Only where it is discovered.
+    pub fn discover_every(mut self, period: Duration) -> Builder {
+        if let Rings::Discovered { every, .. } = &mut self.rings {
+            *every = period;
+        }
+        self
+    }
+
+    /// Gets the ring; connections to nodes are made when they are first needed.
+    ///
+    /// Needs a tokio runtime with time and I/O, and the client works on that runtime from then on.
+    ///
+    /// # Errors
+    /// Where there is no ring. That its nodes are away is no error here.
+    pub async fn connect(self) -> Result<Client, ConnectError> {
+        let workers = || tokio::runtime::Handle::current().metrics().num_workers();
+        let settings = LinkSettings {
+            limits: Limits { timeout: self.timeout, max_value: self.max_value },
+            lanes: self.connections.unwrap_or_else(workers),
+            retries: self.retries,
+        };
+        let Beginning { ring, follow } = self.rings.begin(&settings).await?;
+        let view = Arc::new(ArcSwap::from_pointee(View::new(ring, &settings, None)));
+        let stop = CancellationToken::new();
+        tokio::spawn(follow.run(Arc::downgrade(&view), settings, stop.clone()));
+        Ok(Client::new(Inner {
+            view,
+            on_away: self.on_away,
+            near: self.near.map(Near::new),
+            _stop: stop.drop_guard(),
+        }))
+    }
+}
+
+impl Client {
+    /// A client of the ring in a file (`ring.toml`) or in etcd (`etcd://host:port/key`). It is
+    /// watched, and a newer ring taken up while the client runs.
+    pub fn with_ring(origin: impl AsRef<str>) -> Builder {
+        Builder::new(Rings::Kept { origin: origin.as_ref().parse(), cache: None })
+    }
+
+    /// As [`Client::with_ring`], of a file with any name.
+    pub fn with_ring_file(path: impl Into<PathBuf>) -> Builder {
+        Builder::new(Rings::Kept { origin: Ok(Origin::File(path.into())), cache: None })
+    }
+
+    /// A client of the ring that these nodes tell, `host:port` each. Later on the nodes of that
+    /// ring are asked for newer ones.
+    pub fn with_discovery<A: Into<String>>(seeds: impl IntoIterator<Item = A>) -> Builder {
+        let seeds = seeds.into_iter().map(Into::into).collect();
+        let every = Duration::from_secs(5);
+        Builder::new(Rings::Discovered { seeds, every })
+    }
+
+    /// A client of these servers, `host:port` each, with equal weights: any that speak the
+    /// protocol, for instance memcached's own. Their order does not matter, their spelling does.
+    pub fn with_servers<A: Into<String>>(servers: impl IntoIterator<Item = A>) -> Builder {
+        Builder::new(Rings::Listed(servers.into_iter().map(Into::into).collect()))
+    }
+
+    /// A client of this ring, which stays as it is.
+    pub fn with_fixed_ring(ring: Ring) -> Builder {
+        Builder::new(Rings::Given(ring))
+    }
+}

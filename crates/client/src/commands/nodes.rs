@@ -1,0 +1,118 @@
+//! Commands to nodes rather than to keys.
+
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use ringbinder_ring::{Node, Ring, RingId};
+
+use crate::client::Client;
+use crate::error::Error;
+use crate::link::Link;
+use crate::rings;
+use crate::wire::{Answer, Line, Request};
+
+/// One node of the ring in force. An absent node is always an error here.
+#[derive(Clone, Debug)]
+pub struct NodeHandle {
+    link: Arc<Link>,
+}
+
+impl Client {
+    /// The nodes of the ring in force, in the order of the ring.
+    pub fn nodes(&self) -> Vec<NodeHandle> {
+        self.view().links.iter().map(|link| NodeHandle { link: Arc::clone(link) }).collect()
+    }
+
+    /// Empties all nodes, or those that can be reached; gives the failures.
+    pub async fn flush_all(&self) -> Vec<Error> {
+        let nodes = self.nodes();
+        let flushed = join_all(nodes.iter().map(NodeHandle::flush)).await;
+        if let Some(near) = &self.inner.near {
+            near.clear();
+        }
+        flushed.into_iter().filter_map(Result::err).collect()
+    }
+}
+
+impl NodeHandle {
+    /// Its entry in the ring.
+    pub fn node(&self) -> &Node {
+        &self.link.node
+    }
+
+    /// `stats`, or `stats` with an argument; names and values as the node writes them.
+    ///
+    /// # Errors
+    /// Where the node refuses, or is away.
+    pub async fn stats(&self, argument: &str) -> Result<Vec<(String, String)>, Error> {
+        match self.ask(&Request::Stats { argument: single_line(argument)? }).await? {
+            Answer::Stats(stats) => Ok(stats),
+            // `stats reset`
+            Answer::Line(Line::Ok) => Ok(Vec::new()),
+            answer => Err(self.link.unexpected(&answer)),
+        }
+    }
+
+    /// The version it says it is.
+    ///
+    /// # Errors
+    /// Where the node is away.
+    pub async fn version(&self) -> Result<String, Error> {
+        let line = self.command("version").await?;
+        Ok(line.strip_prefix("VERSION ").unwrap_or(&line).to_owned())
+    }
+
+    /// Which ring it holds.
+    ///
+    /// # Errors
+    /// Where the node has no ring, or is away.
+    pub async fn ring_id(&self) -> Result<RingId, Error> {
+        let stamp = rings::ask_version(&self.link).await?;
+        Ok(RingId { version: stamp.version, digest: stamp.digest })
+    }
+
+    /// The ring it holds.
+    ///
+    /// # Errors
+    /// See [`NodeHandle::ring_id`].
+    pub async fn ring(&self) -> Result<Ring, Error> {
+        rings::ask_ring(&self.link).await
+    }
+
+    /// Empties it. Values in a near cache stay; [`Client::flush_all`] drops these too.
+    ///
+    /// # Errors
+    /// Where the node refuses, or is away.
+    pub async fn flush(&self) -> Result<(), Error> {
+        match self.ask(&Request::Line { line: "flush_all" }).await? {
+            Answer::Line(Line::Ok) => Ok(()),
+            answer => Err(self.link.unexpected(&answer)),
+        }
+    }
+
+    /// Sends any command that is answered by one line, such as `verbosity 1`, and gives that line.
+    ///
+    /// # Errors
+    /// Where the command is no single line, the node refuses it, or is away. A command that is
+    /// answered by more than one line ends the connection.
+    pub async fn command(&self, line: &str) -> Result<String, Error> {
+        match self.ask(&Request::Line { line: single_line(line)? }).await? {
+            Answer::Line(Line::Other(line)) => Ok(line),
+            Answer::Line(Line::Ok) => Ok("OK".to_owned()),
+            Answer::Line(Line::Number(number)) => Ok(number.to_string()),
+            answer => Err(self.link.unexpected(&answer)),
+        }
+    }
+
+    async fn ask(&self, request: &Request<'_>) -> Result<Answer, Error> {
+        self.link.call(request).await
+    }
+}
+
+/// What must not end the line it stands in.
+fn single_line(text: &str) -> Result<&str, Error> {
+    if text.chars().any(char::is_control) {
+        return Err(Error::Line(text.to_owned()));
+    }
+    Ok(text)
+}

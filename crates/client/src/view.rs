@@ -1,0 +1,63 @@
+//! A ring together with the connections to its nodes.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use ringbinder_ring::{Node, NodeIndex, Ring};
+
+use crate::lane::Limits;
+use crate::link::Link;
+
+/// What all links of a client have in common.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LinkSettings {
+    pub(crate) limits: Limits,
+    /// Connections to each node.
+    pub(crate) lanes: usize,
+    pub(crate) retries: u32,
+}
+
+impl LinkSettings {
+    pub(crate) fn link(&self, node: &Node) -> Arc<Link> {
+        Arc::new(Link::new(node.clone(), self.lanes, self.limits, self.retries))
+    }
+}
+
+/// A ring, with a link for each of its nodes.
+#[derive(Debug)]
+pub(crate) struct View {
+    pub(crate) ring: Arc<Ring>,
+    pub(crate) links: Vec<Arc<Link>>,
+}
+
+impl View {
+    /// Links of nodes that `before` has too, at the same address, go on.
+    pub(crate) fn new(ring: Ring, settings: &LinkSettings, before: Option<&View>) -> View {
+        let mut known: HashMap<_, _> = before
+            .map_or(&[][..], |before| &before.links)
+            .iter()
+            .map(|link| ((link.node.host.as_str(), link.node.port), link))
+            .collect();
+        let links = ring
+            .nodes()
+            .iter()
+            .map(|node| match known.remove(&(node.host.as_str(), node.port)) {
+                Some(link) if link.node.name == node.name => Arc::clone(link),
+                _ => settings.link(node),
+            })
+            .collect();
+        View { ring: Arc::new(ring), links }
+    }
+
+    /// Position of the owner of a key.
+    #[inline]
+    pub(crate) fn owner(&self, key: &[u8]) -> NodeIndex {
+        if self.links.len() == 1 { 0 } else { self.ring.owner(key) }
+    }
+
+    /// The owner of a key.
+    #[inline]
+    pub(crate) fn link(&self, key: &[u8]) -> &Link {
+        &self.links[self.owner(key) as usize]
+    }
+}

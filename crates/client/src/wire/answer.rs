@@ -1,0 +1,75 @@
+//! Answers, read.
+
+use bytes::Bytes;
+
+use crate::item::Item;
+
+/// The answer to one request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// One line.
+    Line(Line),
+    /// The item of a get of one key.
+    One(Option<Item>),
+    /// The items of a get of several keys, one for each, in their order.
+    Many(Vec<Option<Item>>),
+    /// A meta command's: its line, and the value behind a `VA`.
+    Meta(Bytes, Option<Bytes>),
+    /// `STAT` lines.
+    Stats(Vec<(String, String)>),
+    /// A line that announces a length, and that many bytes.
+    Block(Bytes, Bytes),
+}
+
+/// An answer of one line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Line {
+    Stored,
+    NotStored,
+    Exists,
+    NotFound,
+    Deleted,
+    Touched,
+    Ok,
+    Number(u64),
+    /// `ERROR` or `CLIENT_ERROR`, with all its words.
+    ClientError(String),
+    /// `SERVER_ERROR`, with all its words.
+    ServerError(String),
+    Other(String),
+}
+
+impl Line {
+    pub(crate) fn of(line: &[u8]) -> Line {
+        match line {
+            b"STORED" => Line::Stored,
+            b"NOT_STORED" => Line::NotStored,
+            b"EXISTS" => Line::Exists,
+            b"NOT_FOUND" => Line::NotFound,
+            b"DELETED" => Line::Deleted,
+            b"TOUCHED" => Line::Touched,
+            b"OK" | b"RESET" => Line::Ok,
+            _ => Line::wordy(line),
+        }
+    }
+
+    fn wordy(line: &[u8]) -> Line {
+        let text = String::from_utf8_lossy(line);
+        if line.starts_with(b"SERVER_ERROR") {
+            return Line::ServerError(text.into_owned());
+        }
+        if line.starts_with(b"ERROR") || line.starts_with(b"CLIENT_ERROR") {
+            return Line::ClientError(text.into_owned());
+        }
+        // Servers that keep a counter's width pad it with spaces.
+        match text.trim_end().parse() {
+            Ok(number) => Line::Number(number),
+            Err(_) => Line::Other(text.into_owned()),
+        }
+    }
+
+    /// Whether it says that the request was not carried out.
+    pub(crate) fn is_error(&self) -> bool {
+        matches!(self, Line::ClientError(_) | Line::ServerError(_))
+    }
+}

@@ -1,0 +1,289 @@
+//! Answers out of the bytes that come in.
+//!
+//! A [`Decoder`] reads the answer to one request, from the front of the connection's input, however
+//! the bytes arrive. It takes what belongs to its answer and no more, believes no length before the
+//! bytes are there, and calls everything a server of this protocol would not say [`Nonsense`]:
+//! a connection that has lost its place must end, or one caller reads another's value.
+
+use std::hash::BuildHasher as _;
+use std::sync::OnceLock;
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use ringbinder_protocol::{Reply, Tokens, reply};
+
+use super::answer::{Answer, Line};
+use crate::item::Item;
+
+/// Values from here on are handed out in the memory they were received in; smaller ones are copied,
+/// so that a small value does not keep a large buffer alive.
+const SHARED_FROM: usize = 32 << 10;
+
+/// Most bytes of `STAT` lines in one answer.
+const MAX_STATS: usize = 16 << 20;
+
+/// An answer that is none: the first bytes of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Nonsense(pub(crate) String);
+
+impl Nonsense {
+    fn of(bytes: &[u8]) -> Nonsense {
+        const SHOWN: usize = 60;
+        Nonsense(String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN)]).into_owned())
+    }
+}
+
+/// What is remembered of a key, to see that the value that comes is the one that was asked for.
+pub(crate) fn key_mark(key: &[u8]) -> u64 {
+    static STATE: OnceLock<foldhash::fast::RandomState> = OnceLock::new();
+    STATE.get_or_init(foldhash::fast::RandomState::default).hash_one(key)
+}
+
+/// Reads the answer to one request.
+#[derive(Debug)]
+pub(crate) struct Decoder {
+    kind: Kind,
+    /// A header that has been read, while its bytes are coming in.
+    header: Option<Header>,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Line,
+    One { mark: u64, item: Option<Item> },
+    Many { marks: Vec<u64>, next: usize, items: Vec<Option<Item>> },
+    Meta,
+    Stats { lines: Vec<(String, String)>, bytes: usize },
+    Block { block: Option<(Bytes, Bytes)> },
+}
+
+#[derive(Debug)]
+struct Header {
+    len: usize,
+    flags: u32,
+    cas: Option<u64>,
+    /// Kept where the caller wants it: meta answers and blocks.
+    line: Bytes,
+}
+
+/// What a line or a value did to the answer.
+enum Step {
+    Done(Answer),
+    More,
+}
+
+impl Decoder {
+    pub(crate) fn line() -> Decoder {
+        Decoder::new(Kind::Line)
+    }
+
+    pub(crate) fn one(mark: u64) -> Decoder {
+        Decoder::new(Kind::One { mark, item: None })
+    }
+
+    pub(crate) fn many(marks: Vec<u64>) -> Decoder {
+        let items = marks.iter().map(|_| None).collect();
+        Decoder::new(Kind::Many { marks, next: 0, items })
+    }
+
+    pub(crate) fn meta() -> Decoder {
+        Decoder::new(Kind::Meta)
+    }
+
+    pub(crate) fn stats() -> Decoder {
+        Decoder::new(Kind::Stats { lines: Vec::new(), bytes: 0 })
+    }
+
+    pub(crate) fn block() -> Decoder {
+        Decoder::new(Kind::Block { block: None })
+    }
+
+    fn new(kind: Kind) -> Decoder {
+        Decoder { kind, header: None }
+    }
+
+    /// Takes what there is from the front of `input`. `None` while the answer is not all there.
+    ///
+    /// # Errors
+    /// Where what comes is not an answer, or a value is longer than `max_value` bytes.
+    #[inline]
+    pub(crate) fn read(
+        &mut self,
+        input: &mut BytesMut,
+        max_value: usize,
+    ) -> Result<Option<Answer>, Nonsense> {
+        loop {
+            let step = if self.header.is_some() {
+                match self.value(input)? {
+                    Some(step) => step,
+                    None => return Ok(None),
+                }
+            } else {
+                match self.head(input, max_value)? {
+                    Some(step) => step,
+                    None => return Ok(None),
+                }
+            };
+            if let Step::Done(answer) = step {
+                return Ok(Some(answer));
+            }
+        }
+    }
+
+    /// Takes one line.
+    #[inline]
+    fn head(&mut self, input: &mut BytesMut, max_value: usize) -> Result<Option<Step>, Nonsense> {
+        let (step, consumed) = match reply(input) {
+            Reply::Incomplete => return Ok(None),
+            Reply::Malformed => return Err(Nonsense::of(input)),
+            Reply::Value { line, key, len, consumed } => {
+                let header = value_header(line, key.is_some(), len).ok_or(Nonsense::of(line))?;
+                if len > max_value || !self.expects(key) {
+                    return Err(Nonsense::of(line));
+                }
+                self.header = Some(header);
+                (Step::More, consumed)
+            }
+            Reply::Line { line, consumed } => (self.line_of(line, max_value)?, consumed),
+        };
+        input.advance(consumed);
+        Ok(Some(step))
+    }
+
+    /// Whether a value with this key may come next; moves on to it.
+    #[inline]
+    fn expects(&mut self, key: Option<&[u8]>) -> bool {
+        match (&mut self.kind, key) {
+            (Kind::One { mark, item: None }, Some(key)) => *mark == key_mark(key),
+            (Kind::Many { marks, next, .. }, Some(key)) => {
+                let key = key_mark(key);
+                // Values come in the order in which they were asked for; misses are left out.
+                match marks[*next..].iter().position(|&mark| mark == key) {
+                    Some(skipped) => {
+                        *next += skipped + 1;
+                        true
+                    }
+                    None => false,
+                }
+            }
+            (Kind::Meta, None) => true,
+            _ => false,
+        }
+    }
+
+    fn line_of(&mut self, line: &[u8], max_value: usize) -> Result<Step, Nonsense> {
+        let done = |answer| Ok(Step::Done(answer));
+        let end = line == b"END";
+        match &mut self.kind {
+            Kind::Line => return done(Answer::Line(Line::of(line))),
+            Kind::Meta => return done(meta_line(line)),
+            Kind::One { item, .. } if end => return done(Answer::One(item.take())),
+            Kind::Many { items, .. } if end => {
+                return done(Answer::Many(std::mem::take(items)));
+            }
+            Kind::Stats { lines, .. } if end => {
+                return done(Answer::Stats(std::mem::take(lines)));
+            }
+            Kind::Stats { lines, bytes } => {
+                if let Some(stat) = line.strip_prefix(b"STAT ") {
+                    *bytes += stat.len();
+                    if *bytes > MAX_STATS {
+                        return Err(Nonsense::of(line));
+                    }
+                    lines.push(stat_of(stat));
+                    return Ok(Step::More);
+                }
+            }
+            Kind::Block { block } => {
+                if let (true, Some((line, bytes))) = (end, block.take()) {
+                    return done(Answer::Block(line, bytes));
+                }
+                if let Some(len) = block_len(line).filter(|&len| len <= max_value) {
+                    let line = Bytes::copy_from_slice(line);
+                    self.header = Some(Header { len, flags: 0, cas: None, line });
+                    return Ok(Step::More);
+                }
+            }
+            Kind::One { .. } | Kind::Many { .. } => {}
+        }
+        match Line::of(line) {
+            answer @ Line::Ok => done(Answer::Line(answer)),
+            answer if answer.is_error() => done(Answer::Line(answer)),
+            _ => Err(Nonsense::of(line)),
+        }
+    }
+
+    /// Takes the bytes that a header announced, and the line end behind them.
+    #[inline]
+    fn value(&mut self, input: &mut BytesMut) -> Result<Option<Step>, Nonsense> {
+        let Some(header) = &self.header else {
+            return Ok(None);
+        };
+        if input.len() < header.len + 2 {
+            return Ok(None);
+        }
+        if &input[header.len..header.len + 2] != b"\r\n" {
+            return Err(Nonsense::of(&input[header.len..]));
+        }
+        let value = match header.len {
+            0..SHARED_FROM => {
+                let value = Bytes::copy_from_slice(&input[..header.len]);
+                input.advance(header.len);
+                value
+            }
+            len => input.split_to(len).freeze(),
+        };
+        input.advance(2);
+        let Some(Header { flags, cas, line, .. }) = self.header.take() else {
+            return Ok(None);
+        };
+        match &mut self.kind {
+            Kind::One { item, .. } => *item = Some(Item { value, flags, cas }),
+            Kind::Many { items, next, .. } => {
+                items[*next - 1] = Some(Item { value, flags, cas });
+            }
+            Kind::Meta => return Ok(Some(Step::Done(Answer::Meta(line, Some(value))))),
+            Kind::Block { block } => *block = Some((line, value)),
+            Kind::Line | Kind::Stats { .. } => {}
+        }
+        Ok(Some(Step::More))
+    }
+}
+
+/// `VALUE key flags len [cas]`, or `VA len flags*`, which keeps its line.
+#[inline]
+fn value_header(line: &[u8], classic: bool, len: usize) -> Option<Header> {
+    if !classic {
+        return Some(Header { len, flags: 0, cas: None, line: Bytes::copy_from_slice(line) });
+    }
+    let mut words = Tokens::new(line).skip(2);
+    let flags = digits(words.next()?)?;
+    let cas = match words.nth(1) {
+        Some(word) => Some(digits(word)?),
+        None => None,
+    };
+    Some(Header { len, flags: u32::try_from(flags).ok()?, cas, line: Bytes::new() })
+}
+
+fn digits(word: &[u8]) -> Option<u64> {
+    std::str::from_utf8(word).ok()?.parse().ok()
+}
+
+fn meta_line(line: &[u8]) -> Answer {
+    match Line::of(line) {
+        error if error.is_error() => Answer::Line(error),
+        _ => Answer::Meta(Bytes::copy_from_slice(line), None),
+    }
+}
+
+fn stat_of(stat: &[u8]) -> (String, String) {
+    let text = String::from_utf8_lossy(stat);
+    let (name, value) = text.split_once(' ').unwrap_or((&text, ""));
+    (name.to_owned(), value.to_owned())
+}
+
+/// The length at the end of `RING version digest len` or `CONFIG cluster 0 len`.
+fn block_len(line: &[u8]) -> Option<usize> {
+    let announces = line.starts_with(b"RING ") || line.starts_with(b"CONFIG ");
+    let word = Tokens::new(line).last_word().filter(|_| announces)?;
+    usize::try_from(digits(word)?).ok()
+}

@@ -1,0 +1,9 @@
+//! Requests as bytes, and answers out of bytes. No I/O.
+
+mod answer;
+mod decode;
+mod request;
+
+pub(crate) use answer::{Answer, Line};
+pub(crate) use decode::{Decoder, Nonsense};
+pub(crate) use request::Request;
