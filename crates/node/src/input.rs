@@ -6,6 +6,10 @@
 /// Bytes of a lent buffer. One read takes at most this much.
 pub(crate) const BUFFER_LEN: usize = 64 * 1024;
 
+/// Values up to this many bytes pass through buffers together with their lines; larger ones go
+/// between socket and memory of their own.
+pub(crate) const SMALL_VALUE: usize = 4 * 1024;
+
 /// A read buffer: bytes `start..end` are read and not consumed.
 #[derive(Debug)]
 pub(crate) struct Input {

@@ -122,9 +122,48 @@ impl Local {
             return Rc::clone(link);
         }
         let link = Link::new(Arc::clone(peer));
+        if !self.view().as_ref().is_some_and(|view| view.has_peer(peer)) {
+            // The request was judged by a view that named the peer, and the present one does not.
+            link.retire();
+        }
         if let Some(old) = links.insert(Arc::clone(&peer.address), Rc::clone(&link)) {
             old.retire();
         }
         link
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+
+    use super::*;
+    use crate::server;
+    use crate::settings::{self, Startup};
+
+    #[test]
+    fn a_link_to_a_peer_that_the_view_no_longer_names_stays_open_for_what_waits_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ring.toml");
+        let node = |name| format!("[[node]]\nname = \"{name}\"\naddress = \"{name}:11211\"\n");
+        let ring = format!("version = 1\n{}{}{}", node("a"), node("b"), node("c"));
+        std::fs::write(&path, ring).unwrap();
+        let flags = ["ringbinderd", "--node", "a", "--ring"].map(OsString::from);
+        let flags = flags.into_iter().chain([path.into_os_string()]);
+        let Startup::Run { settings, .. } = settings::load(flags, []).unwrap() else {
+            panic!("these flags ask to serve");
+        };
+        let ring = crate::ring::start(settings.ring.as_ref().unwrap(), &[]).unwrap().node;
+        let view = ring.view();
+        let local = Local::new(server::prepare(*settings, Some(ring)), 0);
+
+        let [b, c] = [1, 2].map(|index| view.peers[index].clone().unwrap());
+        assert!(!local.link(&b).is_retired() && !local.link(&c).is_retired());
+        local.hold(Arc::new(View {
+            peers: vec![None, Some(Arc::clone(&b)), None],
+            ..(*view).clone()
+        }));
+        assert!(!local.link(&b).is_retired());
+        assert!(local.link(&c).is_retired());
     }
 }

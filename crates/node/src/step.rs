@@ -8,13 +8,11 @@ use ringbinder_store::NewValue;
 
 use crate::command::{self, Context, DumpKind, Incoming, Next};
 use crate::connections::CloseReason;
+use crate::input::SMALL_VALUE;
 use crate::local::Local;
 use crate::output::Output;
 use crate::ring::{self, Desk, PeerSession, View};
 use crate::shared::Shared;
-
-/// Values up to this many bytes are awaited in the read buffer, larger ones in memory of their own.
-const SMALL_VALUE: usize = 4 * 1024;
 
 /// Why carrying out requests stopped.
 #[derive(Debug)]

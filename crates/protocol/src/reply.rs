@@ -5,7 +5,7 @@
 //! panic or wait for more than [`MAX_REPLY_LINE`] bytes of one line. The data behind a header is
 //! the caller's to take: a large value should not pass through a parser's buffer.
 
-use crate::{MAX_VALUE_LEN, Tokens, number};
+use crate::{Tokens, number};
 
 /// Longest line of a reply in bytes, line end included: a key and its flags fit many times over.
 pub const MAX_REPLY_LINE: usize = 4096;
@@ -21,7 +21,7 @@ pub enum Reply<'a> {
         line: &'a [u8],
         /// The key of a `VALUE`; `None` for a `VA`.
         key: Option<&'a [u8]>,
-        /// Bytes of the value.
+        /// Bytes of the value, at most [`MAX_VALUE_LEN`](crate::MAX_VALUE_LEN).
         len: usize,
         /// Bytes of the line, line end included.
         consumed: usize,
@@ -63,7 +63,7 @@ pub fn reply(buffer: &[u8]) -> Reply<'_> {
 fn value(line: &[u8], consumed: usize) -> Option<Reply<'_>> {
     let mut words = Tokens::new(line);
     let (_, key, _flags, len) = (words.next()?, words.next()?, words.next()?, words.next()?);
-    let len = number::value_len(len).filter(|&len| len <= MAX_VALUE_LEN)?;
+    let len = number::value_len(len)?;
     Some(Reply::Value { line, key: Some(key), len, consumed })
 }
 

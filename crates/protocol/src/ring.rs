@@ -23,7 +23,7 @@
 use std::fmt;
 
 use crate::refusal::Refused;
-use crate::{Refusal, Tokens, key, number};
+use crate::{Refusal, Tokens, from_hex, key, number};
 
 /// Longest name of a node in bytes.
 pub const MAX_NODE_NAME: usize = 64;
@@ -172,20 +172,8 @@ fn offer(words: Tokens<'_>) -> Result<RingOffer, Refused> {
     if len > MAX_RING_LEN {
         return Err(Refused::from(Refusal::RingTooLarge).swallowing(len));
     }
-    let mac = mac_of(mac).ok_or_else(|| Refused::from(Refusal::BadFormat).swallowing(len))?;
+    let mac = from_hex(mac).ok_or_else(|| Refused::from(Refusal::BadFormat).swallowing(len))?;
     Ok(RingOffer { mac, len })
-}
-
-fn mac_of(word: &[u8]) -> Option<[u8; MAC_LEN]> {
-    let mut mac = [0; MAC_LEN];
-    if word.len() != 2 * MAC_LEN {
-        return None;
-    }
-    for (byte, digits) in mac.iter_mut().zip(word.chunks_exact(2)) {
-        let digit = |digit: u8| char::from(digit).to_digit(16).and_then(|d| u8::try_from(d).ok());
-        *byte = digit(digits[0])? << 4 | digit(digits[1])?;
-    }
-    Some(mac)
 }
 
 /// What a node says of itself when it is greeted.
@@ -206,6 +194,11 @@ pub struct PeerLine {
 impl PeerLine {
     /// Most rings named in one line.
     pub const MAX_KNOWN: usize = 32;
+
+    /// The newest ring it can hand out, whether or not its workers hold it yet.
+    pub fn newest(&self) -> Stamp {
+        self.known.iter().copied().fold(self.held, Stamp::max)
+    }
 
     /// Reads an answer to `ring greet`, without its line end.
     pub fn parse(line: &[u8]) -> Option<PeerLine> {
@@ -325,6 +318,17 @@ mod tests {
         let many = PeerLine { known: vec![STAMP; PeerLine::MAX_KNOWN + 1], ..line };
         assert_eq!(PeerLine::parse(many.to_string().as_bytes()), None);
         assert_eq!(PeerLine::parse(b"ERROR"), None);
+    }
+
+    #[test]
+    fn the_newest_ring_of_a_peer_may_be_held_or_only_known() {
+        let at = |version, digest| Stamp { version, digest };
+        let line =
+            |held, known| PeerLine { name: "cache-a".into(), instance: 0, held, base: held, known };
+        assert_eq!(line(STAMP, vec![]).newest(), STAMP);
+        assert_eq!(line(STAMP, vec![at(6, u64::MAX), STAMP]).newest(), STAMP);
+        assert_eq!(line(STAMP, vec![at(8, 0), STAMP, at(6, 2)]).newest(), at(8, 0));
+        assert_eq!(line(STAMP, vec![at(7, 0x20)]).newest(), at(7, 0x20));
     }
 
     #[test]

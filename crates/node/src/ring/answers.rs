@@ -2,11 +2,11 @@
 
 use std::io::Write as _;
 
-use ringbinder_protocol::{Forwarding, Refusal, RingCommand, RingOffer, answer};
+use ringbinder_protocol::{Forwarding, Refusal, RingCommand, RingOffer, answer, to_hex};
 use ringbinder_ring::Ring;
 
 use super::membership::{ring_id, stamp};
-use super::secret::{Nonce, hex};
+use super::secret::Nonce;
 use super::{Hint, RingNode};
 use crate::output::Output;
 
@@ -69,7 +69,7 @@ pub(crate) fn command(
             }
             let nonce: Nonce = rand::random();
             session.get_or_insert_default().nonce = Some(nonce);
-            let _ = write!(out, "NONCE {}\r\n", hex(&nonce));
+            let _ = write!(out, "NONCE {}\r\n", to_hex(&nonce));
         }
         RingCommand::Forward(forwarding) => {
             session.get_or_insert_default().forwarding = Some(forwarding);

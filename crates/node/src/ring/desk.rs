@@ -21,11 +21,9 @@ use ringbinder_store::NewValue;
 use super::ForeignKeys;
 use super::exchange::{Destination, Foreign, Form, Hush};
 use super::view::{Route, View};
+use crate::input::SMALL_VALUE;
 use crate::output::Output;
 use crate::stats::Counters;
-
-/// Values up to this many bytes are copied beside their line; larger ones are referred to.
-const SMALL_VALUE: usize = 4 * 1024;
 
 /// The view of one worker, and what this node does by it.
 #[derive(Clone, Copy, Debug)]
@@ -39,9 +37,8 @@ pub(crate) struct Desk<'a> {
     pub(crate) counters: &'a Counters,
 }
 
-/// What is to be done with a request.
+/// What is to be done with a request that this node does not carry out.
 enum Verdict {
-    Here,
     /// Ask this peer; `None` where it is not known yet who.
     Elsewhere(Option<Destination>),
     /// Say that this node does not serve the key.
@@ -75,17 +72,18 @@ impl Desk<'_> {
         !self.hits_are_ours() || self.strays.get()
     }
 
-    fn judge(&self, point: Point) -> Verdict {
+    /// What is to be done with a request; `None` where this node carries it out.
+    fn judge(&self, point: Point) -> Option<Verdict> {
         if self.policy == ForeignKeys::Serve && self.forwarding.is_none() {
-            return Verdict::Here;
+            return None;
         }
         let route = self.view.route(point);
         let to = |peer, claim| {
             Verdict::Elsewhere(Some(Destination { peer: std::sync::Arc::clone(peer), claim }))
         };
-        match (route, self.forwarding) {
+        let verdict = match (route, self.forwarding) {
             (Route::Local, _) if self.may_have_missed_a_ring() => Verdict::Moved,
-            (Route::Local, _) => Verdict::Here,
+            (Route::Local, _) => return None,
             (Route::Former(former), None) => to(former, Claim::Former),
             (Route::Former(former), Some(forwarding)) => {
                 let theirs = super::membership::ring_id(forwarding.stamp);
@@ -99,7 +97,8 @@ impl Desk<'_> {
             (Route::Owner(_), None) if self.policy == ForeignKeys::Refuse => Verdict::Refuse,
             (Route::Owner(owner), None) => to(owner, Claim::Owner),
             (Route::Unknown, None) => Verdict::Elsewhere(None),
-        }
+        };
+        Some(verdict)
     }
 
     /// Whether one of these keys is among those that this node refuses.
@@ -113,9 +112,11 @@ impl Desk<'_> {
     pub(crate) fn divert_key(&self, key: &[u8], form: Form, out: &mut Output) -> bool {
         let point = point(key);
         let verdict = self.judge(point);
-        self.strays.set(!matches!(verdict, Verdict::Here));
+        self.strays.set(verdict.is_some());
+        let Some(verdict) = verdict else {
+            return false;
+        };
         let destination = match verdict {
-            Verdict::Here => return false,
             Verdict::Elsewhere(destination) => destination,
             Verdict::Moved => {
                 self.counters.foreign_moved.increment();
@@ -160,10 +161,11 @@ impl Desk<'_> {
             Request::MetaDebug(key) => meta_point(key),
             _ => return false,
         };
-        match self.judge(point) {
-            Verdict::Here => false,
-            verdict => self.pass_on(request, (point, verdict), value, out),
-        }
+        let Some(verdict) = self.judge(point) else {
+            return false;
+        };
+        self.pass_on(request, (point, verdict), value, out);
+        true
     }
 
     /// Leaves it to the owner to drop what a refused value was meant to replace; false where that
@@ -175,38 +177,21 @@ impl Desk<'_> {
         out: &mut Output,
     ) -> bool {
         let mut room = [0; MAX_KEY_LEN];
-        let (key, drops_old, quiet) = match request {
-            Request::Store(store) => (store.key, store.verb == Verb::Set, store.noreply),
-            Request::MetaStore(store) => (store.meta.key.bytes(&mut room), true, false),
+        let (key, delete, hush) = match request {
+            Request::Store(Store { key, verb: Verb::Set, noreply, .. }) => {
+                (*key, [b"delete ", *key, b"\r\n"].concat(), hush(*noreply))
+            }
+            Request::MetaStore(MetaStore { meta: Meta { key, .. }, .. }) => {
+                (key.bytes(&mut room), meta_delete(key), Hush::Nothing)
+            }
             _ => return false,
         };
         let point = point(key);
-        if !drops_old {
+        let Some(verdict) = self.judge(point) else {
             return false;
-        }
-        match request {
-            Request::MetaStore(store) => {
-                let delete = meta_delete(&store.meta.key);
-                self.leave(
-                    (point, self.judge(point)),
-                    &delete,
-                    None,
-                    (Hush::Nothing, None, Some(refusal)),
-                    out,
-                )
-            }
-            _ => {
-                let hush = if quiet { Hush::Everything } else { Hush::Nothing };
-                let delete = [b"delete ", key, b"\r\n"].concat();
-                self.leave(
-                    (point, self.judge(point)),
-                    &delete,
-                    None,
-                    (hush, None, Some(refusal)),
-                    out,
-                )
-            }
-        }
+        };
+        self.leave((point, verdict), &delete, None, (hush, None, Some(refusal)), out);
+        true
     }
 
     /// Leaves a request to whoever serves it.
@@ -217,7 +202,7 @@ impl Desk<'_> {
         judged: (Point, Verdict),
         value: Option<&NewValue<'_>>,
         out: &mut Output,
-    ) -> bool {
+    ) {
         let mut line = Vec::with_capacity(128);
         let hush = write(request, &mut line);
         let mut large = None;
@@ -244,10 +229,10 @@ impl Desk<'_> {
             Request::MetaDebug(_) => Some(&b"EN\r\n"[..]),
             _ => None,
         };
-        self.leave(judged, &line, large, (hush, without_answer, None), out)
+        self.leave(judged, &line, large, (hush, without_answer, None), out);
     }
 
-    /// Leaves a line to whoever serves it; false where this node does.
+    /// Leaves a line to whoever serves it.
     fn leave(
         &self,
         (point, verdict): (Point, Verdict),
@@ -255,21 +240,20 @@ impl Desk<'_> {
         value: Option<bytes::Bytes>,
         (hush, without_answer, instead): (Hush, Option<&[u8]>, Option<Refusal>),
         out: &mut Output,
-    ) -> bool {
+    ) {
         let destination = match verdict {
-            Verdict::Here => return false,
             Verdict::Elsewhere(destination) => destination,
             Verdict::Moved => {
                 self.counters.foreign_moved.increment();
                 answer::line(&mut out.bytes, "MOVED");
-                return true;
+                return;
             }
             Verdict::Refuse => {
                 self.counters.foreign_refused.increment();
                 if hush != Hush::Everything {
                     answer::refusal(&mut out.bytes, Refusal::ForeignKey);
                 }
-                return true;
+                return;
             }
         };
         self.counters.foreign_requests.increment();
@@ -283,7 +267,6 @@ impl Desk<'_> {
             without_answer,
             instead,
         });
-        true
     }
 }
 
@@ -301,7 +284,6 @@ fn write(request: &Request<'_>, line: &mut Vec<u8>) -> Hush {
     const GET: &[&[u8]] = &[b"EN"];
     const STORE: &[&[u8]] = &[b"HD"];
     const ARITHMETIC: &[&[u8]] = &[b"HD", b"VA"];
-    let noreply = |noreply| if noreply { Hush::Everything } else { Hush::Nothing };
     let quiet = |meta: &Meta<'_>, starts| match meta.quiet() {
         true => Hush::Status(starts),
         false => Hush::Nothing,
@@ -314,22 +296,22 @@ fn write(request: &Request<'_>, line: &mut Vec<u8>) -> Hush {
             line.extend_from_slice(store.key);
             let written = write!(line, " {} {} {}", store.flags, store.exptime, store.len);
             let cas = (store.verb == Verb::Cas).then(|| write!(line, " {}", store.cas));
-            (noreply(store.noreply), cas.unwrap_or(written))
+            (hush(store.noreply), cas.unwrap_or(written))
         }
         Request::Delete(delete) => {
             line.extend_from_slice(b"delete ");
             line.extend_from_slice(delete.key);
-            (noreply(delete.noreply), Ok(()))
+            (hush(delete.noreply), Ok(()))
         }
         Request::Arithmetic(arithmetic) => {
             line.extend_from_slice(if arithmetic.increment { b"incr " } else { b"decr " });
             line.extend_from_slice(arithmetic.key);
-            (noreply(arithmetic.noreply), write!(line, " {}", arithmetic.delta))
+            (hush(arithmetic.noreply), write!(line, " {}", arithmetic.delta))
         }
         Request::Touch(touch) => {
             line.extend_from_slice(b"touch ");
             line.extend_from_slice(touch.key);
-            (noreply(touch.noreply), write!(line, " {}", touch.exptime))
+            (hush(touch.noreply), write!(line, " {}", touch.exptime))
         }
         Request::MetaStore(store) => {
             line.extend_from_slice(b"ms ");
@@ -360,6 +342,10 @@ fn write(request: &Request<'_>, line: &mut Vec<u8>) -> Hush {
     };
     line.extend_from_slice(b"\r\n");
     hush
+}
+
+fn hush(noreply: bool) -> Hush {
+    if noreply { Hush::Everything } else { Hush::Nothing }
 }
 
 fn verb(verb: Verb) -> &'static [u8] {

@@ -4,13 +4,16 @@
 
 use std::fmt::Write as _;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
-use ringbinder_protocol::{MAX_REPLY_LINE, PeerLine, Stamp, parse_ring_header};
+use ringbinder_protocol::{MAX_REPLY_LINE, PeerLine, Stamp, from_hex, parse_ring_header, to_hex};
+use ringbinder_ring::Ring;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
-use super::secret::{Secret, hex, nonce_of};
+use super::membership::stamp;
+use super::secret::{Nonce, Secret};
 
 /// How long reading a whole ring from a peer may take.
 const PULL_PATIENCE: Duration = Duration::from_secs(10);
@@ -76,49 +79,42 @@ async fn within<T>(
     tokio::time::timeout(patience, talk).await.unwrap_or(Err(TalkError::Timeout(patience)))
 }
 
-/// A ring to be offered to peers that hold an older one.
-#[derive(Clone, Debug)]
-pub(crate) struct Offer {
-    pub(crate) secret: Secret,
-    pub(crate) stamp: Stamp,
-    pub(crate) text: String,
-}
-
-/// Tells a peer which ring this node holds and hears the same of it. A peer that holds an older one
+/// Tells a peer which ring is in force here and hears the same of it. A peer that holds an older one
 /// is offered this node's, if there is a secret to prove it by.
 pub(crate) async fn greet(
     address: &str,
     name: &str,
-    stamp: Stamp,
-    offer: Option<Offer>,
+    ring: Arc<Ring>,
+    secret: Option<Secret>,
     patience: Duration,
 ) -> Result<PeerLine, TalkError> {
     within(patience, async {
+        let ours = stamp(ring.id());
         let mut talk = Talk::begin(address).await?;
-        talk.say(format!("ring greet {name} {stamp}\r\n").as_bytes()).await?;
+        talk.say(format!("ring greet {name} {ours}\r\n").as_bytes()).await?;
         let line = talk.line().await?;
         let peer = PeerLine::parse(&line).ok_or_else(|| nonsense(&line))?;
-        let newest = peer.known.iter().copied().max().unwrap_or(peer.held).max(peer.held);
-        if let Some(offer) = offer.filter(|offer| newest < offer.stamp) {
+        if let Some(secret) = secret.filter(|_| peer.newest() < ours) {
             // A peer without a secret says so; it gets the ring in another way.
-            let _ = hand_over(&mut talk, &offer).await;
+            let _ = hand_over(&mut talk, &secret, &ring).await;
         }
         Ok(peer)
     })
     .await
 }
 
-async fn hand_over(talk: &mut Talk, offer: &Offer) -> Result<(), TalkError> {
+async fn hand_over(talk: &mut Talk, secret: &Secret, ring: &Ring) -> Result<(), TalkError> {
     talk.say(b"ring nonce\r\n").await?;
     let line = talk.line().await?;
-    let nonce = std::str::from_utf8(&line).ok().and_then(|line| line.strip_prefix("NONCE "));
-    let nonce = nonce.and_then(nonce_of).ok_or_else(|| nonsense(&line))?;
-    let Some(code) = offer.secret.sign(&nonce, offer.text.as_bytes()) else {
+    let nonce: Option<Nonce> = line.strip_prefix(b"NONCE ").and_then(from_hex);
+    let nonce = nonce.ok_or_else(|| nonsense(&line))?;
+    let text = ring.to_toml();
+    let Some(code) = secret.sign(&nonce, text.as_bytes()) else {
         return Ok(());
     };
     let mut message = String::new();
     // Writing to a string cannot fail.
-    let _ = write!(message, "ring offer {} {}\r\n{}\r\n", hex(&code), offer.text.len(), offer.text);
+    let _ = write!(message, "ring offer {} {}\r\n{text}\r\n", to_hex(&code), text.len());
     talk.say(message.as_bytes()).await?;
     talk.line().await?;
     Ok(())

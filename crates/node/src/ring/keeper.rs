@@ -5,7 +5,7 @@
 //! view; then what the ring gives to others is forgotten; only then do greetings say that this node
 //! holds it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,8 +18,9 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
+use super::acquaintance::{Acquaintance, CALM, PROBE};
 use super::discovery::{self, MAX_SAFE_PAYLOAD};
-use super::greeting::{self, Offer, TalkError};
+use super::greeting::{self, TalkError};
 use super::membership::{Membership, Wanted, ring_id, stamp};
 use super::peer::{Address, Peer};
 use super::start::{Started, name};
@@ -27,22 +28,6 @@ use super::view::View;
 use super::{ForeignKeys, RingNode};
 use crate::shared::Shared;
 use crate::worker::Workers;
-
-/// Between greetings of a peer that is in order.
-const CALM: Duration = Duration::from_secs(5);
-
-/// Between probes of a peer that does not answer requests.
-const PROBE: Duration = Duration::from_secs(1);
-
-/// Between probes of an address where nothing listens, which is told at once.
-const REFUSED: Duration = Duration::from_millis(200);
-
-/// Between greetings of a peer that is waited for: from, doubling, up to.
-const SOON: Duration = Duration::from_millis(5);
-const SOON_LATEST: Duration = Duration::from_millis(500);
-
-/// Shortest time between two greetings that others ask for: strangers may hint as often as they like.
-const HINTED: Duration = Duration::from_millis(20);
 
 /// Shortest time a greeting is waited for. It says nothing about requests, which have their own.
 const GREETING_PATIENCE: Duration = Duration::from_secs(1);
@@ -77,34 +62,6 @@ enum Pulled {
     Past,
 }
 
-/// What the keeper remembers of a peer.
-#[derive(Debug)]
-struct Acquaintance {
-    next: Instant,
-    greeted: Option<Instant>,
-    busy: bool,
-    /// Greet once more when the present talk is over.
-    again: bool,
-    pause: Duration,
-    away_since: Option<Instant>,
-    /// No probe is to clear the peer before.
-    shunned_until: Option<Instant>,
-}
-
-impl Acquaintance {
-    fn new(now: Instant) -> Acquaintance {
-        Acquaintance {
-            next: now,
-            greeted: None,
-            busy: false,
-            again: false,
-            pause: SOON,
-            away_since: None,
-            shunned_until: None,
-        }
-    }
-}
-
 /// The task's state.
 pub(crate) struct Keeper {
     shared: Arc<Shared>,
@@ -112,11 +69,19 @@ pub(crate) struct Keeper {
     workers: Arc<Workers>,
     membership: Membership,
     instance: u64,
+    /// The revision of the membership that the workers were told of, and that what follows here
+    /// is of.
+    told: Option<u64>,
+    /// Every peer to be greeted.
+    peers: Vec<Address>,
+    /// Those of them that are waited for.
+    awaited: Vec<Address>,
+    /// All of `peers`, and others while a talk with them is under way.
     acquaintances: HashMap<Address, Acquaintance>,
     news: mpsc::UnboundedSender<News>,
     resolved: HashMap<String, IpAddr>,
-    /// A view was made since the workers were told.
-    stale: bool,
+    /// The payload for auto-discovery clients.
+    cluster: Arc<str>,
     last_turn: Instant,
 }
 
@@ -129,27 +94,13 @@ impl Keeper {
         reload: Arc<Notify>,
     ) {
         let Started { node, source, membership, mut hints, instance } = started;
+        let (mut keeper, mut heard) = Keeper::new(&shared, workers, (node, membership, instance));
         let (updates, mut updated) = mpsc::channel(4);
         let watching = tokio::spawn(Source::watch(source, updates, reload, shared.stop.clone()));
-        // As many messages as there are peers, since each is talked to by one task at a time.
-        let (news, mut heard) = mpsc::unbounded_channel();
-        let now = Instant::now();
-        let mut keeper = Keeper {
-            shared: Arc::clone(&shared),
-            node,
-            workers,
-            membership,
-            instance,
-            acquaintances: HashMap::new(),
-            news,
-            resolved: HashMap::new(),
-            stale: false,
-            last_turn: now,
-        };
         keeper.resolve();
         loop {
             keeper.turn();
-            let next = keeper.acquaintances.values().filter(|it| !it.busy).map(|it| it.next).min();
+            let next = keeper.acquaintances.values().filter_map(Acquaintance::due).min();
             let wake = next.unwrap_or_else(|| Instant::now() + CALM);
             tokio::select! {
                 Some(update) = updated.recv() => keeper.updated(update).await,
@@ -162,6 +113,31 @@ impl Keeper {
         watching.abort();
     }
 
+    fn new(
+        shared: &Arc<Shared>,
+        workers: Arc<Workers>,
+        (node, membership, instance): (Arc<RingNode>, Membership, u64),
+    ) -> (Keeper, mpsc::UnboundedReceiver<News>) {
+        // As many messages as there are peers, since each is talked to by one task at a time.
+        let (news, heard) = mpsc::unbounded_channel();
+        let keeper = Keeper {
+            shared: Arc::clone(shared),
+            cluster: node.cluster(),
+            node,
+            workers,
+            membership,
+            instance,
+            told: None,
+            peers: Vec::new(),
+            awaited: Vec::new(),
+            acquaintances: HashMap::new(),
+            news,
+            resolved: HashMap::new(),
+            last_turn: Instant::now(),
+        };
+        (keeper, heard)
+    }
+
     /// What is due by the clock.
     fn turn(&mut self) {
         let now = Instant::now();
@@ -169,56 +145,57 @@ impl Keeper {
         if now - self.last_turn > patience + PROBE {
             warn!("this node stood still for {:?} and joins its peers again", now - self.last_turn);
             self.membership.rejoin();
-            self.stale = true;
             for acquaintance in self.acquaintances.values_mut() {
-                acquaintance.away_since = None;
-                acquaintance.next = now;
+                acquaintance.start_over(now);
             }
         }
         self.last_turn = now;
-        let peers = self.membership.peers();
-        self.acquaintances.retain(|address, it| it.busy || peers.contains(address));
-        for address in peers {
-            let it =
-                self.acquaintances.entry(address.clone()).or_insert_with(|| Acquaintance::new(now));
-            if !it.busy && it.next <= now {
-                it.busy = true;
-                it.again = false;
-                it.greeted = Some(now);
-                self.greet(address);
-            }
+        self.publish();
+        if self.acquaintances.len() > self.peers.len() {
+            self.part();
+        }
+        let due = self.acquaintances.iter_mut().filter_map(|(address, it)| {
+            let begun = it.begin(now);
+            begun.then(|| Arc::clone(address))
+        });
+        for address in due.collect::<Vec<_>>() {
+            self.greet(address);
         }
         self.give_up(now, patience);
         self.publish();
     }
 
+    /// Forgets whoever is no peer any more, except while a talk is under way.
+    fn part(&mut self) {
+        let peers: HashSet<&Address> = self.peers.iter().collect();
+        self.acquaintances.retain(|address, it| it.is_busy() || peers.contains(address));
+    }
+
     fn give_up(&mut self, now: Instant, patience: Duration) {
-        for address in self.membership.awaited() {
-            let away = self.acquaintances.get(&address).and_then(|it| it.away_since);
-            if away.is_some_and(|since| now >= since + patience)
-                && self.membership.give_up(&address)
-            {
+        let silent = |address: &&Address| {
+            self.acquaintances.get(*address).is_some_and(|it| it.is_silent(now, patience))
+        };
+        let silent: Vec<Address> = self.awaited.iter().filter(silent).cloned().collect();
+        for address in silent {
+            if self.membership.give_up(&address) {
                 warn!(
                     "the node at {address} is out of reach and no longer waited for: its keys are \
                      served by the ring {} without its word",
                     self.membership.id().version
                 );
                 self.node.posted.write().status.given_up += 1;
-                self.stale = true;
             }
         }
     }
 
     fn greet(&self, address: Address) {
-        let ring = self.membership.ring();
-        let stamp = stamp(ring.id());
-        let offer =
-            self.node.secret.clone().map(|secret| Offer { secret, stamp, text: ring.to_toml() });
+        let ring = Arc::clone(self.membership.ring());
+        let secret = self.node.secret.clone();
         let name = name(&self.node.settings, &self.membership);
         let patience = self.node.settings.peer_timeout.max(GREETING_PATIENCE);
         let news = self.news.clone();
         tokio::spawn(async move {
-            let answer = greeting::greet(&address, &name, stamp, offer, patience).await;
+            let answer = greeting::greet(&address, &name, ring, secret, patience).await;
             // The keeper is gone only when the node stops.
             let _ = news.send(News::Answer(address, answer));
         });
@@ -280,14 +257,10 @@ impl Keeper {
     }
 
     async fn hinted(&mut self, hint: Hint) {
-        let now = Instant::now();
         match hint {
             Hint::Away { peer, timed_out } => {
                 if let Some(it) = self.acquaintances.get_mut(&peer.address) {
-                    if timed_out {
-                        it.shunned_until = Some(now + PROBE);
-                    }
-                    it.next = it.next.min(now + if timed_out { PROBE } else { SOON });
+                    it.failed(Instant::now(), timed_out);
                 }
             }
             Hint::Greeted { name } => {
@@ -308,10 +281,7 @@ impl Keeper {
     /// Greets a peer at once, or once more if that is under way.
     fn soon(&mut self, address: &Address) {
         if let Some(it) = self.acquaintances.get_mut(address) {
-            let now = Instant::now();
-            it.next = it.greeted.map_or(now, |greeted| now.max(greeted + HINTED));
-            it.again = it.busy;
-            it.pause = SOON;
+            it.hinted(Instant::now());
         }
     }
 
@@ -323,7 +293,8 @@ impl Keeper {
             News::Resolved(id, addresses) => {
                 if id == self.membership.id() {
                     self.resolved = addresses;
-                    self.node.posted.write().cluster = self.payload();
+                    self.list();
+                    self.node.posted.write().cluster = Arc::clone(&self.cluster);
                 }
             }
         }
@@ -331,30 +302,23 @@ impl Keeper {
 
     fn answered(&mut self, address: Address, line: &PeerLine) {
         let now = Instant::now();
-        let before = (self.membership.awaited().len(), self.membership.is_settled());
+        let held = ring_id(line.held);
+        if self.membership.said(&address) != Some(held) {
+            self.node.posted.write().status.has_said(&address, held);
+        }
         let wanted = self.membership.heard(&address, line);
-        let after = (self.membership.awaited().len(), self.membership.is_settled());
-        self.stale |= before != after || wanted == Wanted::Nothing;
-        let awaited = self.membership.awaited().contains(&address);
-        let behind = ring_id(line.held) < self.membership.id();
+        let waiting = self.membership.awaits(&address) || held < self.membership.id();
         let peer = self.node.peers.at(&address);
         let Some(it) = self.acquaintances.get_mut(&address) else {
             return;
         };
-        it.away_since = None;
-        let shunned = it.shunned_until.is_some_and(|until| now < until);
-        if let Some(peer) = peer
-            && !shunned
-        {
-            it.shunned_until = None;
-            if peer.set_away(false) {
-                info!("the node {peer} answers again");
-            }
-        }
-        if shunned {
-            it.next = it.shunned_until.unwrap_or(now);
-            it.busy = false;
+        if !it.answered(now) {
             return;
+        }
+        if let Some(peer) = peer
+            && peer.set_away(false)
+        {
+            info!("the node {peer} answers again");
         }
         match wanted {
             Wanted::Newer(id) => {
@@ -362,38 +326,20 @@ impl Keeper {
                 self.pull(address, vec![id], Pulled::Newer);
             }
             Wanted::Past(ids) => self.pull(address, ids, Pulled::Past),
-            Wanted::Nothing => {
-                it.busy = false;
-                if it.again {
-                    it.again = false;
-                    it.next = it.greeted.map_or(now, |greeted| now.max(greeted + HINTED));
-                } else if awaited || behind {
-                    it.next = now + it.pause;
-                    it.pause = (it.pause * 2).min(SOON_LATEST);
-                } else {
-                    it.pause = SOON;
-                    it.next = now + CALM;
-                }
-            }
+            Wanted::Nothing => it.rest(now, waiting),
         }
     }
 
     fn unanswered(&mut self, address: Address, error: &TalkError) {
         debug!("greeting {address}: {error}");
-        let now = Instant::now();
+        let refused = matches!(error, TalkError::Refused);
         if let Some(it) = self.acquaintances.get_mut(&address) {
-            it.busy = false;
-            it.again = false;
-            it.away_since.get_or_insert(now);
-            let refused = matches!(error, TalkError::Refused);
-            it.next = now
-                + if refused { REFUSED } else { PROBE.min(self.node.settings.peer_give_up / 2) };
+            it.unanswered(Instant::now(), refused, self.node.settings.peer_give_up);
         }
-        if matches!(error, TalkError::Refused) {
+        if refused {
             // The process is gone, and what it served with it.
             if self.membership.give_up(&address) {
                 info!("nothing listens at {address}: it is not waited for");
-                self.stale = true;
             }
             if let Some(peer) = self.node.peers.at(&address)
                 && peer.set_away(true)
@@ -412,8 +358,7 @@ impl Keeper {
         what: Pulled,
     ) {
         if let Some(it) = self.acquaintances.get_mut(&address) {
-            it.busy = false;
-            it.next = Instant::now();
+            it.pulled(Instant::now(), true);
         }
         for text in texts {
             let text = match text {
@@ -421,7 +366,7 @@ impl Keeper {
                 Err(error) => {
                     warn!("cannot read the ring of the node at {address}: {error}");
                     if let Some(it) = self.acquaintances.get_mut(&address) {
-                        it.next = Instant::now() + PROBE;
+                        it.pulled(Instant::now(), false);
                     }
                     return;
                 }
@@ -436,7 +381,6 @@ impl Keeper {
                     if self.membership.learn(Arc::clone(&ring)) {
                         self.forget_foreign(&ring);
                     }
-                    self.stale = true;
                 }
             }
         }
@@ -472,8 +416,8 @@ impl Keeper {
         for warning in ring.warnings() {
             warn!("ring {}: {warning}", ring.id().version);
         }
-        let view = Arc::new(self.membership.view(&self.node.peers));
-        self.post(&view);
+        self.list();
+        let view = self.post();
         self.workers.hold_all(&view).await;
         match self.node.settings.foreign_keys {
             ForeignKeys::Forward | ForeignKeys::Refuse => self.forget_foreign(&ring),
@@ -498,11 +442,8 @@ impl Keeper {
             ring.id().version,
             ring.nodes().len()
         );
-        self.stale = true;
         for it in self.acquaintances.values_mut() {
-            it.next = Instant::now();
-            it.again = it.busy;
-            it.pause = SOON;
+            it.hasten(Instant::now());
         }
         self.resolve();
         self.publish();
@@ -523,44 +464,53 @@ impl Keeper {
         tokio::task::spawn_blocking(move || shared.store.sweep(now));
     }
 
-    /// Tells the workers, and whoever asks, what is new.
+    /// Tells the workers, and whoever asks, what is new, if anything is: a view that says the same
+    /// as the one before would cost every worker a look at each of its links.
     fn publish(&mut self) {
-        if !std::mem::take(&mut self.stale) {
-            return;
+        if self.told != Some(self.membership.revision()) {
+            let view = self.post();
+            self.workers.tell(&view);
         }
-        let view = Arc::new(self.membership.view(&self.node.peers));
-        self.post(&view);
-        self.workers.tell(&view);
     }
 
-    fn post(&self, view: &Arc<View>) {
-        let peers = self.membership.peers();
-        let kept = |address: &Address| peers.contains(address);
-        self.node.peers.keep(kept);
+    /// Takes in what follows from the membership, and shows it to whoever asks. The workers are to
+    /// be given the view.
+    fn post(&mut self) -> Arc<View> {
+        let view = Arc::new(self.membership.view(&self.node.peers));
+        self.told = Some(self.membership.revision());
+        self.peers = self.membership.peers();
+        self.awaited = self.membership.awaited();
+        let now = Instant::now();
+        for address in &self.peers {
+            if !self.acquaintances.contains_key(address) {
+                self.acquaintances.insert(Arc::clone(address), Acquaintance::new(now));
+            }
+        }
+        self.part();
+        let kept: HashSet<&Address> = self.peers.iter().collect();
+        self.node.peers.keep(|address| kept.contains(address));
         let name = name(&self.node.settings, &self.membership);
-        let cluster = self.payload();
         let mut posted = self.node.posted.write();
-        posted.view = Arc::clone(view);
+        posted.view = Arc::clone(&view);
         posted.line = self.membership.peer_line(&name, self.instance);
         posted.rings = self.membership.rings().to_vec();
-        posted.cluster = cluster;
-        posted.status.awaited = self.membership.awaited();
+        posted.cluster = Arc::clone(&self.cluster);
+        posted.status.awaited = self.awaited.clone();
         let said = |address: &Address| (address.clone(), self.membership.said(address));
-        posted.status.said = peers.iter().map(said).collect();
+        posted.status.said = self.peers.iter().map(said).collect();
+        drop(posted);
+        view
     }
 
-    fn payload(&self) -> Arc<str> {
-        let payload = discovery::payload(self.membership.ring(), &self.resolved);
-        if payload.len() > MAX_SAFE_PAYLOAD {
-            debug!("the list for auto-discovery has {} bytes", payload.len());
-        }
-        payload.into()
+    /// Writes the list for auto-discovery anew.
+    fn list(&mut self) {
+        self.cluster = discovery::payload(self.membership.ring(), &self.resolved).into();
     }
 
     /// Finds the addresses of the ring's host names, for auto-discovery.
     fn resolve(&self) {
         let ring = self.membership.ring();
-        let payload = discovery::payload(ring, &self.resolved).len();
+        let payload = self.cluster.len();
         if payload > MAX_SAFE_PAYLOAD {
             warn!(
                 "the list of nodes that auto-discovery clients read has {payload} bytes; above \
@@ -601,3 +551,6 @@ async fn built(text: String) -> Option<Ring> {
         Err(_) => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -35,7 +35,7 @@ use super::large::{Allowance, Held, Large};
 use super::peer::Peer;
 use super::start::NAMELESS;
 use super::waiting::Waiting;
-use crate::input::Input;
+use crate::input::{Input, SMALL_VALUE};
 use crate::local::Local;
 use crate::output::Output;
 use crate::shared::Shared;
@@ -43,10 +43,6 @@ use crate::socket::Socket;
 
 /// Requests that a peer does not take are held up to this many bytes.
 const MAX_UNWRITTEN: usize = 16 << 20;
-
-/// Values up to this many bytes are taken out of the read buffer, larger ones straight off the
-/// socket into memory of their own.
-const SMALL_VALUE: usize = 4 * 1024;
 
 /// Longest line of keys sent to a peer, in bytes.
 const MAX_KEYS: usize = 64 * 1024;
@@ -107,6 +103,11 @@ impl Link {
         if let Some(waker) = state.waker.take() {
             waker.wake();
         }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_retired(&self) -> bool {
+        self.state.borrow().retired
     }
 
     /// Sends a group of slots by the ring `stamp`, or fails them at once where the peer is away.

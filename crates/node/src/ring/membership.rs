@@ -105,6 +105,8 @@ pub(crate) struct Membership {
     /// What each peer said last, for people.
     said: HashMap<Address, RingId>,
     clean: bool,
+    /// See [`Membership::revision`].
+    revision: u64,
 }
 
 impl Membership {
@@ -123,6 +125,7 @@ impl Membership {
             given_up: HashSet::new(),
             said: HashMap::new(),
             clean: true,
+            revision: 0,
         };
         membership.settle();
         membership
@@ -165,12 +168,20 @@ impl Membership {
         &self.rings
     }
 
+    /// Another number whenever anything may have changed that follows from this state: the view, the
+    /// answer to greetings, who is to be greeted and who is waited for. What [`Membership::said`]
+    /// tells is no part of that.
+    pub(crate) fn revision(&self) -> u64 {
+        self.revision
+    }
+
     #[cfg(test)]
     pub(crate) fn joined(&self) -> bool {
         self.joined
     }
 
     /// Whether nobody is waited for.
+    #[cfg(test)]
     pub(crate) fn is_settled(&self) -> bool {
         self.joined && self.base + 1 == self.rings.len()
     }
@@ -213,11 +224,17 @@ impl Membership {
         if !self.joined {
             awaited.extend(self.current_peers().filter(|address| !self.met.contains(address)));
         }
-        let waits = |address: &Address| {
-            !self.given_up.contains(address)
-                && (!self.confirmed.contains(address) || !self.met.contains(address))
-        };
-        awaited.into_iter().filter(waits).collect()
+        awaited.into_iter().filter(|address| self.may_be_awaited(address)).collect()
+    }
+
+    /// Whether this node waits for a peer.
+    pub(crate) fn awaits(&self, address: &Address) -> bool {
+        self.may_be_awaited(address) && self.awaited().contains(address)
+    }
+
+    fn may_be_awaited(&self, address: &Address) -> bool {
+        !self.given_up.contains(address)
+            && (!self.confirmed.contains(address) || !self.met.contains(address))
     }
 
     fn current_peers(&self) -> impl Iterator<Item = Address> + '_ {
@@ -258,6 +275,7 @@ impl Membership {
     pub(crate) fn hold(&mut self, id: RingId) {
         self.held = id;
         self.clean = id == self.id();
+        self.revision += 1;
     }
 
     /// Joins again, after a sleep in which peers may have gone on without this node.
@@ -287,7 +305,7 @@ impl Membership {
     pub(crate) fn heard(&mut self, from: &Address, line: &PeerLine) -> Wanted {
         let held = ring_id(line.held);
         self.said.insert(Arc::clone(from), held);
-        let newest = line.known.iter().copied().map(ring_id).max().unwrap_or(held).max(held);
+        let newest = ring_id(line.newest());
         if newest > self.id() {
             let named = self.current_peers().any(|address| address == *from);
             return if named { Wanted::Newer(newest) } else { Wanted::Nothing };
@@ -296,11 +314,11 @@ impl Membership {
         if !missing.is_empty() {
             return Wanted::Past(missing);
         }
-        self.met.insert(Arc::clone(from));
-        if held == self.id() {
-            self.confirmed.insert(Arc::clone(from));
+        let met = self.met.insert(Arc::clone(from));
+        let confirmed = held == self.id() && self.confirmed.insert(Arc::clone(from));
+        if met || confirmed {
+            self.settle();
         }
-        self.settle();
         Wanted::Nothing
     }
 
@@ -339,7 +357,7 @@ impl Membership {
 
     /// Stops waiting for a peer that is out of reach. True where it was waited for.
     pub(crate) fn give_up(&mut self, address: &Address) -> bool {
-        if !self.awaited().contains(address) {
+        if !self.awaits(address) {
             return false;
         }
         self.given_up.insert(Arc::clone(address));
@@ -347,8 +365,9 @@ impl Membership {
         true
     }
 
-    /// Draws the conclusions from who is met, confirmed or given up.
+    /// Draws the conclusions from a change of the rings, or of who is met, confirmed or given up.
     fn settle(&mut self) {
+        self.revision += 1;
         let settled = |set: &HashSet<Address>, address: &Address| {
             set.contains(address) || self.given_up.contains(address)
         };

@@ -6,6 +6,7 @@
 //! | `membership` | the state machine: which rings there are, who is waited for, what is served |
 //! | `view` | the picture of it that each worker holds, and the question "who serves this key" |
 //! | `keeper` | the task that drives the state machine: source, greetings, workers, store |
+//! | `acquaintance` | when a peer is greeted next |
 //! | `greeting` | what nodes say to each other about rings, from the dialling side |
 //! | `answers` | the commands `ring` and `config get cluster` |
 //! | `secret` | proving that an offered ring comes from a node of the fleet |
@@ -16,6 +17,7 @@
 //! | `start`, `report`, `status` | reading the ring at the start; `stats ring` |
 //! | `peer` | the other nodes, and whether they answer |
 
+mod acquaintance;
 mod answers;
 mod desk;
 mod discovery;

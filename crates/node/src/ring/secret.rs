@@ -76,23 +76,6 @@ impl Secret {
     }
 }
 
-/// Bytes in hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// A nonce from its hexadecimal form.
-pub(crate) fn nonce_of(text: &str) -> Option<Nonce> {
-    let mut nonce = Nonce::default();
-    if text.len() != 2 * nonce.len() || !text.is_ascii() {
-        return None;
-    }
-    for (index, byte) in nonce.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(text.get(2 * index..2 * index + 2)?, 16).ok()?;
-    }
-    Some(nonce)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,8 +90,6 @@ mod tests {
         assert!(!other.verify(&nonce, b"ring", &code));
         assert!(!secret.verify(&[8; 32], b"ring", &code));
         assert!(!secret.verify(&nonce, b"rinh", &code));
-        assert_eq!(nonce_of(&hex(&nonce)), Some(nonce));
-        assert_eq!(nonce_of("07"), None);
     }
 
     #[test]

@@ -28,6 +28,12 @@ pub(crate) enum StartError {
     Source(#[from] SourceError),
     #[error("--peer-secret-file: {0}")]
     Secret(String),
+    /// The system gives nothing to wait for the source with.
+    #[error(
+        "cannot begin to read the ring {origin}: the system refuses what waiting for it takes \
+         ({reason}); check the limit of open files (ulimit -n) and the memory that is free"
+    )]
+    Runtime { origin: String, reason: std::io::Error },
 }
 
 impl StartError {
@@ -35,6 +41,7 @@ impl StartError {
         match self {
             StartError::Origin(_) => ExitCode::Usage,
             StartError::Source(error) if error.is_away() => ExitCode::OsError,
+            StartError::Runtime { .. } => ExitCode::OsError,
             _ => ExitCode::Config,
         }
     }
@@ -59,11 +66,8 @@ pub(crate) fn start(
     let secret = secret.map_err(StartError::Secret)?;
     let source = Source::new(settings.source.parse()?, settings.ring_cache.clone());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| SourceError::Unreadable {
-        path: settings.source.clone().into(),
-        kind: error.kind(),
-        reason: error.to_string(),
-    })?;
+    let runtime = runtime
+        .map_err(|reason| StartError::Runtime { origin: source.origin().to_string(), reason })?;
     let (ring, provenance) = runtime.block_on(source.first())?;
     let taken_from = match provenance {
         Provenance::Origin => source.origin().to_string(),
@@ -145,4 +149,20 @@ fn own_addresses(listening: &[SocketAddr]) -> Vec<SocketAddr> {
         }
     }
     addresses
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_system_that_refuses_a_runtime_is_no_fault_of_the_ring_file() {
+        let error = StartError::Runtime {
+            origin: "ring.toml".into(),
+            reason: nix::errno::Errno::EMFILE.into(),
+        };
+        assert_eq!(error.exit_code(), ExitCode::OsError);
+        let message = error.to_string();
+        assert!(message.contains("ring.toml") && message.contains("open files"), "{message}");
+    }
 }

@@ -22,3 +22,12 @@ pub(crate) struct Status {
     /// What peers said last: the ring they hold.
     pub(crate) said: Vec<(Address, Option<RingId>)>,
 }
+
+impl Status {
+    /// Records which ring a peer holds by its own word.
+    pub(crate) fn has_said(&mut self, address: &Address, held: RingId) {
+        if let Some((_, said)) = self.said.iter_mut().find(|(it, _)| it == address) {
+            *said = Some(held);
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! What the keeper shows, without a network: peers' answers are put into its hands.
+
+use std::ffi::OsString;
+
+use super::*;
+use crate::ring::membership::Identity;
+use crate::server;
+use crate::settings::{self, Startup};
+
+fn ring(version: u64) -> String {
+    format!(
+        "version = {version}\n\
+         [[node]]\nname = \"a\"\naddress = \"10.0.0.1:11211\"\n\
+         [[node]]\nname = \"b\"\naddress = \"10.0.0.2:11211\"\n"
+    )
+}
+
+fn parsed(version: u64) -> Ring {
+    Ring::parse(&ring(version), Format::Toml, "test").unwrap()
+}
+
+/// What node b answers, once all its workers hold this ring.
+fn answer_of_b(ring: Ring) -> PeerLine {
+    Membership::new(Identity::Name("b".to_owned()), Arc::new(ring)).peer_line("b", 1)
+}
+
+/// The keeper of node a, which holds ring 1 and has told its workers so.
+fn keeper_of_a() -> Keeper {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ring.toml");
+    std::fs::write(&path, ring(1)).unwrap();
+    let flags = ["ringbinderd", "--node", "a", "--threads", "1", "--ring"].map(OsString::from);
+    let flags = flags.into_iter().chain([path.into_os_string()]);
+    let Startup::Run { settings, .. } = settings::load(flags, []).unwrap() else {
+        panic!("these flags ask to serve");
+    };
+    let started = crate::ring::start(settings.ring.as_ref().unwrap(), &[]).unwrap();
+    let shared = server::prepare(*settings, Some(Arc::clone(&started.node)));
+    let workers = Arc::new(Workers::start(&shared).unwrap());
+    let Started { node, membership, instance, .. } = started;
+    let (mut keeper, _) = Keeper::new(&shared, workers, (node, membership, instance));
+    keeper.publish();
+    keeper
+}
+
+fn finish(keeper: Keeper) {
+    let workers = Arc::clone(&keeper.workers);
+    drop(keeper);
+    Arc::into_inner(workers).unwrap().join();
+}
+
+#[test]
+fn a_greeting_that_brings_no_news_makes_no_view() {
+    let mut keeper = keeper_of_a();
+    let node = Arc::clone(&keeper.node);
+    let b: Address = "10.0.0.2:11211".into();
+    let mut hear = |line: &PeerLine| {
+        keeper.answered(Arc::clone(&b), line);
+        keeper.publish();
+        node.view()
+    };
+    let said = || node.posted.read().status.said.clone();
+    assert_eq!(said(), [(Arc::clone(&b), None)]);
+    assert_eq!(node.posted.read().status.awaited, [Arc::clone(&b)]);
+
+    let first = parsed(1).id();
+    let line = answer_of_b(parsed(1));
+    let joined = hear(&line);
+    assert!(joined.is_settled());
+    assert_eq!(said(), [(Arc::clone(&b), Some(first))]);
+    assert_eq!(node.posted.read().status.awaited, []);
+    assert!(Arc::ptr_eq(&joined, &hear(&line)), "the same once more");
+
+    let behind = RingId { version: 0, digest: 0 };
+    let line = PeerLine { held: stamp(behind), ..line };
+    assert!(Arc::ptr_eq(&joined, &hear(&line)), "what it holds is for people only");
+    assert_eq!(said(), [(Arc::clone(&b), Some(behind))]);
+    finish(keeper);
+}
+
+#[test]
+fn a_confirmation_makes_a_view_once() {
+    let mut keeper = keeper_of_a();
+    let node = Arc::clone(&keeper.node);
+    let b: Address = "10.0.0.2:11211".into();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    keeper.answered(Arc::clone(&b), &answer_of_b(parsed(1)));
+    runtime.block_on(keeper.adopt(parsed(2), "a test".to_owned()));
+    let mut hear = |line: &PeerLine| {
+        keeper.answered(Arc::clone(&b), line);
+        keeper.publish();
+        node.view()
+    };
+    let adopted = node.view();
+    assert_eq!((adopted.id(), adopted.is_settled()), (parsed(2).id(), false));
+    assert!(node.cluster().starts_with("2\n"), "{}", node.cluster());
+
+    // It has met b by the first of these; that b is behind is no news by the second.
+    let met = hear(&answer_of_b(parsed(1)));
+    assert!(!met.is_settled());
+    assert!(Arc::ptr_eq(&met, &hear(&answer_of_b(parsed(1)))));
+    let settled = hear(&answer_of_b(parsed(2)));
+    assert!(settled.is_settled());
+    assert!(Arc::ptr_eq(&settled, &hear(&answer_of_b(parsed(2)))));
+    finish(keeper);
+}
