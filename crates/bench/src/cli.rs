@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::clients::{Contestant, Work};
 use crate::cores::Cores;
 
 /// Runs ringbinderd and memcached side by side on this machine and prints how they compare, as
@@ -31,6 +32,11 @@ pub(crate) enum Command {
     Memory(MemoryOptions),
     /// What a request costs in a ring: asked of its owner, of other nodes, and through nutcracker
     Ring(RingOptions),
+    /// What a get costs the client: ours, async-memcached and pylibmc on the same three nodes
+    Clients(ClientsOptions),
+    /// One client, one kind of work: what `clients` runs
+    #[command(hide = true)]
+    ClientsWorker(WorkerOptions),
 }
 
 /// Which programs are measured, and where they run.
@@ -172,6 +178,47 @@ pub(crate) struct RingOptions {
     /// Only loads whose name contains one of these words: get-p32,mix
     #[arg(short, long, value_name = "WORDS", value_delimiter = ',')]
     pub(crate) only: Vec<String>,
+}
+
+/// `clients`
+#[derive(Args, Debug)]
+pub(crate) struct ClientsOptions {
+    #[command(flatten)]
+    pub(crate) servers: Servers,
+
+    /// A Python that has pylibmc [default: the one of the tests, else python3; without it, its rows are left out]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) python: Option<PathBuf>,
+
+    /// Rounds of each kind of work. In each, every client gets it once, in changing order
+    #[arg(short, long, value_name = "N", default_value_t = 5,
+          value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) rounds: u32,
+
+    /// Seconds of work for each client in each round
+    #[arg(short, long, value_name = "N", default_value_t = 2,
+          value_parser = clap::value_parser!(u32).range(1..=600))]
+    pub(crate) seconds: u32,
+
+    /// Only work whose name contains one of these words, and get: get32,near
+    #[arg(short, long, value_name = "WORDS", value_delimiter = ',')]
+    pub(crate) only: Vec<String>,
+}
+
+/// `clients-worker`
+#[derive(Args, Clone, Debug)]
+pub(crate) struct WorkerOptions {
+    #[arg(long)]
+    pub(crate) ring: PathBuf,
+
+    #[arg(long, value_enum)]
+    pub(crate) client: Contestant,
+
+    #[arg(long, value_enum)]
+    pub(crate) work: Work,
+
+    #[arg(long)]
+    pub(crate) seconds: u64,
 }
 
 #[cfg(test)]

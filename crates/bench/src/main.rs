@@ -1,10 +1,12 @@
-//! `ringbinder-bench`: ringbinderd, memcached and nutcracker side by side on one machine.
+//! `ringbinder-bench`: ringbinderd, its client and others of their kind, side by side on one machine.
 //!
 //! `compare` measures what a request costs, `memory` what an item and an idle connection cost, `ring`
-//! what a request costs that another node of a ring answers. All start the servers themselves on free ports of 127.0.0.1 and print Markdown on stdout; what
-//! they are doing goes to stderr.
+//! what a request costs that another node of a ring answers, `clients` what it costs the client. All
+//! start the servers themselves on free ports of 127.0.0.1 and print Markdown on stdout; what they
+//! are doing goes to stderr.
 
 mod cli;
+mod clients;
 mod compare;
 mod cores;
 mod load;
@@ -49,6 +51,10 @@ fn main() -> ExitCode {
         cli::Command::Compare(options) => compare::run(&options, &stop),
         cli::Command::Memory(options) => memory::run(&options, &stop),
         cli::Command::Ring(options) => ring::run(&options, &stop),
+        cli::Command::Clients(options) => clients::run(&options, &stop),
+        cli::Command::ClientsWorker(options) => {
+            clients::run_worker(&options).map(|()| Verdict::Clean)
+        }
     });
     match done {
         Ok(verdict) => verdict.code().into(),

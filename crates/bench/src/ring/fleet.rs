@@ -1,27 +1,24 @@
 //! The servers, and the layouts in which they are measured.
 
-use std::fs::Permissions;
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use tempfile::TempDir;
 
 use super::matrix::{KEYS, preload};
-use super::owners::{NODES, Owners, ring_file};
+use super::owners::Owners;
 use crate::load::{Keys, Numbers, Target, fill_at};
 use crate::progress::Progress;
-use crate::servers::{Client, Contender, Pool, Server, Setup, free_addresses, start_proxy};
+use crate::servers::{
+    Client, Contender, NODES, Pool, Server, Setup, free_addresses, share_folder, start_proxy,
+    start_ring,
+};
 use crate::stop::Stop;
 
 /// How long a node, or a server behind a proxy, may take to answer: long enough for a machine that
 /// is fully busy.
 pub(super) const PEER_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// How long a ring may take until all its nodes serve all their keys.
-const SETTLE: Duration = Duration::from_secs(20);
 
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,8 +88,7 @@ impl Fleet {
     /// Starts all servers on the cores that this thread is on.
     pub(super) fn start(programs: &Programs, setup: Setup, stop: &Stop) -> anyhow::Result<Self> {
         let folder = TempDir::new().context("cannot make a temporary folder")?;
-        // A server that this program's root starts is nobody, and reads the ring file again.
-        std::fs::set_permissions(folder.path(), Permissions::from_mode(0o755))?;
+        share_folder(folder.path())?;
         let mut fleet = Self { servers: Vec::new(), lanes: Vec::new(), folder };
         let node = &programs.ringbinderd;
 
@@ -107,8 +103,10 @@ impl Fleet {
             fleet.lane(Layout::Proxy, NODES + 1, whole(front));
         }
 
-        let ring = fleet.ring(node, setup, stop)?;
-        let owners = Owners::of(ring, Keys::Memtier, KEYS)?;
+        let wait = ["--peer-timeout".to_owned(), PEER_TIMEOUT.as_millis().to_string()];
+        let ring = start_ring(node, setup, fleet.folder.path(), &wait, stop)?;
+        let owners = Owners::of(ring.addresses, Keys::Memtier, KEYS)?;
+        fleet.servers.extend(ring.servers);
         fleet.lane(Layout::Owner, NODES, owners.own());
         fleet.lane(Layout::Any, NODES, owners.any());
         fleet.lane(Layout::Foreign, NODES, owners.foreign());
@@ -147,38 +145,6 @@ impl Fleet {
         let address = proxy.address;
         self.servers.push(proxy);
         Ok(address)
-    }
-
-    /// Three nodes with one ring, once each serves all its keys.
-    fn ring(
-        &mut self,
-        node: &Contender,
-        setup: Setup,
-        stop: &Stop,
-    ) -> anyhow::Result<[SocketAddr; NODES]> {
-        let addresses = free_addresses()?;
-        let file = self.folder.path().join("ring.toml");
-        std::fs::write(&file, ring_file(&addresses))
-            .with_context(|| format!("cannot write {}", file.display()))?;
-        let flags = ring_flags(&file)?;
-        for address in addresses {
-            self.servers.push(Server::start_at(node, address, setup, &flags, stop)?);
-        }
-        let until = Instant::now() + SETTLE;
-        for address in addresses {
-            loop {
-                let mut stats = Client::connect(address)?.stats(Some("ring"))?;
-                let settled = stats.remove("ring_settled").unwrap_or_default();
-                if settled == "yes" {
-                    break;
-                }
-                if Instant::now() >= until {
-                    bail!("the node {address} says ring_settled {settled:?} for {SETTLE:?}");
-                }
-                stop.pause(Duration::from_millis(20))?;
-            }
-        }
-        Ok(addresses)
     }
 
     /// A lane of the last `count` servers.
@@ -246,10 +212,4 @@ impl Fleet {
         }
         Ok(forwarded)
     }
-}
-
-fn ring_flags(file: &Path) -> anyhow::Result<Vec<String>> {
-    let file = file.to_str().context("the temporary folder's name is no text")?;
-    let timeout = PEER_TIMEOUT.as_millis().to_string();
-    Ok(["--ring", file, "--peer-timeout", &timeout].map(str::to_owned).to_vec())
 }

@@ -2,8 +2,8 @@
 
 use anyhow::bail;
 
-use super::owners::NODES;
 use crate::load::Load;
+use crate::servers::NODES;
 
 /// One load: a few rows of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +70,7 @@ pub(super) fn select(only: &[String]) -> anyhow::Result<Vec<Case>> {
 
 /// Who is when in a round: each round begins with another one, and every other runs backwards, so
 /// that nobody is always early, nor always behind the same one.
-pub(super) fn order(round: u32, count: usize) -> Vec<usize> {
+pub(crate) fn order(round: u32, count: usize) -> Vec<usize> {
     let first = usize::try_from(round).unwrap_or(0);
     let mut order: Vec<usize> = (0..count).map(|place| (first + place) % count).collect();
     if !round.is_multiple_of(2) {

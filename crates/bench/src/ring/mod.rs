@@ -25,6 +25,7 @@ use crate::progress::Progress;
 use crate::servers::{Contender, Setup, nutcracker};
 use crate::stop::Stop;
 use fleet::{Fleet, Layout, Programs};
+pub(crate) use matrix::order;
 use rounds::Plan;
 
 /// Connections beyond those of the load that a server allows: ours, and those of other nodes and

@@ -5,18 +5,7 @@ use std::net::SocketAddr;
 use ringbinder_ring::{Format, Ring};
 
 use crate::load::{Keys, Numbers, Target};
-
-/// Nodes of a ring here.
-pub(super) const NODES: usize = 3;
-
-/// A ring file of nodes that all have the same share.
-pub(super) fn ring_file(nodes: &[SocketAddr; NODES]) -> String {
-    let mut text = "version = 1\n".to_owned();
-    for (node, number) in nodes.iter().zip(1..) {
-        text.push_str(&format!("\n[[node]]\nname = \"node-{number}\"\naddress = \"{node}\"\n"));
-    }
-    text
-}
+use crate::servers::{NODES, ring_file};
 
 /// The keys of the load, by their owners.
 #[derive(Debug)]

@@ -1,0 +1,94 @@
+//! `clients`: what a get costs the client that asks for it.
+//!
+//! The same three nodes serve all clients, one client at a time, each in a process of its own. What
+//! counts is that process's CPU time: the nodes' is the same for all.
+
+mod matrix;
+mod report;
+mod rounds;
+mod worker;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::Context;
+use ringbinder_client::{Client, OnAway, Ttl};
+use tempfile::TempDir;
+
+pub(crate) use matrix::{Contestant, Work};
+pub(crate) use worker::run as run_worker;
+
+use crate::Verdict;
+use crate::cli::ClientsOptions;
+use crate::cores::{Placement, move_to};
+use crate::progress::Progress;
+use crate::servers::{Contender, Setup, share_folder, start_ring};
+use crate::stop::Stop;
+use matrix::{IN_FLIGHT, KEYS, VALUE_SIZE, key};
+use rounds::Plan;
+
+/// Runs `ringbinder-bench clients`.
+pub(crate) fn run(options: &ClientsOptions, stop: &Stop) -> anyhow::Result<Verdict> {
+    let works = Work::select(&options.only)?;
+    let (asked, threads) = (&options.servers, usize::from(options.servers.threads));
+    let node = Contender::ringbinderd(asked.ringbinderd.as_deref(), &asked.ringbinderd_flags)?;
+    let plan = Plan {
+        python: python(options.python.as_deref())?,
+        rounds: options.rounds,
+        seconds: options.seconds,
+    };
+    let place = Placement::choose(asked.server_cores.clone(), asked.load_cores.clone(), threads)?;
+    let mut progress = Progress::new();
+    progress.show("starting the nodes", "");
+    let folder = TempDir::new().context("cannot make a temporary folder")?;
+    share_folder(folder.path())?;
+    let setup = Setup { threads, megabytes: 256, connections: 4 * IN_FLIGHT };
+    move_to(&place.servers)?;
+    let mut ring = start_ring(&node, setup, folder.path(), &[], stop)?;
+    move_to(&place.load)?;
+    progress.show("storing the keys", "");
+    fill(&ring.file)?;
+    let mut all = Vec::new();
+    for work in works {
+        let show = |now: &str| progress.show(work.name(), now);
+        all.extend(rounds::run(work, &ring, &plan, show, stop)?);
+        for server in &mut ring.servers {
+            server.must_run()?;
+        }
+    }
+    drop(progress);
+    let (table, flagged) = report::table(&all);
+    let mut out = std::io::stdout();
+    out.write_all(report::head(&node, plan.python.as_deref(), &place, options).as_bytes())?;
+    out.write_all(table.as_bytes())?;
+    Ok(if flagged { Verdict::Flagged } else { Verdict::Clean })
+}
+
+fn fill(ring: &Path) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let client = Client::with_ring_file(ring).on_away(OnAway::Error).connect().await?;
+        let value = [b'x'; VALUE_SIZE];
+        for number in 0..KEYS {
+            let stored = client.set(key(number), value, Ttl::Never).await?;
+            anyhow::ensure!(stored.is_stored(), "{} was not stored: {stored:?}", key(number));
+        }
+        Ok(())
+    })
+}
+
+/// A Python that has pylibmc: the one named, the one of the tests, the one on the PATH.
+fn python(named: Option<&Path>) -> anyhow::Result<Option<PathBuf>> {
+    let has_pylibmc = |python: &Path| {
+        let mut command = Command::new(python);
+        command.args(["-c", "import pylibmc"]).stdout(Stdio::null()).stderr(Stdio::null());
+        command.status().is_ok_and(|status| status.success())
+    };
+    if let Some(python) = named {
+        anyhow::ensure!(has_pylibmc(python), "{} has no pylibmc", python.display());
+        return Ok(Some(python.to_owned()));
+    }
+    let candidates = ["tests/.venv/bin/python", "python3"].map(PathBuf::from);
+    Ok(candidates.into_iter().find(|python| has_pylibmc(python)))
+}
