@@ -1,5 +1,8 @@
 """pylibmc, which is libmemcached: its text protocol, unmodified."""
 
+import random
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from conftest import missing
@@ -104,6 +107,26 @@ def test_cas(node):
     with pytest.raises(pylibmc.NotFound):
         client.cas("nope", b"1", cas)
     assert client.get("a") == b"2"
+
+
+def test_gets_from_many_threads(node):
+    if pylibmc is None:
+        missing(f"pylibmc: {WHY}")
+
+    def client():
+        return pylibmc.Client([node.spelled], binary=False, behaviors={"cas": True})
+
+    # As bytes: of keys as text pylibmc 1.6.3 frees what it sends before it has sent it.
+    keys = [b"key-%d" % number for number in range(24)]
+    writer = client()
+    assert all(writer.set(key, key) for key in keys)
+
+    def wrong(seed):
+        own, chance = client(), random.Random(seed)
+        return [key for key in chance.choices(keys, k=1000) if own.gets(key)[0] != key]
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(wrong, range(8))) == [[]] * 8
 
 
 def test_two_nodes_by_ketama(start):

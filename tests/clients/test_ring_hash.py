@@ -5,9 +5,7 @@ is installed finds the same. So does uhashring's ketama, except in the cases tha
 down one by one.
 """
 
-import math
 import pathlib
-import struct
 import tomllib
 
 import pytest
@@ -18,6 +16,8 @@ try:
     import pylibmc
     import uhashring
     from pymemcache.client.hash import HashClient
+
+    from patterns.ketama import Ketama
 except ImportError as error:
     uhashring = None
     WHY = str(error)
@@ -76,51 +76,6 @@ class Vectors:
             if ring.get_node(text) != names[owner]:
                 found.append(text)
         return found
-
-
-class Ketama(uhashring.HashRing if uhashring else object):
-    """uhashring as a hasher for pymemcache, with libmemcached's owners.
-
-    `weights` has the weight of each `host:port`; what is not in it weighs 1.
-    """
-
-    def __init__(self, weights=None):
-        super().__init__(hash_fn="ketama")
-        self.weights = weights or {}
-        self.servers = {}
-
-    def add_node(self, server):
-        self.servers[server.removesuffix(":11211")] = server
-        self._rebuild()
-
-    def remove_node(self, server):
-        del self.servers[server.removesuffix(":11211")]
-        self._rebuild()
-
-    def get_node(self, key):
-        return self.servers.get(super().get_node(key.decode() if isinstance(key, bytes) else key))
-
-    def _rebuild(self):
-        weights = [self.weights.get(server, 1) for server in self.servers.values()]
-        self.runtime._nodes = {
-            name: {
-                "nodename": name,
-                "weight": 1,
-                "vnodes": digests(weight, sum(weights), len(weights)),
-            }
-            for name, weight in zip(self.servers, weights)
-        }
-        self.runtime._create_ring(None)
-
-
-def single(number):
-    """A number in single precision."""
-    return struct.unpack("f", struct.pack("f", number))[0]
-
-
-def digests(weight, total, nodes):
-    """How many digests libmemcached takes for a node."""
-    return math.floor(single(single(single(weight / total) * 160) / 4 * nodes))
 
 
 def one_point_only(ring, differences):
