@@ -8,14 +8,22 @@ use arc_swap::ArcSwap;
 use ringbinder_protocol::MAX_VALUE_LEN;
 use ringbinder_ring::Ring;
 use ringbinder_ring::source::Origin;
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use crate::client::{Client, Inner};
 use crate::error::ConnectError;
+use crate::fill::Flights;
 use crate::lane::Limits;
 use crate::near::{Near, NearCache};
 use crate::rings::{Beginning, Rings};
 use crate::view::{LinkSettings, View};
+
+/// Longer ones would only ask for trouble with the clock's arithmetic.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Nodes must not be asked for their ring without a pause.
+const SHORTEST_PERIOD: Duration = Duration::from_millis(10);
 
 /// What a command gives when the owner of its key is away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -56,12 +64,13 @@ impl Builder {
         }
     }
 
-    /// How long a connection may take to be made, and an answer to come; 500 ms.
+    /// How long a connection may take to be made, and an answer to come; 500 ms. At most a day.
     ///
-    /// It is counted for the oldest request on a connection, and one that takes longer ends the
-    /// connection for all that wait on it.
+    /// An answer's time begins with its request, however large both are. It is counted for the
+    /// oldest request on a connection, and one that takes longer ends the connection for all that
+    /// wait on it.
     pub fn timeout(mut self, timeout: Duration) -> Builder {
-        self.timeout = timeout;
+        self.timeout = timeout.min(LONGEST_TIMEOUT);
         self
     }
 
@@ -109,25 +118,33 @@ impl Builder {
         self
     }
 
-    /// How often the nodes are asked for a newer ring; every 5 s. Only where it is discovered.
+    /// How often the nodes are asked for a newer ring; every 5 s, and at least 10 ms apart. Only
+    /// where it is discovered.
     pub fn discover_every(mut self, period: Duration) -> Builder {
         if let Rings::Discovered { every, .. } = &mut self.rings {
-            *every = period;
+            *every = period.max(SHORTEST_PERIOD);
         }
         self
     }
 
     /// Gets the ring; connections to nodes are made when they are first needed.
     ///
-    /// Needs a tokio runtime with time and I/O, and the client works on that runtime from then on.
+    /// The connections live on the tokio runtime that this is called on, which needs time and I/O
+    /// and has to run for as long as the client is used; callers may be anywhere. When it ends, every
+    /// command finds the nodes away.
     ///
     /// # Errors
     /// Where there is no ring. That its nodes are away is no error here.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
     pub async fn connect(self) -> Result<Client, ConnectError> {
-        let workers = || tokio::runtime::Handle::current().metrics().num_workers();
+        let runtime = Handle::current();
+        let workers = runtime.metrics().num_workers();
         let settings = LinkSettings {
+            runtime,
             limits: Limits { timeout: self.timeout, max_value: self.max_value },
-            lanes: self.connections.unwrap_or_else(workers),
+            lanes: self.connections.unwrap_or(workers),
             retries: self.retries,
         };
         let Beginning { ring, follow } = self.rings.begin(&settings).await?;
@@ -138,6 +155,8 @@ impl Builder {
             view,
             on_away: self.on_away,
             near: self.near.map(Near::new),
+            flights: Flights::default(),
+            runtime: Handle::current(),
             _stop: stop.drop_guard(),
         }))
     }

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use ringbinder_protocol::{MAX_KEY_LEN, is_key};
 use ringbinder_ring::Ring;
+use tokio::runtime::Handle;
 use tokio_util::sync::DropGuard;
 
 use crate::builder::OnAway;
 use crate::error::{Error, KeyError};
+use crate::fill::Flights;
 use crate::near::{Near, Reading, Writing};
 use crate::view::View;
 use crate::wire::{Answer, Request};
@@ -19,7 +21,8 @@ use crate::wire::{Answer, Request};
 /// Every command asks the owner of its key directly. Commands that are not awaited one after the
 /// other may be carried out in any order.
 ///
-/// A command that is dropped before it has its answer may still be carried out.
+/// A command that is dropped before it has its answer may still be carried out, even after commands
+/// that were begun later: it is on its way on a connection, and they may be on another.
 #[derive(Clone)]
 pub struct Client {
     pub(crate) inner: Arc<Inner>,
@@ -29,6 +32,9 @@ pub(crate) struct Inner {
     pub(crate) view: Arc<ArcSwap<View>>,
     pub(crate) on_away: OnAway,
     pub(crate) near: Option<Near>,
+    pub(crate) flights: Flights,
+    /// Where timers run, and what goes on without a caller.
+    pub(crate) runtime: Handle,
     /// Ends what follows the ring.
     pub(crate) _stop: DropGuard,
 }
@@ -90,7 +96,7 @@ impl Client {
 
     /// To be held while a key is written.
     #[inline]
-    pub(crate) fn near_writing<'c>(&'c self, key: &'c [u8]) -> Option<Writing<'c>> {
+    pub(crate) fn near_writing(&self, key: &[u8]) -> Option<Writing<'_>> {
         self.inner.near.as_ref().map(|near| near.writing(key))
     }
 }

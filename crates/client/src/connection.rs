@@ -6,9 +6,11 @@
 //! While nothing waits to be sent, a caller writes its request itself, which saves the way over the
 //! task; what comes while the socket or the task is busy is sent in one write.
 //!
-//! A connection that fails stays failed, and everybody who waits on it hears of it: a [`Fault`] says
-//! whether a byte of the request may have reached the node. It fails when the oldest request has had
-//! no answer for the time allowed, when the node closes it, and when what comes is no answer.
+//! A connection that fails stays failed, its socket is closed, and everybody who waits on it hears of
+//! it: a [`Fault`] says whether a byte of the request may have reached the node. It fails when the
+//! oldest request has had no answer for the time allowed, when the node closes it, and when what comes
+//! is no answer. Of the last only the one whose answer it should have been is told: for the others the
+//! connection has closed.
 
 use std::collections::VecDeque;
 use std::future::{Future as _, poll_fn};
@@ -74,7 +76,8 @@ struct Shared {
 
 #[derive(Debug)]
 struct State {
-    write: OwnedWriteHalf,
+    /// `None` once it has failed: nothing keeps the socket open then but the task, which ends.
+    write: Option<OwnedWriteHalf>,
     /// Requests, from the first byte that has not been sent.
     out: Vec<u8>,
     /// Bytes at the front of `out` that have been sent.
@@ -109,13 +112,16 @@ impl Connection {
     ///
     /// A request that has no answer after `timeout` ends the connection, as does a value of more
     /// than `max_value` bytes.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
     pub(crate) fn new(stream: TcpStream, timeout: Duration, max_value: usize) -> Connection {
         // Without it requests would wait for each other's acknowledgement; where it cannot be set,
         // they are only slower.
         let _ = stream.set_nodelay(true);
         let (read, write) = stream.into_split();
         let state = State {
-            write,
+            write: Some(write),
             out: Vec::new(),
             out_sent: 0,
             sent_before: 0,
@@ -218,21 +224,24 @@ impl Drop for Call<'_> {
         if self.done {
             return;
         }
-        let mut state = self.shared.state.lock();
-        let slot = &mut state.slots[self.slot];
-        if slot.result.is_some() {
-            state.slots.remove(self.slot);
-        } else {
-            slot.abandoned = true;
-            slot.caller = None;
-        }
+        // Somebody else's waker may do anything when it is dropped, so that comes after the lock.
+        let _waker = {
+            let mut state = self.shared.state.lock();
+            let slot = &mut state.slots[self.slot];
+            if slot.result.is_some() {
+                state.slots.remove(self.slot).caller
+            } else {
+                slot.abandoned = true;
+                slot.caller.take()
+            }
+        };
     }
 }
 
 impl State {
     /// Sends what the socket takes without waiting. An error shows itself to the task.
     fn write_now(&mut self) {
-        if let Ok(sent) = self.write.try_write(&self.out) {
+        if let Some(Ok(sent)) = self.write.as_ref().map(|write| write.try_write(&self.out)) {
             self.sent(sent);
         }
     }
@@ -240,6 +249,12 @@ impl State {
     fn sent(&mut self, len: usize) {
         self.out_sent += len;
         if self.out_sent < self.out.len() {
+            // Callers that are always quicker than the socket must not make it grow for ever.
+            if self.out_sent > KEPT_LEN && self.out_sent > self.out.len() / 2 {
+                self.out.drain(..self.out_sent);
+                self.sent_before += self.out_sent as u64;
+                self.out_sent = 0;
+            }
             return;
         }
         self.sent_before += self.out.len() as u64;
@@ -252,9 +267,9 @@ impl State {
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        while !self.out.is_empty() {
+        while let Some(write) = self.write.as_mut().filter(|_| !self.out.is_empty()) {
             let rest = &self.out[self.out_sent..];
-            match Pin::new(&mut self.write).poll_write(cx, rest) {
+            match Pin::new(write).poll_write(cx, rest) {
                 Poll::Pending => return Ok(()),
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(Ok(len)) => self.sent(len),
@@ -273,7 +288,7 @@ impl State {
     ) -> Result<(), Nonsense> {
         while !input.is_empty() {
             let Some(&id) = self.waiting.front() else {
-                return Err(Nonsense(String::from_utf8_lossy(input).chars().take(60).collect()));
+                return Err(Nonsense::of(input));
             };
             let slot = &mut self.slots[id];
             let Some(answer) = slot.decoder.read(input, max_value)? else {
@@ -301,10 +316,15 @@ impl State {
             return;
         }
         self.failed = Some(cause.clone());
+        self.write = None;
         let sent = self.sent_before + self.out_sent as u64;
+        let mut told = cause;
         while let Some(id) = self.waiting.pop_front() {
-            let fault = Fault { cause: cause.clone(), sent: self.slots[id].start < sent };
-            self.finish(id, Err(fault), woken);
+            let sent = self.slots[id].start < sent;
+            self.finish(id, Err(Fault { cause: told.clone(), sent }), woken);
+            if matches!(told, Cause::Nonsense(_)) {
+                told = Cause::Closed;
+            }
         }
         self.out = Vec::new();
         self.out_sent = 0;

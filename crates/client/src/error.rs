@@ -25,6 +25,9 @@ pub enum Error {
     /// The caller's: a command whose line is not one line. Nothing was sent.
     #[error("{0:?} is no single line of text without control characters")]
     Line(String),
+    /// The caller's: meta flags that hide an answer or change the key. Nothing was sent.
+    #[error("the meta flags {0:?} are not for this client: leave out q, b and O")]
+    Flags(String),
     /// The node finds the request at fault: `ERROR` or `CLIENT_ERROR`.
     #[error("{node} refuses this: {says}")]
     Refused {
@@ -104,6 +107,13 @@ pub enum Absence {
     /// It was away a moment ago, so it was not asked; it is tried again soon.
     #[error("it was away a moment ago, and is not asked again yet")]
     Resting,
+    /// It has as many connections as it may, and takes no other.
+    #[error("it has no room for another connection: raise its connection limit (-c)")]
+    Full,
+    /// The runtime that [`Builder::connect`](crate::Builder::connect) was called on has ended, and
+    /// the client's connections with it.
+    #[error("the runtime that the client was made on has ended: make another client")]
+    NoRuntime,
     /// Another node passed the request on to it, without success.
     #[error("asked through another node, it does not answer")]
     ByProxy,

@@ -2,7 +2,8 @@
 //!
 //! A node that did not answer rests: for that time requests to it fail at once instead of waiting
 //! for it one by one. Then one request tries it; the others go on failing until that one has come
-//! back. Each failure in a row doubles the rest, up to a bound.
+//! back. Each failure in a row doubles the rest, up to a bound. However many requests fail by one
+//! and the same mishap, it counts once.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
@@ -18,9 +19,9 @@ const LONGEST: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(crate) struct Health {
     base: Instant,
-    /// Failures since the last answer.
+    /// Failures in a row.
     failures: AtomicU32,
-    /// Milliseconds after `base` until which it rests.
+    /// Milliseconds after `base` until which it rests, or is being tried.
     until: AtomicU64,
 }
 
@@ -29,41 +30,91 @@ impl Health {
         Health { base: Instant::now(), failures: AtomicU32::new(0), until: AtomicU64::new(0) }
     }
 
-    /// Whether to ask the node; a `true` while it is away makes the caller the one that tries, and
-    /// `trial` is how long that may take.
+    /// Leave to ask the node, unless it rests. While it is away that makes the caller the one that
+    /// tries, and `trial` is how long that may take.
     #[inline]
-    pub(crate) fn may_ask(&self, trial: Duration) -> bool {
-        self.failures.load(Ordering::Relaxed) == 0 || self.may_try(trial)
-    }
-
-    fn may_try(&self, trial: Duration) -> bool {
-        let now = self.now();
-        let until = self.until.load(Ordering::Relaxed);
-        let next = now + millis(trial);
-        now >= until
-            && self
-                .until
-                .compare_exchange(until, next, Ordering::Relaxed, Ordering::Relaxed)
-                .is_ok()
-    }
-
-    /// It answered.
-    #[inline]
-    pub(crate) fn answered(&self) {
-        if self.failures.load(Ordering::Relaxed) != 0 {
-            self.failures.store(0, Ordering::Relaxed);
+    pub(crate) fn may_ask(&self, trial: Duration) -> Option<Leave<'_>> {
+        match self.failures.load(Ordering::Relaxed) {
+            0 => Some(Leave { health: self, failures: 0, trial_until: None }),
+            failures => self.may_try(failures, trial),
         }
     }
 
-    /// It did not.
-    pub(crate) fn failed(&self) {
-        let before = self.failures.fetch_add(1, Ordering::Relaxed).min(16);
-        let rest = LONGEST.min(SHORTEST * (1 << before));
-        self.until.store(self.now() + millis(rest), Ordering::Relaxed);
+    fn may_try(&self, failures: u32, trial: Duration) -> Option<Leave<'_>> {
+        let now = self.now();
+        let until = self.until.load(Ordering::Relaxed);
+        let next = now.saturating_add(millis(trial)).max(until + 1);
+        (now >= until && self.replace_until(until, next)).then_some(Leave {
+            health: self,
+            failures,
+            trial_until: Some(next),
+        })
+    }
+
+    fn replace_until(&self, before: u64, after: u64) -> bool {
+        let until = &self.until;
+        until.compare_exchange(before, after, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
     fn now(&self) -> u64 {
         millis(self.base.elapsed())
+    }
+}
+
+/// Leave to ask a node once. Where it tries a node that was away, and is dropped without an outcome,
+/// the next request tries.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Leave<'h> {
+    health: &'h Health,
+    /// Failures in a row when it was given.
+    failures: u32,
+    /// For a trial: what stands in `until` meanwhile.
+    trial_until: Option<u64>,
+}
+
+impl Leave<'_> {
+    /// It answered.
+    #[inline]
+    pub(crate) fn answered(mut self) {
+        self.trial_until = None;
+        let failures = &self.health.failures;
+        if failures.load(Ordering::Relaxed) != 0 {
+            failures.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// It did not.
+    pub(crate) fn failed(self) {
+        let doubled = 1 << self.failures.min(16);
+        self.rest(LONGEST.min(SHORTEST * doubled));
+    }
+
+    /// Its connection ended. That says little about the node itself: the first time, the next
+    /// request tries it at once.
+    pub(crate) fn cut_off(self) {
+        match self.failures {
+            0 => self.rest(Duration::ZERO),
+            _ => self.failed(),
+        }
+    }
+
+    fn rest(mut self, rest: Duration) {
+        self.trial_until = None;
+        let (failures, seen) = (&self.health.failures, self.failures);
+        let after = seen.saturating_add(1);
+        // Whoever was given leave before somebody else's failure fails by the same mishap.
+        if failures.compare_exchange(seen, after, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            self.health.until.store(self.health.now() + millis(rest), Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Leave<'_> {
+    fn drop(&mut self) {
+        if let Some(until) = self.trial_until {
+            self.health.replace_until(until, 0);
+        }
     }
 }
 
@@ -79,18 +130,27 @@ mod tests {
 
     const TRIAL: Duration = Duration::from_millis(500);
 
+    fn may_ask(health: &Health) -> bool {
+        // Kept, as by a request that is under way.
+        health.may_ask(TRIAL).map(std::mem::forget).is_some()
+    }
+
+    fn fail(health: &Health) {
+        health.may_ask(TRIAL).expect("leave").failed();
+    }
+
     #[tokio::test]
     async fn one_tries_while_the_others_fail_at_once() {
         pause();
         let health = Health::new();
-        assert!(health.may_ask(TRIAL) && health.may_ask(TRIAL));
-        health.failed();
-        assert!(!health.may_ask(TRIAL));
+        assert!(may_ask(&health) && may_ask(&health));
+        fail(&health);
+        assert!(!may_ask(&health));
         advance(SHORTEST).await;
-        assert!(health.may_ask(TRIAL));
-        assert!(!health.may_ask(TRIAL), "somebody tries it already");
-        health.answered();
-        assert!(health.may_ask(TRIAL) && health.may_ask(TRIAL));
+        let trial = health.may_ask(TRIAL).expect("its rest is over");
+        assert!(!may_ask(&health), "somebody tries it already");
+        trial.answered();
+        assert!(may_ask(&health) && may_ask(&health));
     }
 
     #[tokio::test]
@@ -98,13 +158,49 @@ mod tests {
         pause();
         let health = Health::new();
         for _ in 0..100 {
-            health.failed();
+            fail(&health);
+            advance(LONGEST).await;
         }
+        fail(&health);
         advance(LONGEST - Duration::from_millis(1)).await;
-        assert!(!health.may_ask(TRIAL));
+        assert!(!may_ask(&health));
         advance(Duration::from_millis(1)).await;
-        assert!(health.may_ask(TRIAL));
+        assert!(may_ask(&health));
+        assert!(!may_ask(&health));
         advance(TRIAL).await;
-        assert!(health.may_ask(TRIAL), "whoever tried it has given up");
+        assert!(may_ask(&health), "whoever tried it takes too long");
+    }
+
+    #[tokio::test]
+    async fn a_trial_that_is_given_up_is_repeated_at_once() {
+        pause();
+        let health = Health::new();
+        fail(&health);
+        advance(SHORTEST).await;
+        let trial = health.may_ask(TRIAL).expect("its rest is over");
+        assert!(!may_ask(&health));
+        drop(trial);
+        assert!(may_ask(&health));
+    }
+
+    #[tokio::test]
+    async fn what_many_requests_suffer_at_once_is_one_failure() {
+        pause();
+        let health = Health::new();
+        let all: Vec<_> = (0..1000).map(|_| health.may_ask(TRIAL).expect("leave")).collect();
+        all.into_iter().for_each(Leave::failed);
+        advance(SHORTEST).await;
+        assert!(may_ask(&health), "it rests for longer than once");
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_ended_is_made_again_at_once_and_once() {
+        pause();
+        let health = Health::new();
+        health.may_ask(TRIAL).expect("leave").cut_off();
+        health.may_ask(TRIAL).expect("another try").cut_off();
+        assert!(!may_ask(&health));
+        advance(2 * SHORTEST).await;
+        assert!(may_ask(&health));
     }
 }

@@ -1,4 +1,7 @@
 //! A place for one connection to a node: dialled when it is needed, and again when it has failed.
+//!
+//! Dialling is a task of its own, on the client's runtime: a caller that gives up does not interrupt
+//! it, and all who wait share its outcome, so that nobody waits for longer than it may take once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,6 +9,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use ringbinder_ring::Node;
 use tokio::net::TcpStream;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::connection::Connection;
@@ -20,11 +25,20 @@ pub(crate) struct Limits {
     pub(crate) max_value: usize,
 }
 
+/// What dialling came to; `None` until then.
+type Outcome = Option<Result<Arc<Connection>, Absence>>;
+
 #[derive(Debug, Default)]
 pub(crate) struct Lane {
-    open: Mutex<Option<Arc<Connection>>>,
-    /// Held while dialling: whoever else needs the connection waits for it.
-    dialling: tokio::sync::Mutex<()>,
+    place: Mutex<Place>,
+}
+
+#[derive(Debug, Default)]
+enum Place {
+    #[default]
+    Empty,
+    Dialled(watch::Receiver<Outcome>),
+    Open(Arc<Connection>),
 }
 
 impl Lane {
@@ -34,35 +48,61 @@ impl Lane {
         &self,
         node: &Node,
         limits: Limits,
+        runtime: &Handle,
     ) -> Result<Arc<Connection>, Absence> {
-        match self.open() {
-            Some(connection) => Ok(connection),
-            None => self.dial(node, limits).await,
+        match self.open_or_dial(node, limits, runtime) {
+            Ok(connection) => Ok(connection),
+            Err(dialled) => outcome(dialled).await,
         }
     }
 
     #[inline]
-    fn open(&self) -> Option<Arc<Connection>> {
-        let mut open = self.open.lock();
-        if open.as_ref().is_some_and(|connection| connection.has_failed()) {
-            *open = None;
+    fn open_or_dial(
+        &self,
+        node: &Node,
+        limits: Limits,
+        runtime: &Handle,
+    ) -> Result<Arc<Connection>, watch::Receiver<Outcome>> {
+        let mut place = self.place.lock();
+        if let Place::Dialled(dialled) = &*place {
+            let outcome = dialled.borrow().clone();
+            match outcome {
+                Some(Ok(connection)) => *place = Place::Open(connection),
+                // Under way, unless its runtime has ended.
+                None if dialled.has_changed().is_ok() => return Err(dialled.clone()),
+                Some(Err(_)) | None => {}
+            }
         }
-        open.clone()
+        if let Place::Open(connection) = &*place
+            && !connection.has_failed()
+        {
+            return Ok(Arc::clone(connection));
+        }
+        let dialled = dial(node.clone(), limits, runtime);
+        *place = Place::Dialled(dialled.clone());
+        Err(dialled)
     }
+}
 
-    async fn dial(&self, node: &Node, limits: Limits) -> Result<Arc<Connection>, Absence> {
-        let _dialling = self.dialling.lock().await;
-        if let Some(connection) = self.open() {
-            return Ok(connection);
-        }
-        let dialled = TcpStream::connect((node.host.as_str(), node.port));
-        let stream = match timeout(limits.timeout, dialled).await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return Err(Absence::Unreachable(error.to_string())),
-            Err(_) => return Err(Absence::Silent(limits.timeout)),
-        };
-        let connection = Arc::new(Connection::new(stream, limits.timeout, limits.max_value));
-        *self.open.lock() = Some(Arc::clone(&connection));
-        Ok(connection)
+async fn outcome(mut dialled: watch::Receiver<Outcome>) -> Result<Arc<Connection>, Absence> {
+    match dialled.wait_for(Option::is_some).await.as_deref() {
+        Ok(Some(outcome)) => outcome.clone(),
+        Ok(None) | Err(_) => Err(Absence::NoRuntime),
     }
+}
+
+fn dial(node: Node, limits: Limits, runtime: &Handle) -> watch::Receiver<Outcome> {
+    let (sender, dialled) = watch::channel(None);
+    runtime.spawn(async move {
+        let connected = TcpStream::connect((node.host.as_str(), node.port));
+        let outcome = match timeout(limits.timeout, connected).await {
+            Ok(Ok(stream)) => {
+                Ok(Arc::new(Connection::new(stream, limits.timeout, limits.max_value)))
+            }
+            Ok(Err(error)) => Err(Absence::Unreachable(error.to_string())),
+            Err(_) => Err(Absence::Silent(limits.timeout)),
+        };
+        sender.send_replace(Some(outcome));
+    });
+    dialled
 }

@@ -9,6 +9,10 @@ mod client;
 mod commands;
 mod connection;
 mod error;
+mod fill;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod health;
 mod item;
 mod lane;
@@ -16,6 +20,7 @@ mod link;
 mod near;
 mod rings;
 mod ttl;
+mod typed;
 mod view;
 mod wire;
 
@@ -23,7 +28,9 @@ pub use builder::{Builder, OnAway};
 pub use client::Client;
 pub use commands::{MetaReply, NodeHandle};
 pub use error::{Absence, ConnectError, Error, KeyError};
+pub use fill::{Fill, FillError};
 pub use item::{Item, Stored};
 pub use near::NearCache;
 pub use ringbinder_ring as ring;
 pub use ttl::Ttl;
+pub use typed::{Codec, Json, Typed};

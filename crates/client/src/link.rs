@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use ringbinder_protocol::Refusal;
 use ringbinder_ring::Node;
 
-use crate::connection::Cause;
+use crate::connection::{Cause, Fault};
 use crate::error::{Absence, Error};
-use crate::health::Health;
-use crate::lane::{Lane, Limits};
+use crate::health::{Health, Leave};
+use crate::lane::Lane;
+use crate::view::LinkSettings;
 use crate::wire::{Answer, Line, Request};
 
 /// One node as its callers reach it: a pipelined connection for each worker, and its health.
@@ -21,15 +22,14 @@ pub(crate) struct Link {
     pub(crate) title: Arc<str>,
     lanes: Box<[Lane]>,
     health: Health,
-    limits: Limits,
-    retries: u32,
+    settings: LinkSettings,
 }
 
 impl Link {
-    pub(crate) fn new(node: Node, lanes: usize, limits: Limits, retries: u32) -> Link {
+    pub(crate) fn new(node: Node, settings: &LinkSettings) -> Link {
         let title = format!("{} ({node})", node.name).into();
-        let lanes = (0..lanes.max(1)).map(|_| Lane::default()).collect();
-        Link { node, title, lanes, health: Health::new(), limits, retries }
+        let lanes = (0..settings.lanes.max(1)).map(|_| Lane::default()).collect();
+        Link { node, title, lanes, health: Health::new(), settings: settings.clone() }
     }
 
     /// Sends a request and gives its answer, or the node's refusal as an error.
@@ -38,60 +38,73 @@ impl Link {
     /// most as often as the settings allow.
     #[inline]
     pub(crate) async fn call(&self, request: &Request<'_>) -> Result<Answer, Error> {
+        let LinkSettings { runtime, limits, retries, .. } = &self.settings;
         // One for the connection, one for the answer.
-        if !self.health.may_ask(2 * self.limits.timeout) {
+        let Some(leave) = self.health.may_ask(limits.timeout * 2) else {
             return Err(self.away(Absence::Resting));
-        }
+        };
         let lane = &self.lanes[worker() % self.lanes.len()];
-        let mut left = self.retries;
+        let mut left = *retries;
         loop {
-            let connection = match lane.connection(&self.node, self.limits).await {
+            let connection = match lane.connection(&self.node, *limits, runtime).await {
                 Ok(connection) => connection,
-                Err(why) => return Err(self.failed(why)),
+                Err(why) => return Err(self.failed(leave, why)),
             };
             let fault = match connection.call(request).await {
-                Ok(answer) => {
-                    self.health.answered();
-                    return self.judged(answer);
-                }
+                Ok(answer) => return self.judged(leave, answer),
                 Err(fault) => fault,
             };
-            // A node that is silent is not made to answer by asking it again.
-            let again = matches!(fault.cause, Cause::Closed | Cause::Unused)
-                && (!fault.sent || request.is_read());
-            if !again || left == 0 {
-                return Err(self.error_of(fault.cause));
+            if left == 0 || !may_be_repeated(&fault, request) {
+                return Err(self.error_of(leave, fault.cause));
             }
             left -= 1;
         }
     }
 
-    fn judged(&self, answer: Answer) -> Result<Answer, Error> {
-        let node = Arc::clone(&self.title);
+    #[inline]
+    fn judged(&self, leave: Leave<'_>, answer: Answer) -> Result<Answer, Error> {
+        let node = || Arc::clone(&self.title);
         match answer {
-            Answer::Line(Line::ClientError(says)) => Err(Error::Refused { node, says }),
-            Answer::Line(Line::ServerError(says)) if says == Refusal::OwnerAway.line() => {
-                Err(Error::Away { node, why: Absence::ByProxy })
+            Answer::Line(Line::ClientError(says)) if is_full(&says) => {
+                Err(self.failed(leave, Absence::Full))
             }
-            Answer::Line(Line::ServerError(says)) => Err(Error::Failed { node, says }),
-            answer => Ok(answer),
+            answer => {
+                leave.answered();
+                match answer {
+                    Answer::Line(Line::ClientError(says)) => {
+                        Err(Error::Refused { node: node(), says })
+                    }
+                    Answer::Line(Line::ServerError(says)) if says == Refusal::OwnerAway.line() => {
+                        Err(self.away(Absence::ByProxy))
+                    }
+                    Answer::Line(Line::ServerError(says)) => {
+                        Err(Error::Failed { node: node(), says })
+                    }
+                    answer => Ok(answer),
+                }
+            }
         }
     }
 
-    fn error_of(&self, cause: Cause) -> Error {
+    fn error_of(&self, leave: Leave<'_>, cause: Cause) -> Error {
         match cause {
-            Cause::Silent => self.failed(Absence::Silent(self.limits.timeout)),
-            Cause::Closed | Cause::Unused => self.failed(Absence::Closed),
+            Cause::Silent => self.failed(leave, Absence::Silent(self.settings.limits.timeout)),
+            Cause::Closed | Cause::Unused => {
+                leave.cut_off();
+                self.away(Absence::Closed)
+            }
+            // Said before anything was asked.
+            Cause::Nonsense(got) if is_full(&got) => self.failed(leave, Absence::Full),
             Cause::Nonsense(got) => {
-                self.health.failed();
+                leave.cut_off();
                 Error::Nonsense { node: Arc::clone(&self.title), got }
             }
         }
     }
 
-    fn failed(&self, why: Absence) -> Error {
+    fn failed(&self, leave: Leave<'_>, why: Absence) -> Error {
         tracing::debug!(node = %self.title, %why, "away");
-        self.health.failed();
+        leave.failed();
         self.away(why)
     }
 
@@ -107,6 +120,21 @@ impl Link {
         };
         Error::Nonsense { node: Arc::clone(&self.title), got }
     }
+}
+
+/// What the node has certainly not seen may be sent again, and what only reads. A node that is silent
+/// is not made to answer by asking it again.
+fn may_be_repeated(fault: &Fault, request: &Request<'_>) -> bool {
+    match fault.cause {
+        Cause::Silent => false,
+        Cause::Nonsense(_) => !fault.sent,
+        Cause::Closed | Cause::Unused => !fault.sent || request.is_read(),
+    }
+}
+
+/// Whether the node has no room for another connection, which it says and then hangs up.
+fn is_full(says: &str) -> bool {
+    says.starts_with(Refusal::TooManyConnections.line())
 }
 
 /// A number of the thread this runs on: threads do not share a connection while there are enough.

@@ -1,10 +1,13 @@
 //! Values kept in this process for a while, so that reading them again asks nobody.
 //!
 //! What another client writes is not seen here before the time to live is over: that is the bound of
-//! its staleness, and the reason why it is off unless asked for. This client's own writes are seen at
-//! once. A read that is under way while this client writes the same key must not bring the old value
-//! back: every write raises an epoch before and after it, and a value that was read under another
-//! epoch than the present one is not kept.
+//! its staleness, and the reason why it is off unless asked for. It is counted from before the value
+//! was asked for, since the value may have been overwritten while its answer was on the way.
+//!
+//! This client's own writes are seen at once, and what was seen of them stays seen. While a key is
+//! written nothing is kept under it, since reads that are under way meanwhile may bring the old value
+//! as well as the new one, in any order. Every write raises an epoch, and a value that was asked for in
+//! another epoch than the present one is not kept either. One lock makes looking and keeping one step.
 
 use std::hash::BuildHasher as _;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,109 +15,172 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use moka::sync::Cache;
+use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use crate::item::Item;
 
-/// Epochs are shared by keys: more of them mean fewer values that are not kept without need.
-const EPOCHS: usize = 1024;
+/// Keys share what is known of their writes: more groups mean fewer values not kept without need.
+const GROUPS: usize = 1024;
 
-/// What an entry costs beyond its key and value, as moka's bookkeeping was measured
-/// (docs/decisions/0005-resident-memory.md).
-const OVERHEAD: usize = 256;
+/// Bytes of memory that an entry costs beyond its key and value: moka's bookkeeping, the allocations
+/// and their slack. 500 to 550 from a thousand entries on, as `tests/near_memory.rs` measures.
+const OVERHEAD: usize = 640;
+
+/// The cache is brought back within its bound whenever this share of it was put in.
+const SHARE: u64 = 16;
+
+/// Longest time to live: moka refuses such as are endless.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// Settings of a near cache.
+///
+/// ```
+/// use std::time::Duration;
+/// use ringbinder_client::{Client, NearCache};
+///
+/// let near = NearCache { bytes: 64 << 20, ttl: Duration::from_secs(2) };
+/// let builder = Client::with_servers(["127.0.0.1:11211"]).near_cache(near);
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct NearCache {
-    /// Bytes for keys, values and bookkeeping.
+    /// Bytes for keys, values and bookkeeping. A value that is larger is not kept. What was just put
+    /// in may exceed it for a moment, by about a sixteenth or by one value.
     pub bytes: u64,
-    /// How long a value is kept, and so how stale it may be.
+    /// How stale a value may be: after another client's write the old value is read here for less
+    /// than this. A value that expires at its node may be read for as long afterwards.
     pub ttl: Duration,
 }
 
 #[derive(Debug)]
 pub(crate) struct Near {
-    cache: Cache<Bytes, Item, foldhash::fast::RandomState>,
+    cache: Cache<Bytes, Kept, foldhash::fast::RandomState>,
     hasher: foldhash::fast::RandomState,
-    epochs: Box<[AtomicU64]>,
+    groups: Box<[Mutex<Group>]>,
+    settings: NearCache,
+    /// Bytes put in since the cache was last brought within its bound.
+    unsettled: AtomicU64,
+}
+
+/// Keys, and the writes to them.
+#[derive(Debug, Default)]
+struct Group {
+    /// Writes that have begun, and that have ended.
+    epoch: u64,
+    /// Writes that have not ended.
+    writers: usize,
+}
+
+#[derive(Clone, Debug)]
+struct Kept {
+    item: Item,
+    until: Instant,
 }
 
 impl Near {
     pub(crate) fn new(settings: NearCache) -> Near {
+        let settings = NearCache { ttl: settings.ttl.min(LONGEST), ..settings };
         let hasher = foldhash::fast::RandomState::default();
         let cache = Cache::builder()
             .max_capacity(settings.bytes)
-            .weigher(|key: &Bytes, item: &Item| {
-                u32::try_from(key.len() + item.value.len() + OVERHEAD).unwrap_or(u32::MAX)
+            .weigher(|key: &Bytes, kept: &Kept| {
+                u32::try_from(weight(key, &kept.item)).unwrap_or(u32::MAX)
             })
             .time_to_live(settings.ttl)
             .build_with_hasher(hasher.clone());
-        let epochs = (0..EPOCHS).map(|_| AtomicU64::new(0)).collect();
-        Near { cache, hasher, epochs }
+        let groups = (0..GROUPS).map(|_| Mutex::default()).collect();
+        Near { cache, hasher, groups, settings, unsettled: AtomicU64::new(0) }
     }
 
     #[inline]
     pub(crate) fn get(&self, key: &[u8]) -> Option<Item> {
-        self.cache.get(key)
+        let kept = self.cache.get(key)?;
+        (Instant::now() < kept.until).then_some(kept.item)
     }
 
     /// To be called before a value is asked for that is to be kept.
     pub(crate) fn reading(&self, key: &[u8]) -> Reading {
-        Reading { epoch: self.epoch(key).load(Ordering::SeqCst) }
+        Reading { epoch: self.group(key).lock().epoch, until: Instant::now() + self.settings.ttl }
     }
 
-    /// Keeps a value, unless this client has written the key since `reading`.
+    /// Keeps a value, unless this client writes the key or has written it since `reading`.
     pub(crate) fn keep(&self, key: &[u8], item: &Item, reading: Reading) {
-        let unchanged = || self.epoch(key).load(Ordering::SeqCst) == reading.epoch;
-        if !unchanged() {
+        let weight = weight(key, item);
+        if weight > self.settings.bytes {
             return;
         }
-        self.cache.insert(Bytes::copy_from_slice(key), item.clone());
-        // A write that came in between dropped what was there before this.
-        if !unchanged() {
-            self.cache.invalidate(key);
+        // Copied, since a large value's memory may be a part of something larger.
+        let item = Item { value: Bytes::copy_from_slice(&item.value), ..*item };
+        let kept = Kept { item, until: reading.until };
+        {
+            let group = self.group(key).lock();
+            if group.epoch != reading.epoch || group.writers > 0 {
+                return;
+            }
+            self.cache.insert(Bytes::copy_from_slice(key), kept);
+        }
+        // moka evicts some time after it has inserted, and by itself counts entries, not bytes.
+        let unsettled = self.unsettled.fetch_add(weight, Ordering::Relaxed) + weight;
+        if unsettled > self.settings.bytes / SHARE {
+            self.unsettled.store(0, Ordering::Relaxed);
+            self.cache.run_pending_tasks();
         }
     }
 
     /// To be held while a key is written.
-    pub(crate) fn writing<'n>(&'n self, key: &'n [u8]) -> Writing<'n> {
-        self.drop_key(key);
-        Writing { near: self, key }
+    pub(crate) fn writing(&self, key: &[u8]) -> Writing<'_> {
+        let groups = std::slice::from_ref(self.group(key));
+        let mut group = groups[0].lock();
+        group.epoch += 1;
+        group.writers += 1;
+        self.cache.invalidate(key);
+        drop(group);
+        Writing { groups }
     }
 
-    pub(crate) fn clear(&self) {
-        for epoch in &self.epochs {
-            epoch.fetch_add(1, Ordering::SeqCst);
+    /// To be held while all keys are dropped at the nodes.
+    pub(crate) fn clearing(&self) -> Writing<'_> {
+        for group in &self.groups {
+            let mut group = group.lock();
+            group.epoch += 1;
+            group.writers += 1;
         }
         self.cache.invalidate_all();
+        Writing { groups: &self.groups }
     }
 
-    fn drop_key(&self, key: &[u8]) {
-        self.epoch(key).fetch_add(1, Ordering::SeqCst);
-        self.cache.invalidate(key);
+    fn group(&self, key: &[u8]) -> &Mutex<Group> {
+        let index = self.hasher.hash_one(key) % GROUPS as u64;
+        &self.groups[usize::try_from(index).unwrap_or_default()]
     }
+}
 
-    fn epoch(&self, key: &[u8]) -> &AtomicU64 {
-        let hash = self.hasher.hash_one(key) % EPOCHS as u64;
-        &self.epochs[usize::try_from(hash).unwrap_or_default()]
-    }
+fn weight(key: &[u8], item: &Item) -> u64 {
+    (key.len() + item.value.len() + OVERHEAD) as u64
 }
 
 /// A value is being read.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reading {
     epoch: u64,
+    /// Until when the value may be kept.
+    until: Instant,
 }
 
-/// A key is being written, until this is dropped; whether the write succeeded does not matter.
+/// Keys are being written, until this is dropped; whether that succeeded does not matter.
 #[derive(Debug)]
+#[must_use]
 pub(crate) struct Writing<'n> {
-    near: &'n Near,
-    key: &'n [u8],
+    groups: &'n [Mutex<Group>],
 }
 
 impl Drop for Writing<'_> {
     fn drop(&mut self) {
-        self.near.drop_key(self.key);
+        for group in self.groups {
+            let mut group = group.lock();
+            group.epoch += 1;
+            group.writers -= 1;
+        }
     }
 }
 
@@ -140,7 +206,7 @@ mod tests {
         drop(writing);
         near.keep(b"k", &item("new"), near.reading(b"k"));
         assert_eq!(near.get(b"k"), Some(item("new")));
-        near.clear();
+        drop(near.clearing());
         assert_eq!(near.get(b"k"), None);
     }
 
@@ -148,12 +214,85 @@ mod tests {
     fn a_read_that_a_write_overtakes_is_not_kept() {
         let near = near();
         let before = near.reading(b"k");
-        let writing = near.writing(b"k");
+        let first = near.writing(b"k");
+        let second = near.writing(b"k");
         let during = near.reading(b"k");
         near.keep(b"k", &item("old"), before);
+        near.keep(b"k", &item("old or new"), during);
         assert_eq!(near.get(b"k"), None);
+        drop(first);
+        near.keep(b"k", &item("old or new"), during);
+        near.keep(b"k", &item("old or new"), near.reading(b"k"));
+        assert_eq!(near.get(b"k"), None);
+        drop(second);
+        near.keep(b"k", &item("old"), before);
+        assert_eq!(near.get(b"k"), None);
+        near.keep(b"k", &item("new"), near.reading(b"k"));
+        assert_eq!(near.get(b"k"), Some(item("new")));
+    }
+
+    #[test]
+    fn a_read_begun_during_a_write_is_not_kept_after_it() {
+        let near = near();
+        let writing = near.writing(b"k");
+        let during = near.reading(b"k");
         drop(writing);
         near.keep(b"k", &item("old or new"), during);
         assert_eq!(near.get(b"k"), None);
+    }
+
+    #[test]
+    fn a_read_that_a_flush_overtakes_is_not_kept() {
+        let near = near();
+        let before = near.reading(b"k");
+        let clearing = near.clearing();
+        let during = near.reading(b"k");
+        near.keep(b"k", &item("old"), before);
+        assert_eq!(near.get(b"k"), None);
+        near.keep(b"k", &item("old or new"), during);
+        drop(clearing);
+        assert_eq!(near.get(b"k"), None);
+    }
+
+    #[tokio::test]
+    async fn the_time_to_live_begins_before_the_value_is_asked_for() {
+        tokio::time::pause();
+        let near = near();
+        let reading = near.reading(b"k");
+        tokio::time::advance(Duration::from_secs(3000)).await;
+        near.keep(b"k", &item("slow"), reading);
+        tokio::time::advance(Duration::from_secs(599)).await;
+        assert_eq!(near.get(b"k"), Some(item("slow")));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(near.get(b"k"), None);
+    }
+
+    #[test]
+    fn all_that_is_kept_stays_within_the_bound() {
+        let near = near();
+        let bound = near.settings.bytes;
+        for (round, len) in [100, 100_000, 1000, 300_000].into_iter().enumerate() {
+            let item = Item { value: vec![1; len].into(), flags: 0, cas: None };
+            for number in 0..2000 {
+                let key = format!("{round}-{number}");
+                near.keep(key.as_bytes(), &item, near.reading(key.as_bytes()));
+                if number % 7 != 0 {
+                    continue;
+                }
+                let held: u64 = near.cache.iter().map(|(key, kept)| weight(&key, &kept.item)).sum();
+                let newest = weight(key.as_bytes(), &item);
+                assert!(held <= bound + bound / SHARE + newest, "{held} bytes after {key}");
+            }
+        }
+        let too_large = Item { value: vec![1; 2 << 20].into(), flags: 0, cas: None };
+        near.keep(b"large", &too_large, near.reading(b"large"));
+        assert_eq!(near.get(b"large"), None);
+    }
+
+    #[test]
+    fn endless_times_to_live_are_taken() {
+        let near = Near::new(NearCache { bytes: 1 << 20, ttl: Duration::MAX });
+        near.keep(b"k", &item("v"), near.reading(b"k"));
+        assert_eq!(near.get(b"k"), Some(item("v")));
     }
 }

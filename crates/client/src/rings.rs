@@ -1,5 +1,6 @@
 //! Where the client's ring comes from, and how it follows the changes.
 
+use std::cmp::Ordering;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -172,21 +173,22 @@ async fn discover(
         let mut heard = false;
         for link in links {
             match newer_ring(link, current.ring.id()).await {
-                Ok(News::Newer(ring)) => {
-                    take(&view, ring, &settings);
-                    heard = true;
-                    break;
-                }
-                Ok(News::Same) => {
-                    heard = true;
-                    break;
-                }
+                Ok(News::Newer(ring)) => heard = take(&view, ring, &settings),
+                Ok(News::Same) => heard = true,
                 Ok(News::Older) => {}
+                Ok(News::Other) => tracing::warn!(
+                    node = %link.title,
+                    version = current.ring.id().version,
+                    "a node holds another ring of the same version: raise the version of the right one"
+                ),
                 Err(error) => tracing::debug!(%error, "did not tell its ring"),
+            }
+            if heard {
+                break;
             }
         }
         if !heard {
-            tracing::warn!("no node tells its ring; the ring in force stays");
+            tracing::warn!("no node tells its ring, or a newer one; the ring in force stays");
         }
     }
 }
@@ -195,16 +197,17 @@ enum News {
     Newer(Ring),
     Same,
     Older,
+    /// Of the same version, and with another content.
+    Other,
 }
 
 async fn newer_ring(link: &Link, held: RingId) -> Result<News, Error> {
-    let version = ask_version(link).await?;
-    if version.version > held.version {
-        Ok(News::Newer(ask_ring(link).await?))
-    } else if version.version == held.version && version.digest == held.digest {
-        Ok(News::Same)
-    } else {
-        Ok(News::Older)
+    let told = ask_version(link).await?;
+    match told.version.cmp(&held.version) {
+        Ordering::Greater => Ok(News::Newer(ask_ring(link).await?)),
+        Ordering::Equal if told.digest == held.digest => Ok(News::Same),
+        Ordering::Equal => Ok(News::Other),
+        Ordering::Less => Ok(News::Older),
     }
 }
 

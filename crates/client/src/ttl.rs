@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Longest exptime that counts from now, in seconds: a larger one is a Unix time
 /// (`protocol.txt`, "Expiration times").
-const MAX_RELATIVE: u64 = 60 * 60 * 24 * 30;
+pub(crate) const MAX_RELATIVE: u64 = 60 * 60 * 24 * 30;
 
 /// How long an item is kept at most. Anything may be evicted earlier.
 ///
@@ -30,8 +30,7 @@ impl Ttl {
     /// The exptime that says so, given the time of day.
     pub(crate) fn exptime(self, now: impl FnOnce() -> SystemTime) -> i64 {
         const GONE: i64 = -1;
-        let seconds =
-            |time: SystemTime| time.duration_since(UNIX_EPOCH).map_or(0, rounded_up);
+        let seconds = |time: SystemTime| time.duration_since(UNIX_EPOCH).map_or(0, rounded_up);
         match self {
             Ttl::Never => 0,
             Ttl::In(Duration::ZERO) => GONE,
@@ -48,7 +47,7 @@ impl Ttl {
     }
 }
 
-fn rounded_up(duration: Duration) -> u64 {
+pub(crate) fn rounded_up(duration: Duration) -> u64 {
     duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() > 0))
 }
 

@@ -4,13 +4,16 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use ringbinder_ring::{Node, NodeIndex, Ring};
+use tokio::runtime::Handle;
 
 use crate::lane::Limits;
 use crate::link::Link;
 
 /// What all links of a client have in common.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct LinkSettings {
+    /// Where the connections' tasks run.
+    pub(crate) runtime: Handle,
     pub(crate) limits: Limits,
     /// Connections to each node.
     pub(crate) lanes: usize,
@@ -19,7 +22,7 @@ pub(crate) struct LinkSettings {
 
 impl LinkSettings {
     pub(crate) fn link(&self, node: &Node) -> Arc<Link> {
-        Arc::new(Link::new(node.clone(), self.lanes, self.limits, self.retries))
+        Arc::new(Link::new(node.clone(), self))
     }
 }
 

@@ -25,7 +25,7 @@
 //! # Ok::<(), ringbinder_ring::RingError>(())
 //! ```
 //!
-//! A [`Ring`] that exists is whole: checked, immutable, its continuum built. [`compare`] tells what
+//! A [`Ring`] that exists is whole: checked, immutable, its continuum built. [`compare()`] tells what
 //! a change of the file would move. Only [`Ring::load`] and [`source`] touch the world outside.
 
 mod address;
@@ -42,5 +42,5 @@ pub use compare::{Comparison, Move, NodeChange, Share, compare};
 pub use continuum::{Point, point};
 pub use error::{RingError, RingFault};
 pub use file::{Format, MAX_FILE_BYTES};
-pub use node::{MAX_HOST_LEN, MAX_NAME_LEN, MAX_NODES, MAX_WEIGHT, Node, NodeIndex};
+pub use node::{MAX_HOST_LEN, MAX_NAME_LEN, MAX_NODES, MAX_WEIGHT, Node, NodeFault, NodeIndex};
 pub use ring::{MAX_VERSION, Ring, RingId};

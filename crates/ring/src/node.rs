@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use crate::address::Address;
+use crate::message::quoted;
+
 /// Index of a node in [`Ring::nodes`](crate::Ring::nodes).
 pub type NodeIndex = u32;
 
@@ -32,6 +35,52 @@ pub struct Node {
     pub port: u16,
     /// Share of the keys relative to the other nodes, 1 to [`MAX_WEIGHT`].
     pub weight: u32,
+}
+
+/// Why there can be no such node. The message says what is wrong and what to do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NodeFault {
+    /// Its name cannot be one.
+    #[error(
+        "the name {} is not 1 to {MAX_NAME_LEN} letters, digits, '.', '_' and '-'",
+        quoted(found)
+    )]
+    Name {
+        /// As written.
+        found: String,
+    },
+    /// Its address cannot be dialled.
+    #[error("{reason}")]
+    Address {
+        /// What is wrong, and what to do.
+        reason: String,
+    },
+    /// Its weight is out of bounds.
+    #[error("the weight is a whole number from 1 to {MAX_WEIGHT}, and not {found}")]
+    Weight {
+        /// As written.
+        found: i128,
+    },
+}
+
+impl Node {
+    /// A node, checked by itself. `address` is `host:port` or `[IPv6]:port`.
+    ///
+    /// # Errors
+    /// With the first of the three that cannot be used.
+    pub fn new(name: &str, address: &str, weight: i128) -> Result<Node, NodeFault> {
+        let word = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        if !(1..=MAX_NAME_LEN).contains(&name.len()) || !name.bytes().all(word) {
+            return Err(NodeFault::Name { found: name.to_owned() });
+        }
+        let Address { host, port } =
+            Address::parse(address).map_err(|reason| NodeFault::Address { reason })?;
+        let weight = u32::try_from(weight)
+            .ok()
+            .filter(|weight| (1..=MAX_WEIGHT).contains(weight))
+            .ok_or(NodeFault::Weight { found: weight })?;
+        Ok(Node { name: name.to_owned(), host: host.to_owned(), port, weight })
+    }
 }
 
 impl fmt::Display for Node {

@@ -5,12 +5,11 @@ use std::path::Path;
 
 use md5::{Digest as _, Md5};
 
-use crate::address::{Address, AddressKey};
+use crate::address::AddressKey;
 use crate::continuum::{Continuum, Point, digests, point};
 use crate::error::{RingError, RingFault};
-use crate::file::{self, Entry, Format};
-use crate::message::quoted;
-use crate::node::{MAX_NAME_LEN, MAX_WEIGHT, Node, NodeIndex};
+use crate::file::{self, Contents, Entry, Format};
+use crate::node::{MAX_NODES, Node, NodeFault, NodeIndex};
 
 /// Largest version: what every format of the ring file can write.
 pub const MAX_VERSION: u64 = i64::MAX as u64;
@@ -61,7 +60,23 @@ impl Ring {
     /// # Errors
     /// Where it is none.
     pub fn parse(text: &str, format: Format, origin: &str) -> Result<Ring, RingError> {
-        parse(text, format).map_err(|fault| RingError::new(origin, fault))
+        file::parse(text, format).and_then(build).map_err(|fault| RingError::new(origin, fault))
+    }
+
+    /// The ring of these nodes, as a file that lists them would give it. `origin` is how messages
+    /// name it.
+    ///
+    /// # Errors
+    /// Where there can be no such ring.
+    pub fn of_nodes(version: u64, nodes: &[Node], origin: &str) -> Result<Ring, RingError> {
+        let entries = nodes.iter().map(|node| Entry {
+            name: node.name.clone(),
+            address: node.to_string(),
+            weight: node.weight.into(),
+        });
+        let (version, hash) = (version.into(), "ketama".to_owned());
+        build(Contents { version, hash, nodes: entries.collect() })
+            .map_err(|fault| RingError::new(origin, fault))
     }
 
     /// What identifies it.
@@ -92,6 +107,12 @@ impl Ring {
         K: IntoIterator<Item: AsRef<[u8]>>,
     {
         keys.into_iter().map(|key| self.owner(key.as_ref()))
+    }
+
+    /// The circle in arcs, in order and without gaps: the last point of each, and its owner.
+    pub fn arcs(&self) -> Vec<(Point, NodeIndex)> {
+        let arcs = self.continuum.arcs().into_iter();
+        arcs.map(|(end, owner)| (Point(end), owner)).collect()
     }
 
     /// The node of this name.
@@ -139,8 +160,8 @@ impl Ring {
     }
 }
 
-fn parse(text: &str, format: Format) -> Result<Ring, RingFault> {
-    let raw = file::parse(text, format)?;
+/// The ring that a file says.
+fn build(raw: Contents) -> Result<Ring, RingFault> {
     let version = u64::try_from(raw.version)
         .ok()
         .filter(|version| (1..=MAX_VERSION).contains(version))
@@ -150,6 +171,9 @@ fn parse(text: &str, format: Format) -> Result<Ring, RingFault> {
     }
     if raw.nodes.is_empty() {
         return Err(RingFault::NoNodes);
+    }
+    if raw.nodes.len() > MAX_NODES {
+        return Err(RingFault::TooManyNodes { found: raw.nodes.len() });
     }
 
     let mut nodes = Vec::with_capacity(raw.nodes.len());
@@ -175,24 +199,13 @@ fn parse(text: &str, format: Format) -> Result<Ring, RingFault> {
     Ok(Ring { id: RingId { version, digest }, nodes, names, addresses, continuum })
 }
 
-/// One node, checked by itself.
+/// One node of the list, checked by itself.
 fn check(entry: Entry, place: usize) -> Result<Node, RingFault> {
-    let Entry { name, address, weight } = entry;
-    let word = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-    if !(1..=MAX_NAME_LEN).contains(&name.len()) || !name.bytes().all(word) {
-        let reason = format!(
-            "the name {} is not 1 to {MAX_NAME_LEN} letters, digits, '.', '_' and '-'",
-            quoted(&name)
-        );
-        return Err(RingFault::Node { place, name: String::new(), reason });
-    }
-    let fault = |reason| RingFault::Node { place, name: name.clone(), reason };
-    let Address { host, port } = Address::parse(&address).map_err(fault)?;
-    let weight = u32::try_from(weight)
-        .ok()
-        .filter(|weight| (1..=MAX_WEIGHT).contains(weight))
-        .ok_or_else(|| {
-            fault(format!("the weight is a whole number from 1 to {MAX_WEIGHT}, and not {weight}"))
-        })?;
-    Ok(Node { host: host.to_owned(), port, weight, name })
+    Node::new(&entry.name, &entry.address, entry.weight).map_err(|fault| {
+        let name = match fault {
+            NodeFault::Name { .. } => String::new(),
+            NodeFault::Address { .. } | NodeFault::Weight { .. } => entry.name,
+        };
+        RingFault::Node { place, name, reason: fault.to_string() }
+    })
 }

@@ -474,3 +474,25 @@ fn messages_stay_short_whatever_the_file_holds() {
         assert!(!message.contains(char::is_control), "{message:?}");
     }
 }
+
+#[test]
+fn a_ring_of_nodes_is_checked_as_a_file_is() {
+    let node = |name: &str, host: &str| ringbinder_ring::Node {
+        name: name.into(),
+        host: host.into(),
+        port: 11211,
+        weight: 1,
+    };
+    let refused = |version, nodes: &[ringbinder_ring::Node]| {
+        Ring::of_nodes(version, nodes, "the new ring").unwrap_err().fault().clone()
+    };
+    assert_eq!(refused(1, &[]), RingFault::NoNodes);
+    assert_eq!(refused(0, &[node("a", "a")]), RingFault::Version { found: 0 });
+    assert!(matches!(refused(1, &[node("a b", "a")]), RingFault::Node { place: 1, .. }));
+    assert!(matches!(
+        refused(1, &[node("a", "h"), node("b", "H")]),
+        RingFault::Duplicate { what: "address", first: 1, second: 2, .. }
+    ));
+    let many: Vec<_> = (0..4097).map(|n| node(&format!("n{n}"), &format!("h{n}"))).collect();
+    assert_eq!(refused(1, &many), RingFault::TooManyNodes { found: 4097 });
+}

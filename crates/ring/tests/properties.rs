@@ -93,6 +93,7 @@ proptest! {
         prop_assert_eq!(&again, &ring);
         prop_assert_eq!(again.id(), ring.id());
         prop_assert_eq!(again.to_toml(), text.clone());
+        prop_assert_eq!(&Ring::of_nodes(version, ring.nodes(), "it").unwrap(), &ring);
         // TOML's inline form of the same, as JSON writes it.
         let list: Vec<String> = ring.nodes().iter().map(|node| format!(
             r#"{{"weight": {}, "address": "{node}", "name": "{}"}}"#, node.weight, node.name
@@ -104,6 +105,20 @@ proptest! {
             prop_assert_eq!(ring.index_of_name(&node.name), Some(index));
             prop_assert_eq!(ring.index_of_address(&node.host, node.port), Some(index));
         }
+    }
+
+    #[test]
+    fn arcs_are_the_circle(nodes in nodes()) {
+        let ring = ring(1, &nodes);
+        let mut start = 0;
+        for (end, owner) in ring.arcs() {
+            prop_assert!(u64::from(end.0) >= start);
+            for point in [Point(u32::try_from(start).unwrap()), end] {
+                prop_assert_eq!(ring.owner_at(point), owner);
+            }
+            start = u64::from(end.0) + 1;
+        }
+        prop_assert_eq!(start, 1 << 32);
     }
 
     #[test]

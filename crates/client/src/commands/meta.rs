@@ -16,7 +16,7 @@ pub struct MetaReply {
 }
 
 impl MetaReply {
-    /// Two letters: `HD`, `VA`, `EN`, `NF`, `NS`, `EX`, `ME`, `MN`.
+    /// Two letters: `HD`, `VA`, `EN`, `NF`, `NS` or `EX`.
     pub fn code(&self) -> &[u8] {
         Tokens::new(&self.line).next().unwrap_or_default()
     }
@@ -30,6 +30,10 @@ impl MetaReply {
             .skip(skipped)
             .find(|word| word.first() == Some(&flag))
             .map(|word| &word[1..])
+    }
+
+    pub(crate) fn into_answer(self) -> Answer {
+        Answer::Meta(self.line, self.value)
     }
 
     /// A return flag's number.
@@ -108,10 +112,27 @@ impl Client {
         let key = checked(key)?;
         // What a quiet command does not answer would be waited for; a flag must not end the line.
         let quiet = |word: &str| word.starts_with(['q', 'b', 'O']);
-        if flags.bytes().any(|byte| byte.is_ascii_control()) || flags.split(' ').any(quiet) {
+        if flags.bytes().any(|byte| byte.is_ascii_control()) {
             return Err(Error::Line(flags.to_owned()));
         }
-        let _writing = self.near_writing(key);
+        if flags.split(' ').any(quiet) {
+            return Err(Error::Flags(flags.to_owned()));
+        }
+        // What a get with other flags changes is no concern of who keeps the value.
+        let changes = |word: &str| verb != "mg" || word.starts_with(['N', 'T', 'E']);
+        let _writing = flags.split(' ').any(changes).then(|| self.near_writing(key));
+        self.meta_call(verb, key, value, flags).await
+    }
+
+    /// Sends a meta command whose key and flags have been checked. What the near cache has of the
+    /// key is the caller's business.
+    pub(crate) async fn meta_call(
+        &self,
+        verb: &'static str,
+        key: &[u8],
+        value: Option<&[u8]>,
+        flags: &str,
+    ) -> Result<Option<MetaReply>, Error> {
         let request = Request::Meta { verb, key, value, flags };
         match self.ask(key, &request).await? {
             Some(Answer::Meta(line, value)) => Ok(Some(MetaReply { line, value })),

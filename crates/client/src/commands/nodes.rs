@@ -8,6 +8,7 @@ use ringbinder_ring::{Node, Ring, RingId};
 use crate::client::Client;
 use crate::error::Error;
 use crate::link::Link;
+use crate::near::Near;
 use crate::rings;
 use crate::wire::{Answer, Line, Request};
 
@@ -26,10 +27,8 @@ impl Client {
     /// Empties all nodes, or those that can be reached; gives the failures.
     pub async fn flush_all(&self) -> Vec<Error> {
         let nodes = self.nodes();
+        let _clearing = self.inner.near.as_ref().map(Near::clearing);
         let flushed = join_all(nodes.iter().map(NodeHandle::flush)).await;
-        if let Some(near) = &self.inner.near {
-            near.clear();
-        }
         flushed.into_iter().filter_map(Result::err).collect()
     }
 }

@@ -67,9 +67,4 @@ impl Line {
             Err(_) => Line::Other(text.into_owned()),
         }
     }
-
-    /// Whether it says that the request was not carried out.
-    pub(crate) fn is_error(&self) -> bool {
-        matches!(self, Line::ClientError(_) | Line::ServerError(_))
-    }
 }

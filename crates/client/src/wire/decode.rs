@@ -18,15 +18,18 @@ use crate::item::Item;
 /// so that a small value does not keep a large buffer alive.
 const SHARED_FROM: usize = 32 << 10;
 
-/// Most bytes of `STAT` lines in one answer.
+/// Most memory for the `STAT` lines of one answer, in bytes.
 const MAX_STATS: usize = 16 << 20;
+
+/// What a `STAT` line takes beyond its text, about: two strings with their allocations.
+const STAT_OVERHEAD: usize = 128;
 
 /// An answer that is none: the first bytes of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Nonsense(pub(crate) String);
 
 impl Nonsense {
-    fn of(bytes: &[u8]) -> Nonsense {
+    pub(crate) fn of(bytes: &[u8]) -> Nonsense {
         const SHOWN: usize = 60;
         Nonsense(String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN)]).into_owned())
     }
@@ -46,9 +49,38 @@ pub(crate) struct Decoder {
     header: Option<Header>,
 }
 
+/// Which lines answer a request of one line; an error always does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Expected {
+    /// What became of a value.
+    Storage,
+    /// Deleted, or not there.
+    Deletion,
+    /// Touched, or not there.
+    Touch,
+    /// A number, or not there.
+    Number,
+    /// Any line.
+    Any,
+}
+
+impl Expected {
+    fn includes(self, line: &Line) -> bool {
+        match (self, line) {
+            (Expected::Any, _) | (_, Line::ClientError(_) | Line::ServerError(_)) => true,
+            (Expected::Storage, line) => {
+                matches!(line, Line::Stored | Line::NotStored | Line::Exists | Line::NotFound)
+            }
+            (Expected::Deletion, line) => matches!(line, Line::Deleted | Line::NotFound),
+            (Expected::Touch, line) => matches!(line, Line::Touched | Line::NotFound),
+            (Expected::Number, line) => matches!(line, Line::Number(_) | Line::NotFound),
+        }
+    }
+}
+
 #[derive(Debug)]
 enum Kind {
-    Line,
+    Line(Expected),
     One { mark: u64, item: Option<Item> },
     Many { marks: Vec<u64>, next: usize, items: Vec<Option<Item>> },
     Meta,
@@ -72,8 +104,8 @@ enum Step {
 }
 
 impl Decoder {
-    pub(crate) fn line() -> Decoder {
-        Decoder::new(Kind::Line)
+    pub(crate) fn line(expected: Expected) -> Decoder {
+        Decoder::new(Kind::Line(expected))
     }
 
     pub(crate) fn one(mark: u64) -> Decoder {
@@ -136,7 +168,8 @@ impl Decoder {
             Reply::Incomplete => return Ok(None),
             Reply::Malformed => return Err(Nonsense::of(input)),
             Reply::Value { line, key, len, consumed } => {
-                let header = value_header(line, key.is_some(), len).ok_or(Nonsense::of(line))?;
+                let header =
+                    value_header(line, key.is_some(), len).ok_or_else(|| Nonsense::of(line))?;
                 if len > max_value || !self.expects(key) {
                     return Err(Nonsense::of(line));
                 }
@@ -154,16 +187,14 @@ impl Decoder {
     fn expects(&mut self, key: Option<&[u8]>) -> bool {
         match (&mut self.kind, key) {
             (Kind::One { mark, item: None }, Some(key)) => *mark == key_mark(key),
-            (Kind::Many { marks, next, .. }, Some(key)) => {
+            (Kind::Many { marks, items, next }, Some(key)) => {
                 let key = key_mark(key);
-                // Values come in the order in which they were asked for; misses are left out.
-                match marks[*next..].iter().position(|&mark| mark == key) {
-                    Some(skipped) => {
-                        *next += skipped + 1;
-                        true
-                    }
-                    None => false,
-                }
+                let is_it = |&place: &usize| marks[place] == key && items[place].is_none();
+                // Values come in the order in which they were asked for, and misses are left out.
+                // A proxy that gathers them from several servers may change the order.
+                let place = (*next..marks.len()).chain(0..*next).find(is_it);
+                *next = place.map_or(*next, |place| place + 1);
+                place.is_some()
             }
             (Kind::Meta, None) => true,
             _ => false,
@@ -174,8 +205,16 @@ impl Decoder {
         let done = |answer| Ok(Step::Done(answer));
         let end = line == b"END";
         match &mut self.kind {
-            Kind::Line => return done(Answer::Line(Line::of(line))),
-            Kind::Meta => return done(meta_line(line)),
+            Kind::Line(expected) => {
+                let answer = Line::of(line);
+                if expected.includes(&answer) {
+                    return done(Answer::Line(answer));
+                }
+                return Err(Nonsense::of(line));
+            }
+            Kind::Meta if is_meta(line) => {
+                return done(Answer::Meta(Bytes::copy_from_slice(line), None));
+            }
             Kind::One { item, .. } if end => return done(Answer::One(item.take())),
             Kind::Many { items, .. } if end => {
                 return done(Answer::Many(std::mem::take(items)));
@@ -183,9 +222,10 @@ impl Decoder {
             Kind::Stats { lines, .. } if end => {
                 return done(Answer::Stats(std::mem::take(lines)));
             }
+            Kind::Stats { .. } if line == b"RESET" => return done(Answer::Line(Line::Ok)),
             Kind::Stats { lines, bytes } => {
                 if let Some(stat) = line.strip_prefix(b"STAT ") {
-                    *bytes += stat.len();
+                    *bytes += stat.len() + STAT_OVERHEAD;
                     if *bytes > MAX_STATS {
                         return Err(Nonsense::of(line));
                     }
@@ -193,21 +233,22 @@ impl Decoder {
                     return Ok(Step::More);
                 }
             }
-            Kind::Block { block } => {
-                if let (true, Some((line, bytes))) = (end, block.take()) {
+            Kind::Block { block: block @ Some(_) } if end => {
+                if let Some((line, bytes)) = block.take() {
                     return done(Answer::Block(line, bytes));
                 }
+            }
+            Kind::Block { block: None } => {
                 if let Some(len) = block_len(line).filter(|&len| len <= max_value) {
                     let line = Bytes::copy_from_slice(line);
                     self.header = Some(Header { len, flags: 0, cas: None, line });
                     return Ok(Step::More);
                 }
             }
-            Kind::One { .. } | Kind::Many { .. } => {}
+            Kind::One { .. } | Kind::Many { .. } | Kind::Meta | Kind::Block { .. } => {}
         }
         match Line::of(line) {
-            answer @ Line::Ok => done(Answer::Line(answer)),
-            answer if answer.is_error() => done(Answer::Line(answer)),
+            error @ (Line::ClientError(_) | Line::ServerError(_)) => done(Answer::Line(error)),
             _ => Err(Nonsense::of(line)),
         }
     }
@@ -230,7 +271,13 @@ impl Decoder {
                 input.advance(header.len);
                 value
             }
-            len => input.split_to(len).freeze(),
+            len => {
+                let value = input.split_to(len).freeze();
+                // What follows moves, so that its memory is not kept alive by this value, nor this
+                // value's by what follows.
+                *input = BytesMut::from(&input[..]);
+                value
+            }
         };
         input.advance(2);
         let Some(Header { flags, cas, line, .. }) = self.header.take() else {
@@ -243,7 +290,7 @@ impl Decoder {
             }
             Kind::Meta => return Ok(Some(Step::Done(Answer::Meta(line, Some(value))))),
             Kind::Block { block } => *block = Some((line, value)),
-            Kind::Line | Kind::Stats { .. } => {}
+            Kind::Line(_) | Kind::Stats { .. } => {}
         }
         Ok(Some(Step::More))
     }
@@ -268,11 +315,9 @@ fn digits(word: &[u8]) -> Option<u64> {
     std::str::from_utf8(word).ok()?.parse().ok()
 }
 
-fn meta_line(line: &[u8]) -> Answer {
-    match Line::of(line) {
-        error if error.is_error() => Answer::Line(error),
-        _ => Answer::Meta(Bytes::copy_from_slice(line), None),
-    }
+/// Whether this is what a meta command is answered with where there is no value.
+fn is_meta(line: &[u8]) -> bool {
+    matches!(Tokens::new(line).next(), Some(b"HD" | b"EN" | b"NF" | b"NS" | b"EX"))
 }
 
 fn stat_of(stat: &[u8]) -> (String, String) {

@@ -3,6 +3,8 @@
 mod answer;
 mod decode;
 mod request;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use answer::{Answer, Line};
 pub(crate) use decode::{Decoder, Nonsense};

@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use super::decode::{Decoder, key_mark};
+use super::decode::{Decoder, Expected, key_mark};
 
 /// One request. Keys have been checked, and lines are single lines.
 #[derive(Clone, Copy, Debug)]
@@ -133,7 +133,11 @@ impl Request<'_> {
             Request::Meta { .. } => Decoder::meta(),
             Request::Stats { .. } => Decoder::stats(),
             Request::Block { .. } => Decoder::block(),
-            _ => Decoder::line(),
+            Request::Store { .. } | Request::Cas { .. } => Decoder::line(Expected::Storage),
+            Request::Delete { .. } => Decoder::line(Expected::Deletion),
+            Request::Touch { .. } => Decoder::line(Expected::Touch),
+            Request::Arithmetic { .. } => Decoder::line(Expected::Number),
+            Request::Line { .. } => Decoder::line(Expected::Any),
         }
     }
 

@@ -35,6 +35,7 @@ pub use error::SourceError;
 #[cfg(feature = "etcd")]
 pub use etcd::Login;
 pub use origin::{Origin, OriginError};
+pub use text::read as read_text;
 
 /// News from a source that is watched.
 #[derive(Debug)]

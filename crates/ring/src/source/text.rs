@@ -27,8 +27,12 @@ pub(super) async fn on_blocking_thread<T: Send + 'static>(
     }
 }
 
-/// The text of a file, at most [`MAX_FILE_BYTES`] of it.
-pub(super) fn read(path: &Path) -> Result<String, SourceError> {
+/// The text of a ring file, unread as a ring: for whoever wants to change it.
+///
+/// # Errors
+/// Where there is no such regular file, it cannot be read, is empty, larger than
+/// [`MAX_FILE_BYTES`], or no text.
+pub fn read(path: &Path) -> Result<String, SourceError> {
     let origin = Origin::File(path.to_owned());
     let unreadable = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => SourceError::Missing(origin.clone()),

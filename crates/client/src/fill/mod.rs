@@ -1,0 +1,248 @@
+//! A value from the cache, or from a function that one caller in the fleet runs.
+//!
+//! Meta get decides who fills (`protocol.txt`, "Meta Get"): on a miss `N` makes an empty item, the
+//! placeholder, and the answer with `W` goes to one caller only, the winner. A value that was marked
+//! stale (`X`, by `md` with `I`), or that is near the end of its life (`R`), has a winner in the same
+//! way. All others are told that somebody fills (`Z`).
+//!
+//! - **Nothing is there.** The winner fills, and stores what it filled with the CAS unique of the
+//!   placeholder: whatever was written meanwhile stays, and so does a delete, and the late value goes
+//!   to the winner's caller only. The others ask again and again, in growing and irregular pauses,
+//!   until the value is there, the lease has ended and one of them wins, or their patience ends.
+//!   Then they fill for themselves alone, and store nothing: a cache that is slow must not fail what
+//!   would succeed without it.
+//! - **An old value is there.** The winner waits for its own fill and gets the new value; the others
+//!   get the old one at once. No work goes on behind the winner's back, so its fill may borrow, and
+//!   its error has somebody to go to.
+//! - **The fill fails**, panics, or its caller goes away. The lease is given back at once (`md` with
+//!   the CAS unique) and the next who asks wins. Only the caller whose fill it was gets the error,
+//!   with the old value where there is one. After a refresh that failed the old value is marked stale,
+//!   so that the next caller tries again.
+//! - **The winner dies.** Its lease runs out. A stale value with a longer life is therefore given the
+//!   lease's time to live before it is replaced, and its own again when the fill fails; a value near
+//!   the end of its life ends soon anyway.
+//! - **The owner is away**, or dies on the way, or answers that it keeps no place for the key. Where
+//!   that [is a miss](crate::OnAway) the fill is called and nothing stored; otherwise it is an error.
+//!   What was filled is returned even if it can no longer be stored.
+//!
+//! Callers of one process take turns with a key; see [`flight`](self::flight).
+//!
+//! A placeholder is told from an empty value that somebody stored by `Z` and by the client flags,
+//! which are 0 for a placeholder. While an empty value with flags 0 is being refreshed it therefore
+//! counts as no value, and the others wait for the new one; give such values flags if that matters.
+//! Clients that know nothing of this, and [`Client::get`], see a placeholder as an empty value.
+
+mod error;
+mod flight;
+mod lease;
+mod options;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use rand::Rng as _;
+use tokio::time::{Instant, sleep};
+
+pub use error::FillError;
+pub(crate) use flight::Flights;
+pub(crate) use lease::is_placeholder;
+pub use options::Fill;
+
+use crate::client::{Client, checked};
+use crate::error::Error;
+use crate::item::Item;
+use flight::{Boarded, Turn};
+use lease::{Found, Lease};
+
+/// The first pause before a key is asked for again that another is filling.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(4);
+
+/// The longest pause.
+const LONGEST_PAUSE: Duration = Duration::from_millis(256);
+
+impl Client {
+    /// The item under a key; where there is none, what `fill` gives, which is stored for all.
+    ///
+    /// Of all callers of all clients that want a key at the same time, one runs its fill:
+    ///
+    /// - Where nothing is there, the others wait for what it gives.
+    /// - A value that was marked stale ([`Client::meta_delete`] with `I`), or is near the end of its
+    ///   life, is filled anew by one caller, which waits for that, while the others get the old value.
+    /// - When the fill fails, or its caller goes away, the next caller fills at once. When its process
+    ///   dies, another fills after the lease.
+    /// - What somebody writes or deletes during the fill is never overwritten by it.
+    /// - A caller that has waited for as long as its patience lasts, or that finds the owner of the key
+    ///   away, fills for itself, and nothing is stored.
+    ///
+    /// The times are those of [`Fill`]; a [`Duration`] in its place is the time to live. Concurrent
+    /// callers of one client share their requests. What was filled is returned even if it cannot be
+    /// stored. The item has no CAS unique, and may come from the near cache.
+    ///
+    /// While a missing key is filled, commands that know nothing of it, such as [`Client::get`], find
+    /// an empty value with flags 0 there. The nodes must know the meta commands, as memcached does
+    /// since 1.6.
+    ///
+    /// ```
+    /// # use std::{io, time::Duration};
+    /// # use ringbinder_client::Client;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// // Nobody listens there, which is a miss: every call fills for itself.
+    /// let cache = Client::with_servers(["127.0.0.1:1"]).connect().await?;
+    /// let page = cache
+    ///     .get_or_fill("page:start", Duration::from_secs(60), async || {
+    ///         // Work that is worth saving.
+    ///         Ok::<_, io::Error>("<h1>Hello</h1>")
+    ///     })
+    ///     .await?;
+    /// assert_eq!(page.value, "<h1>Hello</h1>");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`FillError::Fill`] when this caller's own fill fails. [`FillError::Cache`] for a bad key, a
+    /// refusal (a server without meta commands says `ERROR`), or an absent owner where that is an
+    /// error.
+    pub async fn get_or_fill<V, E, F, Fut>(
+        &self,
+        key: impl AsRef<[u8]>,
+        how: impl Into<Fill>,
+        fill: F,
+    ) -> Result<Item, FillError<E>>
+    where
+        V: Into<Bytes>,
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = Result<V, E>>,
+    {
+        let (key, how) = (checked(key.as_ref()).map_err(Error::from)?, how.into());
+        if let Some(item) = self.kept(key) {
+            return Ok(item);
+        }
+        // Called when it is first polled, if ever.
+        let filled = async {
+            let value = fill().await?.into();
+            Ok(Item { value, flags: how.client_flags(), cas: None })
+        };
+        let failed = |old| move |error| FillError::Fill { error, old };
+
+        let deadline = Instant::now() + how.longest_wait();
+        let seat = self.inner.flights.join(key);
+        let turn = match seat.board(deadline, &self.inner.runtime).await {
+            Boarded::Turn(turn) => turn,
+            Boarded::Shared(item) => return Ok(item),
+            Boarded::Late => return filled.await.map_err(failed(None)),
+        };
+        let (lease, turn) = match self.win(key, &how, deadline, turn).await? {
+            Step::Done(item) => return Ok(item),
+            Step::Alone => return filled.await.map_err(failed(None)),
+            Step::Won(lease, turn) => (lease, turn),
+        };
+        match filled.await {
+            Ok(item) => {
+                let turn = turn.map(Turn::requesting);
+                if lease.store(&item, &how).await
+                    && let Some(turn) = turn
+                {
+                    turn.share(&item);
+                }
+                Ok(item)
+            }
+            Err(error) => {
+                let old = lease.old.clone();
+                lease.give_back().await;
+                Err(failed(old)(error))
+            }
+        }
+    }
+
+    /// Asks until there is a value or something to do.
+    async fn win<'s>(
+        &self,
+        key: &[u8],
+        how: &Fill,
+        deadline: Instant,
+        mut turn: Turn<'s>,
+    ) -> Result<Step<'s>, Error> {
+        let mut pause = SHORTEST_PAUSE;
+        loop {
+            turn = turn.requesting();
+            let reading = self.near_reading(key);
+            match self.find_or_win(key, how).await? {
+                Found::Value(item) => {
+                    if let Some((near, reading)) = reading {
+                        near.keep(key, &item, reading);
+                    }
+                    turn.share(&item);
+                    return Ok(Step::Done(item));
+                }
+                Found::Old(item) => {
+                    turn.share(&item);
+                    return Ok(Step::Done(item));
+                }
+                Found::Won(lease) => {
+                    let turn = match &lease.old {
+                        Some(old) => {
+                            turn.share(old);
+                            None
+                        }
+                        None => Some(turn),
+                    };
+                    return Ok(Step::Won(lease, turn));
+                }
+                Found::Nowhere => return Ok(Step::Alone),
+                Found::Taken => {}
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(Step::Alone);
+            }
+            let part = rand::rng().random_range(0.5..=1.0);
+            let pausing = {
+                let _timers = self.inner.runtime.enter();
+                sleep(left.min(pause.mul_f64(part)))
+            };
+            pausing.await;
+            pause = LONGEST_PAUSE.min(2 * pause);
+        }
+    }
+
+    /// What the near cache has, unless it is a placeholder that a plain get has read.
+    fn kept(&self, key: &[u8]) -> Option<Item> {
+        let near = self.inner.near.as_ref()?;
+        near.get(key).filter(|item| !is_placeholder(item))
+    }
+}
+
+/// What a caller does after it has asked.
+enum Step<'s> {
+    /// Return this.
+    Done(Item),
+    /// Fill and store; the turn goes on where there is no old value that others can have.
+    Won(Lease, Option<Turn<'s>>),
+    /// Fill, and store nothing.
+    Alone,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use super::*;
+
+    fn sent<T: Send>(_: T) {}
+
+    /// Whatever a fill borrows, it can be awaited in a task of its own.
+    #[tokio::test]
+    async fn fills_are_send() {
+        let client = Client::with_servers(["127.0.0.1:1"]).connect().await.expect("a ring");
+        let (key, other) = (String::from("k"), client.clone());
+        let fill = async || {
+            let _ = other.get(&key).await;
+            Ok::<_, Infallible>(key.clone())
+        };
+        sent(client.get_or_fill(&key, Duration::ZERO, fill));
+        sent(client.get_or_fill_typed(&key, Duration::ZERO, fill));
+        sent(client.get_or_fill(&key, Duration::ZERO, || async { Ok::<_, Infallible>("v") }));
+    }
+}

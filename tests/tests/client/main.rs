@@ -1,0 +1,78 @@
+//! The Rust client with real nodes, and with memcached.
+//!
+//! What it does with servers that are none stands in `crates/client/tests/peers`.
+
+mod absence;
+mod commands;
+mod linearizable;
+mod near;
+mod pipelining;
+mod rings;
+
+use std::time::Duration;
+
+use ringbinder_client::{Builder, Client, Error, Item, OnAway};
+use ringbinder_tests::ring::Fleet;
+use ringbinder_tests::{Conn, Kind, wait};
+
+/// Whether this program can be started; says so where not.
+fn here(test: &str, kind: Kind) -> bool {
+    let here = kind.available();
+    if !here {
+        ringbinder_tests::skip::skip(test, &format!("no {}", kind.program().display()));
+    }
+    here
+}
+
+/// The kinds of server that are here.
+fn kinds(test: &str) -> Vec<Kind> {
+    [Kind::Ringbinder, Kind::Memcached].into_iter().filter(|&kind| here(test, kind)).collect()
+}
+
+/// A patient client that says when nodes are away.
+fn patient(builder: Builder) -> Builder {
+    builder.timeout(wait::PATIENCE).on_away(OnAway::Error)
+}
+
+async fn connect(builder: Builder) -> Client {
+    builder.connect().await.unwrap_or_else(|error| panic!("no client: {error}"))
+}
+
+/// Waits, without holding up the clients' tasks.
+async fn until(what: &str, mut probe: impl AsyncFnMut() -> bool) {
+    let waited = tokio::time::timeout(wait::PATIENCE, async {
+        while !probe().await {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    });
+    waited.await.unwrap_or_else(|_| panic!("waited {:?} in vain: {what}", wait::PATIENCE));
+}
+
+async fn await_version(client: &Client, version: u64) {
+    until("the client to take the ring", async || client.ring().id().version == version).await;
+}
+
+/// The value of an item.
+#[track_caller]
+fn text(found: Result<Option<Item>, Error>) -> Option<String> {
+    let item = found.unwrap_or_else(|error| panic!("no answer: {error}"))?;
+    Some(String::from_utf8(item.value.to_vec()).expect("text"))
+}
+
+/// A line of a server's `stats`, as a number.
+fn count(conn: &mut Conn, name: &str) -> u64 {
+    let stats = conn.ask_text("stats\r\n");
+    let line = stats.lines().find_map(|line| line.strip_prefix(&format!("STAT {name} ")));
+    line.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {name}: {stats}"))
+}
+
+/// Requests that these nodes have passed on to each other.
+fn forwarded(fleet: &Fleet, nodes: &[usize]) -> u64 {
+    let of =
+        |&node: &usize| fleet.count(node, "foreign_gets") + fleet.count(node, "foreign_requests");
+    nodes.iter().map(of).sum()
+}
+
+fn keys(prefix: &str, count: usize) -> Vec<String> {
+    (0..count).map(|number| format!("{prefix}-{number}")).collect()
+}
