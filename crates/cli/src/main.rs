@@ -1,3 +1,5 @@
 //! The `ringbinder` command.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    ringbinder_cli::main()
+}

@@ -1,1 +1,83 @@
 //! A ring as the configuration of the clients and proxies that use it.
+//!
+//! Every text works as it is printed, and says in its comments where it goes and what one must know
+//! of the client. Two kinds of client are told apart:
+//!
+//! - Those that can do libmemcached's weighted ketama find the owner of every key. For them hosts
+//!   are spelled and nodes ordered as in the ring file, because both count in the hashing.
+//! - Those that cannot may use any node, since nodes forward. Their comments say so, and their
+//!   configuration spreads connections or keys by the weights, and goes on when a node is away.
+//!
+//! Names and hosts of a ring are words of `[A-Za-z0-9._:-]`, so that most targets take them as they
+//! are. Where a target has strings, they are written as such by [`text`].
+
+mod haproxy;
+mod json;
+mod mcrouter;
+mod php;
+mod python;
+mod ruby;
+#[cfg(test)]
+mod tests;
+mod text;
+mod twemproxy;
+
+use ringbinder_ring::Ring;
+
+/// What the configuration is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Target {
+    /// Python: a pylibmc client
+    Pylibmc,
+    /// Python: a pymemcache client, with a hasher that finds owners
+    Pymemcache,
+    /// Python: the CACHES of Django's settings, by pylibmc
+    Django,
+    /// PHP: the memcached extension
+    Php,
+    /// Ruby: dalli 3.2 or later; nodes forward what it sends elsewhere
+    Ruby,
+    /// twemproxy (nutcracker): a pool
+    Twemproxy,
+    /// mcrouter: a configuration file; nodes forward what it sends elsewhere
+    Mcrouter,
+    /// HAProxy: one address in front of all nodes, for any client
+    Haproxy,
+    /// JSON with every node and its share, for programs
+    Json,
+}
+
+/// A ring that has no configuration for a target.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ExportError {
+    /// More servers than libmemcached bears as PHP mostly has it.
+    #[error(
+        "PHP's memcached extension may end its process with more than {limit} servers, as Debian's \
+         libmemcached does, and this ring has {nodes} nodes; export for twemproxy or haproxy, run \
+         that beside PHP, and give PHP its one address"
+    )]
+    TooManyForPhp {
+        /// How many nodes the ring has.
+        nodes: usize,
+        /// How many are safe.
+        limit: usize,
+    },
+}
+
+/// The configuration for `target`, ready to be pasted. It ends with a line break.
+///
+/// # Errors
+/// Where the target has no means to express this ring: what it lacks, and what to do instead.
+pub(crate) fn render(ring: &Ring, target: Target) -> Result<String, ExportError> {
+    Ok(match target {
+        Target::Pylibmc => python::pylibmc(ring),
+        Target::Pymemcache => python::pymemcache(ring),
+        Target::Django => python::django(ring),
+        Target::Php => php::render(ring)?,
+        Target::Ruby => ruby::render(ring),
+        Target::Twemproxy => twemproxy::render(ring),
+        Target::Mcrouter => mcrouter::render(ring),
+        Target::Haproxy => haproxy::render(ring),
+        Target::Json => json::render(ring),
+    })
+}

@@ -1,0 +1,264 @@
+//! A ring file while it is changed: one change at a time, and each of them whole or not at all.
+//!
+//! - Who changes a file holds a lock on it (`flock`). A change replaces the file by another, so
+//!   whoever gets the lock looks whether it is still the file of that name, and else begins again.
+//!   What is changed is read under the lock: of two changes at once both count.
+//! - The new text is written beside the file, flushed to the disk, and renamed over it. At every
+//!   moment, a power failure included, the name leads to the old text or to the new one.
+//! - An editor knows nothing of the lock. What it writes meanwhile is noticed just before the new
+//!   text would replace it.
+//! - Symbolic links stay: the file behind them is replaced. Its mode stays, and its owner where the
+//!   system lets that be.
+
+use std::fs::{self, File, Metadata, OpenOptions, Permissions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+use nix::unistd::{Gid, Uid, fchown};
+use ringbinder_ring::source::{Origin, SourceError, read_text};
+use ringbinder_ring::{Format, Ring};
+
+use super::edit;
+use crate::change::{self, Change};
+use crate::error::CliError;
+
+/// How often a lock that somebody else holds is tried.
+const RETRY: Duration = Duration::from_millis(20);
+
+/// The right to change a ring file: nobody else has it until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Lock(Flock<File>);
+
+/// A ring file and what it may become.
+#[derive(Debug)]
+pub(crate) struct Editor {
+    /// As it was named, for messages.
+    name: PathBuf,
+    /// Behind all links.
+    path: PathBuf,
+    format: Format,
+    text: String,
+    ring: Ring,
+}
+
+impl Editor {
+    /// Takes the file for a change, and waits so long for somebody else who has it.
+    ///
+    /// # Errors
+    /// Where there is no such file, it holds no ring, may not be written, or somebody else does not
+    /// let go of it.
+    pub(crate) fn open(name: &Path, wait: Duration) -> Result<(Editor, Lock), CliError> {
+        let deadline = Instant::now() + wait;
+        loop {
+            let path = resolve(name)?;
+            let file = OpenOptions::new().read(true).write(true).open(&path).map_err(|source| {
+                let hint = "check who may write it; nothing was changed";
+                CliError::Write { path: name.to_owned(), source, hint }
+            })?;
+            let lock = lock(file, name, deadline)?;
+            let locked = lock.metadata().map_err(|error| unreadable(name, &error))?;
+            if path.metadata().is_ok_and(|now| same_file(&now, &locked)) {
+                return Ok((Editor::read(name, path)?, Lock(lock)));
+            }
+            // Somebody replaced it while this one waited.
+        }
+    }
+
+    /// Looks at the file, without any right to change it.
+    ///
+    /// # Errors
+    /// Where there is no such file, or it holds no ring.
+    pub(crate) fn look(name: &Path) -> Result<Editor, CliError> {
+        Editor::read(name, resolve(name)?)
+    }
+
+    fn read(name: &Path, path: PathBuf) -> Result<Editor, CliError> {
+        // The name that people know tells the format, also where it is a link.
+        let format = Format::of(name).map_err(SourceError::Invalid)?;
+        let text = read_text(&path)?;
+        let ring = Ring::parse(&text, format, &name.display().to_string());
+        let ring = ring.map_err(SourceError::Invalid)?;
+        Ok(Editor { name: name.to_owned(), path, format, text, ring })
+    }
+
+    /// The ring as it is.
+    pub(crate) fn ring(&self) -> &Ring {
+        &self.ring
+    }
+
+    /// The ring as it would be, and the text of the file that says so.
+    ///
+    /// # Errors
+    /// Where the change does not fit the ring, or the file is written in a way that does not let it
+    /// be made.
+    pub(crate) fn change(&self, change: &Change) -> Result<(Ring, String), CliError> {
+        let new = change::apply(&self.ring, std::slice::from_ref(change), &self.origin())?;
+        let text = edit(&self.text, self.format, &self.ring, change, &new);
+        let text = text.ok_or_else(|| CliError::Layout { path: self.name.clone() })?;
+        Ok((new, text))
+    }
+
+    /// Puts `text` in the place of the file that is locked.
+    ///
+    /// # Errors
+    /// Where it cannot be written, or the file is not what it was; then it is as it was found.
+    pub(crate) fn write(&self, text: &str, lock: Lock) -> Result<(), CliError> {
+        let hint = "its directory has to be writable, since a whole new file takes the place of \
+                    the old one; nothing was changed";
+        let failed = |source| CliError::Write { path: self.name.clone(), source, hint };
+        let directory = self.path.parent().unwrap_or(Path::new("/"));
+        let before = lock.0.metadata().map_err(failed)?;
+        let mut beside = tempfile::Builder::new()
+            .prefix(".ring-")
+            .permissions(Permissions::from_mode(0o600))
+            .tempfile_in(directory)
+            .map_err(failed)?;
+        beside.write_all(text.as_bytes()).map_err(failed)?;
+        dress(beside.as_file(), &before).map_err(failed)?;
+        beside.as_file().sync_all().map_err(failed)?;
+        let now = self.path.metadata();
+        let untouched = now.is_ok_and(|now| same_file(&now, &before))
+            && read_text(&self.path).is_ok_and(|now| now == self.text);
+        if !untouched {
+            return Err(CliError::Touched { path: self.name.clone() });
+        }
+        beside.persist(&self.path).map_err(|error| failed(error.error))?;
+        // The new name too is to survive a crash; where a directory cannot be flushed, it will be.
+        if let Ok(directory) = File::open(directory) {
+            let _ = directory.sync_all();
+        }
+        Ok(())
+    }
+
+    fn origin(&self) -> String {
+        self.name.display().to_string()
+    }
+}
+
+/// The file behind all links.
+fn resolve(name: &Path) -> Result<PathBuf, CliError> {
+    let path = fs::canonicalize(name).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => SourceError::Missing(Origin::File(name.to_owned())).into(),
+        _ => unreadable(name, &error),
+    })?;
+    // Looked at before it is opened: opening a pipe waits for somebody to read.
+    let metadata = path.metadata().map_err(|error| unreadable(name, &error))?;
+    if !metadata.is_file() {
+        return Err(unreadable(name, &io::Error::other("it is no regular file")));
+    }
+    Ok(path)
+}
+
+fn unreadable(name: &Path, error: &io::Error) -> CliError {
+    let (path, kind, reason) = (name.to_owned(), error.kind(), error.to_string());
+    SourceError::Unreadable { path, kind, reason }.into()
+}
+
+fn lock(mut file: File, name: &Path, deadline: Instant) -> Result<Flock<File>, CliError> {
+    loop {
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => return Ok(lock),
+            Err((same, Errno::EWOULDBLOCK | Errno::EINTR)) => {
+                if Instant::now() >= deadline {
+                    return Err(CliError::Busy { path: name.to_owned() });
+                }
+                file = same;
+                std::thread::sleep(RETRY);
+            }
+            Err((_, error)) => {
+                let hint = "its file system has no locks; nothing was changed";
+                return Err(CliError::Write { path: name.to_owned(), source: error.into(), hint });
+            }
+        }
+    }
+}
+
+fn same_file(one: &Metadata, other: &Metadata) -> bool {
+    (one.dev(), one.ino()) == (other.dev(), other.ino())
+}
+
+/// Gives a new file the mode of the old one, and its owner and group where the system lets it.
+fn dress(new: &File, old: &Metadata) -> io::Result<()> {
+    let fresh = new.metadata()?;
+    // Each by itself: one may be allowed and the other not.
+    if fresh.gid() != old.gid() {
+        let _ = fchown(new, None, Some(Gid::from_raw(old.gid())));
+    }
+    if fresh.uid() != old.uid() {
+        let _ = fchown(new, Some(Uid::from_raw(old.uid())), None);
+    }
+    new.set_permissions(Permissions::from_mode(old.mode() & 0o7777))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+    use crate::change::NewWeight;
+
+    const TEXT: &str = "version = 1\n[[node]]\nname = \"a\"\naddress = \"h:1\"\n";
+    const NOW: Duration = Duration::ZERO;
+
+    fn change() -> Change {
+        Change::Weight(NewWeight::new("a", 2).unwrap())
+    }
+
+    #[test]
+    fn a_link_and_the_mode_stay() {
+        let directory = tempfile::tempdir().unwrap();
+        let [real, link] = ["real.toml", "ring.toml"].map(|name| directory.path().join(name));
+        fs::write(&real, TEXT).unwrap();
+        fs::set_permissions(&real, Permissions::from_mode(0o640)).unwrap();
+        symlink("real.toml", &link).unwrap();
+        let (editor, lock) = Editor::open(&link, NOW).unwrap();
+        let (new, text) = editor.change(&change()).unwrap();
+        editor.write(&text, lock).unwrap();
+        assert_eq!(fs::read_link(&link).unwrap(), Path::new("real.toml"));
+        assert_eq!(Ring::load(&real).unwrap(), new);
+        assert_eq!(real.metadata().unwrap().mode() & 0o7777, 0o640);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn what_an_editor_writes_meanwhile_is_not_overwritten() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ring.toml");
+        let theirs = TEXT.replace("h:1", "h:9");
+        // In place, and by renaming.
+        for rename in [false, true] {
+            fs::write(&path, TEXT).unwrap();
+            let (editor, lock) = Editor::open(&path, NOW).unwrap();
+            let (_, text) = editor.change(&change()).unwrap();
+            let other = if rename { directory.path().join("new") } else { path.clone() };
+            fs::write(&other, &theirs).unwrap();
+            fs::rename(&other, &path).unwrap();
+            let error = editor.write(&text, lock).unwrap_err();
+            assert!(matches!(error, CliError::Touched { .. }), "{error}");
+            assert_eq!(fs::read_to_string(&path).unwrap(), theirs);
+            assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+        }
+    }
+
+    #[test]
+    fn a_file_is_one_persons_at_a_time() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ring.toml");
+        fs::write(&path, TEXT).unwrap();
+        let (first, lock) = Editor::open(&path, NOW).unwrap();
+        let error = Editor::open(&path, NOW).unwrap_err();
+        assert!(matches!(error, CliError::Busy { .. }), "{error}");
+        // The lock is that of the file that the first one replaces: what waits for it starts anew.
+        let (_, text) = first.change(&change()).unwrap();
+        let waiting = std::thread::spawn({
+            let path = path.clone();
+            move || Editor::open(&path, Duration::from_secs(60)).unwrap().0.ring().clone()
+        });
+        first.write(&text, lock).unwrap();
+        assert_eq!(waiting.join().unwrap().id().version, 2);
+    }
+}

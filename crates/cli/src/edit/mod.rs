@@ -1,0 +1,51 @@
+//! Changes of a ring file, in place: comments, order and layout stay.
+//!
+//! A new text is the old one with a few bytes replaced, and never trusted: it must read as exactly
+//! the ring that it is meant to be, or nothing is written.
+
+mod file;
+mod json;
+mod layout;
+mod splice;
+mod toml;
+mod yaml;
+
+use ringbinder_ring::{Format, Ring};
+
+use crate::change::Change;
+
+use splice::Splices;
+
+pub(crate) use file::Editor;
+
+/// The text of `old` with one change made, that reads as `new`; `None` where it is written in a way
+/// that does not let this be done.
+fn edit(text: &str, format: Format, old: &Ring, change: &Change, new: &Ring) -> Option<String> {
+    // Some editors put a byte order mark there.
+    let (mark, body) = match text.strip_prefix('\u{feff}') {
+        Some(body) => ("\u{feff}", body),
+        None => ("", text),
+    };
+    let layout = match format {
+        Format::Toml => toml::layout(body),
+        Format::Json => json::layout(body),
+        Format::Yaml => yaml::layout(body),
+    }?;
+    if layout.nodes.len() != old.nodes().len() {
+        return None;
+    }
+    let place = |name: &str| old.index_of_name(name).map(|index| index as usize);
+    let mut splices = Splices::new(body, &layout);
+    splices.version(new.id().version);
+    match change {
+        Change::Add(node) => splices.add(node)?,
+        Change::Remove { name } => splices.remove(place(name)?),
+        Change::Weight(weight) => splices.weight(place(&weight.name)?, weight.weight)?,
+    }
+    let text = format!("{mark}{}", splices.finish());
+    let same = Ring::parse(&text, format, "it").is_ok_and(|ring| ring == *new);
+    same.then_some(text)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,85 @@
+//! The codes `ringbinder` ends with, so that a script can tell causes apart.
+//!
+//! The numbers from 64 on are those of `sysexits.h`. Every [`CliError`](crate::error::CliError)
+//! maps to one of these; nothing else picks a number.
+
+use std::process::ExitCode;
+
+/// How a command that could be carried out ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// Done, found, in order.
+    Yes,
+    /// The answer is no: problems were found, a key is not there.
+    No,
+}
+
+/// Why the process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Exit {
+    /// Done.
+    Ok = 0,
+    /// The answer is no.
+    No = 1,
+    /// The command line is wrong.
+    Usage = 64,
+    /// What was read is not what it should be.
+    Data = 65,
+    /// There is nothing to read.
+    NoInput = 66,
+    /// Nodes, or etcd, are away.
+    Unavailable = 69,
+    /// The operating system refused.
+    Os = 71,
+    /// A file cannot be written.
+    CannotCreate = 73,
+    /// Reading or writing failed on the way.
+    Io = 74,
+    /// Somebody else is at it.
+    TryAgain = 75,
+    /// A node answers what the protocol does not allow.
+    Protocol = 76,
+    /// A permission is missing.
+    NoPermission = 77,
+}
+
+impl Exit {
+    /// Every code with its meaning, in ascending order: what `--help` and the manual list.
+    pub(crate) const ALL: [(Exit, &'static str); 12] = [
+        (Exit::Ok, "done"),
+        (Exit::No, "the answer is no: a check found something, a key is not there, a node refuses"),
+        (Exit::Usage, "wrong command line"),
+        (Exit::Data, "what was read is no ring, a key is no key, a change does not fit the ring"),
+        (Exit::NoInput, "there is no ring"),
+        (Exit::Unavailable, "nodes, or etcd, are away; or there is no server to start"),
+        (Exit::Os, "the system refused"),
+        (Exit::CannotCreate, "a file cannot be written; the old one is intact"),
+        (Exit::Io, "reading or printing failed on the way"),
+        (Exit::TryAgain, "somebody else is changing the ring: try again"),
+        (Exit::Protocol, "a node answers nonsense"),
+        (Exit::NoPermission, "a permission is missing"),
+    ];
+
+    /// The number that the shell sees.
+    pub(crate) const fn number(self) -> u8 {
+        self as u8
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.number())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Exit;
+
+    #[test]
+    fn the_numbers_are_those_of_sysexits() {
+        let numbers: Vec<u8> = Exit::ALL.iter().map(|(exit, _)| exit.number()).collect();
+        assert_eq!(numbers, [0, 1, 64, 65, 66, 69, 71, 73, 74, 75, 76, 77]);
+    }
+}

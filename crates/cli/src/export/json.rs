@@ -1,0 +1,50 @@
+//! The ring for programs: what the file says, and what follows from it.
+
+use ringbinder_ring::{NodeChange, Ring, compare};
+use serde::Serialize;
+
+/// `docs/ring.md` describes this form. Fields may be added; none changes its meaning.
+#[derive(Serialize)]
+struct Document {
+    version: u64,
+    /// Sixteen hexadecimal digits, as the command `ring version` prints it: text, since a number of
+    /// that size is more than many readers of JSON hold.
+    digest: String,
+    hash: &'static str,
+    nodes: Vec<Entry>,
+}
+
+#[derive(Serialize)]
+struct Entry {
+    name: String,
+    address: String,
+    host: String,
+    port: u16,
+    weight: u32,
+    /// Part of all keys that it owns, from 0 to 1.
+    share: f64,
+}
+
+/// One object.
+pub(super) fn render(ring: &Ring) -> String {
+    // Compared with itself, a ring shows what each node owns.
+    let nodes = compare(ring, ring).nodes().iter().map(entry).collect();
+    let id = ring.id();
+    let digest = format!("{:016x}", id.digest);
+    let document = Document { version: id.version, digest, hash: "ketama", nodes };
+    let mut text = serde_json::to_string_pretty(&document).expect("text and numbers are JSON");
+    text.push('\n');
+    text
+}
+
+fn entry(change: &NodeChange) -> Entry {
+    let node = &change.node;
+    Entry {
+        name: node.name.clone(),
+        address: node.to_string(),
+        host: node.host.clone(),
+        port: node.port,
+        weight: node.weight,
+        share: change.after.fraction(),
+    }
+}

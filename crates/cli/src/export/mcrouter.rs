@@ -1,0 +1,58 @@
+//! mcrouter.
+//!
+//! None of its hash functions is ketama. `WeightedCh3` spreads keys by weights, and nodes forward.
+
+use ringbinder_ring::Ring;
+use serde_json::json;
+
+use super::text::comments;
+
+/// The failures after which another node is asked: those before which nothing was sent.
+const NOTHING_SENT: [&str; 3] = ["tko", "connect_error", "connect_timeout"];
+
+/// A configuration file: JSON with comments, which mcrouter reads.
+pub(super) fn render(ring: &Ring) -> String {
+    let mut text = comments(
+        ring,
+        "//",
+        "An mcrouter configuration",
+        "It is a file for --config. mcrouter has no ketama, so that most keys reach another node than\n\
+         their owner, which forwards them: right, at the cost of one more step. When a node cannot be\n\
+         reached, another one is asked, and that serves all that the missing node does not own.\n\
+         Keys that begin with a routing prefix, /region/cluster/, lose it on their way. This follows\n\
+         mcrouter's documentation; Ringbinder's tests do not run it.",
+    );
+    let config = json!({
+        "pools": { "ringbinder": { "servers": servers(ring) } },
+        "route": route(ring),
+    });
+    text.push_str(&format!("{config:#}\n"));
+    text
+}
+
+fn servers(ring: &Ring) -> Vec<String> {
+    ring.nodes().iter().map(ToString::to_string).collect()
+}
+
+fn route(ring: &Ring) -> serde_json::Value {
+    if ring.nodes().len() == 1 {
+        return json!("PoolRoute|ringbinder");
+    }
+    let weights = ring.nodes().iter().map(|node| f64::from(node.weight));
+    let heaviest = weights.clone().fold(0.0, f64::max);
+    // mcrouter's weights are from 0 to 1; at 1, a node takes every key that is hashed to it.
+    let weights: Vec<f64> = weights.map(|weight| weight / heaviest).collect();
+    json!({
+        "type": "FailoverRoute",
+        "children": [
+            {
+                "type": "PoolRoute",
+                "pool": "ringbinder",
+                "hash": { "hash_func": "WeightedCh3", "weights": weights },
+            },
+            // A few nodes that do not depend on the key, in an order of this host's own.
+            "LatestRoute|Pool|ringbinder",
+        ],
+        "failover_errors": NOTHING_SENT,
+    })
+}

@@ -1,0 +1,101 @@
+//! Python: pylibmc, pymemcache, and Django by way of pylibmc.
+
+use ringbinder_ring::Ring;
+
+use super::text::{LIBMEMCACHED_SERVERS, comments, double_quoted, lines, weighted};
+
+/// What follows the nodes in pymemcache's configuration: the hasher and the client.
+///
+/// The hasher is one of its own, because uhashring's ketama differs from libmemcached's where single
+/// precision costs a node a digest, and where two nodes share a point. It keeps the points of a node
+/// that pymemcache takes for dead in place, so that no other node's keys move.
+const PYMEMCACHE: &str = include_str!("pymemcache.py");
+
+/// A pylibmc client.
+pub(super) fn pylibmc(ring: &Ring) -> String {
+    let mut text = comments(
+        ring,
+        "#",
+        "A pylibmc client",
+        "It goes where the application makes its client, and sends each key to its owner. Servers are\n\
+         host:port:weight, spelled and ordered as in the ring file: both count in the hashing.",
+    );
+    text.push_str(&bounds(ring));
+    text.push_str("import pylibmc\n\nclient = pylibmc.Client(\n    [\n");
+    text.push_str(&servers(ring, 8));
+    text.push_str(
+        "    ],\n    behaviors={\n        # Weighted ketama, the nodes' hashing; \"ketama\" is \
+         another one.\n        \"ketama_weighted\": True,\n    },\n)\n",
+    );
+    text
+}
+
+/// Django's `CACHES`.
+pub(super) fn django(ring: &Ring) -> String {
+    let mut text = comments(
+        ring,
+        "#",
+        "Django's cache",
+        "It goes into settings.py, needs pylibmc, and sends each key to its owner. Servers are\n\
+         host:port:weight, spelled and ordered as in the ring file: both count in the hashing.",
+    );
+    text.push_str(&bounds(ring));
+    text.push_str(
+        "CACHES = {\n    \"default\": {\n        \"BACKEND\": \
+         \"django.core.cache.backends.memcached.PyLibMCCache\",\n        \"LOCATION\": [\n",
+    );
+    text.push_str(&servers(ring, 12));
+    text.push_str(
+        "        ],\n        \"OPTIONS\": {\n            # Weighted ketama, the nodes' hashing; \
+         \"ketama\" is another one.\n            \"behaviors\": {\"ketama_weighted\": True},\n        \
+         },\n    },\n}\n",
+    );
+    text
+}
+
+/// A pymemcache client with its hasher.
+pub(super) fn pymemcache(ring: &Ring) -> String {
+    let mut text = comments(
+        ring,
+        "#",
+        "A pymemcache client",
+        "It goes where the application makes its client, and sends each key to its owner. Nodes are\n\
+         spelled and ordered as in the ring file: both count in the hashing. Write a prefix into the\n\
+         keys themselves: pymemcache's key_prefix is added after the owner was looked for.",
+    );
+    text.push_str(
+        "import bisect\nimport hashlib\nimport struct\n\nfrom pymemcache.client.hash import \
+         HashClient\n\n# Host, port and weight of each node.\nNODES = [\n",
+    );
+    text.push_str(&lines(ring, 4, |node| {
+        format!("({}, {}, {}),", double_quoted(&node.host), node.port, node.weight)
+    }));
+    text.push_str("]\n");
+    text.push_str(PYMEMCACHE);
+    text
+}
+
+/// The nodes as pylibmc and Django take them.
+fn servers(ring: &Ring, indent: usize) -> String {
+    lines(ring, indent, |node| format!("{},", double_quoted(&weighted(node))))
+}
+
+/// What not every libmemcached can do, where this ring needs it. pylibmc's wheels hold 1.0.16: older
+/// than IPv6 in libmemcached, and built without its assertions.
+fn bounds(ring: &Ring) -> String {
+    let mut text = String::new();
+    if ring.nodes().iter().any(|node| node.host.contains(':')) {
+        text.push_str(
+            "# IPv6 needs libmemcached 1.0.18 or later, and pylibmc's wheels hold 1.0.16: build \
+             pylibmc\n# against a later one, take Debian's python3-pylibmc, or export for \
+             pymemcache.\n",
+        );
+    }
+    if ring.nodes().len() > LIBMEMCACHED_SERVERS {
+        text.push_str(
+            "# With more than 100 servers take pylibmc from its wheels: a libmemcached built with\n\
+             # assertions, such as Debian's, ends the process. Or export for pymemcache.\n",
+        );
+    }
+    text
+}

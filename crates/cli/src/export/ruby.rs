@@ -1,0 +1,46 @@
+//! Ruby's dalli.
+//!
+//! Its continuum is one of its own: SHA-1 places the servers, CRC-32 the keys.
+
+use std::net::Ipv6Addr;
+
+use ringbinder_ring::{Node, Ring};
+
+use super::text::{comments, lines, single_quoted};
+
+/// A dalli client.
+pub(super) fn render(ring: &Ring) -> String {
+    let mut text = comments(
+        ring,
+        "#",
+        "A dalli client",
+        "It goes where the application makes its client; in Rails, give the same servers and options\n\
+         to :mem_cache_store. dalli has a hashing of its own, so that most keys reach another node\n\
+         than their owner, which forwards them: right, at the cost of one more step. When a node is\n\
+         away, dalli takes another one, and that serves all that the missing node does not own.",
+    );
+    text.push_str(
+        "require 'dalli'\n\n# Nodes speak no binary protocol.\nunless \
+         defined?(Dalli::Protocol::Meta)\n  raise \"dalli #{Dalli::VERSION} speaks only the binary \
+         protocol; nodes need dalli 3.2 or later\"\nend\n\n# dalli 5 has no protocol to choose.\n\
+         options = Dalli::VERSION.to_i < 5 ? { protocol: :meta } : {}\nclient = Dalli::Client.new(\n  \
+         # host:port:weight\n  [\n",
+    );
+    text.push_str(&lines(ring, 4, |node| format!("{},", single_quoted(&server(node)))));
+    text.push_str("  ],\n  options\n)\n");
+    text
+}
+
+/// `host:port:weight`. dalli takes hexadecimal digits and colons only for an IPv6 address, so the
+/// dotted form of its last part is written out; nothing hashes it.
+fn server(node: &Node) -> String {
+    let host = match node.host.parse::<Ipv6Addr>() {
+        Ok(ip) => {
+            let groups: Vec<String> = ip.segments().iter().map(|it| format!("{it:x}")).collect();
+            let dotted = node.host.contains('.');
+            format!("[{}]", if dotted { groups.join(":") } else { node.host.clone() })
+        }
+        Err(_) => node.host.clone(),
+    };
+    format!("{host}:{}:{}", node.port, node.weight)
+}

@@ -1,0 +1,59 @@
+//! What all targets share: comments, strings, and a port to listen on.
+
+use std::net::IpAddr;
+
+use ringbinder_ring::{Node, Ring};
+
+/// More servers than this end a process that uses a libmemcached built with its assertions, as
+/// Debian's is: it has a fixed size in mind that weighted ketama never comes near.
+pub(super) const LIBMEMCACHED_SERVERS: usize = 100;
+
+/// The ring and what it was made for, then what one must know: one comment each line.
+pub(super) fn comments(ring: &Ring, mark: &str, target: &str, notes: &str) -> String {
+    let mut text = format!(
+        "{mark} {target} for Ringbinder's ring version {}, digest {:016x}.\n{mark} Made by \
+         `ringbinder ring export`: make it anew when the ring changes.\n",
+        ring.id().version,
+        ring.id().digest
+    );
+    for line in notes.lines() {
+        text.push_str(format!("{mark} {line}").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// A string in double quotes, as JSON and Python read it.
+pub(super) fn double_quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+/// A string in single quotes, as PHP and Ruby read it.
+pub(super) fn single_quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
+}
+
+/// `host:port:weight`, an IPv6 host in brackets.
+pub(super) fn weighted(node: &Node) -> String {
+    format!("{node}:{}", node.weight)
+}
+
+/// One line for each node, indented.
+pub(super) fn lines(ring: &Ring, indent: usize, line: impl Fn(&Node) -> String) -> String {
+    let line = |node| format!("{:indent$}{}\n", "", line(node));
+    ring.nodes().iter().map(line).collect()
+}
+
+/// A port of 127.0.0.1 for a proxy: the first from `wanted` on that no node of the ring listens on.
+pub(super) fn loopback_port(ring: &Ring, wanted: u16) -> u16 {
+    let is_local = |node: &Node| {
+        let address = node.host.parse::<IpAddr>();
+        address.map_or(node.host.eq_ignore_ascii_case("localhost"), |ip| {
+            let ip = ip.to_canonical();
+            ip.is_loopback() || ip.is_unspecified()
+        })
+    };
+    let taken = |port| ring.nodes().iter().any(|node| node.port == port && is_local(node));
+    // A ring has fewer nodes than there are ports left from any port that is asked for.
+    (wanted..=u16::MAX).find(|&port| !taken(port)).unwrap_or(wanted)
+}

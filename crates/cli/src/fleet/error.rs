@@ -1,0 +1,146 @@
+//! What can keep nodes from doing what a command asks of them.
+
+use std::fmt::Write as _;
+
+use ringbinder_client::Error;
+
+use crate::exit::Exit;
+
+/// As many as help in one message.
+const LISTED: usize = 8;
+
+/// Why the nodes did not do it, or not all of them.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FleetError {
+    /// Some nodes, or all, gave no answer, or another than they should.
+    #[error("{}", sum(failures, *asked, *nodes, origin))]
+    Nodes {
+        /// One for each node; at least one.
+        failures: Vec<Error>,
+        /// How many nodes were asked.
+        asked: usize,
+        /// How many there are.
+        nodes: usize,
+        /// The ring.
+        origin: String,
+    },
+    /// A name that no node of the ring has.
+    #[error("{origin} has no node {name:?}; it has {}", listed(names))]
+    NoSuchNode {
+        /// The name.
+        name: String,
+        /// The ring.
+        origin: String,
+        /// Those there are.
+        names: Vec<String>,
+    },
+    /// A value that no server of this protocol takes.
+    #[error("{0}")]
+    Value(String),
+    /// There is no client of the ring.
+    #[error("cannot use the ring: {0}")]
+    NoClient(String),
+}
+
+impl FleetError {
+    /// The code to end the process with.
+    pub(crate) fn exit(&self) -> Exit {
+        match self {
+            Self::Nodes { failures, .. } => {
+                // The worst counts.
+                let exits = failures.iter().map(of_answer);
+                exits.max_by_key(|exit| exit.number()).unwrap_or(Exit::Unavailable)
+            }
+            Self::NoSuchNode { .. } => Exit::Usage,
+            Self::Value(_) | Self::NoClient(_) => Exit::Data,
+        }
+    }
+}
+
+fn of_answer(error: &Error) -> Exit {
+    match error {
+        Error::Nonsense { .. } => Exit::Protocol,
+        // The node has answered, and its answer is no.
+        Error::Refused { .. } | Error::Failed { .. } => Exit::No,
+        Error::Key(_) | Error::ValueTooLong { .. } => Exit::Data,
+        Error::Line(_) => Exit::Usage,
+        _ => Exit::Unavailable,
+    }
+}
+
+fn sum(failures: &[Error], asked: usize, nodes: usize, origin: &str) -> String {
+    let all_away = failures.iter().all(Error::is_away) && failures.len() == nodes;
+    let mut text = match failures {
+        _ if all_away => format!("no node of {origin} answers"),
+        [only] if asked > 1 => return format!("{only}; the other nodes answered"),
+        [only] if only.is_away() => {
+            return format!("{only}; `ringbinder check` shows how the others are");
+        }
+        [only] => return only.to_string(),
+        _ => format!("{} of {asked} nodes failed", failures.len()),
+    };
+    let mut separator = ": ";
+    for failure in failures.iter().take(LISTED) {
+        // Writing to a string does not fail.
+        let _ = write!(text, "{separator}{failure}");
+        separator = "; ";
+    }
+    if failures.len() > LISTED {
+        let _ = write!(text, "; and {} more", failures.len() - LISTED);
+    }
+    if all_away {
+        text.push_str(
+            "; start them (`ringbinder up` starts those of this machine) or name another",
+        );
+        text.push_str(" ring with --ring");
+    }
+    text
+}
+
+fn listed(names: &[String]) -> String {
+    let more = if names.len() > LISTED { ", ..." } else { "" };
+    format!("{}{more}", names[..LISTED.min(names.len())].join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use ringbinder_client::Absence;
+
+    use super::*;
+
+    fn away(node: &str) -> Error {
+        Error::Away { node: node.into(), why: Absence::Closed }
+    }
+
+    fn nonsense() -> Error {
+        Error::Nonsense { node: "b".into(), got: "220 mail".into() }
+    }
+
+    /// Of a ring of two nodes, or of as many as were asked.
+    fn error(failures: Vec<Error>, asked: usize) -> FleetError {
+        FleetError::Nodes { failures, asked, nodes: asked.max(2), origin: "ring.toml".into() }
+    }
+
+    #[test]
+    fn nonsense_counts_more_than_absence() {
+        assert_eq!(error(vec![away("a")], 2).exit(), Exit::Unavailable);
+        assert_eq!(error(vec![away("a"), nonsense()], 2).exit(), Exit::Protocol);
+        let refused = Error::Refused { node: "a".into(), says: "CLIENT_ERROR no".into() };
+        assert_eq!(error(vec![refused.clone()], 2).exit(), Exit::No);
+        assert_eq!(error(vec![refused, away("a")], 2).exit(), Exit::Unavailable);
+    }
+
+    #[test]
+    fn messages_tell_some_from_all() {
+        let text = error(vec![away("a")], 2).to_string();
+        assert!(text.ends_with("; the other nodes answered"), "{text}");
+        let text = error(vec![away("a")], 1).to_string();
+        assert!(text.contains("`ringbinder check` shows how the others are"), "{text}");
+        let text = error(vec![away("a"), away("b")], 2).to_string();
+        assert!(text.starts_with("no node of ring.toml answers: a is away"), "{text}");
+        let text = error((0..10).map(|_| away("a")).collect(), 20).to_string();
+        assert!(text.starts_with("10 of 20 nodes failed: "), "{text}");
+        assert!(text.ends_with("; and 2 more"), "{text}");
+        assert_eq!(error(vec![nonsense()], 1).to_string(), nonsense().to_string());
+    }
+}

@@ -1,0 +1,122 @@
+//! Commands that use the cache that a ring's nodes are, and commands that ask every node of it.
+//!
+//! All of them read the ring themselves and ask the owner of each key directly. A node that is away
+//! never hides what the others say: their answers are printed, and the failure comes after them,
+//! with an exit code of its own.
+
+pub(crate) mod check;
+pub(crate) mod delete;
+mod error;
+pub(crate) mod flush;
+pub(crate) mod get;
+pub(crate) mod numbers;
+mod owners;
+pub(crate) mod set;
+mod span;
+pub(crate) mod stats;
+mod value;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use ringbinder_client::{Client, ConnectError, NodeHandle, OnAway};
+use ringbinder_ring::Ring;
+
+use crate::error::CliError;
+use crate::source::RingOption;
+
+pub(crate) use error::FleetError;
+use span::seconds;
+
+/// Longest value that is taken from a node, in bytes: more than any node takes.
+const MAX_VALUE: usize = 1 << 30;
+
+/// Which nodes, and how long they are waited for.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct FleetOptions {
+    #[command(flatten)]
+    pub(crate) ring: RingOption,
+
+    /// Seconds a node may take to answer, such as 0.5
+    #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = seconds)]
+    pub(crate) timeout: Duration,
+}
+
+/// The nodes of a ring.
+pub(crate) struct Fleet {
+    /// Where the ring is kept.
+    pub(crate) origin: String,
+    /// As it was read.
+    pub(crate) ring: Arc<Ring>,
+    /// Asks them; a node that is away is an error.
+    pub(crate) client: Client,
+}
+
+impl FleetOptions {
+    /// Reads the ring. Its nodes are dialled when they are asked.
+    ///
+    /// # Errors
+    /// Where there is no ring.
+    pub(crate) async fn connect(&self) -> Result<Fleet, CliError> {
+        let origin = self.ring.origin()?.to_string();
+        let client = client(self.ring.load().await?, self.timeout).await?;
+        Ok(Fleet { origin, ring: client.ring(), client })
+    }
+}
+
+/// A client of a ring that stays as it is: one connection to each node, and no answer in place of
+/// that of a node that is away.
+///
+/// # Errors
+/// Where there is no ring.
+pub(crate) async fn client(ring: Ring, timeout: Duration) -> Result<Client, CliError> {
+    let builder = Client::with_fixed_ring(ring)
+        .timeout(timeout)
+        .connections(1)
+        .max_value(MAX_VALUE)
+        .on_away(OnAway::Error);
+    builder.connect().await.map_err(|error| match error {
+        ConnectError::Source(error) => CliError::Source(error),
+        ConnectError::Origin(error) => CliError::Origin(error),
+        error => FleetError::NoClient(error.to_string()).into(),
+    })
+}
+
+impl Fleet {
+    /// The nodes that a command is for: the one of this name, or all.
+    ///
+    /// # Errors
+    /// Where the ring has no such node.
+    pub(crate) fn nodes(&self, name: Option<&str>) -> Result<Vec<NodeHandle>, CliError> {
+        let nodes = self.client.nodes();
+        let Some(name) = name else { return Ok(nodes) };
+        let index = self.ring.index_of_name(name).ok_or_else(|| FleetError::NoSuchNode {
+            name: name.to_owned(),
+            origin: self.origin.clone(),
+            names: self.ring.nodes().iter().map(|node| node.name.clone()).collect(),
+        })?;
+        Ok(nodes.into_iter().skip(index as usize).take(1).collect())
+    }
+
+    /// The name of the node that owns a key.
+    pub(crate) fn owner(&self, key: &[u8]) -> &str {
+        &self.ring.nodes()[self.ring.owner(key) as usize].name
+    }
+
+    /// An error that sums up what kept nodes from answering; none where nothing did.
+    ///
+    /// # Errors
+    /// Where there is a failure.
+    pub(crate) fn failed(
+        &self,
+        failures: Vec<ringbinder_client::Error>,
+        asked: usize,
+    ) -> Result<(), CliError> {
+        if failures.is_empty() {
+            return Ok(());
+        }
+        let nodes = self.ring.nodes().len();
+        Err(FleetError::Nodes { failures, asked, nodes, origin: self.origin.clone() }.into())
+    }
+}

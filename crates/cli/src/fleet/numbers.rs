@@ -1,0 +1,85 @@
+//! Numbers short enough for a table.
+
+/// A count: `999`, `12.3k`, `4.5M`.
+pub(crate) fn count(number: u64) -> String {
+    scaled(number, 1000, &["", "k", "M", "G", "T", "P", "E"])
+}
+
+/// A number of bytes: `999`, `1.2K`, `64M`.
+pub(crate) fn bytes(number: u64) -> String {
+    scaled(number, 1024, &["", "K", "M", "G", "T", "P", "E"])
+}
+
+/// A share from 0 to 1: `98.7%`; `-` where there is nothing to have a share of.
+pub(crate) fn ratio(part: u64, whole: u64) -> String {
+    if whole == 0 {
+        return "-".to_owned();
+    }
+    // Whole tenths, rounded down: 100% is said of all and of nothing less.
+    let tenths = u128::from(part) * 1000 / u128::from(whole);
+    if tenths >= 1000 { "100%".to_owned() } else { format!("{}.{}%", tenths / 10, tenths % 10) }
+}
+
+/// A span of time: `59s`, `12m`, `5h 03m`, `8d 02h`.
+pub(crate) fn span(seconds: u64) -> String {
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{minutes}m {:02}s", seconds % 60),
+        3600..86_400 => format!("{hours}h {:02}m", minutes % 60),
+        _ => format!("{days}d {:02}h", hours % 24),
+    }
+}
+
+/// At most four digits and a unit.
+fn scaled(number: u64, base: u64, units: &[&str]) -> String {
+    let mut scale = 1u64;
+    let mut unit = 0;
+    while number / scale >= base && unit + 1 < units.len() {
+        scale *= base;
+        unit += 1;
+    }
+    let whole = number / scale;
+    if unit == 0 || whole >= 100 {
+        return format!("{whole}{}", units[unit]);
+    }
+    let tenth = u128::from(number % scale) * 10 / u128::from(scale);
+    if tenth == 0 {
+        return format!("{whole}{}", units[unit]);
+    }
+    format!("{whole}.{tenth}{}", units[unit])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_numbers_are_short() {
+        assert_eq!(count(0), "0");
+        assert_eq!(count(999), "999");
+        assert_eq!(count(1000), "1k");
+        assert_eq!(count(12_345), "12.3k");
+        assert_eq!(count(999_999), "999k");
+        assert_eq!(count(u64::MAX), "18.4E");
+        assert_eq!(bytes(1023), "1023");
+        assert_eq!(bytes(64 << 20), "64M");
+        assert_eq!(bytes(3 << 29), "1.5G");
+    }
+
+    #[test]
+    fn all_is_said_of_all_only() {
+        assert_eq!(ratio(0, 0), "-");
+        assert_eq!(ratio(1, 3), "33.3%");
+        assert_eq!(ratio(999_999, 1_000_000), "99.9%");
+        assert_eq!(ratio(7, 7), "100%");
+    }
+
+    #[test]
+    fn spans_have_two_units() {
+        assert_eq!(span(59), "59s");
+        assert_eq!(span(61), "1m 01s");
+        assert_eq!(span(3600 * 5 + 180), "5h 03m");
+        assert_eq!(span(86_400 * 8 + 7200), "8d 02h");
+    }
+}

@@ -1,0 +1,141 @@
+//! A table with a column for each node. Where they do not fit beside each other they follow below.
+
+use std::fmt::Write as _;
+
+use crate::output::{BOLD, DIM};
+
+/// Columns between two columns.
+const GAP: usize = 2;
+
+/// The heading of the sums.
+const SUM: &str = "ALL";
+
+/// One name and its values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Row {
+    /// The name.
+    pub(super) name: String,
+    /// Of all nodes together; empty where there is none.
+    pub(super) sum: String,
+    /// Of each node.
+    pub(super) cells: Vec<String>,
+}
+
+/// The table.
+#[derive(Clone, Debug)]
+pub(super) struct Columns {
+    /// The nodes' names.
+    pub(super) nodes: Vec<String>,
+    /// As many cells in each as there are nodes.
+    pub(super) rows: Vec<Row>,
+}
+
+/// One column with its heading, before it is laid out.
+struct Column<'a> {
+    heading: &'a str,
+    cells: Vec<&'a str>,
+    width: usize,
+}
+
+impl<'a> Column<'a> {
+    fn new(heading: &'a str, cells: Vec<&'a str>) -> Column<'a> {
+        let widths = cells.iter().map(|cell| cell.chars().count());
+        let width = widths.max().unwrap_or(0).max(heading.chars().count());
+        Column { heading, cells, width }
+    }
+}
+
+impl Columns {
+    /// The text. With a width, as many columns stand beside each other as it has room for, but
+    /// always one.
+    pub(super) fn render(&self, width: Option<u16>) -> String {
+        let names = Column::new("", self.rows.iter().map(|row| row.name.as_str()).collect());
+        let mut columns = Vec::new();
+        if self.rows.iter().any(|row| !row.sum.is_empty()) {
+            columns.push(Column::new(SUM, self.rows.iter().map(|row| row.sum.as_str()).collect()));
+        }
+        for (index, node) in self.nodes.iter().enumerate() {
+            let cells = self.rows.iter().map(|row| row.cells[index].as_str()).collect();
+            columns.push(Column::new(node, cells));
+        }
+        let room = width.map_or(usize::MAX, |width| usize::from(width).saturating_sub(names.width));
+        let mut text = String::new();
+        let mut rest = columns.as_slice();
+        while !rest.is_empty() {
+            let mut left = room;
+            let fits = rest.iter().take_while(|column| {
+                let need = column.width + GAP;
+                let fits = need <= left;
+                left = left.saturating_sub(need);
+                fits
+            });
+            let (block, after) = rest.split_at(fits.count().max(1));
+            if !text.is_empty() {
+                text.push('\n');
+            }
+            write_block(&mut text, &names, block);
+            rest = after;
+        }
+        text
+    }
+}
+
+fn write_block(text: &mut String, names: &Column<'_>, block: &[Column<'_>]) {
+    // Writing to a string does not fail.
+    let _ = write!(text, "{BOLD}{:1$}", "", names.width);
+    for column in block {
+        let _ = write!(text, "{:1$}{2:>3$}", "", GAP, column.heading, column.width);
+    }
+    let _ = writeln!(text, "{BOLD:#}");
+    for (row, name) in names.cells.iter().enumerate() {
+        let _ = write!(text, "{DIM}{name:0$}{DIM:#}", names.width);
+        let mut line = String::new();
+        for column in block {
+            let _ = write!(line, "{:1$}{2:>3$}", "", GAP, column.cells[row], column.width);
+        }
+        let _ = writeln!(text, "{}", line.trim_end());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(nodes: usize) -> Columns {
+        let nodes: Vec<String> = (0..nodes).map(|index| format!("cache-{index}")).collect();
+        let row = |name: &str, sum: &str| Row {
+            name: name.to_owned(),
+            sum: sum.to_owned(),
+            cells: nodes.iter().map(|node| node[6..].to_owned()).collect(),
+        };
+        let rows = vec![row("items", "12"), row("uptime", "")];
+        Columns { nodes: nodes.clone(), rows }
+    }
+
+    fn plain(text: &str) -> String {
+        anstream::adapter::strip_str(text).to_string()
+    }
+
+    #[test]
+    fn nodes_stand_beside_each_other_while_there_is_room() {
+        let text = plain(&table(2).render(Some(80)));
+        assert_eq!(
+            text,
+            "        ALL  cache-0  cache-1\n\
+             items    12        0        1\n\
+             uptime             0        1\n"
+        );
+    }
+
+    #[test]
+    fn what_does_not_fit_follows_below() {
+        let text = plain(&table(50).render(Some(80)));
+        assert!(text.lines().all(|line| line.len() <= 80), "{text}");
+        for node in 0..50 {
+            assert!(text.contains(&format!("cache-{node}")), "{node}: {text}");
+        }
+        assert_eq!(plain(&table(50).render(None)).lines().count(), 3);
+        // Even where there is room for nothing, every node is shown.
+        assert!(plain(&table(2).render(Some(1))).contains("cache-1"));
+    }
+}

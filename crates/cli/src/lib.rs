@@ -1,0 +1,72 @@
+//! The `ringbinder` command: what people do with rings and the nodes of a ring.
+//!
+//! `args` has every command as one variant of an enum; each command is a struct of its flags, in a
+//! file of its own, with a `run`. Help, completions, man pages and `docs/cli.md` all follow from
+//! these structs. A command reads its ring through `source`, prints through `output`, which
+//! knows about terminals and JSON, and fails with a `CliError`, which alone
+//! decides the exit code.
+
+mod args;
+mod change;
+mod completions;
+mod edit;
+mod error;
+mod exit;
+mod export;
+mod fleet;
+mod key;
+mod man;
+mod output;
+mod picture;
+mod ring;
+mod source;
+mod table;
+mod up;
+
+pub mod manual;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+pub use args::command;
+
+use args::Cli;
+use error::CliError;
+use exit::{Answer, Exit};
+use output::Output;
+
+/// Runs the command that this process was started with.
+pub fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    output::choose_color(args::color_of(&arguments));
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => return output::print_usage(&error).into(),
+    };
+    let json = cli.global.json;
+    match execute(cli) {
+        Ok(Answer::Yes) => Exit::Ok.into(),
+        Ok(Answer::No) => Exit::No.into(),
+        Err(error) if error.is_closed_pipe() => Exit::Ok.into(),
+        Err(error) => {
+            output::print_error(&error, json);
+            error.exit().into()
+        }
+    }
+}
+
+fn execute(cli: Cli) -> Result<Answer, CliError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(CliError::Runtime)?;
+    let mut out = Output::new(cli.global.json);
+    let answer = runtime.block_on(cli.command.run(&mut out));
+    // What was printed before a failure is still part of the answer.
+    let flushed = out.flush();
+    let answer = answer?;
+    flushed?;
+    Ok(answer)
+}

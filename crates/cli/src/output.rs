@@ -1,0 +1,183 @@
+//! What commands print: text for people or JSON for programs, to a terminal or a pipe.
+//!
+//! Commands style their text freely; escape sequences reach a terminal only, and there only where
+//! `--color`, `NO_COLOR` and `TERM` let them. Answers go to standard output, everything else to
+//! standard error.
+
+use std::fmt::Display;
+use std::io::{self, BufWriter, IsTerminal as _, Write as _};
+
+use anstream::{AutoStream, eprintln};
+use anstyle::{AnsiColor, Style};
+use clap::ColorChoice;
+use serde::Serialize;
+
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::table::Table;
+
+/// Headings, and what counts most.
+pub(crate) const BOLD: Style = Style::new().bold();
+/// What explains.
+pub(crate) const DIM: Style = Style::new().dimmed();
+/// What is as it should be.
+pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
+/// What deserves a look.
+pub(crate) const WARN: Style = AnsiColor::Yellow.on_default().bold();
+/// What is wrong.
+pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
+
+/// Columns of a terminal that does not tell.
+const COLUMNS: u16 = 80;
+
+/// Standard output as a command sees it.
+pub(crate) struct Output {
+    json: bool,
+    /// Of the terminal; none where output is no terminal, and lines may be of any length.
+    columns: Option<u16>,
+    stdout: BufWriter<AutoStream<io::Stdout>>,
+}
+
+impl Output {
+    /// For a command that prints JSON, or text.
+    pub(crate) fn new(json: bool) -> Output {
+        let stdout = io::stdout();
+        let columns = stdout.is_terminal().then(|| {
+            let size = terminal_size::terminal_size_of(&stdout);
+            size.map(|(width, _)| width.0).filter(|&width| width > 0).unwrap_or(COLUMNS)
+        });
+        Output { json, columns, stdout: BufWriter::new(AutoStream::auto(stdout)) }
+    }
+
+    /// Whether JSON is asked for. Then nothing but [`Output::json`] may be printed, once, or a
+    /// [`JsonList`].
+    pub(crate) fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// Whether somebody looks at it as it appears.
+    pub(crate) fn is_terminal(&self) -> bool {
+        self.columns.is_some()
+    }
+
+    /// Columns there are; none where lines may be of any length.
+    pub(crate) fn columns(&self) -> Option<u16> {
+        self.columns
+    }
+
+    /// Prints a line.
+    pub(crate) fn line(&mut self, line: impl Display) -> Result<(), CliError> {
+        Ok(writeln!(self.stdout, "{line}")?)
+    }
+
+    /// Prints a text as it stands.
+    pub(crate) fn text(&mut self, text: impl Display) -> Result<(), CliError> {
+        Ok(write!(self.stdout, "{text}")?)
+    }
+
+    /// Prints bytes as they are, whatever they are.
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Result<(), CliError> {
+        // The stream in between takes escape sequences out, which may be part of a value.
+        self.flush()?;
+        Ok(io::stdout().write_all(bytes)?)
+    }
+
+    /// Prints a table, in the columns there are.
+    pub(crate) fn table(&mut self, table: &Table) -> Result<(), CliError> {
+        let text = table.render(self.columns);
+        self.text(text)
+    }
+
+    /// Prints a value as JSON, indented.
+    pub(crate) fn json(&mut self, value: &impl Serialize) -> Result<(), CliError> {
+        serde_json::to_writer_pretty(&mut self.stdout, value).map_err(io::Error::from)?;
+        self.line("")
+    }
+
+    /// Begins a list that is printed as it comes.
+    pub(crate) fn json_list(&mut self) -> JsonList<'_> {
+        JsonList { out: self, empty: true }
+    }
+
+    /// Says on standard error what the reader should know beside the answer.
+    pub(crate) fn warn(&mut self, message: impl Display) -> Result<(), CliError> {
+        self.flush()?;
+        eprintln!("{WARN}warning:{WARN:#} {message}");
+        Ok(())
+    }
+
+    /// Says on standard error what is no warning and no part of the answer either.
+    pub(crate) fn note(&mut self, message: impl Display) -> Result<(), CliError> {
+        self.flush()?;
+        eprintln!("{DIM}{message}{DIM:#}");
+        Ok(())
+    }
+
+    /// Puts a question to whoever sits at the terminal, on standard error.
+    pub(crate) fn ask(&mut self, question: impl Display) -> Result<(), CliError> {
+        self.flush()?;
+        anstream::eprint!("{question}");
+        Ok(())
+    }
+
+    /// Hands everything printed so far to the reader.
+    pub(crate) fn flush(&mut self) -> Result<(), CliError> {
+        Ok(self.stdout.flush()?)
+    }
+}
+
+/// A JSON list in the making, one element a line.
+pub(crate) struct JsonList<'a> {
+    out: &'a mut Output,
+    empty: bool,
+}
+
+impl JsonList<'_> {
+    /// Prints one more element.
+    pub(crate) fn push(&mut self, element: &impl Serialize) -> Result<(), CliError> {
+        self.out.text(if self.empty { "[\n  " } else { ",\n  " })?;
+        self.empty = false;
+        serde_json::to_writer(&mut self.out.stdout, element).map_err(io::Error::from)?;
+        Ok(())
+    }
+
+    /// Ends the list.
+    pub(crate) fn end(self) -> Result<(), CliError> {
+        self.out.line(if self.empty { "[]" } else { "\n]" })
+    }
+}
+
+/// Has `--color` decide for everything that is printed from now on.
+pub(crate) fn choose_color(choice: ColorChoice) {
+    match choice {
+        ColorChoice::Auto => anstream::ColorChoice::Auto,
+        ColorChoice::Always => anstream::ColorChoice::Always,
+        ColorChoice::Never => anstream::ColorChoice::Never,
+    }
+    .write_global();
+}
+
+/// Prints what the parser of the command line has to say: help and version, or what is wrong.
+pub(crate) fn print_usage(error: &clap::Error) -> Exit {
+    let text = error.render().ansi().to_string();
+    // Nobody is left to be told where printing fails.
+    if error.use_stderr() {
+        let _ = write!(anstream::stderr(), "{text}");
+        Exit::Usage
+    } else {
+        let mut stdout = anstream::stdout();
+        let _ = write!(stdout, "{text}").and_then(|()| stdout.flush());
+        Exit::Ok
+    }
+}
+
+/// Says on standard error why a command failed.
+pub(crate) fn print_error(error: &CliError, json: bool) {
+    if json {
+        let exit = error.exit().number();
+        let object = serde_json::json!({ "error": error.to_string(), "exit": exit });
+        eprintln!("{object}");
+    } else {
+        eprintln!("{BAD}ringbinder:{BAD:#} {error}");
+    }
+}

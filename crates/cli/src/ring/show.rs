@@ -1,0 +1,97 @@
+//! `ringbinder ring show`.
+
+use clap::Args;
+use ringbinder_ring::{Ring, compare};
+use serde::Serialize;
+
+use crate::error::CliError;
+use crate::exit::Answer;
+use crate::output::{BOLD, DIM, Output};
+use crate::ring::share::{Part, percent};
+use crate::source::RingOption;
+use crate::table::{Align, Table};
+
+/// A ring as it stands.
+#[derive(Args, Debug)]
+pub(crate) struct Show {
+    #[command(flatten)]
+    ring: RingOption,
+}
+
+#[derive(Serialize)]
+struct Shown {
+    origin: String,
+    version: u64,
+    digest: String,
+    hash: &'static str,
+    nodes: Vec<ShownNode>,
+    warnings: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct ShownNode {
+    name: String,
+    address: String,
+    weight: u32,
+    #[serde(flatten)]
+    part: Part,
+}
+
+impl Show {
+    pub(crate) async fn run(self, out: &mut Output) -> Result<Answer, CliError> {
+        let origin = self.ring.origin()?;
+        let ring = self.ring.load().await?;
+        let shown = describe(&ring, origin.to_string());
+        if out.is_json() {
+            out.json(&shown)?;
+        } else {
+            print(&shown, out)?;
+        }
+        Ok(Answer::Yes)
+    }
+}
+
+fn describe(ring: &Ring, origin: String) -> Shown {
+    // A ring compared with itself tells what each node owns.
+    let same = compare(ring, ring);
+    let nodes = same.nodes().iter().map(|change| ShownNode {
+        name: change.node.name.clone(),
+        address: change.node.to_string(),
+        weight: change.node.weight,
+        part: Part::from(change.after),
+    });
+    Shown {
+        origin,
+        version: ring.id().version,
+        digest: format!("{:016x}", ring.id().digest),
+        hash: "ketama",
+        nodes: nodes.collect(),
+        warnings: ring.warnings(),
+    }
+}
+
+fn print(shown: &Shown, out: &mut Output) -> Result<(), CliError> {
+    let nodes = shown.nodes.len();
+    out.line(format_args!(
+        "{BOLD}{}{BOLD:#}  version {}, {nodes} node{}",
+        shown.origin,
+        shown.version,
+        if nodes == 1 { "" } else { "s" }
+    ))?;
+    out.line(format_args!("{DIM}digest {}, hash {}{DIM:#}", shown.digest, shown.hash))?;
+    out.line("")?;
+    let mut table = Table::new(&[
+        ("NODE", Align::Left),
+        ("ADDRESS", Align::Left),
+        ("WEIGHT", Align::Right),
+        ("KEYS", Align::Right),
+    ]);
+    for node in &shown.nodes {
+        table.row([&node.name, &node.address, &node.weight, &percent(node.part.share)]);
+    }
+    out.table(&table)?;
+    for warning in &shown.warnings {
+        out.warn(warning)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,212 @@
+//! One node of the ring, as its process and its answers show it.
+
+use std::time::{Duration, Instant};
+
+use ringbinder_ring::Node;
+
+use super::board::{Row, State};
+use super::event::Event;
+use super::figures::Figures;
+use super::node::Process;
+
+/// The first pause before a node is started again.
+const SHORTEST: Duration = Duration::from_secs(1);
+
+/// The longest.
+const LONGEST: Duration = Duration::from_secs(30);
+
+/// A node that ran as long as this starts with the shortest pause again.
+const SOUND: Duration = Duration::from_secs(60);
+
+/// A node, local or not.
+pub(super) struct Entry {
+    pub(super) node: Node,
+    /// Whether it is run here.
+    pub(super) local: bool,
+    /// Its process, from its start to its end.
+    pub(super) process: Option<Process>,
+    /// The process that has ended last. What it said a moment before may still arrive.
+    dead: Option<u32>,
+    /// What it said last; none where it did not answer.
+    figures: Option<Figures>,
+    gets_per_second: Option<u64>,
+    /// Share of the keys, from 0 to 1.
+    pub(super) share: f64,
+    /// Since when it is no longer in the ring.
+    pub(super) leaving: Option<Instant>,
+    /// Whether this process of it has ever answered.
+    answered: bool,
+    started: Instant,
+    /// Ends in a row, each soon after the start.
+    ends: u32,
+    /// When it is to be started again.
+    pub(super) again_at: Option<Instant>,
+}
+
+impl Entry {
+    /// A node that is not started yet.
+    pub(super) fn new(node: Node, local: bool, share: f64) -> Entry {
+        Entry {
+            node,
+            local,
+            process: None,
+            dead: None,
+            figures: None,
+            gets_per_second: None,
+            share,
+            leaving: None,
+            answered: false,
+            started: Instant::now(),
+            ends: 0,
+            again_at: None,
+        }
+    }
+
+    /// It was started.
+    pub(super) fn started(&mut self, process: Process) -> Event {
+        let pid = process.pid();
+        self.process = Some(process);
+        self.answered = false;
+        self.started = Instant::now();
+        self.again_at = None;
+        Event::Started { node: self.node.name.clone(), address: self.node.to_string(), pid }
+    }
+
+    /// Takes note of what it said, or that it said nothing; tells where that changes how it is.
+    pub(super) fn said(&mut self, figures: Option<Figures>) -> Option<Event> {
+        let before = self.state();
+        let pid = self.process.as_ref().map(Process::pid);
+        // Something else that answers in its place is not this node.
+        let figures = figures.filter(|figures| {
+            Some(figures.pid) != self.dead && pid.is_none_or(|pid| pid == figures.pid)
+        });
+        self.gets_per_second = match (&self.figures, &figures) {
+            (Some(before), Some(now)) => now.gets_per_second(before),
+            _ => None,
+        };
+        self.figures = figures;
+        self.answered |= self.figures.is_some();
+        let node = || self.node.name.clone();
+        match (before, self.state(), &self.figures) {
+            (State::Up | State::Leaving, ..) if self.figures.is_some() => None,
+            (_, State::Up, Some(figures)) => Some(Event::Up { node: node(), pid: figures.pid }),
+            (State::Up, State::Away, _) => Some(Event::Away { node: node() }),
+            _ => None,
+        }
+    }
+
+    /// Notices that its process has ended: how, and which that was.
+    pub(super) fn reap(&mut self) -> Option<(String, Process)> {
+        let how = self.process.as_mut()?.ended()?;
+        let process = self.process.take()?;
+        self.dead = Some(process.pid());
+        self.figures = None;
+        self.gets_per_second = None;
+        Some((how, process))
+    }
+
+    /// Has it started again, the later the more often that was in vain.
+    pub(super) fn start_later(&mut self, now: Instant) {
+        self.ends = if now - self.started > SOUND { 0 } else { self.ends.saturating_add(1) };
+        let pause = SHORTEST * 2u32.saturating_pow(self.ends.saturating_sub(1).min(8));
+        self.again_at = Some(now + pause.min(LONGEST));
+    }
+
+    /// How it is.
+    pub(super) fn state(&self) -> State {
+        match (self.leaving, &self.figures, &self.process) {
+            (Some(_), ..) => State::Leaving,
+            (_, Some(_), _) => State::Up,
+            (_, None, Some(_)) if !self.answered => State::Starting,
+            (_, None, None) if self.local => State::Ended,
+            (_, None, _) => State::Away,
+        }
+    }
+
+    /// Whether it was never started.
+    pub(super) fn is_new(&self) -> bool {
+        self.process.is_none() && self.dead.is_none() && self.figures.is_none()
+    }
+
+    /// What it said last.
+    pub(super) fn figures(&self) -> Option<&Figures> {
+        self.figures.as_ref()
+    }
+
+    /// The process of a local node that somebody else has started.
+    pub(super) fn stranger(&self) -> Option<u32> {
+        match (&self.process, &self.figures) {
+            (None, Some(figures)) if self.local => Some(figures.pid),
+            _ => None,
+        }
+    }
+
+    /// Whether it holds this version of the ring or a newer one, and waits for nobody.
+    pub(super) fn has_settled(&self, version: u64) -> bool {
+        self.figures.as_ref().is_some_and(|figures| {
+            figures.settled && figures.ring_version.is_some_and(|held| held >= version)
+        })
+    }
+
+    /// Its line in the table.
+    pub(super) fn row(&self) -> Row {
+        let process = self.process.as_ref().map(Process::pid);
+        Row {
+            name: self.node.name.clone(),
+            address: self.node.to_string(),
+            state: self.state(),
+            pid: process.or_else(|| self.stranger()),
+            figures: self.figures.clone(),
+            gets_per_second: self.gets_per_second,
+            share: self.share,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::figures::tests::some;
+    use super::*;
+
+    fn entry(local: bool) -> Entry {
+        Entry::new(Node::new("cache-a", "127.0.0.1:1", 1).unwrap(), local, 1.0)
+    }
+
+    #[test]
+    fn a_node_elsewhere_comes_and_goes() {
+        let mut entry = entry(false);
+        assert_eq!(entry.state(), State::Away);
+        let at = Instant::now();
+        let up = Event::Up { node: "cache-a".into(), pid: 4711 };
+        assert_eq!(entry.said(Some(some(0, at))), Some(up.clone()));
+        assert_eq!(entry.said(Some(some(9, at + Duration::from_secs(1)))), None);
+        assert_eq!(entry.row().gets_per_second, Some(9));
+        assert_eq!(entry.said(None), Some(Event::Away { node: "cache-a".into() }));
+        assert_eq!(entry.said(None), None);
+        assert_eq!(entry.said(Some(some(9, at))), Some(up));
+    }
+
+    #[test]
+    fn what_a_dead_process_said_is_not_believed() {
+        let mut entry = entry(true);
+        entry.dead = Some(4711);
+        assert_eq!(entry.said(Some(some(0, Instant::now()))), None);
+        assert_eq!(entry.state(), State::Ended);
+        entry.dead = Some(1);
+        assert!(entry.said(Some(some(0, Instant::now()))).is_some());
+        assert_eq!(entry.stranger(), Some(4711));
+    }
+
+    #[test]
+    fn pauses_before_a_start_grow_to_a_bound() {
+        let mut entry = entry(true);
+        let now = Instant::now();
+        let mut pause = || {
+            entry.start_later(now);
+            entry.again_at.unwrap() - now
+        };
+        assert_eq!(pause(), SHORTEST);
+        assert_eq!(pause(), 2 * SHORTEST);
+        assert_eq!((0..20).map(|_| pause()).last(), Some(LONGEST));
+    }
+}

@@ -1,0 +1,145 @@
+//! `ringbinder up`: a ring of local nodes, for as long as the command runs.
+//!
+//! Invariants:
+//! - A ring file that exists is never written. One that this command wrote goes away with it,
+//!   unless somebody has changed it meanwhile.
+//! - No node outlives the command, however it ends: the nodes form a process group of their own,
+//!   which the command signals when it stops, and a [`guard`] in that group where it cannot any
+//!   more.
+//! - The terminal is given back as it was, whatever happens in between that can be caught.
+
+mod board;
+mod entry;
+mod error;
+mod event;
+mod figures;
+mod frame;
+mod guard;
+mod node;
+mod plan;
+mod program;
+mod ready;
+mod ring_file;
+mod screen;
+mod signals;
+mod stop;
+mod supervisor;
+mod view;
+
+use std::ffi::OsString;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+use ringbinder_ring::source::{Origin, Source};
+
+use crate::error::CliError;
+use crate::exit::Answer;
+use crate::output::Output;
+use crate::source::RingOption;
+
+pub(crate) use error::UpError;
+
+/// Nodes where nothing is said.
+const NODES: u16 = 3;
+
+/// Local nodes.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Without a ring file it writes one (./ring.toml, or what --ring names) with new nodes, and \
+removes it when it ends, unless it was changed meanwhile. Commands in the same directory find \
+it. A ring file that is there already is not touched: the nodes that it has on this machine \
+(loopback addresses, or those at --host) are started.
+
+While it runs it follows the file: a local node that is added (`ringbinder ring add`) is \
+started, one that is taken out is stopped once its keys have moved. Ctrl-C stops the nodes, a \
+second one at once; they never outlive this command, even where it is killed. A node that ends \
+by itself is shown, and started again only with --restart. In a pipe a line is printed for \
+whatever happens, with --json an object.
+
+Examples:
+  ringbinder up
+  ringbinder up --nodes 5 --memory 256 -- --eviction tinylfu
+  ringbinder up --ring try.toml --port 12000")]
+pub(crate) struct Up {
+    #[command(flatten)]
+    ring: RingOption,
+
+    /// How many nodes to start; 3 if left out. Not where the ring file exists
+    #[arg(long, short, value_name = "COUNT")]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=256))]
+    nodes: Option<u16>,
+
+    /// The port of the first new node; the others follow, and those in use are left out
+    #[arg(long, short, value_name = "PORT", default_value_t = 11_211)]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..))]
+    port: u16,
+
+    /// The address of new nodes; others than 127.0.0.1 and ::1 open them to the network
+    #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
+    host: IpAddr,
+
+    /// Memory of each node, in megabytes or with a unit such as 2g; 64 if left out
+    #[arg(long, short, value_name = "SIZE")]
+    memory: Option<String>,
+
+    /// The server; without it, ringbinderd beside this program, else on the PATH
+    #[arg(long, value_name = "FILE")]
+    program: Option<PathBuf>,
+
+    /// Start a node again that ends by itself
+    #[arg(long)]
+    restart: bool,
+
+    /// Further arguments of every node, after --
+    #[arg(last = true, value_name = "ARGUMENT")]
+    arguments: Vec<OsString>,
+}
+
+impl Up {
+    pub(crate) async fn run(self, out: &mut Output) -> Result<Answer, CliError> {
+        let path = self.path()?;
+        if self.host.is_unspecified() {
+            return Err(UpError::Host(self.host).into());
+        }
+        let program = program::find(self.program.as_deref())?;
+        let mut signals = signals::Signals::new().map_err(CliError::Runtime)?;
+        let mut view = view::View::new(out);
+        let file = match path.exists() {
+            true if self.nodes.is_some() => return Err(UpError::NodesOfFile(path).into()),
+            true => ring_file::RingFile::found(&path),
+            false => {
+                let count = self.nodes.unwrap_or(NODES);
+                let (nodes, skipped) = plan::new_nodes(count, self.host, self.port)?;
+                if !skipped.is_empty() {
+                    view.event(&event::Event::PortsSkipped { ports: skipped })?;
+                }
+                ring_file::RingFile::write(&path, &nodes)?
+            }
+        };
+        let source = Source::new(Origin::File(file.path().to_owned()), None);
+        let (ring, _) = source.first().await?;
+        let settings = node::Settings {
+            program,
+            memory: self.memory,
+            arguments: self.arguments,
+            ring: file.path().to_owned(),
+            host: self.host,
+        };
+        if file.is_found() {
+            plan::check_local(&ring, self.host, &path)?;
+        }
+        let fleet = supervisor::Supervisor::new(&ring, settings, file, self.restart)?;
+        fleet.run(source, &mut signals, &mut view).await
+    }
+
+    /// The ring file, there or not.
+    fn path(&self) -> Result<PathBuf, CliError> {
+        match self.ring.origin() {
+            Ok(Origin::File(path)) => Ok(path),
+            Ok(origin) => Err(UpError::NoFile(origin.to_string()).into()),
+            Err(CliError::NoRing { default }) => Ok(PathBuf::from(default)),
+            Err(error) => Err(error),
+        }
+    }
+}

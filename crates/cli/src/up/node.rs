@@ -1,0 +1,188 @@
+//! A node as a child process.
+
+use std::ffi::OsString;
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::net::IpAddr;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use ringbinder_ring::Node;
+
+use super::UpError;
+
+/// What all nodes are started with.
+pub(super) struct Settings {
+    /// The server.
+    pub(super) program: PathBuf,
+    /// Memory of each.
+    pub(super) memory: Option<String>,
+    /// Further arguments.
+    pub(super) arguments: Vec<OsString>,
+    /// The ring file, from the root.
+    pub(super) ring: PathBuf,
+    /// The address, beside those of loopback, whose nodes are started here.
+    pub(super) host: IpAddr,
+}
+
+impl Settings {
+    /// The arguments of one node.
+    fn arguments_of(&self, node: &Node) -> Vec<OsString> {
+        let mut all: Vec<OsString> = vec!["-l".into(), node.host.clone().into()];
+        all.extend(["-p".into(), node.port.to_string().into()]);
+        all.extend(["--ring".into(), self.ring.clone().into()]);
+        // By an IP address it finds itself, even under a new name.
+        if node.host.parse::<IpAddr>().is_err() {
+            all.extend(["--node".into(), node.name.clone().into()]);
+        }
+        if let Some(memory) = &self.memory {
+            all.extend(["-m".into(), memory.clone().into()]);
+        }
+        all.extend(self.arguments.iter().cloned());
+        all
+    }
+
+    /// The line that starts a node by hand.
+    pub(super) fn command_line(&self, node: &Node) -> String {
+        let mut line = quoted(&self.program.to_string_lossy());
+        for argument in self.arguments_of(node) {
+            line.push(' ');
+            line.push_str(&quoted(&argument.to_string_lossy()));
+        }
+        line
+    }
+}
+
+/// A word as a shell reads it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-:=,+@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
+/// A node that was started.
+pub(super) struct Process {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts a node in a process group; 0 is a group of its own. What it says is added to
+    /// `<name>.log` in `logs`.
+    ///
+    /// # Errors
+    /// Where the program cannot be started, or the log not be written.
+    pub(super) fn start(
+        node: &Node,
+        settings: &Settings,
+        logs: &Path,
+        group: i32,
+    ) -> Result<Process, UpError> {
+        let log = logs.join(format!("{}.log", node.name));
+        let output =
+            OpenOptions::new().create(true).append(true).open(&log).map_err(UpError::Logs)?;
+        let errors = output.try_clone().map_err(UpError::Logs)?;
+        let child = Command::new(&settings.program)
+            .args(settings.arguments_of(node))
+            .stdin(Stdio::null())
+            .stdout(output)
+            .stderr(errors)
+            .process_group(group)
+            .spawn()
+            .map_err(|source| UpError::Spawn { program: settings.program.clone(), source })?;
+        Ok(Process { child, log })
+    }
+
+    /// Its number.
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Its log.
+    pub(super) fn log(&self) -> &Path {
+        &self.log
+    }
+
+    /// How it ended; none while it runs.
+    pub(super) fn ended(&mut self) -> Option<String> {
+        match self.child.try_wait() {
+            Ok(status) => status.map(describe),
+            Err(error) => Some(error.to_string()),
+        }
+    }
+
+    /// Asks it to stop.
+    pub(super) fn terminate(&self) {
+        if let Ok(pid) = i32::try_from(self.child.id()) {
+            // It has not been waited for, so the number is still its own.
+            let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
+        }
+    }
+
+    /// Ends it.
+    pub(super) fn kill(&mut self) -> io::Result<()> {
+        self.child.kill()?;
+        self.child.wait().map(drop)
+    }
+}
+
+fn describe(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("it ended with exit code {code}"),
+        (None, Some(signal)) => match Signal::try_from(signal) {
+            Ok(name) => format!("{name} ended it"),
+            Err(_) => format!("signal {signal} ended it"),
+        },
+        (None, None) => "it ended".to_owned(),
+    }
+}
+
+/// The last lines of a log.
+pub(super) fn tail(log: &Path, lines: usize) -> Vec<String> {
+    let text = fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let all: Vec<&str> = text.lines().collect();
+    let from = all.len().saturating_sub(lines);
+    all[from..].iter().map(|line| anstream::adapter::strip_str(line).to_string()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_can_be_started_by_hand() {
+        let settings = Settings {
+            program: "/opt/my programs/ringbinderd".into(),
+            memory: Some("2g".into()),
+            arguments: vec!["-t".into(), "1".into()],
+            ring: "/r/ring.toml".into(),
+            host: "127.0.0.1".parse().unwrap(),
+        };
+        let node = Node::new("cache-a", "[::1]:7", 1).unwrap();
+        assert_eq!(
+            settings.command_line(&node),
+            "'/opt/my programs/ringbinderd' -l ::1 -p 7 --ring /r/ring.toml -m 2g -t 1"
+        );
+        let node = Node::new("cache-a", "localhost:7", 1).unwrap();
+        assert!(settings.command_line(&node).contains(" --node cache-a "));
+        assert_eq!(quoted("it's"), "'it'\\''s'");
+        assert_eq!(quoted(""), "''");
+    }
+
+    #[test]
+    fn the_end_of_a_log_is_what_counts() {
+        let directory = tempfile::tempdir().unwrap();
+        let log = directory.path().join("log");
+        fs::write(&log, "1\n2\n\x1b[31m3\x1b[0m\n").unwrap();
+        assert_eq!(tail(&log, 2), ["2", "3"]);
+        assert_eq!(tail(&log, 9), ["1", "2", "3"]);
+        assert!(tail(&directory.path().join("none"), 9).is_empty());
+    }
+}

@@ -1,0 +1,123 @@
+//! Which nodes are started: new ones on free ports, or those that a ring has on this machine.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::path::Path;
+
+use ringbinder_ring::{Node, Ring};
+
+use super::UpError;
+
+/// `count` new nodes at `host`, on free ports from `port` upward; and the ports that were in use.
+///
+/// # Errors
+/// Where there are not as many ports, or the address is not one of this machine.
+pub(super) fn new_nodes(
+    count: u16,
+    host: IpAddr,
+    port: u16,
+) -> Result<(Vec<Node>, Vec<u16>), UpError> {
+    let mut nodes = Vec::new();
+    let mut skipped = Vec::new();
+    for candidate in port..=u16::MAX {
+        if nodes.len() == usize::from(count) {
+            break;
+        }
+        let address = SocketAddr::new(host, candidate);
+        match TcpListener::bind(address) {
+            Ok(_) => nodes.push(Node {
+                name: name(nodes.len()),
+                host: host.to_string(),
+                port: candidate,
+                weight: 1,
+            }),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => skipped.push(candidate),
+            Err(source) => return Err(UpError::Listen { address: address.to_string(), source }),
+        }
+    }
+    if nodes.len() < usize::from(count) {
+        return Err(UpError::NoPorts { count, port });
+    }
+    Ok((nodes, skipped))
+}
+
+/// `cache-a` to `cache-z`, then `cache-aa`.
+fn name(index: usize) -> String {
+    let mut letters = Vec::new();
+    let mut rest = index + 1;
+    while rest > 0 {
+        let letter = ('a'..='z').nth((rest - 1) % 26).unwrap_or('a');
+        letters.insert(0, letter);
+        rest = (rest - 1) / 26;
+    }
+    format!("cache-{}", letters.into_iter().collect::<String>())
+}
+
+/// Whether a node is to be run here: at a loopback address, or at `host`.
+pub(super) fn is_local(node: &Node, host: IpAddr) -> bool {
+    match node.host.parse::<IpAddr>() {
+        Ok(address) => address.is_loopback() || address == host,
+        Err(_) => node.host.eq_ignore_ascii_case("localhost"),
+    }
+}
+
+/// Checks that a ring which was there before has nodes to start, and that their ports are free.
+///
+/// # Errors
+/// Where it has none, or a port is not.
+pub(super) fn check_local(ring: &Ring, host: IpAddr, path: &Path) -> Result<(), UpError> {
+    let mut local = ring.nodes().iter().filter(|node| is_local(node, host)).peekable();
+    if local.peek().is_none() {
+        return Err(UpError::NotLocal { path: path.to_owned(), host });
+    }
+    for node in local {
+        match TcpListener::bind((node.host.as_str(), node.port)) {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                return Err(UpError::InUse { node: node.name.clone(), address: node.to_string() });
+            }
+            Err(source) => return Err(UpError::Listen { address: node.to_string(), source }),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    const HOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+    #[test]
+    fn names_go_on_behind_z() {
+        assert_eq!(name(0), "cache-a");
+        assert_eq!(name(25), "cache-z");
+        assert_eq!(name(26), "cache-aa");
+        assert_eq!(name(27), "cache-ab");
+        assert_eq!(name(26 + 26 * 26), "cache-aaa");
+    }
+
+    #[test]
+    fn a_port_in_use_is_left_out() {
+        let taken = TcpListener::bind((HOST, 0)).unwrap();
+        let port = taken.local_addr().unwrap().port();
+        let Ok((nodes, skipped)) = new_nodes(1, HOST, port) else {
+            assert_eq!(port, u16::MAX, "there are ports above {port}");
+            return;
+        };
+        assert!(skipped.contains(&port));
+        assert!(nodes[0].port > port);
+    }
+
+    #[test]
+    fn nodes_of_other_machines_are_not_started() {
+        let local = |address: &str| is_local(&Node::new("a", address, 1).unwrap(), HOST);
+        assert!(local("127.0.0.1:1") && local("127.8.0.1:1") && local("[::1]:1"));
+        assert!(local("localhost:1"));
+        assert!(!local("10.0.0.1:1") && !local("cache.example:1"));
+        let there = "10.0.0.1".parse().unwrap();
+        assert!(is_local(&Node::new("a", "10.0.0.1:1", 1).unwrap(), there));
+    }
+}

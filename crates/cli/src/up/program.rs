@@ -1,0 +1,113 @@
+//! The server to start.
+//!
+//! Somebody who says `cargo run --bin ringbinder -- up` in a fresh checkout has no `ringbinderd`
+//! yet: then cargo, which started this program, is asked to build it, into the same directory.
+//! Where it is up to date that takes no time.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::UpError;
+
+/// The server's name.
+const NAME: &str = "ringbinderd";
+
+/// The package that it is built from.
+const PACKAGE: &str = "ringbinder-node";
+
+/// The server: `named`, or the one beside this program, or the first on the `PATH`.
+///
+/// # Errors
+/// Where there is none.
+pub(super) fn find(named: Option<&Path>) -> Result<PathBuf, UpError> {
+    if let Some(named) = named {
+        return match named.is_file() {
+            true => Ok(std::path::absolute(named).unwrap_or_else(|_| named.to_owned())),
+            false => Err(UpError::NoProgram { looked: format!("at {}", named.display()) }),
+        };
+    }
+    let own = env::current_exe().ok();
+    let directory = own.as_deref().and_then(Path::parent);
+    if let Some(directory) = directory {
+        if let Some(cargo) = Cargo::from_env() {
+            cargo.build(directory)?;
+        }
+        let beside = directory.join(NAME);
+        if beside.is_file() {
+            return Ok(beside);
+        }
+    }
+    let path = env::var_os("PATH").unwrap_or_default();
+    let mut places = env::split_paths(&path).map(|place| place.join(NAME));
+    places.find(|place| place.is_file()).ok_or_else(|| {
+        let beside = directory.map(|directory| format!("in {}, nor ", directory.display()));
+        UpError::NoProgram { looked: format!("{}on the PATH", beside.unwrap_or_default()) }
+    })
+}
+
+/// The cargo that runs this program.
+struct Cargo {
+    program: OsString,
+    manifest: PathBuf,
+}
+
+impl Cargo {
+    /// What `cargo run` tells the program it runs ("Environment variables Cargo sets for crates").
+    fn from_env() -> Option<Cargo> {
+        if env::var("CARGO_PKG_NAME").ok()? != env!("CARGO_PKG_NAME") {
+            return None;
+        }
+        let manifest = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR")?).join("Cargo.toml");
+        Some(Cargo { program: env::var_os("CARGO")?, manifest })
+    }
+
+    /// Builds the server into the directory that this program was built into.
+    fn build(&self, directory: &Path) -> Result<(), UpError> {
+        let Some((target, profile)) = target_and_profile(directory) else { return Ok(()) };
+        let status = Command::new(&self.program)
+            .args(["build", "--package", PACKAGE, "--bin", NAME, "--profile", profile])
+            .arg("--manifest-path")
+            .arg(&self.manifest)
+            .arg("--target-dir")
+            .arg(target)
+            .stdin(Stdio::null())
+            .status()
+            .map_err(|source| UpError::Spawn { program: self.program.clone().into(), source })?;
+        if status.success() { Ok(()) } else { Err(UpError::Build(status.to_string())) }
+    }
+}
+
+/// Cargo's target directory and profile, from the directory that holds what it has built.
+fn target_and_profile(directory: &Path) -> Option<(&Path, &str)> {
+    let profile = match directory.file_name()?.to_str()? {
+        "debug" => "dev",
+        profile => profile,
+    };
+    Some((directory.parent()?, profile))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_profile_is_that_of_the_directory() {
+        let of = |path| target_and_profile(Path::new(path));
+        assert_eq!(of("/x/target/debug"), Some((Path::new("/x/target"), "dev")));
+        assert_eq!(of("/x/target/release"), Some((Path::new("/x/target"), "release")));
+        // Built for a named platform: what is built then stands beside this program all the same.
+        assert_eq!(
+            of("/x/target/aarch64-unknown-linux-gnu/fast"),
+            Some((Path::new("/x/target/aarch64-unknown-linux-gnu"), "fast"))
+        );
+        assert_eq!(of("/"), None);
+    }
+
+    #[test]
+    fn a_program_that_is_not_there_is_named() {
+        let error = find(Some(Path::new("/nonexistent/ringbinderd"))).unwrap_err();
+        assert!(error.to_string().contains("at /nonexistent/ringbinderd"), "{error}");
+    }
+}

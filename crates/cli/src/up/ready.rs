@@ -1,0 +1,107 @@
+//! From the start of the nodes to their first answers.
+
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use ringbinder_client::{Client, NodeHandle};
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
+
+use super::UpError;
+use super::event::Event;
+use super::figures::Figures;
+use super::node::tail;
+use super::supervisor::Supervisor;
+use super::view::View;
+use crate::error::CliError;
+
+/// How long nodes may take to answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long they may take from then on to know each other.
+const ACQUAINTANCE: Duration = Duration::from_secs(5);
+
+/// How often they are looked at.
+const PERIOD: Duration = Duration::from_millis(20);
+
+/// Lines of the log of a node that does not start.
+const LOG_LINES: usize = 10;
+
+impl Supervisor {
+    /// Waits until all local nodes answer, hold the ring, and know each other.
+    ///
+    /// # Errors
+    /// Where one ends, or does not answer. The end of its log is printed.
+    pub(super) async fn ready(&mut self, view: &mut View<'_>) -> Result<(), CliError> {
+        let nodes = self.client.as_ref().map(Client::nodes).unwrap_or_default();
+        let begun = Instant::now();
+        let mut answered = None;
+        loop {
+            self.none_has_ended(view)?;
+            let asked = self.entries.iter().zip(&nodes);
+            let asked = asked.map(|(entry, node)| async move {
+                // One elsewhere may be long in coming, and is not waited for.
+                if entry.local { ask(node).await } else { None }
+            });
+            let said = join_all(asked).await;
+            for (entry, figures) in self.entries.iter_mut().zip(said) {
+                entry.said(figures);
+            }
+            let mut local = self.entries.iter().filter(|entry| entry.local);
+            match local.find(|entry| entry.figures().is_none()) {
+                None => {
+                    let answered: &mut Instant = answered.get_or_insert_with(Instant::now);
+                    if self.know_each_other() || answered.elapsed() > ACQUAINTANCE {
+                        break;
+                    }
+                }
+                Some(silent) if begun.elapsed() > PATIENCE => {
+                    let how = format!("it does not answer after {PATIENCE:?}");
+                    let (node, log) = (silent.node.name.clone(), silent.process.as_ref());
+                    let log = log.map(|process| tail(process.log(), LOG_LINES));
+                    for line in log.unwrap_or_default() {
+                        view.note(&format!("{node}: {line}"))?;
+                    }
+                    return Err(UpError::NotStarted { node, how }.into());
+                }
+                Some(_) => {}
+            }
+            sleep(PERIOD).await;
+        }
+        let nodes = self.entries.iter().filter(|entry| entry.local).count();
+        view.event(&Event::Ready { nodes, logs: self.logs.path().to_owned() })
+    }
+
+    fn none_has_ended(&mut self, view: &mut View<'_>) -> Result<(), CliError> {
+        for entry in &mut self.entries {
+            if let Some((how, process)) = entry.reap() {
+                let node = entry.node.name.clone();
+                self.trouble = true;
+                for line in tail(process.log(), LOG_LINES) {
+                    view.note(&format!("{node}: {line}"))?;
+                }
+                return Err(UpError::NotStarted { node, how }.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether no local node waits for another, or finds one away.
+    fn know_each_other(&self) -> bool {
+        let local = || self.entries.iter().filter(|entry| entry.local);
+        local().all(|entry| {
+            let misses = entry.figures().map(|figures| figures.misses.as_slice());
+            let misses = misses.unwrap_or_default();
+            entry.has_settled(self.version)
+                && !local().any(|other| misses.contains(&other.node.name))
+        })
+    }
+}
+
+/// Asks a node that takes connections. The client would leave one in peace for a while that did not
+/// take its first.
+async fn ask(node: &NodeHandle) -> Option<Figures> {
+    let address = (node.node().host.as_str(), node.node().port);
+    timeout(Duration::from_secs(1), TcpStream::connect(address)).await.ok()?.ok()?;
+    Figures::ask(node).await
+}
