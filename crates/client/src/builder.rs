@@ -14,10 +14,10 @@ use tokio_util::sync::CancellationToken;
 use crate::client::{Client, Inner};
 use crate::error::ConnectError;
 use crate::fill::Flights;
-use crate::lane::Limits;
 use crate::near::{Near, NearCache};
 use crate::rings::{Beginning, Rings};
 use crate::view::{LinkSettings, View};
+use crate::watchdog::{self, Watchdog};
 
 /// Longer ones would only ask for trouble with the clock's arithmetic.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
@@ -49,6 +49,7 @@ pub struct Builder {
     max_value: usize,
     on_away: OnAway,
     near: Option<NearCache>,
+    thread: bool,
 }
 
 impl Builder {
@@ -61,6 +62,7 @@ impl Builder {
             max_value: 64 << 20,
             on_away: OnAway::default(),
             near: None,
+            thread: true,
         }
     }
 
@@ -68,7 +70,7 @@ impl Builder {
     ///
     /// An answer's time begins with its request, however large both are. It is counted for the
     /// oldest request on a connection, and one that takes longer ends the connection for all that
-    /// wait on it.
+    /// wait on it. That is looked after now and then, so that it may take an eighth longer.
     pub fn timeout(mut self, timeout: Duration) -> Builder {
         self.timeout = timeout.min(LONGEST_TIMEOUT);
         self
@@ -109,6 +111,15 @@ impl Builder {
         self
     }
 
+    /// Whether time-outs and changes of the ring are looked after on a thread aside, one for all
+    /// clients of a process; yes. Without it the caller's runtime does that too, by timers that make
+    /// each small get cost a few percent more: for a process that wants no thread, and for tests
+    /// that pause the runtime's time.
+    pub fn thread_aside(mut self, thread: bool) -> Builder {
+        self.thread = thread;
+        self
+    }
+
     /// The file that keeps a copy of the last good ring from etcd, for a start while etcd is away.
     /// Of no use with other kinds of ring.
     pub fn ring_cache(mut self, path: impl Into<PathBuf>) -> Builder {
@@ -141,16 +152,21 @@ impl Builder {
     pub async fn connect(self) -> Result<Client, ConnectError> {
         let runtime = Handle::current();
         let workers = runtime.metrics().num_workers();
+        let aside = match watchdog::aside() {
+            Some(aside) if self.thread => aside.clone(),
+            _ => runtime.clone(),
+        };
         let settings = LinkSettings {
             runtime,
-            limits: Limits { timeout: self.timeout, max_value: self.max_value },
+            watchdog: Arc::new(Watchdog::new(self.timeout, &aside)),
+            max_value: self.max_value,
             lanes: self.connections.unwrap_or(workers),
             retries: self.retries,
         };
         let Beginning { ring, follow } = self.rings.begin(&settings).await?;
         let view = Arc::new(ArcSwap::from_pointee(View::new(ring, &settings, None)));
         let stop = CancellationToken::new();
-        tokio::spawn(follow.run(Arc::downgrade(&view), settings, stop.clone()));
+        aside.spawn(follow.run(Arc::downgrade(&view), settings, stop.clone()));
         Ok(Client::new(Inner {
             view,
             on_away: self.on_away,

@@ -12,23 +12,22 @@
 //! is no answer. Of the last only the one whose answer it should have been is told: for the others the
 //! connection has closed.
 
+use bytes::BytesMut;
+use parking_lot::Mutex;
+use slab::Slab;
 use std::collections::VecDeque;
-use std::future::{Future as _, poll_fn};
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
-
-use bytes::BytesMut;
-use parking_lot::Mutex;
-use slab::Slab;
 use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::Instant;
 use tokio_util::io::poll_read_buf;
 
+use crate::watchdog::{Watchdog, Watched};
 use crate::wire::{Answer, Decoder, Nonsense, Request};
 
 /// Room for what one read may bring.
@@ -70,7 +69,7 @@ pub(crate) struct Connection {
 #[derive(Debug)]
 struct Shared {
     state: Mutex<State>,
-    timeout: Duration,
+    watchdog: Arc<Watchdog>,
     max_value: usize,
 }
 
@@ -89,8 +88,8 @@ struct State {
     waiting: VecDeque<usize>,
     /// Wakes the connection's task.
     task: Waker,
-    /// Whether the timer will wake the task by the time the oldest request is overdue.
-    timer_runs: bool,
+    /// Whether the watchdog looks after it.
+    watched: bool,
     /// Set once, when it ends.
     failed: Option<Cause>,
 }
@@ -110,12 +109,12 @@ struct Slot {
 impl Connection {
     /// Takes over a socket; its task runs on the current runtime.
     ///
-    /// A request that has no answer after `timeout` ends the connection, as does a value of more
-    /// than `max_value` bytes.
+    /// A request that has no answer for as long as `watchdog` allows ends the connection, as does a
+    /// value of more than `max_value` bytes.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
-    pub(crate) fn new(stream: TcpStream, timeout: Duration, max_value: usize) -> Connection {
+    pub(crate) fn new(stream: TcpStream, watchdog: Arc<Watchdog>, max_value: usize) -> Connection {
         // Without it requests would wait for each other's acknowledgement; where it cannot be set,
         // they are only slower.
         let _ = stream.set_nodelay(true);
@@ -128,17 +127,12 @@ impl Connection {
             slots: Slab::new(),
             waiting: VecDeque::new(),
             task: Waker::noop().clone(),
-            timer_runs: false,
+            watched: false,
             failed: None,
         };
-        let shared = Arc::new(Shared { state: Mutex::new(state), timeout, max_value });
-        let task = Task {
-            shared: Arc::clone(&shared),
-            read,
-            input: BytesMut::new(),
-            timer: Box::pin(sleep_until(Instant::now())),
-            woken: Vec::new(),
-        };
+        let shared = Arc::new(Shared { state: Mutex::new(state), watchdog, max_value });
+        let task =
+            Task { shared: Arc::clone(&shared), read, input: BytesMut::new(), woken: Vec::new() };
         tokio::spawn(task.run());
         Connection { shared }
     }
@@ -176,8 +170,12 @@ impl Connection {
         if idle && state.waiting.len() == 1 {
             state.write_now();
         }
-        if !state.out.is_empty() || !state.timer_runs {
+        if !state.out.is_empty() {
             state.task.wake_by_ref();
+        }
+        if !state.watched {
+            state.watched = true;
+            self.shared.watchdog.watch(Arc::clone(&self.shared) as Arc<dyn Watched>);
         }
         Ok(slot)
     }
@@ -192,6 +190,25 @@ impl Drop for Connection {
             state.task.wake_by_ref();
         }
         woken.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl Watched for Shared {
+    /// Fails where the oldest request has been waiting since before `too_long_ago`.
+    fn is_idle(&self, too_long_ago: Instant) -> bool {
+        let mut woken = Vec::new();
+        let idle = {
+            let mut state = self.state.lock();
+            let oldest = state.waiting.front().map(|&id| state.slots[id].since);
+            if oldest.is_some_and(|since| since <= too_long_ago) {
+                state.fail(Cause::Silent, &mut woken);
+                state.task.wake_by_ref();
+            }
+            state.watched = !state.waiting.is_empty();
+            !state.watched
+        };
+        woken.into_iter().for_each(Waker::wake);
+        idle
     }
 }
 
@@ -336,8 +353,6 @@ struct Task {
     shared: Arc<Shared>,
     read: OwnedReadHalf,
     input: BytesMut,
-    /// Set for one request and left alone while it runs, however many come and go meanwhile.
-    timer: Pin<Box<Sleep>>,
     woken: Vec<Waker>,
 }
 
@@ -385,25 +400,8 @@ impl Task {
             if self.input.is_empty() && self.input.capacity() > KEPT_LEN {
                 self.input = BytesMut::new();
             }
-            return self.poll_timer(cx, &mut state);
+            return Poll::Pending;
         }
-    }
-
-    /// Ready where the oldest request has waited too long.
-    fn poll_timer(&mut self, cx: &mut Context<'_>, state: &mut State) -> Poll<Cause> {
-        let oldest = state.waiting.front().map(|&id| state.slots[id].since);
-        state.timer_runs = true;
-        while self.timer.as_mut().poll(cx).is_ready() {
-            let Some(deadline) = oldest.map(|since| since + self.shared.timeout) else {
-                state.timer_runs = false;
-                break;
-            };
-            if deadline <= Instant::now() {
-                return Poll::Ready(Cause::Silent);
-            }
-            self.timer.as_mut().reset(deadline);
-        }
-        Poll::Pending
     }
 }
 

@@ -4,26 +4,16 @@
 //! it, and all who wait share its outcome, so that nobody waits for longer than it may take once.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use parking_lot::Mutex;
 use ringbinder_ring::Node;
 use tokio::net::TcpStream;
-use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::connection::Connection;
 use crate::error::Absence;
-
-/// How connections are made and how long they wait.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
-    /// For a connection, and for an answer.
-    pub(crate) timeout: Duration,
-    /// Longest value that is taken from a node, in bytes.
-    pub(crate) max_value: usize,
-}
+use crate::view::LinkSettings;
 
 /// What dialling came to; `None` until then.
 type Outcome = Option<Result<Arc<Connection>, Absence>>;
@@ -47,10 +37,9 @@ impl Lane {
     pub(crate) async fn connection(
         &self,
         node: &Node,
-        limits: Limits,
-        runtime: &Handle,
+        settings: &LinkSettings,
     ) -> Result<Arc<Connection>, Absence> {
-        match self.open_or_dial(node, limits, runtime) {
+        match self.open_or_dial(node, settings) {
             Ok(connection) => Ok(connection),
             Err(dialled) => outcome(dialled).await,
         }
@@ -60,8 +49,7 @@ impl Lane {
     fn open_or_dial(
         &self,
         node: &Node,
-        limits: Limits,
-        runtime: &Handle,
+        settings: &LinkSettings,
     ) -> Result<Arc<Connection>, watch::Receiver<Outcome>> {
         let mut place = self.place.lock();
         if let Place::Dialled(dialled) = &*place {
@@ -78,7 +66,7 @@ impl Lane {
         {
             return Ok(Arc::clone(connection));
         }
-        let dialled = dial(node.clone(), limits, runtime);
+        let dialled = dial(node.clone(), settings.clone());
         *place = Place::Dialled(dialled.clone());
         Err(dialled)
     }
@@ -91,16 +79,17 @@ async fn outcome(mut dialled: watch::Receiver<Outcome>) -> Result<Arc<Connection
     }
 }
 
-fn dial(node: Node, limits: Limits, runtime: &Handle) -> watch::Receiver<Outcome> {
+fn dial(node: Node, settings: LinkSettings) -> watch::Receiver<Outcome> {
     let (sender, dialled) = watch::channel(None);
+    let runtime = settings.runtime.clone();
     runtime.spawn(async move {
+        let LinkSettings { watchdog, max_value, .. } = settings;
+        let allowed = watchdog.allowed;
         let connected = TcpStream::connect((node.host.as_str(), node.port));
-        let outcome = match timeout(limits.timeout, connected).await {
-            Ok(Ok(stream)) => {
-                Ok(Arc::new(Connection::new(stream, limits.timeout, limits.max_value)))
-            }
+        let outcome = match timeout(allowed, connected).await {
+            Ok(Ok(stream)) => Ok(Arc::new(Connection::new(stream, watchdog, max_value))),
             Ok(Err(error)) => Err(Absence::Unreachable(error.to_string())),
-            Err(_) => Err(Absence::Silent(limits.timeout)),
+            Err(_) => Err(Absence::Silent(allowed)),
         };
         sender.send_replace(Some(outcome));
     });

@@ -22,6 +22,7 @@ mod rings;
 mod ttl;
 mod typed;
 mod view;
+mod watchdog;
 mod wire;
 
 pub use builder::{Builder, OnAway};

@@ -38,15 +38,15 @@ impl Link {
     /// most as often as the settings allow.
     #[inline]
     pub(crate) async fn call(&self, request: &Request<'_>) -> Result<Answer, Error> {
-        let LinkSettings { runtime, limits, retries, .. } = &self.settings;
+        let LinkSettings { watchdog, retries, .. } = &self.settings;
         // One for the connection, one for the answer.
-        let Some(leave) = self.health.may_ask(limits.timeout * 2) else {
+        let Some(leave) = self.health.may_ask(watchdog.allowed * 2) else {
             return Err(self.away(Absence::Resting));
         };
         let lane = &self.lanes[worker() % self.lanes.len()];
         let mut left = *retries;
         loop {
-            let connection = match lane.connection(&self.node, *limits, runtime).await {
+            let connection = match lane.connection(&self.node, &self.settings).await {
                 Ok(connection) => connection,
                 Err(why) => return Err(self.failed(leave, why)),
             };
@@ -88,7 +88,7 @@ impl Link {
 
     fn error_of(&self, leave: Leave<'_>, cause: Cause) -> Error {
         match cause {
-            Cause::Silent => self.failed(leave, Absence::Silent(self.settings.limits.timeout)),
+            Cause::Silent => self.failed(leave, Absence::Silent(self.settings.watchdog.allowed)),
             Cause::Closed | Cause::Unused => {
                 leave.cut_off();
                 self.away(Absence::Closed)

@@ -39,7 +39,7 @@ pub(crate) struct Beginning {
 /// What brings changes of the ring.
 pub(crate) enum Follow {
     Nothing,
-    Source(Source),
+    Source(Box<Source>),
     Discovery { seeds: Vec<Arc<Link>>, every: Duration },
 }
 
@@ -53,7 +53,7 @@ impl Rings {
                     let path = path.display();
                     tracing::warn!(%path, %why, "begins with the cached copy of the ring");
                 }
-                Ok(Beginning { ring, follow: Follow::Source(source) })
+                Ok(Beginning { ring, follow: Follow::Source(Box::new(source)) })
             }
             Rings::Listed(servers) => {
                 let ring = ring_of(&servers)?;
@@ -107,7 +107,7 @@ impl Follow {
     ) {
         match self {
             Follow::Nothing => {}
-            Follow::Source(source) => watch(source, view, settings, stop).await,
+            Follow::Source(source) => watch(*source, view, settings, stop).await,
             Follow::Discovery { seeds, every } => {
                 let work = discover(&seeds, every, view, settings);
                 stop.run_until_cancelled_owned(work).await;

@@ -6,15 +6,18 @@ use std::sync::Arc;
 use ringbinder_ring::{Node, NodeIndex, Ring};
 use tokio::runtime::Handle;
 
-use crate::lane::Limits;
 use crate::link::Link;
+use crate::watchdog::Watchdog;
 
 /// What all links of a client have in common.
 #[derive(Clone, Debug)]
 pub(crate) struct LinkSettings {
     /// Where the connections' tasks run.
     pub(crate) runtime: Handle,
-    pub(crate) limits: Limits,
+    /// Ends what waits too long; how long a connection may take to be made is the same.
+    pub(crate) watchdog: Arc<Watchdog>,
+    /// Longest value that is taken from a node, in bytes.
+    pub(crate) max_value: usize,
     /// Connections to each node.
     pub(crate) lanes: usize,
     pub(crate) retries: u32,

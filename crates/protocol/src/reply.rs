@@ -21,6 +21,10 @@ pub enum Reply<'a> {
         line: &'a [u8],
         /// The key of a `VALUE`; `None` for a `VA`.
         key: Option<&'a [u8]>,
+        /// The client flags of a `VALUE`; 0 for a `VA`, whose flags are words of its line.
+        flags: u32,
+        /// The CAS unique of a `VALUE` that has one.
+        cas: Option<u64>,
         /// Bytes of the value, at most [`MAX_VALUE_LEN`](crate::MAX_VALUE_LEN).
         len: usize,
         /// Bytes of the line, line end included.
@@ -62,14 +66,18 @@ pub fn reply(buffer: &[u8]) -> Reply<'_> {
 
 fn value(line: &[u8], consumed: usize) -> Option<Reply<'_>> {
     let mut words = Tokens::new(line);
-    let (_, key, _flags, len) = (words.next()?, words.next()?, words.next()?, words.next()?);
-    let len = number::value_len(len)?;
-    Some(Reply::Value { line, key: Some(key), len, consumed })
+    let (_, key, flags, len) = (words.next()?, words.next()?, words.next()?, words.next()?);
+    let (flags, len) = (number::unsigned32(flags)?, number::value_len(len)?);
+    let cas = match words.next() {
+        Some(cas) => Some(number::unsigned(cas)?),
+        None => None,
+    };
+    Some(Reply::Value { line, key: Some(key), flags, cas, len, consumed })
 }
 
 fn meta_value(line: &[u8], consumed: usize) -> Option<Reply<'_>> {
     let len = Tokens::new(line).nth(1).and_then(number::value_len)?;
-    Some(Reply::Value { line, key: None, len, consumed })
+    Some(Reply::Value { line, key: None, flags: 0, cas: None, len, consumed })
 }
 
 #[cfg(test)]
@@ -80,11 +88,25 @@ mod tests {
     fn lines_and_headers() {
         assert_eq!(
             reply(b"VALUE abc 5 3 99\r\nxyz\r\nEND\r\n"),
-            Reply::Value { line: b"VALUE abc 5 3 99", key: Some(b"abc"), len: 3, consumed: 18 }
+            Reply::Value {
+                line: b"VALUE abc 5 3 99",
+                key: Some(b"abc"),
+                flags: 5,
+                cas: Some(99),
+                len: 3,
+                consumed: 18
+            }
         );
         assert_eq!(
             reply(b"VA 2 s2 t-1\r\nab\r\n"),
-            Reply::Value { line: b"VA 2 s2 t-1", key: None, len: 2, consumed: 13 }
+            Reply::Value {
+                line: b"VA 2 s2 t-1",
+                key: None,
+                flags: 0,
+                cas: None,
+                len: 2,
+                consumed: 13
+            }
         );
         assert_eq!(reply(b"STORED\r\nEND\r\n"), Reply::Line { line: b"STORED", consumed: 8 });
     }
@@ -103,6 +125,9 @@ mod tests {
             &b"STORED\n"[..],
             b"VALUE a 0\r\n",
             b"VALUE a 0 x\r\n",
+            b"VALUE a x 0\r\n",
+            b"VALUE a 4294967296 0\r\n",
+            b"VALUE a 0 0 x\r\n",
             b"VALUE a 0 99999999999\r\n",
             b"VA x\r\n",
         ] {

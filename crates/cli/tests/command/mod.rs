@@ -69,7 +69,8 @@ impl Place {
 /// The command, with nothing in the environment that it would look at.
 pub(crate) fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ringbinder"));
-    for variable in ["RINGBINDER_RING", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
+    // With CI set there are colours even on a terminal that is dumb.
+    for variable in ["RINGBINDER_RING", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "CI"] {
         command.env_remove(variable);
     }
     command

@@ -167,13 +167,15 @@ impl Decoder {
         let (step, consumed) = match reply(input) {
             Reply::Incomplete => return Ok(None),
             Reply::Malformed => return Err(Nonsense::of(input)),
-            Reply::Value { line, key, len, consumed } => {
-                let header =
-                    value_header(line, key.is_some(), len).ok_or_else(|| Nonsense::of(line))?;
+            Reply::Value { line, key, flags, cas, len, consumed } => {
                 if len > max_value || !self.expects(key) {
                     return Err(Nonsense::of(line));
                 }
-                self.header = Some(header);
+                let line = match key {
+                    Some(_) => Bytes::new(),
+                    None => Bytes::copy_from_slice(line),
+                };
+                self.header = Some(Header { len, flags, cas, line });
                 (Step::More, consumed)
             }
             Reply::Line { line, consumed } => (self.line_of(line, max_value)?, consumed),
@@ -294,21 +296,6 @@ impl Decoder {
         }
         Ok(Some(Step::More))
     }
-}
-
-/// `VALUE key flags len [cas]`, or `VA len flags*`, which keeps its line.
-#[inline]
-fn value_header(line: &[u8], classic: bool, len: usize) -> Option<Header> {
-    if !classic {
-        return Some(Header { len, flags: 0, cas: None, line: Bytes::copy_from_slice(line) });
-    }
-    let mut words = Tokens::new(line).skip(2);
-    let flags = digits(words.next()?)?;
-    let cas = match words.nth(1) {
-        Some(word) => Some(digits(word)?),
-        None => None,
-    };
-    Some(Header { len, flags: u32::try_from(flags).ok()?, cas, line: Bytes::new() })
 }
 
 fn digits(word: &[u8]) -> Option<u64> {

@@ -35,7 +35,7 @@ async fn all_who_wait_on_a_silent_node_wait_for_one_timeout() {
         assert_eq!(absence(answer), Absence::Silent(TIMEOUT));
     }
     let waited = start.elapsed();
-    assert!(waited >= TIMEOUT && waited < TIMEOUT + Duration::from_secs(1), "{waited:?}");
+    assert!(waited >= TIMEOUT && waited <= TIMEOUT * 9 / 8, "{waited:?}");
     // For now nobody asks it, and nobody waits.
     let before = Instant::now();
     for number in 0..100 {

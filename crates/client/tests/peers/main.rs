@@ -19,7 +19,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A client of these peers that says when they are away, and is patient.
 fn client_of(peers: &[&Fake]) -> Builder {
     let addresses = peers.iter().map(|peer| peer.address());
-    Client::with_servers(addresses).connections(1).timeout(PATIENCE).on_away(OnAway::Error)
+    let builder = Client::with_servers(addresses).connections(1).timeout(PATIENCE);
+    // Some of these tests let time stand still, which only the test's own thread can see.
+    builder.thread_aside(false).on_away(OnAway::Error)
 }
 
 async fn connect(builder: Builder) -> Client {

@@ -490,7 +490,7 @@ impl Running<'_> {
         let consumed = match reply(unread) {
             Reply::Incomplete => return Ok(0),
             Reply::Malformed => return Err(nonsense(unread)),
-            Reply::Value { line, key, len, consumed } => {
+            Reply::Value { line, key, len, consumed, .. } => {
                 let slot = waiting.expect_value(key).ok_or_else(|| nonsense(line))?;
                 let whole = consumed + len + 2;
                 if len > SMALL_VALUE {
