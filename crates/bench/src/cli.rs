@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::clients::{Contestant, Work};
+use crate::clients::matrix::{Contestant, Work};
 use crate::cores::Cores;
 
 /// Runs ringbinderd and memcached side by side on this machine and prints how they compare, as

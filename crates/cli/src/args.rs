@@ -77,8 +77,8 @@ impl Command {
             Command::Stats(command) => command.run(out).await,
             Command::Flush(command) => command.run(out).await,
             Command::Check(command) => command.run(out).await,
-            Command::Completions(command) => command.run(out),
-            Command::Man(command) => command.run(out),
+            Command::Completions(completions) => completions.run(command(), out),
+            Command::Man(man) => man.run(command(), out),
         }
     }
 }

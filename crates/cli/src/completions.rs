@@ -1,9 +1,8 @@
 //! `ringbinder completions`.
 
-use clap::Args;
+use clap::{Args, Command};
 use clap_complete::Shell;
 
-use crate::args::command;
 use crate::error::CliError;
 use crate::exit::Answer;
 use crate::output::Output;
@@ -16,9 +15,9 @@ pub(crate) struct Completions {
 }
 
 impl Completions {
-    pub(crate) fn run(self, out: &mut Output) -> Result<Answer, CliError> {
+    /// `command` is the whole command line.
+    pub(crate) fn run(self, mut command: Command, out: &mut Output) -> Result<Answer, CliError> {
         let mut script = Vec::new();
-        let mut command = command();
         let name = command.get_name().to_owned();
         clap_complete::generate(self.shell, &mut command, name, &mut script);
         out.text(String::from_utf8_lossy(&script))?;

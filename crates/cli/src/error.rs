@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use ringbinder_ring::source::{OriginError, SourceError};
 
 use crate::exit::Exit;
-use crate::fleet::FleetError;
-use crate::up::UpError;
+use crate::fleet::error::FleetError;
+use crate::up::error::UpError;
 
 /// Why a command failed.
 ///

@@ -20,6 +20,7 @@ mod output;
 mod picture;
 mod ring;
 mod source;
+mod style;
 mod table;
 mod up;
 

@@ -3,9 +3,8 @@
 use std::fs;
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, Command};
 
-use crate::args::command;
 use crate::error::CliError;
 use crate::exit::Answer;
 use crate::output::Output;
@@ -19,17 +18,18 @@ pub(crate) struct Man {
 }
 
 impl Man {
-    pub(crate) fn run(self, out: &mut Output) -> Result<Answer, CliError> {
+    /// `command` is the whole command line.
+    pub(crate) fn run(self, command: Command, out: &mut Output) -> Result<Answer, CliError> {
         let Some(directory) = self.out else {
             let mut page = Vec::new();
-            clap_mangen::Man::new(command()).render(&mut page)?;
+            clap_mangen::Man::new(command).render(&mut page)?;
             out.text(String::from_utf8_lossy(&page))?;
             return Ok(Answer::Yes);
         };
         let hint = "name a directory that you may write";
         let failed = |source| CliError::Write { path: directory.clone(), source, hint };
         fs::create_dir_all(&directory).map_err(failed)?;
-        clap_mangen::generate_to(command(), &directory).map_err(failed)?;
+        clap_mangen::generate_to(command, &directory).map_err(failed)?;
         Ok(Answer::Yes)
     }
 }

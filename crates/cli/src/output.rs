@@ -8,24 +8,13 @@ use std::fmt::Display;
 use std::io::{self, BufWriter, IsTerminal as _, Write as _};
 
 use anstream::{AutoStream, eprintln};
-use anstyle::{AnsiColor, Style};
 use clap::ColorChoice;
 use serde::Serialize;
 
 use crate::error::CliError;
 use crate::exit::Exit;
+use crate::style::{BAD, DIM, WARN};
 use crate::table::Table;
-
-/// Headings, and what counts most.
-pub(crate) const BOLD: Style = Style::new().bold();
-/// What explains.
-pub(crate) const DIM: Style = Style::new().dimmed();
-/// What is as it should be.
-pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
-/// What deserves a look.
-pub(crate) const WARN: Style = AnsiColor::Yellow.on_default().bold();
-/// What is wrong.
-pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
 
 /// Columns of a terminal that does not tell.
 const COLUMNS: u16 = 80;

@@ -7,7 +7,7 @@ use std::fmt::Display;
 
 use comfy_table::{Cell, CellAlignment, ContentArrangement};
 
-use crate::output::BOLD;
+use crate::style::BOLD;
 
 /// Columns between two columns.
 const GAP: u16 = 2;

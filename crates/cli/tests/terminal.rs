@@ -18,7 +18,7 @@ fn run(place: &Place, words: &[&str], environment: &[(&str, &str)]) -> (String, 
     let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_ringbinder"));
     command.args(words);
     command.cwd(place.path());
-    for variable in ["RINGBINDER_RING", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
+    for variable in ["RINGBINDER_RING", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "CI"] {
         command.env_remove(variable);
     }
     command.env("TERM", "xterm-256color");

@@ -13,10 +13,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::client::{Client, Inner};
 use crate::error::ConnectError;
-use crate::fill::Flights;
+use crate::fill::flight::Flights;
 use crate::near::{Near, NearCache};
 use crate::rings::{Beginning, Rings};
-use crate::view::{LinkSettings, View};
+use crate::settings::{LinkSettings, OnAway};
+use crate::view::View;
 use crate::watchdog::{self, Watchdog};
 
 /// Longer ones would only ask for trouble with the clock's arithmetic.
@@ -24,19 +25,6 @@ const LONGEST_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Nodes must not be asked for their ring without a pause.
 const SHORTEST_PERIOD: Duration = Duration::from_millis(10);
-
-/// What a command gives when the owner of its key is away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum OnAway {
-    /// What an empty cache would give: a get misses, and a write says that it was not done
-    /// ([`Stored::Away`](crate::Stored), `None`, `false`). The application goes on without its
-    /// cache. Note what that means for a `delete`: a node that is cut off, and not dead, still
-    /// holds the value when it comes back.
-    #[default]
-    Miss,
-    /// [`Error::Away`](crate::Error::Away).
-    Error,
-}
 
 /// A client's settings, each with a default.
 #[derive(Clone, Debug)]

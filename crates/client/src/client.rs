@@ -9,10 +9,10 @@ use ringbinder_ring::Ring;
 use tokio::runtime::Handle;
 use tokio_util::sync::DropGuard;
 
-use crate::builder::OnAway;
 use crate::error::{Error, KeyError};
-use crate::fill::Flights;
+use crate::fill::flight::Flights;
 use crate::near::{Near, Reading, Writing};
+use crate::settings::OnAway;
 use crate::view::View;
 use crate::wire::{Answer, Request};
 

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use crate::connection::Connection;
 use crate::error::Absence;
-use crate::view::LinkSettings;
+use crate::settings::LinkSettings;
 
 /// What dialling came to; `None` until then.
 type Outcome = Option<Result<Arc<Connection>, Absence>>;

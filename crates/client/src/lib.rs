@@ -2,7 +2,39 @@
 //!
 //! It takes the ring from a file, from etcd, or from the nodes themselves, sends each key to the
 //! node that owns it, and follows the ring while it changes. It works with memcached's own servers
-//! just as well.
+//! just as well ([`Client::with_servers`]).
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use ringbinder_client::Client;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let client = Client::with_ring("ring.toml").connect().await?;
+//! let stored = client.set("note:7", "buy milk", Duration::from_secs(60)).await?;
+//! if let Some(item) = client.get("note:7").await? {
+//!     println!("{stored:?}: {}", String::from_utf8_lossy(&item.value));
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! What a user may rely on:
+//!
+//! - **A cache that is away is an empty cache.** A node that cannot be asked makes gets misses and
+//!   writes [`Stored::Away`]; [`OnAway::Error`] makes it an error. A node that did not answer rests, so
+//!   that its time-out is waited for once and not by every request.
+//! - **A write is sent at most once** where the node may have seen it: sent again it could undo what
+//!   somebody else has written in between.
+//! - **One connection to each node for each worker** of the runtime, pipelined: requests share it, and
+//!   none waits for another's answer to be sent. A request whose future is dropped may still be
+//!   carried out.
+//! - **Nothing a node sends** makes the client take more memory than came, wait for longer than the
+//!   time-out, or hand one caller another's value: a connection whose answers do not fit is closed.
+//!
+//! Values that are read all the time can be kept near ([`Builder::near_cache`]); a value that is costly
+//! to make is made by one caller in the fleet ([`Client::get_or_fill`]); values of any type go through
+//! serde ([`Client::get_typed`]). `docs/client.md` tells more.
 
 mod builder;
 mod client;
@@ -19,13 +51,14 @@ mod lane;
 mod link;
 mod near;
 mod rings;
+mod settings;
 mod ttl;
 mod typed;
 mod view;
 mod watchdog;
 mod wire;
 
-pub use builder::{Builder, OnAway};
+pub use builder::Builder;
 pub use client::Client;
 pub use commands::{MetaReply, NodeHandle};
 pub use error::{Absence, ConnectError, Error, KeyError};
@@ -33,5 +66,6 @@ pub use fill::{Fill, FillError};
 pub use item::{Item, Stored};
 pub use near::NearCache;
 pub use ringbinder_ring as ring;
+pub use settings::OnAway;
 pub use ttl::Ttl;
 pub use typed::{Codec, Json, Typed};

@@ -11,7 +11,7 @@ use crate::connection::{Cause, Fault};
 use crate::error::{Absence, Error};
 use crate::health::{Health, Leave};
 use crate::lane::Lane;
-use crate::view::LinkSettings;
+use crate::settings::LinkSettings;
 use crate::wire::{Answer, Line, Request};
 
 /// One node as its callers reach it: a pipelined connection for each worker, and its health.

@@ -14,7 +14,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::{ConnectError, Error};
 use crate::link::Link;
-use crate::view::{LinkSettings, View};
+use crate::settings::LinkSettings;
+use crate::view::View;
 use crate::wire::{Answer, Line, Request};
 
 /// Where the ring comes from.
@@ -62,7 +63,11 @@ impl Rings {
             Rings::Given(ring) => Ok(Beginning { ring, follow: Follow::Nothing }),
             Rings::Discovered { seeds, every } => {
                 let seeds = ring_of(&seeds)?;
-                let seeds: Vec<_> = seeds.nodes().iter().map(|node| settings.link(node)).collect();
+                let seeds: Vec<_> = seeds
+                    .nodes()
+                    .iter()
+                    .map(|node| Arc::new(Link::new(node.clone(), settings)))
+                    .collect();
                 let mut failures = Vec::new();
                 for seed in &seeds {
                     match ask_ring(seed).await {

@@ -3,31 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use ringbinder_ring::{Node, NodeIndex, Ring};
-use tokio::runtime::Handle;
+use ringbinder_ring::{NodeIndex, Ring};
 
 use crate::link::Link;
-use crate::watchdog::Watchdog;
-
-/// What all links of a client have in common.
-#[derive(Clone, Debug)]
-pub(crate) struct LinkSettings {
-    /// Where the connections' tasks run.
-    pub(crate) runtime: Handle,
-    /// Ends what waits too long; how long a connection may take to be made is the same.
-    pub(crate) watchdog: Arc<Watchdog>,
-    /// Longest value that is taken from a node, in bytes.
-    pub(crate) max_value: usize,
-    /// Connections to each node.
-    pub(crate) lanes: usize,
-    pub(crate) retries: u32,
-}
-
-impl LinkSettings {
-    pub(crate) fn link(&self, node: &Node) -> Arc<Link> {
-        Arc::new(Link::new(node.clone(), self))
-    }
-}
+use crate::settings::LinkSettings;
 
 /// A ring, with a link for each of its nodes.
 #[derive(Debug)]
@@ -49,7 +28,7 @@ impl View {
             .iter()
             .map(|node| match known.remove(&(node.host.as_str(), node.port)) {
                 Some(link) if link.node.name == node.name => Arc::clone(link),
-                _ => settings.link(node),
+                _ => Arc::new(Link::new(node.clone(), settings)),
             })
             .collect();
         View { ring: Arc::new(ring), links }

@@ -3,7 +3,7 @@
 //! The same three nodes serve all clients, one client at a time, each in a process of its own. What
 //! counts is that process's CPU time: the nodes' is the same for all.
 
-mod matrix;
+pub(crate) mod matrix;
 mod report;
 mod rounds;
 mod worker;
@@ -16,7 +16,6 @@ use anyhow::Context;
 use ringbinder_client::{Client, OnAway, Ttl};
 use tempfile::TempDir;
 
-pub(crate) use matrix::{Contestant, Work};
 pub(crate) use worker::run as run_worker;
 
 use crate::Verdict;
@@ -25,7 +24,7 @@ use crate::cores::{Placement, move_to};
 use crate::progress::Progress;
 use crate::servers::{Contender, Setup, share_folder, start_ring};
 use crate::stop::Stop;
-use matrix::{IN_FLIGHT, KEYS, VALUE_SIZE, key};
+use matrix::{IN_FLIGHT, KEYS, VALUE_SIZE, Work, key};
 use rounds::Plan;
 
 /// Runs `ringbinder-bench clients`.

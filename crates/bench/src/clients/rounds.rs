@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 
 use super::matrix::{Contestant, KEYS, KEYS_PER_GET, Work};
-use crate::ring::order;
+use crate::ring::matrix::order;
 use crate::servers::{Guarded, Ring};
 use crate::stop::Stop;
 use crate::table::Spread;

@@ -10,7 +10,7 @@
 //! alone, and three without a ring that get the same load.
 
 mod fleet;
-mod matrix;
+pub(crate) mod matrix;
 mod owners;
 mod report;
 mod rounds;
@@ -25,7 +25,6 @@ use crate::progress::Progress;
 use crate::servers::{Contender, Setup, nutcracker};
 use crate::stop::Stop;
 use fleet::{Fleet, Layout, Programs};
-pub(crate) use matrix::order;
 use rounds::Plan;
 
 /// Connections beyond those of the load that a server allows: ours, and those of other nodes and

@@ -10,7 +10,8 @@ use serde::Serialize;
 use super::{Fleet, FleetOptions, owners, value};
 use crate::error::CliError;
 use crate::exit::Answer;
-use crate::output::{GOOD, Output, WARN};
+use crate::output::Output;
+use crate::style::{GOOD, WARN};
 
 /// Keys that are to go.
 #[derive(Args, Debug)]

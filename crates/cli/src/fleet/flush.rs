@@ -10,7 +10,8 @@ use serde::Serialize;
 use super::{FleetOptions, span};
 use crate::error::CliError;
 use crate::exit::Answer;
-use crate::output::{GOOD, Output};
+use crate::output::Output;
+use crate::style::GOOD;
 
 /// A ring that is to be emptied.
 #[derive(Args, Debug)]

@@ -6,7 +6,7 @@
 
 pub(crate) mod check;
 pub(crate) mod delete;
-mod error;
+pub(crate) mod error;
 pub(crate) mod flush;
 pub(crate) mod get;
 pub(crate) mod numbers;
@@ -26,7 +26,7 @@ use ringbinder_ring::Ring;
 use crate::error::CliError;
 use crate::source::RingOption;
 
-pub(crate) use error::FleetError;
+use error::FleetError;
 use span::seconds;
 
 /// Longest value that is taken from a node, in bytes: more than any node takes.

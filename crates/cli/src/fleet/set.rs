@@ -13,7 +13,8 @@ use super::{FleetError, FleetOptions, MAX_VALUE, span, value};
 use crate::error::CliError;
 use crate::exit::Answer;
 use crate::key;
-use crate::output::{GOOD, Output, WARN};
+use crate::output::Output;
+use crate::style::{GOOD, WARN};
 
 /// Longest time to live that counts from now, in seconds: a larger number is taken for a date
 /// (`protocol.txt`, "Expiration times").

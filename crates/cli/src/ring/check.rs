@@ -5,8 +5,9 @@ use serde::Serialize;
 
 use crate::error::CliError;
 use crate::exit::Answer;
-use crate::output::{GOOD, Output, WARN};
+use crate::output::Output;
 use crate::source::RingOption;
+use crate::style::{GOOD, WARN};
 
 /// Whether a ring is one, and what is hardly meant.
 #[derive(Args, Debug)]

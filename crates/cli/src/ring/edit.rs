@@ -10,9 +10,10 @@ use crate::change::Change;
 use crate::edit::Editor;
 use crate::error::CliError;
 use crate::exit::Answer;
-use crate::output::{DIM, Output};
+use crate::output::Output;
 use crate::ring::effect::Effect;
 use crate::source::RingOption;
+use crate::style::DIM;
 
 /// How to change a ring file.
 #[derive(Args, Debug)]

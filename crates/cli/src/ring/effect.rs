@@ -4,8 +4,9 @@ use ringbinder_ring::{NodeChange, Ring, Share, compare};
 use serde::Serialize;
 
 use crate::error::CliError;
-use crate::output::{BAD, BOLD, DIM, GOOD, Output};
+use crate::output::Output;
 use crate::ring::share::{Part, difference, percent};
+use crate::style::{BAD, BOLD, DIM, GOOD};
 use crate::table::{Align, Table};
 
 /// Most moves that are listed on a terminal, the largest ones.

@@ -6,9 +6,10 @@ use serde::Serialize;
 
 use crate::error::CliError;
 use crate::exit::Answer;
-use crate::output::{BOLD, DIM, Output};
+use crate::output::Output;
 use crate::ring::share::{Part, percent};
 use crate::source::RingOption;
+use crate::style::{BOLD, DIM};
 use crate::table::{Align, Table};
 
 /// A ring as it stands.

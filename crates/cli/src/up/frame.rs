@@ -8,7 +8,7 @@ use unicode_width::UnicodeWidthChar as _;
 
 use super::board::{Board, Row, State};
 use crate::fleet::numbers::{bytes, count, ratio, span};
-use crate::output::{BAD, BOLD, DIM, GOOD, WARN};
+use crate::style::{BAD, BOLD, DIM, GOOD, WARN};
 
 /// Most lines of what has happened.
 const NOTE_LINES: usize = 6;

@@ -10,7 +10,7 @@
 
 mod board;
 mod entry;
-mod error;
+pub(crate) mod error;
 mod event;
 mod figures;
 mod frame;
@@ -38,7 +38,7 @@ use crate::exit::Answer;
 use crate::output::Output;
 use crate::source::RingOption;
 
-pub(crate) use error::UpError;
+use error::UpError;
 
 /// Nodes where nothing is said.
 const NODES: u16 = 3;

@@ -33,7 +33,7 @@
 //! Clients that know nothing of this, and [`Client::get`], see a placeholder as an empty value.
 
 mod error;
-mod flight;
+pub(crate) mod flight;
 mod lease;
 mod options;
 
@@ -44,7 +44,6 @@ use rand::Rng as _;
 use tokio::time::{Instant, sleep};
 
 pub use error::FillError;
-pub(crate) use flight::Flights;
 pub(crate) use lease::is_placeholder;
 pub use options::Fill;
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::output::{BOLD, DIM};
+use crate::style::{BOLD, DIM};
 
 /// Columns between two columns.
 const GAP: usize = 2;
