@@ -3,7 +3,8 @@
 //! The library holds the harness; the tests stand in `tests/`, one binary a subject:
 //! `differential` sends generated histories to ringbinderd and to memcached and compares every
 //! answer, `wire` asserts the protocol at byte level, `ring` runs several nodes that share a ring,
-//! `memory` measures resident size.
+//! `client` and `fill` run the Rust client on nodes and on memcached, `etcd` and
+//! `twemproxy` meet those programs, `memory` measures resident size.
 //! Expectations in `wire` are proved honest by running them against memcached itself
 //! (`RINGBINDER_WIRE_TARGET=memcached`).
 

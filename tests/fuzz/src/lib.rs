@@ -2,6 +2,7 @@
 //! run the same checks.
 //!
 //! - [`parsing`]: any bytes into the request parser; its promises hold, however they are cut.
+//! - [`answers`]: any bytes as a node's answer to the client; one that is wrong is refused.
 //! - [`ring_file`]: any bytes as a ring file; what is read can be written and read again.
 //! - [`session`]: any bytes become a session with nodes inside this process. Most are histories of
 //!   well-formed requests ([`generate`]), and [`model`] says what the node must answer, byte for
@@ -14,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 pub mod answer;
+pub mod answers;
 pub mod choices;
 pub mod generate;
 pub mod model;

@@ -56,10 +56,10 @@ impl Line {
     fn wordy(line: &[u8]) -> Line {
         let text = String::from_utf8_lossy(line);
         if line.starts_with(b"SERVER_ERROR") {
-            return Line::ServerError(text.into_owned());
+            return Line::ServerError(shown(&text));
         }
         if line.starts_with(b"ERROR") || line.starts_with(b"CLIENT_ERROR") {
-            return Line::ClientError(text.into_owned());
+            return Line::ClientError(shown(&text));
         }
         // Servers that keep a counter's width pad it with spaces.
         match text.trim_end().parse() {
@@ -67,4 +67,17 @@ impl Line {
             Err(_) => Line::Other(text.into_owned()),
         }
     }
+}
+
+/// What a server says goes on to logs and terminals: what could steer these is escaped.
+fn shown(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for char in text.chars() {
+        if char.is_control() {
+            shown.extend(char.escape_default());
+        } else {
+            shown.push(char);
+        }
+    }
+    shown
 }

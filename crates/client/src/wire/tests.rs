@@ -216,6 +216,17 @@ fn what_was_not_asked_is_no_answer() {
 }
 
 #[test]
+fn errors_do_not_steer_a_terminal() {
+    for (line, says) in [
+        (&b"SERVER_ERROR \x1b[2Jgone\r\n"[..], r"SERVER_ERROR \u{1b}[2Jgone"),
+        (b"CLIENT_ERROR \xc2\x9b2J\tx\r\n", r"CLIENT_ERROR \u{9b}2J\tx"),
+    ] {
+        let answer = read(GET, &[line]).expect("an answer");
+        assert!(format!("{answer:?}").contains(&says.replace('\\', r"\\")), "{answer:?}");
+    }
+}
+
+#[test]
 fn nonsense_is_told_in_a_few_words() {
     let long = format!("HTTP/1.1 {}\r\n", "x".repeat(3000));
     let nonsense = read(GET, &[long.as_bytes()]).expect_err("no answer");

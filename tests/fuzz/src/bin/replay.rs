@@ -3,6 +3,7 @@
 //!     replay [--sessions N] [--seed S]     N random sessions, the same for the same seed
 //!     replay FILE...                       inputs of the target `connection`, each told in words
 //!     replay --parser FILE...              inputs of the target `parser`
+//!     replay --answers FILE...             inputs of the target `answers`, each shown as what came
 //!     replay --ring-file FILE...           inputs of the target `ring_file`, each shown as its text
 
 #![forbid(unsafe_code)]
@@ -11,7 +12,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use ringbinder_fuzz::session::Sessions;
-use ringbinder_fuzz::{parsing, ring_file};
+use ringbinder_fuzz::{answers, parsing, ring_file};
 
 /// Longest input of a random session.
 const MAX_LEN: u64 = 600;
@@ -46,6 +47,11 @@ fn one(file: &str, target: Target, sessions: &mut Sessions) -> Result<(), String
             sessions.run(&data).map_err(|mismatch| format!("{file}: {mismatch}"))?;
         }
         Target::Parser => parsing::check(&data),
+        Target::Answers => {
+            let (asked, bytes) = answers::question(&data);
+            println!("{asked:?}: {}", bytes.escape_ascii());
+            answers::check(&data);
+        }
         Target::RingFile => {
             for (text, format) in ring_file::texts(&data) {
                 println!("{format:?}:\n{text}");
@@ -59,11 +65,16 @@ fn one(file: &str, target: Target, sessions: &mut Sessions) -> Result<(), String
 fn random(count: u64, seed: u64, sessions: &mut Sessions) -> Result<(), String> {
     let start = Instant::now();
     let mut rings = ring_file::Tally::default();
+    let mut answers = answers::Tally::default();
     for number in 0..count {
         let mut random = Random(seed.wrapping_add(number.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
         let len = random.next() % MAX_LEN;
         let data: Vec<u8> = (0..len).map(|_| random.next().to_be_bytes()[0]).collect();
         parsing::check(&data);
+        let answer = answers::check(&data);
+        answers.read += answer.read;
+        answers.refused += answer.refused;
+        answers.waiting += answer.waiting;
         let ring = ring_file::check(&data);
         rings.rings += ring.rings;
         rings.refused += ring.refused;
@@ -74,6 +85,10 @@ fn random(count: u64, seed: u64, sessions: &mut Sessions) -> Result<(), String> 
     let elapsed = start.elapsed().as_secs_f64();
     println!("seed {seed}: {:.0} sessions a second", count as f64 / elapsed.max(1e-9));
     println!("ring files: {} read, {} refused", rings.rings, rings.refused);
+    println!(
+        "answers to the client: {} read, {} refused, {} not whole",
+        answers.read, answers.refused, answers.waiting
+    );
     Ok(())
 }
 
@@ -94,6 +109,7 @@ impl Random {
 enum Target {
     Connection,
     Parser,
+    Answers,
     RingFile,
 }
 
@@ -118,6 +134,7 @@ impl Arguments {
                 "--sessions" => read.count = number()?,
                 "--seed" => read.seed = number()?,
                 "--parser" => read.target = Target::Parser,
+                "--answers" => read.target = Target::Answers,
                 "--ring-file" => read.target = Target::RingFile,
                 flag if flag.starts_with('-') => return Err(format!("no such flag: {flag}")),
                 _ => read.files.push(argument),
