@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Re
 use std::time::Duration;
 
 use ringbinder_protocol::{Refusal, WatchFlags};
-use ringbinder_store::{Evicted, EvictionObserver, Limits, MokaStore, Policy, Store};
+use ringbinder_store::{Evicted, EvictionObserver, Limits, SegmentStore, Store};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -21,7 +21,7 @@ use crate::connections::Connections;
 use crate::listen::{Acceptor, Listener};
 use crate::process::memory;
 use crate::ring::{Keeper, RingNode, Started};
-use crate::settings::{EvictionPolicy, Settings};
+use crate::settings::Settings;
 use crate::shared::{Shared, ValuesInFlight};
 use crate::socket::Accepted;
 use crate::stats::{AllCounters, Prefixes};
@@ -63,7 +63,7 @@ pub(crate) fn prepare_as_guest(settings: Settings) -> Arc<Shared> {
 fn build(
     settings: Settings,
     ring: Option<Arc<RingNode>>,
-    finish: impl FnOnce(MokaStore) -> MokaStore,
+    finish: impl FnOnce(SegmentStore) -> SegmentStore,
 ) -> Arc<Shared> {
     let watch =
         Arc::new(Watch::new(usize::try_from(settings.watcher_logbuf_size).unwrap_or(usize::MAX)));
@@ -72,14 +72,10 @@ fn build(
         max_item: settings.max_item_size,
         evict: settings.evictions,
     };
-    let policy = match settings.eviction {
-        EvictionPolicy::Lru => Policy::Lru,
-        EvictionPolicy::TinyLfu => Policy::TinyLfu,
-    };
     let clock = Clock::new();
     let allowance = settings.memory_limit_bytes.max(2 * settings.max_item_size);
     Arc::new(Shared {
-        store: finish(MokaStore::new(limits, policy, Some(observer(&watch)))),
+        store: finish(SegmentStore::new(limits, Some(observer(&watch)))),
         clock,
         counters: AllCounters::new(usize::from(settings.threads)),
         connections: Arc::new(Connections::new(

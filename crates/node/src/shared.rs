@@ -5,7 +5,7 @@ use std::sync::atomic::{
     AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed,
 };
 
-use ringbinder_store::MokaStore;
+use ringbinder_store::SegmentStore;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -17,7 +17,7 @@ use crate::stats::{AllCounters, Prefixes};
 use crate::watch::Watch;
 
 /// The engine behind the seam.
-pub(crate) type Engine = MokaStore;
+pub(crate) type Engine = SegmentStore;
 
 /// One node's common state.
 pub(crate) struct Shared {

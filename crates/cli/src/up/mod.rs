@@ -59,7 +59,7 @@ whatever happens, with --json an object.
 
 Examples:
   ringbinder up
-  ringbinder up --nodes 5 --memory 256 -- --eviction tinylfu
+  ringbinder up --nodes 5 --memory 256 -- --max-item-size 8m
   ringbinder up --ring try.toml --port 12000")]
 pub(crate) struct Up {
     #[command(flatten)]

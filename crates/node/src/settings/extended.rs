@@ -89,7 +89,6 @@ pub(super) const EXTENDED: &[ExtendedOption] = &[
     option("track_sizes", Nothing, &[SetTo("track_sizes", "true")], ACTS),
     option("watcher_logbuf_size", Text, &[Set("watcher_logbuf_size")], ACTS),
     option("worker_logbuf_size", Text, &[Set("worker_logbuf_size")], ACTS),
-    option("eviction", Text, &[Set("eviction")], ACTS),
     option(
         "no_modern",
         Nothing,
@@ -275,18 +274,13 @@ mod tests {
 
     #[test]
     fn options_with_an_effect_set_keys_in_order() {
-        let extended = parse_one("no_modern,maxconns_fast,idle_timeout=10,eviction=tinylfu");
+        let extended = parse_one("no_modern,maxconns_fast,idle_timeout=10");
         let extended = extended.unwrap();
         let keys: Vec<_> =
             extended.keys.iter().map(|(key, value)| (*key, value.as_str())).collect();
         assert_eq!(
             keys,
-            [
-                ("maxconns_fast", "false"),
-                ("maxconns_fast", "true"),
-                ("idle_timeout", "10"),
-                ("eviction", "tinylfu"),
-            ]
+            [("maxconns_fast", "false"), ("maxconns_fast", "true"), ("idle_timeout", "10"),]
         );
         assert_eq!(extended.warnings, Vec::<String>::new());
         assert_eq!(extended.figures.get("hash_algorithm"), Some("jenkins"));

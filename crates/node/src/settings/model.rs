@@ -40,8 +40,6 @@ pub(crate) struct Settings {
     pub(crate) max_item_size: u64,
     /// Whether a full cache makes room (true) or refuses to store (false).
     pub(crate) evictions: bool,
-    /// Which items make room.
-    pub(crate) eviction: EvictionPolicy,
     /// Whether items carry a CAS unique.
     pub(crate) cas_enabled: bool,
     /// Keep all memory out of swap.
@@ -160,18 +158,6 @@ impl std::fmt::Display for ListenAddress {
             Self::Tcp { host, port } => write!(f, "{host}:{port}"),
         }
     }
-}
-
-/// Which items leave when the memory is full.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize)]
-#[serde(rename_all = "lowercase")]
-#[value(rename_all = "lower")]
-pub(crate) enum EvictionPolicy {
-    /// The item that was used longest ago, as in memcached.
-    Lru,
-    /// The item that is used least often: keeps what is popular through scans, but may turn away a
-    /// new item in favour of older ones.
-    TinyLfu,
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use clap::{Args, Command};
 use serde::{Deserialize, Serialize};
 
-use super::model::{EvictionPolicy, ForeignKeys};
+use super::model::ForeignKeys;
 use super::values::{Bounded, Delimiter, ItemSize, Mebibytes, Octal, count, one_of, one_or_many};
 
 /// What every variable of the environment starts with.
@@ -98,13 +98,6 @@ pub(super) struct Options {
     #[arg(short = 'M', long)]
     #[arg(help_heading = MEMORY)]
     pub(super) disable_evictions: bool,
-
-    /// Which items make room: lru removes what was used longest ago, tinylfu what is used least
-    /// often
-    #[arg(long, value_name = "POLICY", default_value = "lru")]
-    #[arg(ignore_case = true, help_heading = MEMORY)]
-    #[serde(deserialize_with = "one_of")]
-    pub(super) eviction: EvictionPolicy,
 
     /// Keep items without a CAS unique: gets shows 0, cas does not work
     #[arg(short = 'C', long)]

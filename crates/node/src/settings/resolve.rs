@@ -121,7 +121,6 @@ pub(super) fn resolve(
         memory_limit_bytes: options.memory_limit.bytes(),
         max_item_size: options.max_item_size.bytes(),
         evictions: !options.disable_evictions,
-        eviction: options.eviction,
         cas_enabled: !options.disable_cas,
         lock_memory: options.lock_memory,
         flush_enabled: !options.disable_flush_all,

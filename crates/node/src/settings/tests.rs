@@ -63,7 +63,6 @@ fn without_anything_it_is_memcached_on_the_loopback_address() {
     assert!(settings.evictions && settings.cas_enabled && settings.maxconns_fast);
     assert!(settings.flush_enabled && settings.dump_enabled && settings.watch_enabled);
     assert!(!settings.shutdown_enabled && !settings.daemon && !settings.track_sizes);
-    assert_eq!(settings.eviction, EvictionPolicy::Lru);
 }
 
 #[test]
@@ -210,14 +209,14 @@ fn mistakes_in_a_file_name_the_key_and_the_file() {
         ("threads = 0", "from 1 to 1024, not '0'"),
         ("unix_mask = 700", "in quotes"),
         ("daemon = 'perhaps'", "key 'daemon'"),
-        ("eviction = 'fifo'", "must be one of lru, tinylfu, not 'fifo'"),
+        ("foreign_keys = 'fifo'", "must be one of forward, serve, refuse, not 'fifo'"),
         ("verbose = 1000", "key 'verbose'"),
         ("listen = 5", "key 'listen'"),
         ("[port]\na = 1", "key 'port'"),
         ("port = ", "line 1"),
     ] {
         check(text, why, "");
-        check(text, why, "-t 2 -p 1 -l a -v --eviction lru -a 0600");
+        check(text, why, "-t 2 -p 1 -l a -v --foreign-keys serve -a 0600");
     }
     check("listen = ['[::1']", "the bracket is not closed", "");
     check("max_item_size = '40m'", "key 'max_item_size'", "");
@@ -249,7 +248,7 @@ fn mistakes_in_variables_name_the_variable() {
 fn the_checked_settings_give_the_same_settings_again() {
     let dir = tempfile::tempdir().unwrap();
     let line =
-        r#"-m 2g -I 3k -l a,[::1]:5 -D - -vv -C -u o"k --eviction tinylfu -o idle_timeout=9"#;
+        r#"-m 2g -I 3k -l a,[::1]:5 -D - -vv -C -u o"k --foreign-keys serve -o idle_timeout=9"#;
     let Ok(Startup::Print { text, .. }) = start(&format!("{line} --check-config"), &[]) else {
         panic!("--check-config prints");
     };

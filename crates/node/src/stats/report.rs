@@ -179,7 +179,6 @@ pub(crate) fn settings(shared: &Shared, out: &mut Vec<u8>) {
         "watcher_logbuf_size" => settings.watcher_logbuf_size,
         "worker_logbuf_size" => settings.worker_logbuf_size,
         "track_sizes" => yes(settings.track_sizes),
-        "eviction" => format_args!("{:?}", settings.eviction),
     );
     for (name, value) in settings.figures.iter() {
         answer::stat(out, name, value);

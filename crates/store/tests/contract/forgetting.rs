@@ -200,14 +200,14 @@ pub(crate) fn a_forget_leaves_a_later_flush_due<S: Store>(make: fn(Limits) -> S)
 pub(crate) fn a_sweep_ends_a_forget<S: Store>(make: fn(Limits) -> S) {
     let store = roomy(make);
     for item in 0..300 {
-        set(&store, format!("{}key{item}", item % 3).as_bytes(), b"v");
+        set(&store, format!("{}key{item:03}", item % 3).as_bytes(), b"v");
     }
     let (third, bytes) = (100, store.counters().bytes / 3);
     let first: KeyPredicate = Arc::new(|key| key[0] == b'1');
     let second: KeyPredicate = Arc::new(|key| key[0] == b'2');
     store.forget(Arc::clone(&first), NOW);
     assert!(Arc::strong_count(&first) > 1);
-    assert_eq!(value(&store, b"1key1"), None);
+    assert_eq!(value(&store, b"1key001"), None);
     assert_eq!(store.sweep(NOW), third - 1);
     assert_eq!(Arc::strong_count(&first), 1);
     let counters = store.counters();
@@ -223,7 +223,7 @@ pub(crate) fn a_sweep_ends_a_forget<S: Store>(make: fn(Limits) -> S) {
     assert_eq!((store.counters().items, store.counters().bytes), (third, bytes));
     store.validate(NOW);
     for item in 0..300 {
-        let key = format!("{}key{item}", item % 3);
+        let key = format!("{}key{item:03}", item % 3);
         assert_eq!(value(&store, key.as_bytes()).is_some(), item % 3 == 0, "{key}");
     }
 }

@@ -1,19 +1,19 @@
-//! The contract of the seam, kept by the engine on moka.
+//! The contract of the seam, kept by the engine of segments.
 
 mod contract;
 
-use ringbinder_store::{Limits, MokaStore, Policy};
+use ringbinder_store::{Limits, SegmentStore};
 
-fn store(limits: Limits) -> MokaStore {
-    MokaStore::new(limits, Policy::Lru, None)
+fn store(limits: Limits) -> SegmentStore {
+    SegmentStore::new(limits, None)
 }
 
 contract::suite!(super::store);
 
-mod moka {
+mod segments {
     use std::sync::{Arc, Mutex};
 
-    use ringbinder_store::{Delete, Evicted, MokaStore, Policy, ResizeResult, Store};
+    use ringbinder_store::{Evicted, ResizeResult, SegmentStore, Store};
 
     use crate::contract::{MIB, NOW, limits, set, value};
 
@@ -24,7 +24,7 @@ mod moka {
         let observer = move |evicted: Evicted<'_>| {
             noted.lock().unwrap().push((evicted.key.to_vec(), evicted.len, evicted.meta.flags));
         };
-        let store = MokaStore::new(limits(MIB), Policy::Lru, Some(Box::new(observer)));
+        let store = SegmentStore::new(limits(MIB), Some(Box::new(observer)));
         let value = vec![b'v'; 1000];
         for item in 0..5_000 {
             set(&store, format!("key{item}").as_bytes(), &value);
@@ -44,8 +44,8 @@ mod moka {
     }
 
     #[test]
-    fn with_lru_a_set_is_there_when_it_returns() {
-        let store = MokaStore::new(limits(MIB), Policy::Lru, None);
+    fn a_set_is_there_when_it_returns() {
+        let store = SegmentStore::new(limits(MIB), None);
         for item in 0..20_000 {
             let key = format!("key{item}");
             set(&store, key.as_bytes(), b"some value");
@@ -54,22 +54,8 @@ mod moka {
     }
 
     #[test]
-    fn tiny_lfu_keeps_within_the_budget_as_well() {
-        let store = MokaStore::new(limits(MIB), Policy::TinyLfu, None);
-        for item in 0..40_000_usize {
-            let key = format!("key{}", item * item % 7_001);
-            set(&store, key.as_bytes(), &vec![b'v'; item * 31 % 900]);
-            if item % 5 == 0 {
-                store.delete(format!("key{}", item % 7_001).as_bytes(), Delete::PLAIN, NOW);
-            }
-        }
-        store.validate(NOW);
-        assert!(store.counters().bytes <= MIB);
-    }
-
-    #[test]
     fn a_budget_too_small_to_work_with_is_refused() {
-        let store = MokaStore::new(limits(4 * MIB), Policy::Lru, None);
+        let store = SegmentStore::new(limits(4 * MIB), None);
         assert_eq!(store.resize(MIB - 1), ResizeResult::Refused);
         assert_eq!(store.counters().max_bytes, 4 * MIB);
     }
@@ -79,7 +65,7 @@ mod moka {
         use std::sync::atomic::{AtomicU64, Ordering};
         let resident = Arc::new(AtomicU64::new(0));
         let told = Arc::clone(&resident);
-        let store = MokaStore::new(limits(64 * MIB), Policy::Lru, None)
+        let store = SegmentStore::new(limits(64 * MIB), None)
             .with_resident_probe(Box::new(move || Some(told.load(Ordering::Relaxed))));
         let value = vec![b'v'; 1000];
         let mut item = 0;

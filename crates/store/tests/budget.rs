@@ -1,4 +1,4 @@
-//! The budget's contract, kept by the engine on moka, in a process without other threads.
+//! The budget's contract, kept by the engine of segments, in a process without other threads.
 
 #![allow(dead_code, unused_imports, unused_macros, reason = "the other rules have their own file")]
 
@@ -6,10 +6,10 @@
 mod budget;
 mod contract;
 
-use ringbinder_store::{Limits, MokaStore, Policy};
+use ringbinder_store::{Limits, SegmentStore};
 
-fn store(limits: Limits) -> MokaStore {
-    MokaStore::new(limits, Policy::Lru, None)
+fn store(limits: Limits) -> SegmentStore {
+    SegmentStore::new(limits, None)
 }
 
 #[test]

@@ -1,0 +1,164 @@
+//! Making room: giving up the oldest segment of a queue.
+//!
+//! Its items are looked at one by one, in steps short enough that nobody waits long for the shard's
+//! lock. Each is dropped or, if [`Policy`](super::policy::Policy) thinks that it will be asked for
+//! again, appended to a younger segment. Until its turn has come an item can be read and changed as
+//! ever. When all are through, the segment's buffer is the next one's.
+
+use super::common::Common;
+use super::epochs::Epoch;
+use super::leaf::Slot;
+use super::policy::Fate;
+use super::record::{Body, Draft};
+use super::segment::{Queue, Segment};
+use super::shard::{Found, Hash, Need, Shard};
+use crate::{Evicted, Miss};
+
+/// The segment that is being given up.
+#[derive(Debug)]
+pub(super) struct Evicting {
+    pub(super) number: u32,
+    at: usize,
+    /// How strictly its items are judged: so many uses do not count.
+    pressure: u8,
+}
+
+impl Shard {
+    /// Begins to give up the oldest segment of a queue. `false` where there is none.
+    pub(super) fn begin_eviction(&mut self, queue: Queue, pressure: u8) -> bool {
+        let Some(&number) = self.queues[queue as usize].front() else { return false };
+        if self.open[queue as usize] == Some(number) {
+            self.open[queue as usize] = None;
+        }
+        self.queues[queue as usize].pop_front();
+        self.evicting = Some(Evicting { number, at: 0, pressure });
+        self.publish();
+        true
+    }
+
+    /// Weight of the segment that is being given up.
+    pub(super) fn evicted_weight(&self) -> u64 {
+        let number = self.evicting.as_ref().map(|evicting| evicting.number as usize);
+        let segment = number.and_then(|number| self.segments[number].as_ref());
+        segment.map_or(0, Segment::weight)
+    }
+
+    /// Goes on with giving up a segment, for so many items. Whether that is over.
+    pub(super) fn evict_some(&mut self, common: &Common, items: usize) -> bool {
+        let Some(Evicting { number, mut at, pressure }) = self.evicting.take() else { return true };
+        let Some(mut segment) = self.segments[number as usize].take() else { return true };
+        let mut is_over = false;
+        for _ in 0..items {
+            let Some((here, record)) = segment.next_living(at) else {
+                is_over = true;
+                break;
+            };
+            at = here + record.len();
+            self.give_up(
+                common,
+                &mut segment,
+                Found { place: common.layout.place(number, here), record },
+                pressure,
+            );
+        }
+        self.segments[number as usize] = Some(segment);
+        if is_over {
+            self.drop_segment(common, number);
+            self.settle_account(common);
+        } else {
+            self.evicting = Some(Evicting { number, at, pressure });
+        }
+        is_over
+    }
+
+    /// Decides about one item of a segment that was taken out of its place.
+    fn give_up(&mut self, common: &Common, segment: &mut Segment, mut found: Found, pressure: u8) {
+        let hash = common.hash(found.record.key(&segment.data));
+        let verdict = self.judge(common, segment, &found, self.now);
+        if let Some(miss) = verdict.miss {
+            self.drop_dead(common, segment, &mut found, hash, miss);
+            return;
+        }
+        match self.policy.leave(segment.queue, found.record.uses(), pressure, hash.tag()) {
+            Fate::Keep { queue, uses } => {
+                self.move_record(common, segment, &mut found, hash, (queue, verdict.epoch), uses);
+            }
+            Fate::Evict => {
+                let meta = self.meta(segment, &found, self.now);
+                self.tally.count_eviction(&meta, self.now);
+                if let Some(observer) = &common.observer {
+                    let key = found.record.key(&segment.data);
+                    observer(Evicted { key, len: self.value_len(segment, &found.record), meta });
+                }
+                self.index.remove(Slot::new(hash.tag(), found.place));
+                self.take_off(common, segment, &mut found);
+            }
+        }
+    }
+
+    /// Removes a dead item of a segment that was taken out of its place.
+    pub(super) fn drop_dead(
+        &mut self,
+        common: &Common,
+        segment: &mut Segment,
+        found: &mut Found,
+        hash: Hash,
+        miss: Miss,
+    ) {
+        let fetched = self.meta(segment, found, self.now).fetched;
+        self.tally.count_reclaim(miss == Miss::Expired && !fetched);
+        self.index.remove(Slot::new(hash.tag(), found.place));
+        self.take_off(common, segment, found);
+    }
+
+    /// Takes an item off the books with its value.
+    fn take_off(&mut self, common: &Common, segment: &mut Segment, found: &mut Found) {
+        let apart = self.apart_charge(segment, &found.record);
+        if let Some(handle) = found.record.handle(&segment.data) {
+            self.values.remove(handle);
+        }
+        if found.record.has_override() {
+            self.overrides.remove(&found.place);
+        }
+        let charge = Shard::charge(found.record.len(), apart);
+        self.tally.remove(charge);
+        common.charge(0, charge);
+        segment.kill(&mut found.record, apart);
+        self.hints.count_garbage(found.record.len() as u64, 0);
+        common.weigh(segment.queue, 0, apart);
+        common.pool.give(apart);
+    }
+
+    /// Appends an item to the open segment of a queue, whether there is room or not.
+    fn move_record(
+        &mut self,
+        common: &Common,
+        segment: &mut Segment,
+        found: &mut Found,
+        hash: Hash,
+        (queue, epoch): (Queue, Epoch),
+        uses: u8,
+    ) {
+        let apart = self.apart_charge(segment, &found.record);
+        let meta = self.meta(segment, found, self.now);
+        let key = found.record.key(&segment.data);
+        let body = match found.record.handle(&segment.data) {
+            Some(handle) => Body::Apart(handle),
+            None => Body::Here(&segment.data[found.record.body_range()], &[]),
+        };
+        let draft = Draft { key, body, meta, uses };
+        let most = draft.most();
+        if let Err(Need(bytes)) =
+            self.reserve_segment(common, (queue, epoch), (most, apart), &mut common.pool.nothing())
+        {
+            let mut grant = common.pool.overdraft(bytes);
+            let _ = self.reserve_segment(common, (queue, epoch), (most, apart), &mut grant);
+        }
+        let Some(place) = self.append(common, queue, &draft, apart) else {
+            debug_assert!(false, "an overdraft is always granted");
+            return;
+        };
+        self.index.replace(Slot::new(hash.tag(), found.place), place);
+        self.moved(common, segment, found, place, apart);
+    }
+}

@@ -1,0 +1,207 @@
+//! Housekeeping: sweeping out the dead, another budget, checking the books.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::SegmentStore;
+use super::common::Common;
+use super::epochs::Epoch;
+use super::leaf::Slot;
+use super::segment::{Queue, Segment};
+use super::shard::{Found, Shard};
+use super::sizing::Sizing;
+use super::tally::Tally;
+use crate::{Counters, ResizeResult, Seconds};
+
+/// Smallest budget that leaves room for items besides what is set aside.
+const MIN_BUDGET: u64 = 1 << 20;
+
+/// Items that are looked at while a shard is locked.
+const STEP: usize = 128;
+
+/// How far a sweep is with a segment.
+#[derive(Clone, Copy, Debug)]
+struct Cursor {
+    number: u32,
+    serial: u64,
+    epoch: Epoch,
+    at: usize,
+    soonest: Seconds,
+}
+
+impl SegmentStore {
+    /// Goes over the segments in which something may have died: of age, or of a new epoch. What lives
+    /// is of the epoch in force afterwards.
+    pub(super) fn sweep_dead(&self, now: Seconds) -> u64 {
+        let epoch = self.common.epochs.current(now);
+        let mut reclaimed = 0;
+        for place in &self.places {
+            let due = {
+                let mut shard = place.shard.lock();
+                shard.now = now;
+                while !shard.evict_some(&self.common, STEP) {}
+                shard.due(epoch, now)
+            };
+            for (number, serial) in due {
+                let mut cursor = Cursor { number, serial, epoch, at: 0, soonest: Seconds::MAX };
+                loop {
+                    let shard = &mut *place.shard.lock();
+                    shard.now = now;
+                    let (gone, is_over) = shard.sweep_some(&self.common, &mut cursor);
+                    reclaimed += gone;
+                    if is_over {
+                        break;
+                    }
+                }
+            }
+        }
+        if !self.common.epochs.is_settled(epoch) {
+            self.common.epochs.settle(epoch);
+        }
+        reclaimed
+    }
+
+    /// Sets another budget, and gives up what is above it.
+    pub(super) fn resize_to(&self, max_bytes: u64) -> ResizeResult {
+        let sizing = Sizing { shards: self.places.len(), layout: self.common.layout };
+        if max_bytes < MIN_BUDGET || max_bytes > sizing.most() || sizing.limit(max_bytes) == 0 {
+            return ResizeResult::Refused;
+        }
+        self.set_budget(max_bytes);
+        self.set_limit(max_bytes);
+        while self.common.evict && self.common.pool.is_over() {
+            if self.give_up_something(0) == 0 {
+                break;
+            }
+        }
+        ResizeResult::Done
+    }
+
+    pub(super) fn sum_counters(&self) -> Counters {
+        let tallies = self.places.iter().map(|place| place.shard.lock().tally);
+        Tally::sum(tallies, self.budget.load(Relaxed))
+    }
+
+    pub(super) fn check_books(&self) {
+        let (mut used, mut weights, mut charged) = (0, [0, 0], 0);
+        for place in &self.places {
+            let shard = place.shard.lock();
+            used += shard.validate(&self.common);
+            charged += shard.tally.bytes;
+            for segment in shard.segments.iter().flatten() {
+                weights[segment.queue as usize] += segment.weight();
+            }
+        }
+        let pool = &self.common.pool;
+        assert_eq!(used + pool.spare_bytes(), pool.used(), "the pool counts other than the shards");
+        for queue in Queue::BOTH {
+            let weight = self.common.weight(queue);
+            assert_eq!(weight, weights[queue as usize], "the weight of {queue:?} is miscounted");
+        }
+        let budget = self.budget.load(Relaxed);
+        assert!(!self.common.evict || pool.used() <= budget, "more is held than the budget allows");
+        assert!(charged <= pool.used().max(budget), "more is charged than is held");
+    }
+}
+
+impl Shard {
+    /// The segments in which something may have died.
+    fn due(&self, epoch: Epoch, now: Seconds) -> Vec<(u32, u64)> {
+        let numbers = self.queues.iter().flatten();
+        let segments =
+            numbers.filter_map(|&number| Some((number, self.segments[number as usize].as_ref()?)));
+        let is_due = |segment: &Segment| segment.epoch < epoch || segment.soonest <= now;
+        segments
+            .filter(|(_, segment)| is_due(segment))
+            .map(|(number, segment)| (number, segment.serial))
+            .collect()
+    }
+
+    /// Removes what is dead among the next items of a segment. Says how many went, and whether that
+    /// was the rest of them.
+    fn sweep_some(&mut self, common: &Common, cursor: &mut Cursor) -> (u64, bool) {
+        let number = cursor.number as usize;
+        let is_being_evicted = self.evicting.as_ref().is_some_and(|it| it.number == cursor.number);
+        let taken = self.segments[number]
+            .take_if(|segment| segment.serial == cursor.serial && !is_being_evicted);
+        // Given up meanwhile: what was alive of it is in a younger segment.
+        let Some(mut segment) = taken else { return (0, true) };
+        let (mut checked, mut reclaimed) = (0, 0);
+        let mut is_over = false;
+        while checked < STEP as u64 {
+            let Some((at, record)) = segment.next_living(cursor.at) else {
+                is_over = true;
+                break;
+            };
+            cursor.at = at + record.len();
+            checked += 1;
+            let mut found = Found { place: common.layout.place(cursor.number, at), record };
+            match self.judge(common, &segment, &found, self.now).miss {
+                Some(miss) => {
+                    let hash = common.hash(record.key(&segment.data));
+                    self.drop_dead(common, &mut segment, &mut found, hash, miss);
+                    reclaimed += 1;
+                }
+                None => {
+                    let expiry = self.expiry(&segment, &found);
+                    cursor.soonest = cursor.soonest.min(expiry.unix().unwrap_or(Seconds::MAX));
+                }
+            }
+        }
+        self.tally.count_sweep(checked, reclaimed);
+        if is_over {
+            segment.epoch = segment.epoch.max(cursor.epoch);
+            segment.soonest = cursor.soonest;
+        }
+        self.segments[number] = Some(segment);
+        if is_over {
+            self.free_if_dead(common, cursor.number);
+        }
+        self.settle_account(common);
+        (reclaimed, is_over)
+    }
+
+    /// Recounts everything and returns the bytes that the pool should know of.
+    fn validate(&self, common: &Common) -> u64 {
+        self.index.validate();
+        let (mut items, mut charged, mut held, mut garbage, mut values) = (0, 0, 0, 0, 0);
+        let mut overrides = 0;
+        for (number, segment) in (0_u32..).zip(&self.segments) {
+            let Some(segment) = segment else { continue };
+            let (mut live, mut bytes, mut apart_sum) = (0, 0, 0);
+            for (at, record) in segment.living() {
+                let place = common.layout.place(number, at);
+                let hash = common.hash(record.key(&segment.data));
+                let slot = Slot::new(hash.tag(), place);
+                assert!(self.index.contains(slot), "a living record is not in the index");
+                let apart = self.apart_charge(segment, &record);
+                values += usize::from(apart > 0);
+                overrides += usize::from(record.has_override());
+                assert_eq!(record.has_override(), self.overrides.contains_key(&place));
+                let found = Found { place, record };
+                let expiry = self.expiry(segment, &found).unix().unwrap_or(Seconds::MAX);
+                assert!(expiry >= segment.soonest, "an item expires before its segment says");
+                live += 1;
+                bytes += record.len() as u64;
+                apart_sum += apart;
+                charged += Shard::charge(record.len(), apart);
+            }
+            assert_eq!(live, segment.live, "a segment miscounts its records");
+            assert_eq!(bytes, u64::from(segment.live_bytes), "a segment miscounts their bytes");
+            assert_eq!(apart_sum, segment.apart, "a segment miscounts its values apart");
+            items += u64::from(live);
+            held += segment.weight();
+            garbage += segment.garbage();
+            let is_evicted = self.evicting.as_ref().is_some_and(|it| it.number == number);
+            let queue = &self.queues[segment.queue as usize];
+            let standing = queue.iter().filter(|&&other| other == number).count();
+            assert_eq!(standing, usize::from(!is_evicted), "a segment is not once in its queue");
+        }
+        assert_eq!(items, self.tally.items, "the items are miscounted");
+        assert_eq!(items, self.index.len() as u64, "the index has other items than the segments");
+        assert_eq!(charged, self.tally.bytes, "the bytes charged are miscounted");
+        assert_eq!(garbage, self.hints.garbage.load(Relaxed), "the dead bytes are miscounted");
+        assert_eq!(values, self.values.len(), "values apart are left over or missing");
+        assert_eq!(overrides, self.overrides.len(), "overrides are left over or missing");
+        held + self.told
+    }
+}

@@ -1,0 +1,260 @@
+//! Where the record of a key lies: a hash index that grows and shrinks in small steps.
+//!
+//! Extendible hashing (Fagin and others, 1979): the top bits of a tag choose a [`Leaf`], of which no
+//! one is larger than [`MAX_BUCKETS`]. A leaf that is full grows by an eighth, and past that size is
+//! split in two; one that has become sparse shrinks. Each step touches one leaf and takes some
+//! microseconds, however many keys there are. At nine bytes a key, the index is the larger part of
+//! what an item costs, so it is kept that full.
+
+use super::leaf::{Leaf, Slot, grown};
+
+/// Buckets of the largest leaf: 16 KiB, up to 2,048 keys.
+const MAX_BUCKETS: usize = 256;
+
+/// Leaves are not split further than this many bits of a tag can tell.
+const MAX_DEPTH: u32 = 20;
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub(super) struct Index {
+    /// The leaf of each value of the top `depth` bits.
+    directory: Vec<u32>,
+    depth: u32,
+    leaves: Vec<Leaf>,
+    bytes: usize,
+    len: usize,
+}
+
+impl Index {
+    pub(super) fn new() -> Index {
+        let leaf = Leaf::new(0, 1);
+        let bytes = leaf.bytes();
+        Index { directory: vec![0], depth: 0, leaves: vec![leaf], bytes, len: 0 }
+    }
+
+    /// Keys in it.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Bytes it takes in memory.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+            + self.directory.capacity() * size_of::<u32>()
+            + self.leaves.capacity() * size_of::<Leaf>()
+    }
+
+    #[inline]
+    fn leaf_number(&self, tag: u32) -> usize {
+        self.directory[self.top(tag)] as usize
+    }
+
+    /// The place of the record with this tag that `is_it` says yes to.
+    #[inline]
+    pub(super) fn find(&self, tag: u32, is_it: impl FnMut(u32) -> bool) -> Option<u32> {
+        self.leaves[self.leaf_number(tag)].find(tag, is_it)
+    }
+
+    /// Whether exactly this slot is in it.
+    pub(super) fn contains(&self, slot: Slot) -> bool {
+        self.leaves[self.leaf_number(slot.tag())].contains(slot)
+    }
+
+    /// Enters a slot that is not in it.
+    pub(super) fn insert(&mut self, slot: Slot) {
+        loop {
+            let number = self.leaf_number(slot.tag());
+            if self.leaves[number].insert(slot) {
+                self.len += 1;
+                return;
+            }
+            self.grow(number, slot.tag());
+        }
+    }
+
+    /// Leads to another place from now on. Whether the slot was in it.
+    #[inline]
+    pub(super) fn replace(&mut self, slot: Slot, place: u32) -> bool {
+        let number = self.leaf_number(slot.tag());
+        self.leaves[number].replace(slot, Slot::new(slot.tag(), place))
+    }
+
+    /// Removes a slot. Whether it was in it.
+    pub(super) fn remove(&mut self, slot: Slot) -> bool {
+        let number = self.leaf_number(slot.tag());
+        let leaf = &mut self.leaves[number];
+        if !leaf.remove(slot) {
+            return false;
+        }
+        self.len -= 1;
+        if leaf.is_sparse() {
+            let buckets = leaf.buckets() * 5 / 8;
+            self.put_leaf(number, |leaf| leaf.rebuilt(buckets));
+        }
+        true
+    }
+
+    /// Gives the leaf to which `tag` belongs more room.
+    fn grow(&mut self, number: usize, tag: u32) {
+        let leaf = &self.leaves[number];
+        if leaf.buckets() < MAX_BUCKETS || leaf.depth() == MAX_DEPTH {
+            let buckets = grown(leaf.buckets());
+            self.put_leaf(number, |leaf| leaf.rebuilt(buckets));
+            return;
+        }
+        if leaf.depth() == self.depth {
+            self.directory = self.directory.iter().flat_map(|&leaf| [leaf, leaf]).collect();
+            self.depth += 1;
+        }
+        // The directory's entries for a leaf stand together; the second half becomes the new leaf's.
+        let entries = 1 << (self.depth - leaf.depth());
+        let start = self.top(tag) / entries * entries;
+        let [left, right] = leaf.split();
+        let added = u32::try_from(self.leaves.len()).unwrap_or(u32::MAX);
+        self.directory[start + entries / 2..start + entries].fill(added);
+        self.bytes += right.bytes();
+        self.leaves.push(right);
+        self.put_leaf(number, |_| left);
+    }
+
+    fn put_leaf(&mut self, number: usize, make: impl FnOnce(&Leaf) -> Leaf) {
+        let leaf = make(&self.leaves[number]);
+        self.bytes = self.bytes + leaf.bytes() - self.leaves[number].bytes();
+        self.leaves[number] = leaf;
+    }
+
+    /// The places of all records whose tags lie from `from` to `to`, both included. A key's tag never
+    /// changes, so a walk over all tags in such steps meets every key once, whatever moves meanwhile.
+    pub(super) fn collect(&self, from: u32, to: u32, places: &mut Vec<u32>) {
+        let mut last = None;
+        for &number in &self.directory[self.top(from)..=self.top(to)] {
+            if last.replace(number) != Some(number) {
+                let slots = self.leaves[number as usize].iter();
+                places.extend(
+                    slots.filter(|slot| (from..=to).contains(&slot.tag())).map(Slot::place),
+                );
+            }
+        }
+    }
+
+    /// The directory's entry for a tag.
+    #[inline]
+    fn top(&self, tag: u32) -> usize {
+        usize::try_from(u64::from(tag) << self.depth >> 32).unwrap_or(0)
+    }
+
+    /// All slots.
+    pub(super) fn iter(&self) -> impl Iterator<Item = Slot> {
+        self.leaves.iter().flat_map(Leaf::iter)
+    }
+
+    /// Recounts everything.
+    pub(super) fn validate(&self) {
+        self.leaves.iter().for_each(Leaf::validate);
+        let len: usize = self.leaves.iter().map(Leaf::len).sum();
+        assert_eq!(len, self.len, "the index miscounts its keys");
+        let bytes: usize = self.leaves.iter().map(Leaf::bytes).sum();
+        assert_eq!(bytes, self.bytes, "the index miscounts its bytes");
+        for slot in self.iter() {
+            assert!(self.contains(slot), "a slot is in another leaf than its tag says");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tag(key: u32) -> u32 {
+        // Enough like a hash: every bit depends on all bits below it.
+        let mixed = key.wrapping_mul(0x85eb_ca6b);
+        (mixed ^ mixed >> 15).wrapping_mul(0xc2b2_ae35) ^ mixed >> 13
+    }
+
+    fn filled(keys: u32) -> Index {
+        let mut index = Index::new();
+        for key in 0..keys {
+            index.insert(Slot::new(tag(key), key));
+        }
+        index
+    }
+
+    #[test]
+    fn what_was_entered_is_found_until_it_is_removed() {
+        let mut index = filled(40_000);
+        index.validate();
+        for key in 0..40_000 {
+            assert_eq!(index.find(tag(key), |place| place == key), Some(key));
+        }
+        for key in (0..40_000).step_by(2) {
+            assert!(index.replace(Slot::new(tag(key), key), key + 100_000));
+            assert!(index.remove(Slot::new(tag(key + 1), key + 1)));
+            assert!(!index.remove(Slot::new(tag(key + 1), key + 1)));
+        }
+        index.validate();
+        assert_eq!(index.len(), 20_000);
+        for key in (0..40_000).step_by(2) {
+            assert_eq!(index.find(tag(key), |place| place == key + 100_000), Some(key + 100_000));
+            assert_eq!(index.find(tag(key + 1), |place| place == key + 1), None);
+        }
+    }
+
+    #[test]
+    fn it_costs_about_nine_bytes_a_key_and_gives_them_back() {
+        for keys in [1_000, 10_000, 100_000, 137_000, 200_000] {
+            let index = filled(keys);
+            let bytes = index.bytes() as f64 / f64::from(keys);
+            assert!(bytes < 9.7, "{bytes} bytes a key with {keys} keys");
+        }
+        let mut index = filled(100_000);
+        let full = index.bytes();
+        for key in 0..95_000 {
+            index.remove(Slot::new(tag(key), key));
+        }
+        index.validate();
+        assert!(index.bytes() < full / 6, "{} of {full}", index.bytes());
+    }
+
+    #[test]
+    fn keys_of_one_tag_do_not_make_it_grow_without_end() {
+        let mut index = Index::new();
+        for place in 0..100 {
+            index.insert(Slot::new(7, place));
+        }
+        index.validate();
+        let mut seen = Vec::new();
+        let see = |place| {
+            seen.push(place);
+            false
+        };
+        assert_eq!(index.find(7, see), None);
+        seen.sort_unstable();
+        seen.dedup();
+        assert_eq!(seen, Vec::from_iter(0..100));
+        assert!(index.bytes() < 10_000, "{}", index.bytes());
+        assert!(index.replace(Slot::new(7, 99), 200));
+        for place in (0..99).chain([200]) {
+            assert!(index.remove(Slot::new(7, place)));
+        }
+        index.validate();
+        assert_eq!(index.len(), 0);
+    }
+
+    #[test]
+    fn a_walk_over_the_tags_meets_every_key_once() {
+        let index = filled(30_000);
+        let mut places = Vec::new();
+        let step = u32::MAX / 100;
+        let mut from = 0_u32;
+        loop {
+            let to = from.saturating_add(step);
+            index.collect(from, to, &mut places);
+            if to == u32::MAX {
+                break;
+            }
+            from = to + 1;
+        }
+        places.sort_unstable();
+        assert_eq!(places, Vec::from_iter(0..30_000));
+    }
+}

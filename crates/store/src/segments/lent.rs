@@ -1,0 +1,96 @@
+//! An item as a callback sees it.
+
+use bytes::Bytes;
+
+use super::apart::SHARED_FROM;
+use super::common::Common;
+use super::shard::{Found, Shard};
+use crate::{Expiry, ItemMut, ItemRef, Meta, Seconds};
+
+/// An item lent to a callback. What the callback changes is carried over by [`Shard::lend`].
+pub(super) struct Lent<'a> {
+    key: &'a [u8],
+    value: &'a [u8],
+    apart: Option<&'a Bytes>,
+    meta: Meta,
+}
+
+impl ItemRef for Lent<'_> {
+    #[inline]
+    fn key(&self) -> &[u8] {
+        self.key
+    }
+
+    #[inline]
+    fn value(&self) -> &[u8] {
+        self.value
+    }
+
+    #[inline]
+    fn shared_value(&self) -> Option<Bytes> {
+        self.apart.filter(|value| value.len() >= SHARED_FROM).cloned()
+    }
+
+    #[inline]
+    fn meta(&self) -> Meta {
+        self.meta
+    }
+}
+
+impl ItemMut for Lent<'_> {
+    fn set_expiry(&mut self, expiry: Expiry) {
+        self.meta.expiry = expiry;
+    }
+
+    fn set_win_sent(&mut self) {
+        self.meta.win_sent = true;
+    }
+}
+
+impl Shard {
+    /// The item that was found; `None` if it is not there any more, which no caller lets happen.
+    #[inline]
+    pub(super) fn lent(&self, common: &Common, found: &Found, now: Seconds) -> Option<Lent<'_>> {
+        let segment = self.segment(common, found.place)?;
+        let apart = found.record.handle(&segment.data).and_then(|handle| self.values.get(handle));
+        Some(Lent {
+            key: found.record.key(&segment.data),
+            value: match apart {
+                Some(value) => value,
+                None => &segment.data[found.record.body_range()],
+            },
+            apart,
+            meta: self.meta(segment, found, now),
+        })
+    }
+
+    /// Lends an item for changing.
+    pub(super) fn lend<R>(
+        &mut self,
+        common: &Common,
+        found: &mut Found,
+        now: Seconds,
+        f: impl FnOnce(&mut Lent<'_>) -> R,
+    ) -> Option<R> {
+        let mut lent = self.lent(common, found, now)?;
+        let before = lent.meta;
+        let result = f(&mut lent);
+        let after = lent.meta;
+        if after.expiry != before.expiry {
+            self.set_expiry(common, found, after.expiry);
+        }
+        if after.win_sent != before.win_sent {
+            let data = &mut self.segment_mut(common, found.place)?.data;
+            found.record.set_win_sent(data, after.win_sent);
+        }
+        Some(result)
+    }
+
+    /// Counts a use of an item.
+    #[inline]
+    pub(super) fn bump(&mut self, common: &Common, found: &mut Found, now: Seconds) {
+        if let Some(segment) = self.segment_mut(common, found.place) {
+            found.record.bump(&mut segment.data, now);
+        }
+    }
+}

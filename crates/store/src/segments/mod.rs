@@ -1,0 +1,196 @@
+//! The engine: items in log-structured segments, found through a compact index, kept in two queues.
+//!
+//! An item is one record in a segment ([`record`], [`segment`]) and one slot of nine bytes in the
+//! index ([`index`]): no pointers between items, no allocation for an item, some twenty bytes beyond
+//! its key and value. Values too large for a segment live on their own ([`apart`]) and stand in the
+//! same queues. Segments are given up oldest first, and what deserves to stay is moved to a younger
+//! one ([`evict`], [`policy`]); what is dead of neighbours is squeezed out ([`compact`]). All memory
+//! comes out of one budget ([`pool`]).
+//!
+//! The store is split into shards by the key's hash. A shard is plain code for one thread behind one
+//! short lock ([`shard`]). Nobody ever holds two locks of shards. Who needs memory lets go of its
+//! shard, makes room wherever the oldest segment is ([`room`]), and begins anew ([`task`]).
+//!
+//! Ideas taken up: segments and their merging from Segcache (NSDI '21), queues and small counters in
+//! place of recency lists from S3-FIFO (SOSP '23), tags from MemC3 (NSDI '13). `docs/decisions` has
+//! the numbers, and what was not taken up.
+
+mod apart;
+mod ballast;
+mod common;
+mod compact;
+mod epochs;
+mod evict;
+mod house;
+mod index;
+mod leaf;
+mod lent;
+mod number;
+mod policy;
+mod pool;
+mod record;
+mod room;
+mod segment;
+mod shard;
+mod sizing;
+mod store;
+mod tally;
+mod task;
+mod visit;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use parking_lot::{Mutex, MutexGuard};
+
+pub use self::ballast::ResidentProbe;
+
+use self::ballast::Ballast;
+use self::common::Common;
+use self::shard::{Found, Hash, Hints, Shard};
+use self::sizing::Sizing;
+use self::task::{Obstacle, Task};
+use crate::{Cas, EvictionObserver, Limits, Miss, Seconds};
+
+/// A [`Store`](crate::Store) of segments.
+pub struct SegmentStore {
+    places: Box<[Place]>,
+    common: Common,
+    max_item: u64,
+    budget: AtomicU64,
+    ballast: Ballast,
+}
+
+/// A shard in its place, on cache lines of its own.
+#[repr(align(128))]
+struct Place {
+    shard: Mutex<Shard>,
+    hints: Arc<Hints>,
+}
+
+/// There is no room, and none can be made.
+#[derive(Clone, Copy, Debug)]
+struct NoRoom;
+
+impl SegmentStore {
+    /// An empty store.
+    ///
+    /// `observer` is called for every eviction while the item's shard is locked: it must be quick and
+    /// must not call the store.
+    pub fn new(limits: Limits, observer: Option<EvictionObserver>) -> SegmentStore {
+        SegmentStore::with_sizing(limits, Sizing::for_budget(limits.max_bytes), observer)
+    }
+
+    fn with_sizing(
+        limits: Limits,
+        sizing: Sizing,
+        observer: Option<EvictionObserver>,
+    ) -> SegmentStore {
+        let limit = sizing.limit(limits.max_bytes);
+        let places = (0..sizing.shards).map(|_| {
+            let hints = Arc::new(Hints::new());
+            Place { shard: Mutex::new(Shard::new(Arc::clone(&hints))), hints }
+        });
+        SegmentStore {
+            places: places.collect(),
+            common: Common::new(sizing.layout, limit, limits.evict, observer),
+            max_item: limits.max_item,
+            budget: AtomicU64::new(limits.max_bytes),
+            ballast: Ballast::new(None),
+        }
+    }
+
+    /// The same store, whose CAS uniques begin after `cas`: so that several stores which may each
+    /// hold a key in turn do not count through the same numbers.
+    #[must_use]
+    pub fn with_cas_after(self, cas: Cas) -> SegmentStore {
+        self.common.set_cas(cas);
+        self
+    }
+
+    /// Keeps the process's resident memory, as `probe` tells it, near the budget: the store holds
+    /// less where freed memory does not go back to the system. For a process that is a cache and
+    /// nothing else.
+    #[must_use]
+    pub fn with_resident_probe(mut self, probe: ResidentProbe) -> SegmentStore {
+        self.ballast = Ballast::new(Some(probe));
+        self
+    }
+
+    #[inline]
+    fn place(&self, hash: Hash) -> &Place {
+        let high = usize::try_from(hash.0 >> 32).unwrap_or(0);
+        // The number of shards is a power of two.
+        &self.places[high & (self.places.len() - 1)]
+    }
+
+    #[inline]
+    fn lock(&self, hash: Hash, now: Seconds) -> MutexGuard<'_, Shard> {
+        let mut shard = self.place(hash).shard.lock();
+        shard.now = now;
+        shard
+    }
+
+    /// Lends the item under `key`; a dead one is removed.
+    #[inline]
+    fn read<R>(
+        &self,
+        key: &[u8],
+        now: Seconds,
+        f: impl FnOnce(&mut Shard, &mut Found) -> Option<R>,
+    ) -> Result<R, Miss> {
+        let hash = self.common.hash(key);
+        let mut shard = self.lock(hash, now);
+        let Some(mut found) = shard.find(&self.common, hash, key) else { return Err(Miss::Absent) };
+        let Some(segment) = shard.segment(&self.common, found.place) else {
+            return Err(Miss::Absent);
+        };
+        if let Some(miss) = shard.judge(&self.common, segment, &found, now).miss {
+            shard.reclaim(&self.common, hash, &mut found, miss);
+            return Err(miss);
+        }
+        f(&mut shard, &mut found).ok_or(Miss::Absent)
+    }
+
+    /// Carries out a task on a key, making room as often as it says that there is none.
+    #[inline]
+    fn carry_out<R>(
+        &self,
+        key: &[u8],
+        now: Seconds,
+        mut task: impl FnMut(&mut Task<'_, '_>) -> Result<R, Obstacle>,
+    ) -> Result<R, NoRoom> {
+        let hash = self.common.hash(key);
+        let mut grant = self.common.pool.nothing();
+        loop {
+            let obstacle = {
+                let shard = &mut *self.lock(hash, now);
+                let (common, max_item) = (&self.common, self.max_item);
+                let mut attempt =
+                    Task { common, shard, grant: &mut grant, hash, key, now, max_item };
+                match task(&mut attempt) {
+                    Ok(result) => return Ok(result),
+                    Err(obstacle) => obstacle,
+                }
+            };
+            match obstacle {
+                Obstacle::Need(bytes) => self.make_room(bytes, &mut grant)?,
+                Obstacle::NoRoom => return Err(NoRoom),
+            }
+        }
+    }
+
+    /// Counts a write that found no room, and where `drops` removes what its key held.
+    fn refuse(&self, key: &[u8], now: Seconds, drops: bool) {
+        let hash = self.common.hash(key);
+        let shard = &mut *self.lock(hash, now);
+        shard.tally.count_out_of_memory();
+        if drops && let Some(mut found) = shard.find(&self.common, hash, key) {
+            shard.remove(&self.common, hash, &mut found);
+        }
+    }
+
+    fn set_budget(&self, max_bytes: u64) {
+        self.budget.store(max_bytes, Relaxed);
+    }
+}

@@ -1,0 +1,197 @@
+//! The budget: one number that segments, values of their own and the index all draw on.
+//!
+//! Who needs memory takes it from here first, and only then allocates; so whatever one kind of item
+//! gives up, another can have, and the sum never depends on what the traffic was yesterday. Taking
+//! happens once a segment or large value, not once an item, so that threads hardly meet here.
+//!
+//! Two who move items to make room may go past the limit by a segment each ([`Pool::take`]): the
+//! limit is set below the budget by that much.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use parking_lot::Mutex;
+
+/// Buffers kept for the next segment instead of being freed.
+const SPARES: usize = 16;
+
+/// See the module's documentation.
+pub(super) struct Pool {
+    used: AtomicU64,
+    limit: AtomicU64,
+    spares: Mutex<Vec<Vec<u8>>>,
+    /// Bytes of a whole segment's buffer.
+    segment: usize,
+}
+
+/// Bytes taken from the pool that are not made use of yet; what is left goes back.
+pub(super) struct Grant<'a> {
+    pool: &'a Pool,
+    bytes: u64,
+}
+
+impl Pool {
+    pub(super) fn new(limit: u64, segment: usize) -> Pool {
+        Pool {
+            used: AtomicU64::new(0),
+            limit: AtomicU64::new(limit),
+            spares: Mutex::new(Vec::new()),
+            segment,
+        }
+    }
+
+    /// Bytes taken, spare buffers included.
+    pub(super) fn used(&self) -> u64 {
+        self.used.load(Relaxed)
+    }
+
+    pub(super) fn limit(&self) -> u64 {
+        self.limit.load(Relaxed)
+    }
+
+    pub(super) fn set_limit(&self, limit: u64) {
+        self.limit.store(limit, Relaxed);
+        if self.is_over() {
+            self.drop_spares();
+        }
+    }
+
+    /// Whether more is taken than may be.
+    pub(super) fn is_over(&self) -> bool {
+        self.used() > self.limit()
+    }
+
+    fn try_take(&self, bytes: u64) -> bool {
+        let limit = self.limit();
+        let take = |used: u64| used.checked_add(bytes).filter(|&used| used <= limit);
+        self.used.fetch_update(Relaxed, Relaxed, take).is_ok()
+    }
+
+    /// Takes so many bytes whether they are there or not.
+    pub(super) fn take(&self, bytes: u64) {
+        self.used.fetch_add(bytes, Relaxed);
+    }
+
+    /// Gives bytes back.
+    pub(super) fn give(&self, bytes: u64) {
+        self.used.fetch_sub(bytes, Relaxed);
+    }
+
+    /// Takes so many bytes if they are there, spare buffers being given up for them.
+    pub(super) fn grant(&self, bytes: u64) -> Option<Grant<'_>> {
+        if self.try_take(bytes) {
+            return Some(Grant { pool: self, bytes });
+        }
+        self.drop_spares();
+        self.try_take(bytes).then(|| Grant { pool: self, bytes })
+    }
+
+    /// Takes so many bytes whether they are there or not.
+    pub(super) fn overdraft(&self, bytes: u64) -> Grant<'_> {
+        self.take(bytes);
+        Grant { pool: self, bytes }
+    }
+
+    /// Nothing.
+    pub(super) fn nothing(&self) -> Grant<'_> {
+        Grant { pool: self, bytes: 0 }
+    }
+
+    /// The buffer of a whole segment, if it can be had.
+    pub(super) fn buffer(&self, grant: &mut Grant<'_>) -> Option<Vec<u8>> {
+        if let Some(spare) = self.spares.lock().pop() {
+            return Some(spare);
+        }
+        grant.spend(self.segment as u64).then(|| Vec::with_capacity(self.segment))
+    }
+
+    /// Takes a segment's buffer back, to be kept or freed.
+    pub(super) fn give_buffer(&self, mut buffer: Vec<u8>) {
+        if buffer.capacity() == self.segment && !self.is_over() {
+            let mut spares = self.spares.lock();
+            if spares.len() < SPARES {
+                buffer.clear();
+                spares.push(buffer);
+                return;
+            }
+        }
+        self.give(buffer.capacity() as u64);
+    }
+
+    fn drop_spares(&self) {
+        let spares = std::mem::take(&mut *self.spares.lock());
+        self.give(spares.iter().map(|spare| spare.capacity() as u64).sum());
+    }
+
+    /// Bytes of the buffers that are kept.
+    pub(super) fn spare_bytes(&self) -> u64 {
+        self.spares.lock().iter().map(|spare| spare.capacity() as u64).sum()
+    }
+}
+
+impl Grant<'_> {
+    /// What is left of it.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Makes use of so many bytes, out of the grant and, for what it lacks, out of the pool. `false`
+    /// where they cannot be had.
+    pub(super) fn spend(&mut self, bytes: u64) -> bool {
+        let lacking = bytes.saturating_sub(self.bytes);
+        if lacking > 0 && !self.pool.try_take(lacking) {
+            return false;
+        }
+        self.bytes = self.bytes + lacking - bytes;
+        true
+    }
+
+    /// Adds what another was granted.
+    pub(super) fn add(&mut self, mut other: Grant<'_>) {
+        self.bytes += std::mem::take(&mut other.bytes);
+    }
+}
+
+impl Drop for Grant<'_> {
+    fn drop(&mut self) {
+        if self.bytes > 0 {
+            self.pool.give(self.bytes);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_taken_and_not_spent_goes_back() {
+        let pool = Pool::new(1_000, 100);
+        let mut grant = pool.grant(600).unwrap();
+        assert!(pool.grant(401).is_none());
+        assert!(grant.spend(500) && grant.spend(200), "the pool has what the grant lacks");
+        assert!(!grant.spend(400));
+        assert_eq!(pool.used(), 700);
+        drop(grant);
+        assert_eq!(pool.used(), 700);
+        pool.give(700);
+        drop(pool.grant(1_000).unwrap());
+        assert_eq!(pool.used(), 0);
+    }
+
+    #[test]
+    fn buffers_are_kept_until_the_bytes_are_wanted() {
+        let pool = Pool::new(350, 100);
+        let mut grant = pool.nothing();
+        let buffers: Vec<_> = (0..3).map(|_| pool.buffer(&mut grant).unwrap()).collect();
+        assert!(pool.buffer(&mut grant).is_none());
+        buffers.into_iter().for_each(|buffer| pool.give_buffer(buffer));
+        assert_eq!((pool.used(), pool.spare_bytes()), (300, 300));
+        let kept = pool.buffer(&mut grant).unwrap();
+        assert_eq!(pool.used(), 300);
+        drop(pool.grant(200).unwrap());
+        assert_eq!((pool.used(), pool.spare_bytes()), (100, 0));
+        pool.set_limit(50);
+        pool.give_buffer(kept);
+        assert_eq!((pool.used(), pool.spare_bytes()), (0, 0));
+    }
+}

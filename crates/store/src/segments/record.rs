@@ -1,0 +1,505 @@
+//! How an item lies in a segment.
+//!
+//! A record is a header of [`HEADER`] bytes, what only some items have, the key and the value:
+//!
+//! | bytes | what |
+//! |---|---|
+//! | 1 | length of the key; 0 is one byte of filling, where a shorter record took a longer one's place |
+//! | 1 | which parts there are, whether it is dead, and how often it was used lately |
+//! | 2 | length of the value here, and three marks |
+//! | 4 | its CAS unique, as the distance from its segment's |
+//! | 3 | second of the last access, of which the lowest bits, and whether it was fetched |
+//! | 0, 4 | expiry |
+//! | 0, 4 | client flags |
+//! | 0, 8 | its CAS unique, where the distance is too far |
+//! | .. | key |
+//! | .. | value, or the handle of one that lives on its own |
+//!
+//! Every byte here is paid for by every item, so what most items lack takes none. A change in place
+//! that the record has no room for, such as an expiry where there was none, is kept beside it (see
+//! [`Record::has_override`]).
+
+use std::ops::Range;
+
+use crate::{Cas, Expiry, Meta, Seconds};
+
+/// Bytes that every record has besides its key and value.
+pub(super) const HEADER: usize = 11;
+
+/// Longest value that a record can hold.
+pub(super) const MAX_INLINE: usize = (1 << VALUE_BITS) - 1;
+
+/// Bytes of a handle.
+pub(super) const HANDLE: usize = 4;
+
+/// The most that is counted of an item's uses.
+pub(super) const MAX_USES: u8 = 3;
+
+const VALUE_BITS: u32 = 13;
+const STALE: u16 = 1 << 13;
+const WIN_SENT: u16 = 1 << 14;
+const BINARY_KEY: u16 = 1 << 15;
+
+const EXPIRY: u8 = 1;
+const FLAGS: u8 = 2;
+const WIDE_CAS: u8 = 4;
+const APART: u8 = 8;
+const DEAD: u8 = 16;
+const OVERRIDE: u8 = 32;
+const USES_SHIFT: u32 = 6;
+
+const ACCESS_BITS: u32 = 23;
+const ACCESS: u32 = (1 << ACCESS_BITS) - 1;
+const FETCHED: u32 = 1 << ACCESS_BITS;
+
+/// How far ahead of an operation's time an access may lie: another thread's clock, or a clock that
+/// was set back.
+const AHEAD: u32 = 1 << 16;
+
+/// A record in a segment, decoded.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Record {
+    at: usize,
+    key_len: u8,
+    parts: u8,
+    value: u16,
+    cas_distance: u32,
+    access: u32,
+}
+
+/// What a record is made of.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Draft<'a> {
+    pub(super) key: &'a [u8],
+    pub(super) body: Body<'a>,
+    pub(super) meta: Meta,
+    pub(super) uses: u8,
+}
+
+/// A value as a record holds it.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Body<'a> {
+    /// Two parts, one behind the other, of at most [`MAX_INLINE`] bytes together.
+    Here(&'a [u8], &'a [u8]),
+    /// The handle of a value that lives on its own.
+    Apart(u32),
+}
+
+/// The changes in place that a record has no room for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Override {
+    pub(super) expiry: Option<Expiry>,
+    pub(super) cas: Option<Cas>,
+}
+
+impl Record {
+    /// The record at `at`, `None` where there is filling. Only the log that wrote a record reads it,
+    /// so what it says of its length is true.
+    #[inline]
+    pub(super) fn read(data: &[u8], at: usize) -> Option<Record> {
+        let header: &[u8; HEADER] = data[at..].first_chunk()?;
+        let [key_len, parts, v0, v1, c0, c1, c2, c3, a0, a1, a2] = *header;
+        (key_len != 0).then_some(Record {
+            at,
+            key_len,
+            parts,
+            value: u16::from_le_bytes([v0, v1]),
+            cas_distance: u32::from_le_bytes([c0, c1, c2, c3]),
+            access: u32::from_le_bytes([a0, a1, a2, 0]),
+        })
+    }
+
+    /// Bytes of the whole record.
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        HEADER + optional(self.parts) + usize::from(self.key_len) + self.body_len()
+    }
+
+    #[inline]
+    fn key_range(&self) -> Range<usize> {
+        let start = self.at + HEADER + optional(self.parts);
+        start..start + usize::from(self.key_len)
+    }
+
+    #[inline]
+    fn body_len(&self) -> usize {
+        usize::from(self.value) & MAX_INLINE
+    }
+
+    #[inline]
+    pub(super) fn key<'a>(&self, data: &'a [u8]) -> &'a [u8] {
+        &data[self.key_range()]
+    }
+
+    /// Where the value lies, or its handle.
+    #[inline]
+    pub(super) fn body_range(&self) -> Range<usize> {
+        let start = self.key_range().end;
+        start..start + self.body_len()
+    }
+
+    /// The handle of the value, where that lives on its own.
+    #[inline]
+    pub(super) fn handle(&self, data: &[u8]) -> Option<u32> {
+        if self.parts & APART == 0 {
+            return None;
+        }
+        data[self.body_range()].first_chunk().map(|bytes| u32::from_le_bytes(*bytes))
+    }
+
+    #[inline]
+    pub(super) fn is_dead(&self) -> bool {
+        self.parts & DEAD != 0
+    }
+
+    /// Whether an [`Override`] belongs to it.
+    #[inline]
+    pub(super) fn has_override(&self) -> bool {
+        self.parts & OVERRIDE != 0
+    }
+
+    /// How often it was used lately: 0 to [`MAX_USES`].
+    #[inline]
+    pub(super) fn uses(&self) -> u8 {
+        self.parts >> USES_SHIFT
+    }
+
+    /// Its expiry, unless an override has another.
+    #[inline]
+    pub(super) fn expiry(&self, data: &[u8]) -> Expiry {
+        if self.parts & EXPIRY == 0 {
+            return Expiry::NEVER;
+        }
+        Expiry::from_bits(word(data, self.at + HEADER))
+    }
+
+    /// Its CAS unique, unless an override has another. `base` is its segment's.
+    #[inline]
+    pub(super) fn cas(&self, data: &[u8], base: Cas) -> Cas {
+        if self.parts & WIDE_CAS == 0 {
+            return base.wrapping_add_signed(i64::from(self.cas_distance.cast_signed()));
+        }
+        let at = self.at + HEADER + optional(self.parts & (EXPIRY | FLAGS));
+        data[at..].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
+    }
+
+    /// All that is known of the item, unless an override says otherwise.
+    #[inline]
+    pub(super) fn meta(&self, data: &[u8], base: Cas, now: Seconds) -> Meta {
+        let flags = match self.parts & FLAGS {
+            0 => 0,
+            _ => word(data, self.at + HEADER + optional(self.parts & EXPIRY)),
+        };
+        Meta {
+            flags,
+            cas: self.cas(data, base),
+            expiry: self.expiry(data),
+            last_access: self.last_access(now),
+            fetched: self.access & FETCHED != 0,
+            stale: self.value & STALE != 0,
+            win_sent: self.value & WIN_SENT != 0,
+            binary_key: self.value & BINARY_KEY != 0,
+        }
+    }
+
+    /// The second of the last access. Right for 96 days back and 18 hours ahead of `now`.
+    #[inline]
+    fn last_access(&self, now: Seconds) -> Seconds {
+        let ago = now.wrapping_sub(self.access) & ACCESS;
+        if ago > ACCESS - AHEAD {
+            now.saturating_add(ACCESS + 1 - ago)
+        } else {
+            now.saturating_sub(ago)
+        }
+    }
+
+    /// Counts a use: more of them, and an access at `now`.
+    #[inline]
+    pub(super) fn bump(&mut self, data: &mut [u8], now: Seconds) {
+        let access = (now & ACCESS) | FETCHED;
+        if access != self.access {
+            self.access = access;
+            let [a0, a1, a2, _] = access.to_le_bytes();
+            data[self.at + 8..self.at + HEADER].copy_from_slice(&[a0, a1, a2]);
+        }
+        if self.uses() < MAX_USES {
+            self.parts += 1 << USES_SHIFT;
+            data[self.at + 1] = self.parts;
+        }
+    }
+
+    /// Sets the second of the last access and nothing else.
+    pub(super) fn set_last_access(&mut self, data: &mut [u8], now: Seconds) {
+        self.access = (now & ACCESS) | (self.access & FETCHED);
+        let [a0, a1, a2, _] = self.access.to_le_bytes();
+        data[self.at + 8..self.at + HEADER].copy_from_slice(&[a0, a1, a2]);
+    }
+
+    /// Marks the record as one that nothing leads to any more.
+    pub(super) fn kill(&mut self, data: &mut [u8]) {
+        self.set_part(data, DEAD, true);
+    }
+
+    pub(super) fn set_has_override(&mut self, data: &mut [u8], on: bool) {
+        self.set_part(data, OVERRIDE, on);
+    }
+
+    fn set_part(&mut self, data: &mut [u8], part: u8, on: bool) {
+        self.parts = if on { self.parts | part } else { self.parts & !part };
+        data[self.at + 1] = self.parts;
+    }
+
+    pub(super) fn set_stale(&mut self, data: &mut [u8], on: bool) {
+        self.set_mark(data, STALE, on);
+    }
+
+    pub(super) fn set_win_sent(&mut self, data: &mut [u8], on: bool) {
+        self.set_mark(data, WIN_SENT, on);
+    }
+
+    fn set_mark(&mut self, data: &mut [u8], mark: u16, on: bool) {
+        self.value = if on { self.value | mark } else { self.value & !mark };
+        data[self.at + 2..self.at + 4].copy_from_slice(&self.value.to_le_bytes());
+    }
+
+    /// Sets the expiry where the record has room for it. Whether it has.
+    pub(super) fn set_expiry(&mut self, data: &mut [u8], expiry: Expiry) -> bool {
+        if self.parts & EXPIRY == 0 {
+            return expiry == Expiry::NEVER;
+        }
+        let at = self.at + HEADER;
+        data[at..at + 4].copy_from_slice(&expiry.to_bits().to_le_bytes());
+        true
+    }
+
+    /// Sets the CAS unique where the record has room for it. Whether it has.
+    pub(super) fn set_cas(&mut self, data: &mut [u8], base: Cas, cas: Cas) -> bool {
+        if self.parts & WIDE_CAS != 0 {
+            let at = self.at + HEADER + optional(self.parts & (EXPIRY | FLAGS));
+            data[at..at + 8].copy_from_slice(&cas.to_le_bytes());
+            return true;
+        }
+        let Some(distance) = distance(base, cas) else { return false };
+        self.cas_distance = distance;
+        data[self.at + 4..self.at + 8].copy_from_slice(&distance.to_le_bytes());
+        true
+    }
+}
+
+impl Draft<'_> {
+    fn parts(&self, base: Cas) -> u8 {
+        let mut parts = self.uses << USES_SHIFT;
+        if self.meta.expiry != Expiry::NEVER {
+            parts |= EXPIRY;
+        }
+        if self.meta.flags != 0 {
+            parts |= FLAGS;
+        }
+        if distance(base, self.meta.cas).is_none() {
+            parts |= WIDE_CAS;
+        }
+        if matches!(self.body, Body::Apart(_)) {
+            parts |= APART;
+        }
+        parts
+    }
+
+    /// Bytes of its record in a segment whose CAS unique is `base`.
+    #[inline]
+    pub(super) fn len(&self, base: Cas) -> usize {
+        let body = match self.body {
+            Body::Here(front, back) => front.len() + back.len(),
+            Body::Apart(_) => HANDLE,
+        };
+        HEADER + optional(self.parts(base)) + self.key.len() + body
+    }
+
+    /// The most that [`Draft::len`] can be in any segment.
+    #[inline]
+    pub(super) fn most(&self) -> usize {
+        self.len(self.meta.cas) + 8
+    }
+
+    /// Writes the record with `write`, piece by piece from its beginning.
+    #[inline]
+    pub(super) fn write(&self, base: Cas, mut write: impl FnMut(&[u8])) {
+        let parts = self.parts(base);
+        let len = match self.body {
+            Body::Here(front, back) => front.len() + back.len(),
+            Body::Apart(_) => HANDLE,
+        };
+        debug_assert!(len <= MAX_INLINE && !self.key.is_empty());
+        let mut value = u16::try_from(len).unwrap_or(0);
+        for (mark, on) in [
+            (STALE, self.meta.stale),
+            (WIN_SENT, self.meta.win_sent),
+            (BINARY_KEY, self.meta.binary_key),
+        ] {
+            if on {
+                value |= mark;
+            }
+        }
+        let access = (self.meta.last_access & ACCESS) | if self.meta.fetched { FETCHED } else { 0 };
+        let mut head = [0; HEADER + 16];
+        head[0] = u8::try_from(self.key.len()).unwrap_or(0);
+        head[1] = parts;
+        head[2..4].copy_from_slice(&value.to_le_bytes());
+        head[4..8].copy_from_slice(&distance(base, self.meta.cas).unwrap_or(0).to_le_bytes());
+        head[8..HEADER].copy_from_slice(&access.to_le_bytes()[..3]);
+        let mut end = HEADER;
+        let mut put = |bytes: &[u8]| {
+            head[end..end + bytes.len()].copy_from_slice(bytes);
+            end += bytes.len();
+        };
+        if parts & EXPIRY != 0 {
+            put(&self.meta.expiry.to_bits().to_le_bytes());
+        }
+        if parts & FLAGS != 0 {
+            put(&self.meta.flags.to_le_bytes());
+        }
+        if parts & WIDE_CAS != 0 {
+            put(&self.meta.cas.to_le_bytes());
+        }
+        write(&head[..end]);
+        write(self.key);
+        match self.body {
+            Body::Here(front, back) => {
+                write(front);
+                if !back.is_empty() {
+                    write(back);
+                }
+            }
+            Body::Apart(handle) => write(&handle.to_le_bytes()),
+        }
+    }
+}
+
+/// Bytes of what only some records have.
+#[inline]
+fn optional(parts: u8) -> usize {
+    const LENGTHS: [u8; 8] = [0, 4, 4, 8, 8, 12, 12, 16];
+    usize::from(LENGTHS[usize::from(parts & (EXPIRY | FLAGS | WIDE_CAS))])
+}
+
+/// A CAS unique as its distance from `base`, where that fits.
+#[inline]
+fn distance(base: Cas, cas: Cas) -> Option<u32> {
+    let distance = cas.wrapping_sub(base).cast_signed();
+    i32::try_from(distance).ok().map(i32::cast_unsigned)
+}
+
+#[inline]
+fn word(data: &[u8], at: usize) -> u32 {
+    data[at..].first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Seconds = 1_700_000_000;
+
+    fn meta() -> Meta {
+        Meta {
+            flags: 0,
+            cas: 1_000,
+            expiry: Expiry::NEVER,
+            last_access: NOW,
+            fetched: false,
+            stale: false,
+            win_sent: false,
+            binary_key: false,
+        }
+    }
+
+    fn written(draft: &Draft<'_>, base: Cas) -> Vec<u8> {
+        let mut data = vec![0xee; 3];
+        draft.write(base, |bytes| data.extend_from_slice(bytes));
+        assert_eq!(data.len() - 3, draft.len(base));
+        assert!(draft.len(base) <= draft.most());
+        data
+    }
+
+    #[test]
+    fn a_record_says_what_it_was_made_of() {
+        let metas = [
+            meta(),
+            Meta { flags: 7, expiry: Expiry::at(NOW + 9), stale: true, ..meta() },
+            Meta { cas: u64::MAX, fetched: true, win_sent: true, binary_key: true, ..meta() },
+            Meta { cas: 1 << 40, flags: u32::MAX, expiry: Expiry::PAST, ..meta() },
+        ];
+        for meta in metas {
+            for base in [0, 1_000, 2_000, u64::MAX] {
+                let draft =
+                    Draft { key: b"the key", body: Body::Here(b"one", b" two"), meta, uses: 2 };
+                let data = written(&draft, base);
+                let record = Record::read(&data, 3).unwrap();
+                assert_eq!(record.len(), draft.len(base));
+                assert_eq!(record.key(&data), b"the key");
+                assert_eq!(&data[record.body_range()], b"one two");
+                assert_eq!(record.meta(&data, base, NOW + 5), meta);
+                assert_eq!((record.uses(), record.is_dead()), (2, false));
+                assert_eq!(record.handle(&data), None);
+            }
+        }
+        let draft = Draft { key: b"k", body: Body::Apart(77), meta: meta(), uses: 0 };
+        let data = written(&draft, 1_000);
+        let record = Record::read(&data, 3).unwrap();
+        assert_eq!((record.handle(&data), record.len()), (Some(77), HEADER + 1 + HANDLE));
+    }
+
+    #[test]
+    fn what_most_items_lack_costs_nothing() {
+        let draft =
+            Draft { key: b"fourteen bytes", body: Body::Here(b"", b""), meta: meta(), uses: 0 };
+        assert_eq!(draft.len(1_000), 11 + 14);
+    }
+
+    #[test]
+    fn a_record_changes_in_place_where_it_has_room() {
+        let narrow = Draft { key: b"k", body: Body::Here(b"v", b""), meta: meta(), uses: 0 };
+        let mut data = written(&narrow, 1_000);
+        let mut record = Record::read(&data, 3).unwrap();
+        assert!(record.set_expiry(&mut data, Expiry::NEVER));
+        assert!(!record.set_expiry(&mut data, Expiry::at(5)));
+        assert!(record.set_cas(&mut data, 1_000, 5));
+        assert!(!record.set_cas(&mut data, 1_000, 1 << 40));
+        record.bump(&mut data, NOW + 70);
+        record.set_stale(&mut data, true);
+        record.set_win_sent(&mut data, true);
+        record.set_win_sent(&mut data, false);
+        let again = Record::read(&data, 3).unwrap();
+        let expected = Meta { cas: 5, last_access: NOW + 70, fetched: true, stale: true, ..meta() };
+        assert_eq!(again.meta(&data, 1_000, NOW + 70), expected);
+        assert_eq!(again.uses(), 1);
+        for _ in 0..5 {
+            record.bump(&mut data, NOW);
+        }
+        assert_eq!(record.uses(), MAX_USES);
+        record.kill(&mut data);
+        assert!(Record::read(&data, 3).unwrap().is_dead());
+        assert_eq!(Record::read(&data, 3).unwrap().len(), narrow.len(1_000));
+
+        let wide = Meta { expiry: Expiry::at(NOW), cas: 1 << 50, ..meta() };
+        let wide = Draft { meta: wide, ..narrow };
+        let mut data = written(&wide, 1_000);
+        let mut record = Record::read(&data, 3).unwrap();
+        assert!(record.set_expiry(&mut data, Expiry::at(9)) && record.set_cas(&mut data, 1_000, 7));
+        let meta = Record::read(&data, 3).unwrap().meta(&data, 1_000, NOW);
+        assert_eq!((meta.expiry, meta.cas), (Expiry::at(9), 7));
+    }
+
+    #[test]
+    fn an_access_is_told_from_its_lowest_bits() {
+        for ago in [0, 1, 3_600, 90 * 24 * 3_600] {
+            let meta = Meta { last_access: NOW - ago, ..meta() };
+            let draft = Draft { key: b"k", body: Body::Here(b"", b""), meta, uses: 0 };
+            let data = written(&draft, 1_000);
+            assert_eq!(Record::read(&data, 3).unwrap().meta(&data, 1_000, NOW), meta);
+        }
+        let meta = Meta { last_access: NOW + 600, ..meta() };
+        let draft = Draft { key: b"k", body: Body::Here(b"", b""), meta, uses: 0 };
+        let data = written(&draft, 1_000);
+        assert_eq!(Record::read(&data, 3).unwrap().meta(&data, 1_000, NOW), meta);
+    }
+}

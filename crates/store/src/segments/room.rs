@@ -1,0 +1,132 @@
+//! Making room in the whole store: which shard gives up what.
+//!
+//! The queues are cut by shard but judged together: the queue that is longer than it should be gives
+//! up its oldest segment, in whichever shard that is. So memory flows between shards as between kinds
+//! of items, and a shard with one huge item pays no more for it than others.
+//!
+//! One insertion makes the room that it needs and no more. How much it looks at for that is bounded:
+//! where all that is met would deserve to stay, it is judged more strictly the longer that lasts.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::pool::Grant;
+use super::record::MAX_USES;
+use super::segment::Queue;
+use super::{NoRoom, SegmentStore, policy};
+
+/// Items that are looked at while a shard is locked.
+const STEP: usize = 128;
+
+/// Segments' worth of items that are looked at before they are judged more strictly.
+const PATIENCE: u64 = 4;
+
+/// How many neighbours are compacted into one less, where something can be evicted instead, and where
+/// it cannot.
+const SHORT_RUN: usize = 4;
+const LONG_RUN: usize = 16;
+
+/// Rounds in which nothing was there to be given up, because others are about to store it.
+const MOST_IDLE: u32 = 1_000;
+
+impl SegmentStore {
+    /// Makes room for `bytes` in all, of which the grant may have some, and adds them to it.
+    pub(super) fn make_room(&self, bytes: u64, grant: &mut Grant<'_>) -> Result<(), NoRoom> {
+        let pool = &self.common.pool;
+        let wanted = bytes.saturating_sub(grant.bytes());
+        self.balance(wanted);
+        if bytes > pool.limit() {
+            return Err(NoRoom);
+        }
+        let (mut examined, mut idle) = (0, 0);
+        loop {
+            if let Some(more) = pool.grant(wanted) {
+                grant.add(more);
+                return Ok(());
+            }
+            if self.compact_somewhere() {
+                continue;
+            }
+            if !self.common.evict {
+                // The items were admitted: what is not compacted is less than what was set aside.
+                grant.add(pool.overdraft(wanted));
+                return Ok(());
+            }
+            let unit = wanted.max(self.common.layout.segment as u64);
+            let pressure = u8::try_from(examined / (PATIENCE * unit)).unwrap_or(MAX_USES);
+            match self.give_up_something(pressure) {
+                0 => {
+                    idle += 1;
+                    if idle > MOST_IDLE {
+                        return Err(NoRoom);
+                    }
+                    std::thread::yield_now();
+                }
+                more => examined += more,
+            }
+        }
+    }
+
+    /// Gives up the oldest segment of the queue that is too long and returns its weight; 0 where there
+    /// was none.
+    pub(super) fn give_up_something(&self, pressure: u8) -> u64 {
+        let (probation, main) =
+            (self.common.weight(Queue::Probation), self.common.weight(Queue::Main));
+        let first = policy::victim(probation, main);
+        let second = match first {
+            Queue::Probation => Queue::Main,
+            Queue::Main => Queue::Probation,
+        };
+        for queue in [first, second] {
+            let births =
+                self.places.iter().map(|place| place.hints.oldest[queue as usize].load(Relaxed));
+            let Some((oldest, birth)) = births.enumerate().min_by_key(|(_, birth)| *birth) else {
+                continue;
+            };
+            if birth == u64::MAX {
+                continue;
+            }
+            let weight = self.give_up(oldest, queue, pressure);
+            if weight > 0 {
+                return weight;
+            }
+        }
+        0
+    }
+
+    /// Gives up the oldest segment of a shard's queue, letting go of the lock again and again, and
+    /// returns its weight. If another thread is at one there, helps with that.
+    fn give_up(&self, place: usize, queue: Queue, pressure: u8) -> u64 {
+        let place = &self.places[place];
+        let mut weight = 0;
+        loop {
+            let mut shard = place.shard.lock();
+            if shard.evicting.is_none() {
+                if weight > 0 {
+                    return weight;
+                }
+                if !shard.begin_eviction(queue, pressure) {
+                    return 0;
+                }
+            }
+            weight = weight.max(shard.evicted_weight());
+            if shard.evict_some(&self.common, STEP) {
+                return weight;
+            }
+        }
+    }
+
+    /// Compacts where a good part of a shard is dead. Whether that gained anything.
+    fn compact_somewhere(&self) -> bool {
+        let used = self.common.pool.used() / self.places.len() as u64;
+        let (share, run) = if self.common.evict { (4, SHORT_RUN) } else { (16, LONG_RUN) };
+        let segment = self.common.layout.segment as u64;
+        self.places.iter().any(|place| {
+            let garbage = place.hints.garbage.load(Relaxed);
+            let in_vain = place.hints.in_vain.load(Relaxed);
+            garbage * share > used
+                && garbage >= segment
+                && !(in_vain..in_vain + segment).contains(&garbage)
+                && place.shard.lock().compact(&self.common, run)
+        })
+    }
+}

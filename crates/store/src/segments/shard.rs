@@ -1,0 +1,599 @@
+//! A shard: its part of the index, the segments that lead from there, and one lock around both.
+//!
+//! Everything in here is plain code for one thread; the lock is around the whole shard and held for
+//! one operation, or for one step of eviction, compaction or a sweep.
+//!
+//! Invariants: a slot of the index leads to a living record with its tag, and every living record has
+//! exactly one slot; a segment that is not being evicted stands in the queue that it says; what the
+//! pool counts as used is the buffers of all segments, the charges of values apart, the index and the
+//! overrides.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use bytes::Bytes;
+use foldhash::fast::FixedState;
+
+use super::apart::{self, Apart};
+use super::common::Common;
+use super::epochs::{Epoch, Verdict};
+use super::evict::Evicting;
+use super::index::Index;
+use super::leaf::Slot;
+use super::policy::Policy;
+use super::pool::Grant;
+use super::record::{Body, Draft, HANDLE, Override, Record};
+use super::segment::{Queue, Segment};
+use super::tally::Tally;
+use crate::{Cas, Expiry, Meta, Miss, Seconds};
+
+/// What an item is charged for its slot in the index.
+const SLOT: u64 = 9;
+
+/// What an [`Override`] is charged.
+const OVERRIDE: u64 = 64;
+
+/// A segment that waits for values apart begins with so much room for their records.
+const SMALL_BUFFER: usize = 1024;
+
+/// A key's hash: which shard, and its tag there.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Hash(pub(super) u64);
+
+impl Hash {
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "the lower half is what is asked for")]
+    pub(super) fn tag(self) -> u32 {
+        self.0 as u32
+    }
+}
+
+/// What is missing for an operation that has changed nothing yet: so many bytes of the pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Need(pub(super) u64);
+
+/// A record that was found, and its place.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Found {
+    pub(super) place: u32,
+    pub(super) record: Record,
+}
+
+/// A value on its way into a record.
+#[derive(Clone, Debug)]
+pub(super) enum Value<'a> {
+    /// Short enough for a record.
+    Here(&'a [u8], &'a [u8]),
+    Apart(Bytes),
+}
+
+impl Value<'_> {
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Value::Here(front, back) => front.len() + back.len(),
+            Value::Apart(value) => value.len(),
+        }
+    }
+
+    fn apart(&self) -> u64 {
+        match self {
+            Value::Here(..) => 0,
+            Value::Apart(value) => apart::charge(value.len()),
+        }
+    }
+}
+
+/// What others may know of a shard without its lock. Written with the lock held.
+#[derive(Debug)]
+pub(super) struct Hints {
+    /// Births of the oldest segment of each queue; the end of time where there is none.
+    pub(super) oldest: [AtomicU64; 2],
+    /// Bytes of records that are dead.
+    pub(super) garbage: AtomicU64,
+    /// As much garbage as there was when there was nothing to be gained from compacting it.
+    pub(super) in_vain: AtomicU64,
+}
+
+impl Hints {
+    pub(super) fn new() -> Hints {
+        Hints {
+            oldest: [AtomicU64::new(u64::MAX), AtomicU64::new(u64::MAX)],
+            garbage: AtomicU64::new(0),
+            in_vain: AtomicU64::new(0),
+        }
+    }
+
+    #[inline]
+    pub(super) fn count_garbage(&self, more: u64, less: u64) {
+        // Only who holds the lock writes, so this need not be one step.
+        self.garbage.store(self.garbage.load(Relaxed) + more - less, Relaxed);
+    }
+}
+
+/// See the module's documentation.
+pub(super) struct Shard {
+    pub(super) index: Index,
+    pub(super) segments: Vec<Option<Segment>>,
+    free: Vec<u32>,
+    /// Numbers of segments, oldest first.
+    pub(super) queues: [VecDeque<u32>; 2],
+    pub(super) open: [Option<u32>; 2],
+    pub(super) values: Apart,
+    pub(super) overrides: HashMap<u32, Override, FixedState>,
+    pub(super) evicting: Option<Evicting>,
+    pub(super) policy: Policy,
+    pub(super) tally: Tally,
+    /// What the pool was told of the index, the policy and the overrides.
+    pub(super) told: u64,
+    pub(super) hints: Arc<Hints>,
+    /// Latest second of any operation here.
+    pub(super) now: Seconds,
+    pub(super) scratch: Vec<u8>,
+}
+
+impl Shard {
+    pub(super) fn new(hints: Arc<Hints>) -> Shard {
+        Shard {
+            index: Index::new(),
+            segments: Vec::new(),
+            free: Vec::new(),
+            queues: [VecDeque::new(), VecDeque::new()],
+            open: [None, None],
+            values: Apart::default(),
+            overrides: HashMap::default(),
+            evicting: None,
+            policy: Policy::new(),
+            tally: Tally::default(),
+            told: 0,
+            hints,
+            now: 0,
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Finds the record under a key.
+    #[inline]
+    pub(super) fn find(&self, common: &Common, hash: Hash, key: &[u8]) -> Option<Found> {
+        let mut found = None;
+        self.index.find(hash.tag(), |place| {
+            let (number, at) = common.layout.split(place);
+            let Some(segment) = &self.segments[number] else { return false };
+            match Record::read(&segment.data, at) {
+                Some(record) if record.key(&segment.data) == key => {
+                    found = Some(Found { place, record });
+                    true
+                }
+                _ => false,
+            }
+        });
+        found
+    }
+
+    #[inline]
+    pub(super) fn segment(&self, common: &Common, place: u32) -> Option<&Segment> {
+        self.segments[common.layout.split(place).0].as_ref()
+    }
+
+    #[inline]
+    pub(super) fn segment_mut(&mut self, common: &Common, place: u32) -> Option<&mut Segment> {
+        self.segments[common.layout.split(place).0].as_mut()
+    }
+
+    #[inline]
+    pub(super) fn expiry(&self, segment: &Segment, found: &Found) -> Expiry {
+        if found.record.has_override()
+            && let Some(expiry) = self.overrides.get(&found.place).and_then(|it| it.expiry)
+        {
+            return expiry;
+        }
+        found.record.expiry(&segment.data)
+    }
+
+    /// All that is known of an item.
+    #[inline]
+    pub(super) fn meta(&self, segment: &Segment, found: &Found, now: Seconds) -> Meta {
+        let mut meta = found.record.meta(&segment.data, segment.cas_base, now);
+        if found.record.has_override()
+            && let Some(other) = self.overrides.get(&found.place)
+        {
+            meta.expiry = other.expiry.unwrap_or(meta.expiry);
+            meta.cas = other.cas.unwrap_or(meta.cas);
+        }
+        meta
+    }
+
+    /// What an item is at `now`.
+    #[inline]
+    pub(super) fn judge(
+        &self,
+        common: &Common,
+        segment: &Segment,
+        found: &Found,
+        now: Seconds,
+    ) -> Verdict {
+        let key = found.record.key(&segment.data);
+        let mut verdict = common.epochs.judge(segment.epoch, key, now);
+        if verdict.miss.is_none() && self.expiry(segment, found).is_past(now) {
+            verdict.miss = Some(Miss::Expired);
+        }
+        verdict
+    }
+
+    /// Length of an item's value.
+    pub(super) fn value_len(&self, segment: &Segment, record: &Record) -> usize {
+        match record.handle(&segment.data) {
+            Some(handle) => self.values.get(handle).map_or(0, Bytes::len),
+            None => record.body_range().len(),
+        }
+    }
+
+    /// What the pool was charged for an item's value apart, if it has one.
+    pub(super) fn apart_charge(&self, segment: &Segment, record: &Record) -> u64 {
+        match record.handle(&segment.data) {
+            Some(_) => apart::charge(self.value_len(segment, record)),
+            None => 0,
+        }
+    }
+
+    /// Gives an item another expiry.
+    pub(super) fn set_expiry(&mut self, common: &Common, found: &mut Found, expiry: Expiry) {
+        let Some(segment) = self.segments[common.layout.split(found.place).0].as_mut() else {
+            return;
+        };
+        segment.note_expiry(expiry);
+        let has_room = found.record.set_expiry(&mut segment.data, expiry);
+        let other = (!has_room).then_some(expiry);
+        if has_room && !found.record.has_override() {
+            return;
+        }
+        found.record.set_has_override(&mut segment.data, true);
+        self.overrides.entry(found.place).or_default().expiry = other;
+        self.settle_account(common);
+    }
+
+    /// Gives an item another CAS unique.
+    pub(super) fn set_cas(&mut self, common: &Common, found: &mut Found, cas: Cas) {
+        let Some(segment) = self.segments[common.layout.split(found.place).0].as_mut() else {
+            return;
+        };
+        let has_room = found.record.set_cas(&mut segment.data, segment.cas_base, cas);
+        let other = (!has_room).then_some(cas);
+        if has_room && !found.record.has_override() {
+            return;
+        }
+        found.record.set_has_override(&mut segment.data, true);
+        self.overrides.entry(found.place).or_default().cas = other;
+        self.settle_account(common);
+    }
+
+    fn drop_override(&mut self, common: &Common, found: &Found) {
+        if found.record.has_override() {
+            self.overrides.remove(&found.place);
+            if self.overrides.is_empty() {
+                self.overrides.shrink_to_fit();
+            }
+            self.settle_account(common);
+        }
+    }
+
+    /// What an item is charged as a whole.
+    pub(super) fn charge(record_len: usize, apart: u64) -> u64 {
+        record_len as u64 + SLOT + apart
+    }
+
+    /// Makes sure that a record of up to `most` bytes and a value apart of `apart` fit, of which
+    /// `credit` is about to be given back. What it takes it has taken when it succeeds.
+    pub(super) fn reserve(
+        &mut self,
+        common: &Common,
+        (queue, epoch): (Queue, Epoch),
+        (most, apart): (usize, u64),
+        credit: u64,
+        grant: &mut Grant<'_>,
+    ) -> Result<(), Need> {
+        let extra = apart.saturating_sub(credit);
+        self.reserve_segment(common, (queue, epoch), (most, apart), grant)
+            .map_err(|Need(bytes)| Need(bytes.saturating_add(extra)))?;
+        if grant.spend(extra) { Ok(()) } else { Err(Need(extra)) }
+    }
+
+    /// As [`Shard::reserve`], for a value apart that is paid for already.
+    pub(super) fn reserve_segment(
+        &mut self,
+        common: &Common,
+        (queue, epoch): (Queue, Epoch),
+        (most, apart): (usize, u64),
+        grant: &mut Grant<'_>,
+    ) -> Result<(), Need> {
+        if self.is_open_for(common, queue, epoch, most, apart) {
+            return Ok(());
+        }
+        self.open(common, queue, epoch, (most, apart > 0), grant)
+    }
+
+    #[inline]
+    fn is_open_for(
+        &self,
+        common: &Common,
+        queue: Queue,
+        epoch: Epoch,
+        most: usize,
+        apart: u64,
+    ) -> bool {
+        let number = self.open[queue as usize];
+        let Some(segment) = number.and_then(|number| self.segments[number as usize].as_ref())
+        else {
+            return false;
+        };
+        segment.epoch == epoch
+            && segment.data.len() + most <= segment.data.capacity()
+            && (apart == 0
+                || segment.live == 0
+                || segment.apart + apart <= common.layout.segment as u64)
+    }
+
+    /// Opens a segment, or gives the open one a whole buffer.
+    fn open(
+        &mut self,
+        common: &Common,
+        queue: Queue,
+        epoch: Epoch,
+        (most, is_apart): (usize, bool),
+        grant: &mut Grant<'_>,
+    ) -> Result<(), Need> {
+        if self.free.is_empty() && self.segments.len() >= common.layout.most_segments() {
+            return Err(Need(u64::MAX));
+        }
+        let small = is_apart && most <= SMALL_BUFFER;
+        let wanted = if small { SMALL_BUFFER } else { common.layout.segment };
+        let buffer = if small {
+            grant.spend(SMALL_BUFFER as u64).then(|| Vec::with_capacity(SMALL_BUFFER))
+        } else {
+            common.pool.buffer(grant)
+        };
+        let Some(mut buffer) = buffer else { return Err(Need(wanted as u64)) };
+        let number = self.open[queue as usize];
+        if let Some(segment) = number.and_then(|number| self.segments[number as usize].as_mut())
+            && segment.epoch == epoch
+            && segment.data.capacity() < wanted
+            && segment.apart < common.layout.segment as u64
+        {
+            buffer.extend_from_slice(&segment.data);
+            common.weigh(queue, wanted as u64, segment.data.capacity() as u64);
+            common.pool.give_buffer(std::mem::replace(&mut segment.data, buffer));
+            return Ok(());
+        }
+        self.seal(common, queue);
+        common.weigh(queue, buffer.capacity() as u64, 0);
+        let birth = common.next_serial();
+        let number =
+            self.add_segment(Segment::new(buffer, queue, birth, epoch, birth, common.cas()));
+        self.queues[queue as usize].push_back(number);
+        self.open[queue as usize] = Some(number);
+        self.publish();
+        Ok(())
+    }
+
+    /// Gives a segment a number.
+    pub(super) fn add_segment(&mut self, segment: Segment) -> u32 {
+        if let Some(number) = self.free.pop() {
+            self.segments[number as usize] = Some(segment);
+            return number;
+        }
+        self.segments.push(Some(segment));
+        u32::try_from(self.segments.len() - 1).unwrap_or(u32::MAX)
+    }
+
+    /// Tells the other shards how old the oldest segments here are.
+    pub(super) fn publish(&self) {
+        for queue in Queue::BOTH {
+            let front = self.queues[queue as usize].front();
+            let segment = front.and_then(|&number| self.segments[number as usize].as_ref());
+            let birth = segment.map_or(u64::MAX, |segment| segment.birth);
+            self.hints.oldest[queue as usize].store(birth, Relaxed);
+        }
+    }
+
+    /// Closes the open segment of a queue, which gives back what it did not fill.
+    pub(super) fn seal(&mut self, common: &Common, queue: Queue) {
+        let Some(number) = self.open[queue as usize].take() else { return };
+        self.shrink(common, number);
+        self.free_if_dead(common, number);
+    }
+
+    /// Appends a record for which there is room, and says where. The index does not know of it yet.
+    pub(super) fn append(
+        &mut self,
+        common: &Common,
+        queue: Queue,
+        draft: &Draft<'_>,
+        apart: u64,
+    ) -> Option<u32> {
+        let number = self.open[queue as usize]?;
+        let segment = self.segments[number as usize].as_mut()?;
+        debug_assert!(segment.data.len() + draft.len(segment.cas_base) <= segment.data.capacity());
+        let at = segment.append(draft, apart);
+        common.weigh(queue, apart, 0);
+        Some(common.layout.place(number, at))
+    }
+
+    /// Stores a new item for which [`Shard::reserve`] made room.
+    pub(super) fn insert(
+        &mut self,
+        common: &Common,
+        hash: Hash,
+        (queue, uses): (Queue, u8),
+        key: &[u8],
+        value: Value<'_>,
+        meta: Meta,
+    ) -> Option<Found> {
+        let apart = value.apart();
+        let body = match value {
+            Value::Here(front, back) => Body::Here(front, back),
+            Value::Apart(value) => Body::Apart(self.values.insert(value)),
+        };
+        let place = self.append(common, queue, &Draft { key, body, meta, uses }, apart)?;
+        self.index.insert(Slot::new(hash.tag(), place));
+        let record = self.record(common, place)?;
+        self.enter(common, Self::charge(record.len(), apart));
+        self.settle_account(common);
+        Some(Found { place, record })
+    }
+
+    /// Stores another item in the place of one that is there, for which [`Shard::reserve`] made
+    /// room with `credit` being the old one's value apart.
+    pub(super) fn replace(
+        &mut self,
+        common: &Common,
+        hash: Hash,
+        old: &mut Found,
+        (queue, uses): (Queue, u8),
+        key: &[u8],
+        value: Value<'_>,
+        meta: Meta,
+    ) -> Option<Found> {
+        let apart = value.apart();
+        let body = match value {
+            Value::Here(front, back) => Body::Here(front, back),
+            Value::Apart(value) => Body::Apart(self.values.insert(value)),
+        };
+        let place = self.append(common, queue, &Draft { key, body, meta, uses }, apart)?;
+        self.index.replace(Slot::new(hash.tag(), old.place), place);
+        let credit = self.kill(common, old);
+        common.pool.give(credit.saturating_sub(apart));
+        let record = self.record(common, place)?;
+        self.enter(common, Self::charge(record.len(), apart));
+        Some(Found { place, record })
+    }
+
+    fn enter(&mut self, common: &Common, charge: u64) {
+        self.tally.add(charge);
+        common.charge(charge, 0);
+    }
+
+    fn strike(&mut self, common: &Common, charge: u64) {
+        self.tally.remove(charge);
+        common.charge(0, charge);
+    }
+
+    /// Whether a record may be written over the one there: it is about as long and needs nothing else.
+    pub(super) fn fits(&self, common: &Common, old: &Found, draft: &Draft<'_>) -> bool {
+        let Some(segment) = self.segment(common, old.place) else { return false };
+        let (old_len, len) = (old.record.len(), draft.len(segment.cas_base));
+        len <= old_len && old_len - len <= old_len / 8 && old.record.handle(&segment.data).is_none()
+    }
+
+    /// Writes a record that [`Shard::fits`] over the one there.
+    pub(super) fn overwrite(
+        &mut self,
+        common: &Common,
+        old: &mut Found,
+        draft: &Draft<'_>,
+    ) -> Option<Found> {
+        let (number, at) = common.layout.split(old.place);
+        let segment = self.segments[number].as_mut()?;
+        let (old_len, len) = (old.record.len(), draft.len(segment.cas_base));
+        segment.overwrite(at, old_len, draft);
+        self.hints.count_garbage((old_len - len) as u64, 0);
+        self.strike(common, Self::charge(old_len, 0));
+        self.enter(common, Self::charge(len, 0));
+        self.drop_override(common, old);
+        Some(Found { place: old.place, record: self.record(common, old.place)? })
+    }
+
+    pub(super) fn record(&self, common: &Common, place: u32) -> Option<Record> {
+        let (number, at) = common.layout.split(place);
+        Record::read(&self.segments[number].as_ref()?.data, at)
+    }
+
+    /// Takes a record off the books, its slot in the index and the pool's charge for its value apart
+    /// excepted, and returns that charge.
+    pub(super) fn kill(&mut self, common: &Common, found: &mut Found) -> u64 {
+        self.drop_override(common, found);
+        let (number, _) = common.layout.split(found.place);
+        let Some(segment) = self.segments[number].as_ref() else { return 0 };
+        let apart = self.apart_charge(segment, &found.record);
+        let handle = found.record.handle(&segment.data);
+        let Some(segment) = self.segments[number].as_mut() else { return 0 };
+        segment.kill(&mut found.record, apart);
+        self.hints.count_garbage(found.record.len() as u64, 0);
+        let queue = segment.queue;
+        common.weigh(queue, 0, apart);
+        if let Some(handle) = handle {
+            self.values.remove(handle);
+        }
+        self.strike(common, Self::charge(found.record.len(), apart));
+        self.free_if_dead(common, u32::try_from(number).unwrap_or(u32::MAX));
+        apart
+    }
+
+    /// Removes an item.
+    pub(super) fn remove(&mut self, common: &Common, hash: Hash, found: &mut Found) {
+        self.index.remove(Slot::new(hash.tag(), found.place));
+        let apart = self.kill(common, found);
+        common.pool.give(apart);
+        self.settle_account(common);
+    }
+
+    /// Removes an item that is dead already.
+    pub(super) fn reclaim(&mut self, common: &Common, hash: Hash, found: &mut Found, miss: Miss) {
+        let Some(segment) = self.segment(common, found.place) else { return };
+        let fetched = self.meta(segment, found, self.now).fetched;
+        self.tally.count_reclaim(miss == Miss::Expired && !fetched);
+        self.remove(common, hash, found);
+    }
+
+    /// Frees the memory of a segment in which nothing lives, unless it is open or being evicted.
+    pub(super) fn free_if_dead(&mut self, common: &Common, number: u32) {
+        let is_evicted = self.evicting.as_ref().is_some_and(|it| it.number == number);
+        let Some(segment) = self.segments[number as usize].as_mut() else { return };
+        if segment.live > 0 || is_evicted {
+            return;
+        }
+        if self.open[segment.queue as usize] == Some(number) {
+            self.hints.count_garbage(0, segment.garbage());
+            segment.data.clear();
+            segment.soonest = Seconds::MAX;
+            segment.cas_base = common.cas();
+            return;
+        }
+        let queue = &mut self.queues[segment.queue as usize];
+        if let Some(at) = queue.iter().position(|&other| other == number) {
+            queue.remove(at);
+        }
+        self.drop_segment(common, number);
+        self.publish();
+    }
+
+    /// Gives back a segment that stands in no queue.
+    pub(super) fn drop_segment(&mut self, common: &Common, number: u32) {
+        if let Some(segment) = self.segments[number as usize].take() {
+            self.hints.count_garbage(0, segment.garbage());
+            common.weigh(segment.queue, 0, segment.weight());
+            common.pool.give_buffer(segment.data);
+            self.free.push(number);
+        }
+    }
+
+    /// Tells the pool what the index, the policy and the overrides take by now.
+    #[inline]
+    pub(super) fn settle_account(&mut self, common: &Common) {
+        let overrides = self.overrides.len() as u64 * OVERRIDE;
+        let taken = self.index.bytes() as u64 + self.policy.bytes() as u64 + overrides;
+        if taken != self.told {
+            common.pool.take(taken);
+            common.pool.give(self.told);
+            self.told = taken;
+        }
+    }
+}
+
+/// The most that a record of a key and a value of `len` bytes takes.
+pub(super) fn most(key_len: usize, value: &Value<'_>) -> usize {
+    let body = match value {
+        Value::Here(..) => value.len(),
+        Value::Apart(_) => HANDLE,
+    };
+    super::record::HEADER + 16 + key_len + body
+}

@@ -1,0 +1,68 @@
+//! How a budget is cut up: how many shards, and how large a segment is.
+//!
+//! Many shards keep threads apart; few keep what stands half empty in each of them small. Large
+//! segments waste less at their ends; small ones give a finer order of age. There should be some
+//! thousand segments in all, and never so few that one of them is more than a percent of a budget.
+
+use super::common::Layout;
+use super::record::MAX_INLINE;
+
+/// See the module's documentation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Sizing {
+    /// A power of two.
+    pub(super) shards: usize,
+    pub(super) layout: Layout,
+}
+
+const KIB: usize = 1 << 10;
+const MIB: u64 = 1 << 20;
+
+impl Sizing {
+    /// The sizes for a budget in bytes.
+    pub(super) fn for_budget(budget: u64) -> Sizing {
+        let segment = match budget / MIB {
+            0..8 => 8 * KIB,
+            8..32 => 16 * KIB,
+            32..64 => 32 * KIB,
+            64..1024 => 64 * KIB,
+            1024..16384 => 128 * KIB,
+            _ => 256 * KIB,
+        };
+        let wanted = (budget / (4 * MIB)).clamp(1, 32).max(budget >> 30);
+        let shards = usize::try_from(wanted).unwrap_or(1 << 20).next_power_of_two();
+        Sizing { shards, layout: Layout { segment, inline: MAX_INLINE.min(segment / 16) } }
+    }
+
+    /// How much of a budget may be taken: the rest is for segments that are written while others are
+    /// given up.
+    pub(super) fn limit(&self, budget: u64) -> u64 {
+        budget - (budget / 64).max(4 * self.layout.segment as u64)
+    }
+
+    /// The largest budget in which no shard runs out of places, even with twice its share.
+    pub(super) fn most(&self) -> u64 {
+        self.shards as u64 * Layout::REACH / 2
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_budget_is_cut_into_hundreds_of_segments_and_can_grow() {
+        for shift in 20..45 {
+            for budget in [1 << shift, (1 << shift) * 3 / 2] {
+                let Sizing { shards, layout } = Sizing::for_budget(budget);
+                let sizing = Sizing { shards, layout };
+                assert!(shards.is_power_of_two() && layout.segment.is_power_of_two());
+                assert!(budget / layout.segment as u64 >= 128);
+                assert!(budget >= shards as u64 * 16 * layout.segment as u64);
+                assert!(sizing.limit(budget) > budget / 100 * 93);
+                assert!(sizing.most() >= 2 * budget);
+                assert!(layout.inline < layout.segment / 8);
+            }
+        }
+    }
+}

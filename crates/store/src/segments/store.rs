@@ -1,0 +1,174 @@
+//! The seam, as the engine answers it.
+
+use super::SegmentStore;
+use super::lent::Lent;
+use crate::{
+    Arithmetic, ArithmeticResult, Counters, Delete, DeleteResult, Expiry, ItemMut, ItemRef,
+    KeyPredicate, MetaGet, Miss, Mode, ResizeResult, Seconds, Store, Write, WriteResult,
+};
+
+impl Store for SegmentStore {
+    #[inline]
+    fn get<R>(
+        &self,
+        key: &[u8],
+        now: Seconds,
+        f: impl FnOnce(&dyn ItemRef) -> R,
+    ) -> Result<R, Miss> {
+        self.read(key, now, |shard, found| {
+            let result = f(&shard.lent(&self.common, found, now)?);
+            shard.bump(&self.common, found, now);
+            Some(result)
+        })
+    }
+
+    fn peek<R>(
+        &self,
+        key: &[u8],
+        now: Seconds,
+        f: impl FnOnce(&dyn ItemRef) -> R,
+    ) -> Result<R, Miss> {
+        self.read(key, now, |shard, found| Some(f(&shard.lent(&self.common, found, now)?)))
+    }
+
+    fn get_and_touch<R>(
+        &self,
+        key: &[u8],
+        expiry: Expiry,
+        now: Seconds,
+        f: impl FnOnce(&dyn ItemRef) -> R,
+    ) -> Result<R, Miss> {
+        self.read(key, now, |shard, found| {
+            shard.set_expiry(&self.common, found, expiry);
+            shard.bump(&self.common, found, now);
+            Some(f(&shard.lent(&self.common, found, now)?))
+        })
+    }
+
+    fn meta_get<R>(
+        &self,
+        key: &[u8],
+        how: MetaGet,
+        binary_key: bool,
+        now: Seconds,
+        f: impl FnOnce(&mut dyn ItemMut, bool) -> R,
+    ) -> Result<R, Miss> {
+        // The callback runs once, on a hit here or else in a task.
+        let mut f = Some(|lent: &mut Lent<'_>, is_new: bool| f(lent, is_new));
+        let met = self.read(key, now, |shard, found| {
+            let lend = |lent: &mut Lent<'_>| f.take().map(|f| f(lent, false));
+            let result = shard.lend(&self.common, found, now, lend).flatten();
+            if how.bump {
+                shard.bump(&self.common, found, now);
+            }
+            result
+        });
+        match met {
+            Err(_) if how.vivify => {}
+            met => return met,
+        }
+        let created = self.carry_out(key, now, |task| {
+            let result = task.create(how, binary_key, &mut f)?;
+            if how.bump {
+                task.bump();
+            }
+            Ok(result)
+        });
+        match created {
+            Ok(result) => result.ok_or(Miss::Absent),
+            Err(_) => {
+                self.refuse(key, now, false);
+                Err(Miss::Absent)
+            }
+        }
+    }
+
+    #[inline]
+    fn write(&self, write: Write<'_>, now: Seconds) -> WriteResult {
+        let done = self.carry_out(write.key, now, |task| task.write(&write));
+        done.unwrap_or_else(|_| {
+            self.refuse(write.key, now, write.mode == Mode::Set);
+            WriteResult::NoMemory
+        })
+    }
+
+    fn arithmetic<R>(
+        &self,
+        key: &[u8],
+        how: Arithmetic,
+        binary_key: bool,
+        now: Seconds,
+        f: impl FnOnce(&mut dyn ItemMut, u64, bool) -> R,
+    ) -> ArithmeticResult<R> {
+        let mut f = Some(|lent: &mut Lent<'_>, number: u64, is_new: bool| f(lent, number, is_new));
+        let done = self.carry_out(key, now, |task| task.calculate(how, binary_key, &mut f));
+        match done {
+            Ok(Some(result)) => result,
+            Ok(None) => ArithmeticResult::NotFound,
+            Err(_) => {
+                self.refuse(key, now, false);
+                ArithmeticResult::NoMemory
+            }
+        }
+    }
+
+    fn delete(&self, key: &[u8], how: Delete, now: Seconds) -> DeleteResult {
+        let done = self.carry_out(key, now, |task| task.delete(how));
+        done.unwrap_or_else(|_| {
+            // There is no room even for an item without its value: then it goes altogether.
+            self.refuse(key, now, true);
+            DeleteResult::Deleted { len: 0 }
+        })
+    }
+
+    fn touch(&self, key: &[u8], expiry: Expiry, now: Seconds) -> bool {
+        self.read(key, now, |shard, found| {
+            shard.set_expiry(&self.common, found, expiry);
+            shard.bump(&self.common, found, now);
+            Some(())
+        })
+        .is_ok()
+    }
+
+    fn flush(&self, at: Seconds, now: Seconds) {
+        // A flush that has come due is not replaced any more.
+        self.common.epochs.current(now);
+        if at <= now {
+            self.common.next_cas();
+            self.common.epochs.flush_now();
+        } else {
+            self.common.epochs.flush_at(at);
+        }
+    }
+
+    fn forget(&self, lost: KeyPredicate, now: Seconds) {
+        self.common.epochs.current(now);
+        self.common.epochs.forget(lost);
+    }
+
+    fn for_each(&self, now: Seconds, visit: &mut dyn FnMut(&dyn ItemRef) -> bool) {
+        self.visit(now, visit);
+    }
+
+    fn sweep(&self, now: Seconds) -> u64 {
+        self.sweep_dead(now)
+    }
+
+    fn resize(&self, max_bytes: u64) -> ResizeResult {
+        self.resize_to(max_bytes)
+    }
+
+    fn counters(&self) -> Counters {
+        self.sum_counters()
+    }
+
+    fn reset_counters(&self) {
+        for place in &self.places {
+            place.shard.lock().tally.reset_events();
+        }
+    }
+
+    fn validate(&self, _now: Seconds) {
+        self.check_books();
+    }
+}

@@ -1,0 +1,490 @@
+//! Changing what a key holds: one step each, with the key's shard locked.
+//!
+//! A task may find that it needs memory which the budget does not have just now. It then has changed
+//! nothing yet; the lock is let go of, room is made, and it begins anew.
+
+use bytes::Bytes;
+
+use super::apart::SHARED_FROM;
+use super::common::Common;
+use super::epochs::Verdict;
+use super::lent::Lent;
+use super::number;
+use super::pool::Grant;
+use super::record::{Body, Draft, MAX_USES};
+use super::segment::Queue;
+use super::shard::{self, Found, Hash, Need, Shard, Value};
+use crate::{
+    Arithmetic, ArithmeticResult, Cas, Delete, DeleteResult, Expiry, Meta, MetaGet, Mode, NewValue,
+    Seconds, Write, WriteResult, memcached_item_size,
+};
+
+/// A value longer than this is no number, whatever it says: memcached keeps such values in chunks and
+/// does not look into them.
+const MAX_NUMBER_LEN: usize = 512 * 1024;
+
+/// Why a task could not be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Obstacle {
+    /// It takes so many bytes more; nothing has been changed.
+    Need(u64),
+    /// There is no room and none will be made.
+    NoRoom,
+}
+
+impl From<Need> for Obstacle {
+    fn from(Need(bytes): Need) -> Obstacle {
+        Obstacle::Need(bytes)
+    }
+}
+
+/// A key in its locked shard.
+pub(super) struct Task<'a, 'g> {
+    pub(super) common: &'a Common,
+    pub(super) shard: &'a mut Shard,
+    pub(super) grant: &'a mut Grant<'g>,
+    pub(super) hash: Hash,
+    pub(super) key: &'a [u8],
+    pub(super) now: Seconds,
+    pub(super) max_item: u64,
+}
+
+/// A record under the key, and whether it is alive.
+#[derive(Clone, Copy)]
+struct Held {
+    found: Found,
+    verdict: Verdict,
+}
+
+impl Held {
+    fn is_live(&self) -> bool {
+        self.verdict.miss.is_none()
+    }
+}
+
+impl Task<'_, '_> {
+    pub(super) fn write(&mut self, write: &Write<'_>) -> Result<WriteResult, Obstacle> {
+        let part = write.value.as_slice().len();
+        if self.is_too_large(write.flags, part) {
+            if write.mode == Mode::Set {
+                self.remove_any();
+            }
+            return Ok(WriteResult::TooLarge);
+        }
+        let old = self.hold();
+        let live = old.filter(Held::is_live);
+        let kept = match self.decide(write, live) {
+            Ok(kept) => kept,
+            Err(refusal) => {
+                self.refuse(old, write.mode);
+                return Ok(refusal);
+            }
+        };
+        let mut meta = self.fresh_meta();
+        meta.flags = write.flags;
+        meta.expiry = write.vivify.unwrap_or(write.expiry);
+        meta.binary_key = write.binary_key;
+        let mut joined = std::mem::take(&mut self.shard.scratch);
+        joined.clear();
+        let value = match (kept, live) {
+            (Kept::Value, Some(held)) => {
+                let before = self.meta(&held.found);
+                meta.flags = before.flags;
+                meta.expiry = before.expiry;
+                meta.binary_key |= before.binary_key;
+                let there = self.shard.lent(self.common, &held.found, self.now);
+                let there = there.as_ref().map_or(&[][..], crate::ItemRef::value);
+                let (front, back) = match write.mode {
+                    Mode::Prepend => (write.value.as_slice(), there),
+                    _ => (there, write.value.as_slice()),
+                };
+                joined.extend_from_slice(front);
+                joined.extend_from_slice(back);
+                self.slice(&joined)
+            }
+            (Kept::Staleness, Some(held)) => {
+                let before = self.meta(&held.found);
+                meta.expiry = before.expiry;
+                meta.stale = true;
+                meta.win_sent = before.win_sent;
+                self.value(&write.value)
+            }
+            _ => self.value(&write.value),
+        };
+        let len = value.len();
+        let stored = self.put(old, value, meta, write.new_cas, |lent| WriteResult::Stored {
+            cas: crate::ItemRef::meta(lent).cas,
+            len,
+        });
+        // Room for one large value is not kept.
+        joined.shrink_to(SHARED_FROM);
+        self.shard.scratch = joined;
+        stored
+    }
+
+    /// Whether a write goes ahead, and what of the item there stays.
+    fn decide(&self, write: &Write<'_>, live: Option<Held>) -> Result<Kept, WriteResult> {
+        let Some(held) = live else { return decide_absent(write) };
+        let cas = || self.meta(&held.found).cas;
+        match write.mode {
+            Mode::Set | Mode::Replace => Ok(Kept::Nothing),
+            Mode::Add => Err(WriteResult::NotStored),
+            Mode::Cas if write.compare == 0 => Err(WriteResult::Exists),
+            Mode::Cas if write.compare == cas() => Ok(Kept::Nothing),
+            Mode::Cas if write.accept_stale && write.compare < cas() => Ok(Kept::Staleness),
+            Mode::Cas => Err(WriteResult::Exists),
+            Mode::Append | Mode::Prepend => {
+                let whole = self.value_len(&held.found) + write.value.as_slice().len();
+                if write.compare != 0 && write.compare != cas() {
+                    Err(WriteResult::Exists)
+                } else if self.is_too_large(self.meta(&held.found).flags, whole) {
+                    Err(WriteResult::NotStored)
+                } else {
+                    Ok(Kept::Value)
+                }
+            }
+        }
+    }
+
+    /// What a refused write still does: an add refreshes, and a dead item goes.
+    fn refuse(&mut self, old: Option<Held>, mode: Mode) {
+        let Some(mut held) = old else { return };
+        if !held.is_live() {
+            self.reclaim(held);
+        } else if mode == Mode::Add
+            && let Some(segment) = self.shard.segment_mut(self.common, held.found.place)
+        {
+            held.found.record.set_last_access(&mut segment.data, self.now);
+        }
+    }
+
+    pub(super) fn create<R>(
+        &mut self,
+        how: MetaGet,
+        binary_key: bool,
+        f: &mut Option<impl FnOnce(&mut Lent<'_>, bool) -> R>,
+    ) -> Result<Option<R>, Obstacle> {
+        let old = self.hold();
+        if let Some(mut held) = old.filter(Held::is_live) {
+            return Ok(self.lend(&mut held.found, f, false));
+        }
+        let meta = Meta { binary_key, ..self.fresh_meta() };
+        let value = self.slice(&[]);
+        self.put(old, value, meta, how.new_cas, |lent| f.take().map(|f| f(lent, true)))
+    }
+
+    fn lend<R>(
+        &mut self,
+        found: &mut Found,
+        f: &mut Option<impl FnOnce(&mut Lent<'_>, bool) -> R>,
+        is_new: bool,
+    ) -> Option<R> {
+        let lend = |lent: &mut Lent<'_>| f.take().map(|f| f(lent, is_new));
+        self.shard.lend(self.common, found, self.now, lend).flatten()
+    }
+
+    pub(super) fn calculate<R>(
+        &mut self,
+        how: Arithmetic,
+        binary_key: bool,
+        f: &mut Option<impl FnOnce(&mut Lent<'_>, u64, bool) -> R>,
+    ) -> Result<Option<ArithmeticResult<R>>, Obstacle> {
+        let old = self.hold();
+        let mut digits = [0; 20];
+        let Some(mut held) = old.filter(Held::is_live) else {
+            let Some(initial) = how.vivify else {
+                if let Some(dead) = old {
+                    self.reclaim(dead);
+                }
+                return Ok(Some(ArithmeticResult::NotFound));
+            };
+            let value = Value::Here(number::format(initial, &mut digits), &[]);
+            let meta = Meta { binary_key, ..self.fresh_meta() };
+            let made = self.put(old, value, meta, how.new_cas, |lent| {
+                f.take().map(|f| f(lent, initial, true))
+            })?;
+            return Ok(made.map(ArithmeticResult::Created));
+        };
+        let (len, meta) = (self.value_len(&held.found), self.meta(&held.found));
+        if len == 0 || len > MAX_NUMBER_LEN {
+            return Ok(Some(ArithmeticResult::NonNumeric));
+        }
+        if how.compare != 0 && how.compare != meta.cas {
+            return Ok(Some(ArithmeticResult::Exists));
+        }
+        let lent = self.shard.lent(self.common, &held.found, self.now);
+        let number = lent.as_ref().and_then(|lent| number::parse(crate::ItemRef::value(lent)));
+        let Some(number) = number else { return Ok(Some(ArithmeticResult::NonNumeric)) };
+        let number = if how.increment {
+            number.wrapping_add(how.delta)
+        } else {
+            number.saturating_sub(how.delta)
+        };
+        let digits = number::format(number, &mut digits);
+        if digits.len() <= len {
+            let cas = self.cas(how.new_cas);
+            self.write_digits(&held.found, digits);
+            self.shard.set_cas(self.common, &mut held.found, cas);
+            if let Some(segment) = self.shard.segment_mut(self.common, held.found.place) {
+                held.found.record.set_last_access(&mut segment.data, self.now);
+            }
+            let lend = |lent: &mut Lent<'_>| f.take().map(|f| f(lent, number, false));
+            let done = self.shard.lend(self.common, &mut held.found, self.now, lend).flatten();
+            return Ok(done.map(ArithmeticResult::Done));
+        }
+        let mut new = self.fresh_meta();
+        new.flags = meta.flags;
+        new.expiry = meta.expiry;
+        new.binary_key = meta.binary_key;
+        let made = self.put(Some(held), Value::Here(digits, &[]), new, how.new_cas, |lent| {
+            f.take().map(|f| f(lent, number, false))
+        })?;
+        Ok(made.map(ArithmeticResult::Done))
+    }
+
+    /// Writes digits over the beginning of a value, and spaces over the rest.
+    fn write_digits(&mut self, found: &Found, digits: &[u8]) {
+        let len = self.value_len(found);
+        let Some(segment) = self.shard.segment_mut(self.common, found.place) else { return };
+        if let Some(handle) = found.record.handle(&segment.data) {
+            let mut value = vec![b' '; len];
+            value[..digits.len()].copy_from_slice(digits);
+            self.shard.values.replace(handle, Bytes::from(value));
+            return;
+        }
+        let value = &mut segment.data[found.record.body_range()];
+        value.fill(b' ');
+        value[..digits.len()].copy_from_slice(digits);
+    }
+
+    pub(super) fn delete(&mut self, how: Delete) -> Result<DeleteResult, Obstacle> {
+        let Some(mut held) = self.hold() else { return Ok(DeleteResult::NotFound) };
+        if !held.is_live() {
+            self.reclaim(held);
+            return Ok(DeleteResult::NotFound);
+        }
+        let meta = self.meta(&held.found);
+        if how.compare.is_some_and(|compare| compare != meta.cas) {
+            return Ok(DeleteResult::Exists);
+        }
+        let deleted = DeleteResult::Deleted { len: self.value_len(&held.found) };
+        if let Some(flags) = how.drop_value {
+            let mut new = self.fresh_meta();
+            new.flags = flags;
+            new.expiry = how.expiry.unwrap_or(Expiry::NEVER);
+            new.binary_key = meta.binary_key;
+            new.stale = how.mark_stale;
+            let kept = if how.mark_stale { None } else { Some(meta.cas) };
+            let value = self.slice(&[]);
+            self.put(Some(held), value, new, how.new_cas.or(kept), |_| ())?;
+        } else if how.mark_stale {
+            let cas = self.cas(how.new_cas);
+            if let Some(expiry) = how.expiry {
+                self.shard.set_expiry(self.common, &mut held.found, expiry);
+            }
+            self.shard.set_cas(self.common, &mut held.found, cas);
+            if let Some(segment) = self.shard.segment_mut(self.common, held.found.place) {
+                held.found.record.set_stale(&mut segment.data, true);
+                held.found.record.set_win_sent(&mut segment.data, false);
+            }
+        } else {
+            self.shard.remove(self.common, self.hash, &mut held.found);
+        }
+        Ok(deleted)
+    }
+
+    /// Puts a new item under the key and lends it to `f`.
+    fn put<R>(
+        &mut self,
+        old: Option<Held>,
+        value: Value<'_>,
+        mut meta: Meta,
+        new_cas: Option<Cas>,
+        f: impl FnOnce(&mut Lent<'_>) -> R,
+    ) -> Result<R, Obstacle> {
+        let (common, key) = (self.common, self.key);
+        let most = shard::most(key.len(), &value);
+        let epoch = match old {
+            Some(held) => held.verdict.epoch,
+            None => common.epochs.current(self.now),
+        };
+        let (old_charge, credit) = old.map_or((0, 0), |held| self.charges(&held.found));
+        let apart = match &value {
+            Value::Here(..) => 0,
+            Value::Apart(value) => super::apart::charge(value.len()),
+        };
+        if !common.admits(Shard::charge(most, apart), old_charge) {
+            return Err(Obstacle::NoRoom);
+        }
+        let (queue, uses) = match old.filter(Held::is_live) {
+            Some(held) => {
+                let segment = self.shard.segment(common, held.found.place);
+                let queue = segment.map_or(Queue::Probation, |segment| segment.queue);
+                (queue, (held.found.record.uses() + 1).min(MAX_USES))
+            }
+            None => (self.shard.policy.destination(self.hash.tag()), 0),
+        };
+        // An item that is alive may be changed where it lies; one that is dead belongs to the past.
+        let in_place = old.filter(Held::is_live).filter(|_| apart == 0);
+        if let (Some(mut held), Value::Here(front, back)) = (in_place, &value) {
+            let ahead = common.cas() + 1;
+            let planned = Meta { cas: new_cas.unwrap_or(ahead), ..meta };
+            let draft = Draft { key, body: Body::Here(front, back), meta: planned, uses };
+            if self.shard.fits(common, &held.found, &draft) {
+                meta.cas = self.cas(new_cas);
+                let draft = Draft { meta, ..draft };
+                if let Some(found) = self.shard.overwrite(common, &mut held.found, &draft) {
+                    return self.finish(found, f);
+                }
+            }
+        }
+        self.shard.reserve(common, (queue, epoch), (most, apart), credit, self.grant)?;
+        if meta.cas == 0 {
+            meta.cas = self.cas(new_cas);
+        }
+        let found = match old {
+            Some(mut held) => {
+                if let Some(miss) = held.verdict.miss {
+                    let fetched = self.meta(&held.found).fetched;
+                    let is_unfetched = miss == crate::Miss::Expired && !fetched;
+                    self.shard.tally.count_reclaim(is_unfetched);
+                }
+                self.shard.replace(
+                    common,
+                    self.hash,
+                    &mut held.found,
+                    (queue, uses),
+                    key,
+                    value,
+                    meta,
+                )
+            }
+            None => {
+                self.shard.policy.admitted(self.hash.tag());
+                self.shard.insert(common, self.hash, (queue, uses), key, value, meta)
+            }
+        };
+        match found {
+            Some(found) => self.finish(found, f),
+            None => Err(Obstacle::NoRoom),
+        }
+    }
+
+    fn finish<R>(
+        &mut self,
+        mut found: Found,
+        f: impl FnOnce(&mut Lent<'_>) -> R,
+    ) -> Result<R, Obstacle> {
+        self.shard.tally.count_store();
+        self.shard.lend(self.common, &mut found, self.now, f).ok_or(Obstacle::NoRoom)
+    }
+
+    /// What an item is charged as a whole, and of that for its value apart.
+    fn charges(&self, found: &Found) -> (u64, u64) {
+        let Some(segment) = self.shard.segment(self.common, found.place) else { return (0, 0) };
+        let apart = self.shard.apart_charge(segment, &found.record);
+        (Shard::charge(found.record.len(), apart), apart)
+    }
+
+    /// Finds and judges what is under the key.
+    fn hold(&self) -> Option<Held> {
+        let found = self.shard.find(self.common, self.hash, self.key)?;
+        let segment = self.shard.segment(self.common, found.place)?;
+        let verdict = self.shard.judge(self.common, segment, &found, self.now);
+        Some(Held { found, verdict })
+    }
+
+    fn meta(&self, found: &Found) -> Meta {
+        match self.shard.segment(self.common, found.place) {
+            Some(segment) => self.shard.meta(segment, found, self.now),
+            None => self.fresh_meta(),
+        }
+    }
+
+    fn value_len(&self, found: &Found) -> usize {
+        let segment = self.shard.segment(self.common, found.place);
+        segment.map_or(0, |segment| self.shard.value_len(segment, &found.record))
+    }
+
+    /// What is known of an item that is new, its CAS unique excepted.
+    fn fresh_meta(&self) -> Meta {
+        Meta {
+            flags: 0,
+            cas: 0,
+            expiry: Expiry::NEVER,
+            last_access: self.now,
+            fetched: false,
+            stale: false,
+            win_sent: false,
+            binary_key: false,
+        }
+    }
+
+    fn cas(&self, new_cas: Option<Cas>) -> Cas {
+        new_cas.unwrap_or_else(|| self.common.next_cas())
+    }
+
+    fn value<'v>(&self, value: &'v NewValue<'_>) -> Value<'v> {
+        match value {
+            NewValue::Shared(bytes) if bytes.len() > self.common.layout.inline => {
+                Value::Apart(bytes.clone())
+            }
+            other => self.slice(other.as_slice()),
+        }
+    }
+
+    fn slice<'v>(&self, value: &'v [u8]) -> Value<'v> {
+        if value.len() > self.common.layout.inline {
+            Value::Apart(Bytes::copy_from_slice(value))
+        } else {
+            Value::Here(value, &[])
+        }
+    }
+
+    fn is_too_large(&self, flags: u32, value_len: usize) -> bool {
+        let size = memcached_item_size(self.key.len(), flags, value_len);
+        u64::try_from(size).map_or(true, |size| size > self.max_item)
+    }
+
+    /// Counts a use of what is under the key.
+    pub(super) fn bump(&mut self) {
+        if let Some(mut found) = self.shard.find(self.common, self.hash, self.key) {
+            self.shard.bump(self.common, &mut found, self.now);
+        }
+    }
+
+    /// Removes whatever is under the key.
+    pub(super) fn remove_any(&mut self) {
+        if let Some(mut found) = self.shard.find(self.common, self.hash, self.key) {
+            self.shard.remove(self.common, self.hash, &mut found);
+        }
+    }
+
+    /// Removes a dead item.
+    fn reclaim(&mut self, mut held: Held) {
+        if let Some(miss) = held.verdict.miss {
+            self.shard.reclaim(self.common, self.hash, &mut held.found, miss);
+        }
+    }
+}
+
+/// Whether a write goes ahead where there is nothing.
+fn decide_absent(write: &Write<'_>) -> Result<Kept, WriteResult> {
+    match write.mode {
+        Mode::Set | Mode::Add => Ok(Kept::Nothing),
+        Mode::Append | Mode::Prepend if write.vivify.is_some() => Ok(Kept::Nothing),
+        Mode::Append | Mode::Prepend | Mode::Replace => Err(WriteResult::NotStored),
+        Mode::Cas => Err(WriteResult::NotFound),
+    }
+}
+
+/// What of an item stays when it is written to.
+#[derive(Clone, Copy)]
+enum Kept {
+    /// Nothing: the new item takes its place.
+    Nothing,
+    /// Its value, flags and expiry: a part is joined to it.
+    Value,
+    /// Its expiry and its right to recache; it is stale from now on.
+    Staleness,
+}

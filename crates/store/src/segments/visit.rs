@@ -1,0 +1,103 @@
+//! Visiting all items while everybody goes on.
+//!
+//! Items move between segments, but a key's tag stays. So the visit goes over the tags of each shard
+//! in steps: it copies the items of some dozens of tags that lie next to each other, lets go of the
+//! lock, and hands them to the visitor. Whoever is there all the time is met exactly once.
+
+use bytes::Bytes;
+
+use super::SegmentStore;
+use super::shard::Found;
+use crate::{ItemRef, Meta, Seconds};
+
+/// About how many items are copied in one step.
+const STEP: usize = 64;
+
+/// An item as it was when it was met.
+struct Snapshot<'a> {
+    key: &'a [u8],
+    value: &'a [u8],
+    shared: Option<Bytes>,
+    meta: Meta,
+}
+
+impl ItemRef for Snapshot<'_> {
+    fn key(&self) -> &[u8] {
+        self.key
+    }
+
+    fn value(&self) -> &[u8] {
+        self.shared.as_deref().unwrap_or(self.value)
+    }
+
+    fn shared_value(&self) -> Option<Bytes> {
+        self.shared.clone()
+    }
+
+    fn meta(&self) -> Meta {
+        self.meta
+    }
+}
+
+/// Items that were copied: their bytes one behind the other, and how to tell them apart.
+#[derive(Default)]
+struct Copies {
+    bytes: Vec<u8>,
+    items: Vec<(usize, usize, Option<Bytes>, Meta)>,
+    places: Vec<u32>,
+}
+
+impl SegmentStore {
+    pub(super) fn visit(&self, now: Seconds, visit: &mut dyn FnMut(&dyn ItemRef) -> bool) {
+        let mut copies = Copies::default();
+        for place in 0..self.places.len() {
+            let mut from = 0_u32;
+            loop {
+                let to = self.copy(place, from, now, &mut copies);
+                let mut bytes = &copies.bytes[..];
+                for (key_len, value_len, shared, meta) in copies.items.drain(..) {
+                    let (key, rest) = bytes.split_at(key_len);
+                    let (value, rest) = rest.split_at(value_len);
+                    bytes = rest;
+                    if !visit(&Snapshot { key, value, shared, meta }) {
+                        return;
+                    }
+                }
+                let Some(next) = to.checked_add(1) else { break };
+                from = next;
+            }
+        }
+    }
+
+    /// Copies the living items of a shard whose tags begin at `from`, and returns their last tag.
+    fn copy(&self, place: usize, from: u32, now: Seconds, copies: &mut Copies) -> u32 {
+        let common = &self.common;
+        let shard = self.places[place].shard.lock();
+        let steps = u32::try_from(shard.index.len() / STEP + 1).unwrap_or(u32::MAX);
+        let to = from.saturating_add(u32::MAX / steps);
+        copies.bytes.clear();
+        copies.items.clear();
+        copies.places.clear();
+        shard.index.collect(from, to, &mut copies.places);
+        for &place in &copies.places {
+            let (Some(segment), Some(record)) =
+                (shard.segment(common, place), shard.record(common, place))
+            else {
+                continue;
+            };
+            let found = Found { place, record };
+            if shard.judge(common, segment, &found, now).miss.is_some() {
+                continue;
+            }
+            let Some(item) = shard.lent(common, &found, now) else { continue };
+            let shared = item.shared_value();
+            copies.bytes.extend_from_slice(item.key());
+            if shared.is_none() {
+                copies.bytes.extend_from_slice(item.value());
+            }
+            let value_len = if shared.is_none() { item.value().len() } else { 0 };
+            copies.items.push((item.key().len(), value_len, shared, item.meta()));
+        }
+        to
+    }
+}
