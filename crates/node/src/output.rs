@@ -134,10 +134,11 @@ impl Output {
     /// Appends an item's value and a line end.
     #[inline]
     pub(crate) fn value(&mut self, item: &(impl ItemRef + ?Sized)) {
-        match item.shared_value() {
-            None => self.bytes.extend_from_slice(item.value()),
-            Some(value) => self.insert(value),
+        let value = item.value();
+        for piece in value.pieces() {
+            self.insert(piece.clone());
         }
+        self.bytes.extend_from_slice(value.rest());
         self.bytes.extend_from_slice(b"\r\n");
     }
 

@@ -41,15 +41,74 @@ pub struct Meta {
     pub binary_key: bool,
 }
 
+/// A value lent to a callback: counted pieces, if it is so large that copying costs more than
+/// counting, and behind them the rest.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ValueRef<'a> {
+    pieces: &'a [Bytes],
+    rest: &'a [u8],
+    len: usize,
+}
+
+impl<'a> ValueRef<'a> {
+    /// A value in one piece that is not counted.
+    #[inline]
+    pub fn whole(value: &'a [u8]) -> ValueRef<'a> {
+        ValueRef { pieces: &[], rest: value, len: value.len() }
+    }
+
+    /// A value whose `pieces` come first.
+    pub fn pieced(pieces: &'a [Bytes], rest: &'a [u8]) -> ValueRef<'a> {
+        let len = pieces.iter().map(Bytes::len).sum::<usize>() + rest.len();
+        ValueRef { pieces, rest, len }
+    }
+
+    /// Bytes of the whole value.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether it has no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Its counted pieces, for writing them without a copy; none for a value that is better copied.
+    #[inline]
+    pub fn pieces(&self) -> &'a [Bytes] {
+        self.pieces
+    }
+
+    /// What follows the pieces.
+    #[inline]
+    pub fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    /// Appends a copy of it to `out`.
+    pub fn copy_to(&self, out: &mut Vec<u8>) {
+        out.reserve(self.len);
+        for piece in self.pieces {
+            out.extend_from_slice(piece);
+        }
+        out.extend_from_slice(self.rest);
+    }
+
+    /// A copy of it.
+    pub fn to_vec(&self) -> Vec<u8> {
+        let mut copy = Vec::new();
+        self.copy_to(&mut copy);
+        copy
+    }
+}
+
 /// An item lent to a callback.
 pub trait ItemRef {
     /// The key as stored.
     fn key(&self) -> &[u8];
     /// The value as stored.
-    fn value(&self) -> &[u8];
-    /// A counted reference to the value, for writing large values without a copy. `None` where
-    /// copying is cheaper than counting.
-    fn shared_value(&self) -> Option<Bytes>;
+    fn value(&self) -> ValueRef<'_>;
     /// Everything else.
     fn meta(&self) -> Meta;
 }

@@ -1,56 +1,99 @@
-//! Values that live on their own, because they are too large for a segment.
+//! Values too large for a segment: cut into pieces that live on their own.
 //!
-//! A record holds a handle in place of such a value, so it stands in the same queues as every other
-//! and leaves when its turn comes. The values are counted references: a socket can be given one
-//! without a copy, and one that is being written out outlives its item.
+//! The pieces have few sizes ([`SIZES`]), whatever the sizes of the values, so what one value gives
+//! up the next can use, and the allocator is left with hardly any holes. What remains is short enough
+//! to lie in the record, behind the handle of the pieces. So a large value stands in the same queues
+//! as every other and leaves when its turn comes.
+//!
+//! Pieces are counted references: a socket can be given them without a copy, and what is being written
+//! out outlives its item.
 
 use bytes::Bytes;
 
-/// From this length on a value is lent as a counted reference. Below it a copy costs less than the
-/// counting.
-pub(super) const SHARED_FROM: usize = 8 * 1024;
+/// Bytes of a piece, largest first.
+const SIZES: [usize; 4] = [16 << 10, 4 << 10, 1 << 10, 256];
+
+/// The pieces of one value.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Pieces {
+    pieces: Box<[Bytes]>,
+    len: usize,
+}
+
+impl Pieces {
+    /// Cuts a value up, but for its last bytes, at most `inline`.
+    pub(super) fn cut(value: &[u8], inline: usize) -> (Pieces, &[u8]) {
+        let mut rest = value;
+        let mut pieces = Vec::with_capacity(value.len() / SIZES[0] + SIZES[0] / SIZES[1]);
+        for size in SIZES {
+            while rest.len() > inline && rest.len() >= size {
+                let (piece, behind) = rest.split_at(size);
+                pieces.push(Bytes::copy_from_slice(piece));
+                rest = behind;
+            }
+        }
+        (Pieces { pieces: pieces.into(), len: value.len() - rest.len() }, rest)
+    }
+
+    pub(super) fn as_slice(&self) -> &[Bytes] {
+        &self.pieces
+    }
+
+    /// Bytes of all pieces.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// What they are charged: themselves, a reference to each, and its count.
+    pub(super) fn charge(&self) -> u64 {
+        const BOOKKEEPING: usize = 64;
+        const ALL: usize = 32;
+        (self.len + self.pieces.len() * BOOKKEEPING + ALL) as u64
+    }
+}
 
 /// See the module's documentation.
 #[derive(Debug, Default)]
 pub(super) struct Apart {
-    values: Vec<Option<Bytes>>,
+    values: Vec<Option<Pieces>>,
     free: Vec<u32>,
     len: usize,
 }
 
 impl Apart {
-    /// Keeps a value and returns its handle.
-    pub(super) fn insert(&mut self, value: Bytes) -> u32 {
+    /// Keeps a value's pieces and returns their handle.
+    pub(super) fn insert(&mut self, pieces: Pieces) -> u32 {
         self.len += 1;
         if let Some(handle) = self.free.pop() {
-            self.values[handle as usize] = Some(value);
+            self.values[handle as usize] = Some(pieces);
             return handle;
         }
-        self.values.push(Some(value));
+        self.values.push(Some(pieces));
         // More values than that would be more than any machine's memory.
         u32::try_from(self.values.len() - 1).unwrap_or(u32::MAX)
     }
 
-    pub(super) fn get(&self, handle: u32) -> Option<&Bytes> {
+    pub(super) fn get(&self, handle: u32) -> Option<&Pieces> {
         self.values.get(handle as usize)?.as_ref()
     }
 
-    /// Puts another value under a handle.
-    pub(super) fn replace(&mut self, handle: u32, value: Bytes) {
+    /// Puts other pieces under a handle.
+    pub(super) fn replace(&mut self, handle: u32, pieces: Pieces) {
         if let Some(kept) = self.values.get_mut(handle as usize) {
-            *kept = Some(value);
+            *kept = Some(pieces);
         }
     }
 
     /// Lets go of a value.
-    pub(super) fn remove(&mut self, handle: u32) -> Option<Bytes> {
-        let value = self.values.get_mut(handle as usize)?.take()?;
-        self.len -= 1;
-        self.free.push(handle);
+    pub(super) fn remove(&mut self, handle: u32) {
+        let removed = self.values.get_mut(handle as usize).and_then(Option::take);
+        if removed.is_some() {
+            self.len -= 1;
+            self.free.push(handle);
+        }
         if self.len == 0 {
             *self = Apart::default();
         }
-        Some(value)
     }
 
     /// How many values are kept.
@@ -59,58 +102,36 @@ impl Apart {
     }
 }
 
-/// What a value of so many bytes is charged when it lives on its own: what the allocator sets aside
-/// for it, its place here, and its reference count.
-pub(super) fn charge(len: usize) -> u64 {
-    const BOOKKEEPING: usize = 80;
-    (rounded(len) + BOOKKEEPING) as u64
-}
-
-/// What mimalloc sets aside for an allocation: four sizes for every doubling, and whole 64 KiB slices
-/// where it asks the system itself.
-fn rounded(size: usize) -> usize {
-    const SLICE: usize = 64 * 1024;
-    match size {
-        0 => 0,
-        1..=128 => size.next_multiple_of(16),
-        _ if size <= 4 * SLICE => {
-            let step = 1 << ((size - 1).ilog2() - 2);
-            size.next_multiple_of(step)
-        }
-        _ => size.next_multiple_of(SLICE),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn sizes_round_up_to_the_allocators_classes() {
-        for (size, class) in [
-            (0, 0),
-            (128, 128),
-            (129, 160),
-            (257, 320),
-            (1_025, 1_280),
-            (4_096, 4_096),
-            (50_000, 57_344),
-            (65_537, 81_920),
-            (1_048_577, 1_114_112),
-        ] {
-            assert_eq!(rounded(size), class, "{size}");
+    fn a_value_is_cut_into_few_sizes_and_a_short_rest() {
+        let value: Vec<u8> = (0..100_000_u32).map(|at| at.to_le_bytes()[0]).collect();
+        for len in [0, 255, 256, 257, 4_095, 4_096, 20_479, 65_536, 69_632, 99_999] {
+            for inline in [512, 1_024, 4_096] {
+                let (pieces, rest) = Pieces::cut(&value[..len], inline);
+                assert!(rest.len() <= inline);
+                assert_eq!(pieces.len() + rest.len(), len);
+                let whole = pieces.as_slice().iter().flatten().chain(rest).copied();
+                assert_eq!(Vec::from_iter(whole), value[..len]);
+                assert!(pieces.as_slice().iter().all(|piece| SIZES.contains(&piece.len())));
+                assert!(pieces.charge() <= (len + len / 16 + 32) as u64);
+            }
         }
     }
 
     #[test]
     fn handles_are_used_again() {
+        let pieces = |len| Pieces::cut(&vec![7; len], 0).0;
         let mut apart = Apart::default();
-        let (one, two) =
-            (apart.insert(Bytes::from_static(b"one")), apart.insert(Bytes::from_static(b"two")));
-        assert_eq!(apart.remove(one).unwrap(), "one");
-        assert!(apart.remove(one).is_none() && apart.get(one).is_none());
-        assert_eq!(apart.insert(Bytes::from_static(b"three")), one);
-        apart.replace(two, Bytes::from_static(b"other"));
-        assert_eq!((apart.get(two).unwrap().as_ref(), apart.len()), (&b"other"[..], 2));
+        let (one, two) = (apart.insert(pieces(256)), apart.insert(pieces(512)));
+        apart.remove(one);
+        apart.remove(one);
+        assert!(apart.get(one).is_none());
+        assert_eq!(apart.insert(pieces(1_024)), one);
+        apart.replace(two, pieces(768));
+        assert_eq!((apart.get(two).map(Pieces::len), apart.len()), (Some(768), 2));
     }
 }

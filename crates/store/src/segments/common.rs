@@ -2,14 +2,16 @@
 //! places are written.
 
 use std::hash::BuildHasher;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use foldhash::fast::RandomState;
 
 use super::epochs::Epochs;
+use super::policy::{self, Situation};
 use super::pool::Pool;
 use super::segment::Queue;
 use super::shard::Hash;
+use super::sizing::Sizing;
 use crate::{Cas, EvictionObserver};
 
 /// How large a segment is, and how a place is told in 32 bits: the number of the segment and where
@@ -52,6 +54,9 @@ pub(super) struct Common {
     pub(super) hasher: RandomState,
     pub(super) observer: Option<EvictionObserver>,
     pub(super) evict: bool,
+    shards: u64,
+    /// Probation's share of the memory, see [`policy`].
+    share: AtomicU32,
     last_cas: AtomicU64,
     serials: AtomicU64,
     /// Bytes of all segments of each queue, values apart included.
@@ -62,18 +67,20 @@ pub(super) struct Common {
 
 impl Common {
     pub(super) fn new(
-        layout: Layout,
+        sizing: Sizing,
         limit: u64,
         evict: bool,
         observer: Option<EvictionObserver>,
     ) -> Common {
         Common {
-            layout,
-            pool: Pool::new(limit, layout.segment),
+            layout: sizing.layout,
+            shards: sizing.shards as u64,
+            pool: Pool::new(limit, sizing.layout.segment),
             epochs: Epochs::new(),
             hasher: RandomState::default(),
             observer,
             evict,
+            share: AtomicU32::new(policy::FIRST_SHARE),
             last_cas: AtomicU64::new(0),
             serials: AtomicU64::new(0),
             weights: [AtomicU64::new(0), AtomicU64::new(0)],
@@ -115,6 +122,31 @@ impl Common {
 
     pub(super) fn weight(&self, queue: Queue) -> u64 {
         self.weights[queue as usize].load(Relaxed)
+    }
+
+    /// Probation's share of the memory.
+    pub(super) fn share(&self) -> u32 {
+        self.share.load(Relaxed)
+    }
+
+    /// Takes note that a queue gave up an item just a little too early. `items` are those of one shard.
+    pub(super) fn regret(&self, queue: Queue, items: u64) {
+        let share = policy::share_after(self.share(), queue, items * self.shards);
+        // Of two at the same time one is lost, which does no harm.
+        self.share.store(share, Relaxed);
+    }
+
+    /// A shard's part of the memory.
+    #[inline]
+    pub(super) fn capacity(&self) -> u64 {
+        self.pool.limit() / self.shards
+    }
+
+    /// What the policy has to know of the memory.
+    pub(super) fn situation(&self, pressure: u8) -> Situation {
+        let main_fill =
+            policy::main_fill(self.weight(Queue::Main), self.pool.limit(), self.share());
+        Situation { capacity: self.capacity(), main_fill, pressure }
     }
 
     /// Takes note that items are charged more or less by now, where that matters.

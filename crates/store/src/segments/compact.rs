@@ -112,7 +112,7 @@ impl Shard {
             }
             let meta = self.meta(segment, &found, self.now);
             let body = match record.handle(&segment.data) {
-                Some(handle) => Body::Apart(handle),
+                Some(handle) => Body::Apart(handle, &segment.data[record.rest_range()]),
                 None => Body::Here(&segment.data[record.body_range()], &[]),
             };
             let draft = Draft { key: record.key(&segment.data), body, meta, uses: record.uses() };

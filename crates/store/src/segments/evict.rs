@@ -8,7 +8,7 @@
 use super::common::Common;
 use super::epochs::Epoch;
 use super::leaf::Slot;
-use super::policy::Fate;
+use super::policy::{Fate, Situation};
 use super::record::{Body, Draft};
 use super::segment::{Queue, Segment};
 use super::shard::{Found, Hash, Need, Shard};
@@ -36,11 +36,11 @@ impl Shard {
         true
     }
 
-    /// Weight of the segment that is being given up.
-    pub(super) fn evicted_weight(&self) -> u64 {
+    /// How many items there still are in the segment that is being given up.
+    pub(super) fn left_to_evict(&self) -> u64 {
         let number = self.evicting.as_ref().map(|evicting| evicting.number as usize);
         let segment = number.and_then(|number| self.segments[number].as_ref());
-        segment.map_or(0, Segment::weight)
+        segment.map_or(0, |segment| u64::from(segment.live))
     }
 
     /// Goes on with giving up a segment, for so many items. Whether that is over.
@@ -48,18 +48,15 @@ impl Shard {
         let Some(Evicting { number, mut at, pressure }) = self.evicting.take() else { return true };
         let Some(mut segment) = self.segments[number as usize].take() else { return true };
         let mut is_over = false;
+        let situation = common.situation(pressure);
         for _ in 0..items {
             let Some((here, record)) = segment.next_living(at) else {
                 is_over = true;
                 break;
             };
             at = here + record.len();
-            self.give_up(
-                common,
-                &mut segment,
-                Found { place: common.layout.place(number, here), record },
-                pressure,
-            );
+            let found = Found { place: common.layout.place(number, here), record };
+            self.give_up(common, &mut segment, found, situation);
         }
         self.segments[number as usize] = Some(segment);
         if is_over {
@@ -72,16 +69,26 @@ impl Shard {
     }
 
     /// Decides about one item of a segment that was taken out of its place.
-    fn give_up(&mut self, common: &Common, segment: &mut Segment, mut found: Found, pressure: u8) {
+    fn give_up(
+        &mut self,
+        common: &Common,
+        segment: &mut Segment,
+        mut found: Found,
+        situation: Situation,
+    ) {
         let hash = common.hash(found.record.key(&segment.data));
         let verdict = self.judge(common, segment, &found, self.now);
         if let Some(miss) = verdict.miss {
             self.drop_dead(common, segment, &mut found, hash, miss);
             return;
         }
-        match self.policy.leave(segment.queue, found.record.uses(), pressure, hash.tag()) {
-            Fate::Keep { queue, uses } => {
-                self.move_record(common, segment, &mut found, hash, (queue, verdict.epoch), uses);
+        let apart = self.apart_charge(segment, &found.record);
+        let item = self.weighed(hash.tag(), Shard::charge(found.record.len(), apart));
+        let (uses, items) = (found.record.uses(), self.index.len());
+        match self.policy.leave(segment.queue, uses, item, situation, items) {
+            Fate::Keep(uses) => {
+                let to = (Queue::Main, verdict.epoch);
+                self.move_record(common, segment, &mut found, hash, to, uses);
             }
             Fate::Evict => {
                 let meta = self.meta(segment, &found, self.now);
@@ -143,7 +150,7 @@ impl Shard {
         let meta = self.meta(segment, found, self.now);
         let key = found.record.key(&segment.data);
         let body = match found.record.handle(&segment.data) {
-            Some(handle) => Body::Apart(handle),
+            Some(handle) => Body::Apart(handle, &segment.data[found.record.rest_range()]),
             None => Body::Here(&segment.data[found.record.body_range()], &[]),
         };
         let draft = Draft { key, body, meta, uses };

@@ -1,17 +1,13 @@
 //! An item as a callback sees it.
 
-use bytes::Bytes;
-
-use super::apart::SHARED_FROM;
 use super::common::Common;
 use super::shard::{Found, Shard};
-use crate::{Expiry, ItemMut, ItemRef, Meta, Seconds};
+use crate::{Expiry, ItemMut, ItemRef, Meta, Seconds, ValueRef};
 
 /// An item lent to a callback. What the callback changes is carried over by [`Shard::lend`].
 pub(super) struct Lent<'a> {
     key: &'a [u8],
-    value: &'a [u8],
-    apart: Option<&'a Bytes>,
+    value: ValueRef<'a>,
     meta: Meta,
 }
 
@@ -22,13 +18,8 @@ impl ItemRef for Lent<'_> {
     }
 
     #[inline]
-    fn value(&self) -> &[u8] {
+    fn value(&self) -> ValueRef<'_> {
         self.value
-    }
-
-    #[inline]
-    fn shared_value(&self) -> Option<Bytes> {
-        self.apart.filter(|value| value.len() >= SHARED_FROM).cloned()
     }
 
     #[inline]
@@ -52,14 +43,14 @@ impl Shard {
     #[inline]
     pub(super) fn lent(&self, common: &Common, found: &Found, now: Seconds) -> Option<Lent<'_>> {
         let segment = self.segment(common, found.place)?;
-        let apart = found.record.handle(&segment.data).and_then(|handle| self.values.get(handle));
+        let pieces = found.record.handle(&segment.data).and_then(|handle| self.values.get(handle));
+        let rest = &segment.data[found.record.rest_range()];
         Some(Lent {
             key: found.record.key(&segment.data),
-            value: match apart {
-                Some(value) => value,
-                None => &segment.data[found.record.body_range()],
+            value: match pieces {
+                Some(pieces) => ValueRef::pieced(pieces.as_slice(), rest),
+                None => ValueRef::whole(rest),
             },
-            apart,
             meta: self.meta(segment, found, now),
         })
     }

@@ -21,6 +21,7 @@ mod common;
 mod compact;
 mod epochs;
 mod evict;
+mod ghosts;
 mod house;
 mod index;
 mod leaf;
@@ -87,13 +88,13 @@ impl SegmentStore {
         observer: Option<EvictionObserver>,
     ) -> SegmentStore {
         let limit = sizing.limit(limits.max_bytes);
-        let places = (0..sizing.shards).map(|_| {
+        let places = (0_u64..).take(sizing.shards).map(|number| {
             let hints = Arc::new(Hints::new());
-            Place { shard: Mutex::new(Shard::new(Arc::clone(&hints))), hints }
+            Place { shard: Mutex::new(Shard::new(Arc::clone(&hints), number)), hints }
         });
         SegmentStore {
             places: places.collect(),
-            common: Common::new(sizing.layout, limit, limits.evict, observer),
+            common: Common::new(sizing, limit, limits.evict, observer),
             max_item: limits.max_item,
             budget: AtomicU64::new(limits.max_bytes),
             ballast: Ballast::new(None),

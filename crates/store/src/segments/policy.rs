@@ -1,45 +1,273 @@
-//! Which items stay: placeholder.
+//! Which items stay.
+//!
+//! Two queues of segments, after S3-FIFO (SOSP '23): what is new is on probation, a short queue, and
+//! what has shown its use goes on to the main queue. In both the oldest leave; what was used often
+//! enough meanwhile goes round once more, at the end of the main queue, and has to show it again. A
+//! use costs two bits in the item's own record, and nothing else is touched by it.
+//!
+//! Four things are added to that:
+//!
+//! - An item has to show the more uses the larger it is: in its place others could be hit. It takes
+//!   half as many as it is larger than the mean, one at least.
+//! - What left is remembered for a while ([`Ghosts`]). What comes back soon has shown its use, unless
+//!   it is large, and starts in the main queue.
+//! - How long probation is follows from who comes back: what probation gave up just a little too
+//!   early makes it longer, what the main queue did makes it shorter (as ARC's two lists do, FAST '03).
+//! - Some of what showed no use goes on nevertheless, drawn by lot: nearly all while the main queue
+//!   has room, one in 64 otherwise. Of a loop that is longer than the cache a part is kept.
 
+use super::ghosts::{Ghosts, Seen};
+use super::record::MAX_USES;
 use super::segment::Queue;
 
+/// Probation's share of the memory, in units of 2^-30: at first, at least and at most.
+pub(super) const FIRST_SHARE: u32 = SHARE_UNIT / 10;
+const LEAST_SHARE: u32 = SHARE_UNIT / 50;
+const MOST_SHARE: u32 = SHARE_UNIT / 10 * 9;
+const SHARE_UNIT: u32 = 1 << 30;
+
+/// How much the share changes for one item that came back too late, as a multiple of one item's share.
+const STEP: u64 = 10;
+
+/// An item came back only just too late if its queue has given up less than so many hundredths of the
+/// memory since, and may start in the main queue if probation has given up less than so many.
+const JUST: u32 = 5;
+const SOON: u32 = 90;
+
+/// One in so many goes on without having shown its use.
+const LOTS: u64 = 64;
+
+/// What decides in one shard.
 #[derive(Debug)]
-pub(super) struct Policy {}
+pub(super) struct Policy {
+    ghosts: Ghosts,
+    random: u64,
+}
+
+/// What an item is to the policy.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Weighed {
+    pub(super) tag: u32,
+    /// What it is charged, and what items here are charged on average.
+    pub(super) charge: u64,
+    pub(super) mean: u64,
+}
+
+/// What the memory of one shard looks like.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Situation {
+    /// Bytes that the items of a shard may take.
+    pub(super) capacity: u64,
+    /// Bytes of the main queue, of what it should have at most, in units of 2^-16.
+    pub(super) main_fill: u64,
+    /// How strictly items are judged: so many uses do not count.
+    pub(super) pressure: u8,
+}
 
 /// What becomes of an item whose segment is given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
+    /// It leaves.
     Evict,
-    Keep { queue: Queue, uses: u8 },
+    /// It is appended to the main queue, with so many uses left.
+    Keep(u8),
+}
+
+/// Where a new item goes, and what its coming says about the share of probation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) queue: Queue,
+    /// The queue that gave it up just a little too early.
+    pub(super) regretted: Option<Queue>,
+}
+
+impl Weighed {
+    /// Uses that an item of this size has to show: 1 to [`MAX_USES`].
+    fn needed(&self) -> u8 {
+        let half = self.charge.div_ceil(2 * self.mean.max(1));
+        u8::try_from(half).map_or(MAX_USES, |half| half.clamp(1, MAX_USES))
+    }
+
+    /// Uses that another round in the main queue takes off.
+    fn taken(&self) -> u8 {
+        let half = self.charge / (2 * self.mean.max(1));
+        u8::try_from(half).map_or(MAX_USES, |half| half.clamp(1, MAX_USES))
+    }
+
+    fn is_small(&self) -> bool {
+        self.charge <= 2 * self.mean
+    }
 }
 
 impl Policy {
-    pub(super) fn new() -> Policy {
-        Policy {}
+    pub(super) fn new(seed: u64) -> Policy {
+        Policy { ghosts: Ghosts::new([SOON, JUST]), random: seed | 1 }
     }
 
+    /// Bytes it takes in memory beside itself.
     pub(super) fn bytes(&self) -> usize {
-        0
+        self.ghosts.bytes()
     }
 
-    /// Where a new item goes.
-    pub(super) fn destination(&self, _tag: u32) -> Queue {
-        Queue::Probation
-    }
-
-    /// A new item has gone where [`Policy::destination`] said.
-    pub(super) fn admitted(&mut self, _tag: u32) {}
-
-    /// What becomes of an item.
-    pub(super) fn leave(&mut self, queue: Queue, uses: u8, pressure: u8, _tag: u32) -> Fate {
-        match queue {
-            Queue::Probation if uses > 1 + pressure => Fate::Keep { queue: Queue::Main, uses: 0 },
-            Queue::Main if uses > pressure => Fate::Keep { queue: Queue::Main, uses: uses - 1 },
-            _ => Fate::Evict,
+    /// Where a new item goes. Nothing changes by asking.
+    #[inline]
+    pub(super) fn entry(&self, item: Weighed, capacity: u64) -> Entry {
+        let stranger = Entry { queue: Queue::Probation, regretted: None };
+        let Some(Seen { queue, since }) = self.ghosts.find(item.tag, capacity) else {
+            return stranger;
+        };
+        let is_soon = queue == Queue::Probation && since <= capacity / 100 * u64::from(SOON);
+        Entry {
+            queue: if is_soon && item.is_small() { Queue::Main } else { Queue::Probation },
+            regretted: (since <= capacity / 100 * u64::from(JUST)).then_some(queue),
         }
+    }
+
+    /// A new item has gone where [`Policy::entry`] said.
+    #[inline]
+    pub(super) fn entered(&mut self, tag: u32) {
+        self.ghosts.remove(tag);
+    }
+
+    /// What becomes of an item that has been used so many times in the `queue` that gives it up.
+    pub(super) fn leave(
+        &mut self,
+        queue: Queue,
+        uses: u8,
+        item: Weighed,
+        situation: Situation,
+        items: usize,
+    ) -> Fate {
+        let needed = item.needed();
+        let shown = uses >= needed + situation.pressure;
+        match queue {
+            Queue::Probation if shown => Fate::Keep(0),
+            Queue::Main if shown => Fate::Keep(uses - item.taken()),
+            Queue::Probation if situation.pressure == 0 && self.draws(uses, item, situation) => {
+                Fate::Keep(0)
+            }
+            _ => {
+                self.ghosts.add(item.tag, queue, item.charge, situation.capacity, items);
+                Fate::Evict
+            }
+        }
+    }
+
+    /// Whether an item that has shown no use goes on nevertheless.
+    fn draws(&mut self, uses: u8, item: Weighed, situation: Situation) -> bool {
+        const ONE: u64 = 1 << 16;
+        let chance = ONE.saturating_sub(situation.main_fill).max(ONE / LOTS);
+        // xorshift64 (Marsaglia, 2003): nobody's secret hangs on it.
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        uses == 0 && item.is_small() && self.random % ONE < chance
     }
 }
 
-/// The queue that has to give up a segment.
-pub(super) fn victim(probation: u64, main: u64) -> Queue {
-    if main == 0 || probation > (probation + main) / 10 { Queue::Probation } else { Queue::Main }
+/// Probation's share after an item came back that `queue` had given up just a little too early, with
+/// so many `items` in the store.
+pub(super) fn share_after(share: u32, regretted: Queue, items: u64) -> u32 {
+    let step = STEP * u64::from(SHARE_UNIT) / items.max(1);
+    let step = u32::try_from(step).unwrap_or(SHARE_UNIT).min(SHARE_UNIT / 100);
+    match regretted {
+        Queue::Probation => (share + step).min(MOST_SHARE),
+        Queue::Main => share.saturating_sub(step).max(LEAST_SHARE),
+    }
+}
+
+/// The queue that has to give up a segment, the weights of both being given.
+pub(super) fn victim(probation: u64, main: u64, share: u32) -> Queue {
+    let target = part(probation + main, share);
+    if main == 0 || probation > target { Queue::Probation } else { Queue::Main }
+}
+
+/// How full the main queue is, in units of 2^-16 of what it should have at most.
+pub(super) fn main_fill(main: u64, limit: u64, share: u32) -> u64 {
+    let most = limit.saturating_sub(part(limit, share));
+    let fill = u128::from(main) * (1 << 16) / u128::from(most.max(1));
+    u64::try_from(fill).unwrap_or(u64::MAX)
+}
+
+fn part(of: u64, share: u32) -> u64 {
+    let part = u128::from(of) * u128::from(share) / u128::from(SHARE_UNIT);
+    u64::try_from(part).unwrap_or(of)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FULL: Situation = Situation { capacity: 1 << 20, main_fill: 1 << 16, pressure: 0 };
+
+    fn item(tag: u32, charge: u64) -> Weighed {
+        Weighed { tag, charge, mean: 100 }
+    }
+
+    #[test]
+    fn larger_items_have_to_show_more_uses() {
+        let needed = |charge| item(0, charge).needed();
+        assert_eq!([1, 100, 200, 201, 400, 401, 1 << 40].map(needed), [1, 1, 1, 2, 2, 3, 3]);
+        let mut policy = Policy::new(1);
+        assert_eq!(policy.leave(Queue::Main, 3, item(1, 300), FULL, 10), Fate::Keep(2));
+        assert_eq!(policy.leave(Queue::Main, 1, item(1, 300), FULL, 10), Fate::Evict);
+        assert_eq!(policy.leave(Queue::Probation, 1, item(2, 100), FULL, 10), Fate::Keep(0));
+        let strict = Situation { pressure: 1, ..FULL };
+        assert_eq!(policy.leave(Queue::Main, 1, item(3, 100), strict, 10), Fate::Evict);
+        let strictest = Situation { pressure: MAX_USES, ..FULL };
+        assert_eq!(policy.leave(Queue::Main, 3, item(4, 100), strictest, 10), Fate::Evict);
+    }
+
+    #[test]
+    fn what_comes_back_soon_starts_in_the_main_queue() {
+        let mut policy = Policy::new(1);
+        let strict = Situation { pressure: 1, ..FULL };
+        let enters = |policy: &Policy, charge| policy.entry(item(7, charge), FULL.capacity);
+        assert_eq!(enters(&policy, 100).queue, Queue::Probation);
+        policy.leave(Queue::Probation, 0, item(7, 100), strict, 10);
+        let back = Entry { queue: Queue::Main, regretted: Some(Queue::Probation) };
+        assert_eq!(enters(&policy, 100), back);
+        assert_eq!(enters(&policy, 500).queue, Queue::Probation, "it is large");
+        policy.leave(Queue::Probation, 0, item(8, FULL.capacity / 2), strict, 10);
+        assert_eq!(enters(&policy, 100), Entry { regretted: None, ..back });
+        policy.entered(7);
+        assert_eq!(enters(&policy, 100).queue, Queue::Probation);
+        policy.leave(Queue::Main, 0, item(7, 100), strict, 10);
+        let back = Entry { queue: Queue::Probation, regretted: Some(Queue::Main) };
+        assert_eq!(enters(&policy, 100), back);
+    }
+
+    #[test]
+    fn lots_are_drawn_while_the_main_queue_has_room() {
+        let mut policy = Policy::new(1);
+        let mut kept = |main_fill, uses, charge| {
+            let situation = Situation { main_fill, ..FULL };
+            let fates = (0..6_400)
+                .map(|tag| policy.leave(Queue::Probation, uses, item(tag, charge), situation, 10));
+            fates.filter(|fate| *fate != Fate::Evict).count()
+        };
+        assert_eq!(kept(0, 0, 100), 6_400);
+        assert!((3_000..3_400).contains(&kept(1 << 15, 0, 100)));
+        assert!((60..140).contains(&kept(1 << 17, 0, 100)));
+        assert_eq!(kept(0, 0, 300), 0, "large ones take no part");
+    }
+
+    #[test]
+    fn the_share_of_probation_follows_what_is_regretted_within_bounds() {
+        let mut share = FIRST_SHARE;
+        for _ in 0..10_000 {
+            let more = share_after(share, Queue::Probation, 1_000);
+            assert!(more > share || more == MOST_SHARE);
+            share = more;
+        }
+        assert_eq!(share, MOST_SHARE);
+        for _ in 0..10_000 {
+            share = share_after(share, Queue::Main, 1_000);
+        }
+        assert_eq!(share, LEAST_SHARE);
+        assert_eq!(victim(30, 70, SHARE_UNIT / 5), Queue::Probation);
+        assert_eq!(victim(10, 90, SHARE_UNIT / 5), Queue::Main);
+        assert_eq!(victim(10, 0, MOST_SHARE), Queue::Probation);
+        assert!((32_000..33_000).contains(&main_fill(45_000, 100_000, SHARE_UNIT / 10)));
+    }
 }

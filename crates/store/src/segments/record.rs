@@ -13,7 +13,7 @@
 //! | 0, 4 | client flags |
 //! | 0, 8 | its CAS unique, where the distance is too far |
 //! | .. | key |
-//! | .. | value, or the handle of one that lives on its own |
+//! | .. | value, or the handle of its pieces and its rest |
 //!
 //! Every byte here is paid for by every item, so what most items lack takes none. A change in place
 //! that the record has no room for, such as an expiry where there was none, is kept beside it (see
@@ -81,8 +81,8 @@ pub(super) struct Draft<'a> {
 pub(super) enum Body<'a> {
     /// Two parts, one behind the other, of at most [`MAX_INLINE`] bytes together.
     Here(&'a [u8], &'a [u8]),
-    /// The handle of a value that lives on its own.
-    Apart(u32),
+    /// The handle of a value's pieces, and what of it follows them.
+    Apart(u32, &'a [u8]),
 }
 
 /// The changes in place that a record has no room for.
@@ -131,14 +131,21 @@ impl Record {
         &data[self.key_range()]
     }
 
-    /// Where the value lies, or its handle.
+    /// Where the value lies, or the handle of its pieces and what follows them.
     #[inline]
     pub(super) fn body_range(&self) -> Range<usize> {
         let start = self.key_range().end;
         start..start + self.body_len()
     }
 
-    /// The handle of the value, where that lives on its own.
+    /// Where the value lies, or what of it follows its pieces.
+    #[inline]
+    pub(super) fn rest_range(&self) -> Range<usize> {
+        let Range { start, end } = self.body_range();
+        if self.parts & APART == 0 { start..end } else { start + HANDLE..end }
+    }
+
+    /// The handle of the value's pieces, where it has some.
     #[inline]
     pub(super) fn handle(&self, data: &[u8]) -> Option<u32> {
         if self.parts & APART == 0 {
@@ -298,7 +305,7 @@ impl Draft<'_> {
         if distance(base, self.meta.cas).is_none() {
             parts |= WIDE_CAS;
         }
-        if matches!(self.body, Body::Apart(_)) {
+        if matches!(self.body, Body::Apart(..)) {
             parts |= APART;
         }
         parts
@@ -309,7 +316,7 @@ impl Draft<'_> {
     pub(super) fn len(&self, base: Cas) -> usize {
         let body = match self.body {
             Body::Here(front, back) => front.len() + back.len(),
-            Body::Apart(_) => HANDLE,
+            Body::Apart(_, rest) => HANDLE + rest.len(),
         };
         HEADER + optional(self.parts(base)) + self.key.len() + body
     }
@@ -326,7 +333,7 @@ impl Draft<'_> {
         let parts = self.parts(base);
         let len = match self.body {
             Body::Here(front, back) => front.len() + back.len(),
-            Body::Apart(_) => HANDLE,
+            Body::Apart(_, rest) => HANDLE + rest.len(),
         };
         debug_assert!(len <= MAX_INLINE && !self.key.is_empty());
         let mut value = u16::try_from(len).unwrap_or(0);
@@ -369,7 +376,10 @@ impl Draft<'_> {
                     write(back);
                 }
             }
-            Body::Apart(handle) => write(&handle.to_le_bytes()),
+            Body::Apart(handle, rest) => {
+                write(&handle.to_le_bytes());
+                write(rest);
+            }
         }
     }
 }
@@ -442,10 +452,11 @@ mod tests {
                 assert_eq!(record.handle(&data), None);
             }
         }
-        let draft = Draft { key: b"k", body: Body::Apart(77), meta: meta(), uses: 0 };
+        let draft = Draft { key: b"k", body: Body::Apart(77, b"rest"), meta: meta(), uses: 0 };
         let data = written(&draft, 1_000);
         let record = Record::read(&data, 3).unwrap();
-        assert_eq!((record.handle(&data), record.len()), (Some(77), HEADER + 1 + HANDLE));
+        assert_eq!((record.handle(&data), record.len()), (Some(77), HEADER + 1 + HANDLE + 4));
+        assert_eq!(&data[record.rest_range()], b"rest");
     }
 
     #[test]

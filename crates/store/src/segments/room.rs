@@ -17,8 +17,9 @@ use super::{NoRoom, SegmentStore, policy};
 /// Items that are looked at while a shard is locked.
 const STEP: usize = 128;
 
-/// Segments' worth of items that are looked at before they are judged more strictly.
-const PATIENCE: u64 = 4;
+/// Items that are looked at for one insertion before the next are judged more strictly: as many as
+/// take well under a millisecond.
+const PATIENCE: u64 = 4_096;
 
 /// How many neighbours are compacted into one less, where something can be evicted instead, and where
 /// it cannot.
@@ -51,27 +52,25 @@ impl SegmentStore {
                 grant.add(pool.overdraft(wanted));
                 return Ok(());
             }
-            let unit = wanted.max(self.common.layout.segment as u64);
-            let pressure = u8::try_from(examined / (PATIENCE * unit)).unwrap_or(MAX_USES);
-            match self.give_up_something(pressure) {
-                0 => {
-                    idle += 1;
-                    if idle > MOST_IDLE {
-                        return Err(NoRoom);
-                    }
-                    std::thread::yield_now();
-                }
-                more => examined += more,
+            let pressure = u8::try_from(examined / PATIENCE).unwrap_or(MAX_USES);
+            if let Some(items) = self.give_up_something(pressure) {
+                examined += items;
+                continue;
             }
+            idle += 1;
+            if idle > MOST_IDLE {
+                return Err(NoRoom);
+            }
+            std::thread::yield_now();
         }
     }
 
-    /// Gives up the oldest segment of the queue that is too long and returns its weight; 0 where there
-    /// was none.
-    pub(super) fn give_up_something(&self, pressure: u8) -> u64 {
+    /// Gives up the oldest segment of the queue that is too long and returns how many items that had;
+    /// `None` where there was none.
+    pub(super) fn give_up_something(&self, pressure: u8) -> Option<u64> {
         let (probation, main) =
             (self.common.weight(Queue::Probation), self.common.weight(Queue::Main));
-        let first = policy::victim(probation, main);
+        let first = policy::victim(probation, main, self.common.share());
         let second = match first {
             Queue::Probation => Queue::Main,
             Queue::Main => Queue::Probation,
@@ -85,32 +84,29 @@ impl SegmentStore {
             if birth == u64::MAX {
                 continue;
             }
-            let weight = self.give_up(oldest, queue, pressure);
-            if weight > 0 {
-                return weight;
+            let given_up = self.give_up(oldest, queue, pressure);
+            if given_up.is_some() {
+                return given_up;
             }
         }
-        0
+        None
     }
 
     /// Gives up the oldest segment of a shard's queue, letting go of the lock again and again, and
-    /// returns its weight. If another thread is at one there, helps with that.
-    fn give_up(&self, place: usize, queue: Queue, pressure: u8) -> u64 {
+    /// returns how many items it had. If another thread is at one there, helps with that.
+    fn give_up(&self, place: usize, queue: Queue, pressure: u8) -> Option<u64> {
         let place = &self.places[place];
-        let mut weight = 0;
+        let mut items = None;
         loop {
             let mut shard = place.shard.lock();
-            if shard.evicting.is_none() {
-                if weight > 0 {
-                    return weight;
-                }
-                if !shard.begin_eviction(queue, pressure) {
-                    return 0;
-                }
+            if shard.evicting.is_none()
+                && (items.is_some() || !shard.begin_eviction(queue, pressure))
+            {
+                return items;
             }
-            weight = weight.max(shard.evicted_weight());
+            items = items.max(Some(shard.left_to_evict()));
             if shard.evict_some(&self.common, STEP) {
-                return weight;
+                return items;
             }
         }
     }

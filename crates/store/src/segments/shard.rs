@@ -12,16 +12,15 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use bytes::Bytes;
 use foldhash::fast::FixedState;
 
-use super::apart::{self, Apart};
+use super::apart::{Apart, Pieces};
 use super::common::Common;
 use super::epochs::{Epoch, Verdict};
 use super::evict::Evicting;
 use super::index::Index;
 use super::leaf::Slot;
-use super::policy::Policy;
+use super::policy::{Policy, Weighed};
 use super::pool::Grant;
 use super::record::{Body, Draft, HANDLE, Override, Record};
 use super::segment::{Queue, Segment};
@@ -65,21 +64,23 @@ pub(super) struct Found {
 pub(super) enum Value<'a> {
     /// Short enough for a record.
     Here(&'a [u8], &'a [u8]),
-    Apart(Bytes),
+    /// Its pieces, and what follows them.
+    Apart(Pieces, &'a [u8]),
 }
 
 impl Value<'_> {
     pub(super) fn len(&self) -> usize {
         match self {
             Value::Here(front, back) => front.len() + back.len(),
-            Value::Apart(value) => value.len(),
+            Value::Apart(pieces, rest) => pieces.len() + rest.len(),
         }
     }
 
-    fn apart(&self) -> u64 {
+    /// What its pieces are charged.
+    pub(super) fn apart(&self) -> u64 {
         match self {
             Value::Here(..) => 0,
-            Value::Apart(value) => apart::charge(value.len()),
+            Value::Apart(pieces, _) => pieces.charge(),
         }
     }
 }
@@ -133,7 +134,7 @@ pub(super) struct Shard {
 }
 
 impl Shard {
-    pub(super) fn new(hints: Arc<Hints>) -> Shard {
+    pub(super) fn new(hints: Arc<Hints>, seed: u64) -> Shard {
         Shard {
             index: Index::new(),
             segments: Vec::new(),
@@ -143,7 +144,7 @@ impl Shard {
             values: Apart::default(),
             overrides: HashMap::default(),
             evicting: None,
-            policy: Policy::new(),
+            policy: Policy::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
             tally: Tally::default(),
             told: 0,
             hints,
@@ -222,18 +223,14 @@ impl Shard {
 
     /// Length of an item's value.
     pub(super) fn value_len(&self, segment: &Segment, record: &Record) -> usize {
-        match record.handle(&segment.data) {
-            Some(handle) => self.values.get(handle).map_or(0, Bytes::len),
-            None => record.body_range().len(),
-        }
+        let pieces = record.handle(&segment.data).and_then(|handle| self.values.get(handle));
+        pieces.map_or(0, Pieces::len) + record.rest_range().len()
     }
 
     /// What the pool was charged for an item's value apart, if it has one.
     pub(super) fn apart_charge(&self, segment: &Segment, record: &Record) -> u64 {
-        match record.handle(&segment.data) {
-            Some(_) => apart::charge(self.value_len(segment, record)),
-            None => 0,
-        }
+        let pieces = record.handle(&segment.data).and_then(|handle| self.values.get(handle));
+        pieces.map_or(0, Pieces::charge)
     }
 
     /// Gives an item another expiry.
@@ -375,6 +372,13 @@ impl Shard {
         Ok(())
     }
 
+    /// What an item of such a charge is to the policy.
+    #[inline]
+    pub(super) fn weighed(&self, tag: u32, charge: u64) -> Weighed {
+        let mean = self.tally.bytes.checked_div(self.tally.items).unwrap_or(charge);
+        Weighed { tag, charge, mean }
+    }
+
     /// Gives a segment a number.
     pub(super) fn add_segment(&mut self, segment: Segment) -> u32 {
         if let Some(number) = self.free.pop() {
@@ -431,7 +435,7 @@ impl Shard {
         let apart = value.apart();
         let body = match value {
             Value::Here(front, back) => Body::Here(front, back),
-            Value::Apart(value) => Body::Apart(self.values.insert(value)),
+            Value::Apart(pieces, rest) => Body::Apart(self.values.insert(pieces), rest),
         };
         let place = self.append(common, queue, &Draft { key, body, meta, uses }, apart)?;
         self.index.insert(Slot::new(hash.tag(), place));
@@ -456,7 +460,7 @@ impl Shard {
         let apart = value.apart();
         let body = match value {
             Value::Here(front, back) => Body::Here(front, back),
-            Value::Apart(value) => Body::Apart(self.values.insert(value)),
+            Value::Apart(pieces, rest) => Body::Apart(self.values.insert(pieces), rest),
         };
         let place = self.append(common, queue, &Draft { key, body, meta, uses }, apart)?;
         self.index.replace(Slot::new(hash.tag(), old.place), place);
@@ -593,7 +597,7 @@ impl Shard {
 pub(super) fn most(key_len: usize, value: &Value<'_>) -> usize {
     let body = match value {
         Value::Here(..) => value.len(),
-        Value::Apart(_) => HANDLE,
+        Value::Apart(_, rest) => HANDLE + rest.len(),
     };
     super::record::HEADER + 16 + key_len + body
 }

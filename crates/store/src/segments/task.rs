@@ -3,19 +3,17 @@
 //! A task may find that it needs memory which the budget does not have just now. It then has changed
 //! nothing yet; the lock is let go of, room is made, and it begins anew.
 
-use bytes::Bytes;
-
-use super::apart::SHARED_FROM;
+use super::apart::Pieces;
 use super::common::Common;
 use super::epochs::Verdict;
 use super::lent::Lent;
 use super::number;
 use super::pool::Grant;
-use super::record::{Body, Draft, MAX_USES};
+use super::record::{Body, Draft, MAX_INLINE, MAX_USES};
 use super::segment::Queue;
 use super::shard::{self, Found, Hash, Need, Shard, Value};
 use crate::{
-    Arithmetic, ArithmeticResult, Cas, Delete, DeleteResult, Expiry, Meta, MetaGet, Mode, NewValue,
+    Arithmetic, ArithmeticResult, Cas, Delete, DeleteResult, Expiry, ItemRef, Meta, MetaGet, Mode,
     Seconds, Write, WriteResult, memcached_item_size,
 };
 
@@ -93,13 +91,14 @@ impl Task<'_, '_> {
                 meta.expiry = before.expiry;
                 meta.binary_key |= before.binary_key;
                 let there = self.shard.lent(self.common, &held.found, self.now);
-                let there = there.as_ref().map_or(&[][..], crate::ItemRef::value);
-                let (front, back) = match write.mode {
-                    Mode::Prepend => (write.value.as_slice(), there),
-                    _ => (there, write.value.as_slice()),
-                };
-                joined.extend_from_slice(front);
-                joined.extend_from_slice(back);
+                let there = there.as_ref().map(ItemRef::value).unwrap_or_default();
+                if write.mode == Mode::Prepend {
+                    joined.extend_from_slice(write.value.as_slice());
+                    there.copy_to(&mut joined);
+                } else {
+                    there.copy_to(&mut joined);
+                    joined.extend_from_slice(write.value.as_slice());
+                }
                 self.slice(&joined)
             }
             (Kept::Staleness, Some(held)) => {
@@ -107,17 +106,17 @@ impl Task<'_, '_> {
                 meta.expiry = before.expiry;
                 meta.stale = true;
                 meta.win_sent = before.win_sent;
-                self.value(&write.value)
+                self.slice(write.value.as_slice())
             }
-            _ => self.value(&write.value),
+            _ => self.slice(write.value.as_slice()),
         };
         let len = value.len();
         let stored = self.put(old, value, meta, write.new_cas, |lent| WriteResult::Stored {
-            cas: crate::ItemRef::meta(lent).cas,
+            cas: ItemRef::meta(lent).cas,
             len,
         });
         // Room for one large value is not kept.
-        joined.shrink_to(SHARED_FROM);
+        joined.shrink_to(MAX_INLINE);
         self.shard.scratch = joined;
         stored
     }
@@ -213,7 +212,10 @@ impl Task<'_, '_> {
             return Ok(Some(ArithmeticResult::Exists));
         }
         let lent = self.shard.lent(self.common, &held.found, self.now);
-        let number = lent.as_ref().and_then(|lent| number::parse(crate::ItemRef::value(lent)));
+        let number = lent.as_ref().and_then(|lent| match lent.value() {
+            value if value.pieces().is_empty() => number::parse(value.rest()),
+            value => number::parse(&value.to_vec()),
+        });
         let Some(number) = number else { return Ok(Some(ArithmeticResult::NonNumeric)) };
         let number = if how.increment {
             number.wrapping_add(how.delta)
@@ -246,15 +248,18 @@ impl Task<'_, '_> {
     fn write_digits(&mut self, found: &Found, digits: &[u8]) {
         let len = self.value_len(found);
         let Some(segment) = self.shard.segment_mut(self.common, found.place) else { return };
-        if let Some(handle) = found.record.handle(&segment.data) {
-            let mut value = vec![b' '; len];
-            value[..digits.len()].copy_from_slice(digits);
-            self.shard.values.replace(handle, Bytes::from(value));
-            return;
+        let handle = found.record.handle(&segment.data);
+        let rest = &mut segment.data[found.record.rest_range()];
+        rest.fill(b' ');
+        match handle {
+            None => rest[..digits.len()].copy_from_slice(digits),
+            Some(handle) => {
+                let mut value = vec![b' '; len];
+                value[..digits.len()].copy_from_slice(digits);
+                let (pieces, _) = Pieces::cut(&value, self.common.layout.inline);
+                self.shard.values.replace(handle, pieces);
+            }
         }
-        let value = &mut segment.data[found.record.body_range()];
-        value.fill(b' ');
-        value[..digits.len()].copy_from_slice(digits);
     }
 
     pub(super) fn delete(&mut self, how: Delete) -> Result<DeleteResult, Obstacle> {
@@ -309,20 +314,22 @@ impl Task<'_, '_> {
             None => common.epochs.current(self.now),
         };
         let (old_charge, credit) = old.map_or((0, 0), |held| self.charges(&held.found));
-        let apart = match &value {
-            Value::Here(..) => 0,
-            Value::Apart(value) => super::apart::charge(value.len()),
-        };
+        let apart = value.apart();
         if !common.admits(Shard::charge(most, apart), old_charge) {
             return Err(Obstacle::NoRoom);
         }
+        let mut entry = None;
         let (queue, uses) = match old.filter(Held::is_live) {
             Some(held) => {
                 let segment = self.shard.segment(common, held.found.place);
                 let queue = segment.map_or(Queue::Probation, |segment| segment.queue);
                 (queue, (held.found.record.uses() + 1).min(MAX_USES))
             }
-            None => (self.shard.policy.destination(self.hash.tag()), 0),
+            None => {
+                let item = self.shard.weighed(self.hash.tag(), Shard::charge(most, apart));
+                entry = Some(self.shard.policy.entry(item, common.capacity()));
+                (entry.map_or(Queue::Probation, |entry| entry.queue), 0)
+            }
         };
         // An item that is alive may be changed where it lies; one that is dead belongs to the past.
         let in_place = old.filter(Held::is_live).filter(|_| apart == 0);
@@ -342,6 +349,12 @@ impl Task<'_, '_> {
         if meta.cas == 0 {
             meta.cas = self.cas(new_cas);
         }
+        if let Some(entry) = entry {
+            self.shard.policy.entered(self.hash.tag());
+            if let Some(queue) = entry.regretted {
+                common.regret(queue, self.shard.tally.items);
+            }
+        }
         let found = match old {
             Some(mut held) => {
                 if let Some(miss) = held.verdict.miss {
@@ -359,10 +372,7 @@ impl Task<'_, '_> {
                     meta,
                 )
             }
-            None => {
-                self.shard.policy.admitted(self.hash.tag());
-                self.shard.insert(common, self.hash, (queue, uses), key, value, meta)
-            }
+            None => self.shard.insert(common, self.hash, (queue, uses), key, value, meta),
         };
         match found {
             Some(found) => self.finish(found, f),
@@ -424,18 +434,10 @@ impl Task<'_, '_> {
         new_cas.unwrap_or_else(|| self.common.next_cas())
     }
 
-    fn value<'v>(&self, value: &'v NewValue<'_>) -> Value<'v> {
-        match value {
-            NewValue::Shared(bytes) if bytes.len() > self.common.layout.inline => {
-                Value::Apart(bytes.clone())
-            }
-            other => self.slice(other.as_slice()),
-        }
-    }
-
     fn slice<'v>(&self, value: &'v [u8]) -> Value<'v> {
         if value.len() > self.common.layout.inline {
-            Value::Apart(Bytes::copy_from_slice(value))
+            let (pieces, rest) = Pieces::cut(value, self.common.layout.inline);
+            Value::Apart(pieces, rest)
         } else {
             Value::Here(value, &[])
         }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::SegmentStore;
 use super::shard::Found;
-use crate::{ItemRef, Meta, Seconds};
+use crate::{ItemRef, Meta, Seconds, ValueRef};
 
 /// About how many items are copied in one step.
 const STEP: usize = 64;
@@ -16,8 +16,7 @@ const STEP: usize = 64;
 /// An item as it was when it was met.
 struct Snapshot<'a> {
     key: &'a [u8],
-    value: &'a [u8],
-    shared: Option<Bytes>,
+    value: ValueRef<'a>,
     meta: Meta,
 }
 
@@ -26,12 +25,8 @@ impl ItemRef for Snapshot<'_> {
         self.key
     }
 
-    fn value(&self) -> &[u8] {
-        self.shared.as_deref().unwrap_or(self.value)
-    }
-
-    fn shared_value(&self) -> Option<Bytes> {
-        self.shared.clone()
+    fn value(&self) -> ValueRef<'_> {
+        self.value
     }
 
     fn meta(&self) -> Meta {
@@ -43,7 +38,7 @@ impl ItemRef for Snapshot<'_> {
 #[derive(Default)]
 struct Copies {
     bytes: Vec<u8>,
-    items: Vec<(usize, usize, Option<Bytes>, Meta)>,
+    items: Vec<(usize, usize, Vec<Bytes>, Meta)>,
     places: Vec<u32>,
 }
 
@@ -55,11 +50,12 @@ impl SegmentStore {
             loop {
                 let to = self.copy(place, from, now, &mut copies);
                 let mut bytes = &copies.bytes[..];
-                for (key_len, value_len, shared, meta) in copies.items.drain(..) {
-                    let (key, rest) = bytes.split_at(key_len);
-                    let (value, rest) = rest.split_at(value_len);
-                    bytes = rest;
-                    if !visit(&Snapshot { key, value, shared, meta }) {
+                for (key_len, rest_len, pieces, meta) in copies.items.drain(..) {
+                    let (key, behind) = bytes.split_at(key_len);
+                    let (rest, behind) = behind.split_at(rest_len);
+                    bytes = behind;
+                    let value = ValueRef::pieced(&pieces, rest);
+                    if !visit(&Snapshot { key, value, meta }) {
                         return;
                     }
                 }
@@ -90,13 +86,11 @@ impl SegmentStore {
                 continue;
             }
             let Some(item) = shard.lent(common, &found, now) else { continue };
-            let shared = item.shared_value();
+            let value = item.value();
             copies.bytes.extend_from_slice(item.key());
-            if shared.is_none() {
-                copies.bytes.extend_from_slice(item.value());
-            }
-            let value_len = if shared.is_none() { item.value().len() } else { 0 };
-            copies.items.push((item.key().len(), value_len, shared, item.meta()));
+            copies.bytes.extend_from_slice(value.rest());
+            let pieces = value.pieces().to_vec();
+            copies.items.push((item.key().len(), value.rest().len(), pieces, item.meta()));
         }
         to
     }

@@ -57,7 +57,7 @@ pub(crate) fn writers_and_readers_leave_the_books_in_order<S: Store>(make: fn(Li
                             let now = NOW + turn / 1_000;
                             let _ = store.get(key, now, |item| {
                                 assert_eq!(item.key(), key);
-                                assert!(item.value().iter().all(|&byte| byte == key[3]));
+                                assert!(item.value().to_vec().iter().all(|&byte| byte == key[3]));
                             });
                         }
                         6 => {

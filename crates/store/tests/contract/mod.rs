@@ -83,7 +83,7 @@ pub(crate) fn calculate(
     how: Arithmetic,
 ) -> ArithmeticResult<(u64, String)> {
     store.arithmetic(key, how, false, NOW, |item, number, _| {
-        (number, String::from_utf8_lossy(item.value()).into_owned())
+        (number, String::from_utf8_lossy(&item.value().to_vec()).into_owned())
     })
 }
 

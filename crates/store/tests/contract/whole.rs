@@ -56,7 +56,7 @@ pub(crate) fn for_each_meets_every_living_item_once<S: Store>(make: fn(Limits) -
         if item.key() == b"large" {
             assert_eq!(item.value().len(), 20_000);
         } else {
-            assert_eq!(item.value()[5..], item.key()[3..]);
+            assert_eq!(item.value().to_vec()[5..], item.key()[3..]);
         }
         assert!(met.insert(item.key().to_vec()));
         // The visitor is outside of all locks.

@@ -1,0 +1,195 @@
+//! What left lately: four bytes an item, in which queue it was and about when.
+//!
+//! A table of buckets of sixteen entries, a cache line each. An entry is 15 bits of the key's tag, one
+//! for the queue, and 16 that say how much the queue had given up when the item left; time here is
+//! counted in bytes given up, as that is what decides whether a longer queue would have kept it. A
+//! bucket that is full forgets what is of least use: the entry that has outlived the most of the time
+//! for which its queue's are remembered. There are as many entries as items, or up to twice as many
+//! where that is a hundredth of the memory, and there is no table before the first item leaves.
+//!
+//! It may be wrong: two keys may look alike, and a stamp that went round looks young. Both are rare
+//! and cost an item a better or worse start, nothing else.
+
+use super::segment::Queue;
+
+/// Entries of a bucket.
+const WIDTH: usize = 16;
+
+/// A queue's clock counts in units of the memory divided by this.
+const RESOLUTION: u64 = 4096;
+
+/// Memory for each entry beyond one an item.
+const PLENTY: u64 = 400;
+
+const EMPTY: u32 = 0;
+
+#[derive(Clone, Debug)]
+#[repr(align(64))]
+struct Bucket([u32; WIDTH]);
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub(super) struct Ghosts {
+    /// For how long each queue's are remembered, as a part of 100 of the memory.
+    lives: [u32; 2],
+    buckets: Vec<Bucket>,
+    /// Bytes that each queue has given up so far.
+    given_up: [u64; 2],
+}
+
+/// What is remembered of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Seen {
+    /// The queue that gave it up.
+    pub(super) queue: Queue,
+    /// Bytes that this queue has given up since.
+    pub(super) since: u64,
+}
+
+impl Ghosts {
+    pub(super) fn new(lives: [u32; 2]) -> Ghosts {
+        Ghosts { lives, buckets: Vec::new(), given_up: [0, 0] }
+    }
+
+    /// Bytes it takes in memory beside itself.
+    pub(super) fn bytes(&self) -> usize {
+        self.buckets.capacity() * size_of::<Bucket>()
+    }
+
+    #[inline]
+    fn bucket(&self, tag: u32) -> usize {
+        let bucket = u64::from(tag) * self.buckets.len() as u64 >> 32;
+        usize::try_from(bucket).unwrap_or(0)
+    }
+
+    /// What is remembered of a key, in a shard of so many bytes.
+    #[inline]
+    pub(super) fn find(&self, tag: u32, capacity: u64) -> Option<Seen> {
+        let bucket = self.buckets.get(self.bucket(tag))?;
+        let &entry = bucket.0.iter().find(|&&entry| is_of(entry, tag))?;
+        let since = u64::from(self.age(entry, capacity)) * unit(capacity);
+        Some(Seen { queue: queue_of(entry), since })
+    }
+
+    /// Remembers a key that `queue` gives up, and with it so many bytes. A table of another size than
+    /// `items` suggests begins anew.
+    pub(super) fn add(&mut self, tag: u32, queue: Queue, charge: u64, capacity: u64, items: usize) {
+        let plenty = usize::try_from(capacity / PLENTY).unwrap_or(usize::MAX);
+        let wanted = plenty.clamp(items, 2 * items) / WIDTH + 1;
+        if self.buckets.len() < wanted / 2 + 1 || self.buckets.len() > 2 * wanted {
+            self.buckets = vec![Bucket([EMPTY; WIDTH]); wanted];
+        }
+        let stamp = self.clock(queue, capacity);
+        let number = self.bucket(tag);
+        let entries = self.buckets[number].0;
+        let same = entries.iter().position(|&entry| is_of(entry, tag) || entry == EMPTY);
+        let least_useful = || (0..WIDTH).max_by_key(|&at| self.outlived(entries[at], capacity));
+        let at = same.or_else(least_useful).unwrap_or(0);
+        self.buckets[number].0[at] = fingerprint(tag) | (queue as u32) << 16 | u32::from(stamp);
+        self.given_up[queue as usize] += charge;
+    }
+
+    /// Forgets a key.
+    #[inline]
+    pub(super) fn remove(&mut self, tag: u32) {
+        let number = self.bucket(tag);
+        if let Some(bucket) = self.buckets.get_mut(number)
+            && let Some(entry) = bucket.0.iter_mut().find(|entry| is_of(**entry, tag))
+        {
+            *entry = EMPTY;
+        }
+    }
+
+    /// How long ago an entry's item left, on the clock of its queue.
+    fn age(&self, entry: u32, capacity: u64) -> u16 {
+        self.clock(queue_of(entry), capacity).wrapping_sub(low(entry))
+    }
+
+    /// How much of its life an entry has outlived, on a scale common to both queues.
+    fn outlived(&self, entry: u32, capacity: u64) -> u32 {
+        u32::from(self.age(entry, capacity)) * 100 / self.lives[queue_of(entry) as usize]
+    }
+
+    fn clock(&self, queue: Queue, capacity: u64) -> u16 {
+        low(u32::try_from(self.given_up[queue as usize] / unit(capacity) & 0xffff).unwrap_or(0))
+    }
+}
+
+fn unit(capacity: u64) -> u64 {
+    (capacity / RESOLUTION).max(1)
+}
+
+/// The part of an entry that tells keys of one bucket apart. Never that of [`EMPTY`].
+fn fingerprint(tag: u32) -> u32 {
+    (tag | 1) << 17
+}
+
+fn is_of(entry: u32, tag: u32) -> bool {
+    entry >> 17 == fingerprint(tag) >> 17
+}
+
+fn queue_of(entry: u32) -> Queue {
+    if entry >> 16 & 1 == 0 { Queue::Probation } else { Queue::Main }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the lower half is what is asked for")]
+fn low(entry: u32) -> u16 {
+    entry as u16
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CAPACITY: u64 = 4096 * 100;
+
+    #[test]
+    fn what_left_is_remembered_with_its_queue_and_age() {
+        let mut ghosts = Ghosts::new([90, 5]);
+        assert_eq!((ghosts.find(2, CAPACITY), ghosts.bytes()), (None, 0));
+        ghosts.add(2, Queue::Main, 1_000, CAPACITY, 1_000);
+        ghosts.add(4, Queue::Probation, 500, CAPACITY, 1_000);
+        let of = |queue, since| Some(Seen { queue, since });
+        assert_eq!(ghosts.find(2, CAPACITY), of(Queue::Main, 1_000));
+        assert_eq!(ghosts.find(4, CAPACITY), of(Queue::Probation, 500));
+        ghosts.add(6, Queue::Main, CAPACITY, CAPACITY, 1_000);
+        assert_eq!(ghosts.find(2, CAPACITY), of(Queue::Main, 1_000 + CAPACITY));
+        assert_eq!(ghosts.find(4, CAPACITY), of(Queue::Probation, 500));
+        ghosts.remove(4);
+        assert_eq!(ghosts.find(4, CAPACITY), None);
+    }
+
+    #[test]
+    fn a_full_bucket_forgets_what_is_of_least_use() {
+        let mut ghosts = Ghosts::new([90, 5]);
+        for tag in 0..40 {
+            ghosts.add(2 * tag, Queue::Probation, 1_000, CAPACITY, 8);
+        }
+        let known = |tag: u32| ghosts.find(2 * tag, CAPACITY).is_some();
+        assert!((24..40).all(known) && !(0..24).any(known));
+        for tag in 100..110 {
+            ghosts.add(2 * tag, Queue::Main, 1_000, CAPACITY, 8);
+        }
+        for tag in 40..56 {
+            ghosts.add(2 * tag, Queue::Probation, 10_000, CAPACITY, 8);
+        }
+        let known = |tag: u32| ghosts.find(2 * tag, CAPACITY).is_some();
+        assert!((46..56).all(known), "the younger of the queue with long lives");
+    }
+
+    #[test]
+    fn there_are_as_many_entries_as_items_or_twice_as_many() {
+        let mut few = Ghosts::new([90, 5]);
+        few.add(2, Queue::Main, 1, 1 << 30, 16_000);
+        assert!((124_000..132_000).contains(&few.bytes()));
+        let mut ghosts = Ghosts::new([90, 5]);
+        ghosts.add(2, Queue::Main, 1, CAPACITY, 16_000);
+        assert!((60_000..68_000).contains(&ghosts.bytes()));
+        ghosts.add(4, Queue::Main, 1, CAPACITY, 20_000);
+        assert!(ghosts.find(2, CAPACITY).is_some(), "a little more changes nothing");
+        ghosts.add(4, Queue::Main, 1, CAPACITY, 100_000);
+        assert!(ghosts.bytes() > 400_000);
+        ghosts.add(4, Queue::Main, 1, CAPACITY, 100);
+        assert!(ghosts.bytes() < 1_000);
+    }
+}
