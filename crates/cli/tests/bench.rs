@@ -178,3 +178,38 @@ fn who_is_at_fault_is_told() {
     let error: Value = serde_json::from_str(&ran.err).unwrap();
     assert_eq!((ran.code, &error["exit"]), (66, &66.into()));
 }
+
+#[test]
+fn what_nobody_types_is_nowhere_offered() {
+    let place = Place::with("");
+    let mut texts = vec![place.run(&["bench", "--help"]).succeeds().out];
+    for shell in ["bash", "zsh", "fish"] {
+        texts.push(place.run(&["completions", shell]).succeeds().out);
+    }
+    for text in texts {
+        assert!(text.contains("replay") && !text.contains("worker"), "{text}");
+    }
+}
+
+#[test]
+fn the_recipes_say_what_is_wrong() {
+    let recipes = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../bench/recipes");
+    let place = Place::with("");
+    fs::write(place.path().join("ring.toml"), command::RING).unwrap();
+    for (recipe, option, wrong) in
+        [("memtier-node", "--server", "11211"), ("memtier-ring", "--ask", "nobody")]
+    {
+        let run = |words: &[&str]| {
+            let mut recipe = Command::new(recipes.join(recipe));
+            Ran::of(recipe.current_dir(place.path()).args(words))
+        };
+        assert!(run(&["--help"]).succeeds().out.starts_with(&format!("Usage: {recipe} ")));
+        for words in [&["--nonsense"][..], &[option], &[option, wrong], &["--keys", "many"]] {
+            let ran = run(words);
+            assert_eq!((ran.code, ran.out.as_str()), (64, ""), "{words:?}: {ran:?}");
+            assert!(ran.err.contains(words[0]), "{words:?}: {ran:?}");
+        }
+        let ran = run(&["--memtier", "no-such-program-anywhere"]);
+        assert!(ran.code == 69 && ran.err.contains("no-such-program-anywhere"), "{ran:?}");
+    }
+}

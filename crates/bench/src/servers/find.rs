@@ -122,7 +122,10 @@ impl Contender {
             Origin::Program { extra, .. } if !extra.is_empty() => {
                 text.push_str(&format!(", with {}", extra.join(" ")));
             }
-            _ => {}
+            Origin::Program { .. } => {}
+            Origin::Running(_) => {
+                text.push_str(", which runs already, with flags and on cores of its own");
+            }
         }
         text
     }
