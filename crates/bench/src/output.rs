@@ -1,5 +1,6 @@
 //! Where results go: Markdown to stdout, JSON and a picture into files.
 
+use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::Path;
 
@@ -34,11 +35,16 @@ pub(crate) fn save(path: &Path, text: &str) -> Result<(), BenchError> {
     std::fs::write(path, text).map_err(|source| BenchError::Write { path: path.into(), source })
 }
 
-/// Finds out whether a file can be written before minutes go into what it will hold. What it held
-/// is gone.
+/// Finds out whether a file can be written before minutes go into what it will hold. What it holds
+/// stays until then.
 pub(crate) fn will_write(path: Option<&Path>) -> Result<(), BenchError> {
     match path {
-        Some(path) if path != Path::new(STDOUT) => save(path, ""),
+        Some(path) if path != Path::new(STDOUT) => OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(path)
+            .map(drop)
+            .map_err(|source| BenchError::Write { path: path.into(), source }),
         _ => Ok(()),
     }
 }
@@ -61,7 +67,10 @@ mod tests {
         assert!(error.to_string().contains("no/such/folder.json"), "{error}");
         assert!(will_write(Some(Path::new(STDOUT))).is_ok() && will_write(None).is_ok());
         let right = folder.path().join("out.json");
+        std::fs::write(&right, "older").unwrap();
         will_write(Some(&right)).unwrap();
-        assert!(right.exists());
+        assert_eq!(std::fs::read_to_string(&right).unwrap(), "older");
+        save(&right, "new").unwrap();
+        assert_eq!(std::fs::read_to_string(&right).unwrap(), "new");
     }
 }

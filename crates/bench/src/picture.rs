@@ -27,7 +27,7 @@ const LINE: f64 = 22.0;
 const TOP: f64 = 100.0;
 const LEFT: f64 = 24.0;
 const PANEL: f64 = 230.0;
-const GAP: f64 = 26.0;
+const GAP: f64 = 44.0;
 
 const STYLE: &str = "\
 text{font-family:system-ui,-apple-system,'Segoe UI',Roboto,'Noto Sans','DejaVu Sans',sans-serif}
@@ -84,7 +84,7 @@ fn draw(svg: &mut String, panel: Panel, left: f64, scale: &Scale, ratios: &[Opti
     let _ = writeln!(
         svg,
         "<text class=\"text\" x=\"{left:.1}\" y=\"{:.1}\" font-size=\"12\" font-weight=\"600\">{}\
-         <tspan class=\"soft\" font-weight=\"400\"> ({better})</tspan></text>",
+         <tspan class=\"soft\" font-weight=\"400\" dx=\"5\">({better})</tspan></text>",
         TOP - 10.0,
         escape(panel.title)
     );

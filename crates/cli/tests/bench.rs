@@ -4,10 +4,11 @@ mod command;
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use command::{Place, Ran};
-use ringbinder_tests::{Kind, Server};
+use nix::sys::signal::Signal;
+use ringbinder_tests::{Kind, Server, process, wait};
 use serde_json::Value;
 
 /// Runs a benchmark in a directory of its own. ringbinderd is what it measures, and what it
@@ -177,6 +178,23 @@ fn who_is_at_fault_is_told() {
     let ran = Ran::of(bench(&place, &["replay", "no.csv"]).args(["--json", "-"]));
     let error: Value = serde_json::from_str(&ran.err).unwrap();
     assert_eq!((ran.code, &error["exit"]), (66, &66.into()));
+}
+
+#[test]
+fn an_interrupted_benchmark_says_so() {
+    let place = Place::with("");
+    let words = ["compare", "--only", "get-p1-32", "--seconds", "600", "--generator", "own"];
+    let log = place.path().join("log");
+    let mut command = bench(&place, &words);
+    command.stdout(Stdio::null()).stderr(fs::File::create(&log).unwrap());
+    let mut child = command.spawn().unwrap();
+    let said = || fs::read_to_string(&log).unwrap();
+    // By then its servers hold all keys.
+    wait::until("the load to begin", || said().contains("\nget-p1-32\n").then_some(()));
+    process::signal(child.id(), Signal::SIGINT);
+    let status = wait::until("the end", || child.try_wait().unwrap());
+    assert_eq!(status.code(), Some(130), "{}", said());
+    assert!(said().ends_with("ringbinder: interrupted; the servers are stopped\n"), "{}", said());
 }
 
 #[test]
