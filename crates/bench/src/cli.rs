@@ -1,35 +1,24 @@
-//! The command line.
+//! The command line: what `ringbinder bench` understands.
+//!
+//! Help, man pages, completions and `docs/cli.md` follow from these structs.
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 
 use crate::clients::matrix::{Contestant, Work};
 use crate::cores::Cores;
+use crate::trace::Format;
 
-/// Runs ringbinderd and memcached side by side on this machine and prints how they compare, as
-/// Markdown. Load goes to 127.0.0.1 only.
-#[derive(Debug, Parser)]
-#[command(version, arg_required_else_help = true, max_term_width = 100, after_help = EXIT_CODES)]
-pub(crate) struct Cli {
-    #[command(subcommand)]
-    pub(crate) command: Command,
-}
-
-const EXIT_CODES: &str = "\
-Exit codes:
-    0  measured
-    1  could not be measured; stderr says why
-    2  wrong command line
-    3  measured, but a row is flagged: errors, misses, or a load that did not run
-  130  interrupted";
-
+/// Everything that can be measured. Load goes to 127.0.0.1 unless a server is named elsewhere.
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
-    /// What a request costs: CPU per request, throughput and latency, as ratios to memcached
+pub enum Bench {
+    /// What a request costs: CPU per request, throughput and latency, as ratios to other servers
     Compare(CompareOptions),
     /// What an item and an idle connection cost in resident memory
     Memory(MemoryOptions),
+    /// How often a cache of a size has what a trace asks for, and the memory it takes for that
+    Replay(ReplayOptions),
     /// What a request costs in a ring: asked of its owner, of other nodes, and through nutcracker
     Ring(RingOptions),
     /// What a get costs the client: ours, async-memcached and pylibmc on the same three nodes
@@ -39,51 +28,87 @@ pub(crate) enum Command {
     ClientsWorker(WorkerOptions),
 }
 
-/// Which programs are measured, and where they run.
-#[derive(Args, Debug)]
-pub(crate) struct Servers {
-    /// memcached [default: the one on the PATH]
-    #[arg(long, value_name = "PATH")]
-    pub(crate) memcached: Option<PathBuf>,
+impl Bench {
+    /// Has JSON printed in place of the table, unless it goes to a file.
+    pub fn print_json(&mut self) {
+        let data = match self {
+            Bench::Compare(options) => &mut options.data,
+            Bench::Memory(options) => &mut options.data,
+            Bench::Replay(options) => &mut options.data,
+            Bench::Ring(options) => &mut options.data,
+            Bench::Clients(options) => &mut options.data,
+            Bench::ClientsWorker(_) => return,
+        };
+        data.json.get_or_insert_with(|| "-".into());
+    }
+}
 
-    /// ringbinderd [default: the one beside this program, else in target/release]
+/// The node that is measured, and where servers and load run.
+#[derive(Args, Debug)]
+pub(crate) struct Node {
+    /// The server; without it, ringbinderd beside this program, else on the PATH
     #[arg(long, value_name = "PATH")]
     pub(crate) ringbinderd: Option<PathBuf>,
 
-    /// More flags for memcached, separated by spaces
-    #[arg(long, value_name = "FLAGS", default_value = "", allow_hyphen_values = true)]
-    pub(crate) memcached_flags: String,
-
     /// More flags for ringbinderd, separated by spaces
     #[arg(long, value_name = "FLAGS", default_value = "", allow_hyphen_values = true)]
+    #[arg(hide_default_value = true)]
     pub(crate) ringbinderd_flags: String,
 
-    /// Worker threads of each server (-t)
+    /// Worker threads of each server
     #[arg(short, long, value_name = "N", default_value_t = 1,
           value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) threads: u16,
 
-    /// Cores of the servers, as 0, 0,2 or 0-3 [default: the first, as many as there are threads]
+    /// Cores of the servers, as 0, 0,2 or 0-3; without it the first, as many as there are threads
     #[arg(long, value_name = "CORES")]
     pub(crate) server_cores: Option<Cores>,
 
-    /// Cores of the load [default: as many, after the servers']
+    /// Cores of the load; without it as many, after the servers'
     #[arg(long, value_name = "CORES")]
     pub(crate) load_cores: Option<Cores>,
 }
 
+/// What the node is compared with.
+#[derive(Args, Debug)]
+pub(crate) struct Others {
+    /// A server to compare with, several times for several: a program on the PATH or a path, with
+    /// memcached's flags -l, -p, -t, -m and -c; or HOST:PORT of one that is running
+    #[arg(long, value_name = "SERVER", default_value = "memcached")]
+    pub(crate) vs: Vec<String>,
+
+    /// More flags for each --vs that is started, separated by spaces
+    #[arg(long, value_name = "FLAGS", default_value = "", allow_hyphen_values = true)]
+    #[arg(hide_default_value = true)]
+    pub(crate) vs_flags: String,
+}
+
+/// Where the data goes.
+#[derive(Args, Debug)]
+pub(crate) struct Data {
+    /// Write everything that was measured into this file as JSON; - prints it, in place of the table
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+}
+
 /// `compare`
 #[derive(Args, Debug)]
-pub(crate) struct CompareOptions {
+pub struct CompareOptions {
     #[command(flatten)]
-    pub(crate) servers: Servers,
+    pub(crate) node: Node,
+
+    #[command(flatten)]
+    pub(crate) others: Others,
+
+    #[command(flatten)]
+    pub(crate) data: Data,
 
     /// Memory of each server in megabytes (-m)
     #[arg(short, long, value_name = "MB", default_value_t = 1024,
           value_parser = clap::value_parser!(u64).range(64..))]
     pub(crate) memory_limit: u64,
 
-    /// Rounds of each load. In each, both servers get it once; who is first alternates
+    /// Rounds of each load. In each, every server gets it once; who is first alternates
     #[arg(short, long, value_name = "N", default_value_t = 4,
           value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) rounds: u32,
@@ -93,11 +118,11 @@ pub(crate) struct CompareOptions {
           value_parser = clap::value_parser!(u32).range(1..=600))]
     pub(crate) seconds: u32,
 
-    /// All loads, not the selection that takes about five minutes
+    /// All loads, not the selection that takes about seven minutes
     #[arg(long)]
     pub(crate) full: bool,
 
-    /// Only loads whose name contains one of these words, out of all: get-p32,1k
+    /// Only these loads, or those whose name contains one of these words, out of all: get-p32,1k
     #[arg(short, long, value_name = "WORDS", value_delimiter = ',')]
     pub(crate) only: Vec<String>,
 
@@ -105,11 +130,15 @@ pub(crate) struct CompareOptions {
     #[arg(long)]
     pub(crate) list: bool,
 
+    /// Draw the ratios into this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) svg: Option<PathBuf>,
+
     /// Who makes the load
     #[arg(long, value_name = "NAME", value_enum, default_value_t = GeneratorChoice::Auto)]
     pub(crate) generator: GeneratorChoice,
 
-    /// memtier_benchmark [default: the one on the PATH]
+    /// memtier_benchmark; without it the one on the PATH
     #[arg(long, value_name = "PATH")]
     pub(crate) memtier: Option<PathBuf>,
 }
@@ -121,15 +150,21 @@ pub(crate) enum GeneratorChoice {
     Auto,
     /// memtier_benchmark
     Memtier,
-    /// This program
+    /// this program
     Own,
 }
 
 /// `memory`
 #[derive(Args, Debug)]
-pub(crate) struct MemoryOptions {
+pub struct MemoryOptions {
     #[command(flatten)]
-    pub(crate) servers: Servers,
+    pub(crate) node: Node,
+
+    #[command(flatten)]
+    pub(crate) others: Others,
+
+    #[command(flatten)]
+    pub(crate) data: Data,
 
     /// Memory of each server in megabytes (-m): enough to keep every item
     #[arg(short, long, value_name = "MB", default_value_t = 2048,
@@ -150,13 +185,60 @@ pub(crate) struct MemoryOptions {
     pub(crate) connections: u16,
 }
 
+/// `replay`
+#[derive(Args, Debug)]
+pub struct ReplayOptions {
+    /// The trace, not compressed
+    #[arg(value_name = "TRACE")]
+    pub(crate) trace: PathBuf,
+
+    /// What the trace is written as; without it, its name tells: .bin, .csv, oracleGeneral
+    #[arg(long, value_name = "NAME", value_enum)]
+    pub(crate) format: Option<Format>,
+
+    /// Only so many requests, from the beginning
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<u64>,
+
+    /// Values are so many times as large as the trace says
+    #[arg(long, value_name = "N", default_value_t = 1,
+          value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub(crate) multiply: u64,
+
+    #[command(flatten)]
+    pub(crate) node: Node,
+
+    #[command(flatten)]
+    pub(crate) others: Others,
+
+    #[command(flatten)]
+    pub(crate) data: Data,
+
+    /// Memory of each server in megabytes (-m)
+    #[arg(short, long, value_name = "MB", default_value_t = 64,
+          value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) memory_limit: u64,
+
+    /// Replay on ringbinderd again and again with another -m, until its peak of resident memory
+    /// comes close to that of the first --vs and does not exceed it
+    #[arg(long, visible_alias = "equal-resident")]
+    pub(crate) match_resident: bool,
+}
+
 /// `ring`
 #[derive(Args, Debug)]
-pub(crate) struct RingOptions {
+pub struct RingOptions {
     #[command(flatten)]
-    pub(crate) servers: Servers,
+    pub(crate) node: Node,
 
-    /// nutcracker [default: the one on the PATH, else in /usr/sbin; without it, its rows are left out]
+    #[command(flatten)]
+    pub(crate) data: Data,
+
+    /// memcached behind nutcracker; without it the one on the PATH, else its rows are left out
+    #[arg(long, value_name = "PATH")]
+    pub(crate) memcached: Option<PathBuf>,
+
+    /// nutcracker; without it the one on the PATH or in /usr/sbin, else its rows are left out
     #[arg(long, value_name = "PATH")]
     pub(crate) nutcracker: Option<PathBuf>,
 
@@ -182,11 +264,14 @@ pub(crate) struct RingOptions {
 
 /// `clients`
 #[derive(Args, Debug)]
-pub(crate) struct ClientsOptions {
+pub struct ClientsOptions {
     #[command(flatten)]
-    pub(crate) servers: Servers,
+    pub(crate) node: Node,
 
-    /// A Python that has pylibmc [default: the one of the tests, else python3; without it, its rows are left out]
+    #[command(flatten)]
+    pub(crate) data: Data,
+
+    /// A Python that has pylibmc; without it that of the tests or python3, else its rows are left out
     #[arg(long, value_name = "PATH")]
     pub(crate) python: Option<PathBuf>,
 
@@ -207,7 +292,7 @@ pub(crate) struct ClientsOptions {
 
 /// `clients-worker`
 #[derive(Args, Clone, Debug)]
-pub(crate) struct WorkerOptions {
+pub struct WorkerOptions {
     #[arg(long)]
     pub(crate) ring: PathBuf,
 
@@ -224,34 +309,51 @@ pub(crate) struct WorkerOptions {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
+    use clap::{CommandFactory, Parser};
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(subcommand)]
+        bench: Bench,
+    }
+
+    fn parse(line: &str) -> Result<Bench, clap::Error> {
+        Line::try_parse_from(line.split(' ')).map(|line| line.bench)
+    }
 
     #[test]
     fn the_definition_holds() {
-        Cli::command().debug_assert();
+        Line::command().debug_assert();
     }
 
     #[test]
     fn lists_and_flags_of_a_server() {
-        let line =
-            "x compare --only get-p1,1k --ringbinderd-flags=--eviction\ttinylfu --load-cores 1-2";
-        let cli = Cli::try_parse_from(line.split(' ')).unwrap();
-        let Command::Compare(options) = cli.command else { panic!("not compare") };
+        let line = "x compare --only get-p1,1k --ringbinderd-flags=--eviction\ttinylfu --vs a --vs \
+                    b:1 --load-cores 1-2";
+        let Bench::Compare(options) = parse(line).unwrap() else { panic!("not compare") };
         assert_eq!(options.only, ["get-p1", "1k"]);
-        assert_eq!(options.servers.ringbinderd_flags, "--eviction\ttinylfu");
-        assert_eq!(options.servers.load_cores.unwrap().to_string(), "cores 1,2");
-        assert!(Cli::try_parse_from(["x", "compare", "--rounds", "0"]).is_err());
+        assert_eq!(options.node.ringbinderd_flags, "--eviction\ttinylfu");
+        assert_eq!(options.node.load_cores.unwrap().to_string(), "cores 1,2");
+        assert_eq!(options.others.vs, ["a", "b:1"]);
+        assert!(parse("x compare --rounds 0").is_err());
+    }
+
+    #[test]
+    fn a_trace_is_replayed_against_memcached_unless_told_otherwise() {
+        let line = "x replay t.csv --format oracle-general --multiply 4 --equal-resident";
+        let Bench::Replay(options) = parse(line).unwrap() else { panic!("not replay") };
+        assert_eq!((options.format, options.multiply), (Some(Format::OracleGeneral), 4));
+        assert!(options.match_resident && options.others.vs == ["memcached"]);
+        assert!(parse("x replay").is_err() && parse("x replay t.csv --multiply 0").is_err());
     }
 
     #[test]
     fn flags_of_a_ring() {
         let line = "x ring --nutcracker n -t 2 --rounds 3 --only p1";
-        let Command::Ring(options) = Cli::try_parse_from(line.split(' ')).unwrap().command else {
-            panic!("not ring")
-        };
+        let Bench::Ring(options) = parse(line).unwrap() else { panic!("not ring") };
         assert_eq!(options.nutcracker, Some("n".into()));
-        assert_eq!((options.servers.threads, options.rounds, options.seconds), (2, 3, 2));
+        assert_eq!((options.node.threads, options.rounds, options.seconds), (2, 3, 2));
         assert_eq!(options.only, ["p1"]);
-        assert!(Cli::try_parse_from(["x", "ring", "-m", "64"]).is_err());
+        assert!(parse("x ring -m 64").is_err());
     }
 }

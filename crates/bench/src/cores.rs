@@ -54,7 +54,7 @@ impl fmt::Display for Cores {
 /// Who runs where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Placement {
-    /// Both servers' cores. They are never under load at the same time.
+    /// The servers' cores. They are never under load at the same time.
     pub(crate) servers: Cores,
     /// The load's cores.
     pub(crate) load: Cores,
@@ -87,6 +87,17 @@ impl Placement {
         Ok(Self { servers, load, apart, allowed: allowed.len() })
     }
 
+    /// What was asked for, and for the rest a core for each of so many workers, as far as there are
+    /// cores. The load shares them where no others are left.
+    pub(crate) fn for_workers(
+        servers: Option<Cores>,
+        load: Option<Cores>,
+        workers: usize,
+    ) -> anyhow::Result<Self> {
+        let (all, rest) = spread(&allowed()?, workers);
+        Self::choose(Some(servers.unwrap_or(all)), Some(load.unwrap_or(rest)), workers)
+    }
+
     /// Threads that the load generator runs: one on each of its cores.
     pub(crate) fn load_threads(&self) -> usize {
         self.load.0.len()
@@ -102,6 +113,13 @@ fn split(allowed: &[usize], threads: usize) -> (Cores, Cores) {
     let first = of(&mut allowed.iter().take(servers));
     let next = of(&mut allowed.iter().cycle().skip(servers).take(load));
     (first, next)
+}
+
+/// A core for each worker, and as many others for the load; the same where there are no others.
+fn spread(allowed: &[usize], workers: usize) -> (Cores, Cores) {
+    let (servers, rest) = allowed.split_at(workers.min(allowed.len()));
+    let load = if rest.is_empty() { servers } else { &rest[..workers.min(rest.len())] };
+    (Cores(servers.to_vec()), Cores(load.to_vec()))
 }
 
 fn allowed() -> anyhow::Result<Vec<usize>> {
@@ -142,6 +160,18 @@ mod tests {
         assert_eq!(text(&[0, 1], 4), "core 0 / core 1");
         assert_eq!(text(&[2, 3, 5, 7], 2), "cores 2,3 / cores 5,7");
         assert_eq!(text(&[0, 1, 2, 3], 1), "core 0 / core 1");
+        assert_eq!(text(&[6], 2), "core 6 / core 6");
+    }
+
+    #[test]
+    fn workers_have_cores_of_their_own_before_the_load_has() {
+        let text = |allowed: &[usize], workers| {
+            let (servers, load) = spread(allowed, workers);
+            format!("{servers} / {load}")
+        };
+        assert_eq!(text(&[0, 1], 2), "cores 0,1 / cores 0,1");
+        assert_eq!(text(&[0, 1, 2], 2), "cores 0,1 / core 2");
+        assert_eq!(text(&[0, 1, 2, 3, 4], 2), "cores 0,1 / cores 2,3");
         assert_eq!(text(&[6], 2), "core 6 / core 6");
     }
 }

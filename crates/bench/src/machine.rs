@@ -27,3 +27,8 @@ fn kernel() -> String {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     release.trim().to_owned()
 }
+
+/// Processor and kernel, as JSON.
+pub(crate) fn data() -> serde_json::Value {
+    serde_json::json!({ "processor": processor(), "kernel": kernel() })
+}

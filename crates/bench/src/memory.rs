@@ -3,16 +3,17 @@
 //! A server is started afresh for each figure. What it holds before the items or connections come
 //! is subtracted; what the kernel holds for a socket is not part of a process and not counted.
 
-use std::io::Write;
-
 use anyhow::{Context, bail};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use serde_json::{Value, json};
 
 use crate::Verdict;
 use crate::cli::MemoryOptions;
 use crate::cores::{Placement, move_to};
+use crate::error::BenchError;
 use crate::load::{Keys, Load, fill};
-use crate::progress::Progress;
+use crate::output;
+use crate::progress::{Look, Progress};
 use crate::servers::{Client, Contender, Server, Setup};
 use crate::stop::Stop;
 use crate::table::{NOTHING, grouped, markdown};
@@ -20,69 +21,121 @@ use crate::table::{NOTHING, grouped, markdown};
 /// Descriptors that are not idle connections, in this program and in the servers.
 const SPARE: u64 = 200;
 
-/// Runs `ringbinder-bench memory`.
-pub(crate) fn run(options: &MemoryOptions, stop: &Stop) -> anyhow::Result<Verdict> {
-    let asked = &options.servers;
-    let pair = [
-        Contender::memcached(asked.memcached.as_deref(), &asked.memcached_flags)?,
-        Contender::ringbinderd(asked.ringbinderd.as_deref(), &asked.ringbinderd_flags)?,
-    ];
+/// Runs `ringbinder bench memory`.
+pub(crate) fn run(options: &MemoryOptions, look: Look, stop: &Stop) -> anyhow::Result<Verdict> {
+    let node = &options.node;
+    let mut contenders = Contender::others(&options.others)?;
+    if let Some(running) = contenders.iter().find(|contender| !contender.is_program()) {
+        let text = format!(
+            "{} runs already, and memory starts a server afresh for each figure: name a program",
+            running.name
+        );
+        return Err(BenchError::Usage(text).into());
+    }
+    contenders.push(Contender::ringbinderd(node)?);
     allow_files(u64::from(options.connections) + SPARE)?;
+    output::will_write(options.data.json.as_deref())?;
     let place = Placement::choose(
-        asked.server_cores.clone(),
-        asked.load_cores.clone(),
-        usize::from(asked.threads),
+        node.server_cores.clone(),
+        node.load_cores.clone(),
+        usize::from(node.threads),
     )?;
     let meter = Meter { place, options, stop };
-    let mut progress = Progress::new();
-    let mut items = vec![head("value", &pair)];
-    let mut flags = Vec::new();
+    let mut progress = Progress::new(look);
+    let figures = options.values.len() + usize::from(options.connections > 0);
+    progress.begin((figures * contenders.len()) as u64);
+    let mut results = Results::default();
     for &size in &options.values {
+        let stage = format!("{} items of {size} bytes:", grouped(options.items as f64));
         let mut measured = Vec::new();
-        for contender in &pair {
-            let stage = format!("{} items of {size} bytes:", grouped(options.items as f64));
-            progress.show(&stage, contender.name);
+        for contender in &contenders {
+            progress.show(&stage, &contender.name);
             let (cost, lost) = meter.items(contender, size)?;
             if lost > 0 {
-                flags.push(format!("{} lost {lost} items of {size} bytes", contender.name));
+                let name = &contender.name;
+                results.flags.push(format!("{name} lost {lost} items of {size} bytes"));
             }
             measured.push(cost);
+            progress.step();
         }
-        items.push(row(&format!("{size} B"), &measured, "B"));
+        results.items.push((size as u64, measured));
     }
-    let mut idle = vec![head("connections", &pair)];
     if options.connections > 0 {
         let mut measured = Vec::new();
-        for contender in &pair {
-            progress.show("idle connections:", contender.name);
+        for contender in &contenders {
+            progress.show("idle connections:", &contender.name);
             measured.push(meter.connections(contender)?);
+            progress.step();
         }
-        idle.push(row(&grouped(f64::from(options.connections)), &measured, "B"));
+        results.idle.push((options.connections.into(), measured));
     }
     drop(progress);
-    let mut out = std::io::stdout();
-    for contender in &pair {
-        writeln!(out, "- {}", contender.describe())?;
+    let text = results.text(&contenders, options);
+    let data = results.data(&contenders, options);
+    output::publish(&text, options.data.json.as_deref(), &data)?;
+    Ok(if results.flags.is_empty() { Verdict::Clean } else { Verdict::Flagged })
+}
+
+/// Bytes beyond key and value for each server, the last of which is ringbinderd.
+#[derive(Debug, Default)]
+struct Results {
+    /// For each item, by the size of values.
+    items: Vec<(u64, Vec<f64>)>,
+    /// For each idle connection, by their number.
+    idle: Vec<(u64, Vec<f64>)>,
+    flags: Vec<String>,
+}
+
+impl Results {
+    fn text(&self, contenders: &[Contender], options: &MemoryOptions) -> String {
+        let mut text = String::new();
+        for contender in contenders {
+            text.push_str(&format!("- {}\n", contender.describe()));
+        }
+        let (threads, memory) = (options.node.threads, options.memory_limit);
+        text.push_str(&format!("- servers: -t {threads} -m {memory}\n"));
+        text.push_str(&format!(
+            "\nResident bytes per item beyond key and value, {} items with keys of {} bytes:\n\n{}\n",
+            grouped(options.items as f64),
+            Keys::FOURTEEN,
+            table("value", contenders, &self.items, |size| format!("{size} B"))
+        ));
+        if !self.idle.is_empty() {
+            text.push_str(&format!(
+                "Resident bytes per idle connection, after one set and one get on each:\n\n{}\n",
+                table("connections", contenders, &self.idle, |count| grouped(count as f64))
+            ));
+        }
+        for flag in &self.flags {
+            text.push_str(&format!("FLAGGED: {flag}: give all more with --memory-limit\n\n"));
+        }
+        text
     }
-    writeln!(out, "- servers: -t {} -m {}", asked.threads, options.memory_limit)?;
-    writeln!(
-        out,
-        "\nResident bytes per item beyond key and value, {} items with keys of {} bytes:\n\n{}",
-        grouped(options.items as f64),
-        Keys::FOURTEEN,
-        markdown(&items)
-    )?;
-    if options.connections > 0 {
-        writeln!(
-            out,
-            "Resident bytes per idle connection, after one set and one get on each:\n\n{}",
-            markdown(&idle)
-        )?;
+
+    fn data(&self, contenders: &[Contender], options: &MemoryOptions) -> Value {
+        let bytes = |measured: &[f64]| -> Value {
+            let each = contenders.iter().zip(measured);
+            each.map(|(contender, &bytes)| (contender.name.clone(), json!(bytes))).collect()
+        };
+        let items = self.items.iter().map(|(size, measured)| {
+            json!({ "value_size": size, "bytes_beyond_key_and_value": bytes(measured) })
+        });
+        let idle = self.idle.iter().map(|(count, measured)| {
+            json!({ "connections": count, "bytes_per_connection": bytes(measured) })
+        });
+        let servers = contenders.iter().map(|it| json!({ "name": it.name, "version": it.version }));
+        json!({
+            "benchmark": "memory",
+            "servers": servers.collect::<Vec<_>>(),
+            "threads": options.node.threads,
+            "memory_limit_mb": options.memory_limit,
+            "items": options.items,
+            "key_size": Keys::FOURTEEN,
+            "per_item": items.collect::<Vec<_>>(),
+            "per_idle_connection": idle.collect::<Vec<_>>(),
+            "flags": self.flags,
+        })
     }
-    for flag in &flags {
-        writeln!(out, "FLAGGED: {flag}: give both more with --memory-limit\n")?;
-    }
-    Ok(if flags.is_empty() { Verdict::Clean } else { Verdict::Flagged })
 }
 
 struct Meter<'a> {
@@ -94,7 +147,7 @@ struct Meter<'a> {
 impl Meter<'_> {
     fn start(&self, contender: &Contender) -> anyhow::Result<Server> {
         let setup = Setup {
-            threads: usize::from(self.options.servers.threads),
+            threads: usize::from(self.options.node.threads),
             megabytes: self.options.memory_limit,
             connections: usize::from(self.options.connections) + 100,
         };
@@ -171,18 +224,32 @@ fn allow_files(needed: u64) -> anyhow::Result<()> {
     setrlimit(Resource::RLIMIT_NOFILE, needed, hard).context("cannot raise the limit of open files")
 }
 
-fn head(first: &str, pair: &[Contender; 2]) -> Vec<String> {
-    [first, pair[0].name, pair[1].name, "ratio"].map(str::to_owned).to_vec()
+/// A line for each figure: what every server needs, and the ratios of the last to the others.
+fn table(
+    first: &str,
+    contenders: &[Contender],
+    figures: &[(u64, Vec<f64>)],
+    name: impl Fn(u64) -> String,
+) -> String {
+    let names = || contenders.iter().map(|contender| contender.name.clone());
+    let others = contenders.len().saturating_sub(1);
+    let mut head = vec![first.to_owned()];
+    head.extend(names());
+    head.extend(names().take(others).map(|name| format!("ratio to {name}")));
+    let mut rows = vec![head];
+    rows.extend(figures.iter().map(|(figure, measured)| row(name(*figure), measured)));
+    markdown(&rows)
 }
 
-fn row(first: &str, measured: &[f64], unit: &str) -> Vec<String> {
-    let mut cells = vec![first.to_owned()];
-    cells.extend(measured.iter().map(|&figure| format!("{} {unit}", grouped(figure))));
-    let ratio = match measured {
-        [theirs, ours] if *theirs > 0.0 => format!("{:.2}", ours / theirs),
-        _ => NOTHING.to_owned(),
-    };
-    cells.push(ratio);
+fn row(first: String, measured: &[f64]) -> Vec<String> {
+    let mut cells = vec![first];
+    cells.extend(measured.iter().map(|&figure| format!("{} B", grouped(figure))));
+    if let Some((ours, others)) = measured.split_last() {
+        cells.extend(others.iter().map(|theirs| match *theirs > 0.0 {
+            true => format!("{:.2}", ours / theirs),
+            false => NOTHING.to_owned(),
+        }));
+    }
     cells
 }
 
@@ -192,7 +259,9 @@ mod tests {
 
     #[test]
     fn rows() {
-        assert_eq!(row("10 B", &[75.4, 326.0], "B"), ["10 B", "75 B", "326 B", "4.32"]);
-        assert_eq!(row("10 B", &[0.0, 1.0], "B")[3], "–");
+        let cells = |measured: &[f64]| row("10 B".to_owned(), measured);
+        assert_eq!(cells(&[75.4, 326.0]), ["10 B", "75 B", "326 B", "4.32"]);
+        assert_eq!(cells(&[0.0, 1.0])[3], "–");
+        assert_eq!(cells(&[50.0, 100.0, 25.0])[4..], ["0.50", "0.25"]);
     }
 }

@@ -1,39 +1,125 @@
-//! What is going on, on stderr: one line that is overwritten on a terminal, plain lines elsewhere.
+//! What is going on, on stderr: a bar on a terminal, plain lines elsewhere.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
+use std::time::Duration;
 
-/// The line.
-#[derive(Debug)]
-pub(crate) struct Progress {
-    terminal: bool,
-    last: String,
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// What stderr can show.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Look {
+    /// It is a terminal on which a line can be drawn again.
+    pub terminal: bool,
+    /// Colours are welcome there.
+    pub colors: bool,
 }
 
+/// How far it is, and what is being done. On a terminal, what is shown is gone at the end.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    /// None where lines stay.
+    bar: Option<ProgressBar>,
+    look: Look,
+    last: String,
+    total: u64,
+    at: u64,
+}
+
+/// Elsewhere than on a terminal, a long stage says how far it is as often as this.
+const PARTS: u64 = 4;
+
 impl Progress {
-    /// Nothing shown yet.
-    pub(crate) fn new() -> Self {
-        Self { terminal: std::io::stderr().is_terminal(), last: String::new() }
+    /// Nothing shown yet, and no end known.
+    pub(crate) fn new(look: Look) -> Self {
+        let bar = look.terminal.then(|| {
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+            bar.set_style(style("{spinner} {wide_msg}"));
+            bar.enable_steady_tick(Duration::from_millis(200));
+            bar
+        });
+        Self { bar, look, last: String::new(), total: 0, at: 0 }
+    }
+
+    /// From here on there are so many steps to do.
+    pub(crate) fn begin(&mut self, total: u64) {
+        (self.total, self.at) = (total, 0);
+        if let Some(bar) = &self.bar {
+            bar.reset();
+            bar.set_length(total);
+            bar.set_style(style(if self.look.colors {
+                "{bar:28.cyan/blue} {percent:>3} % {elapsed}, {eta} left  {wide_msg}"
+            } else {
+                "{bar:28} {percent:>3} % {elapsed}, {eta} left  {wide_msg}"
+            }));
+        }
     }
 
     /// Shows `stage` and, on a terminal only, the `detail` that changes often.
     pub(crate) fn show(&mut self, stage: &str, detail: &str) {
-        let mut stderr = std::io::stderr();
-        // Nobody can be told that stderr is gone, and the measurement does not need it.
-        let _ = if self.terminal {
-            write!(stderr, "\r\x1b[K{stage} {detail}").and_then(|()| stderr.flush())
-        } else if stage != self.last {
-            writeln!(stderr, "{stage}")
-        } else {
-            Ok(())
-        };
+        match &self.bar {
+            Some(bar) => bar.set_message(format!("{stage} {detail}")),
+            None if stage != self.last => line(stage),
+            None => {}
+        }
         stage.clone_into(&mut self.last);
+    }
+
+    /// One step is done.
+    pub(crate) fn step(&mut self) {
+        self.at += 1;
+        if let Some(bar) = &self.bar {
+            bar.set_position(self.at);
+        }
+    }
+
+    /// So many steps are done: for a long stage of many small ones.
+    pub(crate) fn reach(&mut self, at: u64) {
+        let part = |at: u64| at.saturating_mul(PARTS) / self.total.max(1);
+        if self.bar.is_none() && part(at) > part(self.at) && at < self.total {
+            line(&format!("{} {} %", self.last, part(at) * 100 / PARTS));
+        }
+        self.at = at;
+        if let Some(bar) = &self.bar {
+            bar.set_position(at);
+        }
     }
 }
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        if self.terminal {
-            let _ = write!(std::io::stderr(), "\r\x1b[K");
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// Nobody can be told that stderr is gone, and the measurement does not need it.
+fn line(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+fn style(template: &str) -> ProgressStyle {
+    // A template of ours that is none would show in the tests below.
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_templates_are_templates() {
+        for colors in [false, true] {
+            let mut progress = Progress::new(Look { terminal: true, colors });
+            progress.begin(3);
+            progress.show("stage", "detail");
+            progress.step();
+            progress.reach(2);
+        }
+        for template in
+            ["{spinner} {wide_msg}", "{bar:28.cyan/blue} {percent:>3} % {elapsed}, {eta}"]
+        {
+            assert!(ProgressStyle::with_template(template).is_ok(), "{template}");
         }
     }
 }

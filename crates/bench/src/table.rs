@@ -1,7 +1,9 @@
 //! Figures as Markdown: medians with their spread, and tables whose columns line up.
 
+use serde::Serialize;
+
 /// Several measurements of the same thing.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(crate) struct Spread {
     pub(crate) median: f64,
     pub(crate) least: f64,
@@ -57,6 +59,11 @@ pub(crate) fn time(micros: f64) -> String {
         100.0..1_000.0 => format!("{micros:.0} us"),
         _ => format!("{:.2} ms", micros / 1_000.0),
     }
+}
+
+/// Bytes in units of 1024 * 1024: `64.5 MB`.
+pub(crate) fn megabytes(bytes: u64) -> String {
+    format!("{:.1} MB", bytes as f64 / (1024.0 * 1024.0))
 }
 
 /// A Markdown table: the first row is the head.

@@ -2,7 +2,11 @@
 
 use std::ffi::OsString;
 
-use clap::{Args, ColorChoice, CommandFactory as _, Parser, Subcommand, ValueEnum as _};
+use clap::{
+    Arg, ArgAction, ArgMatches, Args, ColorChoice, CommandFactory as _, FromArgMatches as _,
+    Parser, Subcommand, ValueEnum as _,
+};
+use ringbinder_bench::Bench;
 
 use crate::completions::Completions;
 use crate::error::CliError;
@@ -21,18 +25,14 @@ const ABOUT: &str = "Look at rings, change them, and use the cache that their no
 #[command(max_term_width = 100)]
 pub(crate) struct Cli {
     #[command(flatten)]
-    pub(crate) global: Global,
+    global: Global,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
 
-/// What every command understands.
+/// What every command understands, beside `--json`.
 #[derive(Args, Debug)]
 pub(crate) struct Global {
-    /// Print JSON
-    #[arg(long, global = true, help_heading = "Output")]
-    pub(crate) json: bool,
-
     /// When to use colours; auto is on a terminal, and not where NO_COLOR is set
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     #[arg(help_heading = "Output")]
@@ -59,6 +59,9 @@ pub(crate) enum Command {
     Flush(fleet::flush::Flush),
     /// Ask every node which ring it holds, and report those that disagree or are away
     Check(fleet::check::Check),
+    /// Measure ringbinderd beside memcached and others of its kind
+    #[command(subcommand)]
+    Bench(Bench),
     /// Print the completions of a shell
     Completions(Completions),
     /// Print the man page, or write all of them into a directory
@@ -77,15 +80,55 @@ impl Command {
             Command::Stats(command) => command.run(out).await,
             Command::Flush(command) => command.run(out).await,
             Command::Check(command) => command.run(out).await,
+            Command::Bench(bench) => crate::bench::run(bench, out),
             Command::Completions(completions) => completions.run(command(), out),
             Command::Man(man) => man.run(command(), out),
         }
     }
 }
 
+impl Cli {
+    /// What was typed, and whether JSON is asked for.
+    pub(crate) fn parse(arguments: Vec<OsString>) -> Result<(Cli, bool), clap::Error> {
+        let matches = command().try_get_matches_from(arguments)?;
+        Ok((Cli::from_arg_matches(&matches)?, is_json(&matches)))
+    }
+}
+
 /// The whole command line, as help, completions, man pages and the manual are made from.
 pub fn command() -> clap::Command {
-    Cli::command()
+    with_json(Cli::command())
+}
+
+/// The name of the flag that asks for JSON.
+pub(crate) const JSON: &str = "json";
+
+/// Gives `--json` to a command and all below it, but for those that have one which names a file.
+/// A global flag of clap's cannot be left out anywhere.
+fn with_json(command: clap::Command) -> clap::Command {
+    let command = command.mut_subcommands(with_json);
+    let takes = |command: &clap::Command| {
+        let mut arguments = command.get_arguments();
+        arguments.any(|it| it.get_id() == JSON && it.get_action().takes_values())
+    };
+    if takes(&command) || command.get_subcommands().any(takes) {
+        return command;
+    }
+    let json = Arg::new(JSON).long(JSON).help("Print JSON").help_heading("Output");
+    command.arg(json.action(ArgAction::SetTrue).display_order(0))
+}
+
+/// Whether the flag stands anywhere. Where `--json` names a file, errors are told as JSON if that is
+/// standard output.
+fn is_json(matches: &ArgMatches) -> bool {
+    let here = match matches.try_get_one::<bool>(JSON) {
+        Ok(flag) => flag.copied().unwrap_or(false),
+        Err(_) => {
+            let file = matches.try_get_one::<std::path::PathBuf>(JSON);
+            file.is_ok_and(|file| file.is_some_and(|file| file.as_os_str() == "-"))
+        }
+    };
+    here || matches.subcommand().is_some_and(|(_, below)| is_json(below))
 }
 
 /// What `--color` says, looked for before the command line is parsed: what is wrong with the
@@ -122,6 +165,22 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         command().debug_assert();
+    }
+
+    #[test]
+    fn json_is_a_flag_wherever_it_stands_and_a_file_of_benchmarks() {
+        let of = |line: &str| {
+            let words = line.split(' ').map(OsString::from).collect();
+            Cli::parse(words).map(|(_, json)| json).map_err(|error| error.to_string())
+        };
+        assert_eq!(of("ringbinder check"), Ok(false));
+        assert_eq!(of("ringbinder --json check"), Ok(true));
+        assert_eq!(of("ringbinder ring --json show"), Ok(true));
+        assert_eq!(of("ringbinder ring show --json"), Ok(true));
+        assert_eq!(of("ringbinder get --json key"), Ok(true));
+        assert_eq!(of("ringbinder bench compare --json out.json"), Ok(false));
+        assert_eq!(of("ringbinder bench replay --json - t.csv"), Ok(true));
+        assert!(of("ringbinder bench compare --json").is_err());
     }
 
     #[test]

@@ -16,11 +16,22 @@ pub(crate) struct Completions {
 
 impl Completions {
     /// `command` is the whole command line.
-    pub(crate) fn run(self, mut command: Command, out: &mut Output) -> Result<Answer, CliError> {
+    pub(crate) fn run(self, command: Command, out: &mut Output) -> Result<Answer, CliError> {
+        let mut command = command.mut_subcommand(BENCH, without_hidden);
         let mut script = Vec::new();
         let name = command.get_name().to_owned();
         clap_complete::generate(self.shell, &mut command, name, &mut script);
         out.text(String::from_utf8_lossy(&script))?;
         Ok(Answer::Yes)
     }
+}
+
+/// The command that has a hidden one below it.
+const BENCH: &str = "bench";
+
+/// Leaves out what people do not type: clap completes hidden commands too.
+fn without_hidden(bench: Command) -> Command {
+    let shown = bench.get_subcommands().filter(|command| !command.is_hide_set()).cloned();
+    let about = bench.get_about().cloned().unwrap_or_default();
+    Command::new(BENCH).about(about).args(bench.get_arguments().cloned()).subcommands(shown)
 }

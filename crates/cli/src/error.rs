@@ -3,8 +3,10 @@
 use std::io;
 use std::path::PathBuf;
 
+use ringbinder_bench::BenchError;
 use ringbinder_ring::source::{OriginError, SourceError};
 
+use crate::bench;
 use crate::exit::Exit;
 use crate::fleet::error::FleetError;
 use crate::up::error::UpError;
@@ -110,6 +112,9 @@ pub(crate) enum CliError {
     /// Local nodes that do not run.
     #[error(transparent)]
     Up(#[from] UpError),
+    /// What could not be measured.
+    #[error(transparent)]
+    Bench(#[from] BenchError),
     /// The system gives no means to wait for input and output.
     #[error("the system refuses what this program needs to run: {0}")]
     Runtime(io::Error),
@@ -130,13 +135,19 @@ impl CliError {
             Self::Print(_) | Self::Input(_) => Exit::Io,
             Self::Fleet(error) => error.exit(),
             Self::Up(error) => error.exit(),
+            Self::Bench(error) => bench::exit(error),
             Self::Runtime(_) => Exit::Os,
         }
     }
 
     /// Whether nobody reads any more what is printed, as behind `| head`: no reason to complain.
     pub(crate) fn is_closed_pipe(&self) -> bool {
-        matches!(self, Self::Print(error) if error.kind() == io::ErrorKind::BrokenPipe)
+        match self {
+            Self::Print(error) | Self::Bench(BenchError::Print(error)) => {
+                error.kind() == io::ErrorKind::BrokenPipe
+            }
+            _ => false,
+        }
     }
 }
 
@@ -165,7 +176,8 @@ fn of_source(error: &SourceError) -> Exit {
     }
 }
 
-fn of_write(error: &io::Error) -> Exit {
+/// The code of a file that cannot be written.
+pub(crate) fn of_write(error: &io::Error) -> Exit {
     match error.kind() {
         io::ErrorKind::PermissionDenied => Exit::NoPermission,
         _ => Exit::CannotCreate,

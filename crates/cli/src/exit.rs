@@ -1,6 +1,6 @@
 //! The codes `ringbinder` ends with, so that a script can tell causes apart.
 //!
-//! The numbers from 64 on are those of `sysexits.h`. Every [`CliError`](crate::error::CliError)
+//! The numbers from 64 to 77 are those of `sysexits.h`. Every [`CliError`](crate::error::CliError)
 //! maps to one of these; nothing else picks a number.
 
 use std::process::ExitCode;
@@ -42,23 +42,36 @@ pub(crate) enum Exit {
     Protocol = 76,
     /// A permission is missing.
     NoPermission = 77,
+    /// Ctrl-C, as shells number it.
+    Interrupted = 130,
 }
 
 impl Exit {
     /// Every code with its meaning, in ascending order: what `--help` and the manual list.
-    pub(crate) const ALL: [(Exit, &'static str); 12] = [
+    pub(crate) const ALL: [(Exit, &'static str); 13] = [
         (Exit::Ok, "done"),
-        (Exit::No, "the answer is no: a check found something, a key is not there, a node refuses"),
+        (
+            Exit::No,
+            "the answer is no: a check found something, a key is not there, a node refuses, a \
+             benchmark's figures carry a flag",
+        ),
         (Exit::Usage, "wrong command line"),
-        (Exit::Data, "what was read is no ring, a key is no key, a change does not fit the ring"),
-        (Exit::NoInput, "there is no ring"),
-        (Exit::Unavailable, "nodes, or etcd, are away; or there is no server to start"),
+        (
+            Exit::Data,
+            "what was read is no ring or no trace, a key is no key, a change does not fit the ring",
+        ),
+        (Exit::NoInput, "there is no ring, or no trace"),
+        (
+            Exit::Unavailable,
+            "nodes, or etcd, are away; there is no server to start, or it does not go on",
+        ),
         (Exit::Os, "the system refused"),
         (Exit::CannotCreate, "a file cannot be written; the old one is intact"),
         (Exit::Io, "reading or printing failed on the way"),
         (Exit::TryAgain, "somebody else is changing the ring: try again"),
         (Exit::Protocol, "a node answers nonsense"),
         (Exit::NoPermission, "a permission is missing"),
+        (Exit::Interrupted, "a benchmark was interrupted; its servers are stopped"),
     ];
 
     /// The number that the shell sees.
@@ -78,8 +91,8 @@ mod tests {
     use super::Exit;
 
     #[test]
-    fn the_numbers_are_those_of_sysexits() {
+    fn the_numbers_are_those_of_sysexits_and_of_shells() {
         let numbers: Vec<u8> = Exit::ALL.iter().map(|(exit, _)| exit.number()).collect();
-        assert_eq!(numbers, [0, 1, 64, 65, 66, 69, 71, 73, 74, 75, 76, 77]);
+        assert_eq!(numbers, [0, 1, 64, 65, 66, 69, 71, 73, 74, 75, 76, 77, 130]);
     }
 }

@@ -7,6 +7,7 @@
 //! decides the exit code.
 
 mod args;
+mod bench;
 mod change;
 mod completions;
 mod edit;
@@ -29,8 +30,6 @@ pub mod manual;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 pub use args::command;
 
 use args::Cli;
@@ -42,12 +41,11 @@ use output::Output;
 pub fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     output::choose_color(args::color_of(&arguments));
-    let cli = match Cli::try_parse_from(arguments) {
-        Ok(cli) => cli,
+    let (cli, json) = match Cli::parse(arguments) {
+        Ok(parsed) => parsed,
         Err(error) => return output::print_usage(&error).into(),
     };
-    let json = cli.global.json;
-    match execute(cli) {
+    match execute(cli, json) {
         Ok(Answer::Yes) => Exit::Ok.into(),
         Ok(Answer::No) => Exit::No.into(),
         Err(error) if error.is_closed_pipe() => Exit::Ok.into(),
@@ -58,12 +56,12 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn execute(cli: Cli) -> Result<Answer, CliError> {
+fn execute(cli: Cli, json: bool) -> Result<Answer, CliError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(CliError::Runtime)?;
-    let mut out = Output::new(cli.global.json);
+    let mut out = Output::new(json);
     let answer = runtime.block_on(cli.command.run(&mut out));
     // What was printed before a failure is still part of the answer.
     let flushed = out.flush();

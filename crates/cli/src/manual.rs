@@ -4,19 +4,21 @@ use std::fmt::Write as _;
 
 use clap::{Arg, Command};
 
+use crate::args::JSON;
 use crate::exit::Exit;
 
 const INTRODUCTION: &str = "\
 # ringbinder
 
-`ringbinder` looks at rings, changes ring files, and uses the cache that the nodes of a ring are. Below
-is what `ringbinder --help` says, command by command; this file is made from the flags
+`ringbinder` looks at rings, changes ring files, uses the cache that the nodes of a ring are, and measures
+it. Below is what `ringbinder --help` says, command by command; this file is made from the flags
 (`RINGBINDER_WRITE_DOCS=1 cargo test -p ringbinder-cli --test manual` writes it).
 
     ringbinder ring show                                  # ./ring.toml
     ringbinder ring plan --add cache-d=10.0.0.4:11211 --svg plan.svg
     ringbinder ring add cache-d=10.0.0.4:11211            # edits the file, raises the version
     ringbinder ring owner --json user:1 user:2
+    ringbinder bench compare --vs memcached --svg ratios.svg
 
 The ring is named with `--ring` or `RINGBINDER_RING`, else it is `ring.toml` in the current directory.
 `etcd://host:port/key` needs a `ringbinder` built with `--features etcd`.
@@ -24,13 +26,18 @@ The ring is named with `--ring` or `RINGBINDER_RING`, else it is `ring.toml` in 
 **Output.** A table on a terminal fits it; in a pipe every row is one line, without colours. With
 `--json` standard output is one JSON document, and a failure is one JSON object on standard error,
 `{\"error\": \"...\", \"exit\": 66}`; only a wrong command line is told in words. Shares are fractions of the
-key space from 0 to 1, `points` the same of its 2^32 points.
+key space from 0 to 1, `points` the same of its 2^32 points. `bench` prints Markdown, and takes a file
+with `--json`.
 
 **Editing.** `ring add`, `remove` and `weight` change the bytes that have to change, and no others:
 comments on lines of their own, order and layout stay, in TOML, YAML and JSON. Before the new text
 takes the place of the file it has to read as exactly the ring that is meant; it is written aside,
 flushed and renamed, so that the old file or the new one is there at every moment. Two who edit at once
 wait for each other. A ring in etcd is not edited: the message has the `etcdctl` lines.
+
+**Benchmarks.** `bench` starts the servers it measures, on free ports of 127.0.0.1, and stops them. What
+it is doing goes to standard error: a bar on a terminal, lines elsewhere. [performance.md](performance.md)
+says what is measured and how to read it.
 
 **Completions and man pages.**
 
@@ -50,7 +57,7 @@ pub fn markdown() -> String {
         let _ = writeln!(text, "| {} | {meaning} |", exit.number());
     }
     text.push_str("\n## With every command, and the ring\n\n");
-    let global = command.get_arguments().filter(|argument| argument.is_global_set());
+    let global = command.get_arguments().filter(|argument| is_everywhere(argument));
     let ring = ring_option(&command);
     table(&mut text, global.chain(ring));
     section(&mut text, &command);
@@ -58,7 +65,8 @@ pub fn markdown() -> String {
 }
 
 fn section(text: &mut String, command: &Command) {
-    for command in command.get_subcommands().filter(|command| command.get_name() != "help") {
+    let shown = |command: &&Command| command.get_name() != "help" && !command.is_hide_set();
+    for command in command.get_subcommands().filter(shown) {
         if command.has_subcommands() {
             section(text, command);
             continue;
@@ -75,9 +83,15 @@ fn section(text: &mut String, command: &Command) {
         let own = command.get_arguments();
         table(
             text,
-            own.filter(|argument| !argument.is_global_set() && argument.get_env().is_none()),
+            own.filter(|argument| !is_everywhere(argument) && argument.get_env().is_none()),
         );
     }
+}
+
+/// Whether every command has it.
+fn is_everywhere(argument: &Arg) -> bool {
+    let json = argument.get_id() == JSON && !argument.get_action().takes_values();
+    argument.is_global_set() || json
 }
 
 /// The flag that names the ring, which most commands have, from the first that has it.
@@ -132,7 +146,8 @@ fn meaning(argument: &Arg) -> String {
         let _ = write!(text, ": {}", values.collect::<Vec<_>>().join(", "));
     }
     let defaults = argument.get_default_values();
-    if argument.get_action().takes_values() && !defaults.is_empty() {
+    let shown = !argument.is_hide_default_value_set() && !defaults.is_empty();
+    if argument.get_action().takes_values() && shown {
         let defaults: Vec<_> = defaults.iter().map(|value| value.to_string_lossy()).collect();
         let _ = write!(text, "; `{}` if left out", defaults.join(" "));
     }

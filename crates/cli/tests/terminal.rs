@@ -146,6 +146,29 @@ fn the_largest_moves_fit_a_screen() {
 }
 
 #[test]
+fn a_benchmark_shows_a_bar_and_leaves_nothing_of_it() {
+    let place = Place::with(RING);
+    std::fs::write(place.path().join("t.csv"), "1,1,10\n2,1,10\n").unwrap();
+    let program = std::path::absolute(ringbinder_tests::Kind::Ringbinder.program()).unwrap();
+    let program = program.to_str().unwrap();
+    let replay = ["bench", "replay", "t.csv", "--ringbinderd", program, "--vs", program];
+    // Colours of texts, as escape sequences.
+    let has_color = |written: &str| written.contains("\x1b[3");
+    for (environment, colors) in [(&[][..], true), (&[("NO_COLOR", "1")], false)] {
+        let (written, code) = run(&place, &replay, environment);
+        assert_eq!(code, 0, "{written}");
+        assert!(written.contains("ringbinderd -m 64: replaying"), "{written:?}");
+        assert_eq!(has_color(&written), colors, "{written:?}");
+        let contents = screen(&written).screen().contents();
+        assert!(contents.contains("A miss is followed by a set"), "{contents}");
+        assert!(!contents.contains("replaying"), "{contents}");
+    }
+    // Lines that stay where nothing can be drawn again.
+    let (written, _) = run(&place, &replay, &[("TERM", "dumb")]);
+    assert!(!written.contains('\x1b') && written.contains("ringbinderd -m 64:\r\n"), "{written:?}");
+}
+
+#[test]
 fn failures_are_red_and_on_one_line() {
     let place = Place::with(RING);
     let (written, code) = run(&place, &["ring", "show", "--ring", "no.toml"], &[]);

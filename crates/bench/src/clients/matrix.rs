@@ -1,19 +1,24 @@
 //! The clients, and what each is made to do.
 
-use anyhow::bail;
 use clap::ValueEnum;
+use serde::Serialize;
+
+use crate::error::BenchError;
 
 /// A client under measurement.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum Contestant {
     #[value(name = "ringbinder-client")]
+    #[serde(rename = "ringbinder-client")]
     Ringbinder,
     AsyncMemcached,
     Pylibmc,
 }
 
 /// What it does, over and over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum Work {
     /// One get after the other.
     Get,
@@ -82,7 +87,8 @@ impl Work {
         }
         if !Work::ALL.iter().any(named) {
             let names = Work::ALL.map(Work::name).join(" ");
-            bail!("no work is named like {}; there are: {names}", only.join(", "));
+            let text = format!("no work is named like {}; there are: {names}", only.join(", "));
+            return Err(BenchError::Usage(text).into());
         }
         Ok(Work::ALL.into_iter().filter(|work| *work == Work::Get || named(work)).collect())
     }

@@ -8,12 +8,12 @@ mod report;
 mod rounds;
 mod worker;
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::Context;
 use ringbinder_client::{Client, OnAway, Ttl};
+use serde_json::json;
 use tempfile::TempDir;
 
 pub(crate) use worker::run as run_worker;
@@ -21,24 +21,27 @@ pub(crate) use worker::run as run_worker;
 use crate::Verdict;
 use crate::cli::ClientsOptions;
 use crate::cores::{Placement, move_to};
-use crate::progress::Progress;
+use crate::machine;
+use crate::output;
+use crate::progress::{Look, Progress};
 use crate::servers::{Contender, Setup, share_folder, start_ring};
 use crate::stop::Stop;
 use matrix::{IN_FLIGHT, KEYS, VALUE_SIZE, Work, key};
 use rounds::Plan;
 
-/// Runs `ringbinder-bench clients`.
-pub(crate) fn run(options: &ClientsOptions, stop: &Stop) -> anyhow::Result<Verdict> {
+/// Runs `ringbinder bench clients`.
+pub(crate) fn run(options: &ClientsOptions, look: Look, stop: &Stop) -> anyhow::Result<Verdict> {
     let works = Work::select(&options.only)?;
-    let (asked, threads) = (&options.servers, usize::from(options.servers.threads));
-    let node = Contender::ringbinderd(asked.ringbinderd.as_deref(), &asked.ringbinderd_flags)?;
+    output::will_write(options.data.json.as_deref())?;
+    let (asked, threads) = (&options.node, usize::from(options.node.threads));
+    let node = Contender::ringbinderd(asked)?;
     let plan = Plan {
         python: python(options.python.as_deref())?,
         rounds: options.rounds,
         seconds: options.seconds,
     };
     let place = Placement::choose(asked.server_cores.clone(), asked.load_cores.clone(), threads)?;
-    let mut progress = Progress::new();
+    let mut progress = Progress::new(look);
     progress.show("starting the nodes", "");
     let folder = TempDir::new().context("cannot make a temporary folder")?;
     share_folder(folder.path())?;
@@ -48,19 +51,29 @@ pub(crate) fn run(options: &ClientsOptions, stop: &Stop) -> anyhow::Result<Verdi
     move_to(&place.load)?;
     progress.show("storing the keys", "");
     fill(&ring.file)?;
+    progress.begin(works.len() as u64);
     let mut all = Vec::new();
     for work in works {
         let show = |now: &str| progress.show(work.name(), now);
         all.extend(rounds::run(work, &ring, &plan, show, stop)?);
+        progress.step();
         for server in &mut ring.servers {
             server.must_run()?;
         }
     }
     drop(progress);
     let (table, flagged) = report::table(&all);
-    let mut out = std::io::stdout();
-    out.write_all(report::head(&node, plan.python.as_deref(), &place, options).as_bytes())?;
-    out.write_all(table.as_bytes())?;
+    let text = report::head(&node, plan.python.as_deref(), &place, options) + &table;
+    let data = json!({
+        "benchmark": "clients",
+        "machine": machine::data(),
+        "ringbinderd": node.describe(),
+        "threads": threads,
+        "rounds": options.rounds,
+        "seconds": options.seconds,
+        "work": all,
+    });
+    output::publish(&text, options.data.json.as_deref(), &data)?;
     Ok(if flagged { Verdict::Flagged } else { Verdict::Clean })
 }
 

@@ -82,7 +82,7 @@ pub(super) fn head(
     }
     line(format!(
         "three nodes with -t {}, {}",
-        options.servers.threads,
+        options.node.threads,
         machine::describe_places(place)
     ));
     line(format!("{} keys, values of {VALUE_SIZE} bytes", grouped(KEYS as f64)));

@@ -5,9 +5,10 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use serde::Serialize;
 
 use super::matrix::{Contestant, KEYS, KEYS_PER_GET, Work};
-use crate::ring::matrix::order;
+use crate::order::order;
 use crate::servers::{Guarded, Ring};
 use crate::stop::Stop;
 use crate::table::Spread;
@@ -19,7 +20,7 @@ const PYLIBMC_WORKER: &str = include_str!("pylibmc_worker.py");
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What a worker did.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize)]
 pub(super) struct Run {
     /// CPU time of the client for each operation, in microseconds.
     pub(super) cpu: f64,
@@ -30,7 +31,7 @@ pub(super) struct Run {
 }
 
 /// The turns of one client at one kind of work.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub(super) struct Turns {
     pub(super) work: Work,
     pub(super) client: Contestant,
@@ -102,7 +103,8 @@ fn turn(
         }
         _ => {
             let mut command = Command::new(std::env::current_exe()?);
-            command.args(["clients-worker", "--work", work.name(), "--seconds", &seconds]);
+            command.args(["bench", "clients-worker"]);
+            command.args(["--work", work.name(), "--seconds", &seconds]);
             command.args(["--client", client.name(), "--ring"]).arg(&ring.file);
             command
         }

@@ -28,7 +28,7 @@ const WARM_UP: Duration = Duration::from_millis(200);
 /// Keys for the near cache: few enough that all are there from the start.
 const NEAR_KEYS: usize = 1_000;
 
-/// Runs `ringbinder-bench clients-worker`.
+/// Runs `ringbinder bench clients-worker`.
 pub(crate) fn run(options: &WorkerOptions) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (ring, work) = (options.ring.clone(), options.work);

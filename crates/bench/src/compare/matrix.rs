@@ -1,7 +1,6 @@
 //! Which loads there are, and which of them run.
 
-use anyhow::bail;
-
+use crate::error::BenchError;
 use crate::load::Load;
 
 /// What is asked for.
@@ -13,6 +12,8 @@ enum Kind {
     Mix,
     /// One get of 100 keys.
     ManyKeys,
+    /// The same key, over every connection.
+    Hot,
 }
 
 /// One load, and one row of the table.
@@ -22,7 +23,12 @@ pub(super) struct Case {
     pipeline: usize,
     /// Bytes of each value.
     pub(super) value_size: usize,
+    /// Worker threads of the servers, each with a core; None for as many as `--threads` says.
+    pub(super) workers: Option<u16>,
 }
+
+/// What cases have in common that run on the same servers.
+pub(super) type Group = (Option<u16>, usize);
 
 /// Keys of one get where it asks for many.
 const MANY: usize = 100;
@@ -39,20 +45,27 @@ const SMALL: usize = 32;
 const MIDDLE: usize = 1024;
 const LARGE: usize = 100 * 1024;
 
+/// Workers of the loads that show how servers use several cores.
+const WORKERS: Option<u16> = Some(2);
+
 /// The loads that run unless others are asked for.
-const SELECTION: &[(Kind, usize, usize)] = &[
-    (Kind::Get, 1, SMALL),
-    (Kind::Set, 1, SMALL),
-    (Kind::Mix, 1, SMALL),
-    (Kind::Get, 32, SMALL),
-    (Kind::Set, 32, SMALL),
-    (Kind::Mix, 32, SMALL),
-    (Kind::ManyKeys, 1, SMALL),
-    (Kind::Get, 32, MIDDLE),
-    (Kind::Set, 32, MIDDLE),
-    (Kind::ManyKeys, 1, MIDDLE),
-    (Kind::Get, 1, LARGE),
-    (Kind::Set, 1, LARGE),
+const SELECTION: &[(Kind, usize, usize, Option<u16>)] = &[
+    (Kind::Get, 1, SMALL, None),
+    (Kind::Set, 1, SMALL, None),
+    (Kind::Mix, 1, SMALL, None),
+    (Kind::Get, 32, SMALL, None),
+    (Kind::Set, 32, SMALL, None),
+    (Kind::Mix, 32, SMALL, None),
+    (Kind::ManyKeys, 1, SMALL, None),
+    (Kind::Get, 32, MIDDLE, None),
+    (Kind::Set, 32, MIDDLE, None),
+    (Kind::ManyKeys, 1, MIDDLE, None),
+    (Kind::Get, 1, LARGE, None),
+    (Kind::Set, 1, LARGE, None),
+    (Kind::Get, 32, SMALL, WORKERS),
+    (Kind::Set, 32, SMALL, WORKERS),
+    (Kind::Mix, 32, SMALL, WORKERS),
+    (Kind::Hot, 32, SMALL, WORKERS),
 ];
 
 impl Case {
@@ -63,14 +76,21 @@ impl Case {
             Kind::Set => "set",
             Kind::Mix => "mix",
             Kind::ManyKeys => "get100",
+            Kind::Hot => "hot",
         };
-        format!("{kind}-p{}-{}", self.pipeline, size_name(self.value_size))
+        let workers = self.workers.map(|workers| format!("-t{workers}")).unwrap_or_default();
+        format!("{kind}-p{}-{}{workers}", self.pipeline, size_name(self.value_size))
+    }
+
+    /// Which servers it runs on.
+    pub(super) fn group(&self) -> Group {
+        (self.workers, self.value_size)
     }
 
     /// The load itself.
     pub(super) fn load(&self) -> Load {
         let (sets, gets) = match self.kind {
-            Kind::Get | Kind::ManyKeys => (0, 1),
+            Kind::Get | Kind::ManyKeys | Kind::Hot => (0, 1),
             Kind::Set => (1, 0),
             Kind::Mix => (1, 10),
         };
@@ -82,7 +102,7 @@ impl Case {
             gets,
             keys_per_get: if many { MANY } else { 1 },
             value_size: self.value_size,
-            keys: key_count(self.value_size),
+            keys: if self.kind == Kind::Hot { 1 } else { key_count(self.value_size) },
         }
     }
 }
@@ -110,40 +130,56 @@ pub(super) fn preload(value_size: usize) -> Load {
     }
 }
 
-/// The sizes that occur, each once.
-pub(super) fn sizes(cases: &[Case]) -> Vec<usize> {
-    let mut sizes: Vec<usize> = cases.iter().map(|case| case.value_size).collect();
-    sizes.sort_unstable();
-    sizes.dedup();
-    sizes
+/// The groups that occur, each once.
+pub(super) fn groups(cases: &[Case]) -> Vec<Group> {
+    let mut groups: Vec<Group> = cases.iter().map(Case::group).collect();
+    groups.sort_unstable();
+    groups.dedup();
+    groups
 }
 
 /// Everything: each kind, pipeline and size. A get of many keys is a pipeline of its own kind.
 fn everything() -> Vec<Case> {
     let mut cases = Vec::new();
-    for value_size in [SMALL, MIDDLE, LARGE] {
+    let own = [(None, SMALL), (None, MIDDLE), (None, LARGE)];
+    for (workers, value_size) in own.into_iter().chain([(WORKERS, SMALL), (WORKERS, MIDDLE)]) {
+        let case = |kind, pipeline| Case { kind, pipeline, value_size, workers };
         for pipeline in [1, 32] {
-            let kinds = [Kind::Get, Kind::Set, Kind::Mix];
-            cases.extend(kinds.map(|kind| Case { kind, pipeline, value_size }));
+            cases.extend([Kind::Get, Kind::Set, Kind::Mix].map(|kind| case(kind, pipeline)));
         }
-        cases.push(Case { kind: Kind::ManyKeys, pipeline: 1, value_size });
+        cases.push(case(Kind::ManyKeys, 1));
+        if workers.is_some() {
+            cases.extend([1, 32].map(|pipeline| case(Kind::Hot, pipeline)));
+        }
     }
     cases
 }
 
-/// The cases to run: all, those that contain one of the words, or the usual selection.
+/// The cases to run: all, those whose name is one of the words or contains one that is no name, or the
+/// usual selection.
 pub(super) fn select(full: bool, only: &[String]) -> anyhow::Result<Vec<Case>> {
     let mut cases = everything();
     if !only.is_empty() {
-        cases.retain(|case| only.iter().any(|word| case.name().contains(word.as_str())));
+        let names: Vec<String> = cases.iter().map(Case::name).collect();
+        let chosen = |name: &String| {
+            only.iter().any(|word| word == name || name.contains(&**word) && !names.contains(word))
+        };
+        cases.retain(|case| chosen(&case.name()));
         if cases.is_empty() {
             let names: Vec<String> = everything().iter().map(Case::name).collect();
-            bail!("no load is named like {}; there are: {}", only.join(", "), names.join(" "));
+            let text = format!("no load is named like {}", only.join(", "));
+            let text = format!("{text}; there are: {}", names.join(" "));
+            return Err(BenchError::Usage(text).into());
         }
     } else if !full {
         cases = SELECTION
             .iter()
-            .map(|&(kind, pipeline, value_size)| Case { kind, pipeline, value_size })
+            .map(|&(kind, pipeline, value_size, workers)| Case {
+                kind,
+                pipeline,
+                value_size,
+                workers,
+            })
             .collect();
     }
     Ok(cases)
@@ -161,7 +197,7 @@ mod tests {
     #[test]
     fn the_selection_is_a_part_of_everything() {
         let (all, some) = (names(true, &[]), names(false, &[]));
-        assert_eq!(all.len(), 21);
+        assert_eq!(all.len(), 39);
         assert!(some.len() < all.len() && some.iter().all(|name| all.contains(name)));
         let unique: std::collections::HashSet<&String> = all.iter().collect();
         assert_eq!(unique.len(), all.len());
@@ -169,10 +205,21 @@ mod tests {
 
     #[test]
     fn words_choose_out_of_everything() {
-        assert_eq!(names(false, &["mix-p32"]), ["mix-p32-32", "mix-p32-1k", "mix-p32-100k"]);
+        let mixes = ["mix-p32-32", "mix-p32-1k", "mix-p32-100k", "mix-p32-32-t2", "mix-p32-1k-t2"];
+        assert_eq!(names(false, &["mix-p32"]), mixes);
+        assert_eq!(names(false, &["hot-p32-32"]), ["hot-p32-32-t2"]);
         assert_eq!(names(false, &["get100-p1-1k", "set-p1-100k"]).len(), 2);
         let error = select(false, &["put".to_owned()]).unwrap_err().to_string();
         assert!(error.contains("put") && error.contains("get-p1-32"), "{error}");
+    }
+
+    #[test]
+    fn one_key_is_hot() {
+        let hot = select(false, &["hot-p32-32".to_owned()]).unwrap()[0];
+        assert_eq!((hot.load().keys, hot.workers), (1, Some(2)));
+        let loads = select(false, &[]).unwrap();
+        assert_eq!(groups(&loads).last(), Some(&(Some(2), SMALL)));
+        assert_eq!(groups(&loads).len(), 4);
     }
 
     #[test]

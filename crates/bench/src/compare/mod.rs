@@ -1,14 +1,14 @@
-//! `compare`: the same loads on both servers, in turns.
+//! `compare`: the same loads on several servers, in turns.
 //!
-//! Each pair of runs that follow each other makes one ratio, so that what changes slowly on the
-//! machine meets both. Who comes first alternates (A B, B A, ...), so that neither is favoured.
+//! The runs of a round make one ratio for each server that ringbinderd is compared with, so that what
+//! changes slowly on the machine meets all. Who comes first alternates, so that nobody is favoured.
+//! Loads that have the number of workers and the size of values in common run on the same servers.
 
+mod data;
 mod matrix;
 mod report;
 mod rounds;
 
-use std::collections::BTreeMap;
-use std::io::Write;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -16,111 +16,155 @@ use anyhow::{Context, bail};
 use crate::Verdict;
 use crate::cli::{CompareOptions, GeneratorChoice};
 use crate::cores::{Placement, move_to};
+use crate::error::BenchError;
 use crate::load::{Generator, Keys, fill};
-use crate::progress::Progress;
+use crate::output;
+use crate::progress::{Look, Progress};
 use crate::servers::{Client, Contender, Server, Setup, memtier, version_line};
 use crate::stop::Stop;
-use matrix::Case;
-use rounds::Rounds;
+use matrix::{Case, Group};
+use rounds::{Pace, Rounds};
 
 /// Connections beyond those of the load that a server allows: ours, and some slack.
 const SPARE_CONNECTIONS: usize = 100;
 
-/// Runs `ringbinder-bench compare`.
-pub(crate) fn run(options: &CompareOptions, stop: &Stop) -> anyhow::Result<Verdict> {
+/// Runs `ringbinder bench compare`.
+pub(crate) fn run(options: &CompareOptions, look: Look, stop: &Stop) -> anyhow::Result<Verdict> {
     let cases = matrix::select(options.full, &options.only)?;
-    let mut out = std::io::stdout();
     if options.list {
-        for case in &cases {
-            writeln!(out, "{}", case.name())?;
-        }
+        let names: String = cases.iter().map(|case| case.name() + "\n").collect();
+        output::print(&names)?;
         return Ok(Verdict::Clean);
     }
-    let (asked, threads) = (&options.servers, usize::from(options.servers.threads));
-    let pair = [
-        Contender::memcached(asked.memcached.as_deref(), &asked.memcached_flags)?,
-        Contender::ringbinderd(asked.ringbinderd.as_deref(), &asked.ringbinderd_flags)?,
-    ];
+    let mut contenders = Contender::others(&options.others)?;
+    contenders.push(Contender::ringbinderd(&options.node)?);
     let generator = choose_generator(options)?;
-    let place = Placement::choose(asked.server_cores.clone(), asked.load_cores.clone(), threads)?;
-    let bench = Bench { pair, generator, place, options, stop };
-    let mut progress = Progress::new();
-    progress.show(&estimate(&cases, options, &bench.generator), "");
-    let mut rows: BTreeMap<usize, report::Row> = BTreeMap::new();
-    for size in matrix::sizes(&cases) {
-        let here = cases.iter().enumerate().filter(|(_, case)| case.value_size == size);
-        bench.one_size(size, here, &mut rows, &mut progress)?;
+    let bench = Bench { contenders, generator, options, stop };
+    // Before the minutes that it takes: is everything there, may the results be written?
+    for group in matrix::groups(&cases) {
+        bench.place(group)?;
+    }
+    output::will_write(options.data.json.as_deref())?;
+    output::will_write(options.svg.as_deref())?;
+    let mut progress = Progress::new(look);
+    progress.show(&bench.estimate(&cases), "");
+    let turns = cases.len() * bench.contenders.len() * options.rounds as usize;
+    progress.begin(turns as u64);
+    let mut results: Vec<Option<CaseResult>> = cases.iter().map(|_| None).collect();
+    for group in matrix::groups(&cases) {
+        let here = |(_, case): &(usize, &Case)| case.group() == group;
+        let place = bench.place(group)?;
+        let mut servers = bench.start(group, &place, &mut progress)?;
+        for (at, &case) in cases.iter().enumerate().filter(here) {
+            let rounds = bench.one_case(&case, &place, &mut servers, &mut progress)?;
+            results[at] = Some(CaseResult { case, place: place.clone(), rounds });
+        }
     }
     drop(progress);
-    let rows: Vec<report::Row> = rows.into_values().collect();
-    out.write_all(report::head(&bench).as_bytes())?;
-    out.write_all(report::table(&rows).as_bytes())?;
-    let flagged = rows.iter().any(report::Row::is_flagged);
-    Ok(if flagged { Verdict::Flagged } else { Verdict::Clean })
+    let results: Vec<CaseResult> = results.into_iter().flatten().collect();
+    let report = report::Report::new(&bench, &results);
+    let text = report.text();
+    output::publish(&text, options.data.json.as_deref(), &data::data(&bench, &results))?;
+    if let Some(path) = &options.svg {
+        output::save(path, &report::picture(&bench, &results))?;
+    }
+    Ok(if report.is_flagged() { Verdict::Flagged } else { Verdict::Clean })
 }
 
 /// All that stays the same throughout.
 struct Bench<'a> {
-    /// memcached, and ringbinderd.
-    pair: [Contender; 2],
+    /// What ringbinderd is compared with, and it, the last.
+    contenders: Vec<Contender>,
     generator: Generator,
-    place: Placement,
     options: &'a CompareOptions,
     stop: &'a Stop,
 }
 
+/// A case whose rounds are over.
+struct CaseResult {
+    case: Case,
+    place: Placement,
+    rounds: Rounds,
+}
+
 impl Bench<'_> {
-    /// Both servers afresh with values of one size, and all cases of that size.
-    fn one_size<'c>(
+    fn threads(&self, (workers, _): Group) -> usize {
+        usize::from(workers.unwrap_or(self.options.node.threads))
+    }
+
+    /// Who runs where in the cases of a group.
+    fn place(&self, group: Group) -> anyhow::Result<Placement> {
+        let node = &self.options.node;
+        let choose = match group {
+            (Some(_), _) => Placement::for_workers,
+            (None, _) => Placement::choose,
+        };
+        choose(node.server_cores.clone(), node.load_cores.clone(), self.threads(group))
+    }
+
+    /// All servers afresh, with values of one size.
+    fn start(
         &self,
-        size: usize,
-        cases: impl Iterator<Item = (usize, &'c Case)>,
-        rows: &mut BTreeMap<usize, report::Row>,
+        group: Group,
+        place: &Placement,
         progress: &mut Progress,
-    ) -> anyhow::Result<()> {
-        let stage = format!("values of {size} bytes:");
-        progress.show(&stage, "starting both servers");
+    ) -> anyhow::Result<Vec<Server>> {
+        let (threads, (_, size)) = (self.threads(group), group);
+        let stage = format!("values of {size} bytes, -t {threads}:");
+        progress.show(&stage, "starting the servers");
         let setup = Setup {
-            threads: usize::from(self.options.servers.threads),
+            threads,
             megabytes: self.options.memory_limit,
             connections: matrix::MOST_CONNECTIONS + SPARE_CONNECTIONS,
         };
-        move_to(&self.place.servers)?;
-        let [first, second] = &self.pair;
-        let mut servers =
-            [Server::start(first, setup, self.stop)?, Server::start(second, setup, self.stop)?];
-        move_to(&self.place.load)?;
+        move_to(&place.servers)?;
+        let servers = self.contenders.iter().map(|it| Server::start(it, setup, self.stop));
+        let mut servers = servers.collect::<anyhow::Result<Vec<_>>>()?;
+        move_to(&place.load)?;
         for server in &mut servers {
             progress.show(&stage, &format!("storing the keys in {}", server.name));
             preload(server, size, self.stop)?;
         }
-        for (at, case) in cases {
-            let row = self.one_case(case, &mut servers, progress)?;
-            rows.insert(at, row);
-        }
-        Ok(())
+        Ok(servers)
     }
 
     fn one_case(
         &self,
         case: &Case,
-        servers: &mut [Server; 2],
+        place: &Placement,
+        servers: &mut [Server],
         progress: &mut Progress,
-    ) -> anyhow::Result<report::Row> {
+    ) -> anyhow::Result<Rounds> {
         let options = self.options;
-        let mut rounds = Rounds::new(&self.generator, self.place.load_threads(), options.seconds);
+        let load_threads = place.load_threads();
+        let pace = Pace { generator: &self.generator, load_threads, seconds: options.seconds };
+        let mut rounds = Rounds::default();
         progress.show(&case.name(), "warming up");
         for server in &mut *servers {
-            rounds::warm_up(case, server, self.place.load_threads(), self.stop)?;
+            rounds::warm_up(case, server, load_threads, self.stop)?;
         }
         for round in 0..options.rounds {
             progress.show(&case.name(), &format!("round {} of {}", round + 1, options.rounds));
-            rounds.run(round, case, servers, self.stop)?;
-            if rounds.failure().is_some() {
+            rounds.run(round, case, pace, servers, || progress.step(), self.stop)?;
+            if rounds.failure.is_some() {
                 break;
             }
         }
-        Ok(report::Row::new(case, &self.pair, rounds))
+        Ok(rounds)
+    }
+
+    /// How long it will take, roughly.
+    fn estimate(&self, cases: &[Case]) -> String {
+        let (rounds, seconds) = (self.options.rounds, self.options.seconds);
+        let turn = Duration::from_secs(u64::from(seconds)) + self.generator.overhead();
+        let case = turn * rounds + rounds::WARM_UP;
+        let turns = cases.len() * self.contenders.len();
+        let minutes = (case * u32::try_from(turns).unwrap_or(u32::MAX)).as_secs().div_ceil(60);
+        let loads = match cases.len() {
+            1 => "1 load".to_owned(),
+            count => format!("{count} loads"),
+        };
+        format!("{loads}, {rounds} rounds of {seconds} s on each server: about {minutes} min")
     }
 }
 
@@ -133,10 +177,11 @@ fn choose_generator(options: &CompareOptions) -> anyhow::Result<Generator> {
             let version = version_line(&program, "--version")?;
             Ok(Generator::Memtier { program, version })
         }
-        None if options.generator == GeneratorChoice::Memtier => bail!(
-            "memtier_benchmark is not on the PATH: install it, say where it is with --memtier, or \
-             use this program's own load with --generator own"
-        ),
+        None if options.generator == GeneratorChoice::Memtier => {
+            let text = "memtier_benchmark is not on the PATH: install it, say where it is with \
+                        --memtier, or use this program's own load with --generator own";
+            Err(BenchError::NoServer(text.to_owned()).into())
+        }
         None => Ok(Generator::Own),
     }
 }
@@ -153,24 +198,10 @@ fn preload(server: &mut Server, size: usize, stop: &Stop) -> anyhow::Result<()> 
         .with_context(|| format!("cannot ask {} what it holds", server.name))?;
     if kept < load.keys {
         bail!(
-            "{} holds {kept} of {} items of {size} bytes: give both more with --memory-limit",
+            "{} holds {kept} of {} items of {size} bytes: give all more with --memory-limit",
             server.name,
             load.keys
         );
     }
     Ok(())
-}
-
-/// How long it will take, roughly.
-fn estimate(cases: &[Case], options: &CompareOptions, generator: &Generator) -> String {
-    let (rounds, seconds) = (options.rounds, options.seconds);
-    let turn = Duration::from_secs(u64::from(seconds)) + generator.overhead();
-    let case = 2 * (turn * rounds + rounds::WARM_UP);
-    let all = case * u32::try_from(cases.len()).unwrap_or(u32::MAX);
-    let minutes = all.as_secs().div_ceil(60);
-    let loads = match cases.len() {
-        1 => "1 load".to_owned(),
-        count => format!("{count} loads"),
-    };
-    format!("{loads}, {rounds} rounds of {seconds} s on each server: about {minutes} min")
 }

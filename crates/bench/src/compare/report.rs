@@ -1,94 +1,117 @@
-//! What `compare` prints.
+//! What `compare` prints, and what it draws.
 
-use super::Bench;
 use super::matrix::Case;
-use super::rounds::{Rounds, Run};
+use super::rounds::{FIGURES, Rounds, Run};
+use super::{Bench, CaseResult};
 use crate::machine;
+use crate::picture::{self, Panel};
 use crate::servers::Contender;
 use crate::table::{NOTHING, Spread, grouped, markdown, time};
 
-/// One load's line of the table.
-#[derive(Debug)]
-pub(super) struct Row {
-    cells: Vec<String>,
-    flags: Vec<String>,
-}
-
-const HEAD: [&str; 9] = [
+const HEAD: [&str; 10] = [
     "load",
+    "to",
     "CPU per request",
     "throughput",
     "p50",
     "p99",
     "p99.9",
-    "memcached: CPU per request; requests/s; p50 / p99 / p99.9",
-    "busy: memcached, ringbinderd",
+    "its CPU per request; requests/s; p50 / p99 / p99.9",
+    "busy: it, ringbinderd",
     "flags",
 ];
 
-impl Row {
-    /// The line of a case whose rounds are over.
-    pub(super) fn new(case: &Case, pair: &[Contender; 2], rounds: Rounds<'_>) -> Self {
-        let done = rounds.done();
-        let ratio = |figure: fn(&Run) -> f64| {
-            let ratios = done.iter().map(|[theirs, ours]| figure(ours) / figure(theirs));
-            Spread::ratio(Spread::of(ratios))
-        };
-        let cells = vec![
-            case.name(),
-            ratio(|run| run.cpu_per_request),
-            ratio(|run| run.outcome.per_second),
-            ratio(|run| run.outcome.p50),
-            ratio(|run| run.outcome.p99),
-            ratio(|run| run.outcome.p999),
-            scale(done).unwrap_or_else(|| NOTHING.to_owned()),
-            busy(done).unwrap_or_else(|| NOTHING.to_owned()),
-        ];
-        Self { cells, flags: flags(pair, &rounds) }
+/// The head, and a line for each load and each server that ringbinderd is compared with.
+#[derive(Debug)]
+pub(super) struct Report {
+    head: String,
+    lines: Vec<Vec<String>>,
+    flagged: bool,
+}
+
+impl Report {
+    /// Of cases whose rounds are over.
+    pub(super) fn new(bench: &Bench<'_>, results: &[CaseResult]) -> Self {
+        let mut report = Self { head: head(bench, results), lines: Vec::new(), flagged: false };
+        let ours = bench.contenders.len() - 1;
+        for CaseResult { case, rounds, .. } in results {
+            for theirs in 0..ours {
+                report.add(case, &bench.contenders, [theirs, ours], rounds);
+            }
+        }
+        report
     }
 
-    /// Whether anything spoils it.
+    fn add(
+        &mut self,
+        case: &Case,
+        contenders: &[Contender],
+        [theirs, ours]: [usize; 2],
+        rounds: &Rounds,
+    ) {
+        let mut line = vec![case.name(), contenders[theirs].name.clone()];
+        line.extend(FIGURES.map(|(_, figure)| Spread::ratio(rounds.ratio(ours, theirs, figure))));
+        line.push(scale(rounds, theirs));
+        line.push(format!("{}, {}", busy(rounds, theirs), busy(rounds, ours)));
+        let flags = flags(contenders, [theirs, ours], rounds);
+        self.flagged |= !flags.is_empty();
+        line.push(if flags.is_empty() { NOTHING.to_owned() } else { flags.join("; ") });
+        self.lines.push(line);
+    }
+
+    /// Whether anything spoils a line.
     pub(super) fn is_flagged(&self) -> bool {
-        !self.flags.is_empty()
+        self.flagged
+    }
+
+    /// All of it, and how to read its names.
+    pub(super) fn text(&self) -> String {
+        let mut rows = vec![HEAD.map(str::to_owned).to_vec()];
+        rows.extend(self.lines.iter().cloned());
+        format!(
+            "{}{}\nRatios are ringbinderd / the other, median over the rounds (least–most). Less is better, but\n\
+             for throughput. Names: get, set, mix (1 set to 10 gets), get100 (one get of 100 keys, counted\n\
+             as one request) or hot (all connections get the same key); requests in flight on each\n\
+             connection (p1: 50 connections, p32 and get100: 16); bytes of each value; t2: two workers,\n\
+             each with a core.\n",
+            self.head,
+            markdown(&rows)
+        )
     }
 }
 
-/// memcached's own figures: medians over the rounds.
-fn scale(done: &[[Run; 2]]) -> Option<String> {
-    let median = |figure: fn(&Run) -> f64| {
-        Spread::of(done.iter().map(|[theirs, _]| figure(theirs))).map(|spread| spread.median)
-    };
-    Some(format!(
-        "{}; {}; {} / {} / {}",
-        time(median(|run| run.cpu_per_request)?),
-        grouped(median(|run| run.outcome.per_second)?),
-        time(median(|run| run.outcome.p50)?),
-        time(median(|run| run.outcome.p99)?),
-        time(median(|run| run.outcome.p999)?),
-    ))
+/// The other's own figures: medians over the rounds.
+fn scale(rounds: &Rounds, server: usize) -> String {
+    let [cpu, per_second, p50, p99, p999] =
+        FIGURES.map(|(_, figure)| rounds.spread(server, figure).map(|spread| spread.median));
+    let time = |figure: Option<f64>| figure.map_or_else(|| NOTHING.to_owned(), time);
+    let per_second = per_second.map_or_else(|| NOTHING.to_owned(), grouped);
+    format!("{}; {per_second}; {} / {} / {}", time(cpu), time(p50), time(p99), time(p999))
 }
 
-/// How much of the time each server was running.
-fn busy(done: &[[Run; 2]]) -> Option<String> {
-    let theirs = Spread::of(done.iter().map(|[theirs, _]| theirs.busy))?.median * 100.0;
-    let ours = Spread::of(done.iter().map(|[_, ours]| ours.busy))?.median * 100.0;
-    Some(format!("{theirs:.0} %, {ours:.0} %"))
+/// How much of the time a server was running.
+fn busy(rounds: &Rounds, server: usize) -> String {
+    let busy: fn(&Run) -> Option<f64> = |run| run.busy;
+    rounds
+        .spread(server, busy)
+        .map_or_else(|| NOTHING.to_owned(), |spread| format!("{:.0} %", spread.median * 100.0))
 }
 
 /// What went wrong, by server.
-fn flags(pair: &[Contender; 2], rounds: &Rounds<'_>) -> Vec<String> {
+fn flags(contenders: &[Contender], pair: [usize; 2], rounds: &Rounds) -> Vec<String> {
     let mut flags = Vec::new();
-    for (at, contender) in pair.iter().enumerate() {
-        let runs = || rounds.done().iter().map(|pair| &pair[at].outcome);
+    for at in pair {
+        let name = &contenders[at].name;
+        let runs = || rounds.done.iter().map(|round| &round[at].outcome);
         let misses: u64 = runs().map(|outcome| outcome.misses).sum();
         if misses > 0 {
-            flags.push(format!("{}: {} misses", contender.name, grouped(misses as f64)));
+            flags.push(format!("{name}: {} misses", grouped(misses as f64)));
         }
         if let Some(trouble) = runs().find_map(|outcome| outcome.trouble.as_ref()) {
-            flags.push(format!("{}: {trouble}", contender.name));
+            flags.push(format!("{name}: {trouble}"));
         }
     }
-    flags.extend(rounds.failure().map(|failure| format!("stopped: {failure}")));
+    flags.extend(rounds.failure.as_ref().map(|failure| format!("stopped: {failure}")));
     // What a program said may hold anything, and a cell may not.
     for flag in &mut flags {
         *flag = flag.replace(['|', '\n', '\r'], " ");
@@ -97,38 +120,66 @@ fn flags(pair: &[Contender; 2], rounds: &Rounds<'_>) -> Vec<String> {
 }
 
 /// What was compared, and how.
-pub(super) fn head(bench: &Bench<'_>) -> String {
+fn head(bench: &Bench<'_>, results: &[CaseResult]) -> String {
     let options = bench.options;
     let mut text = String::new();
     let mut line = |line: String| text.push_str(&format!("- {line}\n"));
-    for contender in &bench.pair {
+    for contender in &bench.contenders {
         line(contender.describe());
     }
     line(format!("load: {}", bench.generator.describe()));
-    line(format!(
-        "servers: -t {} -m {}, {}",
-        options.servers.threads,
-        options.memory_limit,
-        machine::describe_places(&bench.place),
-    ));
-    line(machine::describe(&bench.place));
+    let mut places = Vec::new();
+    for CaseResult { case, place, .. } in results {
+        let threads = bench.threads(case.group());
+        let place = machine::describe_places(place);
+        let place = format!("servers: -t {threads} -m {}, {place}", options.memory_limit);
+        if !places.contains(&place) {
+            places.push(place);
+        }
+    }
+    places.into_iter().for_each(&mut line);
+    if let Some(CaseResult { place, .. }) = results.first() {
+        line(machine::describe(place));
+    }
     line(format!("{} rounds of {} s on each server", options.rounds, options.seconds));
     text.push('\n');
     text
 }
 
-/// The whole table and how to read its names.
-pub(super) fn table(rows: &[Row]) -> String {
-    let mut lines = vec![HEAD.map(str::to_owned).to_vec()];
-    for row in rows {
-        let flags = if row.is_flagged() { row.flags.join("; ") } else { NOTHING.to_owned() };
-        lines.push(row.cells.iter().cloned().chain([flags]).collect());
+/// The figures that are drawn, by their places in [`FIGURES`].
+const PANELS: [(usize, Panel); 3] = [
+    (0, Panel { title: "CPU per request", less: true }),
+    (1, Panel { title: "throughput", less: false }),
+    (3, Panel { title: "p99", less: true }),
+];
+
+/// The ratios as bars.
+pub(super) fn picture(bench: &Bench<'_>, results: &[CaseResult]) -> String {
+    let (ours, others) = match bench.contenders.split_last() {
+        Some((_, others)) => (others.len(), others),
+        None => (0, &[][..]),
+    };
+    let mut rows = Vec::new();
+    for CaseResult { case, rounds, .. } in results {
+        for (theirs, other) in others.iter().enumerate() {
+            let name = match others.len() {
+                1 => case.name(),
+                _ => format!("{} / {}", case.name(), other.name),
+            };
+            let ratios = PANELS.map(|(figure, _)| rounds.ratio(ours, theirs, FIGURES[figure].1));
+            rows.push(picture::Row { name, ratios: ratios.to_vec() });
+        }
     }
-    format!(
-        "{}\nRatios are ringbinderd / memcached, median over the rounds (least–most). Less is better, but\n\
-         for throughput. Names: get, set, mix (1 set to 10 gets) or get100 (one get of 100 keys, counted\n\
-         as one request); requests in flight on each connection (p1: 50 connections, p32 and get100:\n\
-         16); bytes of each value.\n",
-        markdown(&lines)
+    let names: Vec<&str> = others.iter().map(|other| other.name.as_str()).collect();
+    let options = bench.options;
+    picture::bars(
+        &format!("ringbinderd / {}", names.join(", ")),
+        &format!(
+            "Medians of {} rounds of {} s, thin lines from the least to the most. Grey: on both \
+             sides of 1.",
+            options.rounds, options.seconds
+        ),
+        &PANELS.map(|(_, panel)| panel),
+        &rows,
     )
 }

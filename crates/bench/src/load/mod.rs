@@ -14,6 +14,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::Serialize;
+
 use crate::stop::Stop;
 
 pub(crate) use engine::{fill, fill_at, run as run_own, run_at};
@@ -21,7 +23,7 @@ pub(crate) use requests::Keys;
 pub(crate) use target::{Numbers, Target};
 
 /// What connections ask for, over and over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Load {
     /// Connections, all threads together.
     pub(crate) connections: usize,
@@ -40,7 +42,7 @@ pub(crate) struct Load {
 }
 
 /// What came of it.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(crate) struct Outcome {
     /// Requests answered, from the first to the last. A get of many keys is one.
     pub(crate) requests: u64,
@@ -103,7 +105,7 @@ impl Generator {
     pub(crate) fn describe(&self) -> &str {
         match self {
             Self::Memtier { version, .. } => version,
-            Self::Own => concat!("ringbinder-bench ", env!("CARGO_PKG_VERSION")),
+            Self::Own => concat!("ringbinder bench ", env!("CARGO_PKG_VERSION")),
         }
     }
 }

@@ -195,7 +195,8 @@ impl Fleet {
 
     /// User and system time that all servers of a lane have used so far.
     pub(super) fn cpu_time(&self, lane: usize) -> anyhow::Result<Duration> {
-        self.of(lane).map(Server::cpu_time).sum()
+        let used: anyhow::Result<Option<Duration>> = self.of(lane).map(Server::cpu_time).sum();
+        used?.context("nobody may look at the servers")
     }
 
     /// Requests that the nodes of a lane have left to others so far; 0 without a ring.

@@ -1,7 +1,6 @@
 //! The loads, and the order in which layouts get them.
 
-use anyhow::bail;
-
+use crate::error::BenchError;
 use crate::load::Load;
 use crate::servers::NODES;
 
@@ -63,20 +62,10 @@ pub(super) fn select(only: &[String]) -> anyhow::Result<Vec<Case>> {
     let cases: Vec<Case> = CASES.into_iter().filter(named).collect();
     if cases.is_empty() {
         let names = CASES.map(|case| case.name).join(" ");
-        bail!("no load is named like {}; there are: {names}", only.join(", "));
+        let text = format!("no load is named like {}; there are: {names}", only.join(", "));
+        return Err(BenchError::Usage(text).into());
     }
     Ok(cases)
-}
-
-/// Who is when in a round: each round begins with another one, and every other runs backwards, so
-/// that nobody is always early, nor always behind the same one.
-pub(crate) fn order(round: u32, count: usize) -> Vec<usize> {
-    let first = usize::try_from(round).unwrap_or(0);
-    let mut order: Vec<usize> = (0..count).map(|place| (first + place) % count).collect();
-    if !round.is_multiple_of(2) {
-        order.reverse();
-    }
-    order
 }
 
 #[cfg(test)]
@@ -100,18 +89,6 @@ mod tests {
         for load in CASES.iter().map(Case::load).chain([preload()]) {
             assert_eq!(load.connections % NODES, 0);
             assert!(load.connections > 0 && load.connections <= MOST_CONNECTIONS);
-        }
-    }
-
-    #[test]
-    fn orders() {
-        assert_eq!(order(0, 3), [0, 1, 2]);
-        assert_eq!(order(1, 3), [0, 2, 1]);
-        assert_eq!(order(2, 3), [2, 0, 1]);
-        for round in 0..20 {
-            let mut all = order(round, 7);
-            all.sort_unstable();
-            assert!(all.into_iter().eq(0..7));
         }
     }
 }

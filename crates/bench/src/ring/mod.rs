@@ -10,18 +10,21 @@
 //! alone, and three without a ring that get the same load.
 
 mod fleet;
-pub(crate) mod matrix;
+mod matrix;
 mod owners;
 mod report;
 mod rounds;
 
-use std::io::Write;
 use std::time::Duration;
+
+use serde_json::{Map, Value, json};
 
 use crate::Verdict;
 use crate::cli::RingOptions;
 use crate::cores::{Placement, move_to};
-use crate::progress::Progress;
+use crate::machine;
+use crate::output;
+use crate::progress::{Look, Progress};
 use crate::servers::{Contender, Setup, nutcracker};
 use crate::stop::Stop;
 use fleet::{Fleet, Layout, Programs};
@@ -31,20 +34,18 @@ use rounds::Plan;
 /// proxies.
 const SPARE_CONNECTIONS: usize = 100;
 
-/// Runs `ringbinder-bench ring`.
-pub(crate) fn run(options: &RingOptions, stop: &Stop) -> anyhow::Result<Verdict> {
+/// Runs `ringbinder bench ring`.
+pub(crate) fn run(options: &RingOptions, look: Look, stop: &Stop) -> anyhow::Result<Verdict> {
     let cases = matrix::select(&options.only)?;
-    let (asked, threads) = (&options.servers, usize::from(options.servers.threads));
+    output::will_write(options.data.json.as_deref())?;
+    let (asked, threads) = (&options.node, usize::from(options.node.threads));
     let programs = Programs {
-        ringbinderd: Contender::ringbinderd(
-            asked.ringbinderd.as_deref(),
-            &asked.ringbinderd_flags,
-        )?,
+        ringbinderd: Contender::ringbinderd(asked)?,
         nutcracker: nutcracker(options.nutcracker.as_deref())?,
         memcached: optional_memcached(options)?,
     };
     let place = Placement::choose(asked.server_cores.clone(), asked.load_cores.clone(), threads)?;
-    let mut progress = Progress::new();
+    let mut progress = Progress::new(look);
     progress.show("starting the servers", "");
     let setup = Setup {
         threads,
@@ -62,23 +63,39 @@ pub(crate) fn run(options: &RingOptions, stop: &Stop) -> anyhow::Result<Verdict>
         rounds: options.rounds,
         seconds: options.seconds,
     };
+    progress.begin(cases.len() as u64);
     let mut table = report::Table::new();
+    let mut loads = Vec::new();
     for case in &cases {
         let turns = rounds::run(case, &mut fleet, plan, |now| progress.show(case.name, now), stop)?;
+        progress.step();
         table.add(case, &layouts, &turns);
+        let by_layout = layouts.iter().map(|layout| layout.name().to_owned());
+        let by_layout: Map<String, Value> =
+            by_layout.zip(turns.iter().map(|it| json!(it))).collect();
+        loads.push(json!({ "name": case.name, "layouts": by_layout }));
     }
     drop(progress);
-    let mut out = std::io::stdout();
-    out.write_all(report::head(&programs, &place, options).as_bytes())?;
-    out.write_all(table.text().as_bytes())?;
+    let text = report::head(&programs, &place, options) + &table.text();
+    let data = json!({
+        "benchmark": "ring",
+        "machine": machine::data(),
+        "ringbinderd": programs.ringbinderd.describe(),
+        "nutcracker": programs.nutcracker.as_ref().map(Contender::describe),
+        "memcached": programs.memcached.as_ref().map(Contender::describe),
+        "threads": threads,
+        "rounds": options.rounds,
+        "seconds": options.seconds,
+        "loads": loads,
+    });
+    output::publish(&text, options.data.json.as_deref(), &data)?;
     Ok(if table.is_flagged() { Verdict::Flagged } else { Verdict::Clean })
 }
 
 /// memcached, which may be missing unless it was named.
 fn optional_memcached(options: &RingOptions) -> anyhow::Result<Option<Contender>> {
-    let asked = &options.servers;
-    match Contender::memcached(asked.memcached.as_deref(), &asked.memcached_flags) {
-        Err(error) if asked.memcached.is_some() => Err(error),
+    match Contender::memcached(options.memcached.as_deref()) {
+        Err(error) if options.memcached.is_some() => Err(error),
         found => Ok(found.ok()),
     }
 }

@@ -117,7 +117,7 @@ pub(super) fn head(programs: &Programs, place: &Placement, options: &RingOptions
     }
     line(format!(
         "servers: -t {} -m {}, {}",
-        options.servers.threads,
+        options.node.threads,
         options.memory_limit,
         machine::describe_places(place)
     ));

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
+
 use super::fleet::Fleet;
-use super::matrix::{Case, order};
+use super::matrix::Case;
 use crate::load::{Outcome, run_at};
+use crate::order::order;
 use crate::stop::{Interrupted, Stop};
 use crate::table::Spread;
 
@@ -12,9 +15,10 @@ use crate::table::Spread;
 pub(super) const WARM_UP: Duration = Duration::from_millis(300);
 
 /// One turn of a layout.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub(super) struct Run {
     /// What the load generator saw.
+    #[serde(flatten)]
     pub(super) outcome: Outcome,
     /// User and system time of all servers together per request, in microseconds.
     pub(super) cpu_per_request: f64,
@@ -25,7 +29,7 @@ pub(super) struct Run {
 }
 
 /// The turns of one layout.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize)]
 pub(super) struct Turns {
     /// By round.
     pub(super) runs: Vec<Run>,

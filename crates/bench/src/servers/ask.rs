@@ -66,6 +66,11 @@ impl Client {
         }
     }
 
+    /// A number of a section, if there is one of that name.
+    pub(crate) fn setting(&mut self, section: &str, name: &str) -> anyhow::Result<Option<u64>> {
+        Ok(self.stats(Some(section))?.get(name).and_then(|value| value.parse().ok()))
+    }
+
     /// One counter.
     pub(crate) fn counter(&mut self, name: &str) -> anyhow::Result<u64> {
         let stats = self.stats(None)?;

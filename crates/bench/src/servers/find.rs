@@ -1,62 +1,143 @@
 //! Where the programs are, and which versions.
 
+use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, bail};
+use super::ask::Client;
+use crate::cli::{Node, Others};
+use crate::error::BenchError;
 
-/// One of the two servers that are compared.
+/// A server that can be measured.
 #[derive(Clone, Debug)]
 pub(crate) struct Contender {
     /// What it is called in tables.
-    pub(crate) name: &'static str,
-    /// What it is started from.
-    pub(crate) program: PathBuf,
-    /// What it says of itself with `-V`.
+    pub(crate) name: String,
+    /// What it says of its version.
     pub(crate) version: String,
-    /// Flags for it alone.
-    pub(crate) extra: Vec<String>,
+    pub(crate) origin: Origin,
+}
+
+/// Where a server comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// It is started for each measurement.
+    Program {
+        /// From this.
+        path: PathBuf,
+        /// With flags for it alone.
+        extra: Vec<String>,
+    },
+    /// It runs, and nobody here starts or stops it.
+    Running(SocketAddr),
 }
 
 impl Contender {
     /// memcached: where the flag says, else on the PATH.
-    pub(crate) fn memcached(named: Option<&Path>, extra: &str) -> anyhow::Result<Self> {
+    pub(crate) fn memcached(named: Option<&Path>) -> anyhow::Result<Self> {
         let program = match named {
             Some(path) => existing(path)?,
-            None => on_path("memcached").context(
-                "memcached is not on the PATH: install it, or say where it is with --memcached",
-            )?,
+            None => on_path("memcached").ok_or_else(|| {
+                missing("memcached is not on the PATH: install it, or say where it is")
+            })?,
         };
-        Self::of("memcached", program, extra)
+        Self::of("memcached", program, "")
     }
 
-    /// ringbinderd: where the flag says, else beside this program, else in a `target/release` here
-    /// or above.
-    pub(crate) fn ringbinderd(named: Option<&Path>, extra: &str) -> anyhow::Result<Self> {
-        let program = match named {
+    /// ringbinderd: where the flag says, else beside this program, else on the PATH.
+    pub(crate) fn ringbinderd(node: &Node) -> anyhow::Result<Self> {
+        const NAME: &str = "ringbinderd";
+        let beside = || std::env::current_exe().ok().map(|program| program.with_file_name(NAME));
+        let program = match &node.ringbinderd {
             Some(path) => existing(path)?,
-            None => built_ringbinderd().context(
-                "there is no ringbinderd beside this program, and none in target/release: build \
-                 it with `cargo build --release`, or say where it is with --ringbinderd",
+            None => beside().filter(|path| path.is_file()).or_else(|| on_path(NAME)).ok_or_else(
+                || {
+                    missing(
+                        "there is no ringbinderd beside this program, and none on the PATH: build \
+                         it with `cargo build --release`, or say where it is with --ringbinderd",
+                    )
+                },
             )?,
         };
-        Self::of("ringbinderd", program, extra)
+        Self::of(NAME, program, &node.ringbinderd_flags)
     }
 
-    fn of(name: &'static str, program: PathBuf, extra: &str) -> anyhow::Result<Self> {
-        let version = version_line(&program, "-V")?;
+    /// What `--vs` names, each with a name of its own.
+    pub(crate) fn others(others: &Others) -> anyhow::Result<Vec<Self>> {
+        let mut all: Vec<Self> = Vec::new();
+        for named in &others.vs {
+            let mut one = Self::other(named, &others.vs_flags)?;
+            let taken = |name: &str| name == "ringbinderd" || all.iter().any(|it| it.name == name);
+            let plain = one.name.clone();
+            let names = std::iter::once(plain.clone())
+                .chain((2..).map(|number| format!("{plain}-{number}")));
+            one.name = names.into_iter().find(|name| !taken(name)).unwrap_or(plain);
+            all.push(one);
+        }
+        Ok(all)
+    }
+
+    /// A path where there is a slash, an address where there is a colon, else a name on the PATH.
+    fn other(named: &str, extra: &str) -> anyhow::Result<Self> {
+        if named.contains('/') {
+            let name = Path::new(named).file_name().unwrap_or_default().to_string_lossy();
+            return Self::of(&name, existing(Path::new(named))?, extra);
+        }
+        if named.contains(':') {
+            let mut addresses = named
+                .to_socket_addrs()
+                .map_err(|error| missing(&format!("--vs {named}: {error}; it is HOST:PORT")))?;
+            let address =
+                addresses.next().ok_or_else(|| missing(&format!("{named} has no address")))?;
+            let version = Client::connect(address).and_then(|mut client| client.version());
+            let version = version
+                .map_err(|error| missing(&format!("there is no server at {named}: {error:#}")))?;
+            let version = format!("{named}: version {}", version.escape_default());
+            return Ok(Self { name: named.to_owned(), version, origin: Origin::Running(address) });
+        }
+        let program = on_path(named).ok_or_else(|| {
+            missing(&format!(
+                "{named} is not on the PATH: install it, or say where it is with --vs PATH"
+            ))
+        })?;
+        Self::of(named, program, extra)
+    }
+
+    fn of(name: &str, path: PathBuf, extra: &str) -> anyhow::Result<Self> {
+        let version = version_line(&path, "-V")?;
         let extra = extra.split_ascii_whitespace().map(str::to_owned).collect();
-        Ok(Self { name, program, version, extra })
+        Ok(Self { name: name.to_owned(), version, origin: Origin::Program { path, extra } })
     }
 
     /// The version and the flags that only this one gets.
     pub(crate) fn describe(&self) -> String {
-        let mut text = self.version.clone();
-        if !self.extra.is_empty() {
-            text.push_str(&format!(", with {}", self.extra.join(" ")));
+        // The names of several builds of one program are told apart by a number.
+        let mut text = match &self.origin {
+            Origin::Program { .. } if !self.version.starts_with(&self.name) => {
+                format!("{}: {}", self.name, self.version)
+            }
+            _ => self.version.clone(),
+        };
+        match &self.origin {
+            Origin::Program { extra, .. } if !extra.is_empty() => {
+                text.push_str(&format!(", with {}", extra.join(" ")));
+            }
+            Origin::Program { .. } => {}
+            Origin::Running(_) => {
+                text.push_str(", which runs already, with flags and on cores of its own");
+            }
         }
         text
     }
+
+    /// Whether it can be had afresh.
+    pub(crate) fn is_program(&self) -> bool {
+        matches!(self.origin, Origin::Program { .. })
+    }
+}
+
+fn missing(text: &str) -> anyhow::Error {
+    BenchError::NoServer(text.to_owned()).into()
 }
 
 /// memtier_benchmark: where the flag says, else on the PATH, else None.
@@ -87,13 +168,16 @@ pub(crate) fn version_line(program: &Path, flag: &str) -> anyhow::Result<String>
     let output = Command::new(program)
         .arg(flag)
         .output()
-        .with_context(|| format!("cannot run {}", program.display()))?;
+        .map_err(|error| missing(&format!("cannot run {}: {error}", program.display())))?;
     // nutcracker says it on stderr.
     let said = if output.stdout.is_empty() { &output.stderr } else { &output.stdout };
     let text = String::from_utf8_lossy(said);
     match text.lines().find(|line| !line.trim().is_empty()) {
         Some(line) if output.status.success() => Ok(line.trim().to_owned()),
-        _ => bail!("{} {flag} prints no version ({})", program.display(), output.status),
+        _ => {
+            let (program, status) = (program.display(), output.status);
+            Err(missing(&format!("{program} {flag} prints no version ({status})")))
+        }
     }
 }
 
@@ -102,21 +186,13 @@ fn existing(path: &Path) -> anyhow::Result<PathBuf> {
         // A bare name would be looked up on the PATH instead.
         Ok(std::path::absolute(path)?)
     } else {
-        bail!("{} is no file", path.display())
+        Err(missing(&format!("{} is no file", path.display())))
     }
 }
 
 fn on_path(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
-}
-
-fn built_ringbinderd() -> Option<PathBuf> {
-    const NAME: &str = "ringbinderd";
-    let beside = std::env::current_exe().ok().map(|program| program.with_file_name(NAME));
-    let here = std::env::current_dir().unwrap_or_default();
-    let above = here.ancestors().map(|folder| folder.join("target/release").join(NAME));
-    beside.into_iter().chain(above).find(|file| file.is_file())
 }
 
 #[cfg(test)]
@@ -129,6 +205,28 @@ mod tests {
         assert_eq!(on_path("no-such-program-anywhere"), None);
         let error = existing(Path::new("no/such/file")).unwrap_err();
         assert_eq!(error.to_string(), "no/such/file is no file");
+    }
+
+    #[test]
+    fn others_are_programs_or_run_already() {
+        let fake = crate::load::fake::Fake::start();
+        let of = |vs: &[&str]| {
+            let vs = vs.iter().map(|&it| it.to_owned()).collect();
+            Contender::others(&Others { vs, vs_flags: "-x 1".to_owned() })
+        };
+        let address = fake.address.to_string();
+        let echo = on_path("echo").unwrap().to_str().unwrap().to_owned();
+        let all = of(&["echo", &echo, &address]).unwrap();
+        let names: Vec<&str> = all.iter().map(|it| it.name.as_str()).collect();
+        assert_eq!(names, ["echo", "echo-2", &address]);
+        assert_eq!(all[2].origin, Origin::Running(fake.address));
+        assert_eq!(all[2].version, format!("{address}: version 1.6.45"));
+        let Origin::Program { extra, .. } = &all[1].origin else { panic!("not started") };
+        assert!(extra == &["-x", "1"] && all[1].is_program() && !all[2].is_program());
+        for wrong in ["no-such-program-anywhere", "./no-such-program", "127.0.0.1:x"] {
+            let error = BenchError::from(of(&[wrong]).unwrap_err());
+            assert!(matches!(error, BenchError::NoServer(_)), "{error:?}");
+        }
     }
 
     #[test]

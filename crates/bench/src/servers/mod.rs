@@ -3,6 +3,7 @@
 mod ask;
 mod child;
 mod find;
+mod listener;
 mod proc_fs;
 mod proxy;
 mod ring;

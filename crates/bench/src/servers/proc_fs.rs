@@ -26,17 +26,29 @@ fn parse_ticks(stat: &str) -> Option<u64> {
     user.checked_add(system)
 }
 
-/// Bytes of the process that are in memory (`VmRSS`).
-pub(crate) fn resident(pid: u32) -> anyhow::Result<u64> {
-    let path = format!("/proc/{pid}/status");
-    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
-    parse_resident(&text).with_context(|| format!("{path} is not understood"))
+/// Bytes of a process that are in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Resident {
+    /// At this moment (`VmRSS`).
+    pub(crate) now: u64,
+    /// The most at any moment (`VmHWM`).
+    pub(crate) peak: u64,
 }
 
-fn parse_resident(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    kilobytes.checked_mul(1024)
+/// Asks for them.
+pub(crate) fn memory(pid: u32) -> anyhow::Result<Resident> {
+    let path = format!("/proc/{pid}/status");
+    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+    parse_memory(&text).with_context(|| format!("{path} is not understood"))
+}
+
+fn parse_memory(status: &str) -> Option<Resident> {
+    let figure = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+        let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+        kilobytes.checked_mul(1024)
+    };
+    Some(Resident { now: figure("VmRSS")?, peak: figure("VmHWM")? })
 }
 
 #[cfg(test)]
@@ -56,15 +68,17 @@ mod tests {
     #[test]
     fn resident_memory() {
         let status = "Name:\tx\nVmHWM:\t    99 kB\nVmRSS:\t    2048 kB\nThreads:\t1\n";
-        assert_eq!(parse_resident(status), Some(2 * 1024 * 1024));
-        assert_eq!(parse_resident("VmRSS:\tmany kB\n"), None);
-        assert_eq!(parse_resident("Name:\tx\n"), None);
+        let memory = Resident { now: 2 * 1024 * 1024, peak: 99 * 1024 };
+        assert_eq!(parse_memory(status), Some(memory));
+        assert_eq!(parse_memory("VmRSS:\tmany kB\nVmHWM:\t1 kB\n"), None);
+        assert_eq!(parse_memory("Name:\tx\n"), None);
     }
 
     #[test]
     fn this_process() {
         let pid = std::process::id();
         assert!(cpu_time(pid).is_ok());
-        assert!(resident(pid).unwrap() > 100_000);
+        let memory = memory(pid).unwrap();
+        assert!(memory.now > 100_000 && memory.peak >= memory.now);
     }
 }

@@ -6,9 +6,9 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 
-use super::find::Contender;
+use super::find::{Contender, Origin};
 use super::start::{Server, free_addresses};
 use crate::stop::Stop;
 
@@ -34,7 +34,10 @@ pub(crate) fn start_proxy(
     let file = |ending: &str| folder.join(format!("{}.{ending}", pool.name));
     std::fs::write(file("yml"), configuration(pool, address))
         .with_context(|| format!("cannot write {}", file("yml").display()))?;
-    let mut command = Command::new(&nutcracker.program);
+    let Origin::Program { path, .. } = &nutcracker.origin else {
+        bail!("{} runs already", nutcracker.name);
+    };
+    let mut command = Command::new(path);
     command
         .arg("-c")
         .arg(file("yml"))

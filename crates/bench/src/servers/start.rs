@@ -10,8 +10,9 @@ use tempfile::NamedTempFile;
 
 use super::ask::Client;
 use super::child::Guarded;
-use super::find::Contender;
-use super::proc_fs;
+use super::find::{Contender, Origin};
+use super::listener::listener;
+use super::proc_fs::{self, Resident};
 use crate::stop::Stop;
 
 /// The flags that both servers get.
@@ -25,23 +26,37 @@ pub(crate) struct Setup {
     pub(crate) connections: usize,
 }
 
-/// A server that answers. It ends when this is dropped.
+/// A server that answers. It ends when this is dropped, if it was started here.
 #[derive(Debug)]
 pub(crate) struct Server {
     /// What it is called in tables.
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     /// Where it listens.
     pub(crate) address: SocketAddr,
-    child: Guarded,
-    log: NamedTempFile,
+    process: Process,
+}
+
+#[derive(Debug)]
+enum Process {
+    Started {
+        child: Guarded,
+        log: NamedTempFile,
+    },
+    /// Somebody else's, if it is of this machine and may be looked at.
+    Found(Option<u32>),
 }
 
 /// How long a server may take until it answers.
 const START: Duration = Duration::from_secs(20);
 
 impl Server {
-    /// Starts it on the cores that this thread is on, and waits until it answers.
+    /// Starts it on the cores that this thread is on, and waits until it answers. What runs already
+    /// stays as it is.
     pub(crate) fn start(contender: &Contender, setup: Setup, stop: &Stop) -> anyhow::Result<Self> {
+        if let Origin::Running(address) = contender.origin {
+            let process = Process::Found(listener(address));
+            return Ok(Self { name: contender.name.clone(), address, process });
+        }
         let [address] = free_addresses()?;
         Self::start_at(contender, address, setup, &[], stop)
     }
@@ -54,13 +69,16 @@ impl Server {
         flags: &[String],
         stop: &Stop,
     ) -> anyhow::Result<Self> {
-        let mut command = Command::new(&contender.program);
+        let Origin::Program { path, extra } = &contender.origin else {
+            bail!("{} runs already", contender.name);
+        };
+        let mut command = Command::new(path);
         command
             .args(["-l", "127.0.0.1", "-p", &address.port().to_string()])
             .args(["-t", &setup.threads.to_string()])
             .args(["-m", &setup.megabytes.to_string()])
             .args(["-c", &setup.connections.to_string()])
-            .args(&contender.extra)
+            .args(extra)
             .args(flags);
         if Uid::effective().is_root() {
             command.args(["-u", "nobody"]);
@@ -78,8 +96,9 @@ impl Server {
         let log = NamedTempFile::new().context("cannot make a temporary file")?;
         command.stdout(Stdio::null()).stderr(log.reopen().context("cannot open a temporary file")?);
         let child = Guarded::spawn(&mut command)
-            .with_context(|| format!("cannot start {}", contender.program.display()))?;
-        let mut server = Self { name: contender.name, address, child, log };
+            .with_context(|| format!("cannot start {}", command.get_program().display()))?;
+        let process = Process::Started { child, log };
+        let mut server = Self { name: contender.name.clone(), address, process };
         server.await_answer(stop)?;
         Ok(server)
     }
@@ -102,29 +121,44 @@ impl Server {
 
     /// An error with the server's last words if it is no longer there.
     pub(crate) fn must_run(&mut self) -> anyhow::Result<()> {
-        let Some(status) = self.child.ended()? else { return Ok(()) };
-        let log = std::fs::read(self.log.path()).unwrap_or_default();
+        let Process::Started { child, log } = &mut self.process else { return Ok(()) };
+        let Some(status) = child.ended()? else { return Ok(()) };
+        let log = std::fs::read(log.path()).unwrap_or_default();
         let log = String::from_utf8_lossy(&log);
         let lines: Vec<&str> = log.lines().collect();
-        let last = lines[lines.len().saturating_sub(5)..].join("\n  ");
+        let last = lines[lines.len().saturating_sub(5)..].join(" / ");
         let last = if last.is_empty() { "(nothing)" } else { &last };
-        bail!("{} ended with {status}; its last words:\n  {last}", self.name)
+        bail!("{} ended with {status}; its last words: {last}", self.name)
     }
 
-    /// User and system time it has used so far.
-    pub(crate) fn cpu_time(&self) -> anyhow::Result<Duration> {
-        proc_fs::cpu_time(self.child.pid())
+    /// None where nobody may look at the process.
+    fn pid(&self) -> Option<u32> {
+        match &self.process {
+            Process::Started { child, .. } => Some(child.pid()),
+            Process::Found(pid) => *pid,
+        }
+    }
+
+    /// User and system time it has used so far; None where nobody may look.
+    pub(crate) fn cpu_time(&self) -> anyhow::Result<Option<Duration>> {
+        self.pid().map(proc_fs::cpu_time).transpose()
+    }
+
+    /// Its resident memory, and the peak of it; None where nobody may look.
+    pub(crate) fn memory(&self) -> anyhow::Result<Option<Resident>> {
+        self.pid().map(proc_fs::memory).transpose()
     }
 
     /// Its resident memory, once that has stopped moving.
     pub(crate) fn settled_memory(&self, stop: &Stop) -> anyhow::Result<u64> {
         const STEP: Duration = Duration::from_millis(500);
         const STEPS: usize = 40;
-        let mut last = proc_fs::resident(self.child.pid())?;
+        let pid = self.pid().with_context(|| format!("nobody may look at {}", self.name))?;
+        let mut last = proc_fs::memory(pid)?.now;
         let mut calm = 0;
         for _ in 0..STEPS {
             stop.pause(STEP)?;
-            let now = proc_fs::resident(self.child.pid())?;
+            let now = proc_fs::memory(pid)?.now;
             // Two steps without more than a thousandth of change.
             calm = if now.abs_diff(last) <= last / 1000 { calm + 1 } else { 0 };
             last = now;
@@ -156,19 +190,30 @@ mod tests {
 
     const SETUP: Setup = Setup { threads: 1, megabytes: 64, connections: 100 };
 
+    fn unlucky(path: &str) -> Contender {
+        let origin = Origin::Program { path: PathBuf::from(path), extra: Vec::new() };
+        Contender { name: "unlucky".to_owned(), version: String::new(), origin }
+    }
+
     #[test]
     fn a_server_that_ends_at_once_is_quoted() {
         // A shell takes the address for a script, and complains that there is none.
-        let program = PathBuf::from("/bin/sh");
-        let contender =
-            Contender { name: "unlucky", program, version: String::new(), extra: Vec::new() };
+        let contender = unlucky("/bin/sh");
         let error = Server::start(&contender, SETUP, &Stop::default()).unwrap_err().to_string();
         assert!(error.contains("unlucky ended with exit status: "), "{error}");
-        assert!(
-            error.contains("last words:\n  ") && error.ends_with("127.0.0.1")
-                || error.contains("127.0.0.1:"),
-            "{error}"
-        );
+        assert!(error.contains("last words: /bin/sh: "), "{error}");
+        assert_eq!(error.lines().count(), 1);
+    }
+
+    #[test]
+    fn a_server_that_runs_is_looked_at_and_left_alone() {
+        let fake = crate::load::fake::Fake::start();
+        let origin = Origin::Running(fake.address);
+        let contender = Contender { origin, ..unlucky("") };
+        let mut server = Server::start(&contender, SETUP, &Stop::default()).unwrap();
+        server.must_run().unwrap();
+        assert_eq!((server.address, server.pid()), (fake.address, Some(std::process::id())));
+        assert!(server.memory().unwrap().is_some() && server.cpu_time().unwrap().is_some());
     }
 
     #[test]
@@ -179,8 +224,7 @@ mod tests {
 
     #[test]
     fn a_missing_program_is_named() {
-        let program = PathBuf::from("/no/such/program");
-        let contender = Contender { name: "x", program, version: String::new(), extra: Vec::new() };
+        let contender = unlucky("/no/such/program");
         let error = Server::start(&contender, SETUP, &Stop::default()).unwrap_err().to_string();
         assert_eq!(error, "cannot start /no/such/program");
     }

@@ -1,0 +1,76 @@
+//! Where results go: Markdown to stdout, JSON and a picture into files.
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::error::BenchError;
+
+/// The name of a file that is stdout.
+const STDOUT: &str = "-";
+
+/// Prints the Markdown, and writes the data where somebody asked for it. Where that is stdout, it
+/// takes the place of the Markdown.
+pub(crate) fn publish(
+    markdown: &str,
+    json: Option<&Path>,
+    data: &impl Serialize,
+) -> Result<(), BenchError> {
+    let Some(path) = json else { return print(markdown) };
+    let mut text = serde_json::to_string_pretty(data)
+        .map_err(|error| BenchError::Failed(anyhow::Error::new(error).context("no JSON")))?;
+    text.push('\n');
+    if path == Path::new(STDOUT) {
+        return print(&text);
+    }
+    // Printed first: the figures took minutes, and a file may turn out not to be writable.
+    print(markdown)?;
+    save(path, &text)
+}
+
+/// Writes a file.
+pub(crate) fn save(path: &Path, text: &str) -> Result<(), BenchError> {
+    std::fs::write(path, text).map_err(|source| BenchError::Write { path: path.into(), source })
+}
+
+/// Finds out whether a file can be written before minutes go into what it will hold. What it holds
+/// stays until then.
+pub(crate) fn will_write(path: Option<&Path>) -> Result<(), BenchError> {
+    match path {
+        Some(path) if path != Path::new(STDOUT) => OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(path)
+            .map(drop)
+            .map_err(|source| BenchError::Write { path: path.into(), source }),
+        _ => Ok(()),
+    }
+}
+
+/// Prints a text on stdout.
+pub(crate) fn print(text: &str) -> Result<(), BenchError> {
+    let mut stdout = std::io::stdout().lock();
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(BenchError::Print)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_cannot_be_written_is_told_beforehand() {
+        let folder = tempfile::tempdir().unwrap();
+        let wrong = folder.path().join("no/such/folder.json");
+        let error = will_write(Some(&wrong)).unwrap_err();
+        assert!(error.to_string().contains("no/such/folder.json"), "{error}");
+        assert!(will_write(Some(Path::new(STDOUT))).is_ok() && will_write(None).is_ok());
+        let right = folder.path().join("out.json");
+        std::fs::write(&right, "older").unwrap();
+        will_write(Some(&right)).unwrap();
+        assert_eq!(std::fs::read_to_string(&right).unwrap(), "older");
+        save(&right, "new").unwrap();
+        assert_eq!(std::fs::read_to_string(&right).unwrap(), "new");
+    }
+}
