@@ -1,9 +1,9 @@
 //! `ringbinder-bench`: ringbinderd, its client and others of their kind, side by side on one machine.
 //!
 //! `compare` measures what a request costs, `memory` what an item and an idle connection cost, `ring`
-//! what a request costs that another node of a ring answers, `clients` what it costs the client. All
-//! start the servers themselves on free ports of 127.0.0.1 and print Markdown on stdout; what they
-//! are doing goes to stderr.
+//! what a request costs that another node of a ring answers, `clients` what it costs the client. These
+//! start the servers themselves on free ports of 127.0.0.1. `simulate` needs none: it replays a trace
+//! against known eviction policies. All print Markdown on stdout; what they are doing goes to stderr.
 
 mod cli;
 mod clients;
@@ -15,8 +15,10 @@ mod memory;
 mod progress;
 mod ring;
 mod servers;
+mod simulate;
 mod stop;
 mod table;
+mod trace;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -52,6 +54,7 @@ fn main() -> ExitCode {
         cli::Command::Memory(options) => memory::run(&options, &stop),
         cli::Command::Ring(options) => ring::run(&options, &stop),
         cli::Command::Clients(options) => clients::run(&options, &stop),
+        cli::Command::Simulate(options) => simulate::run(&options, &stop),
         cli::Command::ClientsWorker(options) => {
             clients::run_worker(&options).map(|()| Verdict::Clean)
         }
