@@ -23,6 +23,8 @@ pub enum Bench {
     Ring(RingOptions),
     /// What a get costs the client: ours, async-memcached and pylibmc on the same three nodes
     Clients(ClientsOptions),
+    /// How often eviction policies hit on a trace, without any server
+    Simulate(SimulateOptions),
     /// One client, one kind of work: what `clients` runs
     #[command(hide = true)]
     ClientsWorker(WorkerOptions),
@@ -37,6 +39,7 @@ impl Bench {
             Bench::Replay(options) => &mut options.data,
             Bench::Ring(options) => &mut options.data,
             Bench::Clients(options) => &mut options.data,
+            Bench::Simulate(options) => &mut options.data,
             Bench::ClientsWorker(_) => return,
         };
         data.json.get_or_insert_with(|| "-".into());
@@ -306,6 +309,41 @@ pub struct WorkerOptions {
     pub(crate) seconds: u64,
 }
 
+/// `simulate`
+#[derive(Args, Debug)]
+pub struct SimulateOptions {
+    /// Traces: records of u64 key and u32 size (.bin), *oracleGeneral*, or .csv of time,id,size
+    #[arg(required = true, value_name = "TRACE")]
+    pub(crate) traces: Vec<PathBuf>,
+
+    /// What the traces are written as [default: what their names say]
+    #[arg(long, value_name = "NAME", value_enum, ignore_case = true)]
+    pub(crate) format: Option<Format>,
+
+    /// Memory of the cache in megabytes; several make a row each
+    #[arg(short, long, value_name = "MB", value_delimiter = ',', default_value = "64",
+          value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
+    pub(crate) memory_limit: Vec<u64>,
+
+    /// Multiply the sizes of values by this, to fill more memory with a short trace
+    #[arg(long, value_name = "N", default_value_t = 1,
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) multiply: u32,
+
+    /// What an item costs beyond its key and value
+    #[arg(long, value_name = "BYTES", default_value_t = 24,
+          value_parser = clap::value_parser!(u64).range(..=1 << 20))]
+    pub(crate) overhead: u64,
+
+    /// Bytes of a key on the wire
+    #[arg(long, value_name = "BYTES", default_value_t = 14,
+          value_parser = clap::value_parser!(u64).range(1..=250))]
+    pub(crate) key_length: u64,
+
+    #[command(flatten)]
+    pub(crate) data: Data,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -355,5 +393,16 @@ mod tests {
         assert_eq!((options.node.threads, options.rounds, options.seconds), (2, 3, 2));
         assert_eq!(options.only, ["p1"]);
         assert!(parse("x ring -m 64").is_err());
+    }
+
+    #[test]
+    fn flags_of_a_simulation() {
+        let line = "x simulate a.bin b.csv -m 2,16 --multiply 16 --overhead 0";
+        let Bench::Simulate(options) = parse(line).unwrap() else { panic!("not simulate") };
+        assert_eq!(options.traces, ["a.bin", "b.csv"].map(PathBuf::from));
+        assert_eq!((options.memory_limit, options.multiply), (vec![2, 16], 16));
+        assert_eq!((options.overhead, options.key_length), (0, 14));
+        assert!(parse("x simulate").is_err());
+        assert!(parse("x simulate a.bin -m 0").is_err());
     }
 }

@@ -58,7 +58,7 @@ impl Ghosts {
 
     #[inline]
     fn bucket(&self, tag: u32) -> usize {
-        let bucket = u64::from(tag) * self.buckets.len() as u64 >> 32;
+        let bucket = (u64::from(tag) * self.buckets.len() as u64) >> 32;
         usize::try_from(bucket).unwrap_or(0)
     }
 
@@ -111,7 +111,7 @@ impl Ghosts {
     }
 
     fn clock(&self, queue: Queue, capacity: u64) -> u16 {
-        low(u32::try_from(self.given_up[queue as usize] / unit(capacity) & 0xffff).unwrap_or(0))
+        low(u32::try_from((self.given_up[queue as usize] / unit(capacity)) & 0xffff).unwrap_or(0))
     }
 }
 

@@ -90,7 +90,7 @@ impl Leaf {
     #[inline]
     fn scale(&self, fraction: u32) -> usize {
         let buckets = self.buckets.len() as u64;
-        usize::try_from(u64::from(fraction) * buckets >> 32).unwrap_or(0)
+        usize::try_from((u64::from(fraction) * buckets) >> 32).unwrap_or(0)
     }
 
     /// The place of the slot with this tag whose record `is_it` says yes to.

@@ -85,6 +85,17 @@ impl Value<'_> {
     }
 }
 
+/// An item on its way in.
+#[derive(Debug)]
+pub(super) struct New<'a> {
+    pub(super) key: &'a [u8],
+    pub(super) value: Value<'a>,
+    pub(super) meta: Meta,
+    /// Where it goes, and the uses that it brings along.
+    pub(super) queue: Queue,
+    pub(super) uses: u8,
+}
+
 /// What others may know of a shard without its lock. Written with the lock held.
 #[derive(Debug)]
 pub(super) struct Hints {
@@ -422,50 +433,32 @@ impl Shard {
         Some(common.layout.place(number, at))
     }
 
-    /// Stores a new item for which [`Shard::reserve`] made room.
-    pub(super) fn insert(
+    /// Stores an item for which [`Shard::reserve`] made room, in the place of `old` if there is one.
+    pub(super) fn store(
         &mut self,
         common: &Common,
         hash: Hash,
-        (queue, uses): (Queue, u8),
-        key: &[u8],
-        value: Value<'_>,
-        meta: Meta,
+        old: Option<&mut Found>,
+        new: New<'_>,
     ) -> Option<Found> {
+        let New { key, value, meta, queue, uses } = new;
         let apart = value.apart();
         let body = match value {
             Value::Here(front, back) => Body::Here(front, back),
             Value::Apart(pieces, rest) => Body::Apart(self.values.insert(pieces), rest),
         };
         let place = self.append(common, queue, &Draft { key, body, meta, uses }, apart)?;
-        self.index.insert(Slot::new(hash.tag(), place));
-        let record = self.record(common, place)?;
-        self.enter(common, Self::charge(record.len(), apart));
-        self.settle_account(common);
-        Some(Found { place, record })
-    }
-
-    /// Stores another item in the place of one that is there, for which [`Shard::reserve`] made
-    /// room with `credit` being the old one's value apart.
-    pub(super) fn replace(
-        &mut self,
-        common: &Common,
-        hash: Hash,
-        old: &mut Found,
-        (queue, uses): (Queue, u8),
-        key: &[u8],
-        value: Value<'_>,
-        meta: Meta,
-    ) -> Option<Found> {
-        let apart = value.apart();
-        let body = match value {
-            Value::Here(front, back) => Body::Here(front, back),
-            Value::Apart(pieces, rest) => Body::Apart(self.values.insert(pieces), rest),
-        };
-        let place = self.append(common, queue, &Draft { key, body, meta, uses }, apart)?;
-        self.index.replace(Slot::new(hash.tag(), old.place), place);
-        let credit = self.kill(common, old);
-        common.pool.give(credit.saturating_sub(apart));
+        match old {
+            Some(old) => {
+                self.index.replace(Slot::new(hash.tag(), old.place), place);
+                let credit = self.kill(common, old);
+                common.pool.give(credit.saturating_sub(apart));
+            }
+            None => {
+                self.index.insert(Slot::new(hash.tag(), place));
+                self.settle_account(common);
+            }
+        }
         let record = self.record(common, place)?;
         self.enter(common, Self::charge(record.len(), apart));
         Some(Found { place, record })

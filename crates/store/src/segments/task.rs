@@ -11,10 +11,10 @@ use super::number;
 use super::pool::Grant;
 use super::record::{Body, Draft, MAX_INLINE, MAX_USES};
 use super::segment::Queue;
-use super::shard::{self, Found, Hash, Need, Shard, Value};
+use super::shard::{self, Found, Hash, Need, New, Shard, Value};
 use crate::{
-    Arithmetic, ArithmeticResult, Cas, Delete, DeleteResult, Expiry, ItemRef, Meta, MetaGet, Mode,
-    Seconds, Write, WriteResult, memcached_item_size,
+    Arithmetic, ArithmeticResult, Cas, Delete, DeleteResult, Expiry, ItemRef, Meta, MetaGet, Miss,
+    Mode, Seconds, Write, WriteResult, memcached_item_size,
 };
 
 /// A value longer than this is no number, whatever it says: memcached keeps such values in chunks and
@@ -355,25 +355,13 @@ impl Task<'_, '_> {
                 common.regret(queue, self.shard.tally.items);
             }
         }
-        let found = match old {
-            Some(mut held) => {
-                if let Some(miss) = held.verdict.miss {
-                    let fetched = self.meta(&held.found).fetched;
-                    let is_unfetched = miss == crate::Miss::Expired && !fetched;
-                    self.shard.tally.count_reclaim(is_unfetched);
-                }
-                self.shard.replace(
-                    common,
-                    self.hash,
-                    &mut held.found,
-                    (queue, uses),
-                    key,
-                    value,
-                    meta,
-                )
-            }
-            None => self.shard.insert(common, self.hash, (queue, uses), key, value, meta),
-        };
+        if let Some(Held { found, verdict: Verdict { miss: Some(miss), .. } }) = old {
+            let fetched = self.meta(&found).fetched;
+            self.shard.tally.count_reclaim(miss == Miss::Expired && !fetched);
+        }
+        let mut old = old.map(|held| held.found);
+        let new = New { key, value, meta, queue, uses };
+        let found = self.shard.store(common, self.hash, old.as_mut(), new);
         match found {
             Some(found) => self.finish(found, f),
             None => Err(Obstacle::NoRoom),
