@@ -41,7 +41,8 @@ fn main() {
     }
     println!(
         "{megabytes} MiB, sizes x{multiplier}: hit ratio {:.4} of {requests} requests; \
-         {lost} sets gone when they returned",
-        hits as f64 / requests as f64
+         {lost} sets gone when they returned; {} MiB resident",
+        hits as f64 / requests as f64,
+        support::resident() / support::MIB,
     );
 }

@@ -4,18 +4,22 @@ use std::ffi::OsStr;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-/// mimalloc's variable for how long freed pages wait before they go back to the system.
-const PURGE_DELAY: &str = "MIMALLOC_PURGE_DELAY";
+/// What mimalloc is told, unless the environment has told it something else already.
+///
+/// - How long freed pages wait before they go back to the system, in milliseconds. Its own second is an
+///   age for a cache: at a gigabyte a second of writes it would be a gigabyte that the memory limit
+///   does not know of.
+/// - No huge pages: one of 2 MiB is resident as a whole as soon as a byte of it is used, which the
+///   memory limit does not know of either.
+const ALLOCATOR: [(&str, &str); 2] = [("MIMALLOC_PURGE_DELAY", "10"), ("MIMALLOC_ALLOW_THP", "0")];
 
-/// Milliseconds they wait here. mimalloc's own second is an age for a cache: at a gigabyte a second
-/// of writes it would be a gigabyte that the memory limit does not know of.
-const PURGE_DELAY_MS: &str = "10";
-
-/// Starts this program once more, in this very process, where the allocator was not told its purge
-/// delay: it reads it before `main` and never again. Returns where it was told, or where the system
-/// does not let the program start again; then memory is merely given back later.
+/// Starts this program once more, in this very process, where the allocator was not told all that:
+/// it reads its variables before `main` and never again. Returns where it was told, or where the
+/// system does not let the program start again; then memory is merely used less well.
 pub(crate) fn settle_allocator() {
-    if std::env::var_os(PURGE_DELAY).is_some() {
+    let untold = ALLOCATOR.iter().filter(|(name, _)| std::env::var_os(name).is_none());
+    let untold: Vec<_> = untold.copied().collect();
+    if untold.is_empty() {
         return;
     }
     let Ok(program) = std::env::current_exe() else {
@@ -24,8 +28,7 @@ pub(crate) fn settle_allocator() {
     let mut arguments = std::env::args_os();
     let name = arguments.next().unwrap_or_else(|| OsStr::new("ringbinderd").to_owned());
     // On success this does not return.
-    let _ =
-        Command::new(program).arg0(name).args(arguments).env(PURGE_DELAY, PURGE_DELAY_MS).exec();
+    let _ = Command::new(program).arg0(name).args(arguments).envs(untold).exec();
 }
 
 /// Bytes of this process that are in memory; `None` where the system does not tell.

@@ -1,17 +1,22 @@
 //! Values too large for a segment: cut into pieces that live on their own.
 //!
-//! The pieces have few sizes ([`SIZES`]), whatever the sizes of the values, so what one value gives
+//! Nearly all pieces have one size, a page, whatever the sizes of the values, so what one value gives
 //! up the next can use, and the allocator is left with hardly any holes. What remains is short enough
 //! to lie in the record, behind the handle of the pieces. So a large value stands in the same queues
-//! as every other and leaves when its turn comes.
+//! as every other and leaves when its turn comes. Only huge values are cut into larger pieces: they
+//! are few, and each piece has to be counted.
 //!
 //! Pieces are counted references: a socket can be given them without a copy, and what is being written
 //! out outlives its item.
 
 use bytes::Bytes;
 
-/// Bytes of a piece, largest first.
-const SIZES: [usize; 4] = [16 << 10, 4 << 10, 1 << 10, 256];
+/// Bytes of a piece, largest first. The smaller two are for budgets so small that records are.
+const SIZES: [usize; 4] = [64 << 10, PAGE, 1 << 10, 256];
+const PAGE: usize = 4 << 10;
+
+/// From this length on a value is huge.
+const HUGE: usize = 1 << 20;
 
 /// The pieces of one value.
 #[derive(Clone, Debug, Default)]
@@ -24,8 +29,9 @@ impl Pieces {
     /// Cuts a value up, but for its last bytes, at most `inline`.
     pub(super) fn cut(value: &[u8], inline: usize) -> (Pieces, &[u8]) {
         let mut rest = value;
-        let mut pieces = Vec::with_capacity(value.len() / SIZES[0] + SIZES[0] / SIZES[1]);
-        for size in SIZES {
+        let sizes = if value.len() < HUGE { &SIZES[1..] } else { &SIZES };
+        let mut pieces = Vec::with_capacity(value.len() / sizes[0] + SIZES[0] / PAGE);
+        for &size in sizes {
             while rest.len() > inline && rest.len() >= size {
                 let (piece, behind) = rest.split_at(size);
                 pieces.push(Bytes::copy_from_slice(piece));
@@ -108,8 +114,8 @@ mod tests {
 
     #[test]
     fn a_value_is_cut_into_few_sizes_and_a_short_rest() {
-        let value: Vec<u8> = (0..100_000_u32).map(|at| at.to_le_bytes()[0]).collect();
-        for len in [0, 255, 256, 257, 4_095, 4_096, 20_479, 65_536, 69_632, 99_999] {
+        let value: Vec<u8> = (0..2_000_000_u32).map(|at| at.to_le_bytes()[0]).collect();
+        for len in [0, 255, 256, 257, 4_095, 4_096, 20_479, 65_536, 69_632, 99_999, 1_999_999] {
             for inline in [512, 1_024, 4_096] {
                 let (pieces, rest) = Pieces::cut(&value[..len], inline);
                 assert!(rest.len() <= inline);
@@ -117,7 +123,10 @@ mod tests {
                 let whole = pieces.as_slice().iter().flatten().chain(rest).copied();
                 assert_eq!(Vec::from_iter(whole), value[..len]);
                 assert!(pieces.as_slice().iter().all(|piece| SIZES.contains(&piece.len())));
-                assert!(pieces.charge() <= (len + len / 16 + 32) as u64);
+                if len >= 8 << 10 {
+                    assert!(pieces.charge() <= (len + len / 32) as u64);
+                    assert!(pieces.as_slice().len() <= len / PAGE + 16);
+                }
             }
         }
     }

@@ -22,6 +22,8 @@ pub(super) struct Layout {
     pub(super) segment: usize,
     /// Longest value that goes into a segment.
     pub(super) inline: usize,
+    /// Bytes of values apart after which a segment is closed: what is given up at once.
+    pub(super) apart: u64,
 }
 
 impl Layout {

@@ -336,9 +336,7 @@ impl Shard {
         };
         segment.epoch == epoch
             && segment.data.len() + most <= segment.data.capacity()
-            && (apart == 0
-                || segment.live == 0
-                || segment.apart + apart <= common.layout.segment as u64)
+            && (apart == 0 || segment.live == 0 || segment.apart + apart <= common.layout.apart)
     }
 
     /// Opens a segment, or gives the open one a whole buffer.
@@ -365,7 +363,7 @@ impl Shard {
         if let Some(segment) = number.and_then(|number| self.segments[number as usize].as_mut())
             && segment.epoch == epoch
             && segment.data.capacity() < wanted
-            && segment.apart < common.layout.segment as u64
+            && segment.apart < common.layout.apart
         {
             buffer.extend_from_slice(&segment.data);
             common.weigh(queue, wanted as u64, segment.data.capacity() as u64);

@@ -31,7 +31,9 @@ impl Sizing {
         };
         let wanted = (budget / (4 * MIB)).clamp(1, 32).max(budget >> 30);
         let shards = usize::try_from(wanted).unwrap_or(1 << 20).next_power_of_two();
-        Sizing { shards, layout: Layout { segment, inline: MAX_INLINE.min(segment / 16) } }
+        let inline = MAX_INLINE.min(segment / 16);
+        let layout = Layout { segment, inline, apart: (budget / 256).max(segment as u64) };
+        Sizing { shards, layout }
     }
 
     /// How much of a budget may be taken: the rest is for segments that are written while others are
