@@ -17,12 +17,15 @@
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
+use std::ops::ControlFlow;
 use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context as TaskContext, Poll, ready};
 
 use bytes::{BufMut, BytesMut};
-use ringbinder_protocol::{Foreign, Parsed, Refusal, Request, WatchFlags, answer, parse};
+use ringbinder_protocol::{
+    Foreign, Parsed, Quick, Refusal, Request, WatchFlags, answer, parse, quick,
+};
 use ringbinder_store::NewValue;
 use tracing::{debug, trace, warn};
 
@@ -61,6 +64,7 @@ pub(crate) async fn run(local: Rc<Local>, accepted: Accepted, ticket: Ticket) {
         carried: Vec::new(),
         peer: None,
         strays: Cell::new(false),
+        held: None,
     };
     let reason = connection.serve().await;
     connection.drain();
@@ -82,51 +86,140 @@ struct Connection {
     peer: Option<Box<PeerSession>>,
     /// Whether its last key was another node's.
     strays: Cell<bool>,
+    /// What it works with, while it lets others have their turn.
+    held: Option<Held>,
+}
+
+/// A turn that waits for something else than input, with all that it holds. Boxed as a whole: a
+/// connection that waits for requests must not hold room for it.
+#[derive(Debug)]
+struct Unfinished {
+    held: Held,
+    progress: Progress,
+    step: Step,
+}
+
+/// What a connection borrows while it works.
+#[derive(Debug)]
+struct Held {
+    input: Box<Input>,
+    output: Box<Output>,
 }
 
 impl Connection {
     async fn serve(&mut self) -> CloseReason {
         loop {
-            self.enter(State::Read);
-            let mut input = match self.read().await {
-                Ok(input) => input,
-                Err(reason) => return reason,
+            let worked = match poll_fn(|context| self.poll_turns(context)).await {
+                Ok(unfinished) => Box::pin(self.finish(unfinished)).await,
+                Err(reason) => Err(reason),
             };
-            self.ticket.commanded(self.local.shared.clock.now());
-            let mut output = self.local.take_output();
-            let worked = self.work(&mut input, &mut output).await;
-            self.carried.extend_from_slice(input.unread());
-            self.local.give_input(input);
-            self.local.give_output(output);
             if let Err(reason) = worked {
                 return reason;
             }
         }
     }
 
-    /// Waits for input, and only then takes a buffer for it.
-    async fn read(&mut self) -> Result<Input, CloseReason> {
-        poll_fn(|context| {
-            let mut input = self.local.take_input();
-            input.load(&self.carried);
-            match self.socket.poll_read(context, input.room()) {
-                Poll::Pending => {
-                    self.local.give_input(input);
-                    self.poll_kick(context)
+    /// Reads, carries out and answers within this poll for as long as that needs no waiting but for
+    /// input; what else it comes to wait for is in what it returns.
+    fn poll_turns(
+        &mut self,
+        context: &mut TaskContext<'_>,
+    ) -> Poll<Result<Unfinished, CloseReason>> {
+        loop {
+            let held = match self.held.take() {
+                // It stood back, and it is its turn again.
+                Some(held) => held,
+                None => {
+                    self.enter(State::Read);
+                    let input = ready!(self.poll_input(context))?;
+                    self.ticket.commanded(self.local.shared.clock.now());
+                    Held { input, output: self.local.take_output() }
                 }
-                Poll::Ready(Ok(len)) if len > 0 => {
-                    self.local.counters.bytes_read.add(len as u64);
-                    self.carried = Vec::new();
-                    input.filled(len);
-                    Poll::Ready(Ok(input))
-                }
-                Poll::Ready(end) => {
-                    self.local.give_input(input);
-                    Poll::Ready(Err(ended(end)))
-                }
+            };
+            if let ControlFlow::Break(unfinished) = ready!(self.poll_turn(held, context))? {
+                return Poll::Ready(Ok(unfinished));
             }
-        })
-        .await
+        }
+    }
+
+    /// Carries out what was read and writes the answers.
+    fn poll_turn(
+        &mut self,
+        mut held: Held,
+        context: &mut TaskContext<'_>,
+    ) -> Poll<Result<ControlFlow<Unfinished>, CloseReason>> {
+        let turns = self.local.shared.settings.max_reqs_per_event;
+        let mut progress = Progress { turns, done: 0 };
+        loop {
+            let Held { input, output } = &mut held;
+            let step = self.step(input, output, &mut progress);
+            match step {
+                Step::Starved | Step::Flush if !output.has_holes() => {
+                    match self.poll_flush(context, output) {
+                        Poll::Ready(Ok(())) if matches!(step, Step::Flush) => {}
+                        Poll::Ready(Ok(())) => {
+                            self.give_back(held);
+                            return Poll::Ready(Ok(ControlFlow::Continue(())));
+                        }
+                        Poll::Ready(Err(reason)) => {
+                            self.give_back(held);
+                            return Poll::Ready(Err(reason));
+                        }
+                        Poll::Pending => return unfinished(held, progress, step),
+                    }
+                }
+                Step::Yield => {
+                    self.local.counters.conn_yields.increment();
+                    self.held = Some(held);
+                    // Behind those that are ready now, without a look at the sockets in between.
+                    context.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                step => return unfinished(held, progress, step),
+            }
+        }
+    }
+
+    /// Keeps what is not a whole request yet, and gives the buffers back.
+    #[inline]
+    fn give_back(&mut self, held: Held) {
+        let unread = held.input.unread();
+        if !unread.is_empty() {
+            self.carried.extend_from_slice(unread);
+        }
+        self.local.give_input(held.input);
+        self.local.give_output(held.output);
+    }
+
+    /// Waits for input, and only then takes a buffer for it.
+    async fn read(&mut self) -> Result<Box<Input>, CloseReason> {
+        poll_fn(|context| self.poll_input(context)).await
+    }
+
+    fn poll_input(
+        &mut self,
+        context: &mut TaskContext<'_>,
+    ) -> Poll<Result<Box<Input>, CloseReason>> {
+        let mut input = self.local.take_input();
+        input.load(&self.carried);
+        match self.socket.poll_read(context, input.room()) {
+            Poll::Pending => {
+                self.local.give_input(input);
+                self.poll_kick(context)
+            }
+            Poll::Ready(Ok(len)) if len > 0 => {
+                self.local.counters.bytes_read.add(len as u64);
+                if !self.carried.is_empty() {
+                    self.carried = Vec::new();
+                }
+                input.filled(len);
+                Poll::Ready(Ok(input))
+            }
+            Poll::Ready(end) => {
+                self.local.give_input(input);
+                Poll::Ready(Err(ended(end)))
+            }
+        }
     }
 
     #[inline]
@@ -160,38 +253,47 @@ impl Connection {
         }
     }
 
-    /// Carries out all whole requests in the buffer and writes the answers.
-    ///
-    /// What is rare is boxed: a connection that waits for requests must not hold room for it.
-    async fn work(&mut self, input: &mut Input, output: &mut Output) -> Result<(), CloseReason> {
-        let turns = self.local.shared.settings.max_reqs_per_event;
-        let mut progress = Progress { turns, done: 0 };
+    /// Does what a turn came to wait for, and everything else that was read with it.
+    async fn finish(&mut self, unfinished: Unfinished) -> Result<(), CloseReason> {
+        let Unfinished { mut held, mut progress, step } = unfinished;
+        let finished = self.work(&mut held, &mut progress, step).await;
+        self.give_back(held);
+        finished
+    }
+
+    async fn work(
+        &mut self,
+        Held { input, output }: &mut Held,
+        progress: &mut Progress,
+        mut step: Step,
+    ) -> Result<(), CloseReason> {
         loop {
-            match self.step(input, output, &mut progress) {
+            match step {
                 Step::Starved => return self.flush(output).await,
                 Step::Flush => self.flush(output).await?,
                 Step::Yield => {
-                    progress.turns = turns;
+                    progress.turns = self.local.shared.settings.max_reqs_per_event;
                     self.local.counters.conn_yields.increment();
                     tokio::task::yield_now().await;
                 }
                 Step::Value { line, incoming } => {
                     self.flush(output).await?;
-                    let received = Box::pin(self.value(line, incoming, input, output)).await;
+                    let received = self.value(line, incoming, input, output).await;
                     self.local.shared.values.release(incoming.len);
                     received?;
                 }
                 Step::Swallow(len) => {
                     self.flush(output).await?;
-                    Box::pin(self.swallow(len, input)).await?;
+                    self.swallow(len, input).await?;
                 }
-                Step::Watch(flags) => return Err(Box::pin(self.watch(flags, output)).await),
-                Step::Dump(kind) => Box::pin(self.dump(kind, output)).await?,
+                Step::Watch(flags) => return Err(self.watch(flags, output).await),
+                Step::Dump(kind) => self.dump(kind, output).await?,
                 Step::Close(reason) => {
                     self.flush(output).await?;
                     return Err(reason);
                 }
             }
+            step = self.step(input, output, progress);
         }
     }
 
@@ -221,26 +323,48 @@ impl Connection {
                 return Step::Yield;
             }
             let before = output.bytes.len();
-            let Handled { consumed, then } = match parse(unread) {
-                Parsed::Incomplete => Handled { consumed: 0, then: Some(Step::Starved) },
-                Parsed::Foreign(foreign) => {
-                    Handled { consumed: 0, then: Some(self.foreign(foreign, output)) }
+            let Handled { consumed, then } = match quick(unread) {
+                Some(Quick::Get { key, consumed }) => {
+                    debug_assert_eq!(progress.done, 0, "one key is never put off");
+                    command::get_one(&context, key, output);
+                    Handled { consumed, then: None }
                 }
-                Parsed::Refused { refusal, quiet, consumed, swallow } => {
-                    refuse(output, quiet, refusal);
-                    Handled { consumed, then: (swallow > 0).then_some(Step::Swallow(swallow)) }
+                Some(Quick::Set { store: line, consumed }) => {
+                    let incoming = Incoming { len: line.len, quiet: false };
+                    store(&context, &Request::Store(line), incoming, consumed, unread, output)
                 }
-                Parsed::Request { request, consumed: line } => match &request {
-                    Request::Ring(_) | Request::RingOffer(_) | Request::ConfigGetCluster => {
-                        let handled =
-                            ring_request(shared, &request, line, unread, (&mut self.peer, output));
-                        context.desk =
-                            desk(&self.local, view.as_deref(), self.peer.as_deref(), &self.strays);
-                        handled
+                None => match parse(unread) {
+                    Parsed::Incomplete => Handled { consumed: 0, then: Some(Step::Starved) },
+                    Parsed::Foreign(foreign) => {
+                        Handled { consumed: 0, then: Some(self.foreign(foreign, output)) }
                     }
-                    request => match Incoming::of(request) {
-                        Some(incoming) => store(context, request, incoming, line, unread, output),
-                        None => execute(context, request, line, output, progress),
+                    Parsed::Refused { refusal, quiet, consumed, swallow } => {
+                        refuse(output, quiet, refusal);
+                        Handled { consumed, then: (swallow > 0).then_some(Step::Swallow(swallow)) }
+                    }
+                    Parsed::Request { request, consumed: line } => match &request {
+                        Request::Ring(_) | Request::RingOffer(_) | Request::ConfigGetCluster => {
+                            let handled = ring_request(
+                                shared,
+                                &request,
+                                line,
+                                unread,
+                                (&mut self.peer, output),
+                            );
+                            context.desk = desk(
+                                &self.local,
+                                view.as_deref(),
+                                self.peer.as_deref(),
+                                &self.strays,
+                            );
+                            handled
+                        }
+                        request => match Incoming::of(request) {
+                            Some(incoming) => {
+                                store(&context, request, incoming, line, unread, output)
+                            }
+                            None => execute(&context, request, line, output, progress),
+                        },
                     },
                 },
             };
@@ -280,7 +404,7 @@ impl Connection {
         &mut self,
         line: usize,
         incoming: Incoming,
-        input: &mut Input,
+        input: &mut Box<Input>,
         output: &mut Output,
     ) -> Result<(), CloseReason> {
         self.enter(State::ReadValue);
@@ -288,7 +412,7 @@ impl Connection {
         let mut value = BytesMut::with_capacity(incoming.len + 2);
         value.extend_from_slice(&input.unread()[line..]);
         input.consume(input.unread().len());
-        self.local.give_input(std::mem::replace(input, Input::empty()));
+        self.local.give_input(std::mem::replace(input, Box::new(Input::empty())));
         while value.len() < incoming.len + 2 {
             self.read_into(&mut value, incoming.len + 2).await?;
         }
@@ -314,7 +438,7 @@ impl Connection {
                     }
                 }
                 request => {
-                    command::store(context, request, NewValue::Shared(value.freeze()), output);
+                    command::store(&context, request, NewValue::Shared(value.freeze()), output);
                 }
             }
         } else {
@@ -340,7 +464,7 @@ impl Connection {
     }
 
     /// Reads and drops `len` bytes.
-    async fn swallow(&mut self, len: usize, input: &mut Input) -> Result<(), CloseReason> {
+    async fn swallow(&mut self, len: usize, input: &mut Box<Input>) -> Result<(), CloseReason> {
         self.enter(State::Swallow);
         let here = len.min(input.unread().len());
         input.consume(here);
@@ -454,6 +578,16 @@ impl Connection {
         }
         self.local.give_input(input);
     }
+}
+
+/// A turn that something else must come to before it goes on.
+#[cold]
+fn unfinished(
+    held: Held,
+    progress: Progress,
+    step: Step,
+) -> Poll<Result<ControlFlow<Unfinished>, CloseReason>> {
+    Poll::Ready(Ok(ControlFlow::Break(Unfinished { held, progress, step })))
 }
 
 /// What the end of input means.
