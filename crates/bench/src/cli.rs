@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::clients::matrix::{Contestant, Work};
 use crate::cores::Cores;
+use crate::instructions::InstructionsOptions;
 
 /// Runs ringbinderd and memcached side by side on this machine and prints how they compare, as
 /// Markdown. Load goes to 127.0.0.1 only.
@@ -34,6 +35,8 @@ pub(crate) enum Command {
     Ring(RingOptions),
     /// What a get costs the client: ours, async-memcached and pylibmc on the same three nodes
     Clients(ClientsOptions),
+    /// How many instructions a request costs each server, counted by valgrind
+    Instructions(InstructionsOptions),
     /// One client, one kind of work: what `clients` runs
     #[command(hide = true)]
     ClientsWorker(WorkerOptions),

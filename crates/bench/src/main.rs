@@ -1,7 +1,8 @@
 //! `ringbinder-bench`: ringbinderd, its client and others of their kind, side by side on one machine.
 //!
 //! `compare` measures what a request costs, `memory` what an item and an idle connection cost, `ring`
-//! what a request costs that another node of a ring answers, `clients` what it costs the client. All
+//! what a request costs that another node of a ring answers, `clients` what it costs the client,
+//! `instructions` what valgrind counts. All
 //! start the servers themselves on free ports of 127.0.0.1 and print Markdown on stdout; what they
 //! are doing goes to stderr.
 
@@ -9,6 +10,7 @@ mod cli;
 mod clients;
 mod compare;
 mod cores;
+mod instructions;
 mod load;
 mod machine;
 mod memory;
@@ -52,6 +54,7 @@ fn main() -> ExitCode {
         cli::Command::Memory(options) => memory::run(&options, &stop),
         cli::Command::Ring(options) => ring::run(&options, &stop),
         cli::Command::Clients(options) => clients::run(&options, &stop),
+        cli::Command::Instructions(options) => instructions::run(&options, &stop),
         cli::Command::ClientsWorker(options) => {
             clients::run_worker(&options).map(|()| Verdict::Clean)
         }
