@@ -97,7 +97,7 @@ pub(crate) fn run(options: &InstructionsOptions, stop: &Stop) -> anyhow::Result<
             grouped(theirs.total()),
             grouped(ours.total()),
             format!("{:.2}", ours.total() / theirs.total()),
-            format!("{:.2}", ours.allocations),
+            format!("{:.2}", ours.allocations.max(0.0)),
         ]);
         let mut row = vec![load.name.to_owned()];
         row.extend(Part::ALL.iter().map(|&part| match ours.of(part) {
