@@ -8,6 +8,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use crate::clients::matrix::{Contestant, Work};
 use crate::cores::Cores;
+use crate::instructions::InstructionsOptions;
 use crate::trace::Format;
 
 /// Everything that can be measured. Load goes to 127.0.0.1 unless a server is named elsewhere.
@@ -25,6 +26,8 @@ pub enum Bench {
     Clients(ClientsOptions),
     /// How often eviction policies hit on a trace, without any server
     Simulate(SimulateOptions),
+    /// How many instructions a request costs each server, counted by valgrind
+    Instructions(InstructionsOptions),
     /// One client, one kind of work: what `clients` runs
     #[command(hide = true)]
     ClientsWorker(WorkerOptions),
@@ -40,6 +43,7 @@ impl Bench {
             Bench::Ring(options) => &mut options.data,
             Bench::Clients(options) => &mut options.data,
             Bench::Simulate(options) => &mut options.data,
+            Bench::Instructions(options) => &mut options.data,
             Bench::ClientsWorker(_) => return,
         };
         data.json.get_or_insert_with(|| "-".into());

@@ -3,7 +3,7 @@
 //! `compare` measures what a request costs, `memory` what an item and an idle connection cost,
 //! `replay` how often a cache of a size has what a trace asks for, `ring` what a request costs that
 //! another node of a ring answers, `clients` what it costs the client. These start the servers
-//! themselves on free ports of 127.0.0.1; `simulate` needs none, it replays a trace against known
+//! themselves on free ports of 127.0.0.1; `instructions` starts them under valgrind; `simulate` needs none, it replays a trace against known
 //! eviction policies. All print Markdown on stdout; what they are doing goes to stderr.
 //!
 //! The command line is a part of the operator's tool: `ringbinder` has [`Bench`] as a subcommand,
@@ -14,6 +14,7 @@ mod clients;
 mod compare;
 mod cores;
 mod error;
+mod instructions;
 mod load;
 mod machine;
 mod memory;
@@ -34,6 +35,7 @@ pub use cli::{
     SimulateOptions, WorkerOptions,
 };
 pub use error::BenchError;
+pub use instructions::InstructionsOptions;
 pub use progress::Look;
 
 /// How a run ended that printed all it was asked for.
@@ -61,6 +63,7 @@ pub fn run(bench: Bench, look: Look) -> Result<Verdict, BenchError> {
         Bench::Replay(options) => replay::run(&options, look, &stop),
         Bench::Ring(options) => ring::run(&options, look, &stop),
         Bench::Clients(options) => clients::run(&options, look, &stop),
+        Bench::Instructions(options) => instructions::run(&options, look, &stop),
         Bench::Simulate(options) => simulate::run(&options, look, &stop),
         Bench::ClientsWorker(options) => clients::run_worker(&options).map(|()| Verdict::Clean),
     };

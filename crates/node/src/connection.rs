@@ -17,12 +17,15 @@
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
+use std::ops::ControlFlow;
 use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context as TaskContext, Poll, ready};
 
 use bytes::{BufMut, BytesMut};
-use ringbinder_protocol::{Foreign, Parsed, Refusal, Request, WatchFlags, answer, parse};
+use ringbinder_protocol::{
+    Foreign, Parsed, Quick, Refusal, Request, WatchFlags, answer, parse, quick,
+};
 use ringbinder_store::NewValue;
 use tracing::{debug, trace, warn};
 
@@ -35,39 +38,52 @@ use crate::output::Output;
 use crate::ring::{self, PeerSession};
 use crate::socket::{Accepted, Socket};
 use crate::step::{Handled, Progress, Step, desk, execute, refuse, ring_request, store};
+use crate::turn::{Held, Unfinished, unfinished};
 
 /// Most bytes looked at after the last answer, so that closing does not reset the connection while
 /// the answer is on its way.
 const MAX_DRAIN: usize = 1 << 20;
 
-/// Serves a connection until it ends.
-pub(crate) async fn run(local: Rc<Local>, accepted: Accepted, ticket: Ticket) {
-    let socket = match Socket::register(accepted) {
-        Ok(socket) => socket,
+/// Serves a connection until it ends. Called within the worker's runtime.
+///
+/// No `async fn`: that would hold room for what it was called with as long as the connection lives.
+pub(crate) fn run(
+    local: Rc<Local>,
+    accepted: Accepted,
+    ticket: Ticket,
+) -> impl Future<Output = ()> {
+    let mut connection = match Socket::register(accepted) {
+        Ok(socket) => Some(Connection {
+            local,
+            socket,
+            ticket,
+            carried: None,
+            peer: None,
+            strays: Cell::new(false),
+            held: None,
+        }),
         Err(error) => {
             warn!("cannot watch the connection of {}: {error}; it is closed", ticket.peer);
-            return;
+            None
         }
     };
-    let watch = &local.shared.watch;
-    if watch.wants(WatchFlags::CONNEVENTS) {
-        watch.opened(&ticket.peer, ticket.id);
-    }
-    debug!("<{} new connection from {}", ticket.id, ticket.peer);
-    let mut connection = Connection {
-        local: Rc::clone(&local),
-        socket,
-        ticket,
-        carried: Vec::new(),
-        peer: None,
-        strays: Cell::new(false),
-    };
-    let reason = connection.serve().await;
-    connection.drain();
-    let ticket = &connection.ticket;
-    debug!("<{} connection closed: {}", ticket.id, reason.as_str());
-    if watch.wants(WatchFlags::CONNEVENTS) {
-        watch.closed(&ticket.peer, ticket.id, reason);
+    async move {
+        // By reference: what is moved within a future takes its room twice.
+        if let Some(connection) = &mut connection {
+            connection.opened();
+            // Here, and not in a function of its own: that would be 24 bytes of every connection.
+            let reason = loop {
+                let unfinished = match poll_fn(|context| connection.poll_turns(context)).await {
+                    Ok(unfinished) => unfinished,
+                    Err(reason) => break reason,
+                };
+                if let Err(reason) = Box::pin(connection.finish(unfinished)).await {
+                    break reason;
+                }
+            };
+            connection.drain();
+            connection.closed(reason);
+        }
     }
 }
 
@@ -76,57 +92,134 @@ struct Connection {
     local: Rc<Local>,
     socket: Socket,
     ticket: Ticket,
-    /// Bytes of an unfinished request, kept while waiting for its rest.
-    carried: Vec<u8>,
+    /// Bytes of an unfinished request, kept while waiting for its rest. Boxed, because most wait for
+    /// a whole one.
+    #[allow(clippy::box_collection, reason = "16 bytes of every connection")]
+    carried: Option<Box<Vec<u8>>>,
     /// What it said of itself, where it is a peer.
     peer: Option<Box<PeerSession>>,
     /// Whether its last key was another node's.
     strays: Cell<bool>,
+    /// What it works with, while it lets others have their turn.
+    held: Option<Held>,
 }
 
 impl Connection {
-    async fn serve(&mut self) -> CloseReason {
+    fn opened(&self) {
+        let (watch, ticket) = (&self.local.shared.watch, &self.ticket);
+        if watch.wants(WatchFlags::CONNEVENTS) {
+            watch.opened(&ticket.peer, ticket.id);
+        }
+        debug!("<{} new connection from {}", ticket.id, ticket.peer);
+    }
+
+    fn closed(&self, reason: CloseReason) {
+        let (watch, ticket) = (&self.local.shared.watch, &self.ticket);
+        debug!("<{} connection closed: {}", ticket.id, reason.as_str());
+        if watch.wants(WatchFlags::CONNEVENTS) {
+            watch.closed(&ticket.peer, ticket.id, reason);
+        }
+    }
+
+    /// Reads, carries out and answers within this poll for as long as that needs no waiting but for
+    /// input; what else it comes to wait for is in what it returns.
+    fn poll_turns(
+        &mut self,
+        context: &mut TaskContext<'_>,
+    ) -> Poll<Result<Box<Unfinished>, CloseReason>> {
         loop {
-            self.enter(State::Read);
-            let mut input = match self.read().await {
-                Ok(input) => input,
-                Err(reason) => return reason,
+            let held = match self.held.take() {
+                // It stood back, and it is its turn again.
+                Some(held) => held,
+                None => {
+                    self.enter(State::Read);
+                    let input = ready!(self.poll_input(context))?;
+                    self.ticket.commanded(self.local.shared.clock.now());
+                    Held { input, output: self.local.take_output() }
+                }
             };
-            self.ticket.commanded(self.local.shared.clock.now());
-            let mut output = self.local.take_output();
-            let worked = self.work(&mut input, &mut output).await;
-            self.carried.extend_from_slice(input.unread());
-            self.local.give_input(input);
-            self.local.give_output(output);
-            if let Err(reason) = worked {
-                return reason;
+            if let ControlFlow::Break(unfinished) = ready!(self.poll_turn(held, context))? {
+                return Poll::Ready(Ok(unfinished));
             }
         }
     }
 
-    /// Waits for input, and only then takes a buffer for it.
-    async fn read(&mut self) -> Result<Input, CloseReason> {
-        poll_fn(|context| {
-            let mut input = self.local.take_input();
-            input.load(&self.carried);
-            match self.socket.poll_read(context, input.room()) {
-                Poll::Pending => {
-                    self.local.give_input(input);
-                    self.poll_kick(context)
+    /// Carries out what was read and writes the answers.
+    fn poll_turn(
+        &mut self,
+        mut held: Held,
+        context: &mut TaskContext<'_>,
+    ) -> Poll<Result<ControlFlow<Box<Unfinished>>, CloseReason>> {
+        let turns = self.local.shared.settings.max_reqs_per_event;
+        let mut progress = Progress { turns, done: 0 };
+        loop {
+            let Held { input, output } = &mut held;
+            let step = self.step(input, output, &mut progress);
+            match step {
+                Step::Starved | Step::Flush if !output.has_holes() => {
+                    match self.poll_flush(context, output) {
+                        Poll::Ready(Ok(())) if matches!(step, Step::Flush) => {}
+                        Poll::Ready(Ok(())) => {
+                            self.give_back(held);
+                            return Poll::Ready(Ok(ControlFlow::Continue(())));
+                        }
+                        Poll::Ready(Err(reason)) => {
+                            self.give_back(held);
+                            return Poll::Ready(Err(reason));
+                        }
+                        Poll::Pending => return unfinished(held, progress, step),
+                    }
                 }
-                Poll::Ready(Ok(len)) if len > 0 => {
-                    self.local.counters.bytes_read.add(len as u64);
-                    self.carried = Vec::new();
-                    input.filled(len);
-                    Poll::Ready(Ok(input))
+                Step::Yield => {
+                    self.local.counters.conn_yields.increment();
+                    self.held = Some(held);
+                    // Behind those that are ready now, without a look at the sockets in between.
+                    context.waker().wake_by_ref();
+                    return Poll::Pending;
                 }
-                Poll::Ready(end) => {
-                    self.local.give_input(input);
-                    Poll::Ready(Err(ended(end)))
-                }
+                step => return unfinished(held, progress, step),
             }
-        })
-        .await
+        }
+    }
+
+    /// Keeps what is not a whole request yet, and gives the buffers back.
+    #[inline]
+    fn give_back(&mut self, held: Held) {
+        let unread = held.input.unread();
+        if !unread.is_empty() {
+            self.carried = Some(Box::new(unread.to_vec()));
+        }
+        self.local.give_input(held.input);
+        self.local.give_output(held.output);
+    }
+
+    /// Waits for input, and only then takes a buffer for it.
+    async fn read(&mut self) -> Result<Box<Input>, CloseReason> {
+        poll_fn(|context| self.poll_input(context)).await
+    }
+
+    fn poll_input(
+        &mut self,
+        context: &mut TaskContext<'_>,
+    ) -> Poll<Result<Box<Input>, CloseReason>> {
+        let mut input = self.local.take_input();
+        input.load(self.carried.as_ref().map_or(&[], |carried| carried));
+        match self.socket.poll_read(context, input.room()) {
+            Poll::Pending => {
+                self.local.give_input(input);
+                self.poll_kick(context)
+            }
+            Poll::Ready(Ok(len)) if len > 0 => {
+                self.local.counters.bytes_read.add(len as u64);
+                self.carried = None;
+                input.filled(len);
+                Poll::Ready(Ok(input))
+            }
+            Poll::Ready(end) => {
+                self.local.give_input(input);
+                Poll::Ready(Err(ended(end)))
+            }
+        }
     }
 
     #[inline]
@@ -160,38 +253,47 @@ impl Connection {
         }
     }
 
-    /// Carries out all whole requests in the buffer and writes the answers.
-    ///
-    /// What is rare is boxed: a connection that waits for requests must not hold room for it.
-    async fn work(&mut self, input: &mut Input, output: &mut Output) -> Result<(), CloseReason> {
-        let turns = self.local.shared.settings.max_reqs_per_event;
-        let mut progress = Progress { turns, done: 0 };
+    /// Does what a turn came to wait for, and everything else that was read with it.
+    async fn finish(&mut self, unfinished: Box<Unfinished>) -> Result<(), CloseReason> {
+        let Unfinished { mut held, mut progress, step } = *unfinished;
+        let finished = self.work(&mut held, &mut progress, step).await;
+        self.give_back(held);
+        finished
+    }
+
+    async fn work(
+        &mut self,
+        Held { input, output }: &mut Held,
+        progress: &mut Progress,
+        mut step: Step,
+    ) -> Result<(), CloseReason> {
         loop {
-            match self.step(input, output, &mut progress) {
+            match step {
                 Step::Starved => return self.flush(output).await,
                 Step::Flush => self.flush(output).await?,
                 Step::Yield => {
-                    progress.turns = turns;
+                    progress.turns = self.local.shared.settings.max_reqs_per_event;
                     self.local.counters.conn_yields.increment();
                     tokio::task::yield_now().await;
                 }
                 Step::Value { line, incoming } => {
                     self.flush(output).await?;
-                    let received = Box::pin(self.value(line, incoming, input, output)).await;
+                    let received = self.value(line, incoming, input, output).await;
                     self.local.shared.values.release(incoming.len);
                     received?;
                 }
                 Step::Swallow(len) => {
                     self.flush(output).await?;
-                    Box::pin(self.swallow(len, input)).await?;
+                    self.swallow(len, input).await?;
                 }
-                Step::Watch(flags) => return Err(Box::pin(self.watch(flags, output)).await),
-                Step::Dump(kind) => Box::pin(self.dump(kind, output)).await?,
+                Step::Watch(flags) => return Err(self.watch(flags, output).await),
+                Step::Dump(kind) => self.dump(kind, output).await?,
                 Step::Close(reason) => {
                     self.flush(output).await?;
                     return Err(reason);
                 }
             }
+            step = self.step(input, output, progress);
         }
     }
 
@@ -221,26 +323,48 @@ impl Connection {
                 return Step::Yield;
             }
             let before = output.bytes.len();
-            let Handled { consumed, then } = match parse(unread) {
-                Parsed::Incomplete => Handled { consumed: 0, then: Some(Step::Starved) },
-                Parsed::Foreign(foreign) => {
-                    Handled { consumed: 0, then: Some(self.foreign(foreign, output)) }
+            let Handled { consumed, then } = match quick(unread) {
+                Some(Quick::Get { key, consumed }) => {
+                    debug_assert_eq!(progress.done, 0, "one key is never put off");
+                    command::get_one(&context, key, output);
+                    Handled { consumed, then: None }
                 }
-                Parsed::Refused { refusal, quiet, consumed, swallow } => {
-                    refuse(output, quiet, refusal);
-                    Handled { consumed, then: (swallow > 0).then_some(Step::Swallow(swallow)) }
+                Some(Quick::Set { store: line, consumed }) => {
+                    let incoming = Incoming { len: line.len, quiet: false };
+                    store(&context, &Request::Store(line), incoming, consumed, unread, output)
                 }
-                Parsed::Request { request, consumed: line } => match &request {
-                    Request::Ring(_) | Request::RingOffer(_) | Request::ConfigGetCluster => {
-                        let handled =
-                            ring_request(shared, &request, line, unread, (&mut self.peer, output));
-                        context.desk =
-                            desk(&self.local, view.as_deref(), self.peer.as_deref(), &self.strays);
-                        handled
+                None => match parse(unread) {
+                    Parsed::Incomplete => Handled { consumed: 0, then: Some(Step::Starved) },
+                    Parsed::Foreign(foreign) => {
+                        Handled { consumed: 0, then: Some(self.foreign(foreign, output)) }
                     }
-                    request => match Incoming::of(request) {
-                        Some(incoming) => store(context, request, incoming, line, unread, output),
-                        None => execute(context, request, line, output, progress),
+                    Parsed::Refused { refusal, quiet, consumed, swallow } => {
+                        refuse(output, quiet, refusal);
+                        Handled { consumed, then: (swallow > 0).then_some(Step::Swallow(swallow)) }
+                    }
+                    Parsed::Request { request, consumed: line } => match &request {
+                        Request::Ring(_) | Request::RingOffer(_) | Request::ConfigGetCluster => {
+                            let handled = ring_request(
+                                shared,
+                                &request,
+                                line,
+                                unread,
+                                (&mut self.peer, output),
+                            );
+                            context.desk = desk(
+                                &self.local,
+                                view.as_deref(),
+                                self.peer.as_deref(),
+                                &self.strays,
+                            );
+                            handled
+                        }
+                        request => match Incoming::of(request) {
+                            Some(incoming) => {
+                                store(&context, request, incoming, line, unread, output)
+                            }
+                            None => execute(&context, request, line, output, progress),
+                        },
                     },
                 },
             };
@@ -280,7 +404,7 @@ impl Connection {
         &mut self,
         line: usize,
         incoming: Incoming,
-        input: &mut Input,
+        input: &mut Box<Input>,
         output: &mut Output,
     ) -> Result<(), CloseReason> {
         self.enter(State::ReadValue);
@@ -288,7 +412,7 @@ impl Connection {
         let mut value = BytesMut::with_capacity(incoming.len + 2);
         value.extend_from_slice(&input.unread()[line..]);
         input.consume(input.unread().len());
-        self.local.give_input(std::mem::replace(input, Input::empty()));
+        self.local.give_input(std::mem::replace(input, Box::new(Input::empty())));
         while value.len() < incoming.len + 2 {
             self.read_into(&mut value, incoming.len + 2).await?;
         }
@@ -314,7 +438,7 @@ impl Connection {
                     }
                 }
                 request => {
-                    command::store(context, request, NewValue::Shared(value.freeze()), output);
+                    command::store(&context, request, NewValue::Shared(value.freeze()), output);
                 }
             }
         } else {
@@ -340,7 +464,7 @@ impl Connection {
     }
 
     /// Reads and drops `len` bytes.
-    async fn swallow(&mut self, len: usize, input: &mut Input) -> Result<(), CloseReason> {
+    async fn swallow(&mut self, len: usize, input: &mut Box<Input>) -> Result<(), CloseReason> {
         self.enter(State::Swallow);
         let here = len.min(input.unread().len());
         input.consume(here);

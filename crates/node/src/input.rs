@@ -45,8 +45,18 @@ impl Input {
     }
 
     /// Puts bytes into the empty buffer, growing it where they and one more read would not fit.
+    #[inline]
     pub(crate) fn load(&mut self, carried: &[u8]) {
         debug_assert!(self.unread().is_empty());
+        if carried.is_empty() && self.bytes.len() == BUFFER_LEN {
+            self.start = 0;
+            self.end = 0;
+        } else {
+            self.load_slowly(carried);
+        }
+    }
+
+    fn load_slowly(&mut self, carried: &[u8]) {
         let wanted = carried.len() + BUFFER_LEN / 2;
         if self.bytes.len() < wanted {
             self.bytes.resize(wanted, 0);

@@ -32,6 +32,7 @@ mod shared;
 mod socket;
 mod stats;
 mod step;
+mod turn;
 mod watch;
 mod worker;
 

@@ -19,13 +19,17 @@ use crate::stats::Counters;
 /// Buffers kept for later; more than one is only in use while connections wait for slow readers.
 const MAX_SPARE: usize = 16;
 
+/// Buffers nobody is using. Boxed, because each goes from hand to hand several times a request.
+#[allow(clippy::vec_box, reason = "a buffer changes hands more often than it is made")]
+type Spare<T> = Vec<Box<T>>;
+
 /// What the connections of one worker have in common.
 #[derive(Debug)]
 pub(crate) struct Local {
     pub(crate) shared: Arc<Shared>,
     pub(crate) counters: Arc<Counters>,
-    spare_inputs: RefCell<Vec<Input>>,
-    spare_outputs: RefCell<Vec<Output>>,
+    spare_inputs: RefCell<Spare<Input>>,
+    spare_outputs: RefCell<Spare<Output>>,
     /// The ring as this worker acts by it; `None` in a node without one.
     view: RefCell<Option<Arc<View>>>,
     /// By the address of the peer.
@@ -53,13 +57,13 @@ impl Local {
 
     /// Lends a read buffer.
     #[inline]
-    pub(crate) fn take_input(&self) -> Input {
-        self.spare_inputs.borrow_mut().pop().unwrap_or_else(Input::new)
+    pub(crate) fn take_input(&self) -> Box<Input> {
+        self.spare_inputs.borrow_mut().pop().unwrap_or_else(|| Box::new(Input::new()))
     }
 
     /// Takes a read buffer back.
     #[inline]
-    pub(crate) fn give_input(&self, mut input: Input) {
+    pub(crate) fn give_input(&self, mut input: Box<Input>) {
         let mut spare = self.spare_inputs.borrow_mut();
         if input.reset() && spare.len() < MAX_SPARE {
             spare.push(input);
@@ -68,13 +72,13 @@ impl Local {
 
     /// Lends an output buffer.
     #[inline]
-    pub(crate) fn take_output(&self) -> Output {
+    pub(crate) fn take_output(&self) -> Box<Output> {
         self.spare_outputs.borrow_mut().pop().unwrap_or_default()
     }
 
     /// Takes an output buffer back; what is left in it is dropped.
     #[inline]
-    pub(crate) fn give_output(&self, mut output: Output) {
+    pub(crate) fn give_output(&self, mut output: Box<Output>) {
         let mut spare = self.spare_outputs.borrow_mut();
         if spare.len() < MAX_SPARE {
             output.clear();

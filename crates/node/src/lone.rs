@@ -103,4 +103,51 @@ mod tests {
         node.advance(10);
         assert_eq!(node.exchange(&[b"get a\r\n"]).unwrap(), b"END\r\n");
     }
+
+    #[test]
+    // With what tokio adds, a task fits 256 bytes; the next size is 384.
+    fn a_connection_that_waits_holds_little() {
+        let node = LoneNode::new(&["-m", "8"]).unwrap().unwrap();
+        let (ours, _theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        let ticket = node.shared.connections.open(Peer::Unix, 0).unwrap();
+        let entry = std::mem::size_of::<crate::connections::Entry>();
+        ours.set_nonblocking(true).unwrap();
+        let serve = node.runtime.block_on(async {
+            let serve = connection::run(Rc::clone(&node.local), Accepted::Unix(ours), ticket);
+            std::mem::size_of_val(&serve)
+        });
+        assert!(
+            serve <= 144 && entry <= 112,
+            "{serve} bytes of its task, {entry} bytes of its entry"
+        );
+    }
+
+    #[test]
+    fn a_hit_allocates_nothing() {
+        let node = LoneNode::new(&["-m", "8"]).unwrap().unwrap();
+        let keys: Vec<String> = (0..10).map(|number| format!("key:{number}")).collect();
+        for key in &keys {
+            node.exchange(&[format!("set {key} 0 0 32\r\n{}\r\n", "v".repeat(32)).as_bytes()])
+                .unwrap();
+        }
+        let one_each: String = keys.iter().map(|key| format!("get {key}\r\n")).collect();
+        let all_at_once = format!("get {}\r\n", keys.join(" "));
+        for requests in [one_each, all_at_once] {
+            let exchange = |times: usize| {
+                let requests = requests.repeat(times);
+                let mut answers = Vec::new();
+                let info = allocation_counter::measure(|| {
+                    answers = node.exchange(&[requests.as_bytes()]).unwrap();
+                });
+                let hits = answers.windows(6).filter(|text| text == b"VALUE ").count();
+                assert_eq!(hits, 10 * times);
+                info.count_total
+            };
+            // The first brings the buffers to their size.
+            exchange(200);
+            let (few, many) = (exchange(100), exchange(200));
+            // Apart from the client's own buffer, which grows with the answers.
+            assert!(many < few + 100, "{few} allocations for 1000 hits, {many} for 2000");
+        }
+    }
 }

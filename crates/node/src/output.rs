@@ -6,7 +6,7 @@
 use std::io::IoSlice;
 
 use bytes::Bytes;
-use ringbinder_store::ItemRef;
+use ringbinder_store::ValueRef;
 
 use crate::ring::{Foreign, Form, SharedExchange};
 
@@ -33,18 +33,21 @@ pub(crate) struct Output {
     inserted: usize,
     written: usize,
     foreign: SharedExchange,
+    /// Whether a hole was left since the exchange was empty: most outputs never have one.
+    holed: bool,
 }
 
 impl Output {
     /// Leaves a hole for what another node answers.
     pub(crate) fn leave_hole(&mut self, foreign: Foreign<'_>) {
         self.foreign.borrow_mut().push(self.bytes.len(), foreign);
+        self.holed = true;
     }
 
     /// Whether there are holes.
     #[inline]
     pub(crate) fn has_holes(&self) -> bool {
-        !self.foreign.borrow().is_empty()
+        self.holed && !self.foreign.borrow().is_empty()
     }
 
     /// What the holes wait for.
@@ -55,7 +58,7 @@ impl Output {
     /// Whether what waits must be written, or come in, before more is carried out.
     #[inline]
     pub(crate) fn is_full(&self) -> bool {
-        self.pending() > HIGH_WATER || self.foreign.borrow().is_full()
+        self.pending() > HIGH_WATER || (self.holed && self.foreign.borrow().is_full())
     }
 
     /// Puts the answers into the holes. Nothing may have been written since the first was left.
@@ -113,6 +116,7 @@ impl Output {
 
     /// Empties the exchange, or leaves it to the links where they still fill it.
     fn keep_exchange(&mut self, foreign: SharedExchange) {
+        self.holed = false;
         self.foreign = match std::rc::Rc::strong_count(&foreign) {
             1 => {
                 foreign.borrow_mut().clear();
@@ -131,10 +135,9 @@ impl Output {
         self.pending() == 0
     }
 
-    /// Appends an item's value and a line end.
+    /// Appends an item's value, which the caller has looked up already, and a line end.
     #[inline]
-    pub(crate) fn value(&mut self, item: &(impl ItemRef + ?Sized)) {
-        let value = item.value();
+    pub(crate) fn value(&mut self, value: ValueRef<'_>) {
         for piece in value.pieces() {
             self.insert(piece.clone());
         }
@@ -193,13 +196,21 @@ impl Output {
     }
 
     /// Forgets everything, and gives back room that one large answer took.
+    #[inline]
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();
+        self.written = 0;
+        if self.bytes.capacity() > HIGH_WATER || !self.inserts.is_empty() || self.holed {
+            self.let_go();
+        }
+    }
+
+    #[cold]
+    fn let_go(&mut self) {
         self.bytes.shrink_to(HIGH_WATER);
         self.inserts = Vec::new();
         self.inserted = 0;
-        self.written = 0;
-        if self.has_holes() {
+        if self.holed {
             let foreign = std::mem::take(&mut self.foreign);
             self.keep_exchange(foreign);
         }

@@ -64,7 +64,7 @@ pub(crate) fn refuse(output: &mut Output, quiet: bool, refusal: Refusal) {
 /// Carries out a request that brings no value.
 #[inline]
 pub(crate) fn execute(
-    context: Context<'_>,
+    context: &Context<'_>,
     request: &Request<'_>,
     line: usize,
     output: &mut Output,
@@ -92,7 +92,7 @@ pub(crate) fn execute(
 /// Stores a value that is here, or says how to get it. `unread` begins with the request's line.
 #[inline]
 pub(crate) fn store(
-    context: Context<'_>,
+    context: &Context<'_>,
     request: &Request<'_>,
     incoming: Incoming,
     line: usize,

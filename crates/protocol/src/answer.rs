@@ -20,6 +20,18 @@ pub fn number(out: &mut Vec<u8>, number: impl itoa::Integer) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
+/// Appends a decimal number that most often has one digit or two.
+#[inline]
+fn small_number(out: &mut Vec<u8>, value: usize) {
+    #[allow(clippy::cast_possible_truncation, reason = "digits")]
+    let digit = |value: usize| b'0' + (value % 10) as u8;
+    match value {
+        0..10 => out.push(digit(value)),
+        10..100 => out.extend_from_slice(&[digit(value / 10), digit(value)]),
+        _ => number(out, value),
+    }
+}
+
 /// Appends a number as a line of its own, as `incr` answers.
 pub fn number_line(out: &mut Vec<u8>, value: u64) {
     number(out, value);
@@ -31,10 +43,14 @@ pub fn number_line(out: &mut Vec<u8>, value: u64) {
 pub fn value_header(out: &mut Vec<u8>, key: &[u8], flags: u32, len: usize, cas: Option<u64>) {
     out.extend_from_slice(b"VALUE ");
     out.extend_from_slice(key);
-    out.push(b' ');
-    number(out, flags);
-    out.push(b' ');
-    number(out, len);
+    if flags == 0 {
+        out.extend_from_slice(b" 0 ");
+    } else {
+        out.push(b' ');
+        number(out, flags);
+        out.push(b' ');
+    }
+    small_number(out, len);
     if let Some(cas) = cas {
         out.push(b' ');
         number(out, cas);

@@ -1,6 +1,6 @@
 //! The classic commands: `get` and its kin, storage, `delete`, `incr`, `decr`, `touch`.
 
-use crate::key::is_key;
+use crate::key::{are_keys, is_key};
 use crate::refusal::Refused;
 use crate::{Refusal, Tokens, number};
 
@@ -95,8 +95,8 @@ pub struct Touch<'a> {
 
 type Outcome<T> = Result<T, Refused>;
 
-fn check_keys(mut keys: Tokens<'_>) -> Result<(), Refusal> {
-    if keys.all(is_key) { Ok(()) } else { Err(Refusal::BadFormat) }
+fn check_keys(keys: Tokens<'_>) -> Result<(), Refusal> {
+    if are_keys(keys.remainder()) { Ok(()) } else { Err(Refusal::BadFormat) }
 }
 
 #[inline]

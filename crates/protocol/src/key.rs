@@ -5,6 +5,8 @@ use base64::Engine;
 use base64::alphabet;
 use base64::engine::{GeneralPurpose, GeneralPurposeConfig};
 
+use crate::scan::{in_key, key_len};
+
 /// Longest key in bytes, before and after decoding (`protocol.txt`, "Keys").
 pub const MAX_KEY_LEN: usize = 250;
 
@@ -20,8 +22,25 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// Whether a word may be a key. An empty one passes: no request line can hold it.
 #[inline]
 pub fn is_key(word: &[u8]) -> bool {
-    word.len() <= MAX_KEY_LEN
-        && !word.iter().fold(false, |bad, &byte| bad | (byte < 0x21) | (byte == 0x7f))
+    word.len() <= MAX_KEY_LEN && key_len(word) == word.len()
+}
+
+/// Whether every word of a line may be a key, without looking at one word after the other.
+pub(crate) fn are_keys(line: &[u8]) -> bool {
+    // Spaces between the words are no fault, and every other byte must be one of a key.
+    let foreign = line.iter().fold(false, |bad, &byte| bad | !(in_key(byte) | (byte == b' ')));
+    if foreign {
+        return false;
+    }
+    // No run longer than a key is without a space.
+    let mut rest = line;
+    while let Some(window) = rest.get(..=MAX_KEY_LEN) {
+        let Some(space) = window.iter().rposition(|&byte| byte == b' ') else {
+            return false;
+        };
+        rest = &rest[space + 1..];
+    }
+    true
 }
 
 /// Decodes a base64 key into `into`; `None` where it is not base64 or empty.
@@ -55,6 +74,23 @@ mod tests {
         assert!(is_key("schlüssel".as_bytes()));
         for bad in [&b"a\tb"[..], b"a\0b", b"a\rb", b"a\x7fb", b"a b"] {
             assert!(!is_key(bad), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_line_of_keys_is_judged_like_its_words() {
+        let fits = vec![b'k'; MAX_KEY_LEN];
+        let over = vec![b'k'; MAX_KEY_LEN + 1];
+        let spaces = vec![b' '; 3 * MAX_KEY_LEN];
+        let words = [&fits[..], &over, b"a", b"", b"a\tb", b"\x7f", "\u{fc}".as_bytes(), &spaces];
+        for first in words {
+            for second in words {
+                for third in words {
+                    let line = [first, second, third].join(&b' ');
+                    let each = crate::Tokens::new(&line).all(is_key);
+                    assert_eq!(are_keys(&line), each, "{}", line.escape_ascii());
+                }
+            }
         }
     }
 

@@ -1,5 +1,7 @@
 //! Words of a request line: runs of bytes between spaces.
 
+use crate::scan::word_len;
+
 /// The words left in a line. Several spaces count as one; spaces at either end count as none.
 #[derive(Clone, Copy, Debug)]
 pub struct Tokens<'a> {
@@ -49,10 +51,14 @@ impl<'a> Iterator for Tokens<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<&'a [u8]> {
-        let start = self.rest.iter().position(|&byte| byte != b' ')?;
-        let rest = &self.rest[start..];
-        let end = memchr::memchr(b' ', rest).unwrap_or(rest.len());
-        let (word, rest) = rest.split_at(end);
+        let mut rest = self.rest;
+        while let [b' ', behind @ ..] = rest {
+            rest = behind;
+        }
+        if rest.is_empty() {
+            return None;
+        }
+        let (word, rest) = rest.split_at(word_len(rest));
         self.rest = rest;
         Some(word)
     }

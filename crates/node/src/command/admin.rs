@@ -18,7 +18,7 @@ const MAX_VERBOSITY: u32 = 2;
 /// Smallest and largest budgets `cache_memlimit` takes, in MiB.
 const MEMLIMIT_MIB: std::ops::RangeInclusive<u32> = 8..=1_000_000_000;
 
-pub(super) fn execute(context: Context<'_>, admin: &Admin<'_>, out: &mut Output) -> Next {
+pub(super) fn execute(context: &Context<'_>, admin: &Admin<'_>, out: &mut Output) -> Next {
     let shared = context.shared;
     match *admin {
         Admin::Version => {
@@ -65,7 +65,7 @@ pub(super) fn execute(context: Context<'_>, admin: &Admin<'_>, out: &mut Output)
     Next::Continue
 }
 
-fn flush_all(context: Context<'_>, delay: Result<i64, Refusal>, noreply: bool, out: &mut Output) {
+fn flush_all(context: &Context<'_>, delay: Result<i64, Refusal>, noreply: bool, out: &mut Output) {
     context.counters.cmd_flush.increment();
     if !context.shared.settings.flush_enabled {
         return refuse(out, noreply, Refusal::FlushDisabled);
@@ -80,7 +80,7 @@ fn flush_all(context: Context<'_>, delay: Result<i64, Refusal>, noreply: bool, o
     }
 }
 
-fn memlimit(context: Context<'_>, megabytes: u32, noreply: bool, out: &mut Output) {
+fn memlimit(context: &Context<'_>, megabytes: u32, noreply: bool, out: &mut Output) {
     let answer = if megabytes < *MEMLIMIT_MIB.start() {
         "MEMLIMIT_TOO_SMALL cannot set maxbytes to less than 8m"
     } else if megabytes > *MEMLIMIT_MIB.end() {
@@ -97,7 +97,7 @@ fn memlimit(context: Context<'_>, megabytes: u32, noreply: bool, out: &mut Outpu
     reply(out, noreply, answer);
 }
 
-fn shutdown(context: Context<'_>, graceful: Result<bool, Refusal>, out: &mut Output) -> Next {
+fn shutdown(context: &Context<'_>, graceful: Result<bool, Refusal>, out: &mut Output) -> Next {
     if !context.shared.settings.shutdown_enabled {
         answer::refusal(&mut out.bytes, Refusal::ShutdownDisabled);
         return Next::Continue;
@@ -111,7 +111,7 @@ fn shutdown(context: Context<'_>, graceful: Result<bool, Refusal>, out: &mut Out
     }
 }
 
-fn statistics(context: Context<'_>, what: Stats<'_>, out: &mut Output) -> Next {
+fn statistics(context: &Context<'_>, what: Stats<'_>, out: &mut Output) -> Next {
     let shared = context.shared;
     let bytes = &mut out.bytes;
     match what {
@@ -150,7 +150,7 @@ fn statistics(context: Context<'_>, what: Stats<'_>, out: &mut Output) -> Next {
 }
 
 /// A dump, or without one a pass that removes dead items.
-fn crawl(context: Context<'_>, dump: Option<Dump>, target: DumpTarget, out: &mut Output) -> Next {
+fn crawl(context: &Context<'_>, dump: Option<Dump>, target: DumpTarget, out: &mut Output) -> Next {
     let shared = context.shared;
     let refusal = if !shared.crawler_enabled.load(Relaxed) {
         Some(Refusal::CrawlerDisabled)

@@ -6,7 +6,7 @@ use ringbinder_store::{Arithmetic, ArithmeticResult, Expiry, ItemMut, Seconds, S
 use super::{Context, refuse, reply};
 use crate::output::Output;
 
-pub(super) fn classic(context: Context<'_>, line: &Line<'_>, out: &mut Output) {
+pub(super) fn classic(context: &Context<'_>, line: &Line<'_>, out: &mut Output) {
     let how = Arithmetic {
         increment: line.increment,
         delta: line.delta,
@@ -30,7 +30,7 @@ pub(super) fn classic(context: Context<'_>, line: &Line<'_>, out: &mut Output) {
     }
 }
 
-pub(super) fn meta(context: Context<'_>, meta: &Meta<'_>, out: &mut Output) {
+pub(super) fn meta(context: &Context<'_>, meta: &Meta<'_>, out: &mut Output) {
     let mut room = [0; MAX_KEY_LEN];
     let key = meta.key.bytes(&mut room);
     let increment = meta.mode != MetaMode::Decrement;
@@ -66,7 +66,7 @@ pub(super) fn meta(context: Context<'_>, meta: &Meta<'_>, out: &mut Output) {
 
 /// Applies and answers the flags in the order given.
 fn write(
-    context: Context<'_>,
+    context: &Context<'_>,
     meta: &Meta<'_>,
     key: &[u8],
     (item, number, created): (&mut dyn ItemMut, u64, bool),
@@ -130,7 +130,7 @@ pub(crate) fn echo(meta: &Meta<'_>, key: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-fn count<R>(context: Context<'_>, increment: bool, result: &ArithmeticResult<R>) {
+fn count<R>(context: &Context<'_>, increment: bool, result: &ArithmeticResult<R>) {
     let counters = context.counters;
     match (result, increment) {
         (ArithmeticResult::Done(_), true) => counters.incr_hits.increment(),

@@ -21,7 +21,7 @@ enum Answered {
     Created,
 }
 
-pub(super) fn get(context: Context<'_>, meta: &Meta<'_>, out: &mut Output) {
+pub(super) fn get(context: &Context<'_>, meta: &Meta<'_>, out: &mut Output) {
     let mut room = [0; MAX_KEY_LEN];
     let key = meta.key.bytes(&mut room);
     let changes = [b'N', b'T', b'R', b'h', b'l'].iter().any(|&letter| meta.has(letter));
@@ -48,7 +48,7 @@ pub(super) fn get(context: Context<'_>, meta: &Meta<'_>, out: &mut Output) {
 
 /// Answers from an item that needs no change; `None` where it does.
 fn read(
-    context: Context<'_>,
+    context: &Context<'_>,
     meta: &Meta<'_>,
     key: &[u8],
     out: &mut Output,
@@ -74,7 +74,7 @@ fn read(
 
 /// Answers from an item held for changing, or created.
 fn read_locked(
-    context: Context<'_>,
+    context: &Context<'_>,
     meta: &Meta<'_>,
     key: &[u8],
     out: &mut Output,
@@ -107,7 +107,7 @@ fn read_locked(
 }
 
 /// Whether less time is left than `R` tolerates and nobody is recaching yet.
-fn wants_recache(context: Context<'_>, meta: &Meta<'_>, item: &dyn ItemMut) -> bool {
+fn wants_recache(context: &Context<'_>, meta: &Meta<'_>, item: &dyn ItemMut) -> bool {
     let known = item.meta();
     let Some(recache) = meta.recache else {
         return false;
@@ -131,7 +131,7 @@ fn begin(meta: &Meta<'_>, item: &(impl ItemRef + ?Sized), out: &mut Output) -> b
 
 /// Appends what one flag asks for.
 fn flag(
-    context: Context<'_>,
+    context: &Context<'_>,
     meta: &Meta<'_>,
     item: &(impl ItemRef + ?Sized),
     (letter, argument): (u8, &[u8]),
@@ -168,11 +168,11 @@ fn end(item: &(impl ItemRef + ?Sized), won: bool, has_value: bool, out: &mut Out
     }
     out.bytes.extend_from_slice(b"\r\n");
     if has_value {
-        out.value(item);
+        out.value(item.value());
     }
 }
 
-fn count(context: Context<'_>, meta: &Meta<'_>, key: &[u8], answered: Result<Answered, Miss>) {
+fn count(context: &Context<'_>, meta: &Meta<'_>, key: &[u8], answered: Result<Answered, Miss>) {
     let counters = context.counters;
     let touches = meta.exptime.is_some();
     if touches && matches!(answered, Ok(Answered::Hit(_))) {
@@ -199,7 +199,7 @@ fn count(context: Context<'_>, meta: &Meta<'_>, key: &[u8], answered: Result<Ans
 }
 
 /// `me`: everything known of an item, for people.
-pub(super) fn debug(context: Context<'_>, key: MetaKey<'_>, out: &mut Output) {
+pub(super) fn debug(context: &Context<'_>, key: MetaKey<'_>, out: &mut Output) {
     use std::io::Write;
 
     let mut room = [0; MAX_KEY_LEN];

@@ -7,7 +7,7 @@ use super::{Context, storage};
 use crate::output::Output;
 
 pub(super) fn store(
-    context: Context<'_>,
+    context: &Context<'_>,
     store: &MetaStore<'_>,
     value: NewValue<'_>,
     out: &mut Output,

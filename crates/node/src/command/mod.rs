@@ -18,6 +18,7 @@ use crate::shared::Shared;
 use crate::stats::Counters;
 
 pub(crate) use arithmetic::echo;
+pub(crate) use retrieval::get_one;
 pub(crate) use storage::{Incoming, admit, turned_away};
 
 /// What a request is carried out with.
@@ -47,14 +48,19 @@ impl Context<'_> {
     #[inline]
     fn fetched(&self, key: &[u8], found: Result<usize, Miss>) {
         if self.shared.watch.wants(WatchFlags::FETCHERS) {
-            let (status, len) = match found {
-                Ok(len) => ("found", len),
-                Err(Miss::Absent) => ("not_found", 0),
-                Err(Miss::Expired) => ("expired", 0),
-                Err(Miss::Flushed) => ("flushed", 0),
-            };
-            self.shared.watch.fetched(key, status, len, self.connection);
+            self.tell_fetched(key, found);
         }
+    }
+
+    #[cold]
+    fn tell_fetched(&self, key: &[u8], found: Result<usize, Miss>) {
+        let (status, len) = match found {
+            Ok(len) => ("found", len),
+            Err(Miss::Absent) => ("not_found", 0),
+            Err(Miss::Expired) => ("expired", 0),
+            Err(Miss::Flushed) => ("flushed", 0),
+        };
+        self.shared.watch.fetched(key, status, len, self.connection);
     }
 
     /// The CAS unique as clients see it: 0 where `-C` turned it off.
@@ -99,7 +105,7 @@ pub(crate) enum DumpKind {
 /// Carries out a request that brings no value. `done` is 0, or what [`Next::Pause`] said before.
 #[inline]
 pub(crate) fn execute(
-    context: Context<'_>,
+    context: &Context<'_>,
     request: &Request<'_>,
     done: usize,
     out: &mut Output,
@@ -139,7 +145,7 @@ pub(crate) fn execute(
 /// Carries out a storage request whose value is here.
 #[inline]
 pub(crate) fn store(
-    context: Context<'_>,
+    context: &Context<'_>,
     request: &Request<'_>,
     value: NewValue<'_>,
     out: &mut Output,

@@ -6,14 +6,14 @@ use ringbinder_store::{Delete, DeleteResult, Expiry, Store};
 use super::{Context, arithmetic, reply};
 use crate::output::Output;
 
-pub(super) fn delete(context: Context<'_>, line: &Line<'_>, out: &mut Output) {
+pub(super) fn delete(context: &Context<'_>, line: &Line<'_>, out: &mut Output) {
     match carry_out(context, line.key, Delete::PLAIN, "delete") {
         DeleteResult::Deleted { .. } => reply(out, line.noreply, "DELETED"),
         DeleteResult::NotFound | DeleteResult::Exists => reply(out, line.noreply, "NOT_FOUND"),
     }
 }
 
-pub(super) fn meta_delete(context: Context<'_>, meta: &Meta<'_>, out: &mut Output) {
+pub(super) fn meta_delete(context: &Context<'_>, meta: &Meta<'_>, out: &mut Output) {
     let mut room = [0; MAX_KEY_LEN];
     let key = meta.key.bytes(&mut room);
     let how = Delete {
@@ -36,8 +36,13 @@ pub(super) fn meta_delete(context: Context<'_>, meta: &Meta<'_>, out: &mut Outpu
 }
 
 /// Deletes in the store, and in the books.
-fn carry_out(context: Context<'_>, key: &[u8], how: Delete, command: &'static str) -> DeleteResult {
-    let Context { shared, counters, now, .. } = context;
+fn carry_out(
+    context: &Context<'_>,
+    key: &[u8],
+    how: Delete,
+    command: &'static str,
+) -> DeleteResult {
+    let Context { shared, counters, now, .. } = *context;
     shared.prefixes.delete(key);
     let result = shared.store.delete(key, how, now);
     match result {
@@ -54,8 +59,8 @@ fn carry_out(context: Context<'_>, key: &[u8], how: Delete, command: &'static st
     result
 }
 
-pub(super) fn touch(context: Context<'_>, line: &Touch<'_>, out: &mut Output) {
-    let Context { shared, counters, now, .. } = context;
+pub(super) fn touch(context: &Context<'_>, line: &Touch<'_>, out: &mut Output) {
+    let Context { shared, counters, now, .. } = *context;
     let expiry = Expiry::from_exptime(line.exptime, now);
     counters.cmd_touch.increment();
     if shared.store.touch(line.key, expiry, now) {

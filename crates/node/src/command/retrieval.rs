@@ -8,36 +8,50 @@ use crate::output::Output;
 use crate::ring::{self, Form};
 
 #[inline]
-pub(super) fn get(context: Context<'_>, get: &Get<'_>, done: usize, out: &mut Output) -> Next {
+pub(super) fn get(context: &Context<'_>, get: &Get<'_>, done: usize, out: &mut Output) -> Next {
     // The list of nodes is every node's to give.
     let owned = get.keys.filter(|key| !ring::is_legacy_key(key));
     if done == 0 && refused(context, owned, out) {
         return Next::Continue;
     }
-    let form = Form::Get { with_cas: get.with_cas };
-    each(get.keys, done, out, |key, out| {
-        if answers_for_the_ring(context, key, get.with_cas, out) {
-            return;
-        }
-        let read = |out: &mut Output| {
-            let write = |item: &dyn ItemRef| write(context, key, item, get.with_cas, out);
-            context.shared.store.get(key, context.now, write)
-        };
-        let Some(written) = read_here(context, key, form, out, read) else {
-            return;
-        };
-        context.counters.cmd_get.increment();
-        match written {
-            Ok(_) => context.counters.get_hits.increment(),
-            Err(miss) => context.missed(miss),
-        }
-        context.shared.prefixes.get(key, written.is_ok());
-        context.fetched(key, written);
-    })
+    each(get.keys, done, out, |key, out| one(context, key, get.with_cas, out))
+}
+
+/// A `get` of one key, from its key on.
+#[inline]
+pub(crate) fn get_one(context: &Context<'_>, key: &[u8], out: &mut Output) {
+    let owned = std::iter::once(key).filter(|key| !ring::is_legacy_key(key));
+    if refused(context, owned, out) {
+        return;
+    }
+    one(context, key, false, out);
+    answer::line(&mut out.bytes, "END");
+}
+
+/// One key of a `get` or `gets`.
+#[inline]
+fn one(context: &Context<'_>, key: &[u8], with_cas: bool, out: &mut Output) {
+    if answers_for_the_ring(context, key, with_cas, out) {
+        return;
+    }
+    let read = |out: &mut Output| {
+        let write = |item: &dyn ItemRef| write(context, key, item, with_cas, out);
+        context.shared.store.get(key, context.now, write)
+    };
+    let Some(written) = read_here(context, key, Form::Get { with_cas }, out, read) else {
+        return;
+    };
+    context.counters.cmd_get.increment();
+    match written {
+        Ok(_) => context.counters.get_hits.increment(),
+        Err(miss) => context.missed(miss),
+    }
+    context.shared.prefixes.get(key, written.is_ok());
+    context.fetched(key, written);
 }
 
 pub(super) fn get_and_touch(
-    context: Context<'_>,
+    context: &Context<'_>,
     get: &GetAndTouch<'_>,
     done: usize,
     out: &mut Output,
@@ -68,7 +82,7 @@ pub(super) fn get_and_touch(
 /// Refuses a retrieval as a whole where one of its keys is another node's and that is the policy.
 #[inline]
 fn refused<'k>(
-    context: Context<'_>,
+    context: &Context<'_>,
     keys: impl Iterator<Item = &'k [u8]>,
     out: &mut Output,
 ) -> bool {
@@ -84,7 +98,7 @@ fn refused<'k>(
 /// after a miss.
 #[inline]
 fn read_here(
-    context: Context<'_>,
+    context: &Context<'_>,
     key: &[u8],
     form: Form,
     out: &mut Output,
@@ -107,7 +121,7 @@ fn read_here(
 /// Answers the key under which older clients ask for the list of nodes.
 #[inline]
 fn answers_for_the_ring(
-    context: Context<'_>,
+    context: &Context<'_>,
     key: &[u8],
     with_cas: bool,
     out: &mut Output,
@@ -127,18 +141,18 @@ fn answers_for_the_ring(
 /// Appends one item and returns the length of its value.
 #[inline]
 fn write(
-    context: Context<'_>,
+    context: &Context<'_>,
     key: &[u8],
     item: &dyn ItemRef,
     with_cas: bool,
     out: &mut Output,
 ) -> usize {
     let meta = item.meta();
-    let len = item.value().len();
+    let value = item.value();
     let cas = with_cas.then(|| context.visible_cas(meta.cas));
-    answer::value_header(&mut out.bytes, key, meta.flags, len, cas);
-    out.value(item);
-    len
+    answer::value_header(&mut out.bytes, key, meta.flags, value.len(), cas);
+    out.value(value);
+    value.len()
 }
 
 /// Does one key after the other until too much waits to be written.

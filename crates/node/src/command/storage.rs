@@ -34,7 +34,7 @@ impl Incoming {
 
 /// Whether the value a request announces may be stored at all.
 #[inline]
-pub(crate) fn admit(context: Context<'_>, request: &Request<'_>) -> Result<(), Refusal> {
+pub(crate) fn admit(context: &Context<'_>, request: &Request<'_>) -> Result<(), Refusal> {
     let (key_len, flags, len) = match request {
         Request::Store(store) => (store.key.len(), store.flags, store.len),
         Request::MetaStore(store) => {
@@ -54,7 +54,7 @@ pub(crate) fn admit(context: Context<'_>, request: &Request<'_>) -> Result<(), R
 /// it for the refused one. True where the owner of the key does the latter, and the answer comes
 /// with it.
 pub(crate) fn turned_away(
-    context: Context<'_>,
+    context: &Context<'_>,
     request: &Request<'_>,
     refusal: Refusal,
     out: &mut Output,
@@ -80,7 +80,7 @@ pub(crate) fn turned_away(
 }
 
 /// Counts a refusal and names it as memcached's log does.
-fn count_refused(context: Context<'_>, refusal: Refusal) -> &'static str {
+fn count_refused(context: &Context<'_>, refusal: Refusal) -> &'static str {
     if refusal == Refusal::TooLarge {
         context.counters.store_too_large.increment();
         "too_large"
@@ -92,7 +92,7 @@ fn count_refused(context: Context<'_>, refusal: Refusal) -> &'static str {
 
 #[inline]
 pub(super) fn store(
-    context: Context<'_>,
+    context: &Context<'_>,
     store: &StoreLine<'_>,
     value: NewValue<'_>,
     out: &mut Output,
@@ -120,8 +120,8 @@ pub(super) fn store(
 
 /// Writes to the store, and to the books.
 #[inline]
-pub(super) fn carry_out(context: Context<'_>, write: Write<'_>) -> Result<WriteResult, Refusal> {
-    let Context { shared, counters, now, connection, .. } = context;
+pub(super) fn carry_out(context: &Context<'_>, write: Write<'_>) -> Result<WriteResult, Refusal> {
+    let Context { shared, counters, now, connection, .. } = *context;
     let (key, mode, expiry) = (write.key, write.mode, write.expiry);
     let len = write.value.as_slice().len();
     counters.cmd_set.increment();
@@ -153,7 +153,7 @@ pub(super) fn carry_out(context: Context<'_>, write: Write<'_>) -> Result<WriteR
 }
 
 #[inline]
-fn tell(context: Context<'_>, stored: Stored<'_>) {
+fn tell(context: &Context<'_>, stored: Stored<'_>) {
     if context.shared.watch.wants(WatchFlags::MUTATIONS) {
         context.shared.watch.stored(stored);
     }

@@ -41,10 +41,15 @@ impl Prefixes {
         self.enabled.load(Relaxed)
     }
 
+    #[inline]
     fn record(&self, key: &[u8], record: impl FnOnce(&mut Figures)) {
-        if !self.is_enabled() {
-            return;
+        if self.is_enabled() {
+            self.enter(key, record);
         }
+    }
+
+    #[cold]
+    fn enter(&self, key: &[u8], record: impl FnOnce(&mut Figures)) {
         let Some(end) = memchr::memchr(self.delimiter, key) else {
             return;
         };
