@@ -23,19 +23,15 @@ impl Part {
         [Part::Store, Part::Protocol, Part::Node, Part::Tokio, Part::Other];
 
     fn of(file: &str, function: &str) -> Part {
-        const FILES: [(&str, Part); 7] = [
+        const FILES: [(&str, Part); 5] = [
             ("crates/store/", Part::Store),
-            ("/moka-", Part::Store),
-            ("/crossbeam-", Part::Store),
             ("crates/protocol/", Part::Protocol),
             ("crates/node/", Part::Node),
             ("/tokio-", Part::Tokio),
             ("/mio-", Part::Tokio),
         ];
-        const FUNCTIONS: [(&str, Part); 7] = [
+        const FUNCTIONS: [(&str, Part); 5] = [
             ("ringbinder_store::", Part::Store),
-            ("moka::", Part::Store),
-            ("crossbeam_", Part::Store),
             ("ringbinder_protocol::", Part::Protocol),
             ("ringbinder_node::", Part::Node),
             ("tokio::", Part::Tokio),
