@@ -6,6 +6,8 @@
 //! '13). Where both are full one of their slots moves to its other bucket. Buckets follow from tags
 //! alone: a leaf is rebuilt, larger or smaller, without looking at any record.
 
+use wide::{CmpEq as _, i32x8};
+
 /// Slots of a bucket: as many as a cache line has room for.
 const WIDTH: usize = 8;
 
@@ -80,15 +82,15 @@ impl Bucket {
     }
 }
 
-/// Some ways of two buckets: bit 0 of a byte is a way of the first, bit 1 the same of the second.
+/// Some ways of two buckets, a bit each: first those of the one, then those of the other.
 #[derive(Clone, Copy)]
-struct Ways(u64);
+struct Ways(u32);
 
 impl Ways {
     /// Those of one bucket and those of another.
     #[inline]
     fn of_both([first, second]: [Ways; 2]) -> Ways {
-        Ways(first.0 | second.0 << 1)
+        Ways(first.0 | second.0 << WIDTH)
     }
 
     #[inline]
@@ -108,14 +110,16 @@ impl Iterator for Ways {
         }
         let bit = self.0.trailing_zeros() as usize;
         self.0 &= self.0 - 1;
-        Some((bit & 1, bit / 8))
+        Some((bit / WIDTH % 2, bit % WIDTH))
     }
 }
 
 /// The ways whose word is `word`. All are compared at once: no branch could be foretold here.
 #[inline]
 fn equal(words: &[u32; WIDTH], word: u32) -> Ways {
-    Ways(u64::from_le_bytes(words.map(|here| u8::from(here == word))))
+    let here = i32x8::new(words.map(u32::cast_signed));
+    let ways = here.cmp_eq(i32x8::splat(word.cast_signed())).move_mask();
+    Ways(ways.cast_unsigned())
 }
 
 /// See the module's documentation. `depth` bits at the top of a tag say which leaf it belongs to and
