@@ -8,6 +8,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use crate::clients::matrix::{Contestant, Work};
 use crate::cores::Cores;
+use crate::engine::Part;
 use crate::instructions::InstructionsOptions;
 use crate::trace::Format;
 
@@ -28,6 +29,8 @@ pub enum Bench {
     Simulate(SimulateOptions),
     /// How many instructions a request costs each server, counted by valgrind
     Instructions(InstructionsOptions),
+    /// What an operation of the store costs within one process, beside quick_cache and moka
+    Engine(EngineOptions),
     /// One client, one kind of work: what `clients` runs
     #[command(hide = true)]
     ClientsWorker(WorkerOptions),
@@ -44,6 +47,7 @@ impl Bench {
             Bench::Clients(options) => &mut options.data,
             Bench::Simulate(options) => &mut options.data,
             Bench::Instructions(options) => &mut options.data,
+            Bench::Engine(options) => &mut options.data,
             Bench::ClientsWorker(_) => return,
         };
         data.json.get_or_insert_with(|| "-".into());
@@ -348,6 +352,46 @@ pub struct SimulateOptions {
     pub(crate) data: Data,
 }
 
+/// `engine`
+#[derive(Args, Debug)]
+pub struct EngineOptions {
+    #[command(flatten)]
+    pub(crate) data: Data,
+
+    /// Items of insert, get and overwrite
+    #[arg(short, long, value_name = "N", default_value_t = 1_000_000,
+          value_parser = clap::value_parser!(u64).range(1_000..=100_000_000))]
+    pub(crate) items: u64,
+
+    /// Bytes of their values
+    #[arg(long, value_name = "BYTES", default_value_t = 100)]
+    pub(crate) value: usize,
+
+    /// Rounds. In each, every contestant has its turn, in changing order
+    #[arg(short, long, value_name = "N", default_value_t = 6,
+          value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) rounds: u32,
+
+    /// Memory of the store whose slowest operations are looked for, in megabytes
+    #[arg(short, long, value_name = "MB", default_value_t = 1024,
+          value_parser = clap::value_parser!(u64).range(8..=1 << 20))]
+    pub(crate) memory_limit: u64,
+
+    /// Threads that work on it
+    #[arg(short, long, value_name = "N", default_value_t = 8,
+          value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) threads: u16,
+
+    /// Seconds for each mix of gets and sets
+    #[arg(short, long, value_name = "N", default_value_t = 10,
+          value_parser = clap::value_parser!(u32).range(1..=600))]
+    pub(crate) seconds: u32,
+
+    /// Only these parts
+    #[arg(short, long, value_name = "PARTS", value_delimiter = ',', value_enum)]
+    pub(crate) only: Vec<Part>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -408,5 +452,15 @@ mod tests {
         assert_eq!((options.overhead, options.key_length), (0, 14));
         assert!(parse("x simulate").is_err());
         assert!(parse("x simulate a.bin -m 0").is_err());
+    }
+
+    #[test]
+    fn flags_of_an_engine() {
+        let line = "x engine --only tail,hot --value 10 -i 5000 -m 64 -t 2 -s 1 -r 3";
+        let Bench::Engine(options) = parse(line).unwrap() else { panic!("not engine") };
+        assert_eq!(options.only, [Part::Tail, Part::Hot]);
+        assert_eq!((options.items, options.value, options.rounds), (5_000, 10, 3));
+        assert_eq!((options.memory_limit, options.threads, options.seconds), (64, 2, 1));
+        assert!(parse("x engine --only sockets").is_err());
     }
 }

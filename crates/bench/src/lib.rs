@@ -3,8 +3,9 @@
 //! `compare` measures what a request costs, `memory` what an item and an idle connection cost,
 //! `replay` how often a cache of a size has what a trace asks for, `ring` what a request costs that
 //! another node of a ring answers, `clients` what it costs the client. These start the servers
-//! themselves on free ports of 127.0.0.1; `instructions` starts them under valgrind; `simulate` needs none, it replays a trace against known
-//! eviction policies. All print Markdown on stdout; what they are doing goes to stderr.
+//! themselves on free ports of 127.0.0.1, and `instructions` does so under valgrind. Two need none:
+//! `simulate` replays a trace against known eviction policies, `engine` measures the store within this
+//! process. All print Markdown on stdout; what they are doing goes to stderr.
 //!
 //! The command line is a part of the operator's tool: `ringbinder` has [`Bench`] as a subcommand,
 //! and calls [`run`]. Errors say who is at fault; what exit code that makes is the tool's business.
@@ -13,6 +14,7 @@ mod cli;
 mod clients;
 mod compare;
 mod cores;
+mod engine;
 mod error;
 mod instructions;
 mod load;
@@ -31,8 +33,8 @@ mod table;
 mod trace;
 
 pub use cli::{
-    Bench, ClientsOptions, CompareOptions, MemoryOptions, ReplayOptions, RingOptions,
-    SimulateOptions, WorkerOptions,
+    Bench, ClientsOptions, CompareOptions, EngineOptions, MemoryOptions, ReplayOptions,
+    RingOptions, SimulateOptions, WorkerOptions,
 };
 pub use error::BenchError;
 pub use instructions::InstructionsOptions;
@@ -65,6 +67,7 @@ pub fn run(bench: Bench, look: Look) -> Result<Verdict, BenchError> {
         Bench::Clients(options) => clients::run(&options, look, &stop),
         Bench::Instructions(options) => instructions::run(&options, look, &stop),
         Bench::Simulate(options) => simulate::run(&options, look, &stop),
+        Bench::Engine(options) => engine::run(&options, look, &stop),
         Bench::ClientsWorker(options) => clients::run_worker(&options).map(|()| Verdict::Clean),
     };
     // Ctrl-C reaches the servers too: what their end looks like is not what went wrong.

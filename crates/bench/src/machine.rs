@@ -7,6 +7,11 @@ pub(crate) fn describe(place: &Placement) -> String {
     format!("machine: {}, {} cores, Linux {}", processor(), place.allowed, kernel())
 }
 
+/// Processor and kernel, of what is not placed on cores.
+pub(crate) fn describe_processor() -> String {
+    format!("machine: {}, Linux {}", processor(), kernel())
+}
+
 /// Who ran where: `on core 0; load: 1 thread on core 1`.
 pub(crate) fn describe_places(place: &Placement) -> String {
     let threads = match place.load_threads() {

@@ -14,6 +14,9 @@ use super::segment::{Queue, Segment};
 use super::shard::{Found, Hash, Need, Shard};
 use crate::{Evicted, Miss};
 
+/// Items whose slots in the index are fetched together before the first is decided about.
+const BATCH: usize = 16;
+
 /// The segment that is being given up.
 #[derive(Debug)]
 pub(super) struct Evicting {
@@ -49,14 +52,23 @@ impl Shard {
         let Some(mut segment) = self.segments[number as usize].take() else { return true };
         let mut is_over = false;
         let situation = common.situation(pressure);
-        for _ in 0..items {
-            let Some((here, record)) = segment.next_living(at) else {
-                is_over = true;
+        let mut batch = Vec::with_capacity(BATCH);
+        for _ in 0..items.div_ceil(BATCH) {
+            while batch.len() < BATCH
+                && let Some((here, record)) = segment.next_living(at)
+            {
+                at = here + record.len();
+                let hash = common.hash(record.key(&segment.data));
+                self.index.touch(hash.tag());
+                batch.push((Found { place: common.layout.place(number, here), record }, hash));
+            }
+            is_over = batch.len() < BATCH;
+            for (found, hash) in batch.drain(..) {
+                self.give_up(common, &mut segment, found, hash, situation);
+            }
+            if is_over {
                 break;
-            };
-            at = here + record.len();
-            let found = Found { place: common.layout.place(number, here), record };
-            self.give_up(common, &mut segment, found, situation);
+            }
         }
         self.segments[number as usize] = Some(segment);
         if is_over {
@@ -74,9 +86,9 @@ impl Shard {
         common: &Common,
         segment: &mut Segment,
         mut found: Found,
+        hash: Hash,
         situation: Situation,
     ) {
-        let hash = common.hash(found.record.key(&segment.data));
         let verdict = self.judge(common, segment, &found, self.now);
         if let Some(miss) = verdict.miss {
             self.drop_dead(common, segment, &mut found, hash, miss);

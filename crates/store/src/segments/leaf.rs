@@ -1,38 +1,126 @@
 //! A leaf of the index: buckets of eight slots, filled nearly to the brim.
 //!
 //! A slot is a tag, 32 bits of the key's hash, and a place, where the record lies. A tag has two
-//! buckets in a leaf and its slot is in one of them, so a key that is not there costs two cache
-//! lines and one that is there mostly one (Mitzenmacher's power of two choices; the tags are those
-//! of MemC3, NSDI '13). Where both are full one of their slots moves to its other bucket. Buckets
-//! follow from tags alone: a leaf is rebuilt, larger or smaller, without looking at any record.
+//! buckets in a leaf and its slot is in one of them, so a key costs two cache lines, which come from
+//! memory at the same time (Mitzenmacher's power of two choices; the tags are those of MemC3, NSDI
+//! '13). Where both are full one of their slots moves to its other bucket. Buckets follow from tags
+//! alone: a leaf is rebuilt, larger or smaller, without looking at any record.
+
+use wide::{CmpEq as _, i32x8};
 
 /// Slots of a bucket: as many as a cache line has room for.
 const WIDTH: usize = 8;
 
-/// No record begins at the last byte of everything, so no slot looks like this.
-const EMPTY: u64 = u64::MAX;
+/// No record begins at the last byte of everything, so a slot with this place is free.
+const FREE: u32 = u32::MAX;
 
-/// A tag and a place in one word.
+/// A tag and a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Slot(u64);
+pub(super) struct Slot {
+    tag: u32,
+    place: u32,
+}
+
+const EMPTY: Slot = Slot { tag: 0, place: FREE };
 
 impl Slot {
     pub(super) fn new(tag: u32, place: u32) -> Slot {
-        Slot(u64::from(tag) << 32 | u64::from(place))
+        Slot { tag, place }
     }
 
     pub(super) fn tag(self) -> u32 {
-        high(self.0)
+        self.tag
     }
 
     pub(super) fn place(self) -> u32 {
-        low(self.0)
+        self.place
     }
 }
 
+/// A cache line. All tags stand together, and all places: so eight are compared at once.
 #[derive(Clone, Debug)]
 #[repr(align(64))]
-struct Bucket([u64; WIDTH]);
+struct Bucket {
+    tags: [u32; WIDTH],
+    places: [u32; WIDTH],
+}
+
+impl Bucket {
+    const EMPTY: Bucket = Bucket { tags: [EMPTY.tag; WIDTH], places: [EMPTY.place; WIDTH] };
+
+    /// The ways that hold exactly this slot.
+    #[inline]
+    fn ways_of(&self, slot: Slot) -> Ways {
+        Ways(equal(&self.tags, slot.tag).0 & equal(&self.places, slot.place).0)
+    }
+
+    #[inline]
+    fn free_ways(&self) -> Ways {
+        equal(&self.places, FREE)
+    }
+
+    #[inline]
+    fn slot(&self, way: usize) -> Slot {
+        Slot { tag: self.tags[way], place: self.places[way] }
+    }
+
+    #[inline]
+    fn set(&mut self, way: usize, slot: Slot) {
+        (self.tags[way], self.places[way]) = (slot.tag, slot.place);
+    }
+
+    /// Puts a slot where one is free. Whether there was one.
+    #[inline]
+    fn put(&mut self, slot: Slot) -> bool {
+        let Some((_, way)) = self.free_ways().next() else { return false };
+        self.set(way, slot);
+        true
+    }
+
+    fn slots(&self) -> impl Iterator<Item = Slot> {
+        (0..WIDTH).map(|way| self.slot(way)).filter(|slot| slot.place != FREE)
+    }
+}
+
+/// Some ways of two buckets, a bit each: first those of the one, then those of the other.
+#[derive(Clone, Copy)]
+struct Ways(u32);
+
+impl Ways {
+    /// Those of one bucket and those of another.
+    #[inline]
+    fn of_both([first, second]: [Ways; 2]) -> Ways {
+        Ways(first.0 | second.0 << WIDTH)
+    }
+
+    #[inline]
+    fn count(self) -> u32 {
+        self.0.count_ones()
+    }
+}
+
+impl Iterator for Ways {
+    /// Which of the two buckets, and the way in it.
+    type Item = (usize, usize);
+
+    #[inline]
+    fn next(&mut self) -> Option<(usize, usize)> {
+        if self.0 == 0 {
+            return None;
+        }
+        let bit = self.0.trailing_zeros() as usize;
+        self.0 &= self.0 - 1;
+        Some((bit / WIDTH % 2, bit % WIDTH))
+    }
+}
+
+/// The ways whose word is `word`. All are compared at once: no branch could be foretold here.
+#[inline]
+fn equal(words: &[u32; WIDTH], word: u32) -> Ways {
+    let here = i32x8::new(words.map(u32::cast_signed));
+    let ways = here.cmp_eq(i32x8::splat(word.cast_signed())).move_mask();
+    Ways(ways.cast_unsigned())
+}
 
 /// See the module's documentation. `depth` bits at the top of a tag say which leaf it belongs to and
 /// tell nothing within one.
@@ -41,14 +129,14 @@ pub(super) struct Leaf {
     buckets: Vec<Bucket>,
     /// Slots for which there is no place in their buckets, because too many have the same two. With
     /// hashes that nobody can foresee there are none.
-    stash: Vec<u64>,
+    stash: Vec<Slot>,
     depth: u32,
     slots: usize,
 }
 
 impl Leaf {
     pub(super) fn new(depth: u32, buckets: usize) -> Leaf {
-        let buckets = vec![Bucket([EMPTY; WIDTH]); buckets.max(1)];
+        let buckets = vec![Bucket::EMPTY; buckets.max(1)];
         Leaf { buckets, stash: Vec::new(), depth, slots: 0 }
     }
 
@@ -86,6 +174,11 @@ impl Leaf {
         self.scale(tag.wrapping_mul(ODD))
     }
 
+    #[inline]
+    fn both(&self, tag: u32) -> [usize; 2] {
+        [self.first(tag), self.second(tag)]
+    }
+
     /// A fraction of 2^32 as a bucket.
     #[inline]
     fn scale(&self, fraction: u32) -> usize {
@@ -94,27 +187,33 @@ impl Leaf {
     }
 
     /// The place of the slot with this tag whose record `is_it` says yes to.
-    #[inline]
+    #[inline(always)]
     pub(super) fn find(&self, tag: u32, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
-        let (first, second) = (self.first(tag), self.second(tag));
-        for bucket in [first, second] {
-            for &slot in &self.buckets[bucket].0 {
-                if high(slot) == tag && slot != EMPTY && is_it(low(slot)) {
-                    return Some(low(slot));
-                }
+        let buckets = self.both(tag).map(|bucket| &self.buckets[bucket]);
+        // Both are compared before either is decided on, so that both come from memory together.
+        for (which, way) in Ways::of_both(buckets.map(|bucket| equal(&bucket.tags, tag))) {
+            let place = buckets[which].places[way];
+            if place != FREE && is_it(place) {
+                return Some(place);
             }
         }
-        let mut stashed = self.stash.iter().filter(|&&slot| high(slot) == tag);
-        stashed.find(|&&slot| is_it(low(slot))).map(|&slot| low(slot))
+        let mut stashed = self.stash.iter().filter(|slot| slot.tag == tag);
+        stashed.find(|slot| is_it(slot.place)).map(|slot| slot.place)
+    }
+
+    /// A word of each bucket of a tag.
+    #[inline]
+    pub(super) fn touch(&self, tag: u32) -> u32 {
+        let [first, second] = self.both(tag).map(|bucket| self.buckets[bucket].tags[0]);
+        first ^ second
     }
 
     /// Enters a slot; `false` where it is too full for that and has to grow.
     pub(super) fn insert(&mut self, slot: Slot) -> bool {
-        let (first, second) = (self.first(slot.tag()), self.second(slot.tag()));
-        let free = |bucket: &Bucket| bucket.0.iter().filter(|&&slot| slot == EMPTY).count();
-        let (in_first, in_second) = (free(&self.buckets[first]), free(&self.buckets[second]));
-        let bucket = if in_first >= in_second { first } else { second };
-        let done = self.put(bucket, slot.0)
+        let [first, second] = self.both(slot.tag);
+        let free = [first, second].map(|bucket| self.buckets[bucket].free_ways().count());
+        let bucket = if free[0] >= free[1] { first } else { second };
+        let done = self.buckets[bucket].put(slot)
             || self.displace(first, slot)
             || self.displace(second, slot)
             || self.stash(slot);
@@ -126,24 +225,19 @@ impl Leaf {
     fn stash(&mut self, slot: Slot) -> bool {
         let in_vain = self.buckets.len() > WIDTH && self.slots < self.buckets.len() * WIDTH / 2;
         if in_vain {
-            self.stash.push(slot.0);
+            self.stash.push(slot);
         }
         in_vain
-    }
-
-    fn put(&mut self, bucket: usize, slot: u64) -> bool {
-        let free = self.buckets[bucket].0.iter_mut().find(|slot| **slot == EMPTY);
-        free.map(|free| *free = slot).is_some()
     }
 
     /// Puts a slot into a full bucket, one of whose slots has room in its other bucket.
     fn displace(&mut self, bucket: usize, slot: Slot) -> bool {
         for way in 0..WIDTH {
-            let moved = Slot(self.buckets[bucket].0[way]);
-            let (first, second) = (self.first(moved.tag()), self.second(moved.tag()));
+            let moved = self.buckets[bucket].slot(way);
+            let [first, second] = self.both(moved.tag);
             let other = if first == bucket { second } else { first };
-            if other != bucket && self.put(other, moved.0) {
-                self.buckets[bucket].0[way] = slot.0;
+            if other != bucket && self.buckets[other].put(moved) {
+                self.buckets[bucket].set(way, slot);
                 return true;
             }
         }
@@ -152,15 +246,14 @@ impl Leaf {
 
     /// Whether exactly this slot is here.
     pub(super) fn contains(&self, slot: Slot) -> bool {
-        let (first, second) = (self.first(slot.tag()), self.second(slot.tag()));
-        [first, second].iter().any(|&bucket| self.buckets[bucket].0.contains(&slot.0))
-            || self.stash.contains(&slot.0)
+        self.both(slot.tag).iter().any(|&bucket| self.buckets[bucket].ways_of(slot).0 != 0)
+            || self.stash.contains(&slot)
     }
 
     /// Puts `with` in the place of `slot`, whose tag it shares. Whether that was here.
     #[inline]
     pub(super) fn replace(&mut self, slot: Slot, with: Slot) -> bool {
-        self.exchange(slot, with.0)
+        self.exchange(slot, with)
     }
 
     /// Removes a slot. Whether it was here.
@@ -170,27 +263,29 @@ impl Leaf {
         done
     }
 
-    fn exchange(&mut self, slot: Slot, with: u64) -> bool {
-        for bucket in [self.first(slot.tag()), self.second(slot.tag())] {
-            if let Some(found) = self.buckets[bucket].0.iter_mut().find(|here| **here == slot.0) {
-                *found = with;
-                return true;
-            }
+    #[inline]
+    fn exchange(&mut self, slot: Slot, with: Slot) -> bool {
+        let buckets = self.both(slot.tag);
+        // As in `find`: both come from memory together.
+        let mut ways = Ways::of_both(buckets.map(|bucket| self.buckets[bucket].ways_of(slot)));
+        if let Some((which, way)) = ways.next() {
+            self.buckets[buckets[which]].set(way, with);
+            return true;
         }
-        let Some(stashed) = self.stash.iter().position(|&here| here == slot.0) else {
+        let Some(stashed) = self.stash.iter().position(|&here| here == slot) else {
             return false;
         };
-        match with {
-            EMPTY => drop(self.stash.swap_remove(stashed)),
-            with => self.stash[stashed] = with,
+        if with == EMPTY {
+            self.stash.swap_remove(stashed);
+        } else {
+            self.stash[stashed] = with;
         }
         true
     }
 
     /// All slots.
     pub(super) fn iter(&self) -> impl Iterator<Item = Slot> {
-        let slots = self.buckets.iter().flat_map(|bucket| bucket.0);
-        slots.chain(self.stash.iter().copied()).filter(|&slot| slot != EMPTY).map(Slot)
+        self.buckets.iter().flat_map(Bucket::slots).chain(self.stash.iter().copied())
     }
 
     /// The same slots in so many buckets, or in as many more as it takes.
@@ -202,7 +297,7 @@ impl Leaf {
     pub(super) fn split(&self) -> [Leaf; 2] {
         let buckets = self.buckets.len() * 9 / 16;
         [0, 1].map(|side| {
-            let on_side = move |slot: &Slot| slot.tag() << self.depth >> 31 == side;
+            let on_side = move |slot: &Slot| slot.tag << self.depth >> 31 == side;
             Leaf::holding(self.depth + 1, buckets, || self.iter().filter(on_side))
         })
     }
@@ -233,15 +328,4 @@ impl Leaf {
 /// The next size of a leaf with so many buckets: an eighth more.
 pub(super) fn grown(buckets: usize) -> usize {
     buckets + buckets / 8 + 1
-}
-
-#[inline]
-fn high(slot: u64) -> u32 {
-    low(slot >> 32)
-}
-
-#[inline]
-#[expect(clippy::cast_possible_truncation, reason = "the lower half is what is asked for")]
-fn low(slot: u64) -> u32 {
-    slot as u32
 }

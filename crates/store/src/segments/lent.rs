@@ -40,7 +40,7 @@ impl ItemMut for Lent<'_> {
 
 impl Shard {
     /// The item that was found; `None` if it is not there any more, which no caller lets happen.
-    #[inline]
+    #[inline(always)]
     pub(super) fn lent(&self, common: &Common, found: &Found, now: Seconds) -> Option<Lent<'_>> {
         let segment = self.segment(common, found.place)?;
         let pieces = found.record.handle(&segment.data).and_then(|handle| self.values.get(handle));

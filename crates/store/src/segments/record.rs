@@ -131,6 +131,15 @@ impl Record {
         &data[self.key_range()]
     }
 
+    /// Whether the record at `at` has this key, without decoding the rest of it.
+    #[inline]
+    pub(super) fn is_of(data: &[u8], at: usize, key: &[u8]) -> bool {
+        let Some([key_len, parts]) = data[at..].first_chunk() else { return false };
+        let start = at + HEADER + optional(*parts);
+        usize::from(*key_len) == key.len()
+            && data.get(start..start + key.len()).is_some_and(|there| is_same(there, key))
+    }
+
     /// Where the value lies, or the handle of its pieces and what follows them.
     #[inline]
     pub(super) fn body_range(&self) -> Range<usize> {
@@ -398,6 +407,18 @@ fn distance(base: Cas, cas: Cas) -> Option<u32> {
     i32::try_from(distance).ok().map(i32::cast_unsigned)
 }
 
+/// Whether two keys of the same length are the same. Keys are short: a call would take longer.
+#[inline]
+fn is_same(one: &[u8], other: &[u8]) -> bool {
+    match (one.last_chunk::<8>(), other.last_chunk::<8>()) {
+        (Some(end), Some(other_end)) => {
+            let (one, other) = (one.as_chunks::<8>().0, other.as_chunks::<8>().0);
+            end == other_end && one.iter().zip(other).all(|(one, other)| one == other)
+        }
+        _ => one.iter().zip(other).all(|(one, other)| one == other),
+    }
+}
+
 #[inline]
 fn word(data: &[u8], at: usize) -> u32 {
     data[at..].first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes))
@@ -457,6 +478,23 @@ mod tests {
         let record = Record::read(&data, 3).unwrap();
         assert_eq!((record.handle(&data), record.len()), (Some(77), HEADER + 1 + HANDLE + 4));
         assert_eq!(&data[record.rest_range()], b"rest");
+    }
+
+    #[test]
+    fn a_key_is_compared_to_its_last_byte() {
+        let long: Vec<u8> = (1..=250).collect();
+        for len in [1, 7, 8, 9, 15, 16, 17, 250] {
+            let key = &long[..len];
+            let draft = Draft { key, body: Body::Here(b"v", b""), meta: meta(), uses: 0 };
+            let data = written(&draft, 1_000);
+            assert!(Record::is_of(&data, 3, key));
+            assert!(!Record::is_of(&data, 3, &key[1..]) && !Record::is_of(&data, 3, &long[1..]));
+            for at in 0..len {
+                let mut other = key.to_vec();
+                other[at] ^= 0x80;
+                assert!(!Record::is_of(&data, 3, &other), "byte {at} of {len}");
+            }
+        }
     }
 
     #[test]

@@ -165,21 +165,14 @@ impl Shard {
     }
 
     /// Finds the record under a key.
-    #[inline]
+    #[inline(always)]
     pub(super) fn find(&self, common: &Common, hash: Hash, key: &[u8]) -> Option<Found> {
-        let mut found = None;
-        self.index.find(hash.tag(), |place| {
+        let place = self.index.find(hash.tag(), |place| {
             let (number, at) = common.layout.split(place);
-            let Some(segment) = &self.segments[number] else { return false };
-            match Record::read(&segment.data, at) {
-                Some(record) if record.key(&segment.data) == key => {
-                    found = Some(Found { place, record });
-                    true
-                }
-                _ => false,
-            }
-        });
-        found
+            let segment = self.segments[number].as_ref();
+            segment.is_some_and(|segment| Record::is_of(&segment.data, at, key))
+        })?;
+        Some(Found { place, record: self.record(common, place)? })
     }
 
     #[inline]
@@ -497,6 +490,7 @@ impl Shard {
         Some(Found { place: old.place, record: self.record(common, old.place)? })
     }
 
+    #[inline]
     pub(super) fn record(&self, common: &Common, place: u32) -> Option<Record> {
         let (number, at) = common.layout.split(place);
         Record::read(&self.segments[number].as_ref()?.data, at)
@@ -532,6 +526,7 @@ impl Shard {
     }
 
     /// Removes an item that is dead already.
+    #[cold]
     pub(super) fn reclaim(&mut self, common: &Common, hash: Hash, found: &mut Found, miss: Miss) {
         let Some(segment) = self.segment(common, found.place) else { return };
         let fetched = self.meta(segment, found, self.now).fetched;

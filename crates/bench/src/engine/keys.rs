@@ -1,0 +1,76 @@
+//! What is asked for: keys and values that are made before the clock runs.
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
+
+/// Bytes of a key.
+pub(super) const KEY: usize = 14;
+
+/// The key of a number: hexadecimal digits in which neighbours have nothing in common.
+pub(super) fn key(number: u64) -> [u8; KEY] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    // An odd factor and a shift lose nothing: no two numbers below 2^56 have the same key.
+    let mixed = number.wrapping_mul(0x009e_3779_b97f_4a7d) & ((1 << 56) - 1);
+    let mut rest = mixed ^ mixed >> 29;
+    [(); KEY].map(|()| {
+        let digit = DIGITS[usize::try_from(rest & 15).unwrap_or(0)];
+        rest >>= 4;
+        digit
+    })
+}
+
+/// The keys of all numbers below `count`, in an order that `seed` decides.
+pub(super) fn shuffled(count: u64, seed: u64) -> Vec<[u8; KEY]> {
+    let mut keys: Vec<_> = (0..count).map(key).collect();
+    keys.shuffle(&mut StdRng::seed_from_u64(seed));
+    keys
+}
+
+/// Numbers by lot for a loop that is measured: a few nanoseconds each (xorshift64, Marsaglia 2003).
+#[derive(Debug)]
+pub(super) struct Lot(u64);
+
+impl Lot {
+    pub(super) fn new(seed: u64) -> Lot {
+        Lot(seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    #[inline]
+    pub(super) fn draw(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    /// A number below `end`.
+    #[inline]
+    pub(super) fn below(&mut self, end: u64) -> u64 {
+        ((self.draw() >> 32) * end) >> 32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_number_has_a_key_of_its_own() {
+        let keys = shuffled(100_000, 1);
+        assert_ne!(keys[..100], shuffled(100_000, 2)[..100]);
+        let distinct: std::collections::HashSet<_> = keys.iter().collect();
+        assert_eq!(distinct.len(), 100_000);
+        assert!(keys.iter().flatten().all(u8::is_ascii_hexdigit));
+    }
+
+    #[test]
+    fn lots_fall_everywhere_below_the_end() {
+        let mut lot = Lot::new(7);
+        let mut drawn = [0; 10];
+        for _ in 0..10_000 {
+            drawn[usize::try_from(lot.below(10)).unwrap()] += 1;
+        }
+        assert!(drawn.iter().all(|&times| (800..1_200).contains(&times)), "{drawn:?}");
+    }
+}
