@@ -2,13 +2,45 @@
 
 mod contract;
 
-use ringbinder_store::{Limits, SegmentStore};
+use ringbinder_store::{Limits, SegmentStore, Shape};
 
 fn store(limits: Limits) -> SegmentStore {
     SegmentStore::new(limits, None)
 }
 
+fn shaped(limits: Limits, shards: usize, segment: usize) -> SegmentStore {
+    let shape = Shape { shards, segment, seed: 7 };
+    SegmentStore::with_shape(limits, shape, None).expect("a shape for every budget of the contract")
+}
+
 contract::suite!(super::store);
+
+/// Segments are sealed, compacted and given up all the time, and all of them meet.
+mod one_shard_of_tiny_segments {
+    fn store(limits: super::Limits) -> super::SegmentStore {
+        super::shaped(limits, 1, 4 << 10)
+    }
+
+    crate::contract::suite!(super::store);
+}
+
+/// Hardly two keys meet, and open segments are a good part of the memory.
+mod many_shards {
+    fn store(limits: super::Limits) -> super::SegmentStore {
+        super::shaped(limits, 64, 4 << 10)
+    }
+
+    crate::contract::suite!(super::store);
+}
+
+/// A segment is a good part of the memory.
+mod few_large_segments {
+    fn store(limits: super::Limits) -> super::SegmentStore {
+        super::shaped(limits, 2, 64 << 10)
+    }
+
+    crate::contract::suite!(super::store);
+}
 
 mod segments {
     use std::sync::{Arc, Mutex};

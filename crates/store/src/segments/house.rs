@@ -13,7 +13,7 @@ use super::tally::Tally;
 use crate::{Counters, ResizeResult, Seconds};
 
 /// Smallest budget that leaves room for items besides what is set aside.
-const MIN_BUDGET: u64 = 1 << 20;
+pub(super) const MIN_BUDGET: u64 = 1 << 20;
 
 /// Items that are looked at while a shard is locked.
 const STEP: usize = 128;

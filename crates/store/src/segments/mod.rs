@@ -32,6 +32,7 @@ mod pool;
 mod record;
 mod room;
 mod segment;
+mod shape;
 mod shard;
 mod sizing;
 mod store;
@@ -45,6 +46,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use parking_lot::{Mutex, MutexGuard};
 
 pub use self::ballast::ResidentProbe;
+pub use self::shape::{Shape, ShapeError};
 
 use self::ballast::Ballast;
 use self::common::Common;
