@@ -116,8 +116,8 @@ impl Store for SegmentStore {
         let done = self.carry_out(key, now, |task| task.delete(how));
         done.unwrap_or_else(|_| {
             // There is no room even for an item without its value: then it goes altogether.
-            self.refuse(key, now, true);
-            DeleteResult::Deleted { len: 0 }
+            let dropped = self.refuse(key, now, true);
+            dropped.map_or(DeleteResult::NotFound, |len| DeleteResult::Deleted { len })
         })
     }
 
