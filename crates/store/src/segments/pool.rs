@@ -145,6 +145,11 @@ impl Grant<'_> {
         true
     }
 
+    /// Takes back what was spent and not made use of.
+    pub(super) fn put_back(&mut self, bytes: u64) {
+        self.bytes += bytes;
+    }
+
     /// Adds what another was granted.
     pub(super) fn add(&mut self, mut other: Grant<'_>) {
         self.bytes += std::mem::take(&mut other.bytes);

@@ -300,10 +300,15 @@ impl Shard {
         credit: u64,
         grant: &mut Grant<'_>,
     ) -> Result<(), Need> {
+        // Both or neither: else the one is given up to make room for the other, for ever.
         let extra = apart.saturating_sub(credit);
-        self.reserve_segment(common, (queue, epoch), (most, apart), grant)
-            .map_err(|Need(bytes)| Need(bytes.saturating_add(extra)))?;
-        if grant.spend(extra) { Ok(()) } else { Err(Need(extra)) }
+        if !grant.spend(extra) {
+            return Err(Need(extra));
+        }
+        self.reserve_segment(common, (queue, epoch), (most, apart), grant).map_err(|Need(bytes)| {
+            grant.put_back(extra);
+            Need(bytes.saturating_add(extra))
+        })
     }
 
     /// As [`Shard::reserve`], for a value apart that is paid for already.
