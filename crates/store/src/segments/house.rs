@@ -68,11 +68,7 @@ impl SegmentStore {
         }
         self.set_budget(max_bytes);
         self.set_limit(max_bytes);
-        while self.common.evict && self.common.pool.is_over() {
-            if self.give_up_something(0).is_none() {
-                break;
-            }
-        }
+        self.make_up();
         ResizeResult::Done
     }
 
