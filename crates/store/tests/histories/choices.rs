@@ -13,6 +13,11 @@ pub(crate) trait Choices {
         self.below(n) == n - 1
     }
 
+    /// Letters, other ones nearly every time.
+    fn letters(&mut self) -> [u8; 13] {
+        [0; 13].map(|_: u8| b'a' + u8::try_from(self.below(26)).unwrap_or(0))
+    }
+
     fn pick<T: Copy>(&mut self, options: &[T]) -> T {
         options[self.below(u32::try_from(options.len()).expect("a few")) as usize]
     }
@@ -201,7 +206,5 @@ fn value(choices: &mut impl Choices, longest: u32) -> Vec<u8> {
         _ => choices.below(longest + 1),
     };
     // Any two values differ from their first letters on, wherever they are cut.
-    let mut letters = [0; 13];
-    letters.fill_with(|| b'a' + u8::try_from(choices.below(26)).expect("a letter"));
-    letters.iter().copied().cycle().take(len as usize).collect()
+    choices.letters().iter().copied().cycle().take(len as usize).collect()
 }

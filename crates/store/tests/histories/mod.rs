@@ -354,7 +354,9 @@ impl History {
         self.store.forget(Arc::new(|_| false), self.now);
         assert_eq!(self.store.resize(bytes), ResizeResult::Done);
         self.budget = bytes;
-        self.ceiling = if self.evicts { bytes } else { bytes.max(charged) };
+        // Where more is there than may be: an expiry that was kept beside an item joins it, and is
+        // charged with it, when that is moved.
+        self.ceiling = if self.evicts { bytes } else { bytes.max(charged + charged / 64) };
         self.take_gone(None);
         self.store.validate(self.now);
         self.tally.resizes += 1;
