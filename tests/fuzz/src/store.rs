@@ -7,7 +7,7 @@ use crate::choices::Choices as Bytes;
 use self::histories::choices::Choices;
 use self::histories::{History, kinds};
 
-#[allow(dead_code, unreachable_pub, reason = "the store's tests have their own use of it")]
+#[allow(unreachable_pub, reason = "the store's tests have their own use of it")]
 #[path = "../../../crates/store/tests/histories/mod.rs"]
 mod histories;
 
