@@ -9,4 +9,6 @@ mod time;
 
 pub use seam::*;
 pub use segments::{ResidentProbe, SegmentStore};
+#[doc(hidden)]
+pub use segments::{Shape, ShapeError};
 pub use time::{Expiry, MAX_RELATIVE_EXPTIME, Seconds};

@@ -2,20 +2,54 @@
 
 mod contract;
 
-use ringbinder_store::{Limits, SegmentStore};
+use ringbinder_store::{Limits, SegmentStore, Shape};
 
 fn store(limits: Limits) -> SegmentStore {
     SegmentStore::new(limits, None)
 }
 
+fn shaped(limits: Limits, shards: usize, segment: usize) -> SegmentStore {
+    let shape = Shape { shards, segment, seed: 7 };
+    SegmentStore::with_shape(limits, shape, None).expect("a shape for every budget of the contract")
+}
+
 contract::suite!(super::store);
+
+/// Segments are sealed, compacted and given up all the time, and all of them meet.
+mod one_shard_of_tiny_segments {
+    fn store(limits: super::Limits) -> super::SegmentStore {
+        super::shaped(limits, 1, 4 << 10)
+    }
+
+    crate::contract::suite!(super::store);
+}
+
+/// Hardly two keys meet, and open segments are a good part of the memory.
+mod many_shards {
+    fn store(limits: super::Limits) -> super::SegmentStore {
+        super::shaped(limits, 64, 4 << 10)
+    }
+
+    crate::contract::suite!(super::store);
+}
+
+/// A segment is a good part of the memory.
+mod few_large_segments {
+    fn store(limits: super::Limits) -> super::SegmentStore {
+        super::shaped(limits, 2, 64 << 10)
+    }
+
+    crate::contract::suite!(super::store);
+}
 
 mod segments {
     use std::sync::{Arc, Mutex};
 
-    use ringbinder_store::{Evicted, ResizeResult, SegmentStore, Store};
+    use ringbinder_store::{
+        Evicted, Expiry, Mode, ResizeResult, SegmentStore, Store, Write, WriteResult,
+    };
 
-    use crate::contract::{MIB, NOW, limits, set, value};
+    use crate::contract::{BUMP, MIB, NOW, limits, set, stored, value, write};
 
     #[test]
     fn the_observer_sees_every_eviction_and_nothing_else() {
@@ -52,6 +86,53 @@ mod segments {
             set(&store, key.as_bytes(), b"some value");
             assert!(value(&store, key.as_bytes()).is_some(), "{key}");
         }
+    }
+
+    #[test]
+    fn the_budget_holds_while_items_are_only_touched() {
+        let store = SegmentStore::new(limits(MIB), None);
+        let keys: Vec<_> = (0..12_000).map(|item| format!("key{item}")).collect();
+        for key in &keys {
+            set(&store, key.as_bytes(), b"some value");
+        }
+        assert!(store.counters().items > 10_000);
+        for (turn, key) in keys.iter().enumerate() {
+            let expiry = Expiry::at(NOW + 60);
+            match turn % 3 {
+                0 => drop(store.touch(key.as_bytes(), expiry, NOW)),
+                1 => drop(store.get_and_touch(key.as_bytes(), expiry, NOW, |_| ())),
+                _ => drop(store.meta_get(key.as_bytes(), BUMP, false, NOW, |item, _| {
+                    item.set_expiry(expiry);
+                })),
+            }
+            if turn % 100 == 0 {
+                store.validate(NOW);
+            }
+        }
+        store.validate(NOW);
+    }
+
+    #[test]
+    fn what_is_dead_when_a_refused_set_drops_it_is_reclaimed() {
+        let store = SegmentStore::new(limits(MIB), None);
+        let large = vec![b'v'; 2 << 20];
+        stored(&store, Write { expiry: Expiry::PAST, ..write(Mode::Set, b"k", b"v") });
+        assert_eq!(store.write(write(Mode::Set, b"k", &large), NOW), WriteResult::TooLarge);
+        assert_eq!((store.counters().items, store.counters().reclaimed), (0, 1));
+        set(&store, b"k", b"v");
+        assert_eq!(store.write(write(Mode::Set, b"k", &large), NOW), WriteResult::TooLarge);
+        assert_eq!((store.counters().items, store.counters().reclaimed), (0, 1));
+    }
+
+    #[test]
+    fn a_value_and_the_segment_for_it_do_not_take_turns_in_giving_way() {
+        // Segments for 256 MiB in a budget of one: a dozen of them.
+        let store = SegmentStore::new(limits(256 * MIB), None);
+        assert_eq!(store.resize(MIB), ResizeResult::Done);
+        for item in 0..500_usize {
+            set(&store, format!("key{item}").as_bytes(), &vec![b'v'; item * 997 % 400_000]);
+        }
+        store.validate(NOW);
     }
 
     #[test]

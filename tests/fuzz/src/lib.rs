@@ -4,6 +4,7 @@
 //! - [`parsing`]: any bytes into the request parser; its promises hold, however they are cut.
 //! - [`answers`]: any bytes as a node's answer to the client; one that is wrong is refused.
 //! - [`ring_file`]: any bytes as a ring file; what is read can be written and read again.
+//! - [`store`]: any bytes become a history of a small store, asked through its seam.
 //! - [`session`]: any bytes become a session with nodes inside this process. Most are histories of
 //!   well-formed requests ([`generate`]), and [`model`] says what the node must answer, byte for
 //!   byte. The rest are raw streams, or histories on a node too small for what they store.
@@ -25,3 +26,4 @@ pub mod request;
 pub mod ring_file;
 mod scarce;
 pub mod session;
+pub mod store;

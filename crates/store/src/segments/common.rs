@@ -4,7 +4,8 @@
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
-use foldhash::fast::RandomState;
+use foldhash::SharedSeed;
+use foldhash::fast::SeedableRandomState;
 
 use super::epochs::Epochs;
 use super::policy::{self, Situation};
@@ -53,7 +54,7 @@ pub(super) struct Common {
     pub(super) layout: Layout,
     pub(super) pool: Pool,
     pub(super) epochs: Epochs,
-    pub(super) hasher: RandomState,
+    pub(super) hasher: SeedableRandomState,
     pub(super) observer: Option<EvictionObserver>,
     pub(super) evict: bool,
     shards: u64,
@@ -79,7 +80,7 @@ impl Common {
             shards: sizing.shards as u64,
             pool: Pool::new(limit, sizing.layout.segment),
             epochs: Epochs::new(),
-            hasher: RandomState::default(),
+            hasher: SeedableRandomState::random(),
             observer,
             evict,
             share: AtomicU32::new(policy::FIRST_SHARE),
@@ -88,6 +89,11 @@ impl Common {
             weights: [AtomicU64::new(0), AtomicU64::new(0)],
             charged: AtomicU64::new(0),
         }
+    }
+
+    /// Hashes keys by a seed from here on: for a store in which there is nothing yet.
+    pub(super) fn seed_hashes(&mut self, seed: u64) {
+        self.hasher = SeedableRandomState::with_seed(seed, SharedSeed::global_fixed());
     }
 
     #[inline]

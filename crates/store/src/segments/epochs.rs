@@ -171,3 +171,52 @@ impl Epochs {
         self.current.store(epoch, Ordering::Release);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    /// A thread stores in the epoch that it is told, and flushes and forgets: what it stored before is
+    /// dead to itself and to whoever it tells, and what it stores afterwards is alive, whatever others
+    /// do. It is told of no epoch twice in the wrong order.
+    #[test]
+    fn what_a_thread_stores_after_its_own_change_is_alive_and_before_it_dead() {
+        let epochs = Epochs::new();
+        thread::scope(|scope| {
+            for number in 0..3_u8 {
+                let epochs = &epochs;
+                scope.spawn(move || {
+                    let mine = [number];
+                    let mut latest = 0;
+                    for _ in 0..500 {
+                        let before = epochs.current(1);
+                        assert!(before >= latest, "an epoch was in force before a younger one");
+                        // The others forget their own keys only.
+                        epochs.forget(Arc::new(move |key| key == [number]));
+                        assert!(epochs.judge(before, &mine, 1).miss.is_some());
+                        let after = epochs.current(1);
+                        assert!(after > before);
+                        let verdict = epochs.judge(after, &mine, 1);
+                        assert!(verdict.miss.is_none() && verdict.epoch >= after);
+                        latest = after;
+                    }
+                });
+            }
+        });
+        let (before, now) = (epochs.current(1), 1_000);
+        epochs.flush_at(now);
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    assert!(epochs.judge(before, b"any", now - 1).epoch >= before);
+                    assert_eq!(epochs.judge(before, b"any", now).miss, Some(Miss::Flushed));
+                    assert_eq!(epochs.current(now), before + 1, "it is applied once");
+                });
+            }
+        });
+        epochs.settle(before + 1);
+        assert!(epochs.is_settled(before + 1) && epochs.past.load().forgets.is_empty());
+    }
+}

@@ -13,7 +13,7 @@ use super::tally::Tally;
 use crate::{Counters, ResizeResult, Seconds};
 
 /// Smallest budget that leaves room for items besides what is set aside.
-const MIN_BUDGET: u64 = 1 << 20;
+pub(super) const MIN_BUDGET: u64 = 1 << 20;
 
 /// Items that are looked at while a shard is locked.
 const STEP: usize = 128;
@@ -68,11 +68,7 @@ impl SegmentStore {
         }
         self.set_budget(max_bytes);
         self.set_limit(max_bytes);
-        while self.common.evict && self.common.pool.is_over() {
-            if self.give_up_something(0).is_none() {
-                break;
-            }
-        }
+        self.make_up();
         ResizeResult::Done
     }
 
@@ -121,10 +117,18 @@ impl Shard {
     fn sweep_some(&mut self, common: &Common, cursor: &mut Cursor) -> (u64, bool) {
         let number = cursor.number as usize;
         let is_being_evicted = self.evicting.as_ref().is_some_and(|it| it.number == cursor.number);
-        let taken = self.segments[number]
-            .take_if(|segment| segment.serial == cursor.serial && !is_being_evicted);
+        if is_being_evicted {
+            // What is still in it is of an older epoch than the sweep says that everything is of.
+            self.evict_some(common, STEP);
+            return (0, false);
+        }
+        let taken = self.segments[number].take_if(|segment| segment.serial == cursor.serial);
         // Given up meanwhile: what was alive of it is in a younger segment.
         let Some(mut segment) = taken else { return (0, true) };
+        if cursor.at == 0 {
+            // What is given another expiry from here on is noted there, all else by the cursor.
+            segment.soonest = Seconds::MAX;
+        }
         let (mut checked, mut reclaimed) = (0, 0);
         let mut is_over = false;
         while checked < STEP as u64 {
@@ -150,7 +154,7 @@ impl Shard {
         self.tally.count_sweep(checked, reclaimed);
         if is_over {
             segment.epoch = segment.epoch.max(cursor.epoch);
-            segment.soonest = cursor.soonest;
+            segment.soonest = segment.soonest.min(cursor.soonest);
         }
         self.segments[number] = Some(segment);
         if is_over {
@@ -203,5 +207,121 @@ impl Shard {
         assert_eq!(values, self.values.len(), "values apart are left over or missing");
         assert_eq!(overrides, self.overrides.len(), "overrides are left over or missing");
         held + self.told
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{Delete, Expiry, Limits, Mode, NewValue, Shape, Store, Write, WriteResult};
+
+    const NOW: Seconds = 1_700_000_000;
+
+    /// One shard with segments of thousands of items.
+    fn store() -> SegmentStore {
+        let limits = Limits { max_bytes: 1 << 20, max_item: 1 << 20, evict: true };
+        let shape = Shape { shards: 1, segment: 64 << 10, seed: 1 };
+        SegmentStore::with_shape(limits, shape, None).unwrap()
+    }
+
+    fn set(store: &SegmentStore, key: &str, len: usize, expiry: Expiry) {
+        // Whoever reads a record out of the middle of it sees one that has expired.
+        let value = vec![1; len];
+        let write = Write {
+            key: key.as_bytes(),
+            value: NewValue::Slice(&value),
+            flags: 0,
+            expiry,
+            mode: Mode::Set,
+            compare: 0,
+            new_cas: None,
+            accept_stale: false,
+            vivify: None,
+            binary_key: false,
+        };
+        assert!(matches!(store.write(write, NOW), WriteResult::Stored { .. }));
+    }
+
+    /// A sweep that has begun with the one segment that there is.
+    fn begun(store: &SegmentStore, now: Seconds) -> Cursor {
+        let epoch = store.common.epochs.current(now);
+        let mut shard = store.places[0].shard.lock();
+        shard.now = now;
+        let due = shard.due(epoch, now);
+        let [(number, serial)] = due[..] else { panic!("{due:?} are due") };
+        let mut cursor = Cursor { number, serial, epoch, at: 0, soonest: Seconds::MAX };
+        assert!(!shard.sweep_some(&store.common, &mut cursor).1, "the first step is not the last");
+        cursor
+    }
+
+    fn finish(store: &SegmentStore, mut cursor: Cursor) -> u64 {
+        let mut reclaimed = 0;
+        loop {
+            let (gone, is_over) =
+                store.places[0].shard.lock().sweep_some(&store.common, &mut cursor);
+            reclaimed += gone;
+            if is_over {
+                return reclaimed;
+            }
+        }
+    }
+
+    #[test]
+    fn a_sweep_does_not_go_on_in_a_segment_that_was_begun_anew() {
+        let store = store();
+        for item in 0..300 {
+            set(&store, &format!("key{item}"), 10, Expiry::at(NOW + 1));
+        }
+        let cursor = begun(&store, NOW + 1);
+        for item in 0..300 {
+            store.delete(format!("key{item}").as_bytes(), Delete::PLAIN, NOW + 1);
+        }
+        assert_eq!(store.counters().items, 0);
+        for item in 0..300 {
+            set(&store, &format!("other{item}"), 73, Expiry::NEVER);
+        }
+        assert_eq!(finish(&store, cursor), 0);
+        store.validate(NOW + 1);
+        assert_eq!(store.counters().items, 300);
+    }
+
+    #[test]
+    fn a_sweep_does_not_overlook_an_expiry_that_comes_nearer_meanwhile() {
+        let store = store();
+        for item in 0..300 {
+            set(&store, &format!("key{item}"), 10, Expiry::NEVER);
+        }
+        store.touch(b"key299", Expiry::at(NOW + 1), NOW);
+        let cursor = begun(&store, NOW + 1);
+        store.touch(b"key0", Expiry::at(NOW + 2), NOW + 1);
+        assert_eq!(finish(&store, cursor), 1);
+        store.validate(NOW + 1);
+        assert_eq!(store.sweep(NOW + 2), 1);
+    }
+
+    #[test]
+    fn a_sweep_does_not_leave_items_of_the_past_in_a_segment_that_is_given_up() {
+        let store = store();
+        for item in 0..600 {
+            let key = format!("key{item}");
+            set(&store, &key, 10, Expiry::NEVER);
+            store.get(key.as_bytes(), NOW, |_| ()).unwrap();
+        }
+        store.forget(Arc::new(|key| key == b"key0"), NOW);
+        let cursor = begun(&store, NOW);
+        {
+            let mut shard = store.places[0].shard.lock();
+            assert!(shard.begin_eviction(Queue::Probation, 0));
+            assert!(!shard.evict_some(&store.common, STEP));
+        }
+        finish(&store, cursor);
+        store.common.epochs.settle(cursor.epoch);
+        // All were read, so all of them stay.
+        for item in 1..600 {
+            assert!(store.get(format!("key{item}").as_bytes(), NOW, |_| ()).is_ok(), "{item}");
+        }
+        store.validate(NOW);
     }
 }

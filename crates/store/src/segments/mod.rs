@@ -32,6 +32,7 @@ mod pool;
 mod record;
 mod room;
 mod segment;
+mod shape;
 mod shard;
 mod sizing;
 mod store;
@@ -45,6 +46,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use parking_lot::{Mutex, MutexGuard};
 
 pub use self::ballast::ResidentProbe;
+pub use self::shape::{Shape, ShapeError};
 
 use self::ballast::Ballast;
 use self::common::Common;
@@ -181,14 +183,16 @@ impl SegmentStore {
         }
     }
 
-    /// Counts a write that found no room, and where `drops` removes what its key held.
-    fn refuse(&self, key: &[u8], now: Seconds, drops: bool) {
+    /// Counts a write that found no room, and where `drops` removes what its key held; returns the
+    /// length of what that was.
+    fn refuse(&self, key: &[u8], now: Seconds, drops: bool) -> Option<usize> {
         let hash = self.common.hash(key);
         let shard = &mut *self.lock(hash, now);
         shard.tally.count_out_of_memory();
-        if drops && let Some(mut found) = shard.find(&self.common, hash, key) {
-            shard.remove(&self.common, hash, &mut found);
-        }
+        let (common, max_item, mut grant) =
+            (&self.common, self.max_item, self.common.pool.nothing());
+        let mut task = Task { common, shard, grant: &mut grant, hash, key, now, max_item };
+        drops.then(|| task.remove_any()).flatten()
     }
 
     fn set_budget(&self, max_bytes: u64) {

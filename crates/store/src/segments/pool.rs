@@ -145,6 +145,11 @@ impl Grant<'_> {
         true
     }
 
+    /// Takes back what was spent and not made use of.
+    pub(super) fn put_back(&mut self, bytes: u64) {
+        self.bytes += bytes;
+    }
+
     /// Adds what another was granted.
     pub(super) fn add(&mut self, mut other: Grant<'_>) {
         self.bytes += std::mem::take(&mut other.bytes);
@@ -192,6 +197,51 @@ mod tests {
         assert_eq!((pool.used(), pool.spare_bytes()), (100, 0));
         pool.set_limit(50);
         pool.give_buffer(kept);
+        assert_eq!((pool.used(), pool.spare_bytes()), (0, 0));
+    }
+
+    #[test]
+    fn threads_never_take_more_than_there_is_and_everything_comes_back() {
+        use std::sync::atomic::AtomicBool;
+        use std::thread;
+        let pool = Pool::new(2_000, 100);
+        let done = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let takers: Vec<_> = (0..4_u64)
+                .map(|thread| {
+                    let pool = &pool;
+                    scope.spawn(move || {
+                        let mut buffers = Vec::new();
+                        for turn in 0..20_000_u64 {
+                            let bytes = (turn * 7 + thread * 31) % 900;
+                            let Some(mut grant) = pool.grant(bytes) else { continue };
+                            if grant.spend(bytes / 2) {
+                                pool.give(bytes / 2);
+                            }
+                            buffers.extend(pool.buffer(&mut grant));
+                            if buffers.len() > 3 {
+                                buffers.drain(..).for_each(|buffer| pool.give_buffer(buffer));
+                            }
+                            if let Some(more) = pool.grant(turn % 50) {
+                                grant.add(more);
+                            }
+                        }
+                        buffers.into_iter().for_each(|buffer| pool.give_buffer(buffer));
+                    })
+                })
+                .collect();
+            scope.spawn(|| {
+                while !done.load(Relaxed) {
+                    assert!(pool.used() <= 2_000, "{} are taken of 2000", pool.used());
+                    thread::yield_now();
+                }
+            });
+            let joined: Vec<_> = takers.into_iter().map(thread::ScopedJoinHandle::join).collect();
+            done.store(true, Relaxed);
+            assert!(joined.into_iter().all(|taker| taker.is_ok()));
+        });
+        assert_eq!(pool.used(), pool.spare_bytes());
+        pool.set_limit(0);
         assert_eq!((pool.used(), pool.spare_bytes()), (0, 0));
     }
 }

@@ -65,6 +65,25 @@ impl SegmentStore {
         }
     }
 
+    /// Makes up for what was taken without asking. What changes items in place ends with this: it may
+    /// have made the books of its shard longer, item by item.
+    #[inline]
+    pub(super) fn make_up(&self) {
+        if self.common.evict && self.common.pool.is_over() {
+            self.give_up_excess();
+        }
+    }
+
+    /// Gives up what is held above the limit.
+    #[cold]
+    pub(super) fn give_up_excess(&self) {
+        while self.common.pool.is_over() {
+            if !self.compact_somewhere() && self.give_up_something(0).is_none() {
+                break;
+            }
+        }
+    }
+
     /// Gives up the oldest segment of the queue that is too long and returns how many items that had;
     /// `None` where there was none.
     pub(super) fn give_up_something(&self, pressure: u8) -> Option<u64> {

@@ -293,10 +293,15 @@ impl Shard {
         credit: u64,
         grant: &mut Grant<'_>,
     ) -> Result<(), Need> {
+        // Both or neither: one might be given up for the other, for ever.
         let extra = apart.saturating_sub(credit);
-        self.reserve_segment(common, (queue, epoch), (most, apart), grant)
-            .map_err(|Need(bytes)| Need(bytes.saturating_add(extra)))?;
-        if grant.spend(extra) { Ok(()) } else { Err(Need(extra)) }
+        if !grant.spend(extra) {
+            return Err(Need(extra));
+        }
+        self.reserve_segment(common, (queue, epoch), (most, apart), grant).map_err(|Need(bytes)| {
+            grant.put_back(extra);
+            Need(bytes.saturating_add(extra))
+        })
     }
 
     /// As [`Shard::reserve`], for a value apart that is paid for already.
@@ -534,7 +539,8 @@ impl Shard {
         self.remove(common, hash, found);
     }
 
-    /// Frees the memory of a segment in which nothing lives, unless it is open or being evicted.
+    /// Frees the memory of a segment in which nothing lives, unless it is open or being evicted. An
+    /// open one is another segment from here on, to a sweep that was in the middle of it.
     pub(super) fn free_if_dead(&mut self, common: &Common, number: u32) {
         let is_evicted = self.evicting.as_ref().is_some_and(|it| it.number == number);
         let Some(segment) = self.segments[number as usize].as_mut() else { return };
@@ -546,6 +552,7 @@ impl Shard {
             segment.data.clear();
             segment.soonest = Seconds::MAX;
             segment.cas_base = common.cas();
+            segment.serial = common.next_serial();
             return;
         }
         let queue = &mut self.queues[segment.queue as usize];

@@ -38,11 +38,13 @@ impl Store for SegmentStore {
         now: Seconds,
         f: impl FnOnce(&dyn ItemRef) -> R,
     ) -> Result<R, Miss> {
-        self.read(key, now, |shard, found| {
+        let met = self.read(key, now, |shard, found| {
             shard.set_expiry(&self.common, found, expiry);
             shard.bump(&self.common, found, now);
             Some(f(&shard.lent(&self.common, found, now)?))
-        })
+        });
+        self.make_up();
+        met
     }
 
     fn meta_get<R>(
@@ -65,7 +67,10 @@ impl Store for SegmentStore {
         });
         match met {
             Err(_) if how.vivify => {}
-            met => return met,
+            met => {
+                self.make_up();
+                return met;
+            }
         }
         let created = self.carry_out(key, now, |task| {
             let result = task.create(how, binary_key, &mut f)?;
@@ -74,6 +79,7 @@ impl Store for SegmentStore {
             }
             Ok(result)
         });
+        self.make_up();
         match created {
             Ok(result) => result.ok_or(Miss::Absent),
             Err(_) => {
@@ -102,6 +108,7 @@ impl Store for SegmentStore {
     ) -> ArithmeticResult<R> {
         let mut f = Some(|lent: &mut Lent<'_>, number: u64, is_new: bool| f(lent, number, is_new));
         let done = self.carry_out(key, now, |task| task.calculate(how, binary_key, &mut f));
+        self.make_up();
         match done {
             Ok(Some(result)) => result,
             Ok(None) => ArithmeticResult::NotFound,
@@ -114,20 +121,22 @@ impl Store for SegmentStore {
 
     fn delete(&self, key: &[u8], how: Delete, now: Seconds) -> DeleteResult {
         let done = self.carry_out(key, now, |task| task.delete(how));
+        self.make_up();
         done.unwrap_or_else(|_| {
             // There is no room even for an item without its value: then it goes altogether.
-            self.refuse(key, now, true);
-            DeleteResult::Deleted { len: 0 }
+            let dropped = self.refuse(key, now, true);
+            dropped.map_or(DeleteResult::NotFound, |len| DeleteResult::Deleted { len })
         })
     }
 
     fn touch(&self, key: &[u8], expiry: Expiry, now: Seconds) -> bool {
-        self.read(key, now, |shard, found| {
+        let met = self.read(key, now, |shard, found| {
             shard.set_expiry(&self.common, found, expiry);
             shard.bump(&self.common, found, now);
             Some(())
-        })
-        .is_ok()
+        });
+        self.make_up();
+        met.is_ok()
     }
 
     fn flush(&self, at: Seconds, now: Seconds) {

@@ -443,11 +443,16 @@ impl Task<'_, '_> {
         }
     }
 
-    /// Removes whatever is under the key.
-    pub(super) fn remove_any(&mut self) {
-        if let Some(mut found) = self.shard.find(self.common, self.hash, self.key) {
-            self.shard.remove(self.common, self.hash, &mut found);
+    /// Removes whatever is under the key, and returns the length of its value if it was alive.
+    pub(super) fn remove_any(&mut self) -> Option<usize> {
+        let mut held = self.hold()?;
+        if !held.is_live() {
+            self.reclaim(held);
+            return None;
         }
+        let len = self.value_len(&held.found);
+        self.shard.remove(self.common, self.hash, &mut held.found);
+        Some(len)
     }
 
     /// Removes a dead item.

@@ -5,6 +5,7 @@
 //!     replay --parser FILE...              inputs of the target `parser`
 //!     replay --answers FILE...             inputs of the target `answers`, each shown as what came
 //!     replay --ring-file FILE...           inputs of the target `ring_file`, each shown as its text
+//!     replay --store FILE...               inputs of the target `store`
 
 #![forbid(unsafe_code)]
 
@@ -12,7 +13,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use ringbinder_fuzz::session::Sessions;
-use ringbinder_fuzz::{answers, parsing, ring_file};
+use ringbinder_fuzz::{answers, parsing, ring_file, store};
 
 /// Longest input of a random session.
 const MAX_LEN: u64 = 600;
@@ -52,6 +53,7 @@ fn one(file: &str, target: Target, sessions: &mut Sessions) -> Result<(), String
             println!("{asked:?}: {}", bytes.escape_ascii());
             answers::check(&data);
         }
+        Target::Store => println!("{file}: {:?}", store::check(&data)),
         Target::RingFile => {
             for (text, format) in ring_file::texts(&data) {
                 println!("{format:?}:\n{text}");
@@ -66,6 +68,7 @@ fn random(count: u64, seed: u64, sessions: &mut Sessions) -> Result<(), String> 
     let start = Instant::now();
     let mut rings = ring_file::Tally::default();
     let mut answers = answers::Tally::default();
+    let mut stores = store::Tally::default();
     for number in 0..count {
         let mut random = Random(seed.wrapping_add(number.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
         let len = random.next() % MAX_LEN;
@@ -75,6 +78,10 @@ fn random(count: u64, seed: u64, sessions: &mut Sessions) -> Result<(), String> 
         answers.read += answer.read;
         answers.refused += answer.refused;
         answers.waiting += answer.waiting;
+        let kept = store::check(&data);
+        stores.steps += kept.steps;
+        stores.evicted += kept.evicted;
+        stores.refused += kept.refused;
         let ring = ring_file::check(&data);
         rings.rings += ring.rings;
         rings.refused += ring.refused;
@@ -84,6 +91,10 @@ fn random(count: u64, seed: u64, sessions: &mut Sessions) -> Result<(), String> 
     }
     let elapsed = start.elapsed().as_secs_f64();
     println!("seed {seed}: {:.0} sessions a second", count as f64 / elapsed.max(1e-9));
+    println!(
+        "histories of a store: {} operations, {} evictions, {} refused",
+        stores.steps, stores.evicted, stores.refused
+    );
     println!("ring files: {} read, {} refused", rings.rings, rings.refused);
     println!(
         "answers to the client: {} read, {} refused, {} not whole",
@@ -111,6 +122,7 @@ enum Target {
     Parser,
     Answers,
     RingFile,
+    Store,
 }
 
 struct Arguments {
@@ -136,6 +148,7 @@ impl Arguments {
                 "--parser" => read.target = Target::Parser,
                 "--answers" => read.target = Target::Answers,
                 "--ring-file" => read.target = Target::RingFile,
+                "--store" => read.target = Target::Store,
                 flag if flag.starts_with('-') => return Err(format!("no such flag: {flag}")),
                 _ => read.files.push(argument),
             }
