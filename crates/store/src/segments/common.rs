@@ -10,6 +10,7 @@ use foldhash::fast::SeedableRandomState;
 use super::epochs::Epochs;
 use super::policy::{self, Situation};
 use super::pool::Pool;
+use super::record::MAX_INLINE;
 use super::segment::Queue;
 use super::shard::Hash;
 use super::sizing::Sizing;
@@ -30,6 +31,11 @@ pub(super) struct Layout {
 impl Layout {
     /// Bytes that the places of one shard can tell apart.
     pub(super) const REACH: u64 = 1 << 32;
+
+    pub(super) fn new(segment: usize, budget: u64) -> Layout {
+        let inline = MAX_INLINE.min(segment / 16);
+        Layout { segment, inline, apart: (budget / 256).max(segment as u64) }
+    }
 
     #[inline]
     pub(super) fn split(self, place: u32) -> (usize, usize) {

@@ -5,7 +5,6 @@ use std::fmt;
 use super::SegmentStore;
 use super::common::Layout;
 use super::house::MIN_BUDGET;
-use super::record::MAX_INLINE;
 use super::sizing::Sizing;
 use crate::{EvictionObserver, Limits};
 
@@ -48,7 +47,7 @@ impl Shape {
         if !segment.is_power_of_two() || !Shape::SEGMENTS.contains(&segment) {
             return Err(ShapeError::Segment(segment));
         }
-        let layout = Layout { segment, inline: MAX_INLINE.min(segment / 16) };
+        let layout = Layout::new(segment, budget);
         let sizing = Sizing { shards, layout };
         // Every shard may have a segment open in each queue, and some are being written beside.
         let least = MIN_BUDGET.max(8 * segment as u64).max(4 * (shards * segment) as u64);

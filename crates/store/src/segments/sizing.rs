@@ -5,7 +5,6 @@
 //! thousand segments in all, and never so few that one of them is more than a percent of a budget.
 
 use super::common::Layout;
-use super::record::MAX_INLINE;
 
 /// See the module's documentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,9 +30,7 @@ impl Sizing {
         };
         let wanted = (budget / (4 * MIB)).clamp(1, 32).max(budget >> 30);
         let shards = usize::try_from(wanted).unwrap_or(1 << 20).next_power_of_two();
-        let inline = MAX_INLINE.min(segment / 16);
-        let layout = Layout { segment, inline, apart: (budget / 256).max(segment as u64) };
-        Sizing { shards, layout }
+        Sizing { shards, layout: Layout::new(segment, budget) }
     }
 
     /// How much of a budget may be taken: the rest is for segments that are written while others are
