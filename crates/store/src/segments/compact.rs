@@ -5,9 +5,9 @@
 //! segment's memory is the next one's as soon as it is through: this takes one buffer beyond what is
 //! there.
 
+use super::bucket::Slot;
 use super::common::Common;
 use super::epochs::Epoch;
-use super::leaf::Slot;
 use super::record::{Body, Draft, Record};
 use super::segment::{Queue, Segment};
 use super::shard::{Found, Shard};

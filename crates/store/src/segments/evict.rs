@@ -5,9 +5,9 @@
 //! again, appended to a younger segment. Until its turn has come an item can be read and changed as
 //! ever. When all are through, the segment's buffer is the next one's.
 
+use super::bucket::Slot;
 use super::common::Common;
 use super::epochs::Epoch;
-use super::leaf::Slot;
 use super::policy::{Fate, Situation};
 use super::record::{Body, Draft};
 use super::segment::{Queue, Segment};

@@ -3,9 +3,9 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::SegmentStore;
+use super::bucket::Slot;
 use super::common::Common;
 use super::epochs::Epoch;
-use super::leaf::Slot;
 use super::segment::{Queue, Segment};
 use super::shard::{Found, Shard};
 use super::sizing::Sizing;

@@ -1,12 +1,13 @@
 //! Where the record of a key lies: a hash index that grows and shrinks in small steps.
 //!
 //! Extendible hashing (Fagin and others, 1979): the top bits of a tag choose a [`Leaf`], of which no
-//! one is larger than [`MAX_BUCKETS`]. A leaf that is full grows by an eighth, and past that size is
+//! one is larger than [`MAX_BUCKETS`]. A leaf that is full grows by about an eighth, and past that size is
 //! split in two; one that has become sparse shrinks. Each step touches one leaf and takes some
 //! microseconds, however many keys there are. At nine bytes a key, the index is the larger part of
 //! what an item costs, so it is kept that full.
 
-use super::leaf::{Leaf, Slot, grown};
+use super::bucket::Slot;
+use super::leaf::{Leaf, grown};
 
 /// Buckets of the largest leaf: 16 KiB, up to 2,048 keys.
 const MAX_BUCKETS: usize = 256;

@@ -6,127 +6,13 @@
 //! '13). Where both are full one of their slots moves to its other bucket. Buckets follow from tags
 //! alone: a leaf is rebuilt, larger or smaller, without looking at any record.
 
-use wide::{CmpEq as _, i32x8};
-
-/// Slots of a bucket: as many as a cache line has room for.
-const WIDTH: usize = 8;
-
-/// No record begins at the last byte of everything, so a slot with this place is free.
-const FREE: u32 = u32::MAX;
-
-/// A tag and a place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Slot {
-    tag: u32,
-    place: u32,
-}
-
-const EMPTY: Slot = Slot { tag: 0, place: FREE };
-
-impl Slot {
-    pub(super) fn new(tag: u32, place: u32) -> Slot {
-        Slot { tag, place }
-    }
-
-    pub(super) fn tag(self) -> u32 {
-        self.tag
-    }
-
-    pub(super) fn place(self) -> u32 {
-        self.place
-    }
-}
-
-/// A cache line. All tags stand together, and all places: so eight are compared at once.
-#[derive(Clone, Debug)]
-#[repr(align(64))]
-struct Bucket {
-    tags: [u32; WIDTH],
-    places: [u32; WIDTH],
-}
-
-impl Bucket {
-    const EMPTY: Bucket = Bucket { tags: [EMPTY.tag; WIDTH], places: [EMPTY.place; WIDTH] };
-
-    /// The ways that hold exactly this slot.
-    #[inline]
-    fn ways_of(&self, slot: Slot) -> Ways {
-        Ways(equal(&self.tags, slot.tag).0 & equal(&self.places, slot.place).0)
-    }
-
-    #[inline]
-    fn free_ways(&self) -> Ways {
-        equal(&self.places, FREE)
-    }
-
-    #[inline]
-    fn slot(&self, way: usize) -> Slot {
-        Slot { tag: self.tags[way], place: self.places[way] }
-    }
-
-    #[inline]
-    fn set(&mut self, way: usize, slot: Slot) {
-        (self.tags[way], self.places[way]) = (slot.tag, slot.place);
-    }
-
-    /// Puts a slot where one is free. Whether there was one.
-    #[inline]
-    fn put(&mut self, slot: Slot) -> bool {
-        let Some((_, way)) = self.free_ways().next() else { return false };
-        self.set(way, slot);
-        true
-    }
-
-    fn slots(&self) -> impl Iterator<Item = Slot> {
-        (0..WIDTH).map(|way| self.slot(way)).filter(|slot| slot.place != FREE)
-    }
-}
-
-/// Some ways of two buckets, a bit each: first those of the one, then those of the other.
-#[derive(Clone, Copy)]
-struct Ways(u32);
-
-impl Ways {
-    /// Those of one bucket and those of another.
-    #[inline]
-    fn of_both([first, second]: [Ways; 2]) -> Ways {
-        Ways(first.0 | second.0 << WIDTH)
-    }
-
-    #[inline]
-    fn count(self) -> u32 {
-        self.0.count_ones()
-    }
-}
-
-impl Iterator for Ways {
-    /// Which of the two buckets, and the way in it.
-    type Item = (usize, usize);
-
-    #[inline]
-    fn next(&mut self) -> Option<(usize, usize)> {
-        if self.0 == 0 {
-            return None;
-        }
-        let bit = self.0.trailing_zeros() as usize;
-        self.0 &= self.0 - 1;
-        Some((bit / WIDTH % 2, bit % WIDTH))
-    }
-}
-
-/// The ways whose word is `word`. All are compared at once: no branch could be foretold here.
-#[inline]
-fn equal(words: &[u32; WIDTH], word: u32) -> Ways {
-    let here = i32x8::new(words.map(u32::cast_signed));
-    let ways = here.cmp_eq(i32x8::splat(word.cast_signed())).move_mask();
-    Ways(ways.cast_unsigned())
-}
+use super::bucket::{BLOCK, Bucket, Buckets, EMPTY, FREE, Slot, WIDTH, Ways, equal};
 
 /// See the module's documentation. `depth` bits at the top of a tag say which leaf it belongs to and
 /// tell nothing within one.
 #[derive(Debug)]
 pub(super) struct Leaf {
-    buckets: Vec<Bucket>,
+    buckets: Buckets,
     /// Slots for which there is no place in their buckets, because too many have the same two. With
     /// hashes that nobody can foresee there are none.
     stash: Vec<Slot>,
@@ -136,8 +22,7 @@ pub(super) struct Leaf {
 
 impl Leaf {
     pub(super) fn new(depth: u32, buckets: usize) -> Leaf {
-        let buckets = vec![Bucket::EMPTY; buckets.max(1)];
-        Leaf { buckets, stash: Vec::new(), depth, slots: 0 }
+        Leaf { buckets: Buckets::new(buckets), stash: Vec::new(), depth, slots: 0 }
     }
 
     pub(super) fn depth(&self) -> u32 {
@@ -155,12 +40,12 @@ impl Leaf {
 
     /// Bytes it takes in memory, its buckets being all of it that grows.
     pub(super) fn bytes(&self) -> usize {
-        self.buckets.capacity() * size_of::<Bucket>()
+        self.buckets.bytes()
     }
 
     /// Whether so few of its slots are taken that half the buckets would do.
     pub(super) fn is_sparse(&self) -> bool {
-        self.buckets.len() > 8 && self.slots * 5 < self.buckets.len() * WIDTH * 2
+        self.buckets.len() > BLOCK && self.slots * 5 < self.buckets.len() * WIDTH * 2
     }
 
     #[inline]
@@ -197,8 +82,8 @@ impl Leaf {
                 return Some(place);
             }
         }
-        let mut stashed = self.stash.iter().filter(|slot| slot.tag == tag);
-        stashed.find(|slot| is_it(slot.place)).map(|slot| slot.place)
+        let mut stashed = self.stash.iter().filter(|slot| slot.tag() == tag);
+        stashed.find(|slot| is_it(slot.place())).map(|slot| slot.place())
     }
 
     /// A word of each bucket of a tag.
@@ -210,7 +95,7 @@ impl Leaf {
 
     /// Enters a slot; `false` where it is too full for that and has to grow.
     pub(super) fn insert(&mut self, slot: Slot) -> bool {
-        let [first, second] = self.both(slot.tag);
+        let [first, second] = self.both(slot.tag());
         let free = [first, second].map(|bucket| self.buckets[bucket].free_ways().count());
         let bucket = if free[0] >= free[1] { first } else { second };
         let done = self.buckets[bucket].put(slot)
@@ -234,7 +119,7 @@ impl Leaf {
     fn displace(&mut self, bucket: usize, slot: Slot) -> bool {
         for way in 0..WIDTH {
             let moved = self.buckets[bucket].slot(way);
-            let [first, second] = self.both(moved.tag);
+            let [first, second] = self.both(moved.tag());
             let other = if first == bucket { second } else { first };
             if other != bucket && self.buckets[other].put(moved) {
                 self.buckets[bucket].set(way, slot);
@@ -246,7 +131,7 @@ impl Leaf {
 
     /// Whether exactly this slot is here.
     pub(super) fn contains(&self, slot: Slot) -> bool {
-        self.both(slot.tag).iter().any(|&bucket| self.buckets[bucket].ways_of(slot).0 != 0)
+        self.both(slot.tag()).iter().any(|&bucket| self.buckets[bucket].ways_of(slot).0 != 0)
             || self.stash.contains(&slot)
     }
 
@@ -265,7 +150,7 @@ impl Leaf {
 
     #[inline]
     fn exchange(&mut self, slot: Slot, with: Slot) -> bool {
-        let buckets = self.both(slot.tag);
+        let buckets = self.both(slot.tag());
         // As in `find`: both come from memory together.
         let mut ways = Ways::of_both(buckets.map(|bucket| self.buckets[bucket].ways_of(slot)));
         if let Some((which, way)) = ways.next() {
@@ -297,7 +182,7 @@ impl Leaf {
     pub(super) fn split(&self) -> [Leaf; 2] {
         let buckets = self.buckets.len() * 9 / 16;
         [0, 1].map(|side| {
-            let on_side = move |slot: &Slot| slot.tag << self.depth >> 31 == side;
+            let on_side = move |slot: &Slot| slot.tag() << self.depth >> 31 == side;
             Leaf::holding(self.depth + 1, buckets, || self.iter().filter(on_side))
         })
     }
@@ -325,7 +210,7 @@ impl Leaf {
     }
 }
 
-/// The next size of a leaf with so many buckets: an eighth more.
+/// The next size of a leaf with so many buckets: about an eighth more, in whole blocks.
 pub(super) fn grown(buckets: usize) -> usize {
-    buckets + buckets / 8 + 1
+    (buckets + buckets / 8).next_multiple_of(BLOCK).max(buckets + BLOCK)
 }

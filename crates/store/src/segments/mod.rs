@@ -17,6 +17,7 @@
 
 mod apart;
 mod ballast;
+mod bucket;
 mod common;
 mod compact;
 mod epochs;

@@ -15,11 +15,11 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use foldhash::fast::FixedState;
 
 use super::apart::{Apart, Pieces};
+use super::bucket::Slot;
 use super::common::Common;
 use super::epochs::{Epoch, Verdict};
 use super::evict::Evicting;
 use super::index::Index;
-use super::leaf::Slot;
 use super::policy::{Policy, Weighed};
 use super::pool::Grant;
 use super::record::{Body, Draft, HANDLE, Override, Record};

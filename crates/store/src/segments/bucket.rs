@@ -1,0 +1,170 @@
+//! Buckets of the index: cache lines of eight slots, in blocks of one size.
+//!
+//! Leaves grow and shrink, each in its own time. Were each one piece of memory, the allocator would be
+//! left with pieces of every size that a leaf ever had; so they are made of blocks, and a block that one
+//! leaf gives up is the next one's.
+
+use std::ops::{Index, IndexMut};
+
+use wide::{CmpEq as _, i32x8};
+
+/// Slots of a bucket: as many as a cache line has room for.
+pub(super) const WIDTH: usize = 8;
+
+/// No record begins at the last byte of everything, so a slot with this place is free.
+pub(super) const FREE: u32 = u32::MAX;
+
+/// A tag and a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Slot {
+    tag: u32,
+    place: u32,
+}
+
+pub(super) const EMPTY: Slot = Slot { tag: 0, place: FREE };
+
+impl Slot {
+    pub(super) fn new(tag: u32, place: u32) -> Slot {
+        Slot { tag, place }
+    }
+
+    pub(super) fn tag(self) -> u32 {
+        self.tag
+    }
+
+    pub(super) fn place(self) -> u32 {
+        self.place
+    }
+}
+
+/// A cache line. All tags stand together, and all places: so eight are compared at once.
+#[derive(Clone, Debug)]
+#[repr(align(64))]
+pub(super) struct Bucket {
+    pub(super) tags: [u32; WIDTH],
+    pub(super) places: [u32; WIDTH],
+}
+
+impl Bucket {
+    const EMPTY: Bucket = Bucket { tags: [EMPTY.tag; WIDTH], places: [EMPTY.place; WIDTH] };
+
+    /// The ways that hold exactly this slot.
+    #[inline]
+    pub(super) fn ways_of(&self, slot: Slot) -> Ways {
+        Ways(equal(&self.tags, slot.tag).0 & equal(&self.places, slot.place).0)
+    }
+
+    #[inline]
+    pub(super) fn free_ways(&self) -> Ways {
+        equal(&self.places, FREE)
+    }
+
+    #[inline]
+    pub(super) fn slot(&self, way: usize) -> Slot {
+        Slot { tag: self.tags[way], place: self.places[way] }
+    }
+
+    #[inline]
+    pub(super) fn set(&mut self, way: usize, slot: Slot) {
+        (self.tags[way], self.places[way]) = (slot.tag, slot.place);
+    }
+
+    /// Puts a slot where one is free. Whether there was one.
+    #[inline]
+    pub(super) fn put(&mut self, slot: Slot) -> bool {
+        let Some((_, way)) = self.free_ways().next() else { return false };
+        self.set(way, slot);
+        true
+    }
+
+    pub(super) fn slots(&self) -> impl Iterator<Item = Slot> {
+        (0..WIDTH).map(|way| self.slot(way)).filter(|slot| slot.place != FREE)
+    }
+}
+
+/// Some ways of two buckets, a bit each: first those of the one, then those of the other.
+#[derive(Clone, Copy)]
+pub(super) struct Ways(pub(super) u32);
+
+impl Ways {
+    /// Those of one bucket and those of another.
+    #[inline]
+    pub(super) fn of_both([first, second]: [Ways; 2]) -> Ways {
+        Ways(first.0 | second.0 << WIDTH)
+    }
+
+    #[inline]
+    pub(super) fn count(self) -> u32 {
+        self.0.count_ones()
+    }
+}
+
+impl Iterator for Ways {
+    /// Which of the two buckets, and the way in it.
+    type Item = (usize, usize);
+
+    #[inline]
+    fn next(&mut self) -> Option<(usize, usize)> {
+        if self.0 == 0 {
+            return None;
+        }
+        let bit = self.0.trailing_zeros() as usize;
+        self.0 &= self.0 - 1;
+        Some((bit / WIDTH % 2, bit % WIDTH))
+    }
+}
+
+/// The ways whose word is `word`. All are compared at once: no branch could be foretold here.
+#[inline]
+pub(super) fn equal(words: &[u32; WIDTH], word: u32) -> Ways {
+    let here = i32x8::new(words.map(u32::cast_signed));
+    let ways = here.cmp_eq(i32x8::splat(word.cast_signed())).move_mask();
+    Ways(ways.cast_unsigned())
+}
+
+/// Buckets of a block: one KiB.
+pub(super) const BLOCK: usize = 16;
+
+/// The buckets of a leaf: whole blocks.
+#[derive(Debug)]
+pub(super) struct Buckets {
+    blocks: Vec<Box<[Bucket; BLOCK]>>,
+}
+
+impl Buckets {
+    /// At least so many, one block at the least.
+    pub(super) fn new(buckets: usize) -> Buckets {
+        let blocks = buckets.div_ceil(BLOCK).max(1);
+        Buckets { blocks: (0..blocks).map(|_| Box::new([Bucket::EMPTY; BLOCK])).collect() }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.blocks.len() * BLOCK
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Bucket> {
+        self.blocks.iter().flat_map(|block| block.iter())
+    }
+
+    /// Bytes they take in memory.
+    pub(super) fn bytes(&self) -> usize {
+        self.blocks.len() * size_of::<[Bucket; BLOCK]>()
+            + self.blocks.capacity() * size_of::<Box<[Bucket; BLOCK]>>()
+    }
+}
+
+impl Index<usize> for Buckets {
+    type Output = Bucket;
+
+    #[inline]
+    fn index(&self, bucket: usize) -> &Bucket {
+        &self.blocks[bucket / BLOCK][bucket % BLOCK]
+    }
+}
+
+impl IndexMut<usize> for Buckets {
+    #[inline]
+    fn index_mut(&mut self, bucket: usize) -> &mut Bucket {
+        &mut self.blocks[bucket / BLOCK][bucket % BLOCK]
+    }
+}
