@@ -92,11 +92,6 @@ impl Ways {
     pub(super) fn of_both([first, second]: [Ways; 2]) -> Ways {
         Ways(first.0 | second.0 << WIDTH)
     }
-
-    #[inline]
-    pub(super) fn count(self) -> u32 {
-        self.0.count_ones()
-    }
 }
 
 impl Iterator for Ways {

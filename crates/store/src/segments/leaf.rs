@@ -96,9 +96,8 @@ impl Leaf {
     /// Enters a slot; `false` where it is too full for that and has to grow.
     pub(super) fn insert(&mut self, slot: Slot) -> bool {
         let [first, second] = self.both(slot.tag());
-        let free = [first, second].map(|bucket| self.buckets[bucket].free_ways().count());
-        let bucket = if free[0] >= free[1] { first } else { second };
-        let done = self.buckets[bucket].put(slot)
+        let done = self.buckets[first].put(slot)
+            || self.buckets[second].put(slot)
             || self.displace(first, slot)
             || self.displace(second, slot)
             || self.stash(slot);
