@@ -136,6 +136,16 @@ mod segments {
     }
 
     #[test]
+    fn a_store_of_hardly_any_budget_holds_nothing() {
+        for budget in [0, 1_000, 32 << 10] {
+            let store = SegmentStore::new(limits(budget), None);
+            assert_eq!(store.write(write(Mode::Set, b"k", b"v"), NOW), WriteResult::NoMemory);
+            assert_eq!(value(&store, b"k"), None);
+            assert_eq!(store.counters().items, 0);
+        }
+    }
+
+    #[test]
     fn a_budget_too_small_to_work_with_is_refused() {
         let store = SegmentStore::new(limits(4 * MIB), None);
         assert_eq!(store.resize(MIB - 1), ResizeResult::Refused);

@@ -133,10 +133,7 @@ impl History {
     pub(crate) fn step(&mut self, choices: &mut impl Choices) {
         let op = self.mix.next(choices, self.now, |key| self.items.get(&key));
         self.tally.steps += 1;
-        if self.flush_due.is_some_and(|due| due <= self.now) {
-            self.flush_due = None;
-            self.era += 1;
-        }
+        self.apply_due();
         match op {
             Op::Key(key, op) => self.step_on_key(key, &op),
             Op::Forget(one, of) => self.forget(one, of),
@@ -156,11 +153,19 @@ impl History {
 
     /// Looks at everything.
     pub(crate) fn finish(&mut self) {
+        self.apply_due();
         self.visit();
         self.sweep();
         self.store.validate(self.now);
         self.visit();
         self.check_counters();
+    }
+
+    fn apply_due(&mut self) {
+        if self.flush_due.is_some_and(|due| due <= self.now) {
+            self.flush_due = None;
+            self.era += 1;
+        }
     }
 
     fn step_on_key(&mut self, key: u32, op: &KeyOp) {
