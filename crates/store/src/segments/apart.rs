@@ -13,9 +13,7 @@ use bytes::Bytes;
 
 /// Bytes of a piece, largest first. The smaller two are for budgets so small that records are.
 const SIZES: [usize; 4] = [64 << 10, PAGE, 1 << 10, 256];
-
-/// A little less than a page of the system: mimalloc has 18 of them in 64 KiB, but only 15 of 4 KiB.
-const PAGE: usize = 3_584;
+const PAGE: usize = 4 << 10;
 
 /// From this length on a value is huge.
 const HUGE: usize = 1 << 20;
@@ -92,6 +90,17 @@ impl Apart {
         }
     }
 
+    /// Puts copies in the place of a value's pieces, unless it is huge. What stays longer than what
+    /// came with it leaves the allocator's pages to that: they are free when all of it has gone.
+    pub(super) fn renew(&mut self, handle: u32) {
+        let Some(Some(pieces)) = self.values.get_mut(handle as usize) else { return };
+        if pieces.len < HUGE {
+            for piece in &mut pieces.pieces {
+                *piece = Bytes::copy_from_slice(piece);
+            }
+        }
+    }
+
     /// Lets go of a value.
     pub(super) fn remove(&mut self, handle: u32) {
         let removed = self.values.get_mut(handle as usize).and_then(Option::take);
@@ -126,7 +135,7 @@ mod tests {
                 assert_eq!(Vec::from_iter(whole), value[..len]);
                 assert!(pieces.as_slice().iter().all(|piece| SIZES.contains(&piece.len())));
                 if len >= 8 << 10 {
-                    assert!(pieces.charge() <= (len + len / 24) as u64);
+                    assert!(pieces.charge() <= (len + len / 32) as u64);
                     assert!(pieces.as_slice().len() <= len / PAGE + 16);
                 }
             }

@@ -173,6 +173,9 @@ impl Shard {
             let mut grant = common.pool.overdraft(bytes);
             let _ = self.reserve_segment(common, (queue, epoch), (most, apart), &mut grant);
         }
+        if let Body::Apart(handle, _) = body {
+            self.values.renew(handle);
+        }
         let Some(place) = self.append(common, queue, &draft, apart) else {
             debug_assert!(false, "an overdraft is always granted");
             return;
