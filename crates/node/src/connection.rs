@@ -32,7 +32,7 @@ use tracing::{debug, trace, warn};
 use crate::command::{self, Context, DumpKind, Incoming};
 use crate::connections::{CloseReason, State, Ticket};
 use crate::dump;
-use crate::input::Input;
+use crate::input::{BUFFER_LEN, Input};
 use crate::local::Local;
 use crate::output::Output;
 use crate::ring::{self, PeerSession};
@@ -409,7 +409,8 @@ impl Connection {
     ) -> Result<(), CloseReason> {
         self.enter(State::ReadValue);
         let request = input.unread()[..line].to_vec();
-        let mut value = BytesMut::with_capacity(incoming.len + 2);
+        // Few sizes, whatever the values': the store copies, and the next value gets this memory.
+        let mut value = BytesMut::with_capacity((incoming.len + 2).next_multiple_of(BUFFER_LEN));
         value.extend_from_slice(&input.unread()[line..]);
         input.consume(input.unread().len());
         self.local.give_input(std::mem::replace(input, Box::new(Input::empty())));

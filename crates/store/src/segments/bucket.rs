@@ -123,6 +123,7 @@ pub(super) const BLOCK: usize = 16;
 /// The buckets of a leaf: whole blocks.
 #[derive(Debug)]
 pub(super) struct Buckets {
+    #[expect(clippy::vec_box, reason = "blocks of one size are the point of it")]
     blocks: Vec<Box<[Bucket; BLOCK]>>,
 }
 

@@ -14,7 +14,7 @@ use super::shard::{Found, Shard};
 
 /// Most records that are moved at once where there is a choice, so that nobody waits long for the
 /// shard's lock.
-const MOST_RECORDS: u32 = 2_048;
+const MOST_RECORDS: u32 = 1_024;
 
 /// Neighbours in a queue: where they begin, and how many.
 #[derive(Clone, Copy, Debug)]

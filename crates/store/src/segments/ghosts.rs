@@ -23,16 +23,21 @@ const PLENTY: u64 = 400;
 
 const EMPTY: u32 = 0;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 #[repr(align(64))]
 struct Bucket([u32; WIDTH]);
+
+/// Buckets of a block. A block is made when the first entry comes: nobody waits for a whole table.
+const BLOCK: usize = 64;
 
 /// See the module's documentation.
 #[derive(Debug)]
 pub(super) struct Ghosts {
     /// For how long each queue's are remembered, as a part of 100 of the memory.
     lives: [u32; 2],
-    buckets: Vec<Bucket>,
+    blocks: Vec<Option<Box<[Bucket; BLOCK]>>>,
+    /// How many blocks are made.
+    made: usize,
     /// Bytes that each queue has given up so far.
     given_up: [u64; 2],
 }
@@ -48,25 +53,33 @@ pub(super) struct Seen {
 
 impl Ghosts {
     pub(super) fn new(lives: [u32; 2]) -> Ghosts {
-        Ghosts { lives, buckets: Vec::new(), given_up: [0, 0] }
+        Ghosts { lives, blocks: Vec::new(), made: 0, given_up: [0, 0] }
     }
 
     /// Bytes it takes in memory beside itself.
     pub(super) fn bytes(&self) -> usize {
-        self.buckets.capacity() * size_of::<Bucket>()
+        self.made * size_of::<[Bucket; BLOCK]>()
+            + self.blocks.capacity() * size_of::<Option<Box<[Bucket; BLOCK]>>>()
+    }
+
+    /// The block of a tag's bucket, and which of its buckets that is.
+    #[inline]
+    fn place(&self, tag: u32) -> (usize, usize) {
+        let buckets = (self.blocks.len() * BLOCK) as u64;
+        let bucket = usize::try_from((u64::from(tag) * buckets) >> 32).unwrap_or(0);
+        (bucket / BLOCK, bucket % BLOCK)
     }
 
     #[inline]
-    fn bucket(&self, tag: u32) -> usize {
-        let bucket = (u64::from(tag) * self.buckets.len() as u64) >> 32;
-        usize::try_from(bucket).unwrap_or(0)
+    fn bucket(&self, tag: u32) -> Option<&[u32; WIDTH]> {
+        let (block, at) = self.place(tag);
+        Some(&self.blocks.get(block)?.as_ref()?[at].0)
     }
 
     /// What is remembered of a key, in a shard of so many bytes.
     #[inline]
     pub(super) fn find(&self, tag: u32, capacity: u64) -> Option<Seen> {
-        let bucket = self.buckets.get(self.bucket(tag))?;
-        let &entry = bucket.0.iter().find(|&&entry| is_of(entry, tag))?;
+        let &entry = self.bucket(tag)?.iter().find(|&&entry| is_of(entry, tag))?;
         let since = u64::from(self.age(entry, capacity)) * unit(capacity);
         Some(Seen { queue: queue_of(entry), since })
     }
@@ -76,25 +89,34 @@ impl Ghosts {
     pub(super) fn add(&mut self, tag: u32, queue: Queue, charge: u64, capacity: u64, items: usize) {
         let plenty = usize::try_from(capacity / PLENTY).unwrap_or(usize::MAX);
         let wanted = plenty.clamp(items, 2 * items) / WIDTH + 1;
-        if self.buckets.len() < wanted / 2 + 1 || self.buckets.len() > 2 * wanted {
-            self.buckets = vec![Bucket([EMPTY; WIDTH]); wanted];
+        let wanted = wanted.div_ceil(BLOCK);
+        if self.blocks.len() < wanted / 2 + 1 || self.blocks.len() > 2 * wanted {
+            self.blocks = vec![None; wanted];
+            self.made = 0;
         }
         let stamp = self.clock(queue, capacity);
-        let number = self.bucket(tag);
-        let entries = self.buckets[number].0;
+        let (block, at) = self.place(tag);
+        let made = &mut self.made;
+        let buckets = self.blocks[block].get_or_insert_with(|| {
+            *made += 1;
+            Box::new([Bucket([EMPTY; WIDTH]); BLOCK])
+        });
+        let entries = buckets[at].0;
         let same = entries.iter().position(|&entry| is_of(entry, tag) || entry == EMPTY);
         let least_useful = || (0..WIDTH).max_by_key(|&at| self.outlived(entries[at], capacity));
-        let at = same.or_else(least_useful).unwrap_or(0);
-        self.buckets[number].0[at] = fingerprint(tag) | (queue as u32) << 16 | u32::from(stamp);
+        let way = same.or_else(least_useful).unwrap_or(0);
+        if let Some(buckets) = &mut self.blocks[block] {
+            buckets[at].0[way] = fingerprint(tag) | (queue as u32) << 16 | u32::from(stamp);
+        }
         self.given_up[queue as usize] += charge;
     }
 
     /// Forgets a key.
     #[inline]
     pub(super) fn remove(&mut self, tag: u32) {
-        let number = self.bucket(tag);
-        if let Some(bucket) = self.buckets.get_mut(number)
-            && let Some(entry) = bucket.0.iter_mut().find(|entry| is_of(**entry, tag))
+        let (block, at) = self.place(tag);
+        if let Some(Some(buckets)) = self.blocks.get_mut(block)
+            && let Some(entry) = buckets[at].0.iter_mut().find(|entry| is_of(**entry, tag))
         {
             *entry = EMPTY;
         }
@@ -179,17 +201,20 @@ mod tests {
 
     #[test]
     fn there_are_as_many_entries_as_items_or_twice_as_many() {
-        let mut few = Ghosts::new([90, 5]);
-        few.add(2, Queue::Main, 1, 1 << 30, 16_000);
-        assert!((124_000..132_000).contains(&few.bytes()));
-        let mut ghosts = Ghosts::new([90, 5]);
-        ghosts.add(2, Queue::Main, 1, CAPACITY, 16_000);
+        // As many keys as there are items, or somewhat fewer, all over the table.
+        let filled = |capacity, items: usize| {
+            let mut ghosts = Ghosts::new([90, 5]);
+            (0..1 << 12).for_each(|tag| ghosts.add(tag << 20, Queue::Main, 1, capacity, items));
+            ghosts
+        };
+        assert!((124_000..136_000).contains(&filled(1 << 30, 16_000).bytes()));
+        let mut ghosts = filled(CAPACITY, 16_000);
         assert!((60_000..68_000).contains(&ghosts.bytes()));
-        ghosts.add(4, Queue::Main, 1, CAPACITY, 20_000);
-        assert!(ghosts.find(2, CAPACITY).is_some(), "a little more changes nothing");
-        ghosts.add(4, Queue::Main, 1, CAPACITY, 100_000);
-        assert!(ghosts.bytes() > 400_000);
-        ghosts.add(4, Queue::Main, 1, CAPACITY, 100);
-        assert!(ghosts.bytes() < 1_000);
+        ghosts.add(3, Queue::Main, 1, CAPACITY, 20_000);
+        assert!(ghosts.find(1 << 20, CAPACITY).is_some(), "a little more changes nothing");
+        ghosts.add(3, Queue::Main, 1, CAPACITY, 100_000);
+        assert!(ghosts.find(1 << 20, CAPACITY).is_none(), "it begins anew");
+        assert!(ghosts.bytes() < 10_000, "a block is made when it is needed");
+        assert!(filled(CAPACITY, 100_000).bytes() > 380_000);
     }
 }

@@ -23,6 +23,7 @@ mod compact;
 mod epochs;
 mod evict;
 mod ghosts;
+mod hints;
 mod house;
 mod index;
 mod leaf;
@@ -51,7 +52,8 @@ pub use self::shape::{Shape, ShapeError};
 
 use self::ballast::Ballast;
 use self::common::Common;
-use self::shard::{Found, Hash, Hints, Shard};
+use self::hints::Hints;
+use self::shard::{Found, Hash, Shard};
 use self::sizing::Sizing;
 use self::task::{Obstacle, Task};
 use crate::{Cas, EvictionObserver, Limits, Miss, Seconds};

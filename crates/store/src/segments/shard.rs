@@ -10,7 +10,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 
 use foldhash::fast::FixedState;
 
@@ -19,6 +19,7 @@ use super::bucket::Slot;
 use super::common::Common;
 use super::epochs::{Epoch, Verdict};
 use super::evict::Evicting;
+use super::hints::Hints;
 use super::index::Index;
 use super::policy::{Policy, Weighed};
 use super::pool::Grant;
@@ -94,33 +95,6 @@ pub(super) struct New<'a> {
     /// Where it goes, and the uses that it brings along.
     pub(super) queue: Queue,
     pub(super) uses: u8,
-}
-
-/// What others may know of a shard without its lock. Written with the lock held.
-#[derive(Debug)]
-pub(super) struct Hints {
-    /// Births of the oldest segment of each queue; the end of time where there is none.
-    pub(super) oldest: [AtomicU64; 2],
-    /// Bytes of records that are dead.
-    pub(super) garbage: AtomicU64,
-    /// As much garbage as there was when there was nothing to be gained from compacting it.
-    pub(super) in_vain: AtomicU64,
-}
-
-impl Hints {
-    pub(super) fn new() -> Hints {
-        Hints {
-            oldest: [AtomicU64::new(u64::MAX), AtomicU64::new(u64::MAX)],
-            garbage: AtomicU64::new(0),
-            in_vain: AtomicU64::new(0),
-        }
-    }
-
-    #[inline]
-    pub(super) fn count_garbage(&self, more: u64, less: u64) {
-        // Only who holds the lock writes, so this need not be one step.
-        self.garbage.store(self.garbage.load(Relaxed) + more - less, Relaxed);
-    }
 }
 
 /// See the module's documentation.
