@@ -36,7 +36,7 @@ impl Sizing {
     /// How much of a budget may be taken: the rest is for segments that are written while others are
     /// given up. Nothing of a budget smaller than that.
     pub(super) fn limit(&self, budget: u64) -> u64 {
-        budget.saturating_sub((budget / 256).max(8 * self.layout.segment as u64))
+        budget.saturating_sub((budget / 256).max(4 * self.layout.segment as u64))
     }
 
     /// The largest budget in which no shard runs out of places, even with twice its share.
