@@ -8,8 +8,6 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use crate::clients::matrix::{Contestant, Work};
 use crate::cores::Cores;
-use crate::engine::Part;
-use crate::instructions::InstructionsOptions;
 use crate::trace::Format;
 
 /// Everything that can be measured. Load goes to 127.0.0.1 unless a server is named elsewhere.
@@ -390,6 +388,50 @@ pub struct EngineOptions {
     /// Only these parts
     #[arg(short, long, value_name = "PARTS", value_delimiter = ',', value_enum)]
     pub(crate) only: Vec<Part>,
+}
+
+/// `instructions`
+#[derive(Args, Debug)]
+pub struct InstructionsOptions {
+    #[command(flatten)]
+    pub(crate) data: Data,
+
+    /// What the node is compared with: a memcached, on the PATH or at a path
+    #[arg(long, value_name = "SERVER", default_value = "memcached")]
+    pub(crate) vs: PathBuf,
+
+    /// The server; without it, ringbinderd beside this program
+    #[arg(long, value_name = "PATH")]
+    pub(crate) ringbinderd: Option<PathBuf>,
+
+    /// Only loads whose name contains one of these words: get-p1,get100
+    #[arg(short, long, value_name = "WORDS", value_delimiter = ',')]
+    pub(crate) only: Vec<String>,
+
+    /// Items that are stored beforehand
+    #[arg(short, long, value_name = "N", default_value_t = 20_000,
+          value_parser = clap::value_parser!(u32).range(1..=900_000))]
+    pub(crate) keys: u32,
+
+    /// Bytes of each value
+    #[arg(long, value_name = "BYTES", default_value_t = 32,
+          value_parser = clap::value_parser!(u32).range(1..=4_096))]
+    pub(crate) value: u32,
+
+    /// Keep callgrind's files in this folder, for callgrind_annotate and the like
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) keep: Option<PathBuf>,
+}
+
+/// What `engine` measures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Part {
+    /// insert, get and overwrite by one thread, beside quick_cache and moka
+    Ops,
+    /// the slowest operations of a store that evicts
+    Tail,
+    /// one key that several threads read, beside quick_cache and moka
+    Hot,
 }
 
 #[cfg(test)]

@@ -33,11 +33,10 @@ mod table;
 mod trace;
 
 pub use cli::{
-    Bench, ClientsOptions, CompareOptions, EngineOptions, MemoryOptions, ReplayOptions,
-    RingOptions, SimulateOptions, WorkerOptions,
+    Bench, ClientsOptions, CompareOptions, EngineOptions, InstructionsOptions, MemoryOptions,
+    ReplayOptions, RingOptions, SimulateOptions, WorkerOptions,
 };
 pub use error::BenchError;
-pub use instructions::InstructionsOptions;
 pub use progress::Look;
 
 /// How a run ended that printed all it was asked for.

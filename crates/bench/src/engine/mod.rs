@@ -14,11 +14,10 @@ mod tail;
 
 use std::time::Duration;
 
-use clap::ValueEnum;
 use serde_json::json;
 
 use crate::Verdict;
-use crate::cli::EngineOptions;
+use crate::cli::{EngineOptions, Part};
 use crate::machine;
 use crate::output;
 use crate::progress::{Look, Progress};
@@ -28,17 +27,6 @@ use crate::stop::Stop;
 /// program so that nobody measures without it.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-/// What can be measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Part {
-    /// insert, get and overwrite by one thread, beside quick_cache and moka
-    Ops,
-    /// the slowest operations of a store that evicts
-    Tail,
-    /// one key that several threads read, beside quick_cache and moka
-    Hot,
-}
 
 /// Runs `ringbinder bench engine`.
 pub(crate) fn run(options: &EngineOptions, look: Look, stop: &Stop) -> anyhow::Result<Verdict> {

@@ -14,11 +14,10 @@ mod server;
 use std::path::PathBuf;
 
 use anyhow::Context;
-use clap::Args;
 use serde::Serialize;
 
 use crate::Verdict;
-use crate::cli::Data;
+use crate::cli::InstructionsOptions;
 use crate::output;
 use crate::progress::{Look, Progress};
 use crate::stop::Stop;
@@ -26,39 +25,6 @@ use crate::table::{NOTHING, grouped, markdown};
 use client::{LOADS, Load};
 use profile::{Part, Profile};
 use server::Counted;
-
-/// `instructions`
-#[derive(Args, Debug)]
-pub struct InstructionsOptions {
-    #[command(flatten)]
-    pub(crate) data: Data,
-
-    /// What the node is compared with: a memcached, on the PATH or at a path
-    #[arg(long, value_name = "SERVER", default_value = "memcached")]
-    pub(crate) vs: PathBuf,
-
-    /// The server; without it, ringbinderd beside this program
-    #[arg(long, value_name = "PATH")]
-    pub(crate) ringbinderd: Option<PathBuf>,
-
-    /// Only loads whose name contains one of these words: get-p1,get100
-    #[arg(short, long, value_name = "WORDS", value_delimiter = ',')]
-    pub(crate) only: Vec<String>,
-
-    /// Items that are stored beforehand
-    #[arg(short, long, value_name = "N", default_value_t = 20_000,
-          value_parser = clap::value_parser!(u32).range(1..=900_000))]
-    pub(crate) keys: u32,
-
-    /// Bytes of each value
-    #[arg(long, value_name = "BYTES", default_value_t = 32,
-          value_parser = clap::value_parser!(u32).range(1..=4_096))]
-    pub(crate) value: u32,
-
-    /// Keep callgrind's files in this folder, for callgrind_annotate and the like
-    #[arg(long, value_name = "FOLDER")]
-    pub(crate) keep: Option<PathBuf>,
-}
 
 /// What a load came to, in instructions and allocations per request.
 #[derive(Debug, Serialize)]

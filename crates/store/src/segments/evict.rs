@@ -6,25 +6,16 @@
 //! ever. When all are through, the segment's buffer is the next one's.
 
 use super::bucket::Slot;
-use super::common::Common;
+use super::common::{Common, Hash};
 use super::epochs::Epoch;
 use super::policy::{Fate, Situation};
 use super::record::{Body, Draft};
 use super::segment::{Queue, Segment};
-use super::shard::{Found, Hash, Need, Shard};
+use super::shard::{Evicting, Found, Need, Shard};
 use crate::{Evicted, Miss};
 
 /// Items whose slots in the index are fetched together before the first is decided about.
 const BATCH: usize = 16;
-
-/// The segment that is being given up.
-#[derive(Debug)]
-pub(super) struct Evicting {
-    pub(super) number: u32,
-    at: usize,
-    /// How strictly its items are judged: so many uses do not count.
-    pressure: u8,
-}
 
 impl Shard {
     /// Begins to give up the oldest segment of a queue. `false` where there is none.

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use super::SegmentStore;
-use super::common::Layout;
 use super::house::MIN_BUDGET;
+use super::layout::Layout;
 use super::sizing::Sizing;
 use crate::{EvictionObserver, Limits};
 

@@ -16,9 +16,8 @@ use foldhash::fast::FixedState;
 
 use super::apart::{Apart, Pieces};
 use super::bucket::Slot;
-use super::common::Common;
+use super::common::{Common, Hash};
 use super::epochs::{Epoch, Verdict};
-use super::evict::Evicting;
 use super::hints::Hints;
 use super::index::Index;
 use super::policy::{Policy, Weighed};
@@ -36,18 +35,6 @@ const OVERRIDE: u64 = 64;
 
 /// A segment that waits for values apart begins with so much room for their records.
 const SMALL_BUFFER: usize = 1024;
-
-/// A key's hash: which shard, and its tag there.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Hash(pub(super) u64);
-
-impl Hash {
-    #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "the lower half is what is asked for")]
-    pub(super) fn tag(self) -> u32 {
-        self.0 as u32
-    }
-}
 
 /// What is missing for an operation that has changed nothing yet: so many bytes of the pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +71,15 @@ impl Value<'_> {
             Value::Apart(pieces, _) => pieces.charge(),
         }
     }
+}
+
+/// The segment that is being given up.
+#[derive(Debug)]
+pub(super) struct Evicting {
+    pub(super) number: u32,
+    pub(super) at: usize,
+    /// How strictly its items are judged: so many uses do not count.
+    pub(super) pressure: u8,
 }
 
 /// An item on its way in.

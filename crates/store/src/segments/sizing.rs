@@ -4,7 +4,7 @@
 //! segments waste less at their ends; small ones give a finer order of age. There should be some
 //! thousand segments in all, and never so few that one of them is more than a percent of a budget.
 
-use super::common::Layout;
+use super::layout::Layout;
 
 /// See the module's documentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,14 +4,14 @@
 //! nothing yet; the lock is let go of, room is made, and it begins anew.
 
 use super::apart::Pieces;
-use super::common::Common;
+use super::common::{Common, Hash};
 use super::epochs::Verdict;
 use super::lent::Lent;
 use super::number;
 use super::pool::Grant;
 use super::record::{Body, Draft, MAX_INLINE, MAX_USES};
 use super::segment::Queue;
-use super::shard::{self, Found, Hash, Need, New, Shard, Value};
+use super::shard::{self, Found, Need, New, Shard, Value};
 use crate::{
     Arithmetic, ArithmeticResult, Cas, Delete, DeleteResult, Expiry, ItemRef, Meta, MetaGet, Miss,
     Mode, Seconds, Write, WriteResult, memcached_item_size,
