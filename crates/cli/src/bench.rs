@@ -6,10 +6,10 @@
 use std::io::IsTerminal as _;
 use std::thread;
 
-use ringbinder_bench::{Bench, BenchError, Look, Verdict};
+use ringbinder_bench::{Bench, Look, Verdict};
 
 use crate::error::CliError;
-use crate::exit::{Answer, Exit};
+use crate::exit::Answer;
 use crate::output::Output;
 
 /// Runs a benchmark to its end.
@@ -36,18 +36,4 @@ fn look() -> Look {
     let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
     let choice = anstream::AutoStream::choice(&stderr);
     Look { terminal: stderr.is_terminal() && !dumb, colors: choice != anstream::ColorChoice::Never }
-}
-
-/// The code that says who is at fault.
-pub(crate) fn exit(error: &BenchError) -> Exit {
-    match error {
-        BenchError::Usage(_) => Exit::Usage,
-        BenchError::NoTrace(_) => Exit::NoInput,
-        BenchError::BadTrace(_) => Exit::Data,
-        BenchError::Write { source, .. } => crate::error::of_write(source),
-        BenchError::Print(_) => Exit::Io,
-        BenchError::Interrupted => Exit::Interrupted,
-        // A server that is not there, that ends, or that does not answer.
-        _ => Exit::Unavailable,
-    }
 }

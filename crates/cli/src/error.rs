@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use ringbinder_bench::BenchError;
 use ringbinder_ring::source::{OriginError, SourceError};
 
-use crate::bench;
 use crate::exit::Exit;
 use crate::fleet::error::FleetError;
 use crate::up::error::UpError;
@@ -135,7 +134,7 @@ impl CliError {
             Self::Print(_) | Self::Input(_) => Exit::Io,
             Self::Fleet(error) => error.exit(),
             Self::Up(error) => error.exit(),
-            Self::Bench(error) => bench::exit(error),
+            Self::Bench(error) => of_bench(error),
             Self::Runtime(_) => Exit::Os,
         }
     }
@@ -181,5 +180,19 @@ pub(crate) fn of_write(error: &io::Error) -> Exit {
     match error.kind() {
         io::ErrorKind::PermissionDenied => Exit::NoPermission,
         _ => Exit::CannotCreate,
+    }
+}
+
+/// The code of a benchmark's error: who is at fault.
+fn of_bench(error: &BenchError) -> Exit {
+    match error {
+        BenchError::Usage(_) => Exit::Usage,
+        BenchError::NoTrace(_) => Exit::NoInput,
+        BenchError::BadTrace(_) => Exit::Data,
+        BenchError::Write { source, .. } => of_write(source),
+        BenchError::Print(_) => Exit::Io,
+        BenchError::Interrupted => Exit::Interrupted,
+        // A server that is not there, that ends, or that does not answer.
+        _ => Exit::Unavailable,
     }
 }
