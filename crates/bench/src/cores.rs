@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::OnceLock;
 
 use anyhow::{Context, bail};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -122,9 +123,17 @@ fn spread(allowed: &[usize], workers: usize) -> (Cores, Cores) {
     (Cores(servers.to_vec()), Cores(load.to_vec()))
 }
 
+/// The cores that this program was allowed to use when it first asked. Afterwards it moves about, and
+/// the thread that asks is only told where it was moved to.
 fn allowed() -> anyhow::Result<Vec<usize>> {
+    static AT_FIRST: OnceLock<Vec<usize>> = OnceLock::new();
+
+    if let Some(cores) = AT_FIRST.get() {
+        return Ok(cores.clone());
+    }
     let set = sched_getaffinity(Pid::from_raw(0)).context("cannot ask which cores are allowed")?;
-    Ok((0..CpuSet::count()).filter(|&core| set.is_set(core).unwrap_or(false)).collect())
+    let now = (0..CpuSet::count()).filter(|&core| set.is_set(core).unwrap_or(false)).collect();
+    Ok(AT_FIRST.get_or_init(|| now).clone())
 }
 
 /// Moves the calling thread, and with it whatever it starts from now on.
@@ -173,5 +182,17 @@ mod tests {
         assert_eq!(text(&[0, 1, 2], 2), "cores 0,1 / core 2");
         assert_eq!(text(&[0, 1, 2, 3, 4], 2), "cores 0,1 / cores 2,3");
         assert_eq!(text(&[6], 2), "core 6 / core 6");
+    }
+
+    #[test]
+    fn what_is_allowed_does_not_change_with_where_the_program_is_moved() {
+        let at_first = allowed().unwrap();
+        let last = Cores(vec![at_first[at_first.len() - 1]]);
+        // On a thread of its own: the other tests' stay where they are.
+        let then = std::thread::spawn(move || {
+            move_to(&last).unwrap();
+            allowed().unwrap()
+        });
+        assert_eq!(then.join().unwrap(), at_first);
     }
 }
