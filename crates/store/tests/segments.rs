@@ -136,6 +136,21 @@ mod segments {
     }
 
     #[test]
+    fn values_of_all_lengths_around_the_longest_of_a_record_come_back() {
+        for budget in [2 * MIB, 64 * MIB, 1024 * MIB, 16_384 * MIB] {
+            let store = SegmentStore::new(limits(budget), None);
+            for base in [0_usize, 4_096, 8_192, 12_288, 65_536] {
+                for len in (base + 8_160..base + 8_220).chain(base + 4_080..base + 4_110) {
+                    let stored: Vec<u8> = (0..len).map(|at| at.to_le_bytes()[0]).collect();
+                    set(&store, b"k", &stored);
+                    assert_eq!(value(&store, b"k"), Some(stored), "{len} bytes of {budget}");
+                }
+            }
+            store.validate(NOW);
+        }
+    }
+
+    #[test]
     fn a_store_of_hardly_any_budget_holds_nothing() {
         for budget in [0, 1_000, 32 << 10] {
             let store = SegmentStore::new(limits(budget), None);

@@ -1,6 +1,6 @@
 //! Where a record lies, in 32 bits.
 
-use super::record::MAX_INLINE;
+use super::record::{HANDLE, MAX_INLINE};
 
 /// How large a segment is, and how a place is told in 32 bits: the number of the segment and where
 /// in it the record begins.
@@ -8,7 +8,7 @@ use super::record::MAX_INLINE;
 pub(super) struct Layout {
     /// Bytes of a segment, a power of two.
     pub(super) segment: usize,
-    /// Longest value that goes into a segment.
+    /// Longest value that goes into a segment, and the longest rest of one that follows its handle.
     pub(super) inline: usize,
     /// Bytes of values apart after which a segment is closed: what is given up at once.
     pub(super) apart: u64,
@@ -19,7 +19,7 @@ impl Layout {
     pub(super) const REACH: u64 = 1 << 32;
 
     pub(super) fn new(segment: usize, budget: u64) -> Layout {
-        let inline = MAX_INLINE.min(segment / 16);
+        let inline = (MAX_INLINE - HANDLE).min(segment / 16);
         Layout { segment, inline, apart: (budget / 256).max(segment as u64) }
     }
 
