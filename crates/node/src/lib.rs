@@ -10,6 +10,7 @@
 //! | `command` | carrying out requests |
 //! | `ring` | which keys are this node's own, and who answers for the others |
 //! | `stats`, `watch`, `dump` | what can be learnt from outside |
+//! | `snapshot`, `handover` | what outlives the process |
 //! | `lone` | a node without listeners, for tests and fuzzing |
 //! | `shared`, `connections`, `clock` | state that workers share |
 
@@ -18,6 +19,7 @@ mod command;
 mod connection;
 mod connections;
 mod dump;
+mod handover;
 mod input;
 mod listen;
 mod local;
@@ -29,6 +31,7 @@ mod ring;
 mod server;
 mod settings;
 mod shared;
+mod snapshot;
 mod socket;
 mod stats;
 mod step;
@@ -42,11 +45,12 @@ use tracing::{info, warn};
 
 pub use crate::lone::LoneNode;
 
+use crate::handover::{HandOver, Inherited};
 use crate::process::daemon::{self, Detached, Keep};
 use crate::process::exit::ExitCode;
 use crate::process::pidfile::PidFile;
 use crate::process::user::{self, Identity};
-use crate::process::{limits, memory};
+use crate::process::{limits, memory, supervisor};
 use crate::settings::{Settings, Startup};
 
 /// Open files beyond the connections: listeners, runtimes, log, dumps.
@@ -73,10 +77,12 @@ macro_rules! failures {
 failures! {
     settings::SettingsError,
     daemon::DaemonError,
+    handover::HandOverError,
     limits::LimitError,
     listen::ListenError,
     process::pidfile::PidFileError,
     ring::StartError,
+    snapshot::WriteError,
     user::UserError,
 }
 
@@ -102,14 +108,13 @@ fn start() -> Result<std::process::ExitCode, Failure> {
     memory::settle_allocator();
     let (settings, warnings) = match settings::load(std::env::args_os(), std::env::vars_os())? {
         Startup::Run { settings, warnings } => (*settings, warnings),
-        Startup::Print { text, warnings } => {
-            for warning in warnings {
-                let _ = writeln!(std::io::stderr(), "ringbinderd: warning: {warning}");
+        Startup::Check { settings, text, warnings } => {
+            if let Some(path) = &settings.snapshot {
+                snapshot::check_writable(path)?;
             }
-            // A reader that closed the pipe has seen enough.
-            let _ = std::io::stdout().write_all(text.as_bytes());
-            return Ok(ExitCode::Ok.into());
+            return Ok(print(&text, warnings));
         }
+        Startup::Print { text, warnings } => return Ok(print(&text, warnings)),
     };
     let ready = if settings.daemon {
         match daemon::detach()? {
@@ -127,6 +132,15 @@ fn start() -> Result<std::process::ExitCode, Failure> {
     Ok(ExitCode::Ok.into())
 }
 
+fn print(text: &str, warnings: Vec<String>) -> std::process::ExitCode {
+    for warning in warnings {
+        let _ = writeln!(std::io::stderr(), "ringbinderd: warning: {warning}");
+    }
+    // A reader that closed the pipe has seen enough.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    ExitCode::Ok.into()
+}
+
 fn serve(settings: Settings, ready: Option<daemon::Ready>) -> Result<(), Failure> {
     if let Some(warning) = limits::raise_open_files(settings.conn_limit, RESERVED_FILES)?.warning {
         warn!("{warning}");
@@ -134,7 +148,12 @@ fn serve(settings: Settings, ready: Option<daemon::Ready>) -> Result<(), Failure
     if settings.coredumps {
         limits::raise_core_size()?;
     }
-    let listeners = listen::bind(&settings)?;
+    let mut inherited = Inherited::from_manager()?;
+    let offer = match &settings.hand_over {
+        Some(path) => handover::knock(path, &settings, &mut inherited)?,
+        None => None,
+    };
+    let listeners = listen::bind(&settings, &mut inherited)?;
     match user::drop_privileges(settings.user.as_deref())? {
         Identity::Root { warning: Some(warning) }
         | Identity::Dropped { warning: Some(warning), .. } => {
@@ -142,6 +161,15 @@ fn serve(settings: Settings, ready: Option<daemon::Ready>) -> Result<(), Failure
         }
         _ => {}
     }
+    let hand_over = match &settings.hand_over {
+        Some(path) => {
+            let door = listen::bind_door(path, &settings, &mut inherited)?;
+            Some(HandOver::new(door, &listeners)?)
+        }
+        None => None,
+    };
+    inherited.tell_unused();
+    drop(inherited);
     let pidfile = match &settings.pidfile {
         Some(path) => {
             let (pidfile, warning) = PidFile::create(path)?;
@@ -167,7 +195,23 @@ fn serve(settings: Settings, ready: Option<daemon::Ready>) -> Result<(), Failure
         }
         None => None,
     };
+    if let Some(path) = &settings.snapshot {
+        snapshot::check_writable(path)?;
+    }
     let shared = server::prepare(settings, started.as_ref().map(|ring| ring.node.clone()));
+    let begin = || {
+        let pending = match offer {
+            Some(offer) => {
+                snapshot::put_aside(&shared);
+                offer.take(&shared).map_err(std::io::Error::other)?
+            }
+            None => snapshot::open(&shared),
+        };
+        if let Some(pending) = pending {
+            pending.start(&shared);
+        }
+        Ok(())
+    };
     let greeting = greeting(&shared.settings, &listeners);
     let announce = || -> std::io::Result<()> {
         for line in greeting {
@@ -176,10 +220,12 @@ fn serve(settings: Settings, ready: Option<daemon::Ready>) -> Result<(), Failure
         if let Some(ready) = ready {
             ready.announce(keep).map_err(std::io::Error::other)?;
         }
+        supervisor::ready();
         Ok(())
     };
     listen::write_port_file(&listeners)?;
-    server::run(&shared, listeners, started, announce)?;
+    let all_ended = server::run(&shared, listeners, hand_over, started, begin, announce)?;
+    snapshot::at_stop(&shared, all_ended)?;
     drop(pidfile);
     info!("stopped");
     Ok(())

@@ -11,8 +11,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::connections::Connections;
+use crate::handover::Gate;
 use crate::ring::RingNode;
 use crate::settings::Settings;
+use crate::snapshot::Snapshots;
 use crate::stats::{AllCounters, Prefixes};
 use crate::watch::Watch;
 
@@ -29,6 +31,9 @@ pub(crate) struct Shared {
     pub(crate) watch: Arc<Watch>,
     pub(crate) prefixes: Prefixes,
     pub(crate) values: ValuesInFlight,
+    pub(crate) snapshots: Snapshots,
+    /// Whether connections are accepted.
+    pub(crate) gate: Gate,
     /// The ring, where this node has one.
     pub(crate) ring: Option<Arc<RingNode>>,
     /// `verbosity`, as set by `-v` or the command.

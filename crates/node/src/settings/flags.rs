@@ -108,10 +108,6 @@ pub(super) struct CommandLine {
     #[arg(short = 'Z', long, help_heading = REFUSED)]
     pub(super) enable_ssl: bool,
 
-    /// Memory that outlives a restart
-    #[arg(short = 'e', long, value_name = "FILE", help_heading = REFUSED)]
-    pub(super) memory_file: Option<PathBuf>,
-
     /// Words that are no flags.
     #[arg(hide = true)]
     pub(super) ignored: Vec<OsString>,
@@ -203,7 +199,6 @@ fn refuse(flags: &CommandLine) -> Result<(), SettingsError> {
             "-Z, --enable-ssl",
             "not in this version; use a private network or a TLS tunnel",
         ),
-        (flags.memory_file.is_some(), "-e, --memory-file", "not in this version; leave it out"),
         (flags.udp_port.0 > 0, "UDP (-U, --udp-port)", "leave it out or write -U 0"),
         (
             flags.protocol == Protocol::Binary,

@@ -43,8 +43,17 @@ pub(crate) enum Startup {
         /// What the operator should know, one line each.
         warnings: Vec<String>,
     },
-    /// Print this to standard output and end well: `--help`, `--version`, `--license`, or the
-    /// settings in force for `--check-config`.
+    /// Check what can only be checked on this machine, then print the settings in force
+    /// (`--check-config`).
+    Check {
+        /// The settings in force.
+        settings: Box<Settings>,
+        /// The text, with its line end.
+        text: String,
+        /// What the operator should know, one line each, for standard error.
+        warnings: Vec<String>,
+    },
+    /// Print this to standard output and end well: `--help`, `--version`, `--license`.
     Print {
         /// The text, with its line end.
         text: String,
@@ -88,7 +97,8 @@ pub(crate) fn load(
     let (settings, more) = resolve::resolve(&merged, &flags, extended)?;
     warnings.extend(more);
     if flags.check_config {
-        return Ok(Startup::Print { text: report::toml(&merged)?, warnings });
+        let (settings, text) = (Box::new(settings), report::toml(&merged)?);
+        return Ok(Startup::Check { settings, text, warnings });
     }
     Ok(Startup::Run { settings: Box::new(settings), warnings })
 }

@@ -105,6 +105,9 @@ pub(super) fn resolve(
             }
         }
     }
+    if options.snapshot_stale && options.snapshot.is_none() {
+        warnings.push("--snapshot-stale has no effect without -e, --snapshot".to_owned());
+    }
     let settings = Settings {
         listen,
         port,
@@ -134,6 +137,9 @@ pub(super) fn resolve(
         watcher_logbuf_size: options.watcher_logbuf_size.0 << 10,
         worker_logbuf_size: options.worker_logbuf_size.0 << 10,
         ring,
+        snapshot: settle(text_of(merged, "snapshot", options.snapshot.as_deref())?),
+        snapshot_stale: options.snapshot_stale,
+        hand_over: settle(text_of(merged, "hand_over", options.hand_over.as_deref())?),
         daemon: options.daemon,
         pidfile: settle(text_of(merged, "pidfile", options.pidfile.as_deref())?),
         user: options.user.clone(),

@@ -13,6 +13,7 @@ use ringbinder_store::{Counters as StoreCounters, Store};
 
 use crate::connections::Peer;
 use crate::shared::Shared;
+use crate::snapshot;
 
 /// Bytes of a slab page in memcached.
 const PAGE: u64 = 1 << 20;
@@ -137,6 +138,7 @@ pub(crate) fn general(shared: &Shared, out: &mut Vec<u8>) {
         "direct_reclaims" => 0,
         "lru_bumps_dropped" => 0,
     );
+    snapshot::stats(shared, out);
     answer::line(out, "END");
 }
 
