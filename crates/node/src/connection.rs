@@ -152,7 +152,7 @@ impl Connection {
     ) -> Poll<Result<ControlFlow<Box<Unfinished>>, CloseReason>> {
         let turns = self.local.shared.settings.max_reqs_per_event;
         let mut progress = Progress { turns, done: 0 };
-        loop {
+        let step = loop {
             let Held { input, output } = &mut held;
             let step = self.step(input, output, &mut progress);
             match step {
@@ -167,19 +167,22 @@ impl Connection {
                             self.give_back(held);
                             return Poll::Ready(Err(reason));
                         }
-                        Poll::Pending => return unfinished(held, progress, step),
+                        Poll::Pending => break step,
                     }
                 }
                 Step::Yield => {
                     self.local.counters.conn_yields.increment();
+                    self.local.note_late(input);
                     self.held = Some(held);
                     // Behind those that are ready now, without a look at the sockets in between.
                     context.waker().wake_by_ref();
                     return Poll::Pending;
                 }
-                step => return unfinished(held, progress, step),
+                step => break step,
             }
-        }
+        };
+        self.local.note_late(&mut held.input);
+        unfinished(held, progress, step)
     }
 
     /// Keeps what is not a whole request yet, and gives the buffers back.
@@ -213,6 +216,7 @@ impl Connection {
                 self.local.counters.bytes_read.add(len as u64);
                 self.carried = None;
                 input.filled(len);
+                self.local.note_read(&mut input);
                 Poll::Ready(Ok(input))
             }
             Poll::Ready(end) => {
@@ -309,6 +313,8 @@ impl Connection {
             counters: &self.local.counters,
             connection: self.ticket.id,
             now: shared.clock.now(),
+            sampler: &self.local.sampler,
+            read_at: input.read_at,
             desk: desk(&self.local, view.as_deref(), self.peer.as_deref(), &self.strays),
         };
         loop {
@@ -427,7 +433,10 @@ impl Connection {
         let counters = &self.local.counters;
         let view = self.local.view();
         let desk = desk(&self.local, view.as_deref(), self.peer.as_deref(), &self.strays);
-        let context = Context { shared, counters, connection: self.ticket.id, now, desk };
+        let sampler = &self.local.sampler;
+        let read_at = if sampler.is_near(2) { shared.clock.nanos() } else { 0 };
+        let connection = self.ticket.id;
+        let context = Context { shared, counters, connection, now, sampler, read_at, desk };
         let end = value.split_off(incoming.len);
         if &end[..] == b"\r\n" {
             // The line end shares the value's memory: it goes before the store takes that over.
@@ -485,9 +494,6 @@ impl Connection {
         if output.has_holes() {
             self.gather(output).await;
         }
-        if output.is_empty() {
-            return Ok(());
-        }
         poll_fn(|context| self.poll_flush(context, output)).await
     }
 
@@ -524,6 +530,9 @@ impl Connection {
                     };
                 }
             }
+        }
+        if !output.timed.is_empty() {
+            self.local.answered(output);
         }
         Poll::Ready(Ok(()))
     }

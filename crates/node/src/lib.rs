@@ -9,7 +9,7 @@
 //! | `worker`, `local`, `connection`, `step`, `input`, `output`, `socket` | the path of a request between socket and command |
 //! | `command` | carrying out requests |
 //! | `ring` | which keys are this node's own, and who answers for the others |
-//! | `stats`, `watch`, `dump` | what can be learnt from outside |
+//! | `stats`, `sampling`, `watch`, `dump` | what can be learnt from outside |
 //! | `lone` | a node without listeners, for tests and fuzzing |
 //! | `shared`, `connections`, `clock` | state that workers share |
 
@@ -26,6 +26,7 @@ mod lone;
 mod output;
 mod process;
 mod ring;
+mod sampling;
 mod server;
 mod settings;
 mod shared;

@@ -21,6 +21,7 @@ use crate::connections::Connections;
 use crate::listen::{Acceptor, Listener};
 use crate::process::memory;
 use crate::ring::{Keeper, RingNode, Started};
+use crate::sampling::{Heat, Latency};
 use crate::settings::Settings;
 use crate::shared::{Shared, ValuesInFlight};
 use crate::socket::Accepted;
@@ -83,6 +84,8 @@ fn build(
         )),
         watch,
         prefixes: Prefixes::new(settings.prefix_delimiter, settings.detail_enabled),
+        heat: Heat::new(usize::from(settings.threads)),
+        latency: Latency::new(usize::from(settings.threads)),
         ring,
         values: ValuesInFlight::new(usize::try_from(allowance).unwrap_or(usize::MAX)),
         verbosity: AtomicU8::new(settings.verbosity),

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::connections::Connections;
 use crate::ring::RingNode;
+use crate::sampling::{Heat, HotKeys, Latency, LatencySums};
 use crate::settings::Settings;
 use crate::stats::{AllCounters, Prefixes};
 use crate::watch::Watch;
@@ -28,6 +29,8 @@ pub(crate) struct Shared {
     pub(crate) connections: Arc<Connections>,
     pub(crate) watch: Arc<Watch>,
     pub(crate) prefixes: Prefixes,
+    pub(crate) heat: Heat,
+    pub(crate) latency: Latency,
     pub(crate) values: ValuesInFlight,
     /// The ring, where this node has one.
     pub(crate) ring: Option<Arc<RingNode>>,
@@ -59,6 +62,16 @@ impl Shared {
     #[inline]
     pub(crate) fn logs_commands(&self) -> bool {
         self.verbosity.load(Relaxed) > 1
+    }
+
+    /// The keys that are asked for most at present.
+    pub(crate) fn hot_keys(&self) -> HotKeys {
+        self.heat.hottest(self.clock.nanos())
+    }
+
+    /// How long answers took, since start or the last reset.
+    pub(crate) fn latency(&self) -> LatencySums {
+        self.latency.sums()
     }
 }
 

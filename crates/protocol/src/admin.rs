@@ -116,6 +116,10 @@ pub enum Stats<'a> {
     Conns,
     /// `ring`
     Ring,
+    /// `hotkeys`
+    HotKeys,
+    /// `latency`
+    Latency,
     /// `reset`
     Reset,
     /// `detail on`, `off`
@@ -244,6 +248,8 @@ fn stats(mut words: Tokens<'_>) -> Stats<'_> {
         b"sizes" => Stats::Sizes,
         b"conns" => Stats::Conns,
         b"ring" => Stats::Ring,
+        b"hotkeys" => Stats::HotKeys,
+        b"latency" => Stats::Latency,
         b"reset" => Stats::Reset,
         b"detail" => match words.next() {
             Some(b"on") => Stats::Detail(true),

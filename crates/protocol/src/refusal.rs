@@ -106,6 +106,8 @@ refusals! {
     WatchDisabled Client "CLIENT_ERROR watch commands not allowed"
     /// `stats cachedump` with `-X`.
     CachedumpDisabled Client "CLIENT_ERROR stats cachedump not allowed"
+    /// `stats hotkeys` with `-X`.
+    HotKeysDisabled Client "CLIENT_ERROR stats hotkeys not allowed"
     /// `stats detail` with `-X`.
     DetailDisabled Client "CLIENT_ERROR stats detail not allowed"
     /// `stats cachedump` without its numbers.

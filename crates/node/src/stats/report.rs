@@ -301,4 +301,6 @@ pub(crate) fn reset(shared: &Shared) {
     shared.counters.reset();
     shared.store.reset_counters();
     shared.prefixes.reset();
+    shared.heat.reset(shared.clock.nanos());
+    shared.latency.reset();
 }
