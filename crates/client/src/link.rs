@@ -13,6 +13,7 @@ use crate::error::{Absence, Error};
 use crate::health::{Health, Leave};
 use crate::lane::Lane;
 use crate::settings::LinkSettings;
+use crate::tls::{TlsFault, is_only_tls};
 use crate::wire::{Answer, Line, Request};
 
 /// One node as its callers reach it: a pipelined connection for each worker, and its health.
@@ -77,6 +78,9 @@ impl Link {
         match answer {
             Answer::Line(Line::ClientError(says)) if is_full(&says) => {
                 Err(self.failed(leave, Absence::Full))
+            }
+            Answer::Line(Line::ClientError(says)) if is_only_tls(says.as_bytes()) => {
+                Err(self.failed(leave, Absence::Tls(TlsFault::OnlyTls)))
             }
             Answer::Line(Line::ClientError(says)) if asks_for_login(&says) => {
                 leave.answered();
@@ -193,7 +197,13 @@ fn is_full(says: &str) -> bool {
 /// attempt at that.
 fn asks_for_login(says: &str) -> bool {
     let Some(why) = says.strip_prefix("CLIENT_ERROR ") else { return false };
-    matches!(why, "unauthenticated" | "authentication failure" | "bad authentication token format")
+    matches!(
+        why,
+        "unauthenticated"
+            | "authentication failure"
+            | "bad authentication token format"
+            | "auth token too long"
+    )
 }
 
 /// A number of the thread this runs on: threads do not share a connection while there are enough.

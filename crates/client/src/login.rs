@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
-use crate::tls::is_alert;
+use crate::tls::{is_alert, is_only_tls};
 
 /// Most that is read of a file: its first line is far shorter.
 const MAX_FILE: u64 = 64 << 10;
@@ -112,7 +112,7 @@ impl Login {
     fn judge(&self, answer: &[u8]) -> Entry {
         match answer {
             b"STORED\r\n" => Entry::Granted,
-            _ if is_alert(answer) => Entry::OnlyTls,
+            _ if is_alert(answer) || is_only_tls(answer) => Entry::OnlyTls,
             // A node without logins that could not store it, such as one in a ring whose owner of
             // that key is away: a node with logins says nothing of the kind.
             _ if answer.starts_with(b"SERVER_ERROR") && answer.ends_with(b"\n") => Entry::Granted,
@@ -223,6 +223,7 @@ mod tests {
             (b"STORED\r\nSTORED\r\n", Entry::Nonsense("STORED\r\nSTORED\r\n".to_owned())),
             (b"shop s3cret:x\r\n", Entry::Nonsense("(an echo)".to_owned())),
             (b"\x15\x03\x03\x00\x02\x02\x46", Entry::OnlyTls),
+            (b"CLIENT_ERROR this port speaks TLS only: connect with it\r\n", Entry::OnlyTls),
             (b"220 mail\r\n", Entry::Nonsense("220 mail\r\n".to_owned())),
             (b"", Entry::Closed),
         ] {

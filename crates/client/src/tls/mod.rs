@@ -179,6 +179,11 @@ impl Connector {
     }
 }
 
+/// Whether this is what a Ringbinder node says to a plain client where it speaks TLS only.
+pub(crate) fn is_only_tls(says: &[u8]) -> bool {
+    says.starts_with(b"CLIENT_ERROR this port speaks TLS only")
+}
+
 /// Whether bytes that came in plain are the beginning of a TLS alert (RFC 8446, 5.1 and 6): nothing in
 /// memcached's protocol begins so.
 pub(crate) fn is_alert(bytes: &[u8]) -> bool {

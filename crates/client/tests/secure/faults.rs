@@ -141,6 +141,12 @@ async fn a_node_with_tls_is_told_from_a_plain_one() {
     assert_eq!(fault(client(None).await.nodes()[0].version().await), TlsFault::OnlyTls);
     let login = Login::new("u", "p").expect("a login");
     assert_eq!(fault(client(Some(login)).await.get("k-1").await), TlsFault::OnlyTls);
+    // A Ringbinder node says it in words.
+    let words = "CLIENT_ERROR this port speaks TLS only: connect with it\r\n";
+    let client = connect(client_of(says(words).await)).await;
+    assert_eq!(fault(client.get("k-1").await), TlsFault::OnlyTls);
+    let client = connect(client_of(says(words).await)).await;
+    assert_eq!(fault(client.nodes()[0].version().await), TlsFault::OnlyTls);
     // Other servers send other alerts, some of which are a line (10 is an unexpected message).
     for alert in ["\x15\x03\x01\x00\x02\x02\x46", "\x15\x03\x03\x00\x02\x02\x0a"] {
         let address = says(alert).await;
