@@ -8,6 +8,9 @@ use crate::{client_of, connect, trust, until};
 
 const PASSWORD: &str = "tr0ub4dor";
 
+/// Whether an error is the one that is expected.
+type Fits<'f> = &'f dyn Fn(&Error) -> bool;
+
 fn login() -> Login {
     Login::new("shop", PASSWORD).expect("a login")
 }
@@ -102,7 +105,7 @@ async fn other_answers_are_told_apart_and_give_nothing_away() {
     let nonsense: fn(&Error) -> bool = |error| matches!(error, Error::Nonsense { .. });
     let away = |why: Absence| move |error: &Error| matches!(error, Error::Away { why: is, .. } if *is == why);
     let (full, closed) = (away(Absence::Full), away(Absence::Closed));
-    let cases: [(&str, &dyn Fn(&Error) -> bool); 7] = [
+    let cases: [(&str, Fits<'_>); 7] = [
         ("CLIENT_ERROR authentication failure\r\n", &refused),
         ("CLIENT_ERROR shop tr0ub4dor\r\n", &refused),
         ("ERROR Too many open connections\r\n", &full),
