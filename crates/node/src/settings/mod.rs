@@ -20,6 +20,7 @@ mod layers;
 mod listen;
 mod model;
 mod options;
+mod page;
 mod report;
 mod resolve;
 mod values;
@@ -43,8 +44,14 @@ pub(crate) enum Startup {
         /// What the operator should know, one line each.
         warnings: Vec<String>,
     },
-    /// Print this to standard output and end well: `--help`, `--version`, `--license`, or the
-    /// settings in force for `--check-config`.
+    /// Ask the node that runs with these settings whether it serves, and end with the answer:
+    /// `--check-health`.
+    AskHealth {
+        /// The settings of that node.
+        settings: Box<Settings>,
+    },
+    /// Print this to standard output and end well: `--help`, `--version`, `--license`, `--man`,
+    /// `--completions`, or the settings in force for `--check-config`.
     Print {
         /// The text, with its line end.
         text: String,
@@ -68,6 +75,12 @@ pub(crate) fn load(
     if flags.license {
         return Ok(Startup::Print { text: flags::LICENSE.into(), warnings: Vec::new() });
     }
+    if flags.man {
+        return Ok(Startup::Print { text: page::man(), warnings: Vec::new() });
+    }
+    if let Some(shell) = flags.completions {
+        return Ok(Startup::Print { text: page::completions(shell), warnings: Vec::new() });
+    }
     let environment: Vec<(OsString, OsString)> = environment.into_iter().collect();
     let file_of_environment = environment
         .iter()
@@ -89,6 +102,10 @@ pub(crate) fn load(
     warnings.extend(more);
     if flags.check_config {
         return Ok(Startup::Print { text: report::toml(&merged)?, warnings });
+    }
+    if flags.check_health {
+        // The node that serves has given the warnings.
+        return Ok(Startup::AskHealth { settings: Box::new(settings) });
     }
     Ok(Startup::Run { settings: Box::new(settings), warnings })
 }
