@@ -127,6 +127,13 @@ def test_its_programs_take_its_settings(unpacked):
     settings_of({}, "--config", unpacked / "etc/ringbinder/ringbinderd.toml")
 
 
+def test_the_settings_in_the_readme_are_settings(tmp_path):
+    command = re.search(r"^ +(printf .*) > /etc/\S+$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    config = tmp_path / "ringbinderd.toml"
+    config.write_text(run("sh", "-c", command[1]))
+    assert settings_of({}, "--config", config)["ring"] == "/etc/ringbinder/ring.toml"
+
+
 def test_units_start_what_it_brings(unpacked):
     for line in (unpacked / "usr/lib/systemd/system/ringbinderd.service").read_text().splitlines():
         if line.startswith(("ExecStart=", "ExecStartPre=")):
