@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 import tomllib
 from pathlib import Path
 
@@ -59,17 +60,29 @@ def flags():
     return run(ringbinderd(), "--help", env=environment())
 
 
-def settings_of(variables, *arguments):
-    """What these variables and flags come to, and that the node has nothing to say against them."""
-    done = subprocess.run(
-        [ringbinderd(), "--check-config", *map(str, arguments)],
-        env={**environment(), **variables},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert (done.returncode, done.stderr) == (0, ""), done.stderr
-    return tomllib.loads(done.stdout)
+# Where packages, containers and pods keep the snapshot. It is looked for when settings are checked.
+STATE = "/var/lib/ringbinder"
+
+
+def settings_of(variables, config=None):
+    """What these variables and a settings file come to, and that the node has nothing to say against
+    them. Another directory stands for the one of the snapshot, which is not on this machine."""
+    with tempfile.TemporaryDirectory(prefix="ringbinder-state-") as state:
+        arguments = []
+        if config is not None:
+            copy = Path(state) / config.name
+            copy.write_text(config.read_text().replace(STATE, state))
+            arguments = ["--config", copy]
+        variables = {name: text.replace(STATE, state) for name, text in variables.items()}
+        done = subprocess.run(
+            [ringbinderd(), "--check-config", *arguments],
+            env={**environment(), **variables},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert (done.returncode, done.stderr) == (0, ""), done.stderr
+        return tomllib.loads(done.stdout.replace(state, STATE))
 
 
 def without_comments(path, mark="#"):

@@ -14,10 +14,10 @@ from deploy_files import PATH, ringbinder, ringbinderd, tool
 
 
 class Machines:
-    """Names, each with an address of the loopback network in a network namespace. A context."""
+    """Names, each with an address of its own in one network namespace. A context."""
 
     def __init__(self, names, directory):
-        self.addresses = {name: f"127.1.0.{number}" for number, name in enumerate(names, start=1)}
+        self.addresses = {name: f"10.77.1.{number}" for number, name in enumerate(names, start=1)}
         self.directory = directory
         self.nodes = {}
         self.holder = None
@@ -30,6 +30,9 @@ class Machines:
         hosts.write_text("".join(f"{at} {name}\n" for name, at in self.addresses.items()))
         # The shell holds the namespaces until its standard input ends.
         script = f"mount --bind {shlex.quote(str(hosts))} /etc/hosts && {ip} link set lo up"
+        for at in self.addresses.values():
+            # Not of the loopback network, which the node trusts more.
+            script += f" && {ip} address add {at}/32 dev lo"
         self.holder = subprocess.Popen(
             [unshare, "--net", "--mount", "sh", "-c", f"{script} && echo ready && read end"],
             stdin=subprocess.PIPE,

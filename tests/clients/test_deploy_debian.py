@@ -124,14 +124,14 @@ def test_its_programs_take_its_settings(unpacked):
     program = unpacked / "usr/bin/ringbinderd"
     run(program, "--version", env=environment())
     run(unpacked / "usr/bin/ringbinder", "--version", env=environment())
-    settings_of({}, "--config", unpacked / "etc/ringbinder/ringbinderd.toml")
+    settings_of({}, unpacked / "etc/ringbinder/ringbinderd.toml")
 
 
 def test_the_settings_in_the_readme_are_settings(tmp_path):
     command = re.search(r"^ +(printf .*) > /etc/\S+$", (ROOT / "README.md").read_text(), re.MULTILINE)
     config = tmp_path / "ringbinderd.toml"
     config.write_text(run("sh", "-c", command[1]))
-    assert settings_of({}, "--config", config)["ring"] == "/etc/ringbinder/ring.toml"
+    assert settings_of({}, config)["ring"] == "/etc/ringbinder/ring.toml"
 
 
 def test_units_start_what_it_brings(unpacked):
