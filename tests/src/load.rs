@@ -278,7 +278,7 @@ impl<'a> Client<'a> {
 
     fn write(&mut self, key: usize) -> io::Result<()> {
         self.next_value += 1;
-        let width = if self.plan.large && self.next_value % 16 == 0 { 20_000 } else { 0 };
+        let width = if self.plan.large && self.next_value.is_multiple_of(16) { 20_000 } else { 0 };
         let value = format!("{:<width$}", self.next_value);
         let request = format!("set {} 0 0 {}\r\n{value}\r\n", self.name_of(key), value.len());
         self.change(key, Action::Write(self.next_value), &request, &["STORED"])

@@ -199,10 +199,23 @@ impl Fleet {
         }
     }
 
-    /// Sends a node a signal and waits for its end.
-    pub fn stop(&mut self, node: usize, signal: Signal) -> (ExitStatus, String) {
+    /// Sends a node a signal, waits for its end, and gives what it ended with and what it logged.
+    pub fn end(&mut self, node: usize, signal: Signal) -> (ExitStatus, String) {
         let mut server = self.places[node].server.take().expect("a running node");
         (server.stop(signal), server.log())
+    }
+
+    /// Starts another process in the place of a node that runs, and waits for the end of the old one,
+    /// which the new one is to bring about.
+    pub fn replace(&mut self, node: usize, arguments: &[&str]) -> ExitStatus {
+        let mut old = self.places[node].server.take().expect("a running node");
+        self.start(node, arguments);
+        old.wait()
+    }
+
+    /// The directory of the ring files, which every node may write to.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
     }
 
     /// A node's ring file.

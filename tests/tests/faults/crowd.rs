@@ -47,7 +47,7 @@ impl Slow {
 
     /// Ends its request and reads what was answered to all of them.
     fn finish(mut self) {
-        while self.sent % REQUEST.len() != 0 {
+        while !self.sent.is_multiple_of(REQUEST.len()) {
             self.send_a_byte();
         }
         let expected = ANSWER.repeat(self.sent / REQUEST.len());

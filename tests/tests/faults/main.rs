@@ -17,6 +17,8 @@ mod killed;
 mod limits;
 mod paused;
 mod ring_file;
+mod snapshot;
+mod warm;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -42,7 +44,7 @@ struct Row {
 type Fault = fn(Duration) -> Result<Row, &'static str>;
 
 /// Every fault with the name of its test, in the order of the table.
-const FAULTS: [(&str, Fault); 7] = [
+const FAULTS: [(&str, Fault); 9] = [
     ("ten_thousand_connections_half_of_them_slow_or_silent", crowd::run),
     ("clients_that_send_and_never_read", deaf::run),
     ("nodes_are_killed_and_come_back_empty", killed::run),
@@ -50,6 +52,8 @@ const FAULTS: [(&str, Fault); 7] = [
     ("a_ring_file_is_written_badly", ring_file::run),
     ("etcd_goes_away", etcd::run),
     ("the_clock_jumps_by_a_day", clock::run),
+    ("the_disk_under_the_snapshot_is_full", snapshot::run),
+    ("nodes_are_restarted_and_replaced_with_their_items", warm::run),
 ];
 
 /// One fault at a time: they are loads, and some wait for what a loaded machine cannot do in time.
@@ -194,10 +198,21 @@ fn goes_on(start: Instant, duration: Duration) -> bool {
     start.elapsed() < duration
 }
 
-/// A figure of `stats`.
-fn figure(conn: &mut Conn, name: &str) -> u64 {
+/// A line of `stats`.
+fn stat(conn: &mut Conn, name: &str) -> String {
     let stats = conn.ask_text("stats\r\n");
     let prefix = format!("STAT {name} ");
     let line = stats.lines().find_map(|line| line.strip_prefix(&prefix));
-    line.expect("a figure").parse().expect("a number")
+    line.unwrap_or_else(|| panic!("no {name} in {stats}")).to_owned()
+}
+
+/// A figure of `stats`.
+fn figure(conn: &mut Conn, name: &str) -> u64 {
+    stat(conn, name).parse().expect("a number")
+}
+
+/// Whether the node under test knows an option.
+fn knows(option: &str) -> bool {
+    let help = Kind::Ringbinder.command().arg("--help").output().expect("a node that helps");
+    String::from_utf8_lossy(&help.stdout).contains(option)
 }

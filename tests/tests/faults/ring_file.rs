@@ -20,8 +20,8 @@ fn a_ring_file_is_written_badly() {
 
 /// A ring that the others would notice, were it taken too early: its first half names one node less.
 fn next(fleet: &Fleet, version: u64) -> String {
-    let weights = [1, 2, 3].map(|weight| 1 + (weight + version as u32) % 3);
-    fleet.weighted(version, &[(0, weights[0]), (1, weights[1]), (2, weights[2])])
+    let weight = |node| 1 + u32::try_from((node + version) % 3).expect("small");
+    fleet.weighted(version, &[(0, weight(0)), (1, weight(1)), (2, weight(2))])
 }
 
 fn assert_in_force(fleet: &Fleet, version: u64) {
@@ -50,7 +50,7 @@ fn in_pieces(fleet: &Fleet, gauge: &Gauge, version: u64) {
 }
 
 /// Does something to the file that leaves no ring there; waits until the node has said so.
-fn spoil(fleet: &Fleet, gauge: &Gauge, version: u64, kind: usize) {
+fn spoil(fleet: &Fleet, gauge: &Gauge, version: u64, kind: u64) {
     let path = fleet.ring_path(0);
     match kind {
         0 => drop(File::create(path).expect("a ring file")),
@@ -83,7 +83,7 @@ pub(crate) fn run(duration: Duration) -> Result<Row, &'static str> {
     let (version, summary) = checked(&mut fleet, &plan(), |fleet, gauge| {
         let (start, mut version) = (Instant::now(), 1);
         while version < 6 || goes_on(start, duration) {
-            spoil(fleet, gauge, version, version as usize % 5);
+            spoil(fleet, gauge, version, version % 5);
             version += 1;
             if version % 2 == 0 {
                 in_pieces(fleet, gauge, version);
