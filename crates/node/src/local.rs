@@ -211,6 +211,7 @@ mod tests {
         let [b, c] = [1, 2].map(|index| view.peers[index].clone().unwrap());
         assert!(!local.link(&b).is_retired() && !local.link(&c).is_retired());
         local.hold(Arc::new(View {
+            joined: true,
             peers: vec![None, Some(Arc::clone(&b)), None],
             ..(*view).clone()
         }));
