@@ -7,7 +7,7 @@
 //! and a moment shown to people.
 
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering::Relaxed};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nix::time::{ClockId, clock_gettime};
 use ringbinder_store::{Expiry, Seconds, is_unix_exptime};
@@ -24,6 +24,8 @@ pub(crate) struct Clock {
     started: Seconds,
     /// The calendar when this was made, and what [`passed`] said then.
     origin: (Duration, Duration),
+    /// The same moment, by a clock that costs little to ask.
+    began: Instant,
 }
 
 impl Clock {
@@ -34,7 +36,8 @@ impl Clock {
     fn at(calendar: Duration, passed: Duration) -> Self {
         let now = whole(calendar);
         let origin = (calendar, passed);
-        Clock { now: AtomicU32::new(now), ahead: AtomicI64::new(0), started: now, origin }
+        let (now_word, ahead) = (AtomicU32::new(now), AtomicI64::new(0));
+        Clock { now: now_word, ahead, started: now, origin, began: Instant::now() }
     }
 
     #[inline]
@@ -69,8 +72,7 @@ impl Clock {
     /// Nanoseconds since the node started, by the clock that nobody sets; never 0. Other than the rest
     /// it asks the system.
     pub(crate) fn nanos(&self) -> Nanos {
-        let elapsed = passed().saturating_sub(self.origin.1);
-        Nanos::try_from(elapsed.as_nanos()).unwrap_or(Nanos::MAX).max(1)
+        Nanos::try_from(self.began.elapsed().as_nanos()).unwrap_or(Nanos::MAX).max(1)
     }
 
     pub(crate) fn uptime(&self) -> u32 {

@@ -5,7 +5,7 @@
 //! Each file is a fault, or a family. A test runs its fault for a short time. The long run does one
 //! after the other and prints the table of `docs/reliability.md`:
 //!
-//!     RINGBINDER_FAULT_SECONDS=60 cargo test -p ringbinder-tests --test faults table -- --nocapture
+//!     RINGBINDER_FAULT_SECONDS=30 cargo test -p ringbinder-tests --test faults table -- --nocapture
 //!
 //! `limits` is the other side: what cannot be promised, shown happening.
 

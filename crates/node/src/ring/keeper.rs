@@ -23,11 +23,10 @@ use super::discovery::{self, MAX_SAFE_PAYLOAD};
 use super::greeting::{self, TalkError};
 use super::membership::{Membership, Wanted, ring_id, stamp};
 use super::peer::{Address, Peer};
-use super::pulse::BEAT;
+use super::pulse::{BEAT, Sign};
 use super::start::{Started, name};
 use super::view::View;
 use super::{ForeignKeys, RingNode};
-use crate::clock::passed;
 use crate::shared::Shared;
 use crate::worker::Workers;
 
@@ -142,7 +141,7 @@ impl Keeper {
     /// Leaves a sign of life. Where this node stood still since the last one, no worker serves
     /// anything from before on, until the peers have told what it missed.
     async fn wake(&mut self) {
-        let now = passed();
+        let now = Sign::now();
         if let Some(since) = self.node.pulse.stood_still(now) {
             warn!("this node stood still for {since:?} and joins its peers again");
             self.membership.rejoin();
