@@ -66,7 +66,7 @@ fn alone() -> MutexGuard<'static, ()> {
 fn briefly(test: &str) {
     let _turn = alone();
     let (_, fault) = FAULTS.iter().find(|(name, _)| *name == test).expect("a fault of the table");
-    match ready().and_then(|()| fault(Duration::from_secs(2))) {
+    match ready().and_then(|()| fault(Duration::from_secs(1))) {
         Ok(row) => println!("{}", line(&row)),
         Err(missing) => skip(test, missing),
     }
