@@ -8,6 +8,7 @@
 //! | `keeper` | the task that drives the state machine: source, greetings, workers, store |
 //! | `acquaintance` | when a peer is greeted next |
 //! | `pulse` | whether this node has stood still, and may have missed a ring |
+//! | `dial` | connecting to another node, with TLS and a password where nodes have them |
 //! | `greeting` | what nodes say to each other about rings, from the dialling side |
 //! | `answers` | the commands `ring` and `config get cluster` |
 //! | `secret` | proving that an offered ring comes from a node of the fleet |
@@ -21,6 +22,7 @@
 mod acquaintance;
 mod answers;
 mod desk;
+mod dial;
 mod discovery;
 mod exchange;
 mod gather;
@@ -52,6 +54,7 @@ use tracing::info;
 
 pub(crate) use answers::{PeerSession, cluster, command, offer};
 pub(crate) use desk::Desk;
+pub(crate) use dial::Dialer;
 pub(crate) use discovery::is_legacy_key;
 pub(crate) use exchange::{Foreign, Form, SharedExchange};
 pub(crate) use gather::gather;
@@ -93,6 +96,7 @@ pub(crate) struct Posted {
 pub(crate) struct RingNode {
     pub(crate) settings: RingSettings,
     secret: Option<Secret>,
+    dialer: Dialer,
     peers: Peers,
     posted: RwLock<Posted>,
     hints: mpsc::Sender<Hint>,
