@@ -21,6 +21,7 @@ const NETWORK: &str = "Network";
 const SECURITY: &str = "Security";
 const MEMORY: &str = "Memory";
 const RING: &str = "Ring";
+const RESTART: &str = "Restart and upgrade";
 const COMMANDS: &str = "Commands and statistics";
 const PROCESS: &str = "Process";
 
@@ -187,6 +188,21 @@ pub(super) struct Options {
     /// File that keeps a copy of the ring, for a start while etcd is away
     #[arg(long, value_name = "FILE", help_heading = RING)]
     pub(super) ring_cache: Option<PathBuf>,
+
+    /// File that keeps the items over a restart: written at a graceful stop and on SIGUSR2, taken up
+    /// at the next start
+    #[arg(short = 'e', long, value_name = "FILE", alias = "memory-file", help_heading = RESTART)]
+    pub(super) snapshot: Option<PathBuf>,
+
+    /// Take up a snapshot that was written while the node served, though its items may have been
+    /// changed since
+    #[arg(long, help_heading = RESTART)]
+    pub(super) snapshot_stale: bool,
+
+    /// Unix socket by which a new process takes over the listening sockets and the items of the one
+    /// that runs with this setting
+    #[arg(long, value_name = "SOCKET", help_heading = RESTART)]
+    pub(super) hand_over: Option<PathBuf>,
 
     /// Let clients stop the server with the shutdown command
     #[arg(short = 'A', long)]

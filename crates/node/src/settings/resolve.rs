@@ -117,6 +117,9 @@ pub(super) fn resolve(
             }
         }
     }
+    if options.snapshot_stale && options.snapshot.is_none() {
+        warnings.push("--snapshot-stale has no effect without -e, --snapshot".to_owned());
+    }
     let settings = Settings {
         listen,
         port,
@@ -148,6 +151,9 @@ pub(super) fn resolve(
         tls,
         auth_file: settle(text_of(merged, "auth_file", options.auth_file.as_deref())?),
         ring,
+        snapshot: settle(text_of(merged, "snapshot", options.snapshot.as_deref())?),
+        snapshot_stale: options.snapshot_stale,
+        hand_over: settle(text_of(merged, "hand_over", options.hand_over.as_deref())?),
         daemon: options.daemon,
         pidfile: settle(text_of(merged, "pidfile", options.pidfile.as_deref())?),
         user: options.user.clone(),
