@@ -7,19 +7,23 @@
 //! | `process` | what is asked of the operating system around serving |
 //! | `server`, `listen` | the whole: listeners, workers, clock, signals, stopping |
 //! | `worker`, `local`, `connection`, `step`, `input`, `output`, `socket` | the path of a request between socket and command |
+//! | `tls`, `auth`, `reload` | who may connect and how: certificates, users, and reading them anew |
 //! | `command` | carrying out requests |
 //! | `ring` | which keys are this node's own, and who answers for the others |
-//! | `stats`, `watch`, `dump` | what can be learnt from outside |
+//! | `stats`, `sampling`, `watch`, `dump` | what can be learnt from outside |
+//! | `health` | asking a running node whether it serves |
 //! | `snapshot`, `handover` | what outlives the process |
 //! | `lone` | a node without listeners, for tests and fuzzing |
 //! | `shared`, `connections`, `clock` | state that workers share |
 
+mod auth;
 mod clock;
 mod command;
 mod connection;
 mod connections;
 mod dump;
 mod handover;
+mod health;
 mod input;
 mod listen;
 mod local;
@@ -27,14 +31,18 @@ mod logging;
 mod lone;
 mod output;
 mod process;
+mod reload;
 mod ring;
+mod sampling;
 mod server;
 mod settings;
 mod shared;
 mod snapshot;
 mod socket;
+mod sparing;
 mod stats;
 mod step;
+mod tls;
 mod turn;
 mod watch;
 mod worker;
@@ -51,7 +59,7 @@ use crate::process::exit::ExitCode;
 use crate::process::pidfile::PidFile;
 use crate::process::user::{self, Identity};
 use crate::process::{limits, memory, supervisor};
-use crate::settings::{Settings, Startup};
+use crate::settings::{Guard, Settings, Startup};
 
 /// Open files beyond the connections: listeners, runtimes, log, dumps.
 const RESERVED_FILES: u32 = 64;
@@ -78,9 +86,11 @@ failures! {
     settings::SettingsError,
     daemon::DaemonError,
     handover::HandOverError,
+    health::HealthError,
     limits::LimitError,
     listen::ListenError,
     process::pidfile::PidFileError,
+    reload::GuardError,
     ring::StartError,
     snapshot::WriteError,
     user::UserError,
@@ -108,7 +118,11 @@ fn start() -> Result<std::process::ExitCode, Failure> {
     memory::settle_allocator();
     let (settings, warnings) = match settings::load(std::env::args_os(), std::env::vars_os())? {
         Startup::Run { settings, warnings } => (*settings, warnings),
-        Startup::Check { settings, text, warnings } => {
+        Startup::AskHealth { settings } => {
+            return Ok(print(&health::check(&settings)?, Vec::new()));
+        }
+        Startup::Check { settings, text, mut warnings } => {
+            warnings.extend(reload::Guards::load(&settings, clock::Clock::new().now())?.warnings);
             if let Some(path) = &settings.snapshot {
                 snapshot::check_writable(path)?;
             }
@@ -148,6 +162,8 @@ fn serve(settings: Settings, ready: Option<daemon::Ready>) -> Result<(), Failure
     if settings.coredumps {
         limits::raise_core_size()?;
     }
+    // A certificate that cannot be read must not cost the process that serves its place.
+    let mut guards = reload::Guards::load(&settings, clock::Clock::new().now())?;
     let mut inherited = Inherited::from_manager()?;
     let offer = match &settings.hand_over {
         Some(path) => handover::knock(path, &settings, &mut inherited)?,
@@ -160,6 +176,9 @@ fn serve(settings: Settings, ready: Option<daemon::Ready>) -> Result<(), Failure
             warn!("{warning}");
         }
         _ => {}
+    }
+    for warning in std::mem::take(&mut guards.warnings).into_iter().chain(guards.lost()) {
+        warn!("{warning}");
     }
     let hand_over = match &settings.hand_over {
         Some(path) => {
@@ -189,16 +208,19 @@ fn serve(settings: Settings, ready: Option<daemon::Ready>) -> Result<(), Failure
     let keep = Keep { standard_error: settings.verbosity > 0, directory: settings.coredumps };
     let started = match &settings.ring {
         Some(ring) => {
-            let listening: Vec<_> =
-                listeners.iter().filter_map(listen::Listener::tcp_address).collect();
-            Some(ring::start(ring, &listening)?)
+            let listening: Vec<_> = listeners
+                .iter()
+                .filter_map(|listener| Some((listener.tcp_address()?, listener.guard())))
+                .collect();
+            let dialer = ring::Dialer::new(&guards, ring.peer_tls, listening);
+            Some(ring::start(ring, dialer)?)
         }
         None => None,
     };
     if let Some(path) = &settings.snapshot {
         snapshot::check_writable(path)?;
     }
-    let shared = server::prepare(settings, started.as_ref().map(|ring| ring.node.clone()));
+    let shared = server::prepare(settings, guards, started.as_ref().map(|ring| ring.node.clone()));
     let begin = || {
         let pending = match offer {
             Some(offer) => {
@@ -241,11 +263,20 @@ fn greeting(settings: &Settings, listeners: &[listen::Listener]) -> Vec<String> 
         settings.memory_limit_bytes >> 20,
         settings.threads,
     )];
-    if let Some(address) = listeners.iter().find_map(listen::Listener::tcp_address) {
-        let (host, port) = (address.ip(), address.port());
-        lines.push(format!(
-            "try it: printf 'set greeting 0 0 5\\r\\nhello\\r\\nget greeting\\r\\nquit\\r\\n' | nc {host} {port}"
-        ));
+    let open = listeners.iter().find(|listener| !matches!(listener.guard(), Guard::Tls(_)));
+    let first = open.or(listeners.first());
+    if let Some((listener, address)) = first.and_then(|it| Some((it, it.tcp_address()?))) {
+        let program = match listener.guard() {
+            Guard::Tls(_) => format!("openssl s_client -quiet -connect {address}"),
+            _ => format!("nc {} {}", address.ip(), address.port()),
+        };
+        lines.push(match &settings.auth_file {
+            Some(path) => format!("clients authenticate first, as a user of {}", path.display()),
+            None => format!(
+                "try it: printf 'set greeting 0 0 5\\r\\nhello\\r\\nget greeting\\r\\nquit\\r\\n' | \
+                 {program}"
+            ),
+        });
         if settings.listen.len() == 1 && address.ip().is_loopback() {
             lines.push("only this machine can connect; -l ADDRESS opens it to others".to_owned());
         }

@@ -13,7 +13,7 @@ use socket2::{Domain, Protocol, SockAddr, Socket as RawSocket, Type};
 use crate::connections::Peer;
 use crate::handover::Inherited;
 use crate::process::exit::ExitCode;
-use crate::settings::Settings;
+use crate::settings::{Guard, ListenAddress, Settings, Verify};
 use crate::socket::Accepted;
 
 /// Why the node cannot listen.
@@ -50,7 +50,7 @@ impl ListenError {
 /// A bound socket.
 #[derive(Debug)]
 pub(crate) enum Listener {
-    Tcp(std::net::TcpListener),
+    Tcp(std::net::TcpListener, Guard),
     Unix(UnixListener, SocketFile),
 }
 
@@ -83,12 +83,17 @@ pub(crate) fn bind(
         let unix = unix
             .into_iter()
             .map(|(path, listener)| Listener::Unix(listener, SocketFile { path, keep: true }));
-        return Ok(tcp.into_iter().map(Listener::Tcp).chain(unix).collect());
+        let tcp = tcp.into_iter().map(|listener| {
+            let guard = guard_of(&listener, settings);
+            Listener::Tcp(listener, guard)
+        });
+        return Ok(tcp.chain(unix).collect());
     }
     let backlog = backlog(settings);
     let mut listeners = Vec::new();
     for address in &settings.listen {
         let unknown = |source| ListenError::Unknown { address: address.to_string(), source };
+        let ListenAddress::Tcp { guard, .. } = address;
         let candidates = address.resolve().map_err(unknown)?;
         let mut failed = None;
         let mut bound = false;
@@ -96,7 +101,7 @@ pub(crate) fn bind(
             let there = inherited.take_tcp(candidate);
             match there.map_or_else(|| tcp(candidate, backlog), Ok) {
                 Ok(listener) => {
-                    listeners.push(Listener::Tcp(listener));
+                    listeners.push(Listener::Tcp(listener, *guard));
                     bound = true;
                 }
                 Err(source) => failed = Some((candidate, source)),
@@ -126,6 +131,19 @@ pub(crate) fn bind_door(
 
 fn backlog(settings: &Settings) -> i32 {
     i32::try_from(settings.listen_backlog).unwrap_or(i32::MAX)
+}
+
+/// What is spoken at a socket that somebody else has opened: what the settings say of its address, or
+/// else TLS if they say so of any.
+fn guard_of(listener: &std::net::TcpListener, settings: &Settings) -> Guard {
+    let places = || settings.listen.iter().map(|ListenAddress::Tcp { guard, .. }| *guard);
+    let at = listener.local_addr().ok();
+    let named = settings.listen.iter().zip(places()).find(|(place, _)| {
+        let addresses = place.resolve().unwrap_or_default();
+        at.is_some_and(|at| addresses.contains(&at))
+    });
+    let any = || places().find(|guard| *guard != Guard::Plain).unwrap_or(Guard::Plain);
+    named.map_or_else(any, |(_, guard)| guard)
 }
 
 fn advice(error: &io::Error) -> &'static str {
@@ -206,7 +224,7 @@ impl Listener {
     /// Another descriptor of the same socket.
     pub(crate) fn copy(&self) -> io::Result<OwnedFd> {
         match self {
-            Listener::Tcp(listener) => listener.as_fd().try_clone_to_owned(),
+            Listener::Tcp(listener, _) => listener.as_fd().try_clone_to_owned(),
             Listener::Unix(listener, _) => listener.as_fd().try_clone_to_owned(),
         }
     }
@@ -214,8 +232,16 @@ impl Listener {
     /// The TCP address, with the port the system chose where it was to choose.
     pub(crate) fn tcp_address(&self) -> Option<SocketAddr> {
         match self {
-            Listener::Tcp(listener) => listener.local_addr().ok(),
+            Listener::Tcp(listener, _) => listener.local_addr().ok(),
             Listener::Unix(..) => None,
+        }
+    }
+
+    /// What is spoken there.
+    pub(crate) fn guard(&self) -> Guard {
+        match self {
+            Listener::Tcp(_, guard) => *guard,
+            Listener::Unix(..) => Guard::Plain,
         }
     }
 }
@@ -223,10 +249,18 @@ impl Listener {
 impl std::fmt::Display for Listener {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Listener::Tcp(listener) => match listener.local_addr() {
-                Ok(address) => address.fmt(f),
-                Err(_) => f.write_str("an unknown address"),
-            },
+            Listener::Tcp(listener, guard) => {
+                match listener.local_addr() {
+                    Ok(address) => address.fmt(f)?,
+                    Err(_) => f.write_str("an unknown address")?,
+                }
+                f.write_str(match guard {
+                    Guard::Plain => "",
+                    Guard::Tls(Verify::Everybody) => " (TLS, clients by certificate)",
+                    Guard::Tls(_) => " (TLS)",
+                    Guard::Either(_) => " (TLS or plain)",
+                })
+            }
             Listener::Unix(_, SocketFile { path, .. }) => path.display().fmt(f),
         }
     }
@@ -235,7 +269,7 @@ impl std::fmt::Display for Listener {
 /// A listener of the main thread's runtime.
 #[derive(Debug)]
 pub(crate) enum Acceptor {
-    Tcp(tokio::net::TcpListener),
+    Tcp(tokio::net::TcpListener, Guard),
     /// With its file, which is removed together with it.
     Unix(tokio::net::UnixListener, SocketFile),
 }
@@ -244,11 +278,21 @@ impl Acceptor {
     /// Registers a listener with the current runtime.
     pub(crate) fn register(listener: Listener) -> io::Result<Acceptor> {
         Ok(match listener {
-            Listener::Tcp(listener) => Acceptor::Tcp(tokio::net::TcpListener::from_std(listener)?),
+            Listener::Tcp(listener, guard) => {
+                Acceptor::Tcp(tokio::net::TcpListener::from_std(listener)?, guard)
+            }
             Listener::Unix(listener, file) => {
                 Acceptor::Unix(tokio::net::UnixListener::from_std(listener)?, file)
             }
         })
+    }
+
+    /// What is spoken there.
+    pub(crate) fn guard(&self) -> Guard {
+        match self {
+            Acceptor::Tcp(_, guard) => *guard,
+            Acceptor::Unix(..) => Guard::Plain,
+        }
     }
 
     /// Leaves its file where it is when it goes: the socket is another process's now.
@@ -261,7 +305,7 @@ impl Acceptor {
     /// Waits for a connection and releases it from this runtime, so that a worker's may take it.
     pub(crate) async fn accept(&self) -> io::Result<(Accepted, Peer)> {
         match self {
-            Acceptor::Tcp(listener) => {
+            Acceptor::Tcp(listener, _) => {
                 let (stream, from) = listener.accept().await?;
                 stream.set_nodelay(true)?;
                 let to = stream.local_addr()?;

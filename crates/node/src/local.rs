@@ -13,6 +13,7 @@ use tokio::sync::futures::Notified;
 use crate::input::Input;
 use crate::output::Output;
 use crate::ring::{Link, Peer, View};
+use crate::sampling::Sampler;
 use crate::shared::Shared;
 use crate::stats::Counters;
 
@@ -28,6 +29,7 @@ type Spare<T> = Vec<Box<T>>;
 pub(crate) struct Local {
     pub(crate) shared: Arc<Shared>,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) sampler: Sampler,
     spare_inputs: RefCell<Spare<Input>>,
     spare_outputs: RefCell<Spare<Output>>,
     /// The ring as this worker acts by it; `None` in a node without one.
@@ -42,6 +44,7 @@ pub(crate) struct Local {
 impl Local {
     pub(crate) fn new(shared: Arc<Shared>, index: usize) -> Self {
         let counters = shared.counters.of_worker(index);
+        let sampler = Sampler::new(&shared.heat, &shared.latency, index, rand::random());
         let view = shared.ring.as_ref().map(|ring| ring.view());
         Local {
             view: RefCell::new(view),
@@ -50,6 +53,7 @@ impl Local {
             generation: Cell::new(0),
             shared,
             counters,
+            sampler,
             spare_inputs: RefCell::default(),
             spare_outputs: RefCell::default(),
         }
@@ -82,8 +86,32 @@ impl Local {
         let mut spare = self.spare_outputs.borrow_mut();
         if spare.len() < MAX_SPARE {
             output.clear();
+            // Those of answers that were never handed over, or are not a connection's own.
+            output.timed.clear();
             spare.push(output);
         }
+    }
+
+    /// Notes when a read ended, where a sample may fall on what it brought.
+    #[inline]
+    pub(crate) fn note_read(&self, input: &mut Input) {
+        if self.sampler.is_near(input.unread().len()) {
+            input.read_at = self.shared.clock.nanos();
+        }
+    }
+
+    /// Notes it after all where the requests come to wait: meanwhile those of other connections may
+    /// bring the next sample to any of them. It is late by what this turn has done so far.
+    pub(crate) fn note_late(&self, input: &mut Input) {
+        if input.read_at == 0 {
+            input.read_at = self.shared.clock.nanos();
+        }
+    }
+
+    /// Counts the sampled requests whose answers were just handed over.
+    #[cold]
+    pub(crate) fn answered(&self, output: &mut Output) {
+        self.sampler.answered(&mut output.timed, self.shared.clock.nanos());
     }
 
     /// Acts by another view of the ring from now on.
@@ -98,6 +126,25 @@ impl Local {
         *self.view.borrow_mut() = Some(view);
         self.generation.set(self.generation.get() + 1);
         self.news.notify_waiters();
+    }
+
+    /// Where the node has stood still, serves nothing until the keeper has asked the peers what it
+    /// missed. To be called after requests were read and before they are carried out.
+    #[inline]
+    pub(crate) fn look_up(&self) {
+        if let Some(ring) = &self.shared.ring
+            && ring.pulse.is_old()
+        {
+            self.stand_back();
+        }
+    }
+
+    #[cold]
+    fn stand_back(&self) {
+        let view = self.view.borrow().clone();
+        if let Some(view) = view.filter(|view| view.joined) {
+            self.hold(Arc::new(View { joined: false, ..(*view).clone() }));
+        }
     }
 
     /// The view of the ring that this worker acts by, if there is a ring.
@@ -157,17 +204,27 @@ mod tests {
         let Startup::Run { settings, .. } = settings::load(flags, []).unwrap() else {
             panic!("these flags ask to serve");
         };
-        let ring = crate::ring::start(settings.ring.as_ref().unwrap(), &[]).unwrap().node;
+        let guards = crate::reload::Guards::default();
+        let dialer = crate::ring::Dialer::new(&guards, crate::settings::PeerTls::Off, Vec::new());
+        let ring = crate::ring::start(settings.ring.as_ref().unwrap(), dialer).unwrap().node;
         let view = ring.view();
-        let local = Local::new(server::prepare(*settings, Some(ring)), 0);
+        let local = Local::new(server::prepare(*settings, guards, Some(ring)), 0);
 
         let [b, c] = [1, 2].map(|index| view.peers[index].clone().unwrap());
         assert!(!local.link(&b).is_retired() && !local.link(&c).is_retired());
         local.hold(Arc::new(View {
+            joined: true,
             peers: vec![None, Some(Arc::clone(&b)), None],
             ..(*view).clone()
         }));
         assert!(!local.link(&b).is_retired());
         assert!(local.link(&c).is_retired());
+
+        let generation = local.generation();
+        local.look_up();
+        local.stand_back();
+        local.stand_back();
+        assert!(!local.view().as_ref().unwrap().joined, "it serves nothing after a sleep");
+        assert_eq!(local.generation(), generation + 1);
     }
 }

@@ -21,14 +21,16 @@ use crate::connections::Connections;
 use crate::handover::{self, Gate, HandOver};
 use crate::listen::{Acceptor, Listener};
 use crate::process::{memory, supervisor};
+use crate::reload::{self, Guards};
 use crate::ring::{Keeper, RingNode, Started};
-use crate::settings::Settings;
+use crate::sampling::{Heat, Latency};
+use crate::settings::{Guard, Settings};
 use crate::shared::{Shared, ValuesInFlight};
 use crate::snapshot::{self, Snapshots};
 use crate::socket::Accepted;
 use crate::stats::{AllCounters, Prefixes};
 use crate::watch::Watch;
-use crate::worker::Workers;
+use crate::worker::{Handover, Workers};
 
 /// How often the clock looks at the system's.
 const TICK: Duration = Duration::from_millis(250);
@@ -49,21 +51,26 @@ const SWEEP_SOONEST: Duration = Duration::from_secs(5);
 const SWEEP_LATEST: Duration = Duration::from_secs(300);
 
 /// Builds the state that workers share, with a store that minds the memory of this process.
-pub(crate) fn prepare(settings: Settings, ring: Option<Arc<RingNode>>) -> Arc<Shared> {
+pub(crate) fn prepare(
+    settings: Settings,
+    guards: Guards,
+    ring: Option<Arc<RingNode>>,
+) -> Arc<Shared> {
     // A key that moves must not meet, at another node, the number it was read with at this one.
     let cas = if ring.is_some() { rand::random_range(1..CAS_RANGES) << CAS_RANGE_BITS } else { 0 };
-    build(settings, ring, |store| {
+    build(settings, guards, ring, |store| {
         store.with_resident_probe(Box::new(memory::resident)).with_cas_after(cas)
     })
 }
 
 /// Builds the state that workers share, in a process that is more than this node.
 pub(crate) fn prepare_as_guest(settings: Settings) -> Arc<Shared> {
-    build(settings, None, |store| store)
+    build(settings, Guards::default(), None, |store| store)
 }
 
 fn build(
     settings: Settings,
+    guards: Guards,
     ring: Option<Arc<RingNode>>,
     finish: impl FnOnce(SegmentStore) -> SegmentStore,
 ) -> Arc<Shared> {
@@ -85,7 +92,11 @@ fn build(
         )),
         watch,
         prefixes: Prefixes::new(settings.prefix_delimiter, settings.detail_enabled),
+        heat: Heat::new(usize::from(settings.threads)),
+        latency: Latency::new(usize::from(settings.threads)),
         ring,
+        tls: guards.tls,
+        auth: guards.auth,
         gate: Gate::new(),
         snapshots: Snapshots::new(settings.snapshot.clone(), settings.snapshot_stale),
         values: ValuesInFlight::new(usize::try_from(allowance).unwrap_or(usize::MAX)),
@@ -192,14 +203,11 @@ async fn stop_on_signals(shared: Arc<Shared>, mut signals: Signals, reload: Opti
             _ = signals.terminate.recv() => break "SIGTERM",
             _ = signals.interrupt.recv() => break "SIGINT",
             _ = signals.graceful.recv() => break "SIGUSR1",
-            _ = signals.hangup.recv() => match &reload {
-                Some(reload) => {
-                    supervisor::reloading();
-                    reload.notify_one();
-                    supervisor::ready();
-                }
-                None => info!("SIGHUP: there is nothing to reload"),
-            },
+            _ = signals.hangup.recv() => {
+                supervisor::reloading();
+                reload::all(&shared, reload.as_deref()).await;
+                supervisor::ready();
+            }
             _ = signals.snapshot.recv() => snapshot_on_signal(&shared),
             () = shared.stop.cancelled() => break "the shutdown command",
         }
@@ -227,6 +235,7 @@ async fn accept_all(
     name: String,
 ) {
     let connections = &shared.connections;
+    let guard = listener.guard();
     let mut gate = shared.gate.watch();
     loop {
         if !shared.settings.maxconns_fast && connections.current() >= connections.limit() {
@@ -255,7 +264,9 @@ async fn accept_all(
         };
         match accepted {
             Ok((accepted, peer)) => match connections.open(peer, shared.clock.now()) {
-                Some(ticket) => workers.adopt((accepted, ticket)),
+                Some(ticket) => workers.adopt(Handover { accepted, guard, ticket }),
+                // Words that are not encrypted are none to a TLS client.
+                None if matches!(guard, Guard::Tls(_)) => {}
                 None => turn_away(&accepted),
             },
             Err(error) => {

@@ -12,4 +12,4 @@ pub use seam::*;
 pub use segments::{ResidentProbe, Restore, Restored, SegmentStore};
 #[doc(hidden)]
 pub use segments::{Shape, ShapeError};
-pub use time::{Expiry, MAX_RELATIVE_EXPTIME, Seconds};
+pub use time::{Expiry, MAX_RELATIVE_EXPTIME, Seconds, is_unix_exptime};

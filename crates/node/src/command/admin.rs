@@ -3,13 +3,14 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use ringbinder_protocol::{Admin, Dump, DumpTarget, MEMCACHED_VERSION, Refusal, Stats, answer};
-use ringbinder_store::{Expiry, ResizeResult, Store};
+use ringbinder_store::{ResizeResult, Store};
 
 use super::{Context, DumpKind, Next, refuse, reply};
 use crate::connections::CloseReason;
 use crate::logging;
 use crate::output::Output;
 use crate::ring;
+use crate::sampling;
 use crate::stats;
 
 /// Highest verbosity, as in memcached.
@@ -60,6 +61,7 @@ pub(super) fn execute(context: &Context<'_>, admin: &Admin<'_>, out: &mut Output
                 }
             }
         }
+        Admin::RefreshCerts => return Next::Refresh,
         Admin::Harmless { answer, noreply } => reply(out, noreply, answer),
     }
     Next::Continue
@@ -73,7 +75,7 @@ fn flush_all(context: &Context<'_>, delay: Result<i64, Refusal>, noreply: bool, 
     match delay {
         Err(refusal) => refuse(out, noreply, refusal),
         Ok(delay) => {
-            let at = Expiry::from_exptime(delay.max(0), context.now).unix();
+            let at = context.expiry(delay.max(0)).unix();
             context.shared.store.flush(at.unwrap_or(context.now), context.now);
             reply(out, noreply, "OK");
         }
@@ -123,6 +125,11 @@ fn statistics(context: &Context<'_>, what: Stats<'_>, out: &mut Output) -> Next 
         Stats::Sizes => stats::sizes_disabled(bytes),
         Stats::Conns => stats::connections(shared, bytes),
         Stats::Ring => ring::report(shared, bytes),
+        Stats::HotKeys if !shared.settings.dump_enabled => {
+            answer::refusal(bytes, Refusal::HotKeysDisabled);
+        }
+        Stats::HotKeys => sampling::hot_keys(shared, bytes),
+        Stats::Latency => sampling::latency(shared, bytes),
         Stats::Reset => {
             stats::reset(shared);
             answer::line(bytes, "RESET");

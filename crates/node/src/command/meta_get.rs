@@ -11,6 +11,7 @@ use ringbinder_store::{Expiry, ItemMut, ItemRef, MetaGet, Miss, Store, memcached
 use super::Context;
 use super::arithmetic::{echo, remaining, set_expiry};
 use crate::output::Output;
+use crate::sampling::Class;
 
 /// What an answered meta get was about.
 #[derive(Clone, Copy, Debug)]
@@ -36,8 +37,9 @@ pub(super) fn get(context: &Context<'_>, meta: &Meta<'_>, out: &mut Output) {
         && let Some(desk) = context.desk
         && desk.divert(&Request::MetaGet(*meta), None, out)
     {
-        return;
+        return context.offer(Class::MetaGet, None, true, out);
     }
+    context.offer(Class::MetaGet, Some(key), true, out);
     count(context, meta, key, answered);
     if answered.is_err() && !meta.quiet() {
         out.bytes.extend_from_slice(b"EN");
@@ -86,9 +88,9 @@ fn read_locked(
         let mut won = false;
         for (letter, argument) in meta.flags() {
             match letter {
-                b'T' => set_expiry(item, meta.exptime, context.now),
+                b'T' => set_expiry(item, meta.exptime, context),
                 b'N' if created => {
-                    set_expiry(item, meta.vivify, context.now);
+                    set_expiry(item, meta.vivify, context);
                     won = true;
                 }
                 b'R' if !created => won |= wants_recache(context, meta, item),
@@ -112,7 +114,7 @@ fn wants_recache(context: &Context<'_>, meta: &Meta<'_>, item: &dyn ItemMut) -> 
     let Some(recache) = meta.recache else {
         return false;
     };
-    let limit = Expiry::from_exptime(recache, context.now).to_bits();
+    let limit = context.expiry(recache).to_bits();
     !known.win_sent && known.expiry != Expiry::NEVER && known.expiry.to_bits() < limit
 }
 

@@ -2,9 +2,7 @@
 //! common before its value arrives.
 
 use ringbinder_protocol::{MAX_KEY_LEN, Refusal, Request, Store as StoreLine, Verb, WatchFlags};
-use ringbinder_store::{
-    Delete, Expiry, Mode, NewValue, Store, Write, WriteResult, memcached_item_size,
-};
+use ringbinder_store::{Delete, Mode, NewValue, Store, Write, WriteResult, memcached_item_size};
 
 use super::{Context, refuse, reply};
 use crate::output::Output;
@@ -63,8 +61,10 @@ pub(crate) fn turned_away(
         && desk.divert_refused(request, refusal, out)
     {
         count_refused(context, refusal);
+        context.offer_request(request, false, out);
         return true;
     }
+    context.offer_request(request, true, out);
     let mut room = [0; MAX_KEY_LEN];
     let (key, command, drops_old) = match request {
         Request::Store(store) => (store.key, name(mode(store.verb)), store.verb == Verb::Set),
@@ -101,7 +101,7 @@ pub(super) fn store(
         key: store.key,
         value,
         flags: store.flags,
-        expiry: Expiry::from_exptime(store.exptime, context.now),
+        expiry: context.expiry(store.exptime),
         mode: mode(store.verb),
         compare: store.cas,
         new_cas: None,

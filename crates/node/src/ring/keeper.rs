@@ -18,12 +18,13 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
-use super::acquaintance::{Acquaintance, CALM, PROBE};
+use super::acquaintance::{Acquaintance, CALM};
 use super::discovery::{self, MAX_SAFE_PAYLOAD};
 use super::greeting::{self, TalkError};
 use super::membership::{Membership, Wanted, ring_id, stamp};
 use super::peer::{Address, Peer};
-use super::start::{Started, name};
+use super::pulse::{BEAT, Sign};
+use super::start::{Started, name, own_address};
 use super::view::View;
 use super::{ForeignKeys, RingNode};
 use crate::shared::Shared;
@@ -85,7 +86,6 @@ pub(crate) struct Keeper {
     /// This node took up items from before it was away, and has not heard yet from all its peers that
     /// no other ring was in force meanwhile.
     came_back: bool,
-    last_turn: Instant,
 }
 
 impl Keeper {
@@ -102,6 +102,7 @@ impl Keeper {
         let watching = tokio::spawn(Source::watch(source, updates, reload, shared.stop.clone()));
         keeper.resolve();
         loop {
+            keeper.wake().await;
             keeper.turn();
             let next = keeper.acquaintances.values().filter_map(Acquaintance::due).min();
             let wake = next.unwrap_or_else(|| Instant::now() + CALM);
@@ -109,7 +110,7 @@ impl Keeper {
                 Some(update) = updated.recv() => keeper.updated(update).await,
                 Some(hint) = hints.recv() => keeper.hinted(hint).await,
                 Some(news) = heard.recv() => keeper.heard(news).await,
-                () = tokio::time::sleep_until(wake.min(Instant::now() + PROBE)) => {}
+                () = tokio::time::sleep_until(wake.min(Instant::now() + BEAT)) => {}
                 () = shared.stop.cancelled() => break,
             }
         }
@@ -137,9 +138,24 @@ impl Keeper {
             acquaintances: HashMap::new(),
             news,
             resolved: HashMap::new(),
-            last_turn: Instant::now(),
         };
         (keeper, heard)
+    }
+
+    /// Leaves a sign of life. Where this node stood still since the last one, no worker serves
+    /// anything from before on, until the peers have told what it missed.
+    async fn wake(&mut self) {
+        let now = Sign::now();
+        if let Some(since) = self.node.pulse.stood_still(now) {
+            warn!("this node stood still for {since:?} and joins its peers again");
+            self.membership.rejoin();
+            for acquaintance in self.acquaintances.values_mut() {
+                acquaintance.start_over(Instant::now());
+            }
+            let view = self.post();
+            self.workers.hold_all(&view).await;
+        }
+        self.node.pulse.beat(now);
     }
 
     /// What is due by the clock.
@@ -147,14 +163,6 @@ impl Keeper {
         let now = Instant::now();
         self.came_back &= !self.membership.has_met_all();
         let patience = self.node.settings.peer_give_up;
-        if now - self.last_turn > patience + PROBE {
-            warn!("this node stood still for {:?} and joins its peers again", now - self.last_turn);
-            self.membership.rejoin();
-            for acquaintance in self.acquaintances.values_mut() {
-                acquaintance.start_over(now);
-            }
-        }
-        self.last_turn = now;
         self.publish();
         if self.acquaintances.len() > self.peers.len() {
             self.part();
@@ -198,20 +206,21 @@ impl Keeper {
         let secret = self.node.secret.clone();
         let name = name(&self.node.settings, &self.membership);
         let patience = self.node.settings.peer_timeout.max(GREETING_PATIENCE);
-        let news = self.news.clone();
+        let (news, node) = (self.news.clone(), Arc::clone(&self.node));
         tokio::spawn(async move {
-            let answer = greeting::greet(&address, &name, ring, secret, patience).await;
+            let dialer = &node.dialer;
+            let answer = greeting::greet(dialer, &address, &name, ring, secret, patience).await;
             // The keeper is gone only when the node stops.
             let _ = news.send(News::Answer(address, answer));
         });
     }
 
     fn pull(&self, address: Address, ids: Vec<RingId>, what: Pulled) {
-        let news = self.news.clone();
+        let (news, node) = (self.news.clone(), Arc::clone(&self.node));
         tokio::spawn(async move {
             let mut texts = Vec::new();
             for id in ids {
-                texts.push(greeting::pull(&address, stamp(id)).await);
+                texts.push(greeting::pull(&node.dialer, &address, stamp(id)).await);
             }
             let _ = news.send(News::Rings(address, texts, what));
         });
@@ -320,10 +329,11 @@ impl Keeper {
         if !it.answered(now) {
             return;
         }
-        if let Some(peer) = peer
-            && peer.set_away(false)
-        {
-            info!("the node {peer} answers again");
+        if let Some(peer) = peer {
+            peer.fits();
+            if peer.set_away(false) {
+                info!("the node {peer} answers again");
+            }
         }
         match wanted {
             Wanted::Newer(id) => {
@@ -337,6 +347,14 @@ impl Keeper {
 
     fn unanswered(&mut self, address: Address, error: &TalkError) {
         debug!("greeting {address}: {error}");
+        if let TalkError::Misfit(reason) = error
+            && let Some(peer) = self.node.peers.at(&address)
+        {
+            peer.set_away(true);
+            if peer.misfits(reason) {
+                warn!("the node {peer} is away: {reason}; its keys miss until it answers");
+            }
+        }
         let refused = matches!(error, TalkError::Refused);
         if let Some(it) = self.acquaintances.get_mut(&address) {
             it.unanswered(Instant::now(), refused, self.node.settings.peer_give_up);
@@ -498,6 +516,7 @@ impl Keeper {
     fn post(&mut self) -> Arc<View> {
         let view = Arc::new(self.membership.view(&self.node.peers));
         self.told = Some(self.membership.revision());
+        self.node.dialer.settle(own_address(&self.membership).as_deref());
         self.peers = self.membership.peers();
         self.awaited = self.membership.awaited();
         let now = Instant::now();

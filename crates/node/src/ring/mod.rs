@@ -7,6 +7,8 @@
 //! | `view` | the picture of it that each worker holds, and the question "who serves this key" |
 //! | `keeper` | the task that drives the state machine: source, greetings, workers, store |
 //! | `acquaintance` | when a peer is greeted next |
+//! | `pulse` | whether this node has stood still, and may have missed a ring |
+//! | `dial` | connecting to another node, with TLS and a password where nodes have them |
 //! | `greeting` | what nodes say to each other about rings, from the dialling side |
 //! | `answers` | the commands `ring` and `config get cluster` |
 //! | `secret` | proving that an offered ring comes from a node of the fleet |
@@ -20,6 +22,7 @@
 mod acquaintance;
 mod answers;
 mod desk;
+mod dial;
 mod discovery;
 mod exchange;
 mod gather;
@@ -29,6 +32,7 @@ mod large;
 mod link;
 mod membership;
 mod peer;
+mod pulse;
 mod report;
 mod secret;
 #[cfg(test)]
@@ -50,6 +54,7 @@ use tracing::info;
 
 pub(crate) use answers::{PeerSession, cluster, command, offer};
 pub(crate) use desk::Desk;
+pub(crate) use dial::Dialer;
 pub(crate) use discovery::is_legacy_key;
 pub(crate) use exchange::{Foreign, Form, SharedExchange};
 pub(crate) use gather::gather;
@@ -63,6 +68,7 @@ pub(crate) use view::View;
 pub(crate) use crate::settings::{ForeignKeys, RingSettings};
 
 use self::peer::Peers;
+use self::pulse::Pulse;
 use self::secret::Secret;
 use self::status::Status;
 
@@ -90,9 +96,11 @@ pub(crate) struct Posted {
 pub(crate) struct RingNode {
     pub(crate) settings: RingSettings,
     secret: Option<Secret>,
+    dialer: Dialer,
     peers: Peers,
     posted: RwLock<Posted>,
     hints: mpsc::Sender<Hint>,
+    pub(crate) pulse: Pulse,
     /// The second in which a misrouted key was last logged.
     misrouted_logged: AtomicU32,
 }

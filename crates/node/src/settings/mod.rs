@@ -20,8 +20,10 @@ mod layers;
 mod listen;
 mod model;
 mod options;
+mod page;
 mod report;
 mod resolve;
+mod tls;
 mod values;
 
 #[cfg(test)]
@@ -31,7 +33,8 @@ use std::ffi::OsString;
 use std::path::Path;
 
 pub(crate) use error::SettingsError;
-pub(crate) use model::{ForeignKeys, RingSettings, Settings};
+pub(crate) use model::{ForeignKeys, ListenAddress, RingSettings, Settings};
+pub(crate) use tls::{Guard, PeerTls, TlsSettings, Verify};
 
 /// What a command line asks for.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,6 +46,12 @@ pub(crate) enum Startup {
         /// What the operator should know, one line each.
         warnings: Vec<String>,
     },
+    /// Ask the node that runs with these settings whether it serves, and end with the answer:
+    /// `--check-health`.
+    AskHealth {
+        /// The settings of that node.
+        settings: Box<Settings>,
+    },
     /// Check what can only be checked on this machine, then print the settings in force
     /// (`--check-config`).
     Check {
@@ -53,7 +62,8 @@ pub(crate) enum Startup {
         /// What the operator should know, one line each, for standard error.
         warnings: Vec<String>,
     },
-    /// Print this to standard output and end well: `--help`, `--version`, `--license`.
+    /// Print this to standard output and end well: `--help`, `--version`, `--license`, `--man`,
+    /// `--completions`.
     Print {
         /// The text, with its line end.
         text: String,
@@ -72,10 +82,16 @@ pub(crate) fn load(
 ) -> Result<Startup, SettingsError> {
     let (flags, matches) = match flags::parse(arguments.into_iter())? {
         flags::Parsed::Flags(flags, matches) => (flags, matches),
-        flags::Parsed::Text(text) => return Ok(Startup::Print { text, warnings: Vec::new() }),
+        flags::Parsed::Text(text) => return Ok(printed(text)),
     };
     if flags.license {
-        return Ok(Startup::Print { text: flags::LICENSE.into(), warnings: Vec::new() });
+        return Ok(printed(flags::LICENSE.into()));
+    }
+    if flags.man {
+        return Ok(Startup::Print { text: page::man(), warnings: Vec::new() });
+    }
+    if let Some(shell) = flags.completions {
+        return Ok(Startup::Print { text: page::completions(shell), warnings: Vec::new() });
     }
     let environment: Vec<(OsString, OsString)> = environment.into_iter().collect();
     let file_of_environment = environment
@@ -100,5 +116,13 @@ pub(crate) fn load(
         let (settings, text) = (Box::new(settings), report::toml(&merged)?);
         return Ok(Startup::Check { settings, text, warnings });
     }
+    if flags.check_health {
+        // The node that serves has given the warnings.
+        return Ok(Startup::AskHealth { settings: Box::new(settings) });
+    }
     Ok(Startup::Run { settings: Box::new(settings), warnings })
+}
+
+fn printed(text: String) -> Startup {
+    Startup::Print { text, warnings: Vec::new() }
 }

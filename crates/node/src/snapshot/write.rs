@@ -11,11 +11,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use ringbinder_store::Store;
 use ringbinder_store::snapshot::{Encoder, Header, MAGIC, Origin, Totals};
+use ringbinder_store::{Expiry, ItemRef, Meta, Store, ValueRef};
 use tracing::{error, info};
 
 use super::open::sync_directory;
+use crate::clock::Clock;
 use crate::process::exit::ExitCode;
 use crate::process::supervisor;
 use crate::shared::Shared;
@@ -105,10 +106,10 @@ pub(crate) fn header(shared: &Shared, is_clean: bool) -> Option<Header> {
     };
     Some(Header {
         is_clean,
-        written_at: shared.clock.now(),
+        written_at: shared.clock.unix(shared.clock.now()),
         last_cas: shared.store.last_cas(),
         items: shared.store.counters().items,
-        flush_due: shared.store.flush_due(),
+        flush_due: shared.store.flush_due().map(|due| shared.clock.unix(due)),
         origin,
     })
 }
@@ -208,6 +209,32 @@ fn write_aside(shared: &Shared, path: &Path, is_clean: bool) -> Result<(u64, u64
     Ok((totals.items, totals.bytes))
 }
 
+/// An item with its moments as the calendar tells them: another process counts from another origin.
+struct ByCalendar<'a> {
+    item: &'a dyn ItemRef,
+    clock: &'a Clock,
+}
+
+impl ItemRef for ByCalendar<'_> {
+    fn key(&self) -> &[u8] {
+        self.item.key()
+    }
+
+    fn value(&self) -> ValueRef<'_> {
+        self.item.value()
+    }
+
+    fn meta(&self) -> Meta {
+        let meta = self.item.meta();
+        let expiry = meta.expiry.unix();
+        Meta {
+            expiry: expiry.map_or(meta.expiry, |at| Expiry::at(self.clock.unix(at).max(1))),
+            last_access: self.clock.unix(meta.last_access),
+            ..meta
+        }
+    }
+}
+
 /// Writes all items as a snapshot, in buffers that `sink` is given with what was written so far.
 ///
 /// # Errors
@@ -220,7 +247,7 @@ pub(crate) fn write_items(
     let mut encoder = Encoder::new(header);
     let mut failed = None;
     shared.store.for_each(shared.clock.now(), &mut |item| {
-        encoder.push(item);
+        encoder.push(&ByCalendar { item, clock: &shared.clock });
         if encoder.is_full() {
             let totals = encoder.totals();
             failed = sink(encoder.bytes(), totals).err();
