@@ -5,6 +5,7 @@
 //! - [`answers`]: any bytes as a node's answer to the client; one that is wrong is refused.
 //! - [`ring_file`]: any bytes as a ring file; what is read can be written and read again.
 //! - [`store`]: any bytes become a history of a small store, asked through its seam.
+//! - [`snapshot`]: any bytes as a snapshot; nothing comes out that had not gone in.
 //! - [`session`]: any bytes become a session with nodes inside this process. Most are histories of
 //!   well-formed requests ([`generate`]), and [`model`] says what the node must answer, byte for
 //!   byte. The rest are raw streams, or histories on a node too small for what they store.
@@ -26,4 +27,5 @@ pub mod request;
 pub mod ring_file;
 mod scarce;
 pub mod session;
+pub mod snapshot;
 pub mod store;

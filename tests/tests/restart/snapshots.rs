@@ -40,7 +40,7 @@ fn items_outlive_a_restart_with_all_that_they_are() {
     assert_eq!(fs::read_dir(dir.path()).expect("a folder").count(), 1, "nothing is left beside it");
 
     let server = with_snapshot(&file, &["-m", "256"]);
-    server.connect().talk("mn\r\n", "MN\r\n");
+    server.connect().talk("get none\r\n", "END\r\n");
     assert!(!file.exists(), "it is used up before the first client is served");
     assert_eq!(restored(&server), "done");
     assert_eq!(count(&server, 2_000, 100), 2_000);

@@ -11,6 +11,9 @@ use listenfd::ListenFd;
 use socket2::Socket;
 use tracing::{info, warn};
 
+/// All sockets of a service manager; those of Unix with their paths.
+pub(crate) type AllSockets = (Vec<TcpListener>, Vec<(PathBuf, UnixListener)>);
+
 /// Sockets that wait to be used.
 #[derive(Debug, Default)]
 pub(crate) struct Inherited {
@@ -66,7 +69,7 @@ impl Inherited {
     }
 
     /// All of them, where they are all there is to listen on.
-    pub(crate) fn take_all(&mut self) -> Option<(Vec<TcpListener>, Vec<(PathBuf, UnixListener)>)> {
+    pub(crate) fn take_all(&mut self) -> Option<AllSockets> {
         if !self.replace {
             return None;
         }

@@ -7,7 +7,7 @@
 
 mod absence;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use rand::rngs::StdRng;
@@ -36,6 +36,10 @@ fn ring(version: u64, weights: &[u32; NODES]) -> Arc<Ring> {
         );
     }
     Arc::new(Ring::parse(&text, Format::Toml, "simulation").unwrap())
+}
+
+fn address(index: usize) -> String {
+    format!("10.0.0.{index}:11311")
 }
 
 /// The point of a key.
@@ -70,6 +74,10 @@ struct Fleet {
     rings: HashMap<RingId, Arc<Ring>>,
     newest: Arc<Ring>,
     letters: Vec<Letter>,
+    /// Stopped by their operator; nothing listens at their addresses.
+    gone: HashSet<usize>,
+    /// No ring leaves out more than two nodes.
+    steady: bool,
     trace: Vec<String>,
 }
 
@@ -83,6 +91,8 @@ impl Fleet {
             rings: HashMap::from([(first.id(), Arc::clone(&first))]),
             newest: Arc::clone(&first),
             letters: Vec::new(),
+            gone: HashSet::new(),
+            steady: false,
             trace: Vec::new(),
         };
         for index in 0..3 {
@@ -105,7 +115,7 @@ impl Fleet {
     }
 
     fn at(&self, address: &Address) -> Option<usize> {
-        self.nodes.keys().copied().find(|index| **address == *format!("10.0.0.{index}:11311"))
+        self.nodes.keys().copied().find(|index| **address == *self::address(*index))
     }
 
     fn index(&mut self) -> Option<usize> {
@@ -121,6 +131,9 @@ impl Fleet {
             *weight = self.random.random_range(0..3);
         }
         weights[self.random.random_range(0..NODES)] = 1;
+        while self.steady && weights.iter().filter(|weight| **weight == 0).count() > 2 {
+            weights[self.random.random_range(0..NODES)] = 1;
+        }
         let step = if self.random.random_bool(0.2) { 2 } else { 1 };
         self.newest = ring(self.newest.id().version + step, &weights);
         self.rings.insert(self.newest.id(), Arc::clone(&self.newest));
@@ -131,6 +144,7 @@ impl Fleet {
     fn give(&mut self, index: usize, ring: &Arc<Ring>) {
         match self.nodes.get(&index) {
             Some(_) => self.adopt(index, ring),
+            None if self.gone.contains(&index) => {}
             None => {
                 self.trace.push(format!("n{index} starts with ring {}", ring.id().version));
                 self.start(index, ring);
@@ -171,9 +185,10 @@ impl Fleet {
         let answer = self.letters[letter].answer.clone();
         let to = Arc::clone(&self.letters[letter].to);
         let Some(at) = self.at(&to) else {
-            // Nothing listens there.
             let from = self.letters.swap_remove(letter).from;
-            self.nodes.get_mut(&from).unwrap().membership.give_up(&to);
+            if self.gone.iter().any(|index| *to == *address(*index)) {
+                self.nodes.get_mut(&from).unwrap().membership.give_up(&to);
+            }
             return;
         };
         let Some(line) = answer else {
@@ -184,7 +199,8 @@ impl Fleet {
         let from = self.letters.swap_remove(letter).from;
         let node = self.nodes.get_mut(&from).unwrap();
         let wanted = node.membership.heard(&to, &line);
-        node.came_back &= !node.membership.has_met_all();
+        // Of the ring that it came back with: putting another in force is one step for it.
+        node.came_back &= node.adopting.is_some() || !node.membership.has_met_all();
         self.trace.push(format!(
             "n{from} hears n{at}: held {} base {}: {wanted:?}",
             line.held.version, line.base.version

@@ -284,7 +284,7 @@ fn the_description_of_the_flags_is_sound() {
 
 #[test]
 fn every_key_is_a_variable_and_a_flag() {
-    const ANY_TEXT: [&str; 8] = [
+    const ANY_TEXT: [&str; 10] = [
         "unix_socket",
         "pidfile",
         "user",
@@ -293,6 +293,8 @@ fn every_key_is_a_variable_and_a_flag() {
         "node",
         "peer_secret_file",
         "ring_cache",
+        "snapshot",
+        "hand_over",
     ];
     let command = Options::augment_args(Command::new("ringbinderd"));
     for argument in command.get_arguments() {

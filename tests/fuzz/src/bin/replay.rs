@@ -6,6 +6,7 @@
 //!     replay --answers FILE...             inputs of the target `answers`, each shown as what came
 //!     replay --ring-file FILE...           inputs of the target `ring_file`, each shown as its text
 //!     replay --store FILE...               inputs of the target `store`
+//!     replay --snapshot FILE...            inputs of the target `snapshot`
 
 #![forbid(unsafe_code)]
 
@@ -13,7 +14,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use ringbinder_fuzz::session::Sessions;
-use ringbinder_fuzz::{answers, parsing, ring_file, store};
+use ringbinder_fuzz::{answers, parsing, ring_file, snapshot, store};
 
 /// Longest input of a random session.
 const MAX_LEN: u64 = 600;
@@ -54,6 +55,7 @@ fn one(file: &str, target: Target, sessions: &mut Sessions) -> Result<(), String
             answers::check(&data);
         }
         Target::Store => println!("{file}: {:?}", store::check(&data)),
+        Target::Snapshot => println!("{file}: {:?}", snapshot::check(&data)),
         Target::RingFile => {
             for (text, format) in ring_file::texts(&data) {
                 println!("{format:?}:\n{text}");
@@ -69,6 +71,7 @@ fn random(count: u64, seed: u64, sessions: &mut Sessions) -> Result<(), String> 
     let mut rings = ring_file::Tally::default();
     let mut answers = answers::Tally::default();
     let mut stores = store::Tally::default();
+    let mut snapshots = snapshot::Tally::default();
     for number in 0..count {
         let mut random = Random(seed.wrapping_add(number.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
         let len = random.next() % MAX_LEN;
@@ -82,6 +85,9 @@ fn random(count: u64, seed: u64, sessions: &mut Sessions) -> Result<(), String> 
         stores.steps += kept.steps;
         stores.evicted += kept.evicted;
         stores.refused += kept.refused;
+        let saved = snapshot::check(&data);
+        snapshots.whole += saved.whole;
+        snapshots.refused += saved.refused;
         let ring = ring_file::check(&data);
         rings.rings += ring.rings;
         rings.refused += ring.refused;
@@ -95,6 +101,7 @@ fn random(count: u64, seed: u64, sessions: &mut Sessions) -> Result<(), String> 
         "histories of a store: {} operations, {} evictions, {} refused",
         stores.steps, stores.evicted, stores.refused
     );
+    println!("snapshots: {} whole, {} refused", snapshots.whole, snapshots.refused);
     println!("ring files: {} read, {} refused", rings.rings, rings.refused);
     println!(
         "answers to the client: {} read, {} refused, {} not whole",
@@ -123,6 +130,7 @@ enum Target {
     Answers,
     RingFile,
     Store,
+    Snapshot,
 }
 
 struct Arguments {
@@ -149,6 +157,7 @@ impl Arguments {
                 "--answers" => read.target = Target::Answers,
                 "--ring-file" => read.target = Target::RingFile,
                 "--store" => read.target = Target::Store,
+                "--snapshot" => read.target = Target::Snapshot,
                 flag if flag.starts_with('-') => return Err(format!("no such flag: {flag}")),
                 _ => read.files.push(argument),
             }

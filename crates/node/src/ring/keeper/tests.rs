@@ -106,3 +106,48 @@ fn a_confirmation_makes_a_view_once() {
     assert!(Arc::ptr_eq(&settled, &hear(&answer_of_b(parsed(2)))));
     finish(keeper);
 }
+
+/// Stores a key that node a owns by every ring here.
+fn store_own(keeper: &Keeper) -> Vec<u8> {
+    use ringbinder_store::{Expiry, Mode, NewValue, Write};
+
+    let ring = Arc::clone(keeper.membership.ring());
+    let key = (0..1_000).map(|number| format!("key{number}").into_bytes());
+    let key = key.into_iter().find(|key| ring.owner(key) == 0).expect("a owns half of them");
+    let write = Write {
+        key: &key,
+        value: NewValue::Slice(b"old"),
+        flags: 0,
+        expiry: Expiry::NEVER,
+        mode: Mode::Set,
+        compare: 0,
+        new_cas: None,
+        accept_stale: false,
+        vivify: None,
+        binary_key: false,
+    };
+    keeper.shared.store.write(write, keeper.shared.clock.now());
+    key
+}
+
+#[test]
+fn what_came_back_goes_with_a_ring_that_nobody_foresaw() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let b: Address = "10.0.0.2:11211".into();
+    // The next ring but one, whose predecessor no peer knows any more; and one of the same version.
+    for (met, version) in [(false, 3), (false, 2), (true, 2)] {
+        let mut keeper = keeper_of_a();
+        keeper.came_back = true;
+        let key = store_own(&keeper);
+        let store = Arc::clone(&keeper.shared);
+        let there = || store.store.peek(&key, store.clock.now(), |_| ()).is_ok();
+        if met {
+            keeper.answered(Arc::clone(&b), &answer_of_b(parsed(1)));
+            keeper.came_back &= !keeper.membership.has_met_all();
+        }
+        runtime.block_on(keeper.adopt(parsed(version), "a test".to_owned()));
+        assert_eq!(there(), met, "met: {met}, ring {version}");
+        drop(runtime.enter());
+        finish(keeper);
+    }
+}

@@ -1,13 +1,14 @@
 //! Nodes that go away with what they hold, and come back with it while rings replace each other: nobody
 //! may ever find an older value under a key than the one written last.
 //!
-//! Left out, as the decision says (`docs/decisions/0013-warm-restart.md`): a node that comes back with
-//! an old ring while one that knows a newer one is away.
+//! One node is away at a time. Left out is what the decision says that nobody can find out about
+//! (`docs/decisions/0013-warm-restart.md`): a node that comes back with an old ring while every one that
+//! knows a newer one is away.
 
 use super::*;
 
 /// What a node left behind: by which ring, and its items.
-type Saved = HashMap<usize, (RingId, HashMap<u32, u64>)>;
+type Saved = Option<(usize, RingId, HashMap<u32, u64>)>;
 
 struct Absence {
     fleet: Fleet,
@@ -20,7 +21,14 @@ struct Absence {
 
 impl Absence {
     fn new(seed: u64) -> Absence {
-        let (fleet, saved, latest) = (Fleet::new(seed), HashMap::new(), HashMap::new());
+        let (saved, latest) = (None, HashMap::new());
+        let mut fleet = Fleet::new(seed);
+        let all = ring(2, &[1; NODES]);
+        fleet.rings.insert(all.id(), Arc::clone(&all));
+        (fleet.newest, fleet.steady) = (Arc::clone(&all), true);
+        fleet.nodes.clear();
+        (0..NODES).for_each(|index| fleet.start(index, &all));
+        fleet.come_to_rest();
         Absence { fleet, saved, latest, returned: 0, dropped: 0, met: 0 }
     }
 
@@ -37,7 +45,7 @@ impl Absence {
     /// A node stops, and keeps what it holds if it knows whose that is.
     fn stop(&mut self) {
         let fleet = &mut self.fleet;
-        if fleet.nodes.len() < 2 || fleet.nodes.values().any(|node| node.came_back) {
+        if !fleet.gone.is_empty() || fleet.nodes.values().any(|node| node.came_back) {
             return;
         }
         let Some(index) = fleet.index() else { return };
@@ -46,25 +54,18 @@ impl Absence {
         let id = node.membership.id();
         let is_sure = node.membership.joined() && node.membership.view(&fleet.peers).clean;
         fleet.trace.push(format!("n{index} stops with ring {}, sure: {is_sure}", id.version));
-        if is_sure {
-            self.saved.insert(index, (id, node.items));
-        }
+        fleet.gone.insert(index);
+        let items = if is_sure { node.items } else { HashMap::new() };
+        self.saved = Some((index, id, items));
     }
 
     /// A node that stopped comes back with the newest ring, or with the one it had.
     fn start(&mut self) {
         let fleet = &mut self.fleet;
-        let mut away: Vec<usize> = self.saved.keys().copied().collect();
-        away.sort_unstable();
-        away.retain(|index| !fleet.nodes.contains_key(index));
-        let Some(&index) = away.first() else { return };
-        let (id, items) = self.saved.remove(&index).unwrap();
+        let Some((index, id, items)) = self.saved.take() else { return };
+        fleet.gone.clear();
         let old = Arc::clone(&fleet.rings[&id]);
-        let running = |at: Option<usize>| at.is_some_and(|at| fleet.nodes.contains_key(&at));
-        let others = old.nodes().iter().map(address_of).map(|address| fleet.at(&address));
-        // Those that do not run are not found at their addresses.
-        let all_there = others.filter(|at| !running(*at)).count() <= 1;
-        let ring = match all_there && fleet.random.random_bool(0.7) {
+        let ring = match fleet.random.random_bool(0.7) {
             true => old,
             false => Arc::clone(&fleet.newest),
         };
@@ -78,13 +79,38 @@ impl Absence {
         }
     }
 
+    /// While a node is away, the others are given another ring.
+    fn change(&mut self) {
+        let fleet = &mut self.fleet;
+        if let (false, Some(other)) = (fleet.gone.is_empty(), fleet.index()) {
+            fleet.change();
+            let ring = Arc::clone(&fleet.newest);
+            fleet.give(other, &ring);
+        }
+    }
+
+    /// While a node is away, another is killed and starts anew: it has lost its items, and what it knew
+    /// of older rings.
+    fn bounce(&mut self) {
+        let fleet = &mut self.fleet;
+        let calm = fleet.nodes.values().all(|node| node.membership.is_settled());
+        if let (true, false, Some(index)) = (calm, fleet.gone.is_empty(), fleet.index()) {
+            fleet.letters.retain(|letter| letter.from != index);
+            let ring = Arc::clone(fleet.nodes[&index].membership.ring());
+            fleet.trace.push(format!("n{index} is killed and starts with {}", ring.id().version));
+            fleet.start(index, &ring);
+        }
+    }
+
     fn step(&mut self) {
         let doubtful = |fleet: &Fleet| fleet.nodes.values().filter(|node| node.came_back).count();
         let before = doubtful(&self.fleet);
         match self.fleet.random.random_range(0..100) {
             0..30 => self.write(),
             30..33 => self.stop(),
-            33..36 => self.start(),
+            33 => self.start(),
+            34 => self.change(),
+            35..40 => self.bounce(),
             _ => {
                 let held: usize = self.fleet.nodes.values().map(|node| node.items.len()).sum();
                 self.fleet.step();
@@ -119,14 +145,14 @@ impl Absence {
 #[test]
 fn what_comes_back_with_a_node_is_never_older_than_what_others_wrote() {
     let (mut returned, mut dropped, mut met) = (0, 0, 0);
-    for seed in 0..400 {
+    for seed in 0..60 {
         let mut absence = Absence::new(seed);
-        for _ in 0..500 {
+        for _ in 0..400 {
             absence.step();
         }
         returned += absence.returned;
         dropped += absence.dropped;
         met += absence.met;
     }
-    assert!(returned > 100 && dropped > 10 && met > 10, "{returned} {dropped} {met}");
+    assert!(returned > 50 && dropped > 0 && met > 10, "{returned} {dropped} {met}");
 }
