@@ -10,9 +10,11 @@
 //! | `command` | carrying out requests |
 //! | `ring` | which keys are this node's own, and who answers for the others |
 //! | `stats`, `sampling`, `watch`, `dump` | what can be learnt from outside |
+//! | `admin`, `pulse` | the same by HTTP, and whether all is well |
 //! | `lone` | a node without listeners, for tests and fuzzing |
 //! | `shared`, `connections`, `clock` | state that workers share |
 
+mod admin;
 mod clock;
 mod command;
 mod connection;
@@ -25,6 +27,7 @@ mod logging;
 mod lone;
 mod output;
 mod process;
+mod pulse;
 mod ring;
 mod sampling;
 mod server;
@@ -129,13 +132,25 @@ fn start() -> Result<std::process::ExitCode, Failure> {
 }
 
 fn serve(settings: Settings, ready: Option<daemon::Ready>) -> Result<(), Failure> {
-    if let Some(warning) = limits::raise_open_files(settings.conn_limit, RESERVED_FILES)?.warning {
+    let reserved = RESERVED_FILES + settings.admin.as_ref().map_or(0, |_| admin::FILES);
+    if let Some(warning) = limits::raise_open_files(settings.conn_limit, reserved)?.warning {
         warn!("{warning}");
     }
     if settings.coredumps {
         limits::raise_core_size()?;
     }
     let listeners = listen::bind(&settings)?;
+    let admin = match &settings.admin {
+        Some(asked) => Some(admin::Bound {
+            settings: asked.clone(),
+            listeners: listen::bind_admin(&asked.address)?,
+            serves: listeners.first().map(ToString::to_string).unwrap_or_default(),
+        }),
+        None => None,
+    };
+    if let Some(warning) = admin.as_ref().and_then(admin::Bound::warning) {
+        warn!("{warning}");
+    }
     match user::drop_privileges(settings.user.as_deref())? {
         Identity::Root { warning: Some(warning) }
         | Identity::Dropped { warning: Some(warning), .. } => {
@@ -169,7 +184,8 @@ fn serve(settings: Settings, ready: Option<daemon::Ready>) -> Result<(), Failure
         None => None,
     };
     let shared = server::prepare(settings, started.as_ref().map(|ring| ring.node.clone()));
-    let greeting = greeting(&shared.settings, &listeners);
+    let mut greeting = greeting(&shared.settings, &listeners);
+    greeting.extend(admin.as_ref().map(admin::Bound::greeting));
     let announce = || -> std::io::Result<()> {
         for line in greeting {
             info!("{line}");
@@ -180,7 +196,7 @@ fn serve(settings: Settings, ready: Option<daemon::Ready>) -> Result<(), Failure
         Ok(())
     };
     listen::write_port_file(&listeners)?;
-    server::run(&shared, listeners, started, announce)?;
+    server::run(&shared, listeners, admin, started, announce)?;
     drop(pidfile);
     info!("stopped");
     Ok(())

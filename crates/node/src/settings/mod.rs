@@ -31,7 +31,7 @@ use std::ffi::OsString;
 use std::path::Path;
 
 pub(crate) use error::SettingsError;
-pub(crate) use model::{ForeignKeys, RingSettings, Settings};
+pub(crate) use model::{AdminSettings, ForeignKeys, ListenAddress, RingSettings, Settings};
 
 /// What a command line asks for.
 #[derive(Clone, Debug, PartialEq)]

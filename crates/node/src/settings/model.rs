@@ -67,6 +67,8 @@ pub(crate) struct Settings {
     pub(crate) worker_logbuf_size: u64,
     /// The ring this node is part of.
     pub(crate) ring: Option<RingSettings>,
+    /// The admin port.
+    pub(crate) admin: Option<AdminSettings>,
     /// Run in the background.
     pub(crate) daemon: bool,
     /// Where to write the process number. Absolute if the node runs in the background.
@@ -96,6 +98,15 @@ pub(crate) struct RingSettings {
     pub(crate) peer_secret_file: Option<PathBuf>,
     /// Where a copy of the ring is kept for a start without its source.
     pub(crate) ring_cache: Option<PathBuf>,
+}
+
+/// What is set about the admin port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct AdminSettings {
+    /// Where it listens.
+    pub(crate) address: ListenAddress,
+    /// Host names it may be asked for by, in lower case.
+    pub(crate) hosts: Vec<String>,
 }
 
 /// What becomes of requests for keys that another node owns.

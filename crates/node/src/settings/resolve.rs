@@ -8,7 +8,7 @@ use super::extended::Extended;
 use super::flags::CommandLine;
 use super::layers::{Merged, Origin};
 use super::listen;
-use super::model::{RingSettings, Settings};
+use super::model::{AdminSettings, RingSettings, Settings};
 use super::values::{ItemSize, Mebibytes};
 
 /// More worker threads than this rarely help; memcached warns at the same number.
@@ -105,6 +105,7 @@ pub(super) fn resolve(
             }
         }
     }
+    let admin = admin(merged, &mut warnings)?;
     let settings = Settings {
         listen,
         port,
@@ -134,6 +135,7 @@ pub(super) fn resolve(
         watcher_logbuf_size: options.watcher_logbuf_size.0 << 10,
         worker_logbuf_size: options.worker_logbuf_size.0 << 10,
         ring,
+        admin,
         daemon: options.daemon,
         pidfile: settle(text_of(merged, "pidfile", options.pidfile.as_deref())?),
         user: options.user.clone(),
@@ -141,6 +143,28 @@ pub(super) fn resolve(
         figures,
     };
     Ok((settings, warnings))
+}
+
+/// The admin port, where one is asked for.
+fn admin(
+    merged: &Merged,
+    warnings: &mut Vec<String>,
+) -> Result<Option<AdminSettings>, SettingsError> {
+    let options = &merged.options;
+    let listed = options.admin_hosts.iter().flat_map(|list| list.split(',')).map(str::trim);
+    let mut hosts = Vec::new();
+    for host in listed.filter(|host| !host.is_empty()) {
+        hosts.push(listen::host_name(host).map_err(|reason| merged.error("admin_hosts", reason))?);
+    }
+    let Some(text) = options.admin.as_deref().map(str::trim) else {
+        let origin = merged.origin("admin_hosts");
+        if *origin != Origin::Default {
+            warnings.push(format!("{} has no effect without --admin", origin.place("admin_hosts")));
+        }
+        return Ok(None);
+    };
+    let address = listen::parse_admin(text).map_err(|reason| merged.error("admin", reason))?;
+    Ok(Some(AdminSettings { address, hosts }))
 }
 
 /// memcached's rule; both numbers are named, since either may be the mistake.
