@@ -185,9 +185,11 @@ mod tests {
         let Startup::Run { settings, .. } = settings::load(flags, []).unwrap() else {
             panic!("these flags ask to serve");
         };
-        let ring = crate::ring::start(settings.ring.as_ref().unwrap(), &[]).unwrap().node;
+        let guards = crate::reload::Guards::default();
+        let dialer = crate::ring::Dialer::new(&guards, crate::settings::PeerTls::Off, Vec::new());
+        let ring = crate::ring::start(settings.ring.as_ref().unwrap(), dialer).unwrap().node;
         let view = ring.view();
-        let local = Local::new(server::prepare(*settings, Some(ring)), 0);
+        let local = Local::new(server::prepare(*settings, guards, Some(ring)), 0);
 
         let [b, c] = [1, 2].map(|index| view.peers[index].clone().unwrap());
         assert!(!local.link(&b).is_retired() && !local.link(&c).is_retired());

@@ -9,12 +9,14 @@ use ringbinder_store::SegmentStore;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use crate::auth::Auth;
 use crate::clock::Clock;
 use crate::connections::Connections;
 use crate::ring::RingNode;
 use crate::sampling::{Heat, HotKeys, Latency, LatencySums};
 use crate::settings::Settings;
 use crate::stats::{AllCounters, Prefixes};
+use crate::tls::Tls;
 use crate::watch::Watch;
 
 /// The engine behind the seam.
@@ -34,6 +36,10 @@ pub(crate) struct Shared {
     pub(crate) values: ValuesInFlight,
     /// The ring, where this node has one.
     pub(crate) ring: Option<Arc<RingNode>>,
+    /// TLS, where anybody speaks it.
+    pub(crate) tls: Option<Arc<Tls>>,
+    /// Who may use this node, where clients must authenticate.
+    pub(crate) auth: Option<Arc<Auth>>,
     /// `verbosity`, as set by `-v` or the command.
     pub(crate) verbosity: AtomicU8,
     /// `lru_crawler enable`, `disable`.

@@ -33,6 +33,7 @@ pub(super) fn page(
     slab(shared, &mut page);
     process(shared, &mut page);
     limits(shared, &mut page);
+    guards(shared, &mut page);
     requests(shared, latency, &mut page);
     if let Some((situation, circle)) = ring_of {
         ring(shared, situation, circle, &mut page);
@@ -275,6 +276,22 @@ fn limits(shared: &Shared, page: &mut Exposition) {
         "Whether a full cache makes room (1) or refuses to store (0).",
         u8::from(shared.settings.evictions),
     );
+}
+
+/// Certificates and passwords.
+fn guards(shared: &Shared, page: &mut Exposition) {
+    let sums = shared.counters.sums();
+    if let Some(expires) = shared.tls.as_ref().and_then(|tls| tls.expires()) {
+        page.gauge(
+            "ringbinder_certificate_expiry_timestamp_seconds",
+            "When the node's certificate, or one above it in its chain, expires, Unix.",
+            expires,
+        );
+    }
+    if shared.auth.is_some() {
+        page.counter("ringbinder_auth_attempts_total", "Passwords that were sent.", sums.auth_cmds);
+        page.counter("ringbinder_auth_errors_total", "Of those, wrong ones.", sums.auth_errors);
+    }
 }
 
 /// Latency by class of commands.

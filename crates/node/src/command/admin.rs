@@ -61,6 +61,7 @@ pub(super) fn execute(context: &Context<'_>, admin: &Admin<'_>, out: &mut Output
                 }
             }
         }
+        Admin::RefreshCerts => return Next::Refresh,
         Admin::Harmless { answer, noreply } => reply(out, noreply, answer),
     }
     Next::Continue

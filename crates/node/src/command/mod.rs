@@ -93,6 +93,8 @@ pub(crate) enum Next {
     Watch(WatchFlags),
     /// Write a dump of all items.
     Dump(DumpKind),
+    /// Read the certificates anew.
+    Refresh,
     /// Close and stop the node.
     Shutdown,
 }

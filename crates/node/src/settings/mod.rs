@@ -22,6 +22,7 @@ mod model;
 mod options;
 mod report;
 mod resolve;
+mod tls;
 mod values;
 
 #[cfg(test)]
@@ -32,6 +33,7 @@ use std::path::Path;
 
 pub(crate) use error::SettingsError;
 pub(crate) use model::{AdminSettings, ForeignKeys, ListenAddress, RingSettings, Settings};
+pub(crate) use tls::{Guard, PeerTls, TlsSettings, Verify};
 
 /// What a command line asks for.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,6 +50,8 @@ pub(crate) enum Startup {
     Print {
         /// The text, with its line end.
         text: String,
+        /// The settings, where the files that they name are to be checked first.
+        check: Option<Box<Settings>>,
         /// What the operator should know, one line each, for standard error.
         warnings: Vec<String>,
     },
@@ -63,10 +67,10 @@ pub(crate) fn load(
 ) -> Result<Startup, SettingsError> {
     let (flags, matches) = match flags::parse(arguments.into_iter())? {
         flags::Parsed::Flags(flags, matches) => (flags, matches),
-        flags::Parsed::Text(text) => return Ok(Startup::Print { text, warnings: Vec::new() }),
+        flags::Parsed::Text(text) => return Ok(printed(text)),
     };
     if flags.license {
-        return Ok(Startup::Print { text: flags::LICENSE.into(), warnings: Vec::new() });
+        return Ok(printed(flags::LICENSE.into()));
     }
     let environment: Vec<(OsString, OsString)> = environment.into_iter().collect();
     let file_of_environment = environment
@@ -88,7 +92,12 @@ pub(crate) fn load(
     let (settings, more) = resolve::resolve(&merged, &flags, extended)?;
     warnings.extend(more);
     if flags.check_config {
-        return Ok(Startup::Print { text: report::toml(&merged)?, warnings });
+        let text = report::toml(&merged)?;
+        return Ok(Startup::Print { text, check: Some(Box::new(settings)), warnings });
     }
     Ok(Startup::Run { settings: Box::new(settings), warnings })
+}
+
+fn printed(text: String) -> Startup {
+    Startup::Print { text, check: None, warnings: Vec::new() }
 }

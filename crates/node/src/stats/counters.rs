@@ -80,6 +80,10 @@ counters! {
     cas_hits
     cas_misses
     cas_badval
+    /// Times a client said who it is.
+    auth_cmds
+    /// Times it was wrong.
+    auth_errors
     store_too_large
     store_no_memory
     /// Keys of retrievals that were left to other nodes.
