@@ -283,7 +283,7 @@ fn guards(shared: &Shared, page: &mut Exposition) {
     let sums = shared.counters.sums();
     if let Some(expires) = shared.tls.as_ref().and_then(|tls| tls.expires()) {
         page.gauge(
-            "ringbinder_certificate_expiry_timestamp_seconds",
+            "ringbinder_certificate_not_after_seconds",
             "When the node's certificate, or one above it in its chain, expires, Unix.",
             expires,
         );
