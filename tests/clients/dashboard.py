@@ -27,8 +27,9 @@ def admin_of(node):
 class Load:
     """Gets and sets at one node, some keys hotter than others, in a thread of its own."""
 
-    def __init__(self, address, seed, pause=0.004, value=200):
+    def __init__(self, address, seed, pause=0.004, value=200, trap=TRAP):
         self.address, self.random, self.pause = address, random.Random(seed), pause
+        self.trap = trap
         self.value = b"x" * value
         self.stopping = threading.Event()
         self.thread = threading.Thread(target=self._run, daemon=True)
@@ -45,8 +46,8 @@ class Load:
         dice = self.random.random()
         if dice < 0.2:
             return HOT
-        if dice < 0.3:
-            return TRAP
+        if dice < 0.3 and self.trap:
+            return self.trap
         return f"user:{min(int(self.random.paretovariate(0.7)), 20_000)}"
 
     def _run(self):
@@ -89,12 +90,10 @@ class Load:
 
 
 @contextlib.contextmanager
-def loaded_fleet(
-    names=("cache-a", "cache-b", "cache-c"), memory="64", weights=None, pause=0.004, value=200
-):
-    """A running ring with load at each node."""
+def loaded_fleet(names=("cache-a", "cache-b", "cache-c"), memory="64", weights=None, **load):
+    """A running ring with load, as `Load` describes it, at each node."""
     with Fleet("--admin", "0", "-t", "1", "-m", memory) as fleet, contextlib.ExitStack() as loads:
         fleet.begin(list(names), weights)
         for seed, node in enumerate(fleet.nodes.values()):
-            loads.enter_context(Load(node.address, seed, pause, value))
+            loads.enter_context(Load(node.address, seed, **load))
         yield fleet
