@@ -6,7 +6,8 @@
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
 use std::sync::Mutex;
 
 use nix::sys::signal::Signal;
@@ -15,6 +16,7 @@ use tempfile::TempDir;
 
 use crate::conn::Conn;
 use crate::process;
+use crate::relay::{self, Relay};
 use crate::server::{Kind, Server, scratch};
 use crate::wait;
 
@@ -66,7 +68,10 @@ pub fn ring_file<'a>(version: u64, nodes: impl IntoIterator<Item = (&'a str, u16
 /// One node of a [`Fleet`].
 struct Place {
     name: String,
+    /// Where the ring says that it is.
     port: u16,
+    /// What stands there, where the node itself listens elsewhere.
+    relay: Option<(Relay, u16)>,
     file: PathBuf,
     server: Option<Server>,
 }
@@ -84,6 +89,7 @@ impl Fleet {
         let place = |index| Place {
             name: format!("cache-{index}"),
             port: reserve_port(),
+            relay: None,
             file: dir.path().join(format!("ring-{index}.toml")),
             server: None,
         };
@@ -145,15 +151,76 @@ impl Fleet {
     /// Starts a node. It waits for its peers as long as [`PEER_TIMEOUT`] says, unless the arguments
     /// say otherwise.
     pub fn start(&mut self, node: usize, arguments: &[&str]) {
+        let file = self.places[node].file.to_str().expect("a plain path").to_owned();
+        self.start_with(node, &file, arguments, |_| {});
+    }
+
+    /// [`Fleet::start`] with another source of the ring; `adjust` may change the command.
+    pub fn start_with(
+        &mut self,
+        node: usize,
+        ring: &str,
+        arguments: &[&str],
+        adjust: impl FnOnce(&mut Command),
+    ) {
         let place = &mut self.places[node];
-        let port = place.port.to_string();
-        let file = place.file.to_str().expect("a plain path");
-        let mut all = vec!["-l", "127.0.0.1", "-p", &port, "-t", "2", "--ring", file];
+        let port = place.relay.as_ref().map_or(place.port, |(_, port)| *port).to_string();
+        let mut all = vec!["-l", "127.0.0.1", "-p", &port, "-t", "2", "--ring", ring];
+        if place.relay.is_some() {
+            all.extend_from_slice(&["--node", &place.name]);
+        }
         if !arguments.contains(&"--peer-timeout") {
             all.extend_from_slice(&["--peer-timeout", PEER_TIMEOUT]);
         }
         all.extend_from_slice(arguments);
-        place.server = Some(Server::start_on(Kind::Ringbinder, &all, |_| {}));
+        place.server = Some(Server::start_on(Kind::Ringbinder, &all, adjust));
+    }
+
+    /// Puts a relay at the place of every node, none of which may run yet. Clients of a test reach
+    /// the nodes themselves; the nodes reach each other through the relays.
+    pub fn put_relays(&mut self) {
+        for place in &mut self.places {
+            let port = reserve_port();
+            place.relay = Some((Relay::start(place.port, port), port));
+        }
+    }
+
+    /// The relay in front of a node.
+    pub fn relay(&self, node: usize) -> &Relay {
+        &self.places[node].relay.as_ref().expect("a relay").0
+    }
+
+    /// Holds up, or lets through, whatever travels between a node and the others, both ways.
+    pub fn cut_off(&self, node: usize, cut: bool) {
+        for (place, other) in self.places.iter().zip(0..) {
+            let (relay, _) = place.relay.as_ref().expect("a relay");
+            let from = if other == node { relay::ALL } else { self.name(node) };
+            relay.hold(from, cut);
+        }
+    }
+
+    /// Sends a node a signal, waits for its end, and gives what it ended with and what it logged.
+    pub fn end(&mut self, node: usize, signal: Signal) -> (ExitStatus, String) {
+        let mut server = self.places[node].server.take().expect("a running node");
+        (server.stop(signal), server.log())
+    }
+
+    /// Starts another process in the place of a node that runs, and waits for the end of the old one,
+    /// which the new one is to bring about.
+    pub fn replace(&mut self, node: usize, arguments: &[&str]) -> ExitStatus {
+        let mut old = self.places[node].server.take().expect("a running node");
+        self.start(node, arguments);
+        old.wait()
+    }
+
+    /// The directory of the ring files, which every node may write to.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// A node's ring file.
+    pub fn ring_path(&self, node: usize) -> &Path {
+        &self.places[node].file
     }
 
     /// Ends a node at once and waits for its end.

@@ -149,13 +149,10 @@ impl Server {
     ) -> Server {
         let log = File::create(dir.path().join("stderr")).expect("a temp file");
         let mut command = kind.command();
-        command
-            .args(arguments)
-            .env("MEMCACHED_PORT_FILENAME", dir.path().join("ports"))
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().expect("a second handle"))
-            .stderr(log);
+        command.args(arguments).env("MEMCACHED_PORT_FILENAME", dir.path().join("ports"));
         adjust(&mut command);
+        // Afterwards: another program may stand in front of this one now.
+        command.stdin(Stdio::null()).stdout(log.try_clone().expect("a second handle")).stderr(log);
         let child =
             command.spawn().unwrap_or_else(|error| panic!("{}: {error}", kind.program().display()));
         Server { child, kind, address: None, dir }

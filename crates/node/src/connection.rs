@@ -324,6 +324,7 @@ impl Connection {
 
     /// Carries out requests until something has to be waited for.
     fn step(&mut self, input: &mut Input, output: &mut Output, progress: &mut Progress) -> Step {
+        self.local.look_up();
         if !output.foreign().borrow_mut().admits(self.local.generation()) {
             return Step::Flush;
         }

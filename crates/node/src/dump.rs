@@ -13,6 +13,7 @@ use ringbinder_protocol::{Dump, answer};
 use ringbinder_store::{ItemRef, Seconds, Store, memcached_item_size};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
+use crate::clock::Clock;
 use crate::command::DumpKind;
 use crate::shared::Shared;
 
@@ -58,9 +59,11 @@ fn run(shared: &Shared, kind: DumpKind, sender: &Sender<Vec<u8>>) {
     shared.store.for_each(now, &mut |item: &dyn ItemRef| {
         let before = chunk.len();
         match kind {
-            DumpKind::Crawler(Dump::Meta) => meta_line(item, &mut chunk),
+            DumpKind::Crawler(Dump::Meta) => meta_line(&shared.clock, item, &mut chunk),
             DumpKind::Crawler(Dump::MetaGet) => get_line(item, &mut chunk),
-            DumpKind::Cachedump(_) | DumpKind::Sizes => cachedump_line(item, &mut chunk),
+            DumpKind::Cachedump(_) | DumpKind::Sizes => {
+                cachedump_line(&shared.clock, item, &mut chunk)
+            }
         }
         items += u32::from(chunk.len() > before);
         bytes += chunk.len() - before;
@@ -105,18 +108,20 @@ fn sizes(shared: &Shared) -> Vec<u8> {
 }
 
 /// `key=... exp=... la=... cas=... fetch=... cls=1 size=... flags=...`
-fn meta_line(item: &dyn ItemRef, out: &mut Vec<u8>) {
+fn meta_line(clock: &Clock, item: &dyn ItemRef, out: &mut Vec<u8>) {
     let meta = item.meta();
     out.extend_from_slice(b"key=");
     answer::uri_encode(out, item.key());
-    let expiry = meta.expiry.unix().map_or(-1, i64::from);
+    let expiry = meta.expiry.unix().map_or(-1, |at| i64::from(clock.unix(at)));
     let fetched = if meta.fetched { "yes" } else { "no" };
     let size = memcached_item_size(item.key().len(), meta.flags, item.value().len());
     // Writing to a vector cannot fail.
     let _ = writeln!(
         out,
         " exp={expiry} la={} cas={} fetch={fetched} cls=1 size={size} flags={} ",
-        meta.last_access, meta.cas, meta.flags,
+        clock.unix(meta.last_access),
+        meta.cas,
+        meta.flags,
     );
 }
 
@@ -129,12 +134,12 @@ fn get_line(item: &dyn ItemRef, out: &mut Vec<u8>) {
 }
 
 /// `ITEM key [5 b; 0 s]`; keys that are not text are left out.
-fn cachedump_line(item: &dyn ItemRef, out: &mut Vec<u8>) {
+fn cachedump_line(clock: &Clock, item: &dyn ItemRef, out: &mut Vec<u8>) {
     let meta = item.meta();
     if meta.binary_key {
         return;
     }
-    let expiry: Seconds = meta.expiry.unix().unwrap_or(0);
+    let expiry: Seconds = meta.expiry.unix().map_or(0, |at| clock.unix(at));
     out.extend_from_slice(b"ITEM ");
     out.extend_from_slice(item.key());
     // Writing to a vector cannot fail.

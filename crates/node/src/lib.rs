@@ -12,6 +12,7 @@
 //! | `ring` | which keys are this node's own, and who answers for the others |
 //! | `stats`, `sampling`, `watch`, `dump` | what can be learnt from outside |
 //! | `admin`, `pulse` | the same by HTTP, and whether all is well |
+//! | `health` | asking a running node whether it serves |
 //! | `lone` | a node without listeners, for tests and fuzzing |
 //! | `shared`, `connections`, `clock` | state that workers share |
 
@@ -22,6 +23,7 @@ mod command;
 mod connection;
 mod connections;
 mod dump;
+mod health;
 mod input;
 mod listen;
 mod local;
@@ -82,6 +84,7 @@ macro_rules! failures {
 failures! {
     settings::SettingsError,
     daemon::DaemonError,
+    health::HealthError,
     limits::LimitError,
     listen::ListenError,
     process::pidfile::PidFileError,
@@ -112,6 +115,11 @@ fn start() -> Result<std::process::ExitCode, Failure> {
     memory::settle_allocator();
     let (settings, warnings) = match settings::load(std::env::args_os(), std::env::vars_os())? {
         Startup::Run { settings, warnings } => (*settings, warnings),
+        Startup::AskHealth { settings } => {
+            let answer = health::check(&settings)?;
+            let _ = std::io::stdout().write_all(answer.as_bytes());
+            return Ok(ExitCode::Ok.into());
+        }
         Startup::Print { text, check, mut warnings } => {
             if let Some(settings) = check {
                 warnings

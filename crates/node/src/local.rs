@@ -128,6 +128,25 @@ impl Local {
         self.news.notify_waiters();
     }
 
+    /// Where the node has stood still, serves nothing until the keeper has asked the peers what it
+    /// missed. To be called after requests were read and before they are carried out.
+    #[inline]
+    pub(crate) fn look_up(&self) {
+        if let Some(ring) = &self.shared.ring
+            && ring.pulse.is_old()
+        {
+            self.stand_back();
+        }
+    }
+
+    #[cold]
+    fn stand_back(&self) {
+        let view = self.view.borrow().clone();
+        if let Some(view) = view.filter(|view| view.joined) {
+            self.hold(Arc::new(View { joined: false, ..(*view).clone() }));
+        }
+    }
+
     /// The view of the ring that this worker acts by, if there is a ring.
     #[inline]
     pub(crate) fn view(&self) -> Ref<'_, Option<Arc<View>>> {
@@ -194,10 +213,18 @@ mod tests {
         let [b, c] = [1, 2].map(|index| view.peers[index].clone().unwrap());
         assert!(!local.link(&b).is_retired() && !local.link(&c).is_retired());
         local.hold(Arc::new(View {
+            joined: true,
             peers: vec![None, Some(Arc::clone(&b)), None],
             ..(*view).clone()
         }));
         assert!(!local.link(&b).is_retired());
         assert!(local.link(&c).is_retired());
+
+        let generation = local.generation();
+        local.look_up();
+        local.stand_back();
+        local.stand_back();
+        assert!(!local.view().as_ref().unwrap().joined, "it serves nothing after a sleep");
+        assert_eq!(local.generation(), generation + 1);
     }
 }

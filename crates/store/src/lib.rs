@@ -11,4 +11,4 @@ pub use seam::*;
 pub use segments::{ResidentProbe, SegmentStore};
 #[doc(hidden)]
 pub use segments::{Shape, ShapeError};
-pub use time::{Expiry, MAX_RELATIVE_EXPTIME, Seconds};
+pub use time::{Expiry, MAX_RELATIVE_EXPTIME, Seconds, is_unix_exptime};

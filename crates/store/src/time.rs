@@ -15,6 +15,11 @@ const MAX_U32: i64 = u32::MAX as i64;
 /// The first exptime that is a negative one in 32 bits.
 const WRAPPED_NEGATIVE: i64 = MAX_U32 - MAX_RELATIVE_EXPTIME;
 
+/// Whether a wire exptime is a Unix time: neither a distance, nor "never", nor "at once".
+pub fn is_unix_exptime(exptime: i64) -> bool {
+    exptime > MAX_RELATIVE_EXPTIME && !(WRAPPED_NEGATIVE..=MAX_U32).contains(&exptime)
+}
+
 /// When an item dies. `NEVER` or the first second at which the item is no longer there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Expiry(u32);

@@ -4,18 +4,13 @@
 //! `RINGBINDER_RING_SECONDS` says how long each run takes, `RINGBINDER_RING_SEED` which rings come
 //! and which operations the clients choose. How these meet in time is new in each run.
 
-use std::collections::HashMap;
-use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom as _, SliceRandom as _};
 use rand::{Rng as _, SeedableRng as _};
-use ringbinder_tests::history::{Action, Moment, Operation, check};
-use ringbinder_tests::ring::{Fleet, local};
-use ringbinder_tests::wait;
+use ringbinder_tests::load::{Log, Plan, judge, name_of, under};
+use ringbinder_tests::ring::Fleet;
 
 use crate::{here, value_of};
 
@@ -72,8 +67,6 @@ fn run(test: &str, kind: Run) {
     fleet.launch(&everybody, &first, &arguments);
     fleet.await_settled(&everybody, 1);
 
-    let start = Instant::now();
-    let stop = AtomicBool::new(false);
     let ports: Vec<u16> = everybody.iter().map(|&node| fleet.port(node)).collect();
     let mut rings = Rings {
         rng: StdRng::seed_from_u64(seed),
@@ -81,26 +74,15 @@ fn run(test: &str, kind: Run) {
         newest: first,
         members: vec![0, 1, 2],
     };
-    let logs: Vec<Log> = std::thread::scope(|scope| {
-        let clients: Vec<_> = (0..CLIENTS)
-            .map(|number| {
-                let (ports, stop) = (&ports, &stop);
-                scope.spawn(move || Client::new(number, seed, ports, start).work(stop))
-            })
-            .collect();
-        // The clients end however the changes do.
-        let changes = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            while start.elapsed() < Duration::from_secs(seconds) {
-                rings.next(&mut fleet, kind, &arguments);
-            }
-        }));
-        stop.store(true, Ordering::Relaxed);
-        let logs = clients.into_iter().map(|client| client.join().expect("a client")).collect();
-        changes.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        logs
+    let plan = Plan { clients: CLIENTS, keys: KEYS, seed, ..Plan::default() };
+    let ((), logs) = under(&ports, &plan, |_| {
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(seconds) {
+            rings.next(&mut fleet, kind, &arguments);
+        }
     });
     let _explanation = Explanation { fleet: &fleet, logs: &logs };
-    let summary = judge(&logs);
+    let summary = judge(&logs).unwrap_or_else(|violation| panic!("{violation}"));
     println!("{test}: {} rings, {summary:?}", rings.version);
     assert!(rings.version > seconds, "only {} rings: nothing was tried", rings.version);
     assert!(summary.hits * 5 > summary.gets, "hardly a get hit: {summary:?}");
@@ -151,10 +133,6 @@ fn calm_down(fleet: &Fleet, version: u64, operations: u64) {
     assert!(foreign() - before <= asked, "requests travel on and on");
 }
 
-fn name_of(key: usize) -> String {
-    format!("register-{key}")
-}
-
 /// The changes of the ring.
 struct Rings {
     rng: StdRng,
@@ -200,209 +178,4 @@ impl Rings {
         fleet.write(node, &self.newest);
         fleet.start(node, arguments);
     }
-}
-
-/// What a client did, by key, and what came of it.
-#[derive(Default)]
-struct Log {
-    histories: HashMap<usize, Vec<Operation>>,
-    gets: u64,
-    hits: u64,
-    /// Requests answered with an error.
-    errors: u64,
-    /// Connections that ended in the middle of a request.
-    broken: u64,
-    /// The first of both, for people.
-    troubles: Vec<String>,
-}
-
-impl Log {
-    fn trouble(&mut self, at: Moment, what: &str) {
-        if self.troubles.len() < 10 {
-            self.troubles.push(format!("at {at} ns: {what}"));
-        }
-    }
-}
-
-/// One thread, on one node after another.
-struct Client<'a> {
-    rng: StdRng,
-    ports: &'a [u16],
-    start: Instant,
-    connection: Option<BufReader<TcpStream>>,
-    next_value: u64,
-    log: Log,
-}
-
-impl Client<'_> {
-    fn new(number: u64, seed: u64, ports: &[u16], start: Instant) -> Client<'_> {
-        Client {
-            rng: StdRng::seed_from_u64(seed ^ (number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)),
-            ports,
-            start,
-            connection: None,
-            next_value: (number + 1) << 40,
-            log: Log::default(),
-        }
-    }
-
-    fn now(&self) -> Moment {
-        u64::try_from(self.start.elapsed().as_nanos()).expect("a short test")
-    }
-
-    fn work(mut self, stop: &AtomicBool) -> Log {
-        while !stop.load(Ordering::Relaxed) {
-            if self.rng.random_ratio(1, 20) {
-                self.connection = None;
-            }
-            if self.connection.is_none() && self.connect().is_err() {
-                // A node that was killed; another one is chosen.
-                continue;
-            }
-            let key = self.rng.random_range(0..KEYS);
-            let outcome = match self.rng.random_range(0..100) {
-                0..45 => self.read(&[key]),
-                45..55 => {
-                    let mut keys: Vec<usize> = (0..KEYS).collect();
-                    keys.shuffle(&mut self.rng);
-                    self.read(&keys[..5])
-                }
-                55..92 => self.write(key),
-                _ => self.delete(key),
-            };
-            if let Err(error) = outcome {
-                let now = self.now();
-                self.log.trouble(now, &error.to_string());
-                self.log.broken += 1;
-                self.connection = None;
-            }
-        }
-        self.log
-    }
-
-    fn connect(&mut self) -> io::Result<()> {
-        let port = *self.ports.choose(&mut self.rng).expect("nodes");
-        let stream = TcpStream::connect(local(port))?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(wait::PATIENCE))?;
-        self.connection = Some(BufReader::new(stream));
-        Ok(())
-    }
-
-    fn ask(&mut self, request: &str) -> io::Result<String> {
-        let connection = self.connection.as_mut().expect("a connection");
-        connection.get_mut().write_all(request.as_bytes())?;
-        self.line()
-    }
-
-    fn line(&mut self) -> io::Result<String> {
-        let mut line = String::new();
-        let connection = self.connection.as_mut().expect("a connection");
-        connection.read_line(&mut line)?;
-        match line.strip_suffix("\r\n") {
-            Some(line) => Ok(line.to_owned()),
-            None => Err(io::ErrorKind::UnexpectedEof.into()),
-        }
-    }
-
-    fn record(&mut self, key: usize, action: Action, invoked: Moment, responded: Option<Moment>) {
-        let operation = Operation { action, invoked, responded };
-        self.log.histories.entry(key).or_default().push(operation);
-    }
-
-    fn read(&mut self, keys: &[usize]) -> io::Result<()> {
-        let names: Vec<String> = keys.iter().map(|&key| name_of(key)).collect();
-        let invoked = self.now();
-        let mut line = self.ask(&format!("get {}\r\n", names.join(" ")))?;
-        let mut found = Vec::new();
-        loop {
-            if line == "END" {
-                break;
-            }
-            let words: Vec<&str> = line.split(' ').collect();
-            let ["VALUE", name, "0", len] = words[..] else {
-                panic!("get {names:?}: {line}");
-            };
-            let at = names.iter().position(|asked| asked == name).expect("a key that was asked");
-            let mut value = vec![0; len.parse::<usize>().expect("a length") + 2];
-            self.connection.as_mut().expect("a connection").read_exact(&mut value)?;
-            let value = String::from_utf8(value).expect("digits");
-            found.push((keys[at], value.trim_end().parse().expect("a number")));
-            line = self.line()?;
-        }
-        let responded = self.now();
-        self.log.gets += keys.len() as u64;
-        self.log.hits += found.len() as u64;
-        for (key, value) in found {
-            self.record(key, Action::Read(value), invoked, Some(responded));
-        }
-        Ok(())
-    }
-
-    fn write(&mut self, key: usize) -> io::Result<()> {
-        self.next_value += 1;
-        let value = self.next_value.to_string();
-        let request = format!("set {} 0 0 {}\r\n{value}\r\n", name_of(key), value.len());
-        self.change(key, Action::Write(self.next_value), &request, &["STORED"])
-    }
-
-    fn delete(&mut self, key: usize) -> io::Result<()> {
-        let request = format!("delete {}\r\n", name_of(key));
-        self.change(key, Action::Delete, &request, &["DELETED", "NOT_FOUND"])
-    }
-
-    fn change(
-        &mut self,
-        key: usize,
-        action: Action,
-        request: &str,
-        done: &[&str],
-    ) -> io::Result<()> {
-        let invoked = self.now();
-        let answer = self.ask(request);
-        let responded = match &answer {
-            Ok(answer) if done.contains(&answer.as_str()) => Some(self.now()),
-            Ok(answer) => {
-                assert!(answer.starts_with("SERVER_ERROR "), "{request}: {answer}");
-                self.log.errors += 1;
-                let now = self.now();
-                self.log.trouble(now, &format!("{request:?}: {answer}"));
-                None
-            }
-            Err(_) => None,
-        };
-        self.record(key, action, invoked, responded);
-        answer.map(|_| ())
-    }
-}
-
-#[derive(Debug, Default)]
-struct Summary {
-    operations: u64,
-    gets: u64,
-    hits: u64,
-    errors: u64,
-    broken: u64,
-}
-
-/// Checks every key's history.
-fn judge(logs: &[Log]) -> Summary {
-    let mut summary = Summary::default();
-    for log in logs {
-        let changes = log.histories.values().flatten();
-        let changes = changes.filter(|it| !matches!(it.action, Action::Read(_))).count();
-        summary.operations += changes as u64 + log.gets;
-        summary.gets += log.gets;
-        summary.hits += log.hits;
-        summary.errors += log.errors;
-        summary.broken += log.broken;
-    }
-    for key in 0..KEYS {
-        let operations: Vec<Operation> =
-            logs.iter().filter_map(|log| log.histories.get(&key)).flatten().copied().collect();
-        if let Err(violation) = check(&operations) {
-            panic!("{}, {} operations: {violation}; {summary:?}", name_of(key), operations.len());
-        }
-    }
-    summary
 }

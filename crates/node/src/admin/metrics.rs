@@ -59,9 +59,10 @@ fn memcached(shared: &Shared, page: &mut Exposition) {
     let sums = shared.counters.sums();
     let store = shared.store.counters();
     let connections = &shared.connections;
+    let time = shared.clock.unix(shared.clock.now());
     page.gauge("memcached_up", "Whether the server answers.", 1);
     page.counter("memcached_uptime_seconds", "Seconds since the start.", shared.clock.uptime());
-    page.gauge("memcached_time_seconds", "The server's time, Unix.", shared.clock.now());
+    page.gauge("memcached_time_seconds", "The server's time, Unix.", time);
     page.family("memcached_version", Kind::Gauge, "The memcached whose protocol is spoken.");
     page.sample("memcached_version", &[("version", MEMCACHED_VERSION)], 1);
     if let Ok(usage) = getrusage(UsageWho::RUSAGE_SELF) {
@@ -219,7 +220,7 @@ fn process(shared: &Shared, page: &mut Exposition) {
     page.gauge(
         "process_start_time_seconds",
         "When the process started, Unix.",
-        shared.clock.started(),
+        shared.clock.unix(shared.clock.started()),
     );
     if let Some(open) = open_files() {
         page.gauge("process_open_fds", "Open files.", open);

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use ringbinder_protocol::{Admin, Dump, DumpTarget, MEMCACHED_VERSION, Refusal, Stats, answer};
-use ringbinder_store::{Expiry, ResizeResult, Store};
+use ringbinder_store::{ResizeResult, Store};
 
 use super::{Context, DumpKind, Next, refuse, reply};
 use crate::connections::CloseReason;
@@ -75,7 +75,7 @@ fn flush_all(context: &Context<'_>, delay: Result<i64, Refusal>, noreply: bool, 
     match delay {
         Err(refusal) => refuse(out, noreply, refusal),
         Ok(delay) => {
-            let at = Expiry::from_exptime(delay.max(0), context.now).unix();
+            let at = context.expiry(delay.max(0)).unix();
             context.shared.store.flush(at.unwrap_or(context.now), context.now);
             reply(out, noreply, "OK");
         }

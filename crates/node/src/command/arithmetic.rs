@@ -84,8 +84,8 @@ fn write(
         match letter {
             b'c' => answer::flag_number(out, b'c', context.visible_cas(item.meta().cas)),
             b't' => remaining(out, item.meta().expiry, context.now),
-            b'T' => set_expiry(item, meta.exptime, context.now),
-            b'N' if created => set_expiry(item, meta.vivify, context.now),
+            b'T' => set_expiry(item, meta.exptime, context),
+            b'N' if created => set_expiry(item, meta.vivify, context),
             b'O' => answer::flag_bytes(out, b'O', argument),
             b'k' => answer::flag_key(out, key, meta.key.binary),
             _ => {}
@@ -107,9 +107,9 @@ pub(super) fn remaining(out: &mut Vec<u8>, expiry: Expiry, now: Seconds) {
 }
 
 /// Gives an item the expiry a flag asks for.
-pub(super) fn set_expiry(item: &mut dyn ItemMut, exptime: Option<i64>, now: Seconds) {
+pub(super) fn set_expiry(item: &mut dyn ItemMut, exptime: Option<i64>, context: &Context<'_>) {
     if let Some(exptime) = exptime {
-        item.set_expiry(Expiry::from_exptime(exptime, now));
+        item.set_expiry(context.expiry(exptime));
     }
 }
 

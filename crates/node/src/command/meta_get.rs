@@ -88,9 +88,9 @@ fn read_locked(
         let mut won = false;
         for (letter, argument) in meta.flags() {
             match letter {
-                b'T' => set_expiry(item, meta.exptime, context.now),
+                b'T' => set_expiry(item, meta.exptime, context),
                 b'N' if created => {
-                    set_expiry(item, meta.vivify, context.now);
+                    set_expiry(item, meta.vivify, context);
                     won = true;
                 }
                 b'R' if !created => won |= wants_recache(context, meta, item),
@@ -114,7 +114,7 @@ fn wants_recache(context: &Context<'_>, meta: &Meta<'_>, item: &dyn ItemMut) -> 
     let Some(recache) = meta.recache else {
         return false;
     };
-    let limit = Expiry::from_exptime(recache, context.now).to_bits();
+    let limit = context.expiry(recache).to_bits();
     !known.win_sent && known.expiry != Expiry::NEVER && known.expiry.to_bits() < limit
 }
 

@@ -15,7 +15,7 @@ pub(super) fn store(
     let meta = &store.meta;
     let mut room = [0; MAX_KEY_LEN];
     let key = meta.key.bytes(&mut room);
-    let expiry = |exptime| Expiry::from_exptime(exptime, context.now);
+    let expiry = |exptime| context.expiry(exptime);
     let mode = mode(meta);
     // Only what needs an item to join can create one on the way.
     let joins = matches!(mode, Mode::Append | Mode::Prepend);

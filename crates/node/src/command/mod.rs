@@ -10,7 +10,7 @@ mod sampled;
 mod storage;
 
 use ringbinder_protocol::{Dump, Refusal, Request, WatchFlags, answer};
-use ringbinder_store::{Miss, NewValue, Seconds};
+use ringbinder_store::{Expiry, Miss, NewValue, Seconds};
 
 use crate::connections::CloseReason;
 use crate::output::Output;
@@ -40,6 +40,12 @@ pub(crate) struct Context<'a> {
 }
 
 impl Context<'_> {
+    /// When an item with this wire exptime dies.
+    #[inline]
+    fn expiry(&self, exptime: i64) -> Expiry {
+        self.shared.clock.expiry(exptime, self.now)
+    }
+
     /// Counts a read that found nothing.
     fn missed(&self, miss: Miss) {
         self.counters.get_misses.increment();

@@ -1,7 +1,7 @@
 //! `delete`, `touch` and `md`.
 
 use ringbinder_protocol::{Delete as Line, MAX_KEY_LEN, Meta, Touch, WatchFlags};
-use ringbinder_store::{Delete, DeleteResult, Expiry, Store};
+use ringbinder_store::{Delete, DeleteResult, Store};
 
 use super::{Context, arithmetic, reply};
 use crate::output::Output;
@@ -19,7 +19,7 @@ pub(super) fn meta_delete(context: &Context<'_>, meta: &Meta<'_>, out: &mut Outp
     let how = Delete {
         compare: meta.compare_cas,
         mark_stale: meta.has(b'I'),
-        expiry: meta.exptime.map(|exptime| Expiry::from_exptime(exptime, context.now)),
+        expiry: meta.exptime.map(|exptime| context.expiry(exptime)),
         drop_value: meta.has(b'x').then_some(meta.client_flags),
         new_cas: meta.new_cas,
     };
@@ -61,7 +61,7 @@ fn carry_out(
 
 pub(super) fn touch(context: &Context<'_>, line: &Touch<'_>, out: &mut Output) {
     let Context { shared, counters, now, .. } = *context;
-    let expiry = Expiry::from_exptime(line.exptime, now);
+    let expiry = context.expiry(line.exptime);
     counters.cmd_touch.increment();
     if shared.store.touch(line.key, expiry, now) {
         counters.touch_hits.increment();

@@ -1,7 +1,7 @@
 //! `get`, `gets`, `gat`, `gats`.
 
 use ringbinder_protocol::{Get, GetAndTouch, Refusal, Tokens, answer};
-use ringbinder_store::{Expiry, ItemRef, Miss, Store};
+use ringbinder_store::{ItemRef, Miss, Store};
 
 use super::{Context, Next};
 use crate::output::Output;
@@ -61,7 +61,7 @@ pub(super) fn get_and_touch(
     if done == 0 && refused(context, get.keys, out) {
         return Next::Continue;
     }
-    let expiry = Expiry::from_exptime(get.exptime, context.now);
+    let expiry = context.expiry(get.exptime);
     let form = Form::GetAndTouch { exptime: get.exptime, with_cas: get.with_cas };
     each(get.keys, done, out, |key, leads, out| {
         let read = |out: &mut Output| {

@@ -2,9 +2,7 @@
 //! common before its value arrives.
 
 use ringbinder_protocol::{MAX_KEY_LEN, Refusal, Request, Store as StoreLine, Verb, WatchFlags};
-use ringbinder_store::{
-    Delete, Expiry, Mode, NewValue, Store, Write, WriteResult, memcached_item_size,
-};
+use ringbinder_store::{Delete, Mode, NewValue, Store, Write, WriteResult, memcached_item_size};
 
 use super::{Context, refuse, reply};
 use crate::output::Output;
@@ -103,7 +101,7 @@ pub(super) fn store(
         key: store.key,
         value,
         flags: store.flags,
-        expiry: Expiry::from_exptime(store.exptime, context.now),
+        expiry: context.expiry(store.exptime),
         mode: mode(store.verb),
         compare: store.cas,
         new_cas: None,

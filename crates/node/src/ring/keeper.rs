@@ -18,11 +18,12 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
-use super::acquaintance::{Acquaintance, CALM, PROBE};
+use super::acquaintance::{Acquaintance, CALM};
 use super::discovery::{self, MAX_SAFE_PAYLOAD};
 use super::greeting::{self, TalkError};
 use super::membership::{Membership, Wanted, ring_id, stamp};
 use super::peer::{Address, Peer};
+use super::pulse::{BEAT, Sign};
 use super::start::{Started, name, own_address};
 use super::view::View;
 use super::{ForeignKeys, RingNode};
@@ -82,7 +83,6 @@ pub(crate) struct Keeper {
     resolved: HashMap<String, IpAddr>,
     /// The payload for auto-discovery clients.
     cluster: Arc<str>,
-    last_turn: Instant,
 }
 
 impl Keeper {
@@ -99,6 +99,7 @@ impl Keeper {
         let watching = tokio::spawn(Source::watch(source, updates, reload, shared.stop.clone()));
         keeper.resolve();
         loop {
+            keeper.wake().await;
             keeper.turn();
             let next = keeper.acquaintances.values().filter_map(Acquaintance::due).min();
             let wake = next.unwrap_or_else(|| Instant::now() + CALM);
@@ -106,7 +107,7 @@ impl Keeper {
                 Some(update) = updated.recv() => keeper.updated(update).await,
                 Some(hint) = hints.recv() => keeper.hinted(hint).await,
                 Some(news) = heard.recv() => keeper.heard(news).await,
-                () = tokio::time::sleep_until(wake.min(Instant::now() + PROBE)) => {}
+                () = tokio::time::sleep_until(wake.min(Instant::now() + BEAT)) => {}
                 () = shared.stop.cancelled() => break,
             }
         }
@@ -133,23 +134,30 @@ impl Keeper {
             acquaintances: HashMap::new(),
             news,
             resolved: HashMap::new(),
-            last_turn: Instant::now(),
         };
         (keeper, heard)
+    }
+
+    /// Leaves a sign of life. Where this node stood still since the last one, no worker serves
+    /// anything from before on, until the peers have told what it missed.
+    async fn wake(&mut self) {
+        let now = Sign::now();
+        if let Some(since) = self.node.pulse.stood_still(now) {
+            warn!("this node stood still for {since:?} and joins its peers again");
+            self.membership.rejoin();
+            for acquaintance in self.acquaintances.values_mut() {
+                acquaintance.start_over(Instant::now());
+            }
+            let view = self.post();
+            self.workers.hold_all(&view).await;
+        }
+        self.node.pulse.beat(now);
     }
 
     /// What is due by the clock.
     fn turn(&mut self) {
         let now = Instant::now();
         let patience = self.node.settings.peer_give_up;
-        if now - self.last_turn > patience + PROBE {
-            warn!("this node stood still for {:?} and joins its peers again", now - self.last_turn);
-            self.membership.rejoin();
-            for acquaintance in self.acquaintances.values_mut() {
-                acquaintance.start_over(now);
-            }
-        }
-        self.last_turn = now;
         self.publish();
         if self.acquaintances.len() > self.peers.len() {
             self.part();

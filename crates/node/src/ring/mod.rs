@@ -7,6 +7,7 @@
 //! | `view` | the picture of it that each worker holds, and the question "who serves this key" |
 //! | `keeper` | the task that drives the state machine: source, greetings, workers, store |
 //! | `acquaintance` | when a peer is greeted next |
+//! | `pulse` | whether this node has stood still, and may have missed a ring |
 //! | `dial` | connecting to another node, with TLS and a password where nodes have them |
 //! | `greeting` | what nodes say to each other about rings, from the dialling side |
 //! | `answers` | the commands `ring` and `config get cluster` |
@@ -31,6 +32,7 @@ mod large;
 mod link;
 mod membership;
 mod peer;
+mod pulse;
 mod report;
 mod secret;
 #[cfg(test)]
@@ -67,6 +69,7 @@ pub(crate) use view::View;
 pub(crate) use crate::settings::{ForeignKeys, RingSettings};
 
 use self::peer::Peers;
+use self::pulse::Pulse;
 use self::secret::Secret;
 use self::status::Status;
 
@@ -109,6 +112,7 @@ pub(crate) struct RingNode {
     peers: Peers,
     posted: RwLock<Posted>,
     hints: mpsc::Sender<Hint>,
+    pub(crate) pulse: Pulse,
     /// The second in which a misrouted key was last logged.
     misrouted_logged: AtomicU32,
 }

@@ -12,6 +12,7 @@ use tracing::warn;
 use super::dial::Dialer;
 use super::membership::{Identity, Membership};
 use super::peer::{Address, Peers, address_of};
+use super::pulse::Pulse;
 use super::secret::Secret;
 use super::status::Status;
 use super::{Hint, MAX_HINTS, Posted, RingNode, RingSettings, discovery};
@@ -115,6 +116,7 @@ pub(crate) fn start(settings: &RingSettings, dialer: Dialer) -> Result<Started, 
         peers,
         posted: RwLock::new(posted),
         hints: sender,
+        pulse: Pulse::new(settings.peer_give_up),
         misrouted_logged: 0.into(),
     });
     Ok(Started { node, source, membership, hints, instance })

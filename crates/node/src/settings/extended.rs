@@ -24,6 +24,12 @@ impl ExtendedOption {
     }
 }
 
+/// The names of all options that do something here, or of all that do not, for help.
+pub(super) fn names(effect: bool) -> String {
+    let options = EXTENDED.iter().filter(|option| option.has_effect() == effect);
+    options.map(|option| option.name).collect::<Vec<_>>().join(", ")
+}
+
 /// What may follow the name after an equals sign.
 enum Takes {
     /// Nothing; what is there is ignored, as memcached does.

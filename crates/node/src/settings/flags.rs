@@ -12,7 +12,7 @@ use clap::error::ErrorKind;
 use clap::{ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches, Parser, ValueEnum};
 
 use super::error::{SettingsError, one_line};
-use super::extended::EXTENDED;
+use super::extended::names;
 use super::options::Options;
 use super::values::{Bounded, GrowthFactor};
 use crate::process::exit::ExitCode;
@@ -55,6 +55,10 @@ pub(super) struct CommandLine {
     #[arg(long, help_heading = FILE)]
     pub(super) check_config: bool,
 
+    /// Ask the node that runs with these settings whether it serves; exit with 0 if it does
+    #[arg(long, help_heading = OTHER)]
+    pub(super) check_health: bool,
+
     /// Comma separated list of memcached's extended options, explained below
     #[arg(short = 'o', long, value_name = "OPTIONS", help_heading = OTHER)]
     pub(super) extended: Vec<String>,
@@ -78,6 +82,14 @@ pub(super) struct CommandLine {
     /// Print the version and exit
     #[arg(short = 'V', long, action = ArgAction::Version, help_heading = OTHER)]
     version: Option<bool>,
+
+    /// Print the man page and exit
+    #[arg(long, help_heading = OTHER)]
+    pub(super) man: bool,
+
+    /// Print the completions of a shell and exit
+    #[arg(long, value_name = "SHELL", help_heading = OTHER)]
+    pub(super) completions: Option<clap_complete::Shell>,
 
     /// Large memory pages: left to the system
     #[arg(short = 'L', long, help_heading = IDLE)]
@@ -201,16 +213,25 @@ fn refuse(flags: &CommandLine) -> Result<(), SettingsError> {
     }
 }
 
+/// How the layers of settings go together, in lines for the help.
+pub(super) const SETTINGS: [&str; 3] = [
+    "Every flag under the first headings (Network to Process) is also a key of the settings file and",
+    "an environment variable: --memory-limit is memory_limit and RINGBINDER_MEMORY_LIMIT. A flag",
+    "counts more than a variable, a variable more than the file. RINGBINDER_CONFIG names the file.",
+];
+
+/// Command lines that say more than descriptions.
+pub(super) const EXAMPLES: [&str; 4] = [
+    "ringbinderd -m 1024 -c 4096 -l 0.0.0.0",
+    "ringbinderd -d -u cache -P /run/ringbinderd/pid -s /run/ringbinderd/socket -a 0770",
+    "ringbinderd -Z -o ssl_chain_cert=cert.pem,ssl_key=key.pem -l 0.0.0.0,notls:127.0.0.1:11212",
+    "ringbinderd --config /etc/ringbinderd.toml --check-config",
+];
+
 fn after_help() -> String {
-    let names = |effect: bool| {
-        let options = EXTENDED.iter().filter(|option| option.has_effect() == effect);
-        options.map(|option| option.name).collect::<Vec<_>>().join(", ")
-    };
     let mut help = format!(
         "Where settings come from:
-  Every flag under the first headings (Network to Process) is also a key of the settings file and
-  an environment variable: --memory-limit is memory_limit and RINGBINDER_MEMORY_LIMIT. A flag
-  counts more than a variable, a variable more than the file. RINGBINDER_CONFIG names the file.
+  {}
 
 Extended options (-o):
   {}
@@ -219,14 +240,13 @@ Extended options (-o):
   {}
 
 Examples:
-  ringbinderd -m 1024 -c 4096 -l 0.0.0.0
-  ringbinderd -d -u cache -P /run/ringbinderd/pid -s /run/ringbinderd/socket -a 0770
-  ringbinderd -Z -o ssl_chain_cert=cert.pem,ssl_key=key.pem -l 0.0.0.0,notls:127.0.0.1:11212
-  ringbinderd --config /etc/ringbinderd.toml --check-config
+  {}
 
 Exit codes:",
+        SETTINGS.join("\n  "),
         names(true),
         names(false),
+        EXAMPLES.join("\n  "),
     );
     for (code, meaning) in ExitCode::ALL {
         help.push_str(&format!("\n  {:>2}  {meaning}", code.number()));

@@ -20,6 +20,7 @@ mod layers;
 mod listen;
 mod model;
 mod options;
+mod page;
 mod report;
 mod resolve;
 mod tls;
@@ -45,8 +46,14 @@ pub(crate) enum Startup {
         /// What the operator should know, one line each.
         warnings: Vec<String>,
     },
-    /// Print this to standard output and end well: `--help`, `--version`, `--license`, or the
-    /// settings in force for `--check-config`.
+    /// Ask the node that runs with these settings whether it serves, and end with the answer:
+    /// `--check-health`.
+    AskHealth {
+        /// The settings of that node.
+        settings: Box<Settings>,
+    },
+    /// Print this to standard output and end well: `--help`, `--version`, `--license`, `--man`,
+    /// `--completions`, or the settings in force for `--check-config`.
     Print {
         /// The text, with its line end.
         text: String,
@@ -72,6 +79,16 @@ pub(crate) fn load(
     if flags.license {
         return Ok(printed(flags::LICENSE.into()));
     }
+    if flags.man {
+        return Ok(Startup::Print { text: page::man(), check: None, warnings: Vec::new() });
+    }
+    if let Some(shell) = flags.completions {
+        return Ok(Startup::Print {
+            text: page::completions(shell),
+            check: None,
+            warnings: Vec::new(),
+        });
+    }
     let environment: Vec<(OsString, OsString)> = environment.into_iter().collect();
     let file_of_environment = environment
         .iter()
@@ -94,6 +111,10 @@ pub(crate) fn load(
     if flags.check_config {
         let text = report::toml(&merged)?;
         return Ok(Startup::Print { text, check: Some(Box::new(settings)), warnings });
+    }
+    if flags.check_health {
+        // The node that serves has given the warnings.
+        return Ok(Startup::AskHealth { settings: Box::new(settings) });
     }
     Ok(Startup::Run { settings: Box::new(settings), warnings })
 }

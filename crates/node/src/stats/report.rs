@@ -40,7 +40,7 @@ pub(crate) fn general(shared: &Shared, out: &mut Vec<u8>) {
     stats!(out,
         "pid" => std::process::id(),
         "uptime" => shared.clock.uptime(),
-        "time" => shared.clock.now(),
+        "time" => shared.clock.unix(shared.clock.now()),
         "version" => MEMCACHED_VERSION,
         "ringbinder_version" => env!("CARGO_PKG_VERSION"),
         "pointer_size" => usize::BITS,

@@ -1,0 +1,147 @@
+//! `--check-health`: asks the node that runs with the settings of this start whether it serves.
+//!
+//! It is what a container's health check runs where there is no shell and no other program. It looks
+//! at a running node from outside, as a client does: one connection, one request, one answer, all
+//! within [`PATIENCE`].
+
+use std::io::{self, BufRead as _, BufReader, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use crate::process::exit::ExitCode;
+use crate::settings::Settings;
+
+/// How long each of connecting, asking and answering may take.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// More than any answer has.
+const MAX_ANSWER: u64 = 1024;
+
+/// Why the node does not count as healthy.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HealthError {
+    /// The settings leave the port to the system.
+    #[error("nobody can tell the port of {0}, which the system chose: name one with -p")]
+    Unknown(String),
+    /// The host of the address has no address.
+    #[error("cannot find the address of {address}: {source}; check -l")]
+    Unresolved { address: String, source: io::Error },
+    /// Nobody serves there, or not in time.
+    #[error("the node at {address} does not answer: {source}")]
+    Silent { address: String, source: io::Error },
+    /// It is no node.
+    #[error("what listens on {address} answers {answer:?}, which no node does")]
+    Stranger { address: String, answer: String },
+}
+
+impl HealthError {
+    /// The code to end the process with.
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        match self {
+            HealthError::Unknown(_) => ExitCode::Usage,
+            _ => ExitCode::Failure,
+        }
+    }
+}
+
+/// Asks, and says what the node answered.
+pub(crate) fn check(settings: &Settings) -> Result<String, HealthError> {
+    if let Some(path) = &settings.unix_socket {
+        let address = path.display().to_string();
+        let silent = |source| HealthError::Silent { address: address.clone(), source };
+        let stream = UnixStream::connect(path).map_err(silent)?;
+        let limited = stream
+            .set_read_timeout(Some(PATIENCE))
+            .and_then(|()| stream.set_write_timeout(Some(PATIENCE)));
+        limited.map_err(silent)?;
+        return ask(&stream, &stream, &address);
+    }
+    // The settings name an address, or there is a Unix socket.
+    let listen = settings.listen.first();
+    let name = listen.map(ToString::to_string).unwrap_or_default();
+    let found = listen.map_or_else(|| Ok(Vec::new()), |listen| listen.resolve());
+    let found = found
+        .map_err(|source| HealthError::Unresolved { address: name.clone(), source })?
+        .first()
+        .copied();
+    let address = found.map(reachable).filter(|address| address.port() != 0);
+    let address = address.ok_or(HealthError::Unknown(name))?;
+    let silent = |source| HealthError::Silent { address: address.to_string(), source };
+    let stream = TcpStream::connect_timeout(&address, PATIENCE).map_err(silent)?;
+    let limited = stream
+        .set_read_timeout(Some(PATIENCE))
+        .and_then(|()| stream.set_write_timeout(Some(PATIENCE)));
+    limited.map_err(silent)?;
+    ask(&stream, &stream, &address.to_string())
+}
+
+/// Where a node that listens on this address can be reached from its own machine.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+/// A node that wants a password first, or has no connection left, is alive and says so with an error.
+fn ask(reader: impl Read, mut writer: impl Write, address: &str) -> Result<String, HealthError> {
+    let mut line = String::new();
+    let asked = writer.write_all(b"version\r\n");
+    let answered =
+        asked.and_then(|()| BufReader::new(reader.take(MAX_ANSWER)).read_line(&mut line));
+    let answer = line.trim_end();
+    match answered {
+        Err(source) => Err(HealthError::Silent { address: address.to_owned(), source }),
+        Ok(0) => {
+            let source = io::ErrorKind::UnexpectedEof.into();
+            Err(HealthError::Silent { address: address.to_owned(), source })
+        }
+        Ok(_)
+            if ["VERSION ", "ERROR", "CLIENT_ERROR ", "SERVER_ERROR "]
+                .iter()
+                .any(|start| answer.starts_with(start)) =>
+        {
+            Ok(format!("{address}: {answer}\n"))
+        }
+        Ok(_) => {
+            let answer = answer.chars().take(80).collect();
+            Err(HealthError::Stranger { address: address.to_owned(), answer })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(answer: &[u8]) -> Result<String, HealthError> {
+        ask(answer, io::sink(), "127.0.0.1:1")
+    }
+
+    #[test]
+    fn every_answer_of_a_node_is_one() {
+        assert_eq!(told(b"VERSION 1.6.45\r\nmore").unwrap(), "127.0.0.1:1: VERSION 1.6.45\n");
+        assert!(told(b"CLIENT_ERROR unauthenticated\r\n").is_ok());
+        assert!(told(b"ERROR Too many open connections\r\n").is_ok());
+    }
+
+    #[test]
+    fn silence_and_strangers_are_none() {
+        assert!(matches!(told(b""), Err(HealthError::Silent { .. })));
+        assert!(matches!(told(b"HTTP/1.1 400 Bad Request\r\n"), Err(HealthError::Stranger { .. })));
+        assert!(matches!(told(&[b'x'; 4096]), Err(HealthError::Stranger { .. })));
+        assert!(matches!(told(b"\xff\xfe\n"), Err(HealthError::Silent { .. })));
+    }
+
+    #[test]
+    fn every_interface_is_reached_by_loopback() {
+        for (listens, reached) in
+            [("0.0.0.0:1", "127.0.0.1:1"), ("[::]:1", "[::1]:1"), ("10.0.0.1:1", "10.0.0.1:1")]
+        {
+            assert_eq!(reachable(listens.parse().unwrap()), reached.parse().unwrap());
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Clients that ask for large values without end and never read an answer: what a node holds for
+//! them is bounded, and the others are served.
+
+use std::time::{Duration, Instant};
+
+use ringbinder_tests::Conn;
+use ringbinder_tests::levels::peak_kib;
+use ringbinder_tests::ring::Fleet;
+
+use crate::{NODES, Row, back_to, briefly, checked, goes_on, levels, plan};
+
+/// Of each node, in MiB.
+const MEMORY: u64 = 32;
+const CLIENTS: usize = 120;
+const VALUES: usize = 24;
+const VALUE: usize = 500_000;
+
+/// A node's own: code, threads, buffers, the allocator's slack.
+const BESIDE_ITEMS_MIB: u64 = 64;
+
+#[test]
+fn clients_that_send_and_never_read() {
+    briefly("clients_that_send_and_never_read");
+}
+
+pub(crate) fn run(duration: Duration) -> Result<Row, &'static str> {
+    let mut fleet = Fleet::running(3, &["-m", &MEMORY.to_string()]);
+    let value = vec![b'v'; VALUE];
+    let keys: Vec<String> = (0..VALUES).map(|number| format!("large-{number}")).collect();
+    let mut conn = fleet.connect(0);
+    for key in &keys {
+        let head = format!("set {key} 0 0 {VALUE}\r\n");
+        conn.talk([head.as_bytes(), &value, b"\r\n"].concat(), "STORED\r\n");
+    }
+    let before = levels(&mut fleet);
+    let request = format!("get {}\r\n", keys.join(" ")).into_bytes();
+    let (sent, summary) = checked(&mut fleet, &plan(), |fleet, gauge| {
+        let mut deaf: Vec<Conn> = (0..CLIENTS).map(|n| fleet.connect(NODES[n % 3])).collect();
+        let (start, mut sent) = (Instant::now(), 0);
+        while goes_on(start, duration) {
+            for conn in &mut deaf {
+                // As much as the node, and the system between, take. Part of a request will do: the
+                // next write goes on with the same bytes, and what is malformed is answered as well.
+                sent += conn.send_unread(&request);
+            }
+            gauge.await_more(100);
+        }
+        sent
+    });
+    // What clients do not read is held once, in the store; values of other nodes, in the allowance
+    // for values in flight, which is as large as the store.
+    let bound = 2 * MEMORY + BESIDE_ITEMS_MIB;
+    let peak = NODES.map(|node| peak_kib(fleet.server(node).pid()).div_ceil(1024));
+    assert!(peak.iter().all(|&peak| peak <= bound), "{peak:?} MiB, promised {bound}");
+    assert_eq!((summary.errors, summary.broken), (0, 0), "{summary:?}");
+    let held = back_to(&fleet, &before, MEMORY + BESIDE_ITEMS_MIB);
+    Ok(Row {
+        fault: "clients that never read",
+        done: format!(
+            "{CLIENTS} clients sent {} KiB of gets for {VALUES} values of {VALUE} bytes each, to \
+             nodes with -m {MEMORY}",
+            sent >> 10
+        ),
+        summary,
+        held: format!("no node above {bound} MiB, others served; {held}"),
+    })
+}
