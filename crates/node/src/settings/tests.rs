@@ -285,8 +285,12 @@ fn the_description_of_the_flags_is_sound() {
 
 #[test]
 fn every_key_is_a_variable_and_a_flag() {
-    const ANY_TEXT: [&str; 8] = [
+    const ANY_TEXT: &[&str] = &[
         "unix_socket",
+        "ssl_chain_cert",
+        "ssl_key",
+        "ssl_ca_cert",
+        "auth_file",
         "pidfile",
         "user",
         "prefix_delimiter",
