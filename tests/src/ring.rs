@@ -148,6 +148,11 @@ impl Fleet {
         path.to_str().expect("a plain path").to_owned()
     }
 
+    /// The path of a file beside the ring files, whether it is there or not.
+    pub fn path(&self, name: &str) -> String {
+        self.dir.path().join(name).to_str().expect("a plain path").to_owned()
+    }
+
     /// Starts a node. It waits for its peers as long as [`PEER_TIMEOUT`] says, unless the arguments
     /// say otherwise.
     pub fn start(&mut self, node: usize, arguments: &[&str]) {
@@ -227,6 +232,13 @@ impl Fleet {
     pub fn kill(&mut self, node: usize) {
         let mut server = self.places[node].server.take().expect("a running node");
         server.stop(Signal::SIGKILL);
+    }
+
+    /// Ends a node as its operator would, and waits for its end.
+    pub fn stop(&mut self, node: usize) {
+        let mut server = self.places[node].server.take().expect("a running node");
+        let status = server.stop(Signal::SIGTERM);
+        assert!(status.success(), "{status}: {}", server.log());
     }
 
     /// Sends a signal to a node.

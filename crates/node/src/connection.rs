@@ -150,6 +150,9 @@ impl Connection {
             let held = match self.held.take() {
                 // It stood back, and it is its turn again.
                 Some(held) => held,
+                None if self.ticket.is_stopping() => {
+                    return Poll::Ready(Err(CloseReason::Shutdown));
+                }
                 None => {
                     self.enter(State::Read);
                     let input = ready!(self.poll_input(context))?;

@@ -7,10 +7,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Waker};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use ringbinder_store::Seconds;
 use tokio::sync::Notify;
+use tokio::time::timeout;
+use tracing::warn;
 
 /// The other side of a connection.
 #[derive(Clone, Debug)]
@@ -101,6 +104,7 @@ impl State {
 const NO_KICK: u8 = 0;
 const KICK_IDLE: u8 = 1;
 const KICK_SHUTDOWN: u8 = 2;
+const KICK_CUT: u8 = 3;
 
 /// One open connection, as others see it.
 #[derive(Debug)]
@@ -140,7 +144,8 @@ impl Entry {
         let kicked = || match self.kick.load(Relaxed) {
             NO_KICK => None,
             KICK_IDLE => Some(CloseReason::IdleTimeout),
-            _ => Some(CloseReason::Shutdown),
+            KICK_SHUTDOWN => Some(CloseReason::Shutdown),
+            _ => Some(CloseReason::Error),
         };
         let mut waker = self.waker.lock();
         match &*waker {
@@ -148,6 +153,12 @@ impl Entry {
             _ => *waker = Some(context.waker().clone()),
         }
         kicked()
+    }
+
+    /// Whether it is to end once what was read of it is answered.
+    #[inline]
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.kick.load(Relaxed) >= KICK_SHUTDOWN
     }
 
     fn kick(&self, why: u8) {
@@ -264,6 +275,25 @@ impl Connections {
                 entry.kick(KICK_IDLE);
             }
         }
+    }
+
+    /// Ends all, and says whether that succeeded: each once its answers are out, and those that take
+    /// longer than `grace` to read them, at once.
+    pub(crate) async fn end_all(&self, grace: Duration) -> bool {
+        self.stop();
+        if timeout(grace, self.wait_for_none()).await.is_ok() {
+            return true;
+        }
+        warn!("{} connections did not read their answers in time and are cut", self.current());
+        for entry in self.list() {
+            entry.kick(KICK_CUT);
+        }
+        timeout(grace, self.wait_for_none()).await.is_ok()
+    }
+
+    /// Lets new ones in again.
+    pub(crate) fn reopen(&self) {
+        self.open.lock().stopping = false;
     }
 
     /// Ends all, each once its answers are out, and lets no new one in.

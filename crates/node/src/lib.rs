@@ -13,6 +13,7 @@
 //! | `stats`, `sampling`, `watch`, `dump` | what can be learnt from outside |
 //! | `admin`, `pulse` | the same by HTTP, and whether all is well |
 //! | `health` | asking a running node whether it serves |
+//! | `snapshot`, `handover` | what outlives the process |
 //! | `lone` | a node without listeners, for tests and fuzzing |
 //! | `shared`, `connections`, `clock` | state that workers share |
 
@@ -23,6 +24,7 @@ mod command;
 mod connection;
 mod connections;
 mod dump;
+mod handover;
 mod health;
 mod input;
 mod listen;
@@ -38,6 +40,7 @@ mod sampling;
 mod server;
 mod settings;
 mod shared;
+mod snapshot;
 mod socket;
 mod sparing;
 mod stats;
@@ -53,11 +56,12 @@ use tracing::{info, warn};
 
 pub use crate::lone::LoneNode;
 
+use crate::handover::{HandOver, Inherited};
 use crate::process::daemon::{self, Detached, Keep};
 use crate::process::exit::ExitCode;
 use crate::process::pidfile::PidFile;
 use crate::process::user::{self, Identity};
-use crate::process::{limits, memory};
+use crate::process::{limits, memory, supervisor};
 use crate::settings::{Guard, Settings, Startup};
 
 /// Open files beyond the connections: listeners, runtimes, log, dumps.
@@ -84,12 +88,14 @@ macro_rules! failures {
 failures! {
     settings::SettingsError,
     daemon::DaemonError,
+    handover::HandOverError,
     health::HealthError,
     limits::LimitError,
     listen::ListenError,
     process::pidfile::PidFileError,
     reload::GuardError,
     ring::StartError,
+    snapshot::WriteError,
     user::UserError,
 }
 
@@ -116,22 +122,16 @@ fn start() -> Result<std::process::ExitCode, Failure> {
     let (settings, warnings) = match settings::load(std::env::args_os(), std::env::vars_os())? {
         Startup::Run { settings, warnings } => (*settings, warnings),
         Startup::AskHealth { settings } => {
-            let answer = health::check(&settings)?;
-            let _ = std::io::stdout().write_all(answer.as_bytes());
-            return Ok(ExitCode::Ok.into());
+            return Ok(print(&health::check(&settings)?, Vec::new()));
         }
-        Startup::Print { text, check, mut warnings } => {
-            if let Some(settings) = check {
-                warnings
-                    .extend(reload::Guards::load(&settings, clock::Clock::new().now())?.warnings);
+        Startup::Check { settings, text, mut warnings } => {
+            warnings.extend(reload::Guards::load(&settings, clock::Clock::new().now())?.warnings);
+            if let Some(path) = &settings.snapshot {
+                snapshot::check_writable(path)?;
             }
-            for warning in warnings {
-                let _ = writeln!(std::io::stderr(), "ringbinderd: warning: {warning}");
-            }
-            // A reader that closed the pipe has seen enough.
-            let _ = std::io::stdout().write_all(text.as_bytes());
-            return Ok(ExitCode::Ok.into());
+            return Ok(print(&text, warnings));
         }
+        Startup::Print { text, warnings } => return Ok(print(&text, warnings)),
     };
     let ready = if settings.daemon {
         match daemon::detach()? {
@@ -149,6 +149,15 @@ fn start() -> Result<std::process::ExitCode, Failure> {
     Ok(ExitCode::Ok.into())
 }
 
+fn print(text: &str, warnings: Vec<String>) -> std::process::ExitCode {
+    for warning in warnings {
+        let _ = writeln!(std::io::stderr(), "ringbinderd: warning: {warning}");
+    }
+    // A reader that closed the pipe has seen enough.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    ExitCode::Ok.into()
+}
+
 fn serve(settings: Settings, ready: Option<daemon::Ready>) -> Result<(), Failure> {
     let reserved = RESERVED_FILES + settings.admin.as_ref().map_or(0, |_| admin::FILES);
     if let Some(warning) = limits::raise_open_files(settings.conn_limit, reserved)?.warning {
@@ -157,19 +166,25 @@ fn serve(settings: Settings, ready: Option<daemon::Ready>) -> Result<(), Failure
     if settings.coredumps {
         limits::raise_core_size()?;
     }
-    let listeners = listen::bind(&settings)?;
-    let admin = match &settings.admin {
-        Some(asked) => Some(admin::Bound {
-            settings: asked.clone(),
-            listeners: listen::bind_admin(&asked.address)?,
-            serves: listeners.first().map(ToString::to_string).unwrap_or_default(),
-        }),
+    // A certificate that cannot be read must not cost the process that serves its place.
+    let mut guards = reload::Guards::load(&settings, clock::Clock::new().now())?;
+    let mut inherited = Inherited::from_manager()?;
+    let offer = match &settings.hand_over {
+        Some(path) => handover::knock(path, &settings, &mut inherited)?,
         None => None,
     };
+    let asked = settings.admin.as_ref();
+    let admin_sockets = asked.map(|asked| listen::bind_admin(&asked.address, &mut inherited));
+    let admin_sockets = admin_sockets.transpose()?;
+    let listeners = listen::bind(&settings, &mut inherited)?;
+    let admin = asked.zip(admin_sockets).map(|(asked, sockets)| admin::Bound {
+        settings: asked.clone(),
+        listeners: sockets,
+        serves: listeners.first().map(ToString::to_string).unwrap_or_default(),
+    });
     if let Some(warning) = admin.as_ref().and_then(admin::Bound::warning) {
         warn!("{warning}");
     }
-    let mut guards = reload::Guards::load(&settings, clock::Clock::new().now())?;
     match user::drop_privileges(settings.user.as_deref())? {
         Identity::Root { warning: Some(warning) }
         | Identity::Dropped { warning: Some(warning), .. } => {
@@ -180,6 +195,16 @@ fn serve(settings: Settings, ready: Option<daemon::Ready>) -> Result<(), Failure
     for warning in std::mem::take(&mut guards.warnings).into_iter().chain(guards.lost()) {
         warn!("{warning}");
     }
+    let hand_over = match &settings.hand_over {
+        Some(path) => {
+            let door = listen::bind_door(path, &settings, &mut inherited)?;
+            let admin = admin.iter().flat_map(|admin| &admin.listeners);
+            Some(HandOver::new(door, &listeners, admin)?)
+        }
+        None => None,
+    };
+    inherited.tell_unused();
+    drop(inherited);
     let pidfile = match &settings.pidfile {
         Some(path) => {
             let (pidfile, warning) = PidFile::create(path)?;
@@ -208,7 +233,23 @@ fn serve(settings: Settings, ready: Option<daemon::Ready>) -> Result<(), Failure
         }
         None => None,
     };
+    if let Some(path) = &settings.snapshot {
+        snapshot::check_writable(path)?;
+    }
     let shared = server::prepare(settings, guards, started.as_ref().map(|ring| ring.node.clone()));
+    let begin = || {
+        let pending = match offer {
+            Some(offer) => {
+                snapshot::put_aside(&shared);
+                offer.take(&shared).map_err(std::io::Error::other)?
+            }
+            None => snapshot::open(&shared),
+        };
+        if let Some(pending) = pending {
+            pending.start(&shared);
+        }
+        Ok(())
+    };
     let mut greeting = greeting(&shared.settings, &listeners);
     greeting.extend(admin.as_ref().map(admin::Bound::greeting));
     let announce = || -> std::io::Result<()> {
@@ -218,10 +259,12 @@ fn serve(settings: Settings, ready: Option<daemon::Ready>) -> Result<(), Failure
         if let Some(ready) = ready {
             ready.announce(keep).map_err(std::io::Error::other)?;
         }
+        supervisor::ready();
         Ok(())
     };
     listen::write_port_file(&listeners)?;
-    server::run(&shared, listeners, admin, started, announce)?;
+    let all_ended = server::run(&shared, listeners, admin, hand_over, started, begin, announce)?;
+    snapshot::at_stop(&shared, all_ended)?;
     drop(pidfile);
     info!("stopped");
     Ok(())

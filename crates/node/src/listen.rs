@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use std::path::{Path, PathBuf};
 use socket2::{Domain, Protocol, SockAddr, Socket as RawSocket, Type};
 
 use crate::connections::Peer;
+use crate::handover::Inherited;
 use crate::process::exit::ExitCode;
 use crate::settings::{Guard, ListenAddress, Settings, Verify};
 use crate::socket::Accepted;
@@ -58,18 +60,40 @@ pub(crate) enum Listener {
 
 /// A Unix socket's file, removed when the listener goes.
 #[derive(Debug)]
-pub(crate) struct SocketFile(PathBuf);
+pub(crate) struct SocketFile {
+    path: PathBuf,
+    /// Whether it is another's to remove: of whoever opened the socket, or was given it.
+    pub(crate) keep: bool,
+}
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        // Somebody may have removed it, or a new node taken its place; neither is ours to mend.
-        let _ = fs::remove_file(&self.0);
+        if !self.keep {
+            // Somebody may have removed it, or a new node taken its place; neither is ours to mend.
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }
 
 /// Binds everything the settings name.
-pub(crate) fn bind(settings: &Settings) -> Result<Vec<Listener>, ListenError> {
-    let backlog = i32::try_from(settings.listen_backlog).unwrap_or(i32::MAX);
+///
+/// Sockets that were `inherited` are used where they listen at the right places, or instead of all that
+/// the settings name.
+pub(crate) fn bind(
+    settings: &Settings,
+    inherited: &mut Inherited,
+) -> Result<Vec<Listener>, ListenError> {
+    if let Some((tcp, unix)) = inherited.take_all() {
+        let unix = unix
+            .into_iter()
+            .map(|(path, listener)| Listener::Unix(listener, SocketFile { path, keep: true }));
+        let tcp = tcp.into_iter().map(|listener| {
+            let guard = guard_of(&listener, settings);
+            Listener::Tcp(listener, guard)
+        });
+        return Ok(tcp.chain(unix).collect());
+    }
+    let backlog = backlog(settings);
     let mut listeners = Vec::new();
     for address in &settings.listen {
         let unknown = |source| ListenError::Unknown { address: address.to_string(), source };
@@ -78,7 +102,8 @@ pub(crate) fn bind(settings: &Settings) -> Result<Vec<Listener>, ListenError> {
         let mut failed = None;
         let mut bound = false;
         for candidate in candidates {
-            match tcp(candidate, backlog) {
+            let there = inherited.take_tcp(candidate);
+            match there.map_or_else(|| tcp(candidate, backlog), Ok) {
                 Ok(listener) => {
                     listeners.push(Listener::Tcp(listener, *guard));
                     bound = true;
@@ -94,7 +119,7 @@ pub(crate) fn bind(settings: &Settings) -> Result<Vec<Listener>, ListenError> {
         }
     }
     if let Some(path) = &settings.unix_socket {
-        listeners.push(unix(path, settings.unix_mask, backlog)?);
+        listeners.push(unix(path, settings.unix_mask, backlog, inherited)?);
     }
     Ok(listeners)
 }
@@ -102,15 +127,19 @@ pub(crate) fn bind(settings: &Settings) -> Result<Vec<Listener>, ListenError> {
 /// Connections to the admin port that may wait to be accepted.
 const ADMIN_BACKLOG: i32 = 64;
 
-/// Binds the admin port, under every address that its host stands for.
+/// Binds the admin port, under every address that its host stands for. A socket that was `inherited`
+/// and listens there is used; it must be asked for before those of the clients are.
 pub(crate) fn bind_admin(
     address: &ListenAddress,
+    inherited: &mut Inherited,
 ) -> Result<Vec<std::net::TcpListener>, ListenError> {
     let unknown = |source| ListenError::UnknownAdmin { address: address.to_string(), source };
     let mut bound = Vec::new();
     let mut failed = None;
     for candidate in address.resolve().map_err(unknown)? {
-        match tcp(candidate, ADMIN_BACKLOG) {
+        // Any port would be one of the clients'.
+        let there = (candidate.port() != 0).then(|| inherited.take_tcp(candidate)).flatten();
+        match there.map_or_else(|| tcp(candidate, ADMIN_BACKLOG), Ok) {
             Ok(listener) => bound.push(listener),
             Err(source) => failed = Some((candidate, source)),
         }
@@ -135,6 +164,32 @@ pub(crate) fn bind_admin(
             Err(ListenError::Bind { address, source, advice })
         }
     }
+}
+
+/// Binds the Unix socket at which another process may take over from this one.
+pub(crate) fn bind_door(
+    path: &Path,
+    settings: &Settings,
+    inherited: &mut Inherited,
+) -> Result<Listener, ListenError> {
+    unix(path, 0o600, backlog(settings), inherited)
+}
+
+fn backlog(settings: &Settings) -> i32 {
+    i32::try_from(settings.listen_backlog).unwrap_or(i32::MAX)
+}
+
+/// What is spoken at a socket that somebody else has opened: what the settings say of its address, or
+/// else TLS if they say so of any.
+fn guard_of(listener: &std::net::TcpListener, settings: &Settings) -> Guard {
+    let places = || settings.listen.iter().map(|ListenAddress::Tcp { guard, .. }| *guard);
+    let at = listener.local_addr().ok();
+    let named = settings.listen.iter().zip(places()).find(|(place, _)| {
+        let addresses = place.resolve().unwrap_or_default();
+        at.is_some_and(|at| addresses.contains(&at))
+    });
+    let any = || places().find(|guard| *guard != Guard::Plain).unwrap_or(Guard::Plain);
+    named.map_or_else(any, |(_, guard)| guard)
 }
 
 fn advice(error: &io::Error) -> &'static str {
@@ -164,7 +219,15 @@ fn tcp(address: SocketAddr, backlog: i32) -> io::Result<std::net::TcpListener> {
     Ok(socket.into())
 }
 
-fn unix(path: &Path, mask: u32, backlog: i32) -> Result<Listener, ListenError> {
+fn unix(
+    path: &Path,
+    mask: u32,
+    backlog: i32,
+    inherited: &mut Inherited,
+) -> Result<Listener, ListenError> {
+    if let Some(listener) = inherited.take_unix(path) {
+        return Ok(Listener::Unix(listener, SocketFile { path: path.to_owned(), keep: false }));
+    }
     let error = |problem: String, denied: bool| ListenError::Path {
         path: path.to_owned(),
         problem,
@@ -200,10 +263,18 @@ fn unix(path: &Path, mask: u32, backlog: i32) -> Result<Listener, ListenError> {
         Ok(socket)
     };
     let listener = bind().map_err(failed)?;
-    Ok(Listener::Unix(listener.into(), SocketFile(path.to_owned())))
+    Ok(Listener::Unix(listener.into(), SocketFile { path: path.to_owned(), keep: false }))
 }
 
 impl Listener {
+    /// Another descriptor of the same socket.
+    pub(crate) fn copy(&self) -> io::Result<OwnedFd> {
+        match self {
+            Listener::Tcp(listener, _) => listener.as_fd().try_clone_to_owned(),
+            Listener::Unix(listener, _) => listener.as_fd().try_clone_to_owned(),
+        }
+    }
+
     /// The TCP address, with the port the system chose where it was to choose.
     pub(crate) fn tcp_address(&self) -> Option<SocketAddr> {
         match self {
@@ -236,7 +307,7 @@ impl std::fmt::Display for Listener {
                     Guard::Either(_) => " (TLS or plain)",
                 })
             }
-            Listener::Unix(_, SocketFile(path)) => path.display().fmt(f),
+            Listener::Unix(_, SocketFile { path, .. }) => path.display().fmt(f),
         }
     }
 }
@@ -246,7 +317,7 @@ impl std::fmt::Display for Listener {
 pub(crate) enum Acceptor {
     Tcp(tokio::net::TcpListener, Guard),
     /// With its file, which is removed together with it.
-    Unix(tokio::net::UnixListener, #[allow(dead_code)] SocketFile),
+    Unix(tokio::net::UnixListener, SocketFile),
 }
 
 impl Acceptor {
@@ -267,6 +338,13 @@ impl Acceptor {
         match self {
             Acceptor::Tcp(_, guard) => *guard,
             Acceptor::Unix(..) => Guard::Plain,
+        }
+    }
+
+    /// Leaves its file where it is when it goes: the socket is another process's now.
+    pub(crate) fn keep_file(&mut self) {
+        if let Acceptor::Unix(_, file) = self {
+            file.keep = true;
         }
     }
 

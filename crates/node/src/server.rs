@@ -19,13 +19,15 @@ use tracing::{info, warn};
 use crate::admin::{Admin, Bound};
 use crate::clock::Clock;
 use crate::connections::Connections;
+use crate::handover::{self, Gate, HandOver};
 use crate::listen::{Acceptor, Listener};
-use crate::process::memory;
+use crate::process::{memory, supervisor};
 use crate::reload::{self, Guards};
 use crate::ring::{Keeper, RingNode, Started};
 use crate::sampling::{Heat, Latency};
 use crate::settings::{Guard, Settings};
 use crate::shared::{Shared, ValuesInFlight};
+use crate::snapshot::{self, Snapshots};
 use crate::socket::Accepted;
 use crate::stats::{AllCounters, Prefixes};
 use crate::watch::Watch;
@@ -96,6 +98,8 @@ fn build(
         ring,
         tls: guards.tls,
         auth: guards.auth,
+        gate: Gate::new(),
+        snapshots: Snapshots::new(settings.snapshot.clone(), settings.snapshot_stale),
         values: ValuesInFlight::new(usize::try_from(allowance).unwrap_or(usize::MAX)),
         verbosity: AtomicU8::new(settings.verbosity),
         crawler_enabled: AtomicBool::new(true),
@@ -124,17 +128,22 @@ fn observer(watch: &Arc<Watch>) -> EvictionObserver {
     })
 }
 
-/// Serves until a signal or `shutdown` ends it. `ready` is called once clients can connect.
+/// Serves until a signal or `shutdown` ends it. `begin` is called when all is
+/// ready to serve, `ready` once clients can connect. Returns
+/// whether all connections have ended, so that nothing changes any more.
 pub(crate) fn run(
     shared: &Arc<Shared>,
     listeners: Vec<Listener>,
     admin: Option<Bound>,
+    hand_over: Option<HandOver>,
     started: Option<Started>,
+    begin: impl FnOnce() -> io::Result<()>,
     ready: impl FnOnce() -> io::Result<()>,
-) -> io::Result<()> {
+) -> io::Result<bool> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let workers = Arc::new(Workers::start(shared)?);
-    runtime.block_on(async {
+    begin()?;
+    let all_ended = runtime.block_on(async {
         let tasks = TaskTracker::new();
         let reload = started.is_some().then(|| Arc::new(Notify::new()));
         let signals = Signals::new()?;
@@ -143,6 +152,9 @@ pub(crate) fn run(
             let name = listener.to_string();
             let listener = Acceptor::register(listener)?;
             tasks.spawn(accept_all(Arc::clone(shared), Arc::clone(&workers), listener, name));
+        }
+        if let Some(hand_over) = hand_over {
+            tasks.spawn(handover::serve(Arc::clone(shared), hand_over));
         }
         if let (Some(started), Some(reload)) = (started, reload) {
             let (shared, workers) = (Arc::clone(shared), Arc::clone(&workers));
@@ -153,25 +165,22 @@ pub(crate) fn run(
         let admin = admin.map(|bound| Admin::start(bound, shared, &workers)).transpose()?;
         ready()?;
         shared.stop.cancelled().await;
-        shared.connections.stop();
+        if !shared.gate.is_given() {
+            supervisor::stopping();
+        }
         tasks.close();
         tasks.wait().await;
-        if tokio::time::timeout(GRACE, shared.connections.wait_for_none()).await.is_err() {
-            let left = shared.connections.current();
-            warn!("{left} connections did not read their answers in time and are cut");
-        }
+        let all_ended = shared.connections.end_all(GRACE).await;
         // Until here it tells that the node stops.
         if let Some(admin) = admin {
             admin.stop();
         }
-        io::Result::Ok(())
+        io::Result::Ok(all_ended)
     })?;
-    if shared.connections.current() == 0
-        && let Some(workers) = Arc::into_inner(workers)
-    {
+    if all_ended && let Some(workers) = Arc::into_inner(workers) {
         workers.join();
     }
-    Ok(())
+    Ok(all_ended)
 }
 
 /// The signals a node knows.
@@ -180,6 +189,7 @@ struct Signals {
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
     graceful: tokio::signal::unix::Signal,
+    snapshot: tokio::signal::unix::Signal,
     hangup: tokio::signal::unix::Signal,
 }
 
@@ -189,6 +199,7 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             graceful: signal(SignalKind::user_defined1())?,
+            snapshot: signal(SignalKind::user_defined2())?,
             hangup: signal(SignalKind::hangup())?,
         })
     }
@@ -200,7 +211,12 @@ async fn stop_on_signals(shared: Arc<Shared>, mut signals: Signals, reload: Opti
             _ = signals.terminate.recv() => break "SIGTERM",
             _ = signals.interrupt.recv() => break "SIGINT",
             _ = signals.graceful.recv() => break "SIGUSR1",
-            _ = signals.hangup.recv() => reload::all(&shared, reload.as_deref()).await,
+            _ = signals.hangup.recv() => {
+                supervisor::reloading();
+                reload::all(&shared, reload.as_deref()).await;
+                supervisor::ready();
+            }
+            _ = signals.snapshot.recv() => snapshot_on_signal(&shared),
             () = shared.stop.cancelled() => break "the shutdown command",
         }
     };
@@ -208,10 +224,27 @@ async fn stop_on_signals(shared: Arc<Shared>, mut signals: Signals, reload: Opti
     shared.stop.cancel();
 }
 
+/// Writes a snapshot, and says in the log what came of it.
+fn snapshot_on_signal(shared: &Arc<Shared>) {
+    let shared = Arc::clone(shared);
+    tokio::spawn(async move {
+        match snapshot::on_demand(&shared).await {
+            Ok(report) => info!("SIGUSR2: the snapshot {report}"),
+            Err(error) => warn!("SIGUSR2: {error}"),
+        }
+    });
+}
+
 /// Accepts connections and deals them out to the workers in turn.
-async fn accept_all(shared: Arc<Shared>, workers: Arc<Workers>, listener: Acceptor, name: String) {
+async fn accept_all(
+    shared: Arc<Shared>,
+    workers: Arc<Workers>,
+    mut listener: Acceptor,
+    name: String,
+) {
     let connections = &shared.connections;
     let guard = listener.guard();
+    let mut gate = shared.gate.watch();
     loop {
         if !shared.settings.maxconns_fast && connections.current() >= connections.limit() {
             shared.listen_disabled.fetch_add(1, Relaxed);
@@ -221,8 +254,21 @@ async fn accept_all(shared: Arc<Shared>, workers: Arc<Workers>, listener: Accept
             }
         }
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            // The gate comes first: nothing is accepted once it is closed.
+            biased;
             () = shared.stop.cancelled() => return,
+            () = gate.closed() => {
+                tokio::select! {
+                    () = gate.opened() => continue,
+                    () = shared.stop.cancelled() => {
+                        if shared.gate.is_given() {
+                            listener.keep_file();
+                        }
+                        return;
+                    }
+                }
+            }
+            accepted = listener.accept() => accepted,
         };
         match accepted {
             Ok((accepted, peer)) => match connections.open(peer, shared.clock.now()) {

@@ -12,9 +12,11 @@ use tokio_util::sync::CancellationToken;
 use crate::auth::Auth;
 use crate::clock::Clock;
 use crate::connections::Connections;
+use crate::handover::Gate;
 use crate::ring::RingNode;
 use crate::sampling::{Heat, HotKeys, Latency, LatencySums};
 use crate::settings::Settings;
+use crate::snapshot::Snapshots;
 use crate::stats::{AllCounters, Prefixes};
 use crate::tls::Tls;
 use crate::watch::Watch;
@@ -34,6 +36,9 @@ pub(crate) struct Shared {
     pub(crate) heat: Heat,
     pub(crate) latency: Latency,
     pub(crate) values: ValuesInFlight,
+    pub(crate) snapshots: Snapshots,
+    /// Whether connections are accepted.
+    pub(crate) gate: Gate,
     /// The ring, where this node has one.
     pub(crate) ring: Option<Arc<RingNode>>,
     /// TLS, where anybody speaks it.

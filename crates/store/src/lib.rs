@@ -5,10 +5,11 @@
 
 mod seam;
 mod segments;
+pub mod snapshot;
 mod time;
 
 pub use seam::*;
-pub use segments::{ResidentProbe, SegmentStore};
+pub use segments::{ResidentProbe, Restore, Restored, SegmentStore};
 #[doc(hidden)]
 pub use segments::{Shape, ShapeError};
 pub use time::{Expiry, MAX_RELATIVE_EXPTIME, Seconds, is_unix_exptime};

@@ -18,6 +18,7 @@ fn check(name: &str) -> Tally {
         });
         assert!(last.hits > STEPS / 20 && last.stored > STEPS / 20, "{last:?}");
         assert!(last.sweeps > 0 && last.forgets > 0 && last.resizes > 0, "{last:?}");
+        assert!(last.restored + last.outdated > 0, "{last:?}");
     }
     last
 }

@@ -57,6 +57,30 @@ fn names_of_others_are_turned_away_and_so_are_their_posts() {
 }
 
 #[test]
+fn a_snapshot_is_written_on_demand_and_told_of() {
+    let dir = tempfile::tempdir().expect("a temp dir");
+    let file = dir.path().join("items");
+    let Some((server, admin)) = node("POST /snapshot", &["-e", file.to_str().expect("a path")])
+    else {
+        return;
+    };
+    server.connect().ask_text("set a 0 0 1\r\n1\r\n");
+    assert_eq!(ask(admin, "GET", "/snapshot", &[]).status, 405);
+    assert_eq!(ask(admin, "POST", "/snapshot", &[]).status, 403);
+    assert!(!file.exists());
+    let answer = ask(admin, "POST", "/snapshot", &["X-Ringbinder: 1"]);
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    assert!(answer.body.contains("holds 1 items"), "{}", answer.body);
+    assert!(file.exists());
+    let metrics = get(admin, "/metrics").body;
+    assert!(metrics.contains("\nringbinder_snapshot_items 1\n"), "{metrics}");
+    assert!(metrics.contains("\nringbinder_restore_state{state=\"none\"} 1\n"), "{metrics}");
+    let Some((_server, admin)) = node("POST /snapshot", &[]) else { return };
+    let answer = ask(admin, "POST", "/snapshot", &["X-Ringbinder: 1"]);
+    assert_eq!((answer.status, answer.body.contains("-e")), (409, true), "{}", answer.body);
+}
+
+#[test]
 fn what_is_too_long_is_refused_and_one_request_is_all_that_a_connection_has() {
     let Some((_server, admin)) = node("bounds", &[]) else { return };
     let long = format!("X-Long: {}", "x".repeat(64 << 10));

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 
 use nix::sys::signal::Signal;
 use ringbinder_tests::http::{admin_of, get};
-use ringbinder_tests::ring::Fleet;
-use ringbinder_tests::{Kind, process, wait};
+use ringbinder_tests::ring::{Fleet, local, reserve_port};
+use ringbinder_tests::{Kind, Server, process, wait};
 
 use crate::node;
 
@@ -71,4 +71,30 @@ fn a_node_that_waits_for_a_peer_says_for_which() {
     assert_eq!(says(admin, "/healthz").0, 200);
     drop(paused);
     wait::until("the node to be ready", || (says(admin, "/readyz").0 == 200).then_some(()));
+}
+
+#[test]
+fn the_admin_port_is_handed_over_like_the_others() {
+    if !Kind::Ringbinder.available() {
+        return ringbinder_tests::skip::skip("handing over the admin port", "no ringbinderd");
+    }
+    let dir = tempfile::tempdir().expect("a temp dir");
+    let door = dir.path().join("door");
+    let (port, admin) = (reserve_port().to_string(), local(reserve_port()));
+    let admin_text = admin.to_string();
+    let arguments = [
+        "-l",
+        "127.0.0.1",
+        "-p",
+        &port,
+        "--admin",
+        &admin_text,
+        "--hand-over",
+        door.to_str().expect("a plain path"),
+    ];
+    let mut first = Server::start_on(Kind::Ringbinder, &arguments, |_| {});
+    assert_eq!(says(admin, "/readyz").0, 200);
+    let second = Server::start_on(Kind::Ringbinder, &arguments, |_| {});
+    assert!(first.wait().success(), "{}", first.log());
+    assert_eq!(says(admin, "/readyz").0, 200, "{}", second.log());
 }

@@ -12,7 +12,8 @@ use ringbinder_protocol::MEMCACHED_VERSION;
 use ringbinder_store::Store;
 
 use super::exposition::{Exposition, Form, Kind, Labels};
-use super::figures::{BOUNDS, Latency, as_float, bound};
+use super::figures::{Answer, BOUNDS, Latency, as_float, bound};
+use super::said::of_snapshots;
 use super::share::Circle;
 use crate::process::memory;
 use crate::ring::Situation;
@@ -34,6 +35,7 @@ pub(super) fn page(
     process(shared, &mut page);
     limits(shared, &mut page);
     guards(shared, &mut page);
+    snapshots(&of_snapshots(shared), &mut page);
     requests(shared, latency, &mut page);
     if let Some((situation, circle)) = ring_of {
         ring(shared, situation, circle, &mut page);
@@ -276,6 +278,67 @@ fn limits(shared: &Shared, page: &mut Exposition) {
         "ringbinder_evictions_enabled",
         "Whether a full cache makes room (1) or refuses to store (0).",
         u8::from(shared.settings.evictions),
+    );
+}
+
+/// Taking up a snapshot, and writing one. Says nothing where there is none.
+fn snapshots(said: &Answer, page: &mut Exposition) {
+    const STATES: [&str; 6] = ["none", "refused", "running", "done", "stopped", "failed"];
+    let number = |name| said.number(name).unwrap_or(0);
+    if let Some(state) = said.get("restore_state") {
+        let name = "ringbinder_restore_state";
+        page.family(
+            name,
+            Kind::Gauge,
+            "How taking up the items of a snapshot stands: 1 at one state.",
+        );
+        for known in STATES {
+            page.sample(name, &[("state", known)], u8::from(known == state));
+        }
+        for (name, help, value) in [
+            ("ringbinder_restore_items", "Items taken up.", number("restore_items")),
+            (
+                "ringbinder_restore_skipped_items",
+                "Items passed over: expired, or not this node's any more.",
+                number("restore_skipped"),
+            ),
+            (
+                "ringbinder_restore_expected_items",
+                "Items that the snapshot says it has.",
+                number("restore_total_items"),
+            ),
+        ] {
+            page.gauge(name, help, value);
+        }
+    }
+    let Some(state) = said.get("snapshot_state") else {
+        return;
+    };
+    page.gauge(
+        "ringbinder_snapshot_running",
+        "Whether a snapshot is being written.",
+        u8::from(state == "writing"),
+    );
+    page.gauge(
+        "ringbinder_snapshot_items",
+        "Items in the snapshot that is or was last written.",
+        number("snapshot_items"),
+    );
+    page.gauge("ringbinder_snapshot_bytes", "Its size.", number("snapshot_bytes"));
+    page.counter(
+        "ringbinder_snapshot_failures_total",
+        "Snapshots that could not be written.",
+        number("snapshot_failures"),
+    );
+    page.gauge(
+        "ringbinder_snapshot_last_success_timestamp_seconds",
+        "When one was last written, Unix; 0 for never since the start.",
+        number("snapshot_last_success_time"),
+    );
+    page.gauge(
+        "ringbinder_snapshot_last_duration_seconds",
+        "How long that took.",
+        as_float(number("snapshot_last_duration_ms")) / 1e3,
     );
 }
 

@@ -1,15 +1,17 @@
 //! What the admin port has at which path.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{DefaultBodyLimit, Query, Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
+use tracing::{info, warn};
 
 use super::api;
 use super::exposition::Form;
@@ -21,7 +23,11 @@ use super::said::Said;
 use super::share::Circles;
 use crate::ring::Situation;
 use crate::shared::Shared;
+use crate::snapshot::{WriteError, on_demand};
 use crate::worker::Workers;
+
+/// How long a request waits for its snapshot to be written.
+const SNAPSHOT_PATIENCE: Duration = Duration::from_secs(8);
 
 /// Bytes of a request's body: there is nothing to say in one.
 const MAX_BODY: usize = 1024;
@@ -84,6 +90,7 @@ pub(super) fn router(house: Arc<House>) -> Router {
         .route("/readyz", get(readyz))
         .route("/api/ring", get(ring))
         .route("/api/history", get(history))
+        .route("/snapshot", post(snapshot))
         .merge(page())
         .fallback(nowhere)
         .layer(DefaultBodyLimit::max(MAX_BODY))
@@ -123,7 +130,7 @@ fn refusal(house: &House, request: &Request) -> Option<Response> {
 }
 
 async fn nowhere() -> Response {
-    let text = "Here are /, /metrics, /healthz, /readyz, /api/ring and /api/history.\n";
+    let text = "Here are /, /metrics, /healthz, /readyz, /api/ring and /api/history, and POST /snapshot.\n";
     (StatusCode::NOT_FOUND, text).into_response()
 }
 
@@ -160,6 +167,37 @@ async fn readyz(State(house): State<Arc<House>>) -> Response {
 
 async fn ring(State(house): State<Arc<House>>) -> Response {
     Json(api::overview(&house.shared, &house.fleet, &house.circles)).into_response()
+}
+
+/// Has a snapshot written. It goes on where the request does not wait for its end.
+async fn snapshot(State(house): State<Arc<House>>) -> Response {
+    let shared = house.shared();
+    let writing = tokio::spawn(async move {
+        let written = on_demand(&shared).await;
+        match &written {
+            Ok(report) => info!("POST /snapshot: the snapshot {report}"),
+            Err(error) => warn!("POST /snapshot: {error}"),
+        }
+        written
+    });
+    match tokio::time::timeout(SNAPSHOT_PATIENCE, writing).await {
+        Err(_) => {
+            let text = "the snapshot is being written; ringbinder_snapshot_running in /metrics \
+                        says when that is over\n";
+            (StatusCode::ACCEPTED, text).into_response()
+        }
+        Ok(Ok(Ok(report))) => (StatusCode::OK, format!("the snapshot {report}\n")).into_response(),
+        Ok(Ok(Err(error))) => {
+            let status = match error {
+                WriteError::NoFile | WriteError::Busy | WriteError::Stopping => {
+                    StatusCode::CONFLICT
+                }
+                _ => StatusCode::INTERNAL_SERVER_ERROR,
+            };
+            (status, format!("{error}\n")).into_response()
+        }
+        Ok(Err(_)) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
 }
 
 /// What may be said about the history.

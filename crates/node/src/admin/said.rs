@@ -4,6 +4,7 @@ use super::figures::{Answer, HotKey, Latency, hot_keys};
 use crate::ring;
 use crate::sampling;
 use crate::shared::Shared;
+use crate::snapshot;
 use crate::stats;
 
 /// The commands that a node is asked, in this order.
@@ -88,6 +89,13 @@ impl Said {
         }
         Said::of(&answers)
     }
+}
+
+/// What this node says of its snapshots.
+pub(super) fn of_snapshots(shared: &Shared) -> Answer {
+    let mut answer = Vec::new();
+    snapshot::stats(shared, &mut answer);
+    Answer::parse(&answer)
 }
 
 fn load(answer: &Answer) -> Load {

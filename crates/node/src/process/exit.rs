@@ -18,7 +18,7 @@ pub(crate) enum ExitCode {
     NoUser = 67,
     /// The operating system refused: an address in use, too few open files, no core dumps.
     OsError = 71,
-    /// A file that must be written, such as the pid file, cannot be.
+    /// A file that must be written, such as the pid file or the snapshot, cannot be.
     CannotCreate = 73,
     /// A permission is missing.
     NoPermission = 77,
@@ -34,7 +34,7 @@ impl ExitCode {
         (ExitCode::Usage, "wrong command line"),
         (ExitCode::NoUser, "unknown user for -u"),
         (ExitCode::OsError, "the system refused: address in use, too few open files"),
-        (ExitCode::CannotCreate, "the pid file cannot be written"),
+        (ExitCode::CannotCreate, "the pid file or the snapshot cannot be written"),
         (ExitCode::NoPermission, "a permission is missing"),
         (ExitCode::Config, "wrong settings file, environment variable, certificate or users"),
     ];

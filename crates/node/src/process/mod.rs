@@ -19,4 +19,5 @@ pub(crate) mod exit;
 pub(crate) mod limits;
 pub(crate) mod memory;
 pub(crate) mod pidfile;
+pub(crate) mod supervisor;
 pub(crate) mod user;

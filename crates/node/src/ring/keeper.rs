@@ -83,6 +83,9 @@ pub(crate) struct Keeper {
     resolved: HashMap<String, IpAddr>,
     /// The payload for auto-discovery clients.
     cluster: Arc<str>,
+    /// This node took up items from before it was away, and has not heard yet from all its peers that
+    /// no other ring was in force meanwhile.
+    came_back: bool,
 }
 
 impl Keeper {
@@ -122,6 +125,7 @@ impl Keeper {
         // As many messages as there are peers, since each is talked to by one task at a time.
         let (news, heard) = mpsc::unbounded_channel();
         let keeper = Keeper {
+            came_back: shared.snapshots.progress.came_back(),
             shared: Arc::clone(shared),
             cluster: node.cluster(),
             node,
@@ -157,6 +161,7 @@ impl Keeper {
     /// What is due by the clock.
     fn turn(&mut self) {
         let now = Instant::now();
+        self.came_back &= !self.membership.has_met_all();
         let patience = self.node.settings.peer_give_up;
         self.publish();
         if self.acquaintances.len() > self.peers.len() {
@@ -449,6 +454,7 @@ impl Keeper {
                 self.forget(Arc::new(lost));
             }
         }
+        self.forget_absence();
         self.membership.hold(ring.id());
         {
             let mut posted = self.node.posted.write();
@@ -465,6 +471,20 @@ impl Keeper {
         }
         self.resolve();
         self.publish();
+    }
+
+    /// Drops all that was taken up from before this node was away, where another ring comes to light
+    /// before all peers were met: by one of those that were in force meanwhile, others may have served
+    /// any of its keys.
+    fn forget_absence(&mut self) {
+        if std::mem::take(&mut self.came_back) {
+            warn!(
+                "the ring changed while this node was away: the items that it took up are dropped, \
+                 since others may have served their keys meanwhile"
+            );
+            self.shared.store.end_restore();
+            self.forget(Arc::new(|_| true));
+        }
     }
 
     /// Drops every key that a ring gives to another node.

@@ -180,6 +180,12 @@ impl Membership {
         self.joined
     }
 
+    /// Whether every peer of the ring in force has told which older rings it knows, and has none that
+    /// is newer. Who was given up has told nothing.
+    pub(crate) fn has_met_all(&self) -> bool {
+        self.joined && self.current_peers().all(|address| self.met.contains(&address))
+    }
+
     /// Whether nobody is waited for.
     #[cfg(test)]
     pub(crate) fn is_settled(&self) -> bool {

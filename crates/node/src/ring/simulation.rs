@@ -5,6 +5,8 @@
 //! view. After each step every key must have at most one node with a worker that serves it. When
 //! the dust has settled every key has exactly one, and it is the owner.
 
+mod absence;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -36,12 +38,21 @@ fn ring(version: u64, weights: &[u32; NODES]) -> Arc<Ring> {
     Arc::new(Ring::parse(&text, Format::Toml, "simulation").unwrap())
 }
 
+/// The point of a key.
+fn point(key: u32) -> Point {
+    Point(key.wrapping_mul(0x9e37_79b9))
+}
+
 struct Simulated {
     membership: Membership,
     /// What each worker acts by.
     workers: Vec<View>,
     /// Which ring the node is waiting for its workers to hold.
     adopting: Option<RingId>,
+    /// What it holds under keys.
+    items: HashMap<u32, u64>,
+    /// Some of it is from before it was away, and not all peers were met since.
+    came_back: bool,
 }
 
 /// A greeting on its way.
@@ -83,7 +94,14 @@ impl Fleet {
     fn start(&mut self, index: usize, ring: &Arc<Ring>) {
         let membership = Membership::new(Identity::Name(name(index)), Arc::clone(ring));
         let workers = vec![membership.view(&self.peers); WORKERS];
-        self.nodes.insert(index, Simulated { membership, workers, adopting: None });
+        let node = Simulated {
+            membership,
+            workers,
+            adopting: None,
+            items: HashMap::new(),
+            came_back: false,
+        };
+        self.nodes.insert(index, node);
     }
 
     fn at(&self, address: &Address) -> Option<usize> {
@@ -135,6 +153,9 @@ impl Fleet {
         node.workers[worker] = node.membership.view(&self.peers);
         let all = |id| node.workers.iter().all(|view| view.id() == id);
         if let Some(id) = node.adopting.filter(|&id| all(id)) {
+            let came_back = std::mem::take(&mut node.came_back);
+            let (me, ring) = (node.membership.me(), Arc::clone(node.membership.ring()));
+            node.items.retain(|key, _| !came_back && me == Some(ring.owner_at(point(*key))));
             node.membership.hold(id);
             node.adopting = None;
             self.trace.push(format!("n{index} holds ring {}", id.version));
@@ -150,7 +171,9 @@ impl Fleet {
         let answer = self.letters[letter].answer.clone();
         let to = Arc::clone(&self.letters[letter].to);
         let Some(at) = self.at(&to) else {
-            self.letters.swap_remove(letter);
+            // Nothing listens there.
+            let from = self.letters.swap_remove(letter).from;
+            self.nodes.get_mut(&from).unwrap().membership.give_up(&to);
             return;
         };
         let Some(line) = answer else {
@@ -159,7 +182,9 @@ impl Fleet {
             return;
         };
         let from = self.letters.swap_remove(letter).from;
-        let wanted = self.nodes.get_mut(&from).unwrap().membership.heard(&to, &line);
+        let node = self.nodes.get_mut(&from).unwrap();
+        let wanted = node.membership.heard(&to, &line);
+        node.came_back &= !node.membership.has_met_all();
         self.trace.push(format!(
             "n{from} hears n{at}: held {} base {}: {wanted:?}",
             line.held.version, line.base.version
@@ -173,7 +198,11 @@ impl Fleet {
             Wanted::Past(ids) => {
                 for id in ids {
                     let ring = Arc::clone(&self.rings[&id]);
-                    self.nodes.get_mut(&from).unwrap().membership.learn(ring);
+                    let node = self.nodes.get_mut(&from).unwrap();
+                    if node.membership.learn(Arc::clone(&ring)) {
+                        let me = node.membership.me_in(&ring);
+                        node.items.retain(|key, _| me == Some(ring.owner_at(point(*key))));
+                    }
                 }
                 self.greet(from, to);
             }
@@ -212,7 +241,7 @@ impl Fleet {
 
     /// Which nodes serve a key.
     fn serving(&self, key: u32) -> Vec<usize> {
-        let point = Point(key.wrapping_mul(0x9e37_79b9));
+        let point = point(key);
         let serves = |view: &View| matches!(view.route(point), Route::Local);
         let mut serving: Vec<usize> = self
             .nodes
@@ -271,7 +300,7 @@ impl Fleet {
             );
         }
         for key in 0..KEYS {
-            let point = Point(key.wrapping_mul(0x9e37_79b9));
+            let point = point(key);
             let owner = &ring.nodes()[ring.owner_at(point) as usize];
             let owner = self.at(&address_of(owner)).unwrap();
             assert_eq!(self.serving(key), [owner], "key {key}");

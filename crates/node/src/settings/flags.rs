@@ -112,10 +112,6 @@ pub(super) struct CommandLine {
     #[arg(short = 'S', long, help_heading = REFUSED)]
     pub(super) enable_sasl: bool,
 
-    /// Memory that outlives a restart
-    #[arg(short = 'e', long, value_name = "FILE", help_heading = REFUSED)]
-    pub(super) memory_file: Option<PathBuf>,
-
     /// Words that are no flags.
     #[arg(hide = true)]
     pub(super) ignored: Vec<OsString>,
@@ -197,7 +193,6 @@ fn usage_line(message: &str) -> String {
 fn refuse(flags: &CommandLine) -> Result<(), SettingsError> {
     let refused = [
         (flags.enable_sasl, "-S, --enable-sasl", "use -Y, --auth-file"),
-        (flags.memory_file.is_some(), "-e, --memory-file", "not in this version; leave it out"),
         (flags.udp_port.0 > 0, "UDP (-U, --udp-port)", "leave it out or write -U 0"),
         (
             flags.protocol == Protocol::Binary,

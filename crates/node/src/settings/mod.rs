@@ -52,13 +52,21 @@ pub(crate) enum Startup {
         /// The settings of that node.
         settings: Box<Settings>,
     },
+    /// Check what can only be checked on this machine, then print the settings in force
+    /// (`--check-config`).
+    Check {
+        /// The settings in force.
+        settings: Box<Settings>,
+        /// The text, with its line end.
+        text: String,
+        /// What the operator should know, one line each, for standard error.
+        warnings: Vec<String>,
+    },
     /// Print this to standard output and end well: `--help`, `--version`, `--license`, `--man`,
-    /// `--completions`, or the settings in force for `--check-config`.
+    /// `--completions`.
     Print {
         /// The text, with its line end.
         text: String,
-        /// The settings, where the files that they name are to be checked first.
-        check: Option<Box<Settings>>,
         /// What the operator should know, one line each, for standard error.
         warnings: Vec<String>,
     },
@@ -80,14 +88,10 @@ pub(crate) fn load(
         return Ok(printed(flags::LICENSE.into()));
     }
     if flags.man {
-        return Ok(Startup::Print { text: page::man(), check: None, warnings: Vec::new() });
+        return Ok(Startup::Print { text: page::man(), warnings: Vec::new() });
     }
     if let Some(shell) = flags.completions {
-        return Ok(Startup::Print {
-            text: page::completions(shell),
-            check: None,
-            warnings: Vec::new(),
-        });
+        return Ok(Startup::Print { text: page::completions(shell), warnings: Vec::new() });
     }
     let environment: Vec<(OsString, OsString)> = environment.into_iter().collect();
     let file_of_environment = environment
@@ -109,8 +113,8 @@ pub(crate) fn load(
     let (settings, more) = resolve::resolve(&merged, &flags, extended)?;
     warnings.extend(more);
     if flags.check_config {
-        let text = report::toml(&merged)?;
-        return Ok(Startup::Print { text, check: Some(Box::new(settings)), warnings });
+        let (settings, text) = (Box::new(settings), report::toml(&merged)?);
+        return Ok(Startup::Check { settings, text, warnings });
     }
     if flags.check_health {
         // The node that serves has given the warnings.
@@ -120,5 +124,5 @@ pub(crate) fn load(
 }
 
 fn printed(text: String) -> Startup {
-    Startup::Print { text, check: None, warnings: Vec::new() }
+    Startup::Print { text, warnings: Vec::new() }
 }

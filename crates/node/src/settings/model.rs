@@ -75,6 +75,13 @@ pub(crate) struct Settings {
     pub(crate) ring: Option<RingSettings>,
     /// The admin port.
     pub(crate) admin: Option<AdminSettings>,
+    /// The file that keeps the items over a restart. Absolute if the node runs in the background.
+    pub(crate) snapshot: Option<PathBuf>,
+    /// Take up a snapshot that was written while the node served.
+    pub(crate) snapshot_stale: bool,
+    /// The Unix socket by which one process takes over from another. Absolute if the node runs in the
+    /// background.
+    pub(crate) hand_over: Option<PathBuf>,
     /// Run in the background.
     pub(crate) daemon: bool,
     /// Where to write the process number. Absolute if the node runs in the background.

@@ -22,6 +22,7 @@ const SECURITY: &str = "Security";
 const MEMORY: &str = "Memory";
 const RING: &str = "Ring";
 const ADMIN: &str = "Admin port";
+const RESTART: &str = "Restart and upgrade";
 const COMMANDS: &str = "Commands and statistics";
 const PROCESS: &str = "Process";
 
@@ -200,6 +201,21 @@ pub(super) struct Options {
     #[arg(long, value_name = "NAMES")]
     #[arg(help_heading = ADMIN)]
     pub(super) admin_hosts: Option<String>,
+
+    /// File that keeps the items over a restart: written at a graceful stop and on SIGUSR2, taken up
+    /// at the next start
+    #[arg(short = 'e', long, value_name = "FILE", alias = "memory-file", help_heading = RESTART)]
+    pub(super) snapshot: Option<PathBuf>,
+
+    /// Take up a snapshot that was written while the node served, though its items may have been
+    /// changed since
+    #[arg(long, help_heading = RESTART)]
+    pub(super) snapshot_stale: bool,
+
+    /// Unix socket by which a new process takes over the listening sockets and the items of the one
+    /// that runs with this setting
+    #[arg(long, value_name = "SOCKET", help_heading = RESTART)]
+    pub(super) hand_over: Option<PathBuf>,
 
     /// Let clients stop the server with the shutdown command
     #[arg(short = 'A', long)]

@@ -118,6 +118,9 @@ pub(super) fn resolve(
         }
     }
     let admin = admin(merged, &mut warnings)?;
+    if options.snapshot_stale && options.snapshot.is_none() {
+        warnings.push("--snapshot-stale has no effect without -e, --snapshot".to_owned());
+    }
     let settings = Settings {
         listen,
         port,
@@ -150,6 +153,9 @@ pub(super) fn resolve(
         auth_file: settle(text_of(merged, "auth_file", options.auth_file.as_deref())?),
         ring,
         admin,
+        snapshot: settle(text_of(merged, "snapshot", options.snapshot.as_deref())?),
+        snapshot_stale: options.snapshot_stale,
+        hand_over: settle(text_of(merged, "hand_over", options.hand_over.as_deref())?),
         daemon: options.daemon,
         pidfile: settle(text_of(merged, "pidfile", options.pidfile.as_deref())?),
         user: options.user.clone(),

@@ -14,6 +14,7 @@ use ringbinder_store::{Counters as StoreCounters, Store};
 
 use crate::connections::Peer;
 use crate::shared::Shared;
+use crate::snapshot;
 
 /// Bytes of a slab page in memcached.
 const PAGE: u64 = 1 << 20;
@@ -151,6 +152,7 @@ pub(crate) fn general(shared: &Shared, out: &mut Vec<u8>) {
             answer::stat(out, "ssl_cert_expires", expires);
         }
     }
+    snapshot::stats(shared, out);
     answer::line(out, "END");
 }
 

@@ -93,6 +93,11 @@ impl Common {
         self.last_cas.store(cas, Relaxed);
     }
 
+    /// Goes on above `cas`.
+    pub(super) fn raise_cas(&self, cas: Cas) {
+        self.last_cas.fetch_max(cas, Relaxed);
+    }
+
     pub(super) fn next_serial(&self) -> u64 {
         self.serials.fetch_add(1, Relaxed)
     }

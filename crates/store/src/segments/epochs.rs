@@ -114,6 +114,11 @@ impl Epochs {
         self.due.store(NONE, Ordering::Release);
     }
 
+    /// When a flush is due, if one is.
+    pub(super) fn due(&self) -> Option<Seconds> {
+        Some(self.due.load(Ordering::Acquire)).filter(|due| *due != NONE)
+    }
+
     /// Flushes at a second to come.
     pub(super) fn flush_at(&self, at: Seconds) {
         let _change = self.change.lock();

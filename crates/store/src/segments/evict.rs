@@ -100,6 +100,7 @@ impl Shard {
                     let key = found.record.key(&segment.data);
                     observer(Evicted { key, len: self.value_len(segment, &found.record), meta });
                 }
+                self.mark(hash);
                 self.index.remove(Slot::new(hash.tag(), found.place));
                 self.take_off(common, segment, &mut found);
             }
@@ -117,6 +118,7 @@ impl Shard {
     ) {
         let fetched = self.meta(segment, found, self.now).fetched;
         self.tally.count_reclaim(miss == Miss::Expired && !fetched);
+        self.mark(hash);
         self.index.remove(Slot::new(hash.tag(), found.place));
         self.take_off(common, segment, found);
     }

@@ -33,6 +33,7 @@ mod number;
 mod policy;
 mod pool;
 mod record;
+mod restore;
 mod room;
 mod segment;
 mod shape;
@@ -44,11 +45,12 @@ mod task;
 mod visit;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use parking_lot::{Mutex, MutexGuard};
 
 pub use self::ballast::ResidentProbe;
+pub use self::restore::{Restore, Restored};
 pub use self::shape::{Shape, ShapeError};
 
 use self::ballast::Ballast;
@@ -66,6 +68,8 @@ pub struct SegmentStore {
     max_item: u64,
     budget: AtomicU64,
     ballast: Ballast,
+    /// Items of another store are being taken up.
+    restoring: AtomicBool,
 }
 
 /// A shard in its place, on cache lines of its own.
@@ -104,6 +108,7 @@ impl SegmentStore {
             max_item: limits.max_item,
             budget: AtomicU64::new(limits.max_bytes),
             ballast: Ballast::new(None),
+            restoring: AtomicBool::new(false),
         }
     }
 
@@ -147,7 +152,31 @@ impl SegmentStore {
         f: impl FnOnce(&mut Shard, &mut Found) -> Option<R>,
     ) -> Result<R, Miss> {
         let hash = self.common.hash(key);
-        let mut shard = self.lock(hash, now);
+        self.read_in(&mut self.lock(hash, now), hash, key, now, f)
+    }
+
+    /// As [`SegmentStore::read`], for what changes the item: that it was not there counts as well.
+    fn change<R>(
+        &self,
+        key: &[u8],
+        now: Seconds,
+        f: impl FnOnce(&mut Shard, &mut Found) -> Option<R>,
+    ) -> Result<R, Miss> {
+        let hash = self.common.hash(key);
+        let shard = &mut *self.lock(hash, now);
+        shard.mark(hash);
+        self.read_in(shard, hash, key, now, f)
+    }
+
+    #[inline]
+    fn read_in<R>(
+        &self,
+        shard: &mut Shard,
+        hash: Hash,
+        key: &[u8],
+        now: Seconds,
+        f: impl FnOnce(&mut Shard, &mut Found) -> Option<R>,
+    ) -> Result<R, Miss> {
         let Some(mut found) = shard.find(&self.common, hash, key) else { return Err(Miss::Absent) };
         let Some(segment) = shard.segment(&self.common, found.place) else {
             return Err(Miss::Absent);
@@ -156,7 +185,7 @@ impl SegmentStore {
             shard.reclaim(&self.common, hash, &mut found, miss);
             return Err(miss);
         }
-        f(&mut shard, &mut found).ok_or(Miss::Absent)
+        f(shard, &mut found).ok_or(Miss::Absent)
     }
 
     /// Carries out a task on a key, making room as often as it says that there is none.
@@ -172,6 +201,7 @@ impl SegmentStore {
         loop {
             let obstacle = {
                 let shard = &mut *self.lock(hash, now);
+                shard.mark(hash);
                 let (common, max_item) = (&self.common, self.max_item);
                 let mut attempt =
                     Task { common, shard, grant: &mut grant, hash, key, now, max_item };

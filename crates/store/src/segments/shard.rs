@@ -23,6 +23,7 @@ use super::index::Index;
 use super::policy::{Policy, Weighed};
 use super::pool::Grant;
 use super::record::{Body, Draft, HANDLE, Override, Record};
+use super::restore::Marks;
 use super::segment::{Queue, Segment};
 use super::tally::Tally;
 use crate::{Cas, Expiry, Meta, Miss, Seconds};
@@ -106,12 +107,14 @@ pub(super) struct Shard {
     pub(super) evicting: Option<Evicting>,
     pub(super) policy: Policy,
     pub(super) tally: Tally,
-    /// What the pool was told of the index, the policy and the overrides.
+    /// What the pool was told of the index, the policy, the overrides and marks.
     pub(super) told: u64,
     pub(super) hints: Arc<Hints>,
     /// Latest second of any operation here.
     pub(super) now: Seconds,
     pub(super) scratch: Vec<u8>,
+    /// Keys used since items of another store are being taken up; `None` at all other times.
+    pub(super) marks: Option<Marks>,
 }
 
 impl Shard {
@@ -131,6 +134,7 @@ impl Shard {
             hints,
             now: 0,
             scratch: Vec::new(),
+            marks: None,
         }
     }
 
@@ -494,6 +498,7 @@ impl Shard {
 
     /// Removes an item.
     pub(super) fn remove(&mut self, common: &Common, hash: Hash, found: &mut Found) {
+        self.mark(hash);
         self.index.remove(Slot::new(hash.tag(), found.place));
         let apart = self.kill(common, found);
         common.pool.give(apart);
@@ -543,11 +548,12 @@ impl Shard {
         }
     }
 
-    /// Tells the pool what the index, the policy and the overrides take by now.
+    /// Tells the pool what the index, the policy, the overrides and marks take by now.
     #[inline]
     pub(super) fn settle_account(&mut self, common: &Common) {
         let overrides = self.overrides.len() as u64 * OVERRIDE;
-        let taken = self.index.bytes() as u64 + self.policy.bytes() as u64 + overrides;
+        let marks = self.marks.as_ref().map_or(0, Marks::bytes) as u64;
+        let taken = self.index.bytes() as u64 + self.policy.bytes() as u64 + overrides + marks;
         if taken != self.told {
             common.pool.take(taken);
             common.pool.give(self.told);

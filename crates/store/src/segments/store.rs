@@ -38,7 +38,7 @@ impl Store for SegmentStore {
         now: Seconds,
         f: impl FnOnce(&dyn ItemRef) -> R,
     ) -> Result<R, Miss> {
-        let met = self.read(key, now, |shard, found| {
+        let met = self.change(key, now, |shard, found| {
             shard.set_expiry(&self.common, found, expiry);
             shard.bump(&self.common, found, now);
             Some(f(&shard.lent(&self.common, found, now)?))
@@ -130,7 +130,7 @@ impl Store for SegmentStore {
     }
 
     fn touch(&self, key: &[u8], expiry: Expiry, now: Seconds) -> bool {
-        let met = self.read(key, now, |shard, found| {
+        let met = self.change(key, now, |shard, found| {
             shard.set_expiry(&self.common, found, expiry);
             shard.bump(&self.common, found, now);
             Some(())

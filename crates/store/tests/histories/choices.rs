@@ -50,6 +50,8 @@ pub(crate) enum Op {
     ForEach,
     ResetCounters,
     Validate,
+    /// Begin to take up items of another store, or stop doing so.
+    Restore,
     /// Seconds pass.
     Pass(Seconds),
 }
@@ -95,6 +97,7 @@ impl Mix {
             50..56 => Op::Resize(choices.pick(&self.budgets)),
             56..59 => Op::ForEach,
             59 => Op::ResetCounters,
+            60 | 61 => Op::Restore,
             _ => Op::Validate,
         }
     }
@@ -182,7 +185,7 @@ fn new_cas(choices: &mut impl Choices) -> Option<Cas> {
     choices.once_in(12).then(|| choices.pick(&far))
 }
 
-fn expiry(choices: &mut impl Choices, now: Seconds) -> Expiry {
+pub(crate) fn expiry(choices: &mut impl Choices, now: Seconds) -> Expiry {
     match choices.below(16) {
         0..9 => Expiry::NEVER,
         9 => Expiry::PAST,
@@ -193,7 +196,7 @@ fn expiry(choices: &mut impl Choices, now: Seconds) -> Expiry {
 }
 
 /// Letters or a number. Most are short, some are as long as may be.
-fn value(choices: &mut impl Choices, longest: u32) -> Vec<u8> {
+pub(crate) fn value(choices: &mut impl Choices, longest: u32) -> Vec<u8> {
     let len = match choices.below(64) {
         0..2 => 0,
         2..20 => return choices.below(2_000).to_string().into_bytes(),

@@ -14,6 +14,7 @@
 pub(crate) mod choices;
 pub(crate) mod kinds;
 pub(crate) mod model;
+mod restoring;
 
 use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
@@ -28,6 +29,7 @@ use ringbinder_store::{
 use self::choices::{Choices, Mix, Op};
 use self::kinds::Kind;
 use self::model::{Answer, Item, KeyOp, Step};
+use self::restoring::Restoring;
 
 /// When a history begins.
 const START: Seconds = 1_700_000_000;
@@ -49,6 +51,8 @@ pub(crate) struct Tally {
     pub(crate) resizes: u64,
     pub(crate) visits: u64,
     pub(crate) recounts: u64,
+    pub(crate) restored: u64,
+    pub(crate) outdated: u64,
 }
 
 /// An item that left to make room.
@@ -84,6 +88,7 @@ pub(crate) struct History {
     total: u64,
     refused: u64,
     evicted: u64,
+    restoring: Option<Restoring>,
     tally: Tally,
 }
 
@@ -121,6 +126,7 @@ impl History {
             total: 0,
             refused: 0,
             evicted: 0,
+            restoring: None,
             tally: Tally::default(),
         }
     }
@@ -146,14 +152,17 @@ impl History {
                 self.store.validate(self.now);
                 self.tally.recounts += 1;
             }
+            Op::Restore => self.restore_or_stop(choices),
             Op::Pass(seconds) => self.now += seconds,
         }
+        self.restore_some(choices);
         self.check_counters();
     }
 
     /// Looks at everything.
     pub(crate) fn finish(&mut self) {
         self.apply_due();
+        self.stop_restoring();
         self.visit();
         self.sweep();
         self.store.validate(self.now);
@@ -169,6 +178,7 @@ impl History {
     }
 
     fn step_on_key(&mut self, key: u32, op: &KeyOp) {
+        self.note_use(key, op);
         let name = self.names[key as usize].clone();
         let before = self.store.counters();
         let seen = self.ask(&name, op);
@@ -303,10 +313,12 @@ impl History {
             self.tally.evicted += 1;
             self.tally.evicted_large += u64::from(gone.len > 10_000);
             if own == Some(&gone.key) {
+                self.note_gone(self.numbers[&gone.key]);
                 rest.push(gone);
                 continue;
             }
             let key = self.numbers[&gone.key];
+            self.note_gone(key);
             let mut state = self.items.remove(&key);
             let before = state.as_ref().map(|item| (item.value.len(), item.meta));
             assert!(
@@ -323,6 +335,7 @@ impl History {
         for (key, item) in &mut self.items {
             item.lost |= lost(&self.names[*key as usize]);
         }
+        self.note_forgotten(&lost);
         self.forgets.push(Arc::downgrade(&lost));
         self.store.forget(lost, self.now);
         self.tally.forgets += 1;

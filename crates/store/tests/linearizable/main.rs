@@ -185,6 +185,118 @@ fn long_histories_of_sets_gets_and_deletes_are_linearizable() {
     store.validate(NOW);
 }
 
+/// Items of before are taken up while three threads use their keys: whoever wrote or deleted meets no
+/// older value afterwards.
+#[test]
+fn what_is_taken_up_meanwhile_replaces_nothing_newer() {
+    const KEYS: usize = 40;
+    let mut read_old = 0;
+    for budget in [MIB, 64 * MIB] {
+        let (store, seed) = (store(budget, 2), seed());
+        let mut rounds = || {
+            for round in 0..rounds() / 4 {
+                read_old += restore_round(&store, seed + round as u64, round, KEYS);
+            }
+        };
+        match budget {
+            MIB => under_pressure(&store, seed, rounds),
+            _ => rounds(),
+        }
+        store.validate(NOW);
+    }
+    assert!(read_old > 100, "items of before were read {read_old} times");
+}
+
+/// One round on fresh keys; returns how often an item of before was read.
+fn restore_round(store: &SegmentStore, seed: u64, round: usize, keys: usize) -> usize {
+    let (clock, values) = (AtomicU64::new(1), AtomicU64::new(1_000));
+    let name = |key: usize| format!("round{round}key{key}");
+    let restore = store.begin_restore(keys as u64, 0, NOW).expect("one at a time");
+    let meta = ringbinder_store::Meta {
+        flags: 0,
+        cas: 1,
+        expiry: Expiry::NEVER,
+        last_access: NOW,
+        fetched: false,
+        stale: false,
+        win_sent: false,
+        binary_key: false,
+    };
+    let worker = |thread: u64| {
+        let mut rng = StdRng::seed_from_u64(seed * 10 + thread);
+        let mut histories = vec![Vec::new(); keys];
+        for _ in 0..400 {
+            let key = rng.random_range(0..keys);
+            let name = name(key);
+            let invoked = clock.fetch_add(1, SeqCst);
+            let action = match rng.random_range(0..20) {
+                0..2 => {
+                    let value = values.fetch_add(1, SeqCst);
+                    let text = value.to_string();
+                    store.write(write(Mode::Set, name.as_bytes(), text.as_bytes()), NOW);
+                    Some(history::Action::Write(value))
+                }
+                2 => {
+                    store.delete(name.as_bytes(), Delete::PLAIN, NOW);
+                    Some(history::Action::Delete)
+                }
+                3 => {
+                    let value = values.fetch_add(1, SeqCst);
+                    let text = value.to_string();
+                    let add = write(Mode::Add, name.as_bytes(), text.as_bytes());
+                    let added = matches!(store.write(add, NOW), WriteResult::Stored { .. });
+                    added.then_some(history::Action::Write(value))
+                }
+                _ => {
+                    let read = store.get(name.as_bytes(), NOW, |item| item.value().to_vec()).ok();
+                    read.map(|value| {
+                        let text = String::from_utf8(value).expect("text");
+                        history::Action::Read(text.parse().expect("a number"))
+                    })
+                }
+            };
+            let responded = Some(clock.fetch_add(1, SeqCst));
+            if let Some(action) = action {
+                histories[key].push(history::Operation { action, invoked, responded });
+            }
+            if rng.random_bool(0.2) {
+                thread::yield_now();
+            }
+        }
+        histories
+    };
+    let histories = thread::scope(|scope| {
+        let (worker, restore, name) = (&worker, &restore, &name);
+        scope.spawn(move || {
+            for key in 0..keys {
+                let (name, value) = (name(key), key.to_string());
+                let (key, value) = (name.as_bytes(), value.as_bytes());
+                let item = ringbinder_store::snapshot::SavedItem { key, value, meta };
+                store.restore(restore, &item, NOW);
+                (0..5).for_each(|_| thread::yield_now());
+            }
+        });
+        let threads: Vec<_> = (0..3).map(|thread| scope.spawn(move || worker(thread))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
+    });
+    store.end_restore();
+    let mut read_old = 0;
+    for key in 0..keys {
+        // The item of before was written before all that happened here.
+        let value = key as u64;
+        let action = history::Action::Write(value);
+        let before = history::Operation { action, invoked: 0, responded: Some(0) };
+        let of_key: Vec<_> = std::iter::once(before)
+            .chain(histories.iter().flat_map(|of| of[key].iter().copied()))
+            .collect();
+        read_old += of_key.iter().filter(|it| it.action == history::Action::Read(value)).count();
+        if let Err(violation) = history::check(&of_key) {
+            panic!("key {key} of round {round}, seed {seed}: {violation}");
+        }
+    }
+    read_old
+}
+
 #[test]
 fn the_tester_tells_good_histories_from_bad_ones() {
     let event = |thread, op, ret, invoked, returned| Event { thread, op, ret, invoked, returned };

@@ -1,0 +1,157 @@
+//! Looking for a snapshot at the start, and deciding about it before the first client is served.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+
+use ringbinder_store::snapshot::{Decoded, Header, SnapshotError, TAIL_LEN, Totals, check_tail};
+use rustix::fs::{Advice, fadvise};
+use tracing::{info, warn};
+
+use super::stream::{ReadError, Stream};
+use super::take::{Pending, header_fits};
+use crate::shared::Shared;
+
+/// Opens the snapshot that the settings name, if it may be taken up. What may not is told of in the
+/// log; and where it is a snapshot, and not one that waits for the operator's word, it is moved out of
+/// the way, so that it is never taken up later on.
+pub(crate) fn open(shared: &Shared) -> Option<Pending> {
+    let path = shared.snapshots.path.as_deref()?;
+    let found = match look(path, longest(shared)) {
+        Ok(Some(found)) => found,
+        Ok(None) => {
+            info!("there is no snapshot {}: the cache starts empty", path.display());
+            return None;
+        }
+        Err(error) => {
+            refuse(shared, path, &error.to_string(), error.is_ours());
+            return None;
+        }
+    };
+    let Found { stream, header, totals, len } = found;
+    if let Err(reason) = header_fits(shared, &header) {
+        refuse(shared, path, &reason, header.is_clean);
+        return None;
+    }
+    if !header.is_clean && !shared.snapshots.stale {
+        let reason = "it was written while the node served, so clients may have changed its items \
+                      since; --snapshot-stale takes up old values as well";
+        refuse(shared, path, reason, false);
+        return None;
+    }
+    if header.is_clean
+        && let Err(error) = consume(path)
+    {
+        refuse(shared, path, &format!("it cannot be removed first: {error}"), false);
+        return None;
+    }
+    let header = Header { items: totals.items, ..header };
+    let from = format!("the snapshot {}", path.display());
+    Pending::new(shared, stream, &header, (from, Some(len)))
+}
+
+/// Sees to it that no snapshot is taken up at a later start, where this node has its items from
+/// elsewhere.
+pub(crate) fn put_aside(shared: &Shared) {
+    if let Some(path) = shared.snapshots.path.as_deref()
+        && let Ok(Some(found)) = look(path, longest(shared))
+        && found.header.is_clean
+    {
+        refuse(shared, path, "another process handed its items over", true);
+    }
+}
+
+/// Bytes of the largest item that is read.
+pub(crate) fn longest(shared: &Shared) -> usize {
+    usize::try_from(shared.settings.max_item_size).unwrap_or(usize::MAX)
+}
+
+fn refuse(shared: &Shared, path: &Path, reason: &str, aside: bool) {
+    shared.snapshots.progress.refuse();
+    let place = rejected(path);
+    let left = match aside.then(|| fs::rename(path, &place)) {
+        None => "it is left where it is".to_owned(),
+        Some(Ok(())) => format!("it is kept as {}", place.display()),
+        Some(Err(error)) => format!("it cannot be moved out of the way: {error}"),
+    };
+    warn!("the snapshot {} is not taken up: {reason}; {left}", path.display());
+}
+
+/// Where a snapshot is kept that is not taken up.
+fn rejected(path: &Path) -> PathBuf {
+    let mut place = path.to_owned().into_os_string();
+    place.push(".rejected");
+    place.into()
+}
+
+/// Sees to it that the snapshot is not there any more, even if the machine fails.
+fn consume(path: &Path) -> io::Result<()> {
+    fs::remove_file(path)?;
+    sync_directory(path)
+}
+
+/// Makes sure of what was done to the names in the directory of a file.
+pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
+    let directory = path.parent().filter(|it| !it.as_os_str().is_empty());
+    File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+/// A snapshot that is whole by its header and its end.
+struct Found {
+    stream: Stream<Box<dyn io::Read + Send>>,
+    header: Header,
+    totals: Totals,
+    len: u64,
+}
+
+/// Why a file is not taken up.
+#[derive(Debug, thiserror::Error)]
+enum LookError {
+    #[error("{0}")]
+    Read(#[from] ReadError),
+    #[error("it is no file")]
+    NoFile,
+}
+
+impl LookError {
+    /// Whether the file was written as a snapshot: then it is ours to move.
+    fn is_ours(&self) -> bool {
+        match self {
+            LookError::Read(ReadError::Snapshot(error)) => *error != SnapshotError::Foreign,
+            LookError::Read(ReadError::Io(_)) | LookError::NoFile => false,
+        }
+    }
+}
+
+impl From<io::Error> for LookError {
+    fn from(error: io::Error) -> Self {
+        LookError::Read(error.into())
+    }
+}
+
+/// Looks at a file's header and end.
+fn look(path: &Path, longest: usize) -> Result<Option<Found>, LookError> {
+    let metadata = match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other?,
+    };
+    if !metadata.is_file() {
+        return Err(LookError::NoFile);
+    }
+    let file = File::open(path)?;
+    let len = file.metadata()?.len();
+    // It only makes the system read ahead.
+    let _ = fadvise(&file, 0, None, Advice::Sequential);
+    let mut tail = [0; TAIL_LEN];
+    let end = len.checked_sub(TAIL_LEN as u64);
+    let end = end.map(|start| file.read_exact_at(&mut tail, start)).transpose()?;
+    let mut stream = Stream::new(Box::new(file) as Box<dyn io::Read + Send>, longest);
+    let (_, header) = stream.next(|decoded| match decoded {
+        Decoded::Header(header) => header,
+        _ => Header::default(),
+    })?;
+    let totals = end.map(|()| check_tail(&tail, len)).unwrap_or(Err(SnapshotError::CutOff));
+    let totals = totals.map_err(ReadError::from)?;
+    Ok(Some(Found { stream, header, totals, len }))
+}

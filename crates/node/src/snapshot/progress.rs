@@ -1,0 +1,155 @@
+//! How taking up and writing do: numbers that anybody may read, and their names in `stats`.
+
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+
+use parking_lot::{Condvar, Mutex};
+use ringbinder_protocol::answer;
+
+use crate::shared::Shared;
+
+/// How far taking up is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum RestoreState {
+    /// There was nothing to take up.
+    None,
+    /// There was something, and it was refused.
+    Refused,
+    /// Under way.
+    Running,
+    /// Over: all of it was looked at.
+    Done,
+    /// Over before its end: the memory was full, or a flush or a change of the ring came over it.
+    Stopped,
+    /// Over before its end: what followed could not be read.
+    Failed,
+}
+
+impl RestoreState {
+    const ALL: [(RestoreState, &'static str); 6] = [
+        (RestoreState::None, "none"),
+        (RestoreState::Refused, "refused"),
+        (RestoreState::Running, "running"),
+        (RestoreState::Done, "done"),
+        (RestoreState::Stopped, "stopped"),
+        (RestoreState::Failed, "failed"),
+    ];
+
+    fn of(bits: u8) -> (RestoreState, &'static str) {
+        Self::ALL.get(usize::from(bits)).copied().unwrap_or(Self::ALL[0])
+    }
+}
+
+/// See the module's documentation.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    restore: AtomicU8,
+    /// Whether what was taken up belongs to a ring.
+    of_ring: AtomicBool,
+    pub(super) restore_items: AtomicU64,
+    pub(super) restore_skipped: AtomicU64,
+    pub(super) restore_bytes: AtomicU64,
+    pub(super) restore_total_items: AtomicU64,
+    /// Taking up is under way, and who waits for its end.
+    running: Mutex<bool>,
+    ended: Condvar,
+
+    /// One snapshot is written at a time.
+    pub(super) writing: AtomicBool,
+    failed: AtomicBool,
+    pub(super) snapshot_items: AtomicU64,
+    pub(super) snapshot_bytes: AtomicU64,
+    failures: AtomicU64,
+    last_success: AtomicU64,
+    last_duration_ms: AtomicU64,
+}
+
+impl Progress {
+    pub(crate) fn restore(&self) -> RestoreState {
+        RestoreState::of(self.restore.load(Ordering::Acquire)).0
+    }
+
+    /// Whether items of another run of this node in the ring were taken up, or are being so.
+    pub(crate) fn came_back(&self) -> bool {
+        self.of_ring.load(Ordering::Acquire)
+    }
+
+    pub(super) fn refuse(&self) {
+        self.restore.store(RestoreState::Refused as u8, Ordering::Release);
+    }
+
+    pub(super) fn begin(&self, items: u64, of_ring: bool) {
+        self.restore_total_items.store(items, Ordering::Relaxed);
+        self.of_ring.store(of_ring, Ordering::Release);
+        self.restore.store(RestoreState::Running as u8, Ordering::Release);
+        *self.running.lock() = true;
+    }
+
+    pub(super) fn end(&self, state: RestoreState) {
+        self.restore.store(state as u8, Ordering::Release);
+        *self.running.lock() = false;
+        self.ended.notify_all();
+    }
+
+    /// Whether items are being taken up.
+    pub(crate) fn is_restoring(&self) -> bool {
+        *self.running.lock()
+    }
+
+    /// Blocks until nothing is being taken up.
+    pub(crate) fn wait_for_restore(&self) {
+        let mut running = self.running.lock();
+        while *running {
+            self.ended.wait(&mut running);
+        }
+    }
+
+    pub(super) fn written(&self, now: u64, took_ms: u64) {
+        self.failed.store(false, Ordering::Relaxed);
+        self.last_success.store(now, Ordering::Relaxed);
+        self.last_duration_ms.store(took_ms, Ordering::Relaxed);
+    }
+
+    pub(super) fn not_written(&self) {
+        self.failed.store(true, Ordering::Relaxed);
+        self.failures.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Appends what `stats` says of snapshots, where there are any.
+pub(crate) fn stats(shared: &Shared, out: &mut Vec<u8>) {
+    let snapshots = &shared.snapshots;
+    if !snapshots.are_used() {
+        return;
+    }
+    let progress = &snapshots.progress;
+    let number = |number: &AtomicU64| number.load(Ordering::Relaxed);
+    let (_, restore) = RestoreState::of(progress.restore.load(Ordering::Acquire));
+    answer::stat(out, "restore_state", restore);
+    for (name, value) in [
+        ("restore_items", &progress.restore_items),
+        ("restore_skipped", &progress.restore_skipped),
+        ("restore_bytes", &progress.restore_bytes),
+        ("restore_total_items", &progress.restore_total_items),
+    ] {
+        answer::stat(out, name, number(value));
+    }
+    if snapshots.path.is_none() {
+        return;
+    }
+    let state = match progress.writing.load(Ordering::Relaxed) {
+        true => "writing",
+        false if progress.failed.load(Ordering::Relaxed) => "failed",
+        false => "idle",
+    };
+    answer::stat(out, "snapshot_state", state);
+    for (name, value) in [
+        ("snapshot_items", &progress.snapshot_items),
+        ("snapshot_bytes", &progress.snapshot_bytes),
+        ("snapshot_failures", &progress.failures),
+        ("snapshot_last_success_time", &progress.last_success),
+        ("snapshot_last_duration_ms", &progress.last_duration_ms),
+    ] {
+        answer::stat(out, name, number(value));
+    }
+}

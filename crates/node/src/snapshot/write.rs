@@ -1,0 +1,335 @@
+//! Writing a snapshot: aside, whole and safe on the disk, and only then under its name.
+//!
+//! Whatever goes wrong, the snapshot that was there before is unharmed and nothing is left beside it.
+//! A file that is no snapshot is never replaced.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use ringbinder_store::snapshot::{Encoder, Header, MAGIC, Origin, Totals};
+use ringbinder_store::{Expiry, ItemRef, Meta, Store, ValueRef};
+use tracing::{error, info};
+
+use super::open::sync_directory;
+use crate::clock::Clock;
+use crate::process::exit::ExitCode;
+use crate::process::supervisor;
+use crate::shared::Shared;
+
+/// How often whoever started this process is told that it is still at it.
+const TELL_EVERY: Duration = Duration::from_secs(3);
+
+/// What was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Report {
+    /// Where it is.
+    pub(crate) path: PathBuf,
+    pub(crate) items: u64,
+    pub(crate) bytes: u64,
+    pub(crate) took: Duration,
+}
+
+impl std::fmt::Display for Report {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Report { path, items, bytes, took } = self;
+        let mib = bytes >> 20;
+        write!(f, "{} holds {items} items ({mib} MiB), written in {took:.1?}", path.display())
+    }
+}
+
+/// Why no snapshot was written.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WriteError {
+    #[error("no file is set for snapshots; name one with -e, --snapshot")]
+    NoFile,
+    #[error("a snapshot is being written already; wait for its end")]
+    Busy,
+    #[error("the node is stopping, which writes one anyway")]
+    Stopping,
+    #[error(
+        "cannot write the snapshot {}: there is something of that name that is no snapshot; move it, \
+         or choose another name with -e", path.display()
+    )]
+    Foreign { path: PathBuf },
+    #[error("cannot write the snapshot {} ({doing}): {source}; {advice}", path.display())]
+    Io { path: PathBuf, doing: &'static str, source: io::Error, advice: &'static str },
+    /// There were items, and no promise could be kept about them.
+    #[error("no snapshot is written: {0}; the next start is a cold one")]
+    Unsafe(&'static str),
+}
+
+impl WriteError {
+    /// The code to end the process with.
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        match self {
+            WriteError::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                ExitCode::NoPermission
+            }
+            WriteError::Unsafe(_) => ExitCode::Failure,
+            _ => ExitCode::CannotCreate,
+        }
+    }
+
+    fn io(path: &Path, doing: &'static str, source: io::Error) -> WriteError {
+        let advice = match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                "make room, or choose another place with -e"
+            }
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                "let the user that the node runs as write to that directory"
+            }
+            io::ErrorKind::NotFound => "create its directory first",
+            _ => "check that place, or choose another with -e",
+        };
+        WriteError::Io { path: path.to_owned(), doing, source, advice }
+    }
+}
+
+/// What a snapshot of this node says of itself; `None` where its ring is just changing, so that nobody
+/// could say whose keys these are.
+pub(crate) fn header(shared: &Shared, is_clean: bool) -> Option<Header> {
+    let origin = match &shared.ring {
+        None => None,
+        Some(ring) => {
+            let view = ring.view();
+            if !view.joined || !view.clean {
+                return None;
+            }
+            let (id, node) = (view.id(), ring.name());
+            Some(Origin { version: id.version, digest: id.digest, node })
+        }
+    };
+    Some(Header {
+        is_clean,
+        written_at: shared.clock.unix(shared.clock.now()),
+        last_cas: shared.store.last_cas(),
+        items: shared.store.counters().items,
+        flush_due: shared.store.flush_due().map(|due| shared.clock.unix(due)),
+        origin,
+    })
+}
+
+/// Writes a snapshot while the node serves.
+///
+/// # Errors
+/// Where that cannot be done, or is being done.
+pub(crate) async fn on_demand(shared: &Arc<Shared>) -> Result<Report, WriteError> {
+    let shared = Arc::clone(shared);
+    let written = tokio::task::spawn_blocking(move || write(&shared, false)).await;
+    match written {
+        Ok(written) => written,
+        Err(_) => Err(WriteError::Stopping),
+    }
+}
+
+/// Writes the snapshot of a node that has ended serving; `all_ended` says whether no connection can
+/// change anything any more.
+///
+/// # Errors
+/// Where it was to be written and is not.
+pub(crate) fn at_stop(shared: &Shared, all_ended: bool) -> Result<(), WriteError> {
+    // Whoever took over has the items.
+    if shared.snapshots.path.is_none() || shared.gate.is_given() {
+        return Ok(());
+    }
+    if !all_ended {
+        return Err(WriteError::Unsafe("there are connections that could not be ended"));
+    }
+    // What is not taken up yet would be lost.
+    supervisor::while_waiting(|| shared.snapshots.progress.wait_for_restore());
+    // One on demand gives way when the node stops.
+    while shared.snapshots.progress.writing.load(Relaxed) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let report = write(shared, true)?;
+    info!("the snapshot {report}");
+    Ok(())
+}
+
+fn write(shared: &Shared, is_clean: bool) -> Result<Report, WriteError> {
+    let snapshots = &shared.snapshots;
+    let path = snapshots.path.as_deref().ok_or(WriteError::NoFile)?;
+    let progress = &snapshots.progress;
+    if progress.writing.swap(true, Relaxed) {
+        return Err(WriteError::Busy);
+    }
+    let begun = Instant::now();
+    let written = write_aside(shared, path, is_clean);
+    let took = begun.elapsed();
+    match &written {
+        Ok(_) => {
+            let took = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+            progress.written(shared.clock.now().into(), took);
+        }
+        Err(_) => progress.not_written(),
+    }
+    progress.writing.store(false, Relaxed);
+    let (items, bytes) = written?;
+    Ok(Report { path: path.to_owned(), items, bytes, took })
+}
+
+fn write_aside(shared: &Shared, path: &Path, is_clean: bool) -> Result<(u64, u64), WriteError> {
+    let unsettled = "this node was about to change its ring";
+    let header = header(shared, is_clean).ok_or(WriteError::Unsafe(unsettled))?;
+    check_place(path)?;
+    let aside = Aside::create(path)?;
+    let mut file = &aside.file;
+    let mut told = Instant::now();
+    let progress = &shared.snapshots.progress;
+    let written = write_items(shared, &header, &mut |bytes, totals| {
+        if !is_clean && shared.stop.is_cancelled() {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        progress.snapshot_items.store(totals.items, Relaxed);
+        progress.snapshot_bytes.store(totals.bytes, Relaxed);
+        if is_clean && told.elapsed() >= TELL_EVERY {
+            told = Instant::now();
+            supervisor::still_stopping();
+            info!("the snapshot is being written: {} items", totals.items);
+        }
+        file.write_all(bytes)
+    });
+    let totals = match written {
+        Ok(totals) => totals,
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+            return Err(WriteError::Stopping);
+        }
+        Err(error) => return Err(WriteError::io(path, "writing", error)),
+    };
+    supervisor::while_waiting(|| aside.file.sync_all())
+        .map_err(|error| WriteError::io(path, "writing to the disk", error))?;
+    aside.rename(path)?;
+    progress.snapshot_items.store(totals.items, Relaxed);
+    progress.snapshot_bytes.store(totals.bytes, Relaxed);
+    Ok((totals.items, totals.bytes))
+}
+
+/// An item with its moments as the calendar tells them: another process counts from another origin.
+struct ByCalendar<'a> {
+    item: &'a dyn ItemRef,
+    clock: &'a Clock,
+}
+
+impl ItemRef for ByCalendar<'_> {
+    fn key(&self) -> &[u8] {
+        self.item.key()
+    }
+
+    fn value(&self) -> ValueRef<'_> {
+        self.item.value()
+    }
+
+    fn meta(&self) -> Meta {
+        let meta = self.item.meta();
+        let expiry = meta.expiry.unix();
+        Meta {
+            expiry: expiry.map_or(meta.expiry, |at| Expiry::at(self.clock.unix(at).max(1))),
+            last_access: self.clock.unix(meta.last_access),
+            ..meta
+        }
+    }
+}
+
+/// Writes all items as a snapshot, in buffers that `sink` is given with what was written so far.
+///
+/// # Errors
+/// Those of `sink`, the first of which ends it.
+pub(crate) fn write_items(
+    shared: &Shared,
+    header: &Header,
+    sink: &mut dyn FnMut(&[u8], Totals) -> io::Result<()>,
+) -> io::Result<Totals> {
+    let mut encoder = Encoder::new(header);
+    let mut failed = None;
+    shared.store.for_each(shared.clock.now(), &mut |item| {
+        encoder.push(&ByCalendar { item, clock: &shared.clock });
+        if encoder.is_full() {
+            let totals = encoder.totals();
+            failed = sink(encoder.bytes(), totals).err();
+            encoder.clear();
+        }
+        failed.is_none()
+    });
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    let totals = encoder.totals();
+    sink(encoder.finish(), totals)?;
+    Ok(encoder.totals())
+}
+
+/// Whether a snapshot may take this place: nothing is there, or one of before.
+fn check_place(path: &Path) -> Result<(), WriteError> {
+    let foreign = || WriteError::Foreign { path: path.to_owned() };
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(WriteError::io(path, "looking at its place", error)),
+        Ok(there) if !there.is_file() => return Err(foreign()),
+        Ok(there) if there.len() == 0 => return Ok(()),
+        Ok(_) => {}
+    }
+    let mut begin = [0; MAGIC.len()];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut begin));
+    match read {
+        Ok(()) if begin == MAGIC => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            Err(WriteError::io(path, "looking at its place", error))
+        }
+        _ => Err(foreign()),
+    }
+}
+
+/// Checks at the start that a snapshot can be written at the stop.
+///
+/// # Errors
+/// Where it could not.
+pub(crate) fn check_writable(path: &Path) -> Result<(), WriteError> {
+    check_place(path)?;
+    Aside::create(path).map(drop)
+}
+
+/// A file beside the one that it is to become; removed unless it becomes that.
+struct Aside {
+    path: PathBuf,
+    file: File,
+    renamed: bool,
+}
+
+impl Aside {
+    fn create(path: &Path) -> Result<Aside, WriteError> {
+        let mut aside = path.to_owned().into_os_string();
+        aside.push(".new");
+        let aside = PathBuf::from(aside);
+        let failed = |error| WriteError::io(path, "creating a file beside it", error);
+        // What a node that was killed left behind.
+        match fs::remove_file(&aside) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+            _ => {}
+        }
+        let mut options = OpenOptions::new();
+        let file = options.write(true).create_new(true).mode(0o600).open(&aside).map_err(failed)?;
+        Ok(Aside { path: aside, file, renamed: false })
+    }
+
+    fn rename(mut self, path: &Path) -> Result<(), WriteError> {
+        fs::rename(&self.path, path).map_err(|error| WriteError::io(path, "renaming", error))?;
+        self.renamed = true;
+        let synced = sync_directory(path);
+        synced.map_err(|error| WriteError::io(path, "writing its directory to the disk", error))
+    }
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        if !self.renamed
+            && let Err(error) = fs::remove_file(&self.path)
+        {
+            error!("cannot remove {}: {error}", self.path.display());
+        }
+    }
+}
