@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use ringbinder_bench::BenchError;
+use ringbinder_client::{LoginError, TlsError};
 use ringbinder_ring::source::{OriginError, SourceError};
 
 use crate::exit::Exit;
@@ -105,6 +106,12 @@ pub(crate) enum CliError {
     /// Standard input cannot be read.
     #[error("cannot read standard input: {0}")]
     Input(io::Error),
+    /// A file that TLS needs is not in order.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The file with the login is not in order.
+    #[error(transparent)]
+    Login(#[from] LoginError),
     /// Nodes that do not do what they are asked.
     #[error(transparent)]
     Fleet(#[from] FleetError),
@@ -132,6 +139,9 @@ impl CliError {
             }
             Self::Write { source, .. } => of_write(source),
             Self::Print(_) | Self::Input(_) => Exit::Io,
+            Self::Tls(error) => of_tls(error),
+            Self::Login(LoginError::Unreadable { source, .. }) => of_read(source),
+            Self::Login(_) => Exit::Data,
             Self::Fleet(error) => error.exit(),
             Self::Up(error) => error.exit(),
             Self::Bench(error) => of_bench(error),
@@ -172,6 +182,23 @@ fn of_source(error: &SourceError) -> Exit {
         SourceError::Away { .. } | SourceError::Stranded { .. } | SourceError::NotBuilt => {
             Exit::Unavailable
         }
+    }
+}
+
+fn of_tls(error: &TlsError) -> Exit {
+    match error {
+        TlsError::Unreadable { source, .. } => of_read(source),
+        TlsError::NoSystemRoots { .. } => Exit::NoInput,
+        TlsError::ServerName { .. } => Exit::Usage,
+        _ => Exit::Data,
+    }
+}
+
+/// The code of a file that cannot be read.
+fn of_read(error: &io::Error) -> Exit {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => Exit::NoPermission,
+        _ => Exit::NoInput,
     }
 }
 

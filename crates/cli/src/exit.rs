@@ -58,9 +58,10 @@ impl Exit {
         (Exit::Usage, "wrong command line"),
         (
             Exit::Data,
-            "what was read is no ring or no trace, a key is no key, a change does not fit the ring",
+            "what was read is no ring, no trace, no certificate or no login, a key is no key, a change \
+             does not fit the ring",
         ),
-        (Exit::NoInput, "there is no ring, or no trace"),
+        (Exit::NoInput, "there is no ring, no trace, or no file of certificates or logins"),
         (
             Exit::Unavailable,
             "nodes, or etcd, are away; there is no server to start, or it does not go on",
@@ -69,8 +70,16 @@ impl Exit {
         (Exit::CannotCreate, "a file cannot be written; the old one is intact"),
         (Exit::Io, "reading or printing failed on the way"),
         (Exit::TryAgain, "somebody else is changing the ring: try again"),
-        (Exit::Protocol, "a node answers nonsense"),
-        (Exit::NoPermission, "a permission is missing"),
+        (
+            Exit::Protocol,
+            "a node answers nonsense, speaks TLS where this program does not or the other way round, \
+             or shows a certificate that is not trusted",
+        ),
+        (
+            Exit::NoPermission,
+            "a permission is missing; a node refuses the login or the certificate of this program, or \
+             asks for one",
+        ),
         (Exit::Interrupted, "a benchmark was interrupted; its servers are stopped"),
     ];
 

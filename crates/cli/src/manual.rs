@@ -6,6 +6,7 @@ use clap::{Arg, Command};
 
 use crate::args::JSON;
 use crate::exit::Exit;
+use crate::fleet::security;
 
 const INTRODUCTION: &str = "\
 # ringbinder
@@ -60,6 +61,10 @@ pub fn markdown() -> String {
     let global = command.get_arguments().filter(|argument| is_everywhere(argument));
     let ring = ring_option(&command);
     table(&mut text, global.chain(ring));
+    if let Some(command) = dialling(&command) {
+        text.push_str("\n## With every command that asks nodes\n\n");
+        table(&mut text, command.get_arguments().filter(|argument| is_security(argument)));
+    }
     section(&mut text, &command);
     text
 }
@@ -78,7 +83,11 @@ fn section(text: &mut String, command: &Command) {
         let about = about.map(ToString::to_string).unwrap_or_default();
         let _ = writeln!(text, "\n## {name}\n\n{}.\n\n    {usage}\n", about.trim_end_matches('.'));
         if let Some(ring) = ring_option(command) {
-            let _ = writeln!(text, "Works on a ring: `--{}`.\n", ring.get_id());
+            let asks = match command.get_arguments().any(is_security) {
+                true => " Asks its nodes: `--tls`, `--auth-file` and the like.",
+                false => "",
+            };
+            let _ = writeln!(text, "Works on a ring: `--{}`.{asks}\n", ring.get_id());
         }
         let own = command.get_arguments();
         table(
@@ -94,11 +103,24 @@ fn is_everywhere(argument: &Arg) -> bool {
     argument.is_global_set() || json
 }
 
+/// Whether it says how nodes are dialled, which a table of its own tells.
+fn is_security(argument: &Arg) -> bool {
+    argument.get_help_heading() == Some(security::HEADING)
+}
+
+/// The first command that dials nodes.
+fn dialling(command: &Command) -> Option<&Command> {
+    match command.get_arguments().any(is_security) {
+        true => Some(command),
+        false => command.get_subcommands().find_map(dialling),
+    }
+}
+
 /// The flag that names the ring, which most commands have, from the first that has it.
 fn ring_option(command: &Command) -> Option<&Arg> {
     command
         .get_arguments()
-        .find(|argument| argument.get_env().is_some())
+        .find(|argument| argument.get_env().is_some() && !is_security(argument))
         .or_else(|| command.get_subcommands().find_map(ring_option))
 }
 

@@ -14,9 +14,11 @@ use tokio_util::sync::CancellationToken;
 use crate::client::{Client, Inner};
 use crate::error::ConnectError;
 use crate::fill::flight::Flights;
+use crate::login::Login;
 use crate::near::{Near, NearCache};
 use crate::rings::{Beginning, Rings};
 use crate::settings::{LinkSettings, OnAway};
+use crate::tls::{Connector, Tls};
 use crate::view::View;
 use crate::watchdog::{self, Watchdog};
 
@@ -38,6 +40,8 @@ pub struct Builder {
     on_away: OnAway,
     near: Option<NearCache>,
     thread: bool,
+    tls: Option<Tls>,
+    login: Option<Login>,
 }
 
 impl Builder {
@@ -51,6 +55,8 @@ impl Builder {
             on_away: OnAway::default(),
             near: None,
             thread: true,
+            tls: None,
+            login: None,
         }
     }
 
@@ -108,6 +114,21 @@ impl Builder {
         self
     }
 
+    /// Encrypts the connections to all nodes, those that tell their ring as well; off. The handshake
+    /// counts to the time that a connection may take.
+    pub fn tls(mut self, tls: Tls) -> Builder {
+        self.tls = Some(tls);
+        self
+    }
+
+    /// Says who this client is, first on every connection. A node that refuses it makes every command
+    /// an [`Error::Unauthenticated`](crate::Error::Unauthenticated). Without TLS the password is read
+    /// by whoever reads the wire.
+    pub fn login(mut self, login: Login) -> Builder {
+        self.login = Some(login);
+        self
+    }
+
     /// The file that keeps a copy of the last good ring from etcd, for a start while etcd is away.
     /// Of no use with other kinds of ring.
     pub fn ring_cache(mut self, path: impl Into<PathBuf>) -> Builder {
@@ -133,7 +154,8 @@ impl Builder {
     /// command finds the nodes away.
     ///
     /// # Errors
-    /// Where there is no ring. That its nodes are away is no error here.
+    /// Where there is no ring, or a file that TLS needs is not in order. That nodes are away is no
+    /// error here.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
@@ -150,7 +172,10 @@ impl Builder {
             max_value: self.max_value,
             lanes: self.connections.unwrap_or(workers),
             retries: self.retries,
+            tls: self.tls.map(Connector::new).transpose()?.map(Arc::new),
+            login: self.login,
         };
+        let tls = settings.tls.clone();
         let Beginning { ring, follow } = self.rings.begin(&settings).await?;
         let view = Arc::new(ArcSwap::from_pointee(View::new(ring, &settings, None)));
         let stop = CancellationToken::new();
@@ -160,6 +185,7 @@ impl Builder {
             on_away: self.on_away,
             near: self.near.map(Near::new),
             flights: Flights::default(),
+            tls,
             runtime: Handle::current(),
             _stop: stop.drop_guard(),
         }))

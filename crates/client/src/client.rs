@@ -13,6 +13,7 @@ use crate::error::{Error, KeyError};
 use crate::fill::flight::Flights;
 use crate::near::{Near, Reading, Writing};
 use crate::settings::OnAway;
+use crate::tls::{Connector, TlsError};
 use crate::view::View;
 use crate::wire::{Answer, Request};
 
@@ -33,6 +34,7 @@ pub(crate) struct Inner {
     pub(crate) on_away: OnAway,
     pub(crate) near: Option<Near>,
     pub(crate) flights: Flights,
+    pub(crate) tls: Option<Arc<Connector>>,
     /// Where timers run, and what goes on without a caller.
     pub(crate) runtime: Handle,
     /// Ends what follows the ring.
@@ -57,6 +59,18 @@ impl Client {
     /// The ring in force here.
     pub fn ring(&self) -> Arc<Ring> {
         Arc::clone(&self.inner.view.load().ring)
+    }
+
+    /// Reads the files of [`Builder::tls`](crate::Builder::tls) again, the system's CAs where none were
+    /// named: for certificates that are renewed while the client runs. Connections that are open stay
+    /// as they are, and those made from now on use what was read. Does nothing without TLS.
+    ///
+    /// It reads files, and so may block for a moment.
+    ///
+    /// # Errors
+    /// Where one is not in order. Nothing changes then.
+    pub fn reload_certificates(&self) -> Result<(), TlsError> {
+        self.inner.tls.as_ref().map_or(Ok(()), |tls| tls.reload())
     }
 
     pub(crate) fn view(&self) -> Arc<View> {

@@ -21,12 +21,11 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use tokio::io::AsyncWrite;
-use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::Instant;
 use tokio_util::io::poll_read_buf;
 
+use crate::socket::{Reader, Socket, Writer, Written};
+use crate::tls::{TlsFault, is_alert};
 use crate::watchdog::{Watchdog, Watched};
 use crate::wire::{Answer, Decoder, Nonsense, Request};
 
@@ -48,8 +47,30 @@ pub(crate) enum Cause {
     Closed,
     /// What came was no answer.
     Nonsense(String),
+    /// Plain and TLS do not meet, or the node ended it for what it thinks of this client's certificate.
+    Tls(TlsFault),
     /// Closed on this side: the node is no longer used, or the runtime is gone.
     Unused,
+}
+
+impl Cause {
+    /// Of the end of what comes, by an error or without one; `rest` is no whole answer.
+    #[cold]
+    fn of_end(error: Option<io::Error>, rest: &[u8]) -> Cause {
+        match error.as_ref().and_then(TlsFault::of_stream) {
+            Some(fault) => Cause::Tls(fault),
+            None if is_alert(rest) => Cause::Tls(TlsFault::OnlyTls),
+            None => Cause::Closed,
+        }
+    }
+
+    #[cold]
+    fn of_nonsense(got: String) -> Cause {
+        match is_alert(got.as_bytes()) {
+            true => Cause::Tls(TlsFault::OnlyTls),
+            false => Cause::Nonsense(got),
+        }
+    }
 }
 
 /// A request without an answer.
@@ -76,7 +97,7 @@ struct Shared {
 #[derive(Debug)]
 struct State {
     /// `None` once it has failed: nothing keeps the socket open then but the task, which ends.
-    write: Option<OwnedWriteHalf>,
+    write: Option<Writer>,
     /// Requests, from the first byte that has not been sent.
     out: Vec<u8>,
     /// Bytes at the front of `out` that have been sent.
@@ -114,11 +135,8 @@ impl Connection {
     ///
     /// # Panics
     /// Outside of a tokio runtime.
-    pub(crate) fn new(stream: TcpStream, watchdog: Arc<Watchdog>, max_value: usize) -> Connection {
-        // Without it requests would wait for each other's acknowledgement; where it cannot be set,
-        // they are only slower.
-        let _ = stream.set_nodelay(true);
-        let (read, write) = stream.into_split();
+    pub(crate) fn new(socket: Socket, watchdog: Arc<Watchdog>, max_value: usize) -> Connection {
+        let (read, write) = socket.into_split();
         let state = State {
             write: Some(write),
             out: Vec::new(),
@@ -258,9 +276,12 @@ impl Drop for Call<'_> {
 impl State {
     /// Sends what the socket takes without waiting. An error shows itself to the task.
     fn write_now(&mut self) {
-        if let Some(Ok(sent)) = self.write.as_ref().map(|write| write.try_write(&self.out)) {
-            self.sent(sent);
+        let Some(write) = &mut self.write else { return };
+        let Written { len, held } = write.try_write(&self.out);
+        if held {
+            self.task.wake_by_ref();
         }
+        self.sent(len);
     }
 
     fn sent(&mut self, len: usize) {
@@ -286,14 +307,17 @@ impl State {
     fn poll_write(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         while let Some(write) = self.write.as_mut().filter(|_| !self.out.is_empty()) {
             let rest = &self.out[self.out_sent..];
-            match Pin::new(write).poll_write(cx, rest) {
+            match write.poll_write(cx, rest) {
                 Poll::Pending => return Ok(()),
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(Ok(len)) => self.sent(len),
                 Poll::Ready(Err(error)) => return Err(error),
             }
         }
-        Ok(())
+        match self.write.as_mut().map(|write| write.poll_flush(cx)) {
+            Some(Poll::Ready(flushed)) => flushed,
+            Some(Poll::Pending) | None => Ok(()),
+        }
     }
 
     /// Hands out the answers that `input` holds.
@@ -351,7 +375,7 @@ impl State {
 /// What writes and reads.
 struct Task {
     shared: Arc<Shared>,
-    read: OwnedReadHalf,
+    read: Reader,
     input: BytesMut,
     woken: Vec<Waker>,
 }
@@ -373,6 +397,7 @@ impl Task {
     /// Reads and writes until both have to wait; ready with the reason to end.
     fn work(&mut self, cx: &mut Context<'_>) -> Poll<Cause> {
         let shared = Arc::clone(&self.shared);
+        let mut broken = false;
         loop {
             // A value's length is not believed: room grows with what has come.
             self.input.reserve(self.input.len().clamp(READ_LEN, MAX_READ_LEN));
@@ -387,15 +412,20 @@ impl Task {
             // What came before the end is still good.
             let taken = state.take_answers(&mut self.input, shared.max_value, &mut self.woken);
             if let Err(Nonsense(got)) = taken {
-                return Poll::Ready(Cause::Nonsense(got));
+                return Poll::Ready(Cause::of_nonsense(got));
             }
             match read {
                 Poll::Ready(Ok(len)) if len > 0 => continue,
-                Poll::Ready(_) => return Poll::Ready(Cause::Closed),
+                Poll::Ready(end) => return Poll::Ready(Cause::of_end(end.err(), &self.input)),
                 Poll::Pending => {}
             }
             if state.poll_write(cx).is_err() {
-                return Poll::Ready(Cause::Closed);
+                if broken {
+                    return Poll::Ready(Cause::Closed);
+                }
+                // The node's last words may have come in between.
+                broken = true;
+                continue;
             }
             if self.input.is_empty() && self.input.capacity() > KEPT_LEN {
                 self.input = BytesMut::new();

@@ -9,6 +9,8 @@ use ringbinder_ring::{
     source::{OriginError, SourceError},
 };
 
+use crate::tls::{TlsError, TlsFault};
+
 /// Why a command has no answer.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -44,6 +46,15 @@ pub enum Error {
         /// Its answer.
         says: String,
     },
+    /// The node does not know who this client is, and serves it nothing: the client has no
+    /// [`Login`](crate::Login), or one that the node refuses. Nothing was done.
+    #[error("{node} {}", refused_login(user.as_deref()))]
+    Unauthenticated {
+        /// The node that was asked.
+        node: Arc<str>,
+        /// Who the client said that it is.
+        user: Option<Arc<str>>,
+    },
     /// The node cannot be asked. Whether a write that was already sent was carried out is not known.
     #[error("{node} is away: {why}")]
     Away {
@@ -74,6 +85,15 @@ impl Error {
     /// Whether the node could not be asked, as opposed to having answered.
     pub fn is_away(&self) -> bool {
         matches!(self, Error::Away { .. })
+    }
+}
+
+fn refused_login(user: Option<&str>) -> String {
+    match user {
+        Some(user) => format!(
+            "refuses the login of {user:?}: the user or the password is not one that the node has"
+        ),
+        None => "asks for a login, and this client has none".to_owned(),
     }
 }
 
@@ -114,6 +134,9 @@ pub enum Absence {
     /// the client's connections with it.
     #[error("the runtime that the client was made on has ended: make another client")]
     NoRuntime,
+    /// There is no connection by TLS, or none without.
+    #[error("{0}")]
+    Tls(TlsFault),
     /// Another node passed the request on to it, without success.
     #[error("asked through another node, it does not answer")]
     ByProxy,
@@ -126,6 +149,9 @@ pub enum ConnectError {
     /// The ring file or etcd.
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// A file that TLS needs, or a setting of it.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The list of servers is no ring.
     #[error(transparent)]
     Ring(#[from] RingError),

@@ -84,10 +84,10 @@ impl Leave<'_> {
         }
     }
 
-    /// It did not.
-    pub(crate) fn failed(self) {
+    /// It did not. True for the first of those that fail by the same mishap.
+    pub(crate) fn failed(self) -> bool {
         let doubled = 1 << self.failures.min(16);
-        self.rest(LONGEST.min(SHORTEST * doubled));
+        self.rest(LONGEST.min(SHORTEST * doubled))
     }
 
     /// Its connection ended. That says little about the node itself: the first time, the next
@@ -96,17 +96,19 @@ impl Leave<'_> {
         match self.failures {
             0 => self.rest(Duration::ZERO),
             _ => self.failed(),
-        }
+        };
     }
 
-    fn rest(mut self, rest: Duration) {
+    fn rest(mut self, rest: Duration) -> bool {
         self.trial_until = None;
         let (failures, seen) = (&self.health.failures, self.failures);
         let after = seen.saturating_add(1);
         // Whoever was given leave before somebody else's failure fails by the same mishap.
-        if failures.compare_exchange(seen, after, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+        let swapped = failures.compare_exchange(seen, after, Ordering::Relaxed, Ordering::Relaxed);
+        if swapped.is_ok() {
             self.health.until.store(self.health.now() + millis(rest), Ordering::Relaxed);
         }
+        swapped.is_ok()
     }
 }
 
@@ -188,7 +190,8 @@ mod tests {
         pause();
         let health = Health::new();
         let all: Vec<_> = (0..1000).map(|_| health.may_ask(TRIAL).expect("leave")).collect();
-        all.into_iter().for_each(Leave::failed);
+        let counted = all.into_iter().map(Leave::failed).filter(|&counts| counts).count();
+        assert_eq!(counted, 1);
         advance(SHORTEST).await;
         assert!(may_ask(&health), "it rests for longer than once");
     }

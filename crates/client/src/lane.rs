@@ -7,16 +7,15 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use ringbinder_ring::Node;
-use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::time::timeout;
 
 use crate::connection::Connection;
+use crate::dial::{Undialled, dial};
 use crate::error::Absence;
 use crate::settings::LinkSettings;
 
 /// What dialling came to; `None` until then.
-type Outcome = Option<Result<Arc<Connection>, Absence>>;
+type Outcome = Option<Result<Arc<Connection>, Undialled>>;
 
 #[derive(Debug, Default)]
 pub(crate) struct Lane {
@@ -38,7 +37,7 @@ impl Lane {
         &self,
         node: &Node,
         settings: &LinkSettings,
-    ) -> Result<Arc<Connection>, Absence> {
+    ) -> Result<Arc<Connection>, Undialled> {
         match self.open_or_dial(node, settings) {
             Ok(connection) => Ok(connection),
             Err(dialled) => outcome(dialled).await,
@@ -66,31 +65,24 @@ impl Lane {
         {
             return Ok(Arc::clone(connection));
         }
-        let dialled = dial(node.clone(), settings.clone());
+        let dialled = begin(node.clone(), settings.clone());
         *place = Place::Dialled(dialled.clone());
         Err(dialled)
     }
 }
 
-async fn outcome(mut dialled: watch::Receiver<Outcome>) -> Result<Arc<Connection>, Absence> {
+async fn outcome(mut dialled: watch::Receiver<Outcome>) -> Result<Arc<Connection>, Undialled> {
     match dialled.wait_for(Option::is_some).await.as_deref() {
         Ok(Some(outcome)) => outcome.clone(),
-        Ok(None) | Err(_) => Err(Absence::NoRuntime),
+        Ok(None) | Err(_) => Err(Undialled::Away(Absence::NoRuntime)),
     }
 }
 
-fn dial(node: Node, settings: LinkSettings) -> watch::Receiver<Outcome> {
+fn begin(node: Node, settings: LinkSettings) -> watch::Receiver<Outcome> {
     let (sender, dialled) = watch::channel(None);
     let runtime = settings.runtime.clone();
     runtime.spawn(async move {
-        let LinkSettings { watchdog, max_value, .. } = settings;
-        let allowed = watchdog.allowed;
-        let connected = TcpStream::connect((node.host.as_str(), node.port));
-        let outcome = match timeout(allowed, connected).await {
-            Ok(Ok(stream)) => Ok(Arc::new(Connection::new(stream, watchdog, max_value))),
-            Ok(Err(error)) => Err(Absence::Unreachable(error.to_string())),
-            Err(_) => Err(Absence::Silent(allowed)),
-        };
+        let outcome = dial(&node, settings).await.map(Arc::new);
         sender.send_replace(Some(outcome));
     });
     dialled

@@ -32,6 +32,8 @@
 //! - **Nothing a node sends** makes the client take more memory than came, wait for longer than the
 //!   time-out, or hand one caller another's value: a connection whose answers do not fit is closed.
 //!
+//! Connections are encrypted by [`Builder::tls`], and [`Builder::login`] says who the client is.
+//!
 //! Values that are read all the time can be kept near ([`Builder::near_cache`]); a value that is costly
 //! to make is made by one caller in the fleet ([`Client::get_or_fill`]); values of any type go through
 //! serde ([`Client::get_typed`]). `docs/client.md` tells more.
@@ -40,6 +42,7 @@ mod builder;
 mod client;
 mod commands;
 mod connection;
+mod dial;
 mod error;
 mod fill;
 #[cfg(feature = "fuzzing")]
@@ -49,9 +52,12 @@ mod health;
 mod item;
 mod lane;
 mod link;
+mod login;
 mod near;
 mod rings;
 mod settings;
+mod socket;
+mod tls;
 mod ttl;
 mod typed;
 mod view;
@@ -64,8 +70,10 @@ pub use commands::{MetaReply, NodeHandle};
 pub use error::{Absence, ConnectError, Error, KeyError};
 pub use fill::{Fill, FillError};
 pub use item::{Item, Stored};
+pub use login::{Login, LoginError};
 pub use near::NearCache;
 pub use ringbinder_ring as ring;
 pub use settings::OnAway;
+pub use tls::{Tls, TlsError, TlsFault, TlsFile, TlsPart, TlsVersion};
 pub use ttl::Ttl;
 pub use typed::{Codec, Json, Typed};

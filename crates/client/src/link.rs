@@ -2,16 +2,18 @@
 
 use std::cell::Cell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use ringbinder_protocol::Refusal;
 use ringbinder_ring::Node;
 
 use crate::connection::{Cause, Fault};
+use crate::dial::Undialled;
 use crate::error::{Absence, Error};
 use crate::health::{Health, Leave};
 use crate::lane::Lane;
 use crate::settings::LinkSettings;
+use crate::tls::{TlsFault, is_only_tls};
 use crate::wire::{Answer, Line, Request};
 
 /// One node as its callers reach it: a pipelined connection for each worker, and its health.
@@ -22,6 +24,8 @@ pub(crate) struct Link {
     pub(crate) title: Arc<str>,
     lanes: Box<[Lane]>,
     health: Health,
+    /// Whether it rests because it refused the login.
+    locked_out: AtomicBool,
     settings: LinkSettings,
 }
 
@@ -29,7 +33,14 @@ impl Link {
     pub(crate) fn new(node: Node, settings: &LinkSettings) -> Link {
         let title = format!("{} ({node})", node.name).into();
         let lanes = (0..settings.lanes.max(1)).map(|_| Lane::default()).collect();
-        Link { node, title, lanes, health: Health::new(), settings: settings.clone() }
+        Link {
+            node,
+            title,
+            lanes,
+            health: Health::new(),
+            locked_out: AtomicBool::new(false),
+            settings: settings.clone(),
+        }
     }
 
     /// Sends a request and gives its answer, or the node's refusal as an error.
@@ -41,14 +52,14 @@ impl Link {
         let LinkSettings { watchdog, retries, .. } = &self.settings;
         // One for the connection, one for the answer.
         let Some(leave) = self.health.may_ask(watchdog.allowed * 2) else {
-            return Err(self.away(Absence::Resting));
+            return Err(self.resting());
         };
         let lane = &self.lanes[worker() % self.lanes.len()];
         let mut left = *retries;
         loop {
             let connection = match lane.connection(&self.node, &self.settings).await {
                 Ok(connection) => connection,
-                Err(why) => return Err(self.failed(leave, why)),
+                Err(why) => return Err(self.undialled(leave, why)),
             };
             let fault = match connection.call(request).await {
                 Ok(answer) => return self.judged(leave, answer),
@@ -67,6 +78,13 @@ impl Link {
         match answer {
             Answer::Line(Line::ClientError(says)) if is_full(&says) => {
                 Err(self.failed(leave, Absence::Full))
+            }
+            Answer::Line(Line::ClientError(says)) if is_only_tls(says.as_bytes()) => {
+                Err(self.failed(leave, Absence::Tls(TlsFault::OnlyTls)))
+            }
+            Answer::Line(Line::ClientError(says)) if asks_for_login(&says) => {
+                leave.answered();
+                Err(self.unauthenticated())
             }
             answer => {
                 leave.answered();
@@ -89,23 +107,61 @@ impl Link {
     fn error_of(&self, leave: Leave<'_>, cause: Cause) -> Error {
         match cause {
             Cause::Silent => self.failed(leave, Absence::Silent(self.settings.watchdog.allowed)),
+            Cause::Tls(fault) => self.failed(leave, Absence::Tls(fault)),
             Cause::Closed | Cause::Unused => {
-                leave.cut_off();
+                self.cut_off(leave);
                 self.away(Absence::Closed)
             }
             // Said before anything was asked.
             Cause::Nonsense(got) if is_full(&got) => self.failed(leave, Absence::Full),
             Cause::Nonsense(got) => {
-                leave.cut_off();
+                self.cut_off(leave);
                 Error::Nonsense { node: Arc::clone(&self.title), got }
             }
         }
     }
 
     fn failed(&self, leave: Leave<'_>, why: Absence) -> Error {
-        tracing::debug!(node = %self.title, %why, "away");
-        leave.failed();
+        self.locked_out.store(false, Ordering::Relaxed);
+        match (leave.failed(), &why) {
+            // Somebody has to do something about it, and nobody is told where that is a miss.
+            (true, Absence::Tls(fault)) => tracing::warn!(node = %self.title, %fault, "away"),
+            (_, why) => tracing::debug!(node = %self.title, %why, "away"),
+        }
         self.away(why)
+    }
+
+    fn undialled(&self, leave: Leave<'_>, why: Undialled) -> Error {
+        match why {
+            Undialled::Away(why) => self.failed(leave, why),
+            Undialled::Unauthenticated => {
+                self.locked_out.store(true, Ordering::Relaxed);
+                leave.failed();
+                self.unauthenticated()
+            }
+            Undialled::Nonsense(got) => {
+                self.cut_off(leave);
+                Error::Nonsense { node: Arc::clone(&self.title), got }
+            }
+        }
+    }
+
+    fn cut_off(&self, leave: Leave<'_>) {
+        self.locked_out.store(false, Ordering::Relaxed);
+        leave.cut_off();
+    }
+
+    /// While it rests, it has not changed its mind on the login.
+    fn resting(&self) -> Error {
+        match self.locked_out.load(Ordering::Relaxed) {
+            true => self.unauthenticated(),
+            false => self.away(Absence::Resting),
+        }
+    }
+
+    fn unauthenticated(&self) -> Error {
+        let user = self.settings.login.as_ref().map(|login| login.user().into());
+        Error::Unauthenticated { node: Arc::clone(&self.title), user }
     }
 
     fn away(&self, why: Absence) -> Error {
@@ -126,7 +182,7 @@ impl Link {
 /// is not made to answer by asking it again.
 fn may_be_repeated(fault: &Fault, request: &Request<'_>) -> bool {
     match fault.cause {
-        Cause::Silent => false,
+        Cause::Silent | Cause::Tls(_) => false,
         Cause::Nonsense(_) => !fault.sent,
         Cause::Closed | Cause::Unused => !fault.sent || request.is_read(),
     }
@@ -135,6 +191,19 @@ fn may_be_repeated(fault: &Fault, request: &Request<'_>) -> bool {
 /// Whether the node has no room for another connection, which it says and then hangs up.
 fn is_full(says: &str) -> bool {
     says.starts_with(Refusal::TooManyConnections.line())
+}
+
+/// Whether the node serves only those who have said who they are. A storage command is taken for an
+/// attempt at that.
+fn asks_for_login(says: &str) -> bool {
+    let Some(why) = says.strip_prefix("CLIENT_ERROR ") else { return false };
+    matches!(
+        why,
+        "unauthenticated"
+            | "authentication failure"
+            | "bad authentication token format"
+            | "auth token too long"
+    )
 }
 
 /// A number of the thread this runs on: threads do not share a connection while there are enough.

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use tokio::runtime::Handle;
 
+use crate::login::Login;
+use crate::tls::Connector;
 use crate::watchdog::Watchdog;
 
 /// What all links of a client have in common.
@@ -18,6 +20,10 @@ pub(crate) struct LinkSettings {
     /// Connections to each node.
     pub(crate) lanes: usize,
     pub(crate) retries: u32,
+    /// Where connections are made secure.
+    pub(crate) tls: Option<Arc<Connector>>,
+    /// What is said first on each.
+    pub(crate) login: Option<Login>,
 }
 
 /// What a command gives when the owner of its key is away.

@@ -1,21 +1,24 @@
 //! The server's clock: one word that the main thread ticks and everybody reads.
 
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use ringbinder_store::Seconds;
+
+use crate::sampling::Nanos;
 
 /// Whole seconds since the Unix epoch, as of the last tick.
 #[derive(Debug)]
 pub(crate) struct Clock {
     now: AtomicU32,
     started: Seconds,
+    began: Instant,
 }
 
 impl Clock {
     pub(crate) fn new() -> Self {
         let now = system_seconds();
-        Clock { now: AtomicU32::new(now), started: now }
+        Clock { now: AtomicU32::new(now), started: now, began: Instant::now() }
     }
 
     #[inline]
@@ -32,6 +35,12 @@ impl Clock {
     /// Moves on by hand, where nothing ticks.
     pub(crate) fn advance(&self, seconds: u32) {
         self.now.fetch_add(seconds, Relaxed);
+    }
+
+    /// Nanoseconds since the node started, by the clock that nobody sets; never 0. Other than the rest
+    /// it asks the system.
+    pub(crate) fn nanos(&self) -> Nanos {
+        Nanos::try_from(self.began.elapsed().as_nanos()).unwrap_or(Nanos::MAX).max(1)
     }
 
     pub(crate) fn uptime(&self) -> u32 {

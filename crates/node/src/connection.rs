@@ -14,6 +14,9 @@
 //!
 //! It ends between answers, never within one, except where the client is gone.
 
+mod admission;
+mod streams;
+
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
@@ -29,15 +32,15 @@ use ringbinder_protocol::{
 use ringbinder_store::NewValue;
 use tracing::{debug, trace, warn};
 
-use crate::command::{self, Context, DumpKind, Incoming};
+use crate::command::{self, Context, Incoming};
 use crate::connections::{CloseReason, State, Ticket};
-use crate::dump;
 use crate::input::{BUFFER_LEN, Input};
 use crate::local::Local;
 use crate::output::Output;
 use crate::ring::{self, PeerSession};
 use crate::socket::{Accepted, Socket};
 use crate::step::{Handled, Progress, Step, desk, execute, refuse, ring_request, store};
+use crate::tls::explain;
 use crate::turn::{Held, Unfinished, unfinished};
 
 /// Most bytes looked at after the last answer, so that closing does not reset the connection while
@@ -52,7 +55,17 @@ pub(crate) fn run(
     accepted: Accepted,
     ticket: Ticket,
 ) -> impl Future<Output = ()> {
-    let mut connection = match Socket::register(accepted) {
+    serve(local, Socket::register(accepted), ticket)
+}
+
+/// [`run`] with a socket that the runtime knows.
+pub(crate) fn serve(
+    local: Rc<Local>,
+    socket: io::Result<Socket>,
+    ticket: Ticket,
+) -> impl Future<Output = ()> {
+    let locked = local.shared.auth.is_some();
+    let mut connection = match socket {
         Ok(socket) => Some(Connection {
             local,
             socket,
@@ -60,6 +73,8 @@ pub(crate) fn run(
             carried: None,
             peer: None,
             strays: Cell::new(false),
+            locked,
+            failures: 0,
             held: None,
         }),
         Err(error) => {
@@ -100,6 +115,10 @@ struct Connection {
     peer: Option<Box<PeerSession>>,
     /// Whether its last key was another node's.
     strays: Cell<bool>,
+    /// Whether its client must authenticate before anything else.
+    locked: bool,
+    /// Wrong passwords so far.
+    failures: u8,
     /// What it works with, while it lets others have their turn.
     held: Option<Held>,
 }
@@ -152,7 +171,7 @@ impl Connection {
     ) -> Poll<Result<ControlFlow<Box<Unfinished>>, CloseReason>> {
         let turns = self.local.shared.settings.max_reqs_per_event;
         let mut progress = Progress { turns, done: 0 };
-        loop {
+        let step = loop {
             let Held { input, output } = &mut held;
             let step = self.step(input, output, &mut progress);
             match step {
@@ -167,19 +186,22 @@ impl Connection {
                             self.give_back(held);
                             return Poll::Ready(Err(reason));
                         }
-                        Poll::Pending => return unfinished(held, progress, step),
+                        Poll::Pending => break step,
                     }
                 }
                 Step::Yield => {
                     self.local.counters.conn_yields.increment();
+                    self.local.note_late(input);
                     self.held = Some(held);
                     // Behind those that are ready now, without a look at the sockets in between.
                     context.waker().wake_by_ref();
                     return Poll::Pending;
                 }
-                step => return unfinished(held, progress, step),
+                step => break step,
             }
-        }
+        };
+        self.local.note_late(&mut held.input);
+        unfinished(held, progress, step)
     }
 
     /// Keeps what is not a whole request yet, and gives the buffers back.
@@ -213,11 +235,12 @@ impl Connection {
                 self.local.counters.bytes_read.add(len as u64);
                 self.carried = None;
                 input.filled(len);
+                self.local.note_read(&mut input);
                 Poll::Ready(Ok(input))
             }
             Poll::Ready(end) => {
                 self.local.give_input(input);
-                Poll::Ready(Err(ended(end)))
+                Poll::Ready(Err(self.ended(end)))
             }
         }
     }
@@ -286,6 +309,8 @@ impl Connection {
                     self.flush(output).await?;
                     self.swallow(len, input).await?;
                 }
+                Step::Penalty => self.penalty(output).await?,
+                Step::Refresh => self.refresh(output).await,
                 Step::Watch(flags) => return Err(self.watch(flags, output).await),
                 Step::Dump(kind) => self.dump(kind, output).await?,
                 Step::Close(reason) => {
@@ -302,6 +327,9 @@ impl Connection {
         if !output.foreign().borrow_mut().admits(self.local.generation()) {
             return Step::Flush;
         }
+        if self.locked {
+            return self.admit(input, output, progress);
+        }
         let shared = &*self.local.shared;
         let view = self.local.view();
         let mut context = Context {
@@ -309,6 +337,8 @@ impl Connection {
             counters: &self.local.counters,
             connection: self.ticket.id,
             now: shared.clock.now(),
+            sampler: &self.local.sampler,
+            read_at: input.read_at,
             desk: desk(&self.local, view.as_deref(), self.peer.as_deref(), &self.strays),
         };
         loop {
@@ -427,7 +457,10 @@ impl Connection {
         let counters = &self.local.counters;
         let view = self.local.view();
         let desk = desk(&self.local, view.as_deref(), self.peer.as_deref(), &self.strays);
-        let context = Context { shared, counters, connection: self.ticket.id, now, desk };
+        let sampler = &self.local.sampler;
+        let read_at = if sampler.is_near(2) { shared.clock.nanos() } else { 0 };
+        let connection = self.ticket.id;
+        let context = Context { shared, counters, connection, now, sampler, read_at, desk };
         let end = value.split_off(incoming.len);
         if &end[..] == b"\r\n" {
             // The line end shares the value's memory: it goes before the store takes that over.
@@ -458,7 +491,7 @@ impl Connection {
                     self.local.counters.bytes_read.add(len as u64);
                     Poll::Ready(Ok(()))
                 }
-                Poll::Ready(end) => Poll::Ready(Err(ended(end))),
+                Poll::Ready(end) => Poll::Ready(Err(self.ended(end))),
             }
         })
         .await
@@ -484,9 +517,6 @@ impl Connection {
     async fn flush(&mut self, output: &mut Output) -> Result<(), CloseReason> {
         if output.has_holes() {
             self.gather(output).await;
-        }
-        if output.is_empty() {
-            return Ok(());
         }
         poll_fn(|context| self.poll_flush(context, output)).await
     }
@@ -515,73 +545,53 @@ impl Connection {
                     output.advance(len);
                 }
                 Poll::Ready(_) => return Poll::Ready(Err(CloseReason::Error)),
-                Poll::Pending => {
-                    self.enter(State::Write);
-                    // A node that stops lets the client read its answers to the end.
-                    return match ready!(self.poll_kick::<()>(context)) {
-                        Err(CloseReason::Shutdown) => Poll::Pending,
-                        other => Poll::Ready(other),
-                    };
-                }
+                Poll::Pending => return self.poll_unwritten(context),
             }
         }
-        Poll::Ready(Ok(()))
-    }
-
-    /// Forwards a dump as fast as the client reads it.
-    async fn dump(&mut self, kind: DumpKind, output: &mut Output) -> Result<(), CloseReason> {
-        let Some(mut chunks) = dump::start(&self.local.shared, kind) else {
-            answer::line(&mut output.bytes, "BUSY currently processing crawler request");
-            return Ok(());
-        };
-        self.enter(State::Watch);
-        while let Some(chunk) = chunks.recv().await {
-            output.bytes.extend_from_slice(&chunk);
-            self.flush(output).await?;
+        if !output.timed.is_empty() {
+            self.local.answered(output);
         }
-        Ok(())
+        match self.socket.poll_flush(context) {
+            Poll::Ready(Ok(())) => Poll::Ready(Ok(())),
+            Poll::Ready(Err(_)) => Poll::Ready(Err(CloseReason::Error)),
+            Poll::Pending => self.poll_unwritten(context),
+        }
     }
 
-    /// Forwards log lines until the client leaves; what it sends meanwhile is dropped.
-    async fn watch(&mut self, flags: WatchFlags, output: &mut Output) -> CloseReason {
-        let Some(lines) = self.local.shared.watch.add(flags) else {
-            answer::line(&mut output.bytes, "WATCHER_TOO_MANY log watcher limit reached");
-            return self.flush(output).await.err().unwrap_or(CloseReason::Error);
-        };
-        self.enter(State::Watch);
-        answer::line(&mut output.bytes, "OK");
-        loop {
-            if let Err(reason) = self.flush(output).await {
-                return reason;
-            }
-            self.enter(State::Watch);
-            tokio::select! {
-                () = lines.lines(&mut output.bytes) => {}
-                input = self.read() => match input {
-                    Ok(input) => self.local.give_input(input),
-                    Err(reason) => return reason,
-                },
-            }
+    /// Waits for a client that does not read.
+    fn poll_unwritten(&self, context: &TaskContext<'_>) -> Poll<Result<(), CloseReason>> {
+        self.enter(State::Write);
+        // A node that stops lets the client read its answers to the end.
+        match ready!(self.poll_kick::<()>(context)) {
+            Err(CloseReason::Shutdown) => Poll::Pending,
+            other => Poll::Ready(other),
         }
     }
 
     /// Takes what has arrived off the socket: closing with unread bytes would reset the connection
     /// and could cost the client its last answer.
     fn drain(&mut self) {
-        let mut context = TaskContext::from_waker(std::task::Waker::noop());
+        self.socket.farewell();
         let mut input = self.local.take_input();
         let mut drained = 0;
         while drained < MAX_DRAIN {
-            match self.socket.poll_read(&mut context, input.room()) {
-                Poll::Ready(Ok(len)) if len > 0 => drained += len,
-                _ => break,
+            match self.socket.discard(input.room()) {
+                0 => break,
+                len => drained += len,
             }
         }
         self.local.give_input(input);
     }
-}
 
-/// What the end of input means.
-fn ended(end: io::Result<usize>) -> CloseReason {
-    if end.is_ok() { CloseReason::Normal } else { CloseReason::Error }
+    /// What the end of input means.
+    fn ended(&self, end: io::Result<usize>) -> CloseReason {
+        let Err(error) = end else {
+            return CloseReason::Normal;
+        };
+        if let (Some(_), Some(tls)) = (explain::inner(&error), &self.local.shared.tls) {
+            tls.proto_errors.fetch_add(1, Relaxed);
+            debug!("<{} TLS: {}", self.ticket.id, explain::cause(&error));
+        }
+        CloseReason::Error
+    }
 }

@@ -10,7 +10,7 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use crate::process::exit::ExitCode;
-use crate::settings::Settings;
+use crate::settings::{Guard, ListenAddress, Settings};
 
 /// How long each of connecting, asking and answering may take.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -57,10 +57,16 @@ pub(crate) fn check(settings: &Settings) -> Result<String, HealthError> {
         limited.map_err(silent)?;
         return ask(&stream, &stream, &address);
     }
+    // Preferably one that is asked without TLS: of others no more is seen than that they accept.
+    let is_plain = |listen: &&ListenAddress| {
+        let ListenAddress::Tcp { guard, .. } = listen;
+        !matches!(guard, Guard::Tls(_))
+    };
+    let plain = settings.listen.iter().find(is_plain);
     // The settings name an address, or there is a Unix socket.
-    let listen = settings.listen.first();
+    let listen = plain.or(settings.listen.first());
     let name = listen.map(ToString::to_string).unwrap_or_default();
-    let found = listen.map_or_else(|| Ok(Vec::new()), |listen| listen.resolve());
+    let found = listen.map_or_else(|| Ok(Vec::new()), ListenAddress::resolve);
     let found = found
         .map_err(|source| HealthError::Unresolved { address: name.clone(), source })?
         .first()
@@ -73,6 +79,9 @@ pub(crate) fn check(settings: &Settings) -> Result<String, HealthError> {
         .set_read_timeout(Some(PATIENCE))
         .and_then(|()| stream.set_write_timeout(Some(PATIENCE)));
     limited.map_err(silent)?;
+    if plain.is_none() {
+        return Ok(format!("{address}: accepts connections\n"));
+    }
     ask(&stream, &stream, &address.to_string())
 }
 

@@ -3,6 +3,8 @@
 //! Buffers belong to the worker and are lent to whichever connection has something to read. Of an
 //! unfinished request only its bytes stay with the connection.
 
+use crate::sampling::Nanos;
+
 /// Bytes of a lent buffer. One read takes at most this much.
 pub(crate) const BUFFER_LEN: usize = 64 * 1024;
 
@@ -16,16 +18,18 @@ pub(crate) struct Input {
     bytes: Vec<u8>,
     start: usize,
     end: usize,
+    /// When the last read ended; 0 where nobody looked.
+    pub(crate) read_at: Nanos,
 }
 
 impl Input {
     pub(crate) fn new() -> Self {
-        Input { bytes: vec![0; BUFFER_LEN], start: 0, end: 0 }
+        Input { bytes: vec![0; BUFFER_LEN], start: 0, end: 0, read_at: 0 }
     }
 
     /// A buffer without memory, in place of one given back.
     pub(crate) fn empty() -> Self {
-        Input { bytes: Vec::new(), start: 0, end: 0 }
+        Input { bytes: Vec::new(), start: 0, end: 0, read_at: 0 }
     }
 
     /// What was read and not consumed.
@@ -48,6 +52,7 @@ impl Input {
     #[inline]
     pub(crate) fn load(&mut self, carried: &[u8]) {
         debug_assert!(self.unread().is_empty());
+        self.read_at = 0;
         if carried.is_empty() && self.bytes.len() == BUFFER_LEN {
             self.start = 0;
             self.end = 0;

@@ -7,13 +7,15 @@
 //! | `process` | what is asked of the operating system around serving |
 //! | `server`, `listen` | the whole: listeners, workers, clock, signals, stopping |
 //! | `worker`, `local`, `connection`, `step`, `input`, `output`, `socket` | the path of a request between socket and command |
+//! | `tls`, `auth`, `reload` | who may connect and how: certificates, users, and reading them anew |
 //! | `command` | carrying out requests |
 //! | `ring` | which keys are this node's own, and who answers for the others |
-//! | `stats`, `watch`, `dump` | what can be learnt from outside |
 //! | `health` | asking a running node whether it serves |
+//! | `stats`, `sampling`, `watch`, `dump` | what can be learnt from outside |
 //! | `lone` | a node without listeners, for tests and fuzzing |
 //! | `shared`, `connections`, `clock` | state that workers share |
 
+mod auth;
 mod clock;
 mod command;
 mod connection;
@@ -27,13 +29,17 @@ mod logging;
 mod lone;
 mod output;
 mod process;
+mod reload;
 mod ring;
+mod sampling;
 mod server;
 mod settings;
 mod shared;
 mod socket;
+mod sparing;
 mod stats;
 mod step;
+mod tls;
 mod turn;
 mod watch;
 mod worker;
@@ -49,7 +55,7 @@ use crate::process::exit::ExitCode;
 use crate::process::pidfile::PidFile;
 use crate::process::user::{self, Identity};
 use crate::process::{limits, memory};
-use crate::settings::{Settings, Startup};
+use crate::settings::{Guard, Settings, Startup};
 
 /// Open files beyond the connections: listeners, runtimes, log, dumps.
 const RESERVED_FILES: u32 = 64;
@@ -79,6 +85,7 @@ failures! {
     limits::LimitError,
     listen::ListenError,
     process::pidfile::PidFileError,
+    reload::GuardError,
     ring::StartError,
     user::UserError,
 }
@@ -110,7 +117,11 @@ fn start() -> Result<std::process::ExitCode, Failure> {
             let _ = std::io::stdout().write_all(answer.as_bytes());
             return Ok(ExitCode::Ok.into());
         }
-        Startup::Print { text, warnings } => {
+        Startup::Print { text, check, mut warnings } => {
+            if let Some(settings) = check {
+                warnings
+                    .extend(reload::Guards::load(&settings, clock::Clock::new().now())?.warnings);
+            }
             for warning in warnings {
                 let _ = writeln!(std::io::stderr(), "ringbinderd: warning: {warning}");
             }
@@ -143,12 +154,16 @@ fn serve(settings: Settings, ready: Option<daemon::Ready>) -> Result<(), Failure
         limits::raise_core_size()?;
     }
     let listeners = listen::bind(&settings)?;
+    let mut guards = reload::Guards::load(&settings, clock::Clock::new().now())?;
     match user::drop_privileges(settings.user.as_deref())? {
         Identity::Root { warning: Some(warning) }
         | Identity::Dropped { warning: Some(warning), .. } => {
             warn!("{warning}");
         }
         _ => {}
+    }
+    for warning in std::mem::take(&mut guards.warnings).into_iter().chain(guards.lost()) {
+        warn!("{warning}");
     }
     let pidfile = match &settings.pidfile {
         Some(path) => {
@@ -169,13 +184,16 @@ fn serve(settings: Settings, ready: Option<daemon::Ready>) -> Result<(), Failure
     let keep = Keep { standard_error: settings.verbosity > 0, directory: settings.coredumps };
     let started = match &settings.ring {
         Some(ring) => {
-            let listening: Vec<_> =
-                listeners.iter().filter_map(listen::Listener::tcp_address).collect();
-            Some(ring::start(ring, &listening)?)
+            let listening: Vec<_> = listeners
+                .iter()
+                .filter_map(|listener| Some((listener.tcp_address()?, listener.guard())))
+                .collect();
+            let dialer = ring::Dialer::new(&guards, ring.peer_tls, listening);
+            Some(ring::start(ring, dialer)?)
         }
         None => None,
     };
-    let shared = server::prepare(settings, started.as_ref().map(|ring| ring.node.clone()));
+    let shared = server::prepare(settings, guards, started.as_ref().map(|ring| ring.node.clone()));
     let greeting = greeting(&shared.settings, &listeners);
     let announce = || -> std::io::Result<()> {
         for line in greeting {
@@ -203,11 +221,20 @@ fn greeting(settings: &Settings, listeners: &[listen::Listener]) -> Vec<String> 
         settings.memory_limit_bytes >> 20,
         settings.threads,
     )];
-    if let Some(address) = listeners.iter().find_map(listen::Listener::tcp_address) {
-        let (host, port) = (address.ip(), address.port());
-        lines.push(format!(
-            "try it: printf 'set greeting 0 0 5\\r\\nhello\\r\\nget greeting\\r\\nquit\\r\\n' | nc {host} {port}"
-        ));
+    let open = listeners.iter().find(|listener| !matches!(listener.guard(), Guard::Tls(_)));
+    let first = open.or(listeners.first());
+    if let Some((listener, address)) = first.and_then(|it| Some((it, it.tcp_address()?))) {
+        let program = match listener.guard() {
+            Guard::Tls(_) => format!("openssl s_client -quiet -connect {address}"),
+            _ => format!("nc {} {}", address.ip(), address.port()),
+        };
+        lines.push(match &settings.auth_file {
+            Some(path) => format!("clients authenticate first, as a user of {}", path.display()),
+            None => format!(
+                "try it: printf 'set greeting 0 0 5\\r\\nhello\\r\\nget greeting\\r\\nquit\\r\\n' | \
+                 {program}"
+            ),
+        });
         if settings.listen.len() == 1 && address.ip().is_loopback() {
             lines.push("only this machine can connect; -l ADDRESS opens it to others".to_owned());
         }

@@ -11,7 +11,7 @@ use socket2::{Domain, Protocol, SockAddr, Socket as RawSocket, Type};
 
 use crate::connections::Peer;
 use crate::process::exit::ExitCode;
-use crate::settings::Settings;
+use crate::settings::{Guard, ListenAddress, Settings, Verify};
 use crate::socket::Accepted;
 
 /// Why the node cannot listen.
@@ -48,7 +48,7 @@ impl ListenError {
 /// A bound socket.
 #[derive(Debug)]
 pub(crate) enum Listener {
-    Tcp(std::net::TcpListener),
+    Tcp(std::net::TcpListener, Guard),
     Unix(UnixListener, SocketFile),
 }
 
@@ -69,13 +69,14 @@ pub(crate) fn bind(settings: &Settings) -> Result<Vec<Listener>, ListenError> {
     let mut listeners = Vec::new();
     for address in &settings.listen {
         let unknown = |source| ListenError::Unknown { address: address.to_string(), source };
+        let ListenAddress::Tcp { guard, .. } = address;
         let candidates = address.resolve().map_err(unknown)?;
         let mut failed = None;
         let mut bound = false;
         for candidate in candidates {
             match tcp(candidate, backlog) {
                 Ok(listener) => {
-                    listeners.push(Listener::Tcp(listener));
+                    listeners.push(Listener::Tcp(listener, *guard));
                     bound = true;
                 }
                 Err(source) => failed = Some((candidate, source)),
@@ -164,8 +165,16 @@ impl Listener {
     /// The TCP address, with the port the system chose where it was to choose.
     pub(crate) fn tcp_address(&self) -> Option<SocketAddr> {
         match self {
-            Listener::Tcp(listener) => listener.local_addr().ok(),
+            Listener::Tcp(listener, _) => listener.local_addr().ok(),
             Listener::Unix(..) => None,
+        }
+    }
+
+    /// What is spoken there.
+    pub(crate) fn guard(&self) -> Guard {
+        match self {
+            Listener::Tcp(_, guard) => *guard,
+            Listener::Unix(..) => Guard::Plain,
         }
     }
 }
@@ -173,10 +182,18 @@ impl Listener {
 impl std::fmt::Display for Listener {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Listener::Tcp(listener) => match listener.local_addr() {
-                Ok(address) => address.fmt(f),
-                Err(_) => f.write_str("an unknown address"),
-            },
+            Listener::Tcp(listener, guard) => {
+                match listener.local_addr() {
+                    Ok(address) => address.fmt(f)?,
+                    Err(_) => f.write_str("an unknown address")?,
+                }
+                f.write_str(match guard {
+                    Guard::Plain => "",
+                    Guard::Tls(Verify::Everybody) => " (TLS, clients by certificate)",
+                    Guard::Tls(_) => " (TLS)",
+                    Guard::Either(_) => " (TLS or plain)",
+                })
+            }
             Listener::Unix(_, SocketFile(path)) => path.display().fmt(f),
         }
     }
@@ -185,7 +202,7 @@ impl std::fmt::Display for Listener {
 /// A listener of the main thread's runtime.
 #[derive(Debug)]
 pub(crate) enum Acceptor {
-    Tcp(tokio::net::TcpListener),
+    Tcp(tokio::net::TcpListener, Guard),
     /// With its file, which is removed together with it.
     Unix(tokio::net::UnixListener, #[allow(dead_code)] SocketFile),
 }
@@ -194,17 +211,27 @@ impl Acceptor {
     /// Registers a listener with the current runtime.
     pub(crate) fn register(listener: Listener) -> io::Result<Acceptor> {
         Ok(match listener {
-            Listener::Tcp(listener) => Acceptor::Tcp(tokio::net::TcpListener::from_std(listener)?),
+            Listener::Tcp(listener, guard) => {
+                Acceptor::Tcp(tokio::net::TcpListener::from_std(listener)?, guard)
+            }
             Listener::Unix(listener, file) => {
                 Acceptor::Unix(tokio::net::UnixListener::from_std(listener)?, file)
             }
         })
     }
 
+    /// What is spoken there.
+    pub(crate) fn guard(&self) -> Guard {
+        match self {
+            Acceptor::Tcp(_, guard) => *guard,
+            Acceptor::Unix(..) => Guard::Plain,
+        }
+    }
+
     /// Waits for a connection and releases it from this runtime, so that a worker's may take it.
     pub(crate) async fn accept(&self) -> io::Result<(Accepted, Peer)> {
         match self {
-            Acceptor::Tcp(listener) => {
+            Acceptor::Tcp(listener, _) => {
                 let (stream, from) = listener.accept().await?;
                 stream.set_nodelay(true)?;
                 let to = stream.local_addr()?;

@@ -13,6 +13,7 @@ use tokio::sync::futures::Notified;
 use crate::input::Input;
 use crate::output::Output;
 use crate::ring::{Link, Peer, View};
+use crate::sampling::Sampler;
 use crate::shared::Shared;
 use crate::stats::Counters;
 
@@ -28,6 +29,7 @@ type Spare<T> = Vec<Box<T>>;
 pub(crate) struct Local {
     pub(crate) shared: Arc<Shared>,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) sampler: Sampler,
     spare_inputs: RefCell<Spare<Input>>,
     spare_outputs: RefCell<Spare<Output>>,
     /// The ring as this worker acts by it; `None` in a node without one.
@@ -42,6 +44,7 @@ pub(crate) struct Local {
 impl Local {
     pub(crate) fn new(shared: Arc<Shared>, index: usize) -> Self {
         let counters = shared.counters.of_worker(index);
+        let sampler = Sampler::new(&shared.heat, &shared.latency, index, rand::random());
         let view = shared.ring.as_ref().map(|ring| ring.view());
         Local {
             view: RefCell::new(view),
@@ -50,6 +53,7 @@ impl Local {
             generation: Cell::new(0),
             shared,
             counters,
+            sampler,
             spare_inputs: RefCell::default(),
             spare_outputs: RefCell::default(),
         }
@@ -82,8 +86,32 @@ impl Local {
         let mut spare = self.spare_outputs.borrow_mut();
         if spare.len() < MAX_SPARE {
             output.clear();
+            // Those of answers that were never handed over, or are not a connection's own.
+            output.timed.clear();
             spare.push(output);
         }
+    }
+
+    /// Notes when a read ended, where a sample may fall on what it brought.
+    #[inline]
+    pub(crate) fn note_read(&self, input: &mut Input) {
+        if self.sampler.is_near(input.unread().len()) {
+            input.read_at = self.shared.clock.nanos();
+        }
+    }
+
+    /// Notes it after all where the requests come to wait: meanwhile those of other connections may
+    /// bring the next sample to any of them. It is late by what this turn has done so far.
+    pub(crate) fn note_late(&self, input: &mut Input) {
+        if input.read_at == 0 {
+            input.read_at = self.shared.clock.nanos();
+        }
+    }
+
+    /// Counts the sampled requests whose answers were just handed over.
+    #[cold]
+    pub(crate) fn answered(&self, output: &mut Output) {
+        self.sampler.answered(&mut output.timed, self.shared.clock.nanos());
     }
 
     /// Acts by another view of the ring from now on.
@@ -157,9 +185,11 @@ mod tests {
         let Startup::Run { settings, .. } = settings::load(flags, []).unwrap() else {
             panic!("these flags ask to serve");
         };
-        let ring = crate::ring::start(settings.ring.as_ref().unwrap(), &[]).unwrap().node;
+        let guards = crate::reload::Guards::default();
+        let dialer = crate::ring::Dialer::new(&guards, crate::settings::PeerTls::Off, Vec::new());
+        let ring = crate::ring::start(settings.ring.as_ref().unwrap(), dialer).unwrap().node;
         let view = ring.view();
-        let local = Local::new(server::prepare(*settings, Some(ring)), 0);
+        let local = Local::new(server::prepare(*settings, guards, Some(ring)), 0);
 
         let [b, c] = [1, 2].map(|index| view.peers[index].clone().unwrap());
         assert!(!local.link(&b).is_retired() && !local.link(&c).is_retired());

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use ringbinder_store::ValueRef;
 
 use crate::ring::{Foreign, Form, SharedExchange};
+use crate::sampling::Timed;
 
 /// Answers waiting above this many bytes are written before more requests are carried out, so that
 /// a client that does not read cannot make its node buffer.
@@ -29,6 +30,8 @@ struct Insert {
 pub(crate) struct Output {
     /// Answers but for the large values.
     pub(crate) bytes: Vec<u8>,
+    /// Sampled requests among those that the answers are to.
+    pub(crate) timed: Vec<Timed>,
     inserts: Vec<Insert>,
     inserted: usize,
     written: usize,

@@ -20,13 +20,15 @@ use crate::clock::Clock;
 use crate::connections::Connections;
 use crate::listen::{Acceptor, Listener};
 use crate::process::memory;
+use crate::reload::{self, Guards};
 use crate::ring::{Keeper, RingNode, Started};
-use crate::settings::Settings;
+use crate::sampling::{Heat, Latency};
+use crate::settings::{Guard, Settings};
 use crate::shared::{Shared, ValuesInFlight};
 use crate::socket::Accepted;
 use crate::stats::{AllCounters, Prefixes};
 use crate::watch::Watch;
-use crate::worker::Workers;
+use crate::worker::{Handover, Workers};
 
 /// How often the clock looks at the system's.
 const TICK: Duration = Duration::from_millis(250);
@@ -47,21 +49,26 @@ const SWEEP_SOONEST: Duration = Duration::from_secs(5);
 const SWEEP_LATEST: Duration = Duration::from_secs(300);
 
 /// Builds the state that workers share, with a store that minds the memory of this process.
-pub(crate) fn prepare(settings: Settings, ring: Option<Arc<RingNode>>) -> Arc<Shared> {
+pub(crate) fn prepare(
+    settings: Settings,
+    guards: Guards,
+    ring: Option<Arc<RingNode>>,
+) -> Arc<Shared> {
     // A key that moves must not meet, at another node, the number it was read with at this one.
     let cas = if ring.is_some() { rand::random_range(1..CAS_RANGES) << CAS_RANGE_BITS } else { 0 };
-    build(settings, ring, |store| {
+    build(settings, guards, ring, |store| {
         store.with_resident_probe(Box::new(memory::resident)).with_cas_after(cas)
     })
 }
 
 /// Builds the state that workers share, in a process that is more than this node.
 pub(crate) fn prepare_as_guest(settings: Settings) -> Arc<Shared> {
-    build(settings, None, |store| store)
+    build(settings, Guards::default(), None, |store| store)
 }
 
 fn build(
     settings: Settings,
+    guards: Guards,
     ring: Option<Arc<RingNode>>,
     finish: impl FnOnce(SegmentStore) -> SegmentStore,
 ) -> Arc<Shared> {
@@ -83,7 +90,11 @@ fn build(
         )),
         watch,
         prefixes: Prefixes::new(settings.prefix_delimiter, settings.detail_enabled),
+        heat: Heat::new(usize::from(settings.threads)),
+        latency: Latency::new(usize::from(settings.threads)),
         ring,
+        tls: guards.tls,
+        auth: guards.auth,
         values: ValuesInFlight::new(usize::try_from(allowance).unwrap_or(usize::MAX)),
         verbosity: AtomicU8::new(settings.verbosity),
         crawler_enabled: AtomicBool::new(true),
@@ -182,10 +193,7 @@ async fn stop_on_signals(shared: Arc<Shared>, mut signals: Signals, reload: Opti
             _ = signals.terminate.recv() => break "SIGTERM",
             _ = signals.interrupt.recv() => break "SIGINT",
             _ = signals.graceful.recv() => break "SIGUSR1",
-            _ = signals.hangup.recv() => match &reload {
-                Some(reload) => reload.notify_one(),
-                None => info!("SIGHUP: there is nothing to reload"),
-            },
+            _ = signals.hangup.recv() => reload::all(&shared, reload.as_deref()).await,
             () = shared.stop.cancelled() => break "the shutdown command",
         }
     };
@@ -196,6 +204,7 @@ async fn stop_on_signals(shared: Arc<Shared>, mut signals: Signals, reload: Opti
 /// Accepts connections and deals them out to the workers in turn.
 async fn accept_all(shared: Arc<Shared>, workers: Arc<Workers>, listener: Acceptor, name: String) {
     let connections = &shared.connections;
+    let guard = listener.guard();
     loop {
         if !shared.settings.maxconns_fast && connections.current() >= connections.limit() {
             shared.listen_disabled.fetch_add(1, Relaxed);
@@ -210,7 +219,9 @@ async fn accept_all(shared: Arc<Shared>, workers: Arc<Workers>, listener: Accept
         };
         match accepted {
             Ok((accepted, peer)) => match connections.open(peer, shared.clock.now()) {
-                Some(ticket) => workers.adopt((accepted, ticket)),
+                Some(ticket) => workers.adopt(Handover { accepted, guard, ticket }),
+                // Words that are not encrypted are none to a TLS client.
+                None if matches!(guard, Guard::Tls(_)) => {}
                 None => turn_away(&accepted),
             },
             Err(error) => {

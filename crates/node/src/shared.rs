@@ -9,11 +9,14 @@ use ringbinder_store::SegmentStore;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use crate::auth::Auth;
 use crate::clock::Clock;
 use crate::connections::Connections;
 use crate::ring::RingNode;
+use crate::sampling::{Heat, HotKeys, Latency, LatencySums};
 use crate::settings::Settings;
 use crate::stats::{AllCounters, Prefixes};
+use crate::tls::Tls;
 use crate::watch::Watch;
 
 /// The engine behind the seam.
@@ -28,9 +31,15 @@ pub(crate) struct Shared {
     pub(crate) connections: Arc<Connections>,
     pub(crate) watch: Arc<Watch>,
     pub(crate) prefixes: Prefixes,
+    pub(crate) heat: Heat,
+    pub(crate) latency: Latency,
     pub(crate) values: ValuesInFlight,
     /// The ring, where this node has one.
     pub(crate) ring: Option<Arc<RingNode>>,
+    /// TLS, where anybody speaks it.
+    pub(crate) tls: Option<Arc<Tls>>,
+    /// Who may use this node, where clients must authenticate.
+    pub(crate) auth: Option<Arc<Auth>>,
     /// `verbosity`, as set by `-v` or the command.
     pub(crate) verbosity: AtomicU8,
     /// `lru_crawler enable`, `disable`.
@@ -59,6 +68,16 @@ impl Shared {
     #[inline]
     pub(crate) fn logs_commands(&self) -> bool {
         self.verbosity.load(Relaxed) > 1
+    }
+
+    /// The keys that are asked for most at present.
+    pub(crate) fn hot_keys(&self) -> HotKeys {
+        self.heat.hottest(self.clock.nanos())
+    }
+
+    /// How long answers took, since start or the last reset.
+    pub(crate) fn latency(&self) -> LatencySums {
+        self.latency.sums()
     }
 }
 

@@ -1,13 +1,17 @@
-//! A connected socket, TCP or Unix, with the two polls that a connection needs.
+//! A connected socket, TCP or Unix, plain or with TLS, with the polls that a connection needs.
+//!
+//! Bytes written with TLS may stay in the session's buffer, which is bounded: [`Socket::poll_flush`]
+//! brings them to the socket. Without TLS it has nothing to do.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::BufMut;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsStream;
 use tokio_util::io::poll_read_buf;
 
 use crate::output::Output;
@@ -24,6 +28,8 @@ pub(crate) enum Accepted {
 pub(crate) enum Socket {
     Tcp(TcpStream),
     Unix(UnixStream),
+    /// Boxed: a plain connection has no room for a session.
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 impl Socket {
@@ -40,6 +46,7 @@ impl Socket {
         let socket = match self {
             Socket::Tcp(stream) => socket2::SockRef::from(stream),
             Socket::Unix(stream) => socket2::SockRef::from(stream),
+            Socket::Tls(stream) => socket2::SockRef::from(stream.get_ref().0),
         };
         // It only makes a late delivery less likely, which may happen in any case.
         let _ = socket.set_linger(Some(Duration::ZERO));
@@ -56,6 +63,7 @@ impl Socket {
         let done = match self {
             Socket::Tcp(stream) => Pin::new(stream).poll_read(context, &mut buffer),
             Socket::Unix(stream) => Pin::new(stream).poll_read(context, &mut buffer),
+            Socket::Tls(stream) => return read_records(stream, context, &mut buffer),
         };
         done.map_ok(|()| buffer.filled().len())
     }
@@ -69,7 +77,22 @@ impl Socket {
         match self {
             Socket::Tcp(stream) => poll_read_buf(Pin::new(stream), context, buffer),
             Socket::Unix(stream) => poll_read_buf(Pin::new(stream), context, buffer),
+            Socket::Tls(stream) => hung_up(poll_read_buf(Pin::new(&mut **stream), context, buffer)),
         }
+    }
+
+    /// Reads and drops what has arrived, as it is on the wire; 0 where nothing has.
+    pub(crate) fn discard(&mut self, room: &mut [u8]) -> usize {
+        let mut context = Context::from_waker(Waker::noop());
+        let mut buffer = ReadBuf::new(room);
+        let done = match self {
+            Socket::Tcp(stream) => Pin::new(stream).poll_read(&mut context, &mut buffer),
+            Socket::Unix(stream) => Pin::new(stream).poll_read(&mut context, &mut buffer),
+            Socket::Tls(stream) => {
+                Pin::new(stream.get_mut().0).poll_read(&mut context, &mut buffer)
+            }
+        };
+        if matches!(done, Poll::Ready(Ok(()))) { buffer.filled().len() } else { 0 }
     }
 
     /// Writes one run of bytes.
@@ -82,6 +105,7 @@ impl Socket {
         match self {
             Socket::Tcp(stream) => Pin::new(stream).poll_write(context, bytes),
             Socket::Unix(stream) => Pin::new(stream).poll_write(context, bytes),
+            Socket::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
         }
     }
 
@@ -110,6 +134,80 @@ impl Socket {
         match self {
             Socket::Tcp(stream) => Pin::new(stream).poll_write_vectored(context, slices),
             Socket::Unix(stream) => Pin::new(stream).poll_write_vectored(context, slices),
+            Socket::Tls(stream) => Pin::new(stream).poll_write_vectored(context, slices),
+        }
+    }
+
+    /// Brings to the socket what was written.
+    #[inline]
+    pub(crate) fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Socket::Tls(stream) => Pin::new(stream).poll_flush(context),
+            Socket::Tcp(_) | Socket::Unix(_) => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// Says that nothing more comes, where the protocol has words for it, as far as the socket takes
+    /// them at once.
+    pub(crate) fn farewell(&mut self) {
+        if let Socket::Tls(stream) = self {
+            let mut context = Context::from_waker(Waker::noop());
+            let _ = Pin::new(stream).poll_shutdown(&mut context);
+        }
+    }
+}
+
+fn read_records(
+    stream: &mut TlsStream<TcpStream>,
+    context: &mut Context<'_>,
+    buffer: &mut ReadBuf<'_>,
+) -> Poll<io::Result<usize>> {
+    let done = Pin::new(stream).poll_read(context, buffer);
+    hung_up(done.map_ok(|()| buffer.filled().len()))
+}
+
+/// Takes a connection that just closes for one that says so: many clients never do, and every request
+/// and answer says how long it is, so that one that was cut is not taken for a whole one.
+fn hung_up(done: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+    match done {
+        Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            Poll::Ready(Ok(0))
+        }
+        done => done,
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let len =
+            std::task::ready!(Socket::poll_read(&mut self, context, buffer.initialize_unfilled()))?;
+        buffer.advance(len);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Socket::poll_write(&mut self, context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Socket::poll_flush(&mut self, context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut *self {
+            Socket::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
+            Socket::Unix(stream) => Pin::new(stream).poll_shutdown(context),
+            Socket::Tls(stream) => Pin::new(stream).poll_shutdown(context),
         }
     }
 }

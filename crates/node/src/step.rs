@@ -28,6 +28,10 @@ pub(crate) enum Step {
     Value { line: usize, incoming: Incoming },
     /// So many bytes are to be dropped.
     Swallow(usize),
+    /// A wrong password is to be answered, but not at once.
+    Penalty,
+    /// The client wants the certificates read anew.
+    Refresh,
     /// The client wants to watch.
     Watch(WatchFlags),
     /// The client wants a dump.
@@ -81,6 +85,7 @@ pub(crate) fn execute(
         Next::Close(reason) => Some(Step::Close(reason)),
         Next::Watch(flags) => Some(Step::Watch(flags)),
         Next::Dump(kind) => Some(Step::Dump(kind)),
+        Next::Refresh => Some(Step::Refresh),
         Next::Shutdown => {
             context.shared.stop.cancel();
             Some(Step::Close(CloseReason::Shutdown))

@@ -15,11 +15,19 @@ use crate::connection;
 use crate::connections::Ticket;
 use crate::local::Local;
 use crate::ring::View;
+use crate::settings::Guard;
 use crate::shared::Shared;
 use crate::socket::Accepted;
+use crate::tls;
 
 /// A connection on its way from the acceptor to a worker.
-pub(crate) type Handover = (Accepted, Ticket);
+#[derive(Debug)]
+pub(crate) struct Handover {
+    pub(crate) accepted: Accepted,
+    /// What is spoken where it was accepted.
+    pub(crate) guard: Guard,
+    pub(crate) ticket: Ticket,
+}
 
 /// What a worker is told. Between two of its requests: nothing that it does spans an order.
 #[derive(Debug)]
@@ -109,8 +117,9 @@ fn run(local: Local, mut receiver: UnboundedReceiver<Order>) {
     let local = Rc::new(local);
     let mut builder = Builder::new_current_thread();
     builder.enable_io();
-    if local.shared.ring.is_some() {
-        // Only requests to other nodes are timed.
+    let Shared { ring, tls, auth, .. } = &*local.shared;
+    if ring.is_some() || tls.is_some() || auth.is_some() {
+        // Only requests to other nodes are timed, handshakes, and wrong passwords.
         builder.enable_time();
     }
     let runtime = match builder.build_local(LocalOptions::default()) {
@@ -124,9 +133,13 @@ fn run(local: Local, mut receiver: UnboundedReceiver<Order>) {
     runtime.block_on(async {
         while let Some(order) = receiver.recv().await {
             match order {
-                Order::Serve((accepted, ticket)) => {
+                Order::Serve(Handover { accepted, guard, ticket }) => {
                     let local = Rc::clone(&local);
-                    tokio::task::spawn_local(connection::run(local, accepted, ticket));
+                    if guard == Guard::Plain {
+                        tokio::task::spawn_local(connection::run(local, accepted, ticket));
+                    } else {
+                        tokio::task::spawn_local(tls::serve(local, accepted, guard, ticket));
+                    }
                 }
                 Order::Hold(view, done) => {
                     local.hold(view);

@@ -70,6 +70,8 @@ pub enum Admin<'a> {
         /// The streams asked for, or that one of them does not exist.
         flags: Result<WatchFlags, Refusal>,
     },
+    /// `refresh_certs`: read the certificates anew.
+    RefreshCerts,
     /// A well-formed tuning command with nothing to act on; the answer is fixed.
     Harmless {
         /// What memcached would answer.
@@ -116,6 +118,10 @@ pub enum Stats<'a> {
     Conns,
     /// `ring`
     Ring,
+    /// `hotkeys`
+    HotKeys,
+    /// `latency`
+    Latency,
     /// `reset`
     Reset,
     /// `detail on`, `off`
@@ -183,6 +189,8 @@ pub(crate) fn parse<'a>(command: &[u8], words: Tokens<'a>) -> Outcome<'a> {
         b"lru_crawler" => lru_crawler(words),
         b"lru" => lru(words),
         b"slabs" => slabs(words),
+        // memcached looks at no further word.
+        b"refresh_certs" => Ok(Admin::RefreshCerts),
         b"extstore" => extstore(words),
         _ => Err(Refusal::Unknown.into()),
     }
@@ -244,6 +252,8 @@ fn stats(mut words: Tokens<'_>) -> Stats<'_> {
         b"sizes" => Stats::Sizes,
         b"conns" => Stats::Conns,
         b"ring" => Stats::Ring,
+        b"hotkeys" => Stats::HotKeys,
+        b"latency" => Stats::Latency,
         b"reset" => Stats::Reset,
         b"detail" => match words.next() {
             Some(b"on") => Stats::Detail(true),

@@ -27,7 +27,7 @@ pub fn parse(buffer: &[u8]) -> Parsed<'_> {
         line => line,
     };
     if line.len() > MAX_LINE && (line.len() > MAX_GET_LINE || !starts_like_get(line)) {
-        return Parsed::Foreign(match foreign(line) {
+        return Parsed::Foreign(match recognise(line) {
             Some(foreign @ (Foreign::Binary | Foreign::Tls)) => foreign,
             _ => Foreign::EndlessLine,
         });
@@ -35,8 +35,8 @@ pub fn parse(buffer: &[u8]) -> Parsed<'_> {
     let consumed = newline + 1;
     match request(line) {
         Ok(request) => Parsed::Request { request, consumed },
-        Err(Refused { refusal: Refusal::Unknown, .. }) if foreign(line).is_some() => {
-            Parsed::Foreign(foreign(line).unwrap_or(Foreign::Http))
+        Err(Refused { refusal: Refusal::Unknown, .. }) if recognise(line).is_some() => {
+            Parsed::Foreign(recognise(line).unwrap_or(Foreign::Http))
         }
         Err(Refused { refusal, quiet, swallow }) => {
             Parsed::Refused { refusal, quiet, consumed, swallow }
@@ -83,7 +83,7 @@ fn request(line: &[u8]) -> Result<Request<'_>, Refused> {
 
 /// A buffer without a line end: wait for one, unless none can come.
 fn unterminated(buffer: &[u8]) -> Parsed<'_> {
-    if let Some(foreign @ (Foreign::Binary | Foreign::Tls)) = foreign(buffer) {
+    if let Some(foreign @ (Foreign::Binary | Foreign::Tls)) = recognise(buffer) {
         return Parsed::Foreign(foreign);
     }
     // One more byte than the line: a carriage return may be the last of it.
@@ -101,7 +101,7 @@ fn starts_like_get(line: &[u8]) -> bool {
 }
 
 /// Recognises what is certainly no memcached client.
-fn foreign(line: &[u8]) -> Option<Foreign> {
+pub(crate) fn recognise(line: &[u8]) -> Option<Foreign> {
     match line {
         [0x80, ..] => Some(Foreign::Binary),
         [0x16, 0x03, ..] => Some(Foreign::Tls),

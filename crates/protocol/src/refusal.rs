@@ -106,6 +106,8 @@ refusals! {
     WatchDisabled Client "CLIENT_ERROR watch commands not allowed"
     /// `stats cachedump` with `-X`.
     CachedumpDisabled Client "CLIENT_ERROR stats cachedump not allowed"
+    /// `stats hotkeys` with `-X`.
+    HotKeysDisabled Client "CLIENT_ERROR stats hotkeys not allowed"
     /// `stats detail` with `-X`.
     DetailDisabled Client "CLIENT_ERROR stats detail not allowed"
     /// `stats cachedump` without its numbers.
@@ -126,6 +128,18 @@ refusals! {
     BinaryProtocol Client "CLIENT_ERROR this port speaks the memcached text protocol, not the binary one: set the client to text (ascii)"
     /// A TLS client.
     Tls Client "CLIENT_ERROR this port speaks the memcached text protocol without TLS: connect without it"
+    /// A client without TLS where there is nothing else.
+    TlsOnly Client "CLIENT_ERROR this port speaks TLS only: connect with it"
+    /// Any request of a client that has not authenticated, where that is asked for.
+    Unauthenticated Client "CLIENT_ERROR unauthenticated"
+    /// A login that announces too much.
+    LoginTooLong Client "CLIENT_ERROR auth token too long"
+    /// A login that is not followed by a line end where its length says so.
+    LoginEnd Client "CLIENT_ERROR bad command line termination"
+    /// A login without a space.
+    LoginFormat Client "CLIENT_ERROR bad authentication token format"
+    /// A user that does not exist, or another password.
+    LoginFailed Client "CLIENT_ERROR authentication failure"
     /// `ring` with words it does not know.
     RingUsage Client "CLIENT_ERROR usage: ring version|get|owner <key>"
     /// `ring` asked of a node that has none.

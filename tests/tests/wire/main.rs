@@ -16,6 +16,7 @@ mod meta_delete;
 mod meta_get;
 mod meta_set;
 mod retrieval;
+mod sampling;
 mod startup;
 mod stats;
 mod stopping;

@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
-use ringbinder_client::Error;
+use ringbinder_client::{Absence, Error, TlsFault};
 
+use super::security::advice;
 use crate::exit::Exit;
 
 /// As many as help in one message.
@@ -60,6 +61,8 @@ impl FleetError {
 fn of_answer(error: &Error) -> Exit {
     match error {
         Error::Nonsense { .. } => Exit::Protocol,
+        Error::Unauthenticated { .. } => Exit::NoPermission,
+        Error::Away { why: Absence::Tls(fault), .. } => of_fault(fault),
         // The node has answered, and its answer is no.
         Error::Refused { .. } | Error::Failed { .. } => Exit::No,
         Error::Key(_) | Error::ValueTooLong { .. } => Exit::Data,
@@ -68,12 +71,30 @@ fn of_answer(error: &Error) -> Exit {
     }
 }
 
+fn of_fault(fault: &TlsFault) -> Exit {
+    match fault {
+        TlsFault::CertificateRequired | TlsFault::ClientCertificate(_) => Exit::NoPermission,
+        TlsFault::Closed | TlsFault::Late(_) => Exit::Unavailable,
+        _ => Exit::Protocol,
+    }
+}
+
+/// The failures, and what to do about the first that something can be done about here.
 fn sum(failures: &[Error], asked: usize, nodes: usize, origin: &str) -> String {
-    let all_away = failures.iter().all(Error::is_away) && failures.len() == nodes;
+    let text = told(failures, asked, nodes, origin);
+    match failures.iter().find_map(advice) {
+        Some(advice) => format!("{text}; {advice}"),
+        None => text,
+    }
+}
+
+fn told(failures: &[Error], asked: usize, nodes: usize, origin: &str) -> String {
+    let is_away = |failure: &Error| failure.is_away() && advice(failure).is_none();
+    let all_away = failures.iter().all(is_away) && failures.len() == nodes;
     let mut text = match failures {
         _ if all_away => format!("no node of {origin} answers"),
         [only] if asked > 1 => return format!("{only}; the other nodes answered"),
-        [only] if only.is_away() => {
+        [only] if is_away(only) => {
             return format!("{only}; `ringbinder check` shows how the others are");
         }
         [only] => return only.to_string(),
@@ -142,5 +163,24 @@ mod tests {
         assert!(text.starts_with("10 of 20 nodes failed: "), "{text}");
         assert!(text.ends_with("; and 2 more"), "{text}");
         assert_eq!(error(vec![nonsense()], 1).to_string(), nonsense().to_string());
+    }
+
+    #[test]
+    fn what_can_be_done_here_is_said_once() {
+        let tls = |fault| Error::Away { node: "a".into(), why: Absence::Tls(fault) };
+        let all = error(vec![tls(TlsFault::UnknownIssuer), tls(TlsFault::UnknownIssuer)], 2);
+        let text = all.to_string();
+        assert!(text.starts_with("2 of 2 nodes failed: "), "{text}");
+        assert!(text.ends_with("; name the CA that signed it with --tls-ca FILE"), "{text}");
+        assert_eq!(text.matches("--tls-ca").count(), 1);
+        assert_eq!(all.exit(), Exit::Protocol);
+        let asked = error(vec![tls(TlsFault::CertificateRequired)], 1);
+        assert_eq!(asked.exit(), Exit::NoPermission);
+        assert!(!asked.to_string().contains("ringbinder check"), "{asked}");
+        let login = Error::Unauthenticated { node: "a".into(), user: None };
+        let login = error(vec![login], 1);
+        assert_eq!(login.exit(), Exit::NoPermission);
+        assert!(login.to_string().ends_with(" --auth-file FILE"), "{login}");
+        assert_eq!(error(vec![tls(TlsFault::Closed)], 1).exit(), Exit::Unavailable);
     }
 }

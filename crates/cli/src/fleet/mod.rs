@@ -11,6 +11,7 @@ pub(crate) mod flush;
 pub(crate) mod get;
 pub(crate) mod numbers;
 mod owners;
+pub(crate) mod security;
 pub(crate) mod set;
 mod span;
 pub(crate) mod stats;
@@ -27,6 +28,7 @@ use crate::error::CliError;
 use crate::source::RingOption;
 
 use error::FleetError;
+use security::{Security, SecurityOptions};
 use span::seconds;
 
 /// Longest value that is taken from a node, in bytes: more than any node takes.
@@ -41,6 +43,9 @@ pub(crate) struct FleetOptions {
     /// Seconds a node may take to answer, such as 0.5
     #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = seconds)]
     pub(crate) timeout: Duration,
+
+    #[command(flatten)]
+    pub(crate) security: SecurityOptions,
 }
 
 /// The nodes of a ring.
@@ -57,10 +62,10 @@ impl FleetOptions {
     /// Reads the ring. Its nodes are dialled when they are asked.
     ///
     /// # Errors
-    /// Where there is no ring.
+    /// Where there is no ring, or a file that the flags name is not in order.
     pub(crate) async fn connect(&self) -> Result<Fleet, CliError> {
         let origin = self.ring.origin()?.to_string();
-        let client = client(self.ring.load().await?, self.timeout).await?;
+        let client = client(self.ring.load().await?, self.timeout, &self.security.read()?).await?;
         Ok(Fleet { origin, ring: client.ring(), client })
     }
 }
@@ -69,16 +74,27 @@ impl FleetOptions {
 /// that of a node that is away.
 ///
 /// # Errors
-/// Where there is no ring.
-pub(crate) async fn client(ring: Ring, timeout: Duration) -> Result<Client, CliError> {
-    let builder = Client::with_fixed_ring(ring)
+/// Where a file that TLS needs is not in order.
+pub(crate) async fn client(
+    ring: Ring,
+    timeout: Duration,
+    security: &Security,
+) -> Result<Client, CliError> {
+    let mut builder = Client::with_fixed_ring(ring)
         .timeout(timeout)
         .connections(1)
         .max_value(MAX_VALUE)
         .on_away(OnAway::Error);
+    if let Some(tls) = &security.tls {
+        builder = builder.tls(tls.clone());
+    }
+    if let Some(login) = &security.login {
+        builder = builder.login(login.clone());
+    }
     builder.connect().await.map_err(|error| match error {
         ConnectError::Source(error) => CliError::Source(error),
         ConnectError::Origin(error) => CliError::Origin(error),
+        ConnectError::Tls(error) => CliError::Tls(error),
         error => FleetError::NoClient(error.to_string()).into(),
     })
 }

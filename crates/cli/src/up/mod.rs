@@ -35,6 +35,7 @@ use ringbinder_ring::source::{Origin, Source};
 
 use crate::error::CliError;
 use crate::exit::Answer;
+use crate::fleet::security::SecurityOptions;
 use crate::output::Output;
 use crate::source::RingOption;
 
@@ -54,13 +55,15 @@ it. A ring file that is there already is not touched: the nodes that it has on t
 While it runs it follows the file: a local node that is added (`ringbinder ring add`) is \
 started, one that is taken out is stopped once its keys have moved. Ctrl-C stops the nodes, a \
 second one at once; they never outlive this command, even where it is killed. A node that ends \
-by itself is shown, and started again only with --restart. In a pipe a line is printed for \
+by itself is shown, and started again only with --restart. What the nodes are given behind -- \
+to speak TLS or ask for a login, this command needs to be told too: --tls-ca, --auth-file. In a pipe a line is printed for \
 whatever happens, with --json an object.
 
 Examples:
   ringbinder up
   ringbinder up --nodes 5 --memory 256 -- --max-item-size 8m
-  ringbinder up --ring try.toml --port 12000")]
+  ringbinder up --ring try.toml --port 12000
+  ringbinder up --tls-ca ca.pem -- -Z -o ssl_chain_cert=node.pem,ssl_key=node.key")]
 pub(crate) struct Up {
     #[command(flatten)]
     ring: RingOption,
@@ -91,6 +94,9 @@ pub(crate) struct Up {
     #[arg(long)]
     restart: bool,
 
+    #[command(flatten)]
+    security: SecurityOptions,
+
     /// Further arguments of every node, after --
     #[arg(last = true, value_name = "ARGUMENT")]
     arguments: Vec<OsString>,
@@ -102,6 +108,7 @@ impl Up {
         if self.host.is_unspecified() {
             return Err(UpError::Host(self.host).into());
         }
+        let security = self.security.read()?;
         let program = program::find(self.program.as_deref())?;
         let mut signals = signals::Signals::new().map_err(CliError::Runtime)?;
         let mut view = view::View::new(out);
@@ -125,6 +132,7 @@ impl Up {
             arguments: self.arguments,
             ring: file.path().to_owned(),
             host: self.host,
+            security,
         };
         if file.is_found() {
             plan::check_local(&ring, self.host, &path)?;

@@ -13,6 +13,7 @@ use nix::unistd::Pid;
 use ringbinder_ring::Node;
 
 use super::UpError;
+use crate::fleet::security::Security;
 
 /// What all nodes are started with.
 pub(super) struct Settings {
@@ -26,6 +27,8 @@ pub(super) struct Settings {
     pub(super) ring: PathBuf,
     /// The address, beside those of loopback, whose nodes are started here.
     pub(super) host: IpAddr,
+    /// How they are dialled.
+    pub(super) security: Security,
 }
 
 impl Settings {
@@ -164,6 +167,7 @@ mod tests {
             arguments: vec!["-t".into(), "1".into()],
             ring: "/r/ring.toml".into(),
             host: "127.0.0.1".parse().unwrap(),
+            security: Security::default(),
         };
         let node = Node::new("cache-a", "[::1]:7", 1).unwrap();
         assert_eq!(

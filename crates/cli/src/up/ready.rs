@@ -14,6 +14,7 @@ use super::node::tail;
 use super::supervisor::Supervisor;
 use super::view::View;
 use crate::error::CliError;
+use crate::fleet::security::advice;
 
 /// How long nodes may take to answer.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -56,7 +57,9 @@ impl Supervisor {
                     }
                 }
                 Some(silent) if begun.elapsed() > PATIENCE => {
-                    let how = format!("it does not answer after {PATIENCE:?}");
+                    let place = self.entries.iter().position(|it| std::ptr::eq(it, silent));
+                    let why = why_silent(place.and_then(|place| nodes.get(place))).await;
+                    let how = format!("it does not answer after {PATIENCE:?}{why}");
                     let (node, log) = (silent.node.name.clone(), silent.process.as_ref());
                     let log = log.map(|process| tail(process.log(), LOG_LINES));
                     for line in log.unwrap_or_default() {
@@ -95,6 +98,18 @@ impl Supervisor {
             entry.has_settled(self.version)
                 && !local().any(|other| misses.contains(&other.node.name))
         })
+    }
+}
+
+/// What the client says of a node that does not answer.
+async fn why_silent(node: Option<&NodeHandle>) -> String {
+    let Some(node) = node else { return String::new() };
+    match node.stats("").await {
+        Ok(_) => String::new(),
+        Err(error) => match advice(&error) {
+            Some(advice) => format!(" ({error}: {advice})"),
+            None => format!(" ({error})"),
+        },
     }
 }
 

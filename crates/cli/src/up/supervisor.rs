@@ -375,7 +375,7 @@ impl Supervisor {
         let nodes: Vec<Node> = nodes.collect();
         let ring = Ring::of_nodes(1, &nodes, "the nodes")
             .map_err(|error| CliError::Usage(error.to_string()))?;
-        self.client = Some(fleet::client(ring, TIMEOUT).await?);
+        self.client = Some(fleet::client(ring, TIMEOUT, &self.settings.security).await?);
         Ok(())
     }
 

@@ -73,6 +73,9 @@ pub(crate) fn command() -> Command {
     for variable in ["RINGBINDER_RING", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "CI"] {
         command.env_remove(variable);
     }
+    for name in ["TLS", "TLS_CA", "TLS_CERT", "TLS_KEY", "TLS_NAME", "AUTH_FILE"] {
+        command.env_remove(format!("RINGBINDER_{name}"));
+    }
     command
 }
 

@@ -9,6 +9,7 @@ mod absent;
 mod check;
 mod keys;
 mod nodes;
+mod secure;
 mod terminal;
 
 use std::process::Command;

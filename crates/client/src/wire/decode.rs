@@ -13,6 +13,7 @@ use ringbinder_protocol::{Reply, Tokens, reply};
 
 use super::answer::{Answer, Line};
 use crate::item::Item;
+use crate::tls::is_alert;
 
 /// Values from here on are handed out in the memory they were received in; smaller ones are copied,
 /// so that a small value does not keep a large buffer alive.
@@ -67,6 +68,8 @@ pub(crate) enum Expected {
 impl Expected {
     fn includes(self, line: &Line) -> bool {
         match (self, line) {
+            // A node that speaks TLS says so in an alert, which may happen to be a line.
+            (Expected::Any, Line::Other(text)) => !is_alert(text.as_bytes()),
             (Expected::Any, _) | (_, Line::ClientError(_) | Line::ServerError(_)) => true,
             (Expected::Storage, line) => {
                 matches!(line, Line::Stored | Line::NotStored | Line::Exists | Line::NotFound)

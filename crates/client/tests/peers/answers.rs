@@ -48,7 +48,7 @@ async fn expect_nonsense(peer: &Fake, client: &Client, says: &str) {
 async fn nonsense_is_told_and_the_next_call_is_answered() {
     for (says, shown) in [
         (&b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"[..], "HTTP/1.1 400 Bad Request"),
-        (b"\x15\x03\x03\x00\x02\x02\x46\r\n", "\\u{15}"),
+        (b"\x07\x1b[31mboo\r\n", "\\u{7}"),
         (b"SSH-2.0-OpenSSH\n", "SSH-2.0"),
         (b"VALUE other 0 1\r\nx\r\nEND\r\n", "VALUE other 0 1"),
         (b"VALUE k 0 1\r\ntoo long\r\nEND\r\n", "oo long"),

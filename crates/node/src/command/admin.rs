@@ -10,6 +10,7 @@ use crate::connections::CloseReason;
 use crate::logging;
 use crate::output::Output;
 use crate::ring;
+use crate::sampling;
 use crate::stats;
 
 /// Highest verbosity, as in memcached.
@@ -60,6 +61,7 @@ pub(super) fn execute(context: &Context<'_>, admin: &Admin<'_>, out: &mut Output
                 }
             }
         }
+        Admin::RefreshCerts => return Next::Refresh,
         Admin::Harmless { answer, noreply } => reply(out, noreply, answer),
     }
     Next::Continue
@@ -123,6 +125,11 @@ fn statistics(context: &Context<'_>, what: Stats<'_>, out: &mut Output) -> Next 
         Stats::Sizes => stats::sizes_disabled(bytes),
         Stats::Conns => stats::connections(shared, bytes),
         Stats::Ring => ring::report(shared, bytes),
+        Stats::HotKeys if !shared.settings.dump_enabled => {
+            answer::refusal(bytes, Refusal::HotKeysDisabled);
+        }
+        Stats::HotKeys => sampling::hot_keys(shared, bytes),
+        Stats::Latency => sampling::latency(shared, bytes),
         Stats::Reset => {
             stats::reset(shared);
             answer::line(bytes, "RESET");

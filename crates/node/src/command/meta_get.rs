@@ -11,6 +11,7 @@ use ringbinder_store::{Expiry, ItemMut, ItemRef, MetaGet, Miss, Store, memcached
 use super::Context;
 use super::arithmetic::{echo, remaining, set_expiry};
 use crate::output::Output;
+use crate::sampling::Class;
 
 /// What an answered meta get was about.
 #[derive(Clone, Copy, Debug)]
@@ -36,8 +37,9 @@ pub(super) fn get(context: &Context<'_>, meta: &Meta<'_>, out: &mut Output) {
         && let Some(desk) = context.desk
         && desk.divert(&Request::MetaGet(*meta), None, out)
     {
-        return;
+        return context.offer(Class::MetaGet, None, true, out);
     }
+    context.offer(Class::MetaGet, Some(key), true, out);
     count(context, meta, key, answered);
     if answered.is_err() && !meta.quiet() {
         out.bytes.extend_from_slice(b"EN");

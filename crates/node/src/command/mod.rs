@@ -6,6 +6,7 @@ mod meta_get;
 mod meta_store;
 mod removal;
 mod retrieval;
+mod sampled;
 mod storage;
 
 use ringbinder_protocol::{Dump, Refusal, Request, WatchFlags, answer};
@@ -14,6 +15,7 @@ use ringbinder_store::{Miss, NewValue, Seconds};
 use crate::connections::CloseReason;
 use crate::output::Output;
 use crate::ring::Desk;
+use crate::sampling::{Nanos, Sampler};
 use crate::shared::Shared;
 use crate::stats::Counters;
 
@@ -29,6 +31,10 @@ pub(crate) struct Context<'a> {
     /// Number of the connection, as logs name it.
     pub(crate) connection: u32,
     pub(crate) now: Seconds,
+    /// What some of the requests are offered to.
+    pub(crate) sampler: &'a Sampler,
+    /// When the request was read; 0 where nobody looked.
+    pub(crate) read_at: Nanos,
     /// Who carries out requests, where that is not always this node.
     pub(crate) desk: Option<Desk<'a>>,
 }
@@ -87,6 +93,8 @@ pub(crate) enum Next {
     Watch(WatchFlags),
     /// Write a dump of all items.
     Dump(DumpKind),
+    /// Read the certificates anew.
+    Refresh,
     /// Close and stop the node.
     Shutdown,
 }
@@ -116,9 +124,17 @@ pub(crate) fn execute(
             Request::Get(_) | Request::GetAndTouch(_) => {}
             // What only reads finds out by a miss.
             Request::MetaGet(meta) if desk.hits_are_ours() && !meta.has(b'N') => {}
-            request if desk.divert(request, None, out) => return Next::Continue,
+            request if desk.divert(request, None, out) => {
+                context.offer_request(request, false, out);
+                return Next::Continue;
+            }
             _ => {}
         }
+    }
+    match request {
+        // They are offered where it is found out who serves them.
+        Request::Get(_) | Request::GetAndTouch(_) | Request::MetaGet(_) => {}
+        request => context.offer_request(request, true, out),
     }
     match request {
         Request::Get(get) => return retrieval::get(context, get, done, out),
@@ -153,8 +169,10 @@ pub(crate) fn store(
     if let Some(desk) = context.desk
         && desk.divert(request, Some(&value), out)
     {
+        context.offer_request(request, false, out);
         return;
     }
+    context.offer_request(request, true, out);
     match request {
         Request::Store(store) => storage::store(context, store, value, out),
         Request::MetaStore(store) => meta_store::store(context, store, value, out),

@@ -6,6 +6,7 @@ use ringbinder_store::{Expiry, ItemRef, Miss, Store};
 use super::{Context, Next};
 use crate::output::Output;
 use crate::ring::{self, Form};
+use crate::sampling::Class;
 
 #[inline]
 pub(super) fn get(context: &Context<'_>, get: &Get<'_>, done: usize, out: &mut Output) -> Next {
@@ -14,7 +15,7 @@ pub(super) fn get(context: &Context<'_>, get: &Get<'_>, done: usize, out: &mut O
     if done == 0 && refused(context, owned, out) {
         return Next::Continue;
     }
-    each(get.keys, done, out, |key, out| one(context, key, get.with_cas, out))
+    each(get.keys, done, out, |key, leads, out| one(context, key, get.with_cas, leads, out))
 }
 
 /// A `get` of one key, from its key on.
@@ -24,13 +25,13 @@ pub(crate) fn get_one(context: &Context<'_>, key: &[u8], out: &mut Output) {
     if refused(context, owned, out) {
         return;
     }
-    one(context, key, false, out);
+    one(context, key, false, true, out);
     answer::line(&mut out.bytes, "END");
 }
 
 /// One key of a `get` or `gets`.
 #[inline]
-fn one(context: &Context<'_>, key: &[u8], with_cas: bool, out: &mut Output) {
+fn one(context: &Context<'_>, key: &[u8], with_cas: bool, leads: bool, out: &mut Output) {
     if answers_for_the_ring(context, key, with_cas, out) {
         return;
     }
@@ -39,8 +40,9 @@ fn one(context: &Context<'_>, key: &[u8], with_cas: bool, out: &mut Output) {
         context.shared.store.get(key, context.now, write)
     };
     let Some(written) = read_here(context, key, Form::Get { with_cas }, out, read) else {
-        return;
+        return context.offer(Class::Get, None, leads, out);
     };
+    context.offer(Class::Get, Some(key), leads, out);
     context.counters.cmd_get.increment();
     match written {
         Ok(_) => context.counters.get_hits.increment(),
@@ -61,14 +63,15 @@ pub(super) fn get_and_touch(
     }
     let expiry = Expiry::from_exptime(get.exptime, context.now);
     let form = Form::GetAndTouch { exptime: get.exptime, with_cas: get.with_cas };
-    each(get.keys, done, out, |key, out| {
+    each(get.keys, done, out, |key, leads, out| {
         let read = |out: &mut Output| {
             let write = |item: &dyn ItemRef| write(context, key, item, get.with_cas, out);
             context.shared.store.get_and_touch(key, expiry, context.now, write)
         };
         let Some(written) = read_here(context, key, form, out, read) else {
-            return;
+            return context.offer(Class::GetAndTouch, None, leads, out);
         };
+        context.offer(Class::GetAndTouch, Some(key), leads, out);
         context.counters.cmd_touch.increment();
         match written {
             Ok(_) => context.counters.touch_hits.increment(),
@@ -155,18 +158,21 @@ fn write(
     value.len()
 }
 
-/// Does one key after the other until too much waits to be written.
+/// Does one key after the other until too much waits to be written. `one` is told whether it is the
+/// first of all.
 #[inline]
 fn each(
     keys: Tokens<'_>,
     done: usize,
     out: &mut Output,
-    mut one: impl FnMut(&[u8], &mut Output),
+    mut one: impl FnMut(&[u8], bool, &mut Output),
 ) -> Next {
     let line = keys.remainder();
     let mut keys = Tokens::new(line.get(done..).unwrap_or_default());
+    let mut leads = done == 0;
     while let Some(key) = keys.next() {
-        one(key, out);
+        one(key, leads, out);
+        leads = false;
         if out.is_full() {
             return Next::Pause { done: line.len() - keys.remainder().len() };
         }

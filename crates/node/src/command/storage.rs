@@ -63,8 +63,10 @@ pub(crate) fn turned_away(
         && desk.divert_refused(request, refusal, out)
     {
         count_refused(context, refusal);
+        context.offer_request(request, false, out);
         return true;
     }
+    context.offer_request(request, true, out);
     let mut room = [0; MAX_KEY_LEN];
     let (key, command, drops_old) = match request {
         Request::Store(store) => (store.key, name(mode(store.verb)), store.verb == Verb::Set),

@@ -22,7 +22,7 @@ pub(crate) enum ExitCode {
     CannotCreate = 73,
     /// A permission is missing.
     NoPermission = 77,
-    /// The settings file or an environment variable is wrong.
+    /// The settings file or an environment variable is wrong, or a file of certificates or users.
     Config = 78,
 }
 
@@ -36,7 +36,7 @@ impl ExitCode {
         (ExitCode::OsError, "the system refused: address in use, too few open files"),
         (ExitCode::CannotCreate, "the pid file cannot be written"),
         (ExitCode::NoPermission, "a permission is missing"),
-        (ExitCode::Config, "wrong settings file or environment variable"),
+        (ExitCode::Config, "wrong settings file, environment variable, certificate or users"),
     ];
 
     /// The number that the shell sees.

@@ -148,6 +148,8 @@ fn carry_out(local: &Rc<Local>, connection: u32, exchange: &SharedExchange, slot
         counters: &local.counters,
         connection,
         now: shared.clock.now(),
+        sampler: &local.sampler,
+        read_at: 0,
         desk: None,
     };
     let mut output = local.take_output();

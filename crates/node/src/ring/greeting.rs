@@ -10,10 +10,11 @@ use std::time::Duration;
 use ringbinder_protocol::{MAX_REPLY_LINE, PeerLine, Stamp, from_hex, parse_ring_header, to_hex};
 use ringbinder_ring::Ring;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpStream;
 
+use super::dial::{DialError, Dialer};
 use super::membership::stamp;
 use super::secret::{Nonce, Secret};
+use crate::socket::Socket;
 
 /// How long reading a whole ring from a peer may take.
 const PULL_PATIENCE: Duration = Duration::from_secs(10);
@@ -24,6 +25,9 @@ pub(crate) enum TalkError {
     /// Nobody listens there: the process is gone, and with it what it served.
     #[error("nothing listens there")]
     Refused,
+    /// It cannot be talked to until somebody changes something.
+    #[error("{0}")]
+    Misfit(String),
     #[error("it did not answer within {} ms", .0.as_millis())]
     Timeout(Duration),
     #[error("{0}")]
@@ -36,24 +40,35 @@ impl From<io::Error> for TalkError {
     fn from(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::ConnectionRefused => TalkError::Refused,
-            _ => TalkError::Io(error.to_string()),
+            _ => DialError::of_io(error).into(),
+        }
+    }
+}
+
+impl From<DialError> for TalkError {
+    fn from(error: DialError) -> Self {
+        match error {
+            DialError::Connect(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                TalkError::Refused
+            }
+            error if error.is_misfit() => TalkError::Misfit(error.to_string()),
+            error => TalkError::Io(error.to_string()),
         }
     }
 }
 
 struct Talk {
-    stream: BufReader<TcpStream>,
+    stream: BufReader<Socket>,
 }
 
 impl Talk {
-    async fn begin(address: &str) -> Result<Talk, TalkError> {
-        let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
-        Ok(Talk { stream: BufReader::new(stream) })
+    async fn begin(dialer: &Dialer, address: &str) -> Result<Talk, TalkError> {
+        Ok(Talk { stream: BufReader::new(dialer.dial(address).await?) })
     }
 
     async fn say(&mut self, text: &[u8]) -> Result<(), TalkError> {
-        Ok(self.stream.write_all(text).await?)
+        self.stream.write_all(text).await?;
+        Ok(self.stream.flush().await?)
     }
 
     async fn line(&mut self) -> Result<Vec<u8>, TalkError> {
@@ -82,6 +97,7 @@ async fn within<T>(
 /// Tells a peer which ring is in force here and hears the same of it. A peer that holds an older one
 /// is offered this node's, if there is a secret to prove it by.
 pub(crate) async fn greet(
+    dialer: &Dialer,
     address: &str,
     name: &str,
     ring: Arc<Ring>,
@@ -90,10 +106,12 @@ pub(crate) async fn greet(
 ) -> Result<PeerLine, TalkError> {
     within(patience, async {
         let ours = stamp(ring.id());
-        let mut talk = Talk::begin(address).await?;
+        let mut talk = Talk::begin(dialer, address).await?;
         talk.say(format!("ring greet {name} {ours}\r\n").as_bytes()).await?;
         let line = talk.line().await?;
-        let peer = PeerLine::parse(&line).ok_or_else(|| nonsense(&line))?;
+        let Some(peer) = PeerLine::parse(&line) else {
+            return Err(DialError::of_answer(&line).map_or_else(|| nonsense(&line), Into::into));
+        };
         if let Some(secret) = secret.filter(|_| peer.newest() < ours) {
             // A peer without a secret says so; it gets the ring in another way.
             let _ = hand_over(&mut talk, &secret, &ring).await;
@@ -121,9 +139,13 @@ async fn hand_over(talk: &mut Talk, secret: &Secret, ring: &Ring) -> Result<(), 
 }
 
 /// Reads a ring that a peer keeps.
-pub(crate) async fn pull(address: &str, stamp: Stamp) -> Result<String, TalkError> {
+pub(crate) async fn pull(
+    dialer: &Dialer,
+    address: &str,
+    stamp: Stamp,
+) -> Result<String, TalkError> {
     within(PULL_PATIENCE, async {
-        let mut talk = Talk::begin(address).await?;
+        let mut talk = Talk::begin(dialer, address).await?;
         talk.say(format!("ring get {stamp}\r\n").as_bytes()).await?;
         let line = talk.line().await?;
         let (got, len) = parse_ring_header(&line).ok_or_else(|| nonsense(&line))?;

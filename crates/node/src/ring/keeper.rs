@@ -23,7 +23,7 @@ use super::discovery::{self, MAX_SAFE_PAYLOAD};
 use super::greeting::{self, TalkError};
 use super::membership::{Membership, Wanted, ring_id, stamp};
 use super::peer::{Address, Peer};
-use super::start::{Started, name};
+use super::start::{Started, name, own_address};
 use super::view::View;
 use super::{ForeignKeys, RingNode};
 use crate::shared::Shared;
@@ -193,20 +193,21 @@ impl Keeper {
         let secret = self.node.secret.clone();
         let name = name(&self.node.settings, &self.membership);
         let patience = self.node.settings.peer_timeout.max(GREETING_PATIENCE);
-        let news = self.news.clone();
+        let (news, node) = (self.news.clone(), Arc::clone(&self.node));
         tokio::spawn(async move {
-            let answer = greeting::greet(&address, &name, ring, secret, patience).await;
+            let dialer = &node.dialer;
+            let answer = greeting::greet(dialer, &address, &name, ring, secret, patience).await;
             // The keeper is gone only when the node stops.
             let _ = news.send(News::Answer(address, answer));
         });
     }
 
     fn pull(&self, address: Address, ids: Vec<RingId>, what: Pulled) {
-        let news = self.news.clone();
+        let (news, node) = (self.news.clone(), Arc::clone(&self.node));
         tokio::spawn(async move {
             let mut texts = Vec::new();
             for id in ids {
-                texts.push(greeting::pull(&address, stamp(id)).await);
+                texts.push(greeting::pull(&node.dialer, &address, stamp(id)).await);
             }
             let _ = news.send(News::Rings(address, texts, what));
         });
@@ -315,10 +316,11 @@ impl Keeper {
         if !it.answered(now) {
             return;
         }
-        if let Some(peer) = peer
-            && peer.set_away(false)
-        {
-            info!("the node {peer} answers again");
+        if let Some(peer) = peer {
+            peer.fits();
+            if peer.set_away(false) {
+                info!("the node {peer} answers again");
+            }
         }
         match wanted {
             Wanted::Newer(id) => {
@@ -332,6 +334,14 @@ impl Keeper {
 
     fn unanswered(&mut self, address: Address, error: &TalkError) {
         debug!("greeting {address}: {error}");
+        if let TalkError::Misfit(reason) = error
+            && let Some(peer) = self.node.peers.at(&address)
+        {
+            peer.set_away(true);
+            if peer.misfits(reason) {
+                warn!("the node {peer} is away: {reason}; its keys miss until it answers");
+            }
+        }
         let refused = matches!(error, TalkError::Refused);
         if let Some(it) = self.acquaintances.get_mut(&address) {
             it.unanswered(Instant::now(), refused, self.node.settings.peer_give_up);
@@ -478,6 +488,7 @@ impl Keeper {
     fn post(&mut self) -> Arc<View> {
         let view = Arc::new(self.membership.view(&self.node.peers));
         self.told = Some(self.membership.revision());
+        self.node.dialer.settle(own_address(&self.membership).as_deref());
         self.peers = self.membership.peers();
         self.awaited = self.membership.awaited();
         let now = Instant::now();

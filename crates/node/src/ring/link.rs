@@ -25,10 +25,10 @@ use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use ringbinder_protocol::{Claim, Forwarding, PeerLine, Reply, Stamp, reply};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 use tracing::{debug, warn};
 
+use super::dial::{self, DialError};
 use super::exchange::{Form, Group, SharedExchange};
 use super::keeper::Hint;
 use super::large::{Allowance, Held, Large};
@@ -50,8 +50,8 @@ const MAX_KEYS: usize = 64 * 1024;
 /// Why a link broke.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LinkError {
-    #[error("cannot connect: {0}")]
-    Connect(io::Error),
+    #[error("{0}")]
+    Dial(#[from] DialError),
     #[error("it did not answer within {} ms", .0.as_millis())]
     Timeout(Duration),
     #[error("it closed the connection")]
@@ -69,7 +69,12 @@ pub(crate) enum LinkError {
 impl LinkError {
     /// Whether requests are to fail at once until a probe has reached the peer.
     fn is_away(&self) -> bool {
-        !matches!(self, LinkError::Closed | LinkError::Io(_))
+        !matches!(
+            self,
+            LinkError::Closed
+                | LinkError::Io(_)
+                | LinkError::Dial(DialError::Closed | DialError::Io(_))
+        )
     }
 }
 
@@ -158,11 +163,17 @@ impl Link {
                 peer: Arc::clone(&self.peer),
                 timed_out: matches!(error, LinkError::Timeout(_)),
             };
-            if self.peer.set_away(true) {
+            let mut news = self.peer.set_away(true);
+            if news && let Some(ring) = &shared.ring {
+                ring.hint(hint);
+            }
+            if let LinkError::Dial(error) = error
+                && error.is_misfit()
+            {
+                news = self.peer.misfits(&error.to_string());
+            }
+            if news {
                 warn!("the node {} is away: {error}; its keys miss until it answers", self.peer);
-                if let Some(ring) = &shared.ring {
-                    ring.hint(hint);
-                }
             }
         } else if failed > 0 {
             warn!("the node {} left {failed} requests without an answer: {error}", self.peer);
@@ -303,12 +314,10 @@ async fn run(local: Rc<Local>, link: Rc<Link>) {
 
 /// Connects, and checks that the peer is who the ring says.
 async fn open(local: &Rc<Local>, link: &Link) -> Result<Socket, LinkError> {
-    let stream = TcpStream::connect(&*link.peer.address).await.map_err(LinkError::Connect)?;
-    stream.set_nodelay(true)?;
-    let mut socket = Socket::Tcp(stream);
     let Some(ring) = &local.shared.ring else {
         return Err(LinkError::Closed);
     };
+    let mut socket = ring.dialer.dial(&link.peer.address).await?;
     let (greeting, names) = {
         let view = local.view();
         let Some(view) = &*view else {
@@ -317,34 +326,20 @@ async fn open(local: &Rc<Local>, link: &Link) -> Result<Socket, LinkError> {
         let stamp = super::membership::stamp(view.id());
         (format!("ring greet {} {stamp}\r\n", ring.name()), view.names_at(&link.peer.address))
     };
-    let mut unwritten = greeting.as_bytes();
-    while !unwritten.is_empty() {
-        let len = poll_fn(|context| socket.poll_write(context, unwritten)).await?;
-        unwritten = &unwritten[len..];
+    dial::write(&mut socket, greeting.as_bytes()).await.map_err(DialError::of_io)?;
+    let line = dial::read_line(&mut socket).await?;
+    let Some(peer) = PeerLine::parse(&line) else {
+        return Err(match DialError::of_answer(&line) {
+            Some(error) => error.into(),
+            None => LinkError::NoPeer(dial::shown(&line)),
+        });
+    };
+    // One that no ring names yet, or any more, by its own knowledge, serves nothing: it answers that
+    // its keys have moved, until it holds the ring that this node holds.
+    if peer.name != NAMELESS && !names.contains(&peer.name) {
+        return Err(LinkError::OtherName(peer.name));
     }
-    let mut line = Vec::with_capacity(256);
-    loop {
-        match reply(&line) {
-            Reply::Incomplete => {}
-            Reply::Line { line: text, consumed } if consumed == line.len() => {
-                let said = || String::from_utf8_lossy(text).chars().take(80).collect();
-                let peer = PeerLine::parse(text).ok_or_else(|| LinkError::NoPeer(said()))?;
-                // One that no ring names yet, or any more, by its own knowledge, serves nothing: it
-                // answers that its keys have moved, until it holds the ring that this node holds.
-                if peer.name != NAMELESS && !names.contains(&peer.name) {
-                    return Err(LinkError::OtherName(peer.name));
-                }
-                return Ok(socket);
-            }
-            _ => {
-                let said = String::from_utf8_lossy(&line).chars().take(80).collect();
-                return Err(LinkError::NoPeer(said));
-            }
-        }
-        if poll_fn(|context| socket.poll_read_into(context, &mut line)).await? == 0 {
-            return Err(LinkError::Closed);
-        }
-    }
+    Ok(socket)
 }
 
 /// An open link.
@@ -413,6 +408,8 @@ impl Running<'_> {
             }
             state.out.advance(len);
         }
+        // Where it waits, it is woken to go on.
+        let _ = self.socket.poll_flush(context)?;
         Ok(())
     }
 

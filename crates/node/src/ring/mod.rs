@@ -7,6 +7,7 @@
 //! | `view` | the picture of it that each worker holds, and the question "who serves this key" |
 //! | `keeper` | the task that drives the state machine: source, greetings, workers, store |
 //! | `acquaintance` | when a peer is greeted next |
+//! | `dial` | connecting to another node, with TLS and a password where nodes have them |
 //! | `greeting` | what nodes say to each other about rings, from the dialling side |
 //! | `answers` | the commands `ring` and `config get cluster` |
 //! | `secret` | proving that an offered ring comes from a node of the fleet |
@@ -20,6 +21,7 @@
 mod acquaintance;
 mod answers;
 mod desk;
+mod dial;
 mod discovery;
 mod exchange;
 mod gather;
@@ -50,6 +52,7 @@ use tracing::info;
 
 pub(crate) use answers::{PeerSession, cluster, command, offer};
 pub(crate) use desk::Desk;
+pub(crate) use dial::Dialer;
 pub(crate) use discovery::is_legacy_key;
 pub(crate) use exchange::{Foreign, Form, SharedExchange};
 pub(crate) use gather::gather;
@@ -90,6 +93,7 @@ pub(crate) struct Posted {
 pub(crate) struct RingNode {
     pub(crate) settings: RingSettings,
     secret: Option<Secret>,
+    dialer: Dialer,
     peers: Peers,
     posted: RwLock<Posted>,
     hints: mpsc::Sender<Hint>,

@@ -27,6 +27,8 @@ pub(crate) struct Peer {
     pub(crate) address: Address,
     /// Requests for it fail at once until a probe has reached it.
     away: AtomicBool,
+    /// Why it cannot be talked to until somebody changes something; empty where it can.
+    misfit: Mutex<String>,
     /// Requests that were sent to it.
     pub(crate) forwarded: AtomicU64,
     /// Requests that it did not answer.
@@ -41,6 +43,21 @@ impl Peer {
     /// Records whether it answers; true where that is news.
     pub(crate) fn set_away(&self, away: bool) -> bool {
         self.away.swap(away, Relaxed) != away
+    }
+
+    /// Records why it cannot be talked to until somebody changes something; true where that is news.
+    pub(crate) fn misfits(&self, reason: &str) -> bool {
+        let mut misfit = self.misfit.lock();
+        let news = *misfit != reason;
+        if news {
+            reason.clone_into(&mut misfit);
+        }
+        news
+    }
+
+    /// Records that it can.
+    pub(crate) fn fits(&self) {
+        self.misfit.lock().clear();
     }
 }
 
@@ -68,6 +85,7 @@ impl Peers {
             name: node.name.clone(),
             address: Arc::clone(&address),
             away: AtomicBool::new(false),
+            misfit: Mutex::default(),
             forwarded: AtomicU64::new(0),
             failed: AtomicU64::new(0),
         });

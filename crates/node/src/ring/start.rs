@@ -9,8 +9,9 @@ use ringbinder_ring::source::{OriginError, Provenance, Source, SourceError};
 use tokio::sync::mpsc;
 use tracing::warn;
 
+use super::dial::Dialer;
 use super::membership::{Identity, Membership};
-use super::peer::Peers;
+use super::peer::{Address, Peers, address_of};
 use super::secret::Secret;
 use super::status::Status;
 use super::{Hint, MAX_HINTS, Posted, RingNode, RingSettings, discovery};
@@ -58,10 +59,7 @@ pub(crate) struct Started {
 }
 
 /// Reads the ring.
-pub(crate) fn start(
-    settings: &RingSettings,
-    listening: &[SocketAddr],
-) -> Result<Started, StartError> {
+pub(crate) fn start(settings: &RingSettings, dialer: Dialer) -> Result<Started, StartError> {
     let secret = settings.peer_secret_file.as_deref().map(Secret::read).transpose();
     let secret = secret.map_err(StartError::Secret)?;
     let source = Source::new(settings.source.parse()?, settings.ring_cache.clone());
@@ -81,7 +79,7 @@ pub(crate) fn start(
     }
     let identity = match &settings.node {
         Some(name) => Identity::Name(name.clone()),
-        None => Identity::Addresses(own_addresses(listening)),
+        None => Identity::Addresses(own_addresses(dialer.listening())),
     };
     let ring = Arc::new(ring);
     if identity.place_in(&ring).is_none() {
@@ -97,6 +95,7 @@ pub(crate) fn start(
         );
     }
     let membership = Membership::new(identity, ring);
+    dialer.settle(own_address(&membership).as_deref());
     let instance: u64 = rand::random();
     let peers = Peers::default();
     let view = Arc::new(membership.view(&peers));
@@ -112,6 +111,7 @@ pub(crate) fn start(
     let node = Arc::new(RingNode {
         settings: settings.clone(),
         secret,
+        dialer,
         peers,
         posted: RwLock::new(posted),
         hints: sender,
@@ -126,13 +126,18 @@ pub(crate) fn name(settings: &RingSettings, membership: &Membership) -> String {
     placed.or_else(|| settings.node.clone()).unwrap_or_else(|| NAMELESS.to_owned())
 }
 
+/// This node's address by the ring in force, if that names it.
+pub(crate) fn own_address(membership: &Membership) -> Option<Address> {
+    membership.me().map(|me| address_of(&membership.ring().nodes()[me as usize]))
+}
+
 /// The addresses that reach this node: those it listens on, and every one of the machine where it
 /// listens on all.
-fn own_addresses(listening: &[SocketAddr]) -> Vec<SocketAddr> {
+fn own_addresses(listening: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
     let mut addresses = Vec::new();
     for address in listening {
         if !address.ip().is_unspecified() {
-            addresses.push(*address);
+            addresses.push(address);
             continue;
         }
         for interface in getifaddrs().into_iter().flatten() {

@@ -78,7 +78,10 @@ const CRAWLER: &str = "expired items are removed without a crawler";
 const BUFFERS: &str = "an idle connection holds no buffers";
 const ANSWERS: &str = "there is one way to answer";
 const STORAGE: &str = "items are kept in memory only";
-const TLS: &str = "TLS is not supported";
+const PEM: &str = "keys are read in PEM";
+const SUITES: &str = "every cipher suite that is spoken is a good one";
+const RECORDS: &str = "answers are encrypted a record at a time";
+const KERNEL: &str = "encryption stays in the process";
 const SANDBOX: &str = "privileges are dropped with -u only";
 const COOKIES: &str = "sockets carry no cookie";
 const CURRENT: &str = "the defaults are the current ones";
@@ -95,6 +98,12 @@ pub(super) const EXTENDED: &[ExtendedOption] = &[
     option("track_sizes", Nothing, &[SetTo("track_sizes", "true")], ACTS),
     option("watcher_logbuf_size", Text, &[Set("watcher_logbuf_size")], ACTS),
     option("worker_logbuf_size", Text, &[Set("worker_logbuf_size")], ACTS),
+    option("ssl_chain_cert", Text, &[Set("ssl_chain_cert")], ACTS),
+    option("ssl_key", Text, &[Set("ssl_key")], ACTS),
+    option("ssl_ca_cert", Text, &[Set("ssl_ca_cert")], ACTS),
+    option("ssl_verify_mode", Text, &[Set("ssl_verify_mode")], ACTS),
+    option("ssl_min_version", Text, &[Set("ssl_min_version")], ACTS),
+    option("ssl_session_cache", Nothing, &[SetTo("ssl_session_cache", "true")], ACTS),
     option(
         "no_modern",
         Nothing,
@@ -158,16 +167,10 @@ pub(super) const EXTENDED: &[ExtendedOption] = &[
     option("ext_max_sleep", Whole(0, SIZE, 1), &[Show("ext_max_sleep")], STORAGE),
     option("ext_max_frag", Fraction(0.0, f64::MAX, 2), &[Show("ext_max_frag")], STORAGE),
     option("ext_drop_unread", Nothing, &[ShowAs("ext_drop_unread", "yes")], STORAGE),
-    option("ssl_chain_cert", Text, &[], TLS),
-    option("ssl_key", Text, &[], TLS),
-    option("ssl_keyformat", Text, &[], TLS),
-    option("ssl_verify_mode", Text, &[], TLS),
-    option("ssl_ciphers", Text, &[], TLS),
-    option("ssl_ca_cert", Text, &[], TLS),
-    option("ssl_wbuf_size", Text, &[], TLS),
-    option("ssl_session_cache", Nothing, &[], TLS),
-    option("ssl_kernel_tls", Nothing, &[], TLS),
-    option("ssl_min_version", Text, &[], TLS),
+    option("ssl_keyformat", Text, &[], PEM),
+    option("ssl_ciphers", Text, &[], SUITES),
+    option("ssl_wbuf_size", Whole(0, 4095, KB), &[Show("ssl_wbuf_size")], RECORDS),
+    option("ssl_kernel_tls", Nothing, &[], KERNEL),
 ];
 
 const HASHES: &[&str] = &["jenkins", "murmur3", "xxh3"];

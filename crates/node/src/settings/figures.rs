@@ -4,7 +4,7 @@
 //! monitoring reads these lines. They show what a memcached started with the same options shows.
 
 /// memcached 1.6's lines, in its order, with the values it starts with when nothing is set.
-const DEFAULTS: [(&str, &str); 37] = [
+const DEFAULTS: [(&str, &str); 38] = [
     ("growth_factor", "1.25"),
     ("chunk_size", "48"),
     ("hashpower_init", "0"),
@@ -40,6 +40,7 @@ const DEFAULTS: [(&str, &str); 37] = [
     ("ext_max_frag", "0.80"),
     ("slab_automove_freeratio", "0.010"),
     ("ext_drop_unread", "no"),
+    ("ssl_wbuf_size", "16384"),
     ("num_napi_ids", "0"),
     ("client_flags_size", "4"),
 ];

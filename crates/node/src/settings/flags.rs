@@ -112,14 +112,6 @@ pub(super) struct CommandLine {
     #[arg(short = 'S', long, help_heading = REFUSED)]
     pub(super) enable_sasl: bool,
 
-    /// File with users and passwords
-    #[arg(short = 'Y', long, value_name = "FILE", help_heading = REFUSED)]
-    pub(super) auth_file: Option<PathBuf>,
-
-    /// TLS
-    #[arg(short = 'Z', long, help_heading = REFUSED)]
-    pub(super) enable_ssl: bool,
-
     /// Memory that outlives a restart
     #[arg(short = 'e', long, value_name = "FILE", help_heading = REFUSED)]
     pub(super) memory_file: Option<PathBuf>,
@@ -204,17 +196,7 @@ fn usage_line(message: &str) -> String {
 
 fn refuse(flags: &CommandLine) -> Result<(), SettingsError> {
     let refused = [
-        (flags.enable_sasl, "-S, --enable-sasl", "use a private network, and -l to choose it"),
-        (
-            flags.auth_file.is_some(),
-            "-Y, --auth-file",
-            "not in this version; use a private network, and -l to choose it",
-        ),
-        (
-            flags.enable_ssl,
-            "-Z, --enable-ssl",
-            "not in this version; use a private network or a TLS tunnel",
-        ),
+        (flags.enable_sasl, "-S, --enable-sasl", "use -Y, --auth-file"),
         (flags.memory_file.is_some(), "-e, --memory-file", "not in this version; leave it out"),
         (flags.udp_port.0 > 0, "UDP (-U, --udp-port)", "leave it out or write -U 0"),
         (
@@ -239,9 +221,10 @@ pub(super) const SETTINGS: [&str; 3] = [
 ];
 
 /// Command lines that say more than descriptions.
-pub(super) const EXAMPLES: [&str; 3] = [
+pub(super) const EXAMPLES: [&str; 4] = [
     "ringbinderd -m 1024 -c 4096 -l 0.0.0.0",
     "ringbinderd -d -u cache -P /run/ringbinderd/pid -s /run/ringbinderd/socket -a 0770",
+    "ringbinderd -Z -o ssl_chain_cert=cert.pem,ssl_key=key.pem -l 0.0.0.0,notls:127.0.0.1:11212",
     "ringbinderd --config /etc/ringbinderd.toml --check-config",
 ];
 

@@ -2,24 +2,33 @@
 //!
 //! An address is a host, `host:port`, `[IPv6]:port`, a bare IPv6 address, or `*`; commas and, as in
 //! memcached, semicolons separate several. memcached's prefixes may stand before it:
-//! `proto[ascii]:` and `tag[name]:` change nothing here and are taken off with a warning, `notls:`
-//! is taken off, and what asks for another protocol or for TLS is refused.
+//! `proto[ascii]:` and `tag[name]:` change nothing here and are taken off with a warning, and what
+//! asks for another protocol is refused. With `-Z`, `notls:` is without TLS, `btls:` asks clients for
+//! no certificate, `mtls:` requires one, and `opttls:`, which is ours, takes clients of both kinds.
 
 use super::model::ListenAddress;
+use super::tls::{Guard, Verify};
 
-/// The addresses, and a warning for each prefix without effect; or what is wrong.
+/// The addresses, and a warning for each prefix without effect; or what is wrong. `secure` says whom
+/// TLS asks for certificates, where it is spoken.
 pub(super) fn parse(
     lists: &[String],
     default_port: u16,
+    secure: Option<Verify>,
 ) -> Result<(Vec<ListenAddress>, Vec<String>), String> {
     let mut addresses = Vec::new();
     let mut warnings = Vec::new();
     let parts = lists.iter().flat_map(|list| list.split([',', ';'])).map(str::trim);
     for part in parts.filter(|part| !part.is_empty()) {
-        let address = parse_one(take_prefixes(part, &mut warnings)?, default_port)
-            .map_err(|reason| format!("'{part}': {reason}"))?;
-        if !addresses.contains(&address) {
-            addresses.push(address);
+        let mut guard = secure.map_or(Guard::Plain, Guard::Tls);
+        let rest = take_prefixes(part, secure, &mut guard, &mut warnings)?;
+        let address =
+            parse_one(rest, default_port, guard).map_err(|reason| format!("'{part}': {reason}"))?;
+        let is_twin = |other: &&ListenAddress| other.to_string() == address.to_string();
+        match addresses.iter().find(is_twin) {
+            None => addresses.push(address),
+            Some(twin) if *twin == address => {}
+            Some(_) => return Err(format!("{address} is named twice, with and without TLS")),
         }
     }
     if addresses.is_empty() {
@@ -28,13 +37,38 @@ pub(super) fn parse(
     Ok((addresses, warnings))
 }
 
-fn take_prefixes<'a>(part: &'a str, warnings: &mut Vec<String>) -> Result<&'a str, String> {
+/// What each prefix makes of an address, where TLS asks for certificates as `ssl_verify_mode` says.
+fn guards(verify: Verify) -> [(&'static str, Guard); 4] {
+    [
+        ("notls:", Guard::Plain),
+        ("btls:", Guard::Tls(Verify::Nobody)),
+        ("mtls:", Guard::Tls(Verify::Everybody)),
+        ("opttls:", Guard::Either(verify)),
+    ]
+}
+
+fn take_prefixes<'a>(
+    part: &'a str,
+    secure: Option<Verify>,
+    guard: &mut Guard,
+    warnings: &mut Vec<String>,
+) -> Result<&'a str, String> {
     let mut rest = part;
     loop {
-        if let Some(after) = rest.strip_prefix("notls:") {
+        let known = guards(secure.unwrap_or(Verify::Nobody));
+        let named = known.iter().find_map(|(prefix, is)| Some((is, rest.strip_prefix(prefix)?)));
+        if let Some((is, after)) = named {
+            if secure.is_none() && *is != Guard::Plain {
+                return Err(format!("'{part}': TLS is off; turn it on with -Z, --enable-ssl"));
+            }
+            if let Guard::Either(_) = is {
+                warnings.push(format!(
+                    "-l {part}: clients without TLS are served there as well, and show no \
+                     certificate; it is meant for the time of a change-over"
+                ));
+            }
+            *guard = *is;
             rest = after;
-        } else if rest.starts_with("btls:") || rest.starts_with("mtls:") {
-            return Err(format!("'{part}': TLS is not supported; leave out the prefix"));
         } else if let Some((protocol, after)) = bracketed(rest, "proto", "") {
             // memcached compares no further than what is written, so that `proto[neg]` works.
             if !["ascii", "auto", "negotiating"].iter().any(|known| known.starts_with(protocol)) {
@@ -64,7 +98,7 @@ fn bracketed<'a>(text: &'a str, name: &str, other: &str) -> Option<(&'a str, &'a
     Some((inner, rest.strip_prefix(':').unwrap_or(rest)))
 }
 
-fn parse_one(text: &str, default_port: u16) -> Result<ListenAddress, String> {
+fn parse_one(text: &str, default_port: u16, guard: Guard) -> Result<ListenAddress, String> {
     let (host, port) = if let Some(inner) = text.strip_prefix('[') {
         let (host, rest) = inner.split_once(']').ok_or("the bracket is not closed")?;
         match rest.strip_prefix(':') {
@@ -90,7 +124,7 @@ fn parse_one(text: &str, default_port: u16) -> Result<ListenAddress, String> {
             .parse()
             .map_err(|_| format!("'{port}' is no port; use a number from 0 to 65535"))?,
     };
-    Ok(ListenAddress::Tcp { host: host.into(), port })
+    Ok(ListenAddress::Tcp { host: host.into(), port, guard })
 }
 
 #[cfg(test)]
@@ -98,7 +132,7 @@ mod tests {
     use super::*;
 
     fn shown(list: &str) -> Vec<String> {
-        let (addresses, _) = parse(&[list.into()], 11211).unwrap();
+        let (addresses, _) = parse(&[list.into()], 11211, None).unwrap();
         addresses.iter().map(ToString::to_string).collect()
     }
 
@@ -117,7 +151,7 @@ mod tests {
     fn several_keep_their_order_and_twins_count_once() {
         assert_eq!(shown("b:2, a:1;b:2,"), ["b:2", "a:1"]);
         let lists = ["b".to_owned(), "a".to_owned()];
-        let (addresses, _) = parse(&lists, 3).unwrap();
+        let (addresses, _) = parse(&lists, 3, None).unwrap();
         assert_eq!(addresses[0].to_string(), "b:3");
         assert_eq!(addresses[1].to_string(), "a:3");
     }
@@ -129,15 +163,34 @@ mod tests {
             "proto[auto]:10.0.0.1:1",
             "proto[negotiating]:tag_web_:10.0.0.1:1",
         ] {
-            let (addresses, warnings) = parse(&[list.into()], 11211).unwrap();
+            let (addresses, warnings) = parse(&[list.into()], 11211, None).unwrap();
             assert_eq!(addresses[0].to_string(), "10.0.0.1:1");
             assert!(!warnings.is_empty());
         }
-        let (addresses, warnings) = parse(&["notls:10.0.0.1".into()], 11211).unwrap();
+        let (addresses, warnings) = parse(&["notls:10.0.0.1".into()], 11211, None).unwrap();
         assert_eq!(addresses[0].to_string(), "10.0.0.1:11211");
         assert_eq!(warnings, Vec::<String>::new());
         assert_eq!(shown("tagged.example"), ["tagged.example:11211"], "no prefix, a name");
         assert_eq!(shown("proto.example"), ["proto.example:11211"]);
+    }
+
+    #[test]
+    fn each_address_speaks_what_its_prefix_says() {
+        let list = "a,notls:b,btls:c,mtls:tag[x]:d,opttls:e";
+        let (addresses, _) = parse(&[list.into()], 1, Some(Verify::WhoShows)).unwrap();
+        let guards = addresses.iter().map(|ListenAddress::Tcp { guard, .. }| *guard);
+        assert_eq!(
+            guards.collect::<Vec<_>>(),
+            [
+                Guard::Tls(Verify::WhoShows),
+                Guard::Plain,
+                Guard::Tls(Verify::Nobody),
+                Guard::Tls(Verify::Everybody),
+                Guard::Either(Verify::WhoShows),
+            ]
+        );
+        let error = parse(&["a,notls:a".into()], 1, Some(Verify::Nobody)).unwrap_err();
+        assert_eq!(error, "a:1 is named twice, with and without TLS");
     }
 
     #[test]
@@ -153,10 +206,11 @@ mod tests {
             ("[::1]:", "'' is no port"),
             ("proto[binary]:a", "protocol 'binary' is not supported"),
             ("proto[proxy]:a", "protocol 'proxy' is not supported"),
-            ("btls:a", "TLS is not supported"),
-            ("mtls:a", "TLS is not supported"),
+            ("btls:a", "TLS is off"),
+            ("mtls:a", "TLS is off"),
+            ("opttls:a", "TLS is off"),
         ] {
-            let error = parse(&[list.into()], 11211).unwrap_err();
+            let error = parse(&[list.into()], 11211, None).unwrap_err();
             assert!(error.contains(why), "{list:?}: {error}");
         }
     }

@@ -23,6 +23,7 @@ mod options;
 mod page;
 mod report;
 mod resolve;
+mod tls;
 mod values;
 
 #[cfg(test)]
@@ -32,7 +33,8 @@ use std::ffi::OsString;
 use std::path::Path;
 
 pub(crate) use error::SettingsError;
-pub(crate) use model::{ForeignKeys, RingSettings, Settings};
+pub(crate) use model::{ForeignKeys, ListenAddress, RingSettings, Settings};
+pub(crate) use tls::{Guard, PeerTls, TlsSettings, Verify};
 
 /// What a command line asks for.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,6 +57,8 @@ pub(crate) enum Startup {
     Print {
         /// The text, with its line end.
         text: String,
+        /// The settings, where the files that they name are to be checked first.
+        check: Option<Box<Settings>>,
         /// What the operator should know, one line each, for standard error.
         warnings: Vec<String>,
     },
@@ -70,16 +74,16 @@ pub(crate) fn load(
 ) -> Result<Startup, SettingsError> {
     let (flags, matches) = match flags::parse(arguments.into_iter())? {
         flags::Parsed::Flags(flags, matches) => (flags, matches),
-        flags::Parsed::Text(text) => return Ok(Startup::Print { text, warnings: Vec::new() }),
+        flags::Parsed::Text(text) => return Ok(printed(text)),
     };
     if flags.license {
-        return Ok(Startup::Print { text: flags::LICENSE.into(), warnings: Vec::new() });
+        return Ok(printed(flags::LICENSE.into()));
     }
     if flags.man {
-        return Ok(Startup::Print { text: page::man(), warnings: Vec::new() });
+        return Ok(printed(page::man()));
     }
     if let Some(shell) = flags.completions {
-        return Ok(Startup::Print { text: page::completions(shell), warnings: Vec::new() });
+        return Ok(printed(page::completions(shell)));
     }
     let environment: Vec<(OsString, OsString)> = environment.into_iter().collect();
     let file_of_environment = environment
@@ -101,11 +105,16 @@ pub(crate) fn load(
     let (settings, more) = resolve::resolve(&merged, &flags, extended)?;
     warnings.extend(more);
     if flags.check_config {
-        return Ok(Startup::Print { text: report::toml(&merged)?, warnings });
+        let text = report::toml(&merged)?;
+        return Ok(Startup::Print { text, check: Some(Box::new(settings)), warnings });
     }
     if flags.check_health {
         // The node that serves has given the warnings.
         return Ok(Startup::AskHealth { settings: Box::new(settings) });
     }
     Ok(Startup::Run { settings: Box::new(settings), warnings })
+}
+
+fn printed(text: String) -> Startup {
+    Startup::Print { text, check: None, warnings: Vec::new() }
 }

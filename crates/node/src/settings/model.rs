@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::figures::Figures;
+use super::tls::{Guard, PeerTls, TlsSettings};
 
 /// Everything that can be set about a node, after all layers are merged and checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,6 +66,11 @@ pub(crate) struct Settings {
     pub(crate) watcher_logbuf_size: u64,
     /// The buffer of one worker for all watchers, in bytes: 1 KiB to just below 4 GiB.
     pub(crate) worker_logbuf_size: u64,
+    /// What is set about TLS, where anybody speaks it.
+    pub(crate) tls: Option<TlsSettings>,
+    /// The file with users and passwords, where clients must authenticate. Absolute if the node runs
+    /// in the background.
+    pub(crate) auth_file: Option<PathBuf>,
     /// The ring this node is part of.
     pub(crate) ring: Option<RingSettings>,
     /// Run in the background.
@@ -94,6 +100,8 @@ pub(crate) struct RingSettings {
     pub(crate) peer_give_up: Duration,
     /// The file with the secret that proves a node that the ring does not name yet.
     pub(crate) peer_secret_file: Option<PathBuf>,
+    /// Whether other nodes are dialled with TLS.
+    pub(crate) peer_tls: PeerTls,
     /// Where a copy of the ring is kept for a start without its source.
     pub(crate) ring_cache: Option<PathBuf>,
 }
@@ -130,6 +138,8 @@ pub(crate) enum ListenAddress {
         host: String,
         /// The port; 0 lets the system choose.
         port: u16,
+        /// What is spoken there.
+        guard: Guard,
     },
 }
 
@@ -138,7 +148,7 @@ impl ListenAddress {
     ///
     /// For `*` these are both families; a machine without one of them can still serve the other.
     pub(crate) fn resolve(&self) -> std::io::Result<Vec<SocketAddr>> {
-        let Self::Tcp { host, port } = self;
+        let Self::Tcp { host, port, .. } = self;
         if host == "*" {
             return Ok(vec![
                 (Ipv4Addr::UNSPECIFIED, *port).into(),
@@ -154,8 +164,8 @@ impl ListenAddress {
 impl std::fmt::Display for ListenAddress {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
-            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Self::Tcp { host, port, .. } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Tcp { host, port, .. } => write!(f, "{host}:{port}"),
         }
     }
 }
@@ -165,7 +175,7 @@ mod tests {
     use super::*;
 
     fn tcp(host: &str) -> ListenAddress {
-        ListenAddress::Tcp { host: host.into(), port: 11211 }
+        ListenAddress::Tcp { host: host.into(), port: 11211, guard: Guard::Plain }
     }
 
     #[test]

@@ -11,12 +11,14 @@ use clap::{Args, Command};
 use serde::{Deserialize, Serialize};
 
 use super::model::ForeignKeys;
+use super::tls::{MinVersion, PeerTls};
 use super::values::{Bounded, Delimiter, ItemSize, Mebibytes, Octal, count, one_of, one_or_many};
 
 /// What every variable of the environment starts with.
 pub(super) const VARIABLE_PREFIX: &str = "RINGBINDER_";
 
 const NETWORK: &str = "Network";
+const SECURITY: &str = "Security";
 const MEMORY: &str = "Memory";
 const RING: &str = "Ring";
 const COMMANDS: &str = "Commands and statistics";
@@ -84,6 +86,41 @@ pub(super) struct Options {
     #[arg(help_heading = NETWORK)]
     pub(super) threads: Bounded<u16, 1, 1024>,
 
+    /// Speak TLS on every TCP address without the prefix notls: (no TLS), btls: (TLS without client
+    /// certificates), mtls: (with) or opttls: (TLS or plain, as the client begins)
+    #[arg(short = 'Z', long)]
+    #[arg(help_heading = SECURITY)]
+    pub(super) enable_ssl: bool,
+
+    /// File with this server's certificate and the chain above it, in PEM
+    #[arg(long, value_name = "FILE", help_heading = SECURITY)]
+    pub(super) ssl_chain_cert: Option<PathBuf>,
+
+    /// File with the key of the certificate, in PEM; needed where the chain's file does not have it
+    #[arg(long, value_name = "FILE", help_heading = SECURITY)]
+    pub(super) ssl_key: Option<PathBuf>,
+
+    /// File with the certificates of the authorities that clients, and other nodes, are trusted by
+    #[arg(long, value_name = "FILE", help_heading = SECURITY)]
+    pub(super) ssl_ca_cert: Option<PathBuf>,
+
+    /// Certificates of clients: 0 asks for none, 1 asks and checks what is shown, 2 and 3 require one
+    #[arg(long, value_name = "N", default_value = "0", help_heading = SECURITY)]
+    pub(super) ssl_verify_mode: Bounded<u8, 0, 3>,
+
+    /// Oldest version of TLS that is spoken: 2 or tlsv1.2, 3 or tlsv1.3
+    #[arg(long, value_name = "VERSION", default_value = "tlsv1.2", help_heading = SECURITY)]
+    pub(super) ssl_min_version: MinVersion,
+
+    /// Let clients take up an earlier TLS session, where they are not asked for certificates
+    #[arg(long)]
+    #[arg(help_heading = SECURITY)]
+    pub(super) ssl_session_cache: bool,
+
+    /// File with up to 8 lines user:password; clients then have to authenticate before anything else
+    #[arg(short = 'Y', long, value_name = "FILE", help_heading = SECURITY)]
+    pub(super) auth_file: Option<PathBuf>,
+
     /// Memory for items and their bookkeeping, in megabytes, or with a unit such as 2g
     #[arg(short = 'm', long, value_name = "MB", default_value = "64")]
     #[arg(help_heading = MEMORY)]
@@ -139,6 +176,13 @@ pub(super) struct Options {
     /// may bring a newer one
     #[arg(long, value_name = "FILE", help_heading = RING)]
     pub(super) peer_secret_file: Option<PathBuf>,
+
+    /// Whether other nodes are dialled with TLS: auto does as this node's own address in the ring is
+    /// served, on and off say it
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    #[arg(ignore_case = true, help_heading = RING)]
+    #[serde(deserialize_with = "one_of")]
+    pub(super) peer_tls: PeerTls,
 
     /// File that keeps a copy of the ring, for a start while etcd is away
     #[arg(long, value_name = "FILE", help_heading = RING)]

@@ -8,15 +8,23 @@ use super::extended::Extended;
 use super::flags::CommandLine;
 use super::layers::{Merged, Origin};
 use super::listen;
-use super::model::{RingSettings, Settings};
+use super::model::{ListenAddress, RingSettings, Settings};
+use super::tls::{self, Guard, TlsSettings, Verify};
 use super::values::{ItemSize, Mebibytes};
 
 /// More worker threads than this rarely help; memcached warns at the same number.
 const MANY_THREADS: u16 = 64;
 
 /// Settings that say something about the ring, and nothing without one.
-const RING_ONLY: [&str; 6] =
-    ["node", "foreign_keys", "peer_timeout", "peer_give_up", "peer_secret_file", "ring_cache"];
+const RING_ONLY: [&str; 7] = [
+    "node",
+    "foreign_keys",
+    "peer_timeout",
+    "peer_give_up",
+    "peer_secret_file",
+    "peer_tls",
+    "ring_cache",
+];
 
 /// Applies the rules; the second part of the answer is warnings, one line each.
 pub(super) fn resolve(
@@ -47,8 +55,9 @@ pub(super) fn resolve(
     check_item_size(merged, options.max_item_size, options.memory_limit)?;
 
     let port = u16::try_from(options.port.0).unwrap_or(0);
-    let (mut listen, listen_warnings) =
-        listen::parse(&options.listen, port).map_err(|reason| merged.error("listen", reason))?;
+    let secure = options.enable_ssl.then(|| Verify::of(options.ssl_verify_mode.0));
+    let (mut listen, listen_warnings) = listen::parse(&options.listen, port, secure)
+        .map_err(|reason| merged.error("listen", reason))?;
     warnings.extend(listen_warnings);
     let unix_socket = text_of(merged, "unix_socket", options.unix_socket.as_deref())?;
     if unix_socket.is_some() {
@@ -71,6 +80,8 @@ pub(super) fn resolve(
             false => path,
         })
     };
+    let guards: Vec<Guard> = listen.iter().map(|ListenAddress::Tcp { guard, .. }| *guard).collect();
+    let tls: Option<TlsSettings> = tls::resolve(merged, settle, &guards, &mut warnings)?;
     let ring = match &options.ring {
         None => None,
         Some(source) if source.is_empty() => {
@@ -93,6 +104,7 @@ pub(super) fn resolve(
                     "peer_secret_file",
                     options.peer_secret_file.as_deref(),
                 )?),
+                peer_tls: options.peer_tls,
                 ring_cache: settle(text_of(merged, "ring_cache", options.ring_cache.as_deref())?),
             })
         }
@@ -133,6 +145,8 @@ pub(super) fn resolve(
         track_sizes: options.track_sizes,
         watcher_logbuf_size: options.watcher_logbuf_size.0 << 10,
         worker_logbuf_size: options.worker_logbuf_size.0 << 10,
+        tls,
+        auth_file: settle(text_of(merged, "auth_file", options.auth_file.as_deref())?),
         ring,
         daemon: options.daemon,
         pidfile: settle(text_of(merged, "pidfile", options.pidfile.as_deref())?),
@@ -166,7 +180,7 @@ fn check_item_size(
 }
 
 /// A path that may be left out but not left empty.
-fn text_of(
+pub(super) fn text_of(
     merged: &Merged,
     key: &str,
     path: Option<&Path>,

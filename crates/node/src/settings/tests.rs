@@ -133,8 +133,6 @@ fn what_cannot_be_served_is_refused_in_one_line() {
         ("-B binary", "binary protocol"),
         ("-B other", "ascii, auto"),
         ("-S", "--enable-sasl"),
-        ("-Y users", "--auth-file"),
-        ("-Z", "--enable-ssl"),
         ("-e /dev/shm/mc", "--memory-file"),
         ("-l proto[binary]:127.0.0.1", "'binary' is not supported"),
         ("-I 40m", "at most half of the memory"),

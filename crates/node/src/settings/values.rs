@@ -14,10 +14,10 @@ use serde::{Deserialize, Serialize, Serializer};
 /// What a value must be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be {0}")]
-pub(super) struct ValueError(String);
+pub(crate) struct ValueError(String);
 
 impl ValueError {
-    fn new(must_be: impl Into<String>) -> Self {
+    pub(super) fn new(must_be: impl Into<String>) -> Self {
         Self(must_be.into())
     }
 }
@@ -205,7 +205,7 @@ impl<T: FromStr<Err = ValueError>> Visitor<'_> for TextOrNumber<T> {
     }
 }
 
-fn text_or_number<'de, D: Deserializer<'de>, T: FromStr<Err = ValueError>>(
+pub(super) fn text_or_number<'de, D: Deserializer<'de>, T: FromStr<Err = ValueError>>(
     deserializer: D,
 ) -> Result<T, D::Error> {
     deserializer.deserialize_any(TextOrNumber(PhantomData))

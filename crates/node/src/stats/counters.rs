@@ -25,7 +25,7 @@ macro_rules! counters {
 
         impl Sums {
             fn add(&mut self, counters: &Counters) {
-                $(self.$name = self.$name.wrapping_add(counters.$name.0.load(Relaxed));)*
+                $(self.$name = self.$name.wrapping_add(counters.$name.get());)*
             }
 
             fn since(self, base: Sums) -> Sums {
@@ -43,6 +43,10 @@ impl Counter {
     #[inline]
     pub(crate) fn add(&self, amount: u64) {
         self.0.store(self.0.load(Relaxed).wrapping_add(amount), Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Relaxed)
     }
 
     #[inline]
@@ -76,6 +80,10 @@ counters! {
     cas_hits
     cas_misses
     cas_badval
+    /// Times a client said who it is.
+    auth_cmds
+    /// Times it was wrong.
+    auth_errors
     store_too_large
     store_no_memory
     /// Keys of retrievals that were left to other nodes.

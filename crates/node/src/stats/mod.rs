@@ -4,6 +4,6 @@ mod counters;
 mod prefixes;
 mod report;
 
-pub(crate) use counters::{AllCounters, Counters};
+pub(crate) use counters::{AllCounters, Counter, Counters};
 pub(crate) use prefixes::Prefixes;
 pub(crate) use report::{connections, general, items, reset, settings, sizes_disabled, slabs};

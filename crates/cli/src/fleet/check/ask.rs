@@ -29,7 +29,10 @@ pub(super) async fn ask(node: &NodeHandle) -> Told {
         awaited: None,
         last_error: None,
     };
-    if matches!(told.ring, Err(Error::Away { .. } | Error::Nonsense { .. })) {
+    if matches!(
+        told.ring,
+        Err(Error::Away { .. } | Error::Nonsense { .. } | Error::Unauthenticated { .. })
+    ) {
         return told;
     }
     let start = Instant::now();

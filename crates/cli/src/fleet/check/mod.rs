@@ -20,8 +20,8 @@ use verdict::{State, judge};
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Every node is asked which ring it holds, and that is compared with the ring file. The exit \
-code is 0 where all nodes hold the ring of the file and wait for nobody, 1 where any does not, \
-69 where all are away. TIME is one question and its answer, the connection not counted.")]
+code is 0 where all nodes hold the ring of the file and wait for nobody, 1 where any does not; \
+where none answers it is 69, or 76 or 77 if that is for TLS or the login. TIME is one question and its answer, the connection not counted.")]
 pub(crate) struct Check {
     #[command(flatten)]
     fleet: FleetOptions,
@@ -78,7 +78,8 @@ impl Check {
 impl Report {
     /// Whether no node answers at all.
     fn is_away(&self) -> bool {
-        self.nodes.iter().all(|node| node.state == State::Away)
+        let is_away = |state| matches!(state, State::Away | State::NoTls | State::NoLogin);
+        self.nodes.iter().all(|node| is_away(node.state))
     }
 }
 

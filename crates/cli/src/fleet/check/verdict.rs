@@ -2,11 +2,12 @@
 
 use std::cmp::Ordering;
 
-use ringbinder_client::Error;
+use ringbinder_client::{Absence, Error};
 use ringbinder_ring::RingId;
 use serde::Serialize;
 
 use super::ask::Told;
+use crate::fleet::security::advice;
 
 /// How a node stands to the ring file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -26,6 +27,10 @@ pub(super) enum State {
     NoRing,
     /// It does not answer.
     Away,
+    /// There is no connection by TLS, or none without.
+    NoTls,
+    /// It does not know who asks.
+    NoLogin,
     /// What it answers is no protocol.
     Nonsense,
 }
@@ -41,6 +46,8 @@ impl State {
             State::Differs => "differs",
             State::NoRing => "no ring",
             State::Away => "away",
+            State::NoTls => "no tls",
+            State::NoLogin => "no login",
             State::Nonsense => "nonsense",
         }
     }
@@ -50,6 +57,12 @@ impl State {
 pub(super) fn judge(name: &str, id: RingId, origin: &str, told: &Told) -> (State, Option<String>) {
     let held = match &told.ring {
         Ok(held) => held,
+        Err(error @ Error::Away { why: Absence::Tls(_), .. }) => {
+            return (State::NoTls, Some(with_advice(error)));
+        }
+        Err(error @ Error::Unauthenticated { .. }) => {
+            return (State::NoLogin, Some(with_advice(error)));
+        }
         Err(error @ Error::Away { .. }) => {
             return (State::Away, Some(format!("{error}: start it, or take it out of the ring")));
         }
@@ -92,9 +105,16 @@ pub(super) fn judge(name: &str, id: RingId, origin: &str, told: &Told) -> (State
     }
 }
 
+fn with_advice(error: &Error) -> String {
+    match advice(error) {
+        Some(advice) => format!("{error}: {advice}"),
+        None => error.to_string(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use ringbinder_client::Absence;
+    use ringbinder_client::TlsFault;
 
     use super::*;
 
@@ -124,6 +144,13 @@ mod tests {
         let node = std::sync::Arc::<str>::from("cache-b");
         let away = Error::Away { node: node.clone(), why: Absence::Closed };
         assert_eq!(of(Err(away)).0, State::Away);
+        let why = Absence::Tls(TlsFault::OnlyTls);
+        let (state, advice) = of(Err(Error::Away { node: node.clone(), why }));
+        assert_eq!(state, State::NoTls);
+        assert!(advice.contains("--tls-ca FILE"), "{advice}");
+        let (state, advice) = of(Err(Error::Unauthenticated { node: node.clone(), user: None }));
+        assert_eq!(state, State::NoLogin);
+        assert!(advice.contains("--auth-file FILE"), "{advice}");
         let nonsense = Error::Nonsense { node: node.clone(), got: "220".into() };
         assert_eq!(of(Err(nonsense)).0, State::Nonsense);
         let refused = Error::Refused { node, says: "this node has no ring".into() };

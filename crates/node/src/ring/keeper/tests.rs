@@ -34,8 +34,10 @@ fn keeper_of_a() -> Keeper {
     let Startup::Run { settings, .. } = settings::load(flags, []).unwrap() else {
         panic!("these flags ask to serve");
     };
-    let started = crate::ring::start(settings.ring.as_ref().unwrap(), &[]).unwrap();
-    let shared = server::prepare(*settings, Some(Arc::clone(&started.node)));
+    let guards = crate::reload::Guards::default();
+    let dialer = crate::ring::Dialer::new(&guards, crate::settings::PeerTls::Off, Vec::new());
+    let started = crate::ring::start(settings.ring.as_ref().unwrap(), dialer).unwrap();
+    let shared = server::prepare(*settings, guards, Some(Arc::clone(&started.node)));
     let workers = Arc::new(Workers::start(&shared).unwrap());
     let Started { node, membership, instance, .. } = started;
     let (mut keeper, _) = Keeper::new(&shared, workers, (node, membership, instance));

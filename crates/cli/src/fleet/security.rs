@@ -1,0 +1,145 @@
+//! How nodes are dialled: by TLS or not, and as whom.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use clap::Args;
+use clap::builder::FalseyValueParser;
+use ringbinder_client::{Absence, Error, Login, Tls, TlsFault};
+
+use crate::error::CliError;
+
+/// The heading of these flags in the help; the manual finds them by it.
+pub(crate) const HEADING: &str = "TLS and login";
+
+/// Flags of every command that asks nodes. An empty variable counts as not set.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct SecurityOptions {
+    /// Dial the nodes by TLS, and trust the CAs of the system. The other --tls flags imply it
+    #[arg(long, env = "RINGBINDER_TLS", help_heading = HEADING, hide_env_values = true)]
+    #[arg(value_parser = FalseyValueParser::new())]
+    tls: bool,
+
+    /// The CAs that are trusted, a PEM file, in place of the system's
+    #[arg(long, value_name = "FILE", env = "RINGBINDER_TLS_CA", help_heading = HEADING)]
+    #[arg(hide_env_values = true)]
+    tls_ca: Option<OsString>,
+
+    /// The certificate to show to nodes that ask for one, and its chain, a PEM file
+    #[arg(long, value_name = "FILE", env = "RINGBINDER_TLS_CERT", help_heading = HEADING)]
+    #[arg(hide_env_values = true)]
+    tls_cert: Option<OsString>,
+
+    /// The key of that certificate, a PEM file
+    #[arg(long, value_name = "FILE", env = "RINGBINDER_TLS_KEY", help_heading = HEADING)]
+    #[arg(hide_env_values = true)]
+    tls_key: Option<OsString>,
+
+    /// The name that the nodes' certificates must be for, in place of the host of each in the ring
+    #[arg(long, value_name = "HOST", env = "RINGBINDER_TLS_NAME", help_heading = HEADING)]
+    #[arg(hide_env_values = true)]
+    tls_name: Option<String>,
+
+    /// Who to log in as: the first line of this file, user:password
+    #[arg(long, value_name = "FILE", env = "RINGBINDER_AUTH_FILE", help_heading = HEADING)]
+    #[arg(hide_env_values = true)]
+    auth_file: Option<OsString>,
+}
+
+/// What the flags come to.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Security {
+    pub(super) tls: Option<Tls>,
+    pub(super) login: Option<Login>,
+}
+
+impl SecurityOptions {
+    /// Reads the file of the login; those of TLS are read with the first client.
+    ///
+    /// # Errors
+    /// Where flags do not go together, or the file is not in order.
+    pub(crate) fn read(&self) -> Result<Security, CliError> {
+        let login = named(&self.auth_file).map(Login::from_file).transpose()?;
+        Ok(Security { tls: self.tls()?, login })
+    }
+
+    fn tls(&self) -> Result<Option<Tls>, CliError> {
+        let (ca, name) = (named(&self.tls_ca), self.tls_name.as_ref().filter(|it| !it.is_empty()));
+        let identity = match (named(&self.tls_cert), named(&self.tls_key)) {
+            (Some(chain), Some(key)) => Some((chain, key)),
+            (None, None) => None,
+            (Some(_), None) => return Err(alone("--tls-cert", "--tls-key", "key")),
+            (None, Some(_)) => return Err(alone("--tls-key", "--tls-cert", "certificate")),
+        };
+        if !self.tls && ca.is_none() && identity.is_none() && name.is_none() {
+            return Ok(None);
+        }
+        let mut tls = Tls::new();
+        if let Some(ca) = ca {
+            tls = tls.ca_file(ca);
+        }
+        if let Some((chain, key)) = identity {
+            tls = tls.certificate_files(chain, key);
+        }
+        if let Some(name) = name {
+            tls = tls.server_name(name);
+        }
+        Ok(Some(tls))
+    }
+}
+
+fn named(file: &Option<OsString>) -> Option<&Path> {
+    file.as_deref().filter(|file| !file.is_empty()).map(Path::new)
+}
+
+fn alone(flag: &str, other: &str, what: &str) -> CliError {
+    CliError::Usage(format!("{flag} needs {other} FILE, the {what} that belongs to it"))
+}
+
+/// What to do at this end about a node that does not take the connection as it is; none where nothing
+/// here would help.
+pub(crate) fn advice(error: &Error) -> Option<&'static str> {
+    let fault = match error {
+        Error::Unauthenticated { user: None, .. } => {
+            return Some("name a file with user:password with --auth-file FILE");
+        }
+        Error::Unauthenticated { .. } => return Some("see to the file that --auth-file names"),
+        Error::Away { why: Absence::Tls(fault), .. } => fault,
+        _ => return None,
+    };
+    match fault {
+        TlsFault::UnknownIssuer => Some("name the CA that signed it with --tls-ca FILE"),
+        TlsFault::WrongName { .. } | TlsFault::Name { .. } => {
+            Some("say which name it is for with --tls-name HOST, or have the ring use that")
+        }
+        TlsFault::CertificateRequired | TlsFault::ClientCertificate(_) => {
+            Some("name one that it takes with --tls-cert FILE and --tls-key FILE")
+        }
+        TlsFault::NotTls | TlsFault::Late(_) => {
+            Some("leave out --tls (RINGBINDER_TLS...) where the nodes are plain")
+        }
+        TlsFault::OnlyTls => Some("say --tls, or --tls-ca FILE with the CA of the nodes"),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_imply_tls_and_go_together() {
+        let some = || Some(OsString::from("f"));
+        let none = SecurityOptions::default;
+        assert!(none().tls().unwrap().is_none());
+        assert!(SecurityOptions { tls: true, ..none() }.tls().unwrap().is_some());
+        assert!(SecurityOptions { tls_ca: some(), ..none() }.tls().unwrap().is_some());
+        assert!(SecurityOptions { tls_name: Some("a".into()), ..none() }.tls().unwrap().is_some());
+        let both = SecurityOptions { tls_cert: some(), tls_key: some(), ..none() };
+        assert!(both.tls().unwrap().is_some());
+        assert!(SecurityOptions { tls_cert: some(), ..none() }.tls().is_err());
+        assert!(SecurityOptions { tls_key: some(), ..none() }.tls().is_err());
+        let empty = Some(OsString::new());
+        assert!(SecurityOptions { tls_ca: empty, ..none() }.tls().unwrap().is_none());
+    }
+}

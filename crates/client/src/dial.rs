@@ -1,0 +1,94 @@
+//! From a node's address to a connection that takes requests: the socket, TLS, the login, in this
+//! order and all within the time that a connection may take.
+
+use std::io;
+
+use ringbinder_ring::Node;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+
+use crate::connection::Connection;
+use crate::error::Absence;
+use crate::login::Entry;
+use crate::settings::LinkSettings;
+use crate::socket::Socket;
+use crate::tls::TlsFault;
+
+/// Why there is no connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Undialled {
+    Away(Absence),
+    /// The node refuses the login.
+    Unauthenticated,
+    /// What it answers to the login is no answer.
+    Nonsense(String),
+}
+
+impl From<TlsFault> for Undialled {
+    fn from(fault: TlsFault) -> Undialled {
+        Undialled::Away(Absence::Tls(fault))
+    }
+}
+
+/// Makes a connection; its task runs on the current runtime.
+pub(crate) async fn dial(node: &Node, settings: LinkSettings) -> Result<Connection, Undialled> {
+    let LinkSettings { watchdog, max_value, tls, login, .. } = settings;
+    let allowed = watchdog.allowed;
+    let deadline = Instant::now() + allowed;
+    let silent = || Undialled::Away(Absence::Silent(allowed));
+    let connected = TcpStream::connect((node.host.as_str(), node.port));
+    let stream = match timeout_at(deadline, connected).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => return Err(unreachable(&error)),
+        Err(_) => return Err(silent()),
+    };
+    // Without it requests would wait for each other's acknowledgement; where it cannot be set,
+    // they are only slower.
+    let _ = stream.set_nodelay(true);
+    let mut socket = match tls {
+        None => Socket::Plain(stream),
+        Some(tls) => match timeout_at(deadline, tls.secure(&node.host, stream)).await {
+            Ok(Ok(stream)) => Socket::Tls(Box::new(stream)),
+            Ok(Err(fault)) => return Err(fault.into()),
+            Err(_) => return Err(TlsFault::Late(allowed).into()),
+        },
+    };
+    if let Some(login) = login {
+        let entry = async {
+            match &mut socket {
+                Socket::Plain(stream) => login.say(stream).await,
+                Socket::Tls(stream) => login.say(stream).await,
+            }
+        };
+        match timeout_at(deadline, entry).await {
+            Ok(Ok(entry)) => granted(entry)?,
+            Ok(Err(error)) => return Err(broken(&error)),
+            Err(_) => return Err(silent()),
+        }
+    }
+    Ok(Connection::new(socket, watchdog, max_value))
+}
+
+fn granted(entry: Entry) -> Result<(), Undialled> {
+    match entry {
+        Entry::Granted => Ok(()),
+        Entry::Refused => Err(Undialled::Unauthenticated),
+        Entry::Full => Err(Undialled::Away(Absence::Full)),
+        Entry::Closed => Err(Undialled::Away(Absence::Closed)),
+        Entry::OnlyTls => Err(TlsFault::OnlyTls.into()),
+        Entry::Nonsense(got) => Err(Undialled::Nonsense(got)),
+    }
+}
+
+fn unreachable(error: &io::Error) -> Undialled {
+    Undialled::Away(Absence::Unreachable(error.to_string()))
+}
+
+/// A connection that broke during the login. By TLS 1.3 a node's word on this client's certificate
+/// comes only then.
+fn broken(error: &io::Error) -> Undialled {
+    match TlsFault::of_stream(error) {
+        Some(fault) => fault.into(),
+        None => Undialled::Away(Absence::Closed),
+    }
+}

@@ -1,0 +1,234 @@
+//! Who this client is: memcached's ASCII authentication (`protocol.txt`, "Authentication").
+//!
+//! It is the first thing said on a connection, and nothing else is sent before its answer has come. The
+//! password is in no message, no log and no `Debug`.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+
+use crate::tls::{is_alert, is_only_tls};
+
+/// Most that is read of a file: its first line is far shorter.
+const MAX_FILE: u64 = 64 << 10;
+
+/// Longest answer to a login.
+const MAX_ANSWER: usize = 512;
+
+/// A user and a password for nodes that ask for them (`--auth-file`, memcached's `-Y`).
+///
+/// ```
+/// use ringbinder_client::{Client, Login};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let login = Login::new("shop", "correct-horse")?;
+/// assert_eq!(format!("{login:?}"), r#"Login { user: "shop", password: "..." }"#);
+/// let client = Client::with_servers(["127.0.0.1:11211"]).login(login).connect().await?;
+/// # drop(client);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Login {
+    user: Arc<str>,
+    password: Arc<[u8]>,
+}
+
+impl Login {
+    /// Checks that both can be sent.
+    ///
+    /// # Errors
+    /// Where either is empty or has a control character, or the user has a space or a colon: no server
+    /// of this protocol could tell that from the end of it. memcached's own takes no password with a
+    /// space either.
+    pub fn new(user: impl AsRef<str>, password: impl AsRef<[u8]>) -> Result<Login, LoginError> {
+        let (user, password) = (user.as_ref(), password.as_ref());
+        let is_line = |text: &[u8]| !text.is_empty() && !text.iter().any(u8::is_ascii_control);
+        if !is_line(user.as_bytes()) || user.contains([' ', ':']) {
+            return Err(LoginError::User);
+        }
+        if !is_line(password) {
+            return Err(LoginError::Password);
+        }
+        Ok(Login { user: user.into(), password: password.into() })
+    }
+
+    /// Takes the first line of a file that is not empty, `user:password`: the form of memcached's own authentication
+    /// files. The file is read once.
+    ///
+    /// # Errors
+    /// Where it cannot be read, or its first line is no such line.
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Login, LoginError> {
+        let path = path.as_ref();
+        let text =
+            read(path).map_err(|source| LoginError::Unreadable { path: path.into(), source })?;
+        let lines = text.split(|&byte| byte == b'\n');
+        let mut lines = lines.map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+        let line = lines.find(|line| !line.is_empty()).unwrap_or_default();
+        let parts = line.iter().position(|&byte| byte == b':').and_then(|colon| {
+            let user = std::str::from_utf8(&line[..colon]).ok()?;
+            Login::new(user, &line[colon + 1..]).ok()
+        });
+        parts.ok_or_else(|| LoginError::Line { path: path.into() })
+    }
+
+    /// The user.
+    pub fn user(&self) -> &str {
+        &self.user
+    }
+
+    /// What is sent. A server that asks for no login takes it for a value to store: it is one that
+    /// ends at once, so that nobody can read the password there.
+    fn request(&self) -> Vec<u8> {
+        let len = self.user.len() + 1 + self.password.len();
+        let mut request = format!("set auth 0 -1 {len}\r\n{} ", self.user).into_bytes();
+        request.extend_from_slice(&self.password);
+        request.extend_from_slice(b"\r\n");
+        request
+    }
+
+    /// Says it on a new connection, and takes the answer.
+    pub(crate) async fn say<S>(&self, stream: &mut S) -> Result<Entry, io::Error>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        stream.write_all(&self.request()).await?;
+        stream.flush().await?;
+        let mut answer = Vec::with_capacity(MAX_ANSWER);
+        while !answer.contains(&b'\n') && answer.len() < MAX_ANSWER {
+            let room = (MAX_ANSWER - answer.len()) as u64;
+            if (&mut *stream).take(room).read_buf(&mut answer).await? == 0 {
+                break;
+            }
+        }
+        Ok(self.judge(&answer))
+    }
+
+    fn judge(&self, answer: &[u8]) -> Entry {
+        match answer {
+            b"STORED\r\n" => Entry::Granted,
+            _ if is_alert(answer) || is_only_tls(answer) => Entry::OnlyTls,
+            // A node without logins that could not store it, such as one in a ring whose owner of
+            // that key is away: a node with logins says nothing of the kind.
+            _ if answer.starts_with(b"SERVER_ERROR") && answer.ends_with(b"\n") => Entry::Granted,
+            _ if answer.starts_with(b"ERROR Too many") => Entry::Full,
+            _ if answer.starts_with(b"CLIENT_ERROR") || answer.starts_with(b"ERROR") => {
+                Entry::Refused
+            }
+            b"" => Entry::Closed,
+            _ => {
+                // Whatever that is may say what it heard.
+                let echoes =
+                    answer.windows(self.password.len()).any(|part| *part == *self.password);
+                let shown = &answer[..answer.len().min(60)];
+                Entry::Nonsense(match echoes {
+                    true => "(an echo)".to_owned(),
+                    false => String::from_utf8_lossy(shown).into_owned(),
+                })
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Login").field("user", &self.user).field("password", &"...").finish()
+    }
+}
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    File::open(path)?.take(MAX_FILE).read_to_end(&mut text)?;
+    Ok(text)
+}
+
+/// What a login came to.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Entry {
+    Granted,
+    Refused,
+    /// The node has no room for another connection.
+    Full,
+    /// It closed the connection.
+    Closed,
+    /// It speaks TLS, and was not spoken to in it.
+    OnlyTls,
+    /// What no server of this protocol says; its first bytes.
+    Nonsense(String),
+}
+
+/// Why there is no [`Login`]. Never says what a password or a line of a file is.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoginError {
+    /// The user cannot be sent.
+    #[error("a user is one word, without spaces, colons and control characters, and not empty")]
+    User,
+    /// The password cannot be sent.
+    #[error("a password is one line, without control characters, and not empty")]
+    Password,
+    /// The file cannot be read.
+    #[error("cannot read the auth file {}: {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The file does not begin with a user and a password.
+    #[error("the first line of the auth file {} is not user:password", path.display())]
+    Line {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn login() -> Login {
+        Login::new("shop", "s3cret:x").unwrap()
+    }
+
+    #[test]
+    fn it_is_sent_as_a_value_that_nobody_can_read() {
+        assert_eq!(login().request(), b"set auth 0 -1 13\r\nshop s3cret:x\r\n");
+    }
+
+    #[test]
+    fn what_cannot_be_sent_is_refused() {
+        for user in ["", "a b", "a:b", "a\nb", "a\tb"] {
+            assert!(matches!(Login::new(user, "x"), Err(LoginError::User)), "{user:?}");
+        }
+        for password in ["", "a\r\nset k 0 0 1", "a\0"] {
+            assert!(matches!(Login::new("u", password), Err(LoginError::Password)), "{password:?}");
+        }
+    }
+
+    #[test]
+    fn answers_are_told_apart_and_give_nothing_away() {
+        for (answer, entry) in [
+            (&b"STORED\r\n"[..], Entry::Granted),
+            (b"CLIENT_ERROR authentication failure\r\n", Entry::Refused),
+            (b"ERROR\r\n", Entry::Refused),
+            (b"ERROR Too many open connections\r\n", Entry::Full),
+            (b"SERVER_ERROR out of memory storing object\r\n", Entry::Granted),
+            (b"SERVER_ERROR", Entry::Nonsense("SERVER_ERROR".to_owned())),
+            (b"STORED\r\nSTORED\r\n", Entry::Nonsense("STORED\r\nSTORED\r\n".to_owned())),
+            (b"shop s3cret:x\r\n", Entry::Nonsense("(an echo)".to_owned())),
+            (b"\x15\x03\x03\x00\x02\x02\x46", Entry::OnlyTls),
+            (b"CLIENT_ERROR this port speaks TLS only: connect with it\r\n", Entry::OnlyTls),
+            (b"220 mail\r\n", Entry::Nonsense("220 mail\r\n".to_owned())),
+            (b"", Entry::Closed),
+        ] {
+            assert_eq!(login().judge(answer), entry, "{}", answer.escape_ascii());
+        }
+        assert!(!format!("{:?}", login()).contains("s3cret"));
+    }
+}

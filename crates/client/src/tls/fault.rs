@@ -1,0 +1,218 @@
+//! What can go wrong between two ends that both have their files in order.
+
+use std::io;
+use std::time::Duration;
+
+use rustls::pki_types::UnixTime;
+use rustls::{AlertDescription, CertificateError, Error, InvalidMessage};
+
+/// Names of a certificate that are shown.
+const SHOWN_NAMES: usize = 4;
+
+/// Longest name that is shown, in characters.
+const SHOWN_LEN: usize = 80;
+
+/// Why there is no secure connection to a node, or an insecure one to a node that wants it secure.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TlsFault {
+    /// The node's certificate is too old.
+    #[error("its certificate has expired{}: renew it there", ago(*.0))]
+    Expired(Option<Duration>),
+    /// The node's certificate, or this machine's clock, is too early.
+    #[error("its certificate is not valid yet: see to the clocks of both")]
+    NotYetValid,
+    /// The node's certificate is from a CA that is not trusted here.
+    #[error("its certificate is from none of the CAs that are trusted here")]
+    UnknownIssuer,
+    /// The node's certificate is for another host.
+    #[error("its certificate is not for {expected}{}", but_for(presented))]
+    WrongName {
+        /// The host that was dialled, or the name that was asked for.
+        expected: String,
+        /// What the certificate is for: the first of its names.
+        presented: Vec<String>,
+    },
+    /// The node's certificate has some other fault.
+    #[error("its certificate cannot be trusted: {0}")]
+    Certificate(String),
+    /// The host in the ring is nothing that a certificate could be for.
+    #[error("{host:?} is no host name and no IP address that a certificate could be for")]
+    Name {
+        /// The host.
+        host: String,
+    },
+    /// The node wants a certificate of this client.
+    #[error("it asks for a client certificate, and was shown none")]
+    CertificateRequired,
+    /// The node does not trust this client's certificate.
+    #[error("it does not accept this client's certificate: {0}")]
+    ClientCertificate(String),
+    /// No version of TLS, or no cipher, that both speak.
+    #[error("it and this client have no TLS version or cipher in common ({0})")]
+    NothingInCommon(String),
+    /// What answers is no TLS.
+    #[error("it does not speak TLS on this port")]
+    NotTls,
+    /// The node speaks TLS, and this client does not.
+    #[error("it speaks TLS on this port, and this client does not")]
+    OnlyTls,
+    /// The connection was made, and the handshake came to no end in time.
+    #[error(
+        "it made no TLS handshake within {0:?}: it is slow, or does not speak TLS on this port"
+    )]
+    Late(Duration),
+    /// The node hung up during the handshake.
+    #[error("it closed the connection during the TLS handshake")]
+    Closed,
+    /// Anything else.
+    #[error("TLS: {0}")]
+    Other(String),
+}
+
+impl TlsFault {
+    /// Of a handshake that failed.
+    pub(super) fn of_handshake(error: &io::Error) -> TlsFault {
+        super::told(error).map_or(TlsFault::Closed, TlsFault::of)
+    }
+
+    /// Of a connection that failed after it; none where it simply ended.
+    pub(crate) fn of_stream(error: &io::Error) -> Option<TlsFault> {
+        match super::told(error)? {
+            Error::AlertReceived(
+                AlertDescription::CloseNotify | AlertDescription::UserCanceled,
+            ) => None,
+            error => Some(TlsFault::of(error)),
+        }
+    }
+
+    fn of(error: &Error) -> TlsFault {
+        match error {
+            Error::InvalidCertificate(why) => TlsFault::of_certificate(why),
+            Error::AlertReceived(alert) => TlsFault::of_alert(*alert),
+            Error::PeerIncompatible(why) => TlsFault::NothingInCommon(format!("{why:?}")),
+            Error::InvalidMessage(
+                InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion,
+            ) => TlsFault::NotTls,
+            error => TlsFault::Other(shown(&error.to_string())),
+        }
+    }
+
+    fn of_certificate(error: &CertificateError) -> TlsFault {
+        match error {
+            CertificateError::Expired => TlsFault::Expired(None),
+            CertificateError::ExpiredContext { time, not_after } => {
+                TlsFault::Expired(Some(between(*not_after, *time)))
+            }
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                TlsFault::NotYetValid
+            }
+            // The latter is that of another CA with the name of a trusted one: one that was made anew.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+                TlsFault::UnknownIssuer
+            }
+            CertificateError::NotValidForNameContext { expected, presented } => {
+                TlsFault::WrongName {
+                    expected: shown(&expected.to_str()),
+                    presented: presented.iter().take(SHOWN_NAMES).map(|name| bare(name)).collect(),
+                }
+            }
+            error => TlsFault::Certificate(shown(&error.to_string())),
+        }
+    }
+
+    fn of_alert(alert: AlertDescription) -> TlsFault {
+        let says = |words: &str| TlsFault::ClientCertificate(words.to_owned());
+        match alert {
+            AlertDescription::CertificateRequired | AlertDescription::NoCertificate => {
+                TlsFault::CertificateRequired
+            }
+            AlertDescription::CertificateExpired => says("it has expired"),
+            AlertDescription::CertificateRevoked => says("it is revoked"),
+            AlertDescription::UnknownCA => says("it is from a CA that is not trusted there"),
+            AlertDescription::BadCertificate
+            | AlertDescription::UnsupportedCertificate
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::DecryptError
+            | AlertDescription::AccessDenied => says(&format!("{alert:?}")),
+            AlertDescription::ProtocolVersion
+            | AlertDescription::HandshakeFailure
+            | AlertDescription::InsufficientSecurity => {
+                TlsFault::NothingInCommon(format!("{alert:?}"))
+            }
+            alert => TlsFault::Other(format!("it ended the connection ({alert:?})")),
+        }
+    }
+}
+
+fn between(earlier: UnixTime, later: UnixTime) -> Duration {
+    Duration::from_secs(later.as_secs().saturating_sub(earlier.as_secs()))
+}
+
+fn ago(since: Option<Duration>) -> String {
+    let Some(seconds) = since.map(|since| since.as_secs()) else { return String::new() };
+    let (number, unit) = match seconds {
+        0..120 => (seconds, "seconds"),
+        120..7200 => (seconds / 60, "minutes"),
+        7200..172_800 => (seconds / 3600, "hours"),
+        _ => (seconds / 86400, "days"),
+    };
+    format!(" {number} {unit} ago")
+}
+
+fn but_for(presented: &[String]) -> String {
+    match presented {
+        [] => ", nor for any other".to_owned(),
+        names => format!(" but for {}", names.join(", ")),
+    }
+}
+
+/// The name in rustls's way to write one: `DnsName("a.example")`, `IpAddress(10.0.0.1)`.
+fn bare(name: &str) -> String {
+    let inner = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
+    shown(inner.unwrap_or(name).trim_matches('"'))
+}
+
+/// Words that come from elsewhere go on to logs and terminals: not without bound, and what could steer
+/// these is escaped.
+fn shown(text: &str) -> String {
+    let text = text.chars().take(SHOWN_LEN);
+    text.flat_map(|char| {
+        let escaped = char.is_control().then(|| char.escape_default());
+        escaped.into_iter().flatten().chain((!char.is_control()).then_some(char))
+    })
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_times_are_for_people() {
+        assert_eq!(bare("DnsName(\"a.example\")"), "a.example");
+        assert_eq!(bare("IpAddress(10.0.0.1)"), "10.0.0.1");
+        assert_eq!(bare("a\x1b[31m"), "a\\u{1b}[31m");
+        assert_eq!(shown(&"x".repeat(1000)).len(), SHOWN_LEN);
+        let expired = |seconds| TlsFault::Expired(Some(Duration::from_secs(seconds))).to_string();
+        assert_eq!(expired(5), "its certificate has expired 5 seconds ago: renew it there");
+        assert_eq!(expired(3 * 86400), "its certificate has expired 3 days ago: renew it there");
+        let name = |presented: &[&str]| {
+            let presented = presented.iter().map(|&name| name.to_owned()).collect();
+            TlsFault::WrongName { expected: "a".to_owned(), presented }.to_string()
+        };
+        assert_eq!(name(&[]), "its certificate is not for a, nor for any other");
+        assert_eq!(name(&["b", "c"]), "its certificate is not for a but for b, c");
+    }
+
+    #[test]
+    fn an_end_is_no_fault() {
+        let of = |alert| {
+            let error = Error::AlertReceived(alert);
+            TlsFault::of_stream(&io::Error::new(io::ErrorKind::InvalidData, error))
+        };
+        assert_eq!(of(AlertDescription::CloseNotify), None);
+        assert_eq!(of(AlertDescription::CertificateRequired), Some(TlsFault::CertificateRequired));
+        assert_eq!(TlsFault::of_stream(&io::ErrorKind::ConnectionReset.into()), None);
+    }
+}

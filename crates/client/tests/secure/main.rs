@@ -1,0 +1,52 @@
+//! TLS and logins: what is carried, what is refused, and what is said about it. The nodes are small
+//! servers inside the test, with certificates of a CA that the test makes.
+
+mod authority;
+mod faults;
+mod files;
+mod logins;
+mod node;
+mod values;
+
+use std::time::Duration;
+
+use ringbinder_client::{Absence, Builder, Client, Error, OnAway, Tls, TlsFault};
+
+use authority::Authority;
+
+/// Longer than anything here takes, on any machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A client of this address that says when it is away, and is patient.
+fn client_of(address: impl Into<String>) -> Builder {
+    let builder = Client::with_servers([address.into()]).connections(1).timeout(PATIENCE);
+    builder.thread_aside(false).on_away(OnAway::Error)
+}
+
+async fn connect(builder: Builder) -> Client {
+    builder.connect().await.expect("an address and files in order")
+}
+
+/// TLS that trusts this CA.
+fn trust(ca: &Authority) -> Tls {
+    Tls::new().ca_pem(&ca.pem)
+}
+
+/// What is wrong with TLS.
+#[track_caller]
+fn fault<T: std::fmt::Debug>(result: Result<T, Error>) -> TlsFault {
+    match result {
+        Err(Error::Away { why: Absence::Tls(fault), .. }) => fault,
+        other => panic!("no fault of TLS: {other:?}"),
+    }
+}
+
+/// Waits for something that comes of itself.
+async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let wait = async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("never: {what}"));
+}

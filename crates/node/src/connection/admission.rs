@@ -1,0 +1,118 @@
+//! What a connection does before its client has authenticated: nothing but that, where `-Y` asks for it.
+//!
+//! As in memcached a client may try again after any refusal. What guessing costs is bounded here from
+//! below: the answer to a wrong password is held back for [`PENALTY`], and after [`MAX_FAILURES`] of
+//! them the connection closes.
+
+use std::future::poll_fn;
+use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
+
+use ringbinder_protocol::{Login, Refusal, answer, login};
+use tracing::{debug, warn};
+
+use super::Connection;
+use crate::auth::Auth;
+use crate::connections::CloseReason;
+use crate::input::Input;
+use crate::output::Output;
+use crate::step::{Progress, Step};
+
+/// How long the answer to a wrong password is held back.
+const PENALTY: Duration = Duration::from_millis(100);
+
+/// Wrong passwords after which a connection closes.
+const MAX_FAILURES: u8 = 8;
+
+impl Connection {
+    /// Looks for a login, and goes on with what follows one that is right.
+    #[cold]
+    pub(super) fn admit(
+        &mut self,
+        input: &mut Input,
+        output: &mut Output,
+        progress: &mut Progress,
+    ) -> Step {
+        let shared = std::sync::Arc::clone(&self.local.shared);
+        let Some(auth) = &shared.auth else {
+            self.locked = false;
+            return self.step(input, output, progress);
+        };
+        loop {
+            if input.unread().is_empty() {
+                return Step::Starved;
+            }
+            if output.is_full() {
+                return Step::Flush;
+            }
+            if progress.turns == 0 {
+                return Step::Yield;
+            }
+            let (consumed, refusal) = match login(input.unread()) {
+                Login::Incomplete => return Step::Starved,
+                Login::Foreign(foreign) => return self.foreign(foreign, output),
+                Login::Refused { refusal, consumed } => (consumed, Some(refusal)),
+                Login::Offered { user, password, consumed } => {
+                    self.local.counters.auth_cmds.increment();
+                    let admitted = auth.admits(user, password);
+                    (consumed, (!admitted).then_some(Refusal::LoginFailed))
+                }
+            };
+            // What was sent may hold a password: it is never shown.
+            debug!("<{} (authentication)", self.ticket.id);
+            input.consume(consumed);
+            progress.turns -= 1;
+            match refusal {
+                None => {
+                    answer::line(&mut output.bytes, "STORED");
+                    self.locked = false;
+                    return self.step(input, output, progress);
+                }
+                Some(refusal) => answer::refusal(&mut output.bytes, refusal),
+            }
+            if refusal == Some(Refusal::LoginFailed) {
+                self.failed(auth);
+                return Step::Penalty;
+            }
+        }
+    }
+
+    fn failed(&mut self, auth: &Auth) {
+        self.failures += 1;
+        self.local.counters.auth_errors.increment();
+        if auth.complaints.allows(&self.ticket.peer, "", self.local.shared.clock.now()) {
+            warn!(
+                "{} did not authenticate: its user or its password is not in {} (logged once a \
+                 minute; auth_errors in stats counts all)",
+                self.ticket.peer,
+                auth.path().display()
+            );
+        }
+    }
+
+    /// Lets time pass before a wrong password is answered; an error where that was the last one.
+    pub(super) async fn penalty(&mut self, output: &mut Output) -> Result<(), CloseReason> {
+        let ticket = &self.ticket;
+        let kicked = poll_fn(|context: &mut TaskContext<'_>| match ticket.poll_kick(context) {
+            Some(reason) => Poll::Ready(reason),
+            None => Poll::Pending,
+        });
+        tokio::select! {
+            reason = kicked => return Err(reason),
+            () = tokio::time::sleep(PENALTY) => {}
+        }
+        self.flush(output).await?;
+        if self.failures >= MAX_FAILURES { Err(CloseReason::Error) } else { Ok(()) }
+    }
+
+    /// `refresh_certs`
+    pub(super) async fn refresh(&mut self, output: &mut Output) {
+        let shared = std::sync::Arc::clone(&self.local.shared);
+        let reading = tokio::task::spawn_blocking(move || crate::reload::certificates(&shared));
+        match reading.await {
+            Ok(Ok(())) => answer::line(&mut output.bytes, "OK"),
+            Ok(Err(reason)) => answer::line(&mut output.bytes, &format!("Error {reason}")),
+            Err(_) => answer::line(&mut output.bytes, "Error reading the certificates"),
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Reading again what may change while a node runs: certificates, users and, by its keeper, the ring.
+//!
+//! Each part is taken as a whole or not at all: one that cannot be used is said to be so, and what is in
+//! force stays. No connection ends by it.
+
+use std::fs::File;
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+use tracing::{error, info, warn};
+
+use crate::auth::{Auth, AuthError};
+use crate::settings::{ListenAddress, PeerTls, Settings};
+use crate::shared::Shared;
+use crate::tls::{Tls, TlsError};
+
+/// What guards the node's listeners, and its links to other nodes.
+#[derive(Debug, Default)]
+pub(crate) struct Guards {
+    pub(crate) tls: Option<Arc<Tls>>,
+    pub(crate) auth: Option<Arc<Auth>>,
+    /// What the operator should know, one line each.
+    pub(crate) warnings: Vec<String>,
+}
+
+impl Guards {
+    /// Reads the files that the settings name.
+    ///
+    /// # Errors
+    /// A file that cannot be used.
+    pub(crate) fn load(settings: &Settings, now: u32) -> Result<Guards, GuardError> {
+        let mut guards = Guards::default();
+        if let Some(tls) = &settings.tls {
+            let listeners = settings.listen.iter();
+            let verify = listeners.filter_map(|ListenAddress::Tcp { guard, .. }| guard.verify());
+            let dials = settings.ring.as_ref().is_some_and(|ring| ring.peer_tls != PeerTls::Off);
+            let (tls, warnings) = Tls::load(tls, verify, dials, now)?;
+            guards.tls = Some(Arc::new(tls));
+            guards.warnings.extend(warnings);
+        }
+        if let Some(path) = &settings.auth_file {
+            let (auth, warnings) = Auth::load(path)?;
+            guards.auth = Some(Arc::new(auth));
+            guards.warnings.extend(warnings);
+        }
+        Ok(guards)
+    }
+
+    /// The files that can be read no more, now that the process is another user.
+    pub(crate) fn lost(&self) -> Vec<String> {
+        let tls = self.tls.iter().flat_map(|tls| tls.files());
+        let all = tls.chain(self.auth.iter().map(|auth| auth.path()));
+        let lost = all.filter_map(|path| Some((path, File::open(path).err()?)));
+        lost.map(|(path, error)| {
+            format!(
+                "{} cannot be read again as the user that this node became ({error}): SIGHUP and \
+                 refresh_certs will not find what is new in it",
+                path.display()
+            )
+        })
+        .collect()
+    }
+}
+
+/// A file that guards the node and cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum GuardError {
+    #[error("{0}")]
+    Tls(#[from] TlsError),
+    #[error("-Y: {0}")]
+    Auth(#[from] AuthError),
+}
+
+impl GuardError {
+    pub(crate) fn exit_code(&self) -> crate::process::exit::ExitCode {
+        match self {
+            GuardError::Tls(error) => error.exit_code(),
+            GuardError::Auth(error) => error.exit_code(),
+        }
+    }
+}
+
+/// Reads the certificates anew; an error says why they stay what they were, as the log does.
+pub(crate) fn certificates(shared: &Shared) -> Result<(), String> {
+    let Some(tls) = &shared.tls else {
+        return Err("TLS not enabled".to_owned());
+    };
+    match tls.reload(shared.clock.now()) {
+        Ok(warnings) => {
+            for warning in warnings {
+                warn!("{warning}");
+            }
+            info!("the certificates are read anew: connections that begin now use them");
+            Ok(())
+        }
+        Err(error) => {
+            error!("{error}; the certificates in force stay");
+            Err(format!("{error}; the certificates in force stay"))
+        }
+    }
+}
+
+fn users(auth: &Auth) {
+    match auth.reload() {
+        Ok(warnings) => {
+            for warning in warnings {
+                warn!("{warning}");
+            }
+            info!("the users in {} are read anew", auth.path().display());
+        }
+        Err(error) => error!("{error}; the users in force stay"),
+    }
+}
+
+/// What SIGHUP asks for. `ring` wakes the keeper of the ring.
+pub(crate) async fn all(shared: &Arc<Shared>, ring: Option<&Notify>) {
+    if shared.tls.is_none() && shared.auth.is_none() && ring.is_none() {
+        info!("SIGHUP: there is nothing to reload");
+    }
+    let reader = Arc::clone(shared);
+    let reading = tokio::task::spawn_blocking(move || {
+        if reader.tls.is_some() {
+            // It is in the log.
+            let _ = certificates(&reader);
+        }
+        if let Some(auth) = &reader.auth {
+            users(auth);
+        }
+    });
+    // It fails only where the runtime ends.
+    let _ = reading.await;
+    if let Some(ring) = ring {
+        ring.notify_one();
+    }
+}

@@ -1,0 +1,276 @@
+//! Dialling another node: connect, TLS, authenticate. What comes back is ready for requests.
+//!
+//! Nodes of a ring are set up alike, so a node dials the others as it is itself dialled at its own
+//! address in the ring: with TLS where its listener there speaks it, and with the first line of its own
+//! `-Y` file. Where that listener takes both kinds, as it does while a ring changes over to TLS, TLS
+//! comes first, and a peer that has none is dialled without.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+
+use ringbinder_protocol::{MAX_REPLY_LINE, Refusal, Reply, reply};
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use crate::auth::Auth;
+use crate::reload::Guards;
+use crate::settings::{Guard, PeerTls};
+use crate::socket::Socket;
+use crate::tls::{Tls, explain};
+
+const PLAIN: u8 = 0;
+const TLS: u8 = 1;
+const EITHER: u8 = 2;
+
+/// Why a node was not reached, as a sentence about it.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DialError {
+    #[error("cannot connect: {0}")]
+    Connect(io::Error),
+    #[error("the connection failed: {0}")]
+    Io(io::Error),
+    #[error("it closed the connection")]
+    Closed,
+    #[error("its address {0} has no name that a certificate could be for")]
+    Name(String),
+    #[error("it speaks no TLS: start it with -Z, or this node with --peer-tls off")]
+    NoTls,
+    #[error("it speaks TLS only: start it without -Z, or this node with --peer-tls on")]
+    TlsOnly,
+    /// The handshake failed, or the peer refused this node after its own part of it.
+    #[error("TLS with it failed: {0}")]
+    Tls(String),
+    #[error("it asks for a password: start this node with the same -Y file as the others")]
+    Unauthenticated,
+    #[error("it refuses the first user of this node's -Y file: give all nodes the same file")]
+    LoginFailed,
+    #[error("it answered a password with {0:?}")]
+    Login(String),
+}
+
+impl DialError {
+    /// Whether somebody has to change something for it to end.
+    pub(crate) fn is_misfit(&self) -> bool {
+        !matches!(self, DialError::Connect(_) | DialError::Io(_) | DialError::Closed)
+    }
+
+    /// What a failed read or write on a connection with a node says: in TLS 1.3 a client hears only
+    /// then that it was refused.
+    pub(crate) fn of_io(error: io::Error) -> DialError {
+        match explain::inner(&error) {
+            Some(_) => DialError::Tls(explain::cause(&error)),
+            None => DialError::Io(error),
+        }
+    }
+
+    /// What an answer that is none of a ring's says, where it is about dialling.
+    pub(crate) fn of_answer(line: &[u8]) -> Option<DialError> {
+        let says = |refusal: Refusal| line == refusal.line().as_bytes();
+        if says(Refusal::TlsOnly) {
+            Some(DialError::TlsOnly)
+        } else if says(Refusal::Unauthenticated) {
+            Some(DialError::Unauthenticated)
+        } else if says(Refusal::LoginFailed) {
+            Some(DialError::LoginFailed)
+        } else {
+            None
+        }
+    }
+}
+
+/// How this node dials.
+#[derive(Debug)]
+pub(crate) struct Dialer {
+    tls: Option<Arc<Tls>>,
+    auth: Option<Arc<Auth>>,
+    wanted: PeerTls,
+    /// The addresses that this node listens on.
+    listening: Vec<(SocketAddr, Guard)>,
+    /// What is spoken, by this node's present address in the ring.
+    speaks: AtomicU8,
+}
+
+impl Dialer {
+    /// For a node that listens on these addresses.
+    pub(crate) fn new(
+        guards: &Guards,
+        wanted: PeerTls,
+        listening: Vec<(SocketAddr, Guard)>,
+    ) -> Dialer {
+        let dialer = Dialer {
+            tls: guards.tls.clone(),
+            auth: guards.auth.clone(),
+            wanted,
+            listening,
+            speaks: AtomicU8::new(PLAIN),
+        };
+        dialer.settle(None);
+        dialer
+    }
+
+    /// The addresses that this node listens on.
+    pub(crate) fn listening(&self) -> impl Iterator<Item = SocketAddr> {
+        self.listening.iter().map(|(address, _)| *address)
+    }
+
+    /// Takes note of this node's own address in the ring in force, if it has one.
+    pub(crate) fn settle(&self, own: Option<&str>) {
+        let speaks = match self.wanted {
+            PeerTls::Off => PLAIN,
+            PeerTls::On => TLS,
+            PeerTls::Auto => match guard_at(own.and_then(split), &self.listening) {
+                Guard::Plain => PLAIN,
+                Guard::Tls(_) => TLS,
+                Guard::Either(_) => EITHER,
+            },
+        };
+        self.speaks.store(speaks, Relaxed);
+    }
+
+    /// Connects to a node, `host:port`.
+    pub(crate) async fn dial(&self, address: &str) -> Result<Socket, DialError> {
+        let speaks = self.speaks.load(Relaxed);
+        if speaks != PLAIN {
+            match self.dial_tls(address).await {
+                Err(DialError::NoTls) if speaks == EITHER => {}
+                socket => return self.log_in(socket?).await,
+            }
+        }
+        self.log_in(Socket::Tcp(connect(address).await?)).await
+    }
+
+    async fn dial_tls(&self, address: &str) -> Result<Socket, DialError> {
+        let Some(config) = self.tls.as_ref().and_then(|tls| tls.client()) else {
+            return Err(DialError::Tls("this node has no TLS".to_owned()));
+        };
+        let name = split(address).and_then(|(host, _)| ServerName::try_from(host).ok());
+        let name = name.ok_or_else(|| DialError::Name(address.to_owned()))?.to_owned();
+        let stream = connect(address).await?;
+        match TlsConnector::from(config).connect(name, stream).await {
+            Ok(stream) => Ok(Socket::Tls(Box::new(stream.into()))),
+            Err(error) if explain::inner(&error).is_some_and(explain::is_no_tls) => {
+                Err(DialError::NoTls)
+            }
+            Err(error) => Err(DialError::Tls(explain::cause(&error))),
+        }
+    }
+
+    /// Says who this node is, where its own clients have to.
+    async fn log_in(&self, mut socket: Socket) -> Result<Socket, DialError> {
+        let Some(auth) = &self.auth else {
+            return Ok(socket);
+        };
+        let users = auth.own_words();
+        let words = users.first();
+        let request =
+            [format!("set auth 0 0 {}\r\n", words.len()).as_bytes(), words, b"\r\n"].concat();
+        write(&mut socket, &request).await.map_err(DialError::of_io)?;
+        let line = read_line(&mut socket).await?;
+        match DialError::of_answer(&line) {
+            Some(error) => Err(error),
+            // A node without users stores what it was sent, as memcached would.
+            None if line == b"STORED" => Ok(socket),
+            None => Err(DialError::Login(shown(&line))),
+        }
+    }
+}
+
+async fn connect(address: &str) -> Result<TcpStream, DialError> {
+    let stream = TcpStream::connect(address).await.map_err(DialError::Connect)?;
+    stream.set_nodelay(true).map_err(DialError::Io)?;
+    Ok(stream)
+}
+
+/// Writes all of it.
+pub(crate) async fn write(socket: &mut Socket, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        let len = poll_fn(|context| socket.poll_write(context, bytes)).await?;
+        if len == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        bytes = &bytes[len..];
+    }
+    poll_fn(|context| socket.poll_flush(context)).await
+}
+
+/// Reads one answer of one line; nothing may follow it.
+pub(crate) async fn read_line(socket: &mut Socket) -> Result<Vec<u8>, DialError> {
+    let mut line = Vec::with_capacity(256);
+    loop {
+        match reply(&line) {
+            Reply::Line { line: text, consumed } if consumed == line.len() => {
+                return Ok(text.to_vec());
+            }
+            Reply::Incomplete if line.len() <= MAX_REPLY_LINE => {}
+            _ => return Ok(line),
+        }
+        let read = poll_fn(|context| socket.poll_read_into(context, &mut line)).await;
+        if read.map_err(DialError::of_io)? == 0 {
+            return Err(DialError::Closed);
+        }
+    }
+}
+
+/// The beginning of an answer, for a person.
+pub(crate) fn shown(line: &[u8]) -> String {
+    String::from_utf8_lossy(line).chars().take(80).collect()
+}
+
+/// Host and port of an address, the host of IPv6 without its brackets.
+fn split(address: &str) -> Option<(&str, u16)> {
+    let (host, port) = address.rsplit_once(':')?;
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    Some((host, port.parse().ok()?))
+}
+
+/// What is spoken at an address of this node. One that no listener has, as behind a load balancer, or
+/// that of a node which no ring names yet: TLS where all listeners have it.
+fn guard_at(own: Option<(&str, u16)>, listening: &[(SocketAddr, Guard)]) -> Guard {
+    let (host, port) = own.unzip();
+    let ip: Option<IpAddr> = host.and_then(|host| host.parse().ok());
+    let same_port = || listening.iter().filter(|(address, _)| Some(address.port()) == port);
+    let exact = same_port().find(|(address, _)| Some(address.ip()) == ip);
+    match exact.or_else(|| same_port().next()) {
+        Some((_, guard)) => *guard,
+        None if listening.iter().any(|(_, guard)| *guard == Guard::Plain) => Guard::Plain,
+        None => listening.first().map_or(Guard::Plain, |(_, guard)| *guard),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Verify;
+
+    #[test]
+    fn peers_are_dialled_as_the_own_address_is_served() {
+        let tls = Guard::Tls(Verify::Nobody);
+        let listening = |list: &[(&str, Guard)]| -> Vec<(SocketAddr, Guard)> {
+            list.iter().map(|(address, guard)| (address.parse().unwrap(), *guard)).collect()
+        };
+        let mixed = listening(&[
+            ("127.0.0.1:11211", Guard::Plain),
+            ("10.0.0.1:11211", tls),
+            ("0.0.0.0:11212", Guard::Either(Verify::Nobody)),
+        ]);
+        for (own, guard) in [
+            (Some("10.0.0.1:11211"), tls),
+            (Some("127.0.0.1:11211"), Guard::Plain),
+            (Some("cache-a:11211"), Guard::Plain),
+            (Some("cache-a:11212"), Guard::Either(Verify::Nobody)),
+            (Some("cache-a:7"), Guard::Plain),
+            (None, Guard::Plain),
+        ] {
+            assert_eq!(guard_at(own.and_then(split), &mixed), guard, "{own:?}");
+        }
+        let all = listening(&[("[::]:11211", tls)]);
+        for own in [Some("[::1]:11211"), Some("cache-a:30000"), None] {
+            assert_eq!(guard_at(own.and_then(split), &all), tls, "{own:?}");
+        }
+        assert_eq!(split("[::1]:7"), Some(("::1", 7)));
+    }
+}

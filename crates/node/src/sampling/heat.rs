@@ -1,0 +1,270 @@
+//! The hottest keys of the last minute.
+//!
+//! Each worker counts its samples by panes of 30 seconds, of which it keeps the present one and the
+//! one before. All workers' panes begin at the same moments, so those of one moment can be added up:
+//! what is told covers between 30 and 60 seconds, and a key that is no longer asked for is gone after
+//! at most 60.
+//!
+//! A worker takes its lock for samples only, and only where it is free at once: while somebody reads,
+//! which takes less than a millisecond, its samples are lost rather than waited for.
+//!
+//! # How true a rate is
+//! A key told with rate `r` in a window of `w` seconds was sampled at least `n = r w / 64` times. The
+//! choice of samples makes the standard error of `r` about `r / sqrt(n)`: a tenth at 100 samples. What
+//! the sketches cannot attribute is left out: it makes rates too low, never too high, by at most one
+//! in 512 of the worker's requests in each pane, and by nothing for keys that are hot all the time.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use parking_lot::Mutex;
+
+use super::sketch::Sketch;
+use super::{Nanos, SAMPLED_EVERY};
+
+/// Length of a pane.
+const PANE: Nanos = 30_000_000_000;
+
+/// Shortest time that rates are told of.
+const SHORTEST: Nanos = 1_000_000_000;
+
+/// Most keys told.
+const MAX_KEYS: usize = 50;
+
+/// One key and how much it is asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct HotKey {
+    /// Its bytes, as they are: not fit for a terminal.
+    pub(crate) key: Box<[u8]>,
+    /// Estimated requests a second.
+    pub(crate) rate: f64,
+    /// Of all requests in the window: 0 to 1.
+    pub(crate) share: f64,
+}
+
+/// The hottest keys of a node.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct HotKeys {
+    /// Seconds that the rates are of: up to now.
+    pub(crate) window: f64,
+    /// The hottest first, at most 50.
+    pub(crate) keys: Vec<HotKey>,
+}
+
+/// A pane: what was sampled in one stretch of time.
+#[derive(Debug)]
+struct Pane {
+    /// How many panes there were before it since the node started.
+    number: u64,
+    sketch: Sketch,
+}
+
+/// The present pane and the one before.
+#[derive(Debug)]
+struct Panes {
+    present: Pane,
+    before: Pane,
+}
+
+impl Panes {
+    fn at(number: u64) -> Self {
+        let pane = || Pane { number, sketch: Sketch::new() };
+        Panes { present: pane(), before: pane() }
+    }
+
+    /// Counts a key at a time, which may be a little older than one before it.
+    fn count(&mut self, key: &[u8], at: Nanos) {
+        let number = at / PANE;
+        if number > self.present.number {
+            std::mem::swap(&mut self.present, &mut self.before);
+            self.present.sketch.clear();
+            self.present.number = number;
+        }
+        self.present.sketch.count(key);
+    }
+
+    fn clear(&mut self) {
+        self.present.sketch.clear();
+        self.before.sketch.clear();
+    }
+}
+
+/// What one worker has sampled. Made with the first sample: an idle node holds none.
+#[derive(Debug, Default)]
+pub(crate) struct WorkerHeat(Mutex<Option<Box<Panes>>>);
+
+impl WorkerHeat {
+    /// Counts a sampled key.
+    pub(crate) fn count(&self, key: &[u8], at: Nanos) {
+        if let Some(mut panes) = self.0.try_lock() {
+            panes.get_or_insert_with(|| Box::new(Panes::at(at / PANE))).count(key, at);
+        }
+    }
+}
+
+/// What all workers have sampled.
+#[derive(Debug)]
+pub(crate) struct Heat {
+    workers: Vec<Arc<WorkerHeat>>,
+    /// When counting last began anew.
+    since: AtomicU64,
+}
+
+impl Heat {
+    pub(crate) fn new(workers: usize) -> Self {
+        let workers = (0..workers).map(|_| Arc::default()).collect();
+        Heat { workers, since: AtomicU64::new(0) }
+    }
+
+    pub(crate) fn of_worker(&self, index: usize) -> Arc<WorkerHeat> {
+        Arc::clone(&self.workers[index])
+    }
+
+    /// The hottest keys of all workers at this time.
+    pub(crate) fn hottest(&self, now: Nanos) -> HotKeys {
+        let oldest = (now / PANE).saturating_sub(1);
+        let mut counts: HashMap<Box<[u8]>, u64> = HashMap::new();
+        let mut total = 0;
+        for worker in &self.workers {
+            let panes = worker.0.lock();
+            let panes = panes.iter().flat_map(|panes| [&panes.present, &panes.before]);
+            for pane in panes.filter(|pane| pane.number >= oldest) {
+                total += pane.sketch.total();
+                for (key, count, error) in pane.sketch.watched() {
+                    let sure = u64::from(count - error);
+                    match counts.get_mut(key) {
+                        Some(count) => *count += sure,
+                        None => {
+                            counts.insert(key.into(), sure);
+                        }
+                    }
+                }
+            }
+        }
+        let mut counts: Vec<_> = counts.into_iter().collect();
+        // By key where they are equally hot, so that one picture does not differ from the next.
+        counts.sort_unstable_by(|(a, many), (b, more)| {
+            Reverse(many).cmp(&Reverse(more)).then(a.cmp(b))
+        });
+        counts.truncate(MAX_KEYS);
+        let from = (oldest * PANE).max(self.since.load(Relaxed));
+        let window = seconds(now.saturating_sub(from).max(SHORTEST));
+        let keys = counts.into_iter().map(|(key, count)| HotKey {
+            key,
+            rate: units(count * u64::from(SAMPLED_EVERY)) / window,
+            share: units(count) / units(total),
+        });
+        HotKeys { window, keys: keys.collect() }
+    }
+
+    /// Forgets everything.
+    pub(crate) fn reset(&self, now: Nanos) {
+        for worker in &self.workers {
+            if let Some(panes) = &mut *worker.0.lock() {
+                panes.clear();
+            }
+        }
+        self.since.store(now, Relaxed);
+    }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "figures for people")]
+fn units(count: u64) -> f64 {
+    count as f64
+}
+
+fn seconds(nanos: Nanos) -> f64 {
+    units(nanos) / 1e9
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Nanos = 1_000_000_000;
+
+    fn told(heat: &Heat, now: Nanos) -> Vec<(String, f64)> {
+        let text = |key: &[u8]| String::from_utf8(key.to_vec()).unwrap();
+        heat.hottest(now).keys.iter().map(|hot| (text(&hot.key), hot.rate)).collect()
+    }
+
+    #[test]
+    fn rates_are_of_all_workers_and_of_the_time_that_is_covered() {
+        let heat = Heat::new(2);
+        for _ in 0..10 {
+            heat.of_worker(0).count(b"a", 2 * SECOND);
+            heat.of_worker(1).count(b"a", 3 * SECOND);
+            heat.of_worker(1).count(b"b", 3 * SECOND);
+        }
+        let hottest = heat.hottest(10 * SECOND);
+        assert!((hottest.window - 10.0).abs() < 1e-9);
+        let [a, b] = &hottest.keys[..] else { panic!("{hottest:?}") };
+        assert_eq!((&a.key[..], &b.key[..]), (&b"a"[..], &b"b"[..]));
+        assert!((a.rate - 20.0 * 64.0 / 10.0).abs() < 1e-9, "{}", a.rate);
+        assert!((a.share - 2.0 / 3.0).abs() < 1e-9 && (b.share - 1.0 / 3.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_key_that_is_no_longer_asked_for_fades_and_is_gone_within_a_minute() {
+        let heat = Heat::new(1);
+        let worker = heat.of_worker(0);
+        for second in 0..60 {
+            worker.count(b"old", second * SECOND);
+        }
+        let rate = |now| told(&heat, now * SECOND).first().map(|(_, rate)| *rate);
+        assert!((rate(60).unwrap() - 64.0 * 30.0 / 30.0).abs() < 1e-9);
+        assert!(rate(75).unwrap() < 0.7 * 64.0);
+        assert_eq!(rate(90), None);
+        // Another key's samples push the panes on.
+        worker.count(b"new", 100 * SECOND);
+        assert_eq!(told(&heat, 101 * SECOND).len(), 1);
+        worker.count(b"new", 1000 * SECOND);
+        assert_eq!(told(&heat, 1001 * SECOND), [("new".to_owned(), 64.0 / 41.0)]);
+    }
+
+    #[test]
+    fn samples_that_come_a_little_late_count_in_the_present_pane() {
+        let heat = Heat::new(1);
+        heat.of_worker(0).count(b"a", 31 * SECOND);
+        heat.of_worker(0).count(b"a", 29 * SECOND);
+        assert_eq!(told(&heat, 32 * SECOND), [("a".to_owned(), 128.0 / 32.0)]);
+    }
+
+    #[test]
+    fn the_first_second_and_a_reset_make_no_rates_out_of_nothing() {
+        let heat = Heat::new(1);
+        assert_eq!(heat.hottest(0), HotKeys { window: 1.0, keys: Vec::new() });
+        heat.of_worker(0).count(b"a", 1000);
+        assert_eq!(told(&heat, 2000), [("a".to_owned(), 64.0)]);
+        heat.reset(20 * SECOND);
+        assert!(told(&heat, 20 * SECOND).is_empty());
+        heat.of_worker(0).count(b"b", 21 * SECOND);
+        assert_eq!(told(&heat, 22 * SECOND), [("b".to_owned(), 32.0)]);
+    }
+
+    #[test]
+    fn no_more_keys_are_told_than_anybody_reads() {
+        let heat = Heat::new(1);
+        for number in 0..200 {
+            for _ in 0..=number {
+                heat.of_worker(0).count(format!("{number:03}").as_bytes(), SECOND);
+            }
+        }
+        let keys = told(&heat, 2 * SECOND);
+        assert_eq!(keys.len(), MAX_KEYS);
+        assert_eq!(keys[0].0, "199");
+        assert_eq!(keys[49].0, "150");
+    }
+
+    #[test]
+    fn a_sample_taken_while_somebody_reads_is_lost_and_waits_for_nobody() {
+        let heat = Heat::new(1);
+        let worker = heat.of_worker(0);
+        let reader = worker.0.lock();
+        worker.count(b"a", 1);
+        drop(reader);
+        assert!(told(&heat, SECOND).is_empty());
+    }
+}

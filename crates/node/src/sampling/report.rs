@@ -1,0 +1,40 @@
+//! `stats hotkeys` and `stats latency`.
+
+use std::io::Write;
+
+use ringbinder_protocol::answer;
+
+use super::SAMPLED_EVERY;
+use crate::shared::Shared;
+
+/// `stats hotkeys`
+pub(crate) fn hot_keys(shared: &Shared, out: &mut Vec<u8>) {
+    let hottest = shared.hot_keys();
+    answer::stat(out, "window_seconds", format_args!("{:.0}", hottest.window));
+    answer::stat(out, "sampled_every", SAMPLED_EVERY);
+    for (number, hot) in (1..).zip(&hottest.keys) {
+        // Writing to a vector cannot fail.
+        let _ = write!(out, "STAT {number}:key ");
+        answer::uri_encode(out, &hot.key);
+        out.extend_from_slice(b"\r\n");
+        answer::stat(out, &format!("{number}:rate"), format_args!("{:.1}", hot.rate));
+        answer::stat(out, &format!("{number}:share"), format_args!("{:.6}", hot.share));
+    }
+    answer::line(out, "END");
+}
+
+/// `stats latency`
+pub(crate) fn latency(shared: &Shared, out: &mut Vec<u8>) {
+    answer::stat(out, "sampled_every", SAMPLED_EVERY);
+    for (class, histogram) in shared.latency().iter() {
+        let name = class.name();
+        let count = histogram.count();
+        answer::stat(out, &format!("{name}:count"), count);
+        answer::stat(out, &format!("{name}:sum_us"), histogram.sum / 1000);
+        for (bound, samples) in histogram.cumulative() {
+            answer::stat(out, &format!("{name}:le_{bound}us"), samples);
+        }
+        answer::stat(out, &format!("{name}:le_inf"), count);
+    }
+    answer::line(out, "END");
+}

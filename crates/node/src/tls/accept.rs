@@ -1,0 +1,159 @@
+//! From an accepted socket to a connection: its first byte says what the client speaks, then comes the
+//! handshake.
+//!
+//! All of it is a worker's business, within [`PATIENCE`], and ends when the node stops. Before its first
+//! byte a client costs nothing but its place; during the handshake, what rustls bounds: one message of
+//! at most 64 KiB and one record.
+
+use std::future::poll_fn;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::Poll;
+use std::time::Duration;
+
+use ringbinder_protocol::Refusal;
+use rustls::HandshakeKind;
+use socket2::SockRef;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tracing::{debug, warn};
+
+use super::{Tls, explain};
+use crate::connection;
+use crate::connections::Ticket;
+use crate::local::Local;
+use crate::settings::{Guard, Verify};
+use crate::socket::{Accepted, Socket};
+
+/// How long a client may take until its handshake is done.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Most encrypted bytes that a connection holds for a client that does not read, and most plain ones
+/// that it takes before its handshake is done.
+const MAX_UNSENT: usize = 64 * 1024;
+
+/// What every TLS client sends first.
+const HANDSHAKE: u8 = 0x16;
+
+/// Most bytes looked at of a client that is sent away, so that closing does not reset the connection
+/// while the answer is on its way.
+const MAX_DRAIN: usize = 64 * 1024;
+
+/// Why nothing came of a client.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    /// It left before it said anything, as probes of a port do.
+    #[error("it left before it said anything")]
+    Silent,
+    #[error("it speaks no TLS, and there is nothing else on this port")]
+    Plain,
+    #[error("it did not finish its handshake within {} seconds", PATIENCE.as_secs())]
+    Timeout,
+    /// It was ended from this side.
+    #[error("the node stops")]
+    Kicked,
+    #[error("{}", explain::cause(.0))]
+    Handshake(io::Error),
+}
+
+/// Serves a connection of a listener with TLS until it ends. Called within the worker's runtime.
+pub(crate) async fn serve(local: Rc<Local>, accepted: Accepted, guard: Guard, ticket: Ticket) {
+    // Boxed, so that the room for a handshake is not kept as long as the connection lives.
+    let socket = match Box::pin(establish(&local, accepted, guard, &ticket)).await {
+        Ok(socket) => socket,
+        Err(failure) => return report(&local, &ticket, &failure),
+    };
+    connection::serve(local, Ok(socket), ticket).await;
+}
+
+async fn establish(
+    local: &Local,
+    accepted: Accepted,
+    guard: Guard,
+    ticket: &Ticket,
+) -> Result<Socket, Failure> {
+    let stream = match Socket::register(accepted).map_err(Failure::Handshake)? {
+        Socket::Tcp(stream) => stream,
+        other => return Ok(other),
+    };
+    let (Some(tls), Some(verify)) = (&local.shared.tls, guard.verify()) else {
+        return Ok(Socket::Tcp(stream));
+    };
+    let kicked = poll_fn(|context| match ticket.poll_kick(context) {
+        Some(_) => Poll::Ready(()),
+        None => Poll::Pending,
+    });
+    tokio::select! {
+        socket = begin(tls, stream, guard, verify) => socket,
+        () = kicked => Err(Failure::Kicked),
+        () = tokio::time::sleep(PATIENCE) => Err(Failure::Timeout),
+    }
+}
+
+async fn begin(
+    tls: &Arc<Tls>,
+    stream: TcpStream,
+    guard: Guard,
+    verify: Verify,
+) -> Result<Socket, Failure> {
+    let mut first = [0];
+    match stream.peek(&mut first).await {
+        Ok(1..) if first[0] == HANDSHAKE => {}
+        Ok(1..) if matches!(guard, Guard::Either(_)) => return Ok(Socket::Tcp(stream)),
+        Ok(1..) => {
+            send_away(&stream);
+            return Err(Failure::Plain);
+        }
+        _ => return Err(Failure::Silent),
+    }
+    let Some(config) = tls.server(verify) else {
+        debug_assert!(false, "each listener's configuration is built at the start");
+        return Err(Failure::Silent);
+    };
+    let acceptor = TlsAcceptor::from(config);
+    let accept = acceptor.accept_with(stream, |session| {
+        session.set_buffer_limit(Some(MAX_UNSENT));
+    });
+    let stream = accept.await.map_err(Failure::Handshake)?;
+    // Otherwise a client that lets its first request wait for word of its handshake waits until the
+    // system's own patience is over, 40 ms; without it, things are only slower.
+    let _ = SockRef::from(stream.get_ref().0).set_tcp_quickack(true);
+    if stream.get_ref().1.handshake_kind() != Some(HandshakeKind::Resumed) {
+        tls.new_sessions.fetch_add(1, Relaxed);
+    }
+    Ok(Socket::Tls(Box::new(stream.into())))
+}
+
+/// Says what is spoken here, as far as the socket takes it at once.
+fn send_away(stream: &TcpStream) {
+    let line = format!("{}\r\n", Refusal::TlsOnly.line());
+    // The connection closes either way.
+    let _ = stream.try_write(line.as_bytes());
+    let mut room = [0; 4096];
+    let mut drained = 0;
+    while let Ok(len @ 1..) = stream.try_read(&mut room) {
+        drained += len;
+        if drained >= MAX_DRAIN {
+            break;
+        }
+    }
+}
+
+fn report(local: &Local, ticket: &Ticket, failure: &Failure) {
+    let Some(tls) = &local.shared.tls else {
+        return;
+    };
+    match failure {
+        Failure::Silent | Failure::Kicked => {
+            debug!("<{} the connection of {} came to nothing: {failure}", ticket.id, ticket.peer);
+            return;
+        }
+        Failure::Plain | Failure::Timeout | Failure::Handshake(_) => {}
+    }
+    tls.handshake_errors.fetch_add(1, Relaxed);
+    if tls.complaints.allows(&ticket.peer, &failure.to_string(), local.shared.clock.now()) {
+        warn!("closed the connection of {} in its TLS handshake: {failure}", ticket.peer);
+    }
+}

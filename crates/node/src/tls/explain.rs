@@ -1,0 +1,126 @@
+//! What went wrong with TLS, in words for the one who can act. "It" is the other side.
+
+use std::io;
+
+use rustls::{AlertDescription, CertificateError, Error, InvalidMessage};
+
+/// The TLS error inside an error of a socket.
+pub(crate) fn inner(error: &io::Error) -> Option<&Error> {
+    error.get_ref()?.downcast_ref()
+}
+
+/// Whether the other side speaks something else.
+pub(crate) fn is_no_tls(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::InvalidMessage(
+            InvalidMessage::InvalidContentType
+                | InvalidMessage::UnknownProtocolVersion
+                | InvalidMessage::MessageTooLarge
+                | InvalidMessage::InvalidEmptyPayload
+        )
+    )
+}
+
+/// The cause of a failure, as a sentence about the other side.
+pub(crate) fn cause(error: &io::Error) -> String {
+    match inner(error) {
+        Some(error) => tls_cause(error),
+        None if error.kind() == io::ErrorKind::UnexpectedEof => "it hung up".to_owned(),
+        None => error.to_string(),
+    }
+}
+
+fn tls_cause(error: &Error) -> String {
+    match error {
+        Error::InvalidCertificate(error) => certificate(error),
+        Error::NoCertificatesPresented => "it shows no certificate, and must".to_owned(),
+        Error::AlertReceived(alert) => refusal(*alert),
+        Error::PeerIncompatible(what) => {
+            format!("it speaks no version or cipher suite that is accepted here ({what:?})")
+        }
+        error if is_no_tls(error) => "it speaks no TLS".to_owned(),
+        error => error.to_string(),
+    }
+}
+
+fn certificate(error: &CertificateError) -> String {
+    use CertificateError as E;
+    match error {
+        E::ExpiredContext { not_after, .. } => {
+            format!("its certificate, or one above it, expired on {}", date(not_after.as_secs()))
+        }
+        E::Expired => "its certificate, or one above it, has expired".to_owned(),
+        E::NotValidYet | E::NotValidYetContext { .. } => {
+            "its certificate is not valid yet: compare the clocks".to_owned()
+        }
+        E::UnknownIssuer => {
+            "its certificate is of an authority that is not trusted here (ssl_ca_cert)".to_owned()
+        }
+        E::NotValidForNameContext { expected, presented } => format!(
+            "its certificate is not for {} but for {}",
+            expected.to_str(),
+            if presented.is_empty() { "nobody".to_owned() } else { presented.join(", ") }
+        ),
+        E::NotValidForName => "its certificate is for another name".to_owned(),
+        E::InvalidPurpose | E::InvalidPurposeContext { .. } => {
+            "its certificate is not made for this use (extended key usage: serverAuth for nodes, \
+             clientAuth for clients; nodes of a ring are both)"
+                .to_owned()
+        }
+        error => format!("its certificate is not good: {error}"),
+    }
+}
+
+/// What the other side said before it hung up.
+fn refusal(alert: AlertDescription) -> String {
+    use AlertDescription as A;
+    let why = match alert {
+        A::CertificateExpired => "has expired by its clock",
+        A::UnknownCA => "is of an authority that it does not trust",
+        A::CertificateRevoked => "was revoked",
+        A::UnsupportedCertificate => "is not made for this use (extended key usage)",
+        A::BadCertificate | A::CertificateUnknown => "is not good, or not for the name it dialled",
+        A::CertificateRequired => {
+            return "it requires a certificate, and was shown none (ssl_chain_cert)".to_owned();
+        }
+        A::ProtocolVersion | A::HandshakeFailure | A::InsufficientSecurity => {
+            return format!(
+                "it accepts no version or cipher suite of those spoken here ({alert:?})"
+            );
+        }
+        alert => return format!("it broke off: {alert:?}"),
+    };
+    format!("it refuses the certificate that it was shown, which {why}")
+}
+
+/// The day of a Unix time.
+pub(super) fn date(unix: u64) -> String {
+    let parsed = i64::try_from(unix)
+        .ok()
+        .and_then(|seconds| x509_parser::time::ASN1Time::from_timestamp(seconds).ok());
+    match parsed.map(|time| time.to_datetime().date()) {
+        Some(day) => {
+            format!("{:04}-{:02}-{:02}", day.year(), u8::from(day.month()), day.day())
+        }
+        None => format!("second {unix} of Unix time"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_of_sockets_are_looked_into() {
+        let error = |error: Error| io::Error::new(io::ErrorKind::InvalidData, error);
+        let expired = error(Error::InvalidCertificate(CertificateError::Expired));
+        assert!(cause(&expired).contains("has expired"));
+        let alert = error(Error::AlertReceived(AlertDescription::CertificateRequired));
+        assert!(cause(&alert).contains("requires a certificate"));
+        let alert = error(Error::AlertReceived(AlertDescription::UnknownCA));
+        assert!(cause(&alert).contains("does not trust"));
+        assert_eq!(cause(&io::ErrorKind::UnexpectedEof.into()), "it hung up");
+        assert_eq!(date(0), "1970-01-01");
+    }
+}

@@ -1,0 +1,240 @@
+//! Certificates and keys out of PEM files.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use rustls::{InconsistentKeys, RootCertStore};
+use x509_parser::prelude::{FromDer as _, X509Certificate};
+
+use crate::process::exit::ExitCode;
+
+/// Longest file that is read, in bytes: more than every authority there is.
+const MAX_LEN: u64 = 4 << 20;
+
+/// Why certificates cannot be used. Each is one line for the operator.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TlsError {
+    #[error("cannot read {}: {reason}", path.display())]
+    Read { path: PathBuf, reason: String, denied: bool },
+    #[error("{} holds no {what} in PEM form", path.display())]
+    Empty { path: PathBuf, what: &'static str },
+    #[error("{} cannot be used: {reason}", path.display())]
+    Malformed { path: PathBuf, reason: String },
+    #[error(
+        "the key in {} is encrypted: write it without its passphrase, as openssl pkey does, and let \
+         nobody else read it",
+        .0.display()
+    )]
+    Encrypted(PathBuf),
+    #[error("the key in {} is not that of the certificate in {}", key.display(), chain.display())]
+    Mismatch { key: PathBuf, chain: PathBuf },
+    #[error("the certificate in {} expired on {date}", path.display())]
+    Expired { path: PathBuf, date: String },
+    #[error("TLS needs a certificate: name its file with -o ssl_chain_cert=FILE")]
+    NoChain,
+    #[error("clients are asked for certificates: name their authority with -o ssl_ca_cert=FILE")]
+    NoAuthorities,
+    #[error("TLS cannot be set up: {0}")]
+    Build(String),
+}
+
+impl TlsError {
+    pub(super) fn build(error: impl std::fmt::Display) -> TlsError {
+        TlsError::Build(error.to_string())
+    }
+
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        match self {
+            TlsError::Read { denied: true, .. } => ExitCode::NoPermission,
+            _ => ExitCode::Config,
+        }
+    }
+}
+
+/// That everybody can read or write a file of secrets, in words, where it is so.
+pub(crate) fn too_open(path: &Path) -> Option<String> {
+    let mode = std::fs::metadata(path).ok()?.mode();
+    (mode & 0o006 != 0).then(|| {
+        format!(
+            "{} holds a secret and everybody on this machine can read or change it (mode {:04o}): \
+             chmod 600 it, or 640",
+            path.display(),
+            mode & 0o7777
+        )
+    })
+}
+
+/// What a node is: its certificate, those that vouch for it, and its key.
+#[derive(Debug)]
+pub(super) struct Identity {
+    pub(super) certified: CertifiedKey,
+    /// When the first of the certificates ends, as a Unix time.
+    pub(super) expires: u64,
+    pub(super) warnings: Vec<String>,
+}
+
+impl Identity {
+    pub(super) fn read(
+        chain: &Path,
+        key: Option<&Path>,
+        provider: &Arc<CryptoProvider>,
+    ) -> Result<Identity, TlsError> {
+        let certificates = certificates(chain)?;
+        let key_path = key.unwrap_or(chain);
+        let key = private_key(key_path)?;
+        let malformed =
+            |path: &Path, reason: String| TlsError::Malformed { path: path.into(), reason };
+        let mut expires = u64::MAX;
+        for (index, certificate) in certificates.iter().enumerate() {
+            let (_, parsed) = X509Certificate::from_der(certificate).map_err(|error| {
+                malformed(chain, format!("certificate number {} is none: {error}", index + 1))
+            })?;
+            let end = parsed.validity().not_after.timestamp();
+            expires = expires.min(u64::try_from(end).unwrap_or(0));
+        }
+        let certified =
+            CertifiedKey::from_der(certificates, key, provider).map_err(|error| match error {
+                rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
+                    TlsError::Mismatch { key: key_path.into(), chain: chain.into() }
+                }
+                rustls::Error::InvalidCertificate(error) => malformed(chain, error.to_string()),
+                error => malformed(key_path, error.to_string()),
+            })?;
+        Ok(Identity { certified, expires, warnings: too_open(key_path).into_iter().collect() })
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
+    let failed = |error: io::Error| TlsError::Read {
+        path: path.into(),
+        denied: error.kind() == io::ErrorKind::PermissionDenied,
+        reason: error.to_string(),
+    };
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(failed)?;
+    file.take(MAX_LEN + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > MAX_LEN {
+        let reason = format!("it has more than {MAX_LEN} bytes");
+        return Err(TlsError::Malformed { path: path.into(), reason });
+    }
+    Ok(bytes)
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let bytes = read(path)?;
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
+    let certificates = certificates
+        .map_err(|error| TlsError::Malformed { path: path.into(), reason: error.to_string() })?;
+    if certificates.is_empty() {
+        return Err(TlsError::Empty { path: path.into(), what: "certificate" });
+    }
+    Ok(certificates)
+}
+
+fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    let bytes = read(path)?;
+    PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| match error {
+        rustls::pki_types::pem::Error::NoItemsFound => {
+            let encrypted = b"-----BEGIN ENCRYPTED PRIVATE KEY-----";
+            if memchr::memmem::find(&bytes, encrypted).is_some() {
+                TlsError::Encrypted(path.into())
+            } else {
+                TlsError::Empty { path: path.into(), what: "private key" }
+            }
+        }
+        error => TlsError::Malformed { path: path.into(), reason: error.to_string() },
+    })
+}
+
+/// Authorities out of a file.
+pub(super) fn authorities(path: &Path) -> Result<RootCertStore, TlsError> {
+    let mut store = RootCertStore::empty();
+    for certificate in certificates(path)? {
+        store.add(certificate).map_err(|error| TlsError::Malformed {
+            path: path.into(),
+            reason: error.to_string(),
+        })?;
+    }
+    Ok(store)
+}
+
+/// The authorities that the system trusts. Those that cannot be read are passed over: some systems
+/// have a few that nobody can.
+pub(super) fn system_authorities(warnings: &mut Vec<String>) -> RootCertStore {
+    let found = rustls_native_certs::load_native_certs();
+    let mut store = RootCertStore::empty();
+    store.add_parsable_certificates(found.certs);
+    if store.is_empty() {
+        warnings.push(
+            "this system has no list of authorities to trust other nodes by: name one with -o \
+             ssl_ca_cert=FILE"
+                .to_owned(),
+        );
+    }
+    store
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use rcgen::{CertificateParams, KeyPair};
+
+    use super::*;
+
+    #[test]
+    fn each_mistake_is_named_with_its_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = dir.path().join(name);
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+            path
+        };
+        let pair = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec!["a".to_owned()]).unwrap();
+        let certificate = params.self_signed(&pair).unwrap().pem();
+        let chain = file("chain", &certificate);
+        let key = file("key", &pair.serialize_pem());
+        let other = file("other", &KeyPair::generate().unwrap().serialize_pem());
+        let both = file("both", &(certificate.clone() + &pair.serialize_pem()));
+        let nothing = file("nothing", "");
+        let torn = file("torn", &certificate[..certificate.len() / 2]);
+        let locked = file(
+            "locked",
+            "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n",
+        );
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let read = |chain: &Path, key: Option<&Path>| Identity::read(chain, key, &provider);
+
+        assert!(read(&chain, Some(&key)).unwrap().expires > 4_000_000_000);
+        assert!(read(&both, None).is_ok());
+        for (chain, key, why) in [
+            (dir.path().join("none"), &key, "cannot read"),
+            (nothing.clone(), &key, "holds no certificate"),
+            (torn.clone(), &key, "torn cannot be used"),
+            (chain.clone(), &nothing, "holds no private key"),
+            (chain.clone(), &locked, "is encrypted"),
+            (chain.clone(), &other, "is not that of the certificate in"),
+        ] {
+            let error = read(&chain, Some(key)).unwrap_err().to_string();
+            assert!(error.contains(why) && !error.contains('\n'), "{error}");
+        }
+        assert!(authorities(&chain).is_ok());
+        assert!(authorities(&key).unwrap_err().to_string().contains("holds no certificate"));
+
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+        let warnings = read(&chain, Some(&key)).unwrap().warnings;
+        assert!(warnings[0].contains("mode 0644"), "{warnings:?}");
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o640)).unwrap();
+        assert_eq!(too_open(&key), None);
+    }
+}

@@ -1,0 +1,168 @@
+//! What a client of a server with `-Y` says first: a `set` of any key, whose value is a user, a space
+//! and a password. Nothing else is a request to such a server before that.
+//!
+//! Lines that differ from it are refused one by one, as memcached 1.6.18 does, and the connection goes
+//! on. 1.6.45 closes it for lines of less than six bytes; a client that hangs up with `quit` does not
+//! notice.
+
+use crate::parse::{MAX_LINE, recognise};
+use crate::{Foreign, Refusal, Tokens};
+
+/// Longest value that may be announced, in bytes, as in memcached 1.6.45.
+pub const MAX_LOGIN: usize = 16_384;
+
+/// What the front of a read buffer holds, to a server that does not know its client yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Login<'a> {
+    /// Not all there yet: read more and ask again with all of it.
+    Incomplete,
+    /// No client of this protocol, or a line without end.
+    Foreign(Foreign),
+    /// No login, or none that can be read.
+    Refused {
+        /// Why.
+        refusal: Refusal,
+        /// Bytes that are dealt with.
+        consumed: usize,
+    },
+    /// Somebody says who they are.
+    Offered {
+        /// Up to the first space; that it has none is all that is known of it.
+        user: &'a [u8],
+        /// Everything behind that space.
+        password: &'a [u8],
+        /// Bytes of the request, value and line ends included.
+        consumed: usize,
+    },
+}
+
+/// Looks at the front of `buffer` for a login. The caller holds no more than [`MAX_LOGIN`] bytes and
+/// one line for it: beyond that the answer is never [`Login::Incomplete`].
+pub fn login(buffer: &[u8]) -> Login<'_> {
+    if let Some(foreign @ (Foreign::Binary | Foreign::Tls)) = recognise(buffer) {
+        return Login::Foreign(foreign);
+    }
+    let newline = memchr::memchr(b'\n', buffer);
+    if newline.unwrap_or(buffer.len()) > MAX_LINE {
+        return Login::Foreign(Foreign::EndlessLine);
+    }
+    // What a value that was announced one byte short leaves behind is no line of its own.
+    let (Some(newline), true) = (newline, buffer.len() > 1) else {
+        return Login::Incomplete;
+    };
+    let line = &buffer[..newline];
+    if let Some(foreign) = recognise(line) {
+        return Login::Foreign(foreign);
+    }
+    let start = newline + 1;
+    let Some(len) = announced(line) else {
+        return Login::Refused { refusal: Refusal::Unauthenticated, consumed: start };
+    };
+    if len > MAX_LOGIN {
+        return Login::Refused { refusal: Refusal::LoginTooLong, consumed: start };
+    }
+    let consumed = start + len + 2;
+    let Some(value) = buffer.get(start..consumed) else {
+        return Login::Incomplete;
+    };
+    let Some(value) = value.strip_suffix(b"\r\n") else {
+        return Login::Refused { refusal: Refusal::LoginEnd, consumed };
+    };
+    match memchr::memchr(b' ', value) {
+        Some(space) => {
+            Login::Offered { user: &value[..space], password: &value[space + 1..], consumed }
+        }
+        None => Login::Refused { refusal: Refusal::LoginFormat, consumed },
+    }
+}
+
+/// The length of the value, if the line is that of a login. Key, flags and exptime may be anything, and
+/// more words may follow.
+fn announced(line: &[u8]) -> Option<usize> {
+    let mut words = Tokens::new(line.strip_suffix(b"\r").unwrap_or(line));
+    if words.next()? != b"set" {
+        return None;
+    }
+    let digits = words.nth(3)?;
+    let text = std::str::from_utf8(digits).ok()?;
+    let len: u32 = text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())??;
+    usize::try_from(len).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(refusal: Refusal, consumed: usize) -> Login<'static> {
+        Login::Refused { refusal, consumed }
+    }
+
+    #[test]
+    fn a_login_is_a_set_of_anything() {
+        for line in [
+            &b"set x 0 0 7\r\n"[..],
+            b"set x 0 0 7 noreply\r\n",
+            b" set x abc def 7\n",
+            b"set \x01\x02 0 0 7 and more words\r\n",
+        ] {
+            let request = [line, b"foo bar\r\nget a\r\n"].concat();
+            let consumed = line.len() + 9;
+            assert_eq!(
+                login(&request),
+                Login::Offered { user: b"foo", password: b"bar", consumed }
+            );
+            for cut in 0..consumed {
+                assert_eq!(login(&request[..cut]), Login::Incomplete, "cut at {cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_password_is_all_behind_the_first_space() {
+        let Login::Offered { user, password, .. } = login(b"set x 0 0 9\r\nu  p \r\n q\r\n") else {
+            panic!("a login");
+        };
+        assert_eq!((user, password), (&b"u"[..], &b" p \r\n q"[..]));
+        let Login::Offered { user, password, .. } = login(b"set x 0 0 1\r\n \r\n") else {
+            panic!("a login");
+        };
+        assert_eq!((user, password), (&b""[..], &b""[..]));
+    }
+
+    #[test]
+    fn everything_else_is_refused_line_by_line() {
+        for line in [
+            &b"\r\n"[..],
+            b"mn\r\n",
+            b"quit\r\n",
+            b"version\r\n",
+            b"get a\r\n",
+            b"add x 0 0 7\r\n",
+            b"settle x 0 0 7\r\n",
+            b"set x 0 7\r\n",
+            b"set x 0 0 -1\r\n",
+            b"set x 0 0 +7\r\n",
+            b"set x 0 0 99999999999\r\n",
+        ] {
+            assert_eq!(login(line), refused(Refusal::Unauthenticated, line.len()));
+        }
+        assert_eq!(login(b"set x 0 0 16385\r\nx"), refused(Refusal::LoginTooLong, 17));
+        assert_eq!(login(b"set x 0 0 6\r\nfoo bar\r\n"), refused(Refusal::LoginEnd, 21));
+        assert_eq!(login(b"set x 0 0 6\r\nfoobar\r\n"), refused(Refusal::LoginFormat, 21));
+        assert_eq!(login(b"\n"), Login::Incomplete);
+    }
+
+    #[test]
+    fn what_is_no_client_at_all_is_told_apart() {
+        let long = vec![b'x'; MAX_LINE + 1];
+        for (input, foreign) in [
+            (&b"GET / HTTP/1.1\r\n"[..], Foreign::Http),
+            (b"\x16\x03\x01", Foreign::Tls),
+            (b"\x80", Foreign::Binary),
+            (&long, Foreign::EndlessLine),
+        ] {
+            assert_eq!(login(input), Login::Foreign(foreign));
+        }
+        assert_eq!(login(&long[1..]), Login::Incomplete);
+    }
+}

@@ -1,0 +1,79 @@
+//! TLS and authentication: what clients, operators and other nodes see of them.
+//!
+//! Certificates are made by the tests. What holds for memcached's `-Y` too runs against it with
+//! `RINGBINDER_WIRE_TARGET=memcached`.
+
+mod certs;
+mod client;
+mod handshakes;
+mod listeners;
+mod login;
+mod reload;
+mod ring;
+mod start;
+
+use ringbinder_tests::{Kind, Server, wait};
+
+use certs::{Authority, Files};
+
+/// A server that speaks TLS as `files` says, with these further arguments.
+fn start(files: &Files, arguments: &[&str]) -> Server {
+    let options = files.options();
+    let mut all = vec!["-Z", "-o", &options];
+    all.extend_from_slice(arguments);
+    Server::start(Kind::Ringbinder, &all)
+}
+
+/// A server on these addresses of 127.0.0.1, each a prefix such as `notls:`.
+fn start_on(files: &Files, prefixes: &[&str], arguments: &[&str]) -> Server {
+    let options = files.options();
+    let list: Vec<String> = prefixes.iter().map(|prefix| format!("{prefix}127.0.0.1:0")).collect();
+    // The same address with port 0 twice is no twin: each gets a port of its own.
+    let list: Vec<String> = list
+        .iter()
+        .zip(1..)
+        .map(|(address, last)| address.replace("0.0.1", &format!("0.0.{last}")))
+        .collect();
+    let list = list.join(",");
+    let mut all = vec!["-l", &list, "-Z", "-o", &options];
+    all.extend_from_slice(arguments);
+    Server::start_on(Kind::Ringbinder, &all, |_| {})
+}
+
+/// The addresses of a server of [`start_on`], in order.
+fn addresses(server: &Server) -> Vec<std::net::SocketAddr> {
+    let ports = server.addresses().into_iter().zip(1..);
+    ports.map(|(address, last)| ([127, 0, 0, last], address.port()).into()).collect()
+}
+
+/// Waits until a server has logged this.
+#[track_caller]
+fn await_log(server: &Server, wanted: &str) {
+    let shown = std::cell::RefCell::new(String::new());
+    let waited = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        wait::until(wanted, || {
+            *shown.borrow_mut() = server.log();
+            shown.borrow().contains(wanted).then_some(())
+        });
+    }));
+    assert!(waited.is_ok(), "{wanted:?} is not in the log:\n{}", shown.borrow());
+}
+
+/// A figure of `stats <what>`.
+fn stat(client: &mut client::Client, what: &str, name: &str) -> String {
+    let answer = client.ask_text(&format!("stats {what}\r\n"));
+    let prefix = format!("STAT {name} ");
+    let line = answer.lines().find_map(|line| line.strip_prefix(&prefix));
+    line.unwrap_or_else(|| panic!("no {name} in {answer}")).to_owned()
+}
+
+/// An authority and a server's files by it, in the server's name `127.0.0.1` and `localhost`.
+fn pair(dir: &std::path::Path) -> (Authority, Files) {
+    let authority = Authority::new(dir, "authority");
+    let files = authority.issue(
+        dir,
+        "server",
+        &["127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4", "localhost"],
+    );
+    (authority, files)
+}

@@ -1,0 +1,328 @@
+//! Rings whose nodes speak TLS and authenticate to each other.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use rcgen::ExtendedKeyUsagePurpose;
+use ringbinder_tests::ring::{PEER_TIMEOUT, local, reserve_port, ring_file};
+use ringbinder_tests::server::scratch;
+use ringbinder_tests::{Kind, Server, wait};
+use tempfile::TempDir;
+
+use super::await_log;
+use super::certs::{Authority, Files, write};
+use super::client::{Client, Dial, login};
+
+/// Nodes of a ring, `cache-0` and so on.
+struct Fleet {
+    dir: TempDir,
+    authority: Authority,
+    ports: Vec<u16>,
+    servers: Vec<Option<Server>>,
+}
+
+/// How one node is started.
+struct Setup {
+    files: Option<Files>,
+    users: Option<String>,
+    prefix: &'static str,
+    more: Vec<String>,
+}
+
+impl Fleet {
+    fn new(count: usize) -> Fleet {
+        let dir = scratch();
+        let authority = Authority::new(dir.path(), "authority");
+        let ports: Vec<u16> = (0..count).map(|_| reserve_port()).collect();
+        let names: Vec<String> = (0..count).map(|node| format!("cache-{node}")).collect();
+        let nodes = names.iter().zip(&ports).map(|(name, port)| (name.as_str(), *port, 1));
+        write(&dir.path().join("ring.toml"), &ring_file(1, nodes));
+        Fleet { dir, authority, ports, servers: (0..count).map(|_| None).collect() }
+    }
+
+    fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    fn users(&self, name: &str, text: &str) -> Option<String> {
+        Some(write(&self.dir().join(name), text).display().to_string())
+    }
+
+    /// A node with a certificate, and the users that all have.
+    fn secure(&self, node: usize) -> Setup {
+        let name = format!("node-{node}");
+        Setup {
+            files: Some(self.authority.issue(self.dir(), &name, &["127.0.0.1"])),
+            users: self.users("users", "ring:secret one\nweb:two\n"),
+            prefix: "",
+            more: Vec::new(),
+        }
+    }
+
+    fn start(&mut self, node: usize, setup: &Setup) {
+        let port = self.ports[node].to_string();
+        let ring = self.dir().join("ring.toml").display().to_string();
+        let listen = format!("{}127.0.0.1", setup.prefix);
+        let mut all = vec!["-t", "2", "-p", &port, "--ring", &ring, "-l", &listen];
+        let options = setup.files.as_ref().map(Files::options);
+        if let Some(options) = &options {
+            all.extend(["-Z", "-o", options]);
+        }
+        if let Some(users) = &setup.users {
+            all.extend(["-Y", users]);
+        }
+        all.extend(setup.more.iter().map(String::as_str));
+        if !all.contains(&"--peer-timeout") {
+            all.extend(["--peer-timeout", PEER_TIMEOUT]);
+        }
+        self.servers[node] = Some(Server::start_on(Kind::Ringbinder, &all, |_| {}));
+    }
+
+    fn server(&self, node: usize) -> &Server {
+        self.servers[node].as_ref().expect("a running node")
+    }
+
+    fn address(&self, node: usize) -> SocketAddr {
+        local(self.ports[node])
+    }
+
+    /// A client with TLS that has authenticated.
+    fn connect(&self, node: usize) -> Client {
+        let dial = Dial::trusting(&self.authority.file);
+        let mut client = dial.connect(self.address(node)).unwrap();
+        client.tell(login("web", "two"), "STORED\r\n");
+        client
+    }
+
+    /// Waits until a node knows that the other one is up.
+    fn await_up(&self, client: &mut Client, node: usize) {
+        wait::until("the nodes to know each other", || {
+            let stats = client.ask_text("stats ring\r\n");
+            let up = format!("STAT peer:cache-{node}:state up\r\n");
+            let known = !stats.contains(&format!("STAT peer:cache-{node}:ring -"));
+            (stats.contains(&up) && known && stats.contains("STAT ring_settled yes")).then_some(())
+        });
+    }
+}
+
+/// A key of each node.
+fn keys(client: &mut Client, count: usize) -> Vec<String> {
+    let mut keys = vec![None; count];
+    for key in (0..1000).map(|number| format!("key-{number}")) {
+        let answer = client.ask_text(&format!("ring owner {key}\r\n"));
+        let owner = answer.strip_prefix("OWNER cache-").and_then(|rest| rest.split(' ').next());
+        let owner: usize = owner.and_then(|owner| owner.parse().ok()).expect("an owner");
+        keys[owner].get_or_insert(key);
+    }
+    keys.into_iter().map(|key| key.expect("a key of each node")).collect()
+}
+
+#[test]
+fn a_ring_that_is_encrypted_and_authenticated_forwards() {
+    let mut fleet = Fleet::new(3);
+    for node in 0..3 {
+        let setup =
+            Setup { more: vec!["-o".into(), "ssl_verify_mode=1".into()], ..fleet.secure(node) };
+        fleet.start(node, &setup);
+    }
+    let mut clients: Vec<Client> = (0..3).map(|node| fleet.connect(node)).collect();
+    for (node, client) in clients.iter_mut().enumerate() {
+        for peer in (0..3).filter(|peer| *peer != node) {
+            fleet.await_up(client, peer);
+        }
+    }
+    let keys = keys(&mut clients[0], 3);
+    let large = "v".repeat(300_000);
+    for (node, client) in clients.iter_mut().enumerate() {
+        for key in &keys {
+            client.talk(format!("set {key} {node} 0 1\r\nx\r\n"), "STORED\r\n");
+            client.talk(format!("set large-{key} 0 0 300000\r\n{large}\r\n"), "STORED\r\n");
+        }
+        client.talk(
+            format!("mg {} v\r\nincr {} 1\r\n", keys[1], keys[2]),
+            "VA 1\r\nx\r\nCLIENT_ERROR cannot increment or decrement non-numeric value\r\n",
+        );
+    }
+    for client in &mut clients {
+        let all: String = keys.iter().map(|key| format!("VALUE {key} 2 1\r\nx\r\n")).collect();
+        client.talk(format!("get {}\r\n", keys.join(" ")), all + "END\r\n");
+        for key in &keys {
+            client.talk(
+                format!("get large-{key}\r\n"),
+                format!("VALUE large-{key} 0 300000\r\n{large}\r\nEND\r\n"),
+            );
+        }
+    }
+    // Nothing in the clear is taken anywhere.
+    let mut plain = Client::plain(fleet.address(0));
+    plain.send("get a\r\n");
+    let (answer, _) = plain.try_rest();
+    assert!(answer.starts_with(b"CLIENT_ERROR this port speaks TLS only"));
+    for node in 0..3 {
+        let log = fleet.server(node).log();
+        assert!(!log.contains("secret"), "{log}");
+    }
+}
+
+/// Starts a good node and one that is set up otherwise, and waits for the good node's line about it.
+#[track_caller]
+fn misfit(adjust: impl FnOnce(&Fleet, &mut Setup), line: &str) -> Fleet {
+    let mut fleet = Fleet::new(2);
+    let (good, mut other) = (fleet.secure(0), fleet.secure(1));
+    adjust(&fleet, &mut other);
+    fleet.start(0, &good);
+    fleet.start(1, &other);
+    let whole = format!("WARN the node cache-1 (127.0.0.1:{}) is away: {line}", fleet.ports[1]);
+    await_log(fleet.server(0), &whole);
+    let mut client = fleet.connect(0);
+    let keys = keys(&mut client, 2);
+    client.talk(format!("get {}\r\n", keys[1]), "END\r\n");
+    let away = "SERVER_ERROR the node that owns this key does not answer\r\n";
+    client.talk(format!("set {} 0 0 1\r\nx\r\n", keys[1]), away);
+    let log = fleet.server(0).log();
+    assert_eq!(log.matches(line).count(), 1, "the line comes once:\n{log}");
+    fleet
+}
+
+#[test]
+fn a_wrong_password_is_named() {
+    let fleet = misfit(
+        |fleet, other| other.users = fleet.users("others", "ring:another\n"),
+        "it refuses the first user of this node's -Y file: give all nodes the same file; its keys miss",
+    );
+    await_log(fleet.server(1), "did not authenticate: its user or its password is not in");
+}
+
+#[test]
+fn an_expired_certificate_is_named() {
+    misfit(
+        |fleet, other| {
+            let files = fleet.authority.issue_expired(fleet.dir(), "ended", &["127.0.0.1"]);
+            other.files = Some(files);
+        },
+        "TLS with it failed: its certificate, or one above it, expired on 2021-01-01; its keys miss",
+    );
+}
+
+#[test]
+fn an_unknown_authority_is_named_on_both_sides() {
+    let fleet = misfit(
+        |fleet, other| {
+            let stranger = Authority::new(fleet.dir(), "stranger");
+            other.files = Some(stranger.issue(fleet.dir(), "strange", &["127.0.0.1"]));
+        },
+        "TLS with it failed: its certificate is of an authority that is not trusted here (ssl_ca_cert)",
+    );
+    await_log(fleet.server(1), "it refuses the certificate that it was shown, which is of an");
+}
+
+#[test]
+fn another_name_is_named() {
+    misfit(
+        |fleet, other| {
+            let files = fleet.authority.issue(fleet.dir(), "named", &["10.9.8.7", "elsewhere"]);
+            other.files = Some(files);
+        },
+        "TLS with it failed: its certificate is not for 127.0.0.1 but for",
+    );
+}
+
+#[test]
+fn a_certificate_for_servers_only_is_named_where_nodes_ask_for_one() {
+    let mut fleet = Fleet::new(2);
+    let purpose = ExtendedKeyUsagePurpose::ServerAuth;
+    let mut asks = fleet.secure(1);
+    asks.more = vec!["-o".into(), "ssl_verify_mode=2".into()];
+    let mut shows = fleet.secure(0);
+    shows.files = Some(fleet.authority.issue_for(fleet.dir(), "half", &["127.0.0.1"], purpose));
+    fleet.start(0, &shows);
+    fleet.start(1, &asks);
+    await_log(
+        fleet.server(0),
+        "TLS with it failed: it refuses the certificate that it was shown, which is not made for",
+    );
+    await_log(fleet.server(1), "its certificate is not made for this use");
+}
+
+#[test]
+fn a_peer_without_tls_is_named_and_one_with_nothing_else() {
+    misfit(
+        |_, other| {
+            other.files = None;
+            other.users = None;
+        },
+        "it speaks no TLS: start it with -Z, or this node with --peer-tls off; its keys miss",
+    );
+    let mut fleet = Fleet::new(2);
+    let (mut plain, secure) = (fleet.secure(0), fleet.secure(1));
+    (plain.files, plain.users) = (None, None);
+    fleet.start(0, &plain);
+    fleet.start(1, &secure);
+    await_log(
+        fleet.server(0),
+        "it speaks TLS only: start it without -Z, or this node with --peer-tls on",
+    );
+}
+
+#[test]
+fn a_peer_that_asks_for_a_password_is_named() {
+    let mut fleet = Fleet::new(2);
+    let (mut open, closed) = (fleet.secure(0), fleet.secure(1));
+    open.users = None;
+    fleet.start(0, &open);
+    fleet.start(1, &closed);
+    await_log(fleet.server(0), "it asks for a password: start this node with the same -Y file");
+}
+
+#[test]
+fn a_ring_goes_over_to_tls_node_by_node() {
+    let mut fleet = Fleet::new(2);
+    let setup = |fleet: &Fleet, node: usize, prefix: Option<&'static str>| {
+        let mut setup = fleet.secure(node);
+        setup.users = None;
+        match prefix {
+            Some(prefix) => setup.prefix = prefix,
+            None => setup.files = None,
+        }
+        setup
+    };
+    let connect = |fleet: &Fleet, node: usize, tls: bool| {
+        if tls {
+            Dial::trusting(&fleet.authority.file).connect(fleet.address(node)).unwrap()
+        } else {
+            Client::plain(fleet.address(node))
+        }
+    };
+    // Plain, then either, then TLS: at each step the nodes reach each other, and the clients that
+    // there may be at that time are served.
+    let steps: [[Option<&'static str>; 2]; 5] = [
+        [None, None],
+        [Some("opttls:"), None],
+        [Some("opttls:"), Some("opttls:")],
+        [Some(""), Some("opttls:")],
+        [Some(""), Some("")],
+    ];
+    let mut before: [Option<Option<&'static str>>; 2] = [None, None];
+    for step in steps {
+        for node in 0..2 {
+            if before[node] != Some(step[node]) {
+                fleet.servers[node] = None;
+                let setup = setup(&fleet, node, step[node]);
+                fleet.start(node, &setup);
+                before[node] = Some(step[node]);
+            }
+        }
+        for node in 0..2 {
+            let mut client = connect(&fleet, node, step[node].is_some());
+            fleet.await_up(&mut client, 1 - node);
+            let keys = keys(&mut client, 2);
+            for key in &keys {
+                wait::until("both keys to be served", || {
+                    let answer = client.ask_text(&format!("set {key} 0 0 1\r\nx\r\n"));
+                    (answer == "STORED\r\n").then_some(())
+                });
+                client.talk(format!("get {key}\r\n"), format!("VALUE {key} 0 1\r\nx\r\nEND\r\n"));
+            }
+        }
+    }
+}
