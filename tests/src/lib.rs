@@ -12,6 +12,7 @@ pub mod allowed;
 pub mod conn;
 pub mod diff;
 pub mod history;
+pub mod http;
 pub mod process;
 pub mod ring;
 pub mod server;

@@ -37,6 +37,16 @@ impl Clock {
         self.now.fetch_add(seconds, Relaxed);
     }
 
+    /// Seconds by which it is behind the system's time: more than a few where nobody ticks it.
+    pub(crate) fn behind(&self) -> u32 {
+        system_seconds().saturating_sub(self.now())
+    }
+
+    /// When it was made.
+    pub(crate) fn started(&self) -> Seconds {
+        self.started
+    }
+
     /// Nanoseconds since the node started, by the clock that nobody sets; never 0. Other than the rest
     /// it asks the system.
     pub(crate) fn nanos(&self) -> Nanos {

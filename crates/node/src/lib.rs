@@ -12,9 +12,11 @@
 //! | `ring` | which keys are this node's own, and who answers for the others |
 //! | `health` | asking a running node whether it serves |
 //! | `stats`, `sampling`, `watch`, `dump` | what can be learnt from outside |
+//! | `admin`, `pulse` | the same by HTTP, and whether all is well |
 //! | `lone` | a node without listeners, for tests and fuzzing |
 //! | `shared`, `connections`, `clock` | state that workers share |
 
+mod admin;
 mod auth;
 mod clock;
 mod command;
@@ -29,6 +31,7 @@ mod logging;
 mod lone;
 mod output;
 mod process;
+mod pulse;
 mod reload;
 mod ring;
 mod sampling;
@@ -147,13 +150,25 @@ fn start() -> Result<std::process::ExitCode, Failure> {
 }
 
 fn serve(settings: Settings, ready: Option<daemon::Ready>) -> Result<(), Failure> {
-    if let Some(warning) = limits::raise_open_files(settings.conn_limit, RESERVED_FILES)?.warning {
+    let reserved = RESERVED_FILES + settings.admin.as_ref().map_or(0, |_| admin::FILES);
+    if let Some(warning) = limits::raise_open_files(settings.conn_limit, reserved)?.warning {
         warn!("{warning}");
     }
     if settings.coredumps {
         limits::raise_core_size()?;
     }
     let listeners = listen::bind(&settings)?;
+    let admin = match &settings.admin {
+        Some(asked) => Some(admin::Bound {
+            settings: asked.clone(),
+            listeners: listen::bind_admin(&asked.address)?,
+            serves: listeners.first().map(ToString::to_string).unwrap_or_default(),
+        }),
+        None => None,
+    };
+    if let Some(warning) = admin.as_ref().and_then(admin::Bound::warning) {
+        warn!("{warning}");
+    }
     let mut guards = reload::Guards::load(&settings, clock::Clock::new().now())?;
     match user::drop_privileges(settings.user.as_deref())? {
         Identity::Root { warning: Some(warning) }
@@ -194,7 +209,8 @@ fn serve(settings: Settings, ready: Option<daemon::Ready>) -> Result<(), Failure
         None => None,
     };
     let shared = server::prepare(settings, guards, started.as_ref().map(|ring| ring.node.clone()));
-    let greeting = greeting(&shared.settings, &listeners);
+    let mut greeting = greeting(&shared.settings, &listeners);
+    greeting.extend(admin.as_ref().map(admin::Bound::greeting));
     let announce = || -> std::io::Result<()> {
         for line in greeting {
             info!("{line}");
@@ -205,7 +221,7 @@ fn serve(settings: Settings, ready: Option<daemon::Ready>) -> Result<(), Failure
         Ok(())
     };
     listen::write_port_file(&listeners)?;
-    server::run(&shared, listeners, started, announce)?;
+    server::run(&shared, listeners, admin, started, announce)?;
     drop(pidfile);
     info!("stopped");
     Ok(())

@@ -20,6 +20,9 @@ pub(crate) enum ListenError {
     /// The host has no address.
     #[error("cannot find the address of {address}: {source}; check -l")]
     Unknown { address: String, source: io::Error },
+    /// The host of the admin port has no address.
+    #[error("cannot find the address of {address}: {source}; check --admin")]
+    UnknownAdmin { address: String, source: io::Error },
     /// Another process has the address, or it is not this machine's.
     #[error("cannot listen on {address}: {source}; {advice}")]
     Bind { address: String, source: io::Error, advice: &'static str },
@@ -38,9 +41,10 @@ impl ListenError {
                 ExitCode::NoPermission
             }
             ListenError::Path { denied: true, .. } => ExitCode::NoPermission,
-            ListenError::Unknown { .. } | ListenError::Bind { .. } | ListenError::Path { .. } => {
-                ExitCode::OsError
-            }
+            ListenError::Unknown { .. }
+            | ListenError::UnknownAdmin { .. }
+            | ListenError::Bind { .. }
+            | ListenError::Path { .. } => ExitCode::OsError,
         }
     }
 }
@@ -93,6 +97,44 @@ pub(crate) fn bind(settings: &Settings) -> Result<Vec<Listener>, ListenError> {
         listeners.push(unix(path, settings.unix_mask, backlog)?);
     }
     Ok(listeners)
+}
+
+/// Connections to the admin port that may wait to be accepted.
+const ADMIN_BACKLOG: i32 = 64;
+
+/// Binds the admin port, under every address that its host stands for.
+pub(crate) fn bind_admin(
+    address: &ListenAddress,
+) -> Result<Vec<std::net::TcpListener>, ListenError> {
+    let unknown = |source| ListenError::UnknownAdmin { address: address.to_string(), source };
+    let mut bound = Vec::new();
+    let mut failed = None;
+    for candidate in address.resolve().map_err(unknown)? {
+        match tcp(candidate, ADMIN_BACKLOG) {
+            Ok(listener) => bound.push(listener),
+            Err(source) => failed = Some((candidate, source)),
+        }
+    }
+    let in_use = |error: &io::Error| error.kind() == io::ErrorKind::AddrInUse;
+    match failed.filter(|(_, error)| bound.is_empty() || in_use(error)) {
+        None => Ok(bound),
+        Some((candidate, source)) => {
+            let advice = match source.kind() {
+                io::ErrorKind::AddrInUse => {
+                    "another process listens there: stop it, or choose another port with --admin"
+                }
+                io::ErrorKind::PermissionDenied => {
+                    "ports below 1024 need root: choose another with --admin"
+                }
+                io::ErrorKind::AddrNotAvailable => {
+                    "this machine does not have that address: check --admin"
+                }
+                _ => "check --admin",
+            };
+            let address = format!("{candidate} for the admin port");
+            Err(ListenError::Bind { address, source, advice })
+        }
+    }
 }
 
 fn advice(error: &io::Error) -> &'static str {

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
+use crate::admin::{Admin, Bound};
 use crate::clock::Clock;
 use crate::connections::Connections;
 use crate::listen::{Acceptor, Listener};
@@ -127,6 +128,7 @@ fn observer(watch: &Arc<Watch>) -> EvictionObserver {
 pub(crate) fn run(
     shared: &Arc<Shared>,
     listeners: Vec<Listener>,
+    admin: Option<Bound>,
     started: Option<Started>,
     ready: impl FnOnce() -> io::Result<()>,
 ) -> io::Result<()> {
@@ -148,6 +150,7 @@ pub(crate) fn run(
         }
         tasks.spawn(keep_time(Arc::clone(shared)));
         tasks.spawn(sweep(Arc::clone(shared)));
+        let admin = admin.map(|bound| Admin::start(bound, shared, &workers)).transpose()?;
         ready()?;
         shared.stop.cancelled().await;
         shared.connections.stop();
@@ -156,6 +159,10 @@ pub(crate) fn run(
         if tokio::time::timeout(GRACE, shared.connections.wait_for_none()).await.is_err() {
             let left = shared.connections.current();
             warn!("{left} connections did not read their answers in time and are cut");
+        }
+        // Until here it tells that the node stops.
+        if let Some(admin) = admin {
+            admin.stop();
         }
         io::Result::Ok(())
     })?;

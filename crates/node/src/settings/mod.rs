@@ -33,7 +33,7 @@ use std::ffi::OsString;
 use std::path::Path;
 
 pub(crate) use error::SettingsError;
-pub(crate) use model::{ForeignKeys, ListenAddress, RingSettings, Settings};
+pub(crate) use model::{AdminSettings, ForeignKeys, ListenAddress, RingSettings, Settings};
 pub(crate) use tls::{Guard, PeerTls, TlsSettings, Verify};
 
 /// What a command line asks for.
