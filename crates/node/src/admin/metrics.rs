@@ -12,6 +12,7 @@ use ringbinder_protocol::MEMCACHED_VERSION;
 use ringbinder_store::Store;
 
 use super::exposition::{Exposition, Form, Kind, Labels};
+use super::extras::extras;
 use super::figures::{BOUNDS, Latency, as_float, bound};
 use super::share::Circle;
 use crate::process::memory;
@@ -35,6 +36,7 @@ pub(super) fn page(
     limits(shared, &mut page);
     guards(shared, &mut page);
     requests(shared, latency, &mut page);
+    extras(shared, &mut page);
     if let Some((situation, circle)) = ring_of {
         ring(shared, situation, circle, &mut page);
         peers(situation, &mut page);
