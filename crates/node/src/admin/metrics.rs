@@ -345,12 +345,19 @@ fn snapshots(said: &Answer, page: &mut Exposition) {
 /// Certificates and passwords.
 fn guards(shared: &Shared, page: &mut Exposition) {
     let sums = shared.counters.sums();
-    if let Some(expires) = shared.tls.as_ref().and_then(|tls| tls.expires()) {
-        page.gauge(
-            "ringbinder_certificate_not_after_seconds",
-            "When the node's certificate, or one above it in its chain, expires, Unix.",
-            expires,
+    if let Some(tls) = &shared.tls {
+        page.counter(
+            "ringbinder_tls_handshake_errors_total",
+            "TLS handshakes that failed.",
+            tls.handshake_errors.load(Relaxed),
         );
+        if let Some(expires) = tls.expires() {
+            page.gauge(
+                "ringbinder_certificate_not_after_seconds",
+                "When the node's certificate, or one above it in its chain, expires, Unix.",
+                expires,
+            );
+        }
     }
     if shared.auth.is_some() {
         page.counter("ringbinder_auth_attempts_total", "Passwords that were sent.", sums.auth_cmds);
