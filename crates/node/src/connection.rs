@@ -543,7 +543,7 @@ impl Connection {
         output: &mut Output,
     ) -> Poll<Result<(), CloseReason>> {
         while !output.is_empty() {
-            match self.socket.poll_write_output(context, output) {
+            match output.poll_write_to(&mut self.socket, context) {
                 Poll::Ready(Ok(len)) if len > 0 => {
                     self.local.counters.bytes_written.add(len as u64);
                     output.advance(len);

@@ -7,7 +7,7 @@
 //! | `process` | what is asked of the operating system around serving |
 //! | `server`, `listen` | the whole: listeners, workers, clock, signals, stopping |
 //! | `worker`, `local`, `connection`, `step`, `input`, `output`, `socket` | the path of a request between socket and command |
-//! | `tls`, `auth`, `reload` | who may connect and how: certificates, users, and reading them anew |
+//! | `tls`, `auth`, `guards`, `reload` | who may connect and how: certificates, users, and reading them anew |
 //! | `command` | carrying out requests |
 //! | `ring` | which keys are this node's own, and who answers for the others |
 //! | `stats`, `sampling`, `watch`, `dump` | what can be learnt from outside |
@@ -24,6 +24,7 @@ mod command;
 mod connection;
 mod connections;
 mod dump;
+mod guards;
 mod handover;
 mod health;
 mod input;
@@ -93,7 +94,7 @@ failures! {
     limits::LimitError,
     listen::ListenError,
     process::pidfile::PidFileError,
-    reload::GuardError,
+    guards::GuardError,
     ring::StartError,
     snapshot::WriteError,
     user::UserError,
@@ -125,7 +126,7 @@ fn start() -> Result<std::process::ExitCode, Failure> {
             return Ok(print(&health::check(&settings)?, Vec::new()));
         }
         Startup::Check { settings, text, mut warnings } => {
-            warnings.extend(reload::Guards::load(&settings, clock::Clock::new().now())?.warnings);
+            warnings.extend(guards::Guards::load(&settings, clock::Clock::new().now())?.warnings);
             if let Some(path) = &settings.snapshot {
                 snapshot::check_writable(path)?;
             }
@@ -167,7 +168,7 @@ fn serve(settings: Settings, ready: Option<daemon::Ready>) -> Result<(), Failure
         limits::raise_core_size()?;
     }
     // A certificate that cannot be read must not cost the process that serves its place.
-    let mut guards = reload::Guards::load(&settings, clock::Clock::new().now())?;
+    let mut guards = guards::Guards::load(&settings, clock::Clock::new().now())?;
     let mut inherited = Inherited::from_manager()?;
     let offer = match &settings.hand_over {
         Some(path) => handover::knock(path, &settings, &mut inherited)?,

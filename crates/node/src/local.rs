@@ -204,7 +204,7 @@ mod tests {
         let Startup::Run { settings, .. } = settings::load(flags, []).unwrap() else {
             panic!("these flags ask to serve");
         };
-        let guards = crate::reload::Guards::default();
+        let guards = crate::guards::Guards::default();
         let dialer = crate::ring::Dialer::new(&guards, crate::settings::PeerTls::Off, Vec::new());
         let ring = crate::ring::start(settings.ring.as_ref().unwrap(), dialer).unwrap().node;
         let view = ring.view();

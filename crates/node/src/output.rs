@@ -3,13 +3,15 @@
 //!
 //! Answers that other nodes owe are holes in between. They are closed before anything is written.
 
-use std::io::IoSlice;
+use std::io::{self, IoSlice};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use ringbinder_store::ValueRef;
 
 use crate::ring::{Foreign, Form, SharedExchange};
 use crate::sampling::Timed;
+use crate::socket::Socket;
 
 /// Answers waiting above this many bytes are written before more requests are carried out, so that
 /// a client that does not read cannot make its node buffer.
@@ -174,6 +176,22 @@ impl Output {
     #[inline]
     pub(crate) fn plain(&self) -> Option<&[u8]> {
         self.inserts.is_empty().then(|| &self.bytes[self.written..])
+    }
+
+    /// Writes as much of this, which must not be empty, as the socket takes.
+    pub(crate) fn poll_write_to(
+        &self,
+        socket: &mut Socket,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        match self.plain() {
+            Some(bytes) => socket.poll_write(context, bytes),
+            None => {
+                let mut slices = Vec::new();
+                self.slices(&mut slices);
+                socket.poll_write_vectored(context, &slices)
+            }
+        }
     }
 
     /// Records that the socket took `len` more bytes; when all is out the buffer is empty again.

@@ -14,8 +14,6 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsStream;
 use tokio_util::io::poll_read_buf;
 
-use crate::output::Output;
-
 /// A socket as the acceptor got it, not yet known to any runtime.
 #[derive(Debug)]
 pub(crate) enum Accepted {
@@ -109,24 +107,8 @@ impl Socket {
         }
     }
 
-    /// Writes as much of an output, which must not be empty, as the socket takes.
-    pub(crate) fn poll_write_output(
-        &mut self,
-        context: &mut Context<'_>,
-        output: &Output,
-    ) -> Poll<io::Result<usize>> {
-        match output.plain() {
-            Some(bytes) => self.poll_write(context, bytes),
-            None => {
-                let mut slices = Vec::new();
-                output.slices(&mut slices);
-                self.poll_write_vectored(context, &slices)
-            }
-        }
-    }
-
     /// Writes several runs of bytes.
-    fn poll_write_vectored(
+    pub(crate) fn poll_write_vectored(
         &mut self,
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],

@@ -3,7 +3,9 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::message::quoted;
-use crate::node::MAX_HOST_LEN;
+
+/// Longest host, in bytes: what DNS can carry (RFC 1035, 2.3.4).
+pub const MAX_HOST_LEN: usize = 253;
 
 /// A host and a port, the host as it is written but without brackets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,8 +1,12 @@
 //! What can be wrong with a ring: where it was, and what.
 
-use crate::file::MAX_FILE_BYTES;
 use crate::message::quoted;
 use crate::node::MAX_NODES;
+
+/// Most bytes that a ring file may have; the canonical text of a ring of the most nodes, with names
+/// and hosts of the greatest length, needs three quarters of them. It bounds what a parser may take:
+/// a list of short values grows a hundredfold in memory.
+pub const MAX_FILE_BYTES: usize = 2 << 20;
 
 /// Why a text is no ring. The message is one line that names the text, the line or key at fault,
 /// and what to do about it.

@@ -38,9 +38,10 @@ mod node;
 mod ring;
 pub mod source;
 
+pub use address::MAX_HOST_LEN;
 pub use compare::{Comparison, Move, NodeChange, Share, compare};
 pub use continuum::{Point, point};
-pub use error::{RingError, RingFault};
-pub use file::{Format, MAX_FILE_BYTES};
-pub use node::{MAX_HOST_LEN, MAX_NAME_LEN, MAX_NODES, MAX_WEIGHT, Node, NodeFault, NodeIndex};
+pub use error::{MAX_FILE_BYTES, RingError, RingFault};
+pub use file::Format;
+pub use node::{MAX_NAME_LEN, MAX_NODES, MAX_WEIGHT, Node, NodeFault, NodeIndex};
 pub use ring::{MAX_VERSION, Ring, RingId};

@@ -18,9 +18,6 @@ pub const MAX_WEIGHT: u32 = 65_535;
 /// Longest name of a node, in bytes.
 pub const MAX_NAME_LEN: usize = 64;
 
-/// Longest host, in bytes: what DNS can carry (RFC 1035, 2.3.4).
-pub const MAX_HOST_LEN: usize = 253;
-
 /// One node of a ring.
 ///
 /// Its `Display` is the address to dial: `host:port`, an IPv6 host in brackets.

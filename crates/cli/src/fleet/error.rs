@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use ringbinder_client::{Absence, Error, TlsFault};
 
-use super::security::advice;
+use super::advice::advice;
 use crate::exit::Exit;
 
 /// As many as help in one message.

@@ -4,6 +4,7 @@
 //! never hides what the others say: their answers are printed, and the failure comes after them,
 //! with an exit code of its own.
 
+pub(crate) mod advice;
 pub(crate) mod check;
 pub(crate) mod delete;
 pub(crate) mod error;

@@ -14,7 +14,7 @@ use super::node::tail;
 use super::supervisor::Supervisor;
 use super::view::View;
 use crate::error::CliError;
-use crate::fleet::security::advice;
+use crate::fleet::advice::advice;
 
 /// How long nodes may take to answer.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
-
-use super::api::{NodeState, Overview, ratio};
+use super::api::{Advice, Level, NodeState, Overview, ratio};
 
 /// Connections of a node beyond this part of what is allowed are told.
 const MANY_CONNECTIONS: f64 = 0.8;
@@ -20,23 +18,6 @@ const BUSY: f64 = 1000.0;
 
 /// Names told one by one at most.
 const MAX_NAMES: usize = 5;
-
-/// How bad it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Level {
-    /// Requests fail, or nodes act by different rings.
-    Error,
-    /// It may come to that.
-    Warning,
-}
-
-/// One thing to look at.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Advice {
-    level: Level,
-    text: String,
-}
 
 /// Everything that is to be said.
 pub(super) fn of(overview: &Overview, evictions: bool) -> Vec<Advice> {

@@ -6,7 +6,6 @@ use std::collections::{BTreeMap, HashMap};
 use ringbinder_protocol::MEMCACHED_VERSION;
 use serde::Serialize;
 
-use super::advice::{self, Advice};
 use super::figures::{Histogram, as_float, shown, together};
 use super::fleet::{Fleet, Record, Stretch, WINDOW, interval};
 use super::poll::{Place, now, places};
@@ -33,7 +32,25 @@ pub(super) struct Overview {
     hot_keys: Vec<HotKeyState>,
     /// Latency by class of commands over the last minute, of all nodes.
     latency: BTreeMap<String, LatencyState>,
-    warnings: Vec<Advice>,
+    /// What to look at, as its reader finds; see [`super::advice`].
+    pub(super) warnings: Vec<Advice>,
+}
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Level {
+    /// Requests fail, or nodes act by different rings.
+    Error,
+    /// It may come to that.
+    Warning,
+}
+
+/// One thing to look at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Advice {
+    pub(super) level: Level,
+    pub(super) text: String,
 }
 
 /// The ring in force at the node that answers.
@@ -164,7 +181,7 @@ pub(super) fn overview(shared: &Shared, fleet: &Fleet, circles: &Circles) -> Ove
         latency.insert("all".to_owned(), LatencyState::of(&together(&classes)));
     }
     let interval = interval(places.len());
-    let mut overview = Overview {
+    Overview {
         now: now().wall,
         interval_seconds: interval.as_secs(),
         ringbinder_version: env!("CARGO_PKG_VERSION"),
@@ -175,9 +192,7 @@ pub(super) fn overview(shared: &Shared, fleet: &Fleet, circles: &Circles) -> Ove
         nodes,
         latency,
         warnings: Vec::new(),
-    };
-    overview.warnings = advice::of(&overview, shared.settings.evictions);
-    overview
+    }
 }
 
 fn ring_state(shared: &Shared, situation: &Situation, circle: &Circle) -> RingState {

@@ -61,7 +61,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::reload::Guards;
+    use crate::guards::Guards;
     use crate::server;
     use crate::settings::{self, Startup};
 

@@ -13,7 +13,6 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use tracing::{info, warn};
 
-use super::api;
 use super::exposition::Form;
 use super::fleet::Fleet;
 use super::guard::{self, Known};
@@ -21,6 +20,7 @@ use super::health::{self, Faults};
 use super::metrics;
 use super::said::Said;
 use super::share::Circles;
+use super::{advice, api};
 use crate::ring::Situation;
 use crate::shared::Shared;
 use crate::snapshot::{WriteError, on_demand};
@@ -166,7 +166,9 @@ async fn readyz(State(house): State<Arc<House>>) -> Response {
 }
 
 async fn ring(State(house): State<Arc<House>>) -> Response {
-    Json(api::overview(&house.shared, &house.fleet, &house.circles)).into_response()
+    let mut overview = api::overview(&house.shared, &house.fleet, &house.circles);
+    overview.warnings = advice::of(&overview, house.shared.settings.evictions);
+    Json(overview).into_response()
 }
 
 /// Has a snapshot written. It goes on where the request does not wait for its end.

@@ -94,7 +94,7 @@ impl Said {
 /// What this node says of its snapshots.
 pub(super) fn of_snapshots(shared: &Shared) -> Answer {
     let mut answer = Vec::new();
-    snapshot::stats(shared, &mut answer);
+    snapshot::stats(&shared.snapshots, &mut answer);
     Answer::parse(&answer)
 }
 

@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use crate::auth::Auth;
-use crate::reload::Guards;
+use crate::guards::Guards;
 use crate::settings::{Guard, PeerTls};
 use crate::socket::Socket;
 use crate::tls::{Tls, explain};

@@ -397,7 +397,7 @@ impl Running<'_> {
         let mut state = self.link.state.borrow_mut();
         while !state.out.is_empty() {
             let large = state.out.has_large();
-            let Poll::Ready(len) = self.socket.poll_write_output(context, &state.out)? else {
+            let Poll::Ready(len) = state.out.poll_write_to(&mut self.socket, context)? else {
                 break;
             };
             if len == 0 {

@@ -23,6 +23,8 @@ mod options;
 mod page;
 mod report;
 mod resolve;
+mod secure;
+mod text;
 mod tls;
 mod values;
 

@@ -1,6 +1,6 @@
 //! From merged options to [`Settings`]: units, and the rules between one setting and another.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::error::SettingsError;
@@ -9,7 +9,9 @@ use super::flags::CommandLine;
 use super::layers::{Merged, Origin};
 use super::listen;
 use super::model::{AdminSettings, ListenAddress, RingSettings, Settings};
-use super::tls::{self, Guard, TlsSettings, Verify};
+use super::secure;
+use super::text::text_of;
+use super::tls::{Guard, TlsSettings, Verify};
 use super::values::{ItemSize, Mebibytes};
 
 /// More worker threads than this rarely help; memcached warns at the same number.
@@ -81,7 +83,7 @@ pub(super) fn resolve(
         })
     };
     let guards: Vec<Guard> = listen.iter().map(|ListenAddress::Tcp { guard, .. }| *guard).collect();
-    let tls: Option<TlsSettings> = tls::resolve(merged, settle, &guards, &mut warnings)?;
+    let tls: Option<TlsSettings> = secure::resolve(merged, settle, &guards, &mut warnings)?;
     let ring = match &options.ring {
         None => None,
         Some(source) if source.is_empty() => {
@@ -207,20 +209,6 @@ fn check_item_size(
             memory.bytes() >> 20
         ),
     ))
-}
-
-/// A path that may be left out but not left empty.
-pub(super) fn text_of(
-    merged: &Merged,
-    key: &str,
-    path: Option<&Path>,
-) -> Result<Option<PathBuf>, SettingsError> {
-    match path {
-        Some(path) if path.as_os_str().is_empty() => {
-            Err(merged.error(key, "the name of a file is missing"))
-        }
-        path => Ok(path.map(Path::to_owned)),
-    }
 }
 
 /// A line for each flag that parses and does nothing.

@@ -16,6 +16,7 @@
 
 mod open;
 mod progress;
+mod report;
 mod stream;
 mod take;
 mod write;
@@ -23,7 +24,8 @@ mod write;
 use std::path::PathBuf;
 
 pub(crate) use self::open::{longest, open, put_aside};
-pub(crate) use self::progress::{Progress, stats};
+pub(crate) use self::progress::Progress;
+pub(crate) use self::report::stats;
 pub(crate) use self::stream::{ReadError, Stream};
 pub(crate) use self::take::{Pending, header_fits};
 pub(crate) use self::write::{WriteError, at_stop, check_writable, header, on_demand, write_items};

@@ -1,11 +1,8 @@
-//! How taking up and writing do: numbers that anybody may read, and their names in `stats`.
+//! How taking up and writing do: numbers that anybody may read.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use parking_lot::{Condvar, Mutex};
-use ringbinder_protocol::answer;
-
-use crate::shared::Shared;
 
 /// How far taking up is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +32,7 @@ impl RestoreState {
         (RestoreState::Failed, "failed"),
     ];
 
-    fn of(bits: u8) -> (RestoreState, &'static str) {
+    pub(super) fn of(bits: u8) -> (RestoreState, &'static str) {
         Self::ALL.get(usize::from(bits)).copied().unwrap_or(Self::ALL[0])
     }
 }
@@ -43,7 +40,7 @@ impl RestoreState {
 /// See the module's documentation.
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
-    restore: AtomicU8,
+    pub(super) restore: AtomicU8,
     /// Whether what was taken up belongs to a ring.
     of_ring: AtomicBool,
     pub(super) restore_items: AtomicU64,
@@ -56,12 +53,12 @@ pub(crate) struct Progress {
 
     /// One snapshot is written at a time.
     pub(super) writing: AtomicBool,
-    failed: AtomicBool,
+    pub(super) failed: AtomicBool,
     pub(super) snapshot_items: AtomicU64,
     pub(super) snapshot_bytes: AtomicU64,
-    failures: AtomicU64,
-    last_success: AtomicU64,
-    last_duration_ms: AtomicU64,
+    pub(super) failures: AtomicU64,
+    pub(super) last_success: AtomicU64,
+    pub(super) last_duration_ms: AtomicU64,
 }
 
 impl Progress {
@@ -113,43 +110,5 @@ impl Progress {
     pub(super) fn not_written(&self) {
         self.failed.store(true, Ordering::Relaxed);
         self.failures.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-/// Appends what `stats` says of snapshots, where there are any.
-pub(crate) fn stats(shared: &Shared, out: &mut Vec<u8>) {
-    let snapshots = &shared.snapshots;
-    if !snapshots.are_used() {
-        return;
-    }
-    let progress = &snapshots.progress;
-    let number = |number: &AtomicU64| number.load(Ordering::Relaxed);
-    let (_, restore) = RestoreState::of(progress.restore.load(Ordering::Acquire));
-    answer::stat(out, "restore_state", restore);
-    for (name, value) in [
-        ("restore_items", &progress.restore_items),
-        ("restore_skipped", &progress.restore_skipped),
-        ("restore_bytes", &progress.restore_bytes),
-        ("restore_total_items", &progress.restore_total_items),
-    ] {
-        answer::stat(out, name, number(value));
-    }
-    if snapshots.path.is_none() {
-        return;
-    }
-    let state = match progress.writing.load(Ordering::Relaxed) {
-        true => "writing",
-        false if progress.failed.load(Ordering::Relaxed) => "failed",
-        false => "idle",
-    };
-    answer::stat(out, "snapshot_state", state);
-    for (name, value) in [
-        ("snapshot_items", &progress.snapshot_items),
-        ("snapshot_bytes", &progress.snapshot_bytes),
-        ("snapshot_failures", &progress.failures),
-        ("snapshot_last_success_time", &progress.last_success),
-        ("snapshot_last_duration_ms", &progress.last_duration_ms),
-    ] {
-        answer::stat(out, name, number(value));
     }
 }

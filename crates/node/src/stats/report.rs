@@ -152,7 +152,7 @@ pub(crate) fn general(shared: &Shared, out: &mut Vec<u8>) {
             answer::stat(out, "ssl_cert_expires", expires);
         }
     }
-    snapshot::stats(shared, out);
+    snapshot::stats(&shared.snapshots, out);
     answer::line(out, "END");
 }
 

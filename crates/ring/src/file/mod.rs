@@ -16,16 +16,11 @@ use std::path::Path;
 
 use config::{FileFormat, Value, ValueKind};
 
-use crate::error::{RingError, RingFault};
+use crate::error::{MAX_FILE_BYTES, RingError, RingFault};
 use crate::message::one_line;
 use crate::node::Node;
 
 pub(crate) use model::{Contents, Entry};
-
-/// Most bytes that a ring file may have; the canonical text of a ring of the most nodes, with names
-/// and hosts of the greatest length, needs three quarters of them. It bounds what a parser may take:
-/// a list of short values grows a hundredfold in memory.
-pub const MAX_FILE_BYTES: usize = 2 << 20;
 
 /// Form of a ring file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

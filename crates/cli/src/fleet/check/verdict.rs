@@ -7,7 +7,7 @@ use ringbinder_ring::RingId;
 use serde::Serialize;
 
 use super::ask::Told;
-use crate::fleet::security::advice;
+use crate::fleet::advice::advice;
 
 /// How a node stands to the ring file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -34,7 +34,7 @@ fn keeper_of_a() -> Keeper {
     let Startup::Run { settings, .. } = settings::load(flags, []).unwrap() else {
         panic!("these flags ask to serve");
     };
-    let guards = crate::reload::Guards::default();
+    let guards = crate::guards::Guards::default();
     let dialer = crate::ring::Dialer::new(&guards, crate::settings::PeerTls::Off, Vec::new());
     let started = crate::ring::start(settings.ring.as_ref().unwrap(), dialer).unwrap();
     let shared = server::prepare(*settings, guards, Some(Arc::clone(&started.node)));
