@@ -284,8 +284,14 @@ fn the_description_of_the_flags_is_sound() {
 
 #[test]
 fn every_key_is_a_variable_and_a_flag() {
-    const ANY_TEXT: [&str; 10] = [
+    const ANY_TEXT: &[&str] = &[
         "unix_socket",
+        "ssl_chain_cert",
+        "ssl_key",
+        "ssl_ca_cert",
+        "auth_file",
+        "snapshot",
+        "hand_over",
         "pidfile",
         "user",
         "prefix_delimiter",
@@ -293,8 +299,6 @@ fn every_key_is_a_variable_and_a_flag() {
         "node",
         "peer_secret_file",
         "ring_cache",
-        "snapshot",
-        "hand_over",
     ];
     let command = Options::augment_args(Command::new("ringbinderd"));
     for argument in command.get_arguments() {
