@@ -14,6 +14,7 @@ pub mod conn;
 pub mod diff;
 pub mod etcd;
 pub mod history;
+pub mod http;
 pub mod levels;
 pub mod load;
 pub mod process;

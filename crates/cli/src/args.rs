@@ -15,6 +15,7 @@ use crate::fleet;
 use crate::man::Man;
 use crate::output::Output;
 use crate::ring::RingCommand;
+use crate::top;
 use crate::up;
 
 const ABOUT: &str = "Look at rings, change them, and use the cache that their nodes are.";
@@ -55,6 +56,10 @@ pub(crate) enum Command {
     Delete(fleet::delete::Delete),
     /// Show what the nodes count
     Stats(fleet::stats::Stats),
+    /// Show the keys that are asked for most
+    Hot(fleet::hot::Hot),
+    /// Watch the nodes of a ring at work
+    Top(top::Top),
     /// Empty the nodes
     Flush(fleet::flush::Flush),
     /// Ask every node which ring it holds, and report those that disagree or are away
@@ -78,6 +83,8 @@ impl Command {
             Command::Set(command) => command.run(out).await,
             Command::Delete(command) => command.run(out).await,
             Command::Stats(command) => command.run(out).await,
+            Command::Hot(command) => command.run(out).await,
+            Command::Top(command) => command.run(out).await,
             Command::Flush(command) => command.run(out).await,
             Command::Check(command) => command.run(out).await,
             Command::Bench(bench) => crate::bench::run(bench, out),

@@ -23,6 +23,7 @@ mod ring;
 mod source;
 mod style;
 mod table;
+mod top;
 mod up;
 
 pub mod manual;

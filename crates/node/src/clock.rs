@@ -69,6 +69,18 @@ impl Clock {
         self.now.fetch_add(seconds, Relaxed);
     }
 
+    /// Seconds by which it is late: more than a few where nobody ticks it.
+    pub(crate) fn behind(&self) -> u32 {
+        let (calendar_then, passed_then) = self.origin;
+        let now = calendar_then + passed().saturating_sub(passed_then);
+        whole(now).saturating_sub(self.now())
+    }
+
+    /// When it was made.
+    pub(crate) fn started(&self) -> Seconds {
+        self.started
+    }
+
     /// Nanoseconds since the node started, by the clock that nobody sets; never 0. Other than the rest
     /// it asks the system.
     pub(crate) fn nanos(&self) -> Nanos {

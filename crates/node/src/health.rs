@@ -10,13 +10,20 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use crate::process::exit::ExitCode;
-use crate::settings::Settings;
+use crate::settings::{Guard, ListenAddress, Settings};
 
 /// How long each of connecting, asking and answering may take.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// More than any answer has.
 const MAX_ANSWER: u64 = 1024;
+
+/// What a client may ask before anything else.
+const VERSION: &[u8] = b"version\r\n";
+
+/// What a node may answer: one that wants a password first, or has no connection left, is alive and
+/// says so with an error.
+const ANSWERS: [&str; 4] = ["VERSION ", "ERROR", "CLIENT_ERROR ", "SERVER_ERROR "];
 
 /// Why the node does not count as healthy.
 #[derive(Debug, thiserror::Error)]
@@ -30,9 +37,9 @@ pub(crate) enum HealthError {
     /// Nobody serves there, or not in time.
     #[error("the node at {address} does not answer: {source}")]
     Silent { address: String, source: io::Error },
-    /// It is no node.
-    #[error("what listens on {address} answers {answer:?}, which no node does")]
-    Stranger { address: String, answer: String },
+    /// It is not well, or no node.
+    #[error("what listens on {address} answers {answer:?}, as no healthy node does")]
+    Unwell { address: String, answer: String },
 }
 
 impl HealthError {
@@ -47,6 +54,12 @@ impl HealthError {
 
 /// Asks, and says what the node answered.
 pub(crate) fn check(settings: &Settings) -> Result<String, HealthError> {
+    if let Some(admin) = &settings.admin {
+        let (stream, address) = connect(&admin.address)?;
+        let request =
+            format!("GET /healthz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+        return ask(&stream, &stream, &address, request.as_bytes(), &["HTTP/1.1 200"]);
+    }
     if let Some(path) = &settings.unix_socket {
         let address = path.display().to_string();
         let silent = |source| HealthError::Silent { address: address.clone(), source };
@@ -55,25 +68,39 @@ pub(crate) fn check(settings: &Settings) -> Result<String, HealthError> {
             .set_read_timeout(Some(PATIENCE))
             .and_then(|()| stream.set_write_timeout(Some(PATIENCE)));
         limited.map_err(silent)?;
-        return ask(&stream, &stream, &address);
+        return ask(&stream, &stream, &address, VERSION, &ANSWERS);
     }
+    // Preferably one that is asked without TLS: of others no more is seen than that they accept.
+    let is_plain = |listen: &&ListenAddress| {
+        let ListenAddress::Tcp { guard, .. } = listen;
+        !matches!(guard, Guard::Tls(_))
+    };
+    let plain = settings.listen.iter().find(is_plain);
     // The settings name an address, or there is a Unix socket.
-    let listen = settings.listen.first();
-    let name = listen.map(ToString::to_string).unwrap_or_default();
-    let found = listen.map_or_else(|| Ok(Vec::new()), |listen| listen.resolve());
-    let found = found
-        .map_err(|source| HealthError::Unresolved { address: name.clone(), source })?
-        .first()
-        .copied();
-    let address = found.map(reachable).filter(|address| address.port() != 0);
-    let address = address.ok_or(HealthError::Unknown(name))?;
+    let Some(listen) = plain.or(settings.listen.first()) else {
+        return Err(HealthError::Unknown(String::new()));
+    };
+    let (stream, address) = connect(listen)?;
+    if plain.is_none() {
+        return Ok(format!("{address}: accepts connections\n"));
+    }
+    ask(&stream, &stream, &address, VERSION, &ANSWERS)
+}
+
+/// A connection to the first address of a place where the node listens.
+fn connect(listen: &ListenAddress) -> Result<(TcpStream, String), HealthError> {
+    let found = listen
+        .resolve()
+        .map_err(|source| HealthError::Unresolved { address: listen.to_string(), source })?;
+    let address = found.first().copied().map(reachable).filter(|address| address.port() != 0);
+    let address = address.ok_or_else(|| HealthError::Unknown(listen.to_string()))?;
     let silent = |source| HealthError::Silent { address: address.to_string(), source };
     let stream = TcpStream::connect_timeout(&address, PATIENCE).map_err(silent)?;
     let limited = stream
         .set_read_timeout(Some(PATIENCE))
         .and_then(|()| stream.set_write_timeout(Some(PATIENCE)));
     limited.map_err(silent)?;
-    ask(&stream, &stream, &address.to_string())
+    Ok((stream, address.to_string()))
 }
 
 /// Where a node that listens on this address can be reached from its own machine.
@@ -86,29 +113,29 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
-/// A node that wants a password first, or has no connection left, is alive and says so with an error.
-fn ask(reader: impl Read, mut writer: impl Write, address: &str) -> Result<String, HealthError> {
+/// Sends a request and takes any answer that begins with one of these words.
+fn ask(
+    reader: impl Read,
+    mut writer: impl Write,
+    address: &str,
+    request: &[u8],
+    answers: &[&str],
+) -> Result<String, HealthError> {
     let mut line = String::new();
-    let asked = writer.write_all(b"version\r\n");
+    let asked = writer.write_all(request);
     let answered =
         asked.and_then(|()| BufReader::new(reader.take(MAX_ANSWER)).read_line(&mut line));
     let answer = line.trim_end();
+    let silent = |source| HealthError::Silent { address: address.to_owned(), source };
     match answered {
-        Err(source) => Err(HealthError::Silent { address: address.to_owned(), source }),
-        Ok(0) => {
-            let source = io::ErrorKind::UnexpectedEof.into();
-            Err(HealthError::Silent { address: address.to_owned(), source })
-        }
-        Ok(_)
-            if ["VERSION ", "ERROR", "CLIENT_ERROR ", "SERVER_ERROR "]
-                .iter()
-                .any(|start| answer.starts_with(start)) =>
-        {
+        Err(source) => Err(silent(source)),
+        Ok(0) => Err(silent(io::ErrorKind::UnexpectedEof.into())),
+        Ok(_) if answers.iter().any(|start| answer.starts_with(start)) => {
             Ok(format!("{address}: {answer}\n"))
         }
         Ok(_) => {
             let answer = answer.chars().take(80).collect();
-            Err(HealthError::Stranger { address: address.to_owned(), answer })
+            Err(HealthError::Unwell { address: address.to_owned(), answer })
         }
     }
 }
@@ -118,7 +145,7 @@ mod tests {
     use super::*;
 
     fn told(answer: &[u8]) -> Result<String, HealthError> {
-        ask(answer, io::sink(), "127.0.0.1:1")
+        ask(answer, io::sink(), "127.0.0.1:1", VERSION, &ANSWERS)
     }
 
     #[test]
@@ -131,8 +158,8 @@ mod tests {
     #[test]
     fn silence_and_strangers_are_none() {
         assert!(matches!(told(b""), Err(HealthError::Silent { .. })));
-        assert!(matches!(told(b"HTTP/1.1 400 Bad Request\r\n"), Err(HealthError::Stranger { .. })));
-        assert!(matches!(told(&[b'x'; 4096]), Err(HealthError::Stranger { .. })));
+        assert!(matches!(told(b"HTTP/1.1 400 Bad Request\r\n"), Err(HealthError::Unwell { .. })));
+        assert!(matches!(told(&[b'x'; 4096]), Err(HealthError::Unwell { .. })));
         assert!(matches!(told(b"\xff\xfe\n"), Err(HealthError::Silent { .. })));
     }
 

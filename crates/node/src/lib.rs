@@ -11,11 +11,13 @@
 //! | `command` | carrying out requests |
 //! | `ring` | which keys are this node's own, and who answers for the others |
 //! | `stats`, `sampling`, `watch`, `dump` | what can be learnt from outside |
+//! | `admin`, `pulse` | the same by HTTP, and whether all is well |
 //! | `health` | asking a running node whether it serves |
 //! | `snapshot`, `handover` | what outlives the process |
 //! | `lone` | a node without listeners, for tests and fuzzing |
 //! | `shared`, `connections`, `clock` | state that workers share |
 
+mod admin;
 mod auth;
 mod clock;
 mod command;
@@ -31,6 +33,7 @@ mod logging;
 mod lone;
 mod output;
 mod process;
+mod pulse;
 mod reload;
 mod ring;
 mod sampling;
@@ -156,7 +159,8 @@ fn print(text: &str, warnings: Vec<String>) -> std::process::ExitCode {
 }
 
 fn serve(settings: Settings, ready: Option<daemon::Ready>) -> Result<(), Failure> {
-    if let Some(warning) = limits::raise_open_files(settings.conn_limit, RESERVED_FILES)?.warning {
+    let reserved = RESERVED_FILES + settings.admin.as_ref().map_or(0, |_| admin::FILES);
+    if let Some(warning) = limits::raise_open_files(settings.conn_limit, reserved)?.warning {
         warn!("{warning}");
     }
     if settings.coredumps {
@@ -169,7 +173,18 @@ fn serve(settings: Settings, ready: Option<daemon::Ready>) -> Result<(), Failure
         Some(path) => handover::knock(path, &settings, &mut inherited)?,
         None => None,
     };
+    let asked = settings.admin.as_ref();
+    let admin_sockets = asked.map(|asked| listen::bind_admin(&asked.address, &mut inherited));
+    let admin_sockets = admin_sockets.transpose()?;
     let listeners = listen::bind(&settings, &mut inherited)?;
+    let admin = asked.zip(admin_sockets).map(|(asked, sockets)| admin::Bound {
+        settings: asked.clone(),
+        listeners: sockets,
+        serves: listeners.first().map(ToString::to_string).unwrap_or_default(),
+    });
+    if let Some(warning) = admin.as_ref().and_then(admin::Bound::warning) {
+        warn!("{warning}");
+    }
     match user::drop_privileges(settings.user.as_deref())? {
         Identity::Root { warning: Some(warning) }
         | Identity::Dropped { warning: Some(warning), .. } => {
@@ -183,7 +198,8 @@ fn serve(settings: Settings, ready: Option<daemon::Ready>) -> Result<(), Failure
     let hand_over = match &settings.hand_over {
         Some(path) => {
             let door = listen::bind_door(path, &settings, &mut inherited)?;
-            Some(HandOver::new(door, &listeners)?)
+            let admin = admin.iter().flat_map(|admin| &admin.listeners);
+            Some(HandOver::new(door, &listeners, admin)?)
         }
         None => None,
     };
@@ -234,7 +250,8 @@ fn serve(settings: Settings, ready: Option<daemon::Ready>) -> Result<(), Failure
         }
         Ok(())
     };
-    let greeting = greeting(&shared.settings, &listeners);
+    let mut greeting = greeting(&shared.settings, &listeners);
+    greeting.extend(admin.as_ref().map(admin::Bound::greeting));
     let announce = || -> std::io::Result<()> {
         for line in greeting {
             info!("{line}");
@@ -246,7 +263,7 @@ fn serve(settings: Settings, ready: Option<daemon::Ready>) -> Result<(), Failure
         Ok(())
     };
     listen::write_port_file(&listeners)?;
-    let all_ended = server::run(&shared, listeners, hand_over, started, begin, announce)?;
+    let all_ended = server::run(&shared, listeners, admin, hand_over, started, begin, announce)?;
     snapshot::at_stop(&shared, all_ended)?;
     drop(pidfile);
     info!("stopped");

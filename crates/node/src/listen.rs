@@ -22,6 +22,9 @@ pub(crate) enum ListenError {
     /// The host has no address.
     #[error("cannot find the address of {address}: {source}; check -l")]
     Unknown { address: String, source: io::Error },
+    /// The host of the admin port has no address.
+    #[error("cannot find the address of {address}: {source}; check --admin")]
+    UnknownAdmin { address: String, source: io::Error },
     /// Another process has the address, or it is not this machine's.
     #[error("cannot listen on {address}: {source}; {advice}")]
     Bind { address: String, source: io::Error, advice: &'static str },
@@ -40,9 +43,10 @@ impl ListenError {
                 ExitCode::NoPermission
             }
             ListenError::Path { denied: true, .. } => ExitCode::NoPermission,
-            ListenError::Unknown { .. } | ListenError::Bind { .. } | ListenError::Path { .. } => {
-                ExitCode::OsError
-            }
+            ListenError::Unknown { .. }
+            | ListenError::UnknownAdmin { .. }
+            | ListenError::Bind { .. }
+            | ListenError::Path { .. } => ExitCode::OsError,
         }
     }
 }
@@ -118,6 +122,48 @@ pub(crate) fn bind(
         listeners.push(unix(path, settings.unix_mask, backlog, inherited)?);
     }
     Ok(listeners)
+}
+
+/// Connections to the admin port that may wait to be accepted.
+const ADMIN_BACKLOG: i32 = 64;
+
+/// Binds the admin port, under every address that its host stands for. A socket that was `inherited`
+/// and listens there is used; it must be asked for before those of the clients are.
+pub(crate) fn bind_admin(
+    address: &ListenAddress,
+    inherited: &mut Inherited,
+) -> Result<Vec<std::net::TcpListener>, ListenError> {
+    let unknown = |source| ListenError::UnknownAdmin { address: address.to_string(), source };
+    let mut bound = Vec::new();
+    let mut failed = None;
+    for candidate in address.resolve().map_err(unknown)? {
+        // Any port would be one of the clients'.
+        let there = (candidate.port() != 0).then(|| inherited.take_tcp(candidate)).flatten();
+        match there.map_or_else(|| tcp(candidate, ADMIN_BACKLOG), Ok) {
+            Ok(listener) => bound.push(listener),
+            Err(source) => failed = Some((candidate, source)),
+        }
+    }
+    let in_use = |error: &io::Error| error.kind() == io::ErrorKind::AddrInUse;
+    match failed.filter(|(_, error)| bound.is_empty() || in_use(error)) {
+        None => Ok(bound),
+        Some((candidate, source)) => {
+            let advice = match source.kind() {
+                io::ErrorKind::AddrInUse => {
+                    "another process listens there: stop it, or choose another port with --admin"
+                }
+                io::ErrorKind::PermissionDenied => {
+                    "ports below 1024 need root: choose another with --admin"
+                }
+                io::ErrorKind::AddrNotAvailable => {
+                    "this machine does not have that address: check --admin"
+                }
+                _ => "check --admin",
+            };
+            let address = format!("{candidate} for the admin port");
+            Err(ListenError::Bind { address, source, advice })
+        }
+    }
 }
 
 /// Binds the Unix socket at which another process may take over from this one.

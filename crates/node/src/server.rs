@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
+use crate::admin::{Admin, Bound};
 use crate::clock::Clock;
 use crate::connections::Connections;
 use crate::handover::{self, Gate, HandOver};
@@ -133,6 +134,7 @@ fn observer(watch: &Arc<Watch>) -> EvictionObserver {
 pub(crate) fn run(
     shared: &Arc<Shared>,
     listeners: Vec<Listener>,
+    admin: Option<Bound>,
     hand_over: Option<HandOver>,
     started: Option<Started>,
     begin: impl FnOnce() -> io::Result<()>,
@@ -160,6 +162,7 @@ pub(crate) fn run(
         }
         tasks.spawn(keep_time(Arc::clone(shared)));
         tasks.spawn(sweep(Arc::clone(shared)));
+        let admin = admin.map(|bound| Admin::start(bound, shared, &workers)).transpose()?;
         ready()?;
         shared.stop.cancelled().await;
         if !shared.gate.is_given() {
@@ -167,7 +170,12 @@ pub(crate) fn run(
         }
         tasks.close();
         tasks.wait().await;
-        io::Result::Ok(shared.connections.end_all(GRACE).await)
+        let all_ended = shared.connections.end_all(GRACE).await;
+        // Until here it tells that the node stops.
+        if let Some(admin) = admin {
+            admin.stop();
+        }
+        io::Result::Ok(all_ended)
     })?;
     if all_ended && let Some(workers) = Arc::into_inner(workers) {
         workers.join();

@@ -114,6 +114,11 @@ impl ValuesInFlight {
         self.held.fetch_sub(len, Relaxed);
     }
 
+    /// Bytes that may be taken at most, but for a single value.
+    pub(crate) fn limit(&self) -> usize {
+        self.limit
+    }
+
     /// Bytes taken at the moment.
     pub(crate) fn held(&self) -> usize {
         self.held.load(Relaxed)

@@ -5,15 +5,18 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 use tracing::warn;
 
 use crate::connection;
 use crate::connections::Ticket;
 use crate::local::Local;
+use crate::pulse::Pulse;
 use crate::ring::View;
 use crate::settings::Guard;
 use crate::shared::Shared;
@@ -35,6 +38,11 @@ enum Order {
     Serve(Handover),
     /// Act by this view of the ring from now on, and say when.
     Hold(Arc<View>, Option<oneshot::Sender<()>>),
+    /// Say that it runs.
+    Answer(Arc<Pulse>),
+    /// Stand still until somebody else comes to the barrier.
+    #[cfg(test)]
+    Occupy(Arc<std::sync::Barrier>),
 }
 
 /// A running worker.
@@ -42,6 +50,7 @@ enum Order {
 struct Handle {
     sender: UnboundedSender<Order>,
     thread: JoinHandle<()>,
+    pulse: Arc<Pulse>,
 }
 
 /// All workers of a node.
@@ -90,9 +99,30 @@ impl Workers {
         }
     }
 
+    /// The numbers of the workers that do not say within `patience` that they take their turns.
+    pub(crate) async fn silent(&self, patience: Duration) -> Vec<usize> {
+        let deadline = Instant::now() + patience;
+        let mut silent = Vec::new();
+        // One after the other, but by one deadline: those that run have answered by then.
+        for (index, handle) in self.handles.iter().enumerate() {
+            let ask = |pulse| handle.sender.send(Order::Answer(pulse)).is_ok();
+            if !matches!(tokio::time::timeout_at(deadline, handle.pulse.felt(ask)).await, Ok(true))
+            {
+                silent.push(index);
+            }
+        }
+        silent
+    }
+
+    /// Keeps a worker from its turns until somebody else comes to the barrier.
+    #[cfg(test)]
+    pub(crate) fn occupy(&self, index: usize, barrier: Arc<std::sync::Barrier>) {
+        self.handles[index].sender.send(Order::Occupy(barrier)).expect("a worker that runs");
+    }
+
     /// Lets the workers end once their connections have, and waits for that.
     pub(crate) fn join(self) {
-        for Handle { sender, thread } in self.handles {
+        for Handle { sender, thread, .. } in self.handles {
             drop(sender);
             if thread.join().is_err() {
                 warn!("a worker ended by a panic");
@@ -109,7 +139,7 @@ impl Handle {
         let thread = std::thread::Builder::new()
             .name(format!("worker-{index}"))
             .spawn(move || run(Local::new(shared, index), receiver))?;
-        Ok(Handle { sender, thread })
+        Ok(Handle { sender, thread, pulse: Arc::default() })
     }
 }
 
@@ -140,6 +170,11 @@ fn run(local: Local, mut receiver: UnboundedReceiver<Order>) {
                     } else {
                         tokio::task::spawn_local(tls::serve(local, accepted, guard, ticket));
                     }
+                }
+                Order::Answer(pulse) => pulse.answer(),
+                #[cfg(test)]
+                Order::Occupy(barrier) => {
+                    barrier.wait();
                 }
                 Order::Hold(view, done) => {
                     local.hold(view);

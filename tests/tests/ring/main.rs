@@ -8,6 +8,7 @@ mod forwarding;
 mod linearizable;
 mod peers;
 mod policies;
+mod sampling;
 
 use ringbinder_tests::ring::Fleet;
 use ringbinder_tests::{Conn, Kind};

@@ -312,8 +312,8 @@ fn a_ring_goes_over_to_tls_node_by_node() {
                 before[node] = Some(step[node]);
             }
         }
-        for node in 0..2 {
-            let mut client = connect(&fleet, node, step[node].is_some());
+        for (node, tls) in step.iter().enumerate() {
+            let mut client = connect(&fleet, node, tls.is_some());
             fleet.await_up(&mut client, 1 - node);
             let keys = keys(&mut client, 2);
             for key in &keys {

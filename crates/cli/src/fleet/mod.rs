@@ -9,11 +9,12 @@ pub(crate) mod delete;
 pub(crate) mod error;
 pub(crate) mod flush;
 pub(crate) mod get;
+pub(crate) mod hot;
 pub(crate) mod numbers;
 mod owners;
 pub(crate) mod security;
 pub(crate) mod set;
-mod span;
+pub(crate) mod span;
 pub(crate) mod stats;
 mod value;
 

@@ -10,6 +10,30 @@ pub(crate) fn bytes(number: u64) -> String {
     scaled(number, 1024, &["", "K", "M", "G", "T", "P", "E"])
 }
 
+/// A rate: `0.5`, `12`, `12.3k`.
+pub(crate) fn per_second(rate: f64) -> String {
+    if rate > 0.0 && rate < 9.95 {
+        return format!("{rate:.1}");
+    }
+    // What is no number, or less than nothing, is nothing; what is too much is the most.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it saturates")]
+    count(rate.round() as u64)
+}
+
+/// A time: `87us`, `1.2ms`, `3.4s`.
+pub(crate) fn micros(micros: f64) -> String {
+    let (number, unit) = match micros {
+        ..999.5 => (micros, "us"),
+        ..999_500.0 => (micros / 1e3, "ms"),
+        _ => (micros / 1e6, "s"),
+    };
+    if unit != "us" && number < 9.95 {
+        format!("{number:.1}{unit}")
+    } else {
+        format!("{number:.0}{unit}")
+    }
+}
+
 /// A share from 0 to 1: `98.7%`; `-` where there is nothing to have a share of.
 pub(crate) fn ratio(part: u64, whole: u64) -> String {
     if whole == 0 {
@@ -65,6 +89,18 @@ mod tests {
         assert_eq!(bytes(1023), "1023");
         assert_eq!(bytes(64 << 20), "64M");
         assert_eq!(bytes(3 << 29), "1.5G");
+    }
+
+    #[test]
+    fn rates_and_times_are_short_too() {
+        let rates = [0.0, 0.04, 0.5, 9.96, 12.4, 12_345.0, f64::NAN, f64::INFINITY, -1.0];
+        let told = ["0", "0.0", "0.5", "10", "12", "12.3k", "0", "18.4E", "0"];
+        assert_eq!(rates.map(per_second), told);
+        let times = [0.0, 87.4, 999.4, 999.6, 1234.0, 56_000.0, 999_600.0, 3_400_000.0];
+        assert_eq!(
+            times.map(micros),
+            ["0us", "87us", "999us", "1.0ms", "1.2ms", "56ms", "1.0s", "3.4s"]
+        );
     }
 
     #[test]

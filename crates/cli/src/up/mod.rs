@@ -21,7 +21,7 @@ mod program;
 mod ready;
 mod ring_file;
 mod screen;
-mod signals;
+pub(crate) mod signals;
 mod stop;
 mod supervisor;
 mod view;

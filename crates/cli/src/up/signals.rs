@@ -7,7 +7,7 @@ use tokio::signal::unix::{self, SignalKind, signal};
 
 /// What the outside wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wish {
+pub(crate) enum Wish {
     /// Ctrl-C, SIGTERM, or the terminal is gone: stop.
     Stop,
     /// A child has ended.
@@ -19,7 +19,7 @@ pub(super) enum Wish {
 }
 
 /// Signals, from the moment this is made.
-pub(super) struct Signals {
+pub(crate) struct Signals {
     interrupt: unix::Signal,
     terminate: unix::Signal,
     hangup: unix::Signal,
@@ -34,7 +34,7 @@ impl Signals {
     ///
     /// # Errors
     /// Where the system refuses.
-    pub(super) fn new() -> io::Result<Signals> {
+    pub(crate) fn new() -> io::Result<Signals> {
         Ok(Signals {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
@@ -49,13 +49,13 @@ impl Signals {
     ///
     /// # Errors
     /// Where the system refuses.
-    pub(super) fn take_suspend(&mut self) -> io::Result<()> {
+    pub(crate) fn take_suspend(&mut self) -> io::Result<()> {
         self.suspend = Some(signal(SignalKind::from_raw(Signal::SIGTSTP as i32))?);
         Ok(())
     }
 
     /// The next one.
-    pub(super) async fn next(&mut self) -> Wish {
+    pub(crate) async fn next(&mut self) -> Wish {
         let Signals { interrupt, terminate, hangup, child, resize, suspend } = self;
         let suspend = async {
             match suspend {
@@ -75,13 +75,13 @@ impl Signals {
     }
 
     /// The next one that says stop.
-    pub(super) async fn stop(&mut self) {
+    pub(crate) async fn stop(&mut self) {
         while self.next().await != Wish::Stop {}
     }
 }
 
 /// Stands still until somebody has this process go on.
-pub(super) fn stand_still() {
+pub(crate) fn stand_still() {
     // Where it fails, the process goes on.
     let _ = raise(Signal::SIGSTOP);
 }

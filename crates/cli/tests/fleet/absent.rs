@@ -75,7 +75,7 @@ fn where_all_nodes_are_away_that_is_said() {
 
 /// A ring of one node, which is a server that does this with every connection. The server ends with
 /// the test.
-fn impostor(serve: impl Fn(TcpStream) + Send + 'static) -> (tempfile::TempDir, String) {
+pub(crate) fn impostor(serve: impl Fn(TcpStream) + Send + 'static) -> (tempfile::TempDir, String) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     std::thread::spawn(move || listener.incoming().flatten().for_each(&serve));

@@ -11,6 +11,7 @@ mod keys;
 mod nodes;
 mod secure;
 mod terminal;
+mod top;
 
 use std::process::Command;
 

@@ -1,7 +1,7 @@
 //! The side of the process that serves: it hands over when asked to.
 
 use std::io::{self, Write as _};
-use std::net::Shutdown;
+use std::net::{Shutdown, TcpListener};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -46,9 +46,14 @@ impl HandOver {
     ///
     /// # Errors
     /// Where the system gives no more descriptors.
-    pub(crate) fn new(door: Listener, listeners: &[Listener]) -> io::Result<HandOver> {
-        let all = listeners.iter().chain([&door]);
-        let sockets = all.map(Listener::copy).collect::<io::Result<_>>()?;
+    pub(crate) fn new<'a>(
+        door: Listener,
+        listeners: &[Listener],
+        admin: impl Iterator<Item = &'a TcpListener>,
+    ) -> io::Result<HandOver> {
+        let all = listeners.iter().chain([&door]).map(Listener::copy);
+        let admin = admin.map(|listener| listener.as_fd().try_clone_to_owned());
+        let sockets = all.chain(admin).collect::<io::Result<_>>()?;
         Ok(HandOver { door, sockets })
     }
 }

@@ -57,18 +57,37 @@ impl From<DialError> for TalkError {
     }
 }
 
-struct Talk {
+/// A connection to a peer, for questions one after the other.
+#[derive(Debug)]
+pub(crate) struct Talk {
     stream: BufReader<Socket>,
 }
 
 impl Talk {
-    async fn begin(dialer: &Dialer, address: &str) -> Result<Talk, TalkError> {
+    pub(super) async fn begin(dialer: &Dialer, address: &str) -> Result<Talk, TalkError> {
         Ok(Talk { stream: BufReader::new(dialer.dial(address).await?) })
     }
 
-    async fn say(&mut self, text: &[u8]) -> Result<(), TalkError> {
+    /// Sends a question, or several.
+    pub(crate) async fn say(&mut self, text: &[u8]) -> Result<(), TalkError> {
         self.stream.write_all(text).await?;
         Ok(self.stream.flush().await?)
+    }
+
+    /// Reads an answer of `STAT` lines, whatever line ends it left out. Takes its bytes from `room`,
+    /// and fails where they do not suffice.
+    pub(crate) async fn stats(&mut self, room: &mut usize) -> Result<Vec<u8>, TalkError> {
+        let mut answer = Vec::new();
+        loop {
+            let line = self.line().await?;
+            if !line.starts_with(b"STAT ") {
+                return Ok(answer);
+            }
+            let taken = line.len() + 1;
+            *room = room.checked_sub(taken).ok_or_else(|| nonsense(&line))?;
+            answer.extend_from_slice(&line);
+            answer.push(b'\n');
+        }
     }
 
     async fn line(&mut self) -> Result<Vec<u8>, TalkError> {

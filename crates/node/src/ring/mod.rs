@@ -58,6 +58,7 @@ pub(crate) use dial::Dialer;
 pub(crate) use discovery::is_legacy_key;
 pub(crate) use exchange::{Foreign, Form, SharedExchange};
 pub(crate) use gather::gather;
+pub(crate) use greeting::{Talk, TalkError};
 pub(crate) use keeper::{Hint, Keeper};
 pub(crate) use link::Link;
 pub(crate) use peer::Peer;
@@ -91,6 +92,17 @@ pub(crate) struct Posted {
     pub(crate) status: Status,
 }
 
+/// How this node stands to the ring at a moment.
+#[derive(Clone, Debug)]
+pub(crate) struct Situation {
+    pub(crate) view: Arc<View>,
+    /// What this node is called; `-` where it has no name.
+    pub(crate) name: String,
+    /// Every peer that is greeted.
+    pub(crate) peers: Vec<Arc<Peer>>,
+    pub(crate) status: Status,
+}
+
 /// The ring, as the workers share it.
 #[derive(Debug)]
 pub(crate) struct RingNode {
@@ -118,6 +130,24 @@ impl RingNode {
     /// The payload for auto-discovery clients.
     pub(crate) fn cluster(&self) -> Arc<str> {
         Arc::clone(&self.posted.read().cluster)
+    }
+
+    /// A connection to the peer at an address, as the keeper's are.
+    pub(crate) async fn talk(&self, address: &str) -> Result<Talk, TalkError> {
+        Talk::begin(&self.dialer, address).await
+    }
+
+    /// A copy of what is posted, for whoever reports it.
+    pub(crate) fn situation(&self) -> Situation {
+        let posted = self.posted.read();
+        let status = posted.status.clone();
+        let peers = status.said.iter().filter_map(|(address, _)| self.peers.at(address));
+        Situation {
+            view: Arc::clone(&posted.view),
+            name: posted.line.name.clone(),
+            peers: peers.collect(),
+            status,
+        }
     }
 
     /// Tells the keeper something. Lost where it has too much to do already: hints only make quick

@@ -112,7 +112,6 @@ pub(super) struct CommandLine {
     #[arg(short = 'S', long, help_heading = REFUSED)]
     pub(super) enable_sasl: bool,
 
-
     /// Words that are no flags.
     #[arg(hide = true)]
     pub(super) ignored: Vec<OsString>,

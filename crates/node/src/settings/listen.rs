@@ -37,6 +37,33 @@ pub(super) fn parse(
     Ok((addresses, warnings))
 }
 
+/// The port of the admin port where an address names none: the one at which memcached's exporter is
+/// looked for.
+const ADMIN_PORT: u16 = 9150;
+
+/// The address of the admin port: a port of the loopback interface, or any one address.
+pub(super) fn parse_admin(text: &str) -> Result<ListenAddress, String> {
+    if text.is_empty() {
+        return Err("needs a port of this machine, such as 9150, or an address".into());
+    }
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        let port = text
+            .parse()
+            .map_err(|_| format!("'{text}' is no port; use a number from 0 to 65535"))?;
+        return Ok(ListenAddress::Tcp { host: "127.0.0.1".into(), port, guard: Guard::Plain });
+    }
+    parse_one(text, ADMIN_PORT, Guard::Plain).map_err(|reason| format!("'{text}': {reason}"))
+}
+
+/// A host name in lower case.
+pub(super) fn host_name(text: &str) -> Result<String, String> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+    match text.bytes().all(plain) {
+        true => Ok(text.to_ascii_lowercase()),
+        false => Err(format!("{text:?} is no host name: give it without a port")),
+    }
+}
+
 /// What each prefix makes of an address, where TLS asks for certificates as `ssl_verify_mode` says.
 fn guards(verify: Verify) -> [(&'static str, Guard); 4] {
     [
@@ -172,6 +199,19 @@ mod tests {
         assert_eq!(warnings, Vec::<String>::new());
         assert_eq!(shown("tagged.example"), ["tagged.example:11211"], "no prefix, a name");
         assert_eq!(shown("proto.example"), ["proto.example:11211"]);
+    }
+
+    #[test]
+    fn the_admin_port_is_a_port_of_loopback_or_an_address() {
+        let shown = |text| parse_admin(text).map(|address| address.to_string());
+        assert_eq!(shown("9150"), Ok("127.0.0.1:9150".into()));
+        assert_eq!(shown("0"), Ok("127.0.0.1:0".into()));
+        assert_eq!(shown("[::1]:9200"), Ok("[::1]:9200".into()));
+        assert_eq!(shown("10.0.0.1"), Ok("10.0.0.1:9150".into()));
+        assert_eq!(shown("*:9150"), Ok("*:9150".into()));
+        for text in ["", "70000", ":9150", "a:b"] {
+            assert!(parse_admin(text).is_err(), "{text}");
+        }
     }
 
     #[test]

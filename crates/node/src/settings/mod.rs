@@ -33,7 +33,7 @@ use std::ffi::OsString;
 use std::path::Path;
 
 pub(crate) use error::SettingsError;
-pub(crate) use model::{ForeignKeys, ListenAddress, RingSettings, Settings};
+pub(crate) use model::{AdminSettings, ForeignKeys, ListenAddress, RingSettings, Settings};
 pub(crate) use tls::{Guard, PeerTls, TlsSettings, Verify};
 
 /// What a command line asks for.
@@ -88,10 +88,10 @@ pub(crate) fn load(
         return Ok(printed(flags::LICENSE.into()));
     }
     if flags.man {
-        return Ok(Startup::Print { text: page::man(), warnings: Vec::new() });
+        return Ok(printed(page::man()));
     }
     if let Some(shell) = flags.completions {
-        return Ok(Startup::Print { text: page::completions(shell), warnings: Vec::new() });
+        return Ok(printed(page::completions(shell)));
     }
     let environment: Vec<(OsString, OsString)> = environment.into_iter().collect();
     let file_of_environment = environment

@@ -73,6 +73,8 @@ pub(crate) struct Settings {
     pub(crate) auth_file: Option<PathBuf>,
     /// The ring this node is part of.
     pub(crate) ring: Option<RingSettings>,
+    /// The admin port.
+    pub(crate) admin: Option<AdminSettings>,
     /// The file that keeps the items over a restart. Absolute if the node runs in the background.
     pub(crate) snapshot: Option<PathBuf>,
     /// Take up a snapshot that was written while the node served.
@@ -111,6 +113,15 @@ pub(crate) struct RingSettings {
     pub(crate) peer_tls: PeerTls,
     /// Where a copy of the ring is kept for a start without its source.
     pub(crate) ring_cache: Option<PathBuf>,
+}
+
+/// What is set about the admin port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct AdminSettings {
+    /// Where it listens.
+    pub(crate) address: ListenAddress,
+    /// Host names it may be asked for by, in lower case.
+    pub(crate) hosts: Vec<String>,
 }
 
 /// What becomes of requests for keys that another node owns.

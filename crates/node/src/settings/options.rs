@@ -21,6 +21,7 @@ const NETWORK: &str = "Network";
 const SECURITY: &str = "Security";
 const MEMORY: &str = "Memory";
 const RING: &str = "Ring";
+const ADMIN: &str = "Admin port";
 const RESTART: &str = "Restart and upgrade";
 const COMMANDS: &str = "Commands and statistics";
 const PROCESS: &str = "Process";
@@ -188,6 +189,18 @@ pub(super) struct Options {
     /// File that keeps a copy of the ring, for a start while etcd is away
     #[arg(long, value_name = "FILE", help_heading = RING)]
     pub(super) ring_cache: Option<PathBuf>,
+
+    /// Port of its own for metrics, health checks and a page that shows the whole ring, by HTTP:
+    /// a port of 127.0.0.1, or host:port. It knows no authentication and shows names of keys
+    #[arg(long, value_name = "ADDRESS")]
+    #[arg(help_heading = ADMIN)]
+    pub(super) admin: Option<String>,
+
+    /// Host names, separated by commas, by which the admin port may be asked for: beside IP
+    /// addresses, localhost and, where it listens on more than loopback, the hosts of the ring
+    #[arg(long, value_name = "NAMES")]
+    #[arg(help_heading = ADMIN)]
+    pub(super) admin_hosts: Option<String>,
 
     /// File that keeps the items over a restart: written at a graceful stop and on SIGUSR2, taken up
     /// at the next start

@@ -15,7 +15,7 @@ const SIGNALS: [(&str, &str); 2] = [
         "SIGTERM, SIGINT, SIGUSR1",
         "Stop: no new connections, and the end once all answers are written.",
     ),
-    ("SIGHUP", "Read again what is read from files, such as the ring."),
+    ("SIGHUP", "Read the ring, certificates and users again."),
 ];
 
 /// What the program is, in the words that `apropos` finds.

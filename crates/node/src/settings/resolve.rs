@@ -8,7 +8,7 @@ use super::extended::Extended;
 use super::flags::CommandLine;
 use super::layers::{Merged, Origin};
 use super::listen;
-use super::model::{ListenAddress, RingSettings, Settings};
+use super::model::{AdminSettings, ListenAddress, RingSettings, Settings};
 use super::tls::{self, Guard, TlsSettings, Verify};
 use super::values::{ItemSize, Mebibytes};
 
@@ -117,6 +117,7 @@ pub(super) fn resolve(
             }
         }
     }
+    let admin = admin(merged, &mut warnings)?;
     if options.snapshot_stale && options.snapshot.is_none() {
         warnings.push("--snapshot-stale has no effect without -e, --snapshot".to_owned());
     }
@@ -151,6 +152,7 @@ pub(super) fn resolve(
         tls,
         auth_file: settle(text_of(merged, "auth_file", options.auth_file.as_deref())?),
         ring,
+        admin,
         snapshot: settle(text_of(merged, "snapshot", options.snapshot.as_deref())?),
         snapshot_stale: options.snapshot_stale,
         hand_over: settle(text_of(merged, "hand_over", options.hand_over.as_deref())?),
@@ -161,6 +163,28 @@ pub(super) fn resolve(
         figures,
     };
     Ok((settings, warnings))
+}
+
+/// The admin port, where one is asked for.
+fn admin(
+    merged: &Merged,
+    warnings: &mut Vec<String>,
+) -> Result<Option<AdminSettings>, SettingsError> {
+    let options = &merged.options;
+    let listed = options.admin_hosts.iter().flat_map(|list| list.split(',')).map(str::trim);
+    let mut hosts = Vec::new();
+    for host in listed.filter(|host| !host.is_empty()) {
+        hosts.push(listen::host_name(host).map_err(|reason| merged.error("admin_hosts", reason))?);
+    }
+    let Some(text) = options.admin.as_deref().map(str::trim) else {
+        let origin = merged.origin("admin_hosts");
+        if *origin != Origin::Default {
+            warnings.push(format!("{} has no effect without --admin", origin.place("admin_hosts")));
+        }
+        return Ok(None);
+    };
+    let address = listen::parse_admin(text).map_err(|reason| merged.error("admin", reason))?;
+    Ok(Some(AdminSettings { address, hosts }))
 }
 
 /// memcached's rule; both numbers are named, since either may be the mistake.

@@ -167,7 +167,7 @@ pub(super) fn resolve(
         min_version: options.ssl_min_version,
         session_cache: options.ssl_session_cache,
     };
-    if !settings.enabled && !(options.ring.is_some() && options.peer_tls == PeerTls::On) {
+    if !settings.enabled && (options.ring.is_none() || options.peer_tls != PeerTls::On) {
         for key in TLS_ONLY {
             let origin = merged.origin(key);
             if *origin != Origin::Default {

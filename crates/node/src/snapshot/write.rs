@@ -164,7 +164,7 @@ fn write(shared: &Shared, is_clean: bool) -> Result<Report, WriteError> {
     match &written {
         Ok(_) => {
             let took = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-            progress.written(shared.clock.now().into(), took);
+            progress.written(shared.clock.unix(shared.clock.now()).into(), took);
         }
         Err(_) => progress.not_written(),
     }

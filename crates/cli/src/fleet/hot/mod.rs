@@ -1,0 +1,105 @@
+//! `ringbinder hot`.
+
+pub(crate) mod keys;
+
+use clap::Args;
+use futures_util::future::join_all;
+use ringbinder_client::{Error, NodeHandle};
+use serde_json::{Value, json};
+
+use super::FleetOptions;
+use crate::error::CliError;
+use crate::exit::Answer;
+use crate::fleet::numbers::per_second;
+use crate::output::Output;
+use crate::table::{Align, Table};
+use keys::{HotKey, NodeHeat};
+
+/// Which keys are asked for most.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+The keys of all nodes together, the hottest first, with the requests a second that they get and \
+their share of all requests. Nodes estimate these from one request in 64, over the last 30 to 60 \
+seconds; docs/top.md says how true they are. Bytes that are not printable are shown as %XX.")]
+pub(crate) struct Hot {
+    #[command(flatten)]
+    fleet: FleetOptions,
+
+    /// How many keys to print
+    #[arg(long, short = 'n', value_name = "COUNT", default_value_t = 20)]
+    count: usize,
+
+    /// Ask only this node
+    #[arg(long, value_name = "NAME")]
+    node: Option<String>,
+}
+
+impl Hot {
+    pub(crate) async fn run(self, out: &mut Output) -> Result<Answer, CliError> {
+        let fleet = self.fleet.connect().await?;
+        let nodes = fleet.nodes(self.node.as_deref())?;
+        let asked = join_all(nodes.iter().map(|node| node.stats("hotkeys"))).await;
+        let heats: Vec<Result<NodeHeat, Error>> =
+            asked.into_iter().map(|stats| Ok(NodeHeat::parse(&stats?))).collect();
+        let told = heats.iter().enumerate();
+        let told = told.filter_map(|(index, heat)| Some((index, heat.as_ref().ok()?)));
+        let mut keys = keys::merge(told);
+        keys.truncate(self.count);
+        if out.is_json() {
+            out.json(&as_json(&fleet.origin, &nodes, &heats, &keys))?;
+        } else if !keys.is_empty() {
+            out.table(&table(&nodes, &keys))?;
+        } else if heats.iter().any(Result::is_ok) {
+            out.note("no key was asked for in the last minute, or too rarely to be sampled")?;
+        }
+        let asked = heats.len();
+        fleet.failed(heats.into_iter().filter_map(Result::err).collect(), asked)?;
+        Ok(Answer::Yes)
+    }
+}
+
+fn names<'a>(nodes: &'a [NodeHandle], hot: &HotKey) -> Vec<&'a str> {
+    hot.nodes.iter().map(|&node| nodes[node].node().name.as_str()).collect()
+}
+
+fn table(nodes: &[NodeHandle], keys: &[HotKey]) -> Table {
+    let columns = [
+        ("REQ/S", Align::Right),
+        ("SHARE", Align::Right),
+        ("NODE", Align::Left),
+        ("KEY", Align::Left),
+    ];
+    let mut table = Table::new(&columns);
+    for hot in keys {
+        let share = format!("{:.1}%", hot.share * 100.0);
+        let nodes = names(nodes, hot).join(",");
+        table.row([&per_second(hot.rate), &share, &nodes, &keys::shown(&hot.key)]);
+    }
+    table
+}
+
+fn as_json(
+    origin: &str,
+    nodes: &[NodeHandle],
+    heats: &[Result<NodeHeat, Error>],
+    keys: &[HotKey],
+) -> Value {
+    let keys = keys.iter().map(|hot| {
+        json!({
+            "key": hot.key,
+            "rate": hot.rate,
+            "share": hot.share,
+            "nodes": names(nodes, hot),
+        })
+    });
+    let keys: Vec<Value> = keys.collect();
+    let nodes = nodes.iter().zip(heats).map(|(node, heat)| {
+        let name = &node.node().name;
+        match heat {
+            Ok(heat) => json!({ "node": name, "window_seconds": heat.window }),
+            Err(error) => json!({ "node": name, "error": error.to_string() }),
+        }
+    });
+    let nodes: Vec<Value> = nodes.collect();
+    json!({ "origin": origin, "nodes": nodes, "keys": keys })
+}

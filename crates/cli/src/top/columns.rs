@@ -1,0 +1,166 @@
+//! The columns of the nodes' table: what each says, and which of them there is room for.
+
+use super::model::{Entry, Model, State};
+use super::ui::is_up;
+use crate::fleet::numbers::{bytes, count, micros, per_second, span};
+
+/// What a cell means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tone {
+    Plain,
+    Good,
+    Warn,
+    Bad,
+    Dim,
+}
+
+/// Memory in use that deserves a look, where it is followed by evictions or refusals.
+const NEARLY_FULL: f64 = 0.95;
+
+/// Columns between two columns.
+pub(super) const GAP: usize = 1;
+
+/// One column.
+pub(super) struct Column {
+    pub(super) title: &'static str,
+    /// Words stand left, numbers right.
+    pub(super) left: bool,
+    width: usize,
+    /// Those with the lowest numbers stay when there is little room.
+    rank: u8,
+    pub(super) cell: fn(&Model, &Entry) -> (String, Tone),
+}
+
+const fn number(
+    title: &'static str,
+    width: usize,
+    rank: u8,
+    cell: fn(&Model, &Entry) -> (String, Tone),
+) -> Column {
+    Column { title, left: false, width, rank, cell }
+}
+
+const fn word(
+    title: &'static str,
+    width: usize,
+    rank: u8,
+    cell: fn(&Model, &Entry) -> (String, Tone),
+) -> Column {
+    Column { title, left: true, width, rank, cell }
+}
+
+/// All there are, in the order in which they stand.
+const COLUMNS: [Column; 17] = [
+    word("NODE", 4, 0, |_, entry| (entry.name.clone(), Tone::Plain)),
+    word("ADDRESS", 7, 13, |_, entry| (entry.address.clone(), Tone::Dim)),
+    word("STATE", 5, 1, state),
+    number("RING", 4, 6, ring),
+    number("REQ/S", 6, 12, |_, entry| rate(entry.rates.map(|rates| rates.requests))),
+    number("GET/S", 6, 2, |_, entry| rate(entry.rates.map(|rates| rates.gets))),
+    number("SET/S", 6, 4, |_, entry| rate(entry.rates.map(|rates| rates.sets))),
+    number("HITS", 5, 3, |_, entry| {
+        or_dash(entry.rates.and_then(|rates| rates.hit_ratio()).map(percent))
+    }),
+    number("MEM", 4, 5, memory),
+    number("P50", 5, 8, |_, entry| quantile(entry, 0.5)),
+    number("P99", 5, 7, |_, entry| quantile(entry, 0.99)),
+    number("EVICT", 5, 9, |_, entry| rate(entry.rates.map(|rates| rates.evictions))),
+    number("CONNS", 5, 11, |_, entry| figure(entry, |sample| count(sample.connections))),
+    number("FRGN/S", 6, 10, |_, entry| rate(entry.rates.map(|rates| rates.foreign))),
+    number("ITEMS", 6, 14, |_, entry| figure(entry, |sample| count(sample.items))),
+    number("UP", 7, 15, |_, entry| figure(entry, |sample| span(sample.uptime))),
+    word("VERSION", 7, 16, |_, entry| figure(entry, |sample| sample.program.clone())),
+];
+
+fn state(_: &Model, entry: &Entry) -> (String, Tone) {
+    match &entry.state {
+        State::Waiting => ("...".to_owned(), Tone::Dim),
+        State::Away(_) => ("away".to_owned(), Tone::Bad),
+        // It owns keys that it does not serve yet.
+        State::Up if entry.held().is_some_and(|held| !held.settled) => {
+            ("moves".to_owned(), Tone::Warn)
+        }
+        State::Up => ("ok".to_owned(), Tone::Good),
+    }
+}
+
+fn ring(model: &Model, entry: &Entry) -> (String, Tone) {
+    match entry.held().filter(|_| is_up(entry)) {
+        Some(held) if model.disagrees(entry) => (format!("{}!", held.version), Tone::Bad),
+        Some(held) => (held.version.to_string(), Tone::Plain),
+        None => ("-".to_owned(), Tone::Dim),
+    }
+}
+
+fn memory(_: &Model, entry: &Entry) -> (String, Tone) {
+    match entry.memory_used().filter(|_| is_up(entry)) {
+        Some(used) => {
+            let tone = if used >= NEARLY_FULL { Tone::Warn } else { Tone::Plain };
+            (format!("{:.0}%", used * 100.0), tone)
+        }
+        None => ("-".to_owned(), Tone::Dim),
+    }
+}
+
+fn quantile(entry: &Entry, part: f64) -> (String, Tone) {
+    or_dash(entry.latency.and_then(|latency| latency.quantile(part)).map(micros))
+}
+
+fn rate(rate: Option<f64>) -> (String, Tone) {
+    or_dash(rate.map(per_second))
+}
+
+fn figure(entry: &Entry, shown: fn(&super::sample::Sample) -> String) -> (String, Tone) {
+    or_dash(entry.sample.as_ref().filter(|_| is_up(entry)).map(shown))
+}
+
+/// `-` for what is not known.
+fn or_dash(text: Option<String>) -> (String, Tone) {
+    text.map_or_else(|| ("-".to_owned(), Tone::Dim), |text| (text, Tone::Plain))
+}
+
+/// A share for people; all is said of all and of nothing less.
+pub(super) fn percent(share: f64) -> String {
+    let tenths = (share.clamp(0.0, 1.0) * 1000.0).floor();
+    if tenths >= 1000.0 { "100%".to_owned() } else { format!("{:.1}%", tenths / 10.0) }
+}
+
+/// A column that there is room for, and its cells.
+pub(super) struct Filled {
+    pub(super) column: &'static Column,
+    pub(super) width: usize,
+    /// One for each row.
+    pub(super) cells: Vec<(String, Tone)>,
+}
+
+/// The table of these nodes in so many columns of a terminal: all that is important enough to fit.
+/// The first column always is.
+pub(super) fn fill(model: &Model, order: &[usize], room: usize) -> Vec<Filled> {
+    static ALL: [Column; 17] = COLUMNS;
+    let filled = ALL.iter().map(|column| {
+        let cells = order.iter().map(|&node| (column.cell)(model, &model.nodes[node]));
+        let cells: Vec<_> = cells.collect();
+        let widest = cells.iter().map(|(text, _)| text.chars().count()).max().unwrap_or(0);
+        let width = widest.max(column.width).max(column.title.len());
+        Filled { column, width, cells }
+    });
+    let mut filled: Vec<Filled> = filled.collect();
+    let mut ranks: Vec<(u8, usize)> =
+        filled.iter().map(|filled| (filled.column.rank, filled.width)).collect();
+    ranks.sort_unstable();
+    let mut left = room;
+    let fits = ranks.iter().take_while(|(_, width)| {
+        let need = width + GAP;
+        let fits = need <= left + GAP;
+        left = left.saturating_sub(need);
+        fits
+    });
+    let last = fits.last().map_or(0, |(rank, _)| *rank);
+    filled.retain(|filled| filled.column.rank <= last);
+    filled
+}
+
+/// Memory for people: used, of what, and the share.
+pub(super) fn memory_text(used: u64, limit: u64) -> String {
+    format!("{} of {}", bytes(used), bytes(limit))
+}

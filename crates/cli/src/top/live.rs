@@ -1,0 +1,181 @@
+//! The view while it is on the terminal: nodes are asked in the background, keys and signals come in
+//! between, and a picture follows whatever has changed.
+
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::MissedTickBehavior;
+
+use super::model::Model;
+use super::poll::{Heard, Pollers};
+use super::screen::{self, Screen};
+use super::ui::{Key, Ui};
+use super::view::{self, Theme};
+use crate::error::CliError;
+use crate::fleet::{Fleet, FleetOptions};
+use crate::up::signals::{Signals, Wish, stand_still};
+
+/// Shortest time between two pictures of what nodes say: there may be many of them.
+const FRAME: Duration = Duration::from_millis(50);
+
+/// How often the ring is read again.
+const RING: Duration = Duration::from_secs(5);
+
+/// Nodes' answers that wait to be looked at.
+const QUEUE: usize = 64;
+
+/// What is running.
+struct Live<'a> {
+    options: &'a FleetOptions,
+    model: Model,
+    ui: Ui,
+    screen: Option<Screen>,
+    theme: Theme,
+    heard: mpsc::Sender<Heard>,
+    pace: watch::Sender<Duration>,
+    /// Kept for its end: that is the end of asking.
+    _pollers: Pollers,
+    /// Rings before this one.
+    generation: u64,
+}
+
+/// Runs until somebody has seen enough.
+///
+/// # Errors
+/// Where the terminal, or the system, refuses.
+pub(super) async fn run(
+    options: &FleetOptions,
+    fleet: Fleet,
+    pace: Duration,
+) -> Result<(), CliError> {
+    let mut signals = Signals::new().map_err(CliError::Runtime)?;
+    signals.take_suspend().map_err(CliError::Runtime)?;
+    let colors = anstream::AutoStream::choice(&std::io::stdout()) != anstream::ColorChoice::Never;
+    let (sender, mut heard) = mpsc::channel(QUEUE);
+    let (pace_sender, pace_receiver) = watch::channel(pace);
+    let pollers = Pollers::start(fleet.client.nodes(), 0, options.timeout, &pace_receiver, &sender);
+    let mut live = Live {
+        options,
+        model: super::model_of(&fleet),
+        ui: Ui::new(pace),
+        screen: Some(Screen::enter().map_err(CliError::Print)?),
+        theme: Theme { colors },
+        heard: sender,
+        pace: pace_sender,
+        _pollers: pollers,
+        generation: 0,
+    };
+    let mut keys = screen::keys();
+    let mut no_keys = false;
+    let mut frames = tokio::time::interval(FRAME);
+    frames.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (ring_sender, mut rings) = mpsc::channel(1);
+    tokio::spawn(read_rings(options.clone(), live.model.ring.clone(), ring_sender));
+    let mut next_history = tokio::time::Instant::now() + pace;
+    let mut changed = true;
+    live.draw()?;
+    loop {
+        tokio::select! {
+            biased;
+            wish = signals.next() => match wish {
+                Wish::Stop => return Ok(()),
+                Wish::Suspend => live.suspend()?,
+                Wish::Resize => live.draw()?,
+                Wish::Child => {}
+            },
+            key = keys.recv(), if !no_keys => match key {
+                Some(Key::Quit) => return Ok(()),
+                Some(Key::Suspend) => live.suspend()?,
+                Some(key) => {
+                    live.press(key);
+                    live.draw()?;
+                }
+                None => no_keys = true,
+            },
+            Some(heard) = heard.recv() => changed |= live.hear(heard),
+            () = tokio::time::sleep_until(next_history) => {
+                next_history = tokio::time::Instant::now() + live.ui.pace;
+                if !live.ui.paused {
+                    live.model.remember();
+                    changed = true;
+                }
+            }
+            _ = frames.tick(), if changed => {
+                changed = false;
+                live.draw()?;
+            }
+            Some(fleet) = rings.recv() => {
+                live.follow(&fleet);
+                changed = true;
+            }
+        }
+    }
+}
+
+/// Reads the ring now and then, and sends the nodes of every other one. One that cannot be read, or
+/// used, changes nothing: the nodes still are what they are.
+async fn read_rings(options: FleetOptions, mut known: (u64, String), fleets: mpsc::Sender<Fleet>) {
+    loop {
+        tokio::time::sleep(RING).await;
+        let read = tokio::time::timeout(options.timeout, options.ring.load()).await;
+        if !matches!(read, Ok(Ok(ring)) if super::id(&ring) != known) {
+            continue;
+        }
+        if let Ok(Ok(fleet)) = tokio::time::timeout(options.timeout, options.connect()).await {
+            known = super::id(&fleet.ring);
+            if fleets.send(fleet).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+impl Live<'_> {
+    fn draw(&mut self) -> Result<(), CliError> {
+        let (model, ui, theme) = (&self.model, &self.ui, self.theme);
+        if let Some(screen) = &mut self.screen {
+            screen.draw(|frame| view::draw(frame, model, ui, theme)).map_err(CliError::Print)?;
+        }
+        Ok(())
+    }
+
+    fn press(&mut self, key: Key) {
+        self.ui.press(key, &self.model);
+        self.pace.send_if_modified(|pace| {
+            let other = *pace != self.ui.pace;
+            *pace = self.ui.pace;
+            other
+        });
+    }
+
+    /// Takes in what a node said; true where there is something new to see. While the view stands
+    /// still nothing is taken in, and what comes after is compared with what was before.
+    fn hear(&mut self, heard: Heard) -> bool {
+        let fresh = heard.generation == self.generation && !self.ui.paused;
+        if fresh {
+            self.model.hear(heard.node, heard.at, heard.told);
+        }
+        fresh
+    }
+
+    /// Asks the nodes of another ring from now on.
+    fn follow(&mut self, fleet: &Fleet) {
+        self.generation += 1;
+        self._pollers = Pollers::start(
+            fleet.client.nodes(),
+            self.generation,
+            self.options.timeout,
+            &self.pace.subscribe(),
+            &self.heard,
+        );
+        self.model.follow(super::id(&fleet.ring), fleet.ring.nodes());
+    }
+
+    /// Gives the terminal back, and stands still until somebody has this process go on.
+    fn suspend(&mut self) -> Result<(), CliError> {
+        self.screen = None;
+        stand_still();
+        self.screen = Some(Screen::enter().map_err(CliError::Print)?);
+        self.draw()
+    }
+}

@@ -1,0 +1,102 @@
+//! `ringbinder top`: the nodes of a ring at work.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `sample`, `latency` | figures out of what a node answers |
+//! | `model` | rates out of two samples, the ring's sums, what is wrong |
+//! | `ui` | what whoever sits there has chosen |
+//! | `columns`, `view` | the picture |
+//! | `poll` | asking nodes, each by itself |
+//! | `screen` | the terminal, taken and given back |
+//! | `live`, `plain` | all of it as a view, or one look |
+//!
+//! Invariants:
+//! - A node that is away, slow or talks nonsense never delays or hides another.
+//! - Nothing that a node says reaches the terminal but printable characters.
+//! - The terminal is given back as it was, whatever ends this that can be caught.
+
+mod columns;
+mod latency;
+mod live;
+mod model;
+mod plain;
+mod poll;
+mod sample;
+mod screen;
+mod ui;
+mod view;
+
+use std::time::Duration;
+
+use clap::Args;
+use ringbinder_ring::Ring;
+
+use crate::error::CliError;
+use crate::exit::Answer;
+use crate::fleet::span::seconds;
+use crate::fleet::{Fleet, FleetOptions};
+use crate::output::Output;
+
+use model::{Model, State};
+use screen::Screen;
+
+/// Watch a ring.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Nodes of the ring with their state, rates, hit ratio, memory, latencies and hot keys, asked anew \
+every second. The ring is read again while it runs, so nodes come and go with it. A node that is \
+away is shown as that; an older one, or memcached, shows less.
+
+Keys: q quits, up, down and Tab select a node, s sorts, p pauses, + and - change the pace, ? \
+explains the columns. docs/top.md says what is measured.
+
+Without a terminal: --once prints a table, and --json a document, of the rates between two looks \
+that are --interval apart.")]
+pub(crate) struct Top {
+    #[command(flatten)]
+    fleet: FleetOptions,
+
+    /// Seconds from one look at the nodes to the next
+    #[arg(long, short, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
+    interval: Duration,
+
+    /// Print one table and end
+    #[arg(long)]
+    once: bool,
+}
+
+impl Top {
+    pub(crate) async fn run(self, out: &mut Output) -> Result<Answer, CliError> {
+        let single = self.once || out.is_json();
+        if !single && !Screen::is_possible() {
+            let message = "top draws on a terminal, and standard output is none (or TERM says it \
+                           cannot be drawn on): use --once for one table, or --json";
+            return Err(CliError::Usage(message.to_owned()));
+        }
+        let fleet = self.fleet.connect().await?;
+        if !single {
+            live::run(&self.fleet, fleet, self.interval).await?;
+            return Ok(Answer::Yes);
+        }
+        let model = plain::look(&fleet, self.fleet.timeout, self.interval).await;
+        if out.is_json() {
+            out.json(&plain::as_json(&model))?;
+        } else {
+            out.table(&plain::table(&model))?;
+            out.text(plain::below(&model))?;
+        }
+        let up = model.nodes.iter().any(|entry| entry.state == State::Up);
+        Ok(if up { Answer::Yes } else { Answer::No })
+    }
+}
+
+/// Nodes that nothing is known of yet.
+fn model_of(fleet: &Fleet) -> Model {
+    Model::new(fleet.origin.clone(), id(&fleet.ring), fleet.ring.nodes())
+}
+
+/// A ring as nodes name it in `stats ring`.
+fn id(ring: &Ring) -> (u64, String) {
+    let id = ring.id();
+    (id.version, format!("{:016x}", id.digest))
+}

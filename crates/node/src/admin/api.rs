@@ -1,0 +1,343 @@
+//! `/api/ring` and `/api/history`: what the page shows, as JSON. Their form is described in
+//! `docs/observing.md`.
+
+use std::collections::{BTreeMap, HashMap};
+
+use ringbinder_protocol::MEMCACHED_VERSION;
+use serde::Serialize;
+
+use super::advice::{self, Advice};
+use super::figures::{Histogram, as_float, shown, together};
+use super::fleet::{Fleet, Record, Stretch, WINDOW, interval};
+use super::poll::{Place, now, places};
+use super::share::{Circle, Circles};
+use crate::ring::Situation;
+use crate::shared::Shared;
+
+/// Keys told at most.
+const MAX_HOT_KEYS: usize = 50;
+
+/// `/api/ring`
+#[derive(Debug, Serialize)]
+pub(super) struct Overview {
+    /// Milliseconds since the Unix epoch.
+    now: u64,
+    /// Seconds between two times that a node is asked.
+    interval_seconds: u64,
+    ringbinder_version: &'static str,
+    protocol_version: &'static str,
+    /// The name of the node that answers.
+    node: String,
+    pub(super) ring: Option<RingState>,
+    pub(super) nodes: Vec<NodeState>,
+    hot_keys: Vec<HotKeyState>,
+    /// Latency by class of commands over the last minute, of all nodes.
+    latency: BTreeMap<String, LatencyState>,
+    warnings: Vec<Advice>,
+}
+
+/// The ring in force at the node that answers.
+#[derive(Debug, Serialize)]
+pub(super) struct RingState {
+    pub(super) version: u64,
+    pub(super) digest: String,
+    source: String,
+    taken_from: String,
+    pub(super) last_error: String,
+    pub(super) settled: bool,
+    pub(super) member: bool,
+    pub(super) awaited: Vec<String>,
+    /// What becomes of keys of other nodes.
+    foreign_keys: String,
+    /// The circle in equal parts: the number of the node that owns the middle of each.
+    circle: Vec<u32>,
+}
+
+/// One node.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct NodeState {
+    pub(super) name: String,
+    address: String,
+    /// It is the node that answers.
+    own: bool,
+    weight: Option<u32>,
+    /// Of all keys, from 0 to 1; `null` for a node that the ring does not name.
+    pub(super) share: Option<f64>,
+    /// `up`, `away`, or `unknown` before it was asked for the first time.
+    pub(super) state: &'static str,
+    /// Why it is away.
+    pub(super) fault: Option<String>,
+    /// Since when it is up or away, milliseconds since the Unix epoch.
+    since: u64,
+    /// When it last answered.
+    heard: Option<u64>,
+    version: String,
+    pub(super) uptime_seconds: u64,
+    pub(super) ring_version: Option<u64>,
+    pub(super) ring_digest: String,
+    pub(super) ring_settled: bool,
+    pub(super) ring_error: String,
+    pub(super) requests_per_second: Option<f64>,
+    hit_ratio: Option<f64>,
+    pub(super) bytes: u64,
+    pub(super) max_bytes: u64,
+    items: u64,
+    pub(super) evictions_per_second: Option<f64>,
+    pub(super) refused_for_memory_per_second: Option<f64>,
+    forwarded_per_second: Option<f64>,
+    traffic_bytes_per_second: Option<f64>,
+    pub(super) connections: u64,
+    pub(super) max_connections: u64,
+    p50_us: Option<f64>,
+    p99_us: Option<f64>,
+}
+
+#[derive(Debug, Serialize)]
+struct HotKeyState {
+    /// For people; not always the key's very bytes.
+    key: String,
+    /// Estimated requests a second.
+    rate: f64,
+    /// Of the requests of all nodes, from 0 to 1; `null` where these are not known.
+    share: Option<f64>,
+    /// The node that owns it.
+    owner: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct LatencyState {
+    samples: u64,
+    p50_us: Option<f64>,
+    p90_us: Option<f64>,
+    p99_us: Option<f64>,
+    p999_us: Option<f64>,
+}
+
+impl LatencyState {
+    fn of(histogram: &Histogram) -> LatencyState {
+        let at = |part| histogram.quantile(part).map(short);
+        LatencyState {
+            samples: histogram.count,
+            p50_us: at(0.5),
+            p90_us: at(0.9),
+            p99_us: at(0.99),
+            p999_us: at(0.999),
+        }
+    }
+}
+
+/// A figure without digits that nobody reads.
+fn short(number: f64) -> f64 {
+    let scale = if number.abs() < 10.0 { 1e4 } else { 1e2 };
+    (number * scale).round() / scale
+}
+
+/// Builds `/api/ring`.
+pub(super) fn overview(shared: &Shared, fleet: &Fleet, circles: &Circles) -> Overview {
+    let situation = shared.ring.as_ref().map(|ring| ring.situation());
+    let circle = situation.as_ref().map(|situation| circles.of(&situation.view.ring));
+    let places = places(shared, fleet);
+    let mut keys: HashMap<Vec<u8>, f64> = HashMap::new();
+    let mut classes: BTreeMap<String, Histogram> = BTreeMap::new();
+    let mut nodes = Vec::with_capacity(places.len());
+    for (index, place) in places.iter().enumerate() {
+        let node = fleet.with(&place.address, |record| {
+            if let Some(record) = record.filter(|record| record.fault.is_none()) {
+                let said = record.said.iter().flat_map(|said| &said.hot_keys);
+                for hot in said {
+                    *keys.entry(hot.key.clone()).or_default() += hot.rate;
+                }
+                for (class, histogram) in record.latency() {
+                    classes.entry(class).or_default().add(&histogram);
+                }
+            }
+            node(place, index, record, situation.as_ref(), circle.as_deref())
+        });
+        nodes.push(node);
+    }
+    let mut latency: BTreeMap<String, LatencyState> = classes
+        .iter()
+        .filter(|(_, histogram)| histogram.count > 0)
+        .map(|(class, histogram)| (class.clone(), LatencyState::of(histogram)))
+        .collect();
+    if !latency.is_empty() {
+        latency.insert("all".to_owned(), LatencyState::of(&together(&classes)));
+    }
+    let interval = interval(places.len());
+    let mut overview = Overview {
+        now: now().wall,
+        interval_seconds: interval.as_secs(),
+        ringbinder_version: env!("CARGO_PKG_VERSION"),
+        protocol_version: MEMCACHED_VERSION,
+        node: places.iter().find(|place| place.own).map_or_else(String::new, |it| it.name.clone()),
+        ring: situation.as_ref().zip(circle).map(|(it, circle)| ring_state(shared, it, &circle)),
+        hot_keys: hottest(keys, &nodes, situation.as_ref()),
+        nodes,
+        latency,
+        warnings: Vec::new(),
+    };
+    overview.warnings = advice::of(&overview, shared.settings.evictions);
+    overview
+}
+
+fn ring_state(shared: &Shared, situation: &Situation, circle: &Circle) -> RingState {
+    let id = situation.view.id();
+    let status = &situation.status;
+    RingState {
+        version: id.version,
+        digest: format!("{:016x}", id.digest),
+        source: status.source.clone(),
+        taken_from: status.taken_from.clone(),
+        last_error: status.last_error.clone(),
+        settled: situation.view.is_settled(),
+        member: situation.view.me.is_some(),
+        awaited: status.awaited.iter().map(ToString::to_string).collect(),
+        foreign_keys: shared
+            .ring
+            .as_ref()
+            .map(|ring| ring.settings.foreign_keys.to_string())
+            .unwrap_or_default(),
+        circle: circle.picture.clone(),
+    }
+}
+
+fn node(
+    place: &Place,
+    index: usize,
+    record: Option<&Record>,
+    situation: Option<&Situation>,
+    circle: Option<&Circle>,
+) -> NodeState {
+    let in_ring = situation.and_then(|it| it.view.ring.nodes().get(index));
+    // Links notice within milliseconds what the next question finds out.
+    let peer = situation.and_then(|it| it.peers.iter().find(|it| *it.address == *place.address));
+    let fault = record.and_then(|record| record.fault.clone());
+    let cut_off = peer.is_some_and(|peer| peer.is_away());
+    let state = match record {
+        _ if cut_off || fault.is_some() => "away",
+        Some(record) if record.said.is_some() => "up",
+        _ => "unknown",
+    };
+    let mut node = NodeState {
+        name: place.name.clone(),
+        address: place.address.clone(),
+        own: place.own,
+        weight: in_ring.map(|node| node.weight),
+        share: in_ring.and(circle).and_then(|circle| circle.shares.get(index).copied()),
+        state,
+        fault: fault.or_else(|| cut_off.then(|| "it does not answer requests".to_owned())),
+        since: record.map_or(0, |record| record.since),
+        heard: record.and_then(Record::heard),
+        ..NodeState::default()
+    };
+    let Some(record) = record.filter(|_| state == "up") else {
+        return node;
+    };
+    if let Some(said) = &record.said {
+        let load = &said.load;
+        node.version.clone_from(&load.version);
+        node.uptime_seconds = load.uptime;
+        node.bytes = load.bytes;
+        node.max_bytes = load.max_bytes;
+        node.items = load.items;
+        node.connections = load.connections;
+        node.max_connections = load.max_connections;
+        if let Some(stand) = &said.stand {
+            node.ring_version = Some(stand.version);
+            node.ring_digest.clone_from(&stand.digest);
+            node.ring_settled = stand.settled;
+            node.ring_error.clone_from(&stand.last_error);
+        }
+    }
+    if let Some(last) = record.last() {
+        node.requests_per_second = Some(short(last.requests));
+        node.hit_ratio = last.hit_ratio.map(short);
+        node.evictions_per_second = Some(short(last.evictions));
+        node.refused_for_memory_per_second = Some(short(last.no_memory));
+        node.forwarded_per_second = Some(short(last.forwarded));
+        node.traffic_bytes_per_second = Some(short(last.traffic));
+        node.p50_us = last.p50.map(short);
+        node.p99_us = last.p99.map(short);
+    }
+    node
+}
+
+/// The hottest keys of the ring. A request counts at the node that carried it out, so the counts of
+/// several nodes add up.
+fn hottest(
+    keys: HashMap<Vec<u8>, f64>,
+    nodes: &[NodeState],
+    situation: Option<&Situation>,
+) -> Vec<HotKeyState> {
+    let all: f64 = nodes.iter().filter_map(|node| node.requests_per_second).sum();
+    let ring = situation.map(|situation| &situation.view.ring);
+    let mut hottest: Vec<(Vec<u8>, f64)> = keys.into_iter().collect();
+    hottest.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    hottest.truncate(MAX_HOT_KEYS);
+    let told = hottest.into_iter().map(|(key, rate)| HotKeyState {
+        owner: ring
+            .and_then(|ring| nodes.get(ring.owner(&key) as usize))
+            .map(|node| node.name.clone()),
+        share: (all > 0.0).then(|| short((rate / all).min(1.0))),
+        key: shown(&key),
+        rate: short(rate),
+    });
+    told.collect()
+}
+
+/// `/api/history`
+#[derive(Debug, Serialize)]
+pub(super) struct History {
+    /// Milliseconds since the Unix epoch.
+    now: u64,
+    interval_seconds: u64,
+    window_seconds: u64,
+    nodes: Vec<Series>,
+}
+
+/// One node's columns, oldest first.
+#[derive(Debug, Serialize)]
+struct Series {
+    name: String,
+    /// Milliseconds since the Unix epoch.
+    at: Vec<u64>,
+    requests: Vec<f64>,
+    hit_ratio: Vec<Option<f64>>,
+    bytes: Vec<u64>,
+    evictions: Vec<f64>,
+    p50_us: Vec<Option<f64>>,
+    p99_us: Vec<Option<f64>>,
+}
+
+/// Builds `/api/history`, of what ended after `since`.
+pub(super) fn history(shared: &Shared, fleet: &Fleet, since: u64) -> History {
+    let places = places(shared, fleet);
+    let interval_seconds = interval(places.len()).as_secs();
+    let nodes = places.into_iter().map(|place| {
+        fleet.with(&place.address, |record| {
+            let stretches = record.into_iter().flat_map(|record| &record.stretches);
+            let new: Vec<&Stretch> = stretches.filter(|stretch| stretch.at > since).collect();
+            Series {
+                name: place.name,
+                at: new.iter().map(|it| it.at).collect(),
+                requests: new.iter().map(|it| short(it.requests)).collect(),
+                hit_ratio: new.iter().map(|it| it.hit_ratio.map(short)).collect(),
+                bytes: new.iter().map(|it| it.bytes).collect(),
+                evictions: new.iter().map(|it| short(it.evictions)).collect(),
+                p50_us: new.iter().map(|it| it.p50.map(short)).collect(),
+                p99_us: new.iter().map(|it| it.p99.map(short)).collect(),
+            }
+        })
+    });
+    History {
+        now: now().wall,
+        interval_seconds,
+        window_seconds: WINDOW.as_secs(),
+        nodes: nodes.collect(),
+    }
+}
+
+/// A part of a whole, where there is a whole.
+pub(super) fn ratio(part: u64, whole: u64) -> Option<f64> {
+    (whole > 0).then(|| as_float(part) / as_float(whole))
+}

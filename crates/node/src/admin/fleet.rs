@@ -1,0 +1,255 @@
+//! What is known of every node of the ring: what it said last, and how the last minutes went.
+//!
+//! Bounded in all directions: as many nodes as the ring has, [`WINDOW`] of points for each, and the
+//! more nodes, the fewer points, since they are asked less often.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use super::figures::{Histogram, Latency, as_float, together};
+use super::said::Said;
+
+/// How far back the history goes.
+pub(super) const WINDOW: Duration = Duration::from_secs(600);
+
+/// What the latency of the present is taken from.
+const PRESENT: Duration = Duration::from_secs(60);
+
+/// Shortest time between two times that a node is asked.
+const SOONEST: Duration = Duration::from_secs(5);
+
+/// How often a node is asked at most by all others together, times a second.
+const ASKED_PER_SECOND: usize = 20;
+
+/// How long to wait between asking a node of a ring of so many: each of them asks each other one.
+pub(super) fn interval(nodes: usize) -> Duration {
+    SOONEST.max(Duration::from_secs(nodes.div_ceil(ASKED_PER_SECOND) as u64))
+}
+
+/// A moment: by the clock on the wall for people, and by one that never jumps.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moment {
+    /// Milliseconds since the Unix epoch.
+    pub(super) wall: u64,
+    pub(super) steady: Instant,
+}
+
+/// How a stretch between two questions went.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Stretch {
+    /// When it ended, milliseconds since the Unix epoch.
+    pub(super) at: u64,
+    /// Requests carried out, a second.
+    pub(super) requests: f64,
+    /// Of all reads, from 0 to 1; `None` where there were none.
+    pub(super) hit_ratio: Option<f64>,
+    /// Bytes in use at its end.
+    pub(super) bytes: u64,
+    /// A second.
+    pub(super) evictions: f64,
+    /// Keys left to other nodes, a second.
+    pub(super) forwarded: f64,
+    /// Values refused for want of memory, a second.
+    pub(super) no_memory: f64,
+    /// Bytes to and from clients, a second.
+    pub(super) traffic: f64,
+    /// Microseconds; `None` where nothing was timed.
+    pub(super) p50: Option<f64>,
+    pub(super) p99: Option<f64>,
+}
+
+/// One node.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Record {
+    /// What it said last, if it ever said anything.
+    pub(super) said: Option<Said>,
+    /// When.
+    said_at: Option<Moment>,
+    /// Why the last question has no answer.
+    pub(super) fault: Option<String>,
+    /// When it began to have, or not to have, answers: milliseconds since the Unix epoch.
+    pub(super) since: u64,
+    /// Oldest first.
+    pub(super) stretches: VecDeque<Stretch>,
+    /// Cumulative latencies of [`PRESENT`], oldest first.
+    recent: VecDeque<(Instant, Latency)>,
+}
+
+impl Record {
+    /// Milliseconds since the Unix epoch of its last word.
+    pub(super) fn heard(&self) -> Option<u64> {
+        self.said_at.map(|moment| moment.wall)
+    }
+
+    /// How the last stretch went.
+    pub(super) fn last(&self) -> Option<&Stretch> {
+        self.stretches.back()
+    }
+
+    /// Latency by class over the last minute.
+    pub(super) fn latency(&self) -> std::collections::BTreeMap<String, Histogram> {
+        match (self.recent.front(), self.recent.back()) {
+            (Some((_, first)), Some((_, last))) if self.recent.len() > 1 => last.since(first),
+            _ => Default::default(),
+        }
+    }
+
+    fn take(&mut self, now: Moment, said: Result<Said, String>) {
+        let was_well = self.fault.is_none();
+        let said = match said {
+            Ok(said) => said,
+            Err(fault) => {
+                if was_well || self.since == 0 {
+                    self.since = now.wall;
+                }
+                self.fault = Some(fault);
+                return;
+            }
+        };
+        self.fault = None;
+        if !was_well || self.since == 0 {
+            self.since = now.wall;
+        }
+        let same = self.said.as_ref().is_some_and(|before| before.load.pid == said.load.pid);
+        if !same {
+            self.recent.clear();
+        }
+        if let (Some(before), Some(then), true) = (&self.said, self.said_at, same) {
+            let took = (now.steady - then.steady).as_secs_f64();
+            if took > 0.0 {
+                self.stretches.push_back(stretch(before, &said, took, now.wall));
+            }
+        }
+        let oldest = now.wall.saturating_sub(WINDOW.as_secs() * 1000);
+        while self.stretches.front().is_some_and(|first| first.at < oldest) {
+            self.stretches.pop_front();
+        }
+        self.recent.push_back((now.steady, said.latency.clone()));
+        while self.recent.len() > 2 && now.steady - self.recent[0].0 > PRESENT {
+            self.recent.pop_front();
+        }
+        self.said = Some(said);
+        self.said_at = Some(now);
+    }
+}
+
+fn stretch(before: &Said, after: &Said, took: f64, at: u64) -> Stretch {
+    let (old, new) = (&before.load, &after.load);
+    let grown = |old: u64, new: u64| as_float(if new < old { new } else { new - old });
+    let rate = |old, new| grown(old, new) / took;
+    let (hits, misses) = (grown(old.hits, new.hits), grown(old.misses, new.misses));
+    let latency = together(&after.latency.since(&before.latency));
+    let foreign = |said: &Said| said.stand.as_ref().map_or(0, |stand| stand.foreign);
+    Stretch {
+        at,
+        requests: rate(old.requests, new.requests),
+        hit_ratio: (hits + misses > 0.0).then(|| hits / (hits + misses)),
+        bytes: new.bytes,
+        evictions: rate(old.evictions, new.evictions),
+        forwarded: rate(foreign(before), foreign(after)),
+        no_memory: rate(old.no_memory, new.no_memory),
+        traffic: rate(old.bytes_read, new.bytes_read) + rate(old.bytes_written, new.bytes_written),
+        p50: latency.quantile(0.5),
+        p99: latency.quantile(0.99),
+    }
+}
+
+/// All nodes, by their addresses.
+#[derive(Debug, Default)]
+pub(super) struct Fleet {
+    records: Mutex<HashMap<String, Record>>,
+    /// Where this node listens.
+    pub(super) serves: String,
+}
+
+impl Fleet {
+    pub(super) fn new(serves: String) -> Fleet {
+        Fleet { records: Mutex::default(), serves }
+    }
+
+    /// Takes in what came of asking a node.
+    pub(super) fn take(&self, address: &str, now: Moment, said: Result<Said, String>) {
+        let mut records = self.records.lock();
+        if !records.contains_key(address) {
+            records.insert(address.to_owned(), Record::default());
+        }
+        if let Some(record) = records.get_mut(address) {
+            record.take(now, said);
+        }
+    }
+
+    /// Forgets all but these.
+    pub(super) fn keep(&self, addresses: &[String]) {
+        let kept: std::collections::HashSet<&String> = addresses.iter().collect();
+        self.records.lock().retain(|address, _| kept.contains(address));
+    }
+
+    /// Looks at a node.
+    pub(super) fn with<R>(&self, address: &str, look: impl FnOnce(Option<&Record>) -> R) -> R {
+        look(self.records.lock().get(address))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(requests: u64, hits: u64, pid: u64) -> Said {
+        let mut said = Said::default();
+        said.load.pid = pid;
+        said.load.requests = requests;
+        said.load.hits = hits;
+        said.load.misses = requests - hits;
+        said
+    }
+
+    fn moments() -> impl Iterator<Item = Moment> {
+        let start = Instant::now();
+        (0..).map(move |step| Moment {
+            wall: 1_000_000 + step * 5000,
+            steady: start + Duration::from_secs(5 * step),
+        })
+    }
+
+    #[test]
+    fn rates_are_differences_and_a_new_process_starts_anew() {
+        let mut record = Record::default();
+        let mut moments = moments();
+        let mut take = |record: &mut Record, said| record.take(moments.next().unwrap(), said);
+        take(&mut record, Ok(said(100, 50, 1)));
+        assert_eq!(record.last(), None);
+        take(&mut record, Ok(said(200, 125, 1)));
+        let last = *record.last().unwrap();
+        assert_eq!((last.requests, last.hit_ratio), (20.0, Some(0.75)));
+        take(&mut record, Err("it is gone".to_owned()));
+        assert_eq!((record.fault.as_deref(), record.stretches.len()), (Some("it is gone"), 1));
+        let since = record.since;
+        take(&mut record, Err("it is gone".to_owned()));
+        assert_eq!(record.since, since, "since it was gone");
+        take(&mut record, Ok(said(5, 5, 2)));
+        assert_eq!((record.fault.clone(), record.stretches.len()), (None, 1), "nothing to compare");
+        take(&mut record, Ok(said(10, 10, 2)));
+        assert_eq!(record.last().unwrap().requests, 1.0);
+    }
+
+    #[test]
+    fn the_history_is_bounded() {
+        let mut record = Record::default();
+        for (step, now) in (0..1000).zip(moments()) {
+            record.take(now, Ok(said(step, 0, 1)));
+        }
+        let most = WINDOW.as_secs() / SOONEST.as_secs() + 1;
+        assert_eq!(record.stretches.len() as u64, most);
+        assert!(record.recent.len() as u64 <= PRESENT.as_secs() / SOONEST.as_secs() + 2);
+    }
+
+    #[test]
+    fn many_nodes_are_asked_less_often() {
+        assert_eq!(interval(1), SOONEST);
+        assert_eq!(interval(100), SOONEST);
+        assert_eq!(interval(1000), Duration::from_secs(50));
+    }
+}

@@ -1,0 +1,508 @@
+//! `/metrics`.
+//!
+//! What memcached_exporter has a name for has that name, type and labels here, so that dashboards
+//! and alerts made for memcached go on working; where memcached's machinery has no counterpart here
+//! (slab classes' chunks, LRU queues, external storage) nothing is said. The rest is `ringbinder_...`.
+//! Names of keys are no labels: there is no end to them.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage};
+use ringbinder_protocol::MEMCACHED_VERSION;
+use ringbinder_store::Store;
+
+use super::exposition::{Exposition, Form, Kind, Labels};
+use super::figures::{Answer, BOUNDS, Latency, as_float, bound};
+use super::said::of_snapshots;
+use super::share::Circle;
+use crate::process::memory;
+use crate::ring::Situation;
+use crate::shared::Shared;
+
+/// Rings of more nodes have no metrics for each peer: their number would be the square of that.
+const MAX_PEERS_TOLD: usize = 128;
+
+/// Writes the page.
+pub(super) fn page(
+    shared: &Shared,
+    latency: &Latency,
+    ring_of: Option<(&Situation, &Circle)>,
+    form: Form,
+) -> String {
+    let mut page = Exposition::new(form);
+    memcached(shared, &mut page);
+    slab(shared, &mut page);
+    process(shared, &mut page);
+    limits(shared, &mut page);
+    guards(shared, &mut page);
+    snapshots(&of_snapshots(shared), &mut page);
+    requests(shared, latency, &mut page);
+    if let Some((situation, circle)) = ring_of {
+        ring(shared, situation, circle, &mut page);
+        peers(situation, &mut page);
+    }
+    page.finish()
+}
+
+/// Samples of one family, by labels.
+fn family(
+    page: &mut Exposition,
+    (name, kind, help): (&str, Kind, &str),
+    samples: &[(Labels<'_>, u64)],
+) {
+    page.family(name, kind, help);
+    for (labels, value) in samples {
+        page.sample(name, labels, value);
+    }
+}
+
+/// What the exporter has of a server as a whole.
+fn memcached(shared: &Shared, page: &mut Exposition) {
+    let sums = shared.counters.sums();
+    let store = shared.store.counters();
+    let connections = &shared.connections;
+    let time = shared.clock.unix(shared.clock.now());
+    page.gauge("memcached_up", "Whether the server answers.", 1);
+    page.counter("memcached_uptime_seconds", "Seconds since the start.", shared.clock.uptime());
+    page.gauge("memcached_time_seconds", "The server's time, Unix.", time);
+    page.family("memcached_version", Kind::Gauge, "The memcached whose protocol is spoken.");
+    page.sample("memcached_version", &[("version", MEMCACHED_VERSION)], 1);
+    if let Ok(usage) = getrusage(UsageWho::RUSAGE_SELF) {
+        page.counter(
+            "memcached_process_user_cpu_seconds_total",
+            "Processor time in user mode.",
+            seconds(usage.user_time()),
+        );
+        page.counter(
+            "memcached_process_system_cpu_seconds_total",
+            "Processor time in the kernel.",
+            seconds(usage.system_time()),
+        );
+    }
+    page.counter("memcached_read_bytes_total", "Bytes read from clients.", sums.bytes_read);
+    page.counter("memcached_written_bytes_total", "Bytes written to clients.", sums.bytes_written);
+    let current = connections.current();
+    page.gauge("memcached_current_connections", "Open connections.", current);
+    page.gauge("memcached_max_connections", "Connections allowed.", connections.limit());
+    page.counter("memcached_connections_total", "Connections opened.", connections.total());
+    page.counter(
+        "memcached_connections_rejected_total",
+        "Connections turned away beyond the limit.",
+        connections.rejected(),
+    );
+    page.counter(
+        "memcached_connections_yielded_total",
+        "Times a connection stood back for others after -R requests.",
+        sums.conn_yields,
+    );
+    page.counter(
+        "memcached_connections_listener_disabled_total",
+        "Times accepting rested because all connections were taken.",
+        shared.listen_disabled.load(Relaxed),
+    );
+    let full = current >= connections.limit();
+    page.gauge(
+        "memcached_accepting_connections",
+        "Whether new connections are accepted.",
+        u8::from(shared.settings.maxconns_fast || !full),
+    );
+    page.gauge("memcached_current_bytes", "Bytes of items and all bookkeeping.", store.bytes);
+    page.gauge("memcached_limit_bytes", "Bytes allowed for them.", store.max_bytes);
+    page.gauge("memcached_current_items", "Items stored.", store.items);
+    page.counter("memcached_items_total", "Items stored since the start.", store.total_items);
+    page.counter("memcached_items_evicted_total", "Items that made room.", store.evictions);
+    page.counter("memcached_items_reclaimed_total", "Dead items removed.", store.reclaimed);
+    page.counter(
+        "memcached_item_too_large_total",
+        "Values refused for their size.",
+        sums.store_too_large,
+    );
+    page.counter(
+        "memcached_item_no_memory_total",
+        "Values refused for want of memory.",
+        sums.store_no_memory,
+    );
+    // memcached, and this server, count a cas among the sets as well.
+    let cas = sums.cas_hits.wrapping_add(sums.cas_misses).wrapping_add(sums.cas_badval);
+    family(
+        page,
+        ("memcached_commands_total", Kind::Counter, "Requests by command and what came of them."),
+        &[
+            (&[("command", "get"), ("status", "hit")], sums.get_hits),
+            (&[("command", "get"), ("status", "miss")], sums.get_misses),
+            (&[("command", "delete"), ("status", "hit")], sums.delete_hits),
+            (&[("command", "delete"), ("status", "miss")], sums.delete_misses),
+            (&[("command", "incr"), ("status", "hit")], sums.incr_hits),
+            (&[("command", "incr"), ("status", "miss")], sums.incr_misses),
+            (&[("command", "decr"), ("status", "hit")], sums.decr_hits),
+            (&[("command", "decr"), ("status", "miss")], sums.decr_misses),
+            (&[("command", "cas"), ("status", "hit")], sums.cas_hits),
+            (&[("command", "cas"), ("status", "miss")], sums.cas_misses),
+            (&[("command", "cas"), ("status", "badval")], sums.cas_badval),
+            (&[("command", "touch"), ("status", "hit")], sums.touch_hits),
+            (&[("command", "touch"), ("status", "miss")], sums.touch_misses),
+            (&[("command", "set"), ("status", "hit")], sums.cmd_set.saturating_sub(cas)),
+            (&[("command", "flush"), ("status", "hit")], sums.cmd_flush),
+        ],
+    );
+    page.gauge(
+        "memcached_lru_crawler_enabled",
+        "Whether dead items are looked for in the background.",
+        u8::from(shared.crawler_enabled.load(Relaxed)),
+    );
+    page.counter(
+        "memcached_lru_crawler_starts_total",
+        "Passes that looked for dead items.",
+        shared.crawler_starts.load(Relaxed),
+    );
+    page.counter(
+        "memcached_lru_crawler_reclaimed_total",
+        "Dead items that these passes removed.",
+        store.sweep_reclaimed,
+    );
+    page.counter(
+        "memcached_lru_crawler_items_checked_total",
+        "Items that these passes looked at.",
+        store.sweep_checked,
+    );
+}
+
+/// What the exporter has by slab class. The whole store stands for one, number 1, as in `stats items`.
+fn slab(shared: &Shared, page: &mut Exposition) {
+    let store = shared.store.counters();
+    for (name, kind, help, value) in [
+        ("current_items", Kind::Gauge, "Items stored.", store.items),
+        ("items_evicted_total", Kind::Counter, "Items that made room.", store.evictions),
+        (
+            "items_evicted_nonzero_total",
+            Kind::Counter,
+            "Of those, with an expiry.",
+            store.evicted_nonzero,
+        ),
+        (
+            "items_evicted_unfetched_total",
+            Kind::Counter,
+            "Of those, never read.",
+            store.evicted_unfetched,
+        ),
+        (
+            "items_expired_unfetched_total",
+            Kind::Counter,
+            "Items that expired and were never read.",
+            store.expired_unfetched,
+        ),
+        (
+            "items_outofmemory_total",
+            Kind::Counter,
+            "Values refused for want of memory.",
+            store.out_of_memory,
+        ),
+        ("items_reclaimed_total", Kind::Counter, "Dead items removed.", store.reclaimed),
+        (
+            "items_crawler_reclaimed_total",
+            Kind::Counter,
+            "Dead items removed in the background.",
+            store.sweep_reclaimed,
+        ),
+    ] {
+        let name = format!("memcached_slab_{name}");
+        family(page, (&name, kind, help), &[(&[("slab", "1")], value)]);
+    }
+}
+
+/// What every exporter for Prometheus says of its process.
+fn process(shared: &Shared, page: &mut Exposition) {
+    if let Some(resident) = memory::resident() {
+        page.gauge("process_resident_memory_bytes", "Resident memory.", resident);
+    }
+    if let Ok(usage) = getrusage(UsageWho::RUSAGE_SELF) {
+        let both = usage.user_time() + usage.system_time();
+        page.counter("process_cpu_seconds_total", "Processor time.", seconds(both));
+    }
+    page.gauge(
+        "process_start_time_seconds",
+        "When the process started, Unix.",
+        shared.clock.unix(shared.clock.started()),
+    );
+    if let Some(open) = open_files() {
+        page.gauge("process_open_fds", "Open files.", open);
+    }
+    if let Ok((soft, _)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        page.gauge("process_max_fds", "Open files allowed.", soft);
+    }
+    page.family("ringbinder_build_info", Kind::Info, "The version of ringbinderd.");
+    page.sample("ringbinder_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
+}
+
+fn seconds(time: nix::sys::time::TimeVal) -> String {
+    format!("{}.{:06}", time.tv_sec(), time.tv_usec())
+}
+
+fn open_files() -> Option<usize> {
+    Some(std::fs::read_dir("/proc/self/fd").ok()?.count())
+}
+
+/// How near the node is to what it may use.
+fn limits(shared: &Shared, page: &mut Exposition) {
+    let store = shared.store.counters();
+    let in_flight = (shared.values.held() as u64, shared.values.limit() as u64);
+    page.gauge(
+        "ringbinder_values_in_flight_bytes",
+        "Bytes of values that are on their way to or from clients and other nodes.",
+        in_flight.0,
+    );
+    page.gauge(
+        "ringbinder_values_in_flight_limit_bytes",
+        "Bytes allowed for values on their way.",
+        in_flight.1,
+    );
+    page.family(
+        "ringbinder_limit_used_ratio",
+        Kind::Gauge,
+        "How much of a limit is used, from 0 to 1. A cache uses all of its memory.",
+    );
+    let connections = &shared.connections;
+    let used = |limit, (used, allowed): (u64, u64), page: &mut Exposition| {
+        if allowed > 0 {
+            let ratio = as_float(used) / as_float(allowed);
+            page.sample("ringbinder_limit_used_ratio", &[("limit", limit)], ratio);
+        }
+    };
+    used("memory", (store.bytes, store.max_bytes), page);
+    used("connections", (connections.current() as u64, connections.limit() as u64), page);
+    used("values_in_flight", in_flight, page);
+    if let (Some(open), Ok((soft, _))) = (open_files(), getrlimit(Resource::RLIMIT_NOFILE)) {
+        used("open_files", (open as u64, soft), page);
+    }
+    page.gauge(
+        "ringbinder_evictions_enabled",
+        "Whether a full cache makes room (1) or refuses to store (0).",
+        u8::from(shared.settings.evictions),
+    );
+}
+
+/// Taking up a snapshot, and writing one. Says nothing where there is none.
+fn snapshots(said: &Answer, page: &mut Exposition) {
+    const STATES: [&str; 6] = ["none", "refused", "running", "done", "stopped", "failed"];
+    let number = |name| said.number(name).unwrap_or(0);
+    if let Some(state) = said.get("restore_state") {
+        let name = "ringbinder_restore_state";
+        page.family(
+            name,
+            Kind::Gauge,
+            "How taking up the items of a snapshot stands: 1 at one state.",
+        );
+        for known in STATES {
+            page.sample(name, &[("state", known)], u8::from(known == state));
+        }
+        for (name, help, value) in [
+            ("ringbinder_restore_items", "Items taken up.", number("restore_items")),
+            (
+                "ringbinder_restore_skipped_items",
+                "Items passed over: expired, or not this node's any more.",
+                number("restore_skipped"),
+            ),
+            (
+                "ringbinder_restore_expected_items",
+                "Items that the snapshot says it has.",
+                number("restore_total_items"),
+            ),
+        ] {
+            page.gauge(name, help, value);
+        }
+    }
+    let Some(state) = said.get("snapshot_state") else {
+        return;
+    };
+    page.gauge(
+        "ringbinder_snapshot_running",
+        "Whether a snapshot is being written.",
+        u8::from(state == "writing"),
+    );
+    page.gauge(
+        "ringbinder_snapshot_items",
+        "Items in the snapshot that is or was last written.",
+        number("snapshot_items"),
+    );
+    page.gauge("ringbinder_snapshot_bytes", "Its size.", number("snapshot_bytes"));
+    page.counter(
+        "ringbinder_snapshot_failures_total",
+        "Snapshots that could not be written.",
+        number("snapshot_failures"),
+    );
+    page.gauge(
+        "ringbinder_snapshot_last_success_timestamp_seconds",
+        "When one was last written, Unix; 0 for never since the start.",
+        number("snapshot_last_success_time"),
+    );
+    page.gauge(
+        "ringbinder_snapshot_last_duration_seconds",
+        "How long that took.",
+        as_float(number("snapshot_last_duration_ms")) / 1e3,
+    );
+}
+
+/// Certificates and passwords.
+fn guards(shared: &Shared, page: &mut Exposition) {
+    let sums = shared.counters.sums();
+    if let Some(tls) = &shared.tls {
+        page.counter(
+            "ringbinder_tls_handshake_errors_total",
+            "TLS handshakes that failed.",
+            tls.handshake_errors.load(Relaxed),
+        );
+        if let Some(expires) = tls.expires() {
+            page.gauge(
+                "ringbinder_certificate_not_after_seconds",
+                "When the node's certificate, or one above it in its chain, expires, Unix.",
+                expires,
+            );
+        }
+    }
+    if shared.auth.is_some() {
+        page.counter("ringbinder_auth_attempts_total", "Passwords that were sent.", sums.auth_cmds);
+        page.counter("ringbinder_auth_errors_total", "Of those, wrong ones.", sums.auth_errors);
+    }
+}
+
+/// Latency by class of commands.
+fn requests(shared: &Shared, latency: &Latency, page: &mut Exposition) {
+    const NAME: &str = "ringbinder_request_duration_seconds";
+    let sums = shared.counters.sums();
+    page.counter(
+        "ringbinder_idle_connections_closed_total",
+        "Connections closed for idling longer than idle_timeout.",
+        sums.idle_kicks,
+    );
+    if latency.classes.is_empty() {
+        return;
+    }
+    page.gauge(
+        "ringbinder_request_duration_sampled_every",
+        "One request of so many is timed.",
+        latency.sampled_every,
+    );
+    page.family(
+        NAME,
+        Kind::Histogram,
+        "From reading a request to handing its answer to the socket, of a sample of all requests.",
+    );
+    for (class, histogram) in &latency.classes {
+        for (index, upto) in histogram.upto.iter().enumerate() {
+            let le = match index {
+                index if index == BOUNDS - 1 => "+Inf".to_owned(),
+                index => format!("{}", bound(index) / 1e6),
+            };
+            page.sample(&format!("{NAME}_bucket"), &[("command", class), ("le", &le)], upto);
+        }
+        let sum = as_float(histogram.sum_us) / 1e6;
+        page.sample(&format!("{NAME}_sum"), &[("command", class)], sum);
+        let count = histogram.upto[BOUNDS - 1];
+        page.sample(&format!("{NAME}_count"), &[("command", class)], count);
+    }
+}
+
+/// The ring, and the requests for keys of other nodes.
+fn ring(shared: &Shared, situation: &Situation, circle: &Circle, page: &mut Exposition) {
+    let Situation { view, name, peers, status } = situation;
+    let sums = shared.counters.sums();
+    let id = view.id();
+    page.family(
+        "ringbinder_ring_info",
+        Kind::Info,
+        "The ring in force and this node's name in it.",
+    );
+    let (version, digest) = (id.version.to_string(), format!("{:016x}", id.digest));
+    page.sample(
+        "ringbinder_ring_info",
+        &[("node", name), ("version", &version), ("digest", &digest), ("source", &status.source)],
+        1,
+    );
+    page.gauge("ringbinder_ring_version", "The version of the ring in force.", id.version);
+    page.gauge("ringbinder_ring_nodes", "Nodes of the ring in force.", view.ring.nodes().len());
+    page.gauge(
+        "ringbinder_ring_member",
+        "Whether the ring in force names this node.",
+        u8::from(view.me.is_some()),
+    );
+    let share = view.me.map_or(0.0, |me| circle.shares[me as usize]);
+    page.gauge(
+        "ringbinder_ring_owned_ratio",
+        "How much of all keys this node owns, from 0 to 1.",
+        share,
+    );
+    page.gauge(
+        "ringbinder_ring_settled",
+        "Whether this node serves all of its keys and waits for nobody.",
+        u8::from(view.is_settled()),
+    );
+    page.gauge(
+        "ringbinder_ring_awaited_peers",
+        "Nodes that this one waits for before it serves some of its keys.",
+        status.awaited.len(),
+    );
+    page.counter("ringbinder_ring_changes_total", "Rings put in force.", status.changes);
+    page.counter(
+        "ringbinder_ring_peers_given_up_total",
+        "Nodes that were out of reach and no longer waited for.",
+        status.given_up,
+    );
+    page.gauge(
+        "ringbinder_ring_source_ok",
+        "Whether the newest text of the ring's source is in force or was taken.",
+        u8::from(status.last_error.is_empty()),
+    );
+    let failed = peers.iter().fold(sums.foreign_failed, |sum, it| sum + it.failed.load(Relaxed));
+    family(
+        page,
+        (
+            "ringbinder_foreign_keys_total",
+            Kind::Counter,
+            "Keys of other nodes that clients asked this one for: forwarded to their owners; failed, \
+             which counts those of the forwarded that nobody answered; refused.",
+        ),
+        &[
+            (&[("outcome", "forwarded")], sums.foreign_gets + sums.foreign_requests),
+            (&[("outcome", "failed")], failed),
+            (&[("outcome", "refused")], sums.foreign_refused),
+        ],
+    );
+    family(
+        page,
+        (
+            "ringbinder_peer_requests_total",
+            Kind::Counter,
+            "Requests that other nodes forwarded to this one: all received; moved, which counts \
+             those of them whose keys it does not serve by a newer ring.",
+        ),
+        &[
+            (&[("outcome", "received")], sums.foreign_received),
+            (&[("outcome", "moved")], sums.foreign_moved),
+        ],
+    );
+    page.gauge("ringbinder_peers", "Other nodes that this one talks to.", peers.len());
+    let away = peers.iter().filter(|peer| peer.is_away()).count();
+    page.gauge("ringbinder_peers_away", "Other nodes that do not answer.", away);
+}
+
+/// Each of the other nodes.
+fn peers(situation: &Situation, page: &mut Exposition) {
+    let peers = &situation.peers;
+    if peers.is_empty() || peers.len() > MAX_PEERS_TOLD {
+        return;
+    }
+    page.family("ringbinder_peer_up", Kind::Gauge, "Whether another node answers.");
+    for peer in peers {
+        page.sample("ringbinder_peer_up", &[("peer", &peer.name)], u8::from(!peer.is_away()));
+    }
+    let name = "ringbinder_peer_forwarded_total";
+    page.family(name, Kind::Counter, "Requests sent to another node.");
+    for peer in peers {
+        page.sample(name, &[("peer", &peer.name)], peer.forwarded.load(Relaxed));
+    }
+    let name = "ringbinder_peer_failed_total";
+    page.family(name, Kind::Counter, "Requests that another node did not answer.");
+    for peer in peers {
+        page.sample(name, &[("peer", &peer.name)], peer.failed.load(Relaxed));
+    }
+}

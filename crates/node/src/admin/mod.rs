@@ -1,0 +1,147 @@
+//! The admin port: metrics, health checks, and a page that shows the whole ring, by HTTP.
+//!
+//! It is off unless asked for. It runs on a thread and a runtime of its own, so that whatever is
+//! asked of it, no worker waits; it reads counters, and asks workers no more than whether they run.
+//! It knows no authentication: see [`guard`] for what keeps web pages out.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `http` | connections and their bounds |
+//! | `guard` | names it may be asked for by, POSTs, and what browsers are told |
+//! | `routes` | what is at which path |
+//! | `metrics`, `extras`, `exposition` | `/metrics` and its two formats |
+//! | `health` | `/healthz`, `/readyz` |
+//! | `figures` | answers of `stats` commands, read |
+//! | `share` | who owns how much |
+//! | `poll`, `said` | asking every node how it is |
+//! | `fleet` | what they said, and the last minutes |
+//! | `api`, `advice` | what the page shows, as JSON, and what is to be looked at |
+//! | `page/` | the page itself |
+
+mod advice;
+mod api;
+mod exposition;
+mod figures;
+mod fleet;
+mod guard;
+mod health;
+mod http;
+mod metrics;
+mod poll;
+mod routes;
+mod said;
+mod share;
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::warn;
+
+use crate::settings::AdminSettings;
+use crate::shared::Shared;
+use crate::worker::Workers;
+
+/// Files that the admin port may hold open.
+#[expect(clippy::cast_possible_truncation, reason = "a small constant")]
+pub(crate) const FILES: u32 = (http::MAX_CONNECTIONS + poll::MAX_KEPT) as u32 + 16;
+
+/// A bound admin port that does not serve yet.
+#[derive(Debug)]
+pub(crate) struct Bound {
+    /// What was asked for.
+    pub(crate) settings: AdminSettings,
+    /// Its sockets.
+    pub(crate) listeners: Vec<TcpListener>,
+    /// Where the node itself listens, for people.
+    pub(crate) serves: String,
+}
+
+impl Bound {
+    /// Where it is, with the ports that the system chose.
+    fn addresses(&self) -> impl Iterator<Item = SocketAddr> + '_ {
+        self.listeners.iter().filter_map(|listener| listener.local_addr().ok())
+    }
+
+    /// Whether nothing but this machine can reach it.
+    fn is_loopback(&self) -> bool {
+        self.addresses().all(|address| address.ip().to_canonical().is_loopback())
+    }
+
+    /// Where it is, for people.
+    pub(crate) fn greeting(&self) -> String {
+        let places: Vec<String> =
+            self.addresses().map(|address| format!("http://{address}/")).collect();
+        format!("the admin port is {}", places.join(", "))
+    }
+
+    /// What the operator should know of it.
+    pub(crate) fn warning(&self) -> Option<String> {
+        (!self.is_loopback()).then(|| {
+            format!(
+                "the admin port listens on {}: it knows no authentication, and whoever reaches it \
+                 reads the statistics and the names of the hottest keys; keep it to a network that \
+                 you trust",
+                self.settings.address
+            )
+        })
+    }
+}
+
+/// The running admin port.
+#[derive(Debug)]
+pub(crate) struct Admin {
+    stop: CancellationToken,
+    thread: JoinHandle<()>,
+}
+
+impl Admin {
+    /// Begins to serve.
+    pub(crate) fn start(
+        bound: Bound,
+        shared: &Arc<Shared>,
+        workers: &Arc<Workers>,
+    ) -> io::Result<Admin> {
+        let stop = CancellationToken::new();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let house = routes::House::new(
+            Arc::clone(shared),
+            Arc::clone(workers),
+            bound.is_loopback(),
+            bound.settings.hosts.clone(),
+            bound.serves.clone(),
+        );
+        let token = stop.clone();
+        let thread = std::thread::Builder::new().name("admin".to_owned()).spawn(move || {
+            if let Err(error) = runtime.block_on(run(bound, house, token)) {
+                warn!("the admin port cannot be served: {error}");
+            }
+        })?;
+        Ok(Admin { stop, thread })
+    }
+
+    /// Stops once the answers that are under way are out, and waits for that.
+    pub(crate) fn stop(self) {
+        self.stop.cancel();
+        if self.thread.join().is_err() {
+            warn!("the admin port ended by a panic");
+        }
+    }
+}
+
+async fn run(bound: Bound, house: routes::House, stop: CancellationToken) -> io::Result<()> {
+    let tasks = TaskTracker::new();
+    tasks.spawn(poll::run(house.shared(), house.fleet(), stop.clone()));
+    let router = routes::router(Arc::new(house));
+    let places = http::Places::default();
+    for listener in bound.listeners {
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        tasks.spawn(http::serve(listener, router.clone(), places.clone(), stop.clone()));
+    }
+    tasks.close();
+    tasks.wait().await;
+    Ok(())
+}

@@ -1,0 +1,237 @@
+//! What the admin port has at which path.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{DefaultBodyLimit, Query, Request, State};
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde::Deserialize;
+use tracing::{info, warn};
+
+use super::api;
+use super::exposition::Form;
+use super::fleet::Fleet;
+use super::guard::{self, Known};
+use super::health::{self, Faults};
+use super::metrics;
+use super::said::Said;
+use super::share::Circles;
+use crate::ring::Situation;
+use crate::shared::Shared;
+use crate::snapshot::{WriteError, on_demand};
+use crate::worker::Workers;
+
+/// How long a request waits for its snapshot to be written.
+const SNAPSHOT_PATIENCE: Duration = Duration::from_secs(8);
+
+/// Bytes of a request's body: there is nothing to say in one.
+const MAX_BODY: usize = 1024;
+
+/// What the routes answer from.
+#[derive(Debug)]
+pub(super) struct House {
+    shared: Arc<Shared>,
+    workers: Arc<Workers>,
+    fleet: Arc<Fleet>,
+    circles: Circles,
+    /// Nothing but this machine can reach the port.
+    loopback: bool,
+    /// Names it may be asked for by.
+    hosts: Vec<String>,
+}
+
+impl House {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        workers: Arc<Workers>,
+        loopback: bool,
+        hosts: Vec<String>,
+        serves: String,
+    ) -> House {
+        let (fleet, circles) = (Arc::new(Fleet::new(serves)), Circles::default());
+        House { shared, workers, fleet, circles, loopback, hosts }
+    }
+
+    pub(super) fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
+    }
+
+    pub(super) fn fleet(&self) -> Arc<Fleet> {
+        Arc::clone(&self.fleet)
+    }
+
+    fn situation(&self) -> Option<Situation> {
+        self.shared.ring.as_ref().map(|ring| ring.situation())
+    }
+
+    /// Whether a request is for this node, by the name it has in mind.
+    fn is_ours(&self, authority: &str) -> bool {
+        let ring = |name: &str| {
+            self.shared.ring.as_ref().is_some_and(|ring| {
+                let view = ring.view();
+                view.ring.nodes().iter().any(|node| node.host.eq_ignore_ascii_case(name))
+            })
+        };
+        let known = Known { loopback: self.loopback, hosts: &self.hosts, ring: &ring };
+        known.is_ours(authority)
+    }
+}
+
+/// All paths.
+pub(super) fn router(house: Arc<House>) -> Router {
+    Router::new()
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .route("/api/ring", get(ring))
+        .route("/api/history", get(history))
+        .route("/snapshot", post(snapshot))
+        .merge(page())
+        .fallback(nowhere)
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(middleware::from_fn_with_state(Arc::clone(&house), guarded))
+        .with_state(house)
+}
+
+/// Lets through what may be asked, and tells browsers what they may do with the answer.
+async fn guarded(State(house): State<Arc<House>>, request: Request, next: Next) -> Response {
+    let mut response = match refusal(&house, &request) {
+        Some(refusal) => refusal,
+        None => next.run(request).await,
+    };
+    for (name, value) in guard::ANSWER_HEADERS {
+        response.headers_mut().entry(name).or_insert(value);
+    }
+    response
+}
+
+fn refusal(house: &House, request: &Request) -> Option<Response> {
+    let said = request.headers().get(header::HOST);
+    let said = said.map(|host| host.to_str().unwrap_or_default());
+    let authority = request.uri().authority().map(|authority| authority.as_str()).or(said);
+    // Whoever says no name at all, as some health checkers, is no browser: these always do.
+    if authority.is_some_and(|authority| !house.is_ours(authority)) {
+        let text = "This name is not known to be this node's, so a web page may be behind it. Ask \
+                    by an IP address, by the host of a node of the ring, or list the name in \
+                    --admin-hosts.\n";
+        return Some((StatusCode::MISDIRECTED_REQUEST, text).into_response());
+    }
+    if request.method() == Method::POST
+        && let Some(why) = guard::refused_post(request.headers(), authority.unwrap_or_default())
+    {
+        return Some((StatusCode::FORBIDDEN, format!("{why}\n")).into_response());
+    }
+    None
+}
+
+async fn nowhere() -> Response {
+    let text = "Here are /, /metrics, /healthz, /readyz, /api/ring and /api/history, and POST /snapshot.\n";
+    (StatusCode::NOT_FOUND, text).into_response()
+}
+
+async fn metrics(State(house): State<Arc<House>>, headers: HeaderMap) -> Response {
+    let accept = headers.get_all(header::ACCEPT).iter().filter_map(|accept| accept.to_str().ok());
+    let form = Form::accepted(&accept.collect::<Vec<_>>().join(","));
+    let shared = &house.shared;
+    let latency = Said::own(shared).latency;
+    let situation = house.situation();
+    let circle = situation.as_ref().map(|situation| house.circles.of(&situation.view.ring));
+    let ring = situation.as_ref().zip(circle.as_deref());
+    let text = metrics::page(shared, &latency, ring, form);
+    ([(header::CONTENT_TYPE, form.content_type())], text).into_response()
+}
+
+/// The verdict of a check: 200 or 503, and in words.
+fn verdict(faults: &Faults, well: &str) -> Response {
+    if faults.is_empty() {
+        return (StatusCode::OK, format!("{well}\n")).into_response();
+    }
+    let text = faults.iter().map(|fault| format!("{fault}\n")).collect::<String>();
+    (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
+}
+
+async fn healthz(State(house): State<Arc<House>>) -> Response {
+    verdict(&health::health(&house.shared, &house.workers).await, "healthy")
+}
+
+async fn readyz(State(house): State<Arc<House>>) -> Response {
+    let mut faults = health::unready(house.shared.stop.is_cancelled(), house.situation().as_ref());
+    faults.extend(health::health(&house.shared, &house.workers).await);
+    verdict(&faults, "ready")
+}
+
+async fn ring(State(house): State<Arc<House>>) -> Response {
+    Json(api::overview(&house.shared, &house.fleet, &house.circles)).into_response()
+}
+
+/// Has a snapshot written. It goes on where the request does not wait for its end.
+async fn snapshot(State(house): State<Arc<House>>) -> Response {
+    let shared = house.shared();
+    let writing = tokio::spawn(async move {
+        let written = on_demand(&shared).await;
+        match &written {
+            Ok(report) => info!("POST /snapshot: the snapshot {report}"),
+            Err(error) => warn!("POST /snapshot: {error}"),
+        }
+        written
+    });
+    match tokio::time::timeout(SNAPSHOT_PATIENCE, writing).await {
+        Err(_) => {
+            let text = "the snapshot is being written; ringbinder_snapshot_running in /metrics \
+                        says when that is over\n";
+            (StatusCode::ACCEPTED, text).into_response()
+        }
+        Ok(Ok(Ok(report))) => (StatusCode::OK, format!("the snapshot {report}\n")).into_response(),
+        Ok(Ok(Err(error))) => {
+            let status = match error {
+                WriteError::NoFile | WriteError::Busy | WriteError::Stopping => {
+                    StatusCode::CONFLICT
+                }
+                _ => StatusCode::INTERNAL_SERVER_ERROR,
+            };
+            (status, format!("{error}\n")).into_response()
+        }
+        Ok(Err(_)) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+/// What may be said about the history.
+#[derive(Debug, Deserialize)]
+struct Span {
+    /// Only what is newer, in milliseconds since the Unix epoch.
+    #[serde(default)]
+    since: u64,
+}
+
+async fn history(
+    State(house): State<Arc<House>>,
+    span: Result<Query<Span>, QueryRejection>,
+) -> Response {
+    let Ok(Query(Span { since })) = span else {
+        let text = "since is a time in milliseconds since 1970\n";
+        return (StatusCode::BAD_REQUEST, text).into_response();
+    };
+    Json(api::history(&house.shared, &house.fleet, since)).into_response()
+}
+
+/// The page: files that the program carries with it.
+fn page() -> Router<Arc<House>> {
+    const HTML: &str = include_str!("page/index.html");
+    const STYLE: &str = include_str!("page/style.css");
+    const SCRIPT: &str = include_str!("page/page.js");
+    const ICON: &str = include_str!("page/icon.svg");
+
+    let file = |media: &'static str, text: &'static str| {
+        get(move || async move { ([(header::CONTENT_TYPE, media)], text) })
+    };
+    Router::new()
+        .route("/", file("text/html; charset=utf-8", HTML))
+        .route("/style.css", file("text/css; charset=utf-8", STYLE))
+        .route("/page.js", file("text/javascript; charset=utf-8", SCRIPT))
+        .route("/icon.svg", file("image/svg+xml", ICON))
+}

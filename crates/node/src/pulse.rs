@@ -1,0 +1,65 @@
+//! Whether a thread still takes its turns: it is asked to say so, and it does where it runs.
+//!
+//! At most one question is on its way to a thread, however many ask: a thread that hangs gathers
+//! none.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+
+use tokio::sync::Notify;
+
+/// The question and its answer.
+#[derive(Debug, Default)]
+pub(crate) struct Pulse {
+    asked: AtomicBool,
+    answered: Notify,
+}
+
+impl Pulse {
+    /// Waits for an answer. `ask` brings the question to the thread, unless one is on its way; where
+    /// it cannot, there is no answer and this returns false.
+    pub(crate) async fn felt(self: &Arc<Self>, ask: impl FnOnce(Arc<Pulse>) -> bool) -> bool {
+        let answered = self.answered.notified();
+        tokio::pin!(answered);
+        // From here on an answer is not missed.
+        answered.as_mut().enable();
+        if !self.asked.swap(true, SeqCst) && !ask(Arc::clone(self)) {
+            self.asked.store(false, SeqCst);
+            return false;
+        }
+        answered.await;
+        true
+    }
+
+    /// The thread's answer.
+    pub(crate) fn answer(&self) {
+        self.asked.store(false, SeqCst);
+        self.answered.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn one_question_answers_all_who_wait_and_the_next_one_asks_anew() {
+        let pulse = Arc::new(Pulse::default());
+        let (questions, mut asked) = tokio::sync::mpsc::unbounded_channel();
+        let ask = |pulse| questions.send(pulse).is_ok();
+        let (first, second, ()) = tokio::join!(pulse.felt(ask), pulse.felt(ask), async {
+            asked.recv().await.unwrap().answer();
+        });
+        assert!(first && second);
+        assert!(asked.try_recv().is_err(), "the second one asked nothing of its own");
+        let (again, ()) = tokio::join!(pulse.felt(ask), async {
+            asked.recv().await.unwrap().answer();
+        });
+        assert!(again);
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_is_gone_has_none() {
+        assert!(!Arc::new(Pulse::default()).felt(|_| false).await);
+    }
+}
