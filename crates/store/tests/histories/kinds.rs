@@ -70,13 +70,13 @@ pub(crate) fn all() -> Vec<Kind> {
             )
         },
         Kind {
-            mix: Mix { keys: 60_000, longest: 250, whole: 2_000, ..mix(&[MIB, MIB * 3 / 2]) },
+            mix: Mix { keys: 60_000, longest: 250, whole: 600, ..mix(&[MIB, MIB * 3 / 2]) },
             ..kind("small items", evicting(MIB), Some((4, 8 << 10)), &[])
         },
         kind("no eviction", refusing(4 * MIB), Some((1, 8 << 10)), &[4 * MIB, 5 * MIB, 2 * MIB]),
         kind("no eviction, shards", refusing(3 * MIB), Some((16, 4 << 10)), &[3 * MIB, 4 * MIB]),
         Kind {
-            mix: Mix { keys: 60_000, longest: 250, whole: 2_000, ..mix(&[MIB, MIB * 3 / 2]) },
+            mix: Mix { keys: 60_000, longest: 250, whole: 600, ..mix(&[MIB, MIB * 3 / 2]) },
             ..kind("no eviction, small items", refusing(MIB), None, &[])
         },
     ]
