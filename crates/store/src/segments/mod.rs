@@ -29,6 +29,7 @@ mod index;
 mod layout;
 mod leaf;
 mod lent;
+mod marks;
 mod number;
 mod policy;
 mod pool;

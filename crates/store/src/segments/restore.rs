@@ -20,6 +20,7 @@ use super::SegmentStore;
 use super::apart::Pieces;
 use super::common::Hash;
 use super::epochs::Epoch;
+use super::marks::Marks;
 use super::segment::Queue;
 use super::shard::{self, New, Shard, Value};
 use crate::snapshot::SavedItem;
@@ -53,42 +54,6 @@ pub enum Restored {
     Full,
     /// All that was not taken up yet was flushed or forgotten meanwhile, or taking up was ended.
     Over,
-}
-
-/// Which keys of a shard were used, one bit for many keys.
-#[derive(Debug)]
-pub(super) struct Marks {
-    bits: Box<[u64]>,
-    mask: u32,
-}
-
-impl Marks {
-    /// At least `bits` of them.
-    fn new(bits: u64) -> Marks {
-        let bits = bits.clamp(64, 1 << 32).next_power_of_two();
-        let words = usize::try_from(bits / 64).unwrap_or(1);
-        Marks { bits: vec![0; words].into(), mask: u32::try_from(bits - 1).unwrap_or(u32::MAX) }
-    }
-
-    pub(super) fn bytes(&self) -> usize {
-        size_of_val(&*self.bits)
-    }
-
-    fn place(&self, hash: Hash) -> (usize, u64) {
-        let bit = hash.tag() & self.mask;
-        ((bit / 64) as usize, 1 << (bit % 64))
-    }
-
-    #[cold]
-    fn set(&mut self, hash: Hash) {
-        let (word, bit) = self.place(hash);
-        self.bits[word] |= bit;
-    }
-
-    fn has(&self, hash: Hash) -> bool {
-        let (word, bit) = self.place(hash);
-        self.bits[word] & bit != 0
-    }
 }
 
 impl Shard {

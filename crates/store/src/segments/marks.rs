@@ -1,0 +1,39 @@
+//! Which keys were used while items of a snapshot are taken up: see [`super::restore`].
+
+use super::common::Hash;
+
+/// Which keys of a shard were used, one bit for many keys.
+#[derive(Debug)]
+pub(super) struct Marks {
+    bits: Box<[u64]>,
+    mask: u32,
+}
+
+impl Marks {
+    /// At least `bits` of them.
+    pub(super) fn new(bits: u64) -> Marks {
+        let bits = bits.clamp(64, 1 << 32).next_power_of_two();
+        let words = usize::try_from(bits / 64).unwrap_or(1);
+        Marks { bits: vec![0; words].into(), mask: u32::try_from(bits - 1).unwrap_or(u32::MAX) }
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        size_of_val(&*self.bits)
+    }
+
+    fn place(&self, hash: Hash) -> (usize, u64) {
+        let bit = hash.tag() & self.mask;
+        ((bit / 64) as usize, 1 << (bit % 64))
+    }
+
+    #[cold]
+    pub(super) fn set(&mut self, hash: Hash) {
+        let (word, bit) = self.place(hash);
+        self.bits[word] |= bit;
+    }
+
+    pub(super) fn has(&self, hash: Hash) -> bool {
+        let (word, bit) = self.place(hash);
+        self.bits[word] & bit != 0
+    }
+}
