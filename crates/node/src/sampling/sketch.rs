@@ -48,8 +48,13 @@ pub(crate) struct Sketch {
     counts: Vec<u32>,
     /// As long as `counts` or longer: those behind keep their memory.
     entries: Vec<Entry>,
-    /// No watched key counts less.
+    /// The least count of a watched key, once all places are taken; 0 before.
     floor: u32,
+    /// How many watched keys count no more than that.
+    at_floor: usize,
+    /// Where the next of them is looked for: one place after the other is given up, so that looking
+    /// costs little on the whole.
+    cursor: usize,
     cells: Vec<u32>,
     total: u64,
 }
@@ -63,6 +68,8 @@ impl Sketch {
             counts: Vec::with_capacity(ENTRIES),
             entries: Vec::new(),
             floor: 0,
+            at_floor: 0,
+            cursor: 0,
             cells: vec![0; CELLS],
             total: 0,
         }
@@ -77,36 +84,64 @@ impl Sketch {
             Some(&at) => {
                 let at = usize::from(at);
                 if self.entries[at].key == key {
-                    self.counts[at] = self.counts[at].saturating_add(1);
+                    self.raise(at);
                 } else {
                     // Two keys with one hash: the later one is never watched beside the other.
                     self.cells[cell] = self.cells[cell].saturating_add(1);
                 }
             }
-            None if self.counts.len() < ENTRIES => self.watch(self.counts.len(), key, hash),
+            None if self.counts.len() < ENTRIES => self.watch(key, hash),
             None => {
                 let would_be = self.cells[cell].saturating_add(1);
-                if would_be >= self.floor {
-                    let (at, least) = self.least();
-                    self.floor = least;
-                    if would_be >= least {
-                        self.release(at);
-                        return self.watch_at(at, key, hash, would_be);
+                if would_be < self.floor {
+                    self.cells[cell] = would_be;
+                } else {
+                    let at = self.least();
+                    self.release(at);
+                    self.watch_at(at, key, hash, would_be);
+                    if would_be > self.floor {
+                        self.left_floor();
                     }
                 }
-                self.cells[cell] = would_be;
             }
         }
     }
 
+    /// Counts a watched key.
+    fn raise(&mut self, at: usize) {
+        let before = self.counts[at];
+        self.counts[at] = before.saturating_add(1);
+        if before == self.floor {
+            self.left_floor();
+        }
+    }
+
+    /// One watched key less counts the least.
+    fn left_floor(&mut self) {
+        self.at_floor = self.at_floor.saturating_sub(1);
+        if self.at_floor == 0 {
+            self.find_floor();
+        }
+    }
+
+    fn find_floor(&mut self) {
+        let least = self.counts.iter().copied().fold(u32::MAX, u32::min);
+        self.floor = least;
+        self.at_floor = self.counts.iter().filter(|&&count| count == least).count();
+    }
+
     /// Watches one key more.
-    fn watch(&mut self, at: usize, key: &[u8], hash: u64) {
+    fn watch(&mut self, key: &[u8], hash: u64) {
+        let at = self.counts.len();
         let would_be = self.cells[cell(hash)].saturating_add(1);
         self.counts.push(0);
         if at == self.entries.len() {
             self.entries.push(Entry::default());
         }
         self.watch_at(at, key, hash, would_be);
+        if self.counts.len() == ENTRIES {
+            self.find_floor();
+        }
     }
 
     fn watch_at(&mut self, at: usize, key: &[u8], hash: u64, count: u32) {
@@ -127,11 +162,14 @@ impl Sketch {
         *cell = self.counts[at].max(*cell);
     }
 
-    /// Which watched key counts least, and how much.
-    fn least(&self) -> (usize, u32) {
-        // Two passes that the compiler turns into wide ones.
-        let least = self.counts.iter().copied().fold(u32::MAX, u32::min);
-        (self.counts.iter().position(|&count| count == least).unwrap_or(0), least)
+    /// A watched key that counts least.
+    fn least(&mut self) -> usize {
+        let (before, from) = self.counts.split_at(self.cursor.min(self.counts.len()));
+        let is_least = |&count: &u32| count == self.floor;
+        let found = from.iter().position(is_least).map(|at| at + before.len());
+        let at = found.or_else(|| before.iter().position(is_least)).unwrap_or(0);
+        self.cursor = at + 1;
+        at
     }
 
     /// Forgets everything but its memory.
@@ -140,6 +178,8 @@ impl Sketch {
         self.counts.clear();
         self.cells.fill(0);
         self.floor = 0;
+        self.at_floor = 0;
+        self.cursor = 0;
         self.total = 0;
     }
 
@@ -163,15 +203,18 @@ impl Sketch {
             assert_eq!(self.hasher.hash_one(&entry.key[..]), entry.hash);
             assert_eq!(self.index.get(&entry.hash).map(|&at| usize::from(at)), Some(at));
             assert!(entry.error < count);
-            assert!(count >= self.floor);
         }
         let counted: u64 = self.counts.iter().map(|&count| u64::from(count)).sum();
         assert!(counted <= self.total, "{counted} of {}", self.total);
         let highest = self.cells.iter().copied().max().unwrap_or(0);
         if self.counts.len() == ENTRIES {
-            assert!(highest <= self.least().1, "a cell holds more than a watched key");
+            assert_eq!(self.counts.iter().min(), Some(&self.floor));
+            let least = self.counts.iter().filter(|&&count| count == self.floor).count();
+            assert_eq!(self.at_floor, least);
+            assert!(highest <= self.floor, "a cell holds more than a watched key");
         } else {
             assert_eq!(highest, 0, "a key in the filter while there is room");
+            assert_eq!((self.floor, self.at_floor), (0, 0));
         }
     }
 }
