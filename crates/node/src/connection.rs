@@ -32,6 +32,7 @@ use ringbinder_protocol::{
 use ringbinder_store::NewValue;
 use tracing::{debug, trace, warn};
 
+use crate::carried::Carried;
 use crate::command::{self, Context, Incoming};
 use crate::connections::{CloseReason, State, Ticket};
 use crate::input::{BUFFER_LEN, Input};
@@ -43,8 +44,7 @@ use crate::step::{Handled, Progress, Step, desk, execute, refuse, ring_request, 
 use crate::tls::explain;
 use crate::turn::{Held, Unfinished, unfinished};
 
-/// Most bytes looked at after the last answer, so that closing does not reset the connection while
-/// the answer is on its way.
+/// Most bytes looked at after the last answer: closing must not reset the connection before it came.
 const MAX_DRAIN: usize = 1 << 20;
 
 /// Serves a connection until it ends. Called within the worker's runtime.
@@ -107,10 +107,8 @@ struct Connection {
     local: Rc<Local>,
     socket: Socket,
     ticket: Ticket,
-    /// Bytes of an unfinished request, kept while waiting for its rest. Boxed, because most wait for
-    /// a whole one.
-    #[allow(clippy::box_collection, reason = "16 bytes of every connection")]
-    carried: Option<Box<Vec<u8>>>,
+    /// An unfinished request, while waiting for its rest. Boxed, because most wait for a whole one.
+    carried: Option<Box<Carried>>,
     /// What it said of itself, where it is a peer.
     peer: Option<Box<PeerSession>>,
     /// Whether its last key was another node's.
@@ -212,7 +210,7 @@ impl Connection {
     fn give_back(&mut self, held: Held) {
         let unread = held.input.unread();
         if !unread.is_empty() {
-            self.carried = Some(Box::new(unread.to_vec()));
+            self.carried = Some(Box::new(Carried::keep(unread, &self.local.shared)));
         }
         self.local.give_input(held.input);
         self.local.give_output(held.output);
@@ -227,8 +225,11 @@ impl Connection {
         &mut self,
         context: &mut TaskContext<'_>,
     ) -> Poll<Result<Box<Input>, CloseReason>> {
+        let Some(carried) = self.carried.as_ref().map_or(Some(&[][..]), |it| it.bytes()) else {
+            return Poll::Ready(Err(self.overdrawn(context)));
+        };
         let mut input = self.local.take_input();
-        input.load(self.carried.as_ref().map_or(&[], |carried| carried));
+        input.load(carried);
         match self.socket.poll_read(context, input.room()) {
             Poll::Pending => {
                 self.local.give_input(input);

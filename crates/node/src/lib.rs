@@ -6,7 +6,7 @@
 //! | `settings` | flags, file and environment, read and checked |
 //! | `process` | what is asked of the operating system around serving |
 //! | `server`, `listen` | the whole: listeners, workers, clock, signals, stopping |
-//! | `worker`, `local`, `connection`, `step`, `input`, `output`, `socket` | the path of a request between socket and command |
+//! | `worker`, `local`, `connection`, `step`, `input`, `carried`, `output`, `socket` | the path of a request between socket and command |
 //! | `tls`, `auth`, `guards`, `reload` | who may connect and how: certificates, users, and reading them anew |
 //! | `command` | carrying out requests |
 //! | `ring` | which keys are this node's own, and who answers for the others |
@@ -19,6 +19,7 @@
 
 mod admin;
 mod auth;
+mod carried;
 mod clock;
 mod command;
 mod connection;

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{Target, ours_only};
 use ringbinder_tests::process::rss_kib;
+use ringbinder_tests::wait;
 
 /// What memcached counts for an item beside key, flags and value.
 const OVERHEAD: usize = 48 + 8 + 1 + 2;
@@ -140,4 +141,33 @@ fn without_evictions_a_full_cache_says_so() {
     assert!(full, "20 MB went into 8");
     assert!(t.count("store_no_memory") >= 1);
     assert_eq!(t.count("evictions"), 0);
+}
+
+#[test]
+fn unfinished_lines_share_an_allowance() {
+    ours_only!();
+    // Room for two mebibytes of what is still arriving.
+    let mut t = Target::with(&["-m", "2"]);
+    let line = "get".to_owned() + &" k".repeat(450_000);
+    let mut others: Vec<_> = (0..6).map(|_| t.server.connect()).collect();
+    for other in &mut others {
+        other.send(&line);
+    }
+    wait::until("what is too much to be refused", || {
+        let begun = t.count("total_connections") > 6;
+        (begun && t.count("curr_connections") <= 3).then_some(())
+    });
+    let mut kept = 0;
+    for other in &mut others {
+        other.poll_now();
+        if !other.ended() {
+            // What was kept is heard to the end.
+            other.talk("\r\nmn\r\n", "END\r\nMN\r\n");
+            kept += 1;
+        }
+    }
+    assert!((1..=2).contains(&kept), "{kept}");
+    // All is given back.
+    drop(others);
+    t.talk(line + "\r\n", "END\r\n");
 }

@@ -1,4 +1,4 @@
-//! stats hotkeys and stats latency: what ringbinderd learns from one request in 64.
+//! stats hotkeys and stats latency: what ringbinderd learns from one request in 128.
 
 use super::{Target, ours_only};
 
@@ -22,7 +22,7 @@ fn figure(t: &mut Target, what: &str, name: &str) -> f64 {
 fn hot_keys_are_told_hottest_first_with_what_they_take() {
     ours_only!();
     let mut t = Target::with(&["-t", "2"]);
-    t.talk("stats hotkeys\r\n", "STAT window_seconds 1\r\nSTAT sampled_every 64\r\nEND\r\n");
+    t.talk("stats hotkeys\r\n", "STAT window_seconds 1\r\nSTAT sampled_every 128\r\nEND\r\n");
     // Of the units, `a b%` makes a half, `warm` a quarter, and `mn` one in 2000.
     for round in 0..40 {
         let others: String = (0..500).map(|at| format!("get x{round}-{at}\r\n")).collect();
@@ -34,13 +34,13 @@ fn hot_keys_are_told_hottest_first_with_what_they_take() {
     assert_eq!(keys.len(), 50, "{told}");
     assert_eq!(keys[0], "STAT 1:key %C3%A4%3Ab%25");
     assert_eq!(keys[1], "STAT 2:key warm");
-    assert_eq!(t.stat("hotkeys", "sampled_every"), "64");
+    assert_eq!(t.stat("hotkeys", "sampled_every"), "128");
     // About 1250 samples in all.
     let share = figure(&mut t, "hotkeys", "1:share");
     assert!((0.4..0.6).contains(&share), "{share}");
     let (window, rate) =
         (figure(&mut t, "hotkeys", "window_seconds"), figure(&mut t, "hotkeys", "1:rate"));
-    assert!(window >= 1.0 && rate > 0.0 && rate <= 64.0 * 1250.0, "{rate} in {window}");
+    assert!(window >= 1.0 && rate > 0.0 && rate <= 128.0 * 1250.0, "{rate} in {window}");
     t.talk("stats reset\r\n", "RESET\r\n");
     assert!(!t.conn.ask_text("stats hotkeys\r\n").contains(":key"), "after a reset");
 }
@@ -79,14 +79,14 @@ fn hot_keys_are_refused_with_capital_x() {
     ours_only!();
     let mut t = Target::with(&["-X"]);
     t.talk("stats hotkeys\r\n", "CLIENT_ERROR stats hotkeys not allowed\r\n");
-    assert_eq!(t.stat("latency", "sampled_every"), "64");
+    assert_eq!(t.stat("latency", "sampled_every"), "128");
 }
 
 #[test]
 fn latencies_are_cumulative_histograms() {
     ours_only!();
     let mut t = Target::start();
-    t.talk("stats latency\r\n", "STAT sampled_every 64\r\nEND\r\n");
+    t.talk("stats latency\r\n", "STAT sampled_every 128\r\nEND\r\n");
     t.set("a", "1");
     ask_often(&mut t, "get a\r\n", 10_000);
     let told = t.conn.ask_text("stats latency\r\n");

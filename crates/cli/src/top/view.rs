@@ -359,7 +359,7 @@ const HELP: [&str; 17] = [
     "RING    version of the ring it holds; ! where not the newest",
     "HITS    of the gets of the last interval",
     "MEM     in use, of its limit",
-    "P50 P99 time to answer, from one request in 64; of the last",
+    "P50 P99 time to answer, from one request in 128; of the last",
     "        interval, or up to 30 s where few were sampled",
     "EVICT   evictions a second",
     "FRGN/S  requests for keys of other nodes a second: clients",

@@ -1,6 +1,9 @@
-//! What a connection sends for as long as the client takes it: dumps, and the log lines of a watcher.
+//! What a connection sends beside the answers to requests: dumps and the log lines of a watcher for as
+//! long as the client takes them, and a last word.
 
-use ringbinder_protocol::{WatchFlags, answer};
+use std::task::Context as TaskContext;
+
+use ringbinder_protocol::{Refusal, WatchFlags, answer};
 
 use super::Connection;
 use crate::command::DumpKind;
@@ -9,6 +12,16 @@ use crate::dump;
 use crate::output::Output;
 
 impl Connection {
+    /// Says, as far as the socket takes it at once, that there is no room for a request so long.
+    #[cold]
+    pub(super) fn overdrawn(&mut self, context: &mut TaskContext<'_>) -> CloseReason {
+        let mut line = Vec::new();
+        answer::refusal(&mut line, Refusal::OutOfMemoryReading);
+        let _ = self.socket.poll_write(context, &line);
+        let _ = self.socket.poll_flush(context);
+        CloseReason::Error
+    }
+
     /// Forwards a dump as fast as the client reads it.
     pub(super) async fn dump(
         &mut self,

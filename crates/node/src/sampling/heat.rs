@@ -9,7 +9,7 @@
 //! which takes less than a millisecond, its samples are lost rather than waited for.
 //!
 //! # How true a rate is
-//! A key told with rate `r` in a window of `w` seconds was sampled at least `n = r w / 64` times. The
+//! A key told with rate `r` in a window of `w` seconds was sampled at least `n = r w / 128` times. The
 //! choice of samples makes the standard error of `r` about `r / sqrt(n)`: a tenth at 100 samples. What
 //! the sketches cannot attribute is left out: it makes rates too low, never too high, by at most one
 //! in 512 of the worker's requests in each pane, and by nothing for keys that are hot all the time.
@@ -202,7 +202,7 @@ mod tests {
         assert!((hottest.window - 10.0).abs() < 1e-9);
         let [a, b] = &hottest.keys[..] else { panic!("{hottest:?}") };
         assert_eq!((&a.key[..], &b.key[..]), (&b"a"[..], &b"b"[..]));
-        assert!((a.rate - 20.0 * 64.0 / 10.0).abs() < 1e-9, "{}", a.rate);
+        assert!((a.rate - 20.0 * 128.0 / 10.0).abs() < 1e-9, "{}", a.rate);
         assert!((a.share - 2.0 / 3.0).abs() < 1e-9 && (b.share - 1.0 / 3.0).abs() < 1e-9);
     }
 
@@ -214,14 +214,14 @@ mod tests {
             worker.count(b"old", second * SECOND);
         }
         let rate = |now| told(&heat, now * SECOND).first().map(|(_, rate)| *rate);
-        assert!((rate(60).unwrap() - 64.0 * 30.0 / 30.0).abs() < 1e-9);
-        assert!(rate(75).unwrap() < 0.7 * 64.0);
+        assert!((rate(60).unwrap() - 128.0 * 30.0 / 30.0).abs() < 1e-9);
+        assert!(rate(75).unwrap() < 0.7 * 128.0);
         assert_eq!(rate(90), None);
         // Another key's samples push the panes on.
         worker.count(b"new", 100 * SECOND);
         assert_eq!(told(&heat, 101 * SECOND).len(), 1);
         worker.count(b"new", 1000 * SECOND);
-        assert_eq!(told(&heat, 1001 * SECOND), [("new".to_owned(), 64.0 / 41.0)]);
+        assert_eq!(told(&heat, 1001 * SECOND), [("new".to_owned(), 128.0 / 41.0)]);
     }
 
     #[test]
@@ -237,7 +237,7 @@ mod tests {
         let heat = Heat::new(1);
         assert_eq!(heat.hottest(0), HotKeys { window: 1.0, keys: Vec::new() });
         heat.of_worker(0).count(b"a", 1000);
-        assert_eq!(told(&heat, 2000), [("a".to_owned(), 64.0)]);
+        assert_eq!(told(&heat, 2000), [("a".to_owned(), 128.0)]);
         heat.reset(20 * SECOND);
         assert!(told(&heat, 20 * SECOND).is_empty());
         heat.of_worker(0).count(b"b", 21 * SECOND);

@@ -1,4 +1,4 @@
-//! One request in 64, looked at closely: which keys are hot, and how long answers take.
+//! One request in 128, looked at closely: which keys are hot, and how long answers take.
 //!
 //! | file | what it is |
 //! |---|---|
@@ -41,7 +41,7 @@ pub(crate) use report::{hot_keys, latency};
 pub(crate) use sampler::{Sampler, Timed};
 
 /// One unit in so many is sampled, on average.
-pub(crate) const SAMPLED_EVERY: u32 = 64;
+pub(crate) const SAMPLED_EVERY: u32 = 128;
 
 /// Nanoseconds since the node started.
 pub(crate) type Nanos = u64;

@@ -84,14 +84,14 @@ fn uniform(seed: u64) -> f64 {
     ((bits >> 11) + 1) as f64 / (1u64 << 53) as f64
 }
 
-/// The logarithm of the chance that a unit is not sampled, 63 in 64.
-const LOG_MISS: f64 = -0.015_748_356_968_139_168;
+/// The logarithm of the chance that a unit is not sampled, 127 in 128.
+const LOG_MISS: f64 = -0.007_843_177_461_025_893;
 
 /// How many units until one that is sampled.
 #[allow(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "at most 53 ln 2 / (1 / 64), which is about 2,400"
+    reason = "at most 53 ln 2 / (1 / 128), which is about 4,700"
 )]
 fn distance(uniform: f64) -> u32 {
     1 + (uniform.ln() / LOG_MISS) as u32
@@ -110,16 +110,16 @@ mod tests {
     fn every_unit_has_the_same_chance() {
         let sampler = sampler(7);
         // Units of a pattern that repeats with the mean distance: none of them may be favoured.
-        let mut taken = [0; 64];
-        for unit in 0..64 * 64 * 1000 {
+        let mut taken = [0; 128];
+        for unit in 0..128 * 128 * 1000 {
             if sampler.due() {
-                taken[unit % 64] += 1;
+                taken[unit % 128] += 1;
             }
         }
         // 1000 each are expected; six standard deviations are about 190.
         assert!(taken.iter().all(|&taken| (810..=1190).contains(&taken)), "{taken:?}");
         let all: i32 = taken.iter().sum();
-        assert!((62_500..=65_500).contains(&all), "{all}");
+        assert!((126_000..=130_000).contains(&all), "{all}");
     }
 
     #[test]
@@ -127,7 +127,7 @@ mod tests {
         let log = (-1.0 / f64::from(SAMPLED_EVERY)).ln_1p();
         assert!((LOG_MISS - log).abs() < 1e-15, "{log}");
         assert_eq!(distance(1.0), 1);
-        assert!((2_000..3_000).contains(&distance(1.0 / (1u64 << 53) as f64)));
+        assert!((4_000..6_000).contains(&distance(1.0 / (1u64 << 53) as f64)));
         for seed in 0..1000 {
             assert!((0.0..=1.0).contains(&uniform(seed)) && uniform(seed) > 0.0);
         }

@@ -19,7 +19,7 @@ use keys::{HotKey, NodeHeat};
 #[derive(Args, Debug)]
 #[command(after_help = "\
 The keys of all nodes together, the hottest first, with the requests a second that they get and \
-their share of all requests. Nodes estimate these from one request in 64, over the last 30 to 60 \
+their share of all requests. Nodes estimate these from one request in 128, over the last 30 to 60 \
 seconds; docs/top.md says how true they are. Bytes that are not printable are shown as %XX.")]
 pub(crate) struct Hot {
     #[command(flatten)]
