@@ -152,7 +152,7 @@ async fn a_client_that_does_not_fit_is_told_why() {
     for error in [client.get("k").await.unwrap_err(), set(&client, "k", "v").await.unwrap_err()] {
         assert!(error.to_string().ends_with("asks for a login, and this client has none"));
     }
-    for login in [web("three"), Login::new("nobody", "two").unwrap()] {
+    for login in [web("tr0ub4dor"), Login::new("nobody", "two").unwrap()] {
         let (user, client) = (login.user().to_owned(), ring().tls(tls(&fleet)).login(login));
         let error = failure(client).await;
         let Error::Unauthenticated { user: Some(named), .. } = &error else { panic!("{error}") };
@@ -160,7 +160,7 @@ async fn a_client_that_does_not_fit_is_told_why() {
     }
     for node in 0..3 {
         let log = fleet.server(node).log();
-        assert!(!log.contains("web two") && !log.contains("three"), "{log}");
+        assert!(!log.contains("web two") && !log.contains("tr0ub4dor"), "{log}");
     }
 
     // The other way round: nodes without either.
