@@ -30,7 +30,8 @@ impl Kind {
     /// The program's path or name.
     pub fn program(self) -> PathBuf {
         match self {
-            Kind::Ringbinder => std::env::var_os("RINGBINDERD").map_or_else(beside_us, Into::into),
+            Kind::Ringbinder => std::env::var_os("RINGBINDERD")
+                .map_or_else(|| beside_us("ringbinderd", "ringbinder-node"), Into::into),
             Kind::Memcached => std::env::var_os("RINGBINDER_TEST_MEMCACHED")
                 .map_or_else(|| "memcached".into(), Into::into),
             Kind::Subject => std::env::var_os("RINGBINDER_DIFF_SUBJECT").unwrap_or_default().into(),
@@ -61,18 +62,30 @@ impl Kind {
 
     /// A command for this program that can run as root: for tests of flags and exit codes.
     pub fn command(self) -> Command {
-        let mut command = Command::new(self.program());
-        // What steers the tests is no setting of the server, and it would say so.
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("RINGBINDER_") {
-                command.env_remove(name);
-            }
-        }
+        let mut command = unsteered(&self.program());
         if self != Kind::Ringbinder && nix::unistd::geteuid().is_root() {
             command.args(["-u", "nobody"]);
         }
         command
     }
+}
+
+/// The operator's tool, `ringbinder`: env `RINGBINDER`, else the one built beside the running test.
+pub fn tool() -> Command {
+    let program = std::env::var_os("RINGBINDER")
+        .map_or_else(|| beside_us("ringbinder", "ringbinder-cli"), Into::into);
+    unsteered(&program)
+}
+
+/// What steers the tests is no setting of a program, and it would say so.
+fn unsteered(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("RINGBINDER_") {
+            command.env_remove(name);
+        }
+    }
+    command
 }
 
 /// `1.6.18` as numbers.
@@ -81,14 +94,15 @@ pub fn parse_version(text: &str) -> Option<(u32, u32, u32)> {
     Some((parts.next()??, parts.next()??, parts.next()??))
 }
 
-/// `ringbinderd` in the profile directory that the running test was built into.
-fn beside_us() -> PathBuf {
+/// A program of ours in the profile directory that the running test was built into.
+fn beside_us(name: &str, package: &str) -> PathBuf {
     let exe = std::env::current_exe().expect("a running program has a path");
-    let path = exe.ancestors().nth(2).expect("target/<profile>/deps/<test>").join("ringbinderd");
+    let path = exe.ancestors().nth(2).expect("target/<profile>/deps/<test>").join(name);
     assert!(
         path.exists(),
-        "{} is not built: run `cargo build -p ringbinder-node` or set RINGBINDERD",
-        path.display()
+        "{} is not built: run `cargo build -p {package}` or set {}",
+        path.display(),
+        name.to_uppercase()
     );
     path
 }

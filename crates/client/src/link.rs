@@ -196,14 +196,9 @@ fn is_full(says: &str) -> bool {
 /// Whether the node serves only those who have said who they are. A storage command is taken for an
 /// attempt at that.
 fn asks_for_login(says: &str) -> bool {
-    let Some(why) = says.strip_prefix("CLIENT_ERROR ") else { return false };
-    matches!(
-        why,
-        "unauthenticated"
-            | "authentication failure"
-            | "bad authentication token format"
-            | "auth token too long"
-    )
+    [Refusal::Unauthenticated, Refusal::LoginFailed, Refusal::LoginFormat, Refusal::LoginTooLong]
+        .iter()
+        .any(|refusal| says == refusal.line())
 }
 
 /// A number of the thread this runs on: threads do not share a connection while there are enough.

@@ -9,6 +9,7 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use ringbinder_protocol::Refusal;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use crate::tls::{is_alert, is_only_tls};
@@ -116,7 +117,7 @@ impl Login {
             // A node without logins that could not store it, such as one in a ring whose owner of
             // that key is away: a node with logins says nothing of the kind.
             _ if answer.starts_with(b"SERVER_ERROR") && answer.ends_with(b"\n") => Entry::Granted,
-            _ if answer.starts_with(b"ERROR Too many") => Entry::Full,
+            _ if answer.starts_with(Refusal::TooManyConnections.line().as_bytes()) => Entry::Full,
             _ if answer.starts_with(b"CLIENT_ERROR") || answer.starts_with(b"ERROR") => {
                 Entry::Refused
             }

@@ -5,11 +5,14 @@
 
 mod certs;
 mod client;
+mod command;
+mod fleet;
 mod handshakes;
 mod listeners;
 mod login;
 mod reload;
 mod ring;
+mod rust_client;
 mod start;
 
 use ringbinder_tests::{Kind, Server, wait};

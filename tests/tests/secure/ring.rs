@@ -1,136 +1,17 @@
 //! Rings whose nodes speak TLS and authenticate to each other.
 
-use std::net::SocketAddr;
-use std::path::Path;
-
 use rcgen::ExtendedKeyUsagePurpose;
-use ringbinder_tests::ring::{PEER_TIMEOUT, local, reserve_port, ring_file};
-use ringbinder_tests::server::scratch;
-use ringbinder_tests::{Kind, Server, wait};
-use tempfile::TempDir;
+use ringbinder_tests::wait;
 
 use super::await_log;
-use super::certs::{Authority, Files, write};
-use super::client::{Client, Dial, login};
-
-/// Nodes of a ring, `cache-0` and so on.
-struct Fleet {
-    dir: TempDir,
-    authority: Authority,
-    ports: Vec<u16>,
-    servers: Vec<Option<Server>>,
-}
-
-/// How one node is started.
-struct Setup {
-    files: Option<Files>,
-    users: Option<String>,
-    prefix: &'static str,
-    more: Vec<String>,
-}
-
-impl Fleet {
-    fn new(count: usize) -> Fleet {
-        let dir = scratch();
-        let authority = Authority::new(dir.path(), "authority");
-        let ports: Vec<u16> = (0..count).map(|_| reserve_port()).collect();
-        let names: Vec<String> = (0..count).map(|node| format!("cache-{node}")).collect();
-        let nodes = names.iter().zip(&ports).map(|(name, port)| (name.as_str(), *port, 1));
-        write(&dir.path().join("ring.toml"), &ring_file(1, nodes));
-        Fleet { dir, authority, ports, servers: (0..count).map(|_| None).collect() }
-    }
-
-    fn dir(&self) -> &Path {
-        self.dir.path()
-    }
-
-    fn users(&self, name: &str, text: &str) -> Option<String> {
-        Some(write(&self.dir().join(name), text).display().to_string())
-    }
-
-    /// A node with a certificate, and the users that all have.
-    fn secure(&self, node: usize) -> Setup {
-        let name = format!("node-{node}");
-        Setup {
-            files: Some(self.authority.issue(self.dir(), &name, &["127.0.0.1"])),
-            users: self.users("users", "ring:secret one\nweb:two\n"),
-            prefix: "",
-            more: Vec::new(),
-        }
-    }
-
-    fn start(&mut self, node: usize, setup: &Setup) {
-        let port = self.ports[node].to_string();
-        let ring = self.dir().join("ring.toml").display().to_string();
-        let listen = format!("{}127.0.0.1", setup.prefix);
-        let mut all = vec!["-t", "2", "-p", &port, "--ring", &ring, "-l", &listen];
-        let options = setup.files.as_ref().map(Files::options);
-        if let Some(options) = &options {
-            all.extend(["-Z", "-o", options]);
-        }
-        if let Some(users) = &setup.users {
-            all.extend(["-Y", users]);
-        }
-        all.extend(setup.more.iter().map(String::as_str));
-        if !all.contains(&"--peer-timeout") {
-            all.extend(["--peer-timeout", PEER_TIMEOUT]);
-        }
-        self.servers[node] = Some(Server::start_on(Kind::Ringbinder, &all, |_| {}));
-    }
-
-    fn server(&self, node: usize) -> &Server {
-        self.servers[node].as_ref().expect("a running node")
-    }
-
-    fn address(&self, node: usize) -> SocketAddr {
-        local(self.ports[node])
-    }
-
-    /// A client with TLS that has authenticated.
-    fn connect(&self, node: usize) -> Client {
-        let dial = Dial::trusting(&self.authority.file);
-        let mut client = dial.connect(self.address(node)).unwrap();
-        client.tell(login("web", "two"), "STORED\r\n");
-        client
-    }
-
-    /// Waits until a node knows that the other one is up.
-    fn await_up(&self, client: &mut Client, node: usize) {
-        wait::until("the nodes to know each other", || {
-            let stats = client.ask_text("stats ring\r\n");
-            let up = format!("STAT peer:cache-{node}:state up\r\n");
-            let known = !stats.contains(&format!("STAT peer:cache-{node}:ring -"));
-            (stats.contains(&up) && known && stats.contains("STAT ring_settled yes")).then_some(())
-        });
-    }
-}
-
-/// A key of each node.
-fn keys(client: &mut Client, count: usize) -> Vec<String> {
-    let mut keys = vec![None; count];
-    for key in (0..1000).map(|number| format!("key-{number}")) {
-        let answer = client.ask_text(&format!("ring owner {key}\r\n"));
-        let owner = answer.strip_prefix("OWNER cache-").and_then(|rest| rest.split(' ').next());
-        let owner: usize = owner.and_then(|owner| owner.parse().ok()).expect("an owner");
-        keys[owner].get_or_insert(key);
-    }
-    keys.into_iter().map(|key| key.expect("a key of each node")).collect()
-}
+use super::certs::Authority;
+use super::client::{Client, Dial};
+use super::fleet::{Fleet, Setup, keys};
 
 #[test]
 fn a_ring_that_is_encrypted_and_authenticated_forwards() {
-    let mut fleet = Fleet::new(3);
-    for node in 0..3 {
-        let setup =
-            Setup { more: vec!["-o".into(), "ssl_verify_mode=1".into()], ..fleet.secure(node) };
-        fleet.start(node, &setup);
-    }
+    let fleet = Fleet::running(3, &["-o", "ssl_verify_mode=1"]);
     let mut clients: Vec<Client> = (0..3).map(|node| fleet.connect(node)).collect();
-    for (node, client) in clients.iter_mut().enumerate() {
-        for peer in (0..3).filter(|peer| *peer != node) {
-            fleet.await_up(client, peer);
-        }
-    }
     let keys = keys(&mut clients[0], 3);
     let large = "v".repeat(300_000);
     for (node, client) in clients.iter_mut().enumerate() {

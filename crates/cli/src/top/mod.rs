@@ -78,7 +78,7 @@ impl Top {
             live::run(&self.fleet, fleet, self.interval).await?;
             return Ok(Answer::Yes);
         }
-        let model = plain::look(&fleet, self.fleet.timeout, self.interval).await;
+        let (model, failures) = plain::look(&fleet, self.fleet.timeout, self.interval).await;
         if out.is_json() {
             out.json(&plain::as_json(&model))?;
         } else {
@@ -86,6 +86,10 @@ impl Top {
             out.text(plain::below(&model))?;
         }
         let up = model.nodes.iter().any(|entry| entry.state == State::Up);
+        if !up {
+            let asked = failures.len();
+            fleet.failed(failures, asked)?;
+        }
         Ok(if up { Answer::Yes } else { Answer::No })
     }
 }

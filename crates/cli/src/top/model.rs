@@ -327,6 +327,16 @@ impl Model {
             _ => {
                 let names: Vec<&str> = away.iter().map(|entry| entry.name.as_str()).collect();
                 parts.push(format!("{} nodes are away: {}", names.len(), names.join(", ")));
+                // Most often they all are for the same reason.
+                let mut told = Vec::new();
+                for Entry { name, state, .. } in away {
+                    if let State::Away(why) = state
+                        && !told.contains(&why)
+                    {
+                        told.push(why);
+                        parts.push(format!("{name} {why}"));
+                    }
+                }
             }
         }
         if !apart.is_empty() {

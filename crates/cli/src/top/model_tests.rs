@@ -109,7 +109,10 @@ fn a_node_that_is_away_hides_nothing_of_the_others() {
     model.hear(1, start + Duration::from_secs(3), Err(resting));
     assert_eq!(model.nodes[1].state, State::Away("no answer within 1s".into()));
     model.hear(0, start + Duration::from_secs(3), away("x"));
-    assert_eq!(model.trouble().unwrap(), "2 nodes are away: cache-a, cache-b");
+    assert_eq!(
+        model.trouble().unwrap(),
+        "2 nodes are away: cache-a, cache-b; cache-a x; cache-b no answer within 1s"
+    );
     assert_eq!(model.hot_keys().0[0].nodes, [2]);
     // When it is back, rates begin with its second answer.
     model.hear(1, start + Duration::from_secs(4), Ok(sample(5, 1000, 7)));

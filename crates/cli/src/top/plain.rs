@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use ringbinder_client::Error;
 use serde_json::{Value, json};
 
 use super::columns::{memory_text, percent};
@@ -18,23 +19,26 @@ use crate::table::{Align, Table};
 /// Hot keys under the table.
 const KEYS: usize = 10;
 
-/// Asks all nodes twice, so far apart.
-pub(super) async fn look(fleet: &Fleet, deadline: Duration, pace: Duration) -> Model {
+/// Asks all nodes twice, so far apart. Gives the failures of the first time as well: a node that
+/// failed then may not be asked again.
+pub(super) async fn look(fleet: &Fleet, deadline: Duration, pace: Duration) -> (Model, Vec<Error>) {
     let nodes = fleet.client.nodes();
     let mut model = super::model_of(fleet);
+    let mut failures = Vec::new();
     for first in [true, false] {
         let asked = nodes.iter().map(|node| async {
             let told = poll::ask(node, deadline).await;
             (Instant::now(), told)
         });
         for (index, (at, told)) in join_all(asked).await.into_iter().enumerate() {
-            model.hear(index, at, told);
+            model.hear(index, at, told.as_ref().map_err(poll::absent).cloned());
+            failures.extend(told.err().filter(|_| first));
         }
         if first {
             tokio::time::sleep(pace).await;
         }
     }
-    model
+    (model, failures)
 }
 
 /// The nodes' table.

@@ -8,6 +8,7 @@ use tokio::task::JoinHandle;
 
 use super::model::Absent;
 use super::sample::Sample;
+use crate::fleet::advice::advice;
 
 /// What a node said.
 #[derive(Debug)]
@@ -45,7 +46,7 @@ impl Pollers {
             tokio::spawn(async move {
                 loop {
                     let next = tokio::time::Instant::now() + *pace.borrow_and_update();
-                    let told = ask(&handle, deadline).await;
+                    let told = ask(&handle, deadline).await.map_err(|error| absent(&error));
                     let told = Heard { generation, node, at: Instant::now(), told };
                     if heard.send(told).await.is_err() {
                         return;
@@ -62,7 +63,7 @@ impl Pollers {
 }
 
 /// Asks a node for everything, within the deadline.
-pub(super) async fn ask(node: &NodeHandle, deadline: Duration) -> Result<Sample, Absent> {
+pub(super) async fn ask(node: &NodeHandle, deadline: Duration) -> Result<Sample, Error> {
     let all = async {
         // In one go: a node far away takes as long as one question does.
         tokio::join!(
@@ -73,23 +74,31 @@ pub(super) async fn ask(node: &NodeHandle, deadline: Duration) -> Result<Sample,
         )
     };
     match tokio::time::timeout(deadline, all).await {
-        Ok((Ok(general), ring, heat, latency)) => {
-            Ok(Sample::parse(&general, &ring.ok(), &heat.ok(), &latency.ok()))
+        Ok((general, ring, heat, latency)) => {
+            Ok(Sample::parse(&general?, &ring.ok(), &heat.ok(), &latency.ok()))
         }
-        Ok((Err(error), ..)) => Err(absent(&error)),
         Err(_) => {
-            Err(Absent { why: format!("does not answer within {deadline:?}"), resting: false })
+            let title = format!("{} ({})", node.node().name, node.node());
+            Err(Error::Away { node: title.into(), why: Absence::Silent(deadline) })
         }
     }
 }
 
-fn absent(error: &Error) -> Absent {
+/// What is shown of a node without a sample, after its name.
+pub(super) fn absent(error: &Error) -> Absent {
     let resting = matches!(error, Error::Away { why: Absence::Resting, .. });
-    let why = match error {
+    let mut why = match error {
         Error::Away { why, .. } => format!("is away: {why}"),
         Error::Nonsense { .. } => "answers what no memcached server says".to_owned(),
         Error::Refused { says, .. } | Error::Failed { says, .. } => format!("refuses: {says}"),
+        Error::Unauthenticated { user: Some(user), .. } => {
+            format!("refuses the login of {user:?}")
+        }
+        Error::Unauthenticated { user: None, .. } => "asks for a login".to_owned(),
         other => other.to_string(),
     };
+    if let Some(advice) = advice(error) {
+        why = format!("{why}: {advice}");
+    }
     Absent { why: super::sample::clean(&why), resting }
 }

@@ -196,7 +196,7 @@ fn without_a_terminal_there_is_a_table_or_json() {
     assert_eq!(json["hot_keys"][0]["key"], keys[0].as_str());
     ring.fleet.kill(0);
     let ran = ring.run(&["top", "--once", "--interval", "0.1"]);
-    assert!(ran.code == 1 && ran.out.contains("away"), "{ran:?}");
+    assert!(ran.code == 69 && ran.out.contains("away") && ran.err.contains("no node"), "{ran:?}");
 }
 
 #[test]

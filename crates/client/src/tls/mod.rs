@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::{fmt, io};
 
 use arc_swap::ArcSwap;
+use ringbinder_protocol::Refusal;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
@@ -181,7 +182,7 @@ impl Connector {
 
 /// Whether this is what a Ringbinder node says to a plain client where it speaks TLS only.
 pub(crate) fn is_only_tls(says: &[u8]) -> bool {
-    says.starts_with(b"CLIENT_ERROR this port speaks TLS only")
+    says.starts_with(Refusal::TlsOnly.line().as_bytes())
 }
 
 /// Whether bytes that came in plain are the beginning of a TLS alert (RFC 8446, 5.1 and 6): nothing in
