@@ -8,6 +8,7 @@
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -151,9 +152,10 @@ fn take_up(path: &Path, limits: Limits, items: u64) -> std::io::Result<()> {
             }
             Decoded::Items(block) => {
                 let restore = restore.as_ref().expect("a header comes first");
-                kept += block
-                    .filter(|item| store.restore(restore, item, NOW) == Restored::Kept)
-                    .count() as u64;
+                let _: ControlFlow<()> = store.restore_all(restore, block, NOW, |restored| {
+                    kept += u64::from(restored == Restored::Kept);
+                    ControlFlow::Continue(())
+                });
             }
             Decoded::Passed { .. } => {}
             Decoded::End(_) => break,

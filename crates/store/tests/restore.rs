@@ -4,7 +4,9 @@
 #[allow(dead_code, unused_imports, unused_macros, reason = "the contract has its own users")]
 mod contract;
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use contract::{BUMP, MIB, NOW, limits, meta, set, value, write};
 use ringbinder_store::snapshot::{Decoded, Decoder, Encoder, Header, SavedItem};
@@ -301,4 +303,88 @@ fn a_store_that_was_written_is_another_store_when_it_was_read() {
         true
     });
     assert_eq!((compared, second.counters().items, second.last_cas()), (5_001, 5_001, last_cas));
+}
+
+#[test]
+fn many_at_once_come_back_as_one_by_one() {
+    let store = store();
+    let restore = store.begin_restore(10, 0, NOW).unwrap();
+    set(&store, b"key7", b"new");
+    let (dead, huge, apart) = (Expiry::at(NOW - 1), vec![1; 2 << 20], vec![2; 100_000]);
+    let keys: Vec<String> = (0..3_000).map(|number| format!("key{number}")).collect();
+    let items = || {
+        keys.iter().enumerate().map(|(number, key)| {
+            let mut item = old(key.as_bytes());
+            match number {
+                8 => item.meta.expiry = dead,
+                9 => item.value = &huge,
+                10 => item.value = &apart,
+                _ => {}
+            }
+            item
+        })
+    };
+    let mut told = Vec::new();
+    let end = store.restore_all(&restore, items(), NOW, |restored| {
+        told.push(restored);
+        ControlFlow::<()>::Continue(())
+    });
+    assert_eq!(end, ControlFlow::Continue(()));
+    let count = |told: &[Restored], what| told.iter().filter(|it| **it == what).count();
+    assert_eq!((told.len(), count(&told, Restored::Kept)), (3_000, 2_997));
+    for what in [Restored::Outdated, Restored::Expired, Restored::TooLarge] {
+        assert_eq!(count(&told, what), 1, "{what:?}");
+    }
+    for (number, key) in keys.iter().enumerate() {
+        let expected = match number {
+            7 => Some(&b"new"[..]),
+            8 | 9 => None,
+            10 => Some(&apart[..]),
+            _ => Some(&b"old"[..]),
+        };
+        assert_eq!(self::value(&store, key.as_bytes()).as_deref(), expected, "{key}");
+    }
+    store.validate(NOW);
+
+    // Whoever is told may end it, and nobody is told more after that.
+    store.end_restore();
+    let mut told = 0;
+    let end = store.restore_all(&restore, items(), NOW, |restored| {
+        told += 1;
+        if restored == Restored::Over {
+            ControlFlow::Break("over")
+        } else {
+            ControlFlow::Continue(())
+        }
+    });
+    assert_eq!(end, ControlFlow::Break("over"));
+    assert!(told <= 3, "{told}: after the first that is over, no other");
+}
+
+/// Several threads, each with blocks of its own, take up what one thread would.
+#[test]
+fn several_threads_take_up_at_once() {
+    let store = store();
+    let restore = store.begin_restore(10, 0, NOW).unwrap();
+    let keys: Vec<String> = (0..20_000).map(|number| format!("key{number}")).collect();
+    let kept = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        // Every key comes twice: by one of two threads it is taken up.
+        for half in keys.chunks(10_000).chain(keys.chunks(10_000)) {
+            let (store, restore, kept) = (&store, &restore, &kept);
+            scope.spawn(move || {
+                for block in half.chunks(500) {
+                    let items = block.iter().map(|key| old(key.as_bytes()));
+                    let _: ControlFlow<()> = store.restore_all(restore, items, NOW, |restored| {
+                        kept.fetch_add(usize::from(restored == Restored::Kept), Relaxed);
+                        ControlFlow::Continue(())
+                    });
+                }
+            });
+        }
+    });
+    assert_eq!(kept.into_inner(), keys.len());
+    store.end_restore();
+    store.validate(NOW);
+    assert_eq!(store.counters().items, keys.len() as u64);
 }

@@ -1,12 +1,13 @@
 //! Taking up a snapshot in the background.
 
 use std::io::Read;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use ringbinder_ring::{NodeIndex, Ring};
-use ringbinder_store::snapshot::{Decoded, Header, SavedItem};
+use ringbinder_store::snapshot::{Decoded, Header, Items, SavedItem};
 use ringbinder_store::{Expiry, Restore, Restored, Seconds};
 use tracing::{info, warn};
 
@@ -51,6 +52,28 @@ struct Sums {
 impl Sums {
     fn skipped(&self) -> u64 {
         self.outdated + self.expired + self.too_large + self.full + self.foreign
+    }
+
+    /// Takes note of an item; says why it was the last, if it was.
+    fn count(&mut self, restored: Restored) -> ControlFlow<End> {
+        if restored != Restored::Full {
+            self.full_in_a_row = 0;
+        }
+        match restored {
+            Restored::Kept => self.kept += 1,
+            Restored::Outdated => self.outdated += 1,
+            Restored::Expired => self.expired += 1,
+            Restored::TooLarge => self.too_large += 1,
+            Restored::Full => {
+                self.full += 1;
+                self.full_in_a_row += 1;
+                if self.full_in_a_row > PATIENCE {
+                    return ControlFlow::Break(End::Full);
+                }
+            }
+            Restored::Over => return ControlFlow::Break(End::Over),
+        }
+        ControlFlow::Continue(())
     }
 }
 
@@ -211,9 +234,7 @@ impl Pending {
         let (restore, keys, back) = (&self.restore, &self.keys, self.back);
         let now = shared.clock.now();
         self.stream.next(|decoded| match decoded {
-            Decoded::Items(items) => items
-                .into_iter()
-                .find_map(|item| take_one(shared, restore, item, (keys, back, now), sums)),
+            Decoded::Items(items) => take_block(shared, restore, items, (keys, back, now), sums),
             Decoded::Passed { items } => {
                 sums.too_large += u64::from(items);
                 None
@@ -226,44 +247,32 @@ impl Pending {
 
 type Keys = Option<(Arc<Ring>, Option<NodeIndex>)>;
 
-/// Takes up one item; says whether it was the last.
-fn take_one(
+/// Takes up the items of a block; says why one was the last, if it was.
+fn take_block(
     shared: &Shared,
     restore: &Restore,
-    mut item: SavedItem<'_>,
+    items: Items<'_>,
     (keys, back, now): (&Keys, Seconds, Seconds),
     sums: &mut Sums,
 ) -> Option<End> {
-    if let Some((ring, me)) = keys
-        && *me != Some(ring.owner(item.key))
-    {
-        sums.foreign += 1;
-        return None;
-    }
-    let meta = &mut item.meta;
-    if let Some(at) = meta.expiry.unix() {
-        meta.expiry = Expiry::at(at.saturating_sub(back));
-    }
-    meta.last_access = meta.last_access.saturating_sub(back).min(now);
-    let restored = shared.store.restore(restore, &item, now);
-    if restored != Restored::Full {
-        sums.full_in_a_row = 0;
-    }
-    match restored {
-        Restored::Kept => sums.kept += 1,
-        Restored::Outdated => sums.outdated += 1,
-        Restored::Expired => sums.expired += 1,
-        Restored::TooLarge => sums.too_large += 1,
-        Restored::Full => {
-            sums.full += 1;
-            sums.full_in_a_row += 1;
-            if sums.full_in_a_row > PATIENCE {
-                return Some(End::Full);
-            }
+    let mut foreign = 0;
+    let own = items.filter_map(|mut item: SavedItem<'_>| {
+        if let Some((ring, me)) = keys
+            && *me != Some(ring.owner(item.key))
+        {
+            foreign += 1;
+            return None;
         }
-        Restored::Over => return Some(End::Over),
-    }
-    None
+        let meta = &mut item.meta;
+        if let Some(at) = meta.expiry.unix() {
+            meta.expiry = Expiry::at(at.saturating_sub(back));
+        }
+        meta.last_access = meta.last_access.saturating_sub(back).min(now);
+        Some(item)
+    });
+    let end = shared.store.restore_all(restore, own, now, |restored| sums.count(restored));
+    sums.foreign += foreign;
+    end.break_value()
 }
 
 /// Ends taking up, however it comes to that.

@@ -130,11 +130,17 @@ impl SegmentStore {
         self
     }
 
+    /// The shard of a key.
     #[inline]
-    fn place(&self, hash: Hash) -> &Place {
+    fn number(&self, hash: Hash) -> usize {
         let high = usize::try_from(hash.0 >> 32).unwrap_or(0);
         // The number of shards is a power of two.
-        &self.places[high & (self.places.len() - 1)]
+        high & (self.places.len() - 1)
+    }
+
+    #[inline]
+    fn place(&self, hash: Hash) -> &Place {
+        &self.places[self.number(hash)]
     }
 
     #[inline]

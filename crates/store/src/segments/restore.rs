@@ -13,7 +13,12 @@
 //!   more what they were about, no item is taken up.
 //!
 //! Nothing is evicted for such an item. Where there is no room for it, it is left out.
+//!
+//! Many items are sorted by their shards first: a shard is locked once for several of them, whose
+//! places in its index then come from memory at the same time. Any number of threads may take up items
+//! at once, each its own.
 
+use std::ops::ControlFlow;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::SegmentStore;
@@ -32,6 +37,12 @@ const LEAST_BITS: u64 = 1 << 22;
 
 /// Marks take at most one byte in so many of the memory.
 const MARKS_SHARE: u64 = 64;
+
+/// Items that are sorted by their shards at once.
+const BATCH: usize = 1024;
+
+/// Items that are taken up while their shard is locked, at most.
+const STEP: usize = 32;
 
 /// That items are being taken up, and since when.
 #[derive(Debug)]
@@ -92,24 +103,95 @@ impl SegmentStore {
 
     /// Takes up an item, with all that it was, if nothing here stands against it.
     pub fn restore(&self, restore: &Restore, item: &SavedItem<'_>, now: Seconds) -> Restored {
-        let SavedItem { key, value, meta } = *item;
-        if meta.expiry.is_past(now) {
-            return Restored::Expired;
+        if let Err(left_out) = self.may_keep(item, now) {
+            return left_out;
         }
-        let size = memcached_item_size(key.len(), meta.flags, value.len());
-        if u64::try_from(size).map_or(true, |size| size > self.max_item) {
-            return Restored::TooLarge;
-        }
-        let common = &self.common;
-        let value = if value.len() > common.layout.inline {
-            let (pieces, rest) = Pieces::cut(value, common.layout.inline);
+        let value = if item.value.len() > self.common.layout.inline {
+            let (pieces, rest) = Pieces::cut(item.value, self.common.layout.inline);
             Value::Apart(pieces, rest)
         } else {
-            Value::Here(value, &[])
+            Value::Here(item.value, &[])
         };
+        let hash = self.common.hash(item.key);
+        self.restore_in(&mut self.lock(hash, now), restore, hash, (item, value), now)
+    }
+
+    /// Takes up items as [`SegmentStore::restore`] does, but faster, and in an order of its own. `told`
+    /// hears what became of each, and may end it. It must be quick and must not call the store: a shard
+    /// is locked meanwhile.
+    pub fn restore_all<'a, B>(
+        &self,
+        restore: &Restore,
+        items: impl IntoIterator<Item = SavedItem<'a>>,
+        now: Seconds,
+        mut told: impl FnMut(Restored) -> ControlFlow<B>,
+    ) -> ControlFlow<B> {
+        let mut batch = Vec::with_capacity(BATCH);
+        for item in items {
+            if let Err(left_out) = self.may_keep(&item, now) {
+                told(left_out)?;
+            } else if item.value.len() > self.common.layout.inline {
+                // It is cut into pieces with nothing locked.
+                told(self.restore(restore, &item, now))?;
+            } else {
+                batch.push((self.common.hash(item.key), item));
+            }
+            if batch.len() == BATCH {
+                self.restore_batch(restore, &batch, now, &mut told)?;
+                batch.clear();
+            }
+        }
+        self.restore_batch(restore, &batch, now, &mut told)
+    }
+
+    fn restore_batch<B>(
+        &self,
+        restore: &Restore,
+        batch: &[(Hash, SavedItem<'_>)],
+        now: Seconds,
+        told: &mut impl FnMut(Restored) -> ControlFlow<B>,
+    ) -> ControlFlow<B> {
+        let mut order: Vec<(usize, usize)> =
+            batch.iter().enumerate().map(|(at, (hash, _))| (self.number(*hash), at)).collect();
+        order.sort_unstable();
+        let of_one_shard = |a: &(usize, usize), b: &(usize, usize)| a.0 == b.0;
+        for step in order.chunk_by(of_one_shard).flat_map(|run| run.chunks(STEP)) {
+            let shard = &mut *self.lock(batch[step[0].1].0, now);
+            for &(_, at) in step {
+                shard.index.touch(batch[at].0.tag());
+            }
+            for &(_, at) in step {
+                let (hash, item) = &batch[at];
+                let new = (item, Value::Here(item.value, &[]));
+                told(self.restore_in(shard, restore, *hash, new, now))?;
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// What can be said of an item before its shard is locked.
+    fn may_keep(&self, item: &SavedItem<'_>, now: Seconds) -> Result<(), Restored> {
+        if item.meta.expiry.is_past(now) {
+            return Err(Restored::Expired);
+        }
+        let size = memcached_item_size(item.key.len(), item.meta.flags, item.value.len());
+        match u64::try_from(size) {
+            Ok(size) if size <= self.max_item => Ok(()),
+            _ => Err(Restored::TooLarge),
+        }
+    }
+
+    fn restore_in(
+        &self,
+        shard: &mut Shard,
+        restore: &Restore,
+        hash: Hash,
+        (item, value): (&SavedItem<'_>, Value<'_>),
+        now: Seconds,
+    ) -> Restored {
+        let SavedItem { key, meta, .. } = *item;
+        let common = &self.common;
         let (most, apart) = (shard::most(key.len(), &value), value.apart());
-        let hash = common.hash(key);
-        let shard = &mut *self.lock(hash, now);
         let Some(marks) = &shard.marks else { return Restored::Over };
         if marks.has(hash) || shard.find(common, hash, key).is_some() {
             return Restored::Outdated;

@@ -13,6 +13,7 @@ mod history;
 mod rounds;
 mod spec;
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::thread;
@@ -272,7 +273,8 @@ fn restore_round(store: &SegmentStore, seed: u64, round: usize, keys: usize) -> 
                 let (name, value) = (name(key), key.to_string());
                 let (key, value) = (name.as_bytes(), value.as_bytes());
                 let item = ringbinder_store::snapshot::SavedItem { key, value, meta };
-                store.restore(restore, &item, NOW);
+                let _: ControlFlow<()> =
+                    store.restore_all(restore, [item], NOW, |_| ControlFlow::Continue(()));
                 (0..5).for_each(|_| thread::yield_now());
             }
         });
