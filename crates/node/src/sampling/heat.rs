@@ -229,7 +229,7 @@ mod tests {
         let heat = Heat::new(1);
         heat.of_worker(0).count(b"a", 31 * SECOND);
         heat.of_worker(0).count(b"a", 29 * SECOND);
-        assert_eq!(told(&heat, 32 * SECOND), [("a".to_owned(), 128.0 / 32.0)]);
+        assert_eq!(told(&heat, 32 * SECOND), [("a".to_owned(), 256.0 / 32.0)]);
     }
 
     #[test]
@@ -241,7 +241,7 @@ mod tests {
         heat.reset(20 * SECOND);
         assert!(told(&heat, 20 * SECOND).is_empty());
         heat.of_worker(0).count(b"b", 21 * SECOND);
-        assert_eq!(told(&heat, 22 * SECOND), [("b".to_owned(), 32.0)]);
+        assert_eq!(told(&heat, 22 * SECOND), [("b".to_owned(), 64.0)]);
     }
 
     #[test]
