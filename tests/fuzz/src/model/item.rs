@@ -55,6 +55,15 @@ impl Item {
         self.expiry != NEVER && self.expiry <= now
     }
 
+    /// Seconds since the last access. Of its second a node keeps 23 bits, a small part of them for
+    /// clocks that are ahead: what is older than 96 days looks younger by a multiple of that.
+    pub fn idle(&self, now: u64) -> u64 {
+        const KEPT: u64 = 1 << 23;
+        const AHEAD: u64 = 1 << 16;
+        let ago = (now - self.accessed) % KEPT;
+        if ago >= KEPT - AHEAD { 0 } else { ago }
+    }
+
     /// Seconds left; -1 for an item that stays.
     pub fn time_left(&self, now: u64) -> i64 {
         match self.expiry {

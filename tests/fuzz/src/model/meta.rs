@@ -46,7 +46,7 @@ impl Model {
                 (b's', _) => answer.push(format!(" s{}", item.value.len())),
                 (b't', _) => answer.push(format!(" t{}", item.time_left(now))),
                 (b'f', _) => answer.push(format!(" f{}", item.flags)),
-                (b'l', _) => answer.push(format!(" l{}", now - item.accessed)),
+                (b'l', _) => answer.push(format!(" l{}", item.idle(now))),
                 (b'h', _) => answer.push(if item.fetched { " h1" } else { " h0" }),
                 (b'c', _) => push_cas(item.cas, &mut answer),
                 (b'k', _) => push_key(key, item.base64, &mut answer),
@@ -255,7 +255,7 @@ impl Model {
         let mut answer = Answer::default();
         answer.push("ME ");
         answer.push(MetaKey { bytes: key.bytes.clone(), base64: item.base64 }.word());
-        let (left, idle) = (item.time_left(self.now), self.now - item.accessed);
+        let (left, idle) = (item.time_left(self.now), item.idle(self.now));
         answer.push(format!(" exp={left} la={idle} cas="));
         answer.push_cas(item.cas);
         let fetched = if item.fetched { "yes" } else { "no" };
