@@ -18,6 +18,7 @@ mod fleet;
 mod key;
 mod man;
 mod output;
+mod panicking;
 mod picture;
 mod ring;
 mod source;

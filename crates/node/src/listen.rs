@@ -182,14 +182,18 @@ fn backlog(settings: &Settings) -> i32 {
 /// What is spoken at a socket that somebody else has opened: what the settings say of its address, or
 /// else TLS if they say so of any.
 fn guard_of(listener: &std::net::TcpListener, settings: &Settings) -> Guard {
-    let places = || settings.listen.iter().map(|ListenAddress::Tcp { guard, .. }| *guard);
     let at = listener.local_addr().ok();
-    let named = settings.listen.iter().zip(places()).find(|(place, _)| {
-        let addresses = place.resolve().unwrap_or_default();
-        at.is_some_and(|at| addresses.contains(&at))
-    });
-    let any = || places().find(|guard| *guard != Guard::Plain).unwrap_or(Guard::Plain);
-    named.map_or_else(any, |(_, guard)| guard)
+    let mut any = Guard::Plain;
+    for place in &settings.listen {
+        let ListenAddress::Tcp { guard, .. } = place;
+        if at.is_some_and(|at| place.resolve().unwrap_or_default().contains(&at)) {
+            return *guard;
+        }
+        if any == Guard::Plain {
+            any = *guard;
+        }
+    }
+    any
 }
 
 fn advice(error: &io::Error) -> &'static str {

@@ -129,9 +129,9 @@ fn observer(watch: &Arc<Watch>) -> EvictionObserver {
     })
 }
 
-/// Serves until a signal or `shutdown` ends it. `begin` is called when all is
-/// ready to serve, `ready` once clients can connect. Returns
-/// whether all connections have ended, so that nothing changes any more.
+/// Serves until a signal or `shutdown` ends it. `begin` is called when all is ready to serve, `ready`
+/// once clients can connect. Returns whether all connections have ended, so that nothing changes any
+/// more.
 pub(crate) fn run(
     shared: &Arc<Shared>,
     listeners: Vec<Listener>,

@@ -2,8 +2,6 @@
 //! way that can be caught.
 
 use std::io::{self, BufWriter, IsTerminal as _, Stdout};
-use std::panic;
-use std::sync::Once;
 
 use crossterm::cursor::{Hide, Show};
 use crossterm::event::{Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
@@ -16,6 +14,7 @@ use ratatui::{Frame, Terminal};
 use tokio::sync::mpsc;
 
 use super::ui::Key;
+use crate::panicking::on_panic;
 
 /// A screen of its own, without echo; given back when dropped.
 pub(super) struct Screen {
@@ -33,7 +32,7 @@ impl Screen {
     /// # Errors
     /// Where there is none, or it cannot be written to.
     pub(super) fn enter() -> io::Result<Screen> {
-        give_back_on_panic();
+        on_panic(give_back);
         let terminal = Terminal::new(CrosstermBackend::new(BufWriter::new(io::stdout())))?;
         // First, so that whatever fails behind this gives back what was taken.
         let screen = Screen { terminal };
@@ -62,18 +61,6 @@ fn give_back() {
     // A terminal that is gone needs nothing back.
     let _ = disable_raw_mode();
     let _ = execute!(io::stdout(), Show, LeaveAlternateScreen);
-}
-
-/// Where a panic ends the process at once, nothing is dropped.
-fn give_back_on_panic() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let before = panic::take_hook();
-        panic::set_hook(Box::new(move |info| {
-            give_back();
-            before(info);
-        }));
-    });
 }
 
 /// Keys that mean something, as they are pressed. The thread behind it ends with the process.

@@ -5,8 +5,6 @@
 //! write, which terminals that know how show at once.
 
 use std::io::{self, IsTerminal as _, Write as _};
-use std::panic;
-use std::sync::Once;
 
 use crossterm::cursor::{Hide, MoveTo, Show};
 use crossterm::queue;
@@ -14,6 +12,8 @@ use crossterm::terminal::{
     BeginSynchronizedUpdate, Clear, ClearType, EndSynchronizedUpdate, EnterAlternateScreen,
     LeaveAlternateScreen,
 };
+
+use crate::panicking::on_panic;
 
 /// Columns and lines of a terminal that does not tell.
 const SIZE: (usize, usize) = (80, 24);
@@ -36,7 +36,7 @@ impl Screen {
     pub(super) fn enter() -> io::Result<Screen> {
         let choice = anstream::AutoStream::choice(&io::stdout());
         let screen = Screen { colors: choice != anstream::ColorChoice::Never };
-        give_back_on_panic();
+        on_panic(give_back);
         let mut bytes = Vec::new();
         queue!(bytes, EnterAlternateScreen, Hide, Clear(ClearType::All))?;
         write(&bytes)?;
@@ -87,18 +87,6 @@ fn give_back() {
     // A terminal that is gone needs nothing back.
     let _ = queue!(bytes, Show, LeaveAlternateScreen);
     let _ = write(&bytes);
-}
-
-/// Where a panic ends the process at once, nothing is dropped.
-fn give_back_on_panic() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let before = panic::take_hook();
-        panic::set_hook(Box::new(move |info| {
-            give_back();
-            before(info);
-        }));
-    });
 }
 
 fn write(bytes: &[u8]) -> io::Result<()> {
