@@ -43,10 +43,10 @@ const GRACE: Duration = Duration::from_secs(5);
 /// How long accepting rests after the system refused a connection, for want of descriptors say.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
 
-/// A node of a ring begins to count CAS uniques at one of so many places, each so far from the next,
-/// and all below 2^53, the largest number that every client holds exactly.
-const CAS_RANGES: u64 = 1 << 24;
-const CAS_RANGE_BITS: u32 = 28;
+/// Where a node of a ring begins to count CAS uniques: below this, at a place that chance picks, so
+/// that a process does not count again through the numbers of the one before it. Some clients keep 32
+/// bits of a unique; this costs them a 256th of those (docs/decisions/0016-cas-uniques.md).
+const FIRST_CAS: std::ops::Range<u64> = 1..1 << 24;
 
 /// Bounds between passes that remove dead items: a pass that found many is soon followed by another.
 const SWEEP_SOONEST: Duration = Duration::from_secs(5);
@@ -58,8 +58,7 @@ pub(crate) fn prepare(
     guards: Guards,
     ring: Option<Arc<RingNode>>,
 ) -> Arc<Shared> {
-    // A key that moves must not meet, at another node, the number it was read with at this one.
-    let cas = if ring.is_some() { rand::random_range(1..CAS_RANGES) << CAS_RANGE_BITS } else { 0 };
+    let cas = if ring.is_some() { rand::random_range(FIRST_CAS) } else { 0 };
     build(settings, guards, ring, |store| {
         store.with_resident_probe(Box::new(memory::resident)).with_cas_after(cas)
     })

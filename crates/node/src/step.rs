@@ -164,7 +164,9 @@ pub(crate) fn ring_request(
         return Handled { then, ..done };
     };
     match request {
-        Request::Ring(command) => ring::command(ring, command, peer, output),
+        Request::Ring(command) => {
+            ring::command(ring, command, shared.store.last_cas(), peer, output);
+        }
         Request::RingOffer(offer) => {
             return ring_offer(shared, offer, line, unread, (peer, output));
         }

@@ -50,8 +50,8 @@ pub use refusal::{Fault, Refusal};
 pub use reply::{MAX_REPLY_LINE, Reply, reply};
 pub use request::{Foreign, Parsed, Request};
 pub use ring::{
-    Claim, Forwarding, MAC_LEN, MAX_NODE_NAME, MAX_RING_LEN, PeerLine, RingCommand, RingOffer,
-    Stamp, parse_ring_header,
+    Claim, Forwarding, Greeter, Instance, MAC_LEN, MAX_NODE_NAME, MAX_RING_LEN, PeerLine,
+    PeerProcess, RingCommand, RingOffer, Stamp, Standing, parse_ring_header,
 };
 pub use token::Tokens;
 

@@ -12,13 +12,16 @@
 //!
 //! | line | answer |
 //! |---|---|
-//! | `ring greet name stamp` | `PEER name instance held base stamp,stamp,...` |
+//! | `ring greet name stamp instance seen` | `PEER name instance held base stamp,... standing seen cas` |
+//! | `ring greet name stamp` | `PEER name instance held base stamp,stamp,...`: the form of older nodes |
 //! | `ring get stamp` | as `ring get`, of a ring that was in force before |
 //! | `ring nonce` | `NONCE hex` |
 //! | `ring offer mac len`, then the ring | `ACCEPTED` |
 //! | `ring forward stamp owner`, `ring forward stamp former` | none: says on whose behalf the requests behind it come |
 //!
-//! A stamp is `version.digest`, the version in decimal and the digest as 16 hexadecimal digits.
+//! A stamp is `version.digest`, the version in decimal and the digest as 16 hexadecimal digits. An
+//! instance is 16 hexadecimal digits; `seen` is one, or `-`: the process that the speaker accepts as
+//! the node at the other side's address.
 
 use std::fmt;
 
@@ -54,12 +57,7 @@ impl Stamp {
     pub fn parse(word: &[u8]) -> Option<Stamp> {
         let dot = memchr::memchr(b'.', word)?;
         let (version, digest) = (&word[..dot], &word[dot + 1..]);
-        let hexadecimal = |&byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-        if digest.len() != 16 || !digest.iter().all(hexadecimal) {
-            return None;
-        }
-        let digest = u64::from_str_radix(std::str::from_utf8(digest).ok()?, 16).ok()?;
-        Some(Stamp { version: number::unsigned(version)?, digest })
+        Some(Stamp { version: number::unsigned(version)?, digest: hexadecimal(digest)? })
     }
 }
 
@@ -90,17 +88,100 @@ pub enum RingCommand<'a> {
     Get(Option<Stamp>),
     /// `ring owner key`
     Owner(&'a [u8]),
-    /// `ring greet name stamp`
+    /// `ring greet name stamp [instance seen]`
     Greet {
         /// Name of the node that greets, 1 to [`MAX_NODE_NAME`] bytes of printable ASCII.
         name: &'a str,
         /// The ring it holds.
         stamp: Stamp,
+        /// Which process greets; `None` for a node of a version that does not say.
+        process: Option<Greeter>,
     },
     /// `ring nonce`
     Nonce,
     /// `ring forward stamp claim`
     Forward(Forwarding),
+}
+
+/// Which process greets, and which one it accepts as the greeted node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Greeter {
+    /// The number that it drew when it started.
+    pub instance: Instance,
+    /// The process that it accepts at the greeted node's address; `None` if it knows none.
+    pub seen: Option<Instance>,
+}
+
+/// The number that a process draws when it starts: it tells two processes under one name apart, and a
+/// process from the one before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Instance(pub u64);
+
+impl fmt::Display for Instance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl Instance {
+    /// Reads an instance as its `Display` writes it.
+    pub fn parse(word: &[u8]) -> Option<Instance> {
+        hexadecimal(word).map(Instance)
+    }
+}
+
+/// How a node stands to its place in the ring.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Standing {
+    /// Its address in the ring leads to this process: it serves its keys.
+    Confirmed,
+    /// Nobody has shown yet that its address leads to this process: it serves none of its keys.
+    #[default]
+    Unconfirmed,
+    /// Its address leads to another process: it serves nothing.
+    Replaced,
+    /// The ring does not name it: it serves nothing.
+    Absent,
+}
+
+impl Standing {
+    /// Every standing there is.
+    pub const ALL: [Standing; 4] =
+        [Standing::Confirmed, Standing::Unconfirmed, Standing::Replaced, Standing::Absent];
+
+    /// The word for it, on the wire and in statistics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Standing::Confirmed => "confirmed",
+            Standing::Unconfirmed => "unconfirmed",
+            Standing::Replaced => "replaced",
+            Standing::Absent => "absent",
+        }
+    }
+
+    fn parse(word: &[u8]) -> Option<Standing> {
+        Standing::ALL.into_iter().find(|standing| standing.as_str().as_bytes() == word)
+    }
+}
+
+impl fmt::Display for Standing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// 16 lower-case hexadecimal digits.
+fn hexadecimal(word: &[u8]) -> Option<u64> {
+    let digit = |&byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    if word.len() != 16 || !word.iter().all(digit) {
+        return None;
+    }
+    u64::from_str_radix(std::str::from_utf8(word).ok()?, 16).ok()
+}
+
+/// An instance, or `-` for none.
+fn seen(word: &[u8]) -> Option<Option<Instance>> {
+    if word == b"-" { Some(None) } else { Instance::parse(word).map(Some) }
 }
 
 /// A `ring offer`; the ring, `len` bytes and a line end, follows in the stream.
@@ -131,10 +212,7 @@ pub(crate) fn parse(mut words: Tokens<'_>) -> Result<Line<'_>, Refused> {
             }
             RingCommand::Owner(key)
         }
-        b"greet" => {
-            let [name, held] = words.exactly().ok_or(Refusal::RingUsage)?;
-            RingCommand::Greet { name: node_name(name)?, stamp: stamp(held)? }
-        }
+        b"greet" => greet(words)?,
         b"nonce" if words.is_exhausted() => RingCommand::Nonce,
         b"offer" => return offer(words).map(Line::Offer),
         b"forward" => {
@@ -154,6 +232,22 @@ pub(crate) fn parse(mut words: Tokens<'_>) -> Result<Line<'_>, Refused> {
 fn one(words: Tokens<'_>) -> Result<&[u8], Refusal> {
     let [word] = words.exactly().ok_or(Refusal::RingUsage)?;
     Ok(word)
+}
+
+fn greet(words: Tokens<'_>) -> Result<RingCommand<'_>, Refusal> {
+    if let Some([name, held]) = words.exactly() {
+        return Ok(RingCommand::Greet {
+            name: node_name(name)?,
+            stamp: stamp(held)?,
+            process: None,
+        });
+    }
+    let [name, held, instance, other] = words.exactly().ok_or(Refusal::RingUsage)?;
+    let process = Greeter {
+        instance: Instance::parse(instance).ok_or(Refusal::BadFormat)?,
+        seen: seen(other).ok_or(Refusal::BadFormat)?,
+    };
+    Ok(RingCommand::Greet { name: node_name(name)?, stamp: stamp(held)?, process: Some(process) })
 }
 
 fn stamp(word: &[u8]) -> Result<Stamp, Refusal> {
@@ -181,14 +275,28 @@ fn offer(words: Tokens<'_>) -> Result<RingOffer, Refused> {
 pub struct PeerLine {
     /// Its name in the ring, or the name it was started with.
     pub name: String,
-    /// A number it drew when it started: another one means that it has forgotten everything.
-    pub instance: u64,
+    /// Which process answers: another one than before has forgotten everything.
+    pub instance: Instance,
     /// The ring that all of its workers hold.
     pub held: Stamp,
     /// The oldest ring by which a node it knows of may still serve keys.
     pub base: Stamp,
     /// All rings it can hand out, oldest first, at most [`PeerLine::MAX_KNOWN`].
     pub known: Vec<Stamp>,
+    /// What it says in answer to the long form of `ring greet`; `None` from a node of a version that
+    /// does not know that form.
+    pub process: Option<PeerProcess>,
+}
+
+/// What a node says of the processes at its own address and at the greeter's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerProcess {
+    /// How it stands to its own place in the ring.
+    pub standing: Standing,
+    /// The process that it accepts under the greeter's name; `None` if it knows none.
+    pub seen: Option<Instance>,
+    /// The highest CAS unique that it has handed out.
+    pub cas: u64,
 }
 
 impl PeerLine {
@@ -202,30 +310,51 @@ impl PeerLine {
 
     /// Reads an answer to `ring greet`, without its line end.
     pub fn parse(line: &[u8]) -> Option<PeerLine> {
-        let [b"PEER", name, instance, held, base, known] = Tokens::new(line).exactly()? else {
-            return None;
-        };
+        let words = Tokens::new(line);
+        let (name, instance, held, base, known, process) =
+            if let Some([b"PEER", name, instance, held, base, known]) = words.exactly() {
+                (name, instance, held, base, known, None)
+            } else {
+                let [b"PEER", name, instance, held, base, known, standing, other, cas] =
+                    words.exactly()?
+                else {
+                    return None;
+                };
+                let process = PeerProcess {
+                    standing: Standing::parse(standing)?,
+                    seen: seen(other)?,
+                    cas: number::unsigned(cas)?,
+                };
+                (name, instance, held, base, known, Some(process))
+            };
         let known: Option<Vec<Stamp>> =
             known.split(|&byte| byte == b',').take(Self::MAX_KNOWN + 1).map(Stamp::parse).collect();
         Some(PeerLine {
             name: node_name(name).ok()?.to_owned(),
-            instance: u64::from_str_radix(std::str::from_utf8(instance).ok()?, 16).ok()?,
+            instance: Instance::parse(instance)?,
             held: Stamp::parse(held)?,
             base: Stamp::parse(base)?,
             known: known.filter(|known| known.len() <= Self::MAX_KNOWN)?,
+            process,
         })
     }
 }
 
 impl fmt::Display for PeerLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let PeerLine { name, instance, held, base, known } = self;
-        write!(f, "PEER {name} {instance:016x} {held} {base} ")?;
+        let PeerLine { name, instance, held, base, known, process } = self;
+        write!(f, "PEER {name} {instance} {held} {base} ")?;
         for (index, stamp) in known.iter().enumerate() {
             let comma = if index == 0 { "" } else { "," };
             write!(f, "{comma}{stamp}")?;
         }
-        Ok(())
+        let Some(PeerProcess { standing, seen, cas }) = process else {
+            return Ok(());
+        };
+        match seen {
+            Some(seen) => write!(f, " {standing} {seen} {cas}"),
+            None => write!(f, " {standing} - {cas}"),
+        }
     }
 }
 
@@ -264,8 +393,16 @@ mod tests {
         assert_eq!(command(b"owner abc"), Ok(RingCommand::Owner(b"abc")));
         assert_eq!(
             command(b"greet cache-a 7.000000000000001f"),
-            Ok(RingCommand::Greet { name: "cache-a", stamp: STAMP })
+            Ok(RingCommand::Greet { name: "cache-a", stamp: STAMP, process: None })
         );
+        for (word, seen) in [("-", None), ("000000000000beef", Some(Instance(0xbeef)))] {
+            let line = format!("greet cache-a {stamp} 000000000000feed {word}");
+            let process = Some(Greeter { instance: Instance(0xfeed), seen });
+            assert_eq!(
+                command(line.as_bytes()),
+                Ok(RingCommand::Greet { name: "cache-a", stamp: STAMP, process })
+            );
+        }
         assert_eq!(
             command(b"forward 7.000000000000001f former"),
             Ok(RingCommand::Forward(Forwarding { stamp: STAMP, claim: Claim::Former }))
@@ -281,6 +418,9 @@ mod tests {
         }
         for line in [
             &b"get 7"[..],
+            b"greet a 7.000000000000001f feed -",
+            b"greet a 7.000000000000001f 000000000000feed +",
+            b"greet a 7.000000000000001f - -",
             b"get 7.1f",
             b"get 7.000000000000001F",
             b"get x.000000000000001f",
@@ -309,12 +449,24 @@ mod tests {
     fn a_peer_line_goes_there_and_back() {
         let line = PeerLine {
             name: "cache-a".into(),
-            instance: 0xfeed,
+            instance: Instance(0xfeed),
             held: STAMP,
             base: STAMP,
             known: vec![Stamp { version: 6, digest: 2 }, STAMP],
+            process: None,
         };
         assert_eq!(PeerLine::parse(line.to_string().as_bytes()), Some(line.clone()));
+        for standing in Standing::ALL {
+            for seen in [None, Some(Instance(7))] {
+                let process = Some(PeerProcess { standing, seen, cas: u64::MAX });
+                let long = PeerLine { process, ..line.clone() };
+                assert_eq!(PeerLine::parse(long.to_string().as_bytes()), Some(long));
+            }
+        }
+        let short = line.to_string();
+        for more in [" confirmed", " confirmed - x", " lost - 1", " confirmed 7 1"] {
+            assert_eq!(PeerLine::parse(format!("{short}{more}").as_bytes()), None, "{more}");
+        }
         let many = PeerLine { known: vec![STAMP; PeerLine::MAX_KNOWN + 1], ..line };
         assert_eq!(PeerLine::parse(many.to_string().as_bytes()), None);
         assert_eq!(PeerLine::parse(b"ERROR"), None);
@@ -323,8 +475,14 @@ mod tests {
     #[test]
     fn the_newest_ring_of_a_peer_may_be_held_or_only_known() {
         let at = |version, digest| Stamp { version, digest };
-        let line =
-            |held, known| PeerLine { name: "cache-a".into(), instance: 0, held, base: held, known };
+        let line = |held, known| PeerLine {
+            name: "cache-a".into(),
+            instance: Instance(0),
+            held,
+            base: held,
+            known,
+            process: None,
+        };
         assert_eq!(line(STAMP, vec![]).newest(), STAMP);
         assert_eq!(line(STAMP, vec![at(6, u64::MAX), STAMP]).newest(), STAMP);
         assert_eq!(line(STAMP, vec![at(8, 0), STAMP, at(6, 2)]).newest(), at(8, 0));

@@ -105,7 +105,7 @@ fn serve(stream: TcpStream, shared: &Shared) -> io::Result<()> {
             _ if manner == Manner::OtherProtocol => {
                 out.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")?;
             }
-            ["ring", "greet", _, stamp] => {
+            ["ring", "greet", _, stamp, ..] => {
                 let name = if manner == Manner::OtherName { "cache-9" } else { &shared.name };
                 let line = format!("PEER {name} 00000000000000aa {stamp} {stamp} {stamp}\r\n");
                 out.write_all(line.as_bytes())?;

@@ -22,7 +22,7 @@ const SOON: Duration = Duration::from_millis(5);
 const SOON_LATEST: Duration = Duration::from_millis(500);
 
 /// Shortest time between two greetings that others ask for: strangers may hint as often as they like.
-const HINTED: Duration = Duration::from_millis(20);
+pub(super) const HINTED: Duration = Duration::from_millis(20);
 
 /// What the keeper remembers of a peer.
 #[derive(Debug)]
@@ -34,6 +34,7 @@ pub(super) struct Acquaintance {
     again: bool,
     pause: Duration,
     away_since: Option<Instant>,
+    awaited_since: Option<Instant>,
     /// No probe is to clear the peer before.
     shunned_until: Option<Instant>,
 }
@@ -48,6 +49,7 @@ impl Acquaintance {
             again: false,
             pause: SOON,
             away_since: None,
+            awaited_since: None,
             shunned_until: None,
         }
     }
@@ -72,14 +74,31 @@ impl Acquaintance {
         due
     }
 
-    /// Whether the peer has been silent so long.
+    /// Whether the peer has been silent for so long while it was waited for. Silence from before does
+    /// not count: what a node gets no answer to then, it has not asked.
     pub(super) fn is_silent(&self, now: Instant, patience: Duration) -> bool {
-        self.away_since.is_some_and(|since| now >= since + patience)
+        let silent = self.away_since.zip(self.awaited_since);
+        silent.is_some_and(|(away, awaited)| now >= away.max(awaited) + patience)
+    }
+
+    /// Records whether the peer is waited for.
+    pub(super) fn awaited(&mut self, now: Instant, awaited: bool) {
+        if awaited {
+            self.awaited_since.get_or_insert(now);
+        } else {
+            self.awaited_since = None;
+        }
+    }
+
+    /// The peer gave a sign of life in another way than by answering a greeting.
+    pub(super) fn is_alive(&mut self) {
+        self.away_since = None;
     }
 
     /// This node itself was silent: how long the peer was, nobody knows.
     pub(super) fn start_over(&mut self, now: Instant) {
         self.away_since = None;
+        self.awaited_since = None;
         self.next = now;
     }
 
@@ -150,6 +169,13 @@ impl Acquaintance {
         self.next = now + if refused { REFUSED } else { PROBE.min(give_up / 2) };
     }
 
+    /// It answered over an old connection, and a new one could not be made.
+    pub(super) fn unreached(&mut self, now: Instant, give_up: Duration) {
+        self.busy = false;
+        self.again = false;
+        self.next = now + PROBE.min(give_up / 2);
+    }
+
     /// It was asked for rings; greet it again at once, or later where it did not give them.
     pub(super) fn pulled(&mut self, now: Instant, given: bool) {
         self.busy = false;
@@ -215,6 +241,7 @@ mod tests {
     fn silence_counts_from_the_first_greeting_without_an_answer() {
         let (now, patience) = (Instant::now(), PROBE);
         let mut it = Acquaintance::new(now);
+        it.awaited(now, true);
         begin(&mut it, now);
         assert!(!it.is_silent(now + patience, patience));
         it.unanswered(now, false, patience);
@@ -224,5 +251,21 @@ mod tests {
         assert_eq!(begin(&mut it, now + patience / 2), REFUSED);
         it.answered(now + patience);
         assert!(!it.is_silent(now + patience, patience));
+    }
+
+    #[test]
+    fn silence_counts_from_the_moment_that_the_peer_is_waited_for_at_the_earliest() {
+        let (now, patience) = (Instant::now(), PROBE);
+        let mut it = Acquaintance::new(now);
+        begin(&mut it, now);
+        it.unanswered(now, false, patience);
+        let change = now + patience * 10;
+        assert!(!it.is_silent(change, patience), "nobody waits");
+        it.awaited(change, true);
+        assert!(!it.is_silent(change, patience));
+        it.awaited(change + patience / 2, true);
+        assert!(it.is_silent(change + patience, patience));
+        it.is_alive();
+        assert!(!it.is_silent(change + patience, patience));
     }
 }

@@ -2,7 +2,9 @@
 
 use std::io::Write as _;
 
-use ringbinder_protocol::{Forwarding, Refusal, RingCommand, RingOffer, answer, to_hex};
+use ringbinder_protocol::{
+    Forwarding, Greeter, PeerProcess, Refusal, RingCommand, RingOffer, Stamp, answer, to_hex,
+};
 use ringbinder_ring::Ring;
 
 use super::membership::{ring_id, stamp};
@@ -25,10 +27,11 @@ impl PeerSession {
     }
 }
 
-/// Carries out a `ring` command.
+/// Carries out a `ring` command. `last_cas` is the highest CAS unique that this node has handed out.
 pub(crate) fn command(
     node: &RingNode,
     command: &RingCommand<'_>,
+    last_cas: u64,
     session: &mut Option<Box<PeerSession>>,
     out: &mut Output,
 ) {
@@ -52,16 +55,8 @@ pub(crate) fn command(
             let owner = &view.ring.nodes()[view.ring.owner(key) as usize];
             let _ = write!(out, "OWNER {} {owner}\r\n", owner.name);
         }
-        RingCommand::Greet { name, stamp: theirs } => {
-            let posted = node.posted.read();
-            let _ = write!(out, "{}\r\n", posted.line);
-            let address = posted.address_named(name);
-            let came_back = address
-                .and_then(|address| node.peers.at(&address))
-                .is_some_and(|peer| peer.is_away());
-            if came_back || ring_id(theirs) > posted.view.id() {
-                node.hint(Hint::Greeted { name: name.to_owned() });
-            }
+        RingCommand::Greet { name, stamp, process } => {
+            greet(node, name, stamp, process, last_cas, out);
         }
         RingCommand::Nonce => {
             if node.secret.is_none() {
@@ -74,6 +69,51 @@ pub(crate) fn command(
         RingCommand::Forward(forwarding) => {
             session.get_or_insert_default().forwarding = Some(forwarding);
         }
+    }
+}
+
+/// Answers a greeting, and tells the keeper where there may be something to find out. What a stranger
+/// says in a greeting leads to questions at addresses of the ring, and to nothing else.
+fn greet(
+    node: &RingNode,
+    name: &str,
+    theirs: Stamp,
+    greeter: Option<Greeter>,
+    last_cas: u64,
+    out: &mut Vec<u8>,
+) {
+    let posted = node.posted.read();
+    let own = posted.line.instance;
+    let peer = posted.address_named(name).and_then(|address| node.peers.at(&address));
+    let accepted = peer.as_ref().and_then(|peer| peer.processes().accepted);
+    let is_own_name = name == posted.line.name && posted.view.me.is_some();
+    let mut line = posted.line.clone();
+    line.process = match (greeter, line.process) {
+        (Some(_), Some(process)) => {
+            let seen = if is_own_name { Some(own) } else { accepted };
+            Some(PeerProcess { seen, cas: last_cas, ..process })
+        }
+        _ => None,
+    };
+    // Writing to a vector cannot fail.
+    let _ = write!(out, "{line}\r\n");
+    let newer = ring_id(theirs) > posted.view.id();
+    drop(posted);
+    let came_back = peer.as_ref().is_some_and(|peer| peer.is_away());
+    let mut unknown = false;
+    let mut doubts = false;
+    if let Some(greeter) = greeter {
+        if is_own_name && greeter.instance != own {
+            return node.hint(Hint::Rivalled { instance: greeter.instance });
+        }
+        unknown = accepted != Some(greeter.instance);
+        doubts = greeter.seen.is_some_and(|seen| seen != own);
+        if let Some(peer) = peer.filter(|_| !unknown) {
+            peer.is_heard();
+        }
+    }
+    if came_back || newer || unknown || doubts {
+        node.hint(Hint::Greeted { name: name.to_owned(), unknown, doubts });
     }
 }
 

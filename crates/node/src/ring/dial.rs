@@ -58,6 +58,21 @@ impl DialError {
         !matches!(self, DialError::Connect(_) | DialError::Io(_) | DialError::Closed)
     }
 
+    /// Whether a process at the address answered, be it with a refusal.
+    pub(crate) fn is_sign_of_life(&self) -> bool {
+        match self {
+            DialError::NoTls
+            | DialError::TlsOnly
+            | DialError::Tls(_)
+            | DialError::Unauthenticated
+            | DialError::LoginFailed
+            | DialError::Login(_) => true,
+            DialError::Connect(_) | DialError::Io(_) | DialError::Closed | DialError::Name(_) => {
+                false
+            }
+        }
+    }
+
     /// What a failed read or write on a connection with a node says: in TLS 1.3 a client hears only
     /// then that it was refused.
     pub(crate) fn of_io(error: io::Error) -> DialError {

@@ -227,6 +227,33 @@ impl Exchange {
         self.send(slot, destination);
     }
 
+    /// These slots alone, for answers that nobody waits for any more.
+    pub(crate) fn detached(&self, slots: &[u32]) -> Exchange {
+        let mut late = Exchange::default();
+        for &slot in slots {
+            let entry = &self.slots[slot as usize];
+            // A line is answered by whatever comes next; a key is known by itself.
+            let request = match entry.form {
+                Form::Line => &b""[..],
+                Form::Get { .. } | Form::GetAndTouch { .. } => self.request(slot),
+            };
+            late.push(
+                0,
+                Foreign {
+                    point: entry.point,
+                    destination: None,
+                    form: entry.form,
+                    hush: Hush::Everything,
+                    request,
+                    value: None,
+                    without_answer: None,
+                    instead: None,
+                },
+            );
+        }
+        late
+    }
+
     /// What waits to be sent, in order.
     pub(crate) fn take_groups(&mut self) -> Vec<Group> {
         std::mem::take(&mut self.groups)

@@ -1,10 +1,9 @@
-//! What nodes say to each other about rings, from the side that dials.
+//! What nodes say to each other about rings, from the side that dials: ask, read a bounded answer.
 //!
-//! Every talk is short and on a connection of its own: ask, read a bounded answer, hang up.
+//! Greetings go over connections that are kept ([`super::control`]); reading a ring has one of its own.
 
 use std::fmt::Write as _;
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 use ringbinder_protocol::{MAX_REPLY_LINE, PeerLine, Stamp, from_hex, parse_ring_header, to_hex};
@@ -12,7 +11,6 @@ use ringbinder_ring::Ring;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 
 use super::dial::{DialError, Dialer};
-use super::membership::stamp;
 use super::secret::{Nonce, Secret};
 use crate::socket::Socket;
 
@@ -26,20 +24,49 @@ pub(crate) enum TalkError {
     #[error("nothing listens there")]
     Refused,
     /// It cannot be talked to until somebody changes something.
-    #[error("{0}")]
-    Misfit(String),
+    #[error("{reason}")]
+    Misfit {
+        /// What the matter is.
+        reason: String,
+        /// Something answered: the process there runs.
+        alive: bool,
+    },
     #[error("it did not answer within {} ms", .0.as_millis())]
     Timeout(Duration),
+    /// The process at the other end closed the connection.
+    #[error("it closed the connection")]
+    Closed,
     #[error("{0}")]
     Io(String),
+    /// It is a node that does not know this form of the command.
+    #[error("it does not know this command")]
+    Usage,
     #[error("it answered {0:?}, which no node of a ring does")]
     Nonsense(String),
+}
+
+impl TalkError {
+    /// Whether the process at the other end closed the connection: it ended, or did not want it.
+    pub(super) fn is_closed(&self) -> bool {
+        matches!(self, TalkError::Closed)
+    }
+
+    /// Whether something answered that may well be the peer: it runs, and cannot be talked to.
+    pub(super) fn is_sign_of_life(&self) -> bool {
+        matches!(self, TalkError::Misfit { alive: true, .. })
+    }
+
+    /// Whether nothing answers at the address at all.
+    pub(super) fn is_silence(&self) -> bool {
+        !matches!(self, TalkError::Misfit { .. } | TalkError::Nonsense(_) | TalkError::Usage)
+    }
 }
 
 impl From<io::Error> for TalkError {
     fn from(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::ConnectionRefused => TalkError::Refused,
+            io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => TalkError::Closed,
             _ => DialError::of_io(error).into(),
         }
     }
@@ -51,7 +78,10 @@ impl From<DialError> for TalkError {
             DialError::Connect(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
                 TalkError::Refused
             }
-            error if error.is_misfit() => TalkError::Misfit(error.to_string()),
+            DialError::Closed => TalkError::Closed,
+            error if error.is_misfit() => {
+                TalkError::Misfit { alive: error.is_sign_of_life(), reason: error.to_string() }
+            }
             error => TalkError::Io(error.to_string()),
         }
     }
@@ -90,13 +120,42 @@ impl Talk {
         }
     }
 
+    /// Sends a greeting and reads what the peer says of itself.
+    pub(super) async fn peer_line(&mut self, greeting: &str) -> Result<PeerLine, TalkError> {
+        self.say(greeting.as_bytes()).await?;
+        let line = self.line().await?;
+        if line.starts_with(b"CLIENT_ERROR usage: ring") {
+            return Err(TalkError::Usage);
+        }
+        PeerLine::parse(&line)
+            .ok_or_else(|| DialError::of_answer(&line).map_or_else(|| nonsense(&line), Into::into))
+    }
+
+    /// Offers a ring, with a proof by the secret.
+    pub(super) async fn offer(&mut self, secret: &Secret, ring: &Ring) -> Result<(), TalkError> {
+        self.say(b"ring nonce\r\n").await?;
+        let line = self.line().await?;
+        let nonce: Option<Nonce> = line.strip_prefix(b"NONCE ").and_then(from_hex);
+        let nonce = nonce.ok_or_else(|| nonsense(&line))?;
+        let text = ring.to_toml();
+        let Some(code) = secret.sign(&nonce, text.as_bytes()) else {
+            return Ok(());
+        };
+        let mut message = String::new();
+        // Writing to a string cannot fail.
+        let _ = write!(message, "ring offer {} {}\r\n{text}\r\n", to_hex(&code), text.len());
+        self.say(message.as_bytes()).await?;
+        self.line().await?;
+        Ok(())
+    }
+
     async fn line(&mut self) -> Result<Vec<u8>, TalkError> {
         let mut line = Vec::new();
         let limit = MAX_REPLY_LINE as u64;
         (&mut self.stream).take(limit).read_until(b'\n', &mut line).await?;
         match line.strip_suffix(b"\r\n") {
             Some(text) => Ok(text.to_vec()),
-            None if line.is_empty() => Err(TalkError::Io("it closed the connection".into())),
+            None if line.is_empty() => Err(TalkError::Closed),
             None => Err(nonsense(&line)),
         }
     }
@@ -111,50 +170,6 @@ async fn within<T>(
     talk: impl Future<Output = Result<T, TalkError>>,
 ) -> Result<T, TalkError> {
     tokio::time::timeout(patience, talk).await.unwrap_or(Err(TalkError::Timeout(patience)))
-}
-
-/// Tells a peer which ring is in force here and hears the same of it. A peer that holds an older one
-/// is offered this node's, if there is a secret to prove it by.
-pub(crate) async fn greet(
-    dialer: &Dialer,
-    address: &str,
-    name: &str,
-    ring: Arc<Ring>,
-    secret: Option<Secret>,
-    patience: Duration,
-) -> Result<PeerLine, TalkError> {
-    within(patience, async {
-        let ours = stamp(ring.id());
-        let mut talk = Talk::begin(dialer, address).await?;
-        talk.say(format!("ring greet {name} {ours}\r\n").as_bytes()).await?;
-        let line = talk.line().await?;
-        let Some(peer) = PeerLine::parse(&line) else {
-            return Err(DialError::of_answer(&line).map_or_else(|| nonsense(&line), Into::into));
-        };
-        if let Some(secret) = secret.filter(|_| peer.newest() < ours) {
-            // A peer without a secret says so; it gets the ring in another way.
-            let _ = hand_over(&mut talk, &secret, &ring).await;
-        }
-        Ok(peer)
-    })
-    .await
-}
-
-async fn hand_over(talk: &mut Talk, secret: &Secret, ring: &Ring) -> Result<(), TalkError> {
-    talk.say(b"ring nonce\r\n").await?;
-    let line = talk.line().await?;
-    let nonce: Option<Nonce> = line.strip_prefix(b"NONCE ").and_then(from_hex);
-    let nonce = nonce.ok_or_else(|| nonsense(&line))?;
-    let text = ring.to_toml();
-    let Some(code) = secret.sign(&nonce, text.as_bytes()) else {
-        return Ok(());
-    };
-    let mut message = String::new();
-    // Writing to a string cannot fail.
-    let _ = write!(message, "ring offer {} {}\r\n{text}\r\n", to_hex(&code), text.len());
-    talk.say(message.as_bytes()).await?;
-    talk.line().await?;
-    Ok(())
 }
 
 /// Reads a ring that a peer keeps.

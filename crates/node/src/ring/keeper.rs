@@ -5,23 +5,29 @@
 //! view; then what the ring gives to others is forgotten; only then do greetings say that this node
 //! holds it.
 
+mod own;
+mod peers;
+
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ringbinder_protocol::PeerLine;
+use ringbinder_protocol::{Instance, PeerLine, Standing};
 use ringbinder_ring::source::{Source, SourceError, Update, write_cache};
-use ringbinder_ring::{Format, Ring, RingId, point};
+use ringbinder_ring::{Ring, RingId, point};
 use ringbinder_store::{KeyPredicate, Store};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
-use tracing::{debug, error, info, warn};
+use tracing::{error, info, warn};
 
-use super::acquaintance::{Acquaintance, CALM};
+use self::own::OwnAddress;
+use self::peers::Contact;
+use super::acquaintance::CALM;
+use super::control::Greeted;
 use super::discovery::{self, MAX_SAFE_PAYLOAD};
-use super::greeting::{self, TalkError};
-use super::membership::{Membership, Wanted, ring_id, stamp};
+use super::greeting::TalkError;
+use super::membership::Membership;
 use super::peer::{Address, Peer};
 use super::pulse::{BEAT, Sign};
 use super::start::{Started, name, own_address};
@@ -41,8 +47,16 @@ const RESOLVE_PATIENCE: Duration = Duration::from_secs(3);
 pub(crate) enum Hint {
     /// A peer did not answer.
     Away { peer: Arc<Peer>, timed_out: bool },
-    /// A node of this name greeted: with a newer ring, or it was thought to be away.
-    Greeted { name: String },
+    /// A node of this name greeted, and there may be something to find out.
+    Greeted {
+        name: String,
+        /// It is another process than the one that is accepted under the name.
+        unknown: bool,
+        /// It accepts another process than this one under this node's name.
+        doubts: bool,
+    },
+    /// Another process greeted under the name of this node.
+    Rivalled { instance: Instance },
     /// A peer does not serve a key that was sent to it.
     Moved { peer: Arc<Peer> },
     /// A ring that was proved by the peer secret.
@@ -52,7 +66,9 @@ pub(crate) enum Hint {
 /// What came of talking to a peer.
 #[derive(Debug)]
 enum News {
-    Answer(Address, Result<PeerLine, TalkError>),
+    Greeted(Address, Box<Greeted>),
+    /// What a connection to this node's own address in the ring reached.
+    Own(Address, Result<PeerLine, TalkError>),
     Rings(Address, Vec<Result<String, TalkError>>, Pulled),
     Resolved(RingId, HashMap<String, IpAddr>),
 }
@@ -69,7 +85,6 @@ pub(crate) struct Keeper {
     node: Arc<RingNode>,
     workers: Arc<Workers>,
     membership: Membership,
-    instance: u64,
     /// The revision of the membership that the workers were told of, and that what follows here
     /// is of.
     told: Option<u64>,
@@ -78,7 +93,10 @@ pub(crate) struct Keeper {
     /// Those of them that are waited for.
     awaited: Vec<Address>,
     /// All of `peers`, and others while a talk with them is under way.
-    acquaintances: HashMap<Address, Acquaintance>,
+    contacts: HashMap<Address, Contact>,
+    own: OwnAddress,
+    /// The standing that was logged last, and what was said of it.
+    logged: Option<(Standing, String)>,
     news: mpsc::UnboundedSender<News>,
     resolved: HashMap<String, IpAddr>,
     /// The payload for auto-discovery clients.
@@ -96,16 +114,16 @@ impl Keeper {
         started: Started,
         reload: Arc<Notify>,
     ) {
-        let Started { node, source, membership, mut hints, instance } = started;
-        let (mut keeper, mut heard) = Keeper::new(&shared, workers, (node, membership, instance));
+        let Started { node, source, membership, mut hints } = started;
+        let (mut keeper, mut heard) = Keeper::new(&shared, workers, node, membership);
         let (updates, mut updated) = mpsc::channel(4);
         let watching = tokio::spawn(Source::watch(source, updates, reload, shared.stop.clone()));
         keeper.resolve();
         loop {
             keeper.wake().await;
+            keeper.stand().await;
             keeper.turn();
-            let next = keeper.acquaintances.values().filter_map(Acquaintance::due).min();
-            let wake = next.unwrap_or_else(|| Instant::now() + CALM);
+            let wake = keeper.next_due().unwrap_or_else(|| Instant::now() + CALM);
             tokio::select! {
                 Some(update) = updated.recv() => keeper.updated(update).await,
                 Some(hint) = hints.recv() => keeper.hinted(hint).await,
@@ -120,7 +138,8 @@ impl Keeper {
     fn new(
         shared: &Arc<Shared>,
         workers: Arc<Workers>,
-        (node, membership, instance): (Arc<RingNode>, Membership, u64),
+        node: Arc<RingNode>,
+        membership: Membership,
     ) -> (Keeper, mpsc::UnboundedReceiver<News>) {
         // As many messages as there are peers, since each is talked to by one task at a time.
         let (news, heard) = mpsc::unbounded_channel();
@@ -131,11 +150,12 @@ impl Keeper {
             node,
             workers,
             membership,
-            instance,
             told: None,
             peers: Vec::new(),
             awaited: Vec::new(),
-            acquaintances: HashMap::new(),
+            contacts: HashMap::new(),
+            own: OwnAddress::new(Instant::now()),
+            logged: None,
             news,
             resolved: HashMap::new(),
         };
@@ -149,9 +169,10 @@ impl Keeper {
         if let Some(since) = self.node.pulse.stood_still(now) {
             warn!("this node stood still for {since:?} and joins its peers again");
             self.membership.rejoin();
-            for acquaintance in self.acquaintances.values_mut() {
-                acquaintance.start_over(Instant::now());
+            for contact in self.contacts.values_mut() {
+                contact.probe.start_over(Instant::now());
             }
+            self.own.doubted(Instant::now());
             let view = self.post();
             self.workers.hold_all(&view).await;
         }
@@ -162,68 +183,50 @@ impl Keeper {
     fn turn(&mut self) {
         let now = Instant::now();
         self.came_back &= !self.membership.has_met_all();
-        let patience = self.node.settings.peer_give_up;
         self.publish();
-        if self.acquaintances.len() > self.peers.len() {
+        if self.contacts.len() > self.peers.len() {
             self.part();
         }
-        let due = self.acquaintances.iter_mut().filter_map(|(address, it)| {
-            let begun = it.begin(now);
-            begun.then(|| Arc::clone(address))
-        });
+        let due = self
+            .contacts
+            .iter_mut()
+            .filter_map(|(address, contact)| contact.probe.begin(now).then(|| Arc::clone(address)));
         for address in due.collect::<Vec<_>>() {
             self.greet(address);
         }
-        self.give_up(now, patience);
+        self.look_at_itself(now);
+        self.give_up(now);
         self.publish();
+    }
+
+    /// When something is due again by the clock.
+    fn next_due(&self) -> Option<Instant> {
+        let probes = self.contacts.values().filter_map(|contact| contact.probe.due());
+        probes.chain(self.own.due()).min()
     }
 
     /// Forgets whoever is no peer any more, except while a talk is under way.
     fn part(&mut self) {
         let peers: HashSet<&Address> = self.peers.iter().collect();
-        self.acquaintances.retain(|address, it| it.is_busy() || peers.contains(address));
+        self.contacts.retain(|address, contact| contact.probe.is_busy() || peers.contains(address));
     }
 
-    fn give_up(&mut self, now: Instant, patience: Duration) {
-        let silent = |address: &&Address| {
-            self.acquaintances.get(*address).is_some_and(|it| it.is_silent(now, patience))
-        };
-        let silent: Vec<Address> = self.awaited.iter().filter(silent).cloned().collect();
-        for address in silent {
-            if self.membership.give_up(&address) {
-                warn!(
-                    "the node at {address} is out of reach and no longer waited for: its keys are \
-                     served by the ring {} without its word",
-                    self.membership.id().version
-                );
-                self.node.posted.write().status.given_up += 1;
-            }
+    /// Has the workers act by this process's standing, if that is another one than before. A process
+    /// that has been replaced reports it only once no worker serves any more and its items are
+    /// forgotten: from then on peers accept the other one.
+    async fn stand(&mut self) {
+        let standing = self.membership.standing();
+        if standing == self.membership.acted() {
+            return;
         }
-    }
-
-    fn greet(&self, address: Address) {
-        let ring = Arc::clone(self.membership.ring());
-        let secret = self.node.secret.clone();
-        let name = name(&self.node.settings, &self.membership);
-        let patience = self.node.settings.peer_timeout.max(GREETING_PATIENCE);
-        let (news, node) = (self.news.clone(), Arc::clone(&self.node));
-        tokio::spawn(async move {
-            let dialer = &node.dialer;
-            let answer = greeting::greet(dialer, &address, &name, ring, secret, patience).await;
-            // The keeper is gone only when the node stops.
-            let _ = news.send(News::Answer(address, answer));
-        });
-    }
-
-    fn pull(&self, address: Address, ids: Vec<RingId>, what: Pulled) {
-        let (news, node) = (self.news.clone(), Arc::clone(&self.node));
-        tokio::spawn(async move {
-            let mut texts = Vec::new();
-            for id in ids {
-                texts.push(greeting::pull(&node.dialer, &address, stamp(id)).await);
-            }
-            let _ = news.send(News::Rings(address, texts, what));
-        });
+        if standing == Standing::Replaced {
+            let view = self.post();
+            self.workers.hold_all(&view).await;
+            self.forget_all();
+        }
+        self.membership.stand();
+        self.log_standing();
+        self.publish();
     }
 
     async fn updated(&mut self, update: Result<Update, SourceError>) {
@@ -270,145 +273,6 @@ impl Keeper {
         status.last_error = reason;
     }
 
-    async fn hinted(&mut self, hint: Hint) {
-        match hint {
-            Hint::Away { peer, timed_out } => {
-                if let Some(it) = self.acquaintances.get_mut(&peer.address) {
-                    it.failed(Instant::now(), timed_out);
-                }
-            }
-            Hint::Greeted { name } => {
-                let address = self.node.posted.read().address_named(&name);
-                if let Some(address) = address {
-                    self.soon(&address);
-                }
-            }
-            Hint::Moved { peer } => self.soon(&peer.address),
-            Hint::Offered { text } => {
-                if let Some(ring) = built(text).await {
-                    self.adopt_from_peer(ring, "a peer that knows the secret".to_owned()).await;
-                }
-            }
-        }
-    }
-
-    /// Greets a peer at once, or once more if that is under way.
-    fn soon(&mut self, address: &Address) {
-        if let Some(it) = self.acquaintances.get_mut(address) {
-            it.hinted(Instant::now());
-        }
-    }
-
-    async fn heard(&mut self, news: News) {
-        match news {
-            News::Answer(address, Ok(line)) => self.answered(address, &line),
-            News::Answer(address, Err(error)) => self.unanswered(address, &error),
-            News::Rings(address, texts, what) => self.pulled(address, texts, what).await,
-            News::Resolved(id, addresses) => {
-                if id == self.membership.id() {
-                    self.resolved = addresses;
-                    self.list();
-                    self.node.posted.write().cluster = Arc::clone(&self.cluster);
-                }
-            }
-        }
-    }
-
-    fn answered(&mut self, address: Address, line: &PeerLine) {
-        let now = Instant::now();
-        let held = ring_id(line.held);
-        if self.membership.said(&address) != Some(held) {
-            self.node.posted.write().status.has_said(&address, held);
-        }
-        let wanted = self.membership.heard(&address, line);
-        let waiting = self.membership.awaits(&address) || held < self.membership.id();
-        let peer = self.node.peers.at(&address);
-        let Some(it) = self.acquaintances.get_mut(&address) else {
-            return;
-        };
-        if !it.answered(now) {
-            return;
-        }
-        if let Some(peer) = peer {
-            peer.fits();
-            if peer.set_away(false) {
-                info!("the node {peer} answers again");
-            }
-        }
-        match wanted {
-            Wanted::Newer(id) => {
-                info!("the node at {address} holds ring {}, which is newer", id.version);
-                self.pull(address, vec![id], Pulled::Newer);
-            }
-            Wanted::Past(ids) => self.pull(address, ids, Pulled::Past),
-            Wanted::Nothing => it.rest(now, waiting),
-        }
-    }
-
-    fn unanswered(&mut self, address: Address, error: &TalkError) {
-        debug!("greeting {address}: {error}");
-        if let TalkError::Misfit(reason) = error
-            && let Some(peer) = self.node.peers.at(&address)
-        {
-            peer.set_away(true);
-            if peer.misfits(reason) {
-                warn!("the node {peer} is away: {reason}; its keys miss until it answers");
-            }
-        }
-        let refused = matches!(error, TalkError::Refused);
-        if let Some(it) = self.acquaintances.get_mut(&address) {
-            it.unanswered(Instant::now(), refused, self.node.settings.peer_give_up);
-        }
-        if refused {
-            // The process is gone, and what it served with it.
-            if self.membership.give_up(&address) {
-                info!("nothing listens at {address}: it is not waited for");
-            }
-            if let Some(peer) = self.node.peers.at(&address)
-                && peer.set_away(true)
-            {
-                warn!(
-                    "the node {peer} is away: nothing listens there; its keys miss until it answers"
-                );
-            }
-        }
-    }
-
-    async fn pulled(
-        &mut self,
-        address: Address,
-        texts: Vec<Result<String, TalkError>>,
-        what: Pulled,
-    ) {
-        if let Some(it) = self.acquaintances.get_mut(&address) {
-            it.pulled(Instant::now(), true);
-        }
-        for text in texts {
-            let text = match text {
-                Ok(text) => text,
-                Err(error) => {
-                    warn!("cannot read the ring of the node at {address}: {error}");
-                    if let Some(it) = self.acquaintances.get_mut(&address) {
-                        it.pulled(Instant::now(), false);
-                    }
-                    return;
-                }
-            };
-            let Some(ring) = built(text).await else {
-                return;
-            };
-            match what {
-                Pulled::Newer => self.adopt_from_peer(ring, format!("the node at {address}")).await,
-                Pulled::Past => {
-                    let ring = Arc::new(ring);
-                    if self.membership.learn(Arc::clone(&ring)) {
-                        self.forget_foreign(&ring);
-                    }
-                }
-            }
-        }
-    }
-
     async fn adopt_from_peer(&mut self, ring: Ring, from: String) {
         let ours = self.membership.id();
         if ring.id().version == ours.version && ring.id() != ours {
@@ -443,6 +307,8 @@ impl Keeper {
         let view = self.post();
         self.workers.hold_all(&view).await;
         match self.node.settings.foreign_keys {
+            // Another process may have served its keys, and may do so now.
+            _ if self.membership.standing() == Standing::Unconfirmed => self.forget_all(),
             ForeignKeys::Forward | ForeignKeys::Refuse => self.forget_foreign(&ring),
             // Clients that do not follow the ring keep theirs here; those that do have moved on.
             ForeignKeys::Serve => {
@@ -466,9 +332,12 @@ impl Keeper {
             ring.id().version,
             ring.nodes().len()
         );
-        for it in self.acquaintances.values_mut() {
-            it.hasten(Instant::now());
+        for contact in self.contacts.values_mut() {
+            contact.probe.hasten(Instant::now());
         }
+        self.own.moved(Instant::now());
+        self.membership.stand();
+        self.log_standing();
         self.resolve();
         self.publish();
     }
@@ -485,6 +354,17 @@ impl Keeper {
             self.shared.store.end_restore();
             self.forget(Arc::new(|_| true));
         }
+    }
+
+    /// Drops everything: another process serves this node's keys.
+    fn forget_all(&mut self) {
+        if self.node.settings.foreign_keys == ForeignKeys::Serve {
+            // It is a cache of its own, ring or no ring.
+            return;
+        }
+        self.came_back = false;
+        self.shared.store.end_restore();
+        self.forget(Arc::new(|_| true));
     }
 
     /// Drops every key that a ring gives to another node.
@@ -521,9 +401,9 @@ impl Keeper {
         self.awaited = self.membership.awaited();
         let now = Instant::now();
         for address in &self.peers {
-            if !self.acquaintances.contains_key(address) {
-                self.acquaintances.insert(Arc::clone(address), Acquaintance::new(now));
-            }
+            let contact = self.contacts.entry(Arc::clone(address));
+            let contact = contact.or_insert_with(|| Contact::new(now));
+            contact.probe.awaited(now, self.awaited.contains(address));
         }
         self.part();
         let kept: HashSet<&Address> = self.peers.iter().collect();
@@ -531,12 +411,16 @@ impl Keeper {
         let name = name(&self.node.settings, &self.membership);
         let mut posted = self.node.posted.write();
         posted.view = Arc::clone(&view);
-        posted.line = self.membership.peer_line(&name, self.instance);
+        posted.line = self.membership.peer_line(&name);
         posted.rings = self.membership.rings().to_vec();
         posted.cluster = Arc::clone(&self.cluster);
         posted.status.awaited = self.awaited.clone();
         let said = |address: &Address| (address.clone(), self.membership.said(address));
         posted.status.said = self.peers.iter().map(said).collect();
+        posted.status.standing = self.membership.standing();
+        posted.status.standing_reason = self.standing_reason();
+        posted.status.address = self.membership.claim().address().cloned();
+        posted.status.rival = self.rival(now);
         drop(posted);
         view
     }
@@ -575,19 +459,6 @@ impl Keeper {
             }
             let _ = news.send(News::Resolved(id, addresses));
         });
-    }
-}
-
-/// A ring that came from a peer, built on a thread that may take its time.
-async fn built(text: String) -> Option<Ring> {
-    let parse = move || Ring::parse(&text, Format::Toml, "the ring of a peer");
-    match tokio::task::spawn_blocking(parse).await {
-        Ok(Ok(ring)) => Some(ring),
-        Ok(Err(error)) => {
-            warn!("a peer gave a ring that is none: {error}");
-            None
-        }
-        Err(_) => None,
     }
 }
 

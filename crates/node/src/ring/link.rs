@@ -4,9 +4,10 @@
 //! A link opens when something is to be sent and stays open. Before any request the peer must name
 //! itself as the ring names it, so that nothing is told to a stranger behind an old address.
 //!
-//! A request that is not answered in time fails, and with it everything behind it: the connection is
-//! closed, because an answer that came late could not be told from the next one. While a large value
-//! moves in either direction the time does not run.
+//! A request that is not answered in time fails alone: its answer is still awaited, and dropped when it
+//! comes. A peer that answers nothing for twice that time is away: the connection is closed, and
+//! everything behind the request fails. While a large value moves in either direction the time does not
+//! run.
 //!
 //! What a peer may make a link hold is bounded: lines and small values by the read buffer, large
 //! values by the node's allowance for values in flight, requests not yet written by
@@ -134,6 +135,7 @@ impl Link {
             ended: false,
             sent: Instant::now(),
             patience,
+            is_late: false,
         };
         self.peer.forwarded.fetch_add(waiting.slots.len() as u64, Relaxed);
         if self.peer.is_away() || state.out.pending() > MAX_UNWRITTEN {
@@ -154,7 +156,8 @@ impl Link {
     /// Ends the connection: whatever waits fails.
     fn fall(&self, shared: &Shared, error: &LinkError) {
         let mut state = self.state.borrow_mut();
-        let failed: usize = state.waiting.iter().map(|waiting| waiting.open().len()).sum();
+        let in_time = state.waiting.iter().filter(|waiting| !waiting.is_late);
+        let failed: usize = in_time.map(|waiting| waiting.open().len()).sum();
         let waiting = std::mem::take(&mut state.waiting);
         *state = State { retired: state.retired, ..State::default() };
         drop(state);
@@ -170,7 +173,7 @@ impl Link {
             if let LinkError::Dial(error) = error
                 && error.is_misfit()
             {
-                news = self.peer.misfits(&error.to_string());
+                news = self.peer.set_reason(&error.to_string());
             }
             if news {
                 warn!("the node {} is away: {error}; its keys miss until it answers", self.peer);
@@ -339,6 +342,11 @@ async fn open(local: &Rc<Local>, link: &Link) -> Result<Socket, LinkError> {
     if peer.name != NAMELESS && !names.contains(&peer.name) {
         return Err(LinkError::OtherName(peer.name));
     }
+    if link.peer.processes().accepted.is_some_and(|accepted| accepted != peer.instance) {
+        // The node was restarted, or its address leads to another process now. Each process knows
+        // whether it may serve; which one is to be asked from now on is the keeper's to find out.
+        ring.hint(Hint::Greeted { name: link.peer.name.clone(), unknown: true, doubts: false });
+    }
     Ok(socket)
 }
 
@@ -373,24 +381,59 @@ impl Running<'_> {
 
     fn poll_alarm(&mut self, context: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
         loop {
-            let due = {
-                let state = self.link.state.borrow();
-                let Some(first) = state.waiting.front() else {
-                    self.alarm = None;
-                    return Poll::Pending;
-                };
-                (first.sent.max(self.moved_at) + first.patience, first.patience)
+            let Some(due) = self.next_due() else {
+                self.alarm = None;
+                return Poll::Pending;
             };
-            let alarm = self.alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due.0)));
+            let alarm = self.alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
             if alarm.as_mut().poll(context).is_pending() {
                 return Poll::Pending;
             }
-            if Instant::now() >= due.0 {
-                return Poll::Ready(Err(LinkError::Timeout(due.1)));
+            let now = Instant::now();
+            if now >= due {
+                self.expire(now)?;
             }
-            // It was set for a request that is answered by now.
-            alarm.as_mut().reset(due.0);
+            // It was set for a request that is answered, or failed, by now.
+            if let Some(due) = self.next_due()
+                && let Some(alarm) = &mut self.alarm
+            {
+                alarm.as_mut().reset(due);
+            }
         }
+    }
+
+    /// When the next request fails, or the peer is away.
+    fn next_due(&self) -> Option<Instant> {
+        let state = self.link.state.borrow();
+        let first = state.waiting.front()?;
+        let away = first.is_late.then(|| self.sent(first) + 2 * first.patience);
+        let next = state.waiting.iter().find(|waiting| !waiting.is_late);
+        let late = next.map(|waiting| self.sent(waiting) + waiting.patience);
+        away.into_iter().chain(late).min()
+    }
+
+    fn sent(&self, waiting: &Waiting) -> Instant {
+        waiting.sent.max(self.moved_at)
+    }
+
+    /// Fails what was not answered in time; an error where the peer has been silent for too long.
+    fn expire(&mut self, now: Instant) -> Result<(), LinkError> {
+        let moved_at = self.moved_at;
+        let mut state = self.link.state.borrow_mut();
+        let overdue = |waiting: &Waiting| now >= waiting.sent.max(moved_at) + waiting.patience;
+        if let Some(first) = state.waiting.front()
+            && first.is_late
+            && now >= first.sent.max(moved_at) + 2 * first.patience
+        {
+            return Err(LinkError::Timeout(first.patience));
+        }
+        let peer = &self.link.peer;
+        for waiting in state.waiting.iter_mut().filter(|it| !it.is_late && overdue(it)) {
+            let count = waiting.give_up() as u64;
+            peer.failed.fetch_add(count, Relaxed);
+            peer.slow.fetch_add(count, Relaxed);
+        }
+        Ok(())
     }
 
     fn poll_write(&mut self, context: &mut Context<'_>) -> Result<(), LinkError> {
@@ -442,6 +485,7 @@ impl Running<'_> {
             Poll::Ready(Ok(0)) => Err(LinkError::Closed),
             Poll::Ready(Ok(len)) => {
                 input.filled(len);
+                self.link.peer.is_heard();
                 self.take_all(&mut input).map(|()| {
                     self.carried.clear();
                     self.carried.extend_from_slice(input.unread());

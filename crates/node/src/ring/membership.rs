@@ -21,6 +21,10 @@
 //! asked was asked by x before (x needed the same confirmations at u), knew u from then on, and
 //! named it to n. The simulation beside this file looks for a counterexample in random schedules.
 //!
+//! All this is said of nodes. That this process *is* the node, and no other one is, is the business of
+//! [`super::standing`]: a process serves only while its claim is confirmed, and it has met a peer only
+//! once that peer accepts no other process under its name.
+//!
 //! A node that skipped a version may have missed a ring that gave its keys away and back. So may one
 //! that slept longer than its peers wait. It joins again: its peers tell it the rings in between,
 //! and it forgets the keys that those gave to others.
@@ -31,10 +35,12 @@ use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use ringbinder_protocol::{PeerLine, Stamp};
-use ringbinder_ring::{NodeIndex, Ring, RingId};
+use ringbinder_protocol::{Instance, PeerLine, PeerProcess, Stamp, Standing};
+use ringbinder_ring::{Node, NodeIndex, Ring, RingId};
 
 use super::peer::{Address, Peers, address_of};
+use super::standing::Claim;
+use super::start::NAMELESS;
 use super::view::{Former, Past, View};
 
 /// Rings kept at most, the one in force included.
@@ -50,24 +56,33 @@ pub(crate) fn ring_id(stamp: Stamp) -> RingId {
 
 /// How a node finds itself in a ring.
 #[derive(Clone, Debug)]
-pub(crate) enum Identity {
-    /// By the name it was started with.
-    Name(String),
-    /// By the addresses it listens on.
-    Addresses(Vec<SocketAddr>),
+pub(crate) struct Identity {
+    /// The name that it was started with. Without one it finds itself by its addresses.
+    pub(crate) name: Option<String>,
+    /// The addresses that it listens on.
+    pub(crate) addresses: Vec<SocketAddr>,
 }
 
 impl Identity {
     /// This node's place in a ring, if it has one.
     pub(crate) fn place_in(&self, ring: &Ring) -> Option<NodeIndex> {
-        let place = match self {
-            Identity::Name(name) => ring.nodes().iter().position(|node| node.name == *name),
-            Identity::Addresses(addresses) => ring.nodes().iter().position(|node| {
-                let host: Option<IpAddr> = node.host.trim_matches(['[', ']']).parse().ok();
-                host.is_some_and(|host| addresses.contains(&SocketAddr::new(host, node.port)))
-            }),
+        let place = match &self.name {
+            Some(name) => ring.nodes().iter().position(|node| node.name == *name),
+            None => self.place_by_address(ring),
         };
         place.and_then(|index| NodeIndex::try_from(index).ok())
+    }
+
+    /// The node of a ring that this process must be by the addresses it listens on, whatever name it
+    /// was started with.
+    pub(crate) fn place_by_address(&self, ring: &Ring) -> Option<usize> {
+        ring.nodes().iter().position(|node| self.listens_on(node))
+    }
+
+    /// Whether a node's address is an IP address and port that this process listens on.
+    pub(crate) fn listens_on(&self, node: &Node) -> bool {
+        let host: Option<IpAddr> = node.host.trim_matches(['[', ']']).parse().ok();
+        host.is_some_and(|host| self.addresses.contains(&SocketAddr::new(host, node.port)))
     }
 }
 
@@ -86,6 +101,9 @@ pub(crate) enum Wanted {
 #[derive(Debug)]
 pub(crate) struct Membership {
     identity: Identity,
+    claim: Claim,
+    /// The standing that the workers act by: what peers are told.
+    acted: Standing,
     /// Ascending; the last is in force.
     rings: Vec<Arc<Ring>>,
     /// Index of the oldest ring by which somebody may still serve.
@@ -111,10 +129,12 @@ pub(crate) struct Membership {
 
 impl Membership {
     /// A node that starts with `ring` and holds nothing.
-    pub(crate) fn new(identity: Identity, ring: Arc<Ring>) -> Membership {
+    pub(crate) fn new(identity: Identity, instance: Instance, ring: Arc<Ring>) -> Membership {
         let held = ring.id();
         let mut membership = Membership {
             identity,
+            claim: Claim::new(instance),
+            acted: Standing::Unconfirmed,
             rings: vec![ring],
             base: 0,
             held,
@@ -127,8 +147,88 @@ impl Membership {
             clean: true,
             revision: 0,
         };
+        membership.claim_place();
+        membership.acted = membership.standing();
         membership.settle();
         membership
+    }
+
+    /// Takes the place that the ring in force gives this node. True if it is at another address than
+    /// before, and nothing proves yet that it leads to this process.
+    fn claim_place(&mut self) -> bool {
+        let ring = Arc::clone(self.ring());
+        let node = self.me().map(|me| &ring.nodes()[me as usize]);
+        let listens = node.is_some_and(|node| self.identity.listens_on(node));
+        self.claim.move_to(node.map(address_of), listens)
+    }
+
+    /// How this process stands to its place in the ring in force.
+    pub(crate) fn standing(&self) -> Standing {
+        self.claim.standing()
+    }
+
+    /// This process's claim to its place.
+    pub(crate) fn claim(&self) -> &Claim {
+        &self.claim
+    }
+
+    /// How this node finds itself.
+    pub(crate) fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// Takes in the process that a connection to this node's own address reached.
+    pub(crate) fn dialled_itself(&mut self, found: Instance) {
+        let before = self.standing();
+        self.claim.dialled(found);
+        self.stood(before);
+    }
+
+    /// Takes the place without a proof, where nobody can give one: see [`Claim::presume`]. True if
+    /// that changes anything.
+    pub(crate) fn presume(&mut self) -> bool {
+        let alone = self.joined && self.met.is_empty();
+        let presumed = alone && self.standing() == Standing::Unconfirmed;
+        if presumed {
+            self.claim.presume();
+            self.revision += 1;
+        }
+        presumed
+    }
+
+    /// A peer does not answer: what it reported of this node counts no more.
+    pub(crate) fn lost(&mut self, peer: &Address) {
+        let before = self.standing();
+        self.claim.lost(peer);
+        self.stood(before);
+    }
+
+    /// All workers act by the present standing, and what a replaced process held is forgotten.
+    pub(crate) fn stand(&mut self) {
+        self.acted = self.standing();
+        self.clean = self.held == self.id();
+        self.revision += 1;
+    }
+
+    /// The standing that the workers act by.
+    pub(crate) fn acted(&self) -> Standing {
+        self.acted
+    }
+
+    fn stood(&mut self, before: Standing) {
+        let now = self.standing();
+        if now == before {
+            return;
+        }
+        self.revision += 1;
+        if self.joined && now == Standing::Confirmed {
+            self.claim.establish();
+        }
+        self.clean &= now != Standing::Replaced;
+        if before == Standing::Replaced {
+            // Another process served in its place, and may have taken part in changes of the ring.
+            self.rejoin();
+        }
     }
 
     /// The ring in force.
@@ -150,12 +250,21 @@ impl Membership {
         self.identity.place_in(ring)
     }
 
-    /// This node's address by the newest ring that names it.
-    fn own_address(&self) -> Option<Address> {
-        self.rings.iter().rev().find_map(|ring| {
-            let me = self.identity.place_in(ring)?;
-            Some(address_of(&ring.nodes()[me as usize]))
-        })
+    /// Whether the node at an address of a kept ring is this process: it neither greets it nor waits for
+    /// it. The place of a replaced process is another's.
+    fn is_own(&self, node: &Node) -> bool {
+        match self.claim.address() {
+            Some(own) if **own == *address_of(node) => self.standing() != Standing::Replaced,
+            _ => self.identity.listens_on(node),
+        }
+    }
+
+    /// Whether a ring in use gives the node at an address this name. A process that has no name yet may
+    /// be any.
+    pub(crate) fn is_called(&self, address: &Address, name: &str) -> bool {
+        let nodes = self.rings[self.base..].iter().flat_map(|ring| ring.nodes());
+        name == NAMELESS
+            || nodes.filter(|node| *address_of(node) == **address).any(|node| node.name == name)
     }
 
     /// A ring that is kept.
@@ -193,13 +302,14 @@ impl Membership {
     }
 
     /// What a greeting is answered with.
-    pub(crate) fn peer_line(&self, name: &str, instance: u64) -> PeerLine {
+    pub(crate) fn peer_line(&self, name: &str) -> PeerLine {
         PeerLine {
             name: name.to_owned(),
-            instance,
+            instance: self.claim.instance(),
             held: stamp(self.held),
             base: stamp(self.rings[self.base].id()),
             known: self.rings.iter().map(|ring| stamp(ring.id())).collect(),
+            process: Some(PeerProcess { standing: self.acted, seen: None, cas: 0 }),
         }
     }
 
@@ -211,12 +321,12 @@ impl Membership {
     /// Every peer to be greeted: those of the ring in force, and those that may still serve by an
     /// older one.
     pub(crate) fn peers(&self) -> Vec<Address> {
-        let own = self.own_address();
         let mut addresses: Vec<Address> = Vec::new();
         let mut seen = HashSet::new();
         for ring in self.rings[self.base..].iter().rev() {
-            for address in ring.nodes().iter().map(address_of) {
-                if own.as_ref() != Some(&address) && seen.insert(Arc::clone(&address)) {
+            for node in ring.nodes().iter().filter(|node| !self.is_own(node)) {
+                let address = address_of(node);
+                if seen.insert(Arc::clone(&address)) {
                     addresses.push(address);
                 }
             }
@@ -224,8 +334,11 @@ impl Membership {
         addresses
     }
 
-    /// The peers that this node waits for.
+    /// The peers that this node waits for. A replaced process has nothing to wait for.
     pub(crate) fn awaited(&self) -> Vec<Address> {
+        if self.standing() == Standing::Replaced {
+            return Vec::new();
+        }
         let mut awaited: HashSet<Address> = self.past_peers().collect();
         if !self.joined {
             awaited.extend(self.current_peers().filter(|address| !self.met.contains(address)));
@@ -244,16 +357,14 @@ impl Membership {
     }
 
     fn current_peers(&self) -> impl Iterator<Item = Address> + '_ {
-        let own = self.own_address();
-        self.ring().nodes().iter().map(address_of).filter(move |it| own.as_ref() != Some(it))
+        let nodes = self.ring().nodes().iter();
+        nodes.filter(|node| !self.is_own(node)).map(address_of)
     }
 
     fn past_peers(&self) -> impl Iterator<Item = Address> + '_ {
-        let own = self.own_address();
         let past = &self.rings[self.base..self.rings.len() - 1];
-        past.iter()
-            .flat_map(|ring| ring.nodes().iter().map(address_of))
-            .filter(move |address| own.as_ref() != Some(address))
+        let nodes = past.iter().flat_map(|ring| ring.nodes());
+        nodes.filter(|node| !self.is_own(node)).map(address_of)
     }
 
     /// Puts a newer ring in force; false where it is none. The workers must be given the new view,
@@ -269,7 +380,8 @@ impl Membership {
         if skipped && self.gap_after.is_none() {
             self.gap_after = Some(before);
         }
-        if skipped {
+        let moved = self.claim_place();
+        if skipped || moved {
             self.joined = false;
         }
         self.clean = false;
@@ -293,6 +405,8 @@ impl Membership {
     }
 
     fn start_over(&mut self) {
+        let peers: Vec<Address> = self.current_peers().collect();
+        self.claim.keep(&peers);
         self.met.clear();
         self.confirmed.clear();
         self.given_up.clear();
@@ -311,21 +425,35 @@ impl Membership {
     pub(crate) fn heard(&mut self, from: &Address, line: &PeerLine) -> Wanted {
         let held = ring_id(line.held);
         self.said.insert(Arc::clone(from), held);
-        let newest = ring_id(line.newest());
-        if newest > self.id() {
-            let named = self.current_peers().any(|address| address == *from);
-            return if named { Wanted::Newer(newest) } else { Wanted::Nothing };
+        if self.current_peers().any(|peer| peer == *from) {
+            let before = self.standing();
+            self.claim.reported(from, line.process.and_then(|process| process.seen));
+            self.stood(before);
+        }
+        if ring_id(line.newest()) > self.id() {
+            return self.newer_of(from, line).map_or(Wanted::Nothing, Wanted::Newer);
         }
         let missing = self.missing(line);
         if !missing.is_empty() {
             return Wanted::Past(missing);
         }
-        let met = self.met.insert(Arc::clone(from));
+        let met = if self.claim.is_contested_by(from) {
+            !self.joined && self.met.remove(from)
+        } else {
+            self.met.insert(Arc::clone(from))
+        };
         let confirmed = held == self.id() && self.confirmed.insert(Arc::clone(from));
         if met || confirmed {
             self.settle();
         }
         Wanted::Nothing
+    }
+
+    /// A ring that a peer of the ring in force has, if it is newer than that.
+    pub(crate) fn newer_of(&self, from: &Address, line: &PeerLine) -> Option<RingId> {
+        let newest = ring_id(line.newest());
+        let is_named = || self.current_peers().any(|address| address == *from);
+        (newest > self.id() && is_named()).then_some(newest)
     }
 
     /// Rings that a peer knows and this node must know before it serves.
@@ -381,6 +509,9 @@ impl Membership {
             self.joined = true;
             self.gap_after = None;
         }
+        if self.joined && self.standing() == Standing::Confirmed {
+            self.claim.establish();
+        }
         let settled = |set: &HashSet<Address>, address: &Address| {
             set.contains(address) || self.given_up.contains(address)
         };
@@ -392,19 +523,17 @@ impl Membership {
     /// The picture for the workers.
     pub(crate) fn view(&self, peers: &Peers) -> View {
         let ring = Arc::clone(self.ring());
-        let me = self.me();
-        let own = self.own_address();
-        let places: Vec<_> = ring.nodes().iter().enumerate().collect();
-        let view_peers = places
-            .into_iter()
-            .map(|(index, node)| (me.map(|me| me as usize) != Some(index)).then(|| peers.of(node)))
-            .collect();
+        let me = self.me().filter(|_| self.standing() != Standing::Replaced);
+        let place = me.map(|me| me as usize);
+        let nodes = ring.nodes().iter().enumerate();
+        let view_peers =
+            nodes.map(|(index, node)| (place != Some(index)).then(|| peers.of(node))).collect();
         let former = |node| {
             let address = address_of(node);
-            let settled = own.as_ref() == Some(&address)
+            let settled = self.is_own(node)
                 || self.confirmed.contains(&address)
                 || self.given_up.contains(&address);
-            if settled { Former::Settled } else { Former::Serving(peers.of(node)) }
+            if settled { Former::Settled } else { Former::Serving(peers.of_past(node)) }
         };
         let past = self.rings[self.base..self.rings.len() - 1].iter().rev();
         let past = past
@@ -413,6 +542,13 @@ impl Membership {
                 nodes: ring.nodes().iter().map(former).collect(),
             })
             .collect();
-        View { ring, peers: view_peers, me, joined: self.joined, past, clean: self.clean }
+        View {
+            ring,
+            peers: view_peers,
+            me,
+            joined: self.joined && self.standing() != Standing::Unconfirmed,
+            past,
+            clean: self.clean,
+        }
     }
 }

@@ -4,11 +4,14 @@
 //! | file | what it is |
 //! |---|---|
 //! | `membership` | the state machine: which rings there are, who is waited for, what is served |
+//! | `standing` | whether this process is the node that the ring means |
+//! | `accepted` | which process a node accepts at the address of a peer |
 //! | `view` | the picture of it that each worker holds, and the question "who serves this key" |
-//! | `keeper` | the task that drives the state machine: source, greetings, workers, store |
+//! | `keeper` | the task that drives the state machines: source, greetings, workers, store |
 //! | `acquaintance` | when a peer is greeted next |
 //! | `pulse` | whether this node has stood still, and may have missed a ring |
 //! | `dial` | connecting to another node, with TLS and a password where nodes have them |
+//! | `control` | greetings, over one connection to each peer that is kept |
 //! | `greeting` | what nodes say to each other about rings, from the dialling side |
 //! | `answers` | the commands `ring` and `config get cluster` |
 //! | `secret` | proving that an offered ring comes from a node of the fleet |
@@ -19,8 +22,10 @@
 //! | `start`, `report`, `status` | reading the ring at the start; `stats ring` |
 //! | `peer` | the other nodes, and whether they answer |
 
+mod accepted;
 mod acquaintance;
 mod answers;
+mod control;
 mod desk;
 mod dial;
 mod discovery;
@@ -37,6 +42,7 @@ mod report;
 mod secret;
 #[cfg(test)]
 mod simulation;
+mod standing;
 mod start;
 mod status;
 mod view;

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use ringbinder_protocol::answer;
+use ringbinder_protocol::{Instance, answer};
 
 use super::membership::stamp;
 use super::peer::Address;
@@ -34,6 +34,15 @@ pub(crate) fn report(shared: &Shared, out: &mut Vec<u8>) {
     stat("ring_last_error", &or_none(&status.last_error));
     stat("ring_node", &posted.line.name);
     stat("ring_member", &yes(view.me.is_some()));
+    stat("ring_instance", &posted.line.instance);
+    stat("ring_standing", &status.standing);
+    stat("ring_standing_reason", &or_none(&status.standing_reason));
+    stat("ring_address", &status.address.as_deref().unwrap_or("-"));
+    let or_dash = |instance: Option<Instance>| match instance {
+        Some(instance) => instance.to_string(),
+        None => "-".to_owned(),
+    };
+    stat("ring_rival", &or_dash(status.rival));
     stat("ring_nodes", &view.ring.nodes().len());
     stat("ring_joined", &yes(view.joined));
     stat("ring_settled", &yes(view.is_settled()));
@@ -55,9 +64,14 @@ pub(crate) fn report(shared: &Shared, out: &mut Vec<u8>) {
         let held = said.map_or_else(|| "-".to_owned(), |id| stamp(id).to_string());
         stat(&format!("peer:{name}:address"), &peer.address);
         stat(&format!("peer:{name}:state"), &if peer.is_away() { "away" } else { "up" });
+        let processes = peer.processes();
+        stat(&format!("peer:{name}:reason"), &or_none(&peer.reason()));
+        stat(&format!("peer:{name}:instance"), &or_dash(processes.accepted));
+        stat(&format!("peer:{name}:rival"), &or_dash(processes.rival));
         stat(&format!("peer:{name}:ring"), &held);
         stat(&format!("peer:{name}:forwarded"), &peer.forwarded.load(Relaxed));
         stat(&format!("peer:{name}:failed"), &peer.failed.load(Relaxed));
+        stat(&format!("peer:{name}:slow"), &peer.slow.load(Relaxed));
     }
     stat("foreign_failed", &failed);
     answer::line(out, "END");

@@ -2,19 +2,24 @@
 //!
 //! Everything that takes time in a real fleet is a step here, and any step may come next: a new
 //! ring reaches one node's own file, a greeting is asked, answered and heard, a worker takes its new
-//! view. After each step every key must have at most one node with a worker that serves it. When
+//! view. After each step every key must have at most one process with a worker that serves it. When
 //! the dust has settled every key has exactly one, and it is the owner.
+//!
+//! A process is not its name and not its address: several may be started under one name, and each
+//! process has its own idea of where an address leads (`claims`).
 
 mod absence;
+mod claims;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use ringbinder_protocol::PeerLine;
+use ringbinder_protocol::{Instance, PeerLine, PeerProcess, Standing};
 use ringbinder_ring::{Format, Point, Ring, RingId};
 
+use super::accepted::{Accepted, Change};
 use super::membership::{Identity, Membership, Wanted, ring_id};
 use super::peer::{Address, Peers, address_of};
 use super::view::{Route, View};
@@ -29,11 +34,16 @@ fn name(index: usize) -> String {
 
 /// A ring of some of the nodes, with weights.
 fn ring(version: u64, weights: &[u32; NODES]) -> Arc<Ring> {
+    ring_of(version, weights, &HashSet::new())
+}
+
+/// The same with some nodes at their second address.
+fn ring_of(version: u64, weights: &[u32; NODES], moved: &HashSet<usize>) -> Arc<Ring> {
     let mut text = format!("version = {version}\n");
     for (index, weight) in weights.iter().enumerate().filter(|(_, weight)| **weight > 0) {
-        text += &format!(
-            "[[node]]\nname = \"n{index}\"\naddress = \"10.0.0.{index}:11311\"\nweight = {weight}\n"
-        );
+        let address = if moved.contains(&index) { second(index) } else { address(index) };
+        text +=
+            &format!("[[node]]\nname = \"n{index}\"\naddress = \"{address}\"\nweight = {weight}\n");
     }
     Arc::new(Ring::parse(&text, Format::Toml, "simulation").unwrap())
 }
@@ -42,12 +52,20 @@ fn address(index: usize) -> String {
     format!("10.0.0.{index}:11311")
 }
 
+/// Another address of a node.
+fn second(index: usize) -> String {
+    format!("10.0.1.{index}:11311")
+}
+
 /// The point of a key.
 fn point(key: u32) -> Point {
     Point(key.wrapping_mul(0x9e37_79b9))
 }
 
+/// A process.
 struct Simulated {
+    /// The index of the name that it was started with.
+    called: usize,
     membership: Membership,
     /// What each worker acts by.
     workers: Vec<View>,
@@ -57,20 +75,55 @@ struct Simulated {
     items: HashMap<u32, u64>,
     /// Some of it is from before it was away, and not all peers were met since.
     came_back: bool,
+    /// Whom it accepts at each address.
+    accepted: HashMap<Address, Accepted>,
+    /// The processes to which it has connections.
+    controls: HashMap<Address, Instance>,
+    /// Addresses to be dialled although there is a connection.
+    afresh: HashSet<Address>,
+    /// It is to look who answers at its own address.
+    doubted: bool,
+}
+
+impl Simulated {
+    fn instance(&self) -> Instance {
+        self.membership.claim().instance()
+    }
+
+    fn accepted(&mut self, address: &Address) -> &mut Accepted {
+        self.accepted.entry(Arc::clone(address)).or_default()
+    }
+
+    /// The address that the ring in force gives a name.
+    fn address_named(&self, called: usize) -> Option<Address> {
+        let nodes = self.membership.ring().nodes();
+        nodes.iter().find(|node| node.name == name(called)).map(address_of)
+    }
 }
 
 /// A greeting on its way.
 struct Letter {
     from: usize,
     to: Address,
-    /// What `to` answered; `None` while the question is on its way.
+    /// The process at the other end.
+    reached: Instance,
+    /// Over a new connection.
+    fresh: bool,
+    /// What it answered; `None` while the question is on its way.
     answer: Option<PeerLine>,
 }
 
 struct Fleet {
     random: StdRng,
     peers: Peers,
+    /// The processes that run.
     nodes: HashMap<usize, Simulated>,
+    /// Where each address leads.
+    book: HashMap<String, usize>,
+    /// Where it leads for one process, or that it leads nowhere.
+    lies: HashMap<(usize, String), Option<usize>>,
+    /// Nodes that the newest ring has at their second address.
+    moved: HashSet<usize>,
     rings: HashMap<RingId, Arc<Ring>>,
     newest: Arc<Ring>,
     letters: Vec<Letter>,
@@ -78,6 +131,9 @@ struct Fleet {
     gone: HashSet<usize>,
     /// No ring leaves out more than two nodes.
     steady: bool,
+    /// No process listens on the address in the ring: it is a host name, or ports are mapped.
+    mapped: bool,
+    instances: u64,
     trace: Vec<String>,
 }
 
@@ -88,11 +144,16 @@ impl Fleet {
             random: StdRng::seed_from_u64(seed),
             peers: Peers::default(),
             nodes: HashMap::new(),
+            book: (0..NODES).map(|index| (address(index), index)).collect(),
+            lies: HashMap::new(),
+            moved: HashSet::new(),
             rings: HashMap::from([(first.id(), Arc::clone(&first))]),
             newest: Arc::clone(&first),
             letters: Vec::new(),
             gone: HashSet::new(),
             steady: false,
+            mapped: false,
+            instances: 0,
             trace: Vec::new(),
         };
         for index in 0..3 {
@@ -101,21 +162,51 @@ impl Fleet {
         fleet
     }
 
+    /// Starts the process that belongs at an address.
     fn start(&mut self, index: usize, ring: &Arc<Ring>) {
-        let membership = Membership::new(Identity::Name(name(index)), Arc::clone(ring));
+        let addresses = match self.mapped {
+            true => Vec::new(),
+            false => vec![address(index).parse().unwrap()],
+        };
+        self.start_as(index, index, addresses, ring);
+    }
+
+    /// Starts a process under a name.
+    fn start_as(
+        &mut self,
+        pid: usize,
+        called: usize,
+        addresses: Vec<std::net::SocketAddr>,
+        ring: &Arc<Ring>,
+    ) {
+        self.instances += 1;
+        let identity = Identity { name: Some(name(called)), addresses };
+        let membership = Membership::new(identity, Instance(self.instances), Arc::clone(ring));
         let workers = vec![membership.view(&self.peers); WORKERS];
         let node = Simulated {
+            called,
             membership,
             workers,
             adopting: None,
             items: HashMap::new(),
             came_back: false,
+            accepted: HashMap::new(),
+            controls: HashMap::new(),
+            afresh: HashSet::new(),
+            doubted: false,
         };
-        self.nodes.insert(index, node);
+        self.nodes.insert(pid, node);
     }
 
-    fn at(&self, address: &Address) -> Option<usize> {
-        self.nodes.keys().copied().find(|index| **address == *self::address(*index))
+    /// Where an address leads for a process, if anything listens there.
+    fn lookup(&self, observer: usize, address: &str) -> Option<usize> {
+        let lie = self.lies.get(&(observer, address.to_owned()));
+        let pid = lie.copied().unwrap_or_else(|| self.book.get(address).copied())?;
+        self.nodes.contains_key(&pid).then_some(pid)
+    }
+
+    fn running(&self, instance: Instance) -> Option<usize> {
+        self.nodes.iter().find(|(_, node)| node.instance() == instance).map(|(pid, _)| *pid)
     }
 
     fn index(&mut self) -> Option<usize> {
@@ -135,7 +226,7 @@ impl Fleet {
             weights[self.random.random_range(0..NODES)] = 1;
         }
         let step = if self.random.random_bool(0.2) { 2 } else { 1 };
-        self.newest = ring(self.newest.id().version + step, &weights);
+        self.newest = ring_of(self.newest.id().version + step, &weights, &self.moved);
         self.rings.insert(self.newest.id(), Arc::clone(&self.newest));
         self.trace.push(format!("ring {} is {weights:?}", self.newest.id().version));
     }
@@ -156,6 +247,9 @@ impl Fleet {
         let node = self.nodes.get_mut(&index).unwrap();
         // A node takes one ring after the other.
         if node.adopting.is_none() && node.membership.adopt(Arc::clone(ring)) {
+            if node.membership.standing() == Standing::Unconfirmed {
+                node.items.clear();
+            }
             node.adopting = Some(ring.id());
             self.trace.push(format!("n{index} takes ring {}", ring.id().version));
         }
@@ -174,36 +268,171 @@ impl Fleet {
             node.adopting = None;
             self.trace.push(format!("n{index} holds ring {}", id.version));
         }
+        let standing = node.membership.standing();
+        if standing != node.membership.acted() {
+            let is_out = node.workers.iter().all(|view| view.me.is_none());
+            if standing == Standing::Replaced && !is_out {
+                return;
+            }
+            if standing == Standing::Replaced {
+                node.items.clear();
+                node.came_back = false;
+            }
+            node.membership.stand();
+            self.trace.push(format!("n{index} is {standing}"));
+        }
     }
 
+    /// Looks who answers at the process's own address.
+    fn look(&mut self, index: usize) {
+        let node = self.nodes.get_mut(&index).unwrap();
+        let doubted = std::mem::take(&mut node.doubted);
+        let ring = Arc::clone(node.membership.ring());
+        let place = node.membership.me().map(|me| &ring.nodes()[me as usize]);
+        let listens = place.is_some_and(|node_| node.membership.identity().listens_on(node_));
+        let Some(address) = node.membership.claim().address().cloned() else { return };
+        if listens && !doubted {
+            return;
+        }
+        if let Some(found) = self.lookup(index, &address) {
+            let (instance, other) = (self.nodes[&found].instance(), self.nodes[&found].called);
+            let node = self.nodes.get_mut(&index).unwrap();
+            if other != node.called {
+                return;
+            }
+            node.membership.dialled_itself(instance);
+            self.trace.push(format!("n{index} finds n{found} at {address}"));
+        }
+    }
+
+    /// Greets an address: over the connection that there is, over a new one where that is called for.
     fn greet(&mut self, from: usize, to: Address) {
-        self.letters.push(Letter { from, to, answer: None });
+        let node = self.nodes.get_mut(&from).unwrap();
+        let afresh = node.afresh.remove(&to) || node.accepted(&to).rival().is_some();
+        let control = node.controls.get(&to).copied();
+        if let Some(reached) = control {
+            if self.running(reached).is_some() {
+                let letter =
+                    Letter { from, to: Arc::clone(&to), reached, fresh: false, answer: None };
+                self.letters.push(letter);
+                if !afresh {
+                    return;
+                }
+            } else {
+                self.closed(from, &to);
+            }
+        }
+        match self.lookup(from, &to) {
+            Some(pid) => {
+                let reached = self.nodes[&pid].instance();
+                self.letters.push(Letter { from, to, reached, fresh: true, answer: None });
+            }
+            None if control.is_none() => {
+                let is_stopped = self.gone.iter().any(|index| *to == *address(*index));
+                let node = self.nodes.get_mut(&from).unwrap();
+                node.membership.lost(&to);
+                if is_stopped && node.accepted(&to).process().is_none() {
+                    node.membership.give_up(&to);
+                }
+            }
+            None => {}
+        }
+    }
+
+    /// The process at the other end of a connection has ended.
+    fn closed(&mut self, from: usize, to: &Address) {
+        let node = self.nodes.get_mut(&from).unwrap();
+        node.controls.remove(to);
+        node.accepted(to).closed();
+    }
+
+    /// What a process answers to a greeting, and what it learns by it.
+    fn answer(&mut self, at: usize, from: usize, seen: Option<Instance>) -> PeerLine {
+        let greeter = self.nodes[&from].instance();
+        let called = self.nodes[&from].called;
+        let node = self.nodes.get_mut(&at).unwrap();
+        let own = node.instance();
+        let is_own_name = node.called == called && node.membership.me().is_some();
+        let is_in_place = node.membership.standing() != Standing::Replaced;
+        let line = node.membership.peer_line(&name(node.called));
+        node.doubted |= seen.is_some_and(|seen| seen != own);
+        let seen = if is_own_name && is_in_place {
+            Some(own)
+        } else {
+            let address = node.address_named(called);
+            let seen = address.as_ref().and_then(|address| node.accepted(address).process());
+            if let Some(address) = address.filter(|_| seen != Some(greeter)) {
+                node.afresh.insert(address);
+            }
+            seen
+        };
+        let process = line.process.map(|process| PeerProcess { seen, ..process });
+        PeerLine { process, ..line }
     }
 
     /// Moves one letter on.
     fn carry(&mut self, letter: usize) {
-        let answer = self.letters[letter].answer.clone();
+        let Letter { from, reached, fresh, .. } = self.letters[letter];
         let to = Arc::clone(&self.letters[letter].to);
-        let Some(at) = self.at(&to) else {
-            let from = self.letters.swap_remove(letter).from;
-            if self.gone.iter().any(|index| *to == *address(*index)) {
-                self.nodes.get_mut(&from).unwrap().membership.give_up(&to);
+        let Some(at) = self.running(reached) else {
+            self.letters.swap_remove(letter);
+            if !fresh && self.nodes[&from].controls.get(&to) == Some(&reached) {
+                self.closed(from, &to);
             }
             return;
         };
-        let Some(line) = answer else {
-            let line = self.nodes[&at].membership.peer_line(&name(at), 0);
-            self.letters[letter].answer = Some(line);
+        let Some(line) = self.letters[letter].answer.clone() else {
+            let seen = self.nodes.get_mut(&from).unwrap().accepted(&to).process();
+            self.letters[letter].answer = Some(self.answer(at, from, seen));
             return;
         };
-        let from = self.letters.swap_remove(letter).from;
+        self.letters.swap_remove(letter);
         let node = self.nodes.get_mut(&from).unwrap();
+        let is_called = node.membership.is_called(&to, &line.name);
+        let accepted = node.accepted(&to);
+        if !is_called {
+            // Another node: only a newer ring could make it this one.
+            if let Some(id) = node.membership.newer_of(&to, &line) {
+                let ring = Arc::clone(&self.rings[&id]);
+                self.adopt(from, &ring);
+            }
+            return;
+        }
+        if fresh {
+            if accepted.reached(reached) == Change::Rivalled {
+                // The accepted process is told over the connection to it.
+                let old = accepted.process();
+                self.trace.push(format!("n{from} finds n{at} at {to} beside {old:?}"));
+                if let Some(old) = old.and_then(|old| self.running(old)) {
+                    self.nodes.get_mut(&old).unwrap().doubted = true;
+                }
+                return;
+            }
+            if accepted.process() != Some(reached) {
+                return;
+            }
+            node.controls.insert(Arc::clone(&to), reached);
+        } else {
+            if node.controls.get(&to) != Some(&reached) {
+                return;
+            }
+            let accepted = node.accepted(&to);
+            accepted.answered(line.process.map(|process| process.standing));
+            if accepted.is_gone() {
+                node.controls.remove(&to);
+                return;
+            }
+        }
+        let node = self.nodes.get_mut(&from).unwrap();
+        if fresh && node.membership.claim().address() == Some(&to) {
+            node.membership.dialled_itself(reached);
+        }
         let wanted = node.membership.heard(&to, &line);
         // Of the ring that it came back with: putting another in force is one step for it.
         node.came_back &= node.adopting.is_some() || !node.membership.has_met_all();
         self.trace.push(format!(
-            "n{from} hears n{at}: held {} base {}: {wanted:?}",
-            line.held.version, line.base.version
+            "n{from} hears n{at}: held {} base {} {:?}: {wanted:?}",
+            line.held.version, line.base.version, line.process
         ));
         match wanted {
             Wanted::Nothing => {}
@@ -280,18 +509,26 @@ impl Fleet {
         }
     }
 
+    fn pids(&self) -> Vec<usize> {
+        let mut pids: Vec<usize> = self.nodes.keys().copied().collect();
+        pids.sort_unstable();
+        pids
+    }
+
     /// Everybody gets the newest ring, and everything that can happen does.
     fn come_to_rest(&mut self) {
         let ring = Arc::clone(&self.newest);
         for _ in 0..8 {
-            for index in 0..NODES {
+            let others: Vec<usize> = self.pids().into_iter().filter(|pid| *pid >= NODES).collect();
+            for index in (0..NODES).chain(others) {
                 self.give(index, &ring);
                 for worker in 0..WORKERS {
                     self.work(index, worker);
                 }
                 self.give(index, &ring);
             }
-            for index in 0..NODES {
+            for index in self.pids() {
+                self.look(index);
                 for to in self.nodes[&index].membership.peers() {
                     self.greet(index, to);
                 }
@@ -300,16 +537,18 @@ impl Fleet {
                 self.carry(0);
                 self.check();
             }
-            for index in 0..NODES {
+            for index in self.pids() {
                 for worker in 0..WORKERS {
                     self.work(index, worker);
                 }
+                self.check();
             }
         }
         for (index, node) in &self.nodes {
             let membership = &node.membership;
             assert!(
-                membership.is_settled() && membership.id() == ring.id(),
+                (membership.is_settled() || membership.standing() == Standing::Replaced)
+                    && membership.id() == ring.id(),
                 "n{index} waits for {:?}:\n{}",
                 membership.awaited(),
                 self.trace.join("\n")
@@ -318,8 +557,8 @@ impl Fleet {
         for key in 0..KEYS {
             let point = point(key);
             let owner = &ring.nodes()[ring.owner_at(point) as usize];
-            let owner = self.at(&address_of(owner)).unwrap();
-            assert_eq!(self.serving(key), [owner], "key {key}");
+            let owner = self.book[&*address_of(owner)];
+            assert_eq!(self.serving(key), [owner], "key {key}:\n{}", self.trace.join("\n"));
         }
     }
 }
@@ -336,16 +575,21 @@ fn no_schedule_makes_two_nodes_serve_one_key() {
     }
 }
 
+/// A node that listens at its address.
+fn member(index: usize, ring: &Arc<Ring>) -> Membership {
+    let addresses = vec![address(index).parse().unwrap()];
+    let identity = Identity { name: Some(name(index)), addresses };
+    Membership::new(identity, Instance(index as u64), Arc::clone(ring))
+}
+
 #[test]
 fn a_confirmation_of_another_ring_does_not_count() {
     let peers = Peers::default();
     let old = ring(1, &[1, 1, 0, 0, 0]);
     let new = ring(2, &[1, 0, 0, 0, 0]);
-    let mut membership = Membership::new(Identity::Name(name(0)), Arc::clone(&old));
+    let mut membership = member(0, &old);
     let other = address_of(&old.nodes()[1]);
-    let at = |ring: &Arc<Ring>| {
-        Membership::new(Identity::Name(name(1)), Arc::clone(ring)).peer_line("n1", 0)
-    };
+    let at = |ring: &Arc<Ring>| member(1, ring).peer_line("n1");
     assert_eq!(membership.heard(&other, &at(&old)), Wanted::Nothing);
     assert!(membership.is_settled());
     assert!(membership.adopt(Arc::clone(&new)));
@@ -360,17 +604,17 @@ fn a_confirmation_of_another_ring_does_not_count() {
     assert!(membership.give_up(&other));
     let view = membership.view(&peers);
     assert!(gained.clone().all(|point| matches!(view.route(point), Route::Local)));
-    assert_eq!(ring_id(membership.peer_line("n0", 0).held), old.id(), "workers still hold it");
+    assert_eq!(ring_id(membership.peer_line("n0").held), old.id(), "workers still hold it");
 }
 
 #[test]
 fn a_node_that_skipped_a_ring_learns_of_it_before_it_serves() {
     let rings = [ring(1, &[1, 1, 0, 0, 0]), ring(2, &[0, 1, 0, 0, 0]), ring(3, &[1, 1, 0, 0, 0])];
-    let mut slept = Membership::new(Identity::Name(name(0)), Arc::clone(&rings[0]));
-    let mut awake = Membership::new(Identity::Name(name(1)), Arc::clone(&rings[0]));
+    let mut slept = member(0, &rings[0]);
+    let mut awake = member(1, &rings[0]);
     let (slept_at, awake_at) = (address_of(&rings[0].nodes()[0]), address_of(&rings[0].nodes()[1]));
-    slept.heard(&awake_at, &awake.peer_line("n1", 0));
-    awake.heard(&slept_at, &slept.peer_line("n0", 0));
+    slept.heard(&awake_at, &awake.peer_line("n1"));
+    awake.heard(&slept_at, &slept.peer_line("n0"));
     for ring in &rings[1..] {
         awake.adopt(Arc::clone(ring));
         awake.give_up(&slept_at);
@@ -379,9 +623,9 @@ fn a_node_that_skipped_a_ring_learns_of_it_before_it_serves() {
     assert!(slept.adopt(Arc::clone(&rings[2])));
     slept.hold(rings[2].id());
     assert!(!slept.joined());
-    let wanted = slept.heard(&awake_at, &awake.peer_line("n1", 0));
+    let wanted = slept.heard(&awake_at, &awake.peer_line("n1"));
     assert_eq!(wanted, Wanted::Past(vec![rings[1].id()]));
     assert!(slept.learn(Arc::clone(&rings[1])), "what it gave away is to be forgotten");
-    assert_eq!(slept.heard(&awake_at, &awake.peer_line("n1", 0)), Wanted::Nothing);
+    assert_eq!(slept.heard(&awake_at, &awake.peer_line("n1")), Wanted::Nothing);
     assert!(slept.is_settled());
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use nix::ifaddrs::getifaddrs;
 use parking_lot::RwLock;
+use ringbinder_protocol::Instance;
 use ringbinder_ring::source::{OriginError, Provenance, Source, SourceError};
 use tokio::sync::mpsc;
 use tracing::warn;
@@ -56,7 +57,6 @@ pub(crate) struct Started {
     pub(crate) source: Source,
     pub(crate) membership: Membership,
     pub(crate) hints: mpsc::Receiver<Hint>,
-    pub(crate) instance: u64,
 }
 
 /// Reads the ring.
@@ -78,10 +78,8 @@ pub(crate) fn start(settings: &RingSettings, dialer: Dialer) -> Result<Started, 
     for warning in ring.warnings() {
         warn!("{}: {warning}", source.origin());
     }
-    let identity = match &settings.node {
-        Some(name) => Identity::Name(name.clone()),
-        None => Identity::Addresses(own_addresses(dialer.listening())),
-    };
+    let identity =
+        Identity { name: settings.node.clone(), addresses: own_addresses(dialer.listening()) };
     let ring = Arc::new(ring);
     if identity.place_in(&ring).is_none() {
         let who = match &settings.node {
@@ -95,19 +93,24 @@ pub(crate) fn start(settings: &RingSettings, dialer: Dialer) -> Result<Started, 
             source.origin()
         );
     }
-    let membership = Membership::new(identity, ring);
+    let membership = Membership::new(identity, Instance(rand::random()), ring);
     dialer.settle(own_address(&membership).as_deref());
-    let instance: u64 = rand::random();
     let peers = Peers::default();
     let view = Arc::new(membership.view(&peers));
     let (sender, hints) = mpsc::channel(MAX_HINTS);
     let cluster = discovery::payload(membership.ring(), &Default::default()).into();
     let posted = Posted {
-        line: membership.peer_line(&name(settings, &membership), instance),
+        line: membership.peer_line(&name(settings, &membership)),
         view,
         rings: membership.rings().to_vec(),
         cluster,
-        status: Status { source: source.origin().to_string(), taken_from, ..Status::default() },
+        status: Status {
+            source: source.origin().to_string(),
+            taken_from,
+            standing: membership.standing(),
+            address: membership.claim().address().cloned(),
+            ..Status::default()
+        },
     };
     let node = Arc::new(RingNode {
         settings: settings.clone(),
@@ -119,7 +122,7 @@ pub(crate) fn start(settings: &RingSettings, dialer: Dialer) -> Result<Started, 
         pulse: Pulse::new(settings.peer_give_up),
         misrouted_logged: 0.into(),
     });
-    Ok(Started { node, source, membership, hints, instance })
+    Ok(Started { node, source, membership, hints })
 }
 
 /// What this node is called: by the ring in force, or as it was started, or not at all.

@@ -1,5 +1,6 @@
 //! What the keeper tells of itself, for `stats ring`.
 
+use ringbinder_protocol::{Instance, Standing};
 use ringbinder_ring::RingId;
 
 use super::peer::Address;
@@ -21,6 +22,14 @@ pub(crate) struct Status {
     pub(crate) given_up: u64,
     /// What peers said last: the ring they hold.
     pub(crate) said: Vec<(Address, Option<RingId>)>,
+    /// How this process stands to its place in the ring.
+    pub(crate) standing: Standing,
+    /// Why it does not serve, or what else is the matter with its place; empty if nothing is.
+    pub(crate) standing_reason: String,
+    /// The address that the ring gives this node, if it names it.
+    pub(crate) address: Option<Address>,
+    /// Another process that claims this node's place.
+    pub(crate) rival: Option<Instance>,
 }
 
 impl Status {

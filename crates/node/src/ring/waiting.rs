@@ -4,6 +4,8 @@
 //! a later key says that the ones before it were missed. A line that answers nothing that was asked
 //! breaks the link, since nothing behind it could be trusted.
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use ringbinder_protocol::Tokens;
@@ -23,6 +25,8 @@ pub(super) struct Waiting {
     pub(super) ended: bool,
     pub(super) sent: Instant,
     pub(super) patience: Duration,
+    /// Nobody waits for the answer any more; it is still to come, and to be dropped.
+    pub(super) is_late: bool,
 }
 
 impl Waiting {
@@ -35,6 +39,19 @@ impl Waiting {
         for &slot in self.open() {
             exchange.fail(slot);
         }
+    }
+
+    /// Fails what is open, and keeps what it takes to know the answer when it comes after all. Returns
+    /// how many requests that were.
+    pub(super) fn give_up(&mut self) -> usize {
+        let late = self.exchange.borrow().detached(self.open());
+        self.fail();
+        let count = self.open().len();
+        self.slots = (0..).take(count).collect();
+        self.answered = 0;
+        self.exchange = Rc::new(RefCell::new(late));
+        self.is_late = true;
+        count
     }
 
     /// The slot that a value answers. Keys before it were not found. It stays the first open one.

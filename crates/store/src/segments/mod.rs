@@ -121,6 +121,12 @@ impl SegmentStore {
         self
     }
 
+    /// Has CAS uniques go on above `cas`, if they have not got there yet: what another store handed out
+    /// up to there is not met here again.
+    pub fn raise_cas(&self, cas: Cas) {
+        self.common.raise_cas(cas);
+    }
+
     /// Keeps the process's resident memory, as `probe` tells it, near the budget: the store holds
     /// less where freed memory does not go back to the system. For a process that is a cache and
     /// nothing else.

@@ -3,7 +3,9 @@
 use std::ffi::OsString;
 
 use super::*;
-use crate::ring::membership::Identity;
+use ringbinder_ring::Format;
+
+use crate::ring::membership::{Identity, stamp};
 use crate::server;
 use crate::settings::{self, Startup};
 
@@ -21,7 +23,9 @@ fn parsed(version: u64) -> Ring {
 
 /// What node b answers, once all its workers hold this ring.
 fn answer_of_b(ring: Ring) -> PeerLine {
-    Membership::new(Identity::Name("b".to_owned()), Arc::new(ring)).peer_line("b", 1)
+    let identity =
+        Identity { name: Some("b".to_owned()), addresses: vec!["10.0.0.2:11211".parse().unwrap()] };
+    Membership::new(identity, Instance(1), Arc::new(ring)).peer_line("b")
 }
 
 /// The keeper of node a, which holds ring 1 and has told its workers so.
@@ -35,12 +39,13 @@ fn keeper_of_a() -> Keeper {
         panic!("these flags ask to serve");
     };
     let guards = crate::guards::Guards::default();
-    let dialer = crate::ring::Dialer::new(&guards, crate::settings::PeerTls::Off, Vec::new());
+    let listening = vec![("10.0.0.1:11211".parse().unwrap(), crate::settings::Guard::Plain)];
+    let dialer = crate::ring::Dialer::new(&guards, crate::settings::PeerTls::Off, listening);
     let started = crate::ring::start(settings.ring.as_ref().unwrap(), dialer).unwrap();
     let shared = server::prepare(*settings, guards, Some(Arc::clone(&started.node)));
     let workers = Arc::new(Workers::start(&shared).unwrap());
-    let Started { node, membership, instance, .. } = started;
-    let (mut keeper, _) = Keeper::new(&shared, workers, (node, membership, instance));
+    let Started { node, membership, .. } = started;
+    let (mut keeper, _) = Keeper::new(&shared, workers, node, membership);
     keeper.publish();
     keeper
 }
@@ -57,7 +62,7 @@ fn a_greeting_that_brings_no_news_makes_no_view() {
     let node = Arc::clone(&keeper.node);
     let b: Address = "10.0.0.2:11211".into();
     let mut hear = |line: &PeerLine| {
-        keeper.answered(Arc::clone(&b), line);
+        keeper.answered(&b, line, None);
         keeper.publish();
         node.view()
     };
@@ -86,10 +91,10 @@ fn a_confirmation_makes_a_view_once() {
     let node = Arc::clone(&keeper.node);
     let b: Address = "10.0.0.2:11211".into();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    keeper.answered(Arc::clone(&b), &answer_of_b(parsed(1)));
+    keeper.answered(&b, &answer_of_b(parsed(1)), None);
     runtime.block_on(keeper.adopt(parsed(2), "a test".to_owned()));
     let mut hear = |line: &PeerLine| {
-        keeper.answered(Arc::clone(&b), line);
+        keeper.answered(&b, line, None);
         keeper.publish();
         node.view()
     };
@@ -142,7 +147,7 @@ fn what_came_back_goes_with_a_ring_that_nobody_foresaw() {
         let store = Arc::clone(&keeper.shared);
         let there = || store.store.peek(&key, store.clock.now(), |_| ()).is_ok();
         if met {
-            keeper.answered(Arc::clone(&b), &answer_of_b(parsed(1)));
+            keeper.answered(&b, &answer_of_b(parsed(1)), None);
             keeper.came_back &= !keeper.membership.has_met_all();
         }
         runtime.block_on(keeper.adopt(parsed(version), "a test".to_owned()));

@@ -1,0 +1,154 @@
+//! Which process a node accepts at the address of a peer.
+//!
+//! The first process that answers there is accepted. Another one is accepted only after the first is
+//! *gone*: it closed its connection, reported that it stood down, or was silent for as long as peers
+//! are waited for. Until then the other one is a *rival*. A node reports the accepted process to
+//! whoever greets under that name, and nobody serves under a name for which a peer accepts another
+//! process: so two processes under one name never both have the consent of all peers
+//! ([`super::standing`]).
+//!
+//! There is no I/O and no clock here: every method is told the time.
+
+use std::time::Duration;
+
+use ringbinder_protocol::{Instance, Standing};
+use tokio::time::Instant;
+
+/// What an answer from an address changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// Nothing.
+    Nothing,
+    /// Another process than before is accepted, or the first one.
+    Accepted,
+    /// A process answers there while another one is accepted.
+    Rivalled,
+}
+
+/// The processes at one address.
+#[derive(Debug, Default)]
+pub(super) struct Accepted {
+    process: Option<Instance>,
+    /// The accepted process serves no more under this name, or does not run any more.
+    gone: bool,
+    /// Since when the accepted process does not answer.
+    silent_since: Option<Instant>,
+    /// Another process that answers at the address, or claims its name.
+    rival: Option<Instance>,
+}
+
+impl Accepted {
+    /// The process whose word counts, unless it is gone.
+    pub(super) fn process(&self) -> Option<Instance> {
+        self.process.filter(|_| !self.gone)
+    }
+
+    /// Another process that answers at the address.
+    pub(super) fn rival(&self) -> Option<Instance> {
+        self.rival
+    }
+
+    /// A connection that was made just now reached this process.
+    pub(super) fn reached(&mut self, instance: Instance) -> Change {
+        let known = self.process == Some(instance);
+        if known || self.process.is_none() || self.gone {
+            let news = !known;
+            *self = Accepted { process: Some(instance), ..Accepted::default() };
+            return if news { Change::Accepted } else { Change::Nothing };
+        }
+        let news = self.rival != Some(instance);
+        self.rival = Some(instance);
+        if news { Change::Rivalled } else { Change::Nothing }
+    }
+
+    /// The accepted process answered over the connection that it has kept.
+    pub(super) fn answered(&mut self, standing: Option<Standing>) {
+        self.silent_since = None;
+        if standing == Some(Standing::Replaced) {
+            self.gone = true;
+        }
+    }
+
+    /// The accepted process closed its connection.
+    pub(super) fn closed(&mut self) {
+        self.gone = true;
+    }
+
+    /// The accepted process did not answer, and gave no other sign of life.
+    pub(super) fn unanswered(&mut self, now: Instant) {
+        self.silent_since.get_or_insert(now);
+    }
+
+    /// The accepted process gave a sign of life.
+    pub(super) fn is_alive(&mut self) {
+        self.silent_since = None;
+    }
+
+    /// Takes note of the time. True if the accepted process has just been declared failed because
+    /// another one answers in its place.
+    pub(super) fn turn(&mut self, now: Instant, give_up: Duration) -> bool {
+        let silent = self.silent_since.is_some_and(|since| now >= since + give_up);
+        let failed = silent && self.rival.is_some() && !self.gone;
+        self.gone |= failed;
+        failed
+    }
+
+    /// Whether the accepted process does not run any more, or serves no more under this name.
+    pub(super) fn is_gone(&self) -> bool {
+        self.gone
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OLD: Instance = Instance(1);
+    const NEW: Instance = Instance(2);
+
+    fn with_rival() -> Accepted {
+        let mut accepted = Accepted::default();
+        assert_eq!(accepted.reached(OLD), Change::Accepted);
+        assert_eq!(accepted.reached(OLD), Change::Nothing);
+        assert_eq!(accepted.reached(NEW), Change::Rivalled);
+        assert_eq!(accepted.reached(NEW), Change::Nothing);
+        assert_eq!((accepted.process(), accepted.rival()), (Some(OLD), Some(NEW)));
+        accepted
+    }
+
+    #[test]
+    fn a_rival_is_accepted_once_the_old_process_is_gone() {
+        let now = Instant::now();
+        let patience = Duration::from_secs(2);
+        let ways: [fn(&mut Accepted, Instant); 3] = [
+            |accepted, _| accepted.closed(),
+            |accepted, _| accepted.answered(Some(Standing::Replaced)),
+            |accepted, now| accepted.unanswered(now),
+        ];
+        for (number, way) in ways.into_iter().enumerate() {
+            let mut accepted = with_rival();
+            way(&mut accepted, now);
+            assert_eq!(accepted.turn(now + patience, patience), number == 2);
+            assert_eq!(accepted.process(), None, "way {number}");
+            assert_eq!(accepted.reached(NEW), Change::Accepted);
+            assert_eq!((accepted.process(), accepted.rival()), (Some(NEW), None));
+        }
+    }
+
+    #[test]
+    fn a_process_that_lives_keeps_its_place() {
+        let now = Instant::now();
+        let patience = Duration::from_secs(2);
+        let mut accepted = with_rival();
+        accepted.unanswered(now);
+        accepted.is_alive();
+        accepted.unanswered(now + patience / 2);
+        assert!(!accepted.turn(now + patience, patience));
+        accepted.answered(Some(Standing::Confirmed));
+        assert!(!accepted.turn(now + patience * 9, patience));
+        assert_eq!(accepted.reached(NEW), Change::Nothing);
+        assert_eq!(accepted.process(), Some(OLD));
+        assert_eq!(accepted.reached(OLD), Change::Nothing);
+        assert_eq!(accepted.rival(), None, "the address leads to it again");
+    }
+}

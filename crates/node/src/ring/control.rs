@@ -1,0 +1,141 @@
+//! Greetings over control connections: one connection to each peer that is kept from one greeting to
+//! the next.
+//!
+//! A connection that lasts tells more than one that is made for each greeting. It goes on while names
+//! do not resolve and while the peer has no place for another connection, so neither makes a healthy
+//! peer look dead. It ends when the process behind it ends, which no silence can prove. And what
+//! answers over it is the same process as before, so another one that answers a new connection is
+//! known to be another.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ringbinder_protocol::{Instance, PeerLine};
+use ringbinder_ring::Ring;
+
+use super::dial::Dialer;
+use super::greeting::{Talk, TalkError};
+use super::membership::stamp;
+use super::secret::Secret;
+
+/// What a node says of itself when it greets, and for how long it waits for the answer.
+#[derive(Clone, Debug)]
+pub(super) struct Greeting {
+    pub(super) name: String,
+    pub(super) instance: Instance,
+    /// The process that it accepts at the address.
+    pub(super) seen: Option<Instance>,
+    pub(super) ring: Arc<Ring>,
+    pub(super) secret: Option<Secret>,
+    pub(super) patience: Duration,
+}
+
+/// What came of greeting one address.
+#[derive(Debug)]
+pub(super) struct Greeted {
+    /// The connection to go on with.
+    pub(super) control: Option<Talk>,
+    /// The answer over the connection that there was.
+    pub(super) kept: Option<PeerLine>,
+    /// The process at the other end closed the connection that there was.
+    pub(super) closed: bool,
+    /// The answer over a new connection, or why there is none; `None` if none was made.
+    pub(super) dialled: Option<Result<PeerLine, TalkError>>,
+    /// Why the connection that there was gave no answer, if it did not.
+    pub(super) error: Option<TalkError>,
+}
+
+/// Greets the peer at an address over the connection that there is, and over a new one if there is
+/// none, or if `afresh` asks for it: to find out which process the address leads to now.
+pub(super) async fn greet(
+    dialer: &Dialer,
+    address: &str,
+    control: Option<Talk>,
+    afresh: bool,
+    greeting: &Greeting,
+) -> Greeted {
+    let mut greeted =
+        Greeted { control: None, kept: None, closed: false, dialled: None, error: None };
+    if let Some(mut talk) = control {
+        match within(greeting.patience, ask(&mut talk, greeting)).await {
+            Ok(line) => {
+                greeted.kept = Some(line);
+                greeted.control = Some(talk);
+            }
+            Err(error) => {
+                greeted.closed = error.is_closed();
+                let silent = matches!(error, TalkError::Timeout(_));
+                greeted.error = Some(error);
+                if silent {
+                    // The time for this greeting is over. The next one dials.
+                    return greeted;
+                }
+            }
+        }
+    }
+    if greeted.control.is_some() && !afresh {
+        return greeted;
+    }
+    let fresh = within(greeting.patience, async {
+        let mut talk = Talk::begin(dialer, address).await?;
+        let line = ask(&mut talk, greeting).await?;
+        Ok((talk, line))
+    })
+    .await;
+    match fresh {
+        Ok((talk, line)) => {
+            let other = greeted.kept.as_ref().filter(|kept| kept.instance != line.instance);
+            if let (Some(_), Some(old)) = (other, &mut greeted.control) {
+                // The process that this node accepts is told which one has its address, and looks.
+                let told = Greeting { seen: Some(line.instance), ..greeting.clone() };
+                if let Ok(answer) = within(greeting.patience, ask(old, &told)).await {
+                    greeted.kept = Some(answer);
+                }
+            } else {
+                greeted.control = Some(talk);
+            }
+            greeted.dialled = Some(Ok(line));
+        }
+        Err(error) => greeted.dialled = Some(Err(error)),
+    }
+    greeted
+}
+
+/// Asks which process an address leads to now, over a connection of its own.
+pub(super) async fn find(
+    dialer: &Dialer,
+    address: &str,
+    greeting: &Greeting,
+) -> Result<PeerLine, TalkError> {
+    within(greeting.patience, async {
+        let mut talk = Talk::begin(dialer, address).await?;
+        ask(&mut talk, greeting).await
+    })
+    .await
+}
+
+/// Says which ring is in force here and hears the same of the peer. A peer that holds an older one is
+/// offered this node's, if there is a secret to prove it by.
+async fn ask(talk: &mut Talk, greeting: &Greeting) -> Result<PeerLine, TalkError> {
+    let Greeting { name, instance, seen, ring, secret, .. } = greeting;
+    let ours = stamp(ring.id());
+    let seen = seen.map_or_else(|| "-".to_owned(), |seen| seen.to_string());
+    let long = format!("ring greet {name} {ours} {instance} {seen}\r\n");
+    let peer = match talk.peer_line(&long).await {
+        // A node of an older version, which knows the short form only.
+        Err(TalkError::Usage) => talk.peer_line(&format!("ring greet {name} {ours}\r\n")).await?,
+        answer => answer?,
+    };
+    if let Some(secret) = secret.as_ref().filter(|_| peer.newest() < ours) {
+        // A peer without a secret says so; it gets the ring in another way.
+        let _ = talk.offer(secret, ring).await;
+    }
+    Ok(peer)
+}
+
+async fn within<T>(
+    patience: Duration,
+    talk: impl Future<Output = Result<T, TalkError>>,
+) -> Result<T, TalkError> {
+    tokio::time::timeout(patience, talk).await.unwrap_or(Err(TalkError::Timeout(patience)))
+}

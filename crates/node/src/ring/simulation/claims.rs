@@ -1,0 +1,146 @@
+//! Several processes under one name: a ring that gives the name to another address while the old process
+//! runs on, a host name that is repointed, a clone of a machine, restarts, and processes that disagree
+//! about where an address leads. At most one of them may ever serve a key.
+//!
+//! A process that cannot be reached is never declared failed here while it runs: that is the exception
+//! which nothing can mend (`docs/reliability.md`).
+
+use super::*;
+
+/// The process at the second address of a node.
+fn successor(index: usize) -> usize {
+    100 + index
+}
+
+/// A clone of a node's machine.
+fn clone_of(index: usize) -> usize {
+    200 + index
+}
+
+impl Fleet {
+    fn stop(&mut self, pid: usize) {
+        self.trace.push(format!("n{pid} ends"));
+        self.nodes.remove(&pid);
+        self.letters.retain(|letter| letter.from != pid);
+    }
+
+    /// The operator gives a name to another address, and starts a process there at some time.
+    fn move_node(&mut self) {
+        let index = self.random.random_range(0..NODES);
+        if !self.moved.remove(&index) {
+            self.moved.insert(index);
+        }
+        self.change();
+    }
+
+    fn start_successor(&mut self, index: usize) {
+        let pid = successor(index);
+        if !self.nodes.contains_key(&pid) {
+            let ring = Arc::clone(&self.newest);
+            let addresses = match self.mapped {
+                true => Vec::new(),
+                false => vec![second(index).parse().unwrap()],
+            };
+            self.trace.push(format!("n{pid} starts as n{index} at its second address"));
+            self.start_as(pid, index, addresses, &ring);
+            self.book.insert(second(index), pid);
+        }
+    }
+
+    fn start_clone(&mut self, index: usize) {
+        let pid = clone_of(index);
+        if !self.nodes.contains_key(&pid) {
+            let ring = Arc::clone(&self.newest);
+            self.trace.push(format!("n{pid} starts as a clone of n{index}"));
+            self.start_as(pid, index, Vec::new(), &ring);
+        }
+    }
+
+    /// DNS leads an address to the clone, or back.
+    fn repoint(&mut self, index: usize) {
+        let pid = if self.book[&address(index)] == index { clone_of(index) } else { index };
+        self.trace.push(format!("{} leads to n{pid}", address(index)));
+        self.book.insert(address(index), pid);
+    }
+
+    /// An address leads elsewhere for one process, or nowhere; or it does no more.
+    fn lie(&mut self) {
+        let Some(observer) = self.index() else { return };
+        let index = self.random.random_range(0..NODES);
+        let place = if self.random.random_bool(0.7) { address(index) } else { second(index) };
+        let key = (observer, place);
+        if self.lies.remove(&key).is_none() {
+            let pids = self.pids();
+            let whom = pids[self.random.random_range(0..pids.len())];
+            let whom = self.random.random_bool(0.5).then_some(whom);
+            self.trace.push(format!("for n{observer} {} leads to {whom:?}", key.1));
+            self.lies.insert(key, whom);
+        }
+    }
+
+    fn claim_step(&mut self) {
+        let index = self.random.random_range(0..NODES);
+        match self.random.random_range(0..200) {
+            0..3 => self.move_node(),
+            3..6 => self.start_successor(index),
+            6..9 => self.start_clone(index),
+            9..12 if self.mapped => self.repoint(index),
+            12..16 => self.lie(),
+            16..20 => {
+                if let Some(pid) = self.index() {
+                    let ring = Arc::clone(self.nodes[&pid].membership.ring());
+                    let (called, addresses) = {
+                        let node = &self.nodes[&pid];
+                        (node.called, node.membership.identity().addresses.clone())
+                    };
+                    self.stop(pid);
+                    if self.random.random_bool(0.7) {
+                        self.trace.push(format!("n{pid} starts anew"));
+                        self.start_as(pid, called, addresses, &ring);
+                    }
+                }
+            }
+            20..40 => {
+                if let Some(pid) = self.index() {
+                    self.look(pid);
+                }
+            }
+            40..50 => {
+                if let Some(pid) = self.index() {
+                    let ring = Arc::clone(&self.newest);
+                    self.adopt(pid, &ring);
+                }
+            }
+            _ => self.step(),
+        }
+    }
+
+    /// DNS tells everybody the truth, and something runs at each address that a ring has named.
+    fn make_whole(&mut self) {
+        self.lies.clear();
+        for index in 0..NODES {
+            if self.book[&address(index)] != index {
+                self.repoint(index);
+            }
+            self.start_successor(index);
+        }
+    }
+}
+
+#[test]
+fn of_the_processes_under_one_name_at_most_one_serves() {
+    let mut replaced = 0;
+    for seed in 0..120 {
+        let mut fleet = Fleet::new(seed);
+        fleet.mapped = seed % 2 == 0;
+        for _ in 0..600 {
+            fleet.claim_step();
+            fleet.check();
+        }
+        let standing = |node: &Simulated| node.membership.acted() == Standing::Replaced;
+        replaced += fleet.nodes.values().filter(|node| standing(node)).count();
+        fleet.make_whole();
+        fleet.come_to_rest();
+    }
+    assert!(replaced > 20, "{replaced} processes were replaced");
+}
