@@ -6,6 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use ringbinder_tests::ring::{Fleet, local};
 use ringbinder_tests::wait;
@@ -41,12 +42,18 @@ enum Manner {
     BrokenHeader,
     /// Lines that end in a bare line feed.
     BareLineFeeds,
+    /// It answers every get with a value, the first one late.
+    LateOnce,
 }
+
+/// How late a late answer is: longer than `--peer-timeout` in its test, shorter than twice that.
+const LATE: Duration = Duration::from_millis(1500);
 
 struct Shared {
     name: String,
     manner: Mutex<Manner>,
     over: AtomicBool,
+    was_late: AtomicBool,
 }
 
 /// Something that listens where a node of the ring should.
@@ -62,6 +69,7 @@ impl StandIn {
             name: name.to_owned(),
             manner: Mutex::new(manner),
             over: AtomicBool::new(false),
+            was_late: AtomicBool::new(false),
         });
         let ours = Arc::clone(&shared);
         thread::spawn(move || {
@@ -114,12 +122,12 @@ fn serve(stream: TcpStream, shared: &Shared) -> io::Result<()> {
             ["set", _, _, _, len] => {
                 let mut value = vec![0; len.parse::<usize>().unwrap_or(0) + 2];
                 input.read_exact(&mut value)?;
-                if !misbehave(manner, "", &mut out)? {
+                if !misbehave(shared, manner, "", &mut out)? {
                     out.write_all(b"STORED\r\n")?;
                 }
             }
             ["get", ref keys @ ..] => {
-                if !misbehave(manner, keys[0], &mut out)? {
+                if !misbehave(shared, manner, keys[0], &mut out)? {
                     out.write_all(b"END\r\n")?;
                 }
             }
@@ -129,7 +137,7 @@ fn serve(stream: TcpStream, shared: &Shared) -> io::Result<()> {
 }
 
 /// Answers as `manner` says, unless it is to behave well; an error hangs up.
-fn misbehave(manner: Manner, key: &str, out: &mut TcpStream) -> io::Result<bool> {
+fn misbehave(shared: &Shared, manner: Manner, key: &str, out: &mut TcpStream) -> io::Result<bool> {
     match manner {
         Manner::Well | Manner::OtherProtocol | Manner::OtherName => return Ok(false),
         Manner::Silent => {}
@@ -152,6 +160,12 @@ fn misbehave(manner: Manner, key: &str, out: &mut TcpStream) -> io::Result<bool>
         Manner::EndlessLine => out.write_all(&vec![b'x'; 100_000])?,
         Manner::BrokenHeader => out.write_all(format!("VALUE {key} 0 -5\r\n").as_bytes())?,
         Manner::BareLineFeeds => out.write_all(b"\n\n\nEND\n")?,
+        Manner::LateOnce => {
+            if !shared.was_late.swap(true, Ordering::Relaxed) {
+                thread::sleep(LATE);
+            }
+            out.write_all(format!("VALUE {key} 0 1\r\nx\r\nEND\r\n").as_bytes())?;
+        }
     }
     Ok(true)
 }
@@ -265,4 +279,22 @@ fn a_value_that_comes_twice_is_given_once() {
     stand_in.behaves(Manner::Well);
     await_stored(&fleet, foreign);
     fleet.connect(0).talk(format!("get {foreign}\r\n"), "END\r\n");
+}
+
+#[test]
+fn one_late_answer_costs_one_miss() {
+    if !here("one_late_answer_costs_one_miss") {
+        return;
+    }
+    let (fleet, _stand_in) = beside(Manner::LateOnce);
+    let foreign = fleet.keys_of(0, 1, "foreign-", 20);
+    let mut conn = fleet.connect(0);
+    conn.talk(format!("get {}\r\n", foreign[0]), "END\r\n");
+    // Its answer comes while this one is waited for, and is not taken for it.
+    for key in &foreign[1..] {
+        conn.talk(format!("get {key}\r\n"), hit(key, "x"));
+    }
+    assert_eq!(fleet.count(0, "peer:cache-1:slow"), 1);
+    assert_eq!(fleet.count(0, "peer:cache-1:failed"), 1);
+    assert_eq!(fleet.stat(0, "peer:cache-1:state"), "up");
 }

@@ -296,8 +296,10 @@ impl Keeper {
         if is_alive {
             contact.probe.is_alive();
         }
-        // The process that was there is known to be gone, or none was.
-        let is_gone = contact.accepted.process().is_none();
+        // The process that was there is known to be gone, or none was: a host name may lead to another
+        // machine than the one on which it runs.
+        let is_gone = contact.accepted.is_gone()
+            || (contact.accepted.process().is_none() && is_literal(address));
         let Some(peer) = self.node.peers.at(address) else {
             return;
         };
@@ -445,6 +447,11 @@ impl Keeper {
             }
         }
     }
+}
+
+/// Whether an address has an IP address and no host name.
+fn is_literal(address: &Address) -> bool {
+    address.parse::<std::net::SocketAddr>().is_ok()
 }
 
 /// Records why a peer is away, and logs it if that is news.

@@ -127,6 +127,71 @@ impl Fleet {
     }
 }
 
+/// A fleet at rest in which a name is about to lead to a clone.
+fn about_to_be_repointed(seed: u64) -> (Fleet, usize) {
+    let mut fleet = Fleet::new(seed);
+    fleet.mapped = true;
+    fleet.nodes.clear();
+    let all = ring(2, &[1; NODES]);
+    fleet.rings.insert(all.id(), Arc::clone(&all));
+    fleet.newest = Arc::clone(&all);
+    (0..NODES).for_each(|index| fleet.start(index, &all));
+    fleet.come_to_rest();
+    let index = fleet.random.random_range(0..NODES);
+    fleet.start_clone(index);
+    (fleet, index)
+}
+
+#[test]
+fn a_process_whose_host_name_leads_elsewhere_makes_way_before_the_other_one_serves() {
+    let mut taken_over = 0;
+    for seed in 0..150 {
+        let (mut fleet, index) = about_to_be_repointed(seed);
+        fleet.repoint(index);
+        for _ in 0..800 {
+            match fleet.random.random_range(0..1000) {
+                // Peers forget whom they accepted.
+                0..5 => {
+                    if let Some(pid) = fleet.index().filter(|pid| *pid < NODES && *pid != index) {
+                        let ring = Arc::clone(fleet.nodes[&pid].membership.ring());
+                        fleet.stop(pid);
+                        fleet.start_as(pid, pid, Vec::new(), &ring);
+                        fleet.trace.push(format!("n{pid} starts anew"));
+                    }
+                }
+                // The old process looks rarely, the others often.
+                5..12 => fleet.look(index),
+                12..100 => {
+                    if let Some(pid) = fleet.index().filter(|pid| *pid != index) {
+                        fleet.look(pid);
+                    }
+                }
+                100..400 => {
+                    if let Some(from) = fleet.index() {
+                        let peers = fleet.nodes[&from].membership.peers();
+                        let to = fleet.random.random_range(0..peers.len());
+                        fleet.greet(from, Arc::clone(&peers[to]));
+                    }
+                }
+                400..850 if !fleet.letters.is_empty() => {
+                    let letter = fleet.random.random_range(0..fleet.letters.len());
+                    fleet.carry(letter);
+                }
+                _ => {
+                    if let Some(pid) = fleet.index() {
+                        let worker = fleet.random.random_range(0..WORKERS);
+                        fleet.work(pid, worker);
+                    }
+                }
+            }
+            fleet.check();
+        }
+        let serves = (0..KEYS).any(|key| fleet.serving(key) == [clone_of(index)]);
+        taken_over += usize::from(serves);
+    }
+    assert!(taken_over > 30, "{taken_over} clones took over");
+}
+
 #[test]
 fn of_the_processes_under_one_name_at_most_one_serves() {
     let mut replaced = 0;
