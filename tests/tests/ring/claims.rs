@@ -140,7 +140,7 @@ fn all_nodes_may_be_replaced_in_one_change_if_the_old_ones_are_given_the_ring_fi
     for node in 0..4 {
         fleet.connect(node).talk(set("key", &node.to_string()), "STORED\r\n");
         for other in 0..4 {
-            fleet.connect(other).talk("get key\r\n".to_owned(), hit("key", &node.to_string()));
+            fleet.connect(other).talk("get key\r\n", hit("key", &node.to_string()));
         }
     }
 }

@@ -42,6 +42,9 @@ const GREETING_PATIENCE: Duration = Duration::from_secs(1);
 /// How long resolving the host names of a ring may take.
 const RESOLVE_PATIENCE: Duration = Duration::from_secs(3);
 
+/// How many CAS uniques a process leaves out when it starts (docs/decisions/0016-cas-uniques.md).
+const STARTED_CAS: u64 = 1 << 22;
+
 /// Something that a worker noticed.
 #[derive(Debug)]
 pub(crate) enum Hint {
@@ -97,6 +100,8 @@ pub(crate) struct Keeper {
     own: OwnAddress,
     /// The standing that was logged last, and what was said of it.
     logged: Option<(Standing, String)>,
+    /// CAS uniques go on above those of the process before this one.
+    counts: bool,
     news: mpsc::UnboundedSender<News>,
     resolved: HashMap<String, IpAddr>,
     /// The payload for auto-discovery clients.
@@ -156,6 +161,7 @@ impl Keeper {
             contacts: HashMap::new(),
             own: OwnAddress::new(Instant::now()),
             logged: None,
+            counts: false,
             news,
             resolved: HashMap::new(),
         };
@@ -183,6 +189,11 @@ impl Keeper {
     fn turn(&mut self) {
         let now = Instant::now();
         self.came_back &= !self.membership.has_met_all();
+        if !self.counts && self.membership.joined() {
+            // Above what the process before this one may have handed out since a peer heard of it.
+            self.counts = true;
+            self.shared.store.raise_cas(self.shared.store.last_cas() + STARTED_CAS);
+        }
         self.publish();
         if self.contacts.len() > self.peers.len() {
             self.part();

@@ -284,7 +284,7 @@ impl Membership {
         self.revision
     }
 
-    #[cfg(test)]
+    /// Whether every peer has told which older rings may still be served by, or was given up.
     pub(crate) fn joined(&self) -> bool {
         self.joined
     }
