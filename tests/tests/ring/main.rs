@@ -4,6 +4,7 @@
 //! replace each other, and every key's history checked.
 
 mod changes;
+mod flush;
 mod forwarding;
 mod linearizable;
 mod peers;

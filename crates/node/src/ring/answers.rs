@@ -8,6 +8,7 @@ use ringbinder_ring::Ring;
 use super::membership::{ring_id, stamp};
 use super::secret::Nonce;
 use super::{Hint, RingNode};
+use crate::command::{Context, flush_here};
 use crate::output::Output;
 
 /// What a connection has said of itself as a peer.
@@ -27,12 +28,13 @@ impl PeerSession {
 
 /// Carries out a `ring` command.
 pub(crate) fn command(
+    context: &Context<'_>,
     node: &RingNode,
     command: &RingCommand<'_>,
     session: &mut Option<Box<PeerSession>>,
-    out: &mut Output,
+    output: &mut Output,
 ) {
-    let out = &mut out.bytes;
+    let out = &mut output.bytes;
     match *command {
         RingCommand::Version => {
             let id = stamp(node.posted.read().view.id());
@@ -52,6 +54,7 @@ pub(crate) fn command(
             let owner = &view.ring.nodes()[view.ring.owner(key) as usize];
             let _ = write!(out, "OWNER {} {owner}\r\n", owner.name);
         }
+        RingCommand::Flush { delay } => flush_here(context, delay, output),
         RingCommand::Greet { name, stamp: theirs } => {
             let posted = node.posted.read();
             let _ = write!(out, "{}\r\n", posted.line);
