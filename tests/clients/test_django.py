@@ -1,5 +1,6 @@
 """Django's own cache backends, configured as its manual says."""
 
+import contextlib
 import time
 
 import pytest
@@ -7,6 +8,7 @@ from django.conf import settings
 from django.core.cache import CacheHandler
 
 from conftest import missing
+from ring_fleet import Fleet, needed
 
 BACKENDS = ["PyMemcacheCache", "PyLibMCCache"]
 
@@ -15,23 +17,26 @@ if not settings.configured:
 
 
 @pytest.fixture(params=BACKENDS)
-def cache(request, node):
+def backend(request):
     if request.param == "PyLibMCCache":
         try:
             import pylibmc  # noqa: F401
         except ImportError as error:
             missing(f"pylibmc: {error}")
-    handler = CacheHandler(
-        {
-            "default": {
-                "BACKEND": f"django.core.cache.backends.memcached.{request.param}",
-                "LOCATION": node.spelled,
-            }
-        }
-    )
-    cache = handler["default"]
+    return f"django.core.cache.backends.memcached.{request.param}"
+
+
+@contextlib.contextmanager
+def django_cache(backend, location):
+    cache = CacheHandler({"default": {"BACKEND": backend, "LOCATION": location}})["default"]
     yield cache
     cache.close()
+
+
+@pytest.fixture
+def cache(backend, node):
+    with django_cache(backend, node.spelled) as cache:
+        yield cache
 
 
 def test_set_get_add(cache):
@@ -102,6 +107,32 @@ def test_clear(cache):
     cache.set("a", 1)
     cache.clear()
     assert cache.get("a") is None
+
+
+def test_clear_empties_every_node_of_a_ring(backend):
+    needed()
+    keys = [f"key-{number}" for number in range(90)]
+    with Fleet() as fleet:
+        nodes = fleet.begin("abc")
+        # One node stands for the ring; then Django picks a node for each key by itself.
+        for location in nodes[0].spelled, [node.spelled for node in nodes]:
+            with django_cache(backend, location) as cache:
+                assert cache.set_many({key: key for key in keys}) == []
+                assert len(cache.get_many(keys)) == len(keys)
+                assert all(items(node) > 0 for node in nodes)
+                cache.clear()
+                assert cache.get_many(keys) == {}
+                cache.set("later", 1)
+                assert cache.get("later") == 1
+            for node in nodes:
+                with contextlib.closing(node.client()) as client:
+                    assert client.get_many([f":1:{key}" for key in keys]) == {}
+
+
+def items(node):
+    """How many items a node holds itself."""
+    with contextlib.closing(node.client()) as client:
+        return client.stats()[b"curr_items"]
 
 
 def test_a_value_too_large_leaves_no_old_one(cache):

@@ -176,6 +176,7 @@ impl Builder {
             login: self.login,
         };
         let tls = settings.tls.clone();
+        let listed = matches!(self.rings, Rings::Listed(_));
         let Beginning { ring, follow } = self.rings.begin(&settings).await?;
         let view = Arc::new(ArcSwap::from_pointee(View::new(ring, &settings, None)));
         let stop = CancellationToken::new();
@@ -183,6 +184,7 @@ impl Builder {
         Ok(Client::new(Inner {
             view,
             on_away: self.on_away,
+            listed,
             near: self.near.map(Near::new),
             flights: Flights::default(),
             tls,

@@ -32,6 +32,8 @@ pub struct Client {
 pub(crate) struct Inner {
     pub(crate) view: Arc<ArcSwap<View>>,
     pub(crate) on_away: OnAway,
+    /// The nodes are servers that a caller listed, not those of a ring.
+    pub(crate) listed: bool,
     pub(crate) near: Option<Near>,
     pub(crate) flights: Flights,
     pub(crate) tls: Option<Arc<Connector>>,

@@ -15,6 +15,7 @@
 //! It ends between answers, never within one, except where the client is gone.
 
 mod admission;
+mod flush;
 mod streams;
 
 use std::cell::Cell;
@@ -314,6 +315,7 @@ impl Connection {
                     self.swallow(len, input).await?;
                 }
                 Step::Penalty => self.penalty(output).await?,
+                Step::FlushAll(flush) => self.flush_all(flush, output).await,
                 Step::Refresh => self.refresh(output).await,
                 Step::Watch(flags) => return Err(self.watch(flags, output).await),
                 Step::Dump(kind) => self.dump(kind, output).await?,
@@ -380,7 +382,7 @@ impl Connection {
                     Parsed::Request { request, consumed: line } => match &request {
                         Request::Ring(_) | Request::RingOffer(_) | Request::ConfigGetCluster => {
                             let handled = ring_request(
-                                shared,
+                                &context,
                                 &request,
                                 line,
                                 unread,

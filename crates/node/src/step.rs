@@ -6,7 +6,7 @@ use std::cell::Cell;
 use ringbinder_protocol::{Refusal, Request, RingOffer, WatchFlags, answer};
 use ringbinder_store::NewValue;
 
-use crate::command::{self, Context, DumpKind, Incoming, Next};
+use crate::command::{self, Context, DumpKind, FlushAll, Incoming, Next};
 use crate::connections::CloseReason;
 use crate::input::SMALL_VALUE;
 use crate::local::Local;
@@ -30,6 +30,8 @@ pub(crate) enum Step {
     Swallow(usize),
     /// A wrong password is to be answered, but not at once.
     Penalty,
+    /// Every node of the ring is to be emptied.
+    FlushAll(FlushAll),
     /// The client wants the certificates read anew.
     Refresh,
     /// The client wants to watch.
@@ -85,6 +87,7 @@ pub(crate) fn execute(
         Next::Close(reason) => Some(Step::Close(reason)),
         Next::Watch(flags) => Some(Step::Watch(flags)),
         Next::Dump(kind) => Some(Step::Dump(kind)),
+        Next::FlushAll(flush) => Some(Step::FlushAll(flush)),
         Next::Refresh => Some(Step::Refresh),
         Next::Shutdown => {
             context.shared.stop.cancel();
@@ -147,13 +150,14 @@ pub(crate) fn desk<'a>(
 
 /// Answers a request about the ring.
 pub(crate) fn ring_request(
-    shared: &Shared,
+    context: &Context<'_>,
     request: &Request<'_>,
     line: usize,
     unread: &[u8],
     (peer, output): (&mut Option<Box<PeerSession>>, &mut Output),
 ) -> Handled {
     let done = Handled { consumed: line, then: None };
+    let shared = context.shared;
     let Some(ring) = &shared.ring else {
         let (refusal, then) = match request {
             Request::RingOffer(offer) => (Refusal::NoRing, Some(Step::Swallow(offer.len + 2))),
@@ -164,9 +168,7 @@ pub(crate) fn ring_request(
         return Handled { then, ..done };
     };
     match request {
-        Request::Ring(command) => {
-            ring::command(ring, command, shared.store.last_cas(), peer, output);
-        }
+        Request::Ring(command) => ring::command(context, ring, command, peer, output),
         Request::RingOffer(offer) => {
             return ring_offer(shared, offer, line, unread, (peer, output));
         }

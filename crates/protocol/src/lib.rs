@@ -46,7 +46,7 @@ pub use login::{Login, MAX_LOGIN, login};
 pub use meta::{Meta, MetaKey, MetaMode, MetaStore};
 pub use parse::{MAX_GET_LINE, MAX_LINE, parse};
 pub use quick::{Quick, quick};
-pub use refusal::{Fault, Refusal};
+pub use refusal::{Fault, FlushFailed, FlushFault, Refusal};
 pub use reply::{MAX_REPLY_LINE, Reply, reply};
 pub use request::{Foreign, Parsed, Request};
 pub use ring::{

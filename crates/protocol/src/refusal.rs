@@ -1,6 +1,8 @@
 //! Everything that can be wrong with a request, typed by who is at fault, and the one place where
 //! it becomes words on the wire.
 
+use std::fmt;
+
 /// Who has to act for the request to succeed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -141,7 +143,7 @@ refusals! {
     /// A user that does not exist, or another password.
     LoginFailed Client "CLIENT_ERROR authentication failure"
     /// `ring` with words it does not know.
-    RingUsage Client "CLIENT_ERROR usage: ring version|get|owner <key>"
+    RingUsage Client "CLIENT_ERROR usage: ring version|get|owner <key>|flush [delay]"
     /// `ring` asked of a node that has none.
     NoRing Client "CLIENT_ERROR this node has no ring: start it with --ring"
     /// `ring get` of a ring that is not kept.
@@ -162,6 +164,83 @@ refusals! {
     OutOfMemoryReading Server "SERVER_ERROR out of memory reading request"
     /// No room for the number, and evictions are off.
     OutOfMemoryArithmetic Server "SERVER_ERROR out of memory"
+}
+
+/// Longest list of nodes in an answer, in bytes, unless the first node alone needs more: the whole
+/// answer stays below 350 bytes, which is as much as some releases of libmemcached read.
+const MAX_NAMED: usize = 280;
+
+/// Longest part of a node's own words that is repeated, in bytes.
+const MAX_REPEATED: usize = 80;
+
+/// Why one node of a ring may still have items that a `flush_all` should have removed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FlushFault {
+    /// It did not answer in time, or is known to be unreachable.
+    NoAnswer,
+    /// It answered this, without its line end, instead of `OK`.
+    Answered(Vec<u8>),
+    /// It holds a newer ring, which the node that asked did not receive in time: that ring may name
+    /// more nodes.
+    NewerRing,
+    /// The node that asks has not heard from all its peers yet: there may be nodes that it does not
+    /// know.
+    NotJoined,
+}
+
+impl fmt::Display for FlushFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            FlushFault::NoAnswer => f.write_str("no answer"),
+            FlushFault::Answered(line) => {
+                let words = line.strip_prefix(b"CLIENT_ERROR ").unwrap_or(line);
+                let words = words.strip_prefix(b"SERVER_ERROR ").unwrap_or(words);
+                let shown: String = words.escape_ascii().to_string();
+                f.write_str(&shown[..shown.len().min(MAX_REPEATED)])
+            }
+            FlushFault::NewerRing => f.write_str("it holds a newer ring than the node that asked"),
+            FlushFault::NotJoined => f.write_str("it has not heard from all nodes yet"),
+        }
+    }
+}
+
+/// Why a `flush_all` for a whole ring failed: the nodes that it did not empty. All others are empty.
+///
+/// Unlike a [`Refusal`] it names nodes; its line is bounded, however many there are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FlushFailed {
+    /// Each node as people know it, such as `cache-b (10.0.0.2:11211)`, and what is wrong there; at
+    /// least one.
+    pub nodes: Vec<(String, FlushFault)>,
+}
+
+impl FlushFailed {
+    /// Who is at fault.
+    pub fn fault(&self) -> Fault {
+        Fault::Server
+    }
+
+    /// The answer, without its line end.
+    pub fn line(&self) -> String {
+        format!("SERVER_ERROR flush_all failed on {self}")
+    }
+}
+
+/// The nodes and their faults, as in [`FlushFailed::line`].
+impl fmt::Display for FlushFailed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut len = 0;
+        for (index, (node, fault)) in self.nodes.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "; " };
+            let next = format!("{separator}{node}: {fault}");
+            len += next.len();
+            if index > 0 && len > MAX_NAMED {
+                return write!(f, "; and {} more", self.nodes.len() - index);
+            }
+            f.write_str(&next)?;
+        }
+        Ok(())
+    }
 }
 
 /// A line that is not carried out, before anybody counted its bytes.
@@ -205,5 +284,36 @@ mod tests {
             assert!(line.starts_with(prefix), "{line}");
             assert!(!line.contains(['\r', '\n']), "{line}");
         }
+    }
+
+    #[test]
+    fn a_failed_flush_names_the_nodes_that_it_did_not_reach() {
+        let failed = FlushFailed {
+            nodes: vec![
+                ("cache-b (10.0.0.2:11211)".into(), FlushFault::NoAnswer),
+                (
+                    "cache-c (10.0.0.3:11211)".into(),
+                    FlushFault::Answered(Refusal::FlushDisabled.line().into()),
+                ),
+            ],
+        };
+        assert_eq!(failed.fault(), Fault::Server);
+        assert_eq!(
+            failed.line(),
+            "SERVER_ERROR flush_all failed on cache-b (10.0.0.2:11211): no answer; \
+             cache-c (10.0.0.3:11211): flush_all not allowed"
+        );
+    }
+
+    #[test]
+    fn a_failed_flush_is_one_short_line_whatever_nodes_say() {
+        let foreign = FlushFault::Answered(b"\r\n\xff\x1b[2J".repeat(1000));
+        let nodes = (0..100).map(|index| (format!("cache-{index} (10.0.0.1:1)"), foreign.clone()));
+        let line = FlushFailed { nodes: nodes.collect() }.line();
+        assert!(line.bytes().all(|byte| matches!(byte, b' '..=b'~')), "{line}");
+        assert!(line.len() < 350, "{} bytes: {line}", line.len());
+        assert!(line.ends_with(" more"), "{line}");
+        let named = line.matches("cache-").count();
+        assert!(line.ends_with(&format!("and {} more", 100 - named)), "{line}");
     }
 }

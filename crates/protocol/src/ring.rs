@@ -8,6 +8,8 @@
 //! | `ring get` | `RING version digest len`, the ring as TOML, `END` |
 //! | `ring owner key` | `OWNER name host:port` |
 //!
+//! For operators: `ring flush [delay]` empties this node and no other, and answers as `flush_all` does.
+//!
 //! Between nodes:
 //!
 //! | line | answer |
@@ -96,6 +98,12 @@ pub enum RingCommand<'a> {
         stamp: Stamp,
         /// Which process greets; `None` for a node of a version that does not say.
         process: Option<Greeter>,
+    },
+    /// `ring flush [delay]`
+    Flush {
+        /// The delay as an exptime; not positive is now. The error is the client's to hear after
+        /// that of a disabled flush.
+        delay: Result<i64, Refusal>,
     },
     /// `ring nonce`
     Nonce,
@@ -213,6 +221,11 @@ pub(crate) fn parse(mut words: Tokens<'_>) -> Result<Line<'_>, Refused> {
             RingCommand::Owner(key)
         }
         b"greet" => greet(words)?,
+        b"flush" if words.is_exhausted() => RingCommand::Flush { delay: Ok(0) },
+        b"flush" => {
+            let delay = number::signed(one(words)?).ok_or(Refusal::BadExptime);
+            RingCommand::Flush { delay }
+        }
         b"nonce" if words.is_exhausted() => RingCommand::Nonce,
         b"offer" => return offer(words).map(Line::Offer),
         b"forward" => {
@@ -391,6 +404,11 @@ mod tests {
         assert_eq!(command(b"get"), Ok(RingCommand::Get(None)));
         assert_eq!(command(b"get 7.000000000000001f"), Ok(RingCommand::Get(Some(STAMP))));
         assert_eq!(command(b"owner abc"), Ok(RingCommand::Owner(b"abc")));
+        assert_eq!(command(b"flush"), Ok(RingCommand::Flush { delay: Ok(0) }));
+        assert_eq!(command(b"flush 30"), Ok(RingCommand::Flush { delay: Ok(30) }));
+        assert_eq!(command(b"flush -1"), Ok(RingCommand::Flush { delay: Ok(-1) }));
+        let delay = Err(Refusal::BadExptime);
+        assert_eq!(command(b"flush soon"), Ok(RingCommand::Flush { delay }));
         assert_eq!(
             command(b"greet cache-a 7.000000000000001f"),
             Ok(RingCommand::Greet { name: "cache-a", stamp: STAMP, process: None })
@@ -411,9 +429,16 @@ mod tests {
 
     #[test]
     fn what_is_malformed_is_refused() {
-        for line in
-            [&b""[..], b"vers", b"version 1", b"owner", b"owner a b", b"greet a", b"forward"]
-        {
+        for line in [
+            &b""[..],
+            b"vers",
+            b"version 1",
+            b"owner",
+            b"owner a b",
+            b"greet a",
+            b"forward",
+            b"flush 1 2",
+        ] {
             assert_eq!(command(line), Err(Refusal::RingUsage), "{line:?}");
         }
         for line in [

@@ -110,6 +110,7 @@ fn check_ring(command: &RingCommand<'_>) {
         }
         RingCommand::Version
         | RingCommand::Get(_)
+        | RingCommand::Flush { .. }
         | RingCommand::Nonce
         | RingCommand::Forward(_) => {}
     }

@@ -229,6 +229,13 @@ async fn commands_to_nodes() {
         assert!(client.set("k", "v", Ttl::Never).await.unwrap().is_stored());
         assert!(client.flush_all().await.is_empty());
         assert_eq!(client.get("k").await.unwrap(), None);
+        assert!(client.set("k", "v", Ttl::Never).await.unwrap().is_stored());
+        // Above 30 days the protocol reads a Unix time.
+        node.flush_after(60 * DAY).await.unwrap();
+        assert_eq!(text(client.get("k").await).as_deref(), Some("v"));
+        // A server without a ring knows no `ring flush`.
+        node.flush().await.unwrap();
+        assert_eq!(client.get("k").await.unwrap(), None);
     })
     .await;
 }

@@ -4,6 +4,7 @@
 
 mod absence;
 mod commands;
+mod flush;
 mod linearizable;
 mod near;
 mod pipelining;

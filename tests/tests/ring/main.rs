@@ -5,6 +5,7 @@
 
 mod changes;
 mod claims;
+mod flush;
 mod forwarding;
 mod linearizable;
 mod peers;

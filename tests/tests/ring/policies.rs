@@ -99,7 +99,7 @@ fn every_node_tells_the_same_ring() {
         "ring get 9.0000000000000000\r\n",
         "CLIENT_ERROR this node does not have that ring\r\n",
     );
-    conn.talk("ring\r\n", "CLIENT_ERROR usage: ring version|get|owner <key>\r\n");
+    conn.talk("ring\r\n", "CLIENT_ERROR usage: ring version|get|owner <key>|flush [delay]\r\n");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `ringbinder flush`.
 
 use std::io::{self, BufRead as _, IsTerminal as _};
+use std::time::Duration;
 
 use clap::Args;
 use futures_util::future::join_all;
@@ -21,7 +22,7 @@ pub(crate) struct Flush {
     #[command(flatten)]
     fleet: FleetOptions,
 
-    /// Empty only this node
+    /// Empty this node and no other
     #[arg(long, value_name = "NAME")]
     node: Option<String>,
 
@@ -81,10 +82,7 @@ impl Flush {
 }
 
 async fn flush(node: &NodeHandle, delay: Option<u64>) -> Result<(), Error> {
-    match delay {
-        Some(delay) if delay > 0 => node.command(&format!("flush_all {delay}")).await.map(drop),
-        _ => node.flush().await,
-    }
+    node.flush_after(Duration::from_secs(delay.unwrap_or(0))).await
 }
 
 fn confirmed(nodes: &[NodeHandle], origin: &str, out: &mut Output) -> Result<bool, CliError> {

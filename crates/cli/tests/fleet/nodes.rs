@@ -77,4 +77,8 @@ fn emptying_can_be_put_off() {
     let ran = ring.run(&["flush", "--yes", "--delay", "1h"]).succeeds();
     assert_eq!(ran.out, "will be empty in 3600 seconds: cache-0\n");
     assert_eq!(ring.run(&["get", "k"]).succeeds().out, "v");
+    // Above 30 days the protocol reads a Unix time.
+    let ran = ring.run(&["flush", "--yes", "--delay", "60d"]).succeeds();
+    assert_eq!(ran.out, "will be empty in 5184000 seconds: cache-0\n");
+    assert_eq!(ring.run(&["get", "k"]).succeeds().out, "v");
 }

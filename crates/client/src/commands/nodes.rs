@@ -1,8 +1,10 @@
 //! Commands to nodes rather than to keys.
 
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use futures_util::future::join_all;
+use ringbinder_protocol::Refusal;
 use ringbinder_ring::{Node, Ring, RingId};
 
 use crate::client::Client;
@@ -10,6 +12,7 @@ use crate::error::Error;
 use crate::link::Link;
 use crate::near::Near;
 use crate::rings;
+use crate::ttl::Ttl;
 use crate::wire::{Answer, Line, Request};
 
 /// One node of the ring in force. An absent node is always an error here.
@@ -25,11 +28,17 @@ impl Client {
     }
 
     /// Empties all nodes, or those that can be reached; gives the failures.
+    ///
+    /// Each node of the ring in force is asked by [`NodeHandle::flush`]. Servers of
+    /// [`Client::with_servers`] may stand for others, as a load balancer does, and get a `flush_all`,
+    /// which a node of a ring passes on to all others.
     pub async fn flush_all(&self) -> Vec<Error> {
         let nodes = self.nodes();
         let _clearing = self.inner.near.as_ref().map(Near::clearing);
-        let flushed = join_all(nodes.iter().map(NodeHandle::flush)).await;
-        flushed.into_iter().filter_map(Result::err).collect()
+        let flushed = join_all(nodes.iter().map(async |node| {
+            if self.inner.listed { node.flush_line("flush_all").await } else { node.flush().await }
+        }));
+        flushed.await.into_iter().filter_map(Result::err).collect()
     }
 }
 
@@ -78,12 +87,35 @@ impl NodeHandle {
         rings::ask_ring(&self.link).await
     }
 
-    /// Empties it. Values in a near cache stay; [`Client::flush_all`] drops these too.
+    /// Empties it and no other node. Values in a near cache stay; [`Client::flush_all`] drops these
+    /// too.
     ///
     /// # Errors
     /// Where the node refuses, or is away.
     pub async fn flush(&self) -> Result<(), Error> {
-        match self.ask(&Request::Line { line: "flush_all" }).await? {
+        self.flush_after(Duration::ZERO).await
+    }
+
+    /// As [`NodeHandle::flush`], once this time is over; until then every value can be read. Parts of
+    /// a second are rounded up.
+    ///
+    /// # Errors
+    /// Where the node refuses, or is away.
+    pub async fn flush_after(&self, delay: Duration) -> Result<(), Error> {
+        let delay = match delay {
+            Duration::ZERO => String::new(),
+            delay => format!(" {}", Ttl::In(delay).exptime(SystemTime::now)),
+        };
+        match self.flush_line(&format!("ring flush{delay}")).await {
+            Err(Error::Refused { says, .. }) if has_no_ring_flush(&says) => {
+                self.flush_line(&format!("flush_all{delay}")).await
+            }
+            flushed => flushed,
+        }
+    }
+
+    async fn flush_line(&self, line: &str) -> Result<(), Error> {
+        match self.ask(&Request::Line { line }).await? {
             Answer::Line(Line::Ok) => Ok(()),
             answer => Err(self.link.unexpected(&answer)),
         }
@@ -106,6 +138,14 @@ impl NodeHandle {
     async fn ask(&self, request: &Request<'_>) -> Result<Answer, Error> {
         self.link.call(request).await
     }
+}
+
+/// Whether this answer to `ring flush` comes from a server whose `flush_all` is for itself alone: one
+/// without a ring, an older node, or memcached.
+fn has_no_ring_flush(says: &str) -> bool {
+    says == Refusal::NoRing.line()
+        || says.starts_with("CLIENT_ERROR usage: ring")
+        || says == "ERROR"
 }
 
 /// What must not end the line it stands in.

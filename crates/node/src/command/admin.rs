@@ -5,12 +5,13 @@ use std::sync::atomic::Ordering::Relaxed;
 use ringbinder_protocol::{Admin, Dump, DumpTarget, MEMCACHED_VERSION, Refusal, Stats, answer};
 use ringbinder_store::{ResizeResult, Store};
 
-use super::{Context, DumpKind, Next, refuse, reply};
+use super::{Context, DumpKind, FlushAll, Next, refuse, reply};
 use crate::connections::CloseReason;
 use crate::logging;
 use crate::output::Output;
 use crate::ring;
 use crate::sampling;
+use crate::shared::Shared;
 use crate::stats;
 
 /// Highest verbosity, as in memcached.
@@ -33,7 +34,7 @@ pub(super) fn execute(context: &Context<'_>, admin: &Admin<'_>, out: &mut Output
             logging::set_verbosity(level);
             reply(out, noreply, "OK");
         }
-        Admin::FlushAll { delay, noreply } => flush_all(context, delay, noreply, out),
+        Admin::FlushAll { delay, noreply } => return flush_all(context, delay, noreply, out),
         Admin::CacheMemlimit { megabytes, noreply } => {
             memlimit(context, megabytes, noreply, out);
         }
@@ -67,19 +68,54 @@ pub(super) fn execute(context: &Context<'_>, admin: &Admin<'_>, out: &mut Output
     Next::Continue
 }
 
-fn flush_all(context: &Context<'_>, delay: Result<i64, Refusal>, noreply: bool, out: &mut Output) {
-    context.counters.cmd_flush.increment();
-    if !context.shared.settings.flush_enabled {
-        return refuse(out, noreply, Refusal::FlushDisabled);
-    }
-    match delay {
-        Err(refusal) => refuse(out, noreply, refusal),
-        Ok(delay) => {
-            let at = context.expiry(delay.max(0)).unix();
-            context.shared.store.flush(at.unwrap_or(context.now), context.now);
-            reply(out, noreply, "OK");
+/// `flush_all`: of every node of the ring if this node forwards requests, else of this node.
+fn flush_all(
+    context: &Context<'_>,
+    delay: Result<i64, Refusal>,
+    noreply: bool,
+    out: &mut Output,
+) -> Next {
+    let delay = match may_flush(context, delay) {
+        Ok(delay) => delay,
+        Err(refusal) => {
+            refuse(out, noreply, refusal);
+            return Next::Continue;
+        }
+    };
+    match context.desk {
+        Some(desk) if desk.flushes_everywhere() => Next::FlushAll(FlushAll { delay, noreply }),
+        desk => {
+            flush_store(context.shared, delay);
+            // The peer that asks does not know all nodes: it looks for them in the newer ring.
+            let newer = desk.is_some_and(|desk| desk.knows_a_newer_ring());
+            reply(out, noreply, if newer { "MOVED" } else { "OK" });
+            Next::Continue
         }
     }
+}
+
+/// `ring flush`: empties this node and no other.
+pub(crate) fn flush_here(context: &Context<'_>, delay: Result<i64, Refusal>, out: &mut Output) {
+    match may_flush(context, delay) {
+        Ok(delay) => {
+            flush_store(context.shared, delay);
+            answer::line(&mut out.bytes, "OK");
+        }
+        Err(refusal) => answer::refusal(&mut out.bytes, refusal),
+    }
+}
+
+/// Counts a flush, and decides whether this node obeys.
+fn may_flush(context: &Context<'_>, delay: Result<i64, Refusal>) -> Result<i64, Refusal> {
+    context.counters.cmd_flush.increment();
+    if context.shared.settings.flush_enabled { delay } else { Err(Refusal::FlushDisabled) }
+}
+
+/// Empties the store, at once or when the delay is over. `delay` is an exptime; not positive is now.
+pub(crate) fn flush_store(shared: &Shared, delay: i64) {
+    let now = shared.clock.now();
+    let at = shared.clock.expiry(delay.max(0), now).unix();
+    shared.store.flush(at.unwrap_or(now), now);
 }
 
 fn memlimit(context: &Context<'_>, megabytes: u32, noreply: bool, out: &mut Output) {

@@ -19,6 +19,7 @@ use crate::sampling::{Nanos, Sampler};
 use crate::shared::Shared;
 use crate::stats::Counters;
 
+pub(crate) use admin::{flush_here, flush_store};
 pub(crate) use arithmetic::echo;
 pub(crate) use retrieval::get_one;
 pub(crate) use storage::{Incoming, admit, turned_away};
@@ -99,10 +100,21 @@ pub(crate) enum Next {
     Watch(WatchFlags),
     /// Write a dump of all items.
     Dump(DumpKind),
+    /// Empty every node of the ring, this one included.
+    FlushAll(FlushAll),
     /// Read the certificates anew.
     Refresh,
     /// Close and stop the node.
     Shutdown,
+}
+
+/// A `flush_all` that is for every node of the ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FlushAll {
+    /// The delay as an exptime; not positive is now.
+    pub(crate) delay: i64,
+    /// The client wants no answer.
+    pub(crate) noreply: bool,
 }
 
 /// Form of a dump.

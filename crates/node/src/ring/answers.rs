@@ -10,6 +10,7 @@ use ringbinder_ring::Ring;
 use super::membership::{ring_id, stamp};
 use super::secret::Nonce;
 use super::{Hint, RingNode};
+use crate::command::{Context, flush_here};
 use crate::output::Output;
 
 /// What a connection has said of itself as a peer.
@@ -27,15 +28,15 @@ impl PeerSession {
     }
 }
 
-/// Carries out a `ring` command. `last_cas` is the highest CAS unique that this node has handed out.
+/// Carries out a `ring` command.
 pub(crate) fn command(
+    context: &Context<'_>,
     node: &RingNode,
     command: &RingCommand<'_>,
-    last_cas: u64,
     session: &mut Option<Box<PeerSession>>,
-    out: &mut Output,
+    output: &mut Output,
 ) {
-    let out = &mut out.bytes;
+    let out = &mut output.bytes;
     match *command {
         RingCommand::Version => {
             let id = stamp(node.posted.read().view.id());
@@ -55,7 +56,9 @@ pub(crate) fn command(
             let owner = &view.ring.nodes()[view.ring.owner(key) as usize];
             let _ = write!(out, "OWNER {} {owner}\r\n", owner.name);
         }
+        RingCommand::Flush { delay } => flush_here(context, delay, output),
         RingCommand::Greet { name, stamp, process } => {
+            let last_cas = context.shared.store.last_cas();
             greet(node, name, stamp, process, last_cas, out);
         }
         RingCommand::Nonce => {

@@ -64,6 +64,18 @@ impl Desk<'_> {
         })
     }
 
+    /// Whether a `flush_all` is for every node of the ring: a client's is, if this node forwards. What
+    /// another node passes on is for this node alone, so nothing goes in circles.
+    pub(crate) fn flushes_everywhere(&self) -> bool {
+        self.policy == ForeignKeys::Forward && self.forwarding.is_none()
+    }
+
+    /// Whether this node holds a newer ring than the node that forwards to it.
+    pub(crate) fn knows_a_newer_ring(&self) -> bool {
+        self.forwarding
+            .is_some_and(|forwarding| self.view.id() > super::membership::ring_id(forwarding.stamp))
+    }
+
     /// Whether a retrieval looks at the ring before it looks into the store. Where hits are this
     /// node's own it need not, and for clients that know the ring the store comes first; for one
     /// that has just asked for another node's key, that look would most likely be in vain.

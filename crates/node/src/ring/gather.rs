@@ -23,10 +23,10 @@ use crate::local::Local;
 use crate::output::Output;
 
 /// Shortest wait for news before a moved request is tried again.
-const RETRY: Duration = Duration::from_millis(2);
+pub(super) const RETRY: Duration = Duration::from_millis(2);
 
 /// Longest, since a peer may take the ring that this node waits for without a sign of it here.
-const RETRY_LATEST: Duration = Duration::from_millis(64);
+pub(super) const RETRY_LATEST: Duration = Duration::from_millis(64);
 
 /// Waits for all answers and closes the holes of `output`.
 pub(crate) async fn gather(
@@ -58,7 +58,7 @@ pub(crate) async fn gather(
 }
 
 /// Hands what waits to be sent to the links.
-fn send(local: &Rc<Local>, exchange: &SharedExchange, patience: Duration) {
+pub(super) fn send(local: &Rc<Local>, exchange: &SharedExchange, patience: Duration) {
     let groups = exchange.borrow_mut().take_groups();
     let Some(stamp) = local.view().as_ref().map(|view| stamp(view.id())) else {
         return;

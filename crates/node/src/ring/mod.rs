@@ -17,6 +17,7 @@
 //! | `secret` | proving that an offered ring comes from a node of the fleet |
 //! | `desk` | whether a request is carried out here or elsewhere |
 //! | `exchange`, `gather` | the foreign requests of a connection, and waiting for their answers |
+//! | `flush` | `flush_all` for every node |
 //! | `link`, `waiting`, `large` | the way to their owners and back |
 //! | `discovery` | the ring as auto-discovery clients read it |
 //! | `start`, `report`, `status` | reading the ring at the start; `stats ring` |
@@ -30,6 +31,7 @@ mod desk;
 mod dial;
 mod discovery;
 mod exchange;
+mod flush;
 mod gather;
 mod greeting;
 mod keeper;
@@ -63,6 +65,7 @@ pub(crate) use desk::Desk;
 pub(crate) use dial::Dialer;
 pub(crate) use discovery::is_legacy_key;
 pub(crate) use exchange::{Foreign, Form, SharedExchange};
+pub(crate) use flush::flush_all;
 pub(crate) use gather::gather;
 pub(crate) use greeting::{Talk, TalkError};
 pub(crate) use keeper::{Hint, Keeper};
@@ -73,6 +76,7 @@ pub(crate) use start::{StartError, Started, start};
 pub(crate) use view::View;
 
 pub(crate) use crate::settings::{ForeignKeys, RingSettings};
+use crate::sparing::Sparing;
 
 use self::peer::Peers;
 use self::pulse::Pulse;
@@ -121,6 +125,8 @@ pub(crate) struct RingNode {
     pub(crate) pulse: Pulse,
     /// The second in which a misrouted key was last logged.
     misrouted_logged: AtomicU32,
+    /// What was logged lately of requests that failed.
+    pub(crate) sparing: Sparing,
 }
 
 impl RingNode {

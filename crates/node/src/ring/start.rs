@@ -18,6 +18,7 @@ use super::secret::Secret;
 use super::status::Status;
 use super::{Hint, MAX_HINTS, Posted, RingNode, RingSettings, discovery};
 use crate::process::exit::ExitCode;
+use crate::sparing::Sparing;
 
 /// What a node calls itself that no ring names and that was started without a name.
 pub(crate) const NAMELESS: &str = "-";
@@ -121,6 +122,7 @@ pub(crate) fn start(settings: &RingSettings, dialer: Dialer) -> Result<Started, 
         hints: sender,
         pulse: Pulse::new(settings.peer_give_up),
         misrouted_logged: 0.into(),
+        sparing: Sparing::default(),
     });
     Ok(Started { node, source, membership, hints })
 }

@@ -5,6 +5,7 @@
 //! which may have served them by an older ring has given up. See [`super::membership`] for how that
 //! comes to be known.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use ringbinder_ring::{NodeIndex, Point, Ring, RingId};
@@ -75,6 +76,19 @@ impl View {
         let serving = |former: &Former| matches!(former, Former::Serving(other) if is(other));
         self.peers.iter().flatten().any(is)
             || self.past.iter().any(|past| past.nodes.iter().any(serving))
+    }
+
+    /// Every other node that may serve a key: those of the ring in force, and those that may serve by
+    /// an older one.
+    pub(crate) fn others(&self) -> Vec<Arc<Peer>> {
+        let formers = self.past.iter().flat_map(|past| &past.nodes);
+        let serving = formers.filter_map(|former| match former {
+            Former::Serving(peer) => Some(peer),
+            Former::Settled => None,
+        });
+        let mut seen = HashSet::new();
+        let all = self.peers.iter().flatten().chain(serving);
+        all.filter(|peer| seen.insert(Arc::clone(&peer.address))).cloned().collect()
     }
 
     /// Whether what is found in the store may be served without asking for its owner.

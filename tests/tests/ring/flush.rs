@@ -1,0 +1,374 @@
+//! `flush_all` through one node empties all, and the answer is true; `ring flush` empties one.
+
+use ringbinder_tests::ring::{Fleet, owner};
+use ringbinder_tests::{Conn, wait};
+
+use crate::{here, hit, set, value_of};
+
+const NODES: [usize; 3] = [0, 1, 2];
+
+/// Keys of every node, `count` of each.
+fn keys_of_all(fleet: &Fleet, nodes: &[usize], count: usize) -> Vec<String> {
+    let of = |owner: &usize| fleet.keys_of(nodes[0], *owner, "flushed-", count);
+    nodes.iter().flat_map(of).collect()
+}
+
+fn store_all(conn: &mut Conn, keys: &[String]) {
+    for key in keys {
+        conn.talk(set(key, "value"), "STORED\r\n");
+    }
+}
+
+/// How many of these keys a node finds.
+fn found(fleet: &Fleet, node: usize, keys: &[String]) -> usize {
+    let mut conn = fleet.connect(node);
+    keys.iter().filter(|key| value_of(&mut conn, key).is_some()).count()
+}
+
+#[track_caller]
+fn assert_empty(fleet: &Fleet, nodes: &[usize], keys: &[String]) {
+    for &node in nodes {
+        assert_eq!(found(fleet, node, keys), 0, "through node {node}");
+    }
+}
+
+/// One line of a node's `stats`.
+fn general(fleet: &Fleet, node: usize, name: &str) -> u64 {
+    let text = fleet.connect(node).ask_text("stats\r\n");
+    let line = text.lines().find_map(|line| line.strip_prefix(&format!("STAT {name} ")));
+    line.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {name}: {text}"))
+}
+
+fn flushes(fleet: &Fleet, nodes: &[usize]) -> Vec<u64> {
+    nodes.iter().map(|&node| general(fleet, node, "cmd_flush")).collect()
+}
+
+/// How a node appears in an answer.
+fn shown(fleet: &Fleet, node: usize) -> String {
+    format!("{} (127.0.0.1:{})", fleet.name(node), fleet.port(node))
+}
+
+#[test]
+fn flush_all_through_one_node_empties_all() {
+    if !here("flush_all_through_one_node_empties_all") {
+        return;
+    }
+    let fleet = Fleet::running(3, &[]);
+    let keys = keys_of_all(&fleet, &NODES, 30);
+    for (round, node) in (1..).zip(NODES) {
+        let mut conn = fleet.connect(node);
+        store_all(&mut conn, &keys);
+        assert_eq!(found(&fleet, node, &keys), keys.len());
+        conn.talk("flush_all\r\n", "OK\r\n");
+        assert_empty(&fleet, &NODES, &keys);
+        // Each node was asked once, and passed nothing on.
+        assert_eq!(flushes(&fleet, &NODES), [round; 3]);
+        // What comes later stays.
+        store_all(&mut conn, &keys);
+        assert_eq!(found(&fleet, node, &keys), keys.len());
+    }
+}
+
+#[test]
+fn a_pipeline_keeps_its_order_around_a_flush() {
+    if !here("a_pipeline_keeps_its_order_around_a_flush") {
+        return;
+    }
+    let fleet = Fleet::running(3, &[]);
+    let keys = keys_of_all(&fleet, &NODES, 5);
+    let mut conn = fleet.connect(0);
+    for flush in ["flush_all\r\n", "flush_all 0\r\n", "flush_all noreply\r\n"] {
+        let (mut requests, mut answers) = (String::new(), String::new());
+        for key in &keys {
+            requests += &set(key, "before");
+            answers += "STORED\r\n";
+        }
+        // Nobody waits for this one, and it too is over before the flush begins.
+        requests += &format!("set {} 0 0 4 noreply\r\nlate\r\n", keys[7]);
+        requests += flush;
+        answers += if flush.contains("noreply") { "" } else { "OK\r\n" };
+        for key in &keys {
+            requests += &format!("get {key}\r\n");
+            answers += "END\r\n";
+        }
+        for key in &keys {
+            requests += &set(key, "after");
+            requests += &format!("get {key}\r\n");
+            answers += &format!("STORED\r\n{}", hit(key, "after"));
+        }
+        conn.talk(requests, answers);
+    }
+    assert_eq!(flushes(&fleet, &NODES), [3; 3]);
+}
+
+#[test]
+fn a_flush_that_nobody_waits_for_reaches_all() {
+    if !here("a_flush_that_nobody_waits_for_reaches_all") {
+        return;
+    }
+    let fleet = Fleet::running(3, &[]);
+    let keys = keys_of_all(&fleet, &NODES, 10);
+    let mut conn = fleet.connect(1);
+    store_all(&mut conn, &keys);
+    conn.send("flush_all noreply\r\n");
+    // Its client is gone before it is carried out.
+    drop(conn);
+    wait::until("all nodes to be empty", || {
+        NODES.iter().all(|&node| found(&fleet, node, &keys) == 0).then_some(())
+    });
+    assert_eq!(flushes(&fleet, &NODES), [1; 3]);
+}
+
+#[test]
+fn a_delayed_flush_is_delayed_on_all() {
+    if !here("a_delayed_flush_is_delayed_on_all") {
+        return;
+    }
+    let fleet = Fleet::running(3, &[]);
+    let keys = keys_of_all(&fleet, &NODES, 10);
+    let mut conn = fleet.connect(2);
+    store_all(&mut conn, &keys);
+    conn.talk("flush_all 3600\r\n", "OK\r\n");
+    assert_eq!(flushes(&fleet, &NODES), [1; 3]);
+    for node in NODES {
+        assert_eq!(found(&fleet, node, &keys), keys.len(), "through node {node}");
+    }
+    // A later one takes the place of the one before, as on a single node.
+    conn.talk("flush_all 2\r\n", "OK\r\n");
+    wait::until("the flush to come due everywhere", || {
+        NODES.iter().all(|&node| found(&fleet, node, &keys) == 0).then_some(())
+    });
+    store_all(&mut conn, &keys);
+    assert_eq!(found(&fleet, 0, &keys), keys.len());
+    // A Unix time that has passed.
+    conn.talk("flush_all 1000000000\r\n", "OK\r\n");
+    assert_empty(&fleet, &NODES, &keys);
+    conn.talk("flush_all soon\r\n", "CLIENT_ERROR invalid exptime argument\r\n");
+}
+
+#[test]
+fn a_node_that_is_down_is_named_and_the_others_are_emptied() {
+    if !here("a_node_that_is_down_is_named_and_the_others_are_emptied") {
+        return;
+    }
+    let mut fleet = Fleet::running(3, &[]);
+    let keys = keys_of_all(&fleet, &NODES, 10);
+    let mut conn = fleet.connect(0);
+    store_all(&mut conn, &keys);
+    fleet.kill(1);
+    let failed = format!("SERVER_ERROR flush_all failed on {}: no answer\r\n", shown(&fleet, 1));
+    conn.talk("flush_all\r\n", &failed);
+    assert_empty(&fleet, &[0, 2], &keys);
+    // Nobody reads the answer to this one, but the log says it.
+    conn.talk("flush_all noreply\r\n", "");
+    let log = fleet.server(0).log();
+    assert!(log.contains("cannot empty all nodes of the ring for "), "{log}");
+    assert!(log.contains(&format!("{}: no answer", shown(&fleet, 1))), "{log}");
+    fleet.start(1, &[]);
+    fleet.await_settled(&NODES, 1);
+    for node in [0, 2] {
+        fleet.await_stat(node, "peer:cache-1:state", |state| state == "up");
+    }
+    store_all(&mut conn, &keys);
+    conn.talk("flush_all\r\n", "OK\r\n");
+    assert_empty(&fleet, &NODES, &keys);
+}
+
+#[test]
+fn a_node_that_hangs_is_named_and_waited_for_once() {
+    if !here("a_node_that_hangs_is_named_and_waited_for_once") {
+        return;
+    }
+    let fleet = Fleet::running(3, &["--peer-timeout", "2000"]);
+    let keys = keys_of_all(&fleet, &NODES, 10);
+    let mut conn = fleet.connect(0);
+    store_all(&mut conn, &keys);
+    let paused = fleet.pause(2);
+    let failed = format!("SERVER_ERROR flush_all failed on {}: no answer\r\n", shown(&fleet, 2));
+    for _ in 0..3 {
+        conn.talk("flush_all\r\n", &failed);
+    }
+    assert_empty(&fleet, &[0, 1], &keys);
+    // From then on it is known to be away, as it is for requests about keys.
+    assert_eq!(fleet.stat(0, "peer:cache-2:state"), "away");
+    let log = fleet.server(0).log();
+    assert_eq!(log.matches("is away: it did not answer within").count(), 1, "{log}");
+    drop(paused);
+    fleet.await_stat(0, "peer:cache-2:state", |state| state == "up");
+    conn.talk("flush_all\r\n", "OK\r\n");
+    assert_empty(&fleet, &NODES, &keys);
+}
+
+#[test]
+fn a_node_that_refuses_is_named_with_its_reason() {
+    if !here("a_node_that_refuses_is_named_with_its_reason") {
+        return;
+    }
+    let mut fleet = Fleet::new(3);
+    let ring = fleet.ring(1, &NODES);
+    fleet.launch(&[0, 2], &ring, &[]);
+    fleet.launch(&[1], &ring, &["-F"]);
+    fleet.await_settled(&NODES, 1);
+    let keys = keys_of_all(&fleet, &NODES, 10);
+    let mut conn = fleet.connect(0);
+    store_all(&mut conn, &keys);
+    let failed =
+        format!("SERVER_ERROR flush_all failed on {}: flush_all not allowed\r\n", shown(&fleet, 1));
+    conn.talk("flush_all\r\n", &failed);
+    for node in NODES {
+        // What the others had is gone; what it had stays.
+        assert_eq!(found(&fleet, node, &keys), 10, "through node {node}");
+    }
+    let before = flushes(&fleet, &[0, 2]);
+    for line in ["flush_all\r\n", "flush_all 10\r\n", "ring flush\r\n"] {
+        fleet.connect(1).talk(line, "CLIENT_ERROR flush_all not allowed\r\n");
+    }
+    // It asks nobody.
+    assert_eq!(flushes(&fleet, &[0, 2]), before);
+    assert_eq!(found(&fleet, 0, &keys), 10);
+}
+
+#[test]
+fn ring_flush_empties_one_node() {
+    if !here("ring_flush_empties_one_node") {
+        return;
+    }
+    let fleet = Fleet::running(3, &[]);
+    let keys = keys_of_all(&fleet, &NODES, 10);
+    let mut conn = fleet.connect(0);
+    store_all(&mut conn, &keys);
+    conn.talk("ring flush\r\n", "OK\r\n");
+    for node in NODES {
+        assert_eq!(found(&fleet, node, &keys), 20, "through node {node}");
+    }
+    assert_eq!(flushes(&fleet, &NODES), [1, 0, 0]);
+    fleet.connect(1).talk("ring flush 2\r\n", "OK\r\n");
+    wait::until("the flush to come due", || (found(&fleet, 0, &keys) == 10).then_some(()));
+    conn.talk("ring flush soon\r\n", "CLIENT_ERROR invalid exptime argument\r\n");
+    conn.talk(
+        "ring flush 1 2\r\n",
+        "CLIENT_ERROR usage: ring version|get|owner <key>|flush [delay]\r\n",
+    );
+}
+
+#[test]
+fn what_a_node_passes_on_is_not_passed_on() {
+    if !here("what_a_node_passes_on_is_not_passed_on") {
+        return;
+    }
+    let fleet = Fleet::running(3, &[]);
+    let keys = keys_of_all(&fleet, &NODES, 10);
+    store_all(&mut fleet.connect(0), &keys);
+    let mut conn = fleet.connect(0);
+    conn.talk("ring forward 1.0000000000000000 owner\r\n", "");
+    // This node holds a newer ring than the one who asks: there may be nodes to ask beside it.
+    conn.talk("flush_all\r\n", "MOVED\r\n");
+    assert_eq!(flushes(&fleet, &NODES), [1, 0, 0]);
+    assert_eq!(found(&fleet, 1, &keys), 20);
+    conn.talk("ring forward 1.ffffffffffffffff owner\r\n", "");
+    conn.talk("flush_all\r\n", "OK\r\n");
+    assert_eq!(flushes(&fleet, &NODES), [2, 0, 0]);
+}
+
+#[test]
+fn nodes_that_do_not_forward_flush_themselves() {
+    if !here("nodes_that_do_not_forward_flush_themselves") {
+        return;
+    }
+    for policy in ["serve", "refuse"] {
+        let fleet = Fleet::running(2, &["--foreign-keys", policy]);
+        let (own, foreign) =
+            (&fleet.keys_of(0, 0, "own-", 1)[0], &fleet.keys_of(0, 1, "foreign-", 1)[0]);
+        fleet.connect(0).talk(set(own, "mine"), "STORED\r\n");
+        fleet.connect(1).talk(set(foreign, "theirs"), "STORED\r\n");
+        fleet.connect(0).talk("flush_all\r\n", "OK\r\n");
+        fleet.connect(0).talk(format!("get {own}\r\n"), "END\r\n");
+        fleet.connect(1).talk(format!("get {foreign}\r\n"), hit(foreign, "theirs"));
+        assert_eq!(flushes(&fleet, &[0, 1]), [1, 0], "{policy}");
+    }
+}
+
+#[test]
+fn a_former_owner_that_still_serves_is_emptied_too() {
+    if !here("a_former_owner_that_still_serves_is_emptied_too") {
+        return;
+    }
+    let mut fleet = Fleet::new(3);
+    fleet.put_relays();
+    // Nobody is declared failed before the test is over.
+    let arguments = ["--peer-give-up", "600000"];
+    fleet.launch(&NODES, &fleet.ring(1, &NODES), &arguments);
+    fleet.await_settled(&NODES, 1);
+    let keys = keys_of_all(&fleet, &NODES, 10);
+    let of_two = fleet.keys_of(0, 2, "flushed-", 10);
+    store_all(&mut fleet.connect(0), &keys);
+    // Node 2 leaves the ring. The others reach it, but it cannot fetch the ring that says so, and
+    // goes on serving.
+    for node in [0, 1] {
+        fleet.relay(node).hold("cache-2", true);
+    }
+    fleet.write(0, &fleet.ring(2, &[0, 1]));
+    fleet.await_version(&[0, 1], 2);
+    assert_eq!(found(&fleet, 2, &of_two), 10);
+    fleet.connect(0).talk("flush_all\r\n", "OK\r\n");
+    assert_empty(&fleet, &[0, 1], &keys);
+    assert_eq!(found(&fleet, 2, &of_two), 0);
+    // A node that has just started learns from its peers whom to ask.
+    store_all(&mut fleet.connect(2), &of_two);
+    fleet.kill(0);
+    fleet.start(0, &arguments);
+    let mut conn = fleet.connect(0);
+    wait::until("a flush that reaches all", || {
+        (conn.ask("flush_all\r\n") == b"OK\r\n").then_some(())
+    });
+    assert_eq!(found(&fleet, 2, &of_two), 0);
+    // Cut off, it is not emptied, and the answer says so.
+    store_all(&mut fleet.connect(2), &of_two);
+    fleet.cut_off(2, true);
+    let answer = conn.ask_text("flush_all\r\n");
+    assert!(answer.starts_with("SERVER_ERROR flush_all failed on "), "{answer}");
+    assert!(answer.contains(&format!("{}: no answer", shown(&fleet, 2))), "{answer}");
+    fleet.cut_off(2, false);
+    fleet.await_settled(&NODES, 2);
+    conn.talk("flush_all\r\n", "OK\r\n");
+    assert_empty(&fleet, &NODES, &keys);
+}
+
+#[test]
+fn a_node_of_a_newer_ring_is_emptied_too() {
+    if !here("a_node_of_a_newer_ring_is_emptied_too") {
+        return;
+    }
+    let mut fleet = Fleet::new(3);
+    fleet.put_relays();
+    let arguments = ["--peer-give-up", "600000"];
+    fleet.launch(&NODES, &fleet.ring(1, &[0, 1]), &arguments);
+    fleet.await_settled(&NODES, 1);
+    for round in 1..=5 {
+        let mut conn = fleet.connect(0);
+        let mut writer = fleet.connect(1);
+        let keys = (0..200).map(|key| format!("newer-{key}"));
+        let keys: Vec<String> = keys.filter(|key| owner(&mut conn, key) == 1).collect();
+        // Node 1 and the new one hold the newer ring; node 0 hears of it late, since nobody tells it.
+        for name in ["cache-1", "cache-2"] {
+            fleet.relay(0).hold(name, true);
+        }
+        let version = 2 * round;
+        for node in [1, 2] {
+            fleet.write(node, &fleet.ring(version, &NODES));
+        }
+        fleet.await_version(&[1, 2], version);
+        let keys: Vec<String> =
+            keys.into_iter().filter(|key| owner(&mut writer, key) == 2).collect();
+        assert!(keys.len() > 10, "{}", keys.len());
+        store_all(&mut writer, &keys);
+        conn.talk("flush_all\r\n", "OK\r\n");
+        assert_empty(&fleet, &[1, 2], &keys);
+        for name in ["cache-1", "cache-2"] {
+            fleet.relay(0).hold(name, false);
+        }
+        fleet.await_settled(&NODES, version);
+        fleet.write(0, &fleet.ring(version + 1, &[0, 1]));
+        fleet.await_settled(&NODES, version + 1);
+    }
+}
