@@ -16,6 +16,7 @@
 //! | `ring greet name stamp` | `PEER name instance held base stamp,stamp,...`: the form of older nodes |
 //! | `ring get stamp` | as `ring get`, of a ring that was in force before |
 //! | `ring nonce` | `NONCE hex` |
+//! | `ring prove mac` | `PROVED` |
 //! | `ring offer mac len`, then the ring | `ACCEPTED` |
 //! | `ring forward stamp owner`, `ring forward stamp former` | none: says on whose behalf the requests behind it come |
 //!
@@ -99,6 +100,8 @@ pub enum RingCommand<'a> {
     },
     /// `ring nonce`
     Nonce,
+    /// `ring prove mac`: HMAC-SHA-256 over the nonce. Who sends it knows the peer secret.
+    Prove([u8; MAC_LEN]),
     /// `ring forward stamp claim`
     Forward(Forwarding),
 }
@@ -214,6 +217,7 @@ pub(crate) fn parse(mut words: Tokens<'_>) -> Result<Line<'_>, Refused> {
         }
         b"greet" => greet(words)?,
         b"nonce" if words.is_exhausted() => RingCommand::Nonce,
+        b"prove" => RingCommand::Prove(from_hex(one(words)?).ok_or(Refusal::BadFormat)?),
         b"offer" => return offer(words).map(Line::Offer),
         b"forward" => {
             let [held, claim] = words.exactly().ok_or(Refusal::RingUsage)?;
@@ -403,6 +407,8 @@ mod tests {
                 Ok(RingCommand::Greet { name: "cache-a", stamp: STAMP, process })
             );
         }
+        let proof = format!("prove {}", "0a".repeat(MAC_LEN));
+        assert_eq!(command(proof.as_bytes()), Ok(RingCommand::Prove([10; MAC_LEN])));
         assert_eq!(
             command(b"forward 7.000000000000001f former"),
             Ok(RingCommand::Forward(Forwarding { stamp: STAMP, claim: Claim::Former }))
@@ -411,13 +417,22 @@ mod tests {
 
     #[test]
     fn what_is_malformed_is_refused() {
-        for line in
-            [&b""[..], b"vers", b"version 1", b"owner", b"owner a b", b"greet a", b"forward"]
-        {
+        for line in [
+            &b""[..],
+            b"vers",
+            b"version 1",
+            b"owner",
+            b"owner a b",
+            b"greet a",
+            b"forward",
+            b"prove",
+            b"prove 0a 0a",
+        ] {
             assert_eq!(command(line), Err(Refusal::RingUsage), "{line:?}");
         }
         for line in [
-            &b"get 7"[..],
+            &b"prove 0a"[..],
+            b"get 7",
             b"greet a 7.000000000000001f feed -",
             b"greet a 7.000000000000001f 000000000000feed +",
             b"greet a 7.000000000000001f - -",

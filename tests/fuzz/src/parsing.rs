@@ -111,6 +111,7 @@ fn check_ring(command: &RingCommand<'_>) {
         RingCommand::Version
         | RingCommand::Get(_)
         | RingCommand::Nonce
+        | RingCommand::Prove(_)
         | RingCommand::Forward(_) => {}
     }
 }

@@ -7,6 +7,7 @@ mod changes;
 mod forwarding;
 mod linearizable;
 mod peers;
+mod places;
 mod policies;
 mod sampling;
 
