@@ -137,14 +137,15 @@ pub(crate) fn queue_len(settings: &Settings) -> usize {
 
 /// Open files that connections beyond `-c` may take in a ring, whatever its size.
 pub(crate) fn files_of_nodes(settings: &Settings) -> u32 {
-    let files = MAX_PEERS + MAX_UNPROVED + queue_len(settings);
+    // The connections that this node makes to the others are half of those it has places for.
+    let files = MAX_PEERS + MAX_PEERS / 2 + MAX_UNPROVED + queue_len(settings);
     u32::try_from(files).unwrap_or(u32::MAX)
 }
 
 /// Connections of other nodes that so many open files leave room for.
 pub(crate) fn room_for_peers(settings: &Settings, spare: u64) -> usize {
     let spare = usize::try_from(spare).unwrap_or(usize::MAX);
-    spare.saturating_sub(MAX_UNPROVED + queue_len(settings))
+    spare.saturating_sub(MAX_UNPROVED + queue_len(settings)) / 3 * 2
 }
 
 /// Tells watchers of evictions. Ages are as of the clock's last tick at the item's own access, the

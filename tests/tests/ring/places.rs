@@ -334,7 +334,10 @@ fn nodes_may_be_idle_and_strangers_who_greet_may_not() {
     assert!(posing.take_rest().is_empty() && plain.take_rest().is_empty());
     let mut watcher = stranger(&fleet, 1);
     assert!(links(&mut watcher) >= 1, "{}", fleet.logs());
-    assert!(count(&mut watcher, "idle_kicks") >= 2);
+    wait::until("those two and the first watcher to be counted", || {
+        (count(&mut watcher, "idle_kicks") >= 3).then_some(())
+    });
+    assert_eq!(count(&mut watcher, "idle_kicks"), 3, "{}", fleet.logs());
     assert_eq!(fleet.count(0, "foreign_failed"), 0);
 }
 
