@@ -4,14 +4,15 @@
 //! test: every exchange polls the socket in both directions.
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, socket};
 
 use crate::wait::PATIENCE;
 
@@ -60,6 +61,18 @@ impl Conn {
     /// Connects over TCP.
     pub fn tcp(address: SocketAddr) -> io::Result<Conn> {
         let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        stream.set_nonblocking(true)?;
+        Ok(Conn::over(Socket::Tcp(stream)))
+    }
+
+    /// Connects over TCP from this address of the machine.
+    pub fn tcp_from(from: Ipv4Addr, to: SocketAddrV4) -> io::Result<Conn> {
+        let kind = (SockType::Stream, SockFlag::SOCK_CLOEXEC);
+        let socket = socket(AddressFamily::Inet, kind.0, kind.1, None)?;
+        bind(socket.as_raw_fd(), &SockaddrIn::from(SocketAddrV4::new(from, 0)))?;
+        connect(socket.as_raw_fd(), &SockaddrIn::from(to))?;
+        let stream = TcpStream::from(socket);
         stream.set_nodelay(true)?;
         stream.set_nonblocking(true)?;
         Ok(Conn::over(Socket::Tcp(stream)))

@@ -16,6 +16,7 @@
 
 mod admission;
 mod flush;
+mod proving;
 mod streams;
 
 use std::cell::Cell;
@@ -44,6 +45,8 @@ use crate::socket::{Accepted, Socket};
 use crate::step::{Handled, Progress, Step, desk, execute, refuse, ring_request, store};
 use crate::tls::explain;
 use crate::turn::{Held, Unfinished, unfinished};
+
+use self::proving::Next;
 
 /// Most bytes looked at after the last answer: closing must not reset the connection before it came.
 const MAX_DRAIN: usize = 1 << 20;
@@ -74,6 +77,7 @@ pub(crate) fn serve(
             carried: None,
             peer: None,
             strays: Cell::new(false),
+            waited: false,
             locked,
             failures: 0,
             held: None,
@@ -97,6 +101,9 @@ pub(crate) fn serve(
                     break reason;
                 }
             };
+            if reason == CloseReason::Full {
+                connection.turn_away();
+            }
             connection.drain();
             connection.closed(reason);
         }
@@ -114,6 +121,8 @@ struct Connection {
     peer: Option<Box<PeerSession>>,
     /// Whether its last key was another node's.
     strays: Cell<bool>,
+    /// Whether it waits for a place, and has not read since.
+    waited: bool,
     /// Whether its client must authenticate before anything else.
     locked: bool,
     /// Wrong passwords so far.
@@ -226,12 +235,20 @@ impl Connection {
         &mut self,
         context: &mut TaskContext<'_>,
     ) -> Poll<Result<Box<Input>, CloseReason>> {
+        let mut most = usize::MAX;
+        if self.waited || !self.ticket.standing().has_place() {
+            match ready!(self.poll_place(context))? {
+                Next::Carried(input) => return Poll::Ready(Ok(input)),
+                Next::Read { at_most } => most = at_most,
+            }
+        }
         let Some(carried) = self.carried.as_ref().map_or(Some(&[][..]), |it| it.bytes()) else {
             return Poll::Ready(Err(self.overdrawn(context)));
         };
         let mut input = self.local.take_input();
         input.load(carried);
-        match self.socket.poll_read(context, input.room()) {
+        let room = most.min(input.room().len());
+        match self.socket.poll_read(context, &mut input.room()[..room]) {
             Poll::Pending => {
                 self.local.give_input(input);
                 self.poll_kick(context)
@@ -337,6 +354,9 @@ impl Connection {
         if self.locked {
             return self.admit(input, output, progress);
         }
+        if !self.ticket.standing().has_place() {
+            return self.present(input, output, progress);
+        }
         let shared = &*self.local.shared;
         let view = self.local.view();
         let mut context = Context {
@@ -388,6 +408,9 @@ impl Connection {
                                 unread,
                                 (&mut self.peer, output),
                             );
+                            if let Request::Ring(command) = &request {
+                                self.acquaint(command);
+                            }
                             context.desk = desk(
                                 &self.local,
                                 view.as_deref(),

@@ -1,9 +1,13 @@
-//! Every open connection of the process: how many, who, since when idle; and the means to end one
-//! from outside.
+//! Every open connection of the process: how many, who, since when idle, what place it holds; and the
+//! means to end one from outside.
+//!
+//! [`places`] decides who holds which place. Here its decisions reach the connections.
+
+mod places;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Waker};
@@ -12,8 +16,11 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use ringbinder_store::Seconds;
 use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tracing::warn;
+
+use self::places::{Change, Places, Proof};
+pub(crate) use self::places::{MAX_PEERS, MAX_UNPROVED, Origin, Shares, Standing};
 
 /// The other side of a connection.
 #[derive(Clone, Debug)]
@@ -27,6 +34,16 @@ pub(crate) enum Peer {
     },
     /// A client on the Unix socket.
     Unix,
+}
+
+impl Peer {
+    /// The address of the other side, without its port.
+    pub(crate) fn ip(&self) -> Option<IpAddr> {
+        match self {
+            Peer::Tcp { from, .. } => Some(from.ip().to_canonical()),
+            Peer::Unix => None,
+        }
+    }
 }
 
 impl fmt::Display for Peer {
@@ -46,8 +63,10 @@ pub(crate) enum CloseReason {
     Error,
     /// The client ended it.
     Normal,
-    /// It idled longer than `-o idle_timeout`.
+    /// It idled longer than `-o idle_timeout`, or a newer connection of a node needed its place.
     IdleTimeout,
+    /// It came beyond `-c`, and did not prove in time that it is another node.
+    Full,
     /// The node stops.
     Shutdown,
 }
@@ -55,7 +74,7 @@ pub(crate) enum CloseReason {
 impl CloseReason {
     pub(crate) fn as_str(self) -> &'static str {
         match self {
-            CloseReason::Error => "error",
+            CloseReason::Error | CloseReason::Full => "error",
             CloseReason::Normal => "normal",
             CloseReason::IdleTimeout => "idle_timeout",
             CloseReason::Shutdown => "shutdown",
@@ -103,8 +122,9 @@ impl State {
 
 const NO_KICK: u8 = 0;
 const KICK_IDLE: u8 = 1;
-const KICK_SHUTDOWN: u8 = 2;
-const KICK_CUT: u8 = 3;
+const KICK_FULL: u8 = 2;
+const KICK_SHUTDOWN: u8 = 3;
+const KICK_CUT: u8 = 4;
 
 /// One open connection, as others see it.
 #[derive(Debug)]
@@ -115,6 +135,8 @@ pub(crate) struct Entry {
     last_command: AtomicU32,
     state: AtomicU8,
     kick: AtomicU8,
+    /// Changes only while [`Connections::open`] is locked.
+    standing: AtomicU8,
     waker: Mutex<Option<Waker>>,
 }
 
@@ -138,12 +160,19 @@ impl Entry {
         State::from_bits(self.state.load(Relaxed))
     }
 
+    /// What place it holds.
+    #[inline]
+    pub(crate) fn standing(&self) -> Standing {
+        Standing::from_bits(self.standing.load(Relaxed))
+    }
+
     /// Whether somebody wants it ended; called while waiting, so that the wish wakes the task.
     #[inline]
     pub(crate) fn poll_kick(&self, context: &Context<'_>) -> Option<CloseReason> {
         let kicked = || match self.kick.load(Relaxed) {
             NO_KICK => None,
             KICK_IDLE => Some(CloseReason::IdleTimeout),
+            KICK_FULL => Some(CloseReason::Full),
             KICK_SHUTDOWN => Some(CloseReason::Shutdown),
             _ => Some(CloseReason::Error),
         };
@@ -163,6 +192,7 @@ impl Entry {
 
     fn kick(&self, why: u8) {
         let waker = self.waker.lock();
+        // Without a reason to end it, it is only woken.
         self.kick.fetch_max(why, Relaxed);
         if let Some(waker) = &*waker {
             waker.wake_by_ref();
@@ -173,6 +203,7 @@ impl Entry {
 #[derive(Debug, Default)]
 struct Open {
     entries: BTreeMap<u32, Arc<Entry>>,
+    places: Places,
     /// Ids given back, to be used again before new ones.
     free: Vec<u32>,
     stopping: bool,
@@ -183,50 +214,106 @@ struct Open {
 pub(crate) struct Connections {
     open: Mutex<Open>,
     limit: usize,
+    /// As of the last tick.
+    now: AtomicU32,
     total: AtomicU64,
     rejected: AtomicU64,
+    suspended: AtomicU64,
     closed: Notify,
 }
 
 impl Connections {
-    /// At most `limit` at a time.
-    pub(crate) fn new(limit: usize) -> Self {
+    /// At most `limit` clients at a time, and up to `queue` that wait for a place. Nodes have no places
+    /// until [`Connections::share`] gives them some.
+    pub(crate) fn new(limit: usize, queue: usize) -> Self {
+        let places = Places::new(limit, queue);
         Connections {
-            open: Mutex::default(),
+            open: Mutex::new(Open { places, ..Open::default() }),
             limit,
+            now: AtomicU32::new(0),
             total: AtomicU64::new(0),
             rejected: AtomicU64::new(0),
+            suspended: AtomicU64::new(0),
             closed: Notify::new(),
         }
     }
 
-    /// Takes a place for a new connection; `None` where there is none left.
-    pub(crate) fn open(self: &Arc<Self>, peer: Peer, now: Seconds) -> Option<Ticket> {
-        let mut open = self.open.lock();
-        if open.stopping || open.entries.len() >= self.limit {
+    /// Gives the nodes of the ring so many places.
+    pub(crate) fn share(&self, shares: Shares) {
+        self.open.lock().places.share(shares);
+    }
+
+    /// Lets a new connection in; `None` where there is no place for it. `origin` says what it may
+    /// prove, if it comes to that.
+    pub(crate) fn open(
+        self: &Arc<Self>,
+        peer: Peer,
+        now: Seconds,
+        origin: impl FnOnce() -> Origin,
+    ) -> Option<Ticket> {
+        let mut guard = self.open.lock();
+        let open = &mut *guard;
+        let fresh = u32::try_from(open.entries.len()).unwrap_or(u32::MAX);
+        let id = open.free.last().copied().unwrap_or(fresh);
+        let place = if open.stopping { None } else { open.places.open(id, origin, Instant::now()) };
+        let Some((standing, displaced)) = place else {
             self.rejected.fetch_add(1, Relaxed);
             return None;
-        }
-        let fresh = u32::try_from(open.entries.len()).unwrap_or(u32::MAX);
-        let id = open.free.pop().unwrap_or(fresh);
+        };
+        open.free.pop();
         let entry = Arc::new(Entry {
             id,
             peer,
             last_command: AtomicU32::new(now),
             state: AtomicU8::new(State::Read as u8),
             kick: AtomicU8::new(NO_KICK),
+            standing: AtomicU8::new(standing as u8),
             waker: Mutex::new(None),
         });
         open.entries.insert(id, Arc::clone(&entry));
-        self.total.fetch_add(1, Relaxed);
+        self.placed(standing);
+        self.apply(open, displaced);
         Some(Ticket { entry, connections: Arc::clone(self) })
     }
 
-    /// Waits until there is a free place.
+    /// Ends the time of those that were to prove something, and takes note of the time.
+    pub(crate) fn tick(&self, now: Seconds) {
+        self.now.store(now, Relaxed);
+        let mut open = self.open.lock();
+        let changes = open.places.expire(Instant::now());
+        self.apply(&open, changes);
+    }
+
+    /// Counts a connection that now holds this.
+    fn placed(&self, standing: Standing) {
+        match standing {
+            Standing::Client | Standing::Peer => self.total.fetch_add(1, Relaxed),
+            Standing::Queued => self.suspended.fetch_add(1, Relaxed),
+            Standing::Unproved | Standing::Leaving => return,
+        };
+    }
+
+    /// Tells connections what they hold now.
+    fn apply(&self, open: &Open, changes: impl IntoIterator<Item = Change>) {
+        for Change { id, to } in changes {
+            let Some(entry) = open.entries.get(&id) else {
+                continue;
+            };
+            entry.standing.store(to as u8, Relaxed);
+            self.placed(to);
+            if to == Standing::Client {
+                // It was not to say anything before.
+                entry.commanded(self.now.load(Relaxed));
+            }
+            entry.kick(if to == Standing::Leaving { KICK_FULL } else { NO_KICK });
+        }
+    }
+
+    /// Waits until a client has a free place.
     pub(crate) async fn wait_for_place(&self) {
         loop {
             let closed = self.closed.notified();
-            if self.current() < self.limit {
+            if self.clients() < self.limit {
                 return;
             }
             closed.await;
@@ -237,22 +324,35 @@ impl Connections {
     pub(crate) async fn wait_for_none(&self) {
         loop {
             let closed = self.closed.notified();
-            if self.current() == 0 {
+            if self.all() == 0 {
                 return;
             }
             closed.await;
         }
     }
 
-    pub(crate) fn current(&self) -> usize {
+    /// All that are open.
+    pub(crate) fn all(&self) -> usize {
         self.open.lock().entries.len()
     }
 
+    /// Those that hold a `-c` place.
+    pub(crate) fn clients(&self) -> usize {
+        self.open.lock().places.clients()
+    }
+
+    /// Those that hold a place of the nodes, and how many such places there are.
+    pub(crate) fn peers(&self) -> (usize, usize) {
+        let open = self.open.lock();
+        (open.places.peers(), open.places.shares().total)
+    }
+
+    /// The `-c` places.
     pub(crate) fn limit(&self) -> usize {
         self.limit
     }
 
-    /// Opened since start.
+    /// Those that found a place since start.
     pub(crate) fn total(&self) -> u64 {
         self.total.load(Relaxed)
     }
@@ -262,16 +362,28 @@ impl Connections {
         self.rejected.load(Relaxed)
     }
 
+    /// Times since start that a client was made to wait for a place.
+    pub(crate) fn suspended(&self) -> u64 {
+        self.suspended.load(Relaxed)
+    }
+
+    /// Accepting rests until there is a place.
+    pub(crate) fn suspend(&self) {
+        self.suspended.fetch_add(1, Relaxed);
+    }
+
     /// A copy of the list, by id.
     pub(crate) fn list(&self) -> Vec<Arc<Entry>> {
         self.open.lock().entries.values().cloned().collect()
     }
 
-    /// Ends those that sent no command for `timeout` seconds, but for watchers, who never do.
+    /// Ends clients that sent no command for `timeout` seconds, but for watchers, who never do. The
+    /// connections of nodes stay: they are quiet while there is nothing to say.
     pub(crate) fn kick_idle(&self, timeout: u32, now: Seconds) {
         for entry in self.list() {
             let idle = now.saturating_sub(entry.last_command());
-            if idle > timeout && entry.state() != State::Watch {
+            let client = entry.standing() == Standing::Client;
+            if idle > timeout && client && entry.state() != State::Watch {
                 entry.kick(KICK_IDLE);
             }
         }
@@ -284,7 +396,7 @@ impl Connections {
         if timeout(grace, self.wait_for_none()).await.is_ok() {
             return true;
         }
-        warn!("{} connections did not read their answers in time and are cut", self.current());
+        warn!("{} connections did not read their answers in time and are cut", self.all());
         for entry in self.list() {
             entry.kick(KICK_CUT);
         }
@@ -320,13 +432,72 @@ impl std::ops::Deref for Ticket {
     }
 }
 
+impl Ticket {
+    /// Its other side proved that it is a node: it holds a place of the nodes from now on, and is not
+    /// closed for being idle. False where they have none left for it. Its address may have the places
+    /// of so many nodes.
+    pub(crate) fn prove(&self, nodes: usize) -> bool {
+        let connections = &self.connections;
+        let mut guard = connections.open.lock();
+        let open = &mut *guard;
+        let Some(from) = self.entry.peer.ip() else {
+            return false;
+        };
+        let standing = self.entry.standing();
+        if standing == Standing::Peer {
+            return true;
+        }
+        let (entries, now) = (&open.entries, connections.now.load(Relaxed));
+        let idle =
+            |id: u32| entries.get(&id).map_or(0, |entry| now.saturating_sub(entry.last_command()));
+        let at_most = open.places.shares().each.saturating_mul(nodes);
+        let (proof, changes) = open.places.prove((self.entry.id, standing, from), at_most, idle);
+        if let Proof::Replaced(ghost) = proof
+            && let Some(ghost) = open.entries.get(&ghost)
+        {
+            ghost.kick(KICK_IDLE);
+        }
+        if proof != Proof::Full {
+            self.entry.standing.store(Standing::Peer as u8, Relaxed);
+            if standing != Standing::Client {
+                connections.placed(Standing::Peer);
+            }
+        }
+        connections.apply(open, changes);
+        drop(guard);
+        connections.closed.notify_waiters();
+        proof != Proof::Full
+    }
+
+    /// It is a client's: what it holds from now on, which is what it held before if there is nothing
+    /// for it.
+    pub(crate) fn claim(&self) -> Standing {
+        let mut open = self.connections.open.lock();
+        let standing = self.entry.standing();
+        let claimed = open.places.claim(self.entry.id, standing);
+        if claimed != standing {
+            self.entry.standing.store(claimed as u8, Relaxed);
+            self.connections.placed(claimed);
+        }
+        claimed
+    }
+}
+
 impl Drop for Ticket {
     fn drop(&mut self) {
-        let mut open = self.connections.open.lock();
+        let connections = &self.connections;
+        let mut guard = connections.open.lock();
+        let open = &mut *guard;
         open.entries.remove(&self.entry.id);
+        let standing = self.entry.standing();
+        let changes = open.places.leave(self.entry.id, standing);
         open.free.push(self.entry.id);
-        drop(open);
-        self.connections.closed.notify_waiters();
+        connections.apply(open, changes);
+        drop(guard);
+        if !matches!(standing, Standing::Client | Standing::Peer) {
+            connections.rejected.fetch_add(1, Relaxed);
+        }
+        connections.closed.notify_waiters();
     }
 }
 
@@ -336,23 +507,27 @@ mod tests {
 
     #[test]
     fn places_are_limited_and_given_back() {
-        let connections = Arc::new(Connections::new(2));
-        let first = connections.open(Peer::Unix, 1).unwrap();
-        let second = connections.open(Peer::Unix, 1).unwrap();
+        let connections = Arc::new(Connections::new(2, 0));
+        let first = connections.open(Peer::Unix, 1, || Origin::Client).unwrap();
+        let second = connections.open(Peer::Unix, 1, || Origin::Client).unwrap();
         assert_ne!(first.id, second.id);
-        assert!(connections.open(Peer::Unix, 1).is_none());
-        assert_eq!((connections.current(), connections.total(), connections.rejected()), (2, 2, 1));
+        assert!(connections.open(Peer::Unix, 1, || Origin::Client).is_none());
+        assert_eq!((connections.all(), connections.total(), connections.rejected()), (2, 2, 1));
         let id = first.id;
         drop(first);
-        assert_eq!(connections.open(Peer::Unix, 1).unwrap().id, id, "ids are used again");
+        assert_eq!(
+            connections.open(Peer::Unix, 1, || Origin::Client).unwrap().id,
+            id,
+            "ids are used again"
+        );
     }
 
     #[test]
     fn idle_ones_are_kicked_and_watchers_are_not() {
-        let connections = Arc::new(Connections::new(3));
-        let idle = connections.open(Peer::Unix, 10).unwrap();
-        let busy = connections.open(Peer::Unix, 10).unwrap();
-        let watcher = connections.open(Peer::Unix, 10).unwrap();
+        let connections = Arc::new(Connections::new(3, 0));
+        let idle = connections.open(Peer::Unix, 10, || Origin::Client).unwrap();
+        let busy = connections.open(Peer::Unix, 10, || Origin::Client).unwrap();
+        let watcher = connections.open(Peer::Unix, 10, || Origin::Client).unwrap();
         busy.commanded(20);
         watcher.enter(State::Watch);
         connections.kick_idle(5, 20);
@@ -362,6 +537,47 @@ mod tests {
         assert_eq!(watcher.poll_kick(&context), None);
         connections.stop();
         assert_eq!(busy.poll_kick(&context), Some(CloseReason::Shutdown));
-        assert!(connections.open(Peer::Unix, 30).is_none());
+        assert!(connections.open(Peer::Unix, 30, || Origin::Client).is_none());
+    }
+
+    fn from(last: u8) -> Peer {
+        let to = "10.0.0.1:11211".parse().unwrap();
+        Peer::Tcp { from: ([10, 0, 0, last], 40_000).into(), to }
+    }
+
+    #[test]
+    fn a_node_gets_in_beside_the_clients_and_lies_idle_as_it_likes() {
+        let connections = Arc::new(Connections::new(1, 0));
+        connections.share(Shares { total: 8, each: 4 });
+        let client = connections.open(from(9), 10, || panic!("there is room")).unwrap();
+        assert!(connections.open(from(9), 10, || Origin::Client).is_none());
+        let neighbour = || Origin::Neighbour([10, 0, 0, 2].into());
+        let node = connections.open(from(2), 10, neighbour).unwrap();
+        assert_eq!(node.standing(), Standing::Unproved);
+        assert_eq!((connections.clients(), connections.total()), (1, 1));
+        assert!(node.prove(1));
+        assert_eq!((connections.clients(), connections.peers(), connections.all()), (1, (1, 8), 2));
+        connections.kick_idle(1, 20);
+        let context = Context::from_waker(Waker::noop());
+        assert_eq!(node.poll_kick(&context), None);
+        assert_eq!(client.poll_kick(&context), Some(CloseReason::IdleTimeout));
+        let stranger = connections.open(from(2), 10, neighbour).unwrap();
+        assert_eq!(stranger.claim(), Standing::Unproved, "there is nothing for it");
+        drop(stranger);
+        assert_eq!((connections.total(), connections.rejected()), (2, 2));
+    }
+
+    #[test]
+    fn who_waits_for_a_place_is_woken_when_it_is_there() {
+        let connections = Arc::new(Connections::new(1, 1));
+        let first = connections.open(Peer::Unix, 1, || Origin::Client).unwrap();
+        let second = connections.open(Peer::Unix, 1, || Origin::Client).unwrap();
+        assert_eq!((second.standing(), connections.suspended()), (Standing::Queued, 1));
+        connections.tick(50);
+        drop(first);
+        assert_eq!(second.standing(), Standing::Client);
+        connections.kick_idle(5, 51);
+        let context = Context::from_waker(Waker::noop());
+        assert_eq!(second.poll_kick(&context), None, "its time begins with its place");
     }
 }

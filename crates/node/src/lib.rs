@@ -162,9 +162,12 @@ fn print(text: &str, warnings: Vec<String>) -> std::process::ExitCode {
 
 fn serve(settings: Settings, ready: Option<daemon::Ready>) -> Result<(), Failure> {
     let reserved = RESERVED_FILES + settings.admin.as_ref().map_or(0, |_| admin::FILES);
-    if let Some(warning) = limits::raise_open_files(settings.conn_limit, reserved)?.warning {
+    let beside_clients = settings.ring.as_ref().map_or(0, |_| server::files_of_nodes(&settings));
+    let open_files = limits::raise_open_files(settings.conn_limit, reserved, beside_clients)?;
+    if let Some(warning) = &open_files.warning {
         warn!("{warning}");
     }
+    let room_for_peers = server::room_for_peers(&settings, open_files.spare);
     if settings.coredumps {
         limits::raise_core_size()?;
     }
@@ -238,7 +241,12 @@ fn serve(settings: Settings, ready: Option<daemon::Ready>) -> Result<(), Failure
     if let Some(path) = &settings.snapshot {
         snapshot::check_writable(path)?;
     }
-    let shared = server::prepare(settings, guards, started.as_ref().map(|ring| ring.node.clone()));
+    let shared = server::prepare(
+        settings,
+        guards,
+        started.as_ref().map(|ring| ring.node.clone()),
+        room_for_peers,
+    );
     let begin = || {
         let pending = match offer {
             Some(offer) => {

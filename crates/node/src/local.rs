@@ -208,7 +208,7 @@ mod tests {
         let dialer = crate::ring::Dialer::new(&guards, crate::settings::PeerTls::Off, Vec::new());
         let ring = crate::ring::start(settings.ring.as_ref().unwrap(), dialer).unwrap().node;
         let view = ring.view();
-        let local = Local::new(server::prepare(*settings, guards, Some(ring)), 0);
+        let local = Local::new(server::prepare(*settings, guards, Some(ring), 0), 0);
 
         let [b, c] = [1, 2].map(|index| view.peers[index].clone().unwrap());
         assert!(!local.link(&b).is_retired() && !local.link(&c).is_retired());

@@ -11,7 +11,7 @@ use tokio::net::UnixStream;
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 
 use crate::connection;
-use crate::connections::Peer;
+use crate::connections::{Origin, Peer};
 use crate::local::Local;
 use crate::server;
 use crate::settings::{self, Startup};
@@ -56,7 +56,7 @@ impl LoneNode {
         ours.set_nonblocking(true)?;
         theirs.set_nonblocking(true)?;
         let now = self.shared.clock.now();
-        let ticket = self.shared.connections.open(Peer::Unix, now);
+        let ticket = self.shared.connections.open(Peer::Unix, now, || Origin::Client);
         let ticket = ticket.ok_or_else(|| io::Error::other("too many connections"))?;
         self.runtime.block_on(async {
             let (mut reader, mut writer) = UnixStream::from_std(ours)?.into_split();
@@ -109,7 +109,7 @@ mod tests {
     fn a_connection_that_waits_holds_little() {
         let node = LoneNode::new(&["-m", "8"]).unwrap().unwrap();
         let (ours, _theirs) = std::os::unix::net::UnixStream::pair().unwrap();
-        let ticket = node.shared.connections.open(Peer::Unix, 0).unwrap();
+        let ticket = node.shared.connections.open(Peer::Unix, 0, || Origin::Client).unwrap();
         let entry = std::mem::size_of::<crate::connections::Entry>();
         ours.set_nonblocking(true).unwrap();
         let serve = node.runtime.block_on(async {

@@ -4,6 +4,7 @@
 //! connections and waits for signals. Requests are the workers' business alone.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -18,7 +19,7 @@ use tracing::{info, warn};
 
 use crate::admin::{Admin, Bound};
 use crate::clock::Clock;
-use crate::connections::Connections;
+use crate::connections::{Connections, MAX_PEERS, MAX_UNPROVED, Origin};
 use crate::guards::Guards;
 use crate::handover::{self, Gate, HandOver};
 use crate::listen::{Acceptor, Listener};
@@ -26,7 +27,7 @@ use crate::process::{memory, supervisor};
 use crate::reload;
 use crate::ring::{Keeper, RingNode, Started};
 use crate::sampling::{Heat, Latency};
-use crate::settings::{Guard, Settings};
+use crate::settings::{Guard, Settings, Verify};
 use crate::shared::{Shared, ValuesInFlight};
 use crate::snapshot::{self, Snapshots};
 use crate::socket::Accepted;
@@ -48,6 +49,9 @@ const ACCEPT_REST: Duration = Duration::from_millis(50);
 /// bits of a unique; this costs them a 256th of those (docs/decisions/0016-cas-uniques.md).
 const FIRST_CAS: std::ops::Range<u64> = 1..1 << 24;
 
+/// Most clients that wait for a place in this process, whatever the length of the sockets' queues.
+const MAX_QUEUED: usize = 1024;
+
 /// Bounds between passes that remove dead items: a pass that found many is soon followed by another.
 const SWEEP_SOONEST: Duration = Duration::from_secs(5);
 const SWEEP_LATEST: Duration = Duration::from_secs(300);
@@ -57,22 +61,24 @@ pub(crate) fn prepare(
     settings: Settings,
     guards: Guards,
     ring: Option<Arc<RingNode>>,
+    room_for_peers: usize,
 ) -> Arc<Shared> {
     let cas = if ring.is_some() { rand::random_range(FIRST_CAS) } else { 0 };
-    build(settings, guards, ring, |store| {
+    build(settings, guards, ring, room_for_peers, |store| {
         store.with_resident_probe(Box::new(memory::resident)).with_cas_after(cas)
     })
 }
 
 /// Builds the state that workers share, in a process that is more than this node.
 pub(crate) fn prepare_as_guest(settings: Settings) -> Arc<Shared> {
-    build(settings, Guards::default(), None, |store| store)
+    build(settings, Guards::default(), None, 0, |store| store)
 }
 
 fn build(
     settings: Settings,
     guards: Guards,
     ring: Option<Arc<RingNode>>,
+    room_for_peers: usize,
     finish: impl FnOnce(SegmentStore) -> SegmentStore,
 ) -> Arc<Shared> {
     let watch =
@@ -83,13 +89,15 @@ fn build(
         evict: settings.evictions,
     };
     let clock = Clock::new();
+    let queue = queue_len(&settings);
     let allowance = settings.memory_limit_bytes.max(2 * settings.max_item_size);
-    Arc::new(Shared {
+    let shared = Arc::new(Shared {
         store: finish(SegmentStore::new(limits, Some(observer(&watch)))),
         clock,
         counters: AllCounters::new(usize::from(settings.threads)),
         connections: Arc::new(Connections::new(
             usize::try_from(settings.conn_limit).unwrap_or(usize::MAX),
+            queue,
         )),
         watch,
         prefixes: Prefixes::new(settings.prefix_delimiter, settings.detail_enabled),
@@ -107,10 +115,37 @@ fn build(
         sweep_wanted: Notify::new(),
         dumping: AtomicBool::new(false),
         foreign_logged: AtomicU32::new(0),
-        listen_disabled: AtomicU64::new(0),
+        room_for_peers,
         stop: CancellationToken::new(),
         settings,
-    })
+    });
+    shared.make_room();
+    shared
+}
+
+/// Clients that wait in this process for a `-c` place, at most.
+///
+/// Where clients are to wait (`no_maxconns_fast`) and there is no ring, they wait in the sockets'
+/// queues. Other nodes would wait there behind them: a node of a ring takes its clients out of the
+/// queues, and as many wait as could there.
+pub(crate) fn queue_len(settings: &Settings) -> usize {
+    if settings.maxconns_fast || settings.ring.is_none() {
+        return 0;
+    }
+    usize::try_from(settings.listen_backlog).unwrap_or(usize::MAX).min(MAX_QUEUED)
+}
+
+/// Open files that connections beyond `-c` may take in a ring, whatever its size.
+pub(crate) fn files_of_nodes(settings: &Settings) -> u32 {
+    // The connections that this node makes to the others are half of those it has places for.
+    let files = MAX_PEERS + MAX_PEERS / 2 + MAX_UNPROVED + queue_len(settings);
+    u32::try_from(files).unwrap_or(u32::MAX)
+}
+
+/// Connections of other nodes that so many open files leave room for.
+pub(crate) fn room_for_peers(settings: &Settings, spare: u64) -> usize {
+    let spare = usize::try_from(spare).unwrap_or(usize::MAX);
+    spare.saturating_sub(MAX_UNPROVED + queue_len(settings)) / 3 * 2
 }
 
 /// Tells watchers of evictions. Ages are as of the clock's last tick at the item's own access, the
@@ -246,8 +281,9 @@ async fn accept_all(
     let guard = listener.guard();
     let mut gate = shared.gate.watch();
     loop {
-        if !shared.settings.maxconns_fast && connections.current() >= connections.limit() {
-            shared.listen_disabled.fetch_add(1, Relaxed);
+        let waits = !shared.settings.maxconns_fast && shared.ring.is_none();
+        if waits && connections.clients() >= connections.limit() {
+            connections.suspend();
             tokio::select! {
                 () = connections.wait_for_place() => {}
                 () = shared.stop.cancelled() => return,
@@ -271,17 +307,36 @@ async fn accept_all(
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((accepted, peer)) => match connections.open(peer, shared.clock.now()) {
-                Some(ticket) => workers.adopt(Handover { accepted, guard, ticket }),
-                // Words that are not encrypted are none to a TLS client.
-                None if matches!(guard, Guard::Tls(_)) => {}
-                None => turn_away(&accepted),
-            },
+            Ok((accepted, peer)) => {
+                let address = peer.ip();
+                let origin = || origin(&shared, address, guard);
+                match connections.open(peer, shared.clock.now(), origin) {
+                    Some(ticket) => workers.adopt(Handover { accepted, guard, ticket }),
+                    // Words that are not encrypted are none to a TLS client.
+                    None if matches!(guard, Guard::Tls(_)) => {}
+                    None => turn_away(&accepted),
+                }
+            }
             Err(error) => {
                 warn!("cannot accept a connection on {name}: {error}");
                 tokio::time::sleep(ACCEPT_REST).await;
             }
         }
+    }
+}
+
+/// What a connection may prove that finds all `-c` places taken.
+fn origin(shared: &Shared, address: Option<IpAddr>, guard: Guard) -> Origin {
+    let (Some(ring), Some(address)) = (&shared.ring, address) else {
+        return Origin::Client;
+    };
+    let shows_certificate = guard.verify().is_some_and(|verify| verify != Verify::Nobody);
+    if ring.is_peer_address(address) {
+        Origin::Neighbour(address)
+    } else if ring.has_secret() || shows_certificate {
+        Origin::Stranger(address)
+    } else {
+        Origin::Client
     }
 }
 
@@ -308,6 +363,7 @@ async fn keep_time(shared: Arc<Shared>) {
         }
         shared.clock.tick();
         let now = shared.clock.now();
+        shared.connections.tick(now);
         let timeout = shared.settings.idle_timeout;
         if timeout > 0 && now != last {
             shared.connections.kick_idle(timeout, now);

@@ -8,10 +8,11 @@ use std::sync::atomic::{
 use ringbinder_store::SegmentStore;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 use crate::auth::Auth;
 use crate::clock::Clock;
-use crate::connections::Connections;
+use crate::connections::{Connections, Shares};
 use crate::handover::Gate;
 use crate::ring::RingNode;
 use crate::sampling::{Heat, HotKeys, Latency, LatencySums};
@@ -56,8 +57,8 @@ pub(crate) struct Shared {
     pub(crate) dumping: AtomicBool,
     /// The second in which a foreign connection was last logged.
     pub(crate) foreign_logged: AtomicU32,
-    /// Times accepting was suspended for want of places.
-    pub(crate) listen_disabled: AtomicU64,
+    /// Connections of other nodes that open files leave room for.
+    pub(crate) room_for_peers: usize,
     /// Cancelled when the node is to stop.
     pub(crate) stop: CancellationToken,
 }
@@ -73,6 +74,24 @@ impl Shared {
     #[inline]
     pub(crate) fn logs_commands(&self) -> bool {
         self.verbosity.load(Relaxed) > 1
+    }
+
+    /// Gives the nodes of the ring places for their connections, by the present rings.
+    pub(crate) fn make_room(&self) {
+        let Some(ring) = &self.ring else {
+            return;
+        };
+        let (nodes, threads) = (ring.node_count(), self.settings.threads);
+        let shares = Shares::of(nodes, threads, self.room_for_peers);
+        let wanted = Shares::of(nodes, threads, usize::MAX).total;
+        if shares.total < wanted {
+            warn!(
+                "the limit of open files leaves room for {} connections of other nodes, where {nodes} \
+                 nodes may need {wanted}: raise it (ulimit -n, LimitNOFILE=), or lower -c",
+                shares.total
+            );
+        }
+        self.connections.share(shares);
     }
 
     /// The keys that are asked for most at present.

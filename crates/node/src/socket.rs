@@ -9,6 +9,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::BufMut;
+use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsStream;
@@ -37,6 +38,14 @@ impl Socket {
             Accepted::Tcp(stream) => Socket::Tcp(TcpStream::from_std(stream)?),
             Accepted::Unix(stream) => Socket::Unix(UnixStream::from_std(stream)?),
         })
+    }
+
+    /// The certificate that the other side showed, which was found to be good.
+    pub(crate) fn certificate(&self) -> Option<&CertificateDer<'static>> {
+        match self {
+            Socket::Tls(stream) => stream.get_ref().1.peer_certificates()?.first(),
+            Socket::Tcp(_) | Socket::Unix(_) => None,
+        }
     }
 
     /// Makes closing drop what the other side has not taken, rather than deliver it some day.

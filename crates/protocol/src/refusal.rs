@@ -152,6 +152,8 @@ refusals! {
     RingTooLarge Client "CLIENT_ERROR the offered ring is too large"
     /// An offered ring whose sender does not know the peer secret, or a node that has none.
     RingNotProved Client "CLIENT_ERROR the offered ring is not proved by the peer secret of this node"
+    /// A proof that is not by the peer secret of this node.
+    PeerNotProved Client "CLIENT_ERROR the proof is not by the peer secret of this node"
     /// A key that another node owns, with `foreign_keys` at `refuse`.
     ForeignKey Client "CLIENT_ERROR another node owns this key: ask 'ring owner <key>'"
     /// The owner of the key cannot be reached.

@@ -18,6 +18,7 @@
 //! | `ring greet name stamp` | `PEER name instance held base stamp,stamp,...`: the form of older nodes |
 //! | `ring get stamp` | as `ring get`, of a ring that was in force before |
 //! | `ring nonce` | `NONCE hex` |
+//! | `ring prove mac` | `PROVED` |
 //! | `ring offer mac len`, then the ring | `ACCEPTED` |
 //! | `ring forward stamp owner`, `ring forward stamp former` | none: says on whose behalf the requests behind it come |
 //!
@@ -107,6 +108,8 @@ pub enum RingCommand<'a> {
     },
     /// `ring nonce`
     Nonce,
+    /// `ring prove mac`: HMAC-SHA-256 over the nonce. Who sends it knows the peer secret.
+    Prove([u8; MAC_LEN]),
     /// `ring forward stamp claim`
     Forward(Forwarding),
 }
@@ -227,6 +230,7 @@ pub(crate) fn parse(mut words: Tokens<'_>) -> Result<Line<'_>, Refused> {
             RingCommand::Flush { delay }
         }
         b"nonce" if words.is_exhausted() => RingCommand::Nonce,
+        b"prove" => RingCommand::Prove(from_hex(one(words)?).ok_or(Refusal::BadFormat)?),
         b"offer" => return offer(words).map(Line::Offer),
         b"forward" => {
             let [held, claim] = words.exactly().ok_or(Refusal::RingUsage)?;
@@ -421,6 +425,8 @@ mod tests {
                 Ok(RingCommand::Greet { name: "cache-a", stamp: STAMP, process })
             );
         }
+        let proof = format!("prove {}", "0a".repeat(MAC_LEN));
+        assert_eq!(command(proof.as_bytes()), Ok(RingCommand::Prove([10; MAC_LEN])));
         assert_eq!(
             command(b"forward 7.000000000000001f former"),
             Ok(RingCommand::Forward(Forwarding { stamp: STAMP, claim: Claim::Former }))
@@ -438,11 +444,14 @@ mod tests {
             b"greet a",
             b"forward",
             b"flush 1 2",
+            b"prove",
+            b"prove 0a 0a",
         ] {
             assert_eq!(command(line), Err(Refusal::RingUsage), "{line:?}");
         }
         for line in [
-            &b"get 7"[..],
+            &b"prove 0a"[..],
+            b"get 7",
             b"greet a 7.000000000000001f feed -",
             b"greet a 7.000000000000001f 000000000000feed +",
             b"greet a 7.000000000000001f - -",

@@ -112,6 +112,7 @@ fn check_ring(command: &RingCommand<'_>) {
         | RingCommand::Get(_)
         | RingCommand::Flush { .. }
         | RingCommand::Nonce
+        | RingCommand::Prove(_)
         | RingCommand::Forward(_) => {}
     }
 }

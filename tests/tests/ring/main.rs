@@ -9,6 +9,7 @@ mod flush;
 mod forwarding;
 mod linearizable;
 mod peers;
+mod places;
 mod policies;
 mod sampling;
 

@@ -10,6 +10,7 @@ mod fleet;
 mod handshakes;
 mod listeners;
 mod login;
+mod places;
 mod reload;
 mod ring;
 mod rust_client;

@@ -71,7 +71,7 @@ mod tests {
         let Startup::Run { settings, .. } = settings::load(flags, []).unwrap() else {
             panic!("these flags ask to serve");
         };
-        let shared = server::prepare(*settings, Guards::default(), None);
+        let shared = server::prepare(*settings, Guards::default(), None, 0);
         let workers = Workers::start(&shared).unwrap();
         assert_eq!(health(&shared, &workers).await, Faults::new());
         let hold = Arc::new(std::sync::Barrier::new(2));

@@ -81,8 +81,12 @@ fn memcached(shared: &Shared, page: &mut Exposition) {
     }
     page.counter("memcached_read_bytes_total", "Bytes read from clients.", sums.bytes_read);
     page.counter("memcached_written_bytes_total", "Bytes written to clients.", sums.bytes_written);
-    let current = connections.current();
-    page.gauge("memcached_current_connections", "Open connections.", current);
+    let current = connections.clients();
+    page.gauge(
+        "memcached_current_connections",
+        "Open connections of clients; those of other nodes have places of their own.",
+        current,
+    );
     page.gauge("memcached_max_connections", "Connections allowed.", connections.limit());
     page.counter("memcached_connections_total", "Connections opened.", connections.total());
     page.counter(
@@ -98,7 +102,7 @@ fn memcached(shared: &Shared, page: &mut Exposition) {
     page.counter(
         "memcached_connections_listener_disabled_total",
         "Times accepting rested because all connections were taken.",
-        shared.listen_disabled.load(Relaxed),
+        connections.suspended(),
     );
     let full = current >= connections.limit();
     page.gauge(
@@ -269,7 +273,9 @@ fn limits(shared: &Shared, page: &mut Exposition) {
         }
     };
     used("memory", (store.bytes, store.max_bytes), page);
-    used("connections", (connections.current() as u64, connections.limit() as u64), page);
+    used("connections", (connections.clients() as u64, connections.limit() as u64), page);
+    let (peers, max_peers) = connections.peers();
+    used("peer_connections", (peers as u64, max_peers as u64), page);
     used("values_in_flight", in_flight, page);
     if let (Some(open), Ok((soft, _))) = (open_files(), getrlimit(Resource::RLIMIT_NOFILE)) {
         used("open_files", (open as u64, soft), page);

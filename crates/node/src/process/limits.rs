@@ -54,16 +54,23 @@ pub(crate) struct OpenFiles {
     pub(crate) limit: u64,
     /// What to tell the operator, if there is room for `-c` connections but not for the reserve.
     pub(crate) warning: Option<String>,
+    /// How many files that leaves beyond `-c` connections and the reserve.
+    pub(crate) spare: u64,
 }
 
-/// Lets the process hold `conn_limit` connections and `reserve` other open files.
-pub(crate) fn raise_open_files(conn_limit: u32, reserve: u32) -> Result<OpenFiles, LimitError> {
+/// Lets the process hold `conn_limit` connections and `reserve` other open files, and `extra` more if
+/// the system permits it.
+pub(crate) fn raise_open_files(
+    conn_limit: u32,
+    reserve: u32,
+    extra: u32,
+) -> Result<OpenFiles, LimitError> {
     let what = "open files";
     let read = || {
         getrlimit(Resource::RLIMIT_NOFILE).map_err(|source| LimitError::Unreadable { what, source })
     };
     let (soft, hard) = read()?;
-    let needed = u64::from(conn_limit) + u64::from(reserve);
+    let needed = u64::from(conn_limit) + u64::from(reserve) + u64::from(extra);
     if soft < needed {
         // Root may lift the hard limit as well; anyone else goes as high as the hard limit.
         if setrlimit(Resource::RLIMIT_NOFILE, needed, hard.max(needed)).is_err() {
@@ -85,7 +92,8 @@ fn judge(limit: u64, conn_limit: u32, reserve: u32) -> Result<OpenFiles, LimitEr
              connections (-c)"
         )
     });
-    Ok(OpenFiles { limit, warning })
+    let spare = limit.saturating_sub(connections + u64::from(reserve));
+    Ok(OpenFiles { limit, warning, spare })
 }
 
 /// Makes core files as large as the system allows (`-r`).
@@ -136,8 +144,8 @@ mod tests {
     #[test]
     fn a_limit_that_suffices_is_left_alone() {
         let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
-        let files = raise_open_files(1, 1).unwrap();
-        assert_eq!(files, OpenFiles { limit: soft, warning: None });
+        let files = raise_open_files(1, 1, 1).unwrap();
+        assert_eq!(files, OpenFiles { limit: soft, warning: None, spare: soft - 2 });
         assert_eq!(getrlimit(Resource::RLIMIT_NOFILE).unwrap(), (soft, hard));
     }
 
@@ -153,6 +161,7 @@ mod tests {
         let files = judge(1024, 1024, 32).unwrap();
         assert!(files.warning.unwrap().contains("992 of 1024"));
         assert_eq!(judge(1056, 1024, 32).unwrap().warning, None);
+        assert_eq!(judge(1060, 1024, 32).unwrap().spare, 4);
     }
 
     #[test]

@@ -19,9 +19,16 @@ pub(crate) struct PeerSession {
     /// By which ring the requests that follow were forwarded.
     pub(crate) forwarding: Option<Forwarding>,
     nonce: Option<Nonce>,
+    /// It knows the peer secret.
+    proved: bool,
 }
 
 impl PeerSession {
+    /// Whether it knows the peer secret.
+    pub(crate) fn is_proved(&self) -> bool {
+        self.proved
+    }
+
     /// Whether a ring may be offered: a nonce is out.
     pub(crate) fn may_offer(&self) -> bool {
         self.nonce.is_some()
@@ -69,6 +76,19 @@ pub(crate) fn command(
             session.get_or_insert_default().nonce = Some(nonce);
             let _ = write!(out, "NONCE {}\r\n", to_hex(&nonce));
         }
+        RingCommand::Prove(code) => {
+            let session = session.get_or_insert_default();
+            let nonce = session.nonce.take();
+            session.proved = match (&node.secret, nonce) {
+                (Some(secret), Some(nonce)) => secret.is_proof(&nonce, &code),
+                _ => false,
+            };
+            if session.proved {
+                answer::line(out, "PROVED");
+            } else {
+                answer::refusal(out, Refusal::PeerNotProved);
+            }
+        }
         RingCommand::Forward(forwarding) => {
             session.get_or_insert_default().forwarding = Some(forwarding);
         }
@@ -111,9 +131,6 @@ fn greet(
         }
         unknown = accepted != Some(greeter.instance);
         doubts = greeter.seen.is_some_and(|seen| seen != own);
-        if let Some(peer) = peer.filter(|_| !unknown) {
-            peer.is_heard();
-        }
     }
     if came_back || newer || unknown || doubts {
         node.hint(Hint::Greeted { name: name.to_owned(), unknown, doubts });

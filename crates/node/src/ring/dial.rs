@@ -1,4 +1,6 @@
-//! Dialling another node: connect, TLS, authenticate. What comes back is ready for requests.
+//! Dialling another node: connect, TLS, authenticate, prove to know the peer secret. What comes back is
+//! ready for requests, of which the first should be a greeting: a node whose clients take all its
+//! connections takes nothing else of other nodes.
 //!
 //! Nodes of a ring are set up alike, so a node dials the others as it is itself dialled at its own
 //! address in the ring: with TLS where its listener there speaks it, and with the first line of its own
@@ -11,11 +13,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
-use ringbinder_protocol::{MAX_REPLY_LINE, Refusal, Reply, reply};
+use ringbinder_protocol::{MAX_REPLY_LINE, Refusal, Reply, from_hex, reply, to_hex};
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use super::secret::{Nonce, Secret};
 use crate::auth::Auth;
 use crate::guards::Guards;
 use crate::settings::{Guard, PeerTls};
@@ -50,6 +53,9 @@ pub(crate) enum DialError {
     LoginFailed,
     #[error("it answered a password with {0:?}")]
     Login(String),
+    /// Its process runs, and has no place for this connection.
+    #[error("it has no place for another connection (its -c limit)")]
+    Full,
 }
 
 impl DialError {
@@ -66,7 +72,8 @@ impl DialError {
             | DialError::Tls(_)
             | DialError::Unauthenticated
             | DialError::LoginFailed
-            | DialError::Login(_) => true,
+            | DialError::Login(_)
+            | DialError::Full => true,
             DialError::Connect(_) | DialError::Io(_) | DialError::Closed | DialError::Name(_) => {
                 false
             }
@@ -91,6 +98,8 @@ impl DialError {
             Some(DialError::Unauthenticated)
         } else if says(Refusal::LoginFailed) {
             Some(DialError::LoginFailed)
+        } else if says(Refusal::TooManyConnections) {
+            Some(DialError::Full)
         } else {
             None
         }
@@ -102,6 +111,7 @@ impl DialError {
 pub(crate) struct Dialer {
     tls: Option<Arc<Tls>>,
     auth: Option<Arc<Auth>>,
+    secret: Option<Secret>,
     wanted: PeerTls,
     /// The addresses that this node listens on.
     listening: Vec<(SocketAddr, Guard)>,
@@ -119,12 +129,18 @@ impl Dialer {
         let dialer = Dialer {
             tls: guards.tls.clone(),
             auth: guards.auth.clone(),
+            secret: None,
             wanted,
             listening,
             speaks: AtomicU8::new(PLAIN),
         };
         dialer.settle(None);
         dialer
+    }
+
+    /// Has this node prove, on every connection, that it knows the peer secret.
+    pub(super) fn proves(&mut self, secret: Secret) {
+        self.secret = Some(secret);
     }
 
     /// The addresses that this node listens on.
@@ -148,14 +164,19 @@ impl Dialer {
 
     /// Connects to a node, `host:port`.
     pub(crate) async fn dial(&self, address: &str) -> Result<Socket, DialError> {
+        let socket = self.reach(address).await?;
+        self.prove(self.log_in(socket).await?).await
+    }
+
+    async fn reach(&self, address: &str) -> Result<Socket, DialError> {
         let speaks = self.speaks.load(Relaxed);
         if speaks != PLAIN {
             match self.dial_tls(address).await {
                 Err(DialError::NoTls) if speaks == EITHER => {}
-                socket => return self.log_in(socket?).await,
+                socket => return socket,
             }
         }
-        self.log_in(Socket::Tcp(connect(address).await?)).await
+        Ok(Socket::Tcp(connect(address).await?))
     }
 
     async fn dial_tls(&self, address: &str) -> Result<Socket, DialError> {
@@ -191,6 +212,25 @@ impl Dialer {
             None if line == b"STORED" => Ok(socket),
             None => Err(DialError::Login(shown(&line))),
         }
+    }
+
+    /// Shows that this node knows the peer secret, which gives it a place where clients take all of
+    /// them. A node that has no secret, or another one, or none of this protocol, says so; its answer
+    /// to what comes next tells more.
+    async fn prove(&self, mut socket: Socket) -> Result<Socket, DialError> {
+        let Some(secret) = &self.secret else {
+            return Ok(socket);
+        };
+        write(&mut socket, b"ring nonce\r\n").await.map_err(DialError::of_io)?;
+        let line = read_line(&mut socket).await?;
+        let nonce: Option<Nonce> = line.strip_prefix(b"NONCE ").and_then(from_hex);
+        let Some(code) = nonce.and_then(|nonce| secret.prove(&nonce)) else {
+            return DialError::of_answer(&line).map_or(Ok(socket), Err);
+        };
+        let request = format!("ring prove {}\r\n", to_hex(&code));
+        write(&mut socket, request.as_bytes()).await.map_err(DialError::of_io)?;
+        let line = read_line(&mut socket).await?;
+        DialError::of_answer(&line).map_or(Ok(socket), Err)
     }
 }
 

@@ -98,6 +98,15 @@ impl Talk {
         Ok(Talk { stream: BufReader::new(dialer.dial(address).await?) })
     }
 
+    /// Says who asks: a node whose clients take all its connections answers nobody else.
+    pub(super) async fn introduce(
+        &mut self,
+        name: &str,
+        ours: Stamp,
+    ) -> Result<PeerLine, TalkError> {
+        self.peer_line(&format!("ring greet {name} {ours}\r\n")).await
+    }
+
     /// Sends a question, or several.
     pub(crate) async fn say(&mut self, text: &[u8]) -> Result<(), TalkError> {
         self.stream.write_all(text).await?;
@@ -172,14 +181,16 @@ async fn within<T>(
     tokio::time::timeout(patience, talk).await.unwrap_or(Err(TalkError::Timeout(patience)))
 }
 
-/// Reads a ring that a peer keeps.
+/// Reads a ring that a peer keeps, for the node of this name that holds `ours`.
 pub(crate) async fn pull(
     dialer: &Dialer,
     address: &str,
+    (name, ours): (&str, Stamp),
     stamp: Stamp,
 ) -> Result<String, TalkError> {
     within(PULL_PATIENCE, async {
         let mut talk = Talk::begin(dialer, address).await?;
+        talk.introduce(name, ours).await?;
         talk.say(format!("ring get {stamp}\r\n").as_bytes()).await?;
         let line = talk.line().await?;
         let (got, len) = parse_ring_header(&line).ok_or_else(|| nonsense(&line))?;

@@ -417,6 +417,7 @@ impl Keeper {
             contact.probe.awaited(now, self.awaited.contains(address));
         }
         self.part();
+        self.make_room(false);
         let kept: HashSet<&Address> = self.peers.iter().collect();
         self.node.peers.keep(|address| kept.contains(address));
         let name = name(&self.node.settings, &self.membership);
@@ -434,6 +435,15 @@ impl Keeper {
         posted.status.rival = self.rival(now);
         drop(posted);
         view
+    }
+
+    /// Gives the nodes of the rings that are kept places for their connections. `resolved`: host names
+    /// may stand for other addresses than before.
+    fn make_room(&self, resolved: bool) {
+        let addresses_of = |host: &str| self.resolved.get(host).copied().into_iter().collect();
+        if self.node.neighbours.settle(self.membership.rings(), addresses_of, resolved) {
+            self.shared.make_room();
+        }
     }
 
     /// Writes the list for auto-discovery anew.

@@ -12,6 +12,7 @@
 //! | `pulse` | whether this node has stood still, and may have missed a ring |
 //! | `dial` | connecting to another node, with TLS and a password where nodes have them |
 //! | `control` | greetings, over one connection to each peer that is kept |
+//! | `neighbours` | whose connections may be another node's, by where they come from |
 //! | `greeting` | what nodes say to each other about rings, from the dialling side |
 //! | `answers` | the commands `ring` and `config get cluster` |
 //! | `secret` | proving that an offered ring comes from a node of the fleet |
@@ -38,6 +39,7 @@ mod keeper;
 mod large;
 mod link;
 mod membership;
+mod neighbours;
 mod peer;
 mod pulse;
 mod report;
@@ -50,15 +52,16 @@ mod status;
 mod view;
 mod waiting;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use parking_lot::RwLock;
-use ringbinder_protocol::PeerLine;
+use ringbinder_protocol::{Greeter, PeerLine};
 use ringbinder_ring::Ring;
 use ringbinder_store::Seconds;
 use tokio::sync::mpsc;
-use tracing::info;
+use tracing::{info, warn};
 
 pub(crate) use answers::{PeerSession, cluster, command, offer};
 pub(crate) use desk::Desk;
@@ -78,6 +81,7 @@ pub(crate) use view::View;
 pub(crate) use crate::settings::{ForeignKeys, RingSettings};
 use crate::sparing::Sparing;
 
+use self::neighbours::Neighbours;
 use self::peer::Peers;
 use self::pulse::Pulse;
 use self::secret::Secret;
@@ -118,6 +122,9 @@ pub(crate) struct Situation {
 pub(crate) struct RingNode {
     pub(crate) settings: RingSettings,
     secret: Option<Secret>,
+    neighbours: Neighbours,
+    /// Proofs by another secret, in the log.
+    unproved: Sparing,
     dialer: Dialer,
     peers: Peers,
     posted: RwLock<Posted>,
@@ -146,7 +153,62 @@ impl RingNode {
 
     /// A connection to the peer at an address, as the keeper's are.
     pub(crate) async fn talk(&self, address: &str) -> Result<Talk, TalkError> {
-        Talk::begin(&self.dialer, address).await
+        let mut talk = Talk::begin(&self.dialer, address).await?;
+        let stamp = membership::stamp(self.view().id());
+        talk.introduce(&self.name(), stamp).await?;
+        Ok(talk)
+    }
+
+    /// Takes note of a greeting by somebody who has shown that it is a node: the accepted process of that
+    /// name is alive.
+    pub(crate) fn is_heard(&self, name: &str, greeter: Option<Greeter>) {
+        let peer = self.posted.read().address_named(name).and_then(|it| self.peers.at(&it));
+        if let (Some(peer), Some(greeter)) = (peer, greeter)
+            && peer.processes().accepted == Some(greeter.instance)
+        {
+            peer.is_heard();
+        }
+    }
+
+    /// Whether a ring that is kept has a node at this address: one of its connections may be that
+    /// node's. Host names count once they are resolved.
+    pub(crate) fn is_peer_address(&self, address: IpAddr) -> bool {
+        self.neighbours.at(address) > 0
+    }
+
+    /// How many nodes the rings that are kept have at an address.
+    pub(crate) fn nodes_at(&self, address: IpAddr) -> usize {
+        self.neighbours.at(address)
+    }
+
+    /// Whether a ring that is kept has a node of this name.
+    pub(crate) fn names_node(&self, name: &str) -> bool {
+        self.neighbours.names(name)
+    }
+
+    /// The hosts at which the rings that are kept have the node of this name.
+    pub(crate) fn hosts_of(&self, name: &str) -> Vec<String> {
+        self.neighbours.hosts_of(name)
+    }
+
+    /// Nodes of the ring in force.
+    pub(crate) fn node_count(&self) -> usize {
+        self.neighbours.nodes()
+    }
+
+    /// Whether other nodes can prove themselves by the peer secret.
+    pub(crate) fn has_secret(&self) -> bool {
+        self.secret.is_some()
+    }
+
+    /// Says that a node sent a proof by another peer secret.
+    pub(crate) fn unproved(&self, node: &crate::connections::Peer, now: Seconds) {
+        if self.unproved.allows(node, "", now) {
+            warn!(
+                "{node} sent a proof that is not by the peer secret of this node: give all nodes the \
+                 same --peer-secret-file (logged once a minute)"
+            );
+        }
     }
 
     /// A copy of what is posted, for whoever reports it.

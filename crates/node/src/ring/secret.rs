@@ -1,8 +1,9 @@
 //! The peer secret: how a node that the ring in force does not name proves that it may bring
-//! another ring.
+//! another ring, and how any node proves that it is one.
 //!
 //! The receiver draws a nonce for one connection; the sender answers with HMAC-SHA-256 over the
-//! nonce and the ring (RFC 2104). The secret itself is never sent and never logged.
+//! nonce, and the ring if it offers one (RFC 2104). A code for one purpose is none for the other. The
+//! secret itself is never sent and never logged.
 
 use std::fmt;
 use std::fs;
@@ -18,8 +19,11 @@ const MIN_LEN: usize = 16;
 /// Longest file that is read for one.
 const MAX_LEN: u64 = 4096;
 
-/// What separates these codes from any other use of the same secret.
-const CONTEXT: &[u8] = b"ringbinder ring offer 1\0";
+/// What separates the codes of offered rings from any other use of the same secret.
+const OFFER: &[u8] = b"ringbinder ring offer 1\0";
+
+/// What separates the codes by which a node shows that it is one.
+const PROOF: &[u8] = b"ringbinder peer proof 1\0";
 
 /// A number used once, for one offer on one connection.
 pub(crate) type Nonce = [u8; 32];
@@ -57,9 +61,9 @@ impl Secret {
         Ok(Secret(secret.to_vec()))
     }
 
-    fn mac(&self, nonce: &Nonce, ring: &[u8]) -> Option<Hmac<Sha256>> {
+    fn mac(&self, context: &[u8], nonce: &Nonce, ring: &[u8]) -> Option<Hmac<Sha256>> {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).ok()?;
-        mac.update(CONTEXT);
+        mac.update(context);
         mac.update(nonce);
         mac.update(ring);
         Some(mac)
@@ -67,12 +71,22 @@ impl Secret {
 
     /// The code for a ring.
     pub(crate) fn sign(&self, nonce: &Nonce, ring: &[u8]) -> Option<[u8; MAC_LEN]> {
-        Some(self.mac(nonce, ring)?.finalize().into_bytes().into())
+        Some(self.mac(OFFER, nonce, ring)?.finalize().into_bytes().into())
+    }
+
+    /// The code that shows that this node knows the secret.
+    pub(crate) fn prove(&self, nonce: &Nonce) -> Option<[u8; MAC_LEN]> {
+        Some(self.mac(PROOF, nonce, b"")?.finalize().into_bytes().into())
+    }
+
+    /// Whether a node knows the secret, compared in constant time.
+    pub(crate) fn is_proof(&self, nonce: &Nonce, code: &[u8; MAC_LEN]) -> bool {
+        self.mac(PROOF, nonce, b"").is_some_and(|mac| mac.verify_slice(code).is_ok())
     }
 
     /// Whether a code is right, compared in constant time.
     pub(crate) fn verify(&self, nonce: &Nonce, ring: &[u8], code: &[u8; MAC_LEN]) -> bool {
-        self.mac(nonce, ring).is_some_and(|mac| mac.verify_slice(code).is_ok())
+        self.mac(OFFER, nonce, ring).is_some_and(|mac| mac.verify_slice(code).is_ok())
     }
 }
 
@@ -90,6 +104,18 @@ mod tests {
         assert!(!other.verify(&nonce, b"ring", &code));
         assert!(!secret.verify(&[8; 32], b"ring", &code));
         assert!(!secret.verify(&nonce, b"rinh", &code));
+    }
+
+    #[test]
+    fn a_proof_is_good_for_one_secret_and_one_nonce_and_for_no_ring() {
+        let secret = Secret(b"0123456789abcdef".to_vec());
+        let nonce = [7; 32];
+        let code = secret.prove(&nonce).unwrap();
+        assert!(secret.is_proof(&nonce, &code));
+        assert!(!Secret(b"0123456789abcdeg".to_vec()).is_proof(&nonce, &code));
+        assert!(!secret.is_proof(&[8; 32], &code));
+        assert!(!secret.verify(&nonce, b"", &code));
+        assert!(!secret.is_proof(&nonce, &secret.sign(&nonce, b"").unwrap()));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use tracing::warn;
 
 use super::dial::Dialer;
 use super::membership::{Identity, Membership};
+use super::neighbours::Neighbours;
 use super::peer::{Address, Peers, address_of};
 use super::pulse::Pulse;
 use super::secret::Secret;
@@ -61,9 +62,12 @@ pub(crate) struct Started {
 }
 
 /// Reads the ring.
-pub(crate) fn start(settings: &RingSettings, dialer: Dialer) -> Result<Started, StartError> {
+pub(crate) fn start(settings: &RingSettings, mut dialer: Dialer) -> Result<Started, StartError> {
     let secret = settings.peer_secret_file.as_deref().map(Secret::read).transpose();
     let secret = secret.map_err(StartError::Secret)?;
+    if let Some(secret) = &secret {
+        dialer.proves(secret.clone());
+    }
     let source = Source::new(settings.source.parse()?, settings.ring_cache.clone());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime
@@ -113,9 +117,13 @@ pub(crate) fn start(settings: &RingSettings, dialer: Dialer) -> Result<Started, 
             ..Status::default()
         },
     };
+    let neighbours = Neighbours::default();
+    neighbours.settle(membership.rings(), |_| Vec::new(), true);
     let node = Arc::new(RingNode {
         settings: settings.clone(),
         secret,
+        neighbours,
+        unproved: Sparing::default(),
         dialer,
         peers,
         posted: RwLock::new(posted),

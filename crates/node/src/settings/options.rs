@@ -62,7 +62,7 @@ pub(super) struct Options {
     #[arg(help_heading = NETWORK)]
     pub(super) listen_backlog: Bounded<i32, -1, INT>,
 
-    /// Clients that may be connected at once
+    /// Clients that may be connected at once; other nodes of a ring have places of their own
     #[arg(short = 'c', long, value_name = "N", default_value = "1024")]
     #[arg(help_heading = NETWORK)]
     pub(super) conn_limit: Bounded<u32, 1, INT>,
@@ -73,7 +73,7 @@ pub(super) struct Options {
     #[arg(help_heading = NETWORK)]
     pub(super) maxconns_fast: bool,
 
-    /// Close a connection after so many seconds without a request; 0 for never
+    /// Close a client's connection after so many seconds without a request; 0 for never
     #[arg(long, value_name = "SECONDS", default_value = "0")]
     #[arg(help_heading = NETWORK)]
     pub(super) idle_timeout: Bounded<u32, 0, INT>,
@@ -174,8 +174,8 @@ pub(super) struct Options {
     #[arg(long, value_name = "MS", default_value = "2000", help_heading = RING)]
     pub(super) peer_give_up: Bounded<u32, 1, 3600000>,
 
-    /// File with a secret, the same on every node, by which a node that the ring does not name yet
-    /// may bring a newer one
+    /// File with a secret, the same on every node, by which a node proves that it is one and, if the
+    /// ring does not name it yet, may bring a newer one
     #[arg(long, value_name = "FILE", help_heading = RING)]
     pub(super) peer_secret_file: Option<PathBuf>,
 

@@ -37,7 +37,8 @@ pub(crate) fn general(shared: &Shared, out: &mut Vec<u8>) {
     let connections = &shared.connections;
     let (log_written, log_skipped, log_sent) = shared.watch.figures();
     let on = |condition: bool| u8::from(condition);
-    let full = connections.current() >= connections.limit();
+    let full = connections.clients() >= connections.limit();
+    let (peers, max_peers) = connections.peers();
     stats!(out,
         "pid" => std::process::id(),
         "uptime" => shared.clock.uptime(),
@@ -54,10 +55,12 @@ pub(crate) fn general(shared: &Shared, out: &mut Vec<u8>) {
     }
     stats!(out,
         "max_connections" => connections.limit(),
-        "curr_connections" => connections.current(),
+        "curr_connections" => connections.clients(),
         "total_connections" => connections.total(),
         "rejected_connections" => connections.rejected(),
-        "connection_structures" => connections.current(),
+        "connection_structures" => connections.all(),
+        "peer_connections" => peers,
+        "max_peer_connections" => max_peers,
         "response_obj_oom" => 0,
         "response_obj_count" => 0,
         "response_obj_bytes" => 0,
@@ -95,7 +98,7 @@ pub(crate) fn general(shared: &Shared, out: &mut Vec<u8>) {
         "bytes_written" => sums.bytes_written,
         "limit_maxbytes" => store.max_bytes,
         "accepting_conns" => on(shared.settings.maxconns_fast || !full),
-        "listen_disabled_num" => shared.listen_disabled.load(Relaxed),
+        "listen_disabled_num" => connections.suspended(),
         "time_in_listen_disabled_us" => 0,
         "threads" => shared.settings.threads,
         "conn_yields" => sums.conn_yields,

@@ -52,7 +52,7 @@ enum Failure {
     #[error("it did not finish its handshake within {} seconds", PATIENCE.as_secs())]
     Timeout,
     /// It was ended from this side.
-    #[error("the node stops")]
+    #[error("the node stops, or has no place for it")]
     Kicked,
     #[error("{}", explain::cause(.0))]
     Handshake(io::Error),

@@ -21,9 +21,10 @@ use std::sync::atomic::AtomicU64;
 
 use parking_lot::{Mutex, RwLock};
 use ringbinder_store::Seconds;
-use rustls::client::Resumption;
+use rustls::client::{Resumption, verify_server_name};
 use rustls::crypto::CryptoProvider;
-use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::server::{NoServerSessionStorage, ParsedCertificate, WebPkiClientVerifier};
 use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
 
@@ -171,6 +172,16 @@ impl State {
         let client = if dials { Some(build.client(&mut warnings)?) } else { None };
         Ok((State { servers, client, expires, read_at: now }, warnings))
     }
+}
+
+/// Whether a certificate is for this host, a name or an address.
+pub(crate) fn is_for(certificate: &CertificateDer<'_>, host: &str) -> bool {
+    let (Ok(certificate), Ok(host)) =
+        (ParsedCertificate::try_from(certificate), ServerName::try_from(host))
+    else {
+        return false;
+    };
+    verify_server_name(&certificate, &host).is_ok()
 }
 
 /// What is to be said of a certificate that ends at `expires`.

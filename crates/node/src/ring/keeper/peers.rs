@@ -353,10 +353,13 @@ impl Keeper {
 
     pub(super) fn pull(&self, address: Address, ids: Vec<RingId>, what: Pulled) {
         let (news, node) = (self.news.clone(), Arc::clone(&self.node));
+        let name = name(&self.node.settings, &self.membership);
+        let ours = stamp(self.membership.id());
         tokio::spawn(async move {
             let mut texts = Vec::new();
             for id in ids {
-                texts.push(greeting::pull(&node.dialer, &address, stamp(id)).await);
+                let who = (name.as_str(), ours);
+                texts.push(greeting::pull(&node.dialer, &address, who, stamp(id)).await);
             }
             let _ = news.send(News::Rings(address, texts, what));
         });
@@ -441,6 +444,7 @@ impl Keeper {
             News::Resolved(id, addresses) => {
                 if id == self.membership.id() {
                     self.resolved = addresses;
+                    self.make_room(true);
                     self.list();
                     self.node.posted.write().cluster = Arc::clone(&self.cluster);
                 }

@@ -42,7 +42,7 @@ fn keeper_of_a() -> Keeper {
     let listening = vec![("10.0.0.1:11211".parse().unwrap(), crate::settings::Guard::Plain)];
     let dialer = crate::ring::Dialer::new(&guards, crate::settings::PeerTls::Off, listening);
     let started = crate::ring::start(settings.ring.as_ref().unwrap(), dialer).unwrap();
-    let shared = server::prepare(*settings, guards, Some(Arc::clone(&started.node)));
+    let shared = server::prepare(*settings, guards, Some(Arc::clone(&started.node)), 0);
     let workers = Arc::new(Workers::start(&shared).unwrap());
     let Started { node, membership, .. } = started;
     let (mut keeper, _) = Keeper::new(&shared, workers, node, membership);

@@ -1,0 +1,226 @@
+//! What a connection does to hold a place of the nodes: it shows that its other side is one.
+//!
+//! Three things show it:
+//!
+//! - it comes from an address of a node of the ring, and greets by the name of one;
+//! - it showed a certificate that is good for a host of the node by whose name it greets;
+//! - it sent a proof by the peer secret.
+//!
+//! A connection that came while clients held all `-c` places has to show it before anything else but a
+//! login, and within a second. Until then it holds at most [`MAX_UNPROVED`] bytes, and what it may ask
+//! for tells nothing that is stored. Everything else makes it a client's, which gets a place if there
+//! is one by then, waits for one if clients are to wait, or is turned away.
+
+use std::rc::Rc;
+use std::task::{Context as TaskContext, Poll, Waker};
+
+use ringbinder_protocol::{Parsed, Refusal, Request, RingCommand, answer, parse};
+
+use super::Connection;
+use crate::command::Context;
+use crate::connections::{CloseReason, Standing};
+use crate::input::Input;
+use crate::output::Output;
+use crate::ring::{self, RingNode};
+use crate::step::{Progress, Step};
+use crate::tls;
+
+/// Bytes that are read of a connection that has shown nothing yet: more than a login of one node to
+/// another takes, a greeting or a proof.
+const MAX_UNPROVED: usize = 1024;
+
+/// How every request begins by which a node shows that it is one.
+const BEGINNING: &[u8] = b"ring ";
+
+/// What a connection may do next.
+pub(super) enum Next {
+    /// Carry out what it read before it waited for a place.
+    Carried(Box<Input>),
+    /// Read so much.
+    Read { at_most: usize },
+}
+
+impl Connection {
+    /// Waits for a place, if it is to wait for one.
+    #[cold]
+    pub(super) fn poll_place(
+        &mut self,
+        context: &mut TaskContext<'_>,
+    ) -> Poll<Result<Next, CloseReason>> {
+        if self.waited || self.ticket.standing() == Standing::Queued {
+            self.waited = true;
+            if let Poll::Ready(kicked) = self.poll_kick(context) {
+                return Poll::Ready(kicked);
+            }
+            // Looked at once it would be woken.
+            if self.ticket.standing() == Standing::Queued {
+                return Poll::Pending;
+            }
+            self.waited = false;
+            if let Some(carried) = self.carried.take()
+                && let Some(bytes) = carried.bytes()
+            {
+                let mut input = self.local.take_input();
+                input.load(bytes);
+                return Poll::Ready(Ok(Next::Carried(input)));
+            }
+        }
+        if self.ticket.standing().has_place() {
+            return Poll::Ready(Ok(Next::Read { at_most: usize::MAX }));
+        }
+        let held = self.carried.as_ref().and_then(|it| it.bytes()).map_or(0, <[u8]>::len);
+        Poll::Ready(match MAX_UNPROVED.saturating_sub(held) {
+            0 => Err(CloseReason::Full),
+            at_most => Ok(Next::Read { at_most }),
+        })
+    }
+
+    /// Looks for something that shows a node in what was read, and goes on with what follows.
+    #[cold]
+    pub(super) fn present(
+        &mut self,
+        input: &mut Input,
+        output: &mut Output,
+        progress: &mut Progress,
+    ) -> Step {
+        let local = Rc::clone(&self.local);
+        let shared = &*local.shared;
+        let Some(ring) = &shared.ring else {
+            return self.present_as_client(input, output, progress);
+        };
+        let context = Context {
+            shared,
+            counters: &local.counters,
+            connection: self.ticket.id,
+            now: shared.clock.now(),
+            sampler: &local.sampler,
+            read_at: 0,
+            desk: None,
+        };
+        loop {
+            let unread = input.unread();
+            if unread.is_empty() {
+                return Step::Starved;
+            }
+            if progress.turns == 0 {
+                return Step::Yield;
+            }
+            let begun = unread.len().min(BEGINNING.len());
+            if unread[..begun] != BEGINNING[..begun] {
+                return self.present_as_client(input, output, progress);
+            }
+            let (command, consumed) = match parse(unread) {
+                Parsed::Incomplete => return Step::Starved,
+                Parsed::Request { request: Request::Ring(command), consumed } => {
+                    (command, consumed)
+                }
+                _ => return self.present_as_client(input, output, progress),
+            };
+            match command {
+                RingCommand::Nonce => {
+                    ring::command(&context, ring, &command, &mut self.peer, output);
+                }
+                RingCommand::Prove(_) => {
+                    // The answer comes once there is a place.
+                    let mut told = Output::default();
+                    ring::command(&context, ring, &command, &mut self.peer, &mut told);
+                    self.acquaint(&command);
+                    if !self.ticket.standing().has_place() {
+                        return self.present_as_client(input, output, progress);
+                    }
+                    output.bytes.extend_from_slice(&told.bytes);
+                }
+                RingCommand::Greet { .. } => {
+                    // Carried out as any other, by whoever has a place.
+                    self.acquaint(&command);
+                    return self.present_as_client(input, output, progress);
+                }
+                RingCommand::Version
+                | RingCommand::Get(_)
+                | RingCommand::Owner(_)
+                | RingCommand::Flush { .. }
+                | RingCommand::Forward(_) => {
+                    return self.present_as_client(input, output, progress);
+                }
+            }
+            input.consume(consumed);
+            progress.turns -= 1;
+            if self.ticket.standing().has_place() {
+                return self.step(input, output, progress);
+            }
+        }
+    }
+
+    /// Goes on with a place, waits for one, or says that there is none.
+    fn present_as_client(
+        &mut self,
+        input: &mut Input,
+        output: &mut Output,
+        progress: &mut Progress,
+    ) -> Step {
+        match self.ticket.claim() {
+            Standing::Client | Standing::Peer => self.step(input, output, progress),
+            Standing::Queued => Step::Starved,
+            Standing::Unproved | Standing::Leaving => {
+                answer::refusal(&mut output.bytes, Refusal::TooManyConnections);
+                Step::Close(CloseReason::Error)
+            }
+        }
+    }
+
+    /// Gives it a place of the nodes, if this request shows that its other side is one.
+    pub(super) fn acquaint(&self, command: &RingCommand<'_>) {
+        let Some(ring) = &self.local.shared.ring else {
+            return;
+        };
+        let proved = self.peer.as_ref().is_some_and(|peer| peer.is_proved());
+        let nodes = match command {
+            RingCommand::Prove(_) if proved => Some(usize::MAX),
+            RingCommand::Prove(_) => {
+                ring.unproved(&self.ticket.peer, self.local.shared.clock.now());
+                None
+            }
+            RingCommand::Greet { name, process, .. } => {
+                let shown = if proved { None } else { self.shows(ring, name) };
+                if proved || shown.is_some() {
+                    ring.is_heard(name, *process);
+                }
+                shown
+            }
+            RingCommand::Version
+            | RingCommand::Get(_)
+            | RingCommand::Owner(_)
+            | RingCommand::Flush { .. }
+            | RingCommand::Nonce
+            | RingCommand::Forward(_) => None,
+        };
+        if let Some(nodes) = nodes {
+            self.ticket.prove(nodes);
+        }
+    }
+
+    /// Whether its other side is the node of this name, for all that is known; and of how many nodes
+    /// it may have the places.
+    fn shows(&self, ring: &RingNode, name: &str) -> Option<usize> {
+        if !ring.names_node(name) {
+            return None;
+        }
+        let here = self.ticket.peer.ip().map_or(0, |address| ring.nodes_at(address));
+        if here > 0 {
+            return Some(here);
+        }
+        let certificate = self.socket.certificate()?;
+        let hosts = ring.hosts_of(name);
+        hosts.iter().any(|host| tls::is_for(certificate, host)).then_some(1)
+    }
+
+    /// Says, as far as the socket takes it at once, that there is no place for it.
+    #[cold]
+    pub(super) fn turn_away(&mut self) {
+        let mut line = Vec::new();
+        answer::refusal(&mut line, Refusal::TooManyConnections);
+        let mut context = TaskContext::from_waker(Waker::noop());
+        let _ = self.socket.poll_write(&mut context, &line);
+        let _ = self.socket.poll_flush(&mut context);
+    }
+}

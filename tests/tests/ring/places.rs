@@ -1,0 +1,419 @@
+//! Places for connections: clients that take all of `-c` cut no node off from the others, and no
+//! stranger takes the places that nodes have beside them.
+//!
+//! All nodes of a test fleet are on 127.0.0.1; a stranger comes from 127.0.0.2. Where nodes are to be
+//! unknown by their addresses, the ring has them on 127.0.0.2, which they reach from 127.0.0.1.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use ringbinder_tests::ring::Fleet;
+use ringbinder_tests::{Conn, wait};
+
+use crate::{here, hit, set};
+
+const FULL: &str = "ERROR Too many open connections\r\n";
+const AWAY: &str = "SERVER_ERROR the node that owns this key does not answer\r\n";
+const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+
+/// A node's `-c`.
+const LIMIT: usize = 8;
+const ARGUMENTS: [&str; 2] = ["-c", "8"];
+
+fn place(fleet: &Fleet, node: usize) -> SocketAddrV4 {
+    SocketAddrV4::new(Ipv4Addr::LOCALHOST, fleet.port(node))
+}
+
+/// A client from elsewhere.
+fn stranger(fleet: &Fleet, node: usize) -> Conn {
+    Conn::tcp_from(ELSEWHERE, place(fleet, node)).expect("a connection")
+}
+
+/// `stats`, over a connection that is there.
+fn figures(conn: &mut Conn) -> HashMap<String, String> {
+    let text = conn.ask_text("stats\r\n");
+    let entry = |line: &str| {
+        let (name, value) = line.strip_prefix("STAT ")?.split_once(' ')?;
+        Some((name.to_owned(), value.to_owned()))
+    };
+    text.lines().filter_map(entry).collect()
+}
+
+fn count(conn: &mut Conn, name: &str) -> usize {
+    figures(conn)[name].parse().expect("a number")
+}
+
+/// Clients that hold every place of a node that clients may have.
+fn fill(fleet: &Fleet, node: usize) -> Vec<Conn> {
+    fill_from(fleet, node, ELSEWHERE)
+}
+
+fn fill_from(fleet: &Fleet, node: usize, from: Ipv4Addr) -> Vec<Conn> {
+    let (mut held, mut refused) = (Vec::new(), 0);
+    wait::until("all places to be taken", || {
+        while held.len() < LIMIT {
+            let mut conn = Conn::tcp_from(from, place(fleet, node)).expect("a connection");
+            conn.send("version\r\n");
+            if !conn.take_line().starts_with("VERSION") {
+                // A connection of before is not closed yet, or others keep the places.
+                refused += 1;
+                return (refused == 50).then_some(());
+            }
+            held.push(conn);
+        }
+        Some(())
+    });
+    assert_eq!(count(&mut held[0], "curr_connections"), LIMIT);
+    held
+}
+
+/// A fleet whose node 1 has no place left for clients, and those that took them.
+fn beside_a_full_one(count: usize, arguments: &[&str]) -> (Fleet, Vec<Conn>) {
+    let arguments = [&ARGUMENTS[..], arguments].concat();
+    let fleet = Fleet::running(count, &arguments);
+    let held = fill(&fleet, 1);
+    (fleet, held)
+}
+
+/// Writes through one node what another one owns, and reads it back.
+fn assert_reached(fleet: &Fleet, from: usize, owner: usize, value: &str) {
+    let mut conn = fleet.connect(from);
+    for key in fleet.keys_of(from, owner, "reached-", 4) {
+        conn.talk(set(&key, value), "STORED\r\n");
+        conn.talk(format!("get {key}\r\n"), hit(&key, value));
+    }
+}
+
+#[test]
+fn clients_that_take_all_places_cut_nobody_off() {
+    if !here("clients_that_take_all_places_cut_nobody_off") {
+        return;
+    }
+    // Links end with their process: these begin while the node is full.
+    let (mut fleet, mut held) = beside_a_full_one(3, &[]);
+    for node in [0, 2] {
+        fleet.stop(node);
+        fleet.start(node, &ARGUMENTS);
+    }
+    fleet.await_settled(&[0, 2], 1);
+    for node in [0, 2] {
+        assert_eq!(fleet.stat(node, "peer:cache-1:state"), "up");
+        assert_reached(&fleet, node, 1, "x");
+    }
+    let mut late = fleet.connect(1);
+    late.send("version\r\n");
+    assert_eq!(late.take_line(), FULL);
+    assert!(late.take_rest().is_empty());
+    let stats = figures(&mut held[0]);
+    assert_eq!(stats["curr_connections"], LIMIT.to_string());
+    let peers: usize = stats["peer_connections"].parse().expect("a number");
+    let most: usize = stats["max_peer_connections"].parse().expect("a number");
+    // A link of each node at least, and at most what two workers and their greetings need.
+    assert!((2..=most).contains(&peers), "{stats:?}");
+    assert_eq!(most, 3 * (2 * 2 + 8), "by the size of the ring");
+    assert!(stats["rejected_connections"] != "0", "{stats:?}");
+}
+
+#[test]
+fn a_ring_changes_while_a_node_has_no_place_for_clients() {
+    if !here("a_ring_changes_while_a_node_has_no_place_for_clients") {
+        return;
+    }
+    let mut fleet = Fleet::new(3);
+    fleet.launch(&[0, 1], &fleet.ring(1, &[0, 1]), &ARGUMENTS);
+    fleet.await_settled(&[0, 1], 1);
+    let held = fill(&fleet, 1);
+    // The full node has to hear of it from the others: its own file stays.
+    let next = fleet.ring(2, &[0, 1, 2]);
+    fleet.write(0, &next);
+    fleet.launch(&[2], &next, &ARGUMENTS);
+    fleet.await_settled(&[0, 2], 2);
+    for node in [0, 2] {
+        assert_eq!(fleet.stat(node, "ring_given_up"), "0");
+        assert_reached(&fleet, node, 1, "after");
+    }
+    drop(held);
+    wait::until("a place to become free", || {
+        let mut conn = fleet.connect(1);
+        conn.send("version\r\n");
+        conn.take_line().starts_with("VERSION").then_some(())
+    });
+    fleet.await_settled(&[1], 2);
+    assert_eq!(fleet.stat(1, "ring_given_up"), "0");
+}
+
+#[test]
+fn nodes_take_no_places_of_clients() {
+    if !here("nodes_take_no_places_of_clients") {
+        return;
+    }
+    let fleet = Fleet::running(3, &ARGUMENTS);
+    for node in [0, 2] {
+        assert_reached(&fleet, node, 1, "x");
+    }
+    let mut conn = stranger(&fleet, 1);
+    wait::until("only this client to be counted", || {
+        (count(&mut conn, "curr_connections") == 1).then_some(())
+    });
+    assert!(count(&mut conn, "peer_connections") >= 2);
+    assert_eq!(count(&mut conn, "rejected_connections"), 0);
+}
+
+/// Opens connections from many addresses, again and again, and keeps each as long as it is let.
+fn besiege(at: SocketAddrV4, request: &str, over: &AtomicBool) -> usize {
+    let mut opened = 0;
+    let mut held = VecDeque::new();
+    while !over.load(Ordering::Relaxed) {
+        let from = Ipv4Addr::new(127, 0, 1, u8::try_from(1 + opened % 250).expect("below 256"));
+        if let Ok(mut conn) = Conn::tcp_from(from, at) {
+            conn.send_unread(request.as_bytes());
+            held.push_back(conn);
+            opened += 1;
+        }
+        if held.len() > 300 {
+            held.pop_front();
+        }
+    }
+    opened
+}
+
+/// Has strangers besiege node 1, whose places are all taken, while node 0 starts and asks it for keys.
+fn assert_not_kept_out(fleet: &mut Fleet, request: &str, arguments: &[&str]) {
+    let mut held = fill(fleet, 1);
+    let over = AtomicBool::new(false);
+    let at = place(fleet, 1);
+    fleet.stop(0);
+    let opened = std::thread::scope(|scope| {
+        let siege = scope.spawn(|| besiege(at, request, &over));
+        let lifted = OnDrop(&over);
+        fleet.start(0, arguments);
+        fleet.await_settled(&[0], 1);
+        assert_reached(fleet, 0, 1, "x");
+        drop(lifted);
+        siege.join().expect("a siege")
+    });
+    assert!(opened > 100, "only {opened} strangers");
+    let stats = figures(&mut held[0]);
+    assert_eq!(stats["curr_connections"], LIMIT.to_string());
+    let number = |name: &str| stats[name].parse::<usize>().expect("a number");
+    assert!(number("peer_connections") <= number("max_peer_connections"), "{stats:?}");
+    // The clients, the nodes, and what the module `places` permits beside them.
+    let bound = LIMIT + number("max_peer_connections") + 2 * (128 + 256);
+    assert!(number("connection_structures") <= bound, "{stats:?}");
+}
+
+/// Ends a siege, whether the test goes well or not.
+struct OnDrop<'a>(&'a AtomicBool);
+
+impl Drop for OnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn strangers_do_not_keep_nodes_out() {
+    if !here("strangers_do_not_keep_nodes_out") {
+        return;
+    }
+    for request in ["", "ring greet cache-0 1.0000000000000000\r\n"] {
+        let mut fleet = Fleet::running(2, &ARGUMENTS);
+        assert_not_kept_out(&mut fleet, request, &ARGUMENTS);
+    }
+}
+
+#[test]
+fn strangers_who_could_prove_something_do_not_keep_nodes_out() {
+    if !here("strangers_who_could_prove_something_do_not_keep_nodes_out") {
+        return;
+    }
+    let (mut fleet, secret) = behind_other_addresses();
+    let arguments = [&ARGUMENTS[..], &BOTH, &["--peer-secret-file", &secret]].concat();
+    for node in [0, 1] {
+        fleet.start(node, &arguments);
+    }
+    fleet.await_settled(&[0, 1], 1);
+    let proof = format!("ring nonce\r\nring prove {}\r\n", "00".repeat(32));
+    assert_not_kept_out(&mut fleet, &proof, &arguments);
+}
+
+/// Two nodes whose ring has them at addresses from which they do not come, none of them running, and
+/// a secret.
+fn behind_other_addresses() -> (Fleet, String) {
+    let fleet = Fleet::new(2);
+    let secret = fleet.file("secret", "a secret that is long enough\n");
+    let ring = fleet.ring(1, &[0, 1]).replace("127.0.0.1:", "127.0.0.2:");
+    for node in [0, 1] {
+        fleet.write(node, &ring);
+    }
+    (fleet, secret)
+}
+
+/// Where such a node listens as well.
+const BOTH: [&str; 2] = ["-l", "127.0.0.2"];
+
+#[test]
+fn a_node_is_known_by_the_secret_wherever_it_comes_from() {
+    if !here("a_node_is_known_by_the_secret_wherever_it_comes_from") {
+        return;
+    }
+    let (mut fleet, secret) = behind_other_addresses();
+    let with = [&ARGUMENTS[..], &BOTH, &["--peer-secret-file", &secret]].concat();
+    let without = [&ARGUMENTS[..], &BOTH].concat();
+    for node in [0, 1] {
+        fleet.start(node, &with);
+    }
+    fleet.await_settled(&[0, 1], 1);
+    let mut held = fill_from(&fleet, 1, Ipv4Addr::LOCALHOST);
+    fleet.stop(0);
+    fleet.start(0, &with);
+    fleet.await_settled(&[0], 1);
+    assert_reached(&fleet, 0, 1, "x");
+    assert!(count(&mut held[0], "peer_connections") >= 1);
+    // One that does not know it is told why, and what it is told is no reason to serve in its stead.
+    fleet.stop(0);
+    fleet.start(0, &without);
+    let line = "is away: it has no place for another connection (its -c limit)";
+    await_log(&fleet, 0, line);
+    let key = &fleet.keys_of(0, 1, "key-", 1)[0];
+    fleet.connect(0).talk(set(key, "x"), AWAY);
+    let log = fleet.server(0).log();
+    assert!(!log.contains("is no node of this ring"), "{log}");
+    assert_eq!(fleet.stat(0, "ring_given_up"), "0");
+    // It asks again, and finds a place when there is one.
+    drop(held);
+    fleet.await_settled(&[0], 1);
+    assert_reached(&fleet, 0, 1, "y");
+}
+
+fn await_log(fleet: &Fleet, node: usize, line: &str) {
+    wait::until(&format!("{line:?} in the log"), || {
+        fleet.server(node).log().contains(line).then_some(())
+    });
+}
+
+#[test]
+fn another_secret_is_named_at_the_node_that_was_shown_it() {
+    if !here("another_secret_is_named_at_the_node_that_was_shown_it") {
+        return;
+    }
+    let mut fleet = Fleet::new(2);
+    let ring = fleet.ring(1, &[0, 1]);
+    for node in [0, 1] {
+        let secret =
+            fleet.file(&format!("secret-{node}"), &format!("secret number {node}, long\n"));
+        fleet.write(node, &ring);
+        fleet.start(node, &["--peer-secret-file", &secret]);
+    }
+    fleet.await_settled(&[0, 1], 1);
+    assert_reached(&fleet, 0, 1, "x");
+    await_log(&fleet, 1, "sent a proof that is not by the peer secret of this node");
+    assert!(!fleet.logs().contains("secret number"), "{}", fleet.logs());
+}
+
+#[test]
+fn nodes_may_be_idle_and_strangers_who_greet_may_not() {
+    if !here("nodes_may_be_idle_and_strangers_who_greet_may_not") {
+        return;
+    }
+    let fleet = Fleet::running(2, &["-o", "idle_timeout=1"]);
+    let keys = fleet.keys_of(0, 1, "idle-", 4);
+    let mut conn = fleet.connect(0);
+    conn.talk(set(&keys[0], "x"), "STORED\r\n");
+    let links = |conn: &mut Conn| count(conn, "peer_connections");
+    let mut watcher = stranger(&fleet, 1);
+    assert!(links(&mut watcher) >= 1);
+    // A stranger who says the words, and a client on a node's machine who does not, are cut; by then
+    // the link has been idle for longer.
+    let mut posing = stranger(&fleet, 1);
+    posing.send("ring greet cache-0 1.0000000000000000\r\n");
+    assert!(posing.take_line().starts_with("PEER cache-1 "));
+    let mut plain = fleet.connect(1);
+    plain.talk("get none\r\n", "END\r\n");
+    assert!(posing.take_rest().is_empty() && plain.take_rest().is_empty());
+    let mut watcher = stranger(&fleet, 1);
+    assert!(links(&mut watcher) >= 1, "{}", fleet.logs());
+    wait::until("those two and the first watcher to be counted", || {
+        (count(&mut watcher, "idle_kicks") >= 3).then_some(())
+    });
+    assert_eq!(count(&mut watcher, "idle_kicks"), 3, "{}", fleet.logs());
+    assert_eq!(fleet.count(0, "foreign_failed"), 0);
+}
+
+#[test]
+fn clients_that_are_to_wait_do_so_in_their_order_and_nodes_pass_them() {
+    if !here("clients_that_are_to_wait_do_so_in_their_order_and_nodes_pass_them") {
+        return;
+    }
+    let waiting = ["-o", "no_maxconns_fast"];
+    let (mut fleet, mut held) = beside_a_full_one(2, &waiting);
+    let arguments = [&ARGUMENTS[..], &waiting].concat();
+    let mut late: Vec<Conn> = Vec::new();
+    for number in 0..3 {
+        // The first one may be a node's by its address, and says something else than a node.
+        let mut conn = if number == 0 { fleet.connect(1) } else { stranger(&fleet, 1) };
+        conn.send(format!("mn\r\nmn\r\nset waited 0 0 1\r\n{number}\r\n"));
+        late.push(conn);
+        wait::until("it to wait", || {
+            (count(&mut held[0], "listen_disabled_num") > number).then_some(())
+        });
+    }
+    fleet.stop(0);
+    fleet.start(0, &arguments);
+    fleet.await_settled(&[0], 1);
+    assert_reached(&fleet, 0, 1, "x");
+    for (number, mut conn) in late.into_iter().enumerate() {
+        conn.poll_now();
+        assert!(conn.pending().is_empty(), "{number} was served without a place");
+        drop(held.pop());
+        assert_eq!(conn.take(16), b"MN\r\nMN\r\nSTORED\r\n");
+        // It takes the place along.
+        held.insert(0, conn);
+    }
+    held[0].talk("get waited\r\n", hit("waited", "2"));
+    assert_eq!(count(&mut held[0], "curr_connections"), LIMIT);
+    assert_eq!(count(&mut held[0], "rejected_connections"), 0);
+}
+
+#[test]
+fn one_beyond_the_limit_may_prove_that_it_is_a_node_and_nothing_else() {
+    if !here("one_beyond_the_limit_may_prove_that_it_is_a_node_and_nothing_else") {
+        return;
+    }
+    let (fleet, mut held) = beside_a_full_one(2, &[]);
+    let refused = [
+        "get a\r\n",
+        "version\r\n",
+        "ring version\r\n",
+        "ring get\r\n",
+        "ring owner a\r\n",
+        "ring forward 1.0000000000000000 owner\r\n",
+        "ring greet nobody 1.0000000000000000\r\n",
+        "ring prove 00\r\n",
+        "quit\r\n",
+        "",
+    ];
+    let endless = format!("ring {}", "x".repeat(100_000));
+    for request in refused.into_iter().chain([endless.as_str()]) {
+        let mut conn = fleet.connect(1);
+        conn.send(request);
+        assert_eq!(String::from_utf8_lossy(&conn.take_rest()), FULL, "{request:.40}");
+    }
+    // Nor may a node's machine have more places than its nodes.
+    let most = count(&mut held[0], "max_peer_connections");
+    let mut inside = Vec::new();
+    loop {
+        assert!(inside.len() <= most, "more places than there are");
+        let mut conn = fleet.connect(1);
+        conn.send("ring greet cache-0 1.0000000000000000\r\nget a\r\n");
+        let line = conn.take_line();
+        if line == FULL {
+            break;
+        }
+        assert!(line.starts_with("PEER cache-1 "), "{line}");
+        assert_eq!(conn.take_line(), "END\r\n");
+        inside.push(conn);
+    }
+    assert!(!inside.is_empty());
+}
