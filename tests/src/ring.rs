@@ -333,13 +333,13 @@ impl Fleet {
         self.await_version(nodes, version);
         for &node in nodes {
             self.await_stat(node, "ring_settled", |value| value == "yes");
-            let states: Vec<String> =
-                nodes.iter().map(|&peer| format!("peer:{}:state", self.name(peer))).collect();
-            wait::until("the nodes to know each other", || {
-                let stats = self.stats(node);
-                let away = |state| stats.get(state).is_some_and(|state| state == "away");
-                (!states.iter().any(away)).then_some(())
-            });
+            let stats = self.stats(node);
+            for peer in nodes {
+                let state = format!("peer:{}:state", self.name(*peer));
+                if stats.contains_key(&state) {
+                    self.await_stat(node, &state, |state| state == "up");
+                }
+            }
         }
     }
 

@@ -43,6 +43,11 @@ impl Accepted {
         self.process.filter(|_| !self.gone)
     }
 
+    /// Whether the accepted process gave no answer when it was last asked.
+    pub(super) fn is_silent(&self) -> bool {
+        self.silent_since.is_some()
+    }
+
     /// Another process that answers at the address.
     pub(super) fn rival(&self) -> Option<Instance> {
         self.rival

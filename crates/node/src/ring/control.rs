@@ -64,12 +64,10 @@ pub(super) async fn greet(
             }
             Err(error) => {
                 greeted.closed = error.is_closed();
-                let silent = matches!(error, TalkError::Timeout(_));
+                // A connection on which nothing comes may still end, and tell so.
+                let is_silent = matches!(error, TalkError::Timeout(_));
+                greeted.control = is_silent.then_some(talk);
                 greeted.error = Some(error);
-                if silent {
-                    // The time for this greeting is over. The next one dials.
-                    return greeted;
-                }
             }
         }
     }
@@ -84,15 +82,24 @@ pub(super) async fn greet(
     .await;
     match fresh {
         Ok((talk, line)) => {
-            let other = greeted.kept.as_ref().filter(|kept| kept.instance != line.instance);
-            if let (Some(_), Some(old)) = (other, &mut greeted.control) {
-                // The process that this node accepts is told which one has its address, and looks.
-                let told = Greeting { seen: Some(line.instance), ..greeting.clone() };
-                if let Ok(answer) = within(greeting.patience, ask(old, &told)).await {
-                    greeted.kept = Some(answer);
+            let is_other = greeting.seen.is_some_and(|seen| seen != line.instance);
+            match &mut greeted.control {
+                Some(old) if is_other && greeted.kept.is_some() => {
+                    // The process that this node accepts is told which one has its address, and looks.
+                    let told = Greeting { seen: Some(line.instance), ..greeting.clone() };
+                    match within(greeting.patience, ask(old, &told)).await {
+                        Ok(answer) => greeted.kept = Some(answer),
+                        Err(error) => {
+                            greeted.closed = error.is_closed();
+                            if greeted.closed {
+                                greeted.control = None;
+                            }
+                        }
+                    }
                 }
-            } else {
-                greeted.control = Some(talk);
+                // It may still end.
+                Some(_) if is_other => {}
+                _ => greeted.control = Some(talk),
             }
             greeted.dialled = Some(Ok(line));
         }

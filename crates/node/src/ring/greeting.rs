@@ -91,11 +91,16 @@ impl From<DialError> for TalkError {
 #[derive(Debug)]
 pub(crate) struct Talk {
     stream: BufReader<Socket>,
+    /// What has come of a line.
+    line: Vec<u8>,
+    /// Answers that are still to come before that to the next question.
+    late: usize,
 }
 
 impl Talk {
     pub(super) async fn begin(dialer: &Dialer, address: &str) -> Result<Talk, TalkError> {
-        Ok(Talk { stream: BufReader::new(dialer.dial(address).await?) })
+        let stream = BufReader::new(dialer.dial(address).await?);
+        Ok(Talk { stream, line: Vec::new(), late: 0 })
     }
 
     /// Says who asks: a node whose clients take all its connections answers nobody else.
@@ -131,8 +136,7 @@ impl Talk {
 
     /// Sends a greeting and reads what the peer says of itself.
     pub(super) async fn peer_line(&mut self, greeting: &str) -> Result<PeerLine, TalkError> {
-        self.say(greeting.as_bytes()).await?;
-        let line = self.line().await?;
+        let line = self.ask(greeting.as_bytes()).await?;
         if line.starts_with(b"CLIENT_ERROR usage: ring") {
             return Err(TalkError::Usage);
         }
@@ -142,8 +146,7 @@ impl Talk {
 
     /// Offers a ring, with a proof by the secret.
     pub(super) async fn offer(&mut self, secret: &Secret, ring: &Ring) -> Result<(), TalkError> {
-        self.say(b"ring nonce\r\n").await?;
-        let line = self.line().await?;
+        let line = self.ask(b"ring nonce\r\n").await?;
         let nonce: Option<Nonce> = line.strip_prefix(b"NONCE ").and_then(from_hex);
         let nonce = nonce.ok_or_else(|| nonsense(&line))?;
         let text = ring.to_toml();
@@ -153,15 +156,29 @@ impl Talk {
         let mut message = String::new();
         // Writing to a string cannot fail.
         let _ = write!(message, "ring offer {} {}\r\n{text}\r\n", to_hex(&code), text.len());
-        self.say(message.as_bytes()).await?;
-        self.line().await?;
+        self.ask(message.as_bytes()).await?;
         Ok(())
     }
 
+    /// Asks for one line. An answer to the question before, for which nobody waited to the end, is
+    /// dropped first.
+    async fn ask(&mut self, question: &[u8]) -> Result<Vec<u8>, TalkError> {
+        while self.late > 0 {
+            self.line().await?;
+            self.late -= 1;
+        }
+        self.late += 1;
+        self.say(question).await?;
+        let line = self.line().await?;
+        self.late -= 1;
+        Ok(line)
+    }
+
+    /// Reads a line. What has come of it stays if nobody waits for the rest.
     async fn line(&mut self) -> Result<Vec<u8>, TalkError> {
-        let mut line = Vec::new();
-        let limit = MAX_REPLY_LINE as u64;
-        (&mut self.stream).take(limit).read_until(b'\n', &mut line).await?;
+        let limit = (MAX_REPLY_LINE - self.line.len().min(MAX_REPLY_LINE)) as u64;
+        (&mut self.stream).take(limit).read_until(b'\n', &mut self.line).await?;
+        let line = std::mem::take(&mut self.line);
         match line.strip_suffix(b"\r\n") {
             Some(text) => Ok(text.to_vec()),
             None if line.is_empty() => Err(TalkError::Closed),

@@ -380,8 +380,10 @@ impl Membership {
         if skipped && self.gap_after.is_none() {
             self.gap_after = Some(before);
         }
+        let was_placed = self.claim.address().is_some();
         let moved = self.claim_place();
-        if skipped || moved {
+        // Whoever was at the new address before may still be accepted there.
+        if skipped || (was_placed && moved) {
             self.joined = false;
         }
         self.clean = false;

@@ -78,8 +78,10 @@ impl Keeper {
         let control = contact.control.take();
         // One that requests cannot reach is not in order because an old connection still works.
         let is_away = peer.is_some_and(|peer| peer.is_away());
-        let afresh =
-            std::mem::take(&mut contact.afresh) || contact.accepted.rival().is_some() || is_away;
+        let afresh = std::mem::take(&mut contact.afresh)
+            || contact.accepted.rival().is_some()
+            || contact.accepted.is_silent()
+            || is_away;
         let (news, node) = (self.news.clone(), Arc::clone(&self.node));
         tokio::spawn(async move {
             let greeted = control::greet(&node.dialer, &address, control, afresh, &greeting).await;
