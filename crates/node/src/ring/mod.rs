@@ -18,6 +18,7 @@
 //! | `desk` | whether a request is carried out here or elsewhere |
 //! | `exchange`, `gather` | the foreign requests of a connection, and waiting for their answers |
 //! | `link`, `waiting`, `large` | the way to their owners and back |
+//! | `names` | the addresses of host names: for dialling, and for auto-discovery |
 //! | `discovery` | the ring as auto-discovery clients read it |
 //! | `start`, `report`, `status` | reading the ring at the start; `stats ring` |
 //! | `peer` | the other nodes, and whether they answer |
@@ -36,6 +37,7 @@ mod keeper;
 mod large;
 mod link;
 mod membership;
+mod names;
 mod peer;
 mod pulse;
 mod report;
@@ -48,6 +50,7 @@ mod status;
 mod view;
 mod waiting;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
@@ -74,6 +77,7 @@ pub(crate) use view::View;
 
 pub(crate) use crate::settings::{ForeignKeys, RingSettings};
 
+use self::names::Names;
 use self::peer::Peers;
 use self::pulse::Pulse;
 use self::secret::Secret;
@@ -93,8 +97,6 @@ pub(crate) struct Posted {
     pub(crate) line: PeerLine,
     /// Every ring that is kept, oldest first.
     pub(crate) rings: Vec<Arc<Ring>>,
-    /// The payload for auto-discovery clients.
-    pub(crate) cluster: Arc<str>,
     pub(crate) status: Status,
 }
 
@@ -135,7 +137,18 @@ impl RingNode {
 
     /// The payload for auto-discovery clients.
     pub(crate) fn cluster(&self) -> Arc<str> {
-        Arc::clone(&self.posted.read().cluster)
+        self.names().payload()
+    }
+
+    /// The addresses of the ring's host names.
+    pub(crate) fn names(&self) -> &Arc<Names> {
+        self.dialer.names()
+    }
+
+    /// Whether a node of a ring in use has this address, or had it when its name last resolved.
+    #[expect(dead_code, reason = "what tells peers from clients by it comes with them")]
+    pub(crate) fn is_peer_address(&self, ip: IpAddr) -> bool {
+        self.names().knows(ip)
     }
 
     /// A connection to the peer at an address, as the keeper's are.
