@@ -14,7 +14,7 @@
 //!
 //! | line | answer |
 //! |---|---|
-//! | `ring greet name stamp instance seen` | `PEER name instance held base stamp,... standing seen cas` |
+//! | `ring greet name stamp instance seen` | `PEER name instance held base stamp,... standing seen cas list` |
 //! | `ring greet name stamp` | `PEER name instance held base stamp,stamp,...`: the form of older nodes |
 //! | `ring get stamp` | as `ring get`, of a ring that was in force before |
 //! | `ring nonce` | `NONCE hex` |
@@ -314,6 +314,8 @@ pub struct PeerProcess {
     pub seen: Option<Instance>,
     /// The highest CAS unique that it has handed out.
     pub cas: u64,
+    /// The epoch of its list of nodes for auto-discovery; 0 if it has none.
+    pub list: u64,
 }
 
 impl PeerLine {
@@ -332,7 +334,7 @@ impl PeerLine {
             if let Some([b"PEER", name, instance, held, base, known]) = words.exactly() {
                 (name, instance, held, base, known, None)
             } else {
-                let [b"PEER", name, instance, held, base, known, standing, other, cas] =
+                let [b"PEER", name, instance, held, base, known, standing, other, cas, list] =
                     words.exactly()?
                 else {
                     return None;
@@ -341,6 +343,7 @@ impl PeerLine {
                     standing: Standing::parse(standing)?,
                     seen: seen(other)?,
                     cas: number::unsigned(cas)?,
+                    list: number::unsigned(list)?,
                 };
                 (name, instance, held, base, known, Some(process))
             };
@@ -365,12 +368,12 @@ impl fmt::Display for PeerLine {
             let comma = if index == 0 { "" } else { "," };
             write!(f, "{comma}{stamp}")?;
         }
-        let Some(PeerProcess { standing, seen, cas }) = process else {
+        let Some(PeerProcess { standing, seen, cas, list }) = process else {
             return Ok(());
         };
         match seen {
-            Some(seen) => write!(f, " {standing} {seen} {cas}"),
-            None => write!(f, " {standing} - {cas}"),
+            Some(seen) => write!(f, " {standing} {seen} {cas} {list}"),
+            None => write!(f, " {standing} - {cas} {list}"),
         }
     }
 }
@@ -492,7 +495,7 @@ mod tests {
         assert_eq!(PeerLine::parse(line.to_string().as_bytes()), Some(line.clone()));
         for standing in Standing::ALL {
             for seen in [None, Some(Instance(7))] {
-                let process = Some(PeerProcess { standing, seen, cas: u64::MAX });
+                let process = Some(PeerProcess { standing, seen, cas: u64::MAX, list: 7 });
                 let long = PeerLine { process, ..line.clone() };
                 assert_eq!(PeerLine::parse(long.to_string().as_bytes()), Some(long));
             }

@@ -114,7 +114,8 @@ fn greet(
     line.process = match (greeter, line.process) {
         (Some(_), Some(process)) => {
             let seen = if is_own_name { Some(own) } else { accepted };
-            Some(PeerProcess { seen, cas: last_cas, ..process })
+            let list = node.names().epoch();
+            Some(PeerProcess { seen, cas: last_cas, list, ..process })
         }
         _ => None,
     };
@@ -168,6 +169,6 @@ pub(crate) fn offer(
 
 /// `config get cluster`
 pub(crate) fn cluster(node: &RingNode, out: &mut Output) {
-    let payload = std::sync::Arc::clone(&node.posted.read().cluster);
+    let payload = node.cluster();
     let _ = write!(out.bytes, "CONFIG cluster 0 {}\r\n{payload}\r\nEND\r\n", payload.len());
 }

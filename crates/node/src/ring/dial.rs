@@ -2,6 +2,9 @@
 //! ready for requests, of which the first should be a greeting: a node whose clients take all its
 //! connections takes nothing else of other nodes.
 //!
+//! [`super::names`] gives the addresses of a host name: those that the resolver gives now or, if it gives
+//! none, the last good ones. The name in certificates stays that of the ring.
+//!
 //! Nodes of a ring are set up alike, so a node dials the others as it is itself dialled at its own
 //! address in the ring: with TLS where its listener there speaks it, and with the first line of its own
 //! `-Y` file. Where that listener takes both kinds, as it does while a ring changes over to TLS, TLS
@@ -18,6 +21,7 @@ use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use super::names::Names;
 use super::secret::{Nonce, Secret};
 use crate::auth::Auth;
 use crate::guards::Guards;
@@ -117,6 +121,7 @@ pub(crate) struct Dialer {
     listening: Vec<(SocketAddr, Guard)>,
     /// What is spoken, by this node's present address in the ring.
     speaks: AtomicU8,
+    names: Arc<Names>,
 }
 
 impl Dialer {
@@ -133,6 +138,7 @@ impl Dialer {
             wanted,
             listening,
             speaks: AtomicU8::new(PLAIN),
+            names: Arc::default(),
         };
         dialer.settle(None);
         dialer
@@ -146,6 +152,11 @@ impl Dialer {
     /// The addresses that this node listens on.
     pub(crate) fn listening(&self) -> impl Iterator<Item = SocketAddr> {
         self.listening.iter().map(|(address, _)| *address)
+    }
+
+    /// The addresses of the ring's host names.
+    pub(super) fn names(&self) -> &Arc<Names> {
+        &self.names
     }
 
     /// Takes note of this node's own address in the ring in force, if it has one.
@@ -176,7 +187,7 @@ impl Dialer {
                 socket => return socket,
             }
         }
-        Ok(Socket::Tcp(connect(address).await?))
+        Ok(Socket::Tcp(self.connect(address).await?))
     }
 
     async fn dial_tls(&self, address: &str) -> Result<Socket, DialError> {
@@ -185,7 +196,7 @@ impl Dialer {
         };
         let name = split(address).and_then(|(host, _)| ServerName::try_from(host).ok());
         let name = name.ok_or_else(|| DialError::Name(address.to_owned()))?.to_owned();
-        let stream = connect(address).await?;
+        let stream = self.connect(address).await?;
         match TlsConnector::from(config).connect(name, stream).await {
             Ok(stream) => Ok(Socket::Tls(Box::new(stream.into()))),
             Err(error) if explain::inner(&error).is_some_and(explain::is_no_tls) => {
@@ -193,6 +204,37 @@ impl Dialer {
             }
             Err(error) => Err(DialError::Tls(explain::cause(&error))),
         }
+    }
+
+    /// Connects to the first address of the host that takes a connection.
+    ///
+    /// That nothing listens ([`io::ErrorKind::ConnectionRefused`]) is the error only if every address
+    /// says so and the resolver gives these addresses now: an old one may be another machine's by now,
+    /// and its refusal says nothing about the node.
+    async fn connect(&self, address: &str) -> Result<TcpStream, DialError> {
+        let unknown = || io::Error::other(format!("{address} is not host:port"));
+        let (host, port) = split(address).ok_or_else(unknown).map_err(DialError::Connect)?;
+        let found = self.names.find(host).await.map_err(DialError::Connect)?;
+        let mut failed: Option<io::Error> = None;
+        for ip in found.addresses {
+            match TcpStream::connect((ip, port)).await {
+                Ok(stream) => {
+                    stream.set_nodelay(true).map_err(DialError::Io)?;
+                    return Ok(stream);
+                }
+                Err(error) if found.is_old => {
+                    failed = Some(io::Error::other(format!(
+                        "{error} at {ip}, the last known address of {host}, which does not resolve now"
+                    )));
+                }
+                Err(error) => match &failed {
+                    Some(other) if other.kind() != io::ErrorKind::ConnectionRefused => {}
+                    _ => failed = Some(error),
+                },
+            }
+        }
+        let none = || io::Error::other(format!("{host} has no address"));
+        Err(DialError::Connect(failed.unwrap_or_else(none)))
     }
 
     /// Says who this node is, where its own clients have to.
@@ -234,12 +276,6 @@ impl Dialer {
     }
 }
 
-async fn connect(address: &str) -> Result<TcpStream, DialError> {
-    let stream = TcpStream::connect(address).await.map_err(DialError::Connect)?;
-    stream.set_nodelay(true).map_err(DialError::Io)?;
-    Ok(stream)
-}
-
 /// Writes all of it.
 pub(crate) async fn write(socket: &mut Socket, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
@@ -276,7 +312,7 @@ pub(crate) fn shown(line: &[u8]) -> String {
 }
 
 /// Host and port of an address, the host of IPv6 without its brackets.
-fn split(address: &str) -> Option<(&str, u16)> {
+pub(super) fn split(address: &str) -> Option<(&str, u16)> {
     let (host, port) = address.rsplit_once(':')?;
     let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     Some((host, port.parse().ok()?))

@@ -9,9 +9,9 @@
 //! ```
 //!
 //! The payload is the version and the list, a line each; `LEN` counts both with their line feeds.
-//! Nodes stand in the order of their hosts. It carries the list and not the hash.
+//! Nodes stand in the order of their hosts. It carries the list and not the hash. What the version is,
+//! and when it rises, is [`super::names`]'s business.
 
-use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
@@ -23,33 +23,35 @@ pub(crate) const LEGACY_KEY: &[u8] = b"AmazonElastiCache:cluster";
 /// Above so many bytes some clients, which read an answer in one go, lose nodes.
 pub(crate) const MAX_SAFE_PAYLOAD: usize = 4096;
 
+/// Bytes of an address field of which the PHP client cannot read the list any more.
+const MAX_ADDRESS: usize = 50;
+
 /// Whether a key asks for the payload.
 #[inline]
 pub(crate) fn is_legacy_key(key: &[u8]) -> bool {
     key.len() == LEGACY_KEY.len() && key == LEGACY_KEY
 }
 
-/// The payload. `addresses` holds what host names resolve to; a host that is an address, or that
-/// is not among them, stands for itself.
-pub(crate) fn payload(ring: &Ring, addresses: &HashMap<String, IpAddr>) -> String {
+/// The list of nodes of the payload, without a line end. `address` gives the address of a host name.
+///
+/// A name that has none yet stands for itself, since clients that dial the address look it up then. One
+/// of [`MAX_ADDRESS`] bytes or more gives an empty address, as AWS gives outside of a VPC: with so long
+/// a field the PHP client would read no list at all.
+pub(crate) fn list(ring: &Ring, address: impl Fn(&str) -> Option<IpAddr>) -> String {
     let mut nodes: Vec<_> = ring.nodes().iter().collect();
     nodes.sort_by(|a, b| (&a.host, a.port).cmp(&(&b.host, b.port)));
-    let mut text = format!("{}\n", ring.id().version);
+    let mut text = String::new();
     for (index, node) in nodes.into_iter().enumerate() {
         let space = if index == 0 { "" } else { " " };
-        let address =
-            addresses.get(&node.host).map_or_else(|| node.host.clone(), IpAddr::to_string);
+        let address = match address(&node.host) {
+            Some(ip) => ip.to_string(),
+            None if node.host.len() < MAX_ADDRESS => node.host.clone(),
+            None => String::new(),
+        };
         // Writing to a string cannot fail.
         let _ = write!(text, "{space}{}|{address}|{}", node.host, node.port);
     }
-    text.push('\n');
     text
-}
-
-/// Host names of a ring that must be resolved for the payload.
-pub(crate) fn host_names(ring: &Ring) -> Vec<String> {
-    let names = ring.nodes().iter().map(|node| &node.host);
-    names.filter(|host| host.parse::<IpAddr>().is_err()).cloned().collect()
 }
 
 #[cfg(test)]
@@ -64,12 +66,16 @@ mod tests {
             [[node]]\nname = \"a\"\naddress = \"10.0.0.9:11212\"\n\
             [[node]]\nname = \"c\"\naddress = \"host-a:11211\"\n";
         let ring = Ring::parse(text, Format::Toml, "test").unwrap();
-        let addresses = HashMap::from([("host-b".to_owned(), "10.0.0.2".parse().unwrap())]);
+        let address = |host: &str| (host == "host-b").then(|| "10.0.0.2".parse().unwrap());
         assert_eq!(
-            payload(&ring, &addresses),
-            "7\n10.0.0.9|10.0.0.9|11212 host-a|host-a|11211 host-b|10.0.0.2|11211\n"
+            list(&ring, address),
+            "10.0.0.9|10.0.0.9|11212 host-a|host-a|11211 host-b|10.0.0.2|11211"
         );
-        assert_eq!(host_names(&ring), ["host-b", "host-a"]);
+        let long = "h".repeat(MAX_ADDRESS);
+        let text = text.replace("host-a", &long);
+        let ring = Ring::parse(&text, Format::Toml, "test").unwrap();
+        let text = list(&ring, address);
+        assert!(text.contains(&format!(" {long}||11211")), "{text}");
         assert!(is_legacy_key(b"AmazonElastiCache:cluster"));
     }
 }

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use ringbinder_protocol::{Instance, PeerLine, Standing};
 use ringbinder_ring::source::{Source, SourceError, Update, write_cache};
-use ringbinder_ring::{Ring, RingId, point};
+use ringbinder_ring::{Ring, point};
 use ringbinder_store::{KeyPredicate, Store};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
@@ -25,7 +25,6 @@ use self::own::OwnAddress;
 use self::peers::Contact;
 use super::acquaintance::CALM;
 use super::control::Greeted;
-use super::discovery::{self, MAX_SAFE_PAYLOAD};
 use super::greeting::TalkError;
 use super::membership::Membership;
 use super::peer::{Address, Peer};
@@ -38,9 +37,6 @@ use crate::worker::Workers;
 
 /// Shortest time a greeting is waited for. It says nothing about requests, which have their own.
 const GREETING_PATIENCE: Duration = Duration::from_secs(1);
-
-/// How long resolving the host names of a ring may take.
-const RESOLVE_PATIENCE: Duration = Duration::from_secs(3);
 
 /// How many CAS uniques a process leaves out when it starts (docs/decisions/0016-cas-uniques.md).
 const STARTED_CAS: u64 = 1 << 22;
@@ -73,7 +69,6 @@ enum News {
     /// What a connection to this node's own address in the ring reached.
     Own(Address, Result<PeerLine, TalkError>),
     Rings(Address, Vec<Result<String, TalkError>>, Pulled),
-    Resolved(RingId, HashMap<String, IpAddr>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,12 +95,11 @@ pub(crate) struct Keeper {
     own: OwnAddress,
     /// The standing that was logged last, and what was said of it.
     logged: Option<(Standing, String)>,
+    /// The addresses of the nodes, as they were when places were made for them.
+    addresses: Arc<HashSet<IpAddr>>,
     /// CAS uniques go on above those of the process before this one.
     counts: bool,
     news: mpsc::UnboundedSender<News>,
-    resolved: HashMap<String, IpAddr>,
-    /// The payload for auto-discovery clients.
-    cluster: Arc<str>,
     /// This node took up items from before it was away, and has not heard yet from all its peers that
     /// no other ring was in force meanwhile.
     came_back: bool,
@@ -123,7 +117,7 @@ impl Keeper {
         let (mut keeper, mut heard) = Keeper::new(&shared, workers, node, membership);
         let (updates, mut updated) = mpsc::channel(4);
         let watching = tokio::spawn(Source::watch(source, updates, reload, shared.stop.clone()));
-        keeper.resolve();
+        let looking_up = tokio::spawn(Arc::clone(keeper.node.names()).run(shared.stop.clone()));
         loop {
             keeper.wake().await;
             keeper.stand().await;
@@ -138,6 +132,7 @@ impl Keeper {
             }
         }
         watching.abort();
+        looking_up.abort();
     }
 
     fn new(
@@ -151,7 +146,6 @@ impl Keeper {
         let keeper = Keeper {
             came_back: shared.snapshots.progress.came_back(),
             shared: Arc::clone(shared),
-            cluster: node.cluster(),
             node,
             workers,
             membership,
@@ -161,9 +155,9 @@ impl Keeper {
             contacts: HashMap::new(),
             own: OwnAddress::new(Instant::now()),
             logged: None,
+            addresses: Arc::default(),
             counts: false,
             news,
-            resolved: HashMap::new(),
         };
         (keeper, heard)
     }
@@ -195,6 +189,9 @@ impl Keeper {
             self.shared.store.raise_cas(self.shared.store.last_cas() + STARTED_CAS);
         }
         self.publish();
+        if !Arc::ptr_eq(&self.node.names().addresses(), &self.addresses) {
+            self.make_room();
+        }
         if self.contacts.len() > self.peers.len() {
             self.part();
         }
@@ -241,6 +238,8 @@ impl Keeper {
     }
 
     async fn updated(&mut self, update: Result<Update, SourceError>) {
+        // SIGHUP, which reads the source, asks for what its host names are now as well.
+        self.node.names().refresh();
         match update {
             Ok(Update::Unchanged) => {
                 info!("the ring file is unchanged: ring {}", self.membership.id().version);
@@ -314,7 +313,6 @@ impl Keeper {
         for warning in ring.warnings() {
             warn!("ring {}: {warning}", ring.id().version);
         }
-        self.list();
         let view = self.post();
         self.workers.hold_all(&view).await;
         match self.node.settings.foreign_keys {
@@ -349,7 +347,6 @@ impl Keeper {
         self.own.moved(Instant::now());
         self.membership.stand();
         self.log_standing();
-        self.resolve();
         self.publish();
     }
 
@@ -408,6 +405,7 @@ impl Keeper {
         let view = Arc::new(self.membership.view(&self.node.peers));
         self.told = Some(self.membership.revision());
         self.node.dialer.settle(own_address(&self.membership).as_deref());
+        self.node.names().follow(self.membership.ring(), self.membership.rings());
         self.peers = self.membership.peers();
         self.awaited = self.membership.awaited();
         let now = Instant::now();
@@ -417,7 +415,7 @@ impl Keeper {
             contact.probe.awaited(now, self.awaited.contains(address));
         }
         self.part();
-        self.make_room(false);
+        self.make_room();
         let kept: HashSet<&Address> = self.peers.iter().collect();
         self.node.peers.keep(|address| kept.contains(address));
         let name = name(&self.node.settings, &self.membership);
@@ -425,7 +423,6 @@ impl Keeper {
         posted.view = Arc::clone(&view);
         posted.line = self.membership.peer_line(&name);
         posted.rings = self.membership.rings().to_vec();
-        posted.cluster = Arc::clone(&self.cluster);
         posted.status.awaited = self.awaited.clone();
         let said = |address: &Address| (address.clone(), self.membership.said(address));
         posted.status.said = self.peers.iter().map(said).collect();
@@ -437,49 +434,16 @@ impl Keeper {
         view
     }
 
-    /// Gives the nodes of the rings that are kept places for their connections. `resolved`: host names
-    /// may stand for other addresses than before.
-    fn make_room(&self, resolved: bool) {
-        let addresses_of = |host: &str| self.resolved.get(host).copied().into_iter().collect();
+    /// Gives the nodes of the rings that are kept places for their connections.
+    fn make_room(&mut self) {
+        let names = self.node.names();
+        let addresses = names.addresses();
+        let resolved = !Arc::ptr_eq(&addresses, &self.addresses);
+        let addresses_of = |host: &str| names.standing(host).0;
         if self.node.neighbours.settle(self.membership.rings(), addresses_of, resolved) {
             self.shared.make_room();
         }
-    }
-
-    /// Writes the list for auto-discovery anew.
-    fn list(&mut self) {
-        self.cluster = discovery::payload(self.membership.ring(), &self.resolved).into();
-    }
-
-    /// Finds the addresses of the ring's host names, for auto-discovery.
-    fn resolve(&self) {
-        let ring = self.membership.ring();
-        let payload = self.cluster.len();
-        if payload > MAX_SAFE_PAYLOAD {
-            warn!(
-                "the list of nodes that auto-discovery clients read has {payload} bytes; above \
-                 {MAX_SAFE_PAYLOAD} some of them lose nodes: use shorter host names"
-            );
-        }
-        let names = discovery::host_names(ring);
-        if names.is_empty() {
-            return;
-        }
-        let (id, news) = (ring.id(), self.news.clone());
-        tokio::spawn(async move {
-            let mut addresses = HashMap::new();
-            for name in names {
-                let lookup = tokio::net::lookup_host((name.as_str(), 0));
-                let found: Vec<IpAddr> = match tokio::time::timeout(RESOLVE_PATIENCE, lookup).await
-                {
-                    Ok(Ok(found)) => found.map(|address| address.ip()).collect(),
-                    _ => continue,
-                };
-                let first = found.iter().find(|ip| ip.is_ipv4()).or(found.first());
-                addresses.extend(first.map(|ip| (name, *ip)));
-            }
-            let _ = news.send(News::Resolved(id, addresses));
-        });
+        self.addresses = addresses;
     }
 }
 

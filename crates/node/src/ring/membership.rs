@@ -309,7 +309,7 @@ impl Membership {
             held: stamp(self.held),
             base: stamp(self.rings[self.base].id()),
             known: self.rings.iter().map(|ring| stamp(ring.id())).collect(),
-            process: Some(PeerProcess { standing: self.acted, seen: None, cas: 0 }),
+            process: Some(PeerProcess { standing: self.acted, seen: None, cas: 0, list: 0 }),
         }
     }
 

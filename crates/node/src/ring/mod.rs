@@ -20,6 +20,7 @@
 //! | `exchange`, `gather` | the foreign requests of a connection, and waiting for their answers |
 //! | `flush` | `flush_all` for every node |
 //! | `link`, `waiting`, `large` | the way to their owners and back |
+//! | `names` | the addresses of host names: for dialling, and for auto-discovery |
 //! | `discovery` | the ring as auto-discovery clients read it |
 //! | `start`, `report`, `status` | reading the ring at the start; `stats ring` |
 //! | `peer` | the other nodes, and whether they answer |
@@ -39,6 +40,7 @@ mod keeper;
 mod large;
 mod link;
 mod membership;
+mod names;
 mod neighbours;
 mod peer;
 mod pulse;
@@ -81,6 +83,7 @@ pub(crate) use view::View;
 pub(crate) use crate::settings::{ForeignKeys, RingSettings};
 use crate::sparing::Sparing;
 
+use self::names::Names;
 use self::neighbours::Neighbours;
 use self::peer::Peers;
 use self::pulse::Pulse;
@@ -101,8 +104,6 @@ pub(crate) struct Posted {
     pub(crate) line: PeerLine,
     /// Every ring that is kept, oldest first.
     pub(crate) rings: Vec<Arc<Ring>>,
-    /// The payload for auto-discovery clients.
-    pub(crate) cluster: Arc<str>,
     pub(crate) status: Status,
 }
 
@@ -148,7 +149,12 @@ impl RingNode {
 
     /// The payload for auto-discovery clients.
     pub(crate) fn cluster(&self) -> Arc<str> {
-        Arc::clone(&self.posted.read().cluster)
+        self.names().payload()
+    }
+
+    /// The addresses of the ring's host names.
+    pub(crate) fn names(&self) -> &Arc<Names> {
+        self.dialer.names()
     }
 
     /// A connection to the peer at an address, as the keeper's are.
@@ -173,7 +179,7 @@ impl RingNode {
     /// Whether a ring that is kept has a node at this address: one of its connections may be that
     /// node's. Host names count once they are resolved.
     pub(crate) fn is_peer_address(&self, address: IpAddr) -> bool {
-        self.neighbours.at(address) > 0
+        self.neighbours.at(address) > 0 || self.names().knows(address)
     }
 
     /// How many nodes the rings that are kept have at an address.

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use ringbinder_protocol::{Instance, answer};
 
 use super::membership::stamp;
+use super::names::listed;
 use super::peer::Address;
 use crate::shared::Shared;
 
@@ -48,6 +49,7 @@ pub(crate) fn report(shared: &Shared, out: &mut Vec<u8>) {
     stat("ring_settled", &yes(view.is_settled()));
     stat("ring_awaited", &names(&status.awaited));
     stat("ring_given_up", &status.given_up);
+    stat("ring_list_version", &node.names().version());
     stat("foreign_keys", &node.settings.foreign_keys);
     stat("foreign_gets", &sums.foreign_gets);
     stat("foreign_requests", &sums.foreign_requests);
@@ -61,8 +63,14 @@ pub(crate) fn report(shared: &Shared, out: &mut Vec<u8>) {
         };
         let name = &peer.name;
         failed += peer.failed.load(Relaxed);
+        let (addresses, failing) = match super::dial::split(&peer.address) {
+            Some((host, _)) => node.names().standing(host),
+            None => (Vec::new(), None),
+        };
         let held = said.map_or_else(|| "-".to_owned(), |id| stamp(id).to_string());
         stat(&format!("peer:{name}:address"), &peer.address);
+        stat(&format!("peer:{name}:resolved"), &or_none(&listed(&addresses)));
+        stat(&format!("peer:{name}:unresolved"), &failing.unwrap_or(0));
         stat(&format!("peer:{name}:state"), &if peer.is_away() { "away" } else { "up" });
         let processes = peer.processes();
         stat(&format!("peer:{name}:reason"), &or_none(&peer.reason()));

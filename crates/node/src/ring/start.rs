@@ -17,7 +17,7 @@ use super::peer::{Address, Peers, address_of};
 use super::pulse::Pulse;
 use super::secret::Secret;
 use super::status::Status;
-use super::{Hint, MAX_HINTS, Posted, RingNode, RingSettings, discovery};
+use super::{Hint, MAX_HINTS, Posted, RingNode, RingSettings};
 use crate::process::exit::ExitCode;
 use crate::sparing::Sparing;
 
@@ -103,12 +103,11 @@ pub(crate) fn start(settings: &RingSettings, mut dialer: Dialer) -> Result<Start
     let peers = Peers::default();
     let view = Arc::new(membership.view(&peers));
     let (sender, hints) = mpsc::channel(MAX_HINTS);
-    let cluster = discovery::payload(membership.ring(), &Default::default()).into();
+    dialer.names().follow(membership.ring(), membership.rings());
     let posted = Posted {
         line: membership.peer_line(&name(settings, &membership)),
         view,
         rings: membership.rings().to_vec(),
-        cluster,
         status: Status {
             source: source.origin().to_string(),
             taken_from,

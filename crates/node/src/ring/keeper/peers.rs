@@ -230,8 +230,9 @@ impl Keeper {
         if self.membership.said(address) != Some(held) {
             self.node.posted.write().status.has_said(address, held);
         }
-        if let Some(PeerProcess { cas, .. }) = line.process {
+        if let Some(PeerProcess { cas, list, .. }) = line.process {
             self.heard_cas(address, cas);
+            self.node.names().heard(list);
         }
         let wanted = self.membership.heard(address, line);
         let waiting = self.membership.awaits(address) || held < self.membership.id();
@@ -443,14 +444,6 @@ impl Keeper {
             News::Greeted(address, greeted) => self.greeted(address, *greeted),
             News::Own(address, found) => self.found_itself(&address, found),
             News::Rings(address, texts, what) => self.pulled(address, texts, what).await,
-            News::Resolved(id, addresses) => {
-                if id == self.membership.id() {
-                    self.resolved = addresses;
-                    self.make_room(true);
-                    self.list();
-                    self.node.posted.write().cluster = Arc::clone(&self.cluster);
-                }
-            }
         }
     }
 }

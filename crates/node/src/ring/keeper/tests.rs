@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 
 use super::*;
-use ringbinder_ring::Format;
+use ringbinder_ring::{Format, RingId};
 
 use crate::ring::membership::{Identity, stamp};
 use crate::server;
