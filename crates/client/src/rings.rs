@@ -48,7 +48,10 @@ impl Rings {
     pub(crate) async fn begin(self, settings: &LinkSettings) -> Result<Beginning, ConnectError> {
         match self {
             Rings::Kept { origin, cache } => {
-                let source = Source::new(origin?, cache);
+                let origin = origin?;
+                // Beside a ring file nobody here would write the copy.
+                let cache = cache.filter(|_| matches!(origin, Origin::Etcd { .. }));
+                let source = Source::new(origin, cache);
                 let (ring, provenance) = source.first().await?;
                 if let Provenance::Cache { path, why } = provenance {
                     let path = path.display();
@@ -137,7 +140,7 @@ async fn watch(
                         tracing::warn!(from = %name, "a ring that is no newer than the one in force");
                     }
                 }
-                Ok(Update::Unchanged) => {}
+                Ok(Update::Unchanged(_)) => {}
                 Err(error) => tracing::warn!(%error, "the ring in force stays"),
             }
         }

@@ -189,7 +189,7 @@ impl Watched {
 
     async fn unchanged(&mut self) {
         let update = self.next().await;
-        assert!(matches!(update, Ok(Update::Unchanged)), "{update:?}");
+        assert!(matches!(update, Ok(Update::Unchanged(_))), "{update:?}");
     }
 
     async fn stop(self) {

@@ -89,7 +89,7 @@ impl Watched {
     async fn unchanged(&mut self) {
         self.reload.notify_one();
         let update = self.next().await;
-        assert!(matches!(update, Ok(Update::Unchanged)), "{update:?}");
+        assert!(matches!(update, Ok(Update::Unchanged(_))), "{update:?}");
     }
 }
 
@@ -127,16 +127,112 @@ async fn what_is_wrong_at_start_is_told_apart() {
     assert!(everything.contains(path.to_str().unwrap()), "{everything}");
 }
 
+/// A ring file and a copy in a directory, read once.
+struct Kept {
+    directory: TempDir,
+}
+
+impl Kept {
+    /// `None` leaves a file out.
+    fn new(file: Option<&str>, copy: Option<&str>) -> Kept {
+        let directory = tempfile::tempdir().unwrap();
+        for (name, text) in [("ring.toml", file), ("copy", copy)] {
+            text.into_iter().for_each(|text| fs::write(directory.path().join(name), text).unwrap());
+        }
+        Kept { directory }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn source(&self) -> Source {
+        Source::new(Origin::File(self.path("ring.toml")), Some(self.path("copy")))
+    }
+}
+
 #[tokio::test]
-async fn a_cache_file_is_no_business_of_a_ring_file() {
-    let directory = tempfile::tempdir().unwrap();
-    let (path, cache) = (directory.path().join("ring.toml"), directory.path().join("cache.toml"));
-    fs::write(&cache, text(1, 1)).unwrap();
-    let source = Source::new(Origin::File(path.clone()), Some(cache.clone()));
-    assert!(matches!(source.first().await, Err(SourceError::Missing(_))));
-    fs::write(&path, text(2, 1)).unwrap();
-    assert_eq!(source.first().await.unwrap().0.id().version, 2);
-    assert_eq!(fs::read_to_string(&cache).unwrap(), text(1, 1));
+async fn of_a_ring_file_and_its_copy_the_newer_is_taken_at_start() {
+    for (file, copy, expected) in [(1, 2, 2), (2, 1, 2), (2, 2, 2)] {
+        let kept = Kept::new(Some(&text(file, 2)), Some(&text(copy, 3)));
+        let copy_before = fs::read_to_string(kept.path("copy")).unwrap();
+        let (ring, provenance) = kept.source().first().await.unwrap();
+        assert_eq!(ring.id().version, expected);
+        match (file, provenance) {
+            (1, Provenance::Newer { path, file }) => {
+                assert_eq!((path, file.version), (kept.path("copy"), 1));
+                assert_eq!(ring.nodes().len(), 3);
+            }
+            (2, Provenance::Origin) => assert_eq!(ring.nodes().len(), 2),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(fs::read_to_string(kept.path("copy")).unwrap(), copy_before, "only read");
+    }
+    let kept = Kept::new(Some(&text(1, 1)), None);
+    assert_eq!(kept.source().first().await.unwrap().1, Provenance::Origin);
+    assert!(!kept.path("copy").exists());
+    let kept = Kept::new(Some(&text(1, 1)), Some("version = 2\n[[no"));
+    assert_eq!(kept.source().first().await.unwrap().0.id().version, 1);
+}
+
+#[tokio::test]
+async fn a_copy_stands_in_for_a_ring_file_that_is_broken_or_missing() {
+    for file in [None, Some(""), Some("version = 0\n"), Some(&text(3, 2)[..60])] {
+        let kept = Kept::new(file, Some(&text(2, 2)));
+        let source = kept.source();
+        let (ring, provenance) = source.first().await.unwrap();
+        assert_eq!(ring.id().version, 2);
+        let Provenance::Cache { why, .. } = provenance else { panic!("{provenance:?}") };
+        assert!(why.to_string().contains("ring.toml") && !why.is_away(), "{why}");
+
+        // What was said at the start is not said again; that it is over is.
+        let (sender, mut updates) = channel(1);
+        let task = tokio::spawn(source.watch(sender, Arc::default(), CancellationToken::new()));
+        fs::write(kept.path("ring.toml"), text(2, 2)).unwrap();
+        let update = timeout(PATIENCE, updates.recv()).await.unwrap().unwrap();
+        assert!(matches!(update, Ok(Update::Unchanged(id)) if id == ring.id()), "{update:?}");
+        task.abort();
+    }
+    let kept = Kept::new(None, None);
+    let failure = kept.source().first().await.unwrap_err();
+    assert!(!failure.is_away(), "{failure:?}");
+    let failure = failure.to_string();
+    assert!(failure.contains("there is no ring file"), "{failure}");
+    assert!(failure.contains("there is no copy of the ring"), "{failure}");
+}
+
+#[tokio::test]
+async fn a_copy_that_another_source_left_stands_in_for_nothing() {
+    let kept = Kept::new(None, None);
+    let other = Source::new(Origin::File(kept.path("other.toml")), Some(kept.path("copy")));
+    fs::write(kept.path("other.toml"), text(2, 2)).unwrap();
+    let (ring, _) = other.first().await.unwrap();
+    other.cache().unwrap().keep(&ring, Some(ring.id())).unwrap();
+
+    let failure = kept.source().first().await.unwrap_err().to_string();
+    assert!(failure.contains("there is no ring file"), "{failure}");
+    assert!(failure.contains("was kept for") && failure.contains("other.toml"), "{failure}");
+    // Its own source has it, whatever becomes of the file.
+    fs::remove_file(kept.path("other.toml")).unwrap();
+    assert_eq!(other.first().await.unwrap().0, ring);
+}
+
+#[tokio::test]
+async fn a_file_that_is_older_than_its_copy_is_watched_as_it_is() {
+    let kept = Kept::new(Some(&text(1, 2)), Some(&text(2, 2)));
+    let source = kept.source();
+    source.first().await.unwrap();
+    let (sender, mut updates) = channel(1);
+    let reload = Arc::new(Notify::new());
+    let task = tokio::spawn(source.watch(sender, Arc::clone(&reload), CancellationToken::new()));
+    let mut next = async || timeout(PATIENCE, updates.recv()).await.unwrap().unwrap().unwrap();
+    reload.notify_one();
+    let update = next().await;
+    assert!(matches!(update, Update::Unchanged(id) if id.version == 1), "{update:?}");
+    fs::write(kept.path("ring.toml"), text(2, 2)).unwrap();
+    let update = next().await;
+    assert!(matches!(&update, Update::Ring(ring) if ring.id().version == 2), "{update:?}");
+    task.abort();
 }
 
 #[tokio::test]
@@ -252,7 +348,7 @@ async fn a_bad_file_is_reported_once_and_takes_no_ring_away() {
     assert_eq!(watched.failure().await, failure);
     // The ring from before, again: the failure is over.
     watched.write(&text(1, 1));
-    assert!(matches!(watched.next().await, Ok(Update::Unchanged)));
+    assert!(matches!(watched.next().await, Ok(Update::Unchanged(_))));
     watched.write("");
     assert!(matches!(watched.failure().await, SourceError::Empty(_)));
     watched.write(&text(2, 1));

@@ -5,6 +5,7 @@
 
 mod changes;
 mod claims;
+mod drift;
 mod flush;
 mod forwarding;
 mod linearizable;

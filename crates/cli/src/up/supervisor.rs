@@ -301,7 +301,7 @@ impl Supervisor {
     ) -> Result<(), CliError> {
         let ring = match update {
             Ok(Update::Ring(ring)) => ring,
-            Ok(Update::Unchanged) => return Ok(()),
+            Ok(Update::Unchanged(_)) => return Ok(()),
             Err(error) => return view.event(&Event::RingRefused { why: error.to_string() }),
         };
         let (version, nodes) = (ring.id().version, ring.nodes().len());

@@ -5,8 +5,11 @@
 //! view; then what the ring gives to others is forgotten; only then do greetings say that this node
 //! holds it.
 
+mod copy;
+pub(super) mod drift;
 mod own;
 mod peers;
+mod source;
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
@@ -14,13 +17,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ringbinder_protocol::{Instance, PeerLine, Standing};
-use ringbinder_ring::source::{Source, SourceError, Update, write_cache};
+use ringbinder_ring::source::Source;
 use ringbinder_ring::{Ring, point};
 use ringbinder_store::{KeyPredicate, Store};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
+use self::copy::Copies;
+use self::drift::Drift;
 use self::own::OwnAddress;
 use self::peers::Contact;
 use super::acquaintance::CALM;
@@ -100,6 +105,9 @@ pub(crate) struct Keeper {
     /// CAS uniques go on above those of the process before this one.
     counts: bool,
     news: mpsc::UnboundedSender<News>,
+    /// How the source stands to the ring in force.
+    drift: Drift,
+    copies: Copies,
     /// This node took up items from before it was away, and has not heard yet from all its peers that
     /// no other ring was in force meanwhile.
     came_back: bool,
@@ -113,8 +121,10 @@ impl Keeper {
         started: Started,
         reload: Arc<Notify>,
     ) {
-        let Started { node, source, membership, mut hints } = started;
+        let Started { node, source, membership, mut hints, drift } = started;
         let (mut keeper, mut heard) = Keeper::new(&shared, workers, node, membership);
+        keeper.drift = drift;
+        keeper.copies = Copies::start(source.cache(), &keeper.node);
         let (updates, mut updated) = mpsc::channel(4);
         let watching = tokio::spawn(Source::watch(source, updates, reload, shared.stop.clone()));
         let looking_up = tokio::spawn(Arc::clone(keeper.node.names()).run(shared.stop.clone()));
@@ -133,6 +143,7 @@ impl Keeper {
         }
         watching.abort();
         looking_up.abort();
+        keeper.copies.finish().await;
     }
 
     fn new(
@@ -158,6 +169,8 @@ impl Keeper {
             addresses: Arc::default(),
             counts: false,
             news,
+            drift: Drift::default(),
+            copies: Copies::default(),
         };
         (keeper, heard)
     }
@@ -205,6 +218,7 @@ impl Keeper {
         self.look_at_itself(now);
         self.give_up(now);
         self.publish();
+        self.watch_drift(now);
     }
 
     /// When something is due again by the clock.
@@ -237,52 +251,6 @@ impl Keeper {
         self.publish();
     }
 
-    async fn updated(&mut self, update: Result<Update, SourceError>) {
-        // SIGHUP, which reads the source, asks for what its host names are now as well.
-        self.node.names().refresh();
-        match update {
-            Ok(Update::Unchanged) => {
-                info!("the ring file is unchanged: ring {}", self.membership.id().version);
-                self.complain(String::new());
-            }
-            Ok(Update::Ring(ring)) => {
-                let (ours, theirs) = (self.membership.id(), ring.id());
-                if theirs == ours {
-                    self.complain(String::new());
-                } else if theirs.version == ours.version {
-                    self.complain(format!(
-                        "it differs from the ring in force but has its version, {}: raise the version",
-                        ours.version
-                    ));
-                } else if theirs < ours {
-                    self.complain(format!(
-                        "its version, {}, is lower than {}, the one in force: raise it above that",
-                        theirs.version, ours.version
-                    ));
-                } else {
-                    self.complain(String::new());
-                    let from = self.node.posted.read().status.source.clone();
-                    self.adopt(ring, from).await;
-                }
-            }
-            Err(error) => self.complain(error.to_string()),
-        }
-    }
-
-    /// Records why the newest text of the source is not in force.
-    fn complain(&self, reason: String) {
-        let mut posted = self.node.posted.write();
-        let status = &mut posted.status;
-        if !reason.is_empty() {
-            error!(
-                "{} is not taken: {reason}; ring {} stays in force",
-                status.source,
-                self.membership.id().version
-            );
-        }
-        status.last_error = reason;
-    }
-
     async fn adopt_from_peer(&mut self, ring: Ring, from: String) {
         let ours = self.membership.id();
         if ring.id().version == ours.version && ring.id() != ours {
@@ -292,14 +260,7 @@ impl Keeper {
                 ours.version
             );
         }
-        let id = ring.id();
         self.adopt(ring, from).await;
-        if let Some(path) = &self.node.settings.ring_cache
-            && id == self.membership.id()
-            && let Err(error) = write_cache(path, self.membership.ring())
-        {
-            warn!("cannot keep a copy of the ring in {}: {error}", path.display());
-        }
     }
 
     /// Puts a ring in force, if it comes after the one that is.

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use ringbinder_protocol::{Instance, answer};
+use ringbinder_ring::RingId;
 
 use super::membership::stamp;
 use super::names::listed;
@@ -33,6 +34,14 @@ pub(crate) fn report(shared: &Shared, out: &mut Vec<u8>) {
     stat("ring_taken_from", &status.taken_from);
     stat("ring_changes", &status.changes);
     stat("ring_last_error", &or_none(&status.last_error));
+    let version = |id: Option<RingId>| id.map_or("-".to_owned(), |id| id.version.to_string());
+    stat("ring_file_version", &version(status.file));
+    let digest = status.file.map_or("-".to_owned(), |id| format!("{:016x}", id.digest));
+    stat("ring_file_digest", &digest);
+    stat("ring_drift", &or_none(&status.drift(view.id())));
+    stat("ring_cache", &or_none(&status.cache));
+    stat("ring_cache_version", &version(status.cached));
+    stat("ring_cache_error", &or_none(&status.cache_error));
     stat("ring_node", &posted.line.name);
     stat("ring_member", &yes(view.me.is_some()));
     stat("ring_instance", &posted.line.instance);

@@ -1,16 +1,18 @@
 //! The ring at the start of a node: read it, find this node in it.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use nix::ifaddrs::getifaddrs;
 use parking_lot::RwLock;
 use ringbinder_protocol::Instance;
-use ringbinder_ring::source::{OriginError, Provenance, Source, SourceError};
+use ringbinder_ring::source::{Origin, OriginError, Provenance, Source, SourceError};
 use tokio::sync::mpsc;
 use tracing::warn;
 
 use super::dial::Dialer;
+use super::keeper::drift::Drift;
 use super::membership::{Identity, Membership};
 use super::neighbours::Neighbours;
 use super::peer::{Address, Peers, address_of};
@@ -59,6 +61,7 @@ pub(crate) struct Started {
     pub(crate) source: Source,
     pub(crate) membership: Membership,
     pub(crate) hints: mpsc::Receiver<Hint>,
+    pub(crate) drift: Drift,
 }
 
 /// Reads the ring.
@@ -68,18 +71,42 @@ pub(crate) fn start(settings: &RingSettings, mut dialer: Dialer) -> Result<Start
     if let Some(secret) = &secret {
         dialer.proves(secret.clone());
     }
-    let source = Source::new(settings.source.parse()?, settings.ring_cache.clone());
+    let origin = settings.source.parse()?;
+    let cache = settings.ring_cache.clone().filter(|cache| may_keep(cache, &origin));
+    let source = Source::new(origin, cache);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime
         .map_err(|reason| StartError::Runtime { origin: source.origin().to_string(), reason })?;
     let (ring, provenance) = runtime.block_on(source.first())?;
-    let taken_from = match provenance {
-        Provenance::Origin => source.origin().to_string(),
+    let mut status = Status {
+        source: source.origin().to_string(),
+        cache: source.cache().map(|cache| cache.path().display().to_string()).unwrap_or_default(),
+        ..Status::default()
+    };
+    let version = ring.id().version;
+    match provenance {
+        Provenance::Origin => {
+            status.taken_from.clone_from(&status.source);
+            status.file = Some(ring.id());
+        }
         Provenance::Cache { path, why } => {
             warn!("the ring is that of {}, kept from before: {why}", path.display());
-            path.display().to_string()
+            status.taken_from = path.display().to_string();
+            status.file_fails = !why.is_away();
+            status.last_error = why.to_string();
         }
-    };
+        Provenance::Newer { path, file } => {
+            let (source, path, older) = (&status.source, path.display(), file.version);
+            warn!(
+                "{source} has ring {older}, which is older than ring {version} in {path}, kept from \
+                 before: ring {version} is taken. Write it to {source} (`ring get` prints it); to \
+                 go back to what ring {older} says, raise its version above {version}"
+            );
+            status.taken_from = path.to_string();
+            status.file = Some(file);
+        }
+    }
+    let drift = Drift::at_start(status.file, status.file != Some(ring.id()));
     for warning in ring.warnings() {
         warn!("{}: {warning}", source.origin());
     }
@@ -100,6 +127,8 @@ pub(crate) fn start(settings: &RingSettings, mut dialer: Dialer) -> Result<Start
     }
     let membership = Membership::new(identity, Instance(rand::random()), ring);
     dialer.settle(own_address(&membership).as_deref());
+    status.standing = membership.standing();
+    status.address = membership.claim().address().cloned();
     let peers = Peers::default();
     let view = Arc::new(membership.view(&peers));
     let (sender, hints) = mpsc::channel(MAX_HINTS);
@@ -108,13 +137,7 @@ pub(crate) fn start(settings: &RingSettings, mut dialer: Dialer) -> Result<Start
         line: membership.peer_line(&name(settings, &membership)),
         view,
         rings: membership.rings().to_vec(),
-        status: Status {
-            source: source.origin().to_string(),
-            taken_from,
-            standing: membership.standing(),
-            address: membership.claim().address().cloned(),
-            ..Status::default()
-        },
+        status,
     };
     let neighbours = Neighbours::default();
     neighbours.settle(membership.rings(), |_| Vec::new(), true);
@@ -131,7 +154,22 @@ pub(crate) fn start(settings: &RingSettings, mut dialer: Dialer) -> Result<Start
         misrouted_logged: 0.into(),
         sparing: Sparing::default(),
     });
-    Ok(Started { node, source, membership, hints })
+    Ok(Started { node, source, membership, hints, drift })
+}
+
+/// Whether a copy may be kept in a file: not if that is the ring file itself, by another name.
+fn may_keep(cache: &Path, origin: &Origin) -> bool {
+    let same = match origin {
+        Origin::File(file) => {
+            cache.canonicalize().is_ok_and(|cache| file.canonicalize().is_ok_and(|it| it == cache))
+        }
+        Origin::Etcd { .. } => false,
+    };
+    if same {
+        let cache = cache.display();
+        warn!("no copy of the ring is kept in {cache}: it is the ring file itself (--ring-cache)");
+    }
+    !same
 }
 
 /// What this node is called: by the ring in force, or as it was started, or not at all.

@@ -1,5 +1,7 @@
 //! What the keeper tells of itself, for `stats ring`.
 
+use std::cmp::Ordering;
+
 use ringbinder_protocol::{Instance, Standing};
 use ringbinder_ring::RingId;
 
@@ -16,6 +18,16 @@ pub(crate) struct Status {
     pub(crate) changes: u64,
     /// Why the newest text of the source was not taken; empty where it was.
     pub(crate) last_error: String,
+    /// The newest valid ring that was read from the source.
+    pub(crate) file: Option<RingId>,
+    /// The source was read last and holds no valid ring. Not if it cannot be asked (etcd is away).
+    pub(crate) file_fails: bool,
+    /// Where a copy of the ring is kept; empty without `--ring-cache`.
+    pub(crate) cache: String,
+    /// The ring that the copy holds.
+    pub(crate) cached: Option<RingId>,
+    /// Why the ring in force is not kept; empty if it is.
+    pub(crate) cache_error: String,
     /// Peers that this node waits for before it serves some of its keys.
     pub(crate) awaited: Vec<Address>,
     /// Peers given up since the start.
@@ -33,10 +45,84 @@ pub(crate) struct Status {
 }
 
 impl Status {
+    /// How the source differs from the ring in force, and what to do about it, in one sentence.
+    /// Empty if they agree, and if it is not known what the source holds.
+    pub(crate) fn drift(&self, in_force: RingId) -> String {
+        let (source, version) = (&self.source, in_force.version);
+        let whence = match self.taken_from.is_empty() {
+            true => String::new(),
+            false => format!(" (from {})", self.taken_from),
+        };
+        if self.file_fails {
+            return format!(
+                "{source} holds no valid ring, and ring {version} is in force{whence}: correct what \
+                 ring_last_error says, or write ring {version} to it (`ring get` prints it)"
+            );
+        }
+        let Some(file) = self.file else {
+            return String::new();
+        };
+        match file.version.cmp(&version) {
+            Ordering::Equal if file == in_force => String::new(),
+            Ordering::Equal => format!(
+                "{source} has another ring with version {version} than the one in force{whence}: \
+                 raise the version of the one that is meant"
+            ),
+            Ordering::Less => format!(
+                "{source} has ring {}, and ring {version} is in force{whence}: write ring {version} \
+                 to it (`ring get` prints it)",
+                file.version
+            ),
+            Ordering::Greater => format!(
+                "{source} has ring {}, and ring {version} is still in force{whence}: read it again \
+                 with SIGHUP",
+                file.version
+            ),
+        }
+    }
+
     /// Records which ring a peer holds by its own word.
     pub(crate) fn has_said(&mut self, address: &Address, held: RingId) {
         if let Some((_, said)) = self.said.iter_mut().find(|(it, _)| it == address) {
             *said = Some(held);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(version: u64, digest: u64) -> RingId {
+        RingId { version, digest }
+    }
+
+    #[test]
+    fn a_drift_names_both_rings_and_the_remedy() {
+        let mut status = Status {
+            source: "ring.toml".to_owned(),
+            taken_from: "the node at 10.0.0.1:11211".to_owned(),
+            ..Status::default()
+        };
+        assert_eq!(status.drift(id(2, 5)), "", "nothing was read");
+        status.file = Some(id(2, 5));
+        assert_eq!(status.drift(id(2, 5)), "");
+        status.file = Some(id(1, 9));
+        assert_eq!(
+            status.drift(id(2, 5)),
+            "ring.toml has ring 1, and ring 2 is in force (from the node at 10.0.0.1:11211): \
+             write ring 2 to it (`ring get` prints it)"
+        );
+        status.file = Some(id(2, 9));
+        let other = status.drift(id(2, 5));
+        assert!(other.contains("another ring with version 2"), "{other}");
+        status.file = Some(id(3, 9));
+        assert!(status.drift(id(2, 5)).contains("still in force"));
+        status.file_fails = true;
+        for file in [None, Some(id(2, 5))] {
+            status.file = file;
+            let broken = status.drift(id(2, 5));
+            assert!(broken.contains("holds no valid ring"), "{broken}");
         }
     }
 }

@@ -23,10 +23,18 @@ use super::options::{self, Options, VARIABLE_PREFIX, long_flag, variable};
 /// The variable that names the settings file.
 pub(super) const CONFIG_VARIABLE: &str = "RINGBINDER_CONFIG";
 
+/// The variable in which systemd names the directories of `StateDirectory=`, separated by colons.
+const STATE_DIRECTORY: &str = "STATE_DIRECTORY";
+
+/// The copy of the ring in there.
+const RING_CACHE_NAME: &str = "ring.toml";
+
 /// Where a value was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Origin {
     Default,
+    /// The directory that the service manager keeps for this service.
+    StateDirectory,
     File(PathBuf),
     Environment,
     Flag,
@@ -38,6 +46,7 @@ impl Origin {
     pub(super) fn place(&self, key: &str) -> String {
         match self {
             Self::Default => format!("default of {key}"),
+            Self::StateDirectory => STATE_DIRECTORY.to_owned(),
             Self::File(path) => format!("key '{key}' in {}", path.display()),
             Self::Environment => variable(key),
             Self::Flag => long_flag(key),
@@ -221,6 +230,24 @@ pub(super) fn from_environment(
         }
     }
     Ok((Layer { origin: Origin::Environment, values }, warnings))
+}
+
+/// A place for the copy of the ring, if the service manager keeps a directory for this service and
+/// nothing else says where the copy is to be. Not if the ring itself is there, under that name.
+pub(super) fn from_state_directory(
+    environment: &[(OsString, OsString)],
+    merged: &Merged,
+) -> Option<Layer> {
+    let ring = merged.options.ring.as_ref().filter(|ring| !ring.is_empty())?;
+    let (_, directories) = environment.iter().find(|(name, _)| name == STATE_DIRECTORY)?;
+    let first = directories.to_str()?.split(':').next()?;
+    let path = Path::new(first).join(RING_CACHE_NAME);
+    if merged.options.ring_cache.is_some() || !path.is_absolute() || path == Path::new(ring) {
+        return None;
+    }
+    let path = Value::new(None, path.to_str()?.to_owned());
+    let values = std::iter::once(("ring_cache".to_owned(), path)).collect();
+    Some(Layer { origin: Origin::StateDirectory, values })
 }
 
 /// Whether a variable is one that Kubernetes sets in every container for a service named

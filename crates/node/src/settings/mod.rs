@@ -111,7 +111,11 @@ pub(crate) fn load(
     let extended = extended::parse(&flags.extended)?;
     layers.push(layers::from_extended(&extended.keys));
 
-    let merged = layers::merge(&layers)?;
+    let mut merged = layers::merge(&layers)?;
+    if let Some(layer) = layers::from_state_directory(&environment, &merged) {
+        layers.insert(0, layer);
+        merged = layers::merge(&layers)?;
+    }
     let (settings, more) = resolve::resolve(&merged, &flags, extended)?;
     warnings.extend(more);
     if flags.check_config {

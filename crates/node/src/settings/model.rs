@@ -111,7 +111,8 @@ pub(crate) struct RingSettings {
     pub(crate) peer_secret_file: Option<PathBuf>,
     /// Whether other nodes are dialled with TLS.
     pub(crate) peer_tls: PeerTls,
-    /// Where a copy of the ring is kept for a start without its source.
+    /// Where a copy of the newest ring that was in force is kept, for a start whose source has an older
+    /// one or none. Never the ring file itself.
     pub(crate) ring_cache: Option<PathBuf>,
 }
 

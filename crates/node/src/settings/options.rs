@@ -186,7 +186,9 @@ pub(super) struct Options {
     #[serde(deserialize_with = "one_of")]
     pub(super) peer_tls: PeerTls,
 
-    /// File that keeps a copy of the ring, for a start while etcd is away
+    /// File that keeps a copy of the newest ring that was in force, for a start whose ring file is
+    /// older, broken or missing, or while etcd is away. Under systemd ring.toml in the first
+    /// StateDirectory, unless it is set
     #[arg(long, value_name = "FILE", help_heading = RING)]
     pub(super) ring_cache: Option<PathBuf>,
 

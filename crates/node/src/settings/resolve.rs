@@ -1,6 +1,6 @@
 //! From merged options to [`Settings`]: units, and the rules between one setting and another.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::error::SettingsError;
@@ -95,6 +95,13 @@ pub(super) fn resolve(
                 false => settle(Some(source.into())).unwrap_or_default().display().to_string(),
             };
             let milliseconds = |ms: u32| Duration::from_millis(ms.into());
+            let ring_cache = settle(text_of(merged, "ring_cache", options.ring_cache.as_deref())?);
+            if ring_cache.as_deref() == Some(Path::new(&source)) {
+                return Err(merged.error(
+                    "ring_cache",
+                    "this is the ring file itself, which the copy would replace: name another file",
+                ));
+            }
             Some(RingSettings {
                 source,
                 node: options.node.clone().filter(|name| !name.is_empty()),
@@ -107,7 +114,7 @@ pub(super) fn resolve(
                     options.peer_secret_file.as_deref(),
                 )?),
                 peer_tls: options.peer_tls,
-                ring_cache: settle(text_of(merged, "ring_cache", options.ring_cache.as_deref())?),
+                ring_cache,
             })
         }
     };

@@ -368,6 +368,33 @@ fn the_ring_and_what_belongs_to_it() {
     assert!(Path::new(&daemon.source).is_absolute() && daemon.ring_cache.unwrap().is_absolute());
     let etcd = run("-d --ring etcd://10.0.0.1:2379/cache/ring").ring.unwrap();
     assert_eq!(etcd.source, "etcd://10.0.0.1:2379/cache/ring");
+    let message = refused("--ring a.toml --ring-cache a.toml", ExitCode::Usage);
+    assert!(message.contains("--ring-cache") && message.contains("ring file itself"), "{message}");
     refused("--foreign-keys maybe --ring x", ExitCode::Usage);
     refused("--peer-timeout 0 --ring x", ExitCode::Usage);
+}
+
+#[test]
+fn the_copy_of_the_ring_has_a_place_in_the_state_directory() {
+    let cache = |line: &str, directory: &str| {
+        let (settings, warnings) = run_with(line, &[("STATE_DIRECTORY", directory)]);
+        assert_eq!(warnings, Vec::<String>::new(), "{line}");
+        settings.ring.and_then(|ring| ring.ring_cache).map(|path| path.display().to_string())
+    };
+    let ring = "--ring /etc/ringbinder/ring.toml";
+    assert_eq!(cache(ring, "/var/lib/a:/var/lib/b").as_deref(), Some("/var/lib/a/ring.toml"));
+    assert_eq!(cache(&format!("{ring} --ring-cache /x"), "/var/lib/a").as_deref(), Some("/x"));
+    assert_eq!(cache("", "/var/lib/a"), None);
+    assert_eq!(cache(ring, ""), None);
+    // The ring file itself is never overwritten.
+    assert_eq!(cache("--ring /var/lib/a/ring.toml", "/var/lib/a"), None);
+    let line = format!("{ring} --check-config");
+    match start(&line, &[("STATE_DIRECTORY", "/var/lib/a")]).unwrap() {
+        Startup::Check { text, .. } => {
+            let line = text.lines().find(|line| line.starts_with("ring_cache = ")).unwrap();
+            assert!(line.contains("\"/var/lib/a/ring.toml\""), "{line}");
+            assert!(line.ends_with("# STATE_DIRECTORY"), "{line}");
+        }
+        other => panic!("{other:?}"),
+    }
 }

@@ -1,22 +1,148 @@
-//! The copy of the last good ring, for a start while etcd is away.
+//! The copy of the newest ring that was in force, for a start whose source has no ring or an older one.
 //!
 //! It is written whole or not at all: a temporary file beside it, flushed to the disk, then renamed.
+//!
+//! Comments at its beginning say where the ring came from: the source, and the last ring of that
+//! source that was in force. A start judges by them whether the copy belongs to the source (see
+//! [`super::choice`]). They are comments, so the copy is a ring file like any other.
 
 use std::fs::{File, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use super::choice::shares_most_nodes;
 use super::{Origin, SourceError, text};
-use crate::{Format, Ring};
+use crate::{Format, Ring, RingId};
 
-/// Keeps a copy of `ring` at `path`, in place of the one before.
+const NOTICE: &str =
+    "# The newest ring that was in force here. Ringbinder replaces this file with every change.\n";
+const SOURCE: &str = "# source: ";
+const SOURCE_RING: &str = "# source-ring: ";
+
+/// The place of a copy. Clones share the place and never write at the same time.
+#[derive(Clone, Debug)]
+pub struct Cache {
+    path: PathBuf,
+    /// The source, as the copy names it: without control characters.
+    source: String,
+    writing: Arc<Mutex<()>>,
+}
+
+/// What a cache file says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Kept {
+    pub(super) ring: Ring,
+    /// The source that the ring was kept for; `None` in a file that does not say so.
+    pub(super) source: Option<String>,
+    /// The last ring of that source that was in force here.
+    pub(super) source_ring: Option<RingId>,
+}
+
+impl Cache {
+    pub(super) fn new(path: PathBuf, origin: &Origin) -> Cache {
+        let source = origin.to_string().escape_debug().to_string();
+        Cache { path, source, writing: Arc::default() }
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Keeps a copy of a ring that is in force, and gives the ring that the file holds then.
+    ///
+    /// A copy that is newer and of the same nodes stays: another process has written it.
+    /// `source_ring` is the last ring of the source that was in force here; `None` leaves what the
+    /// file says about it. Blocks until the disk has the copy.
+    ///
+    /// # Errors
+    /// If the file cannot be written; the copy from before is then still there.
+    pub fn keep(&self, ring: &Ring, source_ring: Option<RingId>) -> io::Result<RingId> {
+        let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        // A copy that cannot be read is replaced.
+        let Ok(before) = self.read() else {
+            return self.write(ring, source_ring);
+        };
+        let newer = before.ring.id().version > ring.id().version;
+        if newer && shares_most_nodes(&before.ring, ring) {
+            return Ok(before.ring.id());
+        }
+        let recorded = before.source.as_deref() == Some(&self.source);
+        let source_ring = source_ring.or(before.source_ring.filter(|_| recorded));
+        if before.ring == *ring && recorded && before.source_ring == source_ring {
+            return Ok(ring.id());
+        }
+        self.write(ring, source_ring)
+    }
+
+    /// Keeps a copy of a ring, whatever the copy from before holds.
+    #[cfg(feature = "etcd")]
+    pub(super) fn replace(&self, ring: &Ring) -> io::Result<RingId> {
+        let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.write(ring, Some(ring.id()))
+    }
+
+    /// What the file says.
+    ///
+    /// # Errors
+    /// If there is no file, or it holds no valid ring.
+    pub(super) fn read(&self) -> Result<Kept, SourceError> {
+        let text = text::read(&self.path)?;
+        let ring = parse(&self.path, &text)?;
+        let said = |key: &str| {
+            let comments = text.lines().take_while(|line| line.starts_with('#'));
+            comments.filter_map(|line| line.strip_prefix(key)).next()
+        };
+        let source_ring = said(SOURCE_RING).and_then(|text| {
+            let (version, digest) = text.split_once(' ')?;
+            let version = version.parse().ok()?;
+            Some(RingId { version, digest: u64::from_str_radix(digest, 16).ok()? })
+        });
+        Ok(Kept { ring, source: said(SOURCE).map(str::to_owned), source_ring })
+    }
+
+    /// Whether a copy was kept for this source, or does not say for which.
+    pub(super) fn is_of_this_source(&self, kept: &Kept) -> bool {
+        kept.source.as_ref().is_none_or(|source| *source == self.source)
+    }
+
+    fn write(&self, ring: &Ring, source_ring: Option<RingId>) -> io::Result<RingId> {
+        let mut text = format!("{NOTICE}{SOURCE}{}\n", self.source);
+        if let Some(RingId { version, digest }) = source_ring {
+            text += &format!("{SOURCE_RING}{version} {digest:016x}\n");
+        }
+        text += &ring.to_toml();
+        write_whole(&self.path, &text)?;
+        Ok(ring.id())
+    }
+}
+
+/// Keeps a copy of `ring` at `path`, in place of the one before, for no source in particular.
 ///
 /// The file is readable by everyone, as a ring is no secret. Blocks until the disk has it.
 ///
 /// # Errors
 /// Where it cannot be written; the copy before is then still there.
 pub fn write_cache(path: &Path, ring: &Ring) -> io::Result<()> {
+    write_whole(path, &ring.to_toml())
+}
+
+/// The ring that is kept at `path`.
+///
+/// # Errors
+/// Where there is none, or none that is good.
+pub fn read_cache(path: &Path) -> Result<Ring, SourceError> {
+    parse(path, &text::read(path)?)
+}
+
+fn parse(path: &Path, text: &str) -> Result<Ring, SourceError> {
+    let origin = Origin::File(path.to_owned());
+    Ring::parse(text, Format::Toml, &origin.to_string()).map_err(SourceError::Invalid)
+}
+
+fn write_whole(path: &Path, text: &str) -> io::Result<()> {
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -25,35 +151,28 @@ pub fn write_cache(path: &Path, ring: &Ring) -> io::Result<()> {
         .prefix(".ring-")
         .permissions(Permissions::from_mode(0o644))
         .tempfile_in(directory)?;
-    beside.write_all(ring.to_toml().as_bytes())?;
+    beside.write_all(text.as_bytes())?;
     beside.as_file().sync_all()?;
     beside.persist(path).map_err(|error| error.error)?;
     // The new name too is to survive a crash.
     File::open(directory)?.sync_all()
 }
 
-/// The ring that [`write_cache`] kept at `path`.
-///
-/// # Errors
-/// Where there is none, or none that is good.
-pub fn read_cache(path: &Path) -> Result<Ring, SourceError> {
-    let text = text::read(path)?;
-    let origin = Origin::File(path.to_owned());
-    Ring::parse(&text, Format::Toml, &origin.to_string()).map_err(SourceError::Invalid)
-}
-
-/// Keeps a copy of `ring`, if there is a place for it, and gives it back. A copy that cannot be
-/// written is logged: the ring is good all the same.
+/// Keeps a copy of `ring` by `how`, if there is a place for it, and gives it back. A copy that cannot
+/// be written is logged: the ring is good all the same.
 #[cfg(feature = "etcd")]
-pub(super) async fn keep(path: Option<&Path>, ring: Ring) -> Ring {
-    let Some(path) = path else { return ring };
-    let path = path.to_owned();
+pub(super) async fn keep(
+    cache: Option<Cache>,
+    ring: Ring,
+    how: fn(&Cache, &Ring) -> io::Result<RingId>,
+) -> Ring {
+    let Some(cache) = cache else { return ring };
     text::on_blocking_thread(move || {
-        if let Err(error) = write_cache(&path, &ring) {
+        if let Err(error) = how(&cache, &ring) {
             tracing::warn!(
                 "cannot keep a copy of the ring in {}: {error}; without it a start fails while \
                  etcd is away: check that its directory exists and is writable",
-                path.display()
+                cache.path.display()
             );
         }
         ring
@@ -68,7 +187,14 @@ mod tests {
     use super::*;
 
     fn ring(version: u64) -> Ring {
-        let text = format!("version = {version}\n[[node]]\nname = \"a\"\naddress = \"a:1\"\n");
+        ring_of(version, &["a:1"])
+    }
+
+    fn ring_of(version: u64, addresses: &[&str]) -> Ring {
+        let mut text = format!("version = {version}\n");
+        for (number, address) in addresses.iter().enumerate() {
+            text += &format!("[[node]]\nname = \"n{number}\"\naddress = \"{address}\"\n");
+        }
         Ring::parse(&text, Format::Toml, "test").unwrap()
     }
 
@@ -97,5 +223,71 @@ mod tests {
         fs::create_dir(directory.path().join("taken")).unwrap();
         assert!(write_cache(&directory.path().join("taken"), &ring(1)).is_err());
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_copy_says_where_it_is_from() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("copy");
+        let cache = Cache::new(path.clone(), &Origin::File("/etc/a\nversion = 9".into()));
+        let kept = |source_ring| Kept {
+            ring: ring(2),
+            source: Some("/etc/a\\nversion = 9".to_owned()),
+            source_ring,
+        };
+        cache.keep(&ring(2), None).unwrap();
+        assert_eq!(cache.read().unwrap(), kept(None));
+        cache.keep(&ring(2), Some(ring(1).id())).unwrap();
+        assert_eq!(cache.read().unwrap(), kept(Some(ring(1).id())));
+        cache.keep(&ring(2), None).unwrap();
+        assert_eq!(cache.read().unwrap(), kept(Some(ring(1).id())), "what it says stays");
+        assert_eq!(read_cache(&path).unwrap(), ring(2));
+
+        // Another source: what the copy said of the one before does not count.
+        let other = Cache::new(path.clone(), &Origin::File("/etc/b".into()));
+        assert!(!other.is_of_this_source(&other.read().unwrap()));
+        other.keep(&ring(2), None).unwrap();
+        assert_eq!(other.read().unwrap().source_ring, None);
+        assert!(other.is_of_this_source(&other.read().unwrap()));
+
+        write_cache(&path, &ring(2)).unwrap();
+        let bare = other.read().unwrap();
+        assert_eq!((bare.source.as_ref(), bare.source_ring), (None, None));
+        assert!(other.is_of_this_source(&bare));
+    }
+
+    #[test]
+    fn an_older_ring_never_replaces_a_newer_one_of_the_same_nodes() {
+        let directory = tempfile::tempdir().unwrap();
+        let cache = Cache::new(directory.path().join("copy"), &Origin::File("ring.toml".into()));
+        let old = ring_of(4, &["a:1", "b:1", "c:1"]);
+        let new = ring_of(5, &["a:1", "b:1", "d:1"]);
+        assert_eq!(cache.keep(&new, None).unwrap(), new.id());
+        assert_eq!(cache.keep(&old, None).unwrap(), new.id());
+        assert_eq!(cache.read().unwrap().ring, new);
+        // The same version with another content comes from a source that says what is meant.
+        let other = ring_of(5, &["a:1", "b:1"]);
+        assert_eq!(cache.keep(&other, None).unwrap(), other.id());
+        assert_eq!(cache.keep(&new, None).unwrap(), new.id());
+        // Another fleet's copy, with a higher version, is in nobody's way.
+        let foreign = ring_of(3, &["a:1", "x:1", "y:1"]);
+        assert_eq!(cache.keep(&foreign, None).unwrap(), foreign.id());
+        assert_eq!(cache.read().unwrap().ring, foreign);
+    }
+
+    #[test]
+    fn a_copy_that_says_the_same_is_not_written_again() {
+        use std::os::unix::fs::MetadataExt as _;
+
+        let directory = tempfile::tempdir().unwrap();
+        let cache = Cache::new(directory.path().join("copy"), &Origin::File("ring.toml".into()));
+        let inode = || cache.path().metadata().unwrap().ino();
+        cache.keep(&ring(1), Some(ring(1).id())).unwrap();
+        let first = inode();
+        cache.keep(&ring(1), Some(ring(1).id())).unwrap();
+        assert_eq!(inode(), first);
+        fs::write(cache.path(), "half").unwrap();
+        cache.keep(&ring(1), None).unwrap();
+        assert_eq!(cache.read().unwrap().ring, ring(1), "a broken copy is replaced");
     }
 }

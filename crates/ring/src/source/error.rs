@@ -50,13 +50,25 @@ pub enum SourceError {
         /// etcd's words.
         reason: String,
     },
-    /// etcd is away, and the copy that was kept for this case does not help.
+    /// The source gives no ring, and the copy that was kept for this case does not help.
     #[error("{away}; {}", no_copy(copy))]
     Stranded {
-        /// What is the matter with etcd.
+        /// What is the matter with the source.
         away: Box<SourceError>,
         /// What is the matter with the copy.
         copy: Box<SourceError>,
+    },
+    /// The copy that is to help out was kept for another source.
+    #[error(
+        "the copy of the ring in {} was kept for {source_name}: if that is the same ring, name that \
+         source, or write the ring file; otherwise give each node a --ring-cache of its own",
+        path.display()
+    )]
+    OtherSource {
+        /// The copy.
+        path: PathBuf,
+        /// The source that it was kept for.
+        source_name: String,
     },
     /// An origin in etcd, in a program that cannot read from it.
     #[error(
@@ -68,7 +80,11 @@ pub enum SourceError {
 impl SourceError {
     /// Whether the source could not be asked at all, and so may still hold a good ring.
     pub fn is_away(&self) -> bool {
-        matches!(self, Self::Away { .. } | Self::Stranded { .. })
+        match self {
+            Self::Away { .. } => true,
+            Self::Stranded { away, .. } => away.is_away(),
+            _ => false,
+        }
     }
 
     /// Whether this is no news to somebody who was told `other`: another attempt to reach etcd may
@@ -93,6 +109,7 @@ fn missing(origin: &Origin) -> String {
 fn no_copy(copy: &SourceError) -> String {
     match copy {
         SourceError::Missing(place) => format!("and there is no copy of the ring in {place} yet"),
+        SourceError::OtherSource { .. } => copy.to_string(),
         other => format!("and the copy of the ring is of no use: {other}"),
     }
 }

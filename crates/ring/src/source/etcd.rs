@@ -23,7 +23,7 @@ use tracing::debug;
 
 use super::report::Reporter;
 use super::text::{self, on_blocking_thread};
-use super::{Origin, SourceError, cache};
+use super::{Cache, Origin, SourceError, cache};
 use crate::error::{RingError, RingFault};
 use crate::{Format, MAX_FILE_BYTES, Ring};
 
@@ -127,7 +127,7 @@ impl Etcd {
     /// Reports every change of the ring, as long as it is polled. What is new is copied to `cache`.
     pub(super) async fn watch(
         &self,
-        cache: Option<&Path>,
+        cache: Option<&Cache>,
         mut reporter: Reporter,
         reload: &Notify,
     ) {
@@ -164,7 +164,7 @@ impl Etcd {
     async fn follow(
         &self,
         session: Session,
-        cache: Option<&Path>,
+        cache: Option<&Cache>,
         reporter: &mut Reporter,
         reload: &Notify,
         asked: &mut bool,
@@ -213,12 +213,15 @@ impl Etcd {
     async fn report(
         &self,
         value: Value,
-        cache: Option<&Path>,
+        cache: Option<&Cache>,
         reporter: &mut Reporter,
         asked: bool,
     ) {
         let reading = match self.ring(value.bytes).await {
-            Ok(ring) if reporter.is_new(&ring) => Ok(cache::keep(cache, ring).await),
+            Ok(ring) if reporter.is_new(&ring) => {
+                let keep = |cache: &Cache, ring: &Ring| cache.keep(ring, Some(ring.id()));
+                Ok(cache::keep(cache.cloned(), ring, keep).await)
+            }
             other => other,
         };
         reporter.report(reading, asked).await;

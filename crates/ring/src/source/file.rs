@@ -294,7 +294,7 @@ mod tests {
             let update = tokio::time::timeout(PATIENCE, updates.recv()).await;
             match update.expect("an update in time").expect("the watch goes on") {
                 Ok(Update::Ring(ring)) => return (ring.id().version, ring.nodes().len()),
-                Ok(Update::Unchanged) => panic!("nobody asked"),
+                Ok(Update::Unchanged(_)) => panic!("nobody asked"),
                 Err(_) => {}
             }
         }

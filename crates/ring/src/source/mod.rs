@@ -12,6 +12,7 @@
 //! - At most [`MAX_FILE_BYTES`](crate::MAX_FILE_BYTES) are read.
 
 mod cache;
+mod choice;
 mod error;
 #[cfg(feature = "etcd")]
 mod etcd;
@@ -20,17 +21,19 @@ mod origin;
 mod report;
 mod text;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 use tokio::sync::mpsc::Sender;
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
-use crate::Ring;
+use crate::{Ring, RingId};
+use choice::{Choice, Remark, choose};
 use report::{Reporter, Told};
 
-pub use cache::{read_cache, write_cache};
+pub use cache::{Cache, read_cache, write_cache};
 pub use error::SourceError;
 #[cfg(feature = "etcd")]
 pub use etcd::Login;
@@ -42,9 +45,9 @@ pub use text::read as read_text;
 pub enum Update {
     /// Another ring than the one sent before.
     Ring(Ring),
-    /// The source gives the ring that was sent before. Sent where somebody waits for it: when a
-    /// failure that was reported is over, and in answer to a reload.
-    Unchanged,
+    /// The source gives the ring that was sent before, which is this one. Sent where somebody waits for
+    /// it: when a failure that was reported is over, and in answer to a reload.
+    Unchanged(RingId),
 }
 
 /// Where the ring of [`Source::first`] came from.
@@ -52,12 +55,19 @@ pub enum Update {
 pub enum Provenance {
     /// From the origin.
     Origin,
-    /// From the copy kept in the cache file, since the origin is away.
+    /// From the copy kept in the cache file, since the origin gives no ring.
     Cache {
         /// The cache file.
         path: PathBuf,
         /// Why the origin gave none.
         why: SourceError,
+    },
+    /// From the copy kept in the cache file, since the ring file holds an older ring.
+    Newer {
+        /// The cache file.
+        path: PathBuf,
+        /// The ring that the ring file holds.
+        file: RingId,
     },
 }
 
@@ -65,7 +75,7 @@ pub enum Provenance {
 #[derive(Debug)]
 pub struct Source {
     origin: Origin,
-    cache: Option<PathBuf>,
+    cache: Option<Cache>,
     told: Mutex<Told>,
     #[cfg(feature = "etcd")]
     login: Option<Login>,
@@ -74,8 +84,9 @@ pub struct Source {
 impl Source {
     /// A source that reads from `origin`.
     ///
-    /// `cache` is the file that holds a copy of the last good ring from etcd, for a start while
-    /// etcd is away; a ring file needs none, and leaves it alone.
+    /// `cache` is the file that holds a copy of the newest ring that was in force. Rings from etcd are
+    /// copied there as they come. Beside a ring file the copy is only read: its user writes it, with
+    /// [`Source::cache`], since a ring may also come from elsewhere.
     ///
     /// Who etcd is to take this program for is read from the environment, under the names that
     /// etcdctl uses: `ETCDCTL_USER=user:password`, or `ETCDCTL_USER` and `ETCDCTL_PASSWORD`.
@@ -86,8 +97,8 @@ impl Source {
             etcd @ Origin::Etcd { .. } => etcd,
         };
         Source {
+            cache: cache.map(|path| Cache::new(path, &origin)),
             origin,
-            cache,
             told: Mutex::default(),
             #[cfg(feature = "etcd")]
             login: Login::from_env(),
@@ -107,29 +118,90 @@ impl Source {
         &self.origin
     }
 
+    /// Where copies of rings are kept, if anywhere.
+    pub fn cache(&self) -> Option<&Cache> {
+        self.cache.as_ref()
+    }
+
     /// Reads the ring, once. Takes a few seconds at the most.
     ///
-    /// A ring that came from etcd is copied to the cache file. Where etcd cannot be asked (see
-    /// [`SourceError::is_away`]) the ring is taken from there. Needs a tokio runtime with time and
-    /// I/O.
+    /// A ring that came from etcd is copied to the cache file. If etcd cannot be asked (see
+    /// [`SourceError::is_away`]) the ring is taken from there. Of a ring file and its copy the newer
+    /// ring is taken, and the copy if the file holds no valid ring; a copy that another fleet left is
+    /// not taken. What is wrong with a copy that is left aside is logged. Needs a tokio runtime with
+    /// time and I/O.
     ///
     /// # Errors
-    /// Where there is no ring at the origin, or etcd is away and there is no copy to start from. A
-    /// missing key, an empty value and one that is no ring are errors even if there is a copy, as
-    /// they are in a file: etcd was asked, and somebody has to correct what it holds.
+    /// If there is no ring at the origin, and no copy to start from. In etcd a missing key, an empty
+    /// value and an invalid ring are errors even if there is a copy: etcd was asked, and an operator
+    /// has to correct what it holds.
     pub async fn first(&self) -> Result<(Ring, Provenance), SourceError> {
         let read = self.read().await;
-        let (failure, result) = match read {
-            Ok(ring) => (None, Ok((ring, Provenance::Origin))),
-            Err(why) if why.is_away() => match &self.cache {
-                Some(path) => (Some(why.clone()), cached(path.clone(), why).await),
-                None => (Some(why.clone()), Err(why)),
-            },
-            Err(why) => (Some(why.clone()), Err(why)),
+        let result = match (&self.origin, &self.cache, read) {
+            (Origin::File(_), Some(cache), read) => self.newest(cache.clone(), read).await,
+            (_, Some(cache), Err(why)) if why.is_away() => cached(cache.clone(), why).await,
+            (_, _, read) => read.map(|ring| (ring, Provenance::Origin)),
         };
-        let ring = result.as_ref().ok().map(|(ring, _)| ring.id());
-        *self.told.lock().unwrap_or_else(PoisonError::into_inner) = Told { ring, failure };
+        let told = match &result {
+            Ok((_, Provenance::Newer { file, .. })) => Told { ring: Some(*file), failure: None },
+            Ok((ring, Provenance::Origin)) => Told { ring: Some(ring.id()), failure: None },
+            Ok((ring, Provenance::Cache { why, .. })) => {
+                Told { ring: Some(ring.id()), failure: Some(why.clone()) }
+            }
+            Err(why) => Told { ring: None, failure: Some(why.clone()) },
+        };
+        *self.told.lock().unwrap_or_else(PoisonError::into_inner) = told;
         result
+    }
+
+    /// The newer of what the ring file gave and the copy.
+    async fn newest(
+        &self,
+        cache: Cache,
+        read: Result<Ring, SourceError>,
+    ) -> Result<(Ring, Provenance), SourceError> {
+        let path = cache.path().to_owned();
+        let choice = text::on_blocking_thread(move || {
+            choose(read, cache.read(), |kept| cache.is_of_this_source(kept))
+        });
+        match choice.await {
+            Choice::File(ring, remark) => {
+                if let Some(remark) = remark {
+                    self.say(&ring, &path, remark);
+                }
+                Ok((ring, Provenance::Origin))
+            }
+            Choice::Newer { copy, file } => Ok((copy, Provenance::Newer { path, file })),
+            Choice::Instead { copy, why } => Ok((copy, Provenance::Cache { path, why })),
+            Choice::Nothing { why, copy } => {
+                Err(SourceError::Stranded { away: Box::new(why), copy: Box::new(copy) })
+            }
+            Choice::OtherSource { why, source } => {
+                let copy = SourceError::OtherSource { path, source_name: source };
+                Err(SourceError::Stranded { away: Box::new(why), copy: Box::new(copy) })
+            }
+        }
+    }
+
+    /// Logs why the copy at `path` is left aside.
+    fn say(&self, ring: &Ring, path: &Path, remark: Remark) {
+        let (file, copy, version) = (&self.origin, path.display(), ring.id().version);
+        match remark {
+            Remark::Foreign(kept) => warn!(
+                "{copy} keeps ring {} of other nodes than ring {version} of {file}, as if it were \
+                 another fleet's: ring {version} is taken, and kept there from now on. If ring {} is \
+                 the newer one, write it to {file}",
+                kept.version, kept.version
+            ),
+            Remark::SameVersion(_) => warn!(
+                "{copy} keeps another ring with version {version} than {file}: that of {file} is \
+                 taken. If it is not the one that is meant, write the right one there and raise its \
+                 version"
+            ),
+            Remark::Useless(why) => {
+                warn!("the copy of the ring is of no use and will be replaced: {why}");
+            }
+        }
     }
 
     /// Sends every change until `stop`, or until nobody receives any more.
@@ -155,7 +227,7 @@ impl Source {
                 #[cfg(feature = "etcd")]
                 Origin::Etcd { endpoints, key } => {
                     let etcd = etcd::Etcd::new(endpoints, key, self.login);
-                    etcd.watch(self.cache.as_deref(), reporter, &reload).await;
+                    etcd.watch(self.cache.as_ref(), reporter, &reload).await;
                 }
                 #[cfg(not(feature = "etcd"))]
                 Origin::Etcd { .. } => not_built(reporter, &reload).await,
@@ -175,7 +247,7 @@ impl Source {
             Origin::Etcd { endpoints, key } => {
                 let etcd = etcd::Etcd::new(endpoints.clone(), key.clone(), self.login.clone());
                 let ring = etcd.read().await?;
-                Ok(cache::keep(self.cache.as_deref(), ring).await)
+                Ok(cache::keep(self.cache.clone(), ring, Cache::replace).await)
             }
             #[cfg(not(feature = "etcd"))]
             Origin::Etcd { .. } => Err(SourceError::NotBuilt),
@@ -184,9 +256,9 @@ impl Source {
 }
 
 /// The ring of the cache file, in place of one that could not be had because of `why`.
-async fn cached(path: PathBuf, why: SourceError) -> Result<(Ring, Provenance), SourceError> {
-    let place = path.clone();
-    match text::on_blocking_thread(move || read_cache(&place)).await {
+async fn cached(cache: Cache, why: SourceError) -> Result<(Ring, Provenance), SourceError> {
+    let path = cache.path().to_owned();
+    match text::on_blocking_thread(move || read_cache(cache.path())).await {
         Ok(ring) => Ok((ring, Provenance::Cache { path, why })),
         Err(copy) => Err(SourceError::Stranded { away: Box::new(why), copy: Box::new(copy) }),
     }

@@ -25,7 +25,7 @@ impl Told {
             Ok(ring) => {
                 let over = self.failure.take().is_some();
                 if self.ring.replace(ring.id()) == Some(ring.id()) {
-                    (over || asked).then_some(Ok(Update::Unchanged))
+                    (over || asked).then_some(Ok(Update::Unchanged(ring.id())))
                 } else {
                     Some(Ok(Update::Ring(ring)))
                 }
@@ -89,7 +89,7 @@ mod tests {
         let mut told = Told::default();
         let mut tell = |reading, asked| match told.news(reading, asked) {
             Some(Ok(Update::Ring(ring))) => format!("ring {}", ring.id().version),
-            Some(Ok(Update::Unchanged)) => "unchanged".to_owned(),
+            Some(Ok(Update::Unchanged(_))) => "unchanged".to_owned(),
             Some(Err(error)) if error.is_away() => "away".to_owned(),
             Some(Err(_)) => "failure".to_owned(),
             None => "nothing".to_owned(),

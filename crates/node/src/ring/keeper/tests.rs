@@ -28,6 +28,21 @@ fn answer_of_b(ring: Ring) -> PeerLine {
     Membership::new(identity, Instance(1), Arc::new(ring)).peer_line("b")
 }
 
+/// A node with this ring file, which nothing runs.
+pub(super) fn node_with(ring: &std::path::Path) -> Arc<RingNode> {
+    let flags = ["ringbinderd", "--node", "a", "--ring"].map(OsString::from);
+    let flags = flags.into_iter().chain([ring.into()]);
+    let Startup::Run { settings, .. } = settings::load(flags, []).unwrap() else {
+        panic!("these flags ask to serve");
+    };
+    let guards = crate::guards::Guards::default();
+    let dialer = crate::ring::Dialer::new(&guards, crate::settings::PeerTls::Off, Vec::new());
+    // Begins with a runtime of its own.
+    let settings = settings.ring.unwrap();
+    let start = move || crate::ring::start(&settings, dialer).unwrap().node;
+    std::thread::spawn(start).join().unwrap()
+}
+
 /// The keeper of node a, which holds ring 1 and has told its workers so.
 fn keeper_of_a() -> Keeper {
     let dir = tempfile::tempdir().unwrap();

@@ -1,0 +1,119 @@
+//! What the keeper makes of its own source: news of it, and how it stands to the ring in force.
+
+use std::cmp::Ordering;
+
+use ringbinder_ring::RingId;
+use ringbinder_ring::source::{SourceError, Update};
+use tokio::time::Instant;
+use tracing::{error, info, warn};
+
+use super::Keeper;
+use super::drift::Line;
+
+impl Keeper {
+    /// Takes in news of the source.
+    pub(super) async fn updated(&mut self, update: Result<Update, SourceError>) {
+        // SIGHUP, which reads the source, asks for what its host names are now as well.
+        self.node.names().refresh();
+        let ring = match update {
+            Ok(Update::Ring(ring)) => ring,
+            Ok(Update::Unchanged(id)) => return self.unchanged(id),
+            Err(error) => {
+                if !error.is_away() {
+                    self.node.posted.write().status.file_fails = true;
+                }
+                return self.complain(error.to_string());
+            }
+        };
+        let (ours, theirs) = (self.membership.id(), ring.id());
+        let refusal = refusal(theirs, ours);
+        if refusal.is_some() {
+            self.drift.refuse(theirs);
+        }
+        self.complain(refusal.unwrap_or_default());
+        if theirs.version > ours.version {
+            let from = self.node.posted.read().status.source.clone();
+            self.adopt(ring, from).await;
+        }
+        self.has_read(theirs);
+    }
+
+    /// The source holds the ring that it held before.
+    fn unchanged(&mut self, id: RingId) {
+        self.has_read(id);
+        let ours = self.membership.id();
+        if self.drift.has_refused(id)
+            && let Some(refusal) = refusal(id, ours)
+        {
+            return self.complain(refusal);
+        }
+        if id == ours {
+            info!("the ring file is unchanged: ring {}", ours.version);
+        } else {
+            info!(
+                "the ring file is unchanged: it has ring {}; ring {} is in force",
+                id.version, ours.version
+            );
+        }
+        self.complain(String::new());
+    }
+
+    /// Shows which ring the source holds.
+    fn has_read(&mut self, id: RingId) {
+        self.drift.read(id);
+        let status = &mut self.node.posted.write().status;
+        status.file = Some(id);
+        status.file_fails = false;
+    }
+
+    /// Compares the source with the ring in force, and has a copy of that kept.
+    pub(super) fn watch_drift(&mut self, now: Instant) {
+        let ours = self.membership.id();
+        match self.drift.look(ours, now) {
+            Some(Line::Begun) => {
+                let status = self.node.posted.read().status.clone();
+                let risk = match status.cache.is_empty() {
+                    true => "; without --ring-cache a restart may go back to what is there",
+                    false => "",
+                };
+                warn!("{}{risk}", status.drift(ours));
+            }
+            Some(Line::Over) => {
+                let source = self.node.posted.read().status.source.clone();
+                info!("{source} holds the ring in force again: ring {}", ours.version);
+            }
+            None => {}
+        }
+        self.copies.keep(self.membership.ring(), self.drift.taken());
+    }
+
+    /// Records why the newest text of the source is not in force.
+    fn complain(&self, reason: String) {
+        let mut posted = self.node.posted.write();
+        let status = &mut posted.status;
+        if !reason.is_empty() {
+            error!(
+                "{} is not taken: {reason}; ring {} stays in force",
+                status.source,
+                self.membership.id().version
+            );
+        }
+        status.last_error = reason;
+    }
+}
+
+/// Why a ring of the source does not replace the one in force; `None` if it does, or is the same.
+fn refusal(theirs: RingId, ours: RingId) -> Option<String> {
+    match theirs.version.cmp(&ours.version) {
+        Ordering::Equal if theirs == ours => None,
+        Ordering::Equal => Some(format!(
+            "it differs from the ring in force but has its version, {}: raise the version",
+            ours.version
+        )),
+        Ordering::Less => Some(format!(
+            "its version, {}, is lower than {}, the one in force: raise it above that",
+            theirs.version, ours.version
+        )),
+        Ordering::Greater => None,
+    }
+}

@@ -1,0 +1,243 @@
+//! The ring file of a node holds another ring than the one in force: it is said, and a node that keeps
+//! a copy of the ring does not go back to the older one when it starts.
+
+use std::fs;
+
+use nix::sys::signal::Signal;
+use ringbinder_tests::ring::{Fleet, ring_file};
+use ringbinder_tests::{Kind, wait};
+
+use crate::here;
+
+const ALL: [usize; 3] = [0, 1, 2];
+
+fn start_with_copy(fleet: &mut Fleet, node: usize) {
+    let copy = fleet.path(&format!("copy-{node}.toml"));
+    fleet.start(node, &["--ring-cache", &copy]);
+}
+
+/// Three nodes with ring 1, of which node 0 was given ring 2, and which all keep copies of that.
+fn after_a_change() -> Fleet {
+    let mut fleet = Fleet::new(3);
+    for node in ALL {
+        fleet.write(node, &fleet.ring(1, &ALL));
+        start_with_copy(&mut fleet, node);
+    }
+    fleet.await_settled(&ALL, 1);
+    fleet.write(0, &fleet.weighted(2, &[(0, 1), (1, 5), (2, 1)]));
+    fleet.await_settled(&ALL, 2);
+    for node in ALL {
+        fleet.await_stat(node, "ring_cache_version", |version| version == "2");
+    }
+    fleet
+}
+
+fn await_log(fleet: &Fleet, node: usize, words: &str) {
+    wait::until(words, || fleet.server(node).log().contains(words).then_some(()));
+}
+
+fn times(fleet: &Fleet, node: usize, words: &str) -> usize {
+    fleet.server(node).log().matches(words).count()
+}
+
+#[test]
+fn nodes_with_copies_keep_a_ring_whose_only_file_is_lost() {
+    if !here("nodes_with_copies_keep_a_ring_whose_only_file_is_lost") {
+        return;
+    }
+    let mut fleet = after_a_change();
+    let digest = fleet.stat(0, "ring_digest");
+    // A power cut, and the node that had the new file stays away.
+    ALL.iter().for_each(|&node| fleet.kill(node));
+    for node in [1, 2] {
+        start_with_copy(&mut fleet, node);
+    }
+    for node in [1, 2] {
+        assert_eq!(fleet.stat(node, "ring_version"), "2", "{}", fleet.logs());
+        assert_eq!(fleet.stat(node, "ring_digest"), digest);
+        assert_eq!(fleet.stat(node, "ring_file_version"), "1");
+        let taken_from = fleet.stat(node, "ring_taken_from");
+        assert!(taken_from.contains("copy-"), "{taken_from}");
+        let drift = fleet.stat(node, "ring_drift");
+        assert!(drift.contains("has ring 1, and ring 2 is in force"), "{drift}");
+        assert_eq!(times(&fleet, node, "is older than ring 2"), 1, "{}", fleet.logs());
+    }
+    fleet.await_settled(&[1, 2], 2);
+
+    // The file comes back to one of them: the other one's is still old.
+    let ring = fleet.connect(1).ask_text("ring get\r\n");
+    let (_, text) = ring.split_once("\r\n").expect("a header");
+    fleet.write(1, text.strip_suffix("\r\nEND\r\n").expect("an end"));
+    fleet.await_stat(1, "ring_drift", |drift| drift == "-");
+    await_log(&fleet, 1, "holds the ring in force again: ring 2");
+    assert_eq!(fleet.stat(1, "ring_file_digest"), digest);
+    assert_ne!(fleet.stat(2, "ring_drift"), "-");
+}
+
+#[test]
+fn nodes_without_copies_go_back_to_their_files() {
+    if !here("nodes_without_copies_go_back_to_their_files") {
+        return;
+    }
+    let mut fleet = Fleet::running(3, &[]);
+    fleet.write(0, &fleet.weighted(2, &[(0, 1), (1, 5), (2, 1)]));
+    fleet.await_settled(&ALL, 2);
+    ALL.iter().for_each(|&node| fleet.kill(node));
+    fleet.start(1, &[]);
+    fleet.start(2, &[]);
+    fleet.await_settled(&[1, 2], 1);
+    assert_eq!(fleet.stat(1, "ring_cache"), "-");
+    // The one with the file brings it again.
+    fleet.start(0, &[]);
+    fleet.await_settled(&ALL, 2);
+}
+
+#[test]
+fn a_start_without_a_good_file_takes_the_copy() {
+    if !here("a_start_without_a_good_file_takes_the_copy") {
+        return;
+    }
+    let mut fleet = after_a_change();
+    let whole = fleet.weighted(2, &[(0, 1), (1, 5), (2, 1)]);
+    for text in [None, Some(""), Some("version = 2\n[[no"), Some(&whole[..whole.len() / 2])] {
+        fleet.kill(1);
+        match text {
+            None => fleet.remove_file(1),
+            Some(text) => fleet.write(1, text),
+        }
+        start_with_copy(&mut fleet, 1);
+        assert_eq!(fleet.stat(1, "ring_version"), "2", "{text:?}");
+        let error = fleet.stat(1, "ring_last_error");
+        assert!(error.contains("ring-1.toml"), "{error}");
+        assert_eq!(fleet.stat(1, "ring_file_version"), "-");
+        let drift = fleet.stat(1, "ring_drift");
+        assert!(drift.contains("holds no valid ring") && drift.contains("ring get"), "{drift}");
+        assert!(fleet.server(1).log().contains("kept from before"), "{}", fleet.logs());
+        fleet.await_settled(&ALL, 2);
+
+        fleet.write(1, &whole);
+        fleet.await_stat(1, "ring_last_error", |error| error == "-");
+        fleet.await_stat(1, "ring_drift", |drift| drift == "-");
+        assert_eq!(fleet.stat(1, "ring_file_version"), "2");
+    }
+}
+
+#[test]
+fn a_copy_of_another_fleet_does_not_take_a_node_away() {
+    if !here("a_copy_of_another_fleet_does_not_take_a_node_away") {
+        return;
+    }
+    let mut fleet = Fleet::new(2);
+    // The node was in another fleet, with the same address and the same name.
+    let others = [("cache-0", fleet.port(0), 1), ("cache-1", 9, 1), ("cache-2", 7, 1)];
+    let copy = fleet.file("copy-0.toml", &ring_file(40, others));
+    for node in [0, 1] {
+        fleet.write(node, &fleet.ring(3, &[0, 1]));
+        start_with_copy(&mut fleet, node);
+    }
+    fleet.await_settled(&[0, 1], 3);
+    assert_eq!(fleet.stat(0, "ring_drift"), "-");
+    assert!(fleet.server(0).log().contains("as if it were another fleet's"), "{}", fleet.logs());
+    fleet.await_stat(0, "ring_cache_version", |version| version == "3");
+
+    // Kept for another file, it does not stand in for one that is missing.
+    let output = Kind::Ringbinder
+        .command()
+        .args(["-p", "-1", "--ring", &fleet.path("typo.toml"), "--ring-cache", &copy])
+        .output()
+        .expect("a node that ends");
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(78), "{message}");
+    assert!(message.contains("typo.toml") && message.contains("was kept for"), "{message}");
+}
+
+#[test]
+fn a_copy_that_cannot_be_written_is_told_and_costs_nothing_else() {
+    if !here("a_copy_that_cannot_be_written_is_told_and_costs_nothing_else") {
+        return;
+    }
+    let mut fleet = Fleet::new(1);
+    fleet.write(0, &fleet.ring(1, &[0]));
+    let place = fleet.path("nowhere/copy.toml");
+    fleet.start(0, &["--ring-cache", &place]);
+    let error = fleet.await_stat(0, "ring_cache_error", |error| error != "-");
+    assert!(error.contains("No such file"), "{error}");
+    assert_eq!(fleet.stat(0, "ring_cache"), place);
+    assert_eq!(fleet.stat(0, "ring_cache_version"), "-");
+    assert!(fleet.server(0).log().contains("cannot keep ring 1"), "{}", fleet.logs());
+    fleet.connect(0).talk("set k 0 0 1\r\nv\r\n", "STORED\r\n");
+
+    fs::create_dir(fleet.path("nowhere")).expect("a directory");
+    fleet.write(0, &fleet.ring(2, &[0]));
+    fleet.await_stat(0, "ring_cache_version", |version| version == "2");
+    assert_eq!(fleet.stat(0, "ring_cache_error"), "-");
+    assert!(fleet.server(0).log().contains("is kept in"), "{}", fleet.logs());
+}
+
+#[test]
+fn a_file_that_was_not_changed_with_the_ring_is_told() {
+    if !here("a_file_that_was_not_changed_with_the_ring_is_told") {
+        return;
+    }
+    let fleet = Fleet::running(2, &[]);
+    for node in [0, 1] {
+        assert_eq!(fleet.stat(node, "ring_drift"), "-");
+        assert_eq!(fleet.stat(node, "ring_file_version"), "1");
+        assert_eq!(fleet.stat(node, "ring_file_digest"), fleet.stat(node, "ring_digest"));
+    }
+    fleet.write(0, &fleet.ring(2, &[0, 1]));
+    fleet.await_settled(&[0, 1], 2);
+    let drift = fleet.stat(1, "ring_drift");
+    for words in ["ring-1.toml has ring 1", "ring 2 is in force (from the node at", "ring get"] {
+        assert!(drift.contains(words), "{drift}");
+    }
+    assert_eq!(fleet.stat(1, "ring_file_version"), "1");
+    assert_ne!(fleet.stat(1, "ring_file_digest"), fleet.stat(1, "ring_digest"));
+    assert_eq!(fleet.stat(1, "ring_last_error"), "-");
+    await_log(&fleet, 1, "write ring 2 to it");
+    assert!(fleet.server(1).log().contains("without --ring-cache a restart may go back"));
+
+    // Who asks is told the truth; that the file is written anew with the same ring changes nothing.
+    fleet.signal(1, Signal::SIGHUP);
+    await_log(&fleet, 1, "the ring file is unchanged: it has ring 1; ring 2 is in force");
+    fleet.write(1, &format!("# again\n{}", fleet.ring(1, &[0, 1])));
+    fleet.signal(1, Signal::SIGHUP);
+    wait::until("a second answer", || {
+        (times(&fleet, 1, "the ring file is unchanged") == 2).then_some(())
+    });
+    assert_ne!(fleet.stat(1, "ring_drift"), "-");
+    assert_eq!(times(&fleet, 1, "write ring 2 to it"), 1, "{}", fleet.logs());
+
+    fleet.write(1, &fleet.ring(2, &[0, 1]));
+    fleet.await_stat(1, "ring_drift", |drift| drift == "-");
+    assert_eq!(fleet.stat(1, "ring_file_version"), "2");
+    await_log(&fleet, 1, "holds the ring in force again: ring 2");
+    fleet.signal(1, Signal::SIGHUP);
+    await_log(&fleet, 1, "the ring file is unchanged: ring 2");
+
+    // Node 0 had it from its file all the time.
+    assert_eq!(fleet.stat(0, "ring_drift"), "-");
+    assert!(!fleet.server(0).log().contains("in force again"), "{}", fleet.logs());
+}
+
+#[test]
+fn a_file_that_is_refused_stays_refused_when_it_is_read_again() {
+    if !here("a_file_that_is_refused_stays_refused_when_it_is_read_again") {
+        return;
+    }
+    let fleet = Fleet::running(1, &[]);
+    fleet.write(0, &fleet.ring(5, &[0]));
+    fleet.await_version(&[0], 5);
+    fleet.write(0, &fleet.ring(4, &[0]));
+    fleet.await_stat(0, "ring_last_error", |error| error.contains("is lower than 5"));
+    fleet.signal(0, Signal::SIGHUP);
+    wait::until("an answer", || (times(&fleet, 0, "is not taken") == 2).then_some(()));
+    assert!(fleet.stat(0, "ring_last_error").contains("is lower than 5"));
+    let drift = fleet.stat(0, "ring_drift");
+    assert!(drift.contains("has ring 4, and ring 5 is in force"), "{drift}");
+    assert!(!fleet.server(0).log().contains("is unchanged"), "{}", fleet.logs());
+
+    fleet.write(0, &fleet.ring(5, &[0]));
+    fleet.await_stat(0, "ring_last_error", |error| error == "-");
+    fleet.await_stat(0, "ring_drift", |drift| drift == "-");
+}
