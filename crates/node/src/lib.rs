@@ -15,7 +15,7 @@
 //! | `health` | asking a running node whether it serves |
 //! | `snapshot`, `handover` | what outlives the process |
 //! | `lone` | a node without listeners, for tests and fuzzing |
-//! | `shared`, `connections`, `clock` | state that workers share |
+//! | `shared`, `connections`, `clock`, `stop` | state that workers share |
 
 mod admin;
 mod auth;
@@ -48,6 +48,7 @@ mod sparing;
 mod stats;
 mod step;
 mod tls;
+mod stop;
 mod turn;
 mod watch;
 mod worker;

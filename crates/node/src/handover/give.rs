@@ -18,6 +18,7 @@ use crate::snapshot;
 use crate::socket::Accepted;
 
 /// How long the other may take for its next word, and this one until it has taken up all of its own
+use crate::stop::StopCause;
 /// items: it goes on serving meanwhile.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -83,7 +84,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, hand_over: HandOver) {
             Ok(()) => {
                 info!("handed over; this process ends");
                 door.keep_file();
-                shared.stop.cancel();
+                shared.stop.because(StopCause::HandedOver);
                 return;
             }
             Err(error) => warn!(

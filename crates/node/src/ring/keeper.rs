@@ -122,7 +122,7 @@ impl Keeper {
         let Started { node, source, membership, mut hints } = started;
         let (mut keeper, mut heard) = Keeper::new(&shared, workers, node, membership);
         let (updates, mut updated) = mpsc::channel(4);
-        let watching = tokio::spawn(Source::watch(source, updates, reload, shared.stop.clone()));
+        let watching = tokio::spawn(Source::watch(source, updates, reload, shared.stop.token()));
         keeper.resolve();
         loop {
             keeper.wake().await;
