@@ -173,7 +173,7 @@ def test_the_compose_file_is_careful():
 @pytest.mark.parametrize("name", NODES)
 def test_the_compose_files_variables_are_settings(name):
     service = load_yaml(COMPOSE)["services"][name]
-    settings = settings_of(nodes_variables(name))
+    settings = settings_of(nodes_variables(name), ring=DEPLOY / "compose/ring/ring.toml")
     assert settings["node"] == name
     limit = int(re.fullmatch(r"(\d+)m", service["mem_limit"])[1])
     assert settings["memory_limit"] + 48 < limit

@@ -138,7 +138,8 @@ def test_the_ring_names_the_pods(name):
 def test_memory_and_time_fit_the_settings(name):
     objects = render(name)
     pod = pod_of(objects)
-    settings = settings_of(variables_of(objects, "ringbinder-0"))
+    variables = variables_of(objects, "ringbinder-0")
+    settings = settings_of(variables, ring=KUBERNETES / "base/ring.toml")
     limit = int(re.fullmatch(r"(\d+)Mi", pod["containers"][0]["resources"]["limits"]["memory"])[1])
     megabytes = settings["memory_limit"]
     # 48 MiB are what tests/memory.rs lets the process grow beyond -m; 16 KiB are for a connection

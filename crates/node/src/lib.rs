@@ -12,7 +12,7 @@
 //! | `ring` | which keys are this node's own, and who answers for the others |
 //! | `stats`, `sampling`, `watch`, `dump` | what can be learnt from outside |
 //! | `admin`, `pulse` | the same by HTTP, and whether all is well |
-//! | `health` | asking a running node whether it serves |
+//! | `health`, `check` | asking a running node whether it serves; checking what a start would need |
 //! | `snapshot`, `handover` | what outlives the process |
 //! | `lone` | a node without listeners, for tests and fuzzing |
 //! | `shared`, `connections`, `clock`, `stop` | state that workers share |
@@ -20,6 +20,7 @@
 mod admin;
 mod auth;
 mod carried;
+mod check;
 mod clock;
 mod command;
 mod connection;
@@ -128,10 +129,7 @@ fn start() -> Result<std::process::ExitCode, Failure> {
             return Ok(print(&health::check(&settings)?, Vec::new()));
         }
         Startup::Check { settings, text, mut warnings } => {
-            warnings.extend(guards::Guards::load(&settings, clock::Clock::new().now())?.warnings);
-            if let Some(path) = &settings.snapshot {
-                snapshot::check_writable(path)?;
-            }
+            warnings.extend(check::check(&settings)?);
             return Ok(print(&text, warnings));
         }
         Startup::Print { text, warnings } => return Ok(print(&text, warnings)),

@@ -51,7 +51,8 @@ pub(super) struct CommandLine {
     #[arg(long, value_name = "FILE", help_heading = FILE)]
     pub(super) config: Option<PathBuf>,
 
-    /// Check all settings, print them with where each comes from, and exit
+    /// Check all settings and the files that they name, print the settings with where each comes from,
+    /// and exit
     #[arg(long, help_heading = FILE)]
     pub(super) check_config: bool,
 
