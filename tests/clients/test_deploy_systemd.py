@@ -158,7 +158,8 @@ def test_the_socket_is_the_one_of_the_settings():
 
 def test_the_snapshot_is_where_the_unit_lets_the_node_write():
     settings = settings_of({}, SYSTEMD / "ringbinderd.toml")
-    assert settings["snapshot"].startswith(f"/var/lib/{service()['StateDirectory'][0]}/")
+    for key in ("snapshot", "ring_cache"):
+        assert settings[key].startswith(f"/var/lib/{service()['StateDirectory'][0]}/"), key
 
 
 def test_the_user_is_made(tmp_path):
