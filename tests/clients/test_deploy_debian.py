@@ -46,6 +46,7 @@ FILES = {
     "usr/share/doc/ringbinder/copyright",
     "usr/share/doc/ringbinder/CHANGELOG.md",
     "usr/share/doc/ringbinder/operations.md",
+    "usr/share/doc/ringbinder/examples/hand-over.conf",
 }
 
 

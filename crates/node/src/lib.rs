@@ -48,8 +48,8 @@ mod socket;
 mod sparing;
 mod stats;
 mod step;
-mod tls;
 mod stop;
+mod tls;
 mod turn;
 mod watch;
 mod worker;
@@ -225,7 +225,10 @@ fn serve(settings: Settings, ready: Option<daemon::Ready>) -> Result<(), Failure
         warn!("{warning}");
     }
 
-    let keep = Keep { standard_error: settings.verbosity > 0, directory: settings.coredumps };
+    let keep = Keep {
+        standard_error: settings.verbosity > 0 || daemon::writes_to_journal(),
+        directory: settings.coredumps,
+    };
     let started = match &settings.ring {
         Some(ring) => {
             let listening: Vec<_> = listeners
