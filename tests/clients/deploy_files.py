@@ -60,20 +60,34 @@ def flags():
     return run(ringbinderd(), "--help", env=environment())
 
 
-# Where packages, containers and pods keep the snapshot. It is looked for when settings are checked.
+# Where packages, containers and pods keep what a node writes, and the ring. Both are looked at when
+# settings are checked.
 STATE = "/var/lib/ringbinder"
+RING = "/etc/ringbinder/ring.toml"
 
 
-def settings_of(variables, config=None):
-    """What these variables and a settings file come to, and that the node has nothing to say against
-    them. Another directory stands for the one of the snapshot, which is not on this machine."""
+def settings_of(variables, config=None, ring=None):
+    """What these variables and a settings file come to, with the files in its directory FILE.d, and that
+    the node has nothing to say against them. A directory stands for the one where a node writes, and
+    the file `ring` for the ring, neither of which is on this machine."""
     with tempfile.TemporaryDirectory(prefix="ringbinder-state-") as state:
+        stands_for = {STATE: state} if ring is None else {STATE: state, RING: str(ring)}
+
+        def placed(text):
+            for name, place in stands_for.items():
+                text = text.replace(name, place)
+            return text
+
         arguments = []
         if config is not None:
             copy = Path(state) / config.name
-            copy.write_text(config.read_text().replace(STATE, state))
+            beside = config.with_name(f"{config.name}.d")
+            for path in [config, *(sorted(beside.iterdir()) if beside.exists() else [])]:
+                target = copy.parent / path.relative_to(config.parent)
+                target.parent.mkdir(exist_ok=True)
+                target.write_text(placed(path.read_text()))
             arguments = ["--config", copy]
-        variables = {name: text.replace(STATE, state) for name, text in variables.items()}
+        variables = {name: placed(text) for name, text in variables.items()}
         done = subprocess.run(
             [ringbinderd(), "--check-config", *arguments],
             env={**environment(), **variables},
@@ -82,7 +96,10 @@ def settings_of(variables, config=None):
             timeout=60,
         )
         assert (done.returncode, done.stderr) == (0, ""), done.stderr
-        return tomllib.loads(done.stdout.replace(state, STATE))
+        printed = done.stdout
+        for name, place in stands_for.items():
+            printed = printed.replace(place, name)
+        return tomllib.loads(printed)
 
 
 def without_comments(path, mark="#"):

@@ -173,13 +173,13 @@ def test_the_compose_file_is_careful():
 @pytest.mark.parametrize("name", NODES)
 def test_the_compose_files_variables_are_settings(name):
     service = load_yaml(COMPOSE)["services"][name]
-    settings = settings_of(nodes_variables(name))
+    settings = settings_of(nodes_variables(name), ring=DEPLOY / "compose/ring/ring.toml")
     assert settings["node"] == name
     limit = int(re.fullmatch(r"(\d+)m", service["mem_limit"])[1])
     assert settings["memory_limit"] + 48 < limit
     # The directories that the settings name are mounted.
     mounts = [volume.split(":")[1] for volume in service["volumes"]]
-    for key in ("ring", "snapshot"):
+    for key in ("ring", "ring_cache", "snapshot"):
         assert str(Path(settings[key]).parent) in mounts, settings[key]
 
 
@@ -193,6 +193,7 @@ def test_the_compose_file_is_a_ring_that_prometheus_sees(tmp_path):
             (tmp_path / name).mkdir()
             variables = nodes_variables(name)
             variables["RINGBINDER_RING"] = str(ring)
+            variables["RINGBINDER_RING_CACHE"] = str(tmp_path / name / "ring.toml")
             variables["RINGBINDER_SNAPSHOT"] = str(tmp_path / name / "items.snapshot")
             machines.start(name, variables)
         wait_until(lambda: machines.tool("check", "--ring", ring)[0] == 0, "the ring is one")

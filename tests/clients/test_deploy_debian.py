@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,7 @@ FILES = {
     "usr/share/doc/ringbinder/copyright",
     "usr/share/doc/ringbinder/CHANGELOG.md",
     "usr/share/doc/ringbinder/operations.md",
+    "usr/share/doc/ringbinder/examples/hand-over.conf",
 }
 
 
@@ -127,11 +129,80 @@ def test_its_programs_take_its_settings(unpacked):
     settings_of({}, unpacked / "etc/ringbinder/ringbinderd.toml")
 
 
-def test_the_settings_in_the_readme_are_settings(tmp_path):
-    command = re.search(r"^ +(printf .*) > /etc/\S+$", (ROOT / "README.md").read_text(), re.MULTILINE)
-    config = tmp_path / "ringbinderd.toml"
-    config.write_text(run("sh", "-c", command[1]))
-    assert settings_of({}, config)["ring"] == "/etc/ringbinder/ring.toml"
+def readme_lines():
+    """The commands of "In production" in the README, as they stand there."""
+    section = re.search(r"^## In production$(.*?)^## ", (ROOT / "README.md").read_text(), re.M | re.S)[1]
+    (block,) = re.findall(r"(?:^    .*\n)+", section, re.MULTILINE)
+    return [line[4:] for line in block.splitlines()]
+
+
+def test_the_readmes_lines_put_a_node_into_production(package, unpacked, tmp_path):
+    # The directory that the README asks for: the package and the ring file are in it.
+    here, root, bin = tmp_path / "here", tmp_path / "root", tmp_path / "bin"
+    for directory in (here, root, bin):
+        directory.mkdir()
+    shutil.copy(package, here)
+    ring = 'version = 1\n[[node]]\nname = "cache-a"\naddress = "10.0.0.1:11211"\n'
+    (here / "ring.toml").write_text(ring)
+    # What changes the machine is done to the root directory, or only noted.
+    log = tmp_path / "log"
+    programs = {
+        "apt": f'test "$1" = install && shift && test -f "$1" && dpkg-deb -x "$1" {root}',
+        "systemctl": f'echo "systemctl $*" >>{log}',
+        "ringbinder": f'echo "ringbinder $*" >>{log}',
+    }
+    for name, script in programs.items():
+        (bin / name).write_text(f"#!/bin/sh\nset -e\n{script}\n")
+        (bin / name).chmod(0o755)
+    for line in readme_lines():
+        placed = re.sub(r"(?<![\w.])/(etc|usr|var|run)/", rf"{root}/\1/", line)
+        run("sh", "-ec", placed, cwd=here, env={**os.environ, "PATH": f"{bin}:{PATH}"})
+
+    # Nothing of the package's is changed, above all no file that dpkg would ask about at an upgrade.
+    for path in unpacked.rglob("*"):
+        if path.is_file():
+            assert (root / path.relative_to(unpacked)).read_bytes() == path.read_bytes(), path
+    packaged = settings_of({}, unpacked / "etc/ringbinder/ringbinderd.toml")
+    config = root / "etc/ringbinder/ringbinderd.toml"
+    (local,) = config.with_name("ringbinderd.toml.d").iterdir()
+    named = tomllib.loads(local.read_text().replace(str(root), ""))
+    # settings_of asserts that there is no warning, so the ring names this node.
+    local.write_text(local.read_text().replace(str(root), ""))
+    effective = settings_of({}, config, ring=here / "ring.toml")
+    for key, value in named.items():
+        assert effective[key] in (value, [value]), key
+    for key in packaged.keys() - named.keys():
+        assert effective[key] == packaged[key], key
+    assert effective["disable_flush_all"] is True and effective["snapshot"] == packaged["snapshot"]
+    assert effective["ring"] == "/etc/ringbinder/ring.toml"
+
+    noted = log.read_text().splitlines()
+    assert noted[0] == "systemctl enable --now ringbinderd"
+    assert (root / "usr/lib/systemd/system/ringbinderd.service").exists()
+    assert noted[1:] == [f"ringbinder check --ring {root}/etc/ringbinder/ring.toml"]
+
+
+@pytest.mark.parametrize("reloads_by", ["kill -HUP", "hand-over"])
+def test_an_upgrade_restarts_the_node_or_has_it_handed_over(package, tmp_path, reloads_by):
+    run("dpkg-deb", "-e", package, tmp_path)
+    drop_in = (DEPLOY / "systemd/hand-over.conf").read_text()
+    reload = re.findall(r"^ExecReload=(.+)$", drop_in, re.MULTILINE)[0]
+    shown = f"ExecReload={{ path=/x ; argv[]={reload if reloads_by == 'hand-over' else reloads_by} }}"
+    bin, log = tmp_path / "bin", tmp_path / "log"
+    bin.mkdir()
+    for name in ("systemctl", "systemd-sysusers", "deb-systemd-invoke"):
+        (bin / name).write_text(
+            f'#!/bin/sh\necho "{name} $*" >>{log}\n[ "$1" != show ] || echo "{shown}"\n'
+        )
+        (bin / name).chmod(0o755)
+    script = tmp_path / "postinst"
+    script.write_text(script.read_text().replace("/run/systemd/system", str(bin)))
+    for version in ([], ["0.0.9"]):
+        log.write_text("")
+        run(script, "configure", *version, env={**os.environ, "PATH": f"{bin}:{PATH}"})
+        done = [line for line in log.read_text().splitlines() if "invoke" in line]
+        verb = "reload" if reloads_by == "hand-over" else "try-restart"
+        assert done == ([f"deb-systemd-invoke {verb} ringbinderd.service"] if version else [])
 
 
 def test_units_start_what_it_brings(unpacked):

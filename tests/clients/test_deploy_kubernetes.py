@@ -138,7 +138,8 @@ def test_the_ring_names_the_pods(name):
 def test_memory_and_time_fit_the_settings(name):
     objects = render(name)
     pod = pod_of(objects)
-    settings = settings_of(variables_of(objects, "ringbinder-0"))
+    variables = variables_of(objects, "ringbinder-0")
+    settings = settings_of(variables, ring=KUBERNETES / "base/ring.toml")
     limit = int(re.fullmatch(r"(\d+)Mi", pod["containers"][0]["resources"]["limits"]["memory"])[1])
     megabytes = settings["memory_limit"]
     # 48 MiB are what tests/memory.rs lets the process grow beyond -m; 16 KiB are for a connection
@@ -150,7 +151,7 @@ def test_memory_and_time_fit_the_settings(name):
     storage = claims[0]["spec"]["resources"]["requests"]["storage"]
     assert int(re.fullmatch(r"(\d+)Gi", storage)[1]) * 1024 >= 2 * megabytes
     mounts = [mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"]]
-    for key in ("ring", "snapshot"):
+    for key in ("ring", "ring_cache", "snapshot"):
         assert settings[key].rpartition("/")[0] in mounts
 
 
@@ -189,6 +190,7 @@ def test_the_pods_are_a_ring_that_grows_with_its_configmap(tmp_path):
         variables = variables_of(objects, pod)
         variables["RINGBINDER_RING"] = str(maps[pod].directory / "ring.toml")
         (tmp_path / pod).mkdir()
+        variables["RINGBINDER_RING_CACHE"] = str(tmp_path / pod / "ring.toml")
         variables["RINGBINDER_SNAPSHOT"] = str(tmp_path / pod / "items.snapshot")
         machines.start(hosts[pod], variables)
 

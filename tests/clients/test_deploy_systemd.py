@@ -84,55 +84,82 @@ def allowed_calls():
     return calls
 
 
-def test_every_system_call_of_a_node_is_let_through(tmp_path):
-    strace = shutil.which("strace", path=PATH)
-    if strace is None:
-        missing("strace is not installed")
-    log, port = tmp_path / "calls", free_port(set())
-    ring = tmp_path / "ring.toml"
-    ring.write_text(f'version = 1\n[[node]]\nname = "a"\naddress = "127.0.0.1:{port}"\n')
-    tracer = subprocess.Popen(
-        # -D: the tracer is a child of the node, which signals reach as they would without it.
-        [strace, "-f", "-D", "-qq", "-e", "signal=none", "-o", log, ringbinderd()]
-        # On every address, so that it asks the system for the machine's own.
-        + ["-l", "0.0.0.0", "-p", str(port), "--ring", str(ring), "-t", "2"],
-        env=environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-    try:
+class Traced:
+    """A program whose system calls strace writes to a file."""
 
-        def answer():
-            if tracer.poll() is not None:
-                missing(f"strace cannot trace here: {tracer.stdout.read().decode()}")
-            try:
-                with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
-                    value = b"v" * 100_000
-                    client.sendall(b"set key 0 60 %d\r\n%b\r\nget key\r\n" % (len(value), value))
-                    client.sendall(b"stats\r\nstats ring\r\nlru_crawler metadump all\r\nquit\r\n")
-                    return client.makefile("rb").read()
-            except OSError:
-                return None
+    def __init__(self, command, log, variables):
+        strace = shutil.which("strace", path=PATH)
+        if strace is None:
+            missing("strace is not installed")
+        self.process = subprocess.Popen(
+            # -D: the tracer is a child of the node, which signals reach as they would without it.
+            [strace, "-f", "-D", "-qq", "-e", "signal=none", "-o", log, *command],
+            env={**environment(), **variables},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
 
-        got = wait_until(answer, "the traced node answers")
-        assert got.startswith(b"STORED") and b"ring_member yes" in got, got[-2000:]
-        tracer.send_signal(signal.SIGHUP)
-        assert answer()
-        tracer.send_signal(signal.SIGTERM)
-        output, _ = tracer.communicate(timeout=60)
-        assert tracer.returncode == 0, output
-    finally:
-        tracer.kill()
-        tracer.wait()
+    def is_up(self, port):
+        """Whether clients can connect; skips where nothing can be traced."""
+        if self.process.poll() is not None:
+            missing(f"strace cannot trace here: {self.process.stdout.read().decode()}")
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=10).close()
+        except OSError:
+            return False
+        return True
 
-    # strace goes on writing for a moment after the node is gone.
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+
+def traced(command, log, variables=None):
+    """Starts a program under strace."""
+    return Traced(command, log, variables or {})
+
+
+def calls_of(log):
+    """The system calls in a file of strace's, whose program has ended, and the families of sockets;
+    and all of the text."""
+    # strace goes on writing for a moment after the program is gone.
     wait_until(lambda: "exit_group(0" in log.read_text(), "the end of the log")
     text = log.read_text()
     calls = set(re.findall(r"^\d+ +(\w+)\(", text, re.MULTILINE))
     assert {"accept4", "execve", "epoll_wait"} <= calls, calls
+    return calls, set(re.findall(r"\bsocket\((AF_\w+)", text)), text
+
+
+def test_every_system_call_of_a_node_is_let_through(tmp_path):
+    log, port = tmp_path / "calls", free_port(set())
+    ring = tmp_path / "ring.toml"
+    ring.write_text(f'version = 1\n[[node]]\nname = "a"\naddress = "127.0.0.1:{port}"\n')
+    # On every address, so that it asks the system for the machine's own.
+    arguments = ["-l", "0.0.0.0", "-p", str(port), "--ring", str(ring), "-t", "2"]
+    node = traced([ringbinderd(), *arguments], log)
+    try:
+
+        def answer():
+            with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+                value = b"v" * 100_000
+                client.sendall(b"set key 0 60 %d\r\n%b\r\nget key\r\n" % (len(value), value))
+                client.sendall(b"stats\r\nstats ring\r\nlru_crawler metadump all\r\nquit\r\n")
+                return client.makefile("rb").read()
+
+        wait_until(lambda: node.is_up(port), "the traced node answers")
+        got = answer()
+        assert got.startswith(b"STORED") and b"ring_member yes" in got, got[-2000:]
+        node.process.send_signal(signal.SIGHUP)
+        assert answer()
+        node.process.send_signal(signal.SIGTERM)
+        output, _ = node.process.communicate(timeout=60)
+        assert node.process.returncode == 0, output
+    finally:
+        node.kill()
+
+    calls, families, text = calls_of(log)
     assert calls - allowed_calls() == set()
-    families = set(re.findall(r"\bsocket\((AF_\w+)", text))
     assert "AF_NETLINK" in families, families
     assert families <= set(service()["RestrictAddressFamilies"][0].split())
     # MemoryDenyWriteExecute
@@ -156,9 +183,10 @@ def test_the_socket_is_the_one_of_the_settings():
     assert parser["Socket"]["ListenStream"] == f"127.0.0.1:{settings['port']}"
 
 
-def test_the_snapshot_is_where_the_unit_lets_the_node_write():
+def test_a_node_writes_where_the_unit_lets_it():
     settings = settings_of({}, SYSTEMD / "ringbinderd.toml")
-    assert settings["snapshot"].startswith(f"/var/lib/{service()['StateDirectory'][0]}/")
+    for key in ("snapshot", "ring_cache"):
+        assert settings[key].startswith(f"/var/lib/{service()['StateDirectory'][0]}/"), key
 
 
 def test_the_user_is_made(tmp_path):

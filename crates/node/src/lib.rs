@@ -12,14 +12,15 @@
 //! | `ring` | which keys are this node's own, and who answers for the others |
 //! | `stats`, `sampling`, `watch`, `dump` | what can be learnt from outside |
 //! | `admin`, `pulse` | the same by HTTP, and whether all is well |
-//! | `health` | asking a running node whether it serves |
+//! | `health`, `check` | asking a running node whether it serves; checking what a start would need |
 //! | `snapshot`, `handover` | what outlives the process |
 //! | `lone` | a node without listeners, for tests and fuzzing |
-//! | `shared`, `connections`, `clock` | state that workers share |
+//! | `shared`, `connections`, `clock`, `stop` | state that workers share |
 
 mod admin;
 mod auth;
 mod carried;
+mod check;
 mod clock;
 mod command;
 mod connection;
@@ -47,6 +48,7 @@ mod socket;
 mod sparing;
 mod stats;
 mod step;
+mod stop;
 mod tls;
 mod turn;
 mod watch;
@@ -127,10 +129,7 @@ fn start() -> Result<std::process::ExitCode, Failure> {
             return Ok(print(&health::check(&settings)?, Vec::new()));
         }
         Startup::Check { settings, text, mut warnings } => {
-            warnings.extend(guards::Guards::load(&settings, clock::Clock::new().now())?.warnings);
-            if let Some(path) = &settings.snapshot {
-                snapshot::check_writable(path)?;
-            }
+            warnings.extend(check::check(&settings)?);
             return Ok(print(&text, warnings));
         }
         Startup::Print { text, warnings } => return Ok(print(&text, warnings)),
@@ -226,7 +225,10 @@ fn serve(settings: Settings, ready: Option<daemon::Ready>) -> Result<(), Failure
         warn!("{warning}");
     }
 
-    let keep = Keep { standard_error: settings.verbosity > 0, directory: settings.coredumps };
+    let keep = Keep {
+        standard_error: settings.verbosity > 0 || daemon::writes_to_journal(),
+        directory: settings.coredumps,
+    };
     let started = match &settings.ring {
         Some(ring) => {
             let listening: Vec<_> = listeners

@@ -8,6 +8,7 @@ use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
+use nix::unistd::{AccessFlags, access};
 use socket2::{Domain, Protocol, SockAddr, Socket as RawSocket, Type};
 
 use crate::connections::Peer;
@@ -223,6 +224,48 @@ fn tcp(address: SocketAddr, backlog: i32) -> io::Result<std::net::TcpListener> {
     Ok(socket.into())
 }
 
+/// Why no Unix socket can be made at a path, as an error with advice.
+fn path_error(path: &Path, problem: &io::Error) -> ListenError {
+    let advice = match problem.kind() {
+        io::ErrorKind::PermissionDenied => "; check the permissions of the directory",
+        io::ErrorKind::NotFound => "; create its directory first",
+        _ => "; choose another path with -s",
+    };
+    ListenError::Path {
+        path: path.to_owned(),
+        problem: format!("{problem}{advice}"),
+        denied: problem.kind() == io::ErrorKind::PermissionDenied,
+    }
+}
+
+/// Why a path is not free for a Unix socket, if something else is there.
+fn not_a_socket(path: &Path) -> Result<(), ListenError> {
+    match fs::symlink_metadata(path) {
+        Ok(there) if !there.file_type().is_socket() => Err(ListenError::Path {
+            path: path.to_owned(),
+            problem: "there is a file of that name that is no socket".to_owned(),
+            denied: false,
+        }),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+/// Checks that a Unix socket can be made at a path, and makes none. A process that listens there is no
+/// fault: it may be the node that the check is for.
+///
+/// # Errors
+/// What [`bind`] would refuse, or [`bind_door`].
+pub(crate) fn check_unix(path: &Path) -> Result<(), ListenError> {
+    not_a_socket(path)?;
+    SockAddr::unix(path).map_err(|error| path_error(path, &error))?;
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    access(directory, AccessFlags::W_OK | AccessFlags::X_OK)
+        .map_err(|errno| path_error(path, &errno.into()))
+}
+
 fn unix(
     path: &Path,
     mask: u32,
@@ -232,26 +275,15 @@ fn unix(
     if let Some(listener) = inherited.take_unix(path) {
         return Ok(Listener::Unix(listener, SocketFile { path: path.to_owned(), keep: false }));
     }
-    let error = |problem: String, denied: bool| ListenError::Path {
-        path: path.to_owned(),
-        problem,
-        denied,
-    };
-    let failed = |problem: io::Error| {
-        let denied = problem.kind() == io::ErrorKind::PermissionDenied;
-        let advice = match problem.kind() {
-            io::ErrorKind::PermissionDenied => "; check the permissions of the directory",
-            io::ErrorKind::NotFound => "; create its directory first",
-            _ => "; choose another path with -s",
-        };
-        error(format!("{problem}{advice}"), denied)
-    };
+    let failed = |problem: io::Error| path_error(path, &problem);
+    not_a_socket(path)?;
     match fs::symlink_metadata(path) {
-        Ok(there) if !there.file_type().is_socket() => {
-            return Err(error("there is a file of that name that is no socket".to_owned(), false));
-        }
         Ok(_) if std::os::unix::net::UnixStream::connect(path).is_ok() => {
-            return Err(error("another process listens there".to_owned(), false));
+            return Err(ListenError::Path {
+                path: path.to_owned(),
+                problem: "another process listens there".to_owned(),
+                denied: false,
+            });
         }
         // What a node that was killed left behind.
         Ok(_) => fs::remove_file(path).map_err(failed)?,

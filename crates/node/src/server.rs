@@ -13,7 +13,6 @@ use ringbinder_protocol::{Refusal, WatchFlags};
 use ringbinder_store::{Evicted, EvictionObserver, Limits, SegmentStore, Store};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
@@ -32,6 +31,7 @@ use crate::shared::{Shared, ValuesInFlight};
 use crate::snapshot::{self, Snapshots};
 use crate::socket::Accepted;
 use crate::stats::{AllCounters, Prefixes};
+use crate::stop::{Stop, StopCause};
 use crate::watch::Watch;
 use crate::worker::{Handover, Workers};
 
@@ -116,7 +116,7 @@ fn build(
         dumping: AtomicBool::new(false),
         foreign_logged: AtomicU32::new(0),
         room_for_peers,
-        stop: CancellationToken::new(),
+        stop: Stop::default(),
         settings,
     });
     shared.make_room();
@@ -241,22 +241,28 @@ impl Signals {
 }
 
 async fn stop_on_signals(shared: Arc<Shared>, mut signals: Signals, reload: Option<Arc<Notify>>) {
-    let name = loop {
+    let cause = loop {
         tokio::select! {
-            _ = signals.terminate.recv() => break "SIGTERM",
-            _ = signals.interrupt.recv() => break "SIGINT",
-            _ = signals.graceful.recv() => break "SIGUSR1",
+            _ = signals.terminate.recv() => break StopCause::Terminate,
+            _ = signals.interrupt.recv() => break StopCause::Interrupt,
+            _ = signals.graceful.recv() => break StopCause::Graceful,
             _ = signals.hangup.recv() => {
                 supervisor::reloading();
                 reload::all(&shared, reload.as_deref()).await;
                 supervisor::ready();
             }
             _ = signals.snapshot.recv() => snapshot_on_signal(&shared),
-            () = shared.stop.cancelled() => break "the shutdown command",
+            () = shared.stop.cancelled() => return tell_why(&shared),
         }
     };
-    info!("{name}: stopping once all answers are written");
-    shared.stop.cancel();
+    shared.stop.because(cause);
+    tell_why(&shared);
+}
+
+fn tell_why(shared: &Shared) {
+    if let Some(cause) = shared.stop.cause() {
+        info!("{cause}");
+    }
 }
 
 /// Writes a snapshot, and says in the log what came of it.

@@ -7,7 +7,6 @@ use std::sync::atomic::{
 
 use ringbinder_store::SegmentStore;
 use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::auth::Auth;
@@ -19,6 +18,7 @@ use crate::sampling::{Heat, HotKeys, Latency, LatencySums};
 use crate::settings::Settings;
 use crate::snapshot::Snapshots;
 use crate::stats::{AllCounters, Prefixes};
+use crate::stop::Stop;
 use crate::tls::Tls;
 use crate::watch::Watch;
 
@@ -59,8 +59,8 @@ pub(crate) struct Shared {
     pub(crate) foreign_logged: AtomicU32,
     /// Connections of other nodes that open files leave room for.
     pub(crate) room_for_peers: usize,
-    /// Cancelled when the node is to stop.
-    pub(crate) stop: CancellationToken,
+    /// Whether the node is to stop, and why.
+    pub(crate) stop: Stop,
 }
 
 impl std::fmt::Debug for Shared {

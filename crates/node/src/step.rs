@@ -13,6 +13,7 @@ use crate::local::Local;
 use crate::output::Output;
 use crate::ring::{self, Desk, PeerSession, View};
 use crate::shared::Shared;
+use crate::stop::StopCause;
 
 /// Why carrying out requests stopped.
 #[derive(Debug)]
@@ -90,7 +91,7 @@ pub(crate) fn execute(
         Next::FlushAll(flush) => Some(Step::FlushAll(flush)),
         Next::Refresh => Some(Step::Refresh),
         Next::Shutdown => {
-            context.shared.stop.cancel();
+            context.shared.stop.because(StopCause::Shutdown);
             Some(Step::Close(CloseReason::Shutdown))
         }
     };

@@ -21,6 +21,7 @@ use crate::ring::View;
 use crate::settings::Guard;
 use crate::shared::Shared;
 use crate::socket::Accepted;
+use crate::stop::StopCause;
 use crate::tls;
 
 /// A connection on its way from the acceptor to a worker.
@@ -156,7 +157,7 @@ fn run(local: Local, mut receiver: UnboundedReceiver<Order>) {
         Ok(runtime) => runtime,
         Err(error) => {
             tracing::error!("a worker cannot start: {error}; the node stops");
-            local.shared.stop.cancel();
+            local.shared.stop.because(StopCause::WorkerFailed);
             return;
         }
     };

@@ -30,7 +30,10 @@ fn replace(mut old: Server, port: u16, socket: &Path, more: &[&str]) -> Server {
     let new = start(port, socket, more);
     let status = old.wait();
     assert!(status.success(), "{status}: {}", old.log());
-    assert!(old.log().contains("handed over"), "{}\n{}", old.log(), new.log());
+    let log = old.log();
+    assert!(log.contains("handed over"), "{log}\n{}", new.log());
+    let causes: Vec<&str> = log.lines().filter(|line| line.contains(": stopping")).collect();
+    assert!(matches!(causes[..], [cause] if cause.contains("hand-over: stopping")), "{log}");
     new
 }
 

@@ -7,6 +7,7 @@
 
 mod admin;
 mod arithmetic;
+mod checking;
 mod connections;
 mod dumps;
 mod errors;

@@ -10,7 +10,7 @@ use ringbinder_tests::server::{scratch, target};
 use ringbinder_tests::{Conn, Kind, Server, wait};
 
 /// Runs the target to its end: exit code, stdout, stderr.
-fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
+pub(super) fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
     let output = target()
         .command()
         .args(arguments)

@@ -25,6 +25,27 @@ fn sigusr1_ends_it_well() {
 }
 
 #[test]
+fn the_log_names_what_ended_it() {
+    ours_only!();
+    for (how, cause) in [
+        (Some(Signal::SIGTERM), "SIGTERM: stopping"),
+        (Some(Signal::SIGINT), "SIGINT: stopping"),
+        (Some(Signal::SIGUSR1), "SIGUSR1: stopping"),
+        (None, "the shutdown command: stopping"),
+    ] {
+        let mut t = Target::with(&["-A"]);
+        match how {
+            Some(signal) => process::signal(t.server.pid(), signal),
+            None => drop(t.conn.send_unread(b"shutdown\r\n")),
+        }
+        assert!(t.server.wait().success());
+        let log = t.server.log();
+        let causes: Vec<&str> = log.lines().filter(|line| line.contains(": stopping")).collect();
+        assert!(matches!(causes[..], [line] if line.contains(cause)), "{cause}: {log}");
+    }
+}
+
+#[test]
 fn other_signals_change_nothing() {
     let mut t = Target::start();
     t.set("a", "1");

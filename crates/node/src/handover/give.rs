@@ -7,15 +7,18 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nix::sys::socket::getsockopt;
+use nix::sys::socket::sockopt::PeerCredentials;
 use nix::unistd::geteuid;
-use rustix::net::sockopt::socket_peercred;
 use tracing::{info, warn};
 
 use super::{PROTOCOL, wire};
 use crate::listen::{Acceptor, Listener};
+use crate::process::supervisor;
 use crate::shared::Shared;
 use crate::snapshot;
 use crate::socket::Accepted;
+use crate::stop::StopCause;
 
 /// How long the other may take for its next word, and this one until it has taken up all of its own
 /// items: it goes on serving meanwhile.
@@ -83,7 +86,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, hand_over: HandOver) {
             Ok(()) => {
                 info!("handed over; this process ends");
                 door.keep_file();
-                shared.stop.cancel();
+                shared.stop.because(StopCause::HandedOver);
                 return;
             }
             Err(error) => warn!(
@@ -125,7 +128,8 @@ async fn talk(
     stream.set_nonblocking(false)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    let uid = socket_peercred(stream).map_err(io::Error::from)?.uid.as_raw();
+    let peer = getsockopt(stream, PeerCredentials).map_err(io::Error::from)?;
+    let uid = peer.uid();
     if uid != 0 && uid != geteuid().as_raw() {
         return Err(refuse(stream, "it runs as another user"));
     }
@@ -152,6 +156,8 @@ async fn talk(
     // From here on the other serves.
     closed.given = true;
     shared.gate.give();
+    // Before this process can end: see there.
+    supervisor::replaced_by(peer.pid().unsigned_abs());
     let Some(header) = header else {
         warn!("handed over without items: this node was about to change its ring");
         return Ok(());

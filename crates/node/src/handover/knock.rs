@@ -5,9 +5,10 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use nix::sys::socket::getsockopt;
+use nix::sys::socket::sockopt::PeerCredentials;
 use nix::unistd::{User, geteuid};
 use ringbinder_store::snapshot::{Decoded, Header};
-use rustix::net::sockopt::socket_peercred;
 use tracing::{info, warn};
 
 use super::{HandOverError, Inherited, PROTOCOL, wire};
@@ -50,8 +51,8 @@ pub(crate) fn knock(
     let failed = |source| HandOverError::Io { path: path.to_owned(), source };
     offer.stream.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
     offer.stream.set_write_timeout(Some(PATIENCE)).map_err(failed)?;
-    let peer = socket_peercred(&offer.stream).map_err(|error| failed(error.into()))?;
-    let uid = peer.uid.as_raw();
+    let peer = getsockopt(&offer.stream, PeerCredentials).map_err(|error| failed(error.into()))?;
+    let uid = peer.uid();
     if !is_trusted(uid, settings) {
         return Err(HandOverError::Stranger { path: path.to_owned(), uid });
     }

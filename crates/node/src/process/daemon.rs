@@ -20,6 +20,7 @@ use std::process::{Command, Stdio};
 
 use nix::errno::Errno;
 use nix::unistd::{chdir, dup2_stderr, dup2_stdout, setsid};
+use rustix::fs::fstat;
 
 use super::exit::ExitCode;
 
@@ -114,10 +115,19 @@ pub(crate) struct Ready {
 /// What the process in the background keeps of where it came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Keep {
-    /// Standard error stays open, as in memcached when `-v` is given.
+    /// Standard error stays open, as in memcached when `-v` is given, and if it is the journal.
     pub(crate) standard_error: bool,
     /// The working directory stays, as in memcached when `-r` is given: core files go there.
     pub(crate) directory: bool,
+}
+
+/// Whether standard error leads to the journal: a service manager says of which stream that is so
+/// (`JOURNAL_STREAM`), and a process that writes there has no terminal to let go of.
+pub(crate) fn writes_to_journal() -> bool {
+    let Ok(journal) = env::var("JOURNAL_STREAM") else {
+        return false;
+    };
+    fstat(io::stderr()).is_ok_and(|it| journal == format!("{}:{}", it.st_dev, it.st_ino))
 }
 
 impl Ready {

@@ -22,7 +22,8 @@ pub(crate) enum ExitCode {
     CannotCreate = 73,
     /// A permission is missing.
     NoPermission = 77,
-    /// The settings file or an environment variable is wrong, or a file of certificates or users.
+    /// The settings file or an environment variable is wrong, or the ring, or a file of secrets,
+    /// certificates or users.
     Config = 78,
 }
 
@@ -36,7 +37,7 @@ impl ExitCode {
         (ExitCode::OsError, "the system refused: address in use, too few open files"),
         (ExitCode::CannotCreate, "the pid file or the snapshot cannot be written"),
         (ExitCode::NoPermission, "a permission is missing"),
-        (ExitCode::Config, "wrong settings file, environment variable, certificate or users"),
+        (ExitCode::Config, "wrong settings file, environment variable, ring, certificate or users"),
     ];
 
     /// The number that the shell sees.

@@ -50,6 +50,21 @@ impl PidFile {
         Self::write(path).map_err(|source| PidFileError { path: path.into(), source })
     }
 
+    /// Checks that [`PidFile::create`] could write `path`, and leaves what is there.
+    pub(crate) fn check(path: &Path) -> Result<(), PidFileError> {
+        let try_out = || {
+            let path = std::path::absolute(path)?;
+            if path.is_dir() {
+                return Err(Errno::EISDIR.into());
+            }
+            let pid = std::process::id();
+            let aside = aside(&path, pid);
+            write_new(&aside, pid)?;
+            fs::remove_file(&aside)
+        };
+        try_out().map_err(|source| PidFileError { path: path.into(), source })
+    }
+
     fn write(path: &Path) -> io::Result<(Self, Option<String>)> {
         // Absolute, since a daemon leaves the directory that a relative path starts from.
         let path = std::path::absolute(path)?;
@@ -58,9 +73,7 @@ impl PidFile {
             format!("the pid file {} named process {old}, which is running", path.display())
         });
 
-        let mut aside = path.clone().into_os_string();
-        aside.push(format!(".{pid}.tmp"));
-        let aside = PathBuf::from(aside);
+        let aside = aside(&path, pid);
         let written = write_new(&aside, pid).and_then(|()| fs::rename(&aside, &path));
         if let Err(error) = written {
             let _ = fs::remove_file(&aside);
@@ -78,6 +91,13 @@ impl Drop for PidFile {
             tracing::warn!("cannot remove the pid file {}: {error}", self.path.display());
         }
     }
+}
+
+/// The file that this process writes first.
+fn aside(path: &Path, pid: u32) -> PathBuf {
+    let mut aside = path.to_owned().into_os_string();
+    aside.push(format!(".{pid}.tmp"));
+    aside.into()
 }
 
 /// Writes a file that must not exist yet: a link planted in a shared directory is not followed.
@@ -150,5 +170,18 @@ mod tests {
         let error = PidFile::create(&path).unwrap_err();
         assert_eq!(error.exit_code(), ExitCode::CannotCreate);
         assert!(error.to_string().contains(&path.display().to_string()), "{error}");
+        assert_eq!(PidFile::check(&path).unwrap_err().to_string(), error.to_string());
+    }
+
+    #[test]
+    fn a_check_fails_as_a_start_would_and_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pid");
+        fs::write(&path, "1\n").unwrap();
+        PidFile::check(&path).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "1\n");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+        let (checked, created) = (PidFile::check(dir.path()), PidFile::create(dir.path()));
+        assert_eq!(checked.unwrap_err().to_string(), created.unwrap_err().to_string());
     }
 }

@@ -1,5 +1,6 @@
-//! What a service manager is told by `sd_notify`, where there is one (`NOTIFY_SOCKET`): that clients can
-//! connect, that settings are read again, that the end has begun, and that it takes its time.
+//! Messages to a service manager by `sd_notify`, if there is one (`NOTIFY_SOCKET`): that clients can
+//! connect, that settings are read again, that another process takes this one's place, that the end has
+//! begun, and that it takes its time.
 
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
@@ -13,6 +14,17 @@ const EVERY: Duration = Duration::from_secs(5);
 /// Clients can connect. Names this process, which may have taken over from another.
 pub(crate) fn ready() {
     tell(&[NotifyState::Ready, NotifyState::MainPid(std::process::id())]);
+}
+
+/// Another process serves from now on: it is the service's main process.
+///
+/// The manager must learn this before the present process ends, because it stops a service whose main
+/// process is gone. The new process says the same in [`ready`], but may come to that too late. The number
+/// 0 stands for a process that cannot be seen from here.
+pub(crate) fn replaced_by(process: u32) {
+    if process != 0 {
+        tell(&[NotifyState::MainPid(process)]);
+    }
 }
 
 /// Settings are being read again; [`ready`] says when that is over.

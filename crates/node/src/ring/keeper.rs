@@ -126,8 +126,8 @@ impl Keeper {
         keeper.drift = drift;
         keeper.copies = Copies::start(source.cache(), &keeper.node);
         let (updates, mut updated) = mpsc::channel(4);
-        let watching = tokio::spawn(Source::watch(source, updates, reload, shared.stop.clone()));
-        let looking_up = tokio::spawn(Arc::clone(keeper.node.names()).run(shared.stop.clone()));
+        let watching = tokio::spawn(Source::watch(source, updates, reload, shared.stop.token()));
+        let looking_up = tokio::spawn(Arc::clone(keeper.node.names()).run(shared.stop.token()));
         loop {
             keeper.wake().await;
             keeper.stand().await;

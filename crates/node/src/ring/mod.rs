@@ -77,7 +77,7 @@ pub(crate) use keeper::{Hint, Keeper};
 pub(crate) use link::Link;
 pub(crate) use peer::Peer;
 pub(crate) use report::report;
-pub(crate) use start::{StartError, Started, start};
+pub(crate) use start::{StartError, Started, check, start};
 pub(crate) use view::View;
 
 pub(crate) use crate::settings::{ForeignKeys, RingSettings};

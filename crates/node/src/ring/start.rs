@@ -7,6 +7,7 @@ use std::sync::Arc;
 use nix::ifaddrs::getifaddrs;
 use parking_lot::RwLock;
 use ringbinder_protocol::Instance;
+use ringbinder_ring::Ring;
 use ringbinder_ring::source::{Origin, OriginError, Provenance, Source, SourceError};
 use tokio::sync::mpsc;
 use tracing::warn;
@@ -64,16 +65,29 @@ pub(crate) struct Started {
     pub(crate) drift: Drift,
 }
 
-/// Reads the ring.
-pub(crate) fn start(settings: &RingSettings, mut dialer: Dialer) -> Result<Started, StartError> {
+/// A ring that was read for the first time.
+struct First {
+    ring: Arc<Ring>,
+    /// Where it came from, and what the source holds.
+    status: Status,
+    /// What the operator should know, one line each.
+    warnings: Vec<String>,
+}
+
+fn secret(settings: &RingSettings) -> Result<Option<Secret>, StartError> {
     let secret = settings.peer_secret_file.as_deref().map(Secret::read).transpose();
-    let secret = secret.map_err(StartError::Secret)?;
-    if let Some(secret) = &secret {
-        dialer.proves(secret.clone());
-    }
+    secret.map_err(StartError::Secret)
+}
+
+/// Where the ring is read, and where a copy of it is kept.
+fn source(settings: &RingSettings) -> Result<Source, StartError> {
     let origin = settings.source.parse()?;
     let cache = settings.ring_cache.clone().filter(|cache| may_keep(cache, &origin));
-    let source = Source::new(origin, cache);
+    Ok(Source::new(origin, cache))
+}
+
+/// Reads the ring.
+fn first(source: &Source) -> Result<First, StartError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime
         .map_err(|reason| StartError::Runtime { origin: source.origin().to_string(), reason })?;
@@ -83,6 +97,7 @@ pub(crate) fn start(settings: &RingSettings, mut dialer: Dialer) -> Result<Start
         cache: source.cache().map(|cache| cache.path().display().to_string()).unwrap_or_default(),
         ..Status::default()
     };
+    let mut warnings = Vec::new();
     let version = ring.id().version;
     match provenance {
         Provenance::Origin => {
@@ -90,40 +105,101 @@ pub(crate) fn start(settings: &RingSettings, mut dialer: Dialer) -> Result<Start
             status.file = Some(ring.id());
         }
         Provenance::Cache { path, why } => {
-            warn!("the ring is that of {}, kept from before: {why}", path.display());
+            warnings
+                .push(format!("the ring is that of {}, kept from before: {why}", path.display()));
             status.taken_from = path.display().to_string();
             status.file_fails = !why.is_away();
             status.last_error = why.to_string();
         }
         Provenance::Newer { path, file } => {
             let (source, path, older) = (&status.source, path.display(), file.version);
-            warn!(
+            warnings.push(format!(
                 "{source} has ring {older}, which is older than ring {version} in {path}, kept from \
                  before: ring {version} is taken. Write it to {source} (`ring get` prints it); to \
                  go back to what ring {older} says, raise its version above {version}"
-            );
+            ));
             status.taken_from = path.to_string();
             status.file = Some(file);
         }
     }
-    let drift = Drift::at_start(status.file, status.file != Some(ring.id()));
-    for warning in ring.warnings() {
-        warn!("{}: {warning}", source.origin());
+    let origin = source.origin();
+    warnings.extend(ring.warnings().iter().map(|warning| format!("{origin}: {warning}")));
+    Ok(First { ring: Arc::new(ring), status, warnings })
+}
+
+/// A warning if the ring does not name this node. That is no error: a node may start before it is in
+/// the ring.
+fn absence(
+    settings: &RingSettings,
+    identity: &Identity,
+    ring: &Ring,
+    origin: &Origin,
+) -> Option<String> {
+    if identity.place_in(ring).is_some() {
+        return None;
     }
+    let who = match &settings.node {
+        Some(name) => format!("no node is called {name}"),
+        None => "none of its nodes has an address that this one listens on (see --node)".into(),
+    };
+    Some(format!(
+        "this node is not in ring {} of {origin}: {who}. Until it is, it owns no key and leaves \
+         every request to the others",
+        ring.id().version
+    ))
+}
+
+/// Checks what a start with these settings would read: the secret, and a ring file. etcd is not asked.
+/// Returns what the operator should know, one line each.
+///
+/// `listening` has the addresses that the node would listen on; `None` if they are not known.
+///
+/// # Errors
+/// Those of [`start`].
+pub(crate) fn check(
+    settings: &RingSettings,
+    listening: Option<&[SocketAddr]>,
+) -> Result<Vec<String>, StartError> {
+    secret(settings)?;
+    let source = source(settings)?;
+    if let Origin::Etcd { .. } = source.origin() {
+        if cfg!(not(feature = "etcd")) {
+            return Err(SourceError::NotBuilt.into());
+        }
+        return Ok(vec![format!(
+            "the ring {} was not read: a check does not ask etcd",
+            settings.source
+        )]);
+    }
+    let First { ring, mut warnings, .. } = first(&source)?;
+    if settings.node.is_none() && listening.is_none() {
+        warnings.push(
+            "not checked whether the ring names this node: a check does not resolve the host names \
+             of -l and does not know a port that the system chooses (see --node)"
+                .to_owned(),
+        );
+        return Ok(warnings);
+    }
+    let addresses = own_addresses(listening.into_iter().flatten().copied());
+    let identity = Identity { name: settings.node.clone(), addresses };
+    warnings.extend(absence(settings, &identity, &ring, source.origin()));
+    Ok(warnings)
+}
+
+/// Reads the ring, and finds this node in it.
+pub(crate) fn start(settings: &RingSettings, mut dialer: Dialer) -> Result<Started, StartError> {
+    let secret = secret(settings)?;
+    if let Some(secret) = &secret {
+        dialer.proves(secret.clone());
+    }
+    let source = source(settings)?;
+    let First { ring, mut status, warnings } = first(&source)?;
+    let drift = Drift::at_start(status.file, status.file != Some(ring.id()));
     let identity =
         Identity { name: settings.node.clone(), addresses: own_addresses(dialer.listening()) };
-    let ring = Arc::new(ring);
-    if identity.place_in(&ring).is_none() {
-        let who = match &settings.node {
-            Some(name) => format!("no node is called {name}"),
-            None => "none of its nodes has an address that this one listens on (see --node)".into(),
-        };
-        warn!(
-            "this node is not in ring {} of {}: {who}. Until it is, it owns no key and leaves \
-             every request to the others",
-            ring.id().version,
-            source.origin()
-        );
+    let absence = absence(settings, &identity, &ring, source.origin());
+    for warning in warnings.into_iter().chain(absence) {
+        warn!("{warning}");
     }
     let membership = Membership::new(identity, Instance(rand::random()), ring);
     dialer.settle(own_address(&membership).as_deref());

@@ -47,11 +47,13 @@ pub(super) struct CommandLine {
     #[command(flatten)]
     pub(super) options: Options,
 
-    /// Read settings from this file: .toml, .yaml, .yml or .json
+    /// Read settings from this file: .toml, .yaml, .yml or .json. Files in the directory FILE.d, sorted
+    /// by name, count more
     #[arg(long, value_name = "FILE", help_heading = FILE)]
     pub(super) config: Option<PathBuf>,
 
-    /// Check all settings, print them with where each comes from, and exit
+    /// Check all settings and the files that they name, print the settings with where each comes from,
+    /// and exit
     #[arg(long, help_heading = FILE)]
     pub(super) check_config: bool,
 
@@ -209,18 +211,20 @@ fn refuse(flags: &CommandLine) -> Result<(), SettingsError> {
 }
 
 /// How the layers of settings go together, in lines for the help.
-pub(super) const SETTINGS: [&str; 3] = [
+pub(super) const SETTINGS: [&str; 5] = [
     "Every flag under the first headings (Network to Process) is also a key of the settings file and",
     "an environment variable: --memory-limit is memory_limit and RINGBINDER_MEMORY_LIMIT. A flag",
     "counts more than a variable, a variable more than the file. RINGBINDER_CONFIG names the file.",
+    "If the directory FILE.d exists, its .toml, .yaml, .yml and .json files are read after FILE, sorted",
+    "by name. A later file overrides only the keys that it names.",
 ];
 
 /// Command lines that say more than descriptions.
 pub(super) const EXAMPLES: [&str; 4] = [
     "ringbinderd -m 1024 -c 4096 -l 0.0.0.0",
-    "ringbinderd -d -u cache -P /run/ringbinderd/pid -s /run/ringbinderd/socket -a 0770",
+    "ringbinderd -d -u cache -P /run/ringbinder/pid -s /run/ringbinder/socket -a 0770",
     "ringbinderd -Z -o ssl_chain_cert=cert.pem,ssl_key=key.pem -l 0.0.0.0,notls:127.0.0.1:11212",
-    "ringbinderd --config /etc/ringbinderd.toml --check-config",
+    "ringbinderd --config /etc/ringbinder/ringbinderd.toml --check-config",
 ];
 
 fn after_help() -> String {

@@ -1,4 +1,5 @@
-//! The layers of settings, each over the one before: defaults, file, environment, flags, `-o`.
+//! The layers of settings, each over the one before: defaults, file, the files in `FILE.d`, environment,
+//! flags, `-o`.
 //!
 //! Every layer is checked on its own before they are merged, so that a mistake is reported where it
 //! was made, even if a later layer would have hidden it. The merged result remembers which layer
@@ -163,14 +164,58 @@ pub(super) fn to_map(options: &impl Serialize) -> Result<Map<String, Value>, Set
     Ok(map)
 }
 
-/// The settings file.
+/// The format of a settings file, by the ending of its name.
+fn format_of(path: &Path) -> Option<FileFormat> {
+    match path.extension().and_then(|extension| extension.to_str()) {
+        Some("toml") => Some(FileFormat::Toml),
+        Some("yaml" | "yml") => Some(FileFormat::Yaml),
+        Some("json") => Some(FileFormat::Json),
+        _ => None,
+    }
+}
+
+/// The files in the directory `FILE.d` beside the settings file `FILE`, sorted by name: the settings of
+/// this machine beside those that a package or an image brings. The second part of the answer is a
+/// warning for each file whose format is unknown. Hidden files are skipped.
+///
+/// # Errors
+/// A directory or a file in it that cannot be used. A missing directory is none.
+pub(super) fn from_directory_of(path: &Path) -> Result<(Vec<Layer>, Vec<String>), SettingsError> {
+    let mut directory = path.as_os_str().to_owned();
+    directory.push(".d");
+    let directory = PathBuf::from(directory);
+    let failed = |error: io::Error| SettingsError::File {
+        path: directory.clone(),
+        reason: error.to_string(),
+    };
+    let entries = match fs::read_dir(&directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Default::default()),
+        entries => entries.map_err(failed)?,
+    };
+    let paths: io::Result<Vec<PathBuf>> = entries.map(|entry| Ok(entry?.path())).collect();
+    let mut paths = paths.map_err(failed)?;
+    paths.sort();
+    let is_hidden = |path: &Path| {
+        path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
+    };
+    let (mut layers, mut warnings) = (Vec::new(), Vec::new());
+    for path in paths.iter().filter(|path| !is_hidden(path)) {
+        match format_of(path) {
+            Some(_) => layers.push(from_file(path)?),
+            None => warnings.push(format!(
+                "{} is ignored: its name must end in .toml, .yaml, .yml or .json",
+                path.display()
+            )),
+        }
+    }
+    Ok((layers, warnings))
+}
+
+/// One settings file.
 pub(super) fn from_file(path: &Path) -> Result<Layer, SettingsError> {
     let failed = |reason: String| SettingsError::File { path: path.into(), reason };
-    let format = match path.extension().and_then(|extension| extension.to_str()) {
-        Some("toml") => FileFormat::Toml,
-        Some("yaml" | "yml") => FileFormat::Yaml,
-        Some("json") => FileFormat::Json,
-        _ => return Err(failed("its name must end in .toml, .yaml, .yml or .json".into())),
+    let Some(format) = format_of(path) else {
+        return Err(failed("its name must end in .toml, .yaml, .yml or .json".into()));
     };
     let text = fs::read_to_string(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => {

@@ -3,14 +3,14 @@
 //! An operator starts `ringbinderd` with the command line that started memcached, so flags come
 //! first here: memcached's names, meanings, defaults and limits. The same settings can be written
 //! in a file and in the environment. [`load`] reads all of them, each layer over the one before
-//! (defaults, file, `RINGBINDER_*`, flags), and answers with plain values or one line that says
+//! (defaults, file, the files in `FILE.d`, `RINGBINDER_*`, flags), and answers with plain values or one line that says
 //! what is wrong.
 //!
 //! Each setting is defined once, as a field of `Options` in `options.rs`: its flag, its key, its
 //! variable, its default, its bounds and its help follow from that field. `extended.rs` has the one
 //! table of what may follow `-o`. The manual in `docs/configuration.md` is checked against both.
 //!
-//! Nothing here opens a socket or changes the process, and the only file read is the settings file.
+//! Nothing here opens a socket or changes the process, and the only files read are settings files.
 
 mod error;
 mod extended;
@@ -101,12 +101,16 @@ pub(crate) fn load(
         .find(|(name, value)| name == layers::CONFIG_VARIABLE && !value.is_empty())
         .map(|(_, value)| Path::new(value));
 
-    let mut layers = Vec::new();
+    let (mut layers, mut warnings) = (Vec::new(), Vec::new());
     if let Some(path) = flags.config.as_deref().or(file_of_environment) {
         layers.push(layers::from_file(path)?);
+        let (more, ignored) = layers::from_directory_of(path)?;
+        layers.extend(more);
+        warnings.extend(ignored);
     }
-    let (layer, mut warnings) = layers::from_environment(&environment)?;
+    let (layer, ignored) = layers::from_environment(&environment)?;
     layers.push(layer);
+    warnings.extend(ignored);
     layers.push(layers::from_flags(&flags.options, &matches)?);
     let extended = extended::parse(&flags.extended)?;
     layers.push(layers::from_extended(&extended.keys));

@@ -398,3 +398,52 @@ fn the_copy_of_the_ring_has_a_place_in_the_state_directory() {
         other => panic!("{other:?}"),
     }
 }
+
+#[test]
+fn files_beside_the_settings_file_override_single_keys() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = file(
+        dir.path(),
+        "a.toml",
+        "threads = 2\nconn_limit = 2\nlisten = ['a', 'b']\ndisable_flush_all = true",
+    );
+    let beside = dir.path().join("a.toml.d");
+    fs::create_dir(&beside).unwrap();
+    // Written in another order than that of their names, in which they count.
+    let last = file(&beside, "90-last.json", r#"{"idle_timeout": 9}"#);
+    file(&beside, "10-site.toml", "listen = 'c'\nconn_limit = 3\nidle_timeout = 1");
+    file(&beside, ".hidden.toml", "threads = 'many'");
+    let stray = file(&beside, "10-site.toml~", "threads = 'many'");
+    let line = format!("--config {}", path.display());
+    for (settings, warnings) in
+        [run_with(&line, &[]), run_with("", &[("RINGBINDER_CONFIG", path.to_str().unwrap())])]
+    {
+        assert_eq!((settings.threads, settings.flush_enabled), (2, false), "kept");
+        assert_eq!((settings.conn_limit, settings.idle_timeout), (3, 9), "the last one counts");
+        assert_eq!(addresses(&settings), ["c:11211"], "a list is replaced as a whole");
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+        assert!(warnings[0].starts_with(stray.to_str().unwrap()), "{warnings:?}");
+    }
+    let (settings, _) = run_with(&line, &[("RINGBINDER_CONN_LIMIT", "4")]);
+    assert_eq!(settings.conn_limit, 4, "a variable counts more");
+    let Ok(Startup::Check { text, .. }) = start(&format!("{line} --check-config"), &[]) else {
+        panic!("--check-config prints");
+    };
+    assert!(text.contains(last.to_str().unwrap()), "{text}");
+
+    // A mistake in one of them is a mistake, named with its file.
+    fs::write(&last, r#"{"idle_timout": 9}"#).unwrap();
+    let message = refused(&line, ExitCode::Config);
+    assert!(message.contains("idle_timout") && message.contains("90-last.json"), "{message}");
+    // Nothing but a directory can hold them.
+    fs::remove_dir_all(&beside).unwrap();
+    fs::write(&beside, "").unwrap();
+    let message = refused(&line, ExitCode::Config);
+    assert!(message.contains("a.toml.d"), "{message}");
+}
+
+#[test]
+fn a_place_for_a_copy_of_the_ring_needs_no_ring() {
+    let (_, warnings) = run_with("--ring-cache copy.toml", &[]);
+    assert_eq!(warnings, Vec::<String>::new());
+}

@@ -28,7 +28,9 @@ pub(crate) use self::progress::Progress;
 pub(crate) use self::report::stats;
 pub(crate) use self::stream::{ReadError, Stream};
 pub(crate) use self::take::{Pending, header_fits};
-pub(crate) use self::write::{WriteError, at_stop, check_writable, header, on_demand, write_items};
+pub(crate) use self::write::{
+    WriteError, at_stop, check_place, check_writable, header, on_demand, write_items,
+};
 
 /// What is set about snapshots, and how they do.
 #[derive(Debug)]

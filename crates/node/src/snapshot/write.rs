@@ -176,8 +176,8 @@ fn write(shared: &Shared, is_clean: bool) -> Result<Report, WriteError> {
 fn write_aside(shared: &Shared, path: &Path, is_clean: bool) -> Result<(u64, u64), WriteError> {
     let unsettled = "this node was about to change its ring";
     let header = header(shared, is_clean).ok_or(WriteError::Unsafe(unsettled))?;
-    check_place(path)?;
-    let aside = Aside::create(path)?;
+    is_ours(path)?;
+    let aside = Aside::create(path, ".new")?;
     let mut file = &aside.file;
     let mut told = Instant::now();
     let progress = &shared.snapshots.progress;
@@ -264,7 +264,7 @@ pub(crate) fn write_items(
 }
 
 /// Whether a snapshot may take this place: nothing is there, or one of before.
-fn check_place(path: &Path) -> Result<(), WriteError> {
+fn is_ours(path: &Path) -> Result<(), WriteError> {
     let foreign = || WriteError::Foreign { path: path.to_owned() };
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -289,8 +289,17 @@ fn check_place(path: &Path) -> Result<(), WriteError> {
 /// # Errors
 /// Where it could not.
 pub(crate) fn check_writable(path: &Path) -> Result<(), WriteError> {
-    check_place(path)?;
-    Aside::create(path).map(drop)
+    is_ours(path)?;
+    Aside::create(path, ".new").map(drop)
+}
+
+/// The same, beside a node that may be writing its snapshot: what it writes is left alone.
+///
+/// # Errors
+/// Those of [`check_writable`].
+pub(crate) fn check_place(path: &Path) -> Result<(), WriteError> {
+    is_ours(path)?;
+    Aside::create(path, &format!(".check-{}", std::process::id())).map(drop)
 }
 
 /// A file beside the one that it is to become; removed unless it becomes that.
@@ -301,9 +310,9 @@ struct Aside {
 }
 
 impl Aside {
-    fn create(path: &Path) -> Result<Aside, WriteError> {
+    fn create(path: &Path, ending: &str) -> Result<Aside, WriteError> {
         let mut aside = path.to_owned().into_os_string();
-        aside.push(".new");
+        aside.push(ending);
         let aside = PathBuf::from(aside);
         let failed = |error| WriteError::io(path, "creating a file beside it", error);
         // What a node that was killed left behind.

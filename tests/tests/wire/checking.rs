@@ -1,0 +1,162 @@
+//! `--check-config`: it refuses what a start would refuse, and leaves everything as it was.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+
+use super::ours_only;
+use super::startup::run;
+use ringbinder_tests::server::scratch;
+
+const RING: &str = "version = 1\n[[node]]\nname = \"a\"\naddress = \"127.0.0.1:11211\"\n";
+
+/// What these settings come to: the code and the last line on standard error, which is the error.
+fn ends(arguments: &[&str]) -> (Option<i32>, String) {
+    let (code, _, stderr) = run(arguments);
+    (code, stderr.lines().last().unwrap_or_default().to_owned())
+}
+
+/// Checks that a check and a start end alike, with this code and these words. `{}` in an argument
+/// stands for the directory.
+fn refused(dir: &Path, arguments: &str, code: i32, words: &str) {
+    let directory = dir.to_str().expect("a plain path");
+    let arguments = arguments.replace("{}", directory);
+    let mut arguments: Vec<&str> =
+        ["-l", "127.0.0.1", "-p", "-1"].into_iter().chain(arguments.split(' ')).collect();
+    let started = ends(&arguments);
+    arguments.push("--check-config");
+    let checked = ends(&arguments);
+    assert_eq!(checked, started, "{arguments:?}");
+    assert!(checked.0 == Some(code) && checked.1.contains(words), "{arguments:?}: {checked:?}");
+}
+
+#[test]
+fn a_check_refuses_every_file_that_a_start_refuses() {
+    ours_only!();
+    let dir = scratch();
+    let put = |name: &str, text: &str| fs::write(dir.path().join(name), text).expect("a file");
+    put("ring.toml", RING);
+    put("broken.toml", "version = 0\n");
+    put("empty.toml", " \n");
+    put("short", "secret\n");
+    put("users", "no colon\n");
+    put("text", "something that is dear to somebody\n");
+    for (arguments, code, words) in [
+        ("--ring {}/none.toml", 78, "there is no ring file"),
+        ("--ring {}/broken.toml", 78, "version"),
+        ("--ring {}/empty.toml", 78, "is empty"),
+        ("--ring {}", 78, "no regular file"),
+        ("--ring http://x/y", 64, "a ring cannot be read from http://"),
+        ("--ring {}/ring.toml --peer-secret-file {}/none", 78, "--peer-secret-file"),
+        ("--ring {}/ring.toml --peer-secret-file {}/short", 78, "shorter than 16 bytes"),
+        ("-Z -o ssl_chain_cert={}/none", 78, "cannot read"),
+        ("-Z -o ssl_chain_cert={}/text", 78, "holds no certificate"),
+        ("-Y {}/none", 78, "cannot read the users"),
+        ("-Y {}/users", 78, "line 1 is not"),
+        ("-e {}/none/snapshot", 73, "create its directory"),
+        ("-e {}/text", 73, "that is no snapshot"),
+        ("-P {}/none/pid", 73, "cannot write the pid file"),
+        ("-P {}", 73, "cannot write the pid file"),
+        ("-s {}/text", 71, "that is no socket"),
+        ("-s {}/none/socket", 71, "create its directory first"),
+        ("--hand-over {}/text", 71, "that is no socket"),
+        ("--hand-over {}/none/socket", 71, "create its directory first"),
+    ] {
+        refused(dir.path(), arguments, code, words);
+    }
+}
+
+#[test]
+fn a_check_has_the_rights_of_the_user_that_a_start_becomes() {
+    ours_only!();
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let dir = scratch();
+    refused(dir.path(), "-u no-such-user-here", 67, "does not exist");
+    let ring = dir.path().join("ring.toml");
+    fs::write(&ring, RING).expect("a file");
+    fs::set_permissions(&ring, fs::Permissions::from_mode(0o600)).expect("our own file");
+    refused(dir.path(), "-u nobody --ring {}/ring.toml", 78, "cannot read the ring file");
+    let private = dir.path().join("private");
+    fs::create_dir(&private).expect("a folder");
+    fs::set_permissions(&private, fs::Permissions::from_mode(0o700)).expect("our own folder");
+    refused(dir.path(), "-u nobody -e {}/private/snapshot", 77, "looking at its place");
+    refused(dir.path(), "-u nobody -P {}/private/pid", 77, "cannot write the pid file");
+    refused(
+        dir.path(),
+        "-u nobody --hand-over {}/private/door",
+        77,
+        "permissions of the directory",
+    );
+}
+
+#[test]
+fn a_check_warns_of_a_ring_without_this_node_and_ends_well() {
+    ours_only!();
+    let dir = scratch();
+    let ring = dir.path().join("ring.toml");
+    fs::write(&ring, RING).expect("a file");
+    let ring = ring.to_str().expect("a plain path");
+    for (arguments, warning) in [
+        (&["-l", "127.0.0.1"][..], None),
+        (&["-l", "0.0.0.0"], None),
+        (&["-l", "10.9.9.9", "--node", "a"], None),
+        (&["-l", "10.9.9.9"], Some("none of its nodes has an address that this one listens on")),
+        (&["-l", "127.0.0.1", "--node", "b"], Some("no node is called b")),
+        (&["-l", "127.0.0.1", "-p", "-1"], Some("not checked whether the ring names this node")),
+        (&["-l", "localhost"], Some("not checked whether the ring names this node")),
+    ] {
+        let more = ["--ring", ring, "--check-config"];
+        let (code, stdout, stderr) = run(&[arguments, &more[..]].concat());
+        assert_eq!(code, Some(0), "{arguments:?}: {stderr}");
+        assert!(stdout.contains("\nring = "), "{stdout}");
+        match warning {
+            Some(words) => {
+                assert!(stderr.starts_with("ringbinderd: warning: "), "{arguments:?}: {stderr}");
+                assert!(stderr.contains(words), "{arguments:?}: {stderr}");
+            }
+            None => assert_eq!(stderr, "", "{arguments:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_check_does_not_ask_etcd() {
+    ours_only!();
+    // Nobody listens at port 1, so a start would fail.
+    let (code, stdout, stderr) = run(&["--ring", "etcd://127.0.0.1:1/ring", "--check-config"]);
+    if stderr.contains("without etcd") {
+        assert_eq!(code, Some(78), "{stderr}");
+        return;
+    }
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stdout.contains("etcd://127.0.0.1:1/ring"), "{stdout}");
+    assert!(stderr.contains("etcd://127.0.0.1:1/ring was not read"), "{stderr}");
+}
+
+#[test]
+fn a_check_leaves_the_files_of_a_running_node_alone() {
+    ours_only!();
+    let dir = scratch();
+    let path = |name: &str| dir.path().join(name).to_str().expect("a plain path").to_owned();
+    // As a node has them that serves and is writing its snapshot.
+    let listeners =
+        [path("socket"), path("door")].map(|at| UnixListener::bind(at).expect("a socket"));
+    fs::write(path("pid"), "1\n").expect("a file");
+    fs::write(path("snapshot.new"), "half").expect("a file");
+    let (socket, door, pid, snapshot) =
+        (path("socket"), path("door"), path("pid"), path("snapshot"));
+    let arguments = ["-s", &socket, "--hand-over", &door, "-P", &pid, "-e", &snapshot];
+    let (code, _, stderr) = run(&[&arguments[..], &["--check-config"]].concat());
+    assert_eq!((code, stderr.as_str()), (Some(0), ""));
+    let mut names: Vec<_> = fs::read_dir(dir.path())
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").file_name())
+        .collect();
+    names.sort();
+    assert_eq!(names, ["door", "pid", "snapshot.new", "socket"]);
+    assert_eq!(fs::read_to_string(path("snapshot.new")).expect("a file"), "half");
+    drop(listeners);
+}
