@@ -5,6 +5,7 @@
 
 mod changes;
 mod claims;
+mod failures;
 mod flush;
 mod forwarding;
 mod linearizable;

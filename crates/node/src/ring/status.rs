@@ -16,6 +16,10 @@ pub(crate) struct Status {
     pub(crate) changes: u64,
     /// Why the newest text of the source was not taken; empty where it was.
     pub(crate) last_error: String,
+    /// How the source of the ring differs from the ring in force, a sentence; empty if it does not.
+    pub(crate) drift: String,
+    /// The version of the newest valid ring that the source had.
+    pub(crate) file_version: Option<u64>,
     /// Peers that this node waits for before it serves some of its keys.
     pub(crate) awaited: Vec<Address>,
     /// Peers given up since the start.
