@@ -43,15 +43,16 @@ def text(driver, selector):
 
 
 class Straggler:
-    """Answers at a node's address as that node would if it had stayed with an older ring."""
+    """Answers at a node's address as that node would if it had stayed with an older ring, or if it had
+    `more` to say in `stats ring`."""
 
-    def __init__(self, node, version, digest):
+    def __init__(self, node, version, digest, more=None):
         stamp = f"{version}.{digest}"
         greeting = f"PEER {node.name} {1:016x} {stamp} {stamp} {stamp}\r\n"
         ring = {"ring_node": node.name, "ring_version": version, "ring_digest": digest}
         answers = {
             "stats": {"pid": "1", "uptime": "5", "ringbinder_version": "0.0.1"},
-            "stats ring": {**ring, "ring_settled": "yes"},
+            "stats ring": {**ring, "ring_settled": "yes", **(more or {})},
         }
 
         class Handler(socketserver.StreamRequestHandler):
@@ -150,6 +151,51 @@ def test_the_page_shows_a_ring_at_work_and_what_goes_wrong_in_it():
         assert "and is away" in text(driver, "#picture title")[0]
         assert len(text(driver, "#picture .segment.away")) == 1
         assert driver.title == "(!) Ringbinder"
+
+        # Its keys miss: in the table, in the ratio, and in words.
+        failed = lambda: rows(driver)["cache-a"]["Failed"] not in ("–", "0 /s")
+        wait_until(failed, "requests that no owner answered")
+        told = lambda: any("% of all gets missed" in it for it in text(driver, "#advice .error"))
+        wait_until(told, "the gets that missed to be told of")
+        note = lambda: "no answer from the owner" in text(driver, "#panel-hits .note")[0]
+        wait_until(note, "the hit ratio to say so")
+        node = next(node for node in api(url)["nodes"] if node["own"])
+        share = node["failed_gets_per_second"] / node["gets_per_second"]
+        assert 0 < share < 1 and node["hit_ratio"] <= 1 - share + 0.001
+        assert node["failed_per_second"] >= node["failed_gets_per_second"]
+        check_clean(driver, url)
+
+
+def test_nodes_that_are_not_what_the_ring_says_are_marked():
+    with Fleet("--admin", "0", "-t", "1") as fleet, browser.browser() as driver:
+        first, second = fleet.begin(["cache-a", "cache-b"])
+        digest = second.stats()["ring_digest"]
+        url = admin_of(first)
+        driver.get(url)
+        wait_until(lambda: len(rows(driver)) == 2, "two nodes")
+        second.kill()
+        reason = "\u009b31m<img src=x onerror=document.title='trapped'> has its address"
+        more = {
+            "ring_standing": "replaced",
+            "ring_standing_reason": reason,
+            "ring_drift": "ring.toml has ring 2\u009b",
+            "peer:cache-a:rival": "00000000000000ff",
+            "peer:cache-a:state": "away",
+            "peer:cache-a:reason": "TLS with it failed: certificate expired",
+        }
+        with Straggler(second, "1", digest, more):
+            state = lambda name: rows(driver)[name]["State"]
+            wait_until(lambda: state("cache-b") == "✕ replaced", "the node to be marked")
+            wait_until(lambda: state("cache-a") == "✕ disputed", "its rival to be marked")
+            told = " ".join(text(driver, "#advice li"))
+            assert "cache-b is replaced and serves none of its keys. ?31m<img src=x" in told
+            assert "Two processes claim to be cache-a, as cache-b see it." in told
+            assert "cache-b: ring.toml has ring 2?" in told
+            away = "cache-a is up, but away for cache-b. TLS with it failed: certificate expired."
+            assert away in told
+            assert rows(driver)["cache-b"]["Ring"] == "1 ▲"
+            assert driver.execute_script("return document.querySelectorAll('#advice img').length") == 0
+            assert driver.title == "(!) Ringbinder" and "\u009b" not in told
         check_clean(driver, url)
 
 

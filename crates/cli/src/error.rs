@@ -175,7 +175,9 @@ fn in_etcd(endpoints: &[String], key: &str) -> String {
 fn of_source(error: &SourceError) -> Exit {
     match error {
         SourceError::Missing(_) => Exit::NoInput,
-        SourceError::Empty(_) | SourceError::Invalid(_) => Exit::Data,
+        SourceError::Empty(_) | SourceError::Invalid(_) | SourceError::OtherSource { .. } => {
+            Exit::Data
+        }
         SourceError::Unreadable { kind: io::ErrorKind::PermissionDenied, .. }
         | SourceError::Refused { .. } => Exit::NoPermission,
         SourceError::Unreadable { .. } => Exit::NoInput,

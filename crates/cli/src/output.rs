@@ -4,6 +4,7 @@
 //! `--color`, `NO_COLOR` and `TERM` let them. Answers go to standard output, everything else to
 //! standard error.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::io::{self, BufWriter, IsTerminal as _, Write as _};
 
@@ -79,8 +80,8 @@ impl Output {
 
     /// Prints a value as JSON, indented.
     pub(crate) fn json(&mut self, value: &impl Serialize) -> Result<(), CliError> {
-        serde_json::to_writer_pretty(&mut self.stdout, value).map_err(io::Error::from)?;
-        self.line("")
+        let text = serde_json::to_string_pretty(value).map_err(io::Error::from)?;
+        self.line(harmless(&text))
     }
 
     /// Begins a list that is printed as it comes.
@@ -126,14 +127,41 @@ impl JsonList<'_> {
     pub(crate) fn push(&mut self, element: &impl Serialize) -> Result<(), CliError> {
         self.out.text(if self.empty { "[\n  " } else { ",\n  " })?;
         self.empty = false;
-        serde_json::to_writer(&mut self.out.stdout, element).map_err(io::Error::from)?;
-        Ok(())
+        let text = serde_json::to_string(element).map_err(io::Error::from)?;
+        self.out.text(harmless(&text))
     }
 
     /// Ends the list.
     pub(crate) fn end(self) -> Result<(), CliError> {
         self.out.line(if self.empty { "[]" } else { "\n]" })
     }
+}
+
+/// Whether a character could steer a terminal, or turn the text around it.
+pub(crate) fn steers(character: char) -> bool {
+    character.is_control()
+        || matches!(
+            character,
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+        )
+}
+
+/// JSON that a terminal can show as well: it means the same, since what JSON itself leaves as it is
+/// and a terminal would not stands in strings only.
+fn harmless(json: &str) -> Cow<'_, str> {
+    let escape = |character: char| character != '\n' && steers(character);
+    if !json.contains(escape) {
+        return json.into();
+    }
+    let mut text = String::with_capacity(json.len());
+    for character in json.chars() {
+        if escape(character) {
+            text.push_str(&format!("\\u{:04x}", u32::from(character)));
+        } else {
+            text.push(character);
+        }
+    }
+    text.into()
 }
 
 /// Has `--color` decide for everything that is printed from now on.
@@ -168,5 +196,23 @@ pub(crate) fn print_error(error: &CliError, json: bool) {
         eprintln!("{object}");
     } else {
         eprintln!("{BAD}ringbinder:{BAD:#} {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_means_the_same_and_steers_no_terminal() {
+        let value = serde_json::json!({ "gr\u{fc}n": "a\u{9b}31m\u{7f}\u{202e}\n\"" });
+        let text = serde_json::to_string_pretty(&value).unwrap();
+        let shown = harmless(&text);
+        assert!(
+            shown.contains("a\\u009b31m\\u007f\\u202e\\n") && shown.contains("gr\u{fc}n"),
+            "{shown}"
+        );
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap(), value);
+        assert_eq!(shown.lines().count(), 3);
     }
 }

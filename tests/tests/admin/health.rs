@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use nix::sys::signal::Signal;
 use ringbinder_tests::http::{admin_of, get};
-use ringbinder_tests::ring::{Fleet, local, reserve_port};
+use ringbinder_tests::ring::{Fleet, local, reserve_port, ring_file};
 use ringbinder_tests::{Kind, Server, process, wait};
 
 use crate::node;
@@ -71,6 +71,75 @@ fn a_node_that_waits_for_a_peer_says_for_which() {
     assert_eq!(says(admin, "/healthz").0, 200);
     drop(paused);
     wait::until("the node to be ready", || (says(admin, "/readyz").0 == 200).then_some(()));
+}
+
+#[test]
+fn a_node_that_the_ring_calls_otherwise_is_not_ready_and_one_that_it_does_not_name_is() {
+    if !Kind::Ringbinder.available() {
+        return ringbinder_tests::skip::skip("readiness of a renamed node", "no ringbinderd");
+    }
+    let mut fleet = Fleet::new(2);
+    let ring = fleet.ring(1, &[0, 1]);
+    fleet.launch(&[0], &ring, &["--admin", "0"]);
+    fleet.launch(&[1], &ring, &["--admin", "0", "--node", "cache-1"]);
+    fleet.await_settled(&[0, 1], 1);
+    let admin = admin_of(fleet.server(1));
+    assert_eq!(says(admin, "/readyz"), (200, "ready\n".to_owned()));
+
+    // Its address is another node's now: nobody answers for the keys of that name.
+    let (first, second) = (fleet.port(0), fleet.port(1));
+    let renamed = ring_file(2, [("cache-0", first, 1), ("cache-b", second, 1)]);
+    fleet.write(1, &renamed);
+    let said = wait::until("the renamed node to say so", || {
+        let (status, text) = says(admin, "/readyz");
+        (status == 503 && text.contains("cache-b")).then_some(text)
+    });
+    assert!(said.starts_with("this node is absent: ring 2 names no node cache-1"), "{said}");
+    assert!(said.contains("--node cache-b"), "{said}");
+
+    // One that the ring does not name at all forwards for its clients, which are to find it.
+    fleet.write(1, &fleet.ring(3, &[0]));
+    fleet.await_version(&[1], 3);
+    wait::until("the node to be ready", || (says(admin, "/readyz").0 == 200).then_some(()));
+}
+
+#[test]
+fn a_node_whose_place_another_process_has_is_not_ready() {
+    if !Kind::Ringbinder.available() {
+        return ringbinder_tests::skip::skip("readiness of a replaced node", "no ringbinderd");
+    }
+    let mut fleet = Fleet::new(3);
+    let first = fleet.ring(1, &[0, 1]);
+    fleet.launch(&[0], &first, &["--admin", "0"]);
+    fleet.launch(&[1], &first, &["--admin", "0", "--node", "cache-1"]);
+    fleet.await_settled(&[0, 1], 1);
+    // The name goes to a new process at another address; the old one is not stopped.
+    let second = ring_file(2, [("cache-0", fleet.port(0), 1), ("cache-1", fleet.port(2), 1)]);
+    fleet.launch(&[2], &second, &["--admin", "0", "--node", "cache-1"]);
+    for node in [0, 1] {
+        fleet.write(node, &second);
+    }
+    let [old, new] = [1, 2].map(|node| admin_of(fleet.server(node)));
+    let said = wait::until("the old process to say that it is replaced", || {
+        let (status, text) = says(old, "/readyz");
+        (status == 503 && text.contains("this node is replaced: ")).then_some(text)
+    });
+    assert!(said.contains("cache-1"), "{said}");
+    let metrics = get(old, "/metrics").body;
+    for line in ["ringbinder_ring_standing{standing=\"replaced\"} 1", "ringbinder_ring_member 0"] {
+        assert!(metrics.contains(&format!("\n{line}\n")), "{line}: {metrics}");
+    }
+    // Its page tells the two apart.
+    let page = get(old, "/api/ring").body;
+    for name in ["\"name\":\"cache-1\"", "\"name\":\"cache-1, this node\""] {
+        assert!(page.contains(name), "{page}");
+    }
+    wait::until("the new process to be ready", || (says(new, "/readyz").0 == 200).then_some(()));
+    let metrics = get(new, "/metrics").body;
+    assert!(
+        metrics.contains("\nringbinder_ring_standing{standing=\"confirmed\"} 1\n"),
+        "{metrics}"
+    );
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use ringbinder_tests::http::{Answer, admin_of, ask, get};
 use ringbinder_tests::ring::Fleet;
-use ringbinder_tests::{Kind, skip};
+use ringbinder_tests::{Kind, skip, wait};
 
 use crate::node;
 
@@ -201,6 +201,69 @@ fn a_ring_is_told_with_what_became_of_foreign_keys() {
             assert!(found, "docs/observing.md does not mention {name}");
         }
     }
+}
+
+#[test]
+fn requests_that_no_owner_answered_have_a_metric_and_the_place_in_the_ring_too() {
+    if !Kind::Ringbinder.available() {
+        return skip::skip("metrics of failed requests", "no ringbinderd");
+    }
+    let mut fleet = Fleet::running(2, &["--admin", "0"]);
+    let keys = fleet.keys_of(0, 1, "lost-", 3);
+    fleet.kill(1);
+    let mut conn = fleet.connect(0);
+    for key in &keys {
+        conn.talk(format!("get {key}\r\n"), "END\r\n");
+        conn.talk(format!("mg {key}\r\n"), "EN\r\n");
+        assert!(conn.ask_text(&format!("delete {key}\r\n")).starts_with("SERVER_ERROR "));
+    }
+    let answer = get(admin_of(fleet.server(0)), "/metrics");
+    let told = samples(&answer);
+    assert_eq!(told["ringbinder_foreign_failed_total{command=\"get\"}"], 6.0);
+    assert_eq!(told["ringbinder_foreign_failed_total{command=\"other\"}"], 3.0);
+    assert_eq!(told["ringbinder_foreign_keys_total{outcome=\"failed\"}"], 9.0);
+    assert_eq!(told["ringbinder_peer_failed_total{peer=\"cache-1\"}"], 9.0);
+    assert_eq!(told["memcached_commands_total{command=\"get\",status=\"miss\"}"], 0.0);
+    assert_eq!(told["ringbinder_peers_away"], 1.0);
+    assert_eq!(told["ringbinder_peer_up{peer=\"cache-1\"}"], 0.0);
+    assert_eq!(told["ringbinder_peer_rival{peer=\"cache-1\"}"], 0.0);
+    assert_eq!(told["ringbinder_peers_disputed"], 0.0);
+    assert_eq!(told["ringbinder_ring_standing{standing=\"confirmed\"}"], 1.0);
+    assert_eq!(told["ringbinder_ring_standing{standing=\"replaced\"}"], 0.0);
+    assert_eq!((told["ringbinder_ring_member"], told["ringbinder_ring_drift"]), (1.0, 0.0));
+
+    // A node that is taken out of the ring says so.
+    fleet.write(0, &fleet.ring(2, &[1]));
+    fleet.await_version(&[0], 2);
+    let told = samples(&get(admin_of(fleet.server(0)), "/metrics"));
+    assert_eq!(told["ringbinder_ring_standing{standing=\"absent\"}"], 1.0);
+    assert_eq!(told["ringbinder_ring_standing{standing=\"confirmed\"}"], 0.0);
+    assert_eq!(told["ringbinder_ring_member"], 0.0);
+    promtool(&answer);
+}
+
+#[test]
+fn a_peer_that_answers_no_greeting_is_away_and_no_request_need_fail_for_that() {
+    if !Kind::Ringbinder.available() {
+        return skip::skip("metrics of a silent peer", "no ringbinderd");
+    }
+    let fleet = Fleet::running(2, &["--admin", "0", "--peer-timeout", "1000"]);
+    let admin = admin_of(fleet.server(0));
+    let _paused = fleet.pause(1);
+    let told = wait::until("the silence to be told of", || {
+        let told = samples(&get(admin, "/metrics"));
+        (told["ringbinder_peers_away"] == 1.0).then_some(told)
+    });
+    assert_eq!(told["ringbinder_peer_up{peer=\"cache-1\"}"], 0.0);
+    assert_eq!(told["ringbinder_foreign_keys_total{outcome=\"forwarded\"}"], 0.0);
+    assert_eq!(told["ringbinder_foreign_keys_total{outcome=\"failed\"}"], 0.0);
+    // The page says why.
+    let page: serde_json::Value = wait::until("the page to tell it", || {
+        let page: serde_json::Value = serde_json::from_str(&get(admin, "/api/ring").body).ok()?;
+        (page["nodes"][1]["state"] == "away").then_some(page)
+    });
+    let fault = page["nodes"][1]["fault"].as_str().unwrap_or_default();
+    assert!(fault.contains("did not answer"), "{page}");
 }
 
 /// Everything that promtool finds fault with, but for what memcached_exporter's own names are to

@@ -6,6 +6,7 @@
 mod changes;
 mod claims;
 mod drift;
+mod failures;
 mod flush;
 mod forwarding;
 mod linearizable;

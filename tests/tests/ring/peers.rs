@@ -15,6 +15,9 @@ use crate::{here, hit, set};
 
 const AWAY: &str = "SERVER_ERROR the node that owns this key does not answer\r\n";
 
+/// How long the node waits for an answer.
+const PEER_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// How the stand-in for a node answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Manner {
@@ -44,6 +47,10 @@ enum Manner {
     BareLineFeeds,
     /// It answers every get with a value, the first one late.
     LateOnce,
+    /// It has no memory for the answer, and says so.
+    Refuses,
+    /// It stops in the middle of a large value of the last key, for longer than the node waits.
+    Stalls,
 }
 
 /// How late a late answer is: longer than `--peer-timeout` in its test, shorter than twice that.
@@ -127,7 +134,8 @@ fn serve(stream: TcpStream, shared: &Shared) -> io::Result<()> {
                 }
             }
             ["get", ref keys @ ..] => {
-                if !misbehave(shared, manner, keys[0], &mut out)? {
+                let key = if manner == Manner::Stalls { keys[keys.len() - 1] } else { keys[0] };
+                if !misbehave(shared, manner, key, &mut out)? {
                     out.write_all(b"END\r\n")?;
                 }
             }
@@ -166,6 +174,15 @@ fn misbehave(shared: &Shared, manner: Manner, key: &str, out: &mut TcpStream) ->
             }
             out.write_all(format!("VALUE {key} 0 1\r\nx\r\nEND\r\n").as_bytes())?;
         }
+        Manner::Stalls => {
+            let half = vec![b'x'; 100_000];
+            out.write_all(format!("VALUE {key} 0 {}\r\n", 2 * half.len()).as_bytes())?;
+            out.write_all(&half)?;
+            thread::sleep(PEER_TIMEOUT + PEER_TIMEOUT / 4);
+            out.write_all(&half)?;
+            out.write_all(b"\r\nEND\r\n")?;
+        }
+        Manner::Refuses => out.write_all(b"SERVER_ERROR out of memory\r\n")?,
     }
     Ok(true)
 }
@@ -177,7 +194,7 @@ fn beside(manner: Manner) -> (Fleet, StandIn) {
     fleet.launch(
         &[0],
         &fleet.ring(1, &[0, 1]),
-        &["--peer-timeout", "1000", "--peer-give-up", "500"],
+        &["--peer-timeout", &PEER_TIMEOUT.as_millis().to_string(), "--peer-give-up", "500"],
     );
     fleet.await_settled(&[0], 1);
     (fleet, stand_in)
@@ -189,6 +206,42 @@ fn await_stored(fleet: &Fleet, key: &str) {
     wait::until("the peer to be asked again", || {
         (conn.ask(set(key, "x")) == b"STORED\r\n").then_some(())
     });
+}
+
+#[test]
+fn a_get_that_the_owner_refuses_counts_as_failed() {
+    if !here("a_get_that_the_owner_refuses_counts_as_failed") {
+        return;
+    }
+    let (fleet, stand_in) = beside(Manner::Well);
+    let keys = fleet.keys_of(0, 1, "refused-", 3);
+    await_stored(&fleet, &keys[0]);
+    let before = fleet.count(0, "foreign_failed");
+    stand_in.behaves(Manner::Refuses);
+    // The client sees misses, and the owner has not counted them.
+    fleet.connect(0).talk(format!("get {}\r\n", keys.join(" ")), "END\r\n");
+    assert_eq!(fleet.count(0, "foreign_failed") - before, 3);
+    assert_eq!(fleet.count(0, "foreign_get_failed"), 3);
+    assert_eq!(fleet.stat(0, "peer:cache-1:state"), "up");
+}
+
+#[test]
+fn a_large_value_that_stalls_is_a_miss_and_its_rest_harms_nothing() {
+    if !here("a_large_value_that_stalls_is_a_miss_and_its_rest_harms_nothing") {
+        return;
+    }
+    let (fleet, stand_in) = beside(Manner::Well);
+    let keys = fleet.keys_of(0, 1, "stalls-", 5);
+    await_stored(&fleet, &keys[0]);
+    let before = fleet.count(0, "foreign_failed");
+    stand_in.behaves(Manner::Stalls);
+    // The keys before it were missed, which its header tells; it alone is given up.
+    fleet.connect(0).talk(format!("get {}\r\n", keys.join(" ")), "END\r\n");
+    assert_eq!(fleet.count(0, "foreign_failed") - before, 1);
+    stand_in.behaves(Manner::Well);
+    await_stored(&fleet, &keys[0]);
+    let log = fleet.server(0).log();
+    assert!(!log.contains("panic"), "{log}");
 }
 
 /// Has the peer misbehave once for a get and, where that makes it fail, once for a set.

@@ -1,6 +1,6 @@
 //! The columns of the nodes' table: what each says, and which of them there is room for.
 
-use super::model::{Entry, Model, State};
+use super::model::{Condition, Entry, Model};
 use super::ui::is_up;
 use crate::fleet::numbers::{bytes, count, micros, per_second, span};
 
@@ -50,12 +50,12 @@ const fn word(
 }
 
 /// All there are, in the order in which they stand.
-const COLUMNS: [Column; 17] = [
+const COLUMNS: [Column; 18] = [
     word("NODE", 4, 0, |_, entry| (entry.name.clone(), Tone::Plain)),
-    word("ADDRESS", 7, 13, |_, entry| (entry.address.clone(), Tone::Dim)),
+    word("ADDRESS", 7, 14, |_, entry| (entry.address.clone(), Tone::Dim)),
     word("STATE", 5, 1, state),
     number("RING", 4, 6, ring),
-    number("REQ/S", 6, 12, |_, entry| rate(entry.rates.map(|rates| rates.requests))),
+    number("REQ/S", 6, 13, |_, entry| rate(entry.rates.map(|rates| rates.requests))),
     number("GET/S", 6, 2, |_, entry| rate(entry.rates.map(|rates| rates.gets))),
     number("SET/S", 6, 4, |_, entry| rate(entry.rates.map(|rates| rates.sets))),
     number("HITS", 5, 3, |_, entry| {
@@ -64,29 +64,40 @@ const COLUMNS: [Column; 17] = [
     number("MEM", 4, 5, memory),
     number("P50", 5, 8, |_, entry| quantile(entry, 0.5)),
     number("P99", 5, 7, |_, entry| quantile(entry, 0.99)),
-    number("EVICT", 5, 9, |_, entry| rate(entry.rates.map(|rates| rates.evictions))),
-    number("CONNS", 5, 11, |_, entry| figure(entry, |sample| count(sample.connections))),
-    number("FRGN/S", 6, 10, |_, entry| rate(entry.rates.map(|rates| rates.foreign))),
-    number("ITEMS", 6, 14, |_, entry| figure(entry, |sample| count(sample.items))),
-    number("UP", 7, 15, |_, entry| figure(entry, |sample| span(sample.uptime))),
-    word("VERSION", 7, 16, |_, entry| figure(entry, |sample| sample.program.clone())),
+    number("FAIL/S", 6, 9, failures),
+    number("EVICT", 5, 10, |_, entry| rate(entry.rates.map(|rates| rates.evictions))),
+    number("CONNS", 5, 12, |_, entry| figure(entry, |sample| count(sample.connections))),
+    number("FRGN/S", 6, 11, |_, entry| rate(entry.rates.map(|rates| rates.foreign))),
+    number("ITEMS", 6, 15, |_, entry| figure(entry, |sample| count(sample.items))),
+    number("UP", 7, 16, |_, entry| figure(entry, |sample| span(sample.uptime))),
+    word("VERSION", 7, 17, |_, entry| figure(entry, |sample| sample.program.clone())),
 ];
 
-fn state(_: &Model, entry: &Entry) -> (String, Tone) {
-    match &entry.state {
-        State::Waiting => ("...".to_owned(), Tone::Dim),
-        State::Away(_) => ("away".to_owned(), Tone::Bad),
-        // It owns keys that it does not serve yet.
-        State::Up if entry.held().is_some_and(|held| !held.settled) => {
-            ("moves".to_owned(), Tone::Warn)
-        }
-        State::Up => ("ok".to_owned(), Tone::Good),
+fn state(model: &Model, entry: &Entry) -> (String, Tone) {
+    let (word, tone) = match model.condition(entry) {
+        Condition::Waiting => ("...", Tone::Dim),
+        Condition::Away => ("away", Tone::Bad),
+        Condition::Replaced => ("replaced", Tone::Bad),
+        Condition::Disputed => ("disputed", Tone::Bad),
+        Condition::Unconfirmed => ("unconfirmed", Tone::Warn),
+        Condition::Absent => ("absent", Tone::Warn),
+        Condition::Moves => ("moves", Tone::Warn),
+        Condition::Ok => ("ok", Tone::Good),
+    };
+    (word.to_owned(), tone)
+}
+
+fn failures(_: &Model, entry: &Entry) -> (String, Tone) {
+    match entry.rates.map(|rates| rates.failed) {
+        Some(failed) if failed > 0.0 => (per_second(failed), Tone::Bad),
+        failed => rate(failed),
     }
 }
 
 fn ring(model: &Model, entry: &Entry) -> (String, Tone) {
     match entry.held().filter(|_| is_up(entry)) {
         Some(held) if model.disagrees(entry) => (format!("{}!", held.version), Tone::Bad),
+        Some(held) if !held.drift.is_empty() => (format!("{}~", held.version), Tone::Warn),
         Some(held) => (held.version.to_string(), Tone::Plain),
         None => ("-".to_owned(), Tone::Dim),
     }
@@ -136,7 +147,7 @@ pub(super) struct Filled {
 /// The table of these nodes in so many columns of a terminal: all that is important enough to fit.
 /// The first column always is.
 pub(super) fn fill(model: &Model, order: &[usize], room: usize) -> Vec<Filled> {
-    static ALL: [Column; 17] = COLUMNS;
+    static ALL: [Column; 18] = COLUMNS;
     let filled = ALL.iter().map(|column| {
         let cells = order.iter().map(|&node| (column.cell)(model, &model.nodes[node]));
         let cells: Vec<_> = cells.collect();

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use ringbinder_ring::Node;
 
 use super::latency::Latency;
-use super::sample::{Counters, HeldRing, Sample};
+use super::sample::{Counters, HeldRing, Sample, Standing};
 use crate::fleet::hot::keys::{self, HotKey};
 
 /// Rates kept of each node.
@@ -49,6 +49,31 @@ pub(super) struct Rates {
     pub(super) sets: f64,
     pub(super) evictions: f64,
     pub(super) foreign: f64,
+    /// Gets that no owner answered.
+    pub(super) failed_gets: f64,
+    /// All requests that no owner answered.
+    pub(super) failed: f64,
+}
+
+/// What is shown of a node in one word, the worst that applies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Condition {
+    /// Not heard of yet.
+    Waiting,
+    /// It does not answer.
+    Away,
+    /// Another process has its place.
+    Replaced,
+    /// Other nodes see two processes claim its name or address.
+    Disputed,
+    /// Nothing proves yet that its address leads to it.
+    Unconfirmed,
+    /// Its own ring does not name it.
+    Absent,
+    /// It owns keys that it does not serve yet.
+    Moves,
+    /// Nothing is wrong.
+    Ok,
 }
 
 /// One node.
@@ -116,6 +141,8 @@ impl Rates {
             sets,
             evictions: rate(now.evictions, before.evictions)?,
             foreign: rate(now.foreign, before.foreign)?,
+            failed_gets: rate(now.failed_gets, before.failed_gets)?,
+            failed: rate(now.failed, before.failed)?,
         })
     }
 
@@ -126,11 +153,23 @@ impl Rates {
         self.sets += other.sets;
         self.evictions += other.evictions;
         self.foreign += other.foreign;
+        self.failed_gets += other.failed_gets;
+        self.failed += other.failed;
     }
 
-    /// Hits of all gets, from 0 to 1; none without gets.
+    /// Gets that a node carried out, and those that failed at the node that asked for their owner.
+    fn asked(&self) -> f64 {
+        self.gets + self.failed_gets
+    }
+
+    /// Hits of all gets, the failed among them, from 0 to 1; none without gets.
     pub(super) fn hit_ratio(&self) -> Option<f64> {
-        (self.gets > 0.0).then(|| (self.hits / self.gets).min(1.0))
+        (self.asked() > 0.0).then(|| (self.hits / self.asked()).min(1.0))
+    }
+
+    /// How many of all gets failed, from 0 to 1; none if none did.
+    fn failing(&self) -> Option<f64> {
+        (self.failed_gets > 0.0).then(|| (self.failed_gets / self.asked()).min(1.0))
     }
 }
 
@@ -306,6 +345,71 @@ impl Model {
         held.is_some_and(|held| (held.version, held.digest.as_str()) != newest)
     }
 
+    /// How a node is, in one word.
+    pub(super) fn condition(&self, entry: &Entry) -> Condition {
+        match entry.state {
+            State::Waiting => return Condition::Waiting,
+            State::Away(_) => return Condition::Away,
+            State::Up => {}
+        }
+        let held = entry.held();
+        match held.map(|held| held.standing).unwrap_or_default() {
+            Standing::Replaced => Condition::Replaced,
+            _ if !self.disputed_by(entry).is_empty() => Condition::Disputed,
+            Standing::Unconfirmed => Condition::Unconfirmed,
+            Standing::Absent => Condition::Absent,
+            Standing::Confirmed if held.is_some_and(|held| !held.settled) => Condition::Moves,
+            Standing::Confirmed => Condition::Ok,
+        }
+    }
+
+    /// The nodes that see two processes claim a node's name or address.
+    pub(super) fn disputed_by(&self, entry: &Entry) -> Vec<&str> {
+        self.told_by(|held| held.disputed.contains(&entry.name))
+    }
+
+    /// The nodes that answer and say such a thing.
+    fn told_by(&self, tells: impl Fn(&HeldRing) -> bool) -> Vec<&str> {
+        let up = self.nodes.iter().filter(|entry| entry.state == State::Up);
+        let told = up.filter(|entry| entry.held().is_some_and(&tells));
+        told.map(|entry| entry.name.as_str()).collect()
+    }
+
+    /// What is wrong with a node that answers.
+    fn wrong(&self, entry: &Entry) -> Vec<String> {
+        let (name, mut wrong) = (&entry.name, Vec::new());
+        let Some(held) = entry.held().filter(|_| entry.state == State::Up) else {
+            return wrong;
+        };
+        let why = |what: String| match held.standing_reason.as_str() {
+            "" => what,
+            reason => format!("{what}: {reason}"),
+        };
+        match held.standing {
+            Standing::Confirmed => {}
+            Standing::Replaced => wrong.push(why(format!("{name} is replaced"))),
+            Standing::Unconfirmed => wrong.push(why(format!("{name} is unconfirmed"))),
+            Standing::Absent => wrong.push(why(format!("{name} is absent from its own ring"))),
+        }
+        let disputed_by = self.disputed_by(entry);
+        if !disputed_by.is_empty() {
+            let who = disputed_by.join(", ");
+            wrong.push(format!("two processes claim to be {name}, as {who} see it"));
+        }
+        let is_this = |unreached: &&(String, String)| unreached.0 == *name;
+        let cut_off = self.told_by(|held| held.unreached.iter().any(|it| is_this(&it)));
+        if !cut_off.is_empty() {
+            let told = self.nodes.iter().filter_map(Entry::held).flat_map(|held| &held.unreached);
+            let why = told.filter(is_this).map(|(_, why)| why.as_str()).find(|why| !why.is_empty());
+            let why = why.map_or_else(String::new, |why| format!(": {why}"));
+            wrong.push(format!("{name} is away for {}{why}", cut_off.join(", ")));
+        }
+        if !held.drift.is_empty() {
+            wrong.push(format!("{name}: {}", held.drift));
+        }
+        wrong
+    }
+
     /// The ring with the highest version, of those that the nodes hold and the one that was read.
     fn newest(&self) -> (u64, &str) {
         let up = self.nodes.iter().filter(|entry| entry.state == State::Up);
@@ -339,6 +443,13 @@ impl Model {
                 }
             }
         }
+        if let Some(failing) = self.totals().rates.as_ref().and_then(Rates::failing) {
+            let share = failing * 100.0;
+            let share =
+                if share < 0.1 { "less than 0.1".to_owned() } else { format!("{share:.1}") };
+            parts.push(format!("{share}% of gets miss because no owner answers"));
+        }
+        parts.extend(self.nodes.iter().flat_map(|entry| self.wrong(entry)));
         if !apart.is_empty() {
             let (version, _) = self.newest();
             let held = apart.iter().filter_map(|entry| {

@@ -138,6 +138,74 @@ fn rings_that_disagree_are_seen() {
     assert_eq!(model.trouble().unwrap(), "cache-c gone");
 }
 
+/// What a node says whose `stats ring` has these lines as well.
+fn told_of(ring: &str) -> Sample {
+    let ring = format!("ring_version 7\nring_digest aa\nring_settled yes\n{ring}");
+    Sample { ring: Sample::parse(&[], &Some(pairs(&ring)), &None, &None).ring, ..sample(1, 1, 7) }
+}
+
+#[test]
+fn gets_that_no_owner_answers_are_misses_of_the_ring() {
+    let mut model = three();
+    let start = Instant::now();
+    for seconds in 0..2 {
+        let at = start + Duration::from_secs(seconds);
+        let mut first = sample(seconds + 1, 1000, 7);
+        first.counters.hits = first.counters.gets;
+        let mut second = first.clone();
+        (first.counters.failed_gets, first.counters.failed) = (500 * seconds, 700 * seconds);
+        model.hear(0, at, Ok(first));
+        second.counters.failed_gets = 0;
+        model.hear(1, at, Ok(second));
+    }
+    let ratio = |rates: Option<Rates>| rates.unwrap().hit_ratio().unwrap();
+    assert!((ratio(model.nodes[0].rates) - 1000.0 / 1500.0).abs() < 1e-9);
+    assert_eq!(ratio(model.nodes[1].rates), 1.0);
+    assert_eq!(model.nodes[0].rates.unwrap().failed, 700.0);
+    assert_eq!(ratio(model.totals().rates), 0.8);
+    assert_eq!(model.trouble().unwrap(), "20.0% of gets miss because no owner answers");
+    // A node that only forwards has no get of its own.
+    let rates = Rates { failed_gets: 5.0, ..Rates::default() };
+    assert_eq!((rates.hit_ratio(), rates.failing()), (Some(0.0), Some(1.0)));
+    assert_eq!((Rates::default().hit_ratio(), Rates::default().failing()), (None, None));
+}
+
+#[test]
+fn nodes_that_are_not_what_the_ring_says_are_seen() {
+    let mut model = three();
+    let now = Instant::now();
+    let hear = |model: &mut Model, node, ring| model.hear(node, now, Ok(told_of(ring)));
+    let conditions = |model: &Model| [0, 1, 2].map(|node| model.condition(&model.nodes[node]));
+    use Condition::{Absent, Away, Disputed, Moves, Ok as Fine, Replaced, Unconfirmed, Waiting};
+    assert_eq!(conditions(&model), [Waiting; 3]);
+    hear(&mut model, 0, "ring_standing confirmed\n");
+    hear(&mut model, 1, "ring_standing unconfirmed\nring_standing_reason it is asking\n");
+    hear(&mut model, 2, "ring_standing absent\n");
+    assert_eq!(conditions(&model), [Fine, Unconfirmed, Absent]);
+    let trouble = "cache-b is unconfirmed: it is asking; cache-c is absent from its own ring";
+    assert_eq!(model.trouble().unwrap(), trouble);
+    hear(&mut model, 0, "peer:cache-b:rival 1f\n");
+    hear(&mut model, 1, "");
+    hear(&mut model, 2, "ring_standing replaced\nring_standing_reason 10.0.0.9 has its name\n");
+    assert_eq!(conditions(&model), [Fine, Disputed, Replaced]);
+    let trouble = "two processes claim to be cache-b, as cache-a see it; \
+                   cache-c is replaced: 10.0.0.9 has its name";
+    assert_eq!(model.trouble().unwrap(), trouble);
+    // Who reaches whom, and a file with another ring.
+    hear(&mut model, 0, "peer:cache-c:state away\npeer:cache-c:reason certificate expired\n");
+    hear(&mut model, 1, "ring_drift its file has ring 6\npeer:cache-c:state away\n");
+    hear(&mut model, 2, "");
+    assert_eq!(conditions(&model), [Fine; 3]);
+    let trouble = "cache-b: its file has ring 6; \
+                   cache-c is away for cache-a, cache-b: certificate expired";
+    assert_eq!(model.trouble().unwrap(), trouble);
+    model.hear(2, now, away("is away: refused"));
+    assert_eq!(conditions(&model), [Fine, Fine, Away]);
+    assert_eq!(model.trouble().unwrap(), "cache-c is away: refused; cache-b: its file has ring 6");
+    model.nodes[0].sample.as_mut().unwrap().ring.as_mut().unwrap().settled = false;
+    assert_eq!(conditions(&model)[0], Moves);
+}
+
 #[test]
 fn few_samples_are_taken_together_with_older_ones() {
     let mut model = three();

@@ -7,8 +7,9 @@ use ringbinder_client::Error;
 use serde_json::{Value, json};
 
 use super::columns::{memory_text, percent};
-use super::model::{Entry, Model, Rates, State};
+use super::model::{Condition, Entry, Model, Rates, State};
 use super::poll;
+use super::sample::HeldRing;
 use super::ui::is_up;
 use crate::fleet::Fleet;
 use crate::fleet::hot::keys::shown;
@@ -54,6 +55,7 @@ pub(super) fn table(model: &Model) -> Table {
         ("MEMORY", Align::Right),
         ("P50", Align::Right),
         ("P99", Align::Right),
+        ("FAIL/S", Align::Right),
         ("EVICT/S", Align::Right),
         ("CONNS", Align::Right),
         ("FRGN/S", Align::Right),
@@ -65,13 +67,17 @@ pub(super) fn table(model: &Model) -> Table {
         let quantile =
             |part| dash(entry.latency.and_then(|latency| latency.quantile(part)).map(micros));
         let ring = entry.held().filter(|_| is_up(entry)).map(|held| {
-            let mark = if model.disagrees(entry) { "!" } else { "" };
+            let mark = match () {
+                () if model.disagrees(entry) => "!",
+                () if !held.drift.is_empty() => "~",
+                () => "",
+            };
             format!("{}{mark}", held.version)
         });
         table.row([
             &entry.name,
             &entry.address,
-            &state(entry),
+            &state(model, entry),
             &dash(ring),
             &rate(|rates| rates.gets),
             &rate(|rates| rates.sets),
@@ -81,6 +87,7 @@ pub(super) fn table(model: &Model) -> Table {
             ),
             &quantile(0.5),
             &quantile(0.99),
+            &rate(|rates| rates.failed),
             &rate(|rates| rates.evictions),
             &dash(sample.map(|sample| count(sample.connections))),
             &rate(|rates| rates.foreign),
@@ -93,12 +100,16 @@ fn dash(text: Option<String>) -> String {
     text.unwrap_or_else(|| "-".to_owned())
 }
 
-fn state(entry: &Entry) -> &'static str {
-    match &entry.state {
-        State::Waiting => "unknown",
-        State::Away(_) => "away",
-        State::Up if entry.held().is_some_and(|held| !held.settled) => "moves",
-        State::Up => "ok",
+fn state(model: &Model, entry: &Entry) -> &'static str {
+    match model.condition(entry) {
+        Condition::Waiting => "unknown",
+        Condition::Away => "away",
+        Condition::Replaced => "replaced",
+        Condition::Disputed => "disputed",
+        Condition::Unconfirmed => "unconfirmed",
+        Condition::Absent => "absent",
+        Condition::Moves => "moves",
+        Condition::Ok => "ok",
     }
 }
 
@@ -119,6 +130,11 @@ pub(super) fn below(model: &Model) -> String {
     text
 }
 
+fn unreached(ring: &HeldRing) -> Vec<Value> {
+    let unreached = ring.unreached.iter();
+    unreached.map(|(node, reason)| json!({ "node": node, "reason": reason })).collect()
+}
+
 /// Everything, for programs.
 pub(super) fn as_json(model: &Model) -> Value {
     let rates = |rates: &Rates| {
@@ -129,17 +145,25 @@ pub(super) fn as_json(model: &Model) -> Value {
             "sets": rates.sets,
             "evictions": rates.evictions,
             "foreign": rates.foreign,
+            "failed": rates.failed,
+            "failed_gets": rates.failed_gets,
         })
     };
     let nodes = model.nodes.iter().map(|entry| {
         let sample = entry.sample.as_ref().filter(|_| is_up(entry));
+        let ring = sample.and_then(|sample| sample.ring.as_ref());
         json!({
             "node": entry.name,
             "address": entry.address,
-            "state": state(entry),
+            "state": state(model, entry),
             "error": match &entry.state { State::Away(why) => Some(why), _ => None },
-            "ring_version": sample.and_then(|sample| sample.ring.as_ref()).map(|ring| ring.version),
+            "ring_version": ring.map(|ring| ring.version),
             "ring_newest": !model.disagrees(entry),
+            "standing": ring.map(|ring| ring.standing.word()),
+            "standing_reason": ring.map(|ring| &ring.standing_reason),
+            "drift": ring.map(|ring| &ring.drift),
+            "disputed_by": model.disputed_by(entry),
+            "unreached": ring.map(unreached),
             "per_second": entry.rates.as_ref().map(rates),
             "hit_ratio": entry.rates.and_then(|rates| rates.hit_ratio()),
             "p50_us": entry.latency.and_then(|latency| latency.quantile(0.5)),
@@ -166,6 +190,7 @@ pub(super) fn as_json(model: &Model) -> Value {
         "ring_version": model.ring.0,
         "nodes": nodes,
         "per_second": totals.rates.as_ref().map(rates),
+        "hit_ratio": totals.rates.and_then(|rates| rates.hit_ratio()),
         "p99_us": totals.latency.quantile(0.99),
         "hot_keys": keys,
         "hot_keys_window_seconds": window,

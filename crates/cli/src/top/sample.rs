@@ -6,6 +6,9 @@ use crate::fleet::hot::keys::NodeHeat;
 
 use super::latency::Latency;
 
+/// Peers kept of which a node says that something is wrong with them.
+const MAX_PEERS: usize = 32;
+
 /// The answer to one `stats` command; none where the node refused it.
 pub(super) type Answer = Option<Vec<(String, String)>>;
 
@@ -40,6 +43,10 @@ pub(super) struct Counters {
     pub(super) evictions: u64,
     /// Requests about keys of other nodes.
     pub(super) foreign: u64,
+    /// Of these, gets that no owner answered: misses that `misses` of no node has.
+    pub(super) failed_gets: u64,
+    /// All requests that no owner answered.
+    pub(super) failed: u64,
 }
 
 /// The ring that a node holds.
@@ -51,6 +58,51 @@ pub(super) struct HeldRing {
     pub(super) settled: bool,
     /// Why it does not follow a newer ring; empty where nothing keeps it.
     pub(super) last_error: String,
+    /// How it stands to its place in the ring.
+    pub(super) standing: Standing,
+    /// What is wrong with that; empty if nothing is.
+    pub(super) standing_reason: String,
+    /// How its ring's source differs from its ring; empty if it does not.
+    pub(super) drift: String,
+    /// Nodes whose name or address two processes claim, as it sees it.
+    pub(super) disputed: Vec<String>,
+    /// Peers that do not answer it, and why, if it says so.
+    pub(super) unreached: Vec<(String, String)>,
+}
+
+/// How a node stands to its place in the ring, by its own word.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It is what the ring says, or does not say that it is not.
+    #[default]
+    Confirmed,
+    /// Nothing proves yet that its address leads to it.
+    Unconfirmed,
+    /// Another process has its place.
+    Replaced,
+    /// Its ring does not name it.
+    Absent,
+}
+
+impl Standing {
+    fn of(ring: &[(String, String)]) -> Standing {
+        match (value(ring, "ring_standing"), value(ring, "ring_member")) {
+            (Some("unconfirmed"), _) => Standing::Unconfirmed,
+            (Some("replaced"), _) => Standing::Replaced,
+            (Some("absent"), _) | (None, Some("no")) => Standing::Absent,
+            _ => Standing::Confirmed,
+        }
+    }
+
+    /// The word for it.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Standing::Confirmed => "confirmed",
+            Standing::Unconfirmed => "unconfirmed",
+            Standing::Replaced => "replaced",
+            Standing::Absent => "absent",
+        }
+    }
 }
 
 impl Sample {
@@ -89,6 +141,8 @@ impl Sample {
                 ]),
                 evictions: count("evictions"),
                 foreign,
+                failed_gets: count("foreign_get_failed"),
+                failed: count("foreign_failed"),
             },
             bytes: count("bytes"),
             limit: count("limit_maxbytes"),
@@ -115,8 +169,42 @@ fn held(ring: &[(String, String)]) -> Option<HeldRing> {
         version: value(ring, "ring_version")?.parse().ok()?,
         digest: clean(value(ring, "ring_digest")?),
         settled: value(ring, "ring_settled") != Some("no"),
-        last_error: clean(value(ring, "ring_last_error").filter(|&text| text != "-").unwrap_or("")),
+        last_error: said(ring, "ring_last_error"),
+        standing: Standing::of(ring),
+        standing_reason: said(ring, "ring_standing_reason"),
+        drift: said(ring, "ring_drift"),
+        disputed: own_dispute(ring)
+            .into_iter()
+            .chain(peers(ring, "rival", |rival| rival != "-").map(|(peer, _)| peer))
+            .collect(),
+        unreached: peers(ring, "state", |state| state == "away")
+            .map(|(peer, raw)| (peer, said(ring, &format!("peer:{raw}:reason"))))
+            .collect(),
     })
+}
+
+/// A node's own name, if it sees another process claim its place.
+fn own_dispute(ring: &[(String, String)]) -> Option<String> {
+    value(ring, "ring_rival").filter(|&rival| rival != "-")?;
+    value(ring, "ring_node").map(clean)
+}
+
+/// A sentence of a node; empty for none.
+fn said(ring: &[(String, String)], name: &str) -> String {
+    clean(value(ring, name).filter(|&text| text != "-").unwrap_or(""))
+}
+
+/// Peers of which a node says such a thing under this name, and their names as it writes them.
+fn peers<'a>(
+    ring: &'a [(String, String)],
+    what: &'a str,
+    is_told: impl Fn(&str) -> bool + 'a,
+) -> impl Iterator<Item = (String, &'a str)> {
+    let told = ring.iter().filter_map(move |(name, value)| {
+        let peer = name.strip_prefix("peer:")?.strip_suffix(what)?.strip_suffix(':')?;
+        is_told(value).then(|| (clean(peer), peer))
+    });
+    told.take(MAX_PEERS)
 }
 
 fn value<'a>(stats: &'a [(String, String)], name: &str) -> Option<&'a str> {
@@ -148,14 +236,24 @@ pub(super) mod tests {
         let general = pairs(
             "pid 7\nuptime 60\nversion 1.6.45\nringbinder_version 0.1.0\ncmd_get 10\nget_hits 9\n\
              cmd_set 3\ncmd_touch 1\ndelete_hits 2\nincr_misses 4\nbytes 100\nlimit_maxbytes 200\n\
-             curr_items 5\ncurr_connections 2\nmax_connections 1024\nevictions 6\n",
+             curr_items 5\ncurr_connections 2\nmax_connections 1024\nevictions 6\n\
+             foreign_get_failed 2\nforeign_failed 3\n",
         );
         let ring = pairs(
             "ring_version 3\nring_digest 00ff\nring_settled no\nring_last_error -\n\
              foreign_gets 1\nforeign_requests 2\nforeign_refused 4\n",
         );
         let sample = Sample::parse(&general, &Some(ring), &None, &None);
-        let counters = Counters { gets: 10, hits: 9, sets: 3, others: 7, evictions: 6, foreign: 7 };
+        let counters = Counters {
+            gets: 10,
+            hits: 9,
+            sets: 3,
+            others: 7,
+            evictions: 6,
+            foreign: 7,
+            failed_gets: 2,
+            failed: 3,
+        };
         assert_eq!(sample.counters, counters);
         assert_eq!((sample.bytes, sample.limit, sample.items), (100, 200, 5));
         assert_eq!(sample.program, "0.1.0");
@@ -170,6 +268,29 @@ pub(super) mod tests {
         assert_eq!((sample.program.as_str(), sample.counters.gets), ("1.6.18", 0));
         assert_eq!(sample.ring, None);
         assert_eq!(Sample::parse(&[], &Some(Vec::new()), &None, &None), Sample::default());
+    }
+
+    #[test]
+    fn a_node_says_how_it_stands_and_what_it_makes_of_the_others() {
+        let of =
+            |text: &str| held(&pairs(&format!("ring_version 2\nring_digest a\n{text}"))).unwrap();
+        let ring = of("ring_standing replaced\nring_standing_reason \u{9b}31mnot me\n\
+                       ring_drift the file has ring 1\nring_node a\nring_rival 2f\npeer:b:rival 1f\npeer:b:state up\n\
+                       peer:c:rival -\npeer:c:state away\npeer:c:reason it is late\n\
+                       peer:d\u{1b}:state away\npeer:d\u{1b}:reason -\n");
+        assert_eq!(
+            (ring.standing, ring.drift.as_str()),
+            (Standing::Replaced, "the file has ring 1")
+        );
+        assert_eq!(ring.standing_reason, "?31mnot me", "nothing in it can steer a terminal");
+        assert_eq!(ring.disputed, ["a", "b"]);
+        let unreached = [("c", "it is late"), ("d?", "")];
+        assert_eq!(ring.unreached, unreached.map(|(peer, why)| (peer.to_owned(), why.to_owned())));
+        // An older node says less.
+        assert_eq!(of("ring_member no\n").standing, Standing::Absent);
+        assert_eq!(of("ring_member yes\n"), of(""));
+        let many: String = (0..1000).map(|peer| format!("peer:{peer}:rival 1f\n")).collect();
+        assert_eq!(of(&many).disputed.len(), MAX_PEERS);
     }
 
     #[test]

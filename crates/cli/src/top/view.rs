@@ -14,6 +14,7 @@ use ratatui::widgets::{Block, Borders, Clear, Paragraph, Sparkline};
 
 use super::columns::{self, GAP, Tone, memory_text, percent};
 use super::model::{Entry, Model, State};
+use super::sample::Standing;
 use super::ui::{Ui, is_up};
 use crate::fleet::hot::keys::shown;
 use crate::fleet::numbers::{count, micros, per_second, span};
@@ -298,6 +299,10 @@ fn details(frame: &mut Frame<'_>, area: Rect, entry: &Entry, theme: Theme) {
     if let State::Away(why) = &entry.state {
         lines.push(Line::styled(why.clone(), theme.of(Tone::Bad)));
     }
+    let standing = entry.held().filter(|_| is_up(entry)).map(|held| held.standing);
+    if let Some(standing) = standing.filter(|&standing| standing != Standing::Confirmed) {
+        lines.push(Line::styled(standing.word(), theme.of(Tone::Bad)));
+    }
     if let Some(sample) = entry.sample.as_ref().filter(|_| is_up(entry)) {
         lines.push(Line::raw(format!("version {}, up {}", sample.program, span(sample.uptime))));
         lines.push(Line::raw(format!("mem {}", memory_text(sample.bytes, sample.limit))));
@@ -347,7 +352,7 @@ fn footer(frame: &mut Frame<'_>, area: Rect, ui: &Ui, theme: Theme) {
     frame.render_widget(joined(keys, "  ", area.width), area);
 }
 
-const HELP: [&str; 17] = [
+const HELP: [&str; 22] = [
     "q Esc Ctrl-C      quit",
     "up down Tab j k   select a node; Home End: first, last",
     "s                 sort: ring, requests, p99, hits, memory, evictions",
@@ -355,12 +360,17 @@ const HELP: [&str; 17] = [
     "+ -               ask less often, more often",
     "? h               this help",
     "",
-    "STATE   ok, away, or moves: waits for keys of another node",
-    "RING    version of the ring it holds; ! where not the newest",
+    "STATE   ok, away, or moves: waits for keys of another node;",
+    "        replaced: another process has its place; disputed:",
+    "        two processes claim it; unconfirmed: its address is",
+    "        not proved; absent: its ring does not name it",
+    "RING    version of the ring it holds; ! if not the newest,",
+    "        ~ if its ring file has another",
     "HITS    of the gets of the last interval",
     "MEM     in use, of its limit",
     "P50 P99 time to answer, from one request in 128; of the last",
     "        interval, or up to 30 s where few were sampled",
+    "FAIL/S  requests a second that no owner answered",
     "EVICT   evictions a second",
     "FRGN/S  requests for keys of other nodes a second: clients",
     "        with another ring",

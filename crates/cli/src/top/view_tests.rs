@@ -59,7 +59,7 @@ fn a_usual_terminal_has_all_that_an_operator_asks_first() {
     }
     assert!(lines[2].contains("cache-b is away: refused; ring 7 is the newest"), "{}", lines[2]);
     for title in [
-        "NODE", "STATE", "RING", "GET/S", "SET/S", "HITS", "MEM", "P50", "P99", "EVICT", "CONNS",
+        "NODE", "STATE", "RING", "GET/S", "SET/S", "HITS", "MEM", "P50", "P99", "FAIL/S", "EVICT",
         "FRGN/S",
     ] {
         assert!(lines[3].contains(title), "{title}: {}", lines[3]);
@@ -95,7 +95,7 @@ fn a_small_terminal_still_has_every_node_and_the_hottest_key() {
 #[test]
 fn a_large_terminal_has_more_of_everything() {
     let lines = lines(&picture(&busy(), &ui(), 200, 50, true));
-    for title in ["ADDRESS", "REQ/S", "ITEMS", "UP", "VERSION"] {
+    for title in ["ADDRESS", "REQ/S", "CONNS", "ITEMS", "UP", "VERSION"] {
         assert!(lines[3].contains(title), "{title}: {}", lines[3]);
     }
     assert!(row(&lines, "cache-a").contains("10.0.0.1:11211"));

@@ -14,7 +14,7 @@ pub(super) struct Figures {
     pub(super) items: u64,
     /// Memory of these items, in bytes.
     pub(super) bytes: u64,
-    /// Gets since it was started.
+    /// Gets since it was started, those among them that no owner answered.
     pub(super) gets: u64,
     /// Those of them that found something.
     pub(super) hits: u64,
@@ -51,7 +51,7 @@ impl Figures {
             pid: general.get("pid")?.parse().ok()?,
             items: number("curr_items")?,
             bytes: number("bytes")?,
-            gets: number("cmd_get")?,
+            gets: number("cmd_get")?.saturating_add(number("foreign_get_failed").unwrap_or(0)),
             hits: number("get_hits")?,
             // One of them is this command's own.
             connections: number("curr_connections").unwrap_or(0u64).saturating_sub(1),
@@ -104,7 +104,8 @@ pub(super) mod tests {
             ("pid", "4711"),
             ("curr_items", "12345"),
             ("bytes", "3145728"),
-            ("cmd_get", "10"),
+            ("cmd_get", "8"),
+            ("foreign_get_failed", "2"),
             ("get_hits", "5"),
             ("curr_connections", "3"),
         ]);

@@ -200,6 +200,100 @@ fn without_a_terminal_there_is_a_table_or_json() {
 }
 
 #[test]
+fn gets_that_no_owner_answers_are_in_the_ratio_and_have_a_column() {
+    let mut ring = Ring::running(2);
+    let keys = [ring.key_of(0), ring.key_of(1)];
+    ring.run(&["set", &keys[0], "v"]).succeeds();
+    ring.fleet.kill(1);
+    // All at one node: what it has is found, and the other half has no owner that answers.
+    let _load = [Load::of(&ring, 0, &keys[0]), Load::of(&ring, 0, &keys[1])];
+    let json = wait::until("the failures to be counted", || {
+        let json = ring.run(&["top", "--json", "--interval", "0.5"]).succeeds().json();
+        (json["nodes"][0]["per_second"]["failed_gets"].as_f64()? > 0.0).then_some(json)
+    });
+    let node = &json["nodes"][0];
+    let rate = |name: &str| node["per_second"][name].as_f64().unwrap();
+    let (hits, failed) = (rate("hits"), rate("failed_gets"));
+    assert!(hits > 0.0 && rate("gets") == hits && rate("failed") == failed, "{json}");
+    for ratio in [&node["hit_ratio"], &json["hit_ratio"]] {
+        let ratio = ratio.as_f64().unwrap();
+        assert!((ratio - hits / (hits + failed)).abs() < 1e-9, "{ratio}: {json}");
+    }
+    let ran = ring.run(&["top", "--once", "--interval", "0.5"]).succeeds();
+    assert!(ran.out.contains("FAIL/S"), "{ran:?}");
+    assert!(ran.out.contains("% of gets miss because no owner answers"), "{ran:?}");
+    let mut terminal = Terminal::start(&ring.command(&["top", "--interval", "0.2"]));
+    terminal.until("the failures", |screen| {
+        let failed = row(screen, 0)?.get(9)?.clone();
+        (screen.contents().contains("FAIL/S") && failed != "0" && failed != "-").then_some(())
+    });
+    terminal.press("q");
+    assert_eq!(terminal.end().0, 0);
+
+    // The overview has both, and the ratio is that of a client.
+    let ran = ring.run(&["stats", "--node", "cache-0"]).succeeds();
+    let rows = crate::command::rows(&ran.out);
+    let cell = |name: &str| rows.iter().find(|row| row.join(" ").starts_with(name)).unwrap().last();
+    assert!(!["0", "-"].contains(cell("failed gets").unwrap()), "{ran:?}");
+    assert!(!["0", "-"].contains(cell("failed requests").unwrap()), "{ran:?}");
+    assert!(!["100%", "-"].contains(cell("hit ratio").unwrap()), "{ran:?}");
+}
+
+/// Answers as a node does that has been replaced, and that sees more that is wrong; its words are
+/// meant for the terminal.
+fn displaced(mut stream: TcpStream) {
+    let mut some = [0; 512];
+    while let Ok(len @ 1..) = stream.read(&mut some) {
+        let lines = String::from_utf8_lossy(&some[..len]).into_owned();
+        for line in lines.lines() {
+            let answer = match line {
+                "stats" => "STAT ringbinder_version 1\u{9b}31m\r\nSTAT pid 1\r\nEND\r\n",
+                "stats ring" => {
+                    "STAT ring_version 1\r\nSTAT ring_digest 00\r\nSTAT ring_standing replaced\r\n\
+                     STAT ring_standing_reason \u{9b}31mits address leads to another process\r\n\
+                     STAT ring_drift ring.toml has ring 2\u{9b}5m\r\n\
+                     STAT peer:cache-a:rival 00000000000000ff\r\n\
+                     STAT peer:cache-z:state away\r\nSTAT peer:cache-z:reason it is late\r\nEND\r\n"
+                }
+                _ => "ERROR\r\n",
+            };
+            if stream.write_all(answer.as_bytes()).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_node_that_is_replaced_is_marked_and_its_words_are_harmless() {
+    let (_directory, file) = impostor(displaced);
+    let words = ["top", "--once", "--interval", "0.1"];
+    let ran = Ran::of(&mut of(&file, &words)).succeeds();
+    assert!(ran.out.contains(" replaced "), "{ran:?}");
+    for sentence in [
+        "cache-a is replaced: ?31mits address leads to another process",
+        "two processes claim to be cache-a, as cache-a see it",
+        "cache-a: ring.toml has ring 2?5m",
+    ] {
+        assert!(ran.out.contains(sentence), "{sentence}: {ran:?}");
+    }
+    let ran = Ran::of(&mut of(&file, &["top", "--json", "--interval", "0.1"])).succeeds();
+    let json = ran.json();
+    let node = &json["nodes"][0];
+    assert_eq!((&node["state"], &node["standing"]), (&"replaced".into(), &"replaced".into()));
+    assert_eq!(node["disputed_by"], serde_json::json!(["cache-a"]));
+    assert_eq!(node["drift"], "ring.toml has ring 2?5m");
+    let unreached = serde_json::json!([{ "node": "cache-z", "reason": "it is late" }]);
+    assert_eq!(node["unreached"], unreached);
+    // `stats` shows the words as they came, but for what steers.
+    for words in [&["stats"][..], &["stats", "--all"], &["stats", "ring"], &["stats", "--json"]] {
+        let ran = Ran::of(&mut of(&file, words)).succeeds();
+        assert!(!ran.out.contains('\u{9b}'), "{ran:?}");
+        assert!(ran.out.contains("9b}") || ran.out.contains("\\u009b"), "{ran:?}");
+    }
+}
+
+#[test]
 fn the_hottest_keys_of_a_ring_are_listed() {
     let ring = Ring::running(2);
     let none = ring.run(&["hot"]).succeeds();

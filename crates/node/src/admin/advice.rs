@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use ringbinder_protocol::Standing;
+
 use super::api::{Advice, Level, NodeState, Overview, ratio};
 
 /// Connections of a node beyond this part of what is allowed are told.
@@ -31,6 +33,9 @@ pub(super) fn of(overview: &Overview, evictions: bool) -> Vec<Advice> {
     if let Some(text) = disagreement(nodes) {
         say(Level::Error, text);
     }
+    for (level, text) in places(nodes).into_iter().chain(reach(nodes)).chain(failing(nodes)) {
+        say(level, text);
+    }
     for node in nodes {
         if !node.ring_error.is_empty() {
             let text = format!("{} does not take the newest ring: {}", node.name, node.ring_error);
@@ -58,16 +63,96 @@ pub(super) fn of(overview: &Overview, evictions: bool) -> Vec<Advice> {
             say(Level::Warning, text);
         }
     }
-    if let Some(ring) = &overview.ring
-        && !ring.member
-    {
-        say(Level::Warning, "The ring does not name the node that shows this page.".to_owned());
+    let absent = Standing::Absent.as_str();
+    if let Some(ring) = overview.ring.as_ref().filter(|ring| ring.standing == absent) {
+        let reason = sentence(&ring.standing_reason);
+        let text = format!("The ring does not name the node that shows this page.{reason}");
+        say(Level::Warning, text);
     }
     for text in unevenness(nodes) {
         say(Level::Warning, text);
     }
     advice.sort_by_key(|it| it.level);
     advice
+}
+
+/// Nodes that are not what the ring says, and rings that are not what their source says.
+fn places(nodes: &[NodeState]) -> Vec<(Level, String)> {
+    let mut advice = Vec::new();
+    for node in nodes {
+        let (name, reason) = (&node.name, sentence(&node.standing_reason));
+        match node.standing.as_str() {
+            "replaced" => advice.push((
+                Level::Error,
+                format!(
+                    "{name} is replaced and serves none of its keys.{reason} Stop that process."
+                ),
+            )),
+            "unconfirmed" => advice.push((
+                Level::Warning,
+                format!("{name} serves none of its keys yet: nothing proves its address.{reason}"),
+            )),
+            // The node that shows this has a sentence of its own.
+            "absent" if node.share.is_some() => advice.push((
+                Level::Warning,
+                format!("{name} is up, but its own ring does not name it.{reason}"),
+            )),
+            _ => {}
+        }
+        if !node.disputed_by.is_empty() {
+            let who: Vec<&str> = node.disputed_by.iter().map(String::as_str).collect();
+            advice.push((
+                Level::Error,
+                format!("Two processes claim to be {name}, as {} see it. Stop one.", names(&who)),
+            ));
+        }
+        if !node.ring_drift.is_empty() {
+            advice.push((Level::Warning, format!("{name}:{}", sentence(&node.ring_drift))));
+        }
+    }
+    advice
+}
+
+/// Nodes that this one reaches and others do not.
+fn reach(nodes: &[NodeState]) -> Vec<(Level, String)> {
+    let mut cut_off: BTreeMap<&str, (Vec<&str>, &str)> = BTreeMap::new();
+    for node in nodes {
+        for unreached in &node.unreached {
+            let entry = cut_off.entry(&unreached.node).or_default();
+            entry.0.push(&node.name);
+            if entry.1.is_empty() {
+                entry.1 = &unreached.reason;
+            }
+        }
+    }
+    let up = nodes.iter().filter(|node| node.state == "up");
+    let told = up.filter_map(|node| {
+        let (who, why) = cut_off.get(node.name.as_str())?;
+        let (name, who, why) = (&node.name, names(who), sentence(why));
+        Some((Level::Error, format!("{name} is up, but away for {who}.{why}")))
+    });
+    told.collect()
+}
+
+/// Gets that were misses because no owner answered.
+fn failing(nodes: &[NodeState]) -> Option<(Level, String)> {
+    let sum = |of: fn(&NodeState) -> Option<f64>| nodes.iter().filter_map(of).sum::<f64>();
+    let failed = sum(|node| node.failed_gets_per_second);
+    let gets = sum(|node| node.gets_per_second);
+    (failed > 0.0 && gets > 0.0).then(|| {
+        let share = failed / gets * 100.0;
+        let share = if share < 0.1 { "Less than 0.1".to_owned() } else { format!("{share:.1}") };
+        let text = format!("{share} % of all gets missed because the owners did not answer.");
+        (Level::Error, text)
+    })
+}
+
+/// Another node's sentence behind one of ours, with a full stop; nothing for nothing.
+fn sentence(text: &str) -> String {
+    match text.trim().trim_end_matches('.') {
+        "" => String::new(),
+        text => format!(" {text}."),
+    }
 }
 
 /// Names in a row, not too many.
@@ -123,6 +208,7 @@ fn unevenness(nodes: &[NodeState]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::api::Unreached;
     use super::*;
 
     fn node(name: &str, version: u64, digest: &str) -> NodeState {
@@ -143,6 +229,62 @@ mod tests {
         );
         let text = disagreement(&[node("a", 1, "x"), node("b", 1, "y")]).unwrap();
         assert!(text.contains("version 1 (y) on b; version 1 (x) on a"), "{text}");
+    }
+
+    #[test]
+    fn nodes_that_are_not_what_the_ring_says_are_told() {
+        let mut nodes = ["a", "b", "c", "d"].map(|name| node(name, 1, "x"));
+        assert_eq!(places(&nodes), []);
+        "replaced".clone_into(&mut nodes[0].standing);
+        "10.0.0.1:11211 answers as another process".clone_into(&mut nodes[0].standing_reason);
+        "unconfirmed".clone_into(&mut nodes[1].standing);
+        nodes[2].disputed_by = vec!["a".to_owned(), "b".to_owned()];
+        "ring.toml has version 1, older than the ring.".clone_into(&mut nodes[3].ring_drift);
+        let told: Vec<String> = places(&nodes).into_iter().map(|(_, text)| text).collect();
+        assert_eq!(
+            told,
+            [
+                "a is replaced and serves none of its keys. 10.0.0.1:11211 answers as another \
+                 process. Stop that process.",
+                "b serves none of its keys yet: nothing proves its address.",
+                "Two processes claim to be c, as a, b see it. Stop one.",
+                "d: ring.toml has version 1, older than the ring.",
+            ]
+        );
+        // A node that no ring names is no fault of that node.
+        let mut alone = [node("e", 1, "x")];
+        "absent".clone_into(&mut alone[0].standing);
+        assert_eq!(places(&alone), []);
+        alone[0].share = Some(0.5);
+        assert_eq!(places(&alone)[0].1, "e is up, but its own ring does not name it.");
+    }
+
+    #[test]
+    fn one_that_only_others_do_not_reach_is_told_with_their_reason() {
+        let mut nodes = ["a", "b", "c"].map(|name| node(name, 1, "x"));
+        let away = |name: &str, reason: &str| Unreached {
+            node: name.to_owned(),
+            reason: reason.to_owned(),
+        };
+        nodes[0].unreached = vec![away("c", "")];
+        nodes[1].unreached = vec![away("c", "certificate expired"), away("z", "gone")];
+        let told = reach(&nodes);
+        let text = "c is up, but away for a, b. certificate expired.".to_owned();
+        assert_eq!(told, [(Level::Error, text)]);
+        nodes[2].state = "away";
+        assert_eq!(reach(&nodes), [], "that is told already");
+    }
+
+    #[test]
+    fn gets_that_fail_are_a_share_of_all_gets() {
+        let mut nodes = ["a", "b"].map(|name| node(name, 1, "x"));
+        assert_eq!(failing(&nodes), None);
+        (nodes[0].gets_per_second, nodes[0].failed_gets_per_second) = (Some(50.0), Some(31.0));
+        (nodes[1].gets_per_second, nodes[1].failed_gets_per_second) = (Some(50.0), Some(0.0));
+        let text = "31.0 % of all gets missed because the owners did not answer.";
+        assert_eq!(failing(&nodes), Some((Level::Error, text.to_owned())));
+        nodes[0].failed_gets_per_second = Some(0.01);
+        assert!(failing(&nodes).unwrap().1.starts_with("Less than 0.1 %"));
     }
 
     #[test]

@@ -6,11 +6,12 @@ use std::collections::{BTreeMap, HashMap};
 use ringbinder_protocol::MEMCACHED_VERSION;
 use serde::Serialize;
 
-use super::figures::{Histogram, as_float, shown, together};
+use super::figures::{Histogram, as_float, plain, shown, together};
 use super::fleet::{Fleet, Record, Stretch, WINDOW, interval};
 use super::poll::{Place, now, places};
+use super::said::MAX_TEXT;
 use super::share::{Circle, Circles};
-use crate::ring::Situation;
+use crate::ring::{Peer, Situation};
 use crate::shared::Shared;
 
 /// Keys told at most.
@@ -62,7 +63,13 @@ pub(super) struct RingState {
     taken_from: String,
     pub(super) last_error: String,
     pub(super) settled: bool,
-    pub(super) member: bool,
+    member: bool,
+    /// How this node stands to its place in the ring.
+    pub(super) standing: &'static str,
+    /// What is wrong with that; empty if nothing is.
+    pub(super) standing_reason: String,
+    /// How the source differs from the ring in force; empty if it does not.
+    drift: String,
     pub(super) awaited: Vec<String>,
     /// What becomes of keys of other nodes.
     foreign_keys: String,
@@ -94,7 +101,23 @@ pub(super) struct NodeState {
     pub(super) ring_digest: String,
     pub(super) ring_settled: bool,
     pub(super) ring_error: String,
+    /// How it stands to its place in the ring, by its own word: `confirmed`, `unconfirmed`,
+    /// `replaced`, `absent`; empty for a node that did not say.
+    pub(super) standing: String,
+    /// What is wrong with that; empty if nothing is.
+    pub(super) standing_reason: String,
+    /// How its ring's source differs from its ring; empty if it does not.
+    pub(super) ring_drift: String,
+    /// The nodes that see two processes claim its name or its address.
+    pub(super) disputed_by: Vec<String>,
+    /// The nodes that it does not reach.
+    pub(super) unreached: Vec<Unreached>,
     pub(super) requests_per_second: Option<f64>,
+    pub(super) gets_per_second: Option<f64>,
+    /// Gets that were misses because no owner answered.
+    pub(super) failed_gets_per_second: Option<f64>,
+    /// All requests that no owner answered.
+    failed_per_second: Option<f64>,
     hit_ratio: Option<f64>,
     pub(super) bytes: u64,
     pub(super) max_bytes: u64,
@@ -107,6 +130,14 @@ pub(super) struct NodeState {
     pub(super) max_connections: u64,
     p50_us: Option<f64>,
     p99_us: Option<f64>,
+}
+
+/// A node that does not answer another one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Unreached {
+    pub(super) node: String,
+    /// Empty if nothing more is known.
+    pub(super) reason: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -172,6 +203,7 @@ pub(super) fn overview(shared: &Shared, fleet: &Fleet, circles: &Circles) -> Ove
         });
         nodes.push(node);
     }
+    dispute(&mut nodes, &places, fleet);
     let mut latency: BTreeMap<String, LatencyState> = classes
         .iter()
         .filter(|(_, histogram)| histogram.count > 0)
@@ -195,6 +227,23 @@ pub(super) fn overview(shared: &Shared, fleet: &Fleet, circles: &Circles) -> Ove
     }
 }
 
+/// Notes at each node who sees two processes claim its name or address.
+fn dispute(nodes: &mut [NodeState], places: &[Place], fleet: &Fleet) {
+    let index: HashMap<&str, usize> =
+        places.iter().zip(0..).map(|(place, index)| (place.name.as_str(), index)).collect();
+    for place in places {
+        let disputed = fleet.with(&place.address, |record| {
+            let said = record.filter(|it| it.fault.is_none()).and_then(|it| it.said.as_ref());
+            said.and_then(|said| said.stand.as_ref()).map(|stand| stand.disputed.clone())
+        });
+        for name in disputed.into_iter().flatten() {
+            if let Some(node) = index.get(name.as_str()).and_then(|&index| nodes.get_mut(index)) {
+                node.disputed_by.push(place.name.clone());
+            }
+        }
+    }
+}
+
 fn ring_state(shared: &Shared, situation: &Situation, circle: &Circle) -> RingState {
     let id = situation.view.id();
     let status = &situation.status;
@@ -206,6 +255,9 @@ fn ring_state(shared: &Shared, situation: &Situation, circle: &Circle) -> RingSt
         last_error: status.last_error.clone(),
         settled: situation.view.is_settled(),
         member: situation.view.me.is_some(),
+        standing: status.standing.as_str(),
+        standing_reason: status.standing_reason.clone(),
+        drift: status.drift(id),
         awaited: status.awaited.iter().map(ToString::to_string).collect(),
         foreign_keys: shared
             .ring
@@ -213,6 +265,14 @@ fn ring_state(shared: &Shared, situation: &Situation, circle: &Circle) -> RingSt
             .map(|ring| ring.settings.foreign_keys.to_string())
             .unwrap_or_default(),
         circle: circle.picture.clone(),
+    }
+}
+
+/// Why requests to a peer fail that answers questions: its connections are older than the reason.
+fn why_away(peer: &Peer) -> String {
+    match peer.reason() {
+        reason if reason.is_empty() => "it does not answer requests".to_owned(),
+        reason => plain(&reason, MAX_TEXT),
     }
 }
 
@@ -240,7 +300,7 @@ fn node(
         weight: in_ring.map(|node| node.weight),
         share: in_ring.and(circle).and_then(|circle| circle.shares.get(index).copied()),
         state,
-        fault: fault.or_else(|| cut_off.then(|| "it does not answer requests".to_owned())),
+        fault: fault.or_else(|| peer.filter(|_| cut_off).map(|peer| why_away(peer))),
         since: record.map_or(0, |record| record.since),
         heard: record.and_then(Record::heard),
         ..NodeState::default()
@@ -262,10 +322,18 @@ fn node(
             node.ring_digest.clone_from(&stand.digest);
             node.ring_settled = stand.settled;
             node.ring_error.clone_from(&stand.last_error);
+            node.standing.clone_from(&stand.standing);
+            node.standing_reason.clone_from(&stand.standing_reason);
+            node.ring_drift.clone_from(&stand.drift);
+            let unreached = stand.unreached.iter().cloned();
+            node.unreached = unreached.map(|(node, reason)| Unreached { node, reason }).collect();
         }
     }
     if let Some(last) = record.last() {
         node.requests_per_second = Some(short(last.requests));
+        node.gets_per_second = Some(short(last.gets));
+        node.failed_gets_per_second = Some(short(last.failed_gets));
+        node.failed_per_second = Some(short(last.failed));
         node.hit_ratio = last.hit_ratio.map(short);
         node.evictions_per_second = Some(short(last.evictions));
         node.refused_for_memory_per_second = Some(short(last.no_memory));
@@ -317,6 +385,8 @@ struct Series {
     /// Milliseconds since the Unix epoch.
     at: Vec<u64>,
     requests: Vec<f64>,
+    gets: Vec<f64>,
+    failed: Vec<f64>,
     hit_ratio: Vec<Option<f64>>,
     bytes: Vec<u64>,
     evictions: Vec<f64>,
@@ -336,6 +406,8 @@ pub(super) fn history(shared: &Shared, fleet: &Fleet, since: u64) -> History {
                 name: place.name,
                 at: new.iter().map(|it| it.at).collect(),
                 requests: new.iter().map(|it| short(it.requests)).collect(),
+                gets: new.iter().map(|it| short(it.gets)).collect(),
+                failed: new.iter().map(|it| short(it.failed)).collect(),
                 hit_ratio: new.iter().map(|it| it.hit_ratio.map(short)).collect(),
                 bytes: new.iter().map(|it| it.bytes).collect(),
                 evictions: new.iter().map(|it| short(it.evictions)).collect(),

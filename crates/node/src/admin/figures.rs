@@ -37,6 +37,18 @@ impl Answer {
         self.0.get(name).map(String::as_str)
     }
 
+    /// The names and values that say one thing of each peer: of `peer:NAME:reason`, NAME and its value,
+    /// by name.
+    pub(super) fn of_peers<'a>(&'a self, what: &str) -> Vec<(&'a str, &'a str)> {
+        let peers = self.0.iter().filter_map(|(name, value)| {
+            let peer = name.strip_prefix("peer:")?.strip_suffix(what)?.strip_suffix(':')?;
+            Some((peer, value.as_str()))
+        });
+        let mut peers: Vec<_> = peers.collect();
+        peers.sort_unstable();
+        peers
+    }
+
     /// A value as a number.
     pub(super) fn number(&self, name: &str) -> Option<u64> {
         self.get(name)?.parse().ok()
@@ -247,6 +259,24 @@ pub(super) fn shown(key: &[u8]) -> String {
     }
 }
 
+/// Another node's words for people: printable ASCII, and letters and digits of any script, so that
+/// nothing in them can steer a terminal, hide, or turn the text around it. Cut after `most` bytes.
+pub(super) fn plain(said: &str, most: usize) -> String {
+    let mut kept = String::new();
+    for character in said.chars() {
+        let character = match character {
+            ' '..='~' => character,
+            character if character.is_alphanumeric() => character,
+            _ => '?',
+        };
+        if kept.len() + character.len_utf8() > most {
+            break;
+        }
+        kept.push(character);
+    }
+    kept
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -278,6 +308,20 @@ mod tests {
         assert_eq!(now.since(&before).upto[0], 0);
         before.count = 100;
         assert_eq!(now.since(&before), now);
+    }
+
+    #[test]
+    fn what_is_said_of_each_peer_is_found_by_its_name() {
+        let text = b"STAT peer:b:rival -\r\nSTAT peer:a:1:rival 1f\r\nSTAT peer:a:1:rivals 2\r\n\
+            STAT peer::rival 3\r\nSTAT rival 4\r\n";
+        let answer = Answer::parse(text);
+        assert_eq!(answer.of_peers("rival"), [("", "3"), ("a:1", "1f"), ("b", "-")]);
+    }
+
+    #[test]
+    fn words_of_others_are_plain() {
+        assert_eq!(plain("gr\u{f6}\u{df}e \u{1b}[31m\u{9b}31m\u{202e}x", 300), "größe ?[31m?31m?x");
+        assert_eq!(plain("größe", 3), "gr", "no character is cut in two");
     }
 
     #[test]

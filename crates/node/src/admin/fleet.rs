@@ -44,7 +44,13 @@ pub(super) struct Stretch {
     pub(super) at: u64,
     /// Requests carried out, a second.
     pub(super) requests: f64,
-    /// Of all reads, from 0 to 1; `None` where there were none.
+    /// Gets that found, missed, or failed for want of an owner, a second.
+    pub(super) gets: f64,
+    /// Of these, the failed ones, a second.
+    pub(super) failed_gets: f64,
+    /// All requests that no owner answered, a second.
+    pub(super) failed: f64,
+    /// Of all gets, the failed among them, from 0 to 1; `None` if there were none.
     pub(super) hit_ratio: Option<f64>,
     /// Bytes in use at its end.
     pub(super) bytes: u64,
@@ -141,12 +147,18 @@ fn stretch(before: &Said, after: &Said, took: f64, at: u64) -> Stretch {
     let grown = |old: u64, new: u64| as_float(if new < old { new } else { new - old });
     let rate = |old, new| grown(old, new) / took;
     let (hits, misses) = (grown(old.hits, new.hits), grown(old.misses, new.misses));
+    // A get that its owner answered counts there, one that none answered counts here.
+    let failed_gets = grown(old.failed_gets, new.failed_gets);
+    let gets = hits + misses + failed_gets;
     let latency = together(&after.latency.since(&before.latency));
     let foreign = |said: &Said| said.stand.as_ref().map_or(0, |stand| stand.foreign);
     Stretch {
         at,
         requests: rate(old.requests, new.requests),
-        hit_ratio: (hits + misses > 0.0).then(|| hits / (hits + misses)),
+        gets: gets / took,
+        failed_gets: failed_gets / took,
+        failed: rate(old.failed, new.failed),
+        hit_ratio: (gets > 0.0).then(|| hits / gets),
         bytes: new.bytes,
         evictions: rate(old.evictions, new.evictions),
         forwarded: rate(foreign(before), foreign(after)),
@@ -233,6 +245,21 @@ mod tests {
         assert_eq!((record.fault.clone(), record.stretches.len()), (None, 1), "nothing to compare");
         take(&mut record, Ok(said(10, 10, 2)));
         assert_eq!(record.last().unwrap().requests, 1.0);
+    }
+
+    #[test]
+    fn a_get_that_no_owner_answered_is_no_hit() {
+        let mut before = said(100, 50, 1);
+        let mut after = said(130, 80, 1);
+        before.load.failed_gets = 7;
+        (after.load.failed_gets, after.load.failed) = (17, 25);
+        let stretch = stretch(&before, &after, 10.0, 0);
+        assert_eq!(stretch.hit_ratio, Some(0.75), "30 hits, 10 that failed");
+        assert_eq!((stretch.gets, stretch.failed_gets, stretch.failed), (4.0, 1.0, 2.5));
+        // A node that only forwards has nothing but failures.
+        let mut after = said(100, 50, 1);
+        after.load.failed_gets = 8;
+        assert_eq!(super::stretch(&before, &after, 10.0, 0).hit_ratio, Some(0.0));
     }
 
     #[test]

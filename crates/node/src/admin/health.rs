@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use ringbinder_protocol::Standing;
+
 use crate::ring::Situation;
 use crate::shared::Shared;
 use crate::worker::Workers;
@@ -45,6 +47,18 @@ pub(super) fn unready(stopping: bool, situation: Option<&Situation>) -> Faults {
     let Some(situation) = situation else {
         return faults;
     };
+    let (standing, reason) = (situation.status.standing, &situation.status.standing_reason);
+    let has_place = match standing {
+        Standing::Confirmed => true,
+        Standing::Unconfirmed | Standing::Replaced => false,
+        // One that the ring does not name forwards for its clients. Under a new name nobody answers
+        // for its keys.
+        Standing::Absent => !situation.is_renamed,
+    };
+    if !has_place {
+        let why = if reason.is_empty() { "nothing more is known" } else { reason };
+        faults.push(format!("this node is {standing}: {why}"));
+    }
     if !situation.view.is_settled() {
         let version = situation.view.id().version;
         let awaited: Vec<&str> = situation.status.awaited.iter().map(|it| &**it).collect();
@@ -81,6 +95,47 @@ mod tests {
         hold.wait();
         assert_eq!(health(&shared, &workers).await, Faults::new());
         workers.join();
+    }
+
+    /// How a node of a ring of its own stands, right after its start.
+    fn situation() -> Situation {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ring.toml");
+        let ring = "version = 1\n[[node]]\nname = \"a\"\naddress = \"10.0.0.1:11211\"\n";
+        std::fs::write(&path, ring).unwrap();
+        let flags = ["ringbinderd", "--node", "a", "--ring"].map(std::ffi::OsString::from);
+        let flags = flags.into_iter().chain([path.into_os_string()]);
+        let Startup::Run { settings, .. } = settings::load(flags, []).unwrap() else {
+            panic!("these flags ask to serve");
+        };
+        let guards = Guards::default();
+        let dialer = crate::ring::Dialer::new(&guards, crate::settings::PeerTls::Off, Vec::new());
+        let ring = crate::ring::start(settings.ring.as_ref().unwrap(), dialer).unwrap().node;
+        ring.situation()
+    }
+
+    #[test]
+    fn a_node_that_has_no_place_of_its_own_is_not_ready_and_says_why() {
+        let mut situation = situation();
+        let first = |situation: &Situation| unready(false, Some(situation)).into_iter().next();
+        situation.status.standing = Standing::Replaced;
+        situation.status.standing_reason = "10.0.0.1:11211 answers as another process".to_owned();
+        let sentence = "this node is replaced: 10.0.0.1:11211 answers as another process";
+        assert_eq!(first(&situation).as_deref(), Some(sentence));
+        situation.status.standing = Standing::Unconfirmed;
+        situation.status.standing_reason.clear();
+        let sentence = "this node is unconfirmed: nothing more is known";
+        assert_eq!(first(&situation).as_deref(), Some(sentence));
+        for (standing, is_renamed, is_told) in [
+            (Standing::Confirmed, false, false),
+            (Standing::Absent, false, false),
+            (Standing::Absent, true, true),
+        ] {
+            (situation.status.standing, situation.is_renamed) = (standing, is_renamed);
+            let faults = unready(false, Some(&situation));
+            let told = faults.iter().any(|fault| fault.contains("this node is"));
+            assert_eq!(told, is_told, "{standing}: {faults:?}");
+        }
     }
 
     #[test]

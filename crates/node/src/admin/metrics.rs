@@ -8,7 +8,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage};
-use ringbinder_protocol::MEMCACHED_VERSION;
+use ringbinder_protocol::{MEMCACHED_VERSION, Standing};
 use ringbinder_store::Store;
 
 use super::exposition::{Exposition, Form, Kind, Labels};
@@ -410,7 +410,8 @@ fn requests(shared: &Shared, latency: &Latency, page: &mut Exposition) {
 
 /// The ring, and the requests for keys of other nodes.
 fn ring(shared: &Shared, situation: &Situation, circle: &Circle, page: &mut Exposition) {
-    let Situation { view, name, peers, status } = situation;
+    let Situation { view, name, peers, status, is_renamed: _ } = situation;
+    let standing = status.standing;
     let sums = shared.counters.sums();
     let id = view.id();
     page.family(
@@ -428,8 +429,22 @@ fn ring(shared: &Shared, situation: &Situation, circle: &Circle, page: &mut Expo
     page.gauge("ringbinder_ring_nodes", "Nodes of the ring in force.", view.ring.nodes().len());
     page.gauge(
         "ringbinder_ring_member",
-        "Whether the ring in force names this node.",
-        u8::from(view.me.is_some()),
+        "Whether the ring in force names this node, and no other process answers in its place.",
+        u8::from(matches!(standing, Standing::Confirmed | Standing::Unconfirmed)),
+    );
+    page.family(
+        "ringbinder_ring_standing",
+        Kind::Gauge,
+        "How this node stands to its place in the ring: 1 at one standing.",
+    );
+    for known in Standing::ALL {
+        let here = u8::from(known == standing);
+        page.sample("ringbinder_ring_standing", &[("standing", known.as_str())], here);
+    }
+    page.gauge(
+        "ringbinder_ring_rival",
+        "Whether another process claims this node's place.",
+        u8::from(status.rival.is_some()),
     );
     let share = view.me.map_or(0.0, |me| circle.shares[me as usize]);
     page.gauge(
@@ -458,7 +473,18 @@ fn ring(shared: &Shared, situation: &Situation, circle: &Circle, page: &mut Expo
         "Whether the newest text of the ring's source is in force or was taken.",
         u8::from(status.last_error.is_empty()),
     );
-    let failed = peers.iter().fold(sums.foreign_failed, |sum, it| sum + it.failed.load(Relaxed));
+    page.gauge(
+        "ringbinder_ring_drift",
+        "Whether the ring's source has another ring than the one in force.",
+        u8::from(!status.drift(view.id()).is_empty()),
+    );
+    if let Some(version) = status.file.map(|file| file.version) {
+        page.gauge(
+            "ringbinder_ring_file_version",
+            "The version of the newest valid ring that the source had.",
+            version,
+        );
+    }
     family(
         page,
         (
@@ -469,8 +495,21 @@ fn ring(shared: &Shared, situation: &Situation, circle: &Circle, page: &mut Expo
         ),
         &[
             (&[("outcome", "forwarded")], sums.foreign_gets + sums.foreign_requests),
-            (&[("outcome", "failed")], failed),
+            (&[("outcome", "failed")], sums.foreign_failed()),
             (&[("outcome", "refused")], sums.foreign_refused),
+        ],
+    );
+    family(
+        page,
+        (
+            "ringbinder_foreign_failed_total",
+            Kind::Counter,
+            "The failed of ringbinder_foreign_keys_total: keys of get, gets and mg, which were \
+             misses, and other requests. memcached_commands_total has none of them.",
+        ),
+        &[
+            (&[("command", "get")], sums.foreign_get_failed),
+            (&[("command", "other")], sums.foreign_request_failed),
         ],
     );
     family(
@@ -489,6 +528,12 @@ fn ring(shared: &Shared, situation: &Situation, circle: &Circle, page: &mut Expo
     page.gauge("ringbinder_peers", "Other nodes that this one talks to.", peers.len());
     let away = peers.iter().filter(|peer| peer.is_away()).count();
     page.gauge("ringbinder_peers_away", "Other nodes that do not answer.", away);
+    let disputed = peers.iter().filter(|peer| peer.has_rival()).count();
+    page.gauge(
+        "ringbinder_peers_disputed",
+        "Other nodes whose name or address two processes claim.",
+        disputed,
+    );
 }
 
 /// Each of the other nodes.
@@ -510,5 +555,16 @@ fn peers(situation: &Situation, page: &mut Exposition) {
     page.family(name, Kind::Counter, "Requests that another node did not answer.");
     for peer in peers {
         page.sample(name, &[("peer", &peer.name)], peer.failed.load(Relaxed));
+    }
+    let name = "ringbinder_peer_slow_total";
+    page.family(name, Kind::Counter, "Answers of another node that came after --peer-timeout.");
+    for peer in peers {
+        page.sample(name, &[("peer", &peer.name)], peer.slow.load(Relaxed));
+    }
+    let name = "ringbinder_peer_rival";
+    let help = "Whether another process claims the node's name or answers at its address.";
+    page.family(name, Kind::Gauge, help);
+    for peer in peers {
+        page.sample(name, &[("peer", &peer.name)], u8::from(peer.has_rival()));
     }
 }

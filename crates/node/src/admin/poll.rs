@@ -13,8 +13,9 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::figures::plain;
 use super::fleet::{Fleet, Moment, interval};
-use super::said::{ANSWERS, QUESTIONS, Said};
+use super::said::{ANSWERS, MAX_TEXT, QUESTIONS, Said};
 use crate::ring::{RingNode, Talk, TalkError};
 use crate::shared::Shared;
 
@@ -62,8 +63,13 @@ pub(super) fn places(shared: &Shared, fleet: &Fleet) -> Vec<Place> {
         })
         .collect();
     if me.is_none() {
-        let name = if situation.name == "-" { LONE } else { &situation.name };
-        places.push(lone(name));
+        // A process that is replaced has the name of the one that replaced it.
+        let name = match situation.name.as_str() {
+            "-" => LONE.to_owned(),
+            name if places.iter().any(|place| place.name == name) => format!("{name}, {LONE}"),
+            name => name.to_owned(),
+        };
+        places.push(lone(&name));
     }
     places
 }
@@ -120,7 +126,7 @@ async fn round(
             tokio::time::sleep(delay).await;
             let (said, talk) = match ask(&ring, &place, talk).await {
                 Ok((said, talk)) => (Ok(said), Some(talk)),
-                Err(error) => (Err(error), None),
+                Err(error) => (Err(plain(&error, MAX_TEXT)), None),
             };
             fleet.take(&place.address, now(), said);
             talk.filter(|_| keep).map(|talk| (place.address, talk))

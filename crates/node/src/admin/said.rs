@@ -1,6 +1,6 @@
 //! What one node said of itself at one moment: the few figures of its `stats` answers that are kept.
 
-use super::figures::{Answer, HotKey, Latency, hot_keys};
+use super::figures::{Answer, HotKey, Latency, hot_keys, plain};
 use crate::ring;
 use crate::sampling;
 use crate::shared::Shared;
@@ -14,7 +14,10 @@ pub(super) const QUESTIONS: &[u8] = b"stats\r\nstats ring\r\nstats latency\r\nst
 pub(super) const ANSWERS: usize = 4;
 
 /// Longest text kept of a node's own words, in bytes.
-const MAX_TEXT: usize = 300;
+pub(super) const MAX_TEXT: usize = 300;
+
+/// Peers kept of which a node says something is wrong with them.
+const MAX_PEERS: usize = 32;
 
 /// Counters and gauges of `stats`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,6 +30,10 @@ pub(super) struct Load {
     pub(super) hits: u64,
     pub(super) misses: u64,
     pub(super) sets: u64,
+    /// Keys of gets that were misses because no owner answered.
+    pub(super) failed_gets: u64,
+    /// All requests that no owner answered.
+    pub(super) failed: u64,
     /// Requests of every kind that were carried out here.
     pub(super) requests: u64,
     pub(super) bytes: u64,
@@ -49,6 +56,16 @@ pub(super) struct Stand {
     pub(super) version: u64,
     pub(super) digest: String,
     pub(super) settled: bool,
+    /// How it stands to its place in the ring: `confirmed`, `unconfirmed`, `replaced`, `absent`.
+    pub(super) standing: String,
+    /// What is wrong with that; empty if nothing is.
+    pub(super) standing_reason: String,
+    /// How its ring's source differs from its ring; empty if it does not.
+    pub(super) drift: String,
+    /// Nodes whose name or address two processes claim, as it sees it.
+    pub(super) disputed: Vec<String>,
+    /// Peers that do not answer it, and why.
+    pub(super) unreached: Vec<(String, String)>,
     /// Why its ring's source is not in force; empty where it is.
     pub(super) last_error: String,
     /// Keys of other nodes that it left to them.
@@ -108,6 +125,8 @@ fn load(answer: &Answer) -> Load {
         hits: number("get_hits"),
         misses: number("get_misses"),
         sets: number("cmd_set"),
+        failed_gets: number("foreign_get_failed"),
+        failed: number("foreign_failed"),
         requests: answer.sum(&[
             "cmd_get",
             "cmd_set",
@@ -139,19 +158,78 @@ fn stand(answer: &Answer) -> Option<Stand> {
         version: answer.number("ring_version")?,
         digest: text(answer.get("ring_digest")),
         settled: answer.get("ring_settled") == Some("yes"),
+        standing: text(answer.get("ring_standing").or(by_membership(answer))),
+        standing_reason: text(said("ring_standing_reason")),
+        drift: text(said("ring_drift")),
+        disputed: disputed(answer),
+        unreached: unreached(answer),
         last_error: text(said("ring_last_error")),
         foreign: answer.sum(&["foreign_gets", "foreign_requests"]),
     })
 }
 
+/// The standing of a node of an older version, which does not say.
+fn by_membership(answer: &Answer) -> Option<&'static str> {
+    Some(if answer.get("ring_member")? == "no" { "absent" } else { "confirmed" })
+}
+
+/// The nodes whose name or address two processes claim, as a node sees it, itself among them.
+fn disputed(answer: &Answer) -> Vec<String> {
+    let own = answer.get("ring_node").zip(answer.get("ring_rival"));
+    let rivals = own.into_iter().chain(answer.of_peers("rival"));
+    let rivals = rivals.filter(|&(_, rival)| rival != "-");
+    rivals.map(|(node, _)| text(Some(node))).take(MAX_PEERS).collect()
+}
+
+fn unreached(answer: &Answer) -> Vec<(String, String)> {
+    let away = answer.of_peers("state").into_iter().filter(|&(_, state)| state == "away");
+    let reason = |peer: &str| answer.get(&format!("peer:{peer}:reason")).filter(|&it| it != "-");
+    let unreached = away.map(|(peer, _)| (text(Some(peer)), text(reason(peer))));
+    unreached.take(MAX_PEERS).collect()
+}
+
 /// A node's own words, no longer than people read.
 fn text(said: Option<&str>) -> String {
-    let mut kept = String::new();
-    for character in said.unwrap_or_default().chars() {
-        if kept.len() + character.len_utf8() > MAX_TEXT {
-            break;
-        }
-        kept.push(character);
+    plain(said.unwrap_or_default(), MAX_TEXT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_says_how_it_stands_and_what_it_makes_of_the_others() {
+        let of = |text: &[u8]| stand(&Answer::parse(text)).unwrap();
+        let told = of(b"STAT ring_version 2\r\nSTAT ring_standing replaced\r\n\
+            STAT ring_standing_reason \xc2\x9b31mnot me\r\nSTAT ring_drift the file has ring 1\r\n\
+            STAT ring_node a\r\nSTAT ring_rival 00000000000000aa\r\nSTAT peer:b:state up\r\nSTAT peer:b:rival 00000000000000ff\r\n\
+            STAT peer:c:state away\r\nSTAT peer:c:reason it is late\r\nSTAT peer:c:rival -\r\n\
+            STAT peer:d:state away\r\nSTAT peer:d:reason -\r\n");
+        assert_eq!(
+            (told.standing.as_str(), told.drift.as_str()),
+            ("replaced", "the file has ring 1")
+        );
+        assert_eq!(told.standing_reason, "?31mnot me", "nothing in it can steer a terminal");
+        assert_eq!(told.disputed, ["a", "b"]);
+        let unreached = [("c", "it is late"), ("d", "")];
+        assert_eq!(told.unreached, unreached.map(|(peer, why)| (peer.to_owned(), why.to_owned())));
     }
-    kept
+
+    #[test]
+    fn an_older_node_stands_as_its_membership_says() {
+        let of = |text: &[u8]| stand(&Answer::parse(text)).unwrap().standing;
+        assert_eq!(of(b"STAT ring_version 2\r\nSTAT ring_member no\r\n"), "absent");
+        assert_eq!(of(b"STAT ring_version 2\r\nSTAT ring_member yes\r\n"), "confirmed");
+        assert_eq!(of(b"STAT ring_version 2\r\n"), "");
+    }
+
+    #[test]
+    fn what_is_kept_of_a_peer_is_bounded() {
+        let text: String = (0..1000)
+            .map(|peer| format!("STAT peer:{peer}:rival 1f\r\nSTAT peer:{peer}:state away\r\n"))
+            .collect();
+        let answer = Answer::parse(format!("STAT ring_version 2\r\n{text}").as_bytes());
+        let told = stand(&answer).unwrap();
+        assert_eq!((told.disputed.len(), told.unreached.len()), (MAX_PEERS, MAX_PEERS));
+    }
 }

@@ -19,6 +19,7 @@ use ringbinder_protocol::{Claim, Refusal};
 use ringbinder_ring::Point;
 
 use super::peer::Peer;
+use crate::stats::Counters;
 
 /// Slots after which a connection waits for answers before it looks at further requests.
 const MAX_SLOTS: usize = 256;
@@ -114,6 +115,17 @@ struct Slot {
     without_answer: Option<Range<usize>>,
     instead: Option<Refusal>,
     answer: Answer,
+}
+
+impl Slot {
+    /// Whether a miss of it would count in `get_misses` at its owner. `gat` counts as a touch there.
+    fn counts_as_get(&self, requests: &[u8]) -> bool {
+        match self.form {
+            Form::Get { .. } => true,
+            Form::GetAndTouch { .. } => false,
+            Form::Line => requests[self.request.clone()].starts_with(b"mg "),
+        }
+    }
 }
 
 /// Keys that wait to be sent as one request.
@@ -311,9 +323,18 @@ impl Exchange {
         self.close(slot, Answer::Moved);
     }
 
-    /// Answers a slot that nobody answers: a miss, or a server error.
-    pub(crate) fn fail(&mut self, slot: u32) {
+    /// Answers a slot that nobody answers, a miss or a server error, and counts that.
+    ///
+    /// This is the only place that counts them, and no slot comes here twice: the owner never saw the
+    /// request, or its answer is lost, so nothing else tells that the client went without.
+    pub(crate) fn fail(&mut self, slot: u32, counters: &Counters) {
         let entry = &self.slots[slot as usize];
+        debug_assert!(matches!(entry.answer, Answer::Open | Answer::Moved));
+        if entry.counts_as_get(&self.requests) {
+            counters.foreign_get_failed.increment();
+        } else {
+            counters.foreign_request_failed.increment();
+        }
         match (entry.form, entry.without_answer.clone()) {
             (Form::Line, None) => {
                 let line = format!("{}\r\n", Refusal::OwnerAway.line());

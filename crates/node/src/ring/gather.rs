@@ -107,8 +107,7 @@ async fn settle(
         }
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            local.counters.foreign_failed.increment();
-            return exchange.borrow_mut().fail(slot);
+            return exchange.borrow_mut().fail(slot, &local.counters);
         }
         if let Some(destination) = destination {
             let peer = destination.peer.clone();

@@ -15,8 +15,9 @@ pub(super) struct Large {
     pub(super) value: BytesMut,
     /// Bytes that have not come yet, line end included.
     pub(super) left: usize,
-    /// Where it belongs; `None` where there is no room for it: it is read and dropped.
-    pub(super) keep: Option<(u32, Allowance)>,
+    /// Its room; `None` if there is none: it is read and dropped. It belongs to the first open slot of
+    /// the first request that waits.
+    pub(super) keep: Option<Allowance>,
 }
 
 impl Large {

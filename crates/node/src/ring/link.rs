@@ -35,11 +35,10 @@ use super::keeper::Hint;
 use super::large::{Allowance, Held, Large};
 use super::peer::Peer;
 use super::start::NAMELESS;
-use super::waiting::Waiting;
+use super::waiting::{Losses, Waiting};
 use crate::input::{Input, SMALL_VALUE};
 use crate::local::Local;
 use crate::output::Output;
-use crate::shared::Shared;
 use crate::socket::Socket;
 
 /// Requests that a peer does not take are held up to this many bytes.
@@ -139,8 +138,7 @@ impl Link {
         };
         self.peer.forwarded.fetch_add(waiting.slots.len() as u64, Relaxed);
         if self.peer.is_away() || state.out.pending() > MAX_UNWRITTEN {
-            self.peer.failed.fetch_add(waiting.slots.len() as u64, Relaxed);
-            waiting.fail();
+            waiting.fail(self.losses(local));
             return;
         }
         state.announce(Forwarding { stamp, claim: destination.claim });
@@ -153,8 +151,12 @@ impl Link {
         }
     }
 
+    fn losses<'a>(&'a self, local: &'a Local) -> Losses<'a> {
+        Losses { counters: &local.counters, peer: &self.peer }
+    }
+
     /// Ends the connection: whatever waits fails.
-    fn fall(&self, shared: &Shared, error: &LinkError) {
+    fn fall(&self, local: &Local, error: &LinkError) {
         let mut state = self.state.borrow_mut();
         let in_time = state.waiting.iter().filter(|waiting| !waiting.is_late);
         let failed: usize = in_time.map(|waiting| waiting.open().len()).sum();
@@ -167,13 +169,12 @@ impl Link {
                 timed_out: matches!(error, LinkError::Timeout(_)),
             };
             let mut news = self.peer.set_away(true);
-            if news && let Some(ring) = &shared.ring {
+            if news && let Some(ring) = &local.shared.ring {
                 ring.hint(hint);
             }
-            if let LinkError::Dial(error) = error
-                && error.is_misfit()
-            {
-                news = self.peer.set_reason(&error.to_string());
+            let is_misfit = matches!(error, LinkError::Dial(error) if error.is_misfit());
+            if news || is_misfit {
+                news |= self.peer.set_reason(&error.to_string());
             }
             if news {
                 warn!("the node {} is away: {error}; its keys miss until it answers", self.peer);
@@ -183,9 +184,8 @@ impl Link {
         } else {
             debug!("the connection to the node {} ended: {error}", self.peer);
         }
-        self.peer.failed.fetch_add(failed as u64, Relaxed);
         for waiting in waiting {
-            waiting.fail();
+            waiting.fail(self.losses(local));
         }
     }
 }
@@ -310,7 +310,7 @@ async fn run(local: Rc<Local>, link: Rc<Link>) {
         }
     };
     match ended {
-        Err(error) => link.fall(&local.shared, &error),
+        Err(error) => link.fall(&local, &error),
         Ok(()) => link.state.borrow_mut().running = false,
     }
 }
@@ -427,11 +427,10 @@ impl Running<'_> {
         {
             return Err(LinkError::Timeout(first.patience));
         }
-        let peer = &self.link.peer;
+        let losses = self.link.losses(self.local);
         for waiting in state.waiting.iter_mut().filter(|it| !it.is_late && overdue(it)) {
-            let count = waiting.give_up() as u64;
-            peer.failed.fetch_add(count, Relaxed);
-            peer.slow.fetch_add(count, Relaxed);
+            let count = waiting.give_up(losses) as u64;
+            losses.peer.slow.fetch_add(count, Relaxed);
         }
         Ok(())
     }
@@ -535,7 +534,7 @@ impl Running<'_> {
                 let slot = waiting.expect_value(key).ok_or_else(|| nonsense(line))?;
                 let whole = consumed + len + 2;
                 if len > SMALL_VALUE {
-                    let keep = Allowance::take(&self.local.shared, len).map(|room| (slot, room));
+                    let keep = Allowance::take(&self.local.shared, len);
                     let room = if keep.is_some() { len + 2 } else { 0 };
                     self.large = Some(Large {
                         header: unread[..consumed].to_vec(),
@@ -556,7 +555,9 @@ impl Running<'_> {
                 whole
             }
             Reply::Line { line, consumed } => {
-                waiting.take_line(line, &unread[..consumed]).ok_or_else(|| nonsense(line))?;
+                let losses = self.link.losses(self.local);
+                let taken = waiting.take_line(line, &unread[..consumed], losses);
+                taken.ok_or_else(|| nonsense(line))?;
                 consumed
             }
         };
@@ -578,15 +579,18 @@ impl Running<'_> {
         let Some(waiting) = state.waiting.front_mut() else {
             return Ok(());
         };
-        let mut exchange = waiting.exchange.borrow_mut();
+        // The one that the header announced: by another number, if it was given up meanwhile.
+        let Some(&slot) = waiting.open().first() else {
+            return Ok(());
+        };
         match large.keep {
-            Some((slot, allowance)) => {
+            Some(allowance) => {
                 let held = Held { value: large.value, _allowance: allowance };
-                exchange.answer_large(slot, &large.header, Bytes::from_owner(held));
+                let value = Bytes::from_owner(held);
+                waiting.exchange.borrow_mut().answer_large(slot, &large.header, value);
             }
-            None => exchange.fail(waiting.open()[0]),
+            None => waiting.fail_one(slot, self.link.losses(self.local)),
         }
-        drop(exchange);
         waiting.answered += 1;
         if waiting.is_done() {
             state.waiting.pop_front();

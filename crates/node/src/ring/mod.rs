@@ -59,7 +59,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use parking_lot::RwLock;
-use ringbinder_protocol::{Greeter, PeerLine};
+use ringbinder_protocol::{Greeter, PeerLine, Standing};
 use ringbinder_ring::Ring;
 use ringbinder_store::Seconds;
 use tokio::sync::mpsc;
@@ -83,6 +83,7 @@ pub(crate) use view::View;
 pub(crate) use crate::settings::{ForeignKeys, RingSettings};
 use crate::sparing::Sparing;
 
+use self::membership::Identity;
 use self::names::Names;
 use self::neighbours::Neighbours;
 use self::peer::Peers;
@@ -113,6 +114,8 @@ pub(crate) struct Situation {
     pub(crate) view: Arc<View>,
     /// What this node is called; `-` where it has no name.
     pub(crate) name: String,
+    /// The ring does not name this node, and gives its address another name than it was started with.
+    pub(crate) is_renamed: bool,
     /// Every peer that is greeted.
     pub(crate) peers: Vec<Arc<Peer>>,
     pub(crate) status: Status,
@@ -225,9 +228,18 @@ impl RingNode {
         Situation {
             view: Arc::clone(&posted.view),
             name: posted.line.name.clone(),
+            is_renamed: self.is_renamed(&posted),
             peers: peers.collect(),
             status,
         }
+    }
+
+    fn is_renamed(&self, posted: &Posted) -> bool {
+        if self.settings.node.is_none() || posted.status.standing != Standing::Absent {
+            return false;
+        }
+        let addresses = start::own_addresses(self.dialer.listening());
+        Identity { name: None, addresses }.place_by_address(&posted.view.ring).is_some()
     }
 
     /// Tells the keeper something. Lost where it has too much to do already: hints only make quick

@@ -118,6 +118,11 @@ impl Peer {
         *self.processes.lock()
     }
 
+    /// Whether another process answers at its address, or claims its name.
+    pub(crate) fn has_rival(&self) -> bool {
+        self.processes().rival.is_some()
+    }
+
     pub(super) fn set_processes(&self, processes: Processes) {
         *self.processes.lock() = processes;
     }

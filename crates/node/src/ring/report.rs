@@ -63,15 +63,15 @@ pub(crate) fn report(shared: &Shared, out: &mut Vec<u8>) {
     stat("foreign_gets", &sums.foreign_gets);
     stat("foreign_requests", &sums.foreign_requests);
     stat("foreign_refused", &sums.foreign_refused);
+    stat("foreign_get_failed", &sums.foreign_get_failed);
+    stat("foreign_failed", &sums.foreign_failed());
     stat("foreign_moved", &sums.foreign_moved);
     stat("foreign_received", &sums.foreign_received);
-    let mut failed = sums.foreign_failed;
     for (address, said) in &status.said {
         let Some(peer) = node.peers.at(address) else {
             continue;
         };
         let name = &peer.name;
-        failed += peer.failed.load(Relaxed);
         let (addresses, failing) = match super::dial::split(&peer.address) {
             Some((host, _)) => node.names().standing(host),
             None => (Vec::new(), None),
@@ -90,6 +90,5 @@ pub(crate) fn report(shared: &Shared, out: &mut Vec<u8>) {
         stat(&format!("peer:{name}:failed"), &peer.failed.load(Relaxed));
         stat(&format!("peer:{name}:slow"), &peer.slow.load(Relaxed));
     }
-    stat("foreign_failed", &failed);
     answer::line(out, "END");
 }

@@ -261,7 +261,7 @@ pub(crate) fn own_address(membership: &Membership) -> Option<Address> {
 
 /// The addresses that reach this node: those it listens on, and every one of the machine where it
 /// listens on all.
-fn own_addresses(listening: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
+pub(super) fn own_addresses(listening: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
     let mut addresses = Vec::new();
     for address in listening {
         if !address.ip().is_unspecified() {

@@ -6,12 +6,22 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use ringbinder_protocol::Tokens;
 use tokio::time::Instant;
 
 use super::exchange::{Form, SharedExchange};
+use super::peer::Peer;
+use crate::stats::Counters;
+
+/// Where requests count that a peer does not answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Losses<'a> {
+    pub(super) counters: &'a Counters,
+    pub(super) peer: &'a Peer,
+}
 
 /// A request that waits for its answer.
 #[derive(Debug)]
@@ -34,18 +44,26 @@ impl Waiting {
         &self.slots[self.answered..]
     }
 
-    pub(super) fn fail(&self) {
-        let mut exchange = self.exchange.borrow_mut();
+    /// Answers what is open without the peer.
+    pub(super) fn fail(&self, losses: Losses<'_>) {
         for &slot in self.open() {
-            exchange.fail(slot);
+            self.fail_one(slot, losses);
+        }
+    }
+
+    /// Answers one of its slots without the peer. What was given up is answered and counted already.
+    pub(super) fn fail_one(&self, slot: u32, losses: Losses<'_>) {
+        if !self.is_late {
+            losses.peer.failed.fetch_add(1, Relaxed);
+            self.exchange.borrow_mut().fail(slot, losses.counters);
         }
     }
 
     /// Fails what is open, and keeps what it takes to know the answer when it comes after all. Returns
     /// how many requests that were.
-    pub(super) fn give_up(&mut self) -> usize {
+    pub(super) fn give_up(&mut self, losses: Losses<'_>) -> usize {
         let late = self.exchange.borrow().detached(self.open());
-        self.fail();
+        self.fail(losses);
         let count = self.open().len();
         self.slots = (0..).take(count).collect();
         self.answered = 0;
@@ -78,7 +96,12 @@ impl Waiting {
     }
 
     /// Takes a line that is no header; `None` where it answers nothing that was asked.
-    pub(super) fn take_line(&mut self, line: &[u8], whole: &[u8]) -> Option<()> {
+    pub(super) fn take_line(
+        &mut self,
+        line: &[u8],
+        whole: &[u8],
+        losses: Losses<'_>,
+    ) -> Option<()> {
         if self.form == Form::Line {
             let slot = *self.open().first()?;
             let mut exchange = self.exchange.borrow_mut();
@@ -101,7 +124,7 @@ impl Waiting {
             return Some(());
         }
         if line.starts_with(b"SERVER_ERROR ") {
-            self.fail();
+            self.fail(losses);
             self.end();
             return Some(());
         }

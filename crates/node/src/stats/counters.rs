@@ -96,8 +96,11 @@ counters! {
     foreign_moved
     /// Requests that peers forwarded here.
     foreign_received
-    /// Foreign requests that nobody answered in time.
-    foreign_failed
+    /// Keys of `get`, `gets` and `mg` that were left to other nodes and that none of them answered:
+    /// the client reads a miss.
+    foreign_get_failed
+    /// Other requests that none of them answered: `gat` and `gats` miss, the rest are errors.
+    foreign_request_failed
     bytes_read
     bytes_written
     /// Times a connection stood back after `-R` requests.
@@ -106,6 +109,13 @@ counters! {
     idle_kicks
     /// Lines written for watchers.
     log_worker_written
+}
+
+impl Sums {
+    /// Every foreign request that no node answered. Each counts once, at the node that asked in vain.
+    pub(crate) fn foreign_failed(&self) -> u64 {
+        self.foreign_get_failed.wrapping_add(self.foreign_request_failed)
+    }
 }
 
 /// All workers' counters.

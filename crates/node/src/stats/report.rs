@@ -155,6 +155,12 @@ pub(crate) fn general(shared: &Shared, out: &mut Vec<u8>) {
             answer::stat(out, "ssl_cert_expires", expires);
         }
     }
+    if shared.ring.is_some() {
+        stats!(out,
+            "foreign_get_failed" => sums.foreign_get_failed,
+            "foreign_failed" => sums.foreign_failed(),
+        );
+    }
     snapshot::stats(&shared.snapshots, out);
     answer::line(out, "END");
 }

@@ -10,6 +10,7 @@ use futures_util::future::join_all;
 use ringbinder_client::{Error, NodeHandle};
 use serde_json::{Map, Value};
 
+use super::value::word;
 use super::{Fleet, FleetOptions};
 use crate::error::CliError;
 use crate::exit::Answer;
@@ -88,7 +89,8 @@ impl Told {
 fn lines(told: &[Told], out: &mut Output) -> Result<(), CliError> {
     for told in told {
         for (name, value) in told.stats.iter().flatten() {
-            out.line(format_args!("{} {name} {value}", told.node.node().name))?;
+            let node = &told.node.node().name;
+            out.line(format_args!("{node} {} {}", word(name), word(value)))?;
         }
     }
     Ok(())
@@ -103,9 +105,9 @@ fn names(told: &[Told]) -> Vec<&str> {
 
 fn rows(told: &[Told], argument: &str) -> Vec<columns::Row> {
     let row = |name: &str| columns::Row {
-        name: name.to_owned(),
+        name: word(name),
         sum: sum(told, argument, name).map(|sum| sum.to_string()).unwrap_or_default(),
-        cells: told.iter().map(|told| told.get(name).unwrap_or("-").to_owned()).collect(),
+        cells: told.iter().map(|told| word(told.get(name).unwrap_or("-"))).collect(),
     };
     names(told).into_iter().map(row).collect()
 }

@@ -3,12 +3,13 @@
 use super::Told;
 use super::columns::Row;
 use crate::fleet::numbers::{bytes, count, ratio, span};
+use crate::fleet::value::word;
 
 /// One line of the overview.
 enum Line {
     /// A counter that adds up, and how it is shown.
     Counter(&'static str, fn(u64) -> String),
-    /// Hits of all gets.
+    /// Hits of all gets, those that no owner answered among them.
     HitRatio,
     /// Something of each node by itself.
     Own(&'static str, fn(u64) -> String),
@@ -16,13 +17,15 @@ enum Line {
     Text(&'static str),
 }
 
-const LINES: [(&str, Line); 13] = [
+const LINES: [(&str, Line); 15] = [
     ("items", Line::Counter("curr_items", count)),
     ("bytes", Line::Counter("bytes", bytes)),
     ("memory limit", Line::Counter("limit_maxbytes", bytes)),
     ("gets", Line::Counter("cmd_get", count)),
     ("hits", Line::Counter("get_hits", count)),
+    ("failed gets", Line::Counter("foreign_get_failed", count)),
     ("hit ratio", Line::HitRatio),
+    ("failed requests", Line::Counter("foreign_failed", count)),
     ("sets", Line::Counter("cmd_set", count)),
     ("evictions", Line::Counter("evictions", count)),
     ("connections", Line::Counter("curr_connections", count)),
@@ -54,13 +57,17 @@ impl Line {
         match self {
             Line::Counter(name, shown) => sum(name).map_or_else(none, shown),
             Line::HitRatio => match (sum("get_hits"), sum("cmd_get")) {
-                (Some(hits), Some(gets)) => ratio(hits, gets),
+                (Some(hits), Some(gets)) => {
+                    // A get that its owner answered is in `cmd_get` there, one that none answered in
+                    // no node's.
+                    ratio(hits, gets.saturating_add(sum("foreign_get_failed").unwrap_or(0)))
+                }
                 _ => none(),
             },
             Line::Own(name, shown) if single => sum(name).map_or_else(none, shown),
             Line::Text(name) if single => {
                 let text = told.clone().next().and_then(|told| told.get(name));
-                text.map_or_else(none, str::to_owned)
+                text.map_or_else(none, word)
             }
             Line::Own(..) | Line::Text(_) => String::new(),
         }

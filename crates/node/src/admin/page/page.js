@@ -203,7 +203,7 @@ function learn(history) {
     node.at.forEach((at, index) => {
       if (points.length === 0 || at > points[points.length - 1].at) {
         points.push({
-          at, requests: node.requests[index], hit_ratio: node.hit_ratio[index], bytes: node.bytes[index],
+          at, requests: node.requests[index], gets: node.gets[index], hit_ratio: node.hit_ratio[index], bytes: node.bytes[index],
           evictions: node.evictions[index], p50: node.p50_us[index], p99: node.p99_us[index],
         });
         newest = Math.max(newest, at);
@@ -247,13 +247,14 @@ function whole(combine) {
 
 const sum = (name) => (points) => points.reduce((all, point) => all + point[name], 0);
 
+/** Of all gets; a node's gets have those among them that no owner answered. */
 function mean_hits(points) {
   let weight = 0;
   let hits = 0;
   for (const point of points) {
     if (point.hit_ratio === null) continue;
-    weight += point.requests;
-    hits += point.requests * point.hit_ratio;
+    weight += point.gets;
+    hits += point.gets * point.hit_ratio;
   }
   return weight > 0 ? hits / weight : null;
 }
@@ -294,12 +295,18 @@ function bounds(pairs) {
 
 const PANELS = [
   { id: "requests", title: "Requests", of: sum("requests"), show: count, per: "/s", now: (data) => total(data, "requests_per_second") },
-  { id: "hits", title: "Hit ratio", of: mean_hits, show: percent, top: 1, now: null },
+  { id: "hits", title: "Hit ratio", of: mean_hits, show: percent, top: 1, now: null, say: failed_gets },
   { id: "latency", title: "Latency, 99th percentile", of: worst("p99"), show: latency, now: null, note: "the slowest node's" },
   { id: "memory", title: "Memory", of: sum("bytes"), show: bytes, now: (data) => total(data, "bytes"), max: (data) => total(data, "max_bytes") },
   { id: "evictions", title: "Evictions", of: sum("evictions"), show: count, per: "/s", now: (data) => total(data, "evictions_per_second") },
   { id: "connections", title: "Connections", show: things, now: (data) => total(data, "connections"), max: (data) => total(data, "max_connections") },
 ];
+
+/** How many of the gets missed because their owners did not answer. */
+function failed_gets(data) {
+  const failed = total(data, "failed_gets_per_second");
+  return failed > 0 ? `${written(count(failed))}/s had no answer from the owner` : "";
+}
 
 function total(data, name) {
   let all = null;
@@ -322,7 +329,7 @@ function panels(data) {
     card.querySelector(".value").replaceChildren(...valued(panel.show(value), panel.per || "").filter(Boolean));
     const most = panel.max ? panel.max(data) : null;
     card.querySelector(".note").textContent = most
-      ? `${written(percent(value / most))} of ${written(panel.show(most))}` : panel.note || "";
+      ? `${written(percent(value / most))} of ${written(panel.show(most))}` : panel.say ? panel.say(data) : panel.note || "";
     const plot = card.querySelector(".plot");
     if (panel.of) plot.replaceChildren(...chart(panel, pairs));
     else plot.replaceChildren(spread(data));
@@ -404,11 +411,12 @@ function bar(part) {
 
 const COLUMNS = [
   { title: "Node", text: true, by: (node) => node.name, cell: who },
-  { title: "State", text: true, by: (node) => node.state, cell: state },
+  { title: "State", text: true, by: (node) => stands(node) || node.state, cell: state },
   { title: "Owns", by: (node) => node.share, cell: (node) => valued(percent(node.share)) },
   { title: "Requests", by: (node) => node.requests_per_second,
     cell: (node) => pair(spark(node.name, "requests", "requests, last minutes"), valued(count(node.requests_per_second), "/s")) },
   { title: "Hit ratio", by: (node) => node.hit_ratio, cell: (node) => valued(percent(node.hit_ratio)) },
+  { title: "Failed", by: (node) => node.failed_per_second, cell: failures },
   { title: "p50", by: (node) => node.p50_us, cell: (node) => valued(latency(node.p50_us)) },
   { title: "p99", by: (node) => node.p99_us,
     cell: (node) => pair(spark(node.name, "p99", "99th percentile of latency, last minutes"), valued(latency(node.p99_us))) },
@@ -444,9 +452,29 @@ function who(node) {
     make("strong", {}, node.name), make("small", {}, second.filter(Boolean).join(" · "))))];
 }
 
+/** What is wrong with a node's place in the ring; empty if nothing is. */
+function stands(node) {
+  if (node.standing === "replaced") return "replaced";
+  if (node.disputed_by.length) return "disputed";
+  return ["unconfirmed", "absent"].includes(node.standing) ? node.standing : "";
+}
+
 function state(node) {
+  const wrong = stands(node);
   const mark = { up: "● up", away: "✕ away", unknown: "… asking" }[node.state] || node.state;
-  return [make("span", { class: `state-${node.state}`, title: node.fault }, mark)];
+  const why = [node.fault, node.standing_reason,
+    node.disputed_by.length ? `two processes claim its name, as ${node.disputed_by.join(", ")} see it` : ""];
+  const title = why.filter(Boolean).join("; ") || null;
+  if (!wrong) return [make("span", { class: `state-${node.state}`, title }, mark)];
+  if (node.state === "away") return [make("span", { class: "state-away", title }, `${mark}, ${wrong}`)];
+  const bad = wrong === "replaced" || wrong === "disputed";
+  return [make("span", { class: bad ? "state-away" : "odd", title }, `${bad ? "✕" : "▲"} ${wrong}`)];
+}
+
+function failures(node) {
+  const cell = valued(count(node.failed_per_second), "/s");
+  if (!(node.failed_per_second > 0)) return cell;
+  return [make("span", { class: "state-away", title: "requests that no owner answered" }, ...cell.filter(Boolean))];
 }
 
 function up(node) {
@@ -457,7 +485,8 @@ function up(node) {
 function ring_of(node) {
   if (node.ring_version === null) return [NONE];
   const odd = last.ring && node.ring_digest !== last.ring.digest;
-  const text = String(node.ring_version);
+  const text = node.ring_drift ? `${node.ring_version} ▲` : String(node.ring_version);
+  if (node.ring_drift && !odd) return [make("span", { class: "odd", title: node.ring_drift }, text)];
   if (odd) return [make("span", { class: "odd", title: node.ring_digest }, `${text} ≠`)];
   return [node.ring_settled ? text : `${text}, changing`];
 }

@@ -1,0 +1,109 @@
+//! Requests that no owner answers: what is counted of them, and where.
+//!
+//! The owner never saw such a request, so no other figure of any node tells of it: a client's hit ratio
+//! is right only if each counts once, at the node that asked.
+
+use std::collections::HashMap;
+
+use ringbinder_tests::ring::Fleet;
+use ringbinder_tests::wait;
+
+use crate::{here, hit, set};
+
+const AWAY: &str = "SERVER_ERROR the node that owns this key does not answer\r\n";
+
+/// A node's `stats`.
+fn general(fleet: &Fleet, node: usize) -> HashMap<String, u64> {
+    let text = fleet.connect(node).ask_text("stats\r\n");
+    let entry = |line: &str| {
+        let (name, value) = line.strip_prefix("STAT ")?.split_once(' ')?;
+        Some((name.to_owned(), value.parse().ok()?))
+    };
+    text.lines().filter_map(entry).collect()
+}
+
+/// One figure of a node's `stats`.
+fn figure(fleet: &Fleet, node: usize, name: &str) -> u64 {
+    let stats = general(fleet, node);
+    *stats.get(name).unwrap_or_else(|| panic!("no {name} in stats: {stats:?}"))
+}
+
+#[test]
+fn each_counts_once_where_it_was_asked_and_gets_by_themselves() {
+    if !here("each_counts_once_where_it_was_asked_and_gets_by_themselves") {
+        return;
+    }
+    let mut fleet = Fleet::running(3, &[]);
+    let lost = fleet.keys_of(0, 2, "lost-", 4);
+    let kept = fleet.keys_of(0, 1, "kept-", 4);
+    let mut conn = fleet.connect(0);
+    for key in &kept {
+        conn.talk(set(key, "v"), "STORED\r\n");
+    }
+    fleet.kill(2);
+    // One connection is cut, others are refused: each way to fail counts alike.
+    let all = [&lost[..], &kept[..]].concat().join(" ");
+    let found: String = kept.iter().map(|key| format!("VALUE {key} 0 1\r\nv\r\n")).collect();
+    conn.talk(format!("get {all}\r\n"), format!("{found}END\r\n"));
+    conn.talk(format!("gets {}\r\n", lost.join(" ")), "END\r\n");
+    for key in &lost {
+        conn.talk(format!("mg {key} v\r\n"), "EN\r\n");
+        conn.talk(format!("mg {key} v q\r\n"), "");
+        conn.talk(format!("gat 0 {key}\r\n"), "END\r\n");
+        conn.talk(set(key, "v"), AWAY);
+        conn.talk(format!("delete {key}\r\n"), AWAY);
+        conn.talk(format!("incr {key} 1\r\n"), AWAY);
+        conn.talk(format!("set {key} 0 0 1 noreply\r\nv\r\n"), "");
+    }
+    // Per key: get, gets, two mg; and gat, set, delete, incr, a silent set.
+    let (gets, others) = (4 * 4, 4 * 5);
+    assert_eq!(figure(&fleet, 0, "foreign_get_failed"), gets);
+    assert_eq!(figure(&fleet, 0, "foreign_failed"), gets + others);
+    assert_eq!(fleet.count(0, "foreign_get_failed"), gets);
+    assert_eq!(fleet.count(0, "foreign_failed"), gets + others);
+    assert_eq!(fleet.count(0, "peer:cache-2:failed"), gets + others);
+    assert_eq!(fleet.count(0, "peer:cache-1:failed"), 0);
+    // What an owner answered counts there and nowhere else.
+    assert_eq!(figure(&fleet, 1, "get_hits"), 4);
+    for name in ["foreign_get_failed", "foreign_failed"] {
+        assert_eq!(figure(&fleet, 1, name), 0, "{name}");
+    }
+    for name in ["cmd_get", "get_hits", "get_misses"] {
+        assert_eq!(figure(&fleet, 0, name), 0, "{name}");
+    }
+
+    // The sum outlives the peer, which a ring without it forgets.
+    for node in [0, 1] {
+        fleet.write(node, &fleet.ring(2, &[0, 1]));
+    }
+    fleet.await_settled(&[0, 1], 2);
+    wait::until("the lost node to be forgotten", || {
+        (!fleet.stats(0).contains_key("peer:cache-2:failed")).then_some(())
+    });
+    assert_eq!(fleet.count(0, "foreign_failed"), gets + others);
+    // And `stats reset` begins anew, as for all counters.
+    conn.talk("stats reset\r\n", "RESET\r\n");
+    assert_eq!(fleet.count(0, "foreign_failed"), 0);
+    assert_eq!(figure(&fleet, 0, "foreign_get_failed"), 0);
+    conn.talk(format!("get {}\r\n", kept[0]), hit(&kept[0], "v"));
+}
+
+#[test]
+fn a_peer_that_hangs_fails_what_waits_for_it_once() {
+    if !here("a_peer_that_hangs_fails_what_waits_for_it_once") {
+        return;
+    }
+    let fleet = Fleet::running(2, &["--peer-timeout", "300"]);
+    let keys = fleet.keys_of(0, 1, "slow-", 20);
+    let mut conn = fleet.connect(0);
+    conn.talk(format!("get {}\r\n", keys[0]), "END\r\n");
+    let before = fleet.count(0, "foreign_get_failed");
+    let paused = fleet.pause(1);
+    // All of them wait for one answer, which does not come; then the peer is known to be away.
+    conn.talk(format!("get {}\r\n", keys.join(" ")), "END\r\n");
+    conn.talk(format!("get {}\r\n", keys.join(" ")), "END\r\n");
+    for name in ["foreign_get_failed", "foreign_failed", "peer:cache-1:failed"] {
+        assert_eq!(fleet.count(0, name) - before, 40, "{name}");
+    }
+    drop(paused);
+}
