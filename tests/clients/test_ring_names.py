@@ -65,19 +65,21 @@ class NamedHost(Host):
 
 
 class NamedSite:
-    """Three such hosts with a node each. A context."""
+    """Three such hosts with a node each, and spare ones without. A context."""
 
-    def __init__(self):
+    def __init__(self, spare=()):
         self.stack = contextlib.ExitStack()
+        self.spare = spare
         self.version = 0
 
     def __enter__(self):
         with contextlib.ExitStack() as stack:
-            self.network = stack.enter_context(Network(["a", "b", "c"]))
+            self.network = stack.enter_context(Network([*"abc", *self.spare]))
             directory = Path(tempfile.mkdtemp(prefix="ringbinder-names-"))
             stack.callback(shutil.rmtree, directory, ignore_errors=True)
             self.hosts = {}
-            for number, (name, space) in enumerate(self.network.spaces.items(), start=1):
+            for number, name in enumerate("abc", start=1):
+                space = self.network.spaces[name]
                 self.hosts[name] = host = NamedHost(name, space, number, directory)
                 stack.callback(host.stop)
             self.names = {it.named: it.address[0] for it in self.hosts.values()}
