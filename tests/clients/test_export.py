@@ -134,7 +134,7 @@ def run(*command, directory, accepted=0):
 
 @contextlib.contextmanager
 def running(*command, directory, port):
-    """A proxy in the foreground that takes connections on a port."""
+    """A proxy in the foreground that takes connections on a port: its process."""
     with (directory / "proxy.log").open("wb") as log:
         process = subprocess.Popen(
             command, cwd=directory, stdin=subprocess.DEVNULL, stdout=log, stderr=log
@@ -148,7 +148,7 @@ def running(*command, directory, port):
             return False
 
         wait_until(listens, f"{command[0]} listens")
-        yield
+        yield process
     finally:
         process.kill()
         process.wait()
@@ -392,7 +392,11 @@ def test_mcrouter(fleet):
     """mcrouter itself is not run: its configuration is held to what its documentation says."""
     config = json_with_comments(exported("mcrouter", fleet.file.path))
     pool = config["pools"]["ringbinder"]
-    assert pool == {"servers": [node["address"] for node in nodes_of(fleet)]}
+    assert pool == {
+        "servers": [node["address"] for node in nodes_of(fleet)],
+        "connect_timeout": 500,
+        "server_timeout": 500,
+    }
     first, second = config["route"]["children"]
     assert first["type"] == "PoolRoute" and first["pool"] == "ringbinder"
     assert first["hash"] == {"hash_func": "WeightedCh3", "weights": [0.2, 0.4, 1.0]}
@@ -411,7 +415,7 @@ def test_json(fleet):
     word, version, digest = next(iter(fleet.nodes.values())).ask("ring version").split()
     assert word == "RING"
     assert (str(document["version"]), document["digest"]) == (version, digest)
-    assert list(document) == ["version", "digest", "hash", "nodes"]
+    assert list(document) == ["version", "digest", "hash", "client", "nodes"]
     assert document["hash"] == "ketama"
     for found, node in zip(document["nodes"], nodes_of(fleet), strict=True):
         assert {field: found[field] for field in node} == node

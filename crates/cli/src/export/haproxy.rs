@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use ringbinder_ring::{Node, Ring};
 
 use super::text::{comments, lines, loopback_port};
+use super::waiting::TIMEOUT_MS;
 
 /// HAProxy's largest weight.
 const MAX_WEIGHT: u64 = 256;
@@ -23,14 +24,29 @@ pub(super) fn render(ring: &Ring) -> String {
         "listen ringbinder\n    # Where clients connect: any free address.\n    bind 127.0.0.1:{}\n",
         loopback_port(ring, 11_211)
     ));
-    text.push_str(
-        "    mode tcp\n    option tcplog\n    balance leastconn\n    # Clients keep connections for \
-         long without a word.\n    timeout connect 2s\n    timeout client 24h\n    timeout server 24h\n    \
-         option clitcpka\n    option srvtcpka\n    option redispatch\n    # A node is up that answers; \
-         connections to one that no longer does are closed.\n    option tcp-check\n    tcp-check \
-         connect\n    tcp-check send version\\r\\n\n    tcp-check expect string VERSION\n    \
-         default-server check inter 2s fall 2 rise 1 on-marked-down shutdown-sessions\n",
-    );
+    text.push_str(&format!(
+        r"    mode tcp
+    option tcplog
+    balance leastconn
+    # Clients keep connections for long without a word.
+    timeout client 24h
+    timeout server 24h
+    option clitcpka
+    option srvtcpka
+    # Every further attempt to connect goes to another node.
+    timeout connect {TIMEOUT_MS}ms
+    retries 3
+    option redispatch 1
+    # A node is up that answers; connections to one that no longer does are closed. Two checks that
+    # fail in a row say so, and take 850 ms at most: 300 + 250 and 50 + 250.
+    timeout check 250ms
+    option tcp-check
+    tcp-check connect
+    tcp-check send version\r\n
+    tcp-check expect string VERSION
+    default-server check inter 300ms fastinter 50ms fall 2 rise 1 on-marked-down shutdown-sessions
+"
+    ));
     let heaviest = ring.nodes().iter().map(|node| u64::from(node.weight)).max().unwrap_or(1);
     text.push_str(&lines(ring, 4, |node| server(node, heaviest)));
     text

@@ -3,6 +3,8 @@
 use ringbinder_ring::{NodeChange, Ring, compare};
 use serde::Serialize;
 
+use super::waiting::{RETRY_SECONDS, TIMEOUT_MS};
+
 /// `docs/ring.md` describes this form. Fields may be added; none changes its meaning.
 #[derive(Serialize)]
 struct Document {
@@ -11,7 +13,21 @@ struct Document {
     /// that size is more than many readers of JSON hold.
     digest: String,
     hash: &'static str,
+    client: Client,
     nodes: Vec<Entry>,
+}
+
+/// Settings that suit a client of the ring: those that the other targets print.
+#[derive(Serialize)]
+struct Client {
+    /// Milliseconds to connect to a node.
+    connect_timeout_ms: u64,
+    /// Milliseconds to wait for an answer.
+    timeout_ms: u64,
+    /// Milliseconds until a failed node is tried again. Other nodes forward to it meanwhile.
+    retry_ms: u64,
+    /// Whether to set TCP_NODELAY.
+    no_delay: bool,
 }
 
 #[derive(Serialize)]
@@ -31,7 +47,13 @@ pub(super) fn render(ring: &Ring) -> String {
     let nodes = compare(ring, ring).nodes().iter().map(entry).collect();
     let id = ring.id();
     let digest = format!("{:016x}", id.digest);
-    let document = Document { version: id.version, digest, hash: "ketama", nodes };
+    let client = Client {
+        connect_timeout_ms: TIMEOUT_MS,
+        timeout_ms: TIMEOUT_MS,
+        retry_ms: RETRY_SECONDS * 1000,
+        no_delay: true,
+    };
+    let document = Document { version: id.version, digest, hash: "ketama", client, nodes };
     let mut text = serde_json::to_string_pretty(&document).expect("text and numbers are JSON");
     text.push('\n');
     text

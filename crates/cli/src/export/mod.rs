@@ -8,6 +8,11 @@
 //! - Those that cannot may use any node, since nodes forward. Their comments say so, and their
 //!   configuration spreads connections or keys by the weights, and goes on when a node is away.
 //!
+//! Every configuration bounds what a lost node costs: a node that is frozen as well as one that
+//! refuses connections takes less than a second of a request, and a client tries it again soon. The
+//! figures stand in [`waiting`]. Some clients give a lost node's keys to other nodes. That is safe as
+//! long as nodes forward (`--foreign-keys forward`), since the owner still answers for its keys.
+//!
 //! Names and hosts of a ring are words of `[A-Za-z0-9._:-]`, so that most targets take them as they
 //! are. Where a target has strings, they are written as such by [`text`].
 
@@ -21,6 +26,7 @@ mod ruby;
 mod tests;
 mod text;
 mod twemproxy;
+mod waiting;
 
 use ringbinder_ring::Ring;
 

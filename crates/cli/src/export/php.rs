@@ -1,9 +1,13 @@
 //! PHP's memcached extension, which is libmemcached.
+//!
+//! libmemcached from 1.0.18 on marks a node as failed only if it cannot connect. A frozen node takes
+//! connections, so every request for its keys costs a time-out; no option of libmemcached changes that.
 
 use ringbinder_ring::Ring;
 
 use super::ExportError;
 use super::text::{LIBMEMCACHED_SERVERS, comments, lines, single_quoted};
+use super::waiting::{LIBMEMCACHED_RETRY_SECONDS, TIMEOUT_MS};
 
 /// A client of the extension.
 ///
@@ -23,14 +27,28 @@ pub(super) fn render(ring: &Ring) -> Result<String, ExportError> {
         "It goes where the application makes its client, and sends each key to its owner. Servers are\n\
          host, port and weight, spelled and ordered as in the ring file: both count in the hashing.\n\
          A persistent Memcached('id') keeps its servers: add them only if getServerList() is empty,\n\
-         and take another id for another ring.",
+         and take another id for another ring.\n\
+         A frozen node costs each request for its keys one time-out, because libmemcached from 1.0.18\n\
+         on asks it every time. If that is too much, run twemproxy or HAProxy beside PHP.",
     ));
-    text.push_str(
-        "$memcached = new Memcached();\n$memcached->setOptions([\n    // Weighted ketama, the nodes' \
-         hashing.\n    Memcached::OPT_LIBKETAMA_COMPATIBLE => true,\n    // A prefix is part of the \
-         key, as it is for the nodes.\n    Memcached::OPT_HASH_WITH_PREFIX_KEY => true,\n]);\n\
-         $memcached->addServers([\n",
-    );
+    text.push_str(&format!(
+        r"$memcached = new Memcached();
+$memcached->setOptions([
+    // Weighted ketama, the nodes' hashing.
+    Memcached::OPT_LIBKETAMA_COMPATIBLE => true,
+    // A prefix is part of the key, as it is for the nodes.
+    Memcached::OPT_HASH_WITH_PREFIX_KEY => true,
+    // TCP_NODELAY: else a request may wait 40 ms for the receipt of the one before.
+    Memcached::OPT_TCP_NODELAY => true,
+    // Milliseconds to connect and to answer. Keep them above the nodes' --peer-timeout.
+    Memcached::OPT_CONNECT_TIMEOUT => {TIMEOUT_MS},
+    Memcached::OPT_POLL_TIMEOUT => {TIMEOUT_MS},
+    // Seconds until an unreachable node is tried again. Requests for its keys fail until then.
+    Memcached::OPT_RETRY_TIMEOUT => {LIBMEMCACHED_RETRY_SECONDS},
+]);
+$memcached->addServers([
+"
+    ));
     text.push_str(&lines(ring, 4, |node| {
         format!("[{}, {}, {}],", single_quoted(&node.host), node.port, node.weight)
     }));

@@ -42,6 +42,3 @@ class Ketama:
     def single(number):
         """The number in libmemcached's precision."""
         return struct.unpack("f", struct.pack("f", number))[0]
-
-
-client = HashClient([(host, port) for host, port, _ in NODES], hasher=Ketama)

@@ -3,8 +3,9 @@
 use ringbinder_ring::Ring;
 
 use super::text::{LIBMEMCACHED_SERVERS, comments, double_quoted, lines, weighted};
+use super::waiting::{LIBMEMCACHED_RETRY_SECONDS, RETRY_SECONDS, TIMEOUT_MS, timeout_seconds};
 
-/// What follows the nodes in pymemcache's configuration: the hasher and the client.
+/// The hasher in pymemcache's configuration.
 ///
 /// The hasher is one of its own, because uhashring's ketama differs from libmemcached's where single
 /// precision costs a node a digest, and where two nodes share a point. It keeps the points of a node
@@ -23,10 +24,9 @@ pub(super) fn pylibmc(ring: &Ring) -> String {
     text.push_str(&bounds(ring));
     text.push_str("import pylibmc\n\nclient = pylibmc.Client(\n    [\n");
     text.push_str(&servers(ring, 8));
-    text.push_str(
-        "    ],\n    behaviors={\n        # Weighted ketama, the nodes' hashing; \"ketama\" is \
-         another one.\n        \"ketama_weighted\": True,\n    },\n)\n",
-    );
+    text.push_str("    ],\n    behaviors={\n");
+    text.push_str(&behaviors(8));
+    text.push_str("    },\n)\n");
     text
 }
 
@@ -45,11 +45,9 @@ pub(super) fn django(ring: &Ring) -> String {
          \"django.core.cache.backends.memcached.PyLibMCCache\",\n        \"LOCATION\": [\n",
     );
     text.push_str(&servers(ring, 12));
-    text.push_str(
-        "        ],\n        \"OPTIONS\": {\n            # Weighted ketama, the nodes' hashing; \
-         \"ketama\" is another one.\n            \"behaviors\": {\"ketama_weighted\": True},\n        \
-         },\n    },\n}\n",
-    );
+    text.push_str("        ],\n        \"OPTIONS\": {\n            \"behaviors\": {\n");
+    text.push_str(&behaviors(16));
+    text.push_str("            },\n        },\n    },\n}\n");
     text
 }
 
@@ -72,7 +70,57 @@ pub(super) fn pymemcache(ring: &Ring) -> String {
     }));
     text.push_str("]\n");
     text.push_str(PYMEMCACHE);
+    text.push_str(&hash_client());
     text
+}
+
+/// pymemcache's client. A failure makes it remove the node from the hasher at once: with attempts
+/// left it would answer that node's keys with misses meanwhile, and call unsent writes `False`.
+fn hash_client() -> String {
+    let timeout = timeout_seconds();
+    format!(
+        r#"
+
+client = HashClient(
+    [(host, port) for host, port, _ in NODES],
+    hasher=Ketama,
+    # Seconds to connect and to answer. Keep them above the nodes' --peer-timeout.
+    connect_timeout={timeout},
+    timeout={timeout},
+    # TCP_NODELAY: else a request may wait 40 ms for the receipt of the one before.
+    no_delay=True,
+    # After one failure, other nodes get this node's keys for {RETRY_SECONDS} seconds. They forward to it if they
+    # can (--foreign-keys forward, the default), so each key still has one owner.
+    retry_attempts=0,
+    dead_timeout={RETRY_SECONDS},
+    # Wait for the answer to a write, so that a failed write raises an exception.
+    default_noreply=False,
+)
+"#
+    )
+}
+
+/// libmemcached's settings as pylibmc and Django take them.
+///
+/// A node that fails keeps its keys. `auto_eject` would give them to other nodes, which must refuse
+/// to write them while the owner is away. libmemcached up to 1.0.17, as in pylibmc's wheels, takes a
+/// node that answers `SERVER_ERROR` for a failed one, so it would eject every healthy node in turn.
+fn behaviors(indent: usize) -> String {
+    let settings = format!(
+        r#"# Weighted ketama, the nodes' hashing; "ketama" is another one.
+"ketama_weighted": True,
+# TCP_NODELAY: else a request may wait 40 ms for the receipt of the one before.
+"tcp_nodelay": True,
+# Milliseconds to connect and to answer. Keep them above the nodes' --peer-timeout.
+"connect_timeout": {TIMEOUT_MS},
+"_poll_timeout": {TIMEOUT_MS},
+# Seconds until a failed node is tried again. Requests for its keys fail until then.
+"retry_timeout": {LIBMEMCACHED_RETRY_SECONDS},
+# Leave this off: it makes libmemcached eject a node that refuses one write.
+"auto_eject": False,
+"#
+    );
+    settings.lines().map(|line| format!("{:indent$}{line}\n", "")).collect()
 }
 
 /// The nodes as pylibmc and Django take them.

@@ -7,6 +7,20 @@ use std::net::Ipv6Addr;
 use ringbinder_ring::{Node, Ring};
 
 use super::text::{comments, lines, single_quoted};
+use super::waiting::{RETRY_SECONDS, timeout_seconds};
+
+/// dalli sets a time-out on its sockets from 4.0 on, and Ruby heeds one from 3.2 on. Without both, a
+/// frozen node would hang the application: `socket_timeout` bounds nothing but the connecting.
+const ENDLESS_WAIT: &str = r"
+# Before dalli 4 or Ruby 3.2, socket_timeout does not end the wait for an answer; this does.
+unless Dalli::VERSION.to_i >= 4 && IO.method_defined?(:timeout=)
+  Dalli::Socket::TCP.prepend(Module.new do
+    def gets(*)
+      wait_readable(options[:socket_timeout]) ? super : raise(Timeout::Error, 'no answer')
+    end
+  end)
+end
+";
 
 /// A dalli client.
 pub(super) fn render(ring: &Ring) -> String {
@@ -22,9 +36,18 @@ pub(super) fn render(ring: &Ring) -> String {
     text.push_str(
         "require 'dalli'\n\n# Nodes speak no binary protocol.\nunless \
          defined?(Dalli::Protocol::Meta)\n  raise \"dalli #{Dalli::VERSION} speaks only the binary \
-         protocol; nodes need dalli 3.2 or later\"\nend\n\n# dalli 5 has no protocol to choose.\n\
-         options = Dalli::VERSION.to_i < 5 ? { protocol: :meta } : {}\nclient = Dalli::Client.new(\n  \
-         # host:port:weight\n  [\n",
+         protocol; nodes need dalli 3.2 or later\"\nend\n",
+    );
+    text.push_str(ENDLESS_WAIT);
+    text.push_str(&format!(
+        "\noptions = {{\n  # Seconds to connect and to answer. Keep this above the nodes' \
+         --peer-timeout.\n  socket_timeout: {},\n  # After one failure, other nodes get this node's \
+         keys for {RETRY_SECONDS} seconds.\n  socket_max_failures: 1,\n  down_retry_delay: {RETRY_SECONDS},\n}}\n",
+        timeout_seconds()
+    ));
+    text.push_str(
+        "# dalli 5 has no protocol to choose.\noptions[:protocol] = :meta if Dalli::VERSION.to_i < \
+         5\nclient = Dalli::Client.new(\n  # host:port:weight\n  [\n",
     );
     text.push_str(&lines(ring, 4, |node| format!("{},", single_quoted(&server(node)))));
     text.push_str("  ],\n  options\n)\n");

@@ -4,6 +4,7 @@ use clap::ValueEnum as _;
 use ringbinder_ring::{Format, Ring};
 
 use super::text::{double_quoted, loopback_port, single_quoted};
+use super::waiting::{TIMEOUT_MS, timeout_seconds};
 use super::{ExportError, Target, render};
 
 /// A ring of these addresses and weights.
@@ -120,7 +121,69 @@ fn mcrouter_has_weights_up_to_one() {
     assert_eq!(route["hash"]["weights"], serde_json::json!([0.25, 1.0, 0.5]));
     let servers = serde_json::json!(["10.0.0.1:1", "[::1]:2", "c.example:3"]);
     assert_eq!(three["pools"]["ringbinder"]["servers"], servers);
+    let pool = &three["pools"]["ringbinder"];
+    assert_eq!((&pool["connect_timeout"], &pool["server_timeout"]), (&500.into(), &500.into()));
     assert_eq!(config(&ring([("10.0.0.1:1", 9)]))["route"], "PoolRoute|ringbinder");
+}
+
+#[test]
+fn every_target_bounds_what_a_lost_node_costs() {
+    let ring = ring([("10.0.0.1:11211", 1), ("10.0.0.2:11211", 2)]);
+    let libmemcached = ["\"connect_timeout\": 500,", "\"_poll_timeout\": 500,"];
+    for &target in Target::value_variants() {
+        let expected: &[&str] = match target {
+            Target::Pylibmc | Target::Django => &libmemcached,
+            Target::Pymemcache => &["connect_timeout=0.5,", "timeout=0.5,", "dead_timeout=5,"],
+            Target::Php => &["::OPT_CONNECT_TIMEOUT => 500,", "::OPT_POLL_TIMEOUT => 500,"],
+            Target::Ruby => &["socket_timeout: 0.5,", "down_retry_delay: 5,"],
+            Target::Twemproxy => &["timeout: 500", "server_retry_timeout: 5000"],
+            Target::Mcrouter => &["\"connect_timeout\": 500,", "\"server_timeout\": 500"],
+            Target::Haproxy => &["timeout connect 500ms", "timeout check 250ms"],
+            Target::Json => &["\"timeout_ms\": 500,", "\"retry_ms\": 5000,"],
+        };
+        let text = rendered(&ring, target);
+        for setting in expected {
+            let found = text.lines().any(|line| line.trim_end().ends_with(setting));
+            assert!(found, "{target:?} lacks {setting}: {text}");
+        }
+    }
+}
+
+#[test]
+fn every_client_with_the_option_sets_no_delay() {
+    let ring = ring([("10.0.0.1:11211", 1)]);
+    for (target, setting) in [
+        (Target::Pylibmc, "\"tcp_nodelay\": True,"),
+        (Target::Django, "\"tcp_nodelay\": True,"),
+        (Target::Pymemcache, "no_delay=True,"),
+        (Target::Php, "Memcached::OPT_TCP_NODELAY => true,"),
+        (Target::Json, "\"no_delay\": true"),
+    ] {
+        assert!(rendered(&ring, target).contains(setting), "{target:?}");
+    }
+}
+
+#[test]
+fn seconds_have_no_needless_digits() {
+    assert_eq!(TIMEOUT_MS, 500);
+    assert_eq!(timeout_seconds(), "0.5");
+}
+
+#[test]
+fn twemproxy_ejects_a_node_only_if_there_is_another() {
+    let text =
+        |nodes: &[(&'static str, u32)]| rendered(&ring(nodes.iter().copied()), Target::Twemproxy);
+    assert!(text(&[("10.0.0.1:1", 1)]).contains("auto_eject_hosts: false"));
+    assert!(text(&[("10.0.0.1:1", 1), ("10.0.0.2:1", 1)]).contains("auto_eject_hosts: true"));
+}
+
+#[test]
+fn libmemcached_ejects_no_node() {
+    let ring = ring([("10.0.0.1:1", 1), ("10.0.0.2:1", 1)]);
+    for target in [Target::Pylibmc, Target::Django] {
+        assert!(rendered(&ring, target).contains("\"auto_eject\": False,"), "{target:?}");
+    }
+    assert!(!rendered(&ring, Target::Php).contains("REMOVE_FAILED"));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use ringbinder_ring::Ring;
 
 use super::text::{comments, lines, loopback_port};
+use super::waiting::{RETRY_SECONDS, TIMEOUT_MS};
 
 /// A pool.
 pub(super) fn render(ring: &Ring) -> String {
@@ -22,10 +23,32 @@ pub(super) fn render(ring: &Ring) -> String {
     ));
     text.push_str(
         "  # These two are the nodes' hashing; twemproxy's defaults are another one.\n  hash: md5\n  \
-         distribution: ketama\n  # Ejecting a node would give its keys to others, which do not own \
-         them.\n  auto_eject_hosts: false\n  timeout: 2000\n  servers:\n",
+         distribution: ketama\n",
     );
+    text.push_str(&failures(ring));
+    text.push_str("  servers:\n");
     // An IPv6 address has no brackets here: port and weight are found from the end.
     text.push_str(&lines(ring, 4, |node| format!("- {}:{}:{}", node.host, node.port, node.weight)));
     text
+}
+
+/// What twemproxy does about a node that fails. Without ejection every request for its keys would
+/// cost a time-out, because twemproxy does not remember failures otherwise.
+fn failures(ring: &Ring) -> String {
+    let ejection = if ring.nodes().len() == 1 {
+        String::from(
+            "  # There is no other node that could get this node's keys.\n  auto_eject_hosts: false\n",
+        )
+    } else {
+        format!(
+            "  # After one failure, other nodes get this node's keys for {RETRY_SECONDS} seconds. They forward to it if\n  \
+             # they can (--foreign-keys forward, the default), so each key still has one owner.\n  \
+             auto_eject_hosts: true\n  server_failure_limit: 1\n  server_retry_timeout: {}\n",
+            RETRY_SECONDS * 1000
+        )
+    };
+    format!(
+        "{ejection}  # Milliseconds to connect and to answer. Keep this above the nodes' \
+         --peer-timeout.\n  timeout: {TIMEOUT_MS}\n"
+    )
 }
