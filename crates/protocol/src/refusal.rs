@@ -182,9 +182,9 @@ pub enum FlushFault {
     NoAnswer,
     /// It answered this, without its line end, instead of `OK`.
     Answered(Vec<u8>),
-    /// It holds a newer ring, which the node that asked did not receive in time: that ring may name
-    /// more nodes.
-    NewerRing,
+    /// It obeyed, but another node or process may serve its keys, and the node that asks did not learn
+    /// in time which one.
+    Unsettled,
     /// The node that asks has not heard from all its peers yet: there may be nodes that it does not
     /// know.
     NotJoined,
@@ -200,7 +200,7 @@ impl fmt::Display for FlushFault {
                 let shown: String = words.escape_ascii().to_string();
                 f.write_str(&shown[..shown.len().min(MAX_REPEATED)])
             }
-            FlushFault::NewerRing => f.write_str("it holds a newer ring than the node that asked"),
+            FlushFault::Unsettled => f.write_str("the ring is changing there; try again"),
             FlushFault::NotJoined => f.write_str("it has not heard from all nodes yet"),
         }
     }

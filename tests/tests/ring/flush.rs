@@ -175,8 +175,8 @@ fn a_node_that_is_down_is_named_and_the_others_are_emptied() {
 }
 
 #[test]
-fn a_node_that_hangs_is_named_and_waited_for_once() {
-    if !here("a_node_that_hangs_is_named_and_waited_for_once") {
+fn a_node_that_hangs_is_named() {
+    if !here("a_node_that_hangs_is_named") {
         return;
     }
     let fleet = Fleet::running(3, &["--peer-timeout", "2000"]);
@@ -191,8 +191,6 @@ fn a_node_that_hangs_is_named_and_waited_for_once() {
     assert_empty(&fleet, &[0, 1], &keys);
     // From then on it is known to be away, as it is for requests about keys.
     assert_eq!(fleet.stat(0, "peer:cache-2:state"), "away");
-    let log = fleet.server(0).log();
-    assert_eq!(log.matches("is away: it did not answer within").count(), 1, "{log}");
     drop(paused);
     fleet.await_stat(0, "peer:cache-2:state", |state| state == "up");
     conn.talk("flush_all\r\n", "OK\r\n");
@@ -261,7 +259,7 @@ fn what_a_node_passes_on_is_not_passed_on() {
     store_all(&mut fleet.connect(0), &keys);
     let mut conn = fleet.connect(0);
     conn.talk("ring forward 1.0000000000000000 owner\r\n", "");
-    // This node holds a newer ring than the one who asks: there may be nodes to ask beside it.
+    // This node holds a newer ring than the node that asks: there may be others to ask.
     conn.talk("flush_all\r\n", "MOVED\r\n");
     assert_eq!(flushes(&fleet, &NODES), [1, 0, 0]);
     assert_eq!(found(&fleet, 1, &keys), 20);
@@ -288,39 +286,33 @@ fn nodes_that_do_not_forward_flush_themselves() {
     }
 }
 
+/// Three nodes of which the third has left the ring and does not know it: the others reach it, but it
+/// cannot fetch the ring that says so, and serves its keys. Gives some of these.
+fn with_a_former_owner(arguments: &[&str]) -> (Fleet, Vec<String>) {
+    let mut fleet = Fleet::new(3);
+    fleet.put_relays();
+    fleet.launch(&NODES, &fleet.ring(1, &NODES), arguments);
+    fleet.await_settled(&NODES, 1);
+    let of_two = fleet.keys_of(0, 2, "flushed-", 10);
+    store_all(&mut fleet.connect(2), &of_two);
+    for node in [0, 1] {
+        fleet.relay(node).hold("cache-2", true);
+        fleet.write(node, &fleet.ring(2, &[0, 1]));
+    }
+    fleet.await_version(&[0, 1], 2);
+    assert_eq!(found(&fleet, 2, &of_two), 10);
+    (fleet, of_two)
+}
+
 #[test]
 fn a_former_owner_that_still_serves_is_emptied_too() {
     if !here("a_former_owner_that_still_serves_is_emptied_too") {
         return;
     }
-    let mut fleet = Fleet::new(3);
-    fleet.put_relays();
     // Nobody is declared failed before the test is over.
-    let arguments = ["--peer-give-up", "600000"];
-    fleet.launch(&NODES, &fleet.ring(1, &NODES), &arguments);
-    fleet.await_settled(&NODES, 1);
-    let keys = keys_of_all(&fleet, &NODES, 10);
-    let of_two = fleet.keys_of(0, 2, "flushed-", 10);
-    store_all(&mut fleet.connect(0), &keys);
-    // Node 2 leaves the ring. The others reach it, but it cannot fetch the ring that says so, and
-    // goes on serving.
-    for node in [0, 1] {
-        fleet.relay(node).hold("cache-2", true);
-    }
-    fleet.write(0, &fleet.ring(2, &[0, 1]));
-    fleet.await_version(&[0, 1], 2);
-    assert_eq!(found(&fleet, 2, &of_two), 10);
-    fleet.connect(0).talk("flush_all\r\n", "OK\r\n");
-    assert_empty(&fleet, &[0, 1], &keys);
-    assert_eq!(found(&fleet, 2, &of_two), 0);
-    // A node that has just started learns from its peers whom to ask.
-    store_all(&mut fleet.connect(2), &of_two);
-    fleet.kill(0);
-    fleet.start(0, &arguments);
+    let (fleet, of_two) = with_a_former_owner(&["--peer-give-up", "600000"]);
     let mut conn = fleet.connect(0);
-    wait::until("a flush that reaches all", || {
-        (conn.ask("flush_all\r\n") == b"OK\r\n").then_some(())
-    });
+    conn.talk("flush_all\r\n", "OK\r\n");
     assert_eq!(found(&fleet, 2, &of_two), 0);
     // Cut off, it is not emptied, and the answer says so.
     store_all(&mut fleet.connect(2), &of_two);
@@ -331,7 +323,22 @@ fn a_former_owner_that_still_serves_is_emptied_too() {
     fleet.cut_off(2, false);
     fleet.await_settled(&NODES, 2);
     conn.talk("flush_all\r\n", "OK\r\n");
-    assert_empty(&fleet, &NODES, &keys);
+    assert_empty(&fleet, &NODES, &of_two);
+}
+
+#[test]
+fn a_node_that_has_just_started_learns_whom_to_empty() {
+    if !here("a_node_that_has_just_started_learns_whom_to_empty") {
+        return;
+    }
+    let (mut fleet, of_two) = with_a_former_owner(&[]);
+    fleet.kill(0);
+    fleet.start(0, &[]);
+    let mut conn = fleet.connect(0);
+    wait::until("a flush that reaches all", || {
+        (conn.ask("flush_all\r\n") == b"OK\r\n").then_some(())
+    });
+    assert_eq!(found(&fleet, 2, &of_two), 0);
 }
 
 #[test]
@@ -349,10 +356,9 @@ fn a_node_of_a_newer_ring_is_emptied_too() {
         let mut writer = fleet.connect(1);
         let keys = (0..200).map(|key| format!("newer-{key}"));
         let keys: Vec<String> = keys.filter(|key| owner(&mut conn, key) == 1).collect();
-        // Node 1 and the new one hold the newer ring; node 0 hears of it late, since nobody tells it.
-        for name in ["cache-1", "cache-2"] {
-            fleet.relay(0).hold(name, true);
-        }
+        // Node 1 and the new one hold the newer ring; node 0 hears of it late, since node 1 cannot tell
+        // it, and the new one is not believed.
+        fleet.relay(0).hold("cache-1", true);
         let version = 2 * round;
         for node in [1, 2] {
             fleet.write(node, &fleet.ring(version, &NODES));
@@ -364,9 +370,7 @@ fn a_node_of_a_newer_ring_is_emptied_too() {
         store_all(&mut writer, &keys);
         conn.talk("flush_all\r\n", "OK\r\n");
         assert_empty(&fleet, &[1, 2], &keys);
-        for name in ["cache-1", "cache-2"] {
-            fleet.relay(0).hold(name, false);
-        }
+        fleet.relay(0).hold("cache-1", false);
         fleet.await_settled(&NODES, version);
         fleet.write(0, &fleet.ring(version + 1, &[0, 1]));
         fleet.await_settled(&NODES, version + 1);

@@ -86,9 +86,9 @@ fn flush_all(
         Some(desk) if desk.flushes_everywhere() => Next::FlushAll(FlushAll { delay, noreply }),
         desk => {
             flush_store(context.shared, delay);
-            // The peer that asks does not know all nodes: it looks for them in the newer ring.
-            let newer = desk.is_some_and(|desk| desk.knows_a_newer_ring());
-            reply(out, noreply, if newer { "MOVED" } else { "OK" });
+            let name = context.shared.ring.as_ref().map(|ring| ring.name()).unwrap_or_default();
+            let moved = desk.is_some_and(|desk| desk.is_not_the_last_word(&name));
+            reply(out, noreply, if moved { "MOVED" } else { "OK" });
             Next::Continue
         }
     }

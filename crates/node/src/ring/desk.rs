@@ -70,10 +70,15 @@ impl Desk<'_> {
         self.policy == ForeignKeys::Forward && self.forwarding.is_none()
     }
 
-    /// Whether this node holds a newer ring than the node that forwards to it.
-    pub(crate) fn knows_a_newer_ring(&self) -> bool {
-        self.forwarding
-            .is_some_and(|forwarding| self.view.id() > super::membership::ring_id(forwarding.stamp))
+    /// Whether a node that forwards to this one may have to ask somebody else too: by a newer ring than
+    /// its own, or another process in the place of this one. `name` is this node's.
+    pub(crate) fn is_not_the_last_word(&self, name: &str) -> bool {
+        self.forwarding.is_some_and(|forwarding| {
+            let replaced = self.view.me.is_none() && self.view.ring.index_of_name(name).is_some();
+            replaced
+                || !self.view.joined
+                || self.view.id() > super::membership::ring_id(forwarding.stamp)
+        })
     }
 
     /// Whether a retrieval looks at the ring before it looks into the store. Where hits are this

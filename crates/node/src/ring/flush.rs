@@ -3,17 +3,20 @@
 //!
 //! Each node empties itself at the moment when it is reached; nothing makes that one moment. The
 //! promise is: when this succeeds, no client reads a value anywhere that was stored before the
-//! request came. Three rules make it hold while rings replace each other:
+//! request came. Three rules make it hold while rings and processes replace each other:
 //!
 //! 1. All nodes of the ring in force are asked, and those that may serve by an older one.
-//! 2. A node that holds a newer ring obeys and answers `MOVED`. Then the nodes which that ring adds
-//!    are asked too, once the ring is here.
-//! 3. A node that has not joined does not know which older rings are served by. It waits until it has.
+//! 2. A node that is asked always obeys, but answers `MOVED` if it holds a newer ring than the node
+//!    that asks, has not joined, or has been replaced by another process: then there may be somebody
+//!    else to ask. It is asked again, by the ring and at the process that are known by then.
+//! 3. A node that has not joined does not know by which older rings nodes may serve. It waits until it
+//!    has.
 //!
 //! Why that is enough: a node that only a newer ring names serves a key after the key's owner by the
 //! older ring has confirmed the newer one (see [`super::membership`]). If that owner is asked before
-//! it confirms, the other node has served nothing yet; if after, the owner answers `MOVED`. As with
-//! keys, this holds as long as no node is declared failed that still serves.
+//! it confirms, the other node has served nothing yet; if after, the owner answers `MOVED`. The same
+//! with two processes under one name: only a confirmed one serves, and the other answers `MOVED`. As
+//! with keys, this holds as long as no node is declared failed that goes on serving.
 //!
 //! Nodes are asked by a plain `flush_all` behind `ring forward`, which no node passes on, not even one
 //! that is too old to know that `flush_all` can be for the ring.
@@ -24,7 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ringbinder_protocol::{Claim, FlushFailed, FlushFault};
-use ringbinder_ring::{Point, RingId};
+use ringbinder_ring::Point;
 use tokio::time::Instant;
 
 use super::Hint;
@@ -37,10 +40,10 @@ use crate::local::Local;
 /// What one node did.
 #[derive(Debug)]
 enum Outcome {
-    /// It obeyed, by the ring in force here or an older one.
+    /// It obeyed, and serves by no newer ring.
     Flushed,
-    /// It obeyed, and holds a newer ring than this one, by which it was asked.
-    Newer(RingId),
+    /// It obeyed, and there may be somebody else to ask.
+    Moved,
     /// It is not known to have obeyed.
     Failed(FlushFault),
 }
@@ -54,7 +57,9 @@ pub(crate) async fn flush_all(local: &Rc<Local>, delay: i64) -> Result<(), Flush
     };
     command::flush_store(&local.shared, delay);
     let patience = ring.settings.peer_timeout;
-    let mut outcomes: Vec<(Arc<Peer>, Outcome)> = Vec::new();
+    // Those that are not to be asked any more, and what is wrong with them.
+    let mut done: Vec<(Arc<Peer>, Option<FlushFault>)> = Vec::new();
+    let mut moved: Vec<Arc<Peer>> = Vec::new();
     let mut deadline = None;
     let mut pause = RETRY;
     let joined = loop {
@@ -65,41 +70,38 @@ pub(crate) async fn flush_all(local: &Rc<Local>, delay: i64) -> Result<(), Flush
             break true;
         };
         let mut others = view.others();
-        others.retain(|peer| outcomes.iter().all(|(asked, _)| asked.address != peer.address));
-        let last = deadline.is_some_and(|deadline| Instant::now() >= deadline);
-        if !others.is_empty() {
-            let answers = if last {
-                others.iter().map(|_| Outcome::Failed(FlushFault::NoAnswer)).collect()
-            } else {
-                ask(local, &others, (view.id(), delay), patience).await
-            };
-            outcomes.extend(others.into_iter().zip(answers));
-            deadline.get_or_insert_with(|| Instant::now() + patience);
-            continue;
+        others.retain(|peer| !done.iter().any(|(asked, _)| Arc::ptr_eq(asked, peer)));
+        if others.is_empty() && view.joined {
+            break true;
         }
-        let newer = outcomes.iter().filter(
-            |(_, outcome)| matches!(outcome, Outcome::Newer(asked_by) if *asked_by >= view.id()),
-        );
-        let newer: Vec<_> = newer.map(|(peer, _)| Arc::clone(peer)).collect();
-        if last || (view.joined && newer.is_empty()) {
+        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            let fault = |peer| {
+                let moved = moved.iter().any(|it| Arc::ptr_eq(it, peer));
+                if moved { FlushFault::Unsettled } else { FlushFault::NoAnswer }
+            };
+            done.extend(others.iter().map(|peer| (Arc::clone(peer), Some(fault(peer)))));
             break view.joined;
         }
-        for peer in newer {
-            ring.hint(Hint::Moved { peer });
+        moved.clear();
+        let outcomes = ask(local, &others, delay, patience).await;
+        for (peer, outcome) in others.iter().map(Arc::clone).zip(outcomes) {
+            match outcome {
+                Outcome::Flushed => done.push((peer, None)),
+                Outcome::Failed(fault) => done.push((peer, Some(fault))),
+                Outcome::Moved => {
+                    ring.hint(Hint::Moved { peer: Arc::clone(&peer) });
+                    moved.push(peer);
+                }
+            }
         }
         let deadline = *deadline.get_or_insert_with(|| Instant::now() + patience);
-        let left = deadline.saturating_duration_since(Instant::now());
-        let _ = tokio::time::timeout(pause.min(left), news).await;
-        pause = (pause * 2).min(RETRY_LATEST);
-    };
-    let id = local.view().as_ref().map(|view| view.id());
-    let failed = outcomes.into_iter().filter_map(|(peer, outcome)| match outcome {
-        Outcome::Failed(fault) => Some((peer.to_string(), fault)),
-        Outcome::Newer(asked_by) if Some(asked_by) >= id => {
-            Some((peer.to_string(), FlushFault::NewerRing))
+        if others.is_empty() || !moved.is_empty() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let _ = tokio::time::timeout(pause.min(left), news).await;
+            pause = (pause * 2).min(RETRY_LATEST);
         }
-        Outcome::Newer(_) | Outcome::Flushed => None,
-    });
+    };
+    let failed = done.into_iter().filter_map(|(peer, fault)| Some((peer.to_string(), fault?)));
     let mut nodes: Vec<_> = failed.collect();
     if !joined {
         nodes.push((format!("{} (this node)", ring.name()), FlushFault::NotJoined));
@@ -111,7 +113,7 @@ pub(crate) async fn flush_all(local: &Rc<Local>, delay: i64) -> Result<(), Flush
 async fn ask(
     local: &Rc<Local>,
     peers: &[Arc<Peer>],
-    (id, delay): (RingId, i64),
+    delay: i64,
     patience: Duration,
 ) -> Vec<Outcome> {
     let exchange = SharedExchange::default();
@@ -136,7 +138,7 @@ async fn ask(
     poll_fn(|context| exchange.borrow_mut().poll_closed(context.waker())).await;
     let exchange = exchange.borrow();
     let outcome = |answer: Option<&[u8]>| match answer {
-        None => Outcome::Newer(id),
+        None => Outcome::Moved,
         Some(b"OK\r\n") => Outcome::Flushed,
         Some(b"") => Outcome::Failed(FlushFault::NoAnswer),
         Some(line) => Outcome::Failed(FlushFault::Answered(line.trim_ascii_end().to_vec())),
