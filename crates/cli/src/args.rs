@@ -62,7 +62,9 @@ pub(crate) enum Command {
     Top(top::Top),
     /// Empty the nodes
     Flush(fleet::flush::Flush),
-    /// Ask every node which ring it holds, and report those that disagree or are away
+    /// Have the nodes read their certificates again
+    RefreshCerts(fleet::refresh_certs::RefreshCerts),
+    /// Ask every node about itself and all others, and report what is not as the ring says
     Check(fleet::check::Check),
     /// Measure ringbinderd beside memcached and others of its kind
     #[command(subcommand)]
@@ -86,6 +88,7 @@ impl Command {
             Command::Hot(command) => command.run(out).await,
             Command::Top(command) => command.run(out).await,
             Command::Flush(command) => command.run(out).await,
+            Command::RefreshCerts(command) => command.run(out).await,
             Command::Check(command) => command.run(out).await,
             Command::Bench(bench) => crate::bench::run(bench, out),
             Command::Completions(completions) => completions.run(command(), out),

@@ -12,6 +12,8 @@ pub(crate) enum Answer {
     Yes,
     /// The answer is no: problems were found, a key is not there.
     No,
+    /// Processes and the ring do not match: who is who is wrong.
+    WrongProcess,
 }
 
 /// Why the process ended.
@@ -42,13 +44,15 @@ pub(crate) enum Exit {
     Protocol = 76,
     /// A permission is missing.
     NoPermission = 77,
+    /// A process is not the node that the ring names at its address.
+    Identity = 78,
     /// Ctrl-C, as shells number it.
     Interrupted = 130,
 }
 
 impl Exit {
     /// Every code with its meaning, in ascending order: what `--help` and the manual list.
-    pub(crate) const ALL: [(Exit, &'static str); 13] = [
+    pub(crate) const ALL: [(Exit, &'static str); 14] = [
         (Exit::Ok, "done"),
         (
             Exit::No,
@@ -80,6 +84,11 @@ impl Exit {
             "a permission is missing; a node refuses the login or the certificate of this program, or \
              asks for one",
         ),
+        (
+            Exit::Identity,
+            "check found a process that is not the node which the ring names at its address, or two \
+             processes for one name",
+        ),
         (Exit::Interrupted, "a benchmark was interrupted; its servers are stopped"),
     ];
 
@@ -102,6 +111,6 @@ mod tests {
     #[test]
     fn the_numbers_are_those_of_sysexits_and_of_shells() {
         let numbers: Vec<u8> = Exit::ALL.iter().map(|(exit, _)| exit.number()).collect();
-        assert_eq!(numbers, [0, 1, 64, 65, 66, 69, 71, 73, 74, 75, 76, 77, 130]);
+        assert_eq!(numbers, [0, 1, 64, 65, 66, 69, 71, 73, 74, 75, 76, 77, 78, 130]);
     }
 }

@@ -12,6 +12,7 @@ mod change;
 mod completions;
 mod edit;
 mod error;
+mod escape;
 mod exit;
 mod export;
 mod fleet;
@@ -50,6 +51,7 @@ pub fn main() -> ExitCode {
     match execute(cli, json) {
         Ok(Answer::Yes) => Exit::Ok.into(),
         Ok(Answer::No) => Exit::No.into(),
+        Ok(Answer::WrongProcess) => Exit::Identity.into(),
         Err(error) if error.is_closed_pipe() => Exit::Ok.into(),
         Err(error) => {
             output::print_error(&error, json);

@@ -27,14 +27,16 @@ The ring is named with `--ring` or `RINGBINDER_RING`, else it is `ring.toml` in 
 **Output.** A table on a terminal fits it; in a pipe every row is one line, without colours. With
 `--json` standard output is one JSON document, and a failure is one JSON object on standard error,
 `{\"error\": \"...\", \"exit\": 66}`; only a wrong command line is told in words. Shares are fractions of the
-key space from 0 to 1, `points` the same of its 2^32 points. `bench` prints Markdown, and takes a file
+key space from 0 to 1, `points` the same of its 2^32 points. Text of nodes is escaped: control
+characters, and those that are invisible or change the direction of writing. `bench` prints Markdown, and takes a file
 with `--json`.
 
 **Editing.** `ring add`, `remove` and `weight` change the bytes that have to change, and no others:
 comments on lines of their own, order and layout stay, in TOML, YAML and JSON. Before the new text
 takes the place of the file it has to read as exactly the ring that is meant; it is written aside,
-flushed and renamed, so that the old file or the new one is there at every moment. Two who edit at once
-wait for each other. A ring in etcd is not edited: the message has the `etcdctl` lines.
+flushed and renamed, so that the old file or the new one is there at every moment. A file that is a mount
+of its own, as in a container, cannot be replaced: it is written in place, and reads as no ring until all
+of it is on the disk. Two who edit at once wait for each other. A ring in etcd is not edited: the message has the `etcdctl` lines.
 
 **Benchmarks.** `bench` starts the servers it measures, on free ports of 127.0.0.1, and stops them. What
 it is doing goes to standard error: a bar on a terminal, lines elsewhere. [performance.md](performance.md)

@@ -13,6 +13,7 @@ use clap::ColorChoice;
 use serde::Serialize;
 
 use crate::error::CliError;
+use crate::escape::is_plain;
 use crate::exit::Exit;
 use crate::style::{BAD, DIM, WARN};
 use crate::table::Table;
@@ -137,26 +138,19 @@ impl JsonList<'_> {
     }
 }
 
-/// Whether a character could steer a terminal, or turn the text around it.
-pub(crate) fn steers(character: char) -> bool {
-    character.is_control()
-        || matches!(
-            character,
-            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
-        )
-}
-
 /// JSON that a terminal can show as well: it means the same, since what JSON itself leaves as it is
 /// and a terminal would not stands in strings only.
 fn harmless(json: &str) -> Cow<'_, str> {
-    let escape = |character: char| character != '\n' && steers(character);
+    let escape = |character: char| character != '\n' && !is_plain(character);
     if !json.contains(escape) {
         return json.into();
     }
     let mut text = String::with_capacity(json.len());
     for character in json.chars() {
         if escape(character) {
-            text.push_str(&format!("\\u{:04x}", u32::from(character)));
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                text.push_str(&format!("\\u{unit:04x}"));
+            }
         } else {
             text.push(character);
         }
@@ -205,11 +199,12 @@ mod tests {
 
     #[test]
     fn json_means_the_same_and_steers_no_terminal() {
-        let value = serde_json::json!({ "gr\u{fc}n": "a\u{9b}31m\u{7f}\u{202e}\n\"" });
+        let value = serde_json::json!({ "gr\u{fc}n": "a\u{9b}31m\u{7f}\u{202e}\u{e0041}\n\"" });
         let text = serde_json::to_string_pretty(&value).unwrap();
         let shown = harmless(&text);
         assert!(
-            shown.contains("a\\u009b31m\\u007f\\u202e\\n") && shown.contains("gr\u{fc}n"),
+            shown.contains("a\\u009b31m\\u007f\\u202e\\udb40\\udc41\\n")
+                && shown.contains("gr\u{fc}n"),
             "{shown}"
         );
         assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap(), value);

@@ -303,3 +303,41 @@ fn what_is_no_file_is_not_waited_for() {
     nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();
     place.run(&["ring", "add", "b=h:2", "--ring", "pipe.toml"]).fails(66, &["no regular file"]);
 }
+
+/// A ring file that is mounted into a container is a mount of its own: nothing can take its place.
+#[test]
+fn a_file_that_is_a_mount_is_written_in_place() {
+    let place = Place::with(RING);
+    fs::create_dir(place.path().join("etc")).unwrap();
+    fs::write(place.path().join("etc/ring.toml"), "").unwrap();
+    let program = env!("CARGO_BIN_EXE_ringbinder");
+    let within = |options: &str, command: &str| {
+        let script = format!(
+            "mount --make-rprivate / && mount --bind ring.toml etc/ring.toml {options}\n\
+             {program} ring {command} --ring etc/ring.toml"
+        );
+        let mut unshare = Command::new("unshare");
+        unshare.current_dir(place.path()).args(["-m", "-r", "sh", "-ec", &script]);
+        Ran::of(&mut unshare)
+    };
+    let probe = within("", "check");
+    if probe.code != 0 {
+        eprintln!("SKIPPED: no mount namespace here: {probe:?}");
+        return;
+    }
+    let ran = within("", "add cache-d=10.0.0.4:11211").succeeds();
+    let said = "etc/ring.toml is a mount of its own and is written in place; nodes that watch it";
+    assert!(ran.out.contains(said), "{ran:?}");
+    let ring = Ring::load(place.ring()).unwrap();
+    assert_eq!((ring.id().version, ring.nodes().len()), (8, 4));
+    assert!(place.text().starts_with("# Our ring.\nversion = 8   # raised"), "{}", place.text());
+    // A shorter text leaves nothing of the longer one.
+    within("", "remove cache-d").succeeds();
+    let ring = Ring::load(place.ring()).unwrap();
+    assert_eq!((ring.id().version, ring.nodes().len()), (9, 3));
+    let before = place.text();
+    let ran = within("&& mount -o remount,bind,ro etc/ring.toml", "remove cache-b");
+    ran.fails(73, &["cannot write etc/ring.toml", "mounted read-only here", "nothing was changed"]);
+    assert_eq!(place.text(), before);
+    assert_eq!(fs::read_dir(place.path().join("etc")).unwrap().count(), 1);
+}

@@ -298,7 +298,8 @@ fn completions_and_man_pages_name_every_command() {
         let page = place.path().join(format!("man/ringbinder-{name}.1"));
         assert!(page.exists(), "{}", page.display());
         let page = place.run(&["man"]).succeeds().out;
-        assert!(page.contains(&format!("ringbinder\\-{name}(1)")), "{page}");
+        let escaped = name.replace('-', "\\-");
+        assert!(page.contains(&format!("ringbinder\\-{escaped}(1)")), "{page}");
         for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
             let script = place.run(&["completions", shell]).succeeds().out;
             assert!(script.contains(&name), "{shell}");

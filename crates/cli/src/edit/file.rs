@@ -7,12 +7,14 @@
 //!   moment, a power failure included, the name leads to the old text or to the new one.
 //! - An editor knows nothing of the lock. What it writes meanwhile is noticed just before the new
 //!   text would replace it.
+//! - A file that is a mount of its own, as one that is mounted into a container, cannot be replaced. It is
+//!   written in place: see [`overwrite`].
 //! - Symbolic links stay: the file behind them is replaced. Its mode stays, and its owner where the
 //!   system lets that be.
 
 use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -21,6 +23,7 @@ use nix::fcntl::{Flock, FlockArg};
 use nix::unistd::{Gid, Uid, fchown};
 use ringbinder_ring::source::{Origin, SourceError, read_text};
 use ringbinder_ring::{Format, Ring};
+use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
 
 use super::edit;
 use crate::change::{self, Change};
@@ -32,6 +35,15 @@ const RETRY: Duration = Duration::from_millis(20);
 /// The right to change a ring file: nobody else has it until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Lock(Flock<File>);
+
+/// How a new text came into a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Written {
+    /// A whole new file took its place.
+    Replaced,
+    /// It was written in place.
+    InPlace,
+}
 
 /// A ring file and what it may become.
 #[derive(Debug)]
@@ -56,7 +68,13 @@ impl Editor {
         loop {
             let path = resolve(name)?;
             let file = OpenOptions::new().read(true).write(true).open(&path).map_err(|source| {
-                let hint = "check who may write it; nothing was changed";
+                let hint = match source.kind() {
+                    io::ErrorKind::ReadOnlyFilesystem => {
+                        "it is mounted read-only here: change it where the mount comes from; nothing \
+                         was changed"
+                    }
+                    _ => "check who may write it; nothing was changed",
+                };
                 CliError::Write { path: name.to_owned(), source, hint }
             })?;
             let lock = lock(file, name, deadline)?;
@@ -106,7 +124,10 @@ impl Editor {
     ///
     /// # Errors
     /// Where it cannot be written, or the file is not what it was; then it is as it was found.
-    pub(crate) fn write(&self, text: &str, lock: Lock) -> Result<(), CliError> {
+    pub(crate) fn write(&self, text: &str, lock: Lock) -> Result<Written, CliError> {
+        if is_mount(&self.path) {
+            return self.write_in_place(text, lock);
+        }
         let hint = "its directory has to be writable, since a whole new file takes the place of \
                     the old one; nothing was changed";
         let failed = |source| CliError::Write { path: self.name.clone(), source, hint };
@@ -120,18 +141,49 @@ impl Editor {
         beside.write_all(text.as_bytes()).map_err(failed)?;
         dress(beside.as_file(), &before).map_err(failed)?;
         beside.as_file().sync_all().map_err(failed)?;
-        let now = self.path.metadata();
-        let untouched = now.is_ok_and(|now| same_file(&now, &before))
-            && read_text(&self.path).is_ok_and(|now| now == self.text);
-        if !untouched {
-            return Err(CliError::Touched { path: self.name.clone() });
+        self.untouched(&before)?;
+        match beside.persist(&self.path) {
+            Ok(_) => {}
+            // An old kernel does not say beforehand that it is a mount.
+            Err(error) if error.error.kind() == io::ErrorKind::ResourceBusy => {
+                drop(error);
+                return self.write_in_place(text, lock);
+            }
+            Err(error) => return Err(failed(error.error)),
         }
-        beside.persist(&self.path).map_err(|error| failed(error.error))?;
         // The new name too is to survive a crash; where a directory cannot be flushed, it will be.
         if let Ok(directory) = File::open(directory) {
             let _ = directory.sync_all();
         }
-        Ok(())
+        Ok(Written::Replaced)
+    }
+
+    /// Writes into the file that is locked.
+    fn write_in_place(&self, text: &str, lock: Lock) -> Result<Written, CliError> {
+        let failed = |hint| move |source| CliError::Write { path: self.name.clone(), source, hint };
+        let nothing = "it is a mount of its own, and cannot be replaced; nothing was changed";
+        let before = lock.0.metadata().map_err(failed(nothing))?;
+        self.untouched(&before)?;
+        if let Err(error) = overwrite(&lock.0, text) {
+            // A full disk, say. What was there needs no more room than it had.
+            let hint = match overwrite(&lock.0, &self.text) {
+                Ok(()) => nothing,
+                Err(_) => {
+                    "it is a mount of its own, was being written in place, and is no ring now: restore \
+                     it; nodes keep the ring they hold"
+                }
+            };
+            return Err(failed(hint)(error));
+        }
+        Ok(Written::InPlace)
+    }
+
+    /// That nobody wrote the file since it was read.
+    fn untouched(&self, before: &Metadata) -> Result<(), CliError> {
+        let now = self.path.metadata();
+        let is_same = now.is_ok_and(|now| same_file(&now, before))
+            && read_text(&self.path).is_ok_and(|now| now == self.text);
+        if is_same { Ok(()) } else { Err(CliError::Touched { path: self.name.clone() }) }
     }
 
     fn origin(&self) -> String {
@@ -175,6 +227,30 @@ fn lock(mut file: File, name: &Path, deadline: Instant) -> Result<Flock<File>, C
             }
         }
     }
+}
+
+/// Whether the file is a mount of its own; false if the system does not say.
+fn is_mount(path: &Path) -> bool {
+    let flags = AtFlags::SYMLINK_NOFOLLOW;
+    statx(CWD, path, flags, StatxFlags::empty())
+        .is_ok_and(|stat| stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
+}
+
+/// Writes a text in place of that of a file, so that at every moment, a crash included, the file holds
+/// the old text, or the new one, or what no format takes for a ring: its first byte is NUL until all
+/// the others are on the disk. A part of a text could be a ring with fewer nodes. Nodes read a file at
+/// rest, and keep their ring while its file is none.
+fn overwrite(file: &File, text: &str) -> io::Result<()> {
+    let Some((first, rest)) = text.as_bytes().split_first() else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    file.write_all_at(&[0], 0)?;
+    file.sync_data()?;
+    file.write_all_at(rest, 1)?;
+    file.set_len(text.len() as u64)?;
+    file.sync_all()?;
+    file.write_all_at(&[*first], 0)?;
+    file.sync_all()
 }
 
 fn same_file(one: &Metadata, other: &Metadata) -> bool {
@@ -241,6 +317,36 @@ mod tests {
             assert!(matches!(error, CliError::Touched { .. }), "{error}");
             assert_eq!(fs::read_to_string(&path).unwrap(), theirs);
             assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+        }
+    }
+
+    #[test]
+    fn a_text_written_in_place_is_a_ring_only_when_it_is_all_there() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ring.toml");
+        let long = TEXT.replace("h:1", "a-longer-name-of-a-host:1");
+        for (old, new) in [(TEXT, long.as_str()), (&long, TEXT)] {
+            fs::write(&path, old).unwrap();
+            let file = OpenOptions::new().write(true).open(&path).unwrap();
+            overwrite(&file, new).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), new);
+        }
+        for format in [Format::Toml, Format::Yaml, Format::Json] {
+            let text = match format {
+                Format::Json => r#"{"version": 1, "node": [{"name": "a", "address": "h:1"}]}"#,
+                Format::Yaml => "version: 1\nnode:\n  - name: a\n    address: h:1\n",
+                Format::Toml => TEXT,
+            };
+            // All but a first byte that means nothing.
+            for first in ["\n", "\n\n", "# Ours\n"] {
+                let whole =
+                    if format == Format::Json { text.to_owned() } else { format!("{first}{text}") };
+                assert!(Ring::parse(&whole, format, "it").is_ok(), "{whole:?}");
+                let torn = format!("\0{}", &whole[1..]);
+                assert!(Ring::parse(&torn, format, "it").is_err(), "{torn:?}");
+            }
+            let torn = format!("\0{text}");
+            assert!(Ring::parse(&torn, format, "it").is_err(), "{torn:?}");
         }
     }
 

@@ -16,7 +16,7 @@ use crate::change::Change;
 
 use splice::Splices;
 
-pub(crate) use file::Editor;
+pub(crate) use file::{Editor, Written};
 
 /// The text of `old` with one change made, that reads as `new`; `None` where it is written in a way
 /// that does not let this be done.

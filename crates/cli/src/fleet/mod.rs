@@ -13,6 +13,7 @@ pub(crate) mod get;
 pub(crate) mod hot;
 pub(crate) mod numbers;
 mod owners;
+pub(crate) mod refresh_certs;
 pub(crate) mod security;
 pub(crate) mod set;
 pub(crate) mod span;

@@ -1,6 +1,5 @@
 //! How a value is shown: as its bytes where a program reads them, as text where a person does.
 
-use crate::output::steers;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
@@ -25,20 +24,6 @@ pub(super) fn for_terminal(value: &[u8]) -> Shown {
         text.push('\n');
     }
     Shown { text, escaped }
-}
-
-/// A node's word on a line: what could steer a terminal, or turn the text around it, is escaped as
-/// `\u{9b}`.
-pub(super) fn word(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for character in text.chars() {
-        if steers(character) {
-            shown.extend(character.escape_unicode());
-        } else {
-            shown.push(character);
-        }
-    }
-    shown
 }
 
 /// A value, or a key, in JSON: as text where it is text, else in base64.
@@ -70,12 +55,6 @@ mod tests {
         assert_eq!(shown(b"\xff\x00"), ("\\xff\\x00\n".into(), true));
         // U+009B is an escape sequence's beginning as well.
         assert_eq!(shown("\u{9b}2J".as_bytes()), ("\\xc2\\x9b2J\n".into(), true));
-    }
-
-    #[test]
-    fn a_word_of_a_node_stays_on_its_line() {
-        assert_eq!(word("gr\u{fc}n 1"), "gr\u{fc}n 1");
-        assert_eq!(word("a\u{9b}2J\u{1b}\r\n\u{202e}b"), "a\\u{9b}2J\\u{1b}\\u{d}\\u{a}\\u{202e}b");
     }
 
     #[test]

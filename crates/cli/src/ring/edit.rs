@@ -7,7 +7,7 @@ use ringbinder_ring::source::Origin;
 use serde::Serialize;
 
 use crate::change::Change;
-use crate::edit::Editor;
+use crate::edit::{Editor, Written};
 use crate::error::CliError;
 use crate::exit::Answer;
 use crate::output::Output;
@@ -67,18 +67,20 @@ impl EditOptions {
             return Ok(Answer::Yes);
         }
         let (new, text) = editor.change(change)?;
-        if let Some(lock) = lock {
-            editor.write(&text, lock)?;
-        }
+        let written = lock.map(|lock| editor.write(&text, lock)).transpose()?;
         let effect = Effect::new(&old, &new, name.clone());
         if out.is_json() {
             out.json(&Edited { effect, written: !self.dry_run })?;
         } else {
             effect.print(out)?;
             out.line("")?;
-            out.line(match self.dry_run {
-                true => format!("{DIM}--dry-run: {name} is as it was{DIM:#}"),
-                false => format!("{name} is written; nodes that watch it follow within a second"),
+            let follow = "nodes that watch it follow within a second";
+            out.line(match written {
+                None => format!("{DIM}--dry-run: {name} is as it was{DIM:#}"),
+                Some(Written::Replaced) => format!("{name} is written; {follow}"),
+                Some(Written::InPlace) => {
+                    format!("{name} is a mount of its own and is written in place; {follow}")
+                }
             })?;
         }
         Ok(Answer::Yes)

@@ -7,8 +7,10 @@ mod pty;
 
 mod absent;
 mod check;
+mod findings;
 mod keys;
 mod nodes;
+mod scripted;
 mod secure;
 mod terminal;
 mod top;

@@ -2,6 +2,7 @@
 
 use crate::Ring;
 use crate::command::rows;
+use crate::scripted::Script;
 
 #[test]
 fn the_overview_has_every_node_and_the_sum() {
@@ -81,4 +82,38 @@ fn emptying_can_be_put_off() {
     let ran = ring.run(&["flush", "--yes", "--delay", "60d"]).succeeds();
     assert_eq!(ran.out, "will be empty in 5184000 seconds: cache-0\n");
     assert_eq!(ring.run(&["get", "k"]).succeeds().out, "v");
+}
+
+#[test]
+fn certificates_are_read_again_on_every_node_or_on_some() {
+    const EXPIRED: &str =
+        "Error the certificate in a.pem expired\u{9b}; the certificates in force stay";
+    let mut script = Script::new(3);
+    script.answer(0, "refresh_certs", "OK").answer(1, "refresh_certs", EXPIRED);
+    script.answer(2, "refresh_certs", "OK");
+    let nodes = script.start();
+    let done = "certificates read again on cache-a\ncertificates read again on cache-c\n";
+    let ran = nodes.run(&["refresh-certs"]);
+    assert_eq!((ran.code, ran.out.as_str()), (1, done), "{ran:?}");
+    let said = "expired\\u{9b}; the certificates in force stay; the other nodes answered\n";
+    assert!(ran.err.contains("cache-b") && ran.err.ends_with(said), "{ran:?}");
+    let some =
+        ["refresh-certs", "--node", "cache-c", "--node", "cache-a", "--node", "cache-c", "--json"];
+    let json = nodes.run(&some).succeeds().json();
+    let names: Vec<_> = json.as_array().unwrap().iter().map(|node| &node["node"]).collect();
+    assert_eq!(names, ["cache-c", "cache-a"]);
+    let ran = nodes.run(&["refresh-certs", "--json"]);
+    let json = ran.json();
+    assert_eq!(
+        (ran.code, &json[1]["refreshed"], &json[2]["refreshed"]),
+        (1, &false.into(), &true.into())
+    );
+    assert!(json[1]["error"].as_str().unwrap().contains("a.pem expired"), "{json}");
+    nodes.run(&["refresh-certs", "--node", "cache-x"]).fails(64, &["no node \"cache-x\""]);
+}
+
+#[test]
+fn a_node_without_tls_has_no_certificates_to_read() {
+    let ring = Ring::running(1);
+    ring.run(&["refresh-certs"]).fails(1, &["cache-0", "TLS not enabled"]);
 }

@@ -144,7 +144,7 @@ fn talk(stream: impl Read + Write, login: Option<&[u8]>) -> Option<()> {
             ["gets", key] => &format!("VALUE {key} 0 5 1\r\nvalue\r\nEND\r\n"),
             ["ms", ..] => "HD c1\r\n",
             ["delete", ..] => "DELETED\r\n",
-            ["flush_all"] => "OK\r\n",
+            ["flush_all"] | ["refresh_certs"] => "OK\r\n",
             ["stats", ..] => "STAT curr_items 7\r\nEND\r\n",
             _ => "ERROR\r\n",
         };
@@ -165,6 +165,7 @@ fn every_command_goes_by_tls_and_logs_in() {
     run(&["delete", "k"]);
     assert!(run(&["stats"]).out.contains('7'));
     run(&["flush", "--yes"]);
+    assert_eq!(run(&["refresh-certs"]).out, "certificates read again on cache-a\n");
     // It has no ring, which it can only say where it was asked.
     let ran = place.run(&[&["check"][..], &secure].concat());
     assert!(ran.code == 1 && ran.out.contains("no ring"), "{ran:?}");

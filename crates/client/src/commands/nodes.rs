@@ -13,7 +13,7 @@ use crate::link::Link;
 use crate::near::Near;
 use crate::rings;
 use crate::ttl::Ttl;
-use crate::wire::{Answer, Line, Request};
+use crate::wire::{Answer, Line, Request, shown};
 
 /// One node of the ring in force. An absent node is always an error here.
 #[derive(Clone, Debug)]
@@ -117,6 +117,24 @@ impl NodeHandle {
     async fn flush_line(&self, line: &str) -> Result<(), Error> {
         match self.ask(&Request::Line { line }).await? {
             Answer::Line(Line::Ok) => Ok(()),
+            answer => Err(self.link.unexpected(&answer)),
+        }
+    }
+
+    /// Has the node read its certificates again (`refresh_certs`). Connections that exist stay as they
+    /// are.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with the node's reason if its files cannot be used, or it has no TLS; it then
+    /// goes on with the certificates it has. Any other error if the node is away.
+    pub async fn refresh_certs(&self) -> Result<(), Error> {
+        match self.ask(&Request::Line { line: "refresh_certs" }).await? {
+            Answer::Line(Line::Ok) => Ok(()),
+            // This command alone says so without a `SERVER_`.
+            Answer::Line(Line::Other(line)) if line.starts_with("Error ") => {
+                let says = shown(line.trim_start_matches("Error "));
+                Err(Error::Refused { node: Arc::clone(&self.link.title), says })
+            }
             answer => Err(self.link.unexpected(&answer)),
         }
     }

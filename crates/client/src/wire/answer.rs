@@ -70,7 +70,7 @@ impl Line {
 }
 
 /// What a server says goes on to logs and terminals: what could steer these is escaped.
-fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for char in text.chars() {
         if char.is_control() {

@@ -6,6 +6,6 @@ mod request;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use answer::{Answer, Line};
+pub(crate) use answer::{Answer, Line, shown};
 pub(crate) use decode::{Decoder, Nonsense};
 pub(crate) use request::Request;

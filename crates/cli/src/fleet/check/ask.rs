@@ -1,54 +1,69 @@
 //! What one node is asked.
+//!
+//! All nodes are asked at once which ring they hold. Answers to `stats` may be long: at most
+//! [`LONG_ANSWERS`] of them are read at a time, and each is reduced to a [`Said`] before the next
+//! question. Of a ring with as many nodes as a ring may have, no more is held at once.
 
 use std::time::{Duration, Instant};
 
 use ringbinder_client::{Error, NodeHandle};
-use ringbinder_ring::RingId;
+use ringbinder_ring::{Ring, RingId};
 
-/// What it says.
+use super::said::Said;
+use crate::escape::words;
+
+/// How many answers to `stats` are read at a time. The client bounds each at 16 MiB.
+pub(super) const LONG_ANSWERS: usize = 16;
+
+/// The first answers of a node.
 pub(super) struct Told {
     /// The ring it holds.
     pub(super) ring: Result<RingId, Error>,
     /// How long one question and its answer took.
     pub(super) took: Option<Duration>,
-    /// The version of its program.
-    pub(super) program: Option<String>,
-    /// Nodes that it waits for before it serves all that it owns.
-    pub(super) awaited: Option<String>,
-    /// Why the newest ring it was given is not in force.
-    pub(super) last_error: Option<String>,
 }
 
-/// Asks a node everything. The first question makes the connection; where it fails, the others are
-/// not asked.
+/// Asks a node for its ring. The first question makes the connection; if it fails, the others are not
+/// asked.
 pub(super) async fn ask(node: &NodeHandle) -> Told {
-    let mut told = Told {
-        ring: node.ring_id().await,
-        took: None,
-        program: None,
-        awaited: None,
-        last_error: None,
-    };
-    if matches!(
-        told.ring,
-        Err(Error::Away { .. } | Error::Nonsense { .. } | Error::Unauthenticated { .. })
-    ) {
-        return told;
+    let mut told = Told { ring: node.ring_id().await, took: None };
+    if told.is_there() {
+        let start = Instant::now();
+        if node.version().await.is_ok() {
+            told.took = Some(start.elapsed());
+        }
     }
-    let start = Instant::now();
-    if node.version().await.is_ok() {
-        told.took = Some(start.elapsed());
-    }
-    let (general, ring) = (node.stats("").await, node.stats("ring").await);
-    told.program = value(&general, "ringbinder_version").or_else(|| value(&general, "version"));
-    if value(&ring, "ring_settled").is_some_and(|settled| settled != "yes") {
-        told.awaited = value(&ring, "ring_awaited");
-    }
-    told.last_error = value(&ring, "ring_last_error").filter(|error| error != "-");
     told
 }
 
-fn value(stats: &Result<Vec<(String, String)>, Error>, name: &str) -> Option<String> {
-    let stats = stats.as_ref().ok()?;
-    stats.iter().find(|(there, _)| there == name).map(|(_, value)| value.clone())
+impl Told {
+    /// Whether the node answers questions.
+    pub(super) fn is_there(&self) -> bool {
+        !matches!(
+            self.ring,
+            Err(Error::Away { .. } | Error::Nonsense { .. } | Error::Unauthenticated { .. })
+        )
+    }
+}
+
+/// The longer answers of a node.
+pub(super) struct Report {
+    /// The version of its program, escaped.
+    pub(super) program: Option<String>,
+    /// What it says of itself and of its peers.
+    pub(super) said: Result<Said, Error>,
+}
+
+/// Asks a node about itself and about the others. `ring` is that of the file.
+pub(super) async fn report(node: &NodeHandle, ring: &Ring) -> Report {
+    let program = match node.stats("").await {
+        Ok(stats) => {
+            let value = |name| stats.iter().find(|(there, _)| there == name);
+            let program = value("ringbinder_version").or_else(|| value("version"));
+            program.map(|(_, value)| words(value))
+        }
+        Err(_) => None,
+    };
+    let said = node.stats("ring").await.map(|stats| Said::parse(&stats, ring));
+    Report { program, said }
 }

@@ -1,30 +1,51 @@
 //! `ringbinder check`.
+//!
+//! Asks every node about itself and about all others (`ask`), compares the answers with the ring file
+//! and with each other (`verdict`), and says "ok" only if nothing at all was found: then every key is
+//! served by exactly one process, and all nodes agree. It only reads.
 
+mod agree;
 mod ask;
+mod finding;
+mod held;
+mod identity;
+mod print;
+mod reach;
+mod said;
 mod verdict;
+mod views;
 
 use clap::Args;
+use futures_util::StreamExt as _;
 use futures_util::future::join_all;
-use serde::Serialize;
+use futures_util::stream;
+use serde::{Serialize, Serializer};
 
 use super::{Fleet, FleetOptions};
 use crate::error::CliError;
 use crate::exit::Answer;
 use crate::output::Output;
-use crate::style::{BAD, BOLD, GOOD, WARN};
-use crate::table::{Align, Table};
-use ask::Told;
-use verdict::{State, judge};
+use ask::{LONG_ANSWERS, Told};
+use finding::{Finding, Kind, Severity};
+use verdict::{Answers, Asked, Findings, judge};
+use views::Views;
 
-/// Whether all nodes of a ring hold it.
+/// Whether every key is served by exactly one process, and all nodes agree.
 #[derive(Args, Debug)]
 #[command(after_help = "\
-Every node is asked which ring it holds, and that is compared with the ring file. The exit \
-code is 0 where all nodes hold the ring of the file and wait for nobody, 1 where any does not; \
-where none answers it is 69, or 76 or 77 if that is for TLS or the login. TIME is one question and its answer, the connection not counted.")]
+Every node is asked about itself and about all others: the ring it holds, which process it is, whom it \
+reaches, what its own file says. The exit code is 0 if no failure was found, 1 if there is one, and 78 \
+if one of the failures is that a process is not the node which the ring names at its address, or that \
+two processes claim one name. If no node answers it is 69, or 76 or 77 if that is for TLS or the login. \
+Warnings leave it at 0, unless there is --strict. \"ok\" is printed only if there is neither. TIME is one \
+question and its answer, the connection not counted.")]
 pub(crate) struct Check {
     #[command(flatten)]
     fleet: FleetOptions,
+
+    /// Exit with 1 if there are warnings, too
+    #[arg(long)]
+    strict: bool,
 }
 
 /// One node, as JSON.
@@ -32,7 +53,9 @@ pub(crate) struct Check {
 struct Checked {
     node: String,
     address: String,
-    state: State,
+    /// The gravest failure about it; none if there is none.
+    #[serde(serialize_with = "or_ok")]
+    state: Option<Kind>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ring_version: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -41,7 +64,10 @@ struct Checked {
     microseconds: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     program: Option<String>,
-    /// What to do; nothing where all is well.
+    /// The process that answers at the address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instance: Option<String>,
+    /// What to do; nothing if all is well.
     #[serde(skip_serializing_if = "Option::is_none")]
     advice: Option<String>,
 }
@@ -52,8 +78,19 @@ struct Report {
     origin: String,
     version: u64,
     digest: String,
+    /// Whether there is no failure.
     agree: bool,
+    /// Whether there is no warning either.
+    ok: bool,
     nodes: Vec<Checked>,
+    findings: Vec<Finding>,
+}
+
+fn or_ok<S: Serializer>(state: &Option<Kind>, serializer: S) -> Result<S::Ok, S::Error> {
+    match state {
+        Some(kind) => kind.serialize(serializer),
+        None => serializer.serialize_str("ok"),
+    }
 }
 
 impl Check {
@@ -61,107 +98,99 @@ impl Check {
         let fleet = self.fleet.connect().await?;
         let nodes = fleet.client.nodes();
         let told = join_all(nodes.iter().map(ask::ask)).await;
-        let report = report(&fleet, &told);
+        let (asked, programs) = ask_more(&fleet, &told).await;
+        let report = report(&asked, &told, programs);
         if out.is_json() {
             out.json(&report)?;
         } else {
-            print(&report, out)?;
+            print::print(&report, out)?;
         }
         if report.is_away() {
             let failures = told.into_iter().filter_map(|told| told.ring.err()).collect();
             fleet.failed(failures, nodes.len())?;
         }
-        Ok(if report.agree { Answer::Yes } else { Answer::No })
+        Ok(report.answer(self.strict))
     }
+}
+
+/// Asks those that answered about themselves and the others. Gives the versions of their programs, too.
+async fn ask_more<'a>(fleet: &'a Fleet, told: &[Told]) -> (Asked<'a>, Vec<Option<String>>) {
+    let nodes = fleet.client.nodes();
+    let mut views = Views::new(nodes.len());
+    let mut programs = vec![None; nodes.len()];
+    let answers = told.iter().map(|told| Answers { held: told.ring.clone(), said: None });
+    let mut answers: Vec<Answers> = answers.collect();
+    let there = nodes.iter().zip(0..).zip(told).filter(|(_, told)| told.is_there());
+    let ring = &fleet.ring;
+    let mut reports = stream::iter(there)
+        .map(|((node, index), _)| async move { (index, ask::report(node, ring).await) })
+        .buffer_unordered(LONG_ANSWERS);
+    while let Some((index, mut report)) = reports.next().await {
+        if let Ok(said) = &mut report.said {
+            views.add(index, said);
+        }
+        programs[index as usize] = report.program;
+        // A node without a ring has nothing to say of it.
+        answers[index as usize].said = told[index as usize].ring.is_ok().then_some(report.said);
+    }
+    views.sort();
+    (Asked { ring, origin: &fleet.origin, nodes: answers, views }, programs)
 }
 
 impl Report {
     /// Whether no node answers at all.
     fn is_away(&self) -> bool {
-        let is_away = |state| matches!(state, State::Away | State::NoTls | State::NoLogin);
-        self.nodes.iter().all(|node| is_away(node.state))
+        self.nodes.iter().all(|node| node.state.is_some_and(Kind::is_absence))
+    }
+
+    fn answer(&self, is_strict: bool) -> Answer {
+        if self.findings.iter().any(|finding| finding.kind.is_identity()) {
+            Answer::WrongProcess
+        } else if !self.agree || is_strict && !self.ok {
+            Answer::No
+        } else {
+            Answer::Yes
+        }
     }
 }
 
-fn report(fleet: &Fleet, told: &[Told]) -> Report {
-    let id = fleet.ring.id();
-    let nodes = fleet.ring.nodes().iter().zip(told).map(|(node, told)| {
-        let (state, advice) = judge(&node.name, id, &fleet.origin, told);
+fn report(asked: &Asked<'_>, told: &[Told], programs: Vec<Option<String>>) -> Report {
+    let id = asked.ring.id();
+    let findings = judge(asked);
+    let nodes = told.iter().zip(programs).enumerate().map(|(node, (told, program))| {
+        let state = findings.state(node);
         let held = told.ring.as_ref().ok();
+        let instance = asked.said(node).and_then(|said| said.instance);
         Checked {
-            node: node.name.clone(),
-            address: node.to_string(),
+            node: asked.name(node).to_owned(),
+            address: asked.address(node),
             state,
             ring_version: held.map(|held| held.version),
             ring_digest: held.map(|held| format!("{:016x}", held.digest)),
             microseconds: told.took.map(|took| u64::try_from(took.as_micros()).unwrap_or(u64::MAX)),
-            program: told.program.clone(),
-            advice,
+            program,
+            instance: instance.map(|instance| format!("{instance:016x}")),
+            advice: advice(&findings, asked.name(node), state),
         }
     });
     let nodes: Vec<Checked> = nodes.collect();
     Report {
-        origin: fleet.origin.clone(),
+        origin: asked.origin.to_owned(),
         version: id.version,
         digest: format!("{:016x}", id.digest),
-        agree: nodes.iter().all(|node| node.state == State::Ok),
+        agree: findings.list.iter().all(|finding| finding.severity != Severity::Failure),
+        ok: findings.list.is_empty(),
         nodes,
+        findings: findings.list,
     }
 }
 
-fn print(report: &Report, out: &mut Output) -> Result<(), CliError> {
-    out.line(format_args!(
-        "{BOLD}{}{BOLD:#}  version {}, digest {}",
-        report.origin, report.version, report.digest
-    ))?;
-    out.line("")?;
-    let mut table = Table::new(&[
-        ("NODE", Align::Left),
-        ("ADDRESS", Align::Left),
-        ("STATE", Align::Left),
-        ("RING", Align::Right),
-        ("TIME", Align::Right),
-        ("PROGRAM", Align::Left),
-    ]);
-    for node in &report.nodes {
-        let style = match node.state {
-            State::Ok => GOOD,
-            State::Behind | State::Settling => WARN,
-            _ => BAD,
-        };
-        let dash = || "-".to_owned();
-        let ring = node.ring_version.map_or_else(dash, |version| version.to_string());
-        let time = node.microseconds.map_or_else(dash, time);
-        let program = node.program.clone().unwrap_or_else(dash);
-        let state = format!("{style}{}{style:#}", node.state.name());
-        table.row([&node.node, &node.address, &state, &ring, &time, &program]);
-    }
-    out.table(&table)?;
-    if report.is_away() {
-        // Told as a failure.
-        return Ok(());
-    }
-    out.line("")?;
-    for advice in report.nodes.iter().filter_map(|node| node.advice.as_deref()) {
-        out.line(advice)?;
-    }
-    if report.agree {
-        let nodes = report.nodes.len();
-        match nodes {
-            1 => out.line(format_args!("{GOOD}ok{GOOD:#}: the node holds this ring"))?,
-            _ => out.line(format_args!("{GOOD}ok{GOOD:#}: all {nodes} nodes hold this ring"))?,
-        }
-    }
-    Ok(())
-}
-
-/// Microseconds for people.
-fn time(microseconds: u64) -> String {
-    match microseconds {
-        0..1000 => format!("{microseconds} us"),
-        1000..1_000_000 => {
-            format!("{}.{} ms", microseconds / 1000, microseconds % 1000 / 100)
-        }
-        _ => format!("{}.{} s", microseconds / 1_000_000, microseconds % 1_000_000 / 100_000),
-    }
+/// The sentence of the finding that is a node's state.
+fn advice(findings: &Findings, name: &str, state: Option<Kind>) -> Option<String> {
+    let state = state?;
+    let is_it = |finding: &&Finding| {
+        finding.kind == state
+            && (finding.node.as_deref() == Some(name) || finding.about.iter().any(|it| it == name))
+    };
+    findings.list.iter().find(is_it).map(|finding| finding.text.clone())
 }

@@ -1,175 +1,149 @@
-//! What the answers of a node mean, and what to do about it.
+//! What the answers of all nodes mean together.
+//!
+//! One cause is one finding: what follows from another finding is left out. The parts run in this
+//! order, and each knows what the parts before it found about a node:
+//!
+//! 1. [`held`]: whether the node answers, and whether it holds the ring of the file.
+//! 2. [`identity`]: whether the process at its address is the node that the ring names.
+//! 3. [`reach`]: whether the nodes reach each other.
+//! 4. [`agree`]: whether anything will break that agreement later, or cannot be checked.
 
-use std::cmp::Ordering;
+use std::collections::HashMap;
 
-use ringbinder_client::{Absence, Error};
-use ringbinder_ring::RingId;
-use serde::Serialize;
+use ringbinder_client::Error;
+use ringbinder_ring::{Ring, RingId};
 
-use super::ask::Told;
-use crate::fleet::advice::advice;
+use super::finding::{Finding, Kind, listed};
+use super::said::Said;
+use super::views::Views;
+use super::{agree, held, identity, reach};
 
-/// How a node stands to the ring file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum State {
-    /// It holds the ring of the file, and waits for nobody.
-    Ok,
-    /// It holds the ring of the file, and waits for other nodes before it serves all it owns.
-    Settling,
-    /// It holds an older ring.
-    Behind,
-    /// It holds a newer ring.
-    Ahead,
-    /// It holds another ring with the same version.
-    Differs,
-    /// It holds none.
-    NoRing,
-    /// It does not answer.
-    Away,
-    /// There is no connection by TLS, or none without.
-    NoTls,
-    /// It does not know who asks.
-    NoLogin,
-    /// What it answers is no protocol.
-    Nonsense,
+/// Everything that was asked, of all nodes in the order of the ring.
+pub(super) struct Asked<'a> {
+    /// The ring of the file.
+    pub(super) ring: &'a Ring,
+    /// Where the file is.
+    pub(super) origin: &'a str,
+    pub(super) nodes: Vec<Answers>,
+    pub(super) views: Views,
 }
 
-impl State {
-    /// For people.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            State::Ok => "ok",
-            State::Settling => "settling",
-            State::Behind => "behind",
-            State::Ahead => "ahead",
-            State::Differs => "differs",
-            State::NoRing => "no ring",
-            State::Away => "away",
-            State::NoTls => "no tls",
-            State::NoLogin => "no login",
-            State::Nonsense => "nonsense",
-        }
+/// The answers of one node.
+pub(super) struct Answers {
+    /// The ring it holds.
+    pub(super) held: Result<RingId, Error>,
+    /// What it says of itself; none if it was not asked since the question before had no answer.
+    pub(super) said: Option<Result<Said, Error>>,
+}
+
+impl Asked<'_> {
+    /// A node's name.
+    pub(super) fn name(&self, node: usize) -> &str {
+        &self.ring.nodes()[node].name
+    }
+
+    /// A node's address.
+    pub(super) fn address(&self, node: usize) -> String {
+        self.ring.nodes()[node].to_string()
+    }
+
+    /// What a node says of itself, if it does.
+    pub(super) fn said(&self, node: usize) -> Option<&Said> {
+        self.nodes[node].said.as_ref()?.as_ref().ok()
+    }
+
+    /// Whether it holds the very ring of the file.
+    pub(super) fn holds_it(&self, node: usize) -> bool {
+        self.nodes[node].held.as_ref().is_ok_and(|held| *held == self.ring.id())
+    }
+
+    /// The names of nodes, for a sentence.
+    pub(super) fn listed(&self, nodes: &[usize]) -> String {
+        listed(nodes.iter().map(|&node| self.name(node)))
     }
 }
 
-/// How the node `name` stands to the ring `id` of the file `origin`, and what to do.
-pub(super) fn judge(name: &str, id: RingId, origin: &str, told: &Told) -> (State, Option<String>) {
-    let held = match &told.ring {
-        Ok(held) => held,
-        Err(error @ Error::Away { why: Absence::Tls(_), .. }) => {
-            return (State::NoTls, Some(with_advice(error)));
+/// What was found so far.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    pub(super) list: Vec<Finding>,
+    /// What was found about each node.
+    found: HashMap<usize, Vec<Kind>>,
+}
+
+impl Findings {
+    /// Adds a finding about these nodes.
+    pub(super) fn add(&mut self, nodes: &[usize], finding: Finding) {
+        for &node in nodes {
+            self.found.entry(node).or_default().push(finding.kind);
         }
-        Err(error @ Error::Unauthenticated { .. }) => {
-            return (State::NoLogin, Some(with_advice(error)));
-        }
-        Err(error @ Error::Away { .. }) => {
-            return (State::Away, Some(format!("{error}: start it, or take it out of the ring")));
-        }
-        Err(error @ Error::Nonsense { .. }) => {
-            return (State::Nonsense, Some(format!("{error}: see what listens there")));
-        }
-        Err(error) => return (State::NoRing, Some(error.to_string())),
-    };
-    let version = held.version;
-    let why = told.last_error.as_ref().map(|why| format!(" (it says: {why})")).unwrap_or_default();
-    match version.cmp(&id.version) {
-        Ordering::Less => {
-            let text =
-                format!("{name} holds version {version} of {}: give it the file{why}", id.version);
-            (State::Behind, Some(text))
-        }
-        Ordering::Greater => {
-            let text = format!(
-                "{name} holds version {version}, and {origin} is older: take the newer file, which \
-                 is what `ring get` answers there"
-            );
-            (State::Ahead, Some(text))
-        }
-        Ordering::Equal if held.digest != id.digest => {
-            let text = format!(
-                "{name} holds another ring with version {version}: raise the version in the file \
-                 that is meant, and give it to a node{why}"
-            );
-            (State::Differs, Some(text))
-        }
-        Ordering::Equal => match &told.awaited {
-            Some(nodes) => {
-                let text = format!(
-                    "{name} waits for {nodes} before it serves all its keys: look again in a moment"
-                );
-                (State::Settling, Some(text))
-            }
-            None => (State::Ok, None),
-        },
+        self.list.push(finding);
+    }
+
+    /// Whether something of this kind was found about a node.
+    pub(super) fn has(&self, node: usize, is_meant: impl Fn(Kind) -> bool) -> bool {
+        self.of(node).any(is_meant)
+    }
+
+    /// The gravest failure that was found about a node.
+    pub(super) fn state(&self, node: usize) -> Option<Kind> {
+        self.of(node).filter(|kind| kind.is_failure()).min()
+    }
+
+    fn of(&self, node: usize) -> impl Iterator<Item = Kind> {
+        self.found.get(&node).into_iter().flatten().copied()
     }
 }
 
-fn with_advice(error: &Error) -> String {
-    match advice(error) {
-        Some(advice) => format!("{error}: {advice}"),
-        None => error.to_string(),
-    }
+/// Compares everything with everything.
+pub(super) fn judge(asked: &Asked<'_>) -> Findings {
+    let mut findings = Findings::default();
+    held::judge(asked, &mut findings);
+    identity::judge(asked, &mut findings);
+    reach::judge(asked, &mut findings);
+    agree::judge(asked, &mut findings);
+    // Failures first; the order of the ring within.
+    findings.list.sort_by_key(|finding| !finding.kind.is_failure());
+    findings
 }
 
 #[cfg(test)]
 mod tests {
-    use ringbinder_client::TlsFault;
-
+    use super::super::said::tests::ring;
+    use super::super::said::{PeerSaid, Standing};
     use super::*;
 
-    const FILE: RingId = RingId { version: 7, digest: 1 };
-
-    fn told(ring: Result<RingId, Error>) -> Told {
-        Told { ring, took: None, program: None, awaited: None, last_error: None }
-    }
-
-    fn of(ring: Result<RingId, Error>) -> (State, String) {
-        let (state, advice) = judge("cache-b", FILE, "ring.toml", &told(ring));
-        (state, advice.unwrap_or_default())
-    }
-
+    /// As many findings as nodes, however many statements there are, and no work beyond one look at
+    /// each statement.
     #[test]
-    fn versions_and_digests_are_compared() {
-        assert_eq!(of(Ok(FILE)), (State::Ok, String::new()));
-        let (state, advice) = of(Ok(RingId { version: 6, digest: 1 }));
-        assert_eq!(state, State::Behind);
-        assert_eq!(advice, "cache-b holds version 6 of 7: give it the file");
-        assert_eq!(of(Ok(RingId { version: 8, digest: 1 })).0, State::Ahead);
-        assert_eq!(of(Ok(RingId { version: 7, digest: 2 })).0, State::Differs);
-    }
-
-    #[test]
-    fn a_node_without_an_answer_is_no_node_without_a_ring() {
-        let node = std::sync::Arc::<str>::from("cache-b");
-        let away = Error::Away { node: node.clone(), why: Absence::Closed };
-        assert_eq!(of(Err(away)).0, State::Away);
-        let why = Absence::Tls(TlsFault::OnlyTls);
-        let (state, advice) = of(Err(Error::Away { node: node.clone(), why }));
-        assert_eq!(state, State::NoTls);
-        assert!(advice.contains("--tls-ca FILE"), "{advice}");
-        let (state, advice) = of(Err(Error::Unauthenticated { node: node.clone(), user: None }));
-        assert_eq!(state, State::NoLogin);
-        assert!(advice.contains("--auth-file FILE"), "{advice}");
-        let nonsense = Error::Nonsense { node: node.clone(), got: "220".into() };
-        assert_eq!(of(Err(nonsense)).0, State::Nonsense);
-        let refused = Error::Refused { node, says: "this node has no ring".into() };
-        assert_eq!(of(Err(refused)).0, State::NoRing);
-    }
-
-    #[test]
-    fn a_ring_that_is_still_changing_is_not_in_order() {
-        let awaited = Some("127.0.0.1:2".to_owned());
-        let (state, advice) = judge("a", FILE, "f", &Told { awaited, ..told(Ok(FILE)) });
-        assert_eq!(state, State::Settling);
-        assert!(advice.unwrap().contains("waits for 127.0.0.1:2"));
-    }
-
-    #[test]
-    fn a_file_that_was_refused_is_told() {
-        let last_error = Some("line 3: no colon".to_owned());
-        let behind = Ok(RingId { version: 6, digest: 1 });
-        let (_, advice) = judge("a", FILE, "f", &Told { last_error, ..told(behind) });
-        assert!(advice.unwrap().ends_with("(it says: line 3: no colon)"));
+    fn a_large_ring_that_is_wholly_apart_is_one_finding_for_each_node() {
+        const NODES: u32 = 1024;
+        let ring = ring(NODES as usize);
+        let mut views = Views::new(NODES as usize);
+        let answers = |by: u32| {
+            let peer = PeerSaid {
+                away: Some(true),
+                reason: Some("no route".to_owned()),
+                ..PeerSaid::default()
+            };
+            let mut said = Said {
+                name: Some(format!("n{by}")),
+                instance: Some(u64::from(by)),
+                standing: Some(Standing::Confirmed),
+                peers: (0..NODES).map(|of| (of, peer.clone())).collect(),
+                ..Said::default()
+            };
+            views.add(by, &mut said);
+            Answers { held: Ok(ring.id()), said: Some(Ok(said)) }
+        };
+        let nodes = (0..NODES).map(answers).collect();
+        views.sort();
+        let findings = judge(&Asked { ring: &ring, origin: "it", nodes, views });
+        assert_eq!(findings.list.len(), NODES as usize);
+        assert!(findings.list.iter().all(|finding| finding.kind == Kind::ReachesNobody));
+        assert_eq!(
+            findings.list[0].text,
+            "n0 reaches no other node (no route): check its network, its firewall and its TLS settings"
+        );
     }
 }

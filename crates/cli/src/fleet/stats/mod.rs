@@ -10,9 +10,9 @@ use futures_util::future::join_all;
 use ringbinder_client::{Error, NodeHandle};
 use serde_json::{Map, Value};
 
-use super::value::word;
 use super::{Fleet, FleetOptions};
 use crate::error::CliError;
+use crate::escape::printable;
 use crate::exit::Answer;
 use crate::output::Output;
 use columns::Columns;
@@ -89,8 +89,8 @@ impl Told {
 fn lines(told: &[Told], out: &mut Output) -> Result<(), CliError> {
     for told in told {
         for (name, value) in told.stats.iter().flatten() {
-            let node = &told.node.node().name;
-            out.line(format_args!("{node} {} {}", word(name), word(value)))?;
+            let (name, value) = (printable(name), printable(value));
+            out.line(format_args!("{} {name} {value}", told.node.node().name))?;
         }
     }
     Ok(())
@@ -105,9 +105,12 @@ fn names(told: &[Told]) -> Vec<&str> {
 
 fn rows(told: &[Told], argument: &str) -> Vec<columns::Row> {
     let row = |name: &str| columns::Row {
-        name: word(name),
+        name: printable(name).into_owned(),
         sum: sum(told, argument, name).map(|sum| sum.to_string()).unwrap_or_default(),
-        cells: told.iter().map(|told| word(told.get(name).unwrap_or("-"))).collect(),
+        cells: told
+            .iter()
+            .map(|told| printable(told.get(name).unwrap_or("-")).into_owned())
+            .collect(),
     };
     names(told).into_iter().map(row).collect()
 }
@@ -118,7 +121,7 @@ fn sum(told: &[Told], argument: &str, name: &str) -> Option<u64> {
     /// Numbers of the general statistics that say something about one process only.
     const OF_ONE: [&str; 5] = ["pid", "uptime", "time", "pointer_size", "hash_power_level"];
     /// Numbers of a slab class or of the ring that do not add up.
-    const NO_COUNTS: [&str; 9] = [
+    const NO_COUNTS: [&str; 12] = [
         "chunk_size",
         "chunks_per_page",
         "age",
@@ -127,11 +130,14 @@ fn sum(told: &[Told], argument: &str, name: &str) -> Option<u64> {
         "outofmemory_time",
         "ring_version",
         "ring_nodes",
-        "ring_digest",
+        "ring_file_version",
+        "ring_cache_version",
+        "ring_list_version",
+        "unresolved",
     ];
     let adds_up = match argument {
         "" => !OF_ONE.contains(&name),
-        "items" | "slabs" | "ring" => !NO_COUNTS.contains(&name.rsplit(':').next().unwrap_or(name)),
+        "items" | "slabs" | "ring" => !NO_COUNTS.contains(&last(name)) && !is_hexadecimal(name),
         _ => false,
     };
     let answered: Vec<&Told> = told.iter().filter(|told| told.stats.is_ok()).collect();
@@ -141,11 +147,22 @@ fn sum(told: &[Told], argument: &str, name: &str) -> Option<u64> {
     answered.iter().try_fold(0u64, |sum, told| sum.checked_add(told.number(name)?))
 }
 
+/// The last part of a name such as `peer:cache-a:state`.
+fn last(name: &str) -> &str {
+    name.rsplit(':').next().unwrap_or(name)
+}
+
+/// Whether the value is hexadecimal: it may have nothing but decimal digits, and is text all the same.
+fn is_hexadecimal(name: &str) -> bool {
+    const NAMES: [&str; 6] =
+        ["ring_digest", "ring_file_digest", "ring_instance", "ring_rival", "instance", "rival"];
+    NAMES.contains(&last(name))
+}
+
 /// Numbers as numbers, all else as text.
 fn json_value(name: &str, value: &str) -> Value {
-    // A digest may have nothing but digits.
     match value.parse::<u64>() {
-        Ok(number) if name != "ring_digest" => number.into(),
+        Ok(number) if !is_hexadecimal(name) => number.into(),
         _ => value.into(),
     }
 }
@@ -175,4 +192,19 @@ fn as_json(fleet: &Fleet, told: &[Told], argument: &str) -> Value {
         .filter_map(|name| Some((name.to_owned(), sum(told, argument, name)?.into())))
         .collect();
     serde_json::json!({ "origin": fleet.origin, "nodes": nodes, "sum": sums })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hexadecimal_values_are_text() {
+        assert_eq!(json_value("foreign_gets", "17"), 17);
+        for name in
+            ["ring_digest", "ring_file_digest", "ring_instance", "peer:a:instance", "peer:a:rival"]
+        {
+            assert_eq!(json_value(name, "0000000000000017"), "0000000000000017", "{name}");
+        }
+    }
 }

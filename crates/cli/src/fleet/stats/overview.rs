@@ -2,8 +2,8 @@
 
 use super::Told;
 use super::columns::Row;
+use crate::escape::printable;
 use crate::fleet::numbers::{bytes, count, ratio, span};
-use crate::fleet::value::word;
 
 /// One line of the overview.
 enum Line {
@@ -67,7 +67,7 @@ impl Line {
             Line::Own(name, shown) if single => sum(name).map_or_else(none, shown),
             Line::Text(name) if single => {
                 let text = told.clone().next().and_then(|told| told.get(name));
-                text.map_or_else(none, word)
+                text.map_or_else(none, |text| printable(text).into_owned())
             }
             Line::Own(..) | Line::Text(_) => String::new(),
         }

@@ -1,0 +1,111 @@
+//! What does not break the ring now: files that nodes would start with, settings that differ, and what
+//! the nodes' versions do not report.
+
+use std::collections::BTreeMap;
+
+use super::finding::{Finding, Kind};
+use super::said::Said;
+use super::verdict::{Asked, Findings};
+
+/// How many different settings a sentence tells.
+const TOLD: usize = 4;
+
+/// Adds what is found.
+pub(super) fn judge(asked: &Asked<'_>, findings: &mut Findings) {
+    // With another ring, which was found before, its file and its errors are part of that finding.
+    for node in (0..asked.nodes.len()).filter(|&node| asked.holds_it(node)) {
+        let found = asked.said(node).and_then(|said| source(asked, node, said));
+        if let Some((kind, text)) = found {
+            findings.add(&[node], Finding::of(kind, asked.name(node), text));
+        }
+        if let Some(error) = asked.said(node).and_then(|said| said.cache_error.as_ref()) {
+            let name = asked.name(node);
+            let text = format!(
+                "{name} cannot write its copy of the ring: {error}; correct it, or {name} may start with \
+                 an older ring"
+            );
+            findings.add(&[node], Finding::of(Kind::CacheError, name, text));
+        }
+    }
+    policies(asked, findings);
+    not_reported(asked, findings);
+}
+
+/// What is wrong with the file, or the key in etcd, that a node reads.
+fn source(asked: &Asked<'_>, node: usize, said: &Said) -> Option<(Kind, String)> {
+    let (name, id) = (asked.name(node), asked.ring.id());
+    if let Some(error) = &said.last_error {
+        let text = format!(
+            "{name} does not use what it was given last, and keeps ring {}: {error}; correct it, or the \
+             node may not start again",
+            id.version
+        );
+        return Some((Kind::FileRefused, text));
+    }
+    if let Some(drift) = &said.drift {
+        return Some((Kind::Drift, format!("{name}: {drift}")));
+    }
+    let file = said.file.filter(|file| *file != id)?;
+    let text = format!(
+        "the file of {name} has ring {} ({:016x}), and ring {} ({:016x}) is in force; \
+         give it the ring in force, or it may start with its own",
+        file.version, file.digest, id.version, id.digest
+    );
+    Some((Kind::Drift, text))
+}
+
+/// Nodes that treat requests for each other's keys differently are not one cache: what is written
+/// through one is not read through another.
+fn policies(asked: &Asked<'_>, findings: &mut Findings) {
+    let mut policies: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for node in 0..asked.nodes.len() {
+        if let Some(policy) = asked.said(node).and_then(|said| said.policy.as_deref()) {
+            policies.entry(policy).or_default().push(node);
+        }
+    }
+    if policies.len() < 2 {
+        return;
+    }
+    let each = policies.iter().take(TOLD);
+    let each = each.map(|(policy, nodes)| format!("{policy}: {}", asked.listed(nodes)));
+    let each: Vec<String> = each.collect();
+    let text = format!(
+        "the nodes treat requests for keys of other nodes differently ({}): start all with one \
+         --foreign-keys, or what is written through one is not read through another",
+        each.join("; ")
+    );
+    add_general(findings, Kind::PoliciesDiffer, text, asked, &[]);
+}
+
+/// Nodes whose version does not report what the other parts compare. That is no proof of a fault, and
+/// no ground for "ok" either.
+fn not_reported(asked: &Asked<'_>, findings: &mut Findings) {
+    let mut missing: BTreeMap<&[&str], Vec<usize>> = BTreeMap::new();
+    for node in 0..asked.nodes.len() {
+        if let Some(said) = asked.said(node).filter(|said| !said.missing.is_empty()) {
+            missing.entry(&said.missing).or_default().push(node);
+        }
+    }
+    for (lines, nodes) in missing {
+        let verb = if nodes.len() == 1 { "does" } else { "do" };
+        let text = format!(
+            "{} {verb} not report {} in this version: whether one process serves each key is not known; \
+             upgrade",
+            asked.listed(&nodes),
+            lines.join(", ")
+        );
+        add_general(findings, Kind::NotReported, text, asked, &nodes);
+    }
+}
+
+/// Adds a finding that is about no node in particular.
+fn add_general(
+    findings: &mut Findings,
+    kind: Kind,
+    text: String,
+    asked: &Asked<'_>,
+    nodes: &[usize],
+) {
+    let finding = Finding { kind, node: None, about: Vec::new(), severity: kind.severity(), text };
+    findings.add(nodes, finding.about(nodes.iter().map(|&node| asked.name(node))));
+}

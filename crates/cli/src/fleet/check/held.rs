@@ -1,0 +1,142 @@
+//! Whether each node answers, and whether it holds the ring of the file.
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+
+use ringbinder_client::{Absence, Error};
+
+use super::finding::{Finding, Kind};
+use super::verdict::{Asked, Findings};
+use crate::escape::words;
+use crate::fleet::advice::advice;
+
+/// Adds what is found.
+pub(super) fn judge(asked: &Asked<'_>, findings: &mut Findings) {
+    // Nodes that wait, by whom they wait for: one absent node is one finding.
+    let mut waiting: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for node in 0..asked.nodes.len() {
+        let fault = absent(asked, node).or_else(|| outdated(asked, node));
+        if let Some((kind, text)) = fault {
+            findings.add(&[node], Finding::of(kind, asked.name(node), text));
+            continue;
+        }
+        if let Some(said) = asked.said(node).filter(|said| said.settled == Some(false)) {
+            waiting.entry(said.awaited.as_deref().unwrap_or("")).or_default().push(node);
+        }
+    }
+    let mut waiting: Vec<_> = waiting.into_iter().collect();
+    waiting.sort_by_key(|(_, nodes)| nodes[0]);
+    for (awaited, nodes) in waiting {
+        let (verb, its, it) = match nodes.len() {
+            1 => ("waits", "its", "it serves"),
+            _ => ("wait", "their", "they serve"),
+        };
+        let names = asked.listed(&nodes);
+        let text = match awaited {
+            "" => format!("{names} {verb} for {its} ring to settle: look again in a moment"),
+            _ => format!(
+                "{names} {verb} for {awaited} before {it} all {its} keys: look again in a moment"
+            ),
+        };
+        let finding = Finding::of(Kind::Settling, asked.name(nodes[0]), text);
+        let others = nodes[1..].iter().map(|&node| asked.name(node));
+        findings.add(&nodes, finding.about(others));
+    }
+}
+
+/// Why a node gives no answer, or not all answers.
+fn absent(asked: &Asked<'_>, node: usize) -> Option<(Kind, String)> {
+    let answers = &asked.nodes[node];
+    let said = answers.said.as_ref().and_then(|said| said.as_ref().err());
+    let error = answers.held.as_ref().err().or(said)?;
+    Some(match error {
+        Error::Away { why: Absence::Tls(_), .. } => (Kind::NoTls, with_advice(error)),
+        Error::Unauthenticated { .. } => (Kind::NoLogin, with_advice(error)),
+        Error::Away { .. } => (Kind::Away, away(asked, node, error)),
+        Error::Nonsense { .. } => {
+            (Kind::Nonsense, format!("{}: see what listens there", told(error)))
+        }
+        _ if answers.held.is_ok() => {
+            let text = format!(
+                "{} answers which ring it holds, and not what it knows of it: {}",
+                asked.name(node),
+                told(error)
+            );
+            (Kind::NoStats, text)
+        }
+        _ => (Kind::NoRing, told(error)),
+    })
+}
+
+/// What is known of a node that does not answer here.
+fn away(asked: &Asked<'_>, node: usize, error: &Error) -> String {
+    let view = asked.views.of(node);
+    let (name, given_up) = (asked.name(node), given_up(asked, node));
+    match view.reached_by {
+        Some(by) => {
+            let by = asked.name(by as usize);
+            let others = match view.reached - 1 {
+                0 => by.to_owned(),
+                1 => format!("{by} and 1 more node"),
+                others => format!("{by} and {others} more nodes"),
+            };
+            // A node that has just ended is up for its peers until they greet it again.
+            format!(
+                "{name} does not answer here, but {others} reached it just now ({}): check the network \
+                 and the firewall between this host and it; if it has just ended, start it, or take it \
+                 out of the ring{given_up}",
+                told(error)
+            )
+        }
+        None => format!("{}: start it, or take it out of the ring{given_up}", told(error)),
+    }
+}
+
+/// Who serves keys without waiting for a node, as an addition to a sentence.
+pub(super) fn given_up(asked: &Asked<'_>, node: usize) -> String {
+    let Some(by) = asked.views.of(node).given_up_by else { return String::new() };
+    let count = asked.said(by as usize).map_or(0, |said| said.given_up);
+    let by = asked.name(by as usize);
+    format!("; {by} has declared peers failed since its start (ring_given_up {count})")
+}
+
+/// How the ring that a node holds differs from that of the file.
+fn outdated(asked: &Asked<'_>, node: usize) -> Option<(Kind, String)> {
+    let (held, id) = (asked.nodes[node].held.as_ref().ok()?, asked.ring.id());
+    let (name, origin, version) = (asked.name(node), asked.origin, held.version);
+    let error = asked.said(node).and_then(|said| said.last_error.as_ref());
+    let why = error.map(|why| format!(" (it says: {why})")).unwrap_or_default();
+    match version.cmp(&id.version) {
+        Ordering::Less => Some((
+            Kind::Behind,
+            format!("{name} holds version {version} of {}: give it the file{why}", id.version),
+        )),
+        Ordering::Greater => Some((
+            Kind::Ahead,
+            format!(
+                "{name} holds version {version}, and {origin} is older: take the newer file, which \
+                 is what `ring get` answers there"
+            ),
+        )),
+        Ordering::Equal if held.digest != id.digest => Some((
+            Kind::Differs,
+            format!(
+                "{name} holds another ring with version {version}: raise the version in the file \
+                 that is meant, and give it to a node{why}"
+            ),
+        )),
+        Ordering::Equal => None,
+    }
+}
+
+fn with_advice(error: &Error) -> String {
+    match advice(error) {
+        Some(advice) => format!("{}: {advice}", told(error)),
+        None => told(error),
+    }
+}
+
+/// An error, which may hold the node's words.
+fn told(error: &Error) -> String {
+    words(&error.to_string())
+}

@@ -1,0 +1,174 @@
+//! Whether the process at each address is the node that the ring names there, and no other process
+//! claims to be it.
+//!
+//! A process is known by the instance number that it drew at its start. Of one node there is at most
+//! one finding here: the first of these that fits. A process that answers at the addresses of two
+//! nodes; one that goes by another name; one that has been replaced; one that the ring does not name;
+//! two that claim the name; one without proof.
+
+use std::collections::BTreeMap;
+
+use super::finding::{Finding, Kind};
+use super::said::{Said, Standing};
+use super::verdict::{Asked, Findings};
+use super::views::Claim;
+
+/// How many claims a sentence tells.
+const TOLD: usize = 3;
+
+/// Adds what is found.
+pub(super) fn judge(asked: &Asked<'_>, findings: &mut Findings) {
+    same_process(asked, findings);
+    for node in 0..asked.nodes.len() {
+        if findings.has(node, |kind| kind == Kind::SameProcess) {
+            continue;
+        }
+        // With another ring, a node may rightly have another name, or none.
+        let said = asked.said(node).filter(|_| asked.holds_it(node));
+        let name = asked.name(node);
+        let found = said
+            .and_then(|said| mistaken(asked, node, said))
+            .or_else(|| Some((Kind::Disputed, disputed(asked, node)?)))
+            .or_else(|| Some((Kind::Unconfirmed, unconfirmed(asked, node, said?)?)));
+        if let Some((kind, text)) = found {
+            findings.add(&[node], Finding::of(kind, name, text));
+        }
+    }
+}
+
+/// Instances that answered at several addresses.
+fn same_process(asked: &Asked<'_>, findings: &mut Findings) {
+    let mut places: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
+    for node in 0..asked.nodes.len() {
+        if let Some(instance) = asked.said(node).and_then(|said| said.instance) {
+            places.entry(instance).or_default().push(node);
+        }
+    }
+    let mut places: Vec<_> = places.into_iter().filter(|(_, nodes)| nodes.len() > 1).collect();
+    places.sort_by_key(|(_, nodes)| nodes[0]);
+    for (instance, nodes) in places {
+        let (first, others) = (nodes[0], &nodes[1..]);
+        let name = asked.said(first).and_then(|said| said.name.as_deref()).unwrap_or("-");
+        let text = format!(
+            "one process (instance {instance:016x}) answers for {}: {} and {} lead to it, and it calls \
+             itself {name}; correct the addresses, or take all but one of them out of the ring",
+            asked.listed(&nodes),
+            asked.address(first),
+            asked.address(others[0]),
+        );
+        let finding = Finding::of(Kind::SameProcess, asked.name(first), text);
+        let about = others.iter().map(|&node| asked.name(node));
+        findings.add(&nodes, finding.about(about));
+    }
+}
+
+/// A process that is not the node of the ring, by its own words.
+fn mistaken(asked: &Asked<'_>, node: usize, said: &Said) -> Option<(Kind, String)> {
+    let (name, address) = (asked.name(node), asked.address(node));
+    let reason = reason(said);
+    let version = asked.ring.id().version;
+    let absent = said.standing == Some(Standing::Absent) || said.member == Some(false);
+    if let Some(own) = said.name.as_deref().filter(|own| *own != name) {
+        let text = match asked.ring.index_of_name(own) {
+            Some(other) => format!(
+                "{address}, the address of {name}, leads to a process that goes by the name {own}: if \
+                 it is {own} at {}, correct the address of {name}; if it is meant to be {name}, \
+                 restart it with --node {name}{reason}",
+                asked.address(other as usize)
+            ),
+            None => format!(
+                "the process at {address} goes by the name {own}, which is not in the ring, and the \
+                 ring calls that address {name}: restart it with --node {name}, or write {own} into \
+                 the ring{reason}"
+            ),
+        };
+        return Some((Kind::NameMismatch, text));
+    }
+    if said.standing == Some(Standing::Replaced) {
+        let text = format!(
+            "the process at {address} stopped serving the keys of {name}, because another process \
+             answers there for other nodes{}{reason}: stop one of the two, and look where {address} \
+             leads from each host",
+            accepted(asked, node)
+        );
+        return Some((Kind::Replaced, text));
+    }
+    let text = format!(
+        "{name} does not find itself in ring {version} and serves none of its keys: it does not listen \
+         on {address}; restart it with --node {name}, or correct its address in the ring{reason}"
+    );
+    absent.then_some((Kind::NotAMember, text))
+}
+
+/// More than one process for one name.
+fn disputed(asked: &Asked<'_>, node: usize) -> Option<String> {
+    let view = asked.views.of(node);
+    let said = asked.said(node);
+    let own = said.and_then(|said| said.instance);
+    let met = said.and_then(|said| said.rival).filter(|rival| Some(*rival) != own);
+    let others =
+        |claims: &[Claim]| claims.iter().filter(|claim| Some(claim.instance) != own).count();
+    let is_rival = met.is_some() || others(&view.rivals) > 0;
+    let disagree = match own {
+        Some(_) => others(&view.accepted) > 0,
+        None => view.accepted.len() > 1,
+    };
+    if !disagree && !is_rival {
+        return None;
+    }
+    let mut claims = Vec::new();
+    if let Some(own) = own {
+        claims.push(format!("instance {own:016x} answers at {}", asked.address(node)));
+    }
+    if let Some(met) = met {
+        claims.push(format!("it met instance {met:016x} itself"));
+    }
+    let tell = |claim: &Claim, verb: &str, verbs: &str| {
+        let by = asked.name(claim.by as usize);
+        match claim.count - 1 {
+            0 => format!("{by} {verb} instance {:016x}", claim.instance),
+            1 => format!("{by} and 1 more node {verbs} instance {:016x}", claim.instance),
+            more => format!("{by} and {more} more nodes {verbs} instance {:016x}", claim.instance),
+        }
+    };
+    let accepted = view.accepted.iter().take(TOLD).map(|claim| tell(claim, "accepts", "accept"));
+    claims.extend(accepted);
+    claims.extend(view.rivals.iter().take(TOLD).map(|claim| tell(claim, "met", "met")));
+    Some(format!(
+        "more than one process claims to be {}: {}; stop all but one (if it was just restarted, look \
+         again in a moment)",
+        asked.name(node),
+        claims.join(", ")
+    ))
+}
+
+fn unconfirmed(asked: &Asked<'_>, node: usize, said: &Said) -> Option<String> {
+    (said.standing == Some(Standing::Unconfirmed)).then(|| {
+        format!(
+            "{} has no proof that {} leads to it, and serves none of its keys{}: see that it or one of \
+             the others reaches that address",
+            asked.name(node),
+            asked.address(node),
+            reason(said)
+        )
+    })
+}
+
+/// The process that peers accept in the place of a node, as an addition to a sentence.
+fn accepted(asked: &Asked<'_>, node: usize) -> String {
+    let own = asked.said(node).and_then(|said| said.instance);
+    let mut claims = asked.views.of(node).accepted.iter();
+    match claims.find(|claim| Some(claim.instance) != own) {
+        Some(claim) => {
+            let by = asked.name(claim.by as usize);
+            format!(" ({by} accepts instance {:016x})", claim.instance)
+        }
+        None => String::new(),
+    }
+}
+
+/// The reason that a process gives, as an addition to a sentence.
+fn reason(said: &Said) -> String {
+    let reason = said.standing_reason.as_ref();
+    reason.map(|reason| format!(" (it says: {reason})")).unwrap_or_default()
+}

@@ -1,0 +1,96 @@
+//! The report for people: a table, the findings, and what they come to. Everything in it that a node
+//! said was escaped as it was read.
+
+use super::Report;
+use super::finding::{Kind, Severity};
+use crate::error::CliError;
+use crate::output::Output;
+use crate::style::{BAD, BOLD, GOOD, WARN};
+use crate::table::{Align, Table};
+
+/// How many findings are printed; with `--json`, all are.
+const PRINTED: usize = 50;
+
+/// Prints it.
+pub(super) fn print(report: &Report, out: &mut Output) -> Result<(), CliError> {
+    out.line(format_args!(
+        "{BOLD}{}{BOLD:#}  version {}, digest {}",
+        report.origin, report.version, report.digest
+    ))?;
+    out.line("")?;
+    let mut table = Table::new(&[
+        ("NODE", Align::Left),
+        ("ADDRESS", Align::Left),
+        ("STATE", Align::Left),
+        ("RING", Align::Right),
+        ("TIME", Align::Right),
+        ("PROGRAM", Align::Left),
+    ]);
+    for node in &report.nodes {
+        let style = match node.state {
+            None => GOOD,
+            Some(Kind::Behind | Kind::Settling | Kind::Unconfirmed) => WARN,
+            Some(_) => BAD,
+        };
+        let dash = || "-".to_owned();
+        let ring = node.ring_version.map_or_else(dash, |version| version.to_string());
+        let time = node.microseconds.map_or_else(dash, time);
+        let program = node.program.clone().unwrap_or_else(dash);
+        let state = format!("{style}{}{style:#}", node.state.map_or("ok", Kind::name));
+        table.row([&node.node, &node.address, &state, &ring, &time, &program]);
+    }
+    out.table(&table)?;
+    if report.is_away() {
+        // Told as a failure.
+        return Ok(());
+    }
+    out.line("")?;
+    for finding in report.findings.iter().take(PRINTED) {
+        match finding.severity {
+            Severity::Failure => out.line(format_args!("{BAD}failure:{BAD:#} {}", finding.text))?,
+            Severity::Warning => {
+                out.line(format_args!("{WARN}warning:{WARN:#} {}", finding.text))?
+            }
+        }
+    }
+    if report.findings.len() > PRINTED {
+        let more = report.findings.len() - PRINTED;
+        out.line(format_args!("and {more} more; --json prints all"))?;
+    }
+    conclude(report, out)
+}
+
+/// The last line: what it comes to.
+fn conclude(report: &Report, out: &mut Output) -> Result<(), CliError> {
+    let version = report.version;
+    if report.ok {
+        let holders = match report.nodes.len() {
+            1 => "the node holds".to_owned(),
+            nodes => format!("all {nodes} nodes hold"),
+        };
+        return out.line(format_args!(
+            "{GOOD}ok{GOOD:#}: every key is served by exactly one process; {holders} ring {version}"
+        ));
+    }
+    let failed = report.findings.iter().filter(|it| it.severity == Severity::Failure).count();
+    let count = |number: usize, word: &str| match number {
+        1 => format!("1 {word}"),
+        number => format!("{number} {word}s"),
+    };
+    let warnings = count(report.findings.len() - failed, "warning");
+    match failed {
+        0 => out.line(format_args!("no failure, {warnings}")),
+        failed => out.line(format_args!("{}, {warnings}", count(failed, "failure"))),
+    }
+}
+
+/// Microseconds for people.
+fn time(microseconds: u64) -> String {
+    match microseconds {
+        0..1000 => format!("{microseconds} us"),
+        1000..1_000_000 => {
+            format!("{}.{} ms", microseconds / 1000, microseconds % 1000 / 100)
+        }
+        _ => format!("{}.{} s", microseconds / 1_000_000, microseconds % 1_000_000 / 100_000),
+    }
+}

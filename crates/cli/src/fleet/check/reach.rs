@@ -1,0 +1,82 @@
+//! Whether the nodes reach each other, in both directions.
+//!
+//! This program reaches a node or does not; what it does not reach was found before (`held`). Of the
+//! others, each pair has two directions. They are told by the node that is not reached, since one
+//! fault mostly cuts off one node from several; a node that reaches no other is told by itself.
+
+use super::finding::{Finding, Kind};
+use super::held::given_up;
+use super::verdict::{Asked, Findings};
+
+/// How many different reasons a sentence tells.
+const TOLD: usize = 3;
+
+/// Adds what is found.
+pub(super) fn judge(asked: &Asked<'_>, findings: &mut Findings) {
+    // Peers call a process that is not who it should be away, for that very reason.
+    let nodes = 0..asked.nodes.len();
+    let counts = nodes.clone().filter(|&node| {
+        asked.said(node).is_some() && !findings.has(node, |kind| kind.is_identity())
+    });
+    let counts: Vec<usize> = counts.collect();
+    let mut missed = vec![0; asked.nodes.len()];
+    for &node in &counts {
+        for (by, _) in asked.views.of(node).away() {
+            missed[by] += usize::from(by < asked.nodes.len());
+        }
+    }
+    // Of two nodes, one that reaches no other is the same as one that the other does not reach.
+    let is_alone = |node: usize| {
+        let others = counts.len() - usize::from(counts.binary_search(&node).is_ok());
+        others > 1 && missed[node] == others
+    };
+    for node in nodes.filter(|&node| is_alone(node)) {
+        let reasons = counts.iter().map(|&other| (node, asked.views.of(other).reason_of(node)));
+        let text = format!(
+            "{} reaches no other node{}: check its network, its firewall and its TLS settings",
+            asked.name(node),
+            why(asked, reasons)
+        );
+        findings.add(&[node], Finding::of(Kind::ReachesNobody, asked.name(node), text));
+    }
+    for &node in &counts {
+        let away = asked.views.of(node).away().filter(|(by, _)| !is_alone(*by));
+        let away: Vec<(usize, Option<&str>)> = away.collect();
+        if away.is_empty() {
+            continue;
+        }
+        let by: Vec<usize> = away.iter().map(|(by, _)| *by).collect();
+        let text = format!(
+            "{} cannot reach {}, which answers here{}: check the network and the firewall in this \
+             direction, and the TLS settings of both{}",
+            asked.listed(&by),
+            asked.name(node),
+            why(asked, away.into_iter()),
+            given_up(asked, node)
+        );
+        let finding = Finding::of(Kind::Unreachable, asked.name(node), text);
+        findings.add(&[node], finding.about(by.iter().map(|&by| asked.name(by))));
+    }
+}
+
+/// The reasons that nodes give, each once, as an addition to a sentence.
+fn why<'a>(asked: &Asked<'_>, away: impl Iterator<Item = (usize, Option<&'a str>)>) -> String {
+    let mut reasons: Vec<(usize, &str)> = Vec::new();
+    for (by, reason) in away {
+        if let Some(reason) = reason.filter(|new| reasons.iter().all(|(_, told)| told != new)) {
+            reasons.push((by, reason));
+        }
+        if reasons.len() == TOLD {
+            break;
+        }
+    }
+    match reasons.as_slice() {
+        [] => String::new(),
+        [(_, only)] => format!(" ({only})"),
+        some => {
+            let some =
+                some.iter().map(|(by, reason)| format!("{} says: {reason}", asked.name(*by)));
+            format!(" ({})", some.collect::<Vec<_>>().join("; "))
+        }
+    }
+}
