@@ -429,7 +429,9 @@ impl Membership {
         self.said.insert(Arc::clone(from), held);
         if self.current_peers().any(|peer| peer == *from) {
             let before = self.standing();
-            self.claim.reported(from, line.process.and_then(|process| process.seen));
+            let seen = line.process.and_then(|process| process.seen);
+            // A peer with another ring may mean another address by the same name.
+            self.claim.reported(from, seen.filter(|_| self.is_at_its_place_in(line)));
             self.stood(before);
         }
         if ring_id(line.newest()) > self.id() {
@@ -449,6 +451,14 @@ impl Membership {
             self.settle();
         }
         Wanted::Nothing
+    }
+
+    /// Whether the ring by which a peer answers gives this node the address that the ring in force does.
+    fn is_at_its_place_in(&self, line: &PeerLine) -> bool {
+        self.kept(ring_id(line.newest())).is_some_and(|ring| {
+            let place = self.identity.place_in(ring).map(|me| &ring.nodes()[me as usize]);
+            place.map(address_of).as_ref() == self.claim.address()
+        })
     }
 
     /// A ring that a peer of the ring in force has, if it is newer than that.

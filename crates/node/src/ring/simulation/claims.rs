@@ -127,10 +127,34 @@ impl Fleet {
     }
 }
 
-/// A fleet at rest in which a name is about to lead to a clone.
-fn about_to_be_repointed(seed: u64) -> (Fleet, usize) {
+#[test]
+fn a_report_by_an_older_ring_proves_nothing_of_a_new_address() {
+    let peers = Peers::default();
+    let (old, new) = (ring(1, &[1, 1, 0, 0, 0]), ring_of(2, &[1, 1, 0, 0, 0], &[0].into()));
+    let mut membership = member(0, &old);
+    let other = address_of(&old.nodes()[1]);
+    let this = membership.claim().instance();
+    let report = |ring: &Arc<Ring>, seen| {
+        let line = member(1, ring).peer_line("n1");
+        let process = line.process.map(|process| PeerProcess { seen, ..process });
+        PeerLine { process, ..line }
+    };
+    membership.heard(&other, &report(&old, Some(this)));
+    assert_eq!(membership.standing(), Standing::Confirmed);
+    assert!(membership.adopt(Arc::clone(&new)));
+    membership.hold(new.id());
+    assert_eq!(membership.standing(), Standing::Unconfirmed);
+    membership.heard(&other, &report(&old, Some(this)));
+    assert_eq!(membership.standing(), Standing::Unconfirmed, "it means the address of before");
+    assert!(!membership.view(&peers).joined);
+    membership.heard(&other, &report(&new, Some(this)));
+    assert_eq!(membership.standing(), Standing::Confirmed);
+}
+
+/// A fleet at rest, and one of its nodes.
+fn at_rest(seed: u64, mapped: bool) -> (Fleet, usize) {
     let mut fleet = Fleet::new(seed);
-    fleet.mapped = true;
+    fleet.mapped = mapped;
     fleet.nodes.clear();
     let all = ring(2, &[1; NODES]);
     fleet.rings.insert(all.id(), Arc::clone(&all));
@@ -138,58 +162,83 @@ fn about_to_be_repointed(seed: u64) -> (Fleet, usize) {
     (0..NODES).for_each(|index| fleet.start(index, &all));
     fleet.come_to_rest();
     let index = fleet.random.random_range(0..NODES);
-    fleet.start_clone(index);
     (fleet, index)
+}
+
+/// Lets a fleet go on for a while, in which the process `old` looks at its own address rarely.
+fn go_on(fleet: &mut Fleet, old: usize) {
+    for _ in 0..800 {
+        match fleet.random.random_range(0..1000) {
+            // Peers forget whom they accepted.
+            0..5 => {
+                if let Some(pid) = fleet.index().filter(|pid| *pid < NODES && *pid != old) {
+                    let node = &fleet.nodes[&pid].membership;
+                    let ring = Arc::clone(node.ring());
+                    let addresses = node.identity().addresses.clone();
+                    fleet.stop(pid);
+                    fleet.start_as(pid, pid, addresses, &ring);
+                    fleet.trace.push(format!("n{pid} starts anew"));
+                }
+            }
+            5..12 => fleet.look(old),
+            12..100 => {
+                if let Some(pid) = fleet.index().filter(|pid| *pid != old) {
+                    fleet.look(pid);
+                }
+            }
+            100..400 => {
+                if let Some(from) = fleet.index() {
+                    let peers = fleet.nodes[&from].membership.peers();
+                    let to = fleet.random.random_range(0..peers.len());
+                    fleet.greet(from, Arc::clone(&peers[to]));
+                }
+            }
+            400..850 if !fleet.letters.is_empty() => {
+                let letter = fleet.random.random_range(0..fleet.letters.len());
+                fleet.carry(letter);
+            }
+            _ => {
+                if let Some(pid) = fleet.index() {
+                    let worker = fleet.random.random_range(0..WORKERS);
+                    fleet.work(pid, worker);
+                }
+            }
+        }
+        fleet.check();
+    }
 }
 
 #[test]
 fn a_process_whose_host_name_leads_elsewhere_makes_way_before_the_other_one_serves() {
     let mut taken_over = 0;
     for seed in 0..150 {
-        let (mut fleet, index) = about_to_be_repointed(seed);
+        let (mut fleet, index) = at_rest(seed, true);
+        fleet.start_clone(index);
         fleet.repoint(index);
-        for _ in 0..800 {
-            match fleet.random.random_range(0..1000) {
-                // Peers forget whom they accepted.
-                0..5 => {
-                    if let Some(pid) = fleet.index().filter(|pid| *pid < NODES && *pid != index) {
-                        let ring = Arc::clone(fleet.nodes[&pid].membership.ring());
-                        fleet.stop(pid);
-                        fleet.start_as(pid, pid, Vec::new(), &ring);
-                        fleet.trace.push(format!("n{pid} starts anew"));
-                    }
-                }
-                // The old process looks rarely, the others often.
-                5..12 => fleet.look(index),
-                12..100 => {
-                    if let Some(pid) = fleet.index().filter(|pid| *pid != index) {
-                        fleet.look(pid);
-                    }
-                }
-                100..400 => {
-                    if let Some(from) = fleet.index() {
-                        let peers = fleet.nodes[&from].membership.peers();
-                        let to = fleet.random.random_range(0..peers.len());
-                        fleet.greet(from, Arc::clone(&peers[to]));
-                    }
-                }
-                400..850 if !fleet.letters.is_empty() => {
-                    let letter = fleet.random.random_range(0..fleet.letters.len());
-                    fleet.carry(letter);
-                }
-                _ => {
-                    if let Some(pid) = fleet.index() {
-                        let worker = fleet.random.random_range(0..WORKERS);
-                        fleet.work(pid, worker);
-                    }
-                }
-            }
-            fleet.check();
-        }
+        go_on(&mut fleet, index);
         let serves = (0..KEYS).any(|key| fleet.serving(key) == [clone_of(index)]);
         taken_over += usize::from(serves);
     }
     assert!(taken_over > 30, "{taken_over} clones took over");
+}
+
+#[test]
+fn a_process_whose_name_moves_makes_way_before_the_other_one_serves() {
+    let mut taken_over = 0;
+    for seed in 0..150 {
+        let (mut fleet, index) = at_rest(seed, seed % 2 == 0);
+        fleet.moved.insert(index);
+        let next = ring_of(3, &[1; NODES], &fleet.moved);
+        fleet.rings.insert(next.id(), Arc::clone(&next));
+        fleet.newest = Arc::clone(&next);
+        fleet.start_successor(index);
+        let first = fleet.random.random_range(0..NODES);
+        fleet.give(first, &next);
+        go_on(&mut fleet, index);
+        let serves = (0..KEYS).any(|key| fleet.serving(key) == [successor(index)]);
+        taken_over += usize::from(serves);
+    }
+    assert!(taken_over > 30, "{taken_over} successors took over");
 }
 
 #[test]
