@@ -21,6 +21,12 @@ import tomllib
 
 import pytest
 
+try:
+    from pymemcache.exceptions import MemcacheUnexpectedCloseError
+except ImportError:
+    # ring_fleet skips the tests then.
+    MemcacheUnexpectedCloseError = None
+
 import ring_fleet
 from conftest import environment, missing
 from ring_fleet import CLIENT_TIMEOUT, Fleet, FleetNode, free_port, needed, wait_until
@@ -377,15 +383,24 @@ def test_haproxy(fleet, tmp_path):
 
 
 def without_one_node(fleet, port):
-    """The proxy's address serves what the nodes that are left own, on each connection."""
+    """The proxy's address serves what the nodes that are left own, on each connection. Only one that
+    is about to leave the lost node for another may be closed, at the one moment at which HAProxy closes
+    all connections to that node."""
     lost, *left = fleet.nodes.values()
     owners = {number: left[0].ask(f"ring owner key:{number}") for number in range(COUNT)}
     kept = [number for number, owner in owners.items() if f"OWNER {lost.name} " not in owner]
     lost.kill()
     assert 0 < len(kept) < COUNT
+    closed = 0
     for number in kept:
         with contextlib.closing(proxied(port)) as client:
-            assert client.get(f"key:{number}") == f"value {number}".encode()
+            try:
+                value = client.get(f"key:{number}")
+            except MemcacheUnexpectedCloseError:
+                closed += 1
+                value = client.get(f"key:{number}")
+            assert value == f"value {number}".encode()
+    assert closed <= 1
 
 
 def test_mcrouter(fleet):
