@@ -127,6 +127,12 @@ fn a_stranger_does_no_harm() {
         // A greeting with a newer ring in a node's name only makes this one ask that node.
         let greeting = format!("ring greet {} 99.0000000000000000\r\n", fleet.name(1 - node));
         assert!(conn.ask_text(&greeting).starts_with("PEER "));
+        // Nor does another process under the name of either node get its place.
+        for name in [0, 1].map(|node| fleet.name(node)) {
+            let greeting =
+                format!("ring greet {name} 1.0000000000000000 {0} {0}\r\n", "a".repeat(16));
+            assert!(conn.ask_text(&greeting).starts_with("PEER "));
+        }
     }
     // Requests as if from a peer by the ring that comes next: served where owned, else told apart.
     let (own, foreign) =
@@ -144,6 +150,12 @@ fn a_stranger_does_no_harm() {
         conn.talk(format!("get {own}\r\n"), hit(own, "mine"));
         conn.talk(format!("get {foreign}\r\n"), "END\r\n");
         assert_eq!(conn.ask_text("ring get\r\n"), before);
+        let peer = format!("peer:{}", fleet.name(1 - node));
+        let stats = fleet.stats(node);
+        assert_eq!((&*stats["ring_standing"], &*stats["ring_settled"]), ("confirmed", "yes"));
+        assert_eq!(stats[&format!("{peer}:state")], "up");
+        assert_eq!(stats[&format!("{peer}:rival")], "-");
+        assert_eq!(stats[&format!("{peer}:instance")], fleet.stat(1 - node, "ring_instance"));
     }
 }
 
