@@ -38,9 +38,8 @@ use std::sync::Arc;
 use ringbinder_protocol::{Instance, PeerLine, PeerProcess, Stamp, Standing};
 use ringbinder_ring::{Node, NodeIndex, Ring, RingId};
 
-use super::peer::{Address, Peers, address_of};
+use super::peer::{Address, NAMELESS, Peers, address_of};
 use super::standing::Claim;
-use super::start::NAMELESS;
 use super::view::{Former, Past, View};
 
 /// Rings kept at most, the one in force included.

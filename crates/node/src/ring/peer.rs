@@ -12,6 +12,9 @@ use parking_lot::Mutex;
 use ringbinder_protocol::Instance;
 use ringbinder_ring::Node;
 
+/// What a node calls itself that no ring names and that was started without a name.
+pub(crate) const NAMELESS: &str = "-";
+
 /// What clients and nodes dial, as the ring writes it: `host:port`.
 pub(crate) type Address = Arc<str>;
 

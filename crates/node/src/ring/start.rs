@@ -16,16 +16,13 @@ use super::dial::Dialer;
 use super::keeper::drift::Drift;
 use super::membership::{Identity, Membership};
 use super::neighbours::Neighbours;
-use super::peer::{Address, Peers, address_of};
+use super::peer::{Address, NAMELESS, Peers, address_of};
 use super::pulse::Pulse;
 use super::secret::Secret;
 use super::status::Status;
 use super::{Hint, MAX_HINTS, Posted, RingNode, RingSettings};
 use crate::process::exit::ExitCode;
 use crate::sparing::Sparing;
-
-/// What a node calls itself that no ring names and that was started without a name.
-pub(crate) const NAMELESS: &str = "-";
 
 /// Why a node cannot start with its ring.
 #[derive(Debug, thiserror::Error)]

@@ -5,6 +5,7 @@
 //! A process that cannot be reached is never declared failed here while it runs: that is the exception
 //! which nothing can mend (`docs/reliability.md`).
 
+use super::rules::member;
 use super::*;
 
 /// The process at the second address of a node.
