@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
+use super::evidence::{Asked, Findings};
 use super::finding::{Finding, Kind};
 use super::said::Said;
-use super::verdict::{Asked, Findings};
 
 /// How many different settings a sentence tells.
 const TOLD: usize = 4;

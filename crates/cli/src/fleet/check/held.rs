@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use ringbinder_client::{Absence, Error};
 
+use super::evidence::{Asked, Findings};
 use super::finding::{Finding, Kind};
-use super::verdict::{Asked, Findings};
 use crate::escape::words;
 use crate::fleet::advice::advice;
 

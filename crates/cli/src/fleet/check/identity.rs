@@ -8,9 +8,9 @@
 
 use std::collections::BTreeMap;
 
+use super::evidence::{Asked, Findings};
 use super::finding::{Finding, Kind};
 use super::said::{Said, Standing};
-use super::verdict::{Asked, Findings};
 use super::views::Claim;
 
 /// How many claims a sentence tells.

@@ -6,6 +6,7 @@
 
 mod agree;
 mod ask;
+mod evidence;
 mod finding;
 mod held;
 mod identity;
@@ -26,8 +27,9 @@ use crate::error::CliError;
 use crate::exit::Answer;
 use crate::output::Output;
 use ask::{LONG_ANSWERS, Told};
+use evidence::{Answers, Asked, Findings};
 use finding::{Finding, Kind, Severity};
-use verdict::{Answers, Asked, Findings, judge};
+use verdict::judge;
 use views::Views;
 
 /// Whether every key is served by exactly one process, and all nodes agree.

@@ -4,9 +4,9 @@
 //! others, each pair has two directions. They are told by the node that is not reached, since one
 //! fault mostly cuts off one node from several; a node that reaches no other is told by itself.
 
+use super::evidence::{Asked, Findings};
 use super::finding::{Finding, Kind};
 use super::held::given_up;
-use super::verdict::{Asked, Findings};
 
 /// How many different reasons a sentence tells.
 const TOLD: usize = 3;
