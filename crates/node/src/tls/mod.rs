@@ -190,11 +190,11 @@ fn age(chain: &Path, expires: u64, now: Seconds) -> Option<String> {
     match expires.checked_sub(now) {
         None | Some(0) => Some(format!(
             "the certificate in {chain} expired on {date}: clients and other nodes refuse it; put a \
-             new one in its place and send refresh_certs"
+             new one in its place and send SIGHUP to this process"
         )),
         Some(left) if left <= SOON => Some(format!(
             "the certificate in {chain} expires on {date}, in {} days: put a new one in its place \
-             and send refresh_certs",
+             and run `ringbinder refresh-certs`, or send SIGHUP",
             left / (24 * 3600)
         )),
         Some(_) => None,
