@@ -6,11 +6,10 @@ may serve, and nobody may read an older value than one that was acknowledged.
 
 import contextlib
 import os
-import time
 
 import pytest
 
-from conftest import PATIENCE, missing
+from conftest import missing
 from ring_fleet import needed, wait_until
 from ring_load import Ledger
 from test_ring_hosts import IP
@@ -21,7 +20,7 @@ try:
 except ImportError:
     MemcacheServerError = None
 
-KEYS = [f"key:{number}" for number in range(60)]
+KEYS = [f"key:{number}" for number in range(240)]
 
 
 class ClonedSite(NamedSite):
@@ -66,18 +65,41 @@ def site():
         yield site
 
 
+@contextlib.contextmanager
+def shown(hosts):
+    """Shows what the nodes of these hosts logged, and how they stand, if what follows fails."""
+    try:
+        yield
+    except BaseException:
+        for host in hosts:
+            print(f"\n{host.spelled} at {host.address[0]}: {host.stats()}")
+            print(host.node.log.read_text(errors="replace")[-6000:])
+        raise
+
+
 def standing(host):
     return host.stats()["ring_standing"]
 
 
-def write(ledger, client, key):
-    """Writes until the write is acknowledged: while the name changes hands it may fail."""
-    deadline = time.monotonic() + PATIENCE
-    while True:
+class Writing:
+    """Writes to keys of one node, each of which is left alone once a write to it failed.
+
+    A write that is answered with an error may happen later, after a newer one: the second exception in
+    docs/reliability.md.
+    """
+
+    def __init__(self, ledger, keys):
+        self.ledger = ledger
+        self.keys = list(keys)
+
+    def write(self, client, key):
+        """Whether the write was acknowledged."""
         try:
-            return ledger.write(client, key)
+            self.ledger.write(client, key)
         except MemcacheServerError:
-            assert time.monotonic() < deadline, f"{key} is not written"
+            self.keys.remove(key)
+            return False
+        return True
 
 
 def test_a_name_that_is_repointed_changes_hands_without_an_old_value(site):
@@ -85,10 +107,12 @@ def test_a_name_that_is_repointed_changes_hands_without_an_old_value(site):
     ledger = Ledger(KEYS)
     owned = [key for key in KEYS if old.run(old.node.ask, f"ring owner {key}").split()[1] == "c"]
     assert len(owned) > 5
-    with site.client("a") as client, site.client("b") as other:
+    hosts = [*site.hosts.values(), twin]
+    writing = Writing(ledger, owned)
+    with shown(hosts), site.client("a") as client, site.client("b") as other:
         for key in owned:
-            write(ledger, client, key)
-            ledger.read(other, key)
+            assert writing.write(client, key)
+            assert ledger.read(other, key)
         twin.resolves(site.names)
         twin.start()
         # The clone finds the original at its address.
@@ -98,19 +122,26 @@ def test_a_name_that_is_repointed_changes_hands_without_an_old_value(site):
 
         site.repoint()
         with contextlib.closing(Through(old)) as at_old, contextlib.closing(Through(twin)) as at_twin:
-            changed = 0
-            deadline = time.monotonic() + PATIENCE
-            while changed < 3:
-                assert time.monotonic() < deadline, (old.stats(), twin.stats())
-                for key in owned:
-                    write(ledger, client, key)
-                    for reader in (at_old, at_twin, other):
-                        ledger.read(reader, key)
-                changed += standing(old) == "replaced" and standing(twin) == "confirmed"
+
+            def has_changed():
+                key = writing.keys[0]
+                writing.write(client, key)
+                for reader in (at_old, at_twin, other):
+                    ledger.read(reader, key)
+                if standing(old) != "replaced" or standing(twin) != "confirmed":
+                    return False
+                nodes = [site.hosts[name].stats() for name in "ab"]
+                return {node["peer:c:instance"] for node in nodes} == {twin.stats()["ring_instance"]}
+
+            wait_until(has_changed, "the name changes hands")
+            wait_until(lambda: twin.stats()["ring_settled"] == "yes", "the new process serves")
+            for host in (site.hosts["a"], site.hosts["b"], old):
+                wait_until(lambda: host.stats()["peer:c:state"] == "up", "the new process is reached")
             # All agree, and through each of them.
-            for key in owned:
+            assert len(writing.keys) > 10
+            for key in list(writing.keys):
                 for writer in (at_old, at_twin, other, client):
-                    write(ledger, writer, key)
+                    assert writing.write(writer, key)
                 for reader in (at_old, at_twin, other, client):
                     assert ledger.read(reader, key)
     assert old.stats()["ring_rival"] == twin.stats()["ring_instance"]

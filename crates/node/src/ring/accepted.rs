@@ -19,8 +19,10 @@ use tokio::time::Instant;
 pub(super) enum Change {
     /// Nothing.
     Nothing,
-    /// Another process than before is accepted, or the first one.
+    /// The first process is accepted.
     Accepted,
+    /// Another process is accepted in the place of one that is gone.
+    Replaced,
     /// A process answers there while another one is accepted.
     Rivalled,
 }
@@ -55,11 +57,14 @@ impl Accepted {
 
     /// A connection that was made just now reached this process.
     pub(super) fn reached(&mut self, instance: Instance) -> Change {
-        let known = self.process == Some(instance);
-        if known || self.process.is_none() || self.gone {
-            let news = !known;
+        let before = self.process;
+        if before.is_none_or(|before| before == instance || self.gone) {
             *self = Accepted { process: Some(instance), ..Accepted::default() };
-            return if news { Change::Accepted } else { Change::Nothing };
+            return match before {
+                None => Change::Accepted,
+                Some(before) if before == instance => Change::Nothing,
+                Some(_) => Change::Replaced,
+            };
         }
         let news = self.rival != Some(instance);
         self.rival = Some(instance);
@@ -135,7 +140,7 @@ mod tests {
             way(&mut accepted, now);
             assert_eq!(accepted.turn(now + patience, patience), number == 2);
             assert_eq!(accepted.process(), None, "way {number}");
-            assert_eq!(accepted.reached(NEW), Change::Accepted);
+            assert_eq!(accepted.reached(NEW), Change::Replaced);
             assert_eq!((accepted.process(), accepted.rival()), (Some(NEW), None));
         }
     }

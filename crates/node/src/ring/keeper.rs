@@ -248,6 +248,10 @@ impl Keeper {
         }
         self.membership.stand();
         self.log_standing();
+        // It may have to join its peers, and they have something to hear.
+        for contact in self.contacts.values_mut() {
+            contact.probe.hasten(Instant::now());
+        }
         self.publish();
     }
 

@@ -127,9 +127,9 @@ impl Keeper {
                     self.membership.dialled_itself(line.instance);
                 }
                 match accepted.reached(line.instance) {
-                    Change::Accepted => self.accepted(&address, &line),
+                    Change::Replaced => self.replaced(&address, &line),
                     Change::Rivalled => self.rivalled(&address, &line),
-                    Change::Nothing => {}
+                    Change::Accepted | Change::Nothing => {}
                 }
                 let Some(contact) = self.contacts.get_mut(&address) else {
                     return;
@@ -181,17 +181,14 @@ impl Keeper {
         Err(TalkError::Misfit { reason, alive: false })
     }
 
-    /// Another process than before has the place of a peer.
-    fn accepted(&mut self, address: &Address, line: &PeerLine) {
-        let known = self.node.peers.at(address);
-        let before = known.as_ref().and_then(|peer| peer.processes().accepted);
-        if before.is_some_and(|before| before != line.instance) {
-            let shown = known.map_or_else(|| address.to_string(), |peer| peer.to_string());
-            info!("another process answers as {shown}: {}", line.instance);
-            // Connections to the process before lead nowhere.
-            self.node.peers.replace(address);
-            self.told = None;
+    /// Another process than before has the place of a peer. Connections to the one before are of no use,
+    /// even if it runs on: it answers that it serves nothing.
+    fn replaced(&mut self, address: &Address, line: &PeerLine) {
+        if let Some(peer) = self.node.peers.at(address) {
+            info!("another process answers as {peer}: {}", line.instance);
         }
+        self.node.peers.replace(address);
+        self.told = None;
     }
 
     fn rivalled(&self, address: &Address, line: &PeerLine) {
