@@ -5,14 +5,12 @@ may serve, and nobody may read an older value than one that was acknowledged.
 """
 
 import contextlib
-import os
 
 import pytest
 
-from conftest import missing
-from ring_fleet import needed, wait_until
+from ring_fleet import wait_until
 from ring_load import Ledger
-from test_ring_hosts import IP
+from test_ring_hosts import hosts_needed
 from test_ring_names import NamedHost, NamedSite
 
 try:
@@ -56,11 +54,7 @@ class ClonedSite(NamedSite):
 
 @pytest.fixture
 def site():
-    needed()
-    if IP is None:
-        missing("hosts in network namespaces: no ip, which the package iproute2 has")
-    if os.geteuid() != 0:
-        missing("hosts in network namespaces: this is not root")
+    hosts_needed()
     with ClonedSite() as site:
         yield site
 

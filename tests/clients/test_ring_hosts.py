@@ -250,13 +250,18 @@ class OnHost:
         return self.host.run(self.plain.set, key, value)
 
 
-@pytest.fixture
-def site():
+def hosts_needed():
+    """Skips, or fails with CI=true, where hosts cannot be made."""
     needed()
     if IP is None:
         missing("hosts in network namespaces: no ip, which the package iproute2 has")
     if os.geteuid() != 0:
         missing("hosts in network namespaces: this is not root")
+
+
+@pytest.fixture
+def site():
+    hosts_needed()
     with Site() as site:
         yield site
 

@@ -6,7 +6,6 @@ exec` puts in the place of the machine's.
 
 import contextlib
 import functools
-import os
 import shutil
 import signal
 import tempfile
@@ -14,11 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from conftest import missing
-from ring_fleet import FleetNode, RingFile, needed, wait_until
+from ring_fleet import FleetNode, wait_until
 from test_ring_growth import discover
-from test_ring_hosts import IP, PORT, Host, Network, OnHost, ip
-from ring_load import Plain
+from test_ring_hosts import IP, PORT, Host, Network, Site, hosts_needed, ip
 
 OPTIONS = ("--peer-timeout", "1000", "--peer-give-up", "60000")
 KEYS = [f"key:{number}" for number in range(100)]
@@ -64,13 +61,12 @@ class NamedHost(Host):
         return self.run(self.node.stats)
 
 
-class NamedSite:
+class NamedSite(Site):
     """Three such hosts with a node each, and spare ones without. A context."""
 
     def __init__(self, spare=()):
-        self.stack = contextlib.ExitStack()
+        super().__init__()
         self.spare = spare
-        self.version = 0
 
     def __enter__(self):
         with contextlib.ExitStack() as stack:
@@ -91,15 +87,6 @@ class NamedSite:
             self.stack = stack.pop_all()
         return self
 
-    def __exit__(self, kind, *_):
-        logs = {it.name: it.node.log.read_text(errors="replace") for it in self.hosts.values()}
-        self.stack.close()
-        for name, text in logs.items():
-            if kind is not None:
-                print(f"\nlog of {name}:\n{text[-6000:]}")
-            else:
-                assert "panicked at" not in text, f"{name}:\n{text}"
-
     def tell(self):
         for host in self.hosts.values():
             host.resolves(self.names)
@@ -111,16 +98,10 @@ class NamedSite:
             (host.etc / "resolv.conf").write_text(f"nameserver {resolver}\n")
 
     def change(self, at):
-        self.version += 1
-        for name in at:
-            self.hosts[name].file.write(self.version, self.hosts.values())
+        super().change("abc", at)
 
     def wait_for_ring(self):
-        for host in self.hosts.values():
-            wait_until(
-                lambda: host.run(host.node.holds, self.version),
-                f"{host.name} is settled in ring {self.version}",
-            )
+        super().wait_for_ring("abc")
 
     def agreed(self):
         """The version and list that all nodes give, once they give the same and it is true."""
@@ -133,15 +114,6 @@ class NamedSite:
 
     def hear(self, name):
         self.hosts[name].node.process.send_signal(signal.SIGHUP)
-
-    @contextlib.contextmanager
-    def client(self, name):
-        host = self.hosts[name]
-        plain = Plain(host.node)
-        try:
-            yield OnHost(host, plain)
-        finally:
-            host.run(plain.close)
 
     def serves_all(self):
         """Whether every key is written and read through every node."""
@@ -173,11 +145,7 @@ class Discovering:
 
 @pytest.fixture
 def site():
-    needed()
-    if IP is None:
-        missing("hosts in network namespaces: no ip, which the package iproute2 has")
-    if os.geteuid() != 0:
-        missing("hosts in network namespaces: this is not root")
+    hosts_needed()
     with NamedSite() as site:
         yield site
 

@@ -14,7 +14,7 @@ use ringbinder_protocol::{Instance, PeerLine};
 use ringbinder_ring::Ring;
 
 use super::dial::Dialer;
-use super::greeting::{Talk, TalkError};
+use super::greeting::{Talk, TalkError, within};
 use super::membership::stamp;
 use super::secret::Secret;
 
@@ -74,13 +74,7 @@ pub(super) async fn greet(
     if greeted.control.is_some() && !afresh {
         return greeted;
     }
-    let fresh = within(greeting.patience, async {
-        let mut talk = Talk::begin(dialer, address).await?;
-        let line = ask(&mut talk, greeting).await?;
-        Ok((talk, line))
-    })
-    .await;
-    match fresh {
+    match begin(dialer, address, greeting).await {
         Ok((talk, line)) => {
             let is_other = greeting.seen.is_some_and(|seen| seen != line.instance);
             match &mut greeted.control {
@@ -114,9 +108,19 @@ pub(super) async fn find(
     address: &str,
     greeting: &Greeting,
 ) -> Result<PeerLine, TalkError> {
+    begin(dialer, address, greeting).await.map(|(_, line)| line)
+}
+
+/// Makes a connection and greets over it.
+async fn begin(
+    dialer: &Dialer,
+    address: &str,
+    greeting: &Greeting,
+) -> Result<(Talk, PeerLine), TalkError> {
     within(greeting.patience, async {
         let mut talk = Talk::begin(dialer, address).await?;
-        ask(&mut talk, greeting).await
+        let line = ask(&mut talk, greeting).await?;
+        Ok((talk, line))
     })
     .await
 }
@@ -138,11 +142,4 @@ async fn ask(talk: &mut Talk, greeting: &Greeting) -> Result<PeerLine, TalkError
         let _ = talk.offer(secret, ring).await;
     }
     Ok(peer)
-}
-
-async fn within<T>(
-    patience: Duration,
-    talk: impl Future<Output = Result<T, TalkError>>,
-) -> Result<T, TalkError> {
-    tokio::time::timeout(patience, talk).await.unwrap_or(Err(TalkError::Timeout(patience)))
 }

@@ -191,7 +191,8 @@ fn nonsense(line: &[u8]) -> TalkError {
     TalkError::Nonsense(String::from_utf8_lossy(line).chars().take(80).collect())
 }
 
-async fn within<T>(
+/// Waits for a talk no longer than `patience`.
+pub(super) async fn within<T>(
     patience: Duration,
     talk: impl Future<Output = Result<T, TalkError>>,
 ) -> Result<T, TalkError> {

@@ -233,6 +233,13 @@ impl Keeper {
         self.contacts.retain(|address, contact| contact.probe.is_busy() || peers.contains(address));
     }
 
+    /// Greets all peers at once: there is something to tell or to hear.
+    fn hasten_all(&mut self) {
+        for contact in self.contacts.values_mut() {
+            contact.probe.hasten(Instant::now());
+        }
+    }
+
     /// Has the workers act by this process's standing, if that is another one than before. A process
     /// that has been replaced reports it only once no worker serves any more and its items are
     /// forgotten: from then on peers accept the other one.
@@ -249,9 +256,7 @@ impl Keeper {
         self.membership.stand();
         self.log_standing();
         // It may have to join its peers, and they have something to hear.
-        for contact in self.contacts.values_mut() {
-            contact.probe.hasten(Instant::now());
-        }
+        self.hasten_all();
         self.publish();
     }
 
@@ -306,9 +311,7 @@ impl Keeper {
             ring.id().version,
             ring.nodes().len()
         );
-        for contact in self.contacts.values_mut() {
-            contact.probe.hasten(Instant::now());
-        }
+        self.hasten_all();
         self.own.moved(Instant::now());
         self.membership.stand();
         self.log_standing();
