@@ -1,6 +1,6 @@
 //! Every difference to memcached that is meant. Whatever is not listed here is a failure.
 
-use crate::diff::unbase64;
+use crate::diff::{Profile, unbase64};
 
 /// One command and the two answers that differ.
 #[derive(Clone, Copy, Debug)]
@@ -19,9 +19,15 @@ pub struct Difference {
     pub name: &'static str,
     /// Why it is there and is to stay.
     pub reason: &'static str,
+    /// The memcacheds that it is a difference to.
+    pub from: &'static [Profile],
     /// Whether the case is exactly this difference and no other.
     pub holds: fn(&Case<'_>) -> bool,
 }
+
+const BOTH: &[Profile] = &[Profile::Debian, Profile::Latest];
+const DEBIAN: &[Profile] = &[Profile::Debian];
+const LATEST: &[Profile] = &[Profile::Latest];
 
 /// The whole list.
 pub const ALLOWED: &[Difference] = &[
@@ -30,12 +36,14 @@ pub const ALLOWED: &[Difference] = &[
         reason: "a storage command that is refused although its length could be read \
                  swallows its body, as memcached does since 1.6.32 or so; 1.6.18 takes the body \
                  for a command and answers one ERROR more",
+        from: DEBIAN,
         holds: body_swallowed,
     },
     Difference {
         name: "clock-tick",
         reason: "t and l count whole seconds of a clock that ticks in each server at its own \
                  moment; memcached moreover counts an access for l only from the second fetch on",
+        from: BOTH,
         holds: clock_tick,
     },
     Difference {
@@ -43,33 +51,91 @@ pub const ALLOWED: &[Difference] = &[
         reason: "exp is the time left (1.6.45), not its negative (1.6.18), and ticks; la as for l; \
                  cls is 1, for there are no slab classes; \
                  a base64 key stays one",
+        from: BOTH,
         holds: me_line,
     },
     Difference {
         name: "binary-key",
         reason: "an item that a meta command created or joined still knows that its key is base64 \
                  on the wire; memcached forgets and answers raw bytes, which may be line ends",
+        from: BOTH,
         holds: binary_key,
     },
     Difference {
         name: "quiet-creation",
         reason: "ma with q keeps quiet about a number it created (1.6.45); 1.6.18 does not",
+        from: DEBIAN,
         holds: quiet_creation,
     },
     Difference {
         name: "twenty-tokens",
         reason: "a meta line may have 20 words (1.6.45); 1.6.18 counts one for the line's end",
+        from: DEBIAN,
         holds: twenty_tokens,
+    },
+    Difference {
+        name: "closes",
+        reason: "the connection ends behind a storage line whose length cannot be told, and memcached \
+                 takes the value for commands; compared on connections of its own",
+        from: BOTH,
+        holds: |_| false,
+    },
+    Difference {
+        name: "value-dropped",
+        reason: "the value behind a storage line with blanks in its key, or without a key, is dropped; \
+                 memcached looks for its length at the wrong place and takes it for commands",
+        from: BOTH,
+        holds: value_dropped,
+    },
+    Difference {
+        name: "older-words",
+        reason: "1.6.18 refuses a line in other words than 1.6.45",
+        from: DEBIAN,
+        holds: older_words,
+    },
+    Difference {
+        name: "more-words",
+        reason: "words too many are ignored (1.6.45); 1.6.18 refuses the line, and takes a value behind \
+                 it for a command",
+        from: DEBIAN,
+        holds: more_words,
+    },
+    Difference {
+        name: "blank-line",
+        reason: "1.6.45 sends an empty line behind the refusal of a multi-get",
+        from: LATEST,
+        holds: blank_line,
+    },
+    Difference {
+        name: "long-key",
+        reason: "1.6.45 says to ma that a flag is wrong where it is the key that is too long",
+        from: LATEST,
+        holds: long_key,
+    },
+    Difference {
+        name: "me-base64",
+        reason: "1.6.45 looks for the base64 word itself where me has b",
+        from: LATEST,
+        holds: me_base64,
     },
 ];
 
-/// The name of the difference that this case is, if it is one.
-pub fn explain(case: &Case<'_>) -> Option<&'static str> {
+/// The name of the difference that this case is to a memcached of this profile, if it is one.
+pub fn explain(profile: Profile, case: &Case<'_>) -> Option<&'static str> {
+    let listed = || ALLOWED.iter().filter(|difference| difference.from.contains(&profile));
     let named = |case: &Case<'_>| {
-        ALLOWED.iter().find(|difference| (difference.holds)(case)).map(|difference| difference.name)
+        listed().find(|difference| (difference.holds)(case)).map(|difference| difference.name)
     };
     // A key that memcached forgot to spell in base64 may stand beside another difference.
     named(case).or_else(|| named(&Case { theirs: &respelt(case)?, ..*case }))
+}
+
+const BAD_FORMAT: &[u8] = b"CLIENT_ERROR bad command line format\r\n";
+const STORAGE: [&[u8]; 6] = [b"set", b"add", b"replace", b"append", b"prepend", b"cas"];
+
+/// The command of a case; empty where it has none.
+fn verb<'a>(case: &Case<'a>) -> &'a [u8] {
+    words(first_line(case.command).0).first().copied().unwrap_or_default()
 }
 
 fn words(line: &[u8]) -> Vec<&[u8]> {
@@ -88,25 +154,24 @@ fn number(digits: &[u8]) -> Option<i64> {
 }
 
 fn body_swallowed(case: &Case<'_>) -> bool {
-    const REFUSAL: &[u8] = b"CLIENT_ERROR bad command line format\r\n";
-    const STORAGE: [&[u8]; 6] = [b"set", b"add", b"replace", b"append", b"prepend", b"cas"];
     let (line, body) = first_line(case.command);
     let words = words(line);
-    let meta = words[0] == b"ms";
+    let verb = verb(case);
+    let meta = verb == b"ms";
     let readable = words.get(if meta { 2 } else { 4 }).and_then(|word| number(word));
     let Some(length) = readable.and_then(|length| usize::try_from(length).ok()) else {
         return false;
     };
     let silent = !meta && words.last() == Some(&b"noreply".as_slice());
-    (meta || STORAGE.contains(&words[0]))
+    (meta || STORAGE.contains(&verb))
         && body.len() == length + 2
         && body.ends_with(b"\r\n")
-        && case.ours == if silent { b"" } else { REFUSAL }
+        && case.ours == if silent { b"" } else { BAD_FORMAT }
         && case.theirs == [case.ours, b"ERROR\r\n"].concat()
 }
 
 fn clock_tick(case: &Case<'_>) -> bool {
-    let verb = words(first_line(case.command).0).first().copied().unwrap_or_default();
+    let verb = verb(case);
     let ((theirs, their_rest), (ours, our_rest)) = (first_line(case.theirs), first_line(case.ours));
     let (theirs, ours) = (words(theirs), words(ours));
     [b"mg".as_slice(), b"ma"].contains(&verb)
@@ -133,7 +198,7 @@ fn last_access(theirs: i64, ours: i64) -> bool {
 }
 
 fn me_line(case: &Case<'_>) -> bool {
-    let verb = words(first_line(case.command).0).first().copied().unwrap_or_default();
+    let verb = verb(case);
     let (theirs, ours) = (first_line(case.theirs), first_line(case.ours));
     let (theirs_words, ours_words) = (words(theirs.0), words(ours.0));
     let same = |theirs: &[u8], ours: &[u8]| {
@@ -186,7 +251,7 @@ fn binary_key(case: &Case<'_>) -> bool {
 fn quiet_creation(case: &Case<'_>) -> bool {
     let words = words(first_line(case.command).0);
     let flag = |letter| words.iter().skip(2).any(|word| word[0] == letter);
-    words[0] == b"ma"
+    verb(case) == b"ma"
         && flag(b'q')
         && flag(b'N')
         && case.ours.is_empty()
@@ -196,10 +261,117 @@ fn quiet_creation(case: &Case<'_>) -> bool {
 fn twenty_tokens(case: &Case<'_>) -> bool {
     let words = words(first_line(case.command).0);
     words.len() == 20
-        && words[0].len() == 2
-        && words[0].starts_with(b"m")
+        && verb(case).len() == 2
+        && verb(case).starts_with(b"m")
         && case.theirs.starts_with(b"CLIENT_ERROR options flags ")
         && !case.ours.starts_with(b"CLIENT_ERROR options flags ")
+}
+
+/// Whether these are so many refusals and nothing else.
+fn refusals(answer: &[u8]) -> Option<usize> {
+    let lines = answer.strip_suffix(b"\r\n")?.split(|&byte| byte == b'\n');
+    lines
+        .map(|line| line.strip_suffix(b"\r").unwrap_or(line))
+        .all(|line| line == b"ERROR" || line.starts_with(b"CLIENT_ERROR "))
+        .then(|| answer.split(|&byte| byte == b'\n').count() - 1)
+}
+
+fn value_dropped(case: &Case<'_>) -> bool {
+    let (line, body) = first_line(case.command);
+    let storage = STORAGE.contains(&verb(case)) || verb(case) == b"ms";
+    // The last number of the line is the length, or that of `cas` is its unique.
+    let mut numbers =
+        words(line).into_iter().skip(1).rev().filter_map(|word| {
+            usize::try_from(number(word.strip_prefix(b"S").unwrap_or(word))?).ok()
+        });
+    let lengths = [numbers.next(), numbers.next().filter(|_| verb(case) == b"cas")];
+    let silent = words(line).last() == Some(&b"noreply".as_slice());
+    storage
+        && lengths.iter().flatten().any(|length| length + 2 == body.len())
+        && case.ours == if silent { b"" } else { BAD_FORMAT }
+        && matches!(refusals(case.theirs), Some(1 | 2))
+        && case.theirs != case.ours
+}
+
+fn older_words(case: &Case<'_>) -> bool {
+    const FORMAT: &str = "CLIENT_ERROR bad command line format";
+    const FLAG: &str = "CLIENT_ERROR invalid flag";
+    const FLAGS: &str = "CLIENT_ERROR invalid or duplicate flag";
+    const OLDER_AND_NEWER: [(&str, &str); 15] = [
+        ("ERROR", FORMAT),
+        ("ERROR", ""),
+        ("", FORMAT),
+        ("END", FORMAT),
+        ("ERROR: shutdown not enabled", "SERVER_ERROR: shutdown not enabled"),
+        ("CLIENT_ERROR invalid exptime argument", FORMAT),
+        (FLAG, FORMAT),
+        ("CLIENT_ERROR duplicate flag", FORMAT),
+        (FLAGS, FORMAT),
+        (FLAGS, FLAG),
+        (FLAGS, "CLIENT_ERROR duplicate flag"),
+        (FLAGS, "CLIENT_ERROR error decoding key"),
+        (FLAGS, "CLIENT_ERROR bad token in command line format"),
+        (FLAGS, "CLIENT_ERROR invalid mode for ma M token"),
+        ("CLIENT_ERROR incorrect length for M token", "CLIENT_ERROR invalid mode for ms M token"),
+    ];
+    let one = |answer: &[u8], expected: &str| match answer.strip_suffix(b"\r\n") {
+        Some(line) => line == expected.as_bytes(),
+        None => answer.is_empty() && expected.is_empty(),
+    };
+    OLDER_AND_NEWER.iter().any(|(older, newer)| one(case.theirs, older) && one(case.ours, newer))
+}
+
+fn more_words(case: &Case<'_>) -> bool {
+    const LIMITS: [(&[u8], usize); 14] = [
+        (b"set", 6),
+        (b"add", 6),
+        (b"replace", 6),
+        (b"append", 6),
+        (b"prepend", 6),
+        (b"cas", 7),
+        (b"incr", 4),
+        (b"decr", 4),
+        (b"touch", 4),
+        (b"delete", 2),
+        (b"verbosity", 3),
+        (b"cache_memlimit", 3),
+        (b"flush_all", 3),
+        // Modes with more than one letter.
+        (b"m", 0),
+    ];
+    let words = words(first_line(case.command).0);
+    let verb =
+        if verb(case).len() == 2 && verb(case).starts_with(b"m") { b"m" } else { verb(case) };
+    let limit = LIMITS.iter().find(|(name, _)| *name == verb);
+    let mode = words.iter().any(|word| word.starts_with(b"M") && word.len() != 2);
+    limit.is_some_and(|(_, most)| words.len() > *most)
+        && (verb != b"m" || mode)
+        && matches!(refusals(case.theirs), Some(1 | 2) | None)
+        && (case.theirs.is_empty() || refusals(case.theirs).is_some())
+        && (verb == b"delete" || !case.ours.starts_with(b"ERROR"))
+}
+
+fn blank_line(case: &Case<'_>) -> bool {
+    const GETS: [&[u8]; 4] = [b"get", b"gets", b"gat", b"gats"];
+    GETS.contains(&verb(case))
+        && case.ours == BAD_FORMAT
+        && case.theirs == [BAD_FORMAT, b"\r\n"].concat()
+}
+
+fn long_key(case: &Case<'_>) -> bool {
+    let words = words(first_line(case.command).0);
+    verb(case) == b"ma"
+        && words.get(1).is_some_and(|key| key.len() > 250)
+        && case.ours == BAD_FORMAT
+        && case.theirs == b"CLIENT_ERROR invalid or duplicate flag\r\n"
+}
+
+fn me_base64(case: &Case<'_>) -> bool {
+    let words = words(first_line(case.command).0);
+    verb(case) == b"me"
+        && words.get(2) == Some(&b"b".as_slice())
+        && case.theirs == b"EN\r\n"
+        && (case.ours == BAD_FORMAT || case.ours.starts_with(b"ME "))
 }
 
 #[cfg(test)]
@@ -208,7 +380,7 @@ mod tests {
 
     fn name(command: &str, theirs: &str, ours: &str) -> Option<&'static str> {
         let bytes = (command.as_bytes(), theirs.as_bytes(), ours.as_bytes());
-        explain(&Case { command: bytes.0, theirs: bytes.1, ours: bytes.2 })
+        explain(Profile::Debian, &Case { command: bytes.0, theirs: bytes.1, ours: bytes.2 })
     }
 
     #[test]

@@ -29,7 +29,7 @@ use std::task::{Context as TaskContext, Poll, ready};
 
 use bytes::{BufMut, BytesMut};
 use ringbinder_protocol::{
-    Foreign, Parsed, Quick, Refusal, Request, WatchFlags, answer, parse, quick,
+    Follows, Foreign, Parsed, Quick, Refusal, Request, WatchFlags, answer, multi_get, parse, quick,
 };
 use ringbinder_store::NewValue;
 use tracing::{debug, trace, warn};
@@ -37,7 +37,7 @@ use tracing::{debug, trace, warn};
 use crate::carried::Carried;
 use crate::command::{self, Context, Incoming};
 use crate::connections::{CloseReason, State, Ticket};
-use crate::input::{BUFFER_LEN, Input};
+use crate::input::{BUFFER_LEN, Input, Paused};
 use crate::local::Local;
 use crate::output::Output;
 use crate::ring::{self, PeerSession};
@@ -50,6 +50,9 @@ use self::proving::Next;
 
 /// Most bytes looked at after the last answer: closing must not reset the connection before it came.
 const MAX_DRAIN: usize = 1 << 20;
+
+/// Most bytes of a command or an answer in the log.
+const MAX_LOGGED: usize = 1024;
 
 /// Serves a connection until it ends. Called within the worker's runtime.
 ///
@@ -181,7 +184,7 @@ impl Connection {
         context: &mut TaskContext<'_>,
     ) -> Poll<Result<ControlFlow<Box<Unfinished>>, CloseReason>> {
         let turns = self.local.shared.settings.max_reqs_per_event;
-        let mut progress = Progress { turns, done: 0 };
+        let mut progress = Progress { turns };
         let step = loop {
             let Held { input, output } = &mut held;
             let step = self.step(input, output, &mut progress);
@@ -242,6 +245,9 @@ impl Connection {
                 Next::Read { at_most } => most = at_most,
             }
         }
+        if let Some(Carried::Line(_)) = self.carried.as_deref() {
+            return self.poll_line(context);
+        }
         let Some(carried) = self.carried.as_ref().map_or(Some(&[][..]), |it| it.bytes()) else {
             return Poll::Ready(Err(self.overdrawn(context)));
         };
@@ -267,6 +273,35 @@ impl Connection {
         }
     }
 
+    /// Reads more of a long line, until it is whole or can never be.
+    #[cold]
+    fn poll_line(
+        &mut self,
+        context: &mut TaskContext<'_>,
+    ) -> Poll<Result<Box<Input>, CloseReason>> {
+        while let Some(Carried::Line(line)) = self.carried.as_deref_mut() {
+            let Some(mut room) = line.room() else {
+                return Poll::Ready(Err(self.overdrawn(context)));
+            };
+            match self.socket.poll_read_into(context, &mut room) {
+                Poll::Pending => return self.poll_kick(context),
+                Poll::Ready(Ok(len)) if len > 0 => {
+                    self.local.counters.bytes_read.add(len as u64);
+                    if line.is_done(len) {
+                        break;
+                    }
+                }
+                Poll::Ready(end) => return Poll::Ready(Err(self.ended(end))),
+            }
+        }
+        let mut input = match self.carried.take().map(|carried| *carried) {
+            Some(Carried::Line(line)) => Box::new(line.into_input()),
+            _ => Box::new(Input::empty()),
+        };
+        self.local.note_read(&mut input);
+        Poll::Ready(Ok(input))
+    }
+
     #[inline]
     fn enter(&self, state: State) {
         trace!("{} {}", self.ticket.id, state.as_str());
@@ -278,6 +313,7 @@ impl Connection {
     fn log(&self, command: &[u8], answer: &[u8]) {
         let first = |text: &[u8]| {
             let line = text.split(|&byte| byte == b'\n').next().unwrap_or_default();
+            let line = &line[..line.len().min(MAX_LOGGED)];
             line.trim_ascii_end().escape_ascii().to_string()
         };
         debug!("<{} {}", self.ticket.id, first(command));
@@ -380,9 +416,10 @@ impl Connection {
                 return Step::Yield;
             }
             let before = output.bytes.len();
+            let mut paused = input.paused;
             let Handled { consumed, then } = match quick(unread) {
                 Some(Quick::Get { key, consumed }) => {
-                    debug_assert_eq!(progress.done, 0, "one key is never put off");
+                    debug_assert!(paused.is_none(), "one key is never put off");
                     command::get_one(&context, key, output);
                     Handled { consumed, then: None }
                 }
@@ -390,14 +427,19 @@ impl Connection {
                     let incoming = Incoming { len: line.len, quiet: false };
                     store(&context, &Request::Store(line), incoming, consumed, unread, output)
                 }
-                None => match parse(unread) {
+                None => match again(paused, unread) {
                     Parsed::Incomplete => Handled { consumed: 0, then: Some(Step::Starved) },
                     Parsed::Foreign(foreign) => {
                         Handled { consumed: 0, then: Some(self.foreign(foreign, output)) }
                     }
-                    Parsed::Refused { refusal, quiet, consumed, swallow } => {
+                    Parsed::Refused { refusal, quiet, consumed, follows } => {
                         refuse(output, quiet, refusal);
-                        Handled { consumed, then: (swallow > 0).then_some(Step::Swallow(swallow)) }
+                        let then = match follows {
+                            Follows::Request => None,
+                            Follows::Value(len) => Some(Step::Swallow(len)),
+                            Follows::Unknown => Some(Step::Close(CloseReason::Error)),
+                        };
+                        Handled { consumed, then }
                     }
                     Parsed::Request { request, consumed: line } => match &request {
                         Request::Ring(_) | Request::RingOffer(_) | Request::ConfigGetCluster => {
@@ -423,7 +465,10 @@ impl Connection {
                             Some(incoming) => {
                                 store(&context, request, incoming, line, unread, output)
                             }
-                            None => execute(&context, request, line, output, progress),
+                            None => {
+                                let pieces = (&mut paused, &mut *progress);
+                                execute(&context, request, line, output, pieces)
+                            }
                         },
                     },
                 },
@@ -437,6 +482,8 @@ impl Connection {
                 }
                 input.consume(consumed);
                 progress.turns -= 1;
+            } else {
+                input.paused = paused;
             }
             if let Some(step) = then {
                 return step;
@@ -447,10 +494,15 @@ impl Connection {
     /// Something that is no memcached client: one line to it, one to the operator, and the end.
     fn foreign(&self, foreign: Foreign, output: &mut Output) -> Step {
         let peer = &self.ticket.peer;
-        let line = foreign.refusal().map_or("an HTTP request", |refusal| {
-            answer::refusal(&mut output.bytes, refusal);
-            refusal.line()
-        });
+        let line = foreign.refusal().map_or("an HTTP request", Refusal::line);
+        match foreign {
+            Foreign::Http => {}
+            Foreign::Binary(request) => {
+                let text = line.strip_prefix("CLIENT_ERROR ").unwrap_or(line);
+                answer::binary_error(&mut output.bytes, request, text);
+            }
+            Foreign::Tls | Foreign::EndlessLine => answer::line(&mut output.bytes, line),
+        }
         // One line a second at most: whoever makes a client wait in vain must not fill the log too.
         let now = self.local.shared.clock.now();
         if self.local.shared.foreign_logged.swap(now, Relaxed) != now {
@@ -624,4 +676,14 @@ impl Connection {
         }
         CloseReason::Error
     }
+}
+
+/// What is at the front of the buffer, where nothing is read twice of a line that is answered in pieces.
+#[inline]
+fn again(paused: Option<Paused>, unread: &[u8]) -> Parsed<'_> {
+    let known = paused.and_then(|paused| {
+        let request = multi_get(&unread[..paused.line])?;
+        Some(Parsed::Request { request, consumed: paused.line })
+    });
+    known.unwrap_or_else(|| parse(unread))
 }

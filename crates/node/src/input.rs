@@ -4,6 +4,7 @@
 //! unfinished request only its bytes stay with the connection.
 
 use crate::sampling::Nanos;
+use crate::shared::Reservation;
 
 /// Bytes of a lent buffer. One read takes at most this much.
 pub(crate) const BUFFER_LEN: usize = 64 * 1024;
@@ -20,16 +21,39 @@ pub(crate) struct Input {
     end: usize,
     /// When the last read ended; 0 where nobody looked.
     pub(crate) read_at: Nanos,
+    /// How far the request at the front is answered, if it is answered in pieces.
+    pub(crate) paused: Option<Paused>,
+    /// What the bytes took from the common allowance, where they are more than are lent.
+    reservation: Option<Reservation>,
+}
+
+/// A request that is answered in pieces, between two of them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Paused {
+    /// Bytes of its line, line end included.
+    pub(crate) line: usize,
+    /// Bytes of its keys that are dealt with.
+    pub(crate) done: usize,
 }
 
 impl Input {
     pub(crate) fn new() -> Self {
-        Input { bytes: vec![0; BUFFER_LEN], start: 0, end: 0, read_at: 0 }
+        Input::of(vec![0; BUFFER_LEN], 0)
     }
 
     /// A buffer without memory, in place of one given back.
     pub(crate) fn empty() -> Self {
-        Input { bytes: Vec::new(), start: 0, end: 0, read_at: 0 }
+        Input::of(Vec::new(), 0)
+    }
+
+    /// A buffer full of bytes that were read elsewhere.
+    pub(crate) fn holding(bytes: Vec<u8>, reservation: Reservation) -> Self {
+        let end = bytes.len();
+        Input { reservation: Some(reservation), ..Input::of(bytes, end) }
+    }
+
+    fn of(bytes: Vec<u8>, end: usize) -> Self {
+        Input { bytes, start: 0, end, read_at: 0, paused: None, reservation: None }
     }
 
     /// What was read and not consumed.
@@ -41,6 +65,7 @@ impl Input {
     #[inline]
     pub(crate) fn consume(&mut self, len: usize) {
         self.start += len;
+        self.paused = None;
         debug_assert!(self.start <= self.end);
         if self.start == self.end {
             self.start = 0;
@@ -85,7 +110,8 @@ impl Input {
     pub(crate) fn reset(&mut self) -> bool {
         self.start = 0;
         self.end = 0;
-        self.bytes.len() == BUFFER_LEN
+        self.paused = None;
+        self.bytes.len() == BUFFER_LEN && self.reservation.is_none()
     }
 }
 

@@ -144,6 +144,35 @@ impl ValuesInFlight {
     }
 }
 
+/// A part of the allowance for what is still arriving. It goes back when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Reservation {
+    shared: Arc<Shared>,
+    len: usize,
+}
+
+impl Reservation {
+    /// Takes `len` bytes; `None` where there is no room for them now.
+    pub(crate) fn take(shared: &Arc<Shared>, len: usize) -> Option<Self> {
+        shared.values.reserve(len).then(|| Reservation { shared: Arc::clone(shared), len })
+    }
+
+    /// Takes `len` bytes more; false where there is no room for them now.
+    pub(crate) fn grow(&mut self, len: usize) -> bool {
+        let grown = self.shared.values.reserve(len);
+        if grown {
+            self.len += len;
+        }
+        grown
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.shared.values.release(self.len);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,7 +8,7 @@ use ringbinder_store::NewValue;
 
 use crate::command::{self, Context, DumpKind, FlushAll, Incoming, Next};
 use crate::connections::CloseReason;
-use crate::input::SMALL_VALUE;
+use crate::input::{Paused, SMALL_VALUE};
 use crate::local::Local;
 use crate::output::Output;
 use crate::ring::{self, Desk, PeerSession, View};
@@ -57,8 +57,6 @@ pub(crate) struct Handled {
 pub(crate) struct Progress {
     /// Requests until it is the others' turn.
     pub(crate) turns: u32,
-    /// What [`Next::Pause`] said of the request that comes next.
-    pub(crate) done: usize,
 }
 
 /// Answers that a request is not carried out, unless the client wants no answer.
@@ -75,15 +73,16 @@ pub(crate) fn execute(
     request: &Request<'_>,
     line: usize,
     output: &mut Output,
-    progress: &mut Progress,
+    (paused, progress): (&mut Option<Paused>, &mut Progress),
 ) -> Handled {
-    let next = command::execute(context, request, progress.done, output);
-    progress.done = 0;
-    let then = match next {
+    let done = paused.take().map_or(0, |paused| paused.done);
+    let then = match command::execute(context, request, done, output) {
         Next::Continue => None,
         Next::Pause { done } => {
-            progress.done = done;
-            return Handled { consumed: 0, then: Some(Step::Flush) };
+            *paused = Some(Paused { line, done });
+            progress.turns = progress.turns.saturating_sub(1);
+            let then = if output.is_full() { Step::Flush } else { Step::Yield };
+            return Handled { consumed: 0, then: Some(then) };
         }
         Next::Close(reason) => Some(Step::Close(reason)),
         Next::Watch(flags) => Some(Step::Watch(flags)),

@@ -192,44 +192,36 @@ pub(crate) fn parse<'a>(command: &[u8], words: Tokens<'a>) -> Outcome<'a> {
         // memcached looks at no further word.
         b"refresh_certs" => Ok(Admin::RefreshCerts),
         b"extstore" => extstore(words),
-        _ => Err(Refusal::Unknown.into()),
+        _ => Err(Refused::from(Refusal::Unknown).quiet_if(words.ends_in_noreply())),
     }
 }
 
-/// One argument, and at most one word more.
-fn argument(mut words: Tokens<'_>) -> Result<(&[u8], bool), Refused> {
+/// The first word as a number; further words say nothing.
+fn number(mut words: Tokens<'_>, otherwise: Refusal) -> Result<(u32, bool), Refused> {
     let noreply = words.ends_in_noreply();
-    let argument = words.next().ok_or(Refusal::Unknown)?;
-    words.next();
-    if !words.is_exhausted() {
-        return Err(Refusal::Unknown.into());
+    match words.next().and_then(unsigned32) {
+        Some(number) => Ok((number, noreply)),
+        None => Err(Refused::from(otherwise).quiet_if(noreply)),
     }
-    Ok((argument, noreply))
 }
 
 fn verbosity(words: Tokens<'_>) -> Outcome<'_> {
-    let (level, noreply) = argument(words)?;
-    let level =
-        unsigned32(level).ok_or_else(|| Refused::from(Refusal::BadFormat).quiet_if(noreply))?;
+    let (level, noreply) = number(words, Refusal::BadFormat)?;
     Ok(Admin::Verbosity { level, noreply })
 }
 
 fn flush_all(mut words: Tokens<'_>) -> Outcome<'_> {
     let noreply = words.ends_in_noreply();
-    if words.count() > 2 {
-        return Err(Refusal::Unknown.into());
-    }
     let delay = match words.next() {
-        None | Some(b"noreply") => Ok(0),
+        None => Ok(0),
+        Some(_) if noreply && words.is_exhausted() => Ok(0),
         Some(word) => signed(word).ok_or(Refusal::BadExptime),
     };
     Ok(Admin::FlushAll { delay, noreply })
 }
 
 fn cache_memlimit(words: Tokens<'_>) -> Outcome<'_> {
-    let (megabytes, noreply) = argument(words)?;
-    let megabytes =
-        unsigned32(megabytes).ok_or_else(|| Refused::from(Refusal::Unknown).quiet_if(noreply))?;
+    let (megabytes, noreply) = number(words, Refusal::Unknown)?;
     Ok(Admin::CacheMemlimit { megabytes, noreply })
 }
 

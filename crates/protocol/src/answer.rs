@@ -1,6 +1,6 @@
 //! Answers, appended to an output buffer. Nothing here decides anything.
 
-use crate::{Refusal, encode_key};
+use crate::{BinaryRequest, Refusal, encode_key};
 
 /// Appends a fixed line and its line end.
 #[inline]
@@ -12,6 +12,24 @@ pub fn line(out: &mut Vec<u8>, text: &str) {
 /// Appends a refusal's line.
 pub fn refusal(out: &mut Vec<u8>, refusal: Refusal) {
     line(out, refusal.line());
+}
+
+/// Appends the answer to a request of the binary protocol that is not carried out: status 0x0081,
+/// unknown command, with a text (memcached's `doc/protocol-binary.txt`). `text` has fewer than 65,536
+/// bytes.
+pub fn binary_error(out: &mut Vec<u8>, request: BinaryRequest, text: &str) {
+    const RESPONSE: u8 = 0x81;
+    const UNKNOWN_COMMAND: [u8; 2] = [0x00, 0x81];
+    let len = u32::try_from(text.len()).unwrap_or(u32::MAX).to_be_bytes();
+    let (no_key, no_extras, raw) = ([0, 0], 0, 0);
+    out.extend_from_slice(&[RESPONSE, request.opcode]);
+    out.extend_from_slice(&no_key);
+    out.extend_from_slice(&[no_extras, raw]);
+    out.extend_from_slice(&UNKNOWN_COMMAND);
+    out.extend_from_slice(&len);
+    out.extend_from_slice(&request.opaque);
+    out.extend_from_slice(&[0; 8]);
+    out.extend_from_slice(text.as_bytes());
 }
 
 /// Appends a decimal number.

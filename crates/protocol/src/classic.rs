@@ -1,8 +1,9 @@
 //! The classic commands: `get` and its kin, storage, `delete`, `incr`, `decr`, `touch`.
 
+use crate::announced::StorageLine;
 use crate::key::{are_keys, is_key};
 use crate::refusal::Refused;
-use crate::{Refusal, Tokens, number};
+use crate::{Follows, Refusal, Tokens, number};
 
 /// `get`, `gets`: read items.
 #[derive(Clone, Copy, Debug)]
@@ -102,14 +103,17 @@ fn check_keys(keys: Tokens<'_>) -> Result<(), Refusal> {
 #[inline]
 pub(crate) fn get(keys: Tokens<'_>, with_cas: bool) -> Outcome<Get<'_>> {
     if keys.is_exhausted() {
-        return Err(Refusal::Unknown.into());
+        return Err(Refusal::BadFormat.into());
     }
     check_keys(keys)?;
     Ok(Get { keys, with_cas })
 }
 
 pub(crate) fn get_and_touch(mut words: Tokens<'_>, with_cas: bool) -> Outcome<GetAndTouch<'_>> {
-    let exptime = words.next().ok_or(Refusal::Unknown)?;
+    let exptime = words.next().ok_or(Refusal::BadFormat)?;
+    if words.is_exhausted() {
+        return Err(Refusal::BadFormat.into());
+    }
     let exptime = number::signed(exptime).ok_or(Refusal::BadExptime)?;
     check_keys(words)?;
     Ok(GetAndTouch { exptime, keys: words, with_cas })
@@ -117,61 +121,75 @@ pub(crate) fn get_and_touch(mut words: Tokens<'_>, with_cas: bool) -> Outcome<Ge
 
 #[inline]
 pub(crate) fn store(words: Tokens<'_>, verb: Verb) -> Outcome<Store<'_>> {
-    let quiet = words.ends_in_noreply();
-    let mut rest = words;
-    let mut word = || rest.next().ok_or(Refusal::Unknown);
-    let (key, flags, exptime, len) = (word()?, word()?, word()?, word()?);
-    let cas = if verb == Verb::Cas { Some(word()?) } else { None };
-    // One more word is tolerated, whatever it says.
-    rest.next();
-    if !rest.is_exhausted() {
-        return Err(Refusal::Unknown.into());
-    }
+    well_formed(words, verb).map_or_else(|| unusual_store(words, verb), Ok)
+}
 
-    let refused = |refusal: Refusal| Refused::from(refusal).quiet_if(quiet);
-    let len = number::value_len(len).ok_or_else(|| refused(Refusal::BadFormat))?;
-    // From here on the value that follows is known to belong to this line.
-    let bad = || refused(Refusal::BadFormat).swallowing(len);
+/// A storage line with as many words as it should have, all of them right.
+#[inline]
+fn well_formed(words: Tokens<'_>, verb: Verb) -> Option<Store<'_>> {
+    let mut rest = words;
+    let (key, flags, exptime, len) = (rest.next()?, rest.next()?, rest.next()?, rest.next()?);
+    let cas = if verb == Verb::Cas { rest.next()? } else { b"0" };
+    let noreply = match rest.next() {
+        None => false,
+        Some(b"noreply") if rest.is_exhausted() => true,
+        Some(_) => return None,
+    };
+    from_words(verb, [key, flags, exptime, len, cas], noreply)
+}
+
+/// Key, flags, exptime, length and CAS unique, if each is what it should be.
+#[inline]
+fn from_words<'a>(verb: Verb, words: [&'a [u8]; 5], noreply: bool) -> Option<Store<'a>> {
+    let [key, flags, exptime, len, cas] = words;
     if !is_key(key) {
-        return Err(bad());
+        return None;
     }
-    let flags = number::unsigned32(flags).ok_or_else(bad)?;
-    let exptime = number::signed(exptime).ok_or_else(bad)?;
-    let cas = cas.map_or(Some(0), number::unsigned).ok_or_else(bad)?;
-    Ok(Store { verb, key, flags, exptime, len, cas, noreply: quiet })
+    Some(Store {
+        verb,
+        key,
+        flags: number::unsigned32(flags)?,
+        exptime: number::signed(exptime)?,
+        len: number::value_len(len)?,
+        cas: if verb == Verb::Cas { number::unsigned(cas)? } else { 0 },
+        noreply,
+    })
+}
+
+/// A storage line with a mistake. As in memcached words too many are none, unless they leave open how
+/// long the value is.
+#[cold]
+fn unusual_store(words: Tokens<'_>, verb: Verb) -> Outcome<Store<'_>> {
+    let line = StorageLine::read(words, verb == Verb::Cas);
+    let follows = line.follows();
+    let accepted = line.first_words().and_then(|words| from_words(verb, words, line.noreply));
+    match accepted {
+        Some(store) if follows == Follows::value(store.len) => Ok(store),
+        _ => {
+            // Whoever is hung up on reads why.
+            let quiet = line.is_quiet() && follows != Follows::Unknown;
+            Err(Refused::from(Refusal::BadFormat).quiet_if(quiet).followed_by(follows))
+        }
+    }
 }
 
 pub(crate) fn delete(mut words: Tokens<'_>) -> Outcome<Delete<'_>> {
-    let key = words.next().ok_or(Refusal::Unknown)?;
     let noreply = words.ends_in_noreply();
-    let understood = match (words.next(), words.next(), words.next()) {
-        (None, ..) => true,
-        (Some(word), None, _) => word == b"0" || noreply,
-        // An ancient delay of zero, which some PHP clients still send.
-        (Some(delay), Some(_), None) => delay == b"0" && noreply,
-        _ => return Err(Refusal::Unknown.into()),
-    };
-    if !understood {
-        return Err(Refused::from(Refusal::DeleteUsage).quiet_if(noreply));
-    }
-    if !is_key(key) {
-        return Err(Refused::from(Refusal::BadFormat).quiet_if(noreply));
-    }
+    let key = words.next().ok_or(Refusal::BadFormat)?;
+    check_key(key, noreply)?;
     Ok(Delete { key, noreply })
 }
 
-/// A key, an argument, and at most one more word.
+fn check_key(key: &[u8], noreply: bool) -> Result<(), Refused> {
+    if is_key(key) { Ok(()) } else { Err(Refused::from(Refusal::BadFormat).quiet_if(noreply)) }
+}
+
+/// A key and an argument; further words say nothing.
 fn key_and_argument<'a>(mut words: Tokens<'a>) -> Result<(&'a [u8], &'a [u8], bool), Refused> {
     let noreply = words.ends_in_noreply();
-    let key = words.next().ok_or(Refusal::Unknown)?;
-    let argument = words.next().ok_or(Refusal::Unknown)?;
-    words.next();
-    if !words.is_exhausted() {
-        return Err(Refusal::Unknown.into());
-    }
-    if !is_key(key) {
-        return Err(Refused::from(Refusal::BadFormat).quiet_if(noreply));
-    }
+    let key = words.next().ok_or(Refusal::BadFormat)?;
+    let argument = words.next().ok_or(Refusal::BadFormat)?;
+    check_key(key, noreply)?;
     Ok((key, argument, noreply))
 }
 

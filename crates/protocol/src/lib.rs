@@ -17,11 +17,10 @@
 //! assert_eq!(get.keys.collect::<Vec<_>>(), [b"notes:1", b"notes:2"]);
 //! ```
 //!
-//! The contract is memcached's own `doc/protocol.txt`. Features are those of 1.6.45; the wording of
-//! errors is that of 1.6.18, which differs from its successor where a command has too few or too
-//! many words.
+//! The contract is memcached's own `doc/protocol.txt`, and beyond it what memcached 1.6.45 answers.
 
 mod admin;
+mod announced;
 pub mod answer;
 mod classic;
 mod hex;
@@ -44,11 +43,11 @@ pub use hex::{from_hex, to_hex};
 pub use key::{MAX_KEY_LEN, encode_key, is_key};
 pub use login::{Login, MAX_LOGIN, login};
 pub use meta::{Meta, MetaKey, MetaMode, MetaStore};
-pub use parse::{MAX_GET_LINE, MAX_LINE, parse};
+pub use parse::{MAX_GET_LINE, MAX_LINE, longest_line, multi_get, parse};
 pub use quick::{Quick, quick};
 pub use refusal::{Fault, FlushFailed, FlushFault, Refusal};
 pub use reply::{MAX_REPLY_LINE, Reply, reply};
-pub use request::{Foreign, Parsed, Request};
+pub use request::{BinaryRequest, Follows, Foreign, Parsed, Request};
 pub use ring::{
     Claim, Forwarding, Greeter, Instance, MAC_LEN, MAX_NODE_NAME, MAX_RING_LEN, PeerLine,
     PeerProcess, RingCommand, RingOffer, Stamp, Standing, parse_ring_header,

@@ -5,8 +5,11 @@
 //! on. 1.6.45 closes it for lines of less than six bytes; a client that hangs up with `quit` does not
 //! notice.
 
-use crate::parse::{MAX_LINE, recognise};
+use crate::parse::{BINARY_MAGIC, binary, is_http, is_tls};
 use crate::{Foreign, Refusal, Tokens};
+
+/// Longest line in bytes before a client has authenticated: a stranger gets no more.
+const MAX_LINE: usize = 2048;
 
 /// Longest value that may be announced, in bytes, as in memcached 1.6.45.
 pub const MAX_LOGIN: usize = 16_384;
@@ -39,8 +42,11 @@ pub enum Login<'a> {
 /// Looks at the front of `buffer` for a login. The caller holds no more than [`MAX_LOGIN`] bytes and
 /// one line for it: beyond that the answer is never [`Login::Incomplete`].
 pub fn login(buffer: &[u8]) -> Login<'_> {
-    if let Some(foreign @ (Foreign::Binary | Foreign::Tls)) = recognise(buffer) {
-        return Login::Foreign(foreign);
+    if let [BINARY_MAGIC, ..] = buffer {
+        return binary(buffer).map_or(Login::Incomplete, Login::Foreign);
+    }
+    if is_tls(buffer) {
+        return Login::Foreign(Foreign::Tls);
     }
     let newline = memchr::memchr(b'\n', buffer);
     if newline.unwrap_or(buffer.len()) > MAX_LINE {
@@ -51,8 +57,8 @@ pub fn login(buffer: &[u8]) -> Login<'_> {
         return Login::Incomplete;
     };
     let line = &buffer[..newline];
-    if let Some(foreign) = recognise(line) {
-        return Login::Foreign(foreign);
+    if is_http(line) {
+        return Login::Foreign(Foreign::Http);
     }
     let start = newline + 1;
     let Some(len) = announced(line) else {
@@ -92,6 +98,7 @@ fn announced(line: &[u8]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::BinaryRequest;
 
     fn refused(refusal: Refusal, consumed: usize) -> Login<'static> {
         Login::Refused { refusal, consumed }
@@ -158,7 +165,10 @@ mod tests {
         for (input, foreign) in [
             (&b"GET / HTTP/1.1\r\n"[..], Foreign::Http),
             (b"\x16\x03\x01", Foreign::Tls),
-            (b"\x80", Foreign::Binary),
+            (
+                &[&b"\x80\x0a"[..], &[0; 10], b"abcd", &[0; 8]].concat(),
+                Foreign::Binary(BinaryRequest { opcode: 0x0a, opaque: *b"abcd" }),
+            ),
             (&long, Foreign::EndlessLine),
         ] {
             assert_eq!(login(input), Login::Foreign(foreign));

@@ -5,7 +5,7 @@
 
 use crate::key::{MAX_KEY_LEN, decode_key, is_key};
 use crate::refusal::Refused;
-use crate::{Refusal, Tokens, number};
+use crate::{Refusal, Tokens, announced, number};
 
 /// Most words of a meta request, command and key included.
 const MAX_WORDS: usize = 20;
@@ -134,7 +134,7 @@ fn flags<'a>(key: &'a [u8], words: Tokens<'a>) -> Result<Meta<'a>, Refusal> {
     let mut mistake = None;
     for word in words {
         let (letter, argument) = (word[0], &word[1..]);
-        if letter >= 127 || meta.has(letter) {
+        if meta.has(letter) {
             return Err(Refusal::DuplicateFlag);
         }
         let wrong = match letter {
@@ -169,9 +169,8 @@ fn flags<'a>(key: &'a [u8], words: Tokens<'a>) -> Result<Meta<'a>, Refusal> {
                 }
                 None => Some(Refusal::BadMetaDelta),
             },
-            b'M' => (argument.len() != 1).then_some(Refusal::BadModeLength),
-            b'O' | b'P' | b'L' | b'k' | b's' | b't' | b'c' | b'f' | b'v' | b'h' | b'l' | b'u'
-            | b'q' | b'x' | b'I' => None,
+            b'M' | b'O' | b'P' | b'L' | b'k' | b's' | b't' | b'c' | b'f' | b'v' | b'h' | b'l'
+            | b'u' | b'q' | b'x' | b'I' => None,
             _ => return Err(Refusal::InvalidFlag),
         };
         meta.present |= bit(letter);
@@ -189,8 +188,11 @@ fn number_into<T>(slot: &mut Option<T>, number: Option<T>) -> Option<Refusal> {
     slot.is_none().then_some(Refusal::BadToken)
 }
 
+/// The letter behind `M`, if there is an `M`; a space where nothing is behind it. As in memcached
+/// further letters say nothing.
 fn mode_letter(meta: &Meta<'_>) -> Option<u8> {
-    meta.flags().find(|&(letter, _)| letter == b'M').map(|(_, argument)| argument[0])
+    let mode = meta.flags().find(|&(letter, _)| letter == b'M');
+    mode.map(|(_, argument)| argument.first().copied().unwrap_or(b' '))
 }
 
 fn check_opaque(meta: &Meta<'_>) -> Result<(), Refusal> {
@@ -199,68 +201,69 @@ fn check_opaque(meta: &Meta<'_>) -> Result<(), Refusal> {
     if meta.flags().all(fits) { Ok(()) } else { Err(Refusal::OpaqueTooLong) }
 }
 
-/// The key, checked for length, and the words behind it, counted.
-fn key_and_flags(mut words: Tokens<'_>, too_many: Refusal) -> Result<(&[u8], Tokens<'_>), Refusal> {
-    let key = words.next().ok_or(Refusal::Unknown)?;
-    if key.len() > MAX_KEY_LEN {
+/// Whether a word can be a flag at all: 1.6.45 takes a line with any other for no meta command.
+fn looks_like_flag(word: &[u8]) -> bool {
+    word.first().is_some_and(|letter| matches!(letter, b'A'..=b'z' | b'0'..=b'9'))
+}
+
+/// The key, checked for length, and the flags behind it, counted. `before` is the number of words before
+/// the flags.
+fn check_words(key: &[u8], flags: Tokens<'_>, before: usize) -> Result<(), Refusal> {
+    let (mut flags, mut count) = (flags, before);
+    if !flags.all(|word| {
+        count += 1;
+        looks_like_flag(word)
+    }) || key.len() > MAX_KEY_LEN
+    {
         return Err(Refusal::BadFormat);
     }
-    if words.count() + 2 > MAX_WORDS {
-        return Err(too_many);
-    }
+    if count > MAX_WORDS { Err(Refusal::TooManyFlags) } else { Ok(()) }
+}
+
+fn key_and_flags(mut words: Tokens<'_>) -> Result<(&[u8], Tokens<'_>), Refusal> {
+    let key = words.next().ok_or(Refusal::BadFormat)?;
+    check_words(key, words, 2)?;
     Ok((key, words))
 }
 
-pub(crate) fn get(words: Tokens<'_>) -> Outcome<Meta<'_>> {
-    let (key, words) = key_and_flags(words, Refusal::TooManyMetaGetFlags)?;
+/// `mg` and `md`.
+pub(crate) fn plain(words: Tokens<'_>) -> Outcome<Meta<'_>> {
+    let (key, words) = key_and_flags(words)?;
     let meta = flags(key, words)?;
     check_opaque(&meta)?;
     Ok(meta)
 }
 
 pub(crate) fn store(words: Tokens<'_>) -> Outcome<MetaStore<'_>> {
+    store_line(words)
+        .map_err(|refusal| Refused::from(refusal).followed_by(announced::follows_number(words)))
+}
+
+fn store_line(words: Tokens<'_>) -> Result<MetaStore<'_>, Refusal> {
     let mut rest = words;
-    let key = rest.next().ok_or(Refusal::Unknown)?;
+    let key = rest.next().ok_or(Refusal::BadFormat)?;
     let len = rest.next().and_then(number::value_len).ok_or(Refusal::BadFormat)?;
-    let swallow = |refusal: Refusal| Refused::from(refusal).swallowing(len);
-    if key.len() > MAX_KEY_LEN {
-        return Err(swallow(Refusal::BadFormat));
-    }
-    if rest.count() + 3 > MAX_WORDS {
-        return Err(swallow(Refusal::TooManyFlags));
-    }
-    let mut meta = flags(key, rest).map_err(swallow)?;
+    check_words(key, rest, 3)?;
+    let mut meta = flags(key, rest)?;
     meta.mode = match mode_letter(&meta) {
         None | Some(b'S') => MetaMode::Set,
         Some(b'E') => MetaMode::Add,
         Some(b'A') => MetaMode::Append,
         Some(b'P') => MetaMode::Prepend,
         Some(b'R') => MetaMode::Replace,
-        Some(_) => return Err(swallow(Refusal::BadStoreMode)),
+        Some(_) => return Err(Refusal::BadStoreMode),
     };
-    check_opaque(&meta).map_err(swallow)?;
+    check_opaque(&meta)?;
     Ok(MetaStore { meta, len })
 }
 
-/// `md` and `ma` sum up whatever is wrong with their flags.
-fn summed_up(refusal: Refusal) -> Refusal {
-    match refusal {
-        Refusal::Unknown | Refusal::TooManyFlags => refusal,
+pub(crate) fn arithmetic(words: Tokens<'_>) -> Outcome<Meta<'_>> {
+    let (key, words) = key_and_flags(words)?;
+    // memcached says the same of whatever is wrong with the flags here.
+    let mut meta = flags(key, words).map_err(|refusal| match refusal {
         Refusal::BadFormat => Refusal::BadFormat,
         _ => Refusal::InvalidOrDuplicateFlag,
-    }
-}
-
-pub(crate) fn delete(words: Tokens<'_>) -> Outcome<Meta<'_>> {
-    let (key, words) = key_and_flags(words, Refusal::TooManyFlags)?;
-    let meta = flags(key, words).map_err(summed_up)?;
-    check_opaque(&meta)?;
-    Ok(meta)
-}
-
-pub(crate) fn arithmetic(words: Tokens<'_>) -> Outcome<Meta<'_>> {
-    let (key, words) = key_and_flags(words, Refusal::TooManyFlags)?;
-    let mut meta = flags(key, words).map_err(summed_up)?;
+    })?;
     meta.mode = match mode_letter(&meta) {
         None | Some(b'I' | b'+') => MetaMode::Increment,
         Some(b'D' | b'-') => MetaMode::Decrement,

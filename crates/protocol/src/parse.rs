@@ -2,16 +2,26 @@
 
 use crate::classic::{self, Verb};
 use crate::refusal::Refused;
-use crate::{Foreign, Parsed, Refusal, Request, Tokens, admin, meta, ring};
+use crate::{
+    BinaryRequest, Follows, Foreign, Get, GetAndTouch, Parsed, Refusal, Request, Tokens, admin,
+    meta, number, ring,
+};
 
-/// Longest request line in bytes, line end excluded, of every command but the multi-gets.
-pub const MAX_LINE: usize = 2048;
+/// Longest request line in bytes, line end excluded, of every command but the multi-gets: as long as
+/// memcached's read buffer.
+pub const MAX_LINE: usize = 16 << 10;
 
 /// Longest line of `get`, `gets`, `gat` and `gats`, which carry as many keys as the client likes.
-pub const MAX_GET_LINE: usize = 1 << 20;
+pub const MAX_GET_LINE: usize = 64 << 20;
 
 /// Spaces that may stand before a command.
 const MAX_LEADING_SPACES: usize = 100;
+
+/// Bytes of a header of the binary protocol.
+const BINARY_HEADER: usize = 24;
+
+/// Bytes of the shortest line, line end included, that memcached takes for a command.
+const MIN_COMMAND: usize = 4;
 
 /// Looks at the front of `buffer` for one request.
 ///
@@ -19,6 +29,9 @@ const MAX_LEADING_SPACES: usize = 100;
 /// [`Parsed::Incomplete`] until the line is whole, or already too long to ever be one.
 #[inline]
 pub fn parse(buffer: &[u8]) -> Parsed<'_> {
+    if let [BINARY_MAGIC, ..] = buffer {
+        return binary(buffer).map_or(Parsed::Incomplete, Parsed::Foreign);
+    }
     let Some(newline) = memchr::memchr(b'\n', buffer) else {
         return unterminated(buffer);
     };
@@ -27,19 +40,23 @@ pub fn parse(buffer: &[u8]) -> Parsed<'_> {
         line => line,
     };
     if line.len() > MAX_LINE && (line.len() > MAX_GET_LINE || !starts_like_get(line)) {
-        return Parsed::Foreign(match recognise(line) {
-            Some(foreign @ (Foreign::Binary | Foreign::Tls)) => foreign,
-            _ => Foreign::EndlessLine,
-        });
+        return Parsed::Foreign(if is_tls(line) { Foreign::Tls } else { Foreign::EndlessLine });
     }
     let consumed = newline + 1;
     match request(line) {
         Ok(request) => Parsed::Request { request, consumed },
-        Err(Refused { refusal: Refusal::Unknown, .. }) if recognise(line).is_some() => {
-            Parsed::Foreign(recognise(line).unwrap_or(Foreign::Http))
+        Err(Refused { refusal: Refusal::Unknown, .. }) if is_tls(line) => {
+            Parsed::Foreign(Foreign::Tls)
         }
-        Err(Refused { refusal, quiet, swallow }) => {
-            Parsed::Refused { refusal, quiet, consumed, swallow }
+        Err(Refused { refusal: Refusal::Unknown, .. }) if is_http(line) => {
+            Parsed::Foreign(Foreign::Http)
+        }
+        Err(Refused { refusal: Refusal::Unknown, .. }) if consumed < MIN_COMMAND => {
+            let (refusal, follows) = (Refusal::BadFormat, Follows::Request);
+            Parsed::Refused { refusal, quiet: false, consumed, follows }
+        }
+        Err(Refused { refusal, quiet, follows }) => {
+            Parsed::Refused { refusal, quiet, consumed, follows }
         }
     }
 }
@@ -51,7 +68,7 @@ fn request(line: &[u8]) -> Result<Request<'_>, Refused> {
     match command {
         b"get" => classic::get(words, false).map(Request::Get),
         b"set" => classic::store(words, Verb::Set).map(Request::Store),
-        b"mg" => meta::get(words).map(Request::MetaGet),
+        b"mg" => meta::plain(words).map(Request::MetaGet),
         b"ms" => meta::store(words).map(Request::MetaStore),
         b"gets" => classic::get(words, true).map(Request::Get),
         b"gat" => classic::get_and_touch(words, false).map(Request::GetAndTouch),
@@ -65,7 +82,7 @@ fn request(line: &[u8]) -> Result<Request<'_>, Refused> {
         b"incr" => classic::arithmetic(words, true).map(Request::Arithmetic),
         b"decr" => classic::arithmetic(words, false).map(Request::Arithmetic),
         b"touch" => classic::touch(words).map(Request::Touch),
-        b"md" => meta::delete(words).map(Request::MetaDelete),
+        b"md" => meta::plain(words).map(Request::MetaDelete),
         b"ma" => meta::arithmetic(words).map(Request::MetaArithmetic),
         b"mn" => Ok(Request::MetaNoop),
         b"me" => meta::debug(words).map(Request::MetaDebug),
@@ -81,17 +98,38 @@ fn request(line: &[u8]) -> Result<Request<'_>, Refused> {
     }
 }
 
+/// The request in a line of `get`, `gets`, `gat` or `gats`, line end included, that [`parse`] accepted
+/// before: without another look at its keys. `None` for every other line.
+pub fn multi_get(line: &[u8]) -> Option<Request<'_>> {
+    let line = line.strip_suffix(b"\n")?;
+    let mut words = Tokens::new(line.strip_suffix(b"\r").unwrap_or(line));
+    let command = words.next()?;
+    let with_cas = command.ends_with(b"s");
+    match command {
+        b"get" | b"gets" => Some(Request::Get(Get { keys: words, with_cas })),
+        b"gat" | b"gats" => {
+            let exptime = number::signed(words.next()?)?;
+            Some(Request::GetAndTouch(GetAndTouch { exptime, keys: words, with_cas }))
+        }
+        _ => None,
+    }
+}
+
 /// A buffer without a line end: wait for one, unless none can come.
 fn unterminated(buffer: &[u8]) -> Parsed<'_> {
-    if let Some(foreign @ (Foreign::Binary | Foreign::Tls)) = recognise(buffer) {
-        return Parsed::Foreign(foreign);
+    if is_tls(buffer) {
+        return Parsed::Foreign(Foreign::Tls);
     }
     // One more byte than the line: a carriage return may be the last of it.
-    let limit = if starts_like_get(buffer) { MAX_GET_LINE } else { MAX_LINE };
-    if buffer.len() > limit + 1 {
+    if buffer.len() > longest_line(buffer) + 1 {
         return Parsed::Foreign(Foreign::EndlessLine);
     }
     Parsed::Incomplete
+}
+
+/// Most bytes that the line at the front of `buffer` may have, line end excluded, by how it begins.
+pub fn longest_line(buffer: &[u8]) -> usize {
+    if starts_like_get(buffer) { MAX_GET_LINE } else { MAX_LINE }
 }
 
 fn starts_like_get(line: &[u8]) -> bool {
@@ -100,15 +138,27 @@ fn starts_like_get(line: &[u8]) -> bool {
     [&b"get "[..], b"gets ", b"gat ", b"gats "].iter().any(|command| line.starts_with(command))
 }
 
-/// Recognises what is certainly no memcached client.
-pub(crate) fn recognise(line: &[u8]) -> Option<Foreign> {
-    match line {
-        [0x80, ..] => Some(Foreign::Binary),
-        [0x16, 0x03, ..] => Some(Foreign::Tls),
-        _ => {
-            let words = Tokens::new(line);
-            let http = words.last_word().is_some_and(|word| word.starts_with(b"HTTP/"));
-            (http && words.count() > 1).then_some(Foreign::Http)
+/// The first byte of every request of the binary protocol.
+pub(crate) const BINARY_MAGIC: u8 = 0x80;
+
+/// The request of the binary protocol whose header is at the front; `None` while it is not whole.
+pub(crate) fn binary(buffer: &[u8]) -> Option<Foreign> {
+    match buffer.get(..BINARY_HEADER)? {
+        [_, opcode, _, _, _, _, _, _, _, _, _, _, a, b, c, d, ..] => {
+            Some(Foreign::Binary(BinaryRequest { opcode: *opcode, opaque: [*a, *b, *c, *d] }))
         }
+        _ => None,
     }
+}
+
+/// Whether a line begins as a TLS handshake does.
+pub(crate) fn is_tls(line: &[u8]) -> bool {
+    line.starts_with(&[0x16, 0x03])
+}
+
+/// Whether a line is the first of an HTTP request.
+pub(crate) fn is_http(line: &[u8]) -> bool {
+    let words = Tokens::new(line);
+    let http = words.last_word().is_some_and(|word| word.starts_with(b"HTTP/"));
+    http && words.count() > 1
 }

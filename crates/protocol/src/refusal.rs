@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use crate::Follows;
+
 /// Who has to act for the request to succeed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -40,10 +42,8 @@ macro_rules! refusals {
 }
 
 refusals! {
-    /// Unknown command, or a wrong number of words.
+    /// Unknown command, or a command about the server with words it does not know.
     Unknown Command "ERROR"
-    /// `shutdown` without `-A`.
-    ShutdownDisabled Command "ERROR: shutdown not enabled"
     /// A dump or watch may not stand behind other commands in one pipeline.
     WatchInPipeline Command "ERROR cannot pipeline other commands before watch"
     /// See [`Refusal::WatchInPipeline`].
@@ -62,7 +62,7 @@ refusals! {
     CrawlerRunning Command "ERROR failed to start lru crawler thread"
     /// Too many connections: the last words on a new one.
     TooManyConnections Command "ERROR Too many open connections"
-    /// A key, number or word that cannot be what it should be.
+    /// A key, number or word that cannot be what it should be, or words that are missing.
     BadFormat Client "CLIENT_ERROR bad command line format"
     /// Not a time.
     BadExptime Client "CLIENT_ERROR invalid exptime argument"
@@ -72,26 +72,20 @@ refusals! {
     NonNumeric Client "CLIENT_ERROR cannot increment or decrement non-numeric value"
     /// The value is not followed by a line end where its length says so.
     BadDataChunk Client "CLIENT_ERROR bad data chunk"
-    /// `delete` with words it does not know.
-    DeleteUsage Client "CLIENT_ERROR bad command line format.  Usage: delete <key> [noreply]"
     /// A line that does not end.
     LineTooLong Client "CLIENT_ERROR line too long"
     /// A meta flag twice, or one that cannot be.
     DuplicateFlag Client "CLIENT_ERROR duplicate flag"
     /// A meta flag that does not exist.
     InvalidFlag Client "CLIENT_ERROR invalid flag"
-    /// Either, in the words of `md` and `ma`.
+    /// Either, and whatever else is wrong with the flags of `ma`.
     InvalidOrDuplicateFlag Client "CLIENT_ERROR invalid or duplicate flag"
     /// A number behind a meta flag that is none.
     BadToken Client "CLIENT_ERROR bad token in command line format"
     /// `b` with a key that is not base64.
     BadBase64Key Client "CLIENT_ERROR error decoding key"
-    /// More than 20 words in an `mg`.
-    TooManyMetaGetFlags Client "CLIENT_ERROR options flags are too long"
-    /// More than 20 words in an `ms`, `md` or `ma`.
-    TooManyFlags Client "CLIENT_ERROR options flags too long"
-    /// `M` with anything but one letter.
-    BadModeLength Client "CLIENT_ERROR incorrect length for M token"
+    /// More than 20 words in a meta command.
+    TooManyFlags Client "CLIENT_ERROR options flags are too long"
     /// A mode `ms` does not know.
     BadStoreMode Client "CLIENT_ERROR invalid mode for ms M token"
     /// A mode `ma` does not know.
@@ -156,6 +150,8 @@ refusals! {
     PeerNotProved Client "CLIENT_ERROR the proof is not by the peer secret of this node"
     /// A key that another node owns, with `foreign_keys` at `refuse`.
     ForeignKey Client "CLIENT_ERROR another node owns this key: ask 'ring owner <key>'"
+    /// `shutdown` without `-A`.
+    ShutdownDisabled Server "SERVER_ERROR: shutdown not enabled"
     /// The owner of the key cannot be reached.
     OwnerAway Server "SERVER_ERROR the node that owns this key does not answer"
     /// Larger than `-I` allows.
@@ -250,12 +246,12 @@ impl fmt::Display for FlushFailed {
 pub(crate) struct Refused {
     pub(crate) refusal: Refusal,
     pub(crate) quiet: bool,
-    pub(crate) swallow: usize,
+    pub(crate) follows: Follows,
 }
 
 impl From<Refusal> for Refused {
     fn from(refusal: Refusal) -> Self {
-        Refused { refusal, quiet: false, swallow: 0 }
+        Refused { refusal, quiet: false, follows: Follows::Request }
     }
 }
 
@@ -264,9 +260,8 @@ impl Refused {
         Refused { quiet, ..self }
     }
 
-    /// Swallows a value of `len` bytes and its line end as well.
-    pub(crate) fn swallowing(self, len: usize) -> Self {
-        Refused { swallow: len + 2, ..self }
+    pub(crate) fn followed_by(self, follows: Follows) -> Self {
+        Refused { follows, ..self }
     }
 }
 
@@ -281,7 +276,8 @@ mod tests {
             let prefix = match refusal.fault() {
                 Fault::Command => "ERROR",
                 Fault::Client => "CLIENT_ERROR ",
-                Fault::Server => "SERVER_ERROR ",
+                // memcached has one with a colon.
+                Fault::Server => "SERVER_ERROR",
             };
             assert!(line.starts_with(prefix), "{line}");
             assert!(!line.contains(['\r', '\n']), "{line}");

@@ -18,7 +18,7 @@ pub enum Parsed<'a> {
         /// Bytes of its line, line end included.
         consumed: usize,
     },
-    /// A line that is not carried out. The connection goes on behind it.
+    /// A line that is not carried out.
     Refused {
         /// Why.
         refusal: Refusal,
@@ -26,12 +26,42 @@ pub enum Parsed<'a> {
         quiet: bool,
         /// Bytes of its line, line end included.
         consumed: usize,
-        /// Bytes that follow the line and belong to it: to be read and dropped.
-        swallow: usize,
+        /// What is to become of the bytes behind it.
+        follows: Follows,
     },
     /// Nothing behind this can be made sense of: say so, where there is something to say, and
     /// close.
     Foreign(Foreign),
+}
+
+/// What follows a line that is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Follows {
+    /// The next request.
+    Request,
+    /// The value that belongs to the line: so many bytes, its line end included, are to be read and
+    /// dropped.
+    Value(usize),
+    /// A value whose end cannot be told. The connection must close, or bytes of the value would be taken
+    /// for requests.
+    Unknown,
+}
+
+impl Follows {
+    /// A value of `len` bytes and its line end.
+    pub(crate) fn value(len: usize) -> Self {
+        Follows::Value(len + 2)
+    }
+}
+
+/// The header of a request of the binary protocol, as far as an answer needs it (memcached's
+/// `doc/protocol-binary.txt`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BinaryRequest {
+    /// What the client wants.
+    pub opcode: u8,
+    /// What the client knows its answer by.
+    pub opaque: [u8; 4],
 }
 
 /// Input after which the connection cannot go on.
@@ -40,7 +70,7 @@ pub enum Foreign {
     /// An HTTP request. Nothing is answered: what asks may be a browser sent here by a stranger.
     Http,
     /// A client of the binary protocol.
-    Binary,
+    Binary(BinaryRequest),
     /// A TLS client.
     Tls,
     /// A line longer than any request.
@@ -48,11 +78,12 @@ pub enum Foreign {
 }
 
 impl Foreign {
-    /// What to say before closing.
+    /// What to say before closing. To a client of the binary protocol it is said in its own way
+    /// ([`crate::answer::binary_error`]).
     pub fn refusal(self) -> Option<Refusal> {
         match self {
             Foreign::Http => None,
-            Foreign::Binary => Some(Refusal::BinaryProtocol),
+            Foreign::Binary(_) => Some(Refusal::BinaryProtocol),
             Foreign::Tls => Some(Refusal::Tls),
             Foreign::EndlessLine => Some(Refusal::LineTooLong),
         }

@@ -29,7 +29,7 @@
 use std::fmt;
 
 use crate::refusal::Refused;
-use crate::{Refusal, Tokens, from_hex, key, number};
+use crate::{Refusal, Tokens, announced, from_hex, key, number};
 
 /// Longest name of a node in bytes.
 pub const MAX_NODE_NAME: usize = 64;
@@ -278,13 +278,17 @@ fn node_name(word: &[u8]) -> Result<&str, Refusal> {
 }
 
 fn offer(words: Tokens<'_>) -> Result<RingOffer, Refused> {
+    offer_line(words)
+        .map_err(|refusal| Refused::from(refusal).followed_by(announced::follows_number(words)))
+}
+
+fn offer_line(words: Tokens<'_>) -> Result<RingOffer, Refusal> {
     let [mac, len] = words.exactly().ok_or(Refusal::RingUsage)?;
     let len = number::value_len(len).ok_or(Refusal::BadFormat)?;
     if len > MAX_RING_LEN {
-        return Err(Refused::from(Refusal::RingTooLarge).swallowing(len));
+        return Err(Refusal::RingTooLarge);
     }
-    let mac = from_hex(mac).ok_or_else(|| Refused::from(Refusal::BadFormat).swallowing(len))?;
-    Ok(RingOffer { mac, len })
+    Ok(RingOffer { mac: from_hex(mac).ok_or(Refusal::BadFormat)?, len })
 }
 
 /// What a node says of itself when it is greeted.
@@ -391,6 +395,7 @@ pub fn parse_ring_header(line: &[u8]) -> Option<(Stamp, usize)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Follows;
 
     fn command(line: &[u8]) -> Result<RingCommand<'_>, Refusal> {
         match parse(Tokens::new(line)) {
@@ -477,9 +482,12 @@ mod tests {
         ));
         let large = format!("offer {mac} {}", MAX_RING_LEN + 1);
         let refused = parse(Tokens::new(large.as_bytes())).err().unwrap();
-        assert_eq!((refused.refusal, refused.swallow), (Refusal::RingTooLarge, MAX_RING_LEN + 3));
+        assert_eq!(
+            (refused.refusal, refused.follows),
+            (Refusal::RingTooLarge, Follows::Value(MAX_RING_LEN + 3))
+        );
         let refused = parse(Tokens::new(b"offer 0a 10")).err().unwrap();
-        assert_eq!((refused.refusal, refused.swallow), (Refusal::BadFormat, 12));
+        assert_eq!((refused.refusal, refused.follows), (Refusal::BadFormat, Follows::Value(12)));
     }
 
     #[test]

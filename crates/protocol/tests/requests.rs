@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 use ringbinder_protocol::{
-    Admin, Foreign, MAX_GET_LINE, MAX_KEY_LEN, MAX_LINE, MetaMode, Parsed, Refusal, Request, Stats,
-    Verb, WatchFlags, parse,
+    Admin, BinaryRequest, Follows, Foreign, MAX_GET_LINE, MAX_KEY_LEN, MAX_LINE, MetaMode, Parsed,
+    Refusal, Request, Stats, Verb, WatchFlags, parse,
 };
 
 fn request(line: &[u8]) -> Request<'_> {
@@ -16,12 +16,12 @@ fn request(line: &[u8]) -> Request<'_> {
     }
 }
 
-/// The refusal of a line, whether it is kept quiet, and how many bytes behind it go with it.
-fn refused(line: &[u8]) -> (Refusal, bool, usize) {
+/// The refusal of a line, whether it is kept quiet, and what follows it.
+fn refused(line: &[u8]) -> (Refusal, bool, Follows) {
     match parse(line) {
-        Parsed::Refused { refusal, quiet, consumed, swallow } => {
+        Parsed::Refused { refusal, quiet, consumed, follows } => {
             assert_eq!(consumed, line.len());
-            (refusal, quiet, swallow)
+            (refusal, quiet, follows)
         }
         other => panic!("{} is {other:?}", line.escape_ascii()),
     }
@@ -87,11 +87,13 @@ fn retrieval_lines() {
     assert_eq!(get.keys.collect::<Vec<_>>(), [&b"a"[..], b"bb", b"ccc"]);
     let Request::GetAndTouch(gat) = request(b"gat -1 a\r\n") else { panic!() };
     assert_eq!((gat.exptime, gat.with_cas), (-1, false));
-    assert_eq!(refused(b"get\r\n"), (Refusal::Unknown, false, 0));
-    assert_eq!(refused(b"gat x a\r\n"), (Refusal::BadExptime, false, 0));
+    let alone = |refusal| (refusal, false, Follows::Request);
+    assert_eq!(refused(b"get\r\n"), alone(Refusal::BadFormat));
+    assert_eq!(refused(b"gat 0\r\n"), alone(Refusal::BadFormat));
+    assert_eq!(refused(b"gat x a\r\n"), alone(Refusal::BadExptime));
     let long = [b"get a ", &[b'k'; MAX_KEY_LEN + 1][..], b"\r\n"].concat();
-    assert_eq!(refused(&long), (Refusal::BadFormat, false, 0));
-    assert_eq!(refused(b"get a\x01\r\n"), (Refusal::BadFormat, false, 0));
+    assert_eq!(refused(&long), alone(Refusal::BadFormat));
+    assert_eq!(refused(b"get a\x01\r\n"), alone(Refusal::BadFormat));
 }
 
 #[test]
@@ -102,15 +104,8 @@ fn storage_lines() {
     assert_eq!((store.verb, store.key), (Verb::Cas, &b"key"[..]));
     assert_eq!((store.flags, store.exptime, store.len), (u32::MAX, -5, 10));
     assert_eq!((store.cas, store.noreply), (77, true));
-    // A length that can be read takes its value with it, any other leaves the stream alone.
-    assert_eq!(refused(b"set a x 0 5 noreply\r\n"), (Refusal::BadFormat, true, 7));
-    assert_eq!(refused(b"set a 4294967296 0 5\r\n"), (Refusal::BadFormat, false, 7));
-    assert_eq!(refused(b"set a\x7f 0 0 5\r\n"), (Refusal::BadFormat, false, 7));
-    assert_eq!(refused(b"set a 0 0 -1\r\n"), (Refusal::BadFormat, false, 0));
-    assert_eq!(refused(b"set a 0 0 2147483646\r\n"), (Refusal::BadFormat, false, 0));
-    assert_eq!(refused(b"set a 0 0\r\n"), (Refusal::Unknown, false, 0));
-    assert_eq!(refused(b"set a 0 0 1 noreply x\r\n"), (Refusal::Unknown, false, 0));
-    assert_eq!(refused(b"cas a 0 0 1 x\r\n"), (Refusal::BadFormat, false, 3));
+    let Request::Store(store) = request(b"set a 0 0 1 noreply x\r\n") else { panic!() };
+    assert_eq!((store.len, store.noreply), (1, false), "words too many say nothing");
 }
 
 #[test]
@@ -118,15 +113,15 @@ fn lines_of_delete_arithmetic_and_touch() {
     assert!(matches!(request(b"delete a 0\r\n"), Request::Delete(d) if !d.noreply));
     assert!(matches!(request(b"delete a noreply\r\n"), Request::Delete(d) if d.noreply));
     assert!(matches!(request(b"delete a 0 noreply\r\n"), Request::Delete(d) if d.noreply));
-    assert_eq!(refused(b"delete a 5\r\n").0, Refusal::DeleteUsage);
-    assert_eq!(refused(b"delete a 5 noreply\r\n"), (Refusal::DeleteUsage, true, 0));
-    assert_eq!(refused(b"delete a 0 noreply x\r\n").0, Refusal::Unknown);
+    assert!(matches!(request(b"delete a 5 noreply\r\n"), Request::Delete(d) if d.noreply));
+    assert!(matches!(request(b"delete a noreply x y\r\n"), Request::Delete(d) if !d.noreply));
+    assert_eq!(refused(b"delete\r\n").0, Refusal::BadFormat);
     assert!(
         matches!(request(b"decr a 007\r\n"), Request::Arithmetic(a) if a.delta == 7 && !a.increment)
     );
     assert_eq!(refused(b"incr a -1\r\n").0, Refusal::BadDelta);
-    assert_eq!(refused(b"incr a x noreply\r\n"), (Refusal::BadDelta, true, 0));
-    assert_eq!(refused(b"incr a\r\n").0, Refusal::Unknown);
+    assert_eq!(refused(b"incr a x noreply\r\n"), (Refusal::BadDelta, true, Follows::Request));
+    assert_eq!(refused(b"incr a\r\n").0, Refusal::BadFormat);
     assert!(matches!(request(b"touch a 60\r\n"), Request::Touch(t) if t.exptime == 60));
     assert_eq!(refused(b"touch a x\r\n").0, Refusal::BadExptime);
 }
@@ -151,29 +146,33 @@ fn meta_lines() {
     assert_eq!((meta.mode, meta.delta, meta.initial), (MetaMode::Decrement, 3, 4));
 
     for (line, refusal) in [
-        (&b"mg\r\n"[..], Refusal::Unknown),
+        (&b"mg\r\n"[..], Refusal::BadFormat),
         (b"mg a v v\r\n", Refusal::DuplicateFlag),
-        (b"mg a \xff\r\n", Refusal::DuplicateFlag),
-        (b"mg a !\r\n", Refusal::InvalidFlag),
+        (b"mg a \xff\r\n", Refusal::BadFormat),
+        (b"mg a !\r\n", Refusal::BadFormat),
+        (b"mg a y\r\n", Refusal::InvalidFlag),
         (b"mg a T\r\n", Refusal::BadToken),
         (b"mg a F\r\n", Refusal::BadFormat),
-        (b"mg a M\r\n", Refusal::BadModeLength),
         (b"mg a Jx\r\n", Refusal::BadInitial),
         (b"mg a Dx\r\n", Refusal::BadMetaDelta),
         (b"mg a b\r\n", Refusal::BadBase64Key),
         (b"mg a Tx Jx\r\n", Refusal::BadInitial),
         (b"mg a O12345678901234567890123456789012\r\n", Refusal::OpaqueTooLong),
-        (b"mg a A B C D E F G H I J K L M N O P Q R S\r\n", Refusal::TooManyMetaGetFlags),
-        (b"md a v v\r\n", Refusal::InvalidOrDuplicateFlag),
+        (b"mg a A B C D E F G H I J K L M N O P Q R S\r\n", Refusal::TooManyFlags),
+        (b"md a v v\r\n", Refusal::DuplicateFlag),
+        (b"ma a v v\r\n", Refusal::InvalidOrDuplicateFlag),
+        (b"ma a M\r\n", Refusal::BadArithmeticMode),
         (b"ma a MX\r\n", Refusal::BadArithmeticMode),
         (b"me\r\n", Refusal::BadFormat),
     ] {
-        assert_eq!(refused(line), (refusal, false, 0), "{}", line.escape_ascii());
+        assert_eq!(refused(line), (refusal, false, Follows::Request), "{}", line.escape_ascii());
     }
-    assert_eq!(refused(b"ms a 5 zz\r\n"), (Refusal::InvalidFlag, false, 7));
-    assert_eq!(refused(b"ms a 5 MZ\r\n"), (Refusal::BadStoreMode, false, 7));
-    assert_eq!(refused(b"ms a x\r\n"), (Refusal::BadFormat, false, 0));
-    assert_eq!(refused(b"ms a\r\n"), (Refusal::BadFormat, false, 0));
+    assert_eq!(refused(b"ms a 5 zz\r\n").0, Refusal::InvalidFlag);
+    assert_eq!(refused(b"ms a 5 MZ\r\n").0, Refusal::BadStoreMode);
+    assert_eq!(refused(b"ms a 5 M\r\n").0, Refusal::BadStoreMode);
+    assert!(
+        matches!(request(b"ms a 5 MSX\r\n"), Request::MetaStore(s) if s.meta.mode == MetaMode::Set)
+    );
 }
 
 #[test]
@@ -213,9 +212,8 @@ fn administrative_lines() {
         (b"lru_crawler sleep 1000001\r\n", Refusal::CrawlerSleep),
         (b"slabs automove window 1\r\n", Refusal::AutomoveWindow),
         (b"verbosity x\r\n", Refusal::BadFormat),
-        (b"verbosity\r\n", Refusal::Unknown),
+        (b"verbosity\r\n", Refusal::BadFormat),
         (b"cache_memlimit\r\n", Refusal::Unknown),
-        (b"flush_all 0 0 0\r\n", Refusal::Unknown),
     ] {
         assert_eq!(refused(line).0, refusal, "{}", line.escape_ascii());
     }
@@ -245,7 +243,15 @@ fn lines_end() {
 
 #[test]
 fn other_protocols_are_recognised() {
-    assert!(matches!(parse(&[0x80]), Parsed::Foreign(Foreign::Binary)));
+    let binary = [&b"\x80\x0b"[..], &[0; 10], b"abcd", &[0; 8]].concat();
+    let asked = BinaryRequest { opcode: 0x0b, opaque: *b"abcd" };
+    for cut in 0..binary.len() {
+        assert!(matches!(parse(&binary[..cut]), Parsed::Incomplete));
+    }
+    for behind in [&b""[..], b"\n", b"key and value"] {
+        let whole = [&binary, behind].concat();
+        assert!(matches!(parse(&whole), Parsed::Foreign(Foreign::Binary(it)) if it == asked));
+    }
     assert!(matches!(parse(&[0x16, 0x03, 0x01]), Parsed::Foreign(Foreign::Tls)));
     assert!(matches!(parse(b"GET / HTTP/1.1\r\n"), Parsed::Foreign(Foreign::Http)));
     assert!(matches!(parse(b"POST /x HTTP/1.0\n"), Parsed::Foreign(Foreign::Http)));
@@ -334,12 +340,4 @@ proptest! {
             }
         }
     }
-}
-
-#[test]
-fn a_binary_client_is_one_however_long_its_first_line() {
-    let mut line = vec![0x80; 3000];
-    assert!(matches!(parse(&line), Parsed::Foreign(Foreign::Binary)));
-    line.push(b'\n');
-    assert!(matches!(parse(&line), Parsed::Foreign(Foreign::Binary)));
 }

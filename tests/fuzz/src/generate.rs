@@ -42,35 +42,49 @@ const LENGTHS: [usize; 6] = [300, 4 << 10, 8 << 10, 20_000, 40_000, 64 << 10];
 const DELTAS: [u64; 8] = [1, 0, 9, 10, 90, 1 << 63, u64::MAX, u64::MAX - 1];
 
 /// Lines that change nothing.
-const FIXED: [(&[u8], &[u8]); 24] = [
-    (b"\r\n", b"ERROR\r\n"),
-    (b"get\r\n", b"ERROR\r\n"),
+const FIXED: [(&[u8], &[u8]); 38] = [
+    (b"\r\n", BAD),
+    (b"get\r\n", BAD),
+    (b"x\r\n", BAD),
     (b"nonsense\r\n", b"ERROR\r\n"),
-    (b"get a \x7f\r\n", b"CLIENT_ERROR bad command line format\r\n"),
-    (b"set a b 0 1\r\nx\r\n", b"CLIENT_ERROR bad command line format\r\n"),
+    (b"nonsense noreply\r\n", b""),
+    (b"get a \x7f\r\n", BAD),
+    (b"set a b 0 1\r\nx\r\n", BAD),
     (b"set a 0 b 1 noreply\r\nx\r\n", b""),
-    (b"set a 0 0 -1\r\n", b"CLIENT_ERROR bad command line format\r\n"),
-    (b"cas a 0 0 1 b\r\nx\r\n", b"CLIENT_ERROR bad command line format\r\n"),
+    (b"cas a 0 0 1 b\r\nx\r\n", BAD),
+    // Values that would change something if they were read as requests.
+    (b"cas a 0 0 9\r\nflush_all\r\n", BAD),
+    (b"set a b c 0 0 9\r\nflush_all\r\n", BAD),
+    (b"set a b 0 0 9\r\nflush_all\r\n", BAD),
+    (b"add  0 0 9\r\nflush_all\r\n", BAD),
+    (b"set a b 0 0 9 noreply\r\nflush_all\r\n", b""),
+    (b"set a x 0 9 y\r\nflush_all\r\n", BAD),
+    (b"cas a b c 0 0 9 5\r\nflush_all\r\n", BAD),
+    (b"cas  0 0 9 5\r\nflush_all\r\n", BAD),
+    (b"ms a b 9 T0\r\nflush_all\r\n", BAD),
+    (b"ms  9\r\nflush_all\r\n", BAD),
+    (b"ms a 9 ?\r\nflush_all\r\n", BAD),
+    (b"append none 0 0 9 x y\r\nflush_all\r\n", b"NOT_STORED\r\n"),
+    (b"cas none 0 0 9 5 x y\r\nflush_all\r\n", b"NOT_FOUND\r\n"),
+    (b"delete none 5\r\n", b"NOT_FOUND\r\n"),
+    (b"incr none 5 6 7\r\n", b"NOT_FOUND\r\n"),
+    (b"touch none 5 6 7 noreply\r\n", b""),
     (b"incr a b\r\n", b"CLIENT_ERROR invalid numeric delta argument\r\n"),
     (b"decr a -1\r\n", b"CLIENT_ERROR invalid numeric delta argument\r\n"),
     (b"touch a b\r\n", b"CLIENT_ERROR invalid exptime argument\r\n"),
     (b"gat b a\r\n", b"CLIENT_ERROR invalid exptime argument\r\n"),
-    (
-        b"delete a 5\r\n",
-        b"CLIENT_ERROR bad command line format.  Usage: delete <key> [noreply]\r\n",
-    ),
     (b"flush_all b\r\n", b"CLIENT_ERROR invalid exptime argument\r\n"),
-    (b"ms a\r\n", b"CLIENT_ERROR bad command line format\r\n"),
-    (b"ms a 1 MEE\r\nx\r\n", b"CLIENT_ERROR incorrect length for M token\r\n"),
+    (b"ms a 1 MX\r\nx\r\n", b"CLIENT_ERROR invalid mode for ms M token\r\n"),
     (b"ms a 1 Tb\r\nx\r\n", b"CLIENT_ERROR bad token in command line format\r\n"),
-    (b"ms a 1 Cb q\r\nx\r\n", b"CLIENT_ERROR bad token in command line format\r\n"),
     (b"mg a b\r\n", b"CLIENT_ERROR error decoding key\r\n"),
     (b"ma a Db\r\n", b"CLIENT_ERROR invalid or duplicate flag\r\n"),
-    (b"md a Cb q\r\n", b"CLIENT_ERROR invalid or duplicate flag\r\n"),
+    (b"md a Cb q\r\n", b"CLIENT_ERROR bad token in command line format\r\n"),
     (b"cache_memlimit 1\r\n", b"MEMLIMIT_TOO_SMALL cannot set maxbytes to less than 8m\r\n"),
-    (b"shutdown\r\n", b"ERROR: shutdown not enabled\r\n"),
+    (b"shutdown\r\n", b"SERVER_ERROR: shutdown not enabled\r\n"),
     (b"  mn  \r\n", b"MN\r\n"),
 ];
+
+const BAD: &[u8] = b"CLIENT_ERROR bad command line format\r\n";
 
 /// Seconds until the next exchange.
 pub fn pause(choices: &mut Choices<'_>, model: &Model) -> u32 {

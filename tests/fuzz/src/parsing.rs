@@ -9,8 +9,8 @@
 use std::ops::Range;
 
 use ringbinder_protocol::{
-    MAX_KEY_LEN, MAX_NODE_NAME, MAX_RING_LEN, MAX_VALUE_LEN, Meta, MetaKey, MetaMode, MetaStore,
-    Parsed, Request, RingCommand, parse,
+    Follows, MAX_KEY_LEN, MAX_NODE_NAME, MAX_RING_LEN, MAX_VALUE_LEN, Meta, MetaKey, MetaMode,
+    MetaStore, Parsed, Request, RingCommand, Tokens, parse,
 };
 
 /// Lines up to this long are cut at every byte.
@@ -25,6 +25,8 @@ const BEHIND: [&[u8]; 3] = [b"\n", b"get a\r\n", b"\x80\0 HTTP/1.1"];
 /// Where one is broken.
 pub fn check(data: &[u8]) {
     match parse(data) {
+        // The header of a binary request may have a line end in it.
+        Parsed::Incomplete if data.first() == Some(&0x80) => expect_incomplete(data, 0..data.len()),
         Parsed::Incomplete => {
             assert!(!data.contains(&b'\n'), "a whole line is incomplete");
             expect_incomplete(data, 0..data.len());
@@ -43,12 +45,27 @@ pub fn check(data: &[u8]) {
             check_line(data, consumed);
             check_request(&request);
         }
-        Parsed::Refused { consumed, swallow, refusal, .. } => {
+        Parsed::Refused { consumed, follows, refusal, .. } => {
             check_line(data, consumed);
-            assert!(swallow <= MAX_VALUE_LEN + 2, "more is swallowed than a value can have");
+            match follows {
+                Follows::Request | Follows::Unknown => {}
+                Follows::Value(len) => {
+                    assert!((2..=MAX_VALUE_LEN + 2).contains(&len), "no value has {len} bytes");
+                }
+            }
             assert!(!refusal.line().is_empty());
+            assert!(may_follow(&data[..consumed], follows), "{follows:?} behind a storage line");
         }
     }
+}
+
+/// Nothing but a value follows a storage line.
+fn may_follow(line: &[u8], follows: Follows) -> bool {
+    const STORAGE: [&[u8]; 7] = [b"set", b"add", b"replace", b"append", b"prepend", b"cas", b"ms"];
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let command = Tokens::new(line).next().unwrap_or_default();
+    !STORAGE.contains(&command) || follows != Follows::Request
 }
 
 fn check_line(data: &[u8], consumed: usize) {

@@ -1,8 +1,9 @@
-//! Malformed commands. Framed batches only, and only against a reference whose error forms are
-//! those that the subject follows.
+//! Malformed commands, in framed batches only.
 //!
 //! What is sent never leaves the two sides reading at different places for longer than one
-//! command: a body that is too short or too long is filled up to what the reference consumes.
+//! command: a body that is too short or too long is filled up to what the reference consumes. A storage
+//! line without a length, after which ringbinderd closes, comes on connections of its own
+//! ([`without_length`]).
 
 use rand::Rng as _;
 
@@ -31,21 +32,10 @@ const LINES: &[&str] = &[
     "gats  k1",
     "getx k1",
     "g k1",
-    "set",
-    "set k1",
-    "set k1 0",
-    "set k1 0 0",
-    "add k1 0 0",
-    "cas k1 0 0 1",
-    "cas k1 0 0",
-    "append k1",
-    "prepend",
-    "replace k1",
     "incr",
     "incr k1",
     "incr k1 abc",
     "incr k1 -1",
-    "incr k1 1 2 3",
     "decr k1 1.5",
     "incr k1 18446744073709551616",
     "decr k1 ",
@@ -54,44 +44,18 @@ const LINES: &[&str] = &[
     "touch",
     "touch k1",
     "touch k1 abc",
-    "touch k1 1 2 3",
     "touch k1 1.5",
     "delete",
-    "delete k1 1",
-    "delete k1 0 0",
-    "delete k1 0 0 0",
-    "delete k1 noreply 0",
-    "delete k1 5 noreply",
-    "delete k1 abc",
     "flush_all abc",
-    "flush_all 0 0 0",
-    "flush_all 0 0",
     "flush_all -x noreply",
     "verbosity",
     "verbosity abc",
-    "verbosity 1 2 3",
     "verbosity -1",
-    "set k1 0 0 -1",
-    "set k1 0 0 abc",
-    "set k1 0 0 1x",
-    "set k1 0 0 1.5",
-    "add k1 0 0 -2147483648",
-    "replace k1 0 0 2147483646",
-    "append k1 0 0 2147483647",
-    "set k1 0 0 99999999999999999999",
-    "cas k1 0 0 -5 1",
-    "cas k1 0 0 abc 1 noreply",
     "mg",
-    "ms",
     "md",
     "ma",
     "me",
     "mg  ",
-    "ms k1",
-    "ms k1 abc",
-    "ms k1 -1",
-    "ms k1 1x",
-    "ms k1 S1",
     "mg k1 v v",
     "mg k1 z",
     "mg k1 !",
@@ -133,7 +97,6 @@ const LINES: &[&str] = &[
     "ma k1 Dx",
     "ma k1 D-1",
     "ma k1 MX",
-    "ma k1 MII",
     "ma k1 M",
     "ma k1 Cx",
     "ma missing k N0 MZ",
@@ -177,6 +140,71 @@ const LINES: &[&str] = &[
     "extstore bogus 1",
 ];
 
+/// Storage lines whose length nobody can read, or of which it cannot be told where it stands.
+const WITHOUT_LENGTH: &[&str] = &[
+    "set",
+    "set k1",
+    "set k1 0",
+    "set k1 0 0",
+    "set k1 0 5",
+    "add k1 0 0",
+    "add k1 0 0 noreply",
+    "cas k1 0 0",
+    "cas k1 0 7",
+    "append k1",
+    "prepend",
+    "replace k1",
+    "set k1 0 0 -1",
+    "set k1 0 0 abc",
+    "set k1 0 0 1x",
+    "set k1 0 0 1.5",
+    "add k1 0 0 -2147483648",
+    "replace k1 0 0 2147483646",
+    "append k1 0 0 2147483647",
+    "set k1 0 0 99999999999999999999",
+    "cas k1 0 0 -5 1",
+    "cas k1 0 0 abc 1 noreply",
+    "ms",
+    "ms k1",
+    "ms k1 abc",
+    "ms k1 -1",
+    "ms k1 1x",
+    "ms k1 abc T0 c",
+];
+
+/// Lines with more words than they need, which 1.6.45 carries out and 1.6.18 does not.
+const MORE_WORDS: &[&str] = &[
+    "incr {} 1 2 3",
+    "decr {} 1 x y z noreply",
+    "touch {} 0 1 2 3",
+    "touch {} 0 x y noreply",
+    "delete {} 1",
+    "delete {} 5 noreply",
+    "delete {} 0 0",
+    "delete {} 0 0 0",
+    "delete {} noreply 0",
+    "delete {} abc",
+    "delete {} a b c d noreply",
+    "mg {} MXY v",
+    "verbosity 1 2 3",
+    "cache_memlimit 1024 0 0",
+];
+
+/// More of them, which store something or take a CAS unique.
+const MORE_WORDS_THAT_STORE: &[&str] = &[
+    "set {} 0 0 3 x y\r\nxyz",
+    "set {} 0 0 3 noreply x\r\nxyz",
+    "set {} 0 0 3 x noreply\r\nxyz",
+    "replace {} 0 60 3 1 x\r\nxyz",
+    "append {} 0 0 3 x y z noreply\r\nxyz",
+    "prepend {} 0 0 0 x y\r\n",
+    "cas {} 0 0 3 99999 x y\r\nxyz",
+    "cas {} 0 0 3 99999 x y noreply\r\nxyz",
+    "add {} 7 0 3 a b c d e f g\r\nxyz",
+    "ma {} MII N0",
+    "ms {} 3 MSS\r\nxyz",
+];
+
 /// Storage lines that are refused although their length can be read; a body follows.
 const REFUSED: &[&str] = &[
     "set k1 abc 0 3",
@@ -188,6 +216,25 @@ const REFUSED: &[&str] = &[
     "cas k1 0 0 3 18446744073709551616 noreply",
     "replace k1 0 1x 3 noreply",
     "append k1 x 0 3",
+    // A unique that is missing.
+    "cas k1 0 0 3",
+    "cas k1 0 0 3 noreply",
+    // Words too many, and one that is wrong.
+    "set k1 x 0 3 y",
+    "set k1 0 x 3 y z",
+    "cas k1 0 0 3 x y z",
+];
+
+/// Storage lines with a key that is missing or has blanks. memcached looks for the length at the wrong
+/// place; it reads the body, or a part of it, as a command.
+const NO_WORD_FOR_A_KEY: &[&str] = &[
+    "set my key 0 0 3",
+    "set my own key 0 0 3",
+    "add my own key 0 0 3 noreply",
+    "cas my key 0 0 3 99999",
+    "set  0 0 3",
+    "ms my key 3 T0",
+    "ms k1 S3",
 ];
 
 /// Meta sets that are refused after their length was read: the body is swallowed.
@@ -199,7 +246,6 @@ const REFUSED_META: &[&str] = &[
     "ms k1 3 Tx",
     "ms k1 3 Cx",
     "ms k1 3 MX",
-    "ms k1 3 MSS",
     "ms k1 3 O12345678901234567890123456789012",
     "ms azE 3 b",
     "ms !!!! 3 b k",
@@ -211,19 +257,43 @@ const REFUSED_META: &[&str] = &[
 
 /// One malformed command.
 pub(super) fn any(make: &mut Generator) -> Command {
-    match make.rng.random_range(0..10) {
+    match make.rng.random_range(0..12) {
         0..5 => {
             let line = make.pick(LINES);
             let mut command = Command::new(line);
             command.push(make.eol());
             command
         }
+        10 => more_words(make),
+        11 => refused(make, NO_WORD_FOR_A_KEY),
         5 => refused(make, REFUSED),
         6 => refused(make, REFUSED_META),
         7 => long_key(make),
         8 => bad_chunk(make),
         _ => too_large(make),
     }
+}
+
+/// A storage line after which ringbinderd closes.
+pub(super) fn without_length(make: &mut Generator) -> Command {
+    Command::new(format!("{}\r\n", make.pick(WITHOUT_LENGTH)))
+}
+
+fn more_words(make: &mut Generator) -> Command {
+    // Where the reference refuses them, they are about a key that is never there: or the two would hold
+    // different items from then on.
+    let (line, key) = match make.latest() {
+        true if make.chance(40) => (make.pick(MORE_WORDS_THAT_STORE), make.key()),
+        true => (make.pick(MORE_WORDS), make.key()),
+        false => (make.pick(MORE_WORDS), b"absent".to_vec()),
+    };
+    let (before, after) = line.split_once("{}").unwrap_or((line, ""));
+    let mut command = Command::new(before);
+    if before != line {
+        command.push(key);
+    }
+    command.push(after).push("\r\n");
+    command
 }
 
 fn refused(make: &mut Generator, lines: &[&'static str]) -> Command {
@@ -252,7 +322,6 @@ fn long_key(make: &mut Generator) -> Command {
         "set {} 0 0 3\r\nxyz\r\n",
         "add {} 0 0 3 noreply\r\nxyz\r\n",
         "cas {} 0 0 3 1\r\nxyz\r\n",
-        "set {} 0 0 x\r\n",
         "touch {} 0 noreply\r\n",
         "incr {} 1 noreply\r\n",
     ]);

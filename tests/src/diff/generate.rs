@@ -41,9 +41,8 @@ impl Generator {
             (0..KEYS - 6).map(|number| format!("k{number}").into_bytes()).collect();
         keys.push(vec![b'x'; 250]);
         keys.push(vec![b'y'; 249]);
-        // 1.6.45 takes it for the word of that name wherever it stands last.
-        let word: &[u8] = if profile == Profile::Debian { b"noreply" } else { b"noreplies" };
-        keys.push(word.to_vec());
+        // 1.6.45 takes `noreply` for the word of that name wherever it stands last.
+        keys.push(b"noreplies".to_vec());
         keys.push(b"0".to_vec());
         keys.push("schl\u{fc}ssel/\u{1f511}".as_bytes().to_vec());
         keys.push(b"a:b:c".to_vec());
@@ -59,7 +58,7 @@ impl Generator {
         }
     }
 
-    /// Whether the flags new in 1.6.45 are sent, and its error forms avoided.
+    /// Whether the flags new in 1.6.45 are sent.
     pub(super) fn latest(&self) -> bool {
         self.profile == Profile::Latest
     }
@@ -121,7 +120,7 @@ impl Generator {
             955..958 => self.flush(),
             958..960 => return self.near_the_limit(commands),
             960..968 => return self.stale_and_win(commands),
-            _ if self.raw || self.latest() => self.retrieval(),
+            _ if self.raw => self.retrieval(),
             _ => errors::any(self),
         };
         commands.push(command);
@@ -388,7 +387,7 @@ impl Generator {
     fn delete(&mut self) -> Command {
         let key = self.key();
         let mut command = self.start("delete", &key);
-        if !self.latest() && self.chance(15) {
+        if self.chance(15) {
             command.push(" 0");
         }
         command.push(self.noreply()).push(self.eol());

@@ -21,11 +21,11 @@ pub use run::{Outcome, Plan, run};
 /// What may be sent, and how CAS numbers compare, by the memcached that is the reference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Profile {
-    /// Up to 1.6.18 or thereabouts: every error form is compared, meta flags that it does not know
-    /// are not sent, and CAS numbers must be the very same.
+    /// Up to 1.6.18 or thereabouts: meta flags that it does not know are not sent, and CAS numbers must
+    /// be the very same. It refuses more lines than ringbinderd, in other words.
     Debian,
-    /// 1.6.45: its meta flags are sent, error forms are left out (ours are those of 1.6.18), and
-    /// CAS numbers are compared by order, for it skips numbers where 1.6.18 does not.
+    /// 1.6.45, which ringbinderd follows: its meta flags are sent, and CAS numbers are compared by order,
+    /// for it skips numbers where 1.6.18 does not.
     Latest,
 }
 

@@ -10,8 +10,8 @@ use super::command::{CasPair, Command, Side, words};
 use super::renaming::{OWN_NUMBERS, Renaming, cas_numbers, masked};
 use super::{Generator, Profile, batch};
 use crate::allowed::{self, Case};
-use crate::conn::{Conn, exchange, show};
-use crate::server::Server;
+use crate::conn::{Conn, SENTINEL, exchange, show};
+use crate::server::{Kind, Server};
 
 /// How many connections take turns.
 const CONNECTIONS: usize = 4;
@@ -73,6 +73,10 @@ pub fn run(theirs: &Server, ours: &Server, plan: Plan) -> Result<Outcome, String
         recent: VecDeque::new(),
     };
     while run.outcome.commands < plan.commands {
+        if rng.random_ratio(1, 20) {
+            let command = super::errors::without_length(&mut generator);
+            run.compare_end(&command, theirs, ours)?;
+        }
         let (commands, raw) = generator.batch();
         let cuts = batch::cuts(&mut rng);
         let pieces = [Side::Theirs, Side::Ours]
@@ -104,6 +108,52 @@ fn burn_own_numbers(conn: &mut Conn) {
 }
 
 impl Run {
+    /// Compares what is said to a storage line without a length, on connections of its own: ringbinderd
+    /// closes, and memcached reads on.
+    fn compare_end(
+        &mut self,
+        command: &Command,
+        theirs: &Server,
+        ours: &Server,
+    ) -> Result<(), String> {
+        let (mut their_conn, mut our_conn) = (theirs.connect(), ours.connect());
+        let pieces = [Side::Theirs, Side::Ours]
+            .map(|side| vec![batch::bytes(std::slice::from_ref(command), false, side)]);
+        let answers = exchange(&mut [&mut their_conn, &mut our_conn], &pieces, 1);
+        let closes = ours.kind() == Kind::Ringbinder;
+        let their_answer = answers[0].strip_suffix(SENTINEL).unwrap_or(&answers[0]);
+        let our_answer = answers[1].strip_suffix(SENTINEL).unwrap_or(&answers[1]);
+        if closes && (our_answer.len() != answers[1].len() || !our_conn.ended()) {
+            return Err(self.report_batch(
+                "it does not close",
+                std::slice::from_ref(command),
+                &answers[0],
+                &answers[1],
+            ));
+        }
+        let sent = command.render(Side::Ours);
+        let case = Case { command: &sent, theirs: their_answer, ours: our_answer };
+        if their_answer != our_answer {
+            let Some(name) = allowed::explain(self.plan.profile, &case) else {
+                let answers = (answers[0].clone(), answers[1].clone());
+                let report = self.report("answers differ", 0, command, None, answers);
+                if self.plan.survey {
+                    let kind =
+                        format!("{} | {} | {}", kind(&sent), kind(their_answer), kind(our_answer));
+                    self.outcome.differences.entry(kind).or_insert((0, report)).0 += 1;
+                    return Ok(());
+                }
+                return Err(report);
+            };
+            *self.outcome.allowed.entry(name).or_default() += 1;
+        }
+        if closes {
+            *self.outcome.allowed.entry("closes").or_default() += 1;
+        }
+        self.outcome.commands += 1;
+        Ok(())
+    }
+
     fn compare_framed(
         &mut self,
         commands: &[Command],
@@ -153,7 +203,9 @@ impl Run {
         if !same {
             let (theirs, ours) =
                 renamed.as_ref().map_or((theirs, ours), |(theirs, ours)| (theirs, ours));
-            let Some(name) = allowed::explain(&Case { command: &sent, theirs, ours }) else {
+            let Some(name) =
+                allowed::explain(self.plan.profile, &Case { command: &sent, theirs, ours })
+            else {
                 let answers = (theirs.to_vec(), ours.to_vec());
                 let report = self.report("answers differ", index, command, None, answers);
                 if !self.plan.survey {
@@ -219,6 +271,7 @@ impl Run {
             line.contains(&key) || line.first() == Some(&b"flush_all".as_slice())
         });
         let related: Vec<_> = related.collect();
+
         for (at, sent, ours) in &related[related.len().saturating_sub(HISTORY)..] {
             let short = &sent[..sent.len().min(160)];
             let _ = writeln!(out, "    {at}: {} -> {}", show(short), show(ours));

@@ -5,35 +5,16 @@ use super::{Target, ours_only};
 const BAD_FORMAT: &str = "CLIENT_ERROR bad command line format\r\n";
 
 #[test]
-fn unknown_commands_and_wrong_counts_are_errors() {
+fn unknown_commands_are_errors_and_missing_words_are_the_clients() {
     let mut t = Target::start();
-    if !t.has_debian_errors() {
+    if !t.has_latest() {
         return;
     }
     for line in [
-        "",
-        "x",
         "bogus",
         "bogus a b c",
         "GET a",
-        "get",
-        "gets",
-        "gat",
         "gett a",
-        "set",
-        "set a",
-        "set a 0 0",
-        "add a 0 0",
-        "cas a 0 0 1",
-        "incr",
-        "incr a",
-        "incr a 1 2 3",
-        "touch",
-        "touch a",
-        "delete",
-        "delete a 0 noreply x",
-        "flush_all 0 0 0",
-        "verbosity",
         "mx a",
         "lru",
         "lru bogus",
@@ -49,50 +30,115 @@ fn unknown_commands_and_wrong_counts_are_errors() {
     ] {
         t.talk(format!("{line}\r\n"), "ERROR\r\n");
     }
-}
-
-#[test]
-fn a_length_that_cannot_be_read_swallows_nothing() {
-    let mut t = Target::start();
-    t.set("a", "1");
-    for length in ["abc", "-1", "1x", "2147483646", "2147483647"] {
-        t.talk(
-            format!("set a 0 0 {length}\r\nget a\r\n"),
-            format!("{BAD_FORMAT}VALUE a 0 1\r\n1\r\nEND\r\n"),
-        );
-    }
-    if t.is_ours() {
-        // memcached would take this for 1.
-        t.talk(
-            "set a 0 0 4294967297\r\nget a\r\n",
-            format!("{BAD_FORMAT}VALUE a 0 1\r\n1\r\nEND\r\n"),
-        );
-    }
-}
-
-#[test]
-fn a_refused_storage_command_swallows_its_body() {
-    ours_only!();
-    let mut t = Target::start();
-    let long = "k".repeat(251);
     for line in [
-        "set a abc 0 7",
-        "set a -1 0 7",
-        "set a 4294967296 0 7",
-        "set a 0 abc 7",
-        "add a 0 1x 7",
-        "cas a 0 0 7 abc",
-        "cas a 0 0 7 -1",
-        "cas a 0 0 7 18446744073709551616",
-        "set a\x01 0 0 7",
-        "set a\x7f 0 0 7",
-        &format!("set {long} 0 0 7"),
+        "",
+        "x",
+        "get",
+        "gets",
+        "gat",
+        "gat 0",
+        "incr",
+        "incr a",
+        "touch",
+        "touch a",
+        "delete",
+        "verbosity",
+        "mg",
+        "md",
+        "ma",
+        "me",
     ] {
-        t.talk(format!("{line}\r\nget a\r\n\r\n"), BAD_FORMAT);
-        t.talk(format!("{line} noreply\r\nget a\r\n\r\n"), "");
+        t.talk(format!("{line}\r\n"), BAD_FORMAT);
     }
-    t.talk("get a\r\n", "END\r\n");
-    assert_eq!(t.count("cmd_get"), 1, "no body was taken for a command");
+    t.talk("bogus noreply\r\n", "");
+}
+
+#[test]
+fn words_too_many_say_nothing() {
+    let mut t = Target::start();
+    if !t.has_latest() {
+        return;
+    }
+    t.talk(
+        "set a 0 0 9 x y\r\ndelete b\r\n\r\n",
+        "CLIENT_ERROR bad data chunk\r\n".to_owned() + BAD_FORMAT,
+    );
+    t.talk("set a 0 0 8 x y\r\ndelete b\r\n", "STORED\r\n");
+    t.talk("set a 0 0 1 x y noreply\r\n1\r\n", "");
+    t.talk("set a 0 0 1 noreply y\r\n1\r\n", "STORED\r\n");
+    t.talk("incr a 1 2 3\r\n", "2\r\n");
+    t.talk("touch a 0 1 2 3\r\n", "TOUCHED\r\n");
+    t.talk("cas a 0 0 1 1 x y z\r\n1\r\n", "EXISTS\r\n");
+    t.talk("flush_all 0 0 0\r\n", "OK\r\n");
+}
+
+/// The value of each of these, 13 bytes, would delete another item if it were read as a command.
+#[test]
+fn no_value_is_ever_carried_out() {
+    ours_only!();
+    let long = "k".repeat(9000);
+    let t = Target::start();
+    for (line, goes_on) in [
+        // The length stands where it should, or where blanks in the key have moved it to.
+        ("set k abc 0 13", true),
+        ("set k -1 0 13", true),
+        ("set k 4294967296 0 13", true),
+        ("set k 0 abc 13", true),
+        ("add k 0 1x 13", true),
+        ("set k\x01 0 0 13", true),
+        ("set k\x7f 0 0 13", true),
+        ("set my user key 0 0 13", true),
+        ("set my key 0 0 13", true),
+        ("append  0 0 13", true),
+        ("cas k 0 0 13 abc", true),
+        ("cas k 0 0 13 -1", true),
+        ("cas k 0 0 13 18446744073709551616", true),
+        ("cas k 0 0 13", true),
+        ("cas my key 0 0 13 77", true),
+        ("ms my key 13 T0", true),
+        ("ms k 13 ?", true),
+        ("ms k S13", true),
+        (&format!("set {long} 0 0 13"), true),
+        // Nobody can tell where it ends.
+        ("set k 0 13", false),
+        ("set k 0 0", false),
+        ("set k", false),
+        ("set", false),
+        ("set k 0 0 x", false),
+        ("set k 0 0 -1", false),
+        ("set k 0 0 2147483646", false),
+        ("set k 0 0 4294967309", false),
+        ("set k 0 0 0 0 13", false),
+        ("set k 0 0 5 13", false),
+        ("cas k 0 13 77", false),
+        ("cas k 0 0 5 13 77", false),
+        ("ms k", false),
+        ("ms k x", false),
+        ("ms k 5 13", false),
+    ] {
+        for noreply in [false, true] {
+            if noreply && line.starts_with("ms") {
+                continue;
+            }
+            let mut conn = t.server.connect();
+            conn.talk("set victim 0 0 1\r\n1\r\n", "STORED\r\n");
+            let end = if noreply { " noreply" } else { "" };
+            conn.send(format!("{line}{end}\r\ndelete victim\r\nget victim\r\n"));
+            let found = "VALUE victim 0 1\r\n1\r\nEND\r\n";
+            if goes_on {
+                let said = String::from_utf8(conn.take_until(found.as_bytes())).expect("text");
+                let silent = noreply && said == found;
+                assert!(silent || said == format!("{BAD_FORMAT}{found}"), "{line}{end}: {said}");
+            } else {
+                let said = String::from_utf8(conn.take_rest()).expect("text");
+                assert!(
+                    said == BAD_FORMAT || said.starts_with("CLIENT_ERROR invalid flag"),
+                    "{line}{end}: {said}"
+                );
+            }
+            t.server.connect().talk("get victim\r\n", found);
+        }
+    }
 }
 
 #[test]
@@ -121,7 +167,8 @@ fn keys_hold_no_control_characters() {
 #[test]
 fn long_keys_are_refused_everywhere() {
     let mut t = Target::start();
-    if !t.has_debian_errors() {
+    // 1.6.45 has other words in one case, and a line too many in others.
+    if !t.takes_older_lines() {
         return;
     }
     t.set("a", "1");
@@ -151,8 +198,8 @@ fn a_bad_data_chunk_is_refused_and_reading_goes_on_behind_it() {
     t.set("a", "1");
     t.talk("set a 0 0 3\r\nabcde", "CLIENT_ERROR bad data chunk\r\n");
     t.talk("set a 0 0 3\r\nabcd\n", "CLIENT_ERROR bad data chunk\r\n");
-    if t.has_debian_errors() {
-        t.talk("set a 0 0 3\r\nabcdefg\r\n", "CLIENT_ERROR bad data chunk\r\nERROR\r\n");
+    if t.takes_older_lines() {
+        t.talk("set a 0 0 3\r\nabcdefgh\r\n", "CLIENT_ERROR bad data chunk\r\nERROR\r\n");
         t.talk("set a 0 0 3 noreply\r\nabcde", "");
         t.talk("get a\r\n", "VALUE a 0 1\r\n1\r\nEND\r\n");
     }
@@ -172,7 +219,7 @@ fn minus_one_may_come_as_libmemcached_writes_it() {
     // Its times are unsigned 32-bit numbers: a client's -1, which Django sends for "at once",
     // leaves it as 4294967295.
     let mut t = Target::start();
-    if !t.has_debian_errors() {
+    if !t.takes_older_lines() {
         return;
     }
     t.talk("set a 0 4294967295 1\r\nx\r\n", "STORED\r\n");
@@ -191,23 +238,42 @@ fn http_is_hung_up_on() {
 }
 
 #[test]
-fn binary_and_tls_clients_are_told_and_closed() {
+fn tls_clients_are_told_and_closed() {
     ours_only!();
-    for (request, answer) in [
-        (
-            &b"\x80\x0b\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"[..],
-            "CLIENT_ERROR this port speaks the memcached text protocol, not the binary one: set the client to text (ascii)\r\n",
-        ),
-        (
-            &b"\x16\x03\x01\x00\xc8\x01\x00\x00\xc4\x03\x03"[..],
-            "CLIENT_ERROR this port speaks the memcached text protocol without TLS: connect without it\r\n",
-        ),
-    ] {
-        let mut t = Target::start();
-        t.conn.talk_to_close(request, answer);
-        // Others are served on.
-        t.server.connect().talk("get a\r\n", "END\r\n");
+    let mut t = Target::start();
+    t.conn.talk_to_close(
+        b"\x16\x03\x01\x00\xc8\x01\x00\x00\xc4\x03\x03",
+        "CLIENT_ERROR this port speaks the memcached text protocol without TLS: connect without it\r\n",
+    );
+    // Others are served on.
+    t.server.connect().talk("get a\r\n", "END\r\n");
+}
+
+#[test]
+fn binary_clients_are_told_in_their_own_protocol_and_closed() {
+    ours_only!();
+    let t = Target::start();
+    // A version, a get with its key, a quiet set, and the beginning of a SASL login.
+    for (opcode, body) in
+        [(0x0b, &b""[..]), (0x00, b"key"), (0x11, b"ffffeeeekeyvalue"), (0x20, b"")]
+    {
+        let mut request = vec![0x80, opcode, 0, 3, 0, 0, 0, 0];
+        request.extend_from_slice(&u32::try_from(body.len()).expect("few").to_be_bytes());
+        request.extend_from_slice(b"abcd");
+        request.extend_from_slice(&[0; 8]);
+        request.extend_from_slice(body);
+        let mut conn = t.server.connect();
+        conn.send(&request);
+        let answer = conn.take_rest();
+        let (head, text) = answer.split_at(24);
+        assert_eq!(head[..8], [0x81, opcode, 0, 0, 0, 0, 0x00, 0x81], "unknown command");
+        assert_eq!(head[8..12], u32::try_from(text.len()).expect("few").to_be_bytes());
+        assert_eq!(&head[12..16], b"abcd", "the client's own number");
+        assert_eq!(head[16..], [0; 8]);
+        let text = std::str::from_utf8(text).expect("text");
+        assert!(text.contains("set the client to text"), "{text}");
     }
+    t.server.connect().talk("get a\r\n", "END\r\n");
 }
 
 #[test]

@@ -44,7 +44,7 @@ fn capital_i_moves_the_limit() {
 
 #[test]
 fn a_line_without_end_is_refused() {
-    for line in ["x".repeat(9000), "set ".to_owned() + &"k".repeat(9000)] {
+    for line in ["x".repeat(20_000), "set ".to_owned() + &"k".repeat(20_000)] {
         let mut t = Target::start();
         t.conn.send(line);
         let rest = String::from_utf8(t.conn.take_rest()).expect("text");
@@ -56,11 +56,78 @@ fn a_line_without_end_is_refused() {
 }
 
 #[test]
+fn a_long_line_costs_its_neighbours_nothing() {
+    let mut t = Target::start();
+    t.set("a", "1");
+    let found = "VALUE a 0 1\r\n1\r\nEND\r\n";
+    let bad = "CLIENT_ERROR bad command line format\r\n";
+    for len in [251, 2040, 2049, 4096, 9000, 16_000] {
+        let key = "k".repeat(len);
+        for line in ["delete {}", "incr {} 1", "touch {} 0", "me {}", "md {}"] {
+            let request = format!("get a\r\n{}\r\nget a\r\n", line.replace("{}", &key));
+            t.talk(request, format!("{found}{bad}{found}"));
+        }
+        if t.has_latest() {
+            let request = format!("get a\r\nset {key} 0 0 7\r\nflush_a\r\nget a\r\n");
+            t.talk(request, format!("{found}{bad}{found}"));
+            let request = format!("get a\r\nms {key} 7\r\nflush_a\r\nget a\r\n");
+            t.talk(request, format!("{found}{bad}{found}"));
+        }
+        let request = format!("get a\r\nversion {key}\r\nget a\r\n");
+        let version = String::from_utf8(t.conn.ask(request)).expect("text");
+        assert!(version.starts_with(&format!("{found}VERSION ")) && version.ends_with(found));
+    }
+}
+
+/// A line of `get` with so many keys.
+fn multi_get(keys: usize) -> String {
+    use std::fmt::Write as _;
+    (0..keys).fold("get".to_owned(), |mut line, key| {
+        let _ = write!(line, " key:{key:010}");
+        line
+    }) + "\r\n"
+}
+
+#[test]
+fn a_line_of_many_mebibytes_is_answered() {
+    let mut t = Target::with(&["-m", "128"]);
+    let line = multi_get(400_000);
+    assert!(line.len() > 5 << 20);
+    for key in ["key:0000000000", "key:0000200000", "key:0000399999"] {
+        t.set(key, "1");
+    }
+    let expected =
+        [0, 200_000, 399_999].map(|key| format!("VALUE key:{key:010} 0 1\r\n1\r\n")).concat();
+    t.talk(&line, format!("{expected}END\r\n"));
+    assert!(t.count("get_misses") >= 399_997);
+    // A key that cannot be one, far behind, refuses the line as a whole.
+    if t.takes_older_lines() {
+        let bad = line.trim_end().to_owned() + " " + &"k".repeat(251) + "\r\n";
+        t.talk(bad, "CLIENT_ERROR bad command line format\r\n");
+    }
+    t.talk("get key:0000000000\r\n", "VALUE key:0000000000 0 1\r\n1\r\nEND\r\n");
+}
+
+#[test]
+fn a_line_of_any_length_lets_others_have_their_turn() {
+    ours_only!();
+    let mut t = Target::with(&["-m", "128", "-t", "1"]);
+    let mut other = t.server.connect();
+    other.send(multi_get(1_000_000));
+    // Asked while the worker reads and answers that line.
+    wait::until("the line to be under way", || (t.count("get_misses") > 0).then_some(()));
+    let yields = t.count("conn_yields");
+    other.take_until(b"END\r\n");
+    assert!(t.count("get_misses") >= 1_000_000);
+    assert!(t.count("conn_yields") > yields || yields > 10, "others never had a turn");
+}
+
+#[test]
 fn a_get_line_has_an_end_too() {
     ours_only!();
-    let mut t = Target::start();
-    t.conn.send("get ".to_owned() + &"key ".repeat(1 << 19));
-    t.conn.take_rest();
+    let mut t = Target::with(&["-m", "256"]);
+    t.conn.send("get ".to_owned() + &"key ".repeat(17 << 20));
+    assert_eq!(t.conn.take_rest(), b"CLIENT_ERROR line too long\r\n");
     t.server.connect().talk("get a\r\n", "END\r\n");
 }
 

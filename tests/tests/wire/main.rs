@@ -49,14 +49,16 @@ impl Target {
         self.server.kind() == Kind::Ringbinder
     }
 
-    /// Whether what memcached has learned since 1.6.18 can be expected.
-    fn has_latest(&self) -> bool {
-        self.is_ours() || self.version >= (1, 6, 32)
+    /// Whether lines are taken that 1.6.18 takes and 1.6.45 does not: with blanks before the command, or
+    /// with a plus sign before a length.
+    fn takes_older_lines(&self) -> bool {
+        self.is_ours() || self.version < (1, 6, 32)
     }
 
-    /// Whether the error forms of 1.6.18 can be expected.
-    fn has_debian_errors(&self) -> bool {
-        self.is_ours() || self.version < (1, 6, 32)
+    /// Whether what memcached has learned since 1.6.18 can be expected: its meta flags, the lines that it
+    /// takes and its words for errors.
+    fn has_latest(&self) -> bool {
+        self.is_ours() || self.version >= (1, 6, 32)
     }
 
     #[track_caller]

@@ -159,9 +159,10 @@ fn malformed_flags_are_refused() {
     ] {
         t.talk(format!("mg a {flags}\r\n"), answer);
     }
-    if t.has_debian_errors() {
-        t.conn.talk(b"mg a \xff\r\n", "CLIENT_ERROR duplicate flag\r\n");
-        t.talk("mg\r\n", "ERROR\r\n");
+    if t.has_latest() {
+        t.conn.talk(b"mg a \xff\r\n", "CLIENT_ERROR bad command line format\r\n");
+        t.talk("mg a ?\r\n", "CLIENT_ERROR bad command line format\r\n");
+        t.talk("mg\r\n", "CLIENT_ERROR bad command line format\r\n");
         let long = "k".repeat(251);
         t.talk(format!("mg {long} v\r\n"), "CLIENT_ERROR bad command line format\r\n");
     }
@@ -214,7 +215,8 @@ fn me_tells_what_is_known_of_an_item() {
         );
     }
     assert!(answer.contains(" fetch=no "), "{answer}");
-    if t.has_debian_errors() {
+    // 1.6.45 does not find a key that is base64 here.
+    if t.takes_older_lines() {
         t.talk("ms AAEgCv8= 1 b\r\ny\r\n", "HD\r\n");
         let answer = t.conn.ask_text("me AAEgCv8= b\r\n");
         assert!(answer.starts_with("ME AAEgCv8= exp=-1 "), "{answer}");

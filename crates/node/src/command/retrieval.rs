@@ -158,8 +158,11 @@ fn write(
     value.len()
 }
 
-/// Does one key after the other until too much waits to be written. `one` is told whether it is the
-/// first of all.
+/// Keys of one line that are looked up before other connections get their turn.
+const KEYS_AT_ONCE: usize = 1024;
+
+/// Does one key after the other until too much waits to be written, or others are to have their turn.
+/// `one` is told whether it is the first of all.
 #[inline]
 fn each(
     keys: Tokens<'_>,
@@ -170,10 +173,12 @@ fn each(
     let line = keys.remainder();
     let mut keys = Tokens::new(line.get(done..).unwrap_or_default());
     let mut leads = done == 0;
+    let mut left = KEYS_AT_ONCE;
     while let Some(key) = keys.next() {
         one(key, leads, out);
         leads = false;
-        if out.is_full() {
+        left -= 1;
+        if out.is_full() || left == 0 {
             return Next::Pause { done: line.len() - keys.remainder().len() };
         }
     }

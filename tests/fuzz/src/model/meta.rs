@@ -157,7 +157,7 @@ impl Model {
 
     pub(super) fn meta_delete(&mut self, meta: &Meta) -> Answer {
         if let Some(mistake) = flag_mistake(meta) {
-            return Answer::line(summed_up(mistake));
+            return Answer::line(mistake);
         }
         if let Some(mistake) = opaque_mistake(meta) {
             return Answer::line(mistake);
@@ -285,7 +285,7 @@ fn flag_mistake(meta: &Meta) -> Option<&'static str> {
     (!is_meta_key(&meta.key)).then_some(BAD_FORMAT)
 }
 
-/// How `md` and `ma` put it.
+/// How `ma` puts it.
 fn summed_up(mistake: &'static str) -> &'static str {
     if mistake == BAD_FORMAT { BAD_FORMAT } else { "CLIENT_ERROR invalid or duplicate flag" }
 }

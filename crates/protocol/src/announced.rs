@@ -1,0 +1,148 @@
+//! Where the value of a storage line ends that is not as it should be.
+//!
+//! A client that sends a storage line sends a value behind it, whether the line is carried out or
+//! refused. Its bytes must never be taken for requests: a key with a blank in it would let whoever
+//! chooses keys and values send commands. So a line that is not well-formed is read in every way in
+//! which a client could have meant it. All that agree on one length: so many bytes are dropped. They
+//! do not agree, or none has a length: the connection closes.
+//!
+//! A reading is a place where the length could stand, with words around it that fit:
+//!
+//! - **from the front**, as memcached 1.6.45 reads: key, flags, exptime, length. Words behind it are
+//!   too many, and `cas` may lack its unique;
+//! - **from the back**: flags, exptime and length are the client's own and come last, before the unique
+//!   of `cas`. Words before them are a key with blanks;
+//! - without a key at all, which shows as two blanks behind the command.
+
+use crate::number::{signed, unsigned, unsigned32, value_len};
+use crate::{Follows, Tokens};
+
+/// The words of a storage line of a classic command.
+#[derive(Debug)]
+pub(crate) struct StorageLine<'a> {
+    has_cas: bool,
+    /// Whether two blanks stand where the key should.
+    lacks_key: bool,
+    /// Words behind the command, without a `noreply` at the end.
+    count: usize,
+    /// The first words; empty where there are fewer.
+    front: [&'a [u8]; 5],
+    /// The last words, the very last one at the end; empty where there are fewer.
+    back: [&'a [u8]; 4],
+    /// Whether the line ends in `noreply`.
+    pub(crate) noreply: bool,
+}
+
+impl<'a> StorageLine<'a> {
+    /// Reads the words behind the command. `has_cas` is whether the command is `cas`.
+    pub(crate) fn read(words: Tokens<'a>, has_cas: bool) -> Self {
+        let mut line = StorageLine {
+            has_cas,
+            lacks_key: words.remainder().starts_with(b"  "),
+            count: 0,
+            front: [b""; 5],
+            back: [b""; 4],
+            noreply: words.ends_in_noreply(),
+        };
+        let mut words = words;
+        while let Some(word) = words.next() {
+            if line.noreply && words.is_exhausted() {
+                break;
+            }
+            if let Some(place) = line.front.get_mut(line.count) {
+                *place = word;
+            }
+            line.back.rotate_left(1);
+            line.back[3] = word;
+            line.count += 1;
+        }
+        line
+    }
+
+    /// Key, flags, exptime, length and, with `cas`, the unique: as memcached reads them. `None` where
+    /// there are fewer words.
+    pub(crate) fn first_words(&self) -> Option<[&'a [u8]; 5]> {
+        (self.count >= if self.has_cas { 5 } else { 4 }).then_some(self.front)
+    }
+
+    /// Whether a refusal stays unsaid. memcached looks for `noreply` once it has read a length.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.noreply && self.count >= 4 && value_len(self.front[3]).is_some()
+    }
+
+    /// What is to become of the bytes behind the line.
+    pub(crate) fn follows(&self) -> Follows {
+        if self.lacks_key
+            && let Some(len) = self.without_key()
+        {
+            return Follows::value(len);
+        }
+        if self.count < 4 {
+            return Follows::Unknown;
+        }
+        let [_, flags, exptime, len, _] = self.front;
+        let from_front = length(flags, exptime, len);
+        // With four words of `cas` it is the unique that is missing, or flags or exptime.
+        // An exptime of 0 is none of a value.
+        let lacks_unique = value_len(exptime).is_none_or(|len| len == 0 || Some(len) == from_front);
+        if self.has_cas && self.count == 4 && !lacks_unique {
+            return Follows::Unknown;
+        }
+        if let Some(follows) = agreed([from_front, self.from_back()].into_iter().flatten()) {
+            return follows;
+        }
+        // No words around it that fit: the length stands where it should. What could be a `cas` whose
+        // unique is missing, behind a key with blanks, only raises a doubt.
+        let [_, second, first, last] = self.back;
+        let (place, doubt) =
+            if self.has_cas { (first, length(second, first, last)) } else { (last, None) };
+        match agreed([value_len(len), value_len(place)].into_iter().flatten()) {
+            Some(Follows::Value(whole)) if doubt.is_none_or(|len| len + 2 == whole) => {
+                Follows::Value(whole)
+            }
+            _ => Follows::Unknown,
+        }
+    }
+
+    /// The length as it stands before the end of the line.
+    fn from_back(&self) -> Option<usize> {
+        let [third, second, first, last] = self.back;
+        if !self.has_cas {
+            return length(second, first, last);
+        }
+        unsigned(last)?;
+        length(third, second, first)
+    }
+
+    /// The length where nothing but the key is missing.
+    fn without_key(&self) -> Option<usize> {
+        (self.count == if self.has_cas { 4 } else { 3 }).then(|| self.from_back()).flatten()
+    }
+}
+
+/// The length, if the words before it are flags and an exptime.
+fn length(flags: &[u8], exptime: &[u8], len: &[u8]) -> Option<usize> {
+    unsigned32(flags)?;
+    signed(exptime)?;
+    value_len(len)
+}
+
+/// What follows if these are all readings; `None` if there is none.
+fn agreed(mut readings: impl Iterator<Item = usize>) -> Option<Follows> {
+    let len = readings.next()?;
+    Some(if readings.all(|other| other == len) { Follows::value(len) } else { Follows::Unknown })
+}
+
+/// What follows a line of `ms` or `ring offer` that is refused. `words` are those behind the command.
+///
+/// No flag is a number, so every number behind the first word could be the length.
+pub(crate) fn follows_number(words: Tokens<'_>) -> Follows {
+    let lacks_key = words.remainder().starts_with(b"  ");
+    let mut words = words;
+    let key = words.next().unwrap_or_default();
+    agreed(words.filter_map(value_len))
+        // `ms key S13` was the form before memcached 1.6.7.
+        .or_else(|| agreed(words.filter_map(|word| value_len(word.strip_prefix(b"S")?))))
+        .or_else(|| lacks_key.then(|| value_len(key)).flatten().map(Follows::value))
+        .unwrap_or(Follows::Unknown)
+}
