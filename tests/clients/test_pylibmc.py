@@ -80,6 +80,13 @@ def test_multi(client):
     assert client.get("key-6000") == 6001
 
 
+def test_a_get_of_more_keys_than_a_mebibyte_holds(client):
+    values = {f"key-{number:010}": number for number in range(0, 100_000, 1000)}
+    assert client.set_multi(values) == []
+    # One line of 1.5 MB.
+    assert client.get_multi([f"key-{number:010}" for number in range(100_000)]) == values
+
+
 def test_touch_and_expiry(client):
     assert client.set("a", b"1", time=1000)
     assert client.touch("a", 2000) is True
