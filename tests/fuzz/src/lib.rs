@@ -2,6 +2,7 @@
 //! run the same checks.
 //!
 //! - [`parsing`]: any bytes into the request parser; its promises hold, however they are cut.
+//! - [`storage_line`]: storage lines with a mistake; no byte of a value is read as a request.
 //! - [`answers`]: any bytes as a node's answer to the client; one that is wrong is refused.
 //! - [`ring_file`]: any bytes as a ring file; what is read can be written and read again.
 //! - [`store`]: any bytes become a history of a small store, asked through its seam.
@@ -28,4 +29,5 @@ pub mod ring_file;
 mod scarce;
 pub mod session;
 pub mod snapshot;
+pub mod storage_line;
 pub mod store;

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use ringbinder_fuzz::session::Sessions;
-use ringbinder_fuzz::{answers, parsing, ring_file, snapshot, store};
+use ringbinder_fuzz::{answers, parsing, ring_file, snapshot, storage_line, store};
 
 /// Longest input of a random session.
 const MAX_LEN: u64 = 600;
@@ -48,7 +48,10 @@ fn one(file: &str, target: Target, sessions: &mut Sessions) -> Result<(), String
         Target::Connection => {
             sessions.run(&data).map_err(|mismatch| format!("{file}: {mismatch}"))?;
         }
-        Target::Parser => parsing::check(&data),
+        Target::Parser => {
+            parsing::check(&data);
+            storage_line::check(&data);
+        }
         Target::Answers => {
             let (asked, bytes) = answers::question(&data);
             println!("{asked:?}: {}", bytes.escape_ascii());
@@ -77,6 +80,7 @@ fn random(count: u64, seed: u64, sessions: &mut Sessions) -> Result<(), String> 
         let len = random.next() % MAX_LEN;
         let data: Vec<u8> = (0..len).map(|_| random.next().to_be_bytes()[0]).collect();
         parsing::check(&data);
+        storage_line::check(&data);
         let answer = answers::check(&data);
         answers.read += answer.read;
         answers.refused += answer.refused;
