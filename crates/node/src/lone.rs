@@ -105,6 +105,22 @@ mod tests {
     }
 
     #[test]
+    fn the_age_of_an_item_that_nobody_asks_for_begins_anew_after_96_days() {
+        const DAY: u32 = 86_400;
+        let node = LoneNode::new(&["-m", "8"]).unwrap().unwrap();
+        node.exchange(&[b"set a 0 0 1\r\nx\r\n"]).unwrap();
+        let age = || -> u32 {
+            let answer = node.exchange(&[b"mg a u l\r\n"]).unwrap();
+            let text = std::str::from_utf8(&answer).unwrap();
+            text.trim_end().strip_prefix("HD l").unwrap().parse().unwrap()
+        };
+        node.advance(95 * DAY);
+        assert!((95 * DAY..96 * DAY).contains(&age()));
+        node.advance(3 * DAY);
+        assert!(age() < 3 * DAY, "98 days are three bytes of seconds and a little");
+    }
+
+    #[test]
     // With what tokio adds, a task fits 256 bytes; the next size is 384.
     fn a_connection_that_waits_holds_little() {
         let node = LoneNode::new(&["-m", "8"]).unwrap().unwrap();

@@ -9,6 +9,7 @@ mod admin;
 mod arithmetic;
 mod checking;
 mod connections;
+mod documented;
 mod dumps;
 mod errors;
 mod limits;

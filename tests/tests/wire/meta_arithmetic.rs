@@ -1,6 +1,6 @@
 //! ma.
 
-use super::Target;
+use super::{Target, ours_only};
 
 #[test]
 fn ma_counts_by_one_unless_told() {
@@ -67,6 +67,16 @@ fn malformed_flags_are_refused() {
         t.talk("ma\r\n", "CLIENT_ERROR bad command line format\r\n");
         t.talk("ma !!!! b\r\n", "CLIENT_ERROR invalid or duplicate flag\r\n");
     }
+    t.talk("get a\r\n", "VALUE a 0 1\r\n1\r\nEND\r\n");
+}
+
+#[test]
+fn an_opaque_that_is_too_long_changes_nothing() {
+    ours_only!();
+    let mut t = Target::start();
+    t.set("a", "1");
+    let long = "x".repeat(32);
+    t.talk(format!("ma a O{long}\r\n"), "CLIENT_ERROR opaque token too long\r\n");
     t.talk("get a\r\n", "VALUE a 0 1\r\n1\r\nEND\r\n");
 }
 

@@ -123,6 +123,18 @@ fn base64_keys_hold_any_bytes() {
 }
 
 #[test]
+fn base64_has_one_spelling_a_key() {
+    ours_only!();
+    let mut t = Target::start();
+    t.talk("ms azE= 1 b\r\n1\r\n", "HD\r\n");
+    for word in ["azE", "a zE=", "az-E=", "azE=x", "!azE="] {
+        let answer = t.conn.ask_text(&format!("mg {word} b v\r\n"));
+        assert!(answer.starts_with("CLIENT_ERROR "), "{word}: {answer}");
+    }
+    t.talk("mg azE= b v\r\n", "VA 1\r\n1\r\n");
+}
+
+#[test]
 fn an_item_made_by_n_remembers_that_its_key_is_binary() {
     // memcached forgets, and shows the bytes bare.
     ours_only!();
