@@ -5,12 +5,12 @@
 //! neither which line nor how many bytes were right. Passwords are never logged.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::RwLock;
+use ringbinder_ring::regular;
 use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConstantTimeEq as _};
 
@@ -177,9 +177,7 @@ fn digest(user: &[u8], password: &[u8]) -> [u8; 32] {
 fn read(path: &Path) -> Result<(Users, Vec<String>), AuthError> {
     let failed = |source| AuthError::Read { path: path.into(), source };
     let malformed = |reason| AuthError::Malformed { path: path.into(), reason };
-    let mut text = Vec::new();
-    let file = File::open(path).map_err(failed)?;
-    file.take(MAX_LEN + 1).read_to_end(&mut text).map_err(failed)?;
+    let text = regular::read(path, MAX_LEN).map_err(failed)?;
     if text.len() as u64 > MAX_LEN {
         return Err(malformed(format!("it has more than {MAX_LEN} bytes")));
     }

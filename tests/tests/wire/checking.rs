@@ -42,6 +42,9 @@ fn a_check_refuses_every_file_that_a_start_refuses() {
     put("short", "secret\n");
     put("users", "no colon\n");
     put("text", "something that is dear to somebody\n");
+    for name in ["pipe", "pipe.toml"] {
+        nix::unistd::mkfifo(&dir.path().join(name), nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
+    }
     for (arguments, code, words) in [
         ("--ring {}/none.toml", 78, "there is no ring file"),
         ("--ring {}/broken.toml", 78, "version"),
@@ -54,6 +57,15 @@ fn a_check_refuses_every_file_that_a_start_refuses() {
         ("-Z -o ssl_chain_cert={}/text", 78, "holds no certificate"),
         ("-Y {}/none", 78, "cannot read the users"),
         ("-Y {}/users", 78, "line 1 is not"),
+        ("-Y {}/pipe", 78, "it is a pipe and no regular file"),
+        ("-Y /dev/zero", 78, "it is a device and no regular file"),
+        ("-Z -o ssl_chain_cert={}/pipe", 78, "it is a pipe and no regular file"),
+        ("-Z -o ssl_chain_cert=/dev/zero", 78, "it is a device and no regular file"),
+        ("--ring {}/pipe.toml", 78, "it is a pipe and no regular file"),
+        ("--ring {}/ring.toml --peer-secret-file {}/pipe", 78, "it is a pipe and no regular file"),
+        ("--ring {}/ring.toml --peer-secret-file /dev/zero", 78, "no regular file"),
+        ("--config {}/pipe.toml", 78, "it is a pipe and no regular file"),
+        ("-e {}/pipe", 73, "that is no snapshot"),
         ("-e {}/none/snapshot", 73, "create its directory"),
         ("-e {}/text", 73, "that is no snapshot"),
         ("-P {}/none/pid", 73, "cannot write the pid file"),
