@@ -111,14 +111,15 @@ impl From<std::io::Error> for Failure {
 
 /// Runs a node with this process's arguments and environment until it is told to stop.
 pub fn main() -> std::process::ExitCode {
-    match start() {
+    let code = match start() {
         Ok(code) => code,
         Err(Failure { message, code }) => {
-            // Nobody is left to tell where standard error is gone.
-            let _ = writeln!(std::io::stderr(), "ringbinderd: {message}");
+            logging::say(&format!("ringbinderd: {message}"));
             code.into()
         }
-    }
+    };
+    logging::flush();
+    code
 }
 
 fn start() -> Result<std::process::ExitCode, Failure> {
@@ -142,7 +143,7 @@ fn start() -> Result<std::process::ExitCode, Failure> {
     } else {
         None
     };
-    logging::start(settings.verbosity);
+    logging::start(settings.verbosity)?;
     for warning in warnings {
         warn!("{warning}");
     }
@@ -152,7 +153,7 @@ fn start() -> Result<std::process::ExitCode, Failure> {
 
 fn print(text: &str, warnings: Vec<String>) -> std::process::ExitCode {
     for warning in warnings {
-        let _ = writeln!(std::io::stderr(), "ringbinderd: warning: {warning}");
+        logging::say(&format!("ringbinderd: warning: {warning}"));
     }
     // A reader that closed the pipe has seen enough.
     let _ = std::io::stdout().write_all(text.as_bytes());
@@ -269,6 +270,8 @@ fn serve(settings: Settings, ready: Option<daemon::Ready>) -> Result<(), Failure
             info!("{line}");
         }
         if let Some(ready) = ready {
+            // Standard error may lead nowhere afterwards.
+            logging::flush();
             ready.announce(keep).map_err(std::io::Error::other)?;
         }
         supervisor::ready();

@@ -12,6 +12,7 @@ mod connections;
 mod dumps;
 mod errors;
 mod limits;
+mod logging;
 mod meta_arithmetic;
 mod meta_delete;
 mod meta_get;
