@@ -45,6 +45,7 @@ mod settings;
 mod shared;
 mod snapshot;
 mod socket;
+mod source;
 mod sparing;
 mod stats;
 mod step;
