@@ -14,6 +14,7 @@ use ringbinder_ring::regular;
 use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConstantTimeEq as _};
 
+use crate::guessing::Guessing;
 use crate::process::exit::ExitCode;
 use crate::sparing::Sparing;
 use crate::tls::too_open;
@@ -52,6 +53,8 @@ impl AuthError {
 pub(crate) struct Auth {
     path: PathBuf,
     users: RwLock<Arc<Users>>,
+    /// Wrong passwords by where they came from.
+    pub(crate) guessing: Guessing,
     /// Failures in the log.
     pub(crate) complaints: Sparing,
 }
@@ -64,7 +67,8 @@ impl Auth {
     pub(crate) fn load(path: &Path) -> Result<(Auth, Vec<String>), AuthError> {
         let (users, warnings) = read(path)?;
         let users = RwLock::new(Arc::new(users));
-        Ok((Auth { path: path.into(), users, complaints: Sparing::default() }, warnings))
+        let (guessing, complaints) = (Guessing::default(), Sparing::default());
+        Ok((Auth { path: path.into(), users, guessing, complaints }, warnings))
     }
 
     /// Reads the file anew. Who is connected stays so.

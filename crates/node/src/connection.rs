@@ -80,6 +80,7 @@ pub(crate) fn serve(
             waited: false,
             locked,
             failures: 0,
+            slowed: false,
             held: None,
         }),
         Err(error) => {
@@ -127,6 +128,8 @@ struct Connection {
     locked: bool,
     /// Wrong passwords so far.
     failures: u8,
+    /// Whether the login that comes next has waited.
+    slowed: bool,
     /// What it works with, while it lets others have their turn.
     held: Option<Held>,
 }
@@ -331,6 +334,7 @@ impl Connection {
                     self.flush(output).await?;
                     self.swallow(len, input).await?;
                 }
+                Step::Slow(wait) => self.slow(wait, output).await?,
                 Step::Penalty => self.penalty(output).await?,
                 Step::FlushAll(flush) => self.flush_all(flush, output).await,
                 Step::Refresh => self.refresh(output).await,

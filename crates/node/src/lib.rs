@@ -7,7 +7,7 @@
 //! | `process` | what is asked of the operating system around serving |
 //! | `server`, `listen` | the whole: listeners, workers, clock, signals, stopping |
 //! | `worker`, `local`, `connection`, `step`, `input`, `carried`, `output`, `socket` | the path of a request between socket and command |
-//! | `tls`, `auth`, `guards`, `reload` | who may connect and how: certificates, users, and reading them anew |
+//! | `tls`, `auth`, `guessing`, `source`, `guards`, `reload` | who may connect and how: certificates, users, and reading them anew |
 //! | `command` | carrying out requests |
 //! | `ring` | which keys are this node's own, and who answers for the others |
 //! | `stats`, `sampling`, `watch`, `dump` | what can be learnt from outside |
@@ -27,6 +27,7 @@ mod connection;
 mod connections;
 mod dump;
 mod guards;
+mod guessing;
 mod handover;
 mod health;
 mod input;

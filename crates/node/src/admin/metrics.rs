@@ -374,6 +374,11 @@ fn guards(shared: &Shared, page: &mut Exposition) {
     if shared.auth.is_some() {
         page.counter("ringbinder_auth_attempts_total", "Passwords that were sent.", sums.auth_cmds);
         page.counter("ringbinder_auth_errors_total", "Of those, wrong ones.", sums.auth_errors);
+        page.counter(
+            "ringbinder_auth_slowed_total",
+            "Logins that had to wait because of wrong ones from the same address.",
+            sums.auth_slowed,
+        );
     }
 }
 

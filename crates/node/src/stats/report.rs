@@ -94,6 +94,7 @@ pub(crate) fn general(shared: &Shared, out: &mut Vec<u8>) {
         "store_no_memory" => sums.store_no_memory,
         "auth_cmds" => sums.auth_cmds,
         "auth_errors" => sums.auth_errors,
+        "auth_slowed" => sums.auth_slowed,
         "idle_kicks" => sums.idle_kicks,
         "bytes_read" => sums.bytes_read,
         "bytes_written" => sums.bytes_written,
