@@ -523,6 +523,8 @@ impl Connection {
                 Poll::Pending => self.poll_kick(context),
                 Poll::Ready(Ok(len)) if len > 0 => {
                     self.local.counters.bytes_read.add(len as u64);
+                    // A value that is still coming in is no idling.
+                    self.ticket.commanded(self.local.shared.clock.now());
                     Poll::Ready(Ok(()))
                 }
                 Poll::Ready(end) => Poll::Ready(Err(self.ended(end))),
@@ -539,6 +541,7 @@ impl Connection {
         let mut left = len - here;
         while left > 0 {
             let mut more = self.read().await?;
+            self.ticket.commanded(self.local.shared.clock.now());
             let some = left.min(more.unread().len());
             more.consume(some);
             left -= some;
@@ -576,6 +579,8 @@ impl Connection {
             match output.poll_write_to(&mut self.socket, context) {
                 Poll::Ready(Ok(len)) if len > 0 => {
                     self.local.counters.bytes_written.add(len as u64);
+                    // Nor are answers that are still being read.
+                    self.ticket.commanded(self.local.shared.clock.now());
                     output.advance(len);
                 }
                 Poll::Ready(_) => return Poll::Ready(Err(CloseReason::Error)),
