@@ -40,7 +40,7 @@ pub(crate) fn check(settings: &Settings) -> Result<Vec<String>, Failure> {
         listen::check_unix(path)?;
     }
     if let Some(path) = &settings.pidfile {
-        PidFile::check(path)?;
+        warnings.extend(PidFile::check(path).err().map(|error| error.to_string()));
     }
     if let Some(ring) = &settings.ring {
         warnings.extend(ring::check(ring, listening(settings).as_deref())?);

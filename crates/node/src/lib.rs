@@ -98,7 +98,6 @@ failures! {
     health::HealthError,
     limits::LimitError,
     listen::ListenError,
-    process::pidfile::PidFileError,
     guards::GuardError,
     ring::StartError,
     snapshot::WriteError,
@@ -213,13 +212,18 @@ fn serve(settings: Settings, ready: Option<daemon::Ready>) -> Result<(), Failure
     inherited.tell_unused();
     drop(inherited);
     let pidfile = match &settings.pidfile {
-        Some(path) => {
-            let (pidfile, warning) = PidFile::create(path)?;
-            if let Some(warning) = warning {
-                warn!("{warning}");
+        Some(path) => match PidFile::create(path) {
+            Ok((pidfile, warning)) => {
+                if let Some(warning) = warning {
+                    warn!("{warning}");
+                }
+                Some(pidfile)
             }
-            Some(pidfile)
-        }
+            Err(error) => {
+                warn!("{error}");
+                None
+            }
+        },
         None => None,
     };
     if settings.lock_memory

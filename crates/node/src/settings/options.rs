@@ -34,7 +34,7 @@ const BUFFER: i64 = (u32::MAX >> 10) as i64;
 /// All settings that have a flag, a key and a variable.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Options {
-    /// TCP port; 0 or -1 lets the system choose one
+    /// TCP port; -1 lets the system choose one. 0 turns TCP off, which takes -s
     #[arg(short = 'p', long, value_name = "PORT", default_value = "11211")]
     #[arg(help_heading = NETWORK)]
     pub(super) port: Bounded<i32, -1, 65535>,
