@@ -46,7 +46,7 @@ pub(crate) fn check(settings: &Settings) -> Result<Vec<String>, Failure> {
         warnings.extend(ring::check(ring, listening(settings).as_deref())?);
     }
     if let Some(path) = &settings.snapshot {
-        snapshot::check_place(path)?;
+        snapshot::check_place(path, settings.snapshot_strict)?;
     }
     Ok(warnings)
 }

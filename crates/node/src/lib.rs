@@ -248,7 +248,7 @@ fn serve(settings: Settings, ready: Option<daemon::Ready>) -> Result<(), Failure
         None => None,
     };
     if let Some(path) = &settings.snapshot {
-        snapshot::check_writable(path)?;
+        snapshot::check_writable(path, settings.snapshot_strict)?;
     }
     let shared = server::prepare(
         settings,

@@ -214,6 +214,11 @@ pub(super) struct Options {
     #[arg(long, help_heading = RESTART)]
     pub(super) snapshot_stale: bool,
 
+    /// Do not start where the snapshot is damaged, rather than keep it aside and begin with an empty
+    /// cache
+    #[arg(long, help_heading = RESTART)]
+    pub(super) snapshot_strict: bool,
+
     /// Unix socket by which a new process takes over the listening sockets and the items of the one
     /// that runs with this setting
     #[arg(long, value_name = "SOCKET", help_heading = RESTART)]

@@ -50,6 +50,7 @@ pub(super) fn resolve(
     }
     check_item_size(merged, options.max_item_size, options.memory_limit)?;
 
+    // -1 stands for a port that the system chooses, which it knows as 0.
     let port = u16::try_from(options.port.0).unwrap_or(0);
     let tcp_is_off = options.port.0 == 0;
     let secure = options.enable_ssl.then(|| Verify::of(options.ssl_verify_mode.0));
@@ -133,6 +134,9 @@ pub(super) fn resolve(
     if options.snapshot_stale && options.snapshot.is_none() {
         warnings.push("--snapshot-stale has no effect without -e, --snapshot".to_owned());
     }
+    if options.snapshot_strict && options.snapshot.is_none() {
+        warnings.push("--snapshot-strict has no effect without -e, --snapshot".to_owned());
+    }
     let settings = Settings {
         listen,
         port,
@@ -167,6 +171,7 @@ pub(super) fn resolve(
         admin,
         snapshot: settle(text_of(merged, "snapshot", options.snapshot.as_deref())?),
         snapshot_stale: options.snapshot_stale,
+        snapshot_strict: options.snapshot_strict,
         hand_over: settle(text_of(merged, "hand_over", options.hand_over.as_deref())?),
         daemon: options.daemon,
         pidfile: settle(text_of(merged, "pidfile", options.pidfile.as_deref())?),
