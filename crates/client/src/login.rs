@@ -4,17 +4,17 @@
 //! password is in no message, no log and no `Debug`.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ringbinder_protocol::Refusal;
+use ringbinder_ring::regular;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use crate::tls::{is_alert, is_only_tls};
 
-/// Most that is read of a file: its first line is far shorter.
+/// Largest file in bytes: its first line is far shorter.
 const MAX_FILE: u64 = 64 << 10;
 
 /// Longest answer to a login.
@@ -143,9 +143,11 @@ impl fmt::Debug for Login {
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let mut text = Vec::new();
-    File::open(path)?.take(MAX_FILE).read_to_end(&mut text)?;
-    Ok(text)
+    let text = regular::read(path, MAX_FILE)?;
+    match text.len() as u64 > MAX_FILE {
+        true => Err(io::Error::other(format!("it has more than {MAX_FILE} bytes"))),
+        false => Ok(text),
+    }
 }
 
 /// What a login came to.

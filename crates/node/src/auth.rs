@@ -5,15 +5,16 @@
 //! neither which line nor how many bytes were right. Passwords are never logged.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::RwLock;
+use ringbinder_ring::regular;
 use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConstantTimeEq as _};
 
+use crate::guessing::Guessing;
 use crate::process::exit::ExitCode;
 use crate::sparing::Sparing;
 use crate::tls::too_open;
@@ -52,6 +53,8 @@ impl AuthError {
 pub(crate) struct Auth {
     path: PathBuf,
     users: RwLock<Arc<Users>>,
+    /// Wrong passwords by where they came from.
+    pub(crate) guessing: Guessing,
     /// Failures in the log.
     pub(crate) complaints: Sparing,
 }
@@ -64,7 +67,8 @@ impl Auth {
     pub(crate) fn load(path: &Path) -> Result<(Auth, Vec<String>), AuthError> {
         let (users, warnings) = read(path)?;
         let users = RwLock::new(Arc::new(users));
-        Ok((Auth { path: path.into(), users, complaints: Sparing::default() }, warnings))
+        let (guessing, complaints) = (Guessing::default(), Sparing::default());
+        Ok((Auth { path: path.into(), users, guessing, complaints }, warnings))
     }
 
     /// Reads the file anew. Who is connected stays so.
@@ -177,9 +181,7 @@ fn digest(user: &[u8], password: &[u8]) -> [u8; 32] {
 fn read(path: &Path) -> Result<(Users, Vec<String>), AuthError> {
     let failed = |source| AuthError::Read { path: path.into(), source };
     let malformed = |reason| AuthError::Malformed { path: path.into(), reason };
-    let mut text = Vec::new();
-    let file = File::open(path).map_err(failed)?;
-    file.take(MAX_LEN + 1).read_to_end(&mut text).map_err(failed)?;
+    let text = regular::read(path, MAX_LEN).map_err(failed)?;
     if text.len() as u64 > MAX_LEN {
         return Err(malformed(format!("it has more than {MAX_LEN} bytes")));
     }

@@ -40,13 +40,13 @@ pub(crate) fn check(settings: &Settings) -> Result<Vec<String>, Failure> {
         listen::check_unix(path)?;
     }
     if let Some(path) = &settings.pidfile {
-        PidFile::check(path)?;
+        warnings.extend(PidFile::check(path).err().map(|error| error.to_string()));
     }
     if let Some(ring) = &settings.ring {
         warnings.extend(ring::check(ring, listening(settings).as_deref())?);
     }
     if let Some(path) = &settings.snapshot {
-        snapshot::check_place(path)?;
+        snapshot::check_place(path, settings.snapshot_strict)?;
     }
     Ok(warnings)
 }

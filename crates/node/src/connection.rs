@@ -83,6 +83,7 @@ pub(crate) fn serve(
             waited: false,
             locked,
             failures: 0,
+            slowed: false,
             held: None,
         }),
         Err(error) => {
@@ -130,6 +131,8 @@ struct Connection {
     locked: bool,
     /// Wrong passwords so far.
     failures: u8,
+    /// Whether the login that comes next has waited.
+    slowed: bool,
     /// What it works with, while it lets others have their turn.
     held: Option<Held>,
 }
@@ -367,6 +370,7 @@ impl Connection {
                     self.flush(output).await?;
                     self.swallow(len, input).await?;
                 }
+                Step::Slow(wait) => self.slow(wait, output).await?,
                 Step::Penalty => self.penalty(output).await?,
                 Step::FlushAll(flush) => self.flush_all(flush, output).await,
                 Step::Refresh => self.refresh(output).await,
@@ -571,6 +575,8 @@ impl Connection {
                 Poll::Pending => self.poll_kick(context),
                 Poll::Ready(Ok(len)) if len > 0 => {
                     self.local.counters.bytes_read.add(len as u64);
+                    // A value that is still coming in is no idling.
+                    self.ticket.commanded(self.local.shared.clock.now());
                     Poll::Ready(Ok(()))
                 }
                 Poll::Ready(end) => Poll::Ready(Err(self.ended(end))),
@@ -587,6 +593,7 @@ impl Connection {
         let mut left = len - here;
         while left > 0 {
             let mut more = self.read().await?;
+            self.ticket.commanded(self.local.shared.clock.now());
             let some = left.min(more.unread().len());
             more.consume(some);
             left -= some;
@@ -624,6 +631,8 @@ impl Connection {
             match output.poll_write_to(&mut self.socket, context) {
                 Poll::Ready(Ok(len)) if len > 0 => {
                     self.local.counters.bytes_written.add(len as u64);
+                    // Nor are answers that are still being read.
+                    self.ticket.commanded(self.local.shared.clock.now());
                     output.advance(len);
                 }
                 Poll::Ready(_) => return Poll::Ready(Err(CloseReason::Error)),

@@ -141,7 +141,7 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// Records when it last sent a command.
+    /// Records when it last sent a command, or bytes of one, or read some of its answers.
     #[inline]
     pub(crate) fn commanded(&self, now: Seconds) {
         self.last_command.store(now, Relaxed);
@@ -377,7 +377,7 @@ impl Connections {
         self.open.lock().entries.values().cloned().collect()
     }
 
-    /// Ends clients that sent no command for `timeout` seconds, but for watchers, who never do. The
+    /// Ends clients that sent nothing and read nothing for `timeout` seconds, but for watchers, who never do. The
     /// connections of nodes stay: they are quiet while there is nothing to say.
     pub(crate) fn kick_idle(&self, timeout: u32, now: Seconds) {
         for entry in self.list() {

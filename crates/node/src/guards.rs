@@ -1,7 +1,8 @@
 //! What guards a node: the certificates of its listeners and links, and who may log in.
 
-use std::fs::File;
 use std::sync::Arc;
+
+use ringbinder_ring::regular;
 
 use crate::auth::{Auth, AuthError};
 use crate::process::exit::ExitCode;
@@ -44,7 +45,7 @@ impl Guards {
     pub(crate) fn lost(&self) -> Vec<String> {
         let tls = self.tls.iter().flat_map(|tls| tls.files());
         let all = tls.chain(self.auth.iter().map(|auth| auth.path()));
-        let lost = all.filter_map(|path| Some((path, File::open(path).err()?)));
+        let lost = all.filter_map(|path| Some((path, regular::open(path).err()?)));
         lost.map(|(path, error)| {
             format!(
                 "{} cannot be read again as the user that this node became ({error}): SIGHUP and \

@@ -7,7 +7,7 @@
 //! | `process` | what is asked of the operating system around serving |
 //! | `server`, `listen` | the whole: listeners, workers, clock, signals, stopping |
 //! | `worker`, `local`, `connection`, `step`, `input`, `carried`, `output`, `socket` | the path of a request between socket and command |
-//! | `tls`, `auth`, `guards`, `reload` | who may connect and how: certificates, users, and reading them anew |
+//! | `tls`, `auth`, `guessing`, `source`, `guards`, `reload` | who may connect and how: certificates, users, and reading them anew |
 //! | `command` | carrying out requests |
 //! | `ring` | which keys are this node's own, and who answers for the others |
 //! | `stats`, `sampling`, `watch`, `dump` | what can be learnt from outside |
@@ -27,6 +27,7 @@ mod connection;
 mod connections;
 mod dump;
 mod guards;
+mod guessing;
 mod handover;
 mod health;
 mod input;
@@ -45,6 +46,7 @@ mod settings;
 mod shared;
 mod snapshot;
 mod socket;
+mod source;
 mod sparing;
 mod stats;
 mod step;
@@ -96,7 +98,6 @@ failures! {
     health::HealthError,
     limits::LimitError,
     listen::ListenError,
-    process::pidfile::PidFileError,
     guards::GuardError,
     ring::StartError,
     snapshot::WriteError,
@@ -111,14 +112,15 @@ impl From<std::io::Error> for Failure {
 
 /// Runs a node with this process's arguments and environment until it is told to stop.
 pub fn main() -> std::process::ExitCode {
-    match start() {
+    let code = match start() {
         Ok(code) => code,
         Err(Failure { message, code }) => {
-            // Nobody is left to tell where standard error is gone.
-            let _ = writeln!(std::io::stderr(), "ringbinderd: {message}");
+            logging::say(&format!("ringbinderd: {message}"));
             code.into()
         }
-    }
+    };
+    logging::flush();
+    code
 }
 
 fn start() -> Result<std::process::ExitCode, Failure> {
@@ -142,7 +144,7 @@ fn start() -> Result<std::process::ExitCode, Failure> {
     } else {
         None
     };
-    logging::start(settings.verbosity);
+    logging::start(settings.verbosity)?;
     for warning in warnings {
         warn!("{warning}");
     }
@@ -152,7 +154,7 @@ fn start() -> Result<std::process::ExitCode, Failure> {
 
 fn print(text: &str, warnings: Vec<String>) -> std::process::ExitCode {
     for warning in warnings {
-        let _ = writeln!(std::io::stderr(), "ringbinderd: warning: {warning}");
+        logging::say(&format!("ringbinderd: warning: {warning}"));
     }
     // A reader that closed the pipe has seen enough.
     let _ = std::io::stdout().write_all(text.as_bytes());
@@ -210,13 +212,18 @@ fn serve(settings: Settings, ready: Option<daemon::Ready>) -> Result<(), Failure
     inherited.tell_unused();
     drop(inherited);
     let pidfile = match &settings.pidfile {
-        Some(path) => {
-            let (pidfile, warning) = PidFile::create(path)?;
-            if let Some(warning) = warning {
-                warn!("{warning}");
+        Some(path) => match PidFile::create(path) {
+            Ok((pidfile, warning)) => {
+                if let Some(warning) = warning {
+                    warn!("{warning}");
+                }
+                Some(pidfile)
             }
-            Some(pidfile)
-        }
+            Err(error) => {
+                warn!("{error}");
+                None
+            }
+        },
         None => None,
     };
     if settings.lock_memory
@@ -241,7 +248,7 @@ fn serve(settings: Settings, ready: Option<daemon::Ready>) -> Result<(), Failure
         None => None,
     };
     if let Some(path) = &settings.snapshot {
-        snapshot::check_writable(path)?;
+        snapshot::check_writable(path, settings.snapshot_strict)?;
     }
     let shared = server::prepare(
         settings,
@@ -269,6 +276,8 @@ fn serve(settings: Settings, ready: Option<daemon::Ready>) -> Result<(), Failure
             info!("{line}");
         }
         if let Some(ready) = ready {
+            // Standard error may lead nowhere afterwards.
+            logging::flush();
             ready.announce(keep).map_err(std::io::Error::other)?;
         }
         supervisor::ready();

@@ -126,7 +126,7 @@ pub(crate) fn bind(
 }
 
 /// Connections to the admin port that may wait to be accepted.
-const ADMIN_BACKLOG: i32 = 64;
+const ADMIN_BACKLOG: i32 = 1024;
 
 /// Binds the admin port, under every address that its host stands for. A socket that was `inherited`
 /// and listens there is used; it must be asked for before those of the clients are.

@@ -2,6 +2,7 @@
 //! what it waits for is here.
 
 use std::cell::Cell;
+use std::time::Duration;
 
 use ringbinder_protocol::{Refusal, Request, RingOffer, WatchFlags, answer};
 use ringbinder_store::NewValue;
@@ -29,6 +30,8 @@ pub(crate) enum Step {
     Value { line: usize, incoming: Incoming },
     /// So many bytes are to be dropped.
     Swallow(usize),
+    /// A login is to be looked at, but only after so long.
+    Slow(Duration),
     /// A wrong password is to be answered, but not at once.
     Penalty,
     /// Every node of the ring is to be emptied.

@@ -26,7 +26,8 @@
 //! ```
 //!
 //! A [`Ring`] that exists is whole: checked, immutable, its continuum built. [`compare()`] tells what
-//! a change of the file would move. Only [`Ring::load`] and [`source`] touch the world outside.
+//! a change of the file would move. Only [`Ring::load`], [`source`] and [`regular`] touch
+//! the world outside.
 
 mod address;
 mod compare;
@@ -35,6 +36,7 @@ mod error;
 mod file;
 mod message;
 mod node;
+pub mod regular;
 mod ring;
 pub mod source;
 

@@ -48,6 +48,22 @@ fn names_of_others_are_turned_away_and_so_are_their_posts() {
     assert_eq!(with("evil.example"), 421);
     assert_eq!(with("10.0.0.1"), 421, "a loopback port has loopback addresses only");
     assert_eq!(with(""), 421);
+    for trick in
+        ["evil.example#.localhost", "evil.example/.localhost", "a@localhost", "[localhost]"]
+    {
+        assert_eq!(with(trick), 421, "{trick}");
+    }
+    let twice = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n";
+    assert_eq!(send(admin, twice.as_bytes()).unwrap().status, 400);
+    for (target, host, status) in [
+        ("http://evil.example/metrics", "localhost", 421),
+        ("http://localhost/metrics", "evil.example", 421),
+        ("http://localhost@evil.example/metrics", "localhost", 421),
+        ("http://localhost/metrics", "localhost", 200),
+    ] {
+        let request = format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        assert_eq!(send(admin, request.as_bytes()).unwrap().status, status, "{target} {host}");
+    }
     assert_eq!(send(admin, b"GET /healthz HTTP/1.0\r\n\r\n").unwrap().status, 200, "no browser");
     assert_eq!(ask(admin, "POST", "/metrics", &[]).status, 403);
     assert_eq!(ask(admin, "POST", "/metrics", &["X-Ringbinder: 1"]).status, 405);
@@ -98,7 +114,7 @@ fn what_is_too_long_is_refused_and_one_request_is_all_that_a_connection_has() {
 fn connections_that_say_nothing_do_not_keep_others_out_for_long() {
     let Some((server, admin)) = node("silent connections", &[]) else { return };
     let mut silent: Vec<TcpStream> =
-        (0..64).map(|_| TcpStream::connect(admin).expect("a connection")).collect();
+        (0..256).map(|_| TcpStream::connect(admin).expect("a connection")).collect();
     for stream in &mut silent {
         stream.write_all(b"GET /healthz HT").expect("a letter or two");
     }

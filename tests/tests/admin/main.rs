@@ -1,6 +1,7 @@
 //! The admin port: metrics as Prometheus reads them, health checks, what is turned away.
 
 mod asking;
+mod crowd;
 mod health;
 mod metrics;
 mod prometheus;

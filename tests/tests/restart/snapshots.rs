@@ -145,6 +145,110 @@ fn what_is_torn_foreign_or_newer_is_told_of_and_not_taken_up() {
     stop(server);
 }
 
+/// Ways in which the beginning of a snapshot is lost.
+fn damages(whole: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
+    let mut head = whole.to_vec();
+    head[..64].fill(0xff);
+    let mut block = whole.to_vec();
+    block[..4096].fill(0);
+    vec![
+        ("a head", head),
+        ("a block", block),
+        ("all", vec![0; whole.len()]),
+        ("a bit", {
+            let mut bit = whole.to_vec();
+            bit[0] ^= 1;
+            bit
+        }),
+    ]
+}
+
+#[test]
+fn what_is_damaged_at_its_beginning_keeps_nobody_from_starting() {
+    let dir = scratch();
+    let file = dir.path().join("snapshot");
+    let server = with_snapshot(&file, &[]);
+    fill(&server, 500, 100);
+    stop(server);
+    let whole = fs::read(&file).expect("a snapshot");
+    for (what, bytes) in damages(&whole) {
+        fs::write(&file, &bytes).expect("a file");
+        let server = with_snapshot(&file, &[]);
+        assert_eq!(restored(&server), "refused", "{what}");
+        assert_eq!(count(&server, 10, 100), 0, "{what}");
+        let log = server.log();
+        assert!(log.contains("is not taken up") && log.contains("it is kept as"), "{what}: {log}");
+        let aside = file.with_extension("rejected");
+        assert_eq!(fs::read(&aside).expect("the damaged snapshot"), bytes, "{what}");
+        // The next stop writes one again, and the start after it finds it.
+        fill(&server, 10, 100);
+        stop(server);
+        let server = with_snapshot(&file, &[]);
+        assert_eq!(restored(&server), "done", "{what}");
+        stop(server);
+    }
+    assert_eq!(
+        fs::read_dir(dir.path()).expect("a folder").count(),
+        2,
+        "one is kept, of all of them"
+    );
+}
+
+#[test]
+fn what_is_damaged_and_cannot_be_moved_is_not_written_over() {
+    let dir = scratch();
+    let file = dir.path().join("snapshot");
+    // Somebody else has all names for it.
+    let mut others = vec![dir.path().join("snapshot.rejected")];
+    others.extend((2..=9).map(|number| dir.path().join(format!("snapshot.rejected-{number}"))));
+    for other in &others {
+        fs::write(other, "something dear").expect("a file");
+    }
+    fs::write(&file, [0; 8192]).expect("a file");
+    let mut server = with_snapshot(&file, &[]);
+    assert_eq!(restored(&server), "refused");
+    server.connect().talk("set a 0 0 1\r\nx\r\n", "STORED\r\n");
+    assert!(server.log().contains("cannot be moved out of the way"), "{}", server.log());
+    assert_eq!(server.stop(Signal::SIGTERM).code(), Some(73));
+    assert_eq!(fs::read(&file).expect("the file"), [0; 8192]);
+    for other in &others {
+        assert_eq!(fs::read(other).expect("a file"), b"something dear");
+    }
+}
+
+#[test]
+fn a_strict_start_wants_a_snapshot_that_is_whole() {
+    let dir = scratch();
+    let file = dir.path().join("snapshot");
+    let server = with_snapshot(&file, &[]);
+    fill(&server, 500, 100);
+    stop(server);
+    let whole = fs::read(&file).expect("a snapshot");
+    let mut all = damages(&whole);
+    all.push(("the end", whole[..whole.len() / 2].to_vec()));
+    for (what, bytes) in all {
+        fs::write(&file, &bytes).expect("a file");
+        let path = file.to_str().expect("a plain path");
+        for more in [&[][..], &["--check-config"]] {
+            let output = Kind::Ringbinder
+                .command()
+                .args(["-e", path, "-p", "-1", "--snapshot-strict"])
+                .args(more)
+                .stdin(Stdio::null())
+                .output()
+                .expect("it starts");
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(73), "{what}: {stderr}");
+            assert!(stderr.contains("cannot be taken up"), "{what}: {stderr}");
+        }
+        assert_eq!(fs::read(&file).expect("the file"), bytes, "{what}");
+    }
+    fs::write(&file, &whole).expect("a file");
+    let server = with_snapshot(&file, &["--snapshot-strict"]);
+    assert_eq!(restored(&server), "done");
+    stop(server);
+}
+
 #[test]
 fn a_file_that_is_no_snapshot_is_left_alone() {
     let dir = scratch();

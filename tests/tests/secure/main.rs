@@ -7,6 +7,7 @@ mod certs;
 mod client;
 mod command;
 mod fleet;
+mod guessing;
 mod handshakes;
 mod listeners;
 mod login;

@@ -52,7 +52,7 @@ fn files_are_checked_before_anything_is_served() {
         (&["-Y", &users], 78, "line 1 is not of the form user:password"),
         (&["-Y", &none], 78, "No such file"),
     ] {
-        for check in [&["--check-config"][..], &["-p", "0"]] {
+        for check in [&["--check-config"][..], &["-p", "-1"]] {
             let (ended, _, error) = run(&[arguments, check].concat());
             assert_eq!(ended, Some(code), "{arguments:?}: {error}");
             assert!(

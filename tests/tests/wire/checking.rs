@@ -8,6 +8,7 @@ use std::path::Path;
 use super::ours_only;
 use super::startup::run;
 use ringbinder_tests::server::scratch;
+use ringbinder_tests::{Kind, Server};
 
 const RING: &str = "version = 1\n[[node]]\nname = \"a\"\naddress = \"127.0.0.1:11211\"\n";
 
@@ -42,6 +43,9 @@ fn a_check_refuses_every_file_that_a_start_refuses() {
     put("short", "secret\n");
     put("users", "no colon\n");
     put("text", "something that is dear to somebody\n");
+    for name in ["pipe", "pipe.toml"] {
+        nix::unistd::mkfifo(&dir.path().join(name), nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
+    }
     for (arguments, code, words) in [
         ("--ring {}/none.toml", 78, "there is no ring file"),
         ("--ring {}/broken.toml", 78, "version"),
@@ -54,10 +58,17 @@ fn a_check_refuses_every_file_that_a_start_refuses() {
         ("-Z -o ssl_chain_cert={}/text", 78, "holds no certificate"),
         ("-Y {}/none", 78, "cannot read the users"),
         ("-Y {}/users", 78, "line 1 is not"),
+        ("-Y {}/pipe", 78, "it is a pipe and no regular file"),
+        ("-Y /dev/zero", 78, "it is a device and no regular file"),
+        ("-Z -o ssl_chain_cert={}/pipe", 78, "it is a pipe and no regular file"),
+        ("-Z -o ssl_chain_cert=/dev/zero", 78, "it is a device and no regular file"),
+        ("--ring {}/pipe.toml", 78, "it is a pipe and no regular file"),
+        ("--ring {}/ring.toml --peer-secret-file {}/pipe", 78, "it is a pipe and no regular file"),
+        ("--ring {}/ring.toml --peer-secret-file /dev/zero", 78, "no regular file"),
+        ("--config {}/pipe.toml", 78, "it is a pipe and no regular file"),
+        ("-e {}/pipe", 73, "that is no snapshot"),
         ("-e {}/none/snapshot", 73, "create its directory"),
         ("-e {}/text", 73, "that is no snapshot"),
-        ("-P {}/none/pid", 73, "cannot write the pid file"),
-        ("-P {}", 73, "cannot write the pid file"),
         ("-s {}/text", 71, "that is no socket"),
         ("-s {}/none/socket", 71, "create its directory first"),
         ("--hand-over {}/text", 71, "that is no socket"),
@@ -65,6 +76,43 @@ fn a_check_refuses_every_file_that_a_start_refuses() {
     ] {
         refused(dir.path(), arguments, code, words);
     }
+}
+
+#[test]
+fn secrets_may_be_links_and_drop_ins_may_be_put_out_of_force() {
+    ours_only!();
+    let dir = scratch();
+    let path = |name: &str| dir.path().join(name).to_str().expect("a plain path").to_owned();
+    // As Kubernetes mounts them.
+    fs::create_dir(path("..data")).expect("a folder");
+    fs::write(path("..data/users"), "foo:bar\n").expect("a file");
+    fs::set_permissions(path("..data/users"), fs::Permissions::from_mode(0o600)).expect("our own");
+    std::os::unix::fs::symlink("..data/users", path("users")).expect("a link");
+    fs::write(path("node.toml"), "threads = 2\n").expect("a file");
+    fs::create_dir(path("node.toml.d")).expect("a folder");
+    std::os::unix::fs::symlink("/dev/null", path("node.toml.d/10-package.toml")).expect("a link");
+    let (config, users) = (path("node.toml"), path("users"));
+    let (code, stdout, stderr) = run(&["--config", &config, "-Y", &users, "--check-config"]);
+    assert_eq!((code, stderr.as_str()), (Some(0), ""));
+    assert!(stdout.contains("threads = 2"), "{stdout}");
+}
+
+#[test]
+fn a_pid_file_that_cannot_be_written_is_warned_of() {
+    ours_only!();
+    let dir = scratch();
+    let pipe = dir.path().join("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
+    for place in [dir.path().join("none/pid"), dir.path().to_owned(), pipe.clone()] {
+        let place = place.to_str().expect("a plain path");
+        let (code, _, stderr) = run(&["-P", place, "--check-config"]);
+        assert_eq!(code, Some(0), "{stderr}");
+        assert!(stderr.contains("warning: cannot write the pid file"), "{stderr}");
+        let server = Server::start(Kind::Ringbinder, &["-P", place]);
+        server.connect().talk("get a\r\n", "END\r\n");
+        assert!(server.log().contains("cannot write the pid file"), "{}", server.log());
+    }
+    assert!(pipe.exists());
 }
 
 #[test]
@@ -83,7 +131,6 @@ fn a_check_has_the_rights_of_the_user_that_a_start_becomes() {
     fs::create_dir(&private).expect("a folder");
     fs::set_permissions(&private, fs::Permissions::from_mode(0o700)).expect("our own folder");
     refused(dir.path(), "-u nobody -e {}/private/snapshot", 77, "looking at its place");
-    refused(dir.path(), "-u nobody -P {}/private/pid", 77, "cannot write the pid file");
     refused(
         dir.path(),
         "-u nobody --hand-over {}/private/door",

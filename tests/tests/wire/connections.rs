@@ -59,6 +59,29 @@ fn an_idle_connection_is_closed() {
 }
 
 #[test]
+fn an_upload_that_goes_on_is_no_idling() {
+    let mut t = Target::with(&["-o", "idle_timeout=1"]);
+    let mut slow = t.server.connect();
+    // Large enough for a buffer of its own, or too large to be taken: it comes in all the same.
+    let mut refused = t.server.connect();
+    slow.send("set a 0 0 100000\r\n");
+    refused.send("set b 0 0 100000000\r\n");
+    let start = t.count("uptime");
+    let mut sent = 0;
+    wait::until("the server's clock to go on", || {
+        slow.send("x");
+        refused.send("x");
+        sent += 1;
+        (t.count("uptime") >= start + 4).then_some(())
+    });
+    slow.send("x".repeat(100_000 - sent));
+    slow.talk("\r\n", "STORED\r\n");
+    refused.take_line();
+    refused.send("x".repeat(1000));
+    assert!(!refused.ended());
+}
+
+#[test]
 fn a_unix_socket_serves_with_the_mask_given() {
     for (mask, mode) in [("0700", 0o700), ("0777", 0o777)] {
         let dir = scratch();

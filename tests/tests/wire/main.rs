@@ -13,6 +13,7 @@ mod documented;
 mod dumps;
 mod errors;
 mod limits;
+mod logging;
 mod meta_arithmetic;
 mod meta_delete;
 mod meta_get;

@@ -114,6 +114,24 @@ impl Drop for Stop {
 }
 
 #[test]
+fn port_0_turns_tcp_off() {
+    let dir = scratch();
+    let path = dir.path().join("cache.sock");
+    let server = Server::start_unix(target(), &path, &["-p", "0"], dir);
+    Conn::unix(&path).expect("a connection").talk("get a\r\n", "END\r\n");
+    assert_eq!(server.addresses(), []);
+    ours_only!();
+    assert!(!server.log().contains("no effect"), "{}", server.log());
+    // memcached goes on, and nobody can reach it.
+    for arguments in [&["-p", "0"][..], &["-p", "0", "-l", "127.0.0.1:11299"]] {
+        let (code, _, stderr) = run(arguments);
+        assert_eq!(code, Some(64), "{stderr}");
+        assert!(stderr.contains("0 turns TCP off"), "{stderr}");
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    }
+}
+
+#[test]
 fn the_port_file_names_each_port() {
     let server = Server::start(target(), &[]);
     let text = fs::read_to_string(server.dir().join("ports")).expect("the port file");

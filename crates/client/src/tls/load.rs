@@ -1,11 +1,11 @@
 //! From PEM to what rustls works with. The only place that reads the files.
 
 use std::borrow::Cow;
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use ringbinder_ring::regular;
 use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, Error, RootCertStore, SupportedProtocolVersion};
@@ -125,7 +125,9 @@ impl Pem {
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let mut text = Vec::new();
-    File::open(path)?.take(MAX_FILE).read_to_end(&mut text)?;
-    Ok(text)
+    let text = regular::read(path, MAX_FILE)?;
+    match text.len() as u64 > MAX_FILE {
+        true => Err(io::Error::other(format!("it has more than {MAX_FILE} bytes"))),
+        false => Ok(text),
+    }
 }

@@ -9,24 +9,54 @@
 //!   a header of ours, which a browser sends to another origin only where that agrees, and nothing
 //!   here agrees to it; and never with the `Origin` of somebody else.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 /// The header that a POST must have, whatever it says.
 pub(super) const POST_HEADER: &str = "x-ringbinder";
 
-/// The host of a `Host` header or of an authority, without its port; `None` where it is no host.
-fn host_of(authority: &str) -> Option<&str> {
+/// Longest name in bytes, and longest part of one between dots, as in DNS.
+const MAX_NAME: usize = 253;
+const MAX_LABEL: usize = 63;
+
+/// Who is asked for.
+#[derive(Debug, PartialEq, Eq)]
+enum Host {
+    Ip(IpAddr),
+    /// In lower case, without the dot of the root.
+    Name(String),
+}
+
+/// The host of a `Host` header or of an authority; `None` where it is no `host` or `host:port` of
+/// characters that stand in names. A browser reads some of the others as the end of the host, so that
+/// what follows them would not be what it asked for.
+fn host_of(authority: &str) -> Option<Host> {
     let (host, port) = match authority.strip_prefix('[') {
         Some(rest) => {
             let (host, rest) = rest.split_once(']')?;
-            (host, rest.strip_prefix(':').or_else(|| rest.is_empty().then_some("0"))?)
+            let port = rest.strip_prefix(':').or_else(|| rest.is_empty().then_some("0"))?;
+            (Host::Ip(host.parse::<Ipv6Addr>().ok()?.into()), port)
         }
-        None => authority.split_once(':').unwrap_or((authority, "0")),
+        None => {
+            let (host, port) = authority.split_once(':').unwrap_or((authority, "0"));
+            (named(host)?, port)
+        }
     };
     let port_is_one = port.parse::<u16>().is_ok() && port.bytes().all(|b| b.is_ascii_digit());
-    (port_is_one && !host.is_empty()).then_some(host)
+    port_is_one.then_some(host)
+}
+
+fn named(host: &str) -> Option<Host> {
+    if let Ok(address) = host.parse::<Ipv4Addr>() {
+        return Some(Host::Ip(address.into()));
+    }
+    let name = host.strip_suffix('.').unwrap_or(host);
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let is_label =
+        |label: &str| (1..=MAX_LABEL).contains(&label.len()) && label.bytes().all(is_plain);
+    let is_name = name.len() <= MAX_NAME && name.split('.').all(is_label);
+    is_name.then(|| Host::Name(name.to_ascii_lowercase()))
 }
 
 /// What is known of names.
@@ -46,11 +76,10 @@ impl Known<'_> {
         let Some(host) = host_of(authority) else {
             return false;
         };
-        if let Ok(ip) = host.parse::<IpAddr>() {
-            return !self.loopback || ip.is_loopback();
-        }
-        // A name may end in the dot of the root.
-        let name = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+        let name = match host {
+            Host::Ip(address) => return !self.loopback || address.is_loopback(),
+            Host::Name(name) => name,
+        };
         name == "localhost"
             || name.ends_with(".localhost")
             || self.hosts.contains(&name)
@@ -63,17 +92,30 @@ pub(super) fn refused_post(headers: &HeaderMap, authority: &str) -> Option<&'sta
     if !headers.contains_key(POST_HEADER) {
         return Some("a POST needs the header X-Ringbinder, such as X-Ringbinder: 1");
     }
-    if let Some(origin) = headers.get(header::ORIGIN) {
-        let ours = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
-        if ours.is_none_or(|(_, host)| !host.eq_ignore_ascii_case(authority)) {
-            return Some("this POST comes from a page of another origin");
-        }
-    }
-    let site = headers.get("sec-fetch-site").and_then(|site| site.to_str().ok());
-    match site {
-        None | Some("same-origin" | "none") => None,
-        Some(_) => Some("this POST comes from a page of another origin"),
-    }
+    let is_ours = |origin: &HeaderValue| {
+        let host = origin.to_str().ok().and_then(|origin| {
+            origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"))
+        });
+        host.is_some_and(|host| host.eq_ignore_ascii_case(authority))
+    };
+    let is_same = |site: &HeaderValue| matches!(site.as_bytes(), b"same-origin" | b"none");
+    let ours = headers.get_all(header::ORIGIN).iter().all(is_ours)
+        && headers.get_all("sec-fetch-site").iter().all(is_same);
+    (!ours).then_some("this POST comes from a page of another origin")
+}
+
+/// What a request is for, as it says; `None` where it says it twice, or not in ASCII. `target` is what
+/// its first line says, if it does. Whoever says no name at all, as some health checkers, is no browser:
+/// these always do.
+pub(super) fn asked_for<'a>(
+    target: Option<&'a str>,
+    headers: &'a HeaderMap,
+) -> Option<Vec<&'a str>> {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let host =
+        hosts.next().map(|host| host.to_str().ok()).map_or(Some(None), |host| host.map(Some));
+    let host = host.filter(|_| hosts.next().is_none())?;
+    Some(target.into_iter().chain(host).collect())
 }
 
 /// What every answer tells the browser.
@@ -127,6 +169,32 @@ mod tests {
             ("[::1", false, false),
             ("localhost:x", false, false),
             ("localhost:+1", false, false),
+            ("localhost:65536", false, false),
+            ("localhost:", false, false),
+            ("localhost:1:2", false, false),
+            ("localhost:1 ", false, false),
+            ("localhost.", true, true),
+            ("localhost..", false, false),
+            (".localhost", false, false),
+            ("a..localhost", false, false),
+            ("evil.example#.localhost", false, false),
+            ("evil.example?.localhost", false, false),
+            ("evil.example/.localhost", false, false),
+            ("evil.example\\.localhost", false, false),
+            ("evil.example@localhost", false, false),
+            ("localhost@evil.example", false, false),
+            ("evil.example:1@.localhost", false, false),
+            ("evil.example%00.localhost", false, false),
+            ("evil.example\t.localhost", false, false),
+            ("evil.example .localhost", false, false),
+            ("evil.example,localhost", false, false),
+            ("[localhost]", false, false),
+            ("[127.0.0.1]", false, false),
+            ("[::1%lo]:1", false, false),
+            ("[::1]x:1", false, false),
+            ("[[::1]]", false, false),
+            ("::1", false, false),
+            ("10.0.0.1.", false, false),
         ] {
             assert_eq!(known(true).is_ours(host), on_loopback, "{host} on loopback");
             assert_eq!(known(false).is_ours(host), on_all, "{host} on all interfaces");
@@ -135,19 +203,45 @@ mod tests {
 
     #[test]
     fn a_post_needs_our_header_and_no_strange_origin() {
-        let headers = |pairs: &[(&'static str, &'static str)]| {
+        fn refused(pairs: &[(&'static str, &'static str)]) -> bool {
             let pairs = pairs.iter().map(|(name, value)| {
                 (HeaderName::from_static(name), HeaderValue::from_static(value))
             });
-            pairs.collect::<HeaderMap>()
-        };
-        let refused = |pairs| refused_post(&headers(pairs), "127.0.0.1:9150").is_some();
+            refused_post(&pairs.collect::<HeaderMap>(), "127.0.0.1:9150").is_some()
+        }
         assert!(refused(&[]));
         assert!(!refused(&[("x-ringbinder", "1")]));
         assert!(!refused(&[("x-ringbinder", "1"), ("origin", "http://127.0.0.1:9150")]));
         assert!(refused(&[("x-ringbinder", "1"), ("origin", "http://evil.example")]));
+        for origin in [
+            "null",
+            "",
+            "127.0.0.1:9150",
+            "file://127.0.0.1:9150",
+            "http://127.0.0.1:9150/",
+            "http://evil@127.0.0.1:9150",
+            "http://127.0.0.1:9150@evil.example",
+        ] {
+            assert!(refused(&[("x-ringbinder", "1"), ("origin", origin)]), "{origin}");
+        }
+        let ours = ("origin", "https://127.0.0.1:9150");
+        assert!(!refused(&[("x-ringbinder", "1"), ours]));
+        assert!(refused(&[("x-ringbinder", "1"), ours, ("origin", "http://evil.example")]));
         assert!(refused(&[("x-ringbinder", "1"), ("origin", "null")]));
         assert!(refused(&[("x-ringbinder", "1"), ("sec-fetch-site", "cross-site")]));
         assert!(!refused(&[("x-ringbinder", "1"), ("sec-fetch-site", "same-origin")]));
+    }
+
+    #[test]
+    fn a_request_says_once_what_it_is_for() {
+        let headers = |hosts: &[&'static [u8]]| {
+            let values = hosts.iter().map(|host| HeaderValue::from_bytes(host).unwrap());
+            values.map(|value| (header::HOST, value)).collect::<HeaderMap>()
+        };
+        assert_eq!(asked_for(None, &headers(&[])), Some(vec![]));
+        assert_eq!(asked_for(None, &headers(&[b"a"])), Some(vec!["a"]));
+        assert_eq!(asked_for(Some("t"), &headers(&[b"a"])), Some(vec!["t", "a"]));
+        assert_eq!(asked_for(None, &headers(&[b"a", b"a"])), None);
+        assert_eq!(asked_for(None, &headers(&[b"a\xff"])), None);
     }
 }

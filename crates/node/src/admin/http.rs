@@ -2,25 +2,22 @@
 //!
 //! A connection carries one request and its answer and has [`PATIENCE`] for all of it, so that
 //! neither a client that sends its request letter by letter nor one that does not read its answer
-//! keeps a place for longer. Beyond [`MAX_CONNECTIONS`], and a short backlog, the system turns new
-//! ones away. A request is read into a buffer of a fixed size.
+//! keeps a place for longer; and for less where others want it (see [`super::places`]). A request is
+//! read into a buffer of a fixed size.
 
-use std::io;
-use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
-/// Connections at a time.
-pub(super) const MAX_CONNECTIONS: usize = 64;
+use super::places::{MAX_CONNECTIONS, Place, Places};
+use crate::source::Source;
 
 /// For one request and its answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -37,18 +34,14 @@ const MAX_HEADERS: usize = 64;
 /// For the answers that are under way when the node stops.
 const PARTING: Duration = Duration::from_secs(1);
 
+/// How often a newcomer looks whether there is a place, at least.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
+/// How often the log says that connections make room.
+const TELL_EVERY: Duration = Duration::from_secs(60);
+
 /// How long accepting rests after the system refused a connection.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
-
-/// Places for connections, over all listeners.
-#[derive(Clone, Debug)]
-pub(super) struct Places(Arc<Semaphore>);
-
-impl Default for Places {
-    fn default() -> Self {
-        Places(Arc::new(Semaphore::new(MAX_CONNECTIONS)))
-    }
-}
 
 /// Serves a listener until `stop`.
 pub(super) async fn serve(
@@ -58,19 +51,31 @@ pub(super) async fn serve(
     stop: CancellationToken,
 ) {
     let connections = TaskTracker::new();
+    let mut last_told: Option<Instant> = None;
     loop {
-        let next = async {
-            let place = Arc::clone(&places.0).acquire_owned().await.map_err(io::Error::other)?;
-            let (stream, _) = listener.accept().await?;
-            io::Result::Ok((stream, place))
-        };
         let next = tokio::select! {
-            next = next => next,
+            next = listener.accept() => next,
             () = stop.cancelled() => break,
         };
         match next {
-            Ok((stream, place)) => {
+            Ok((stream, from)) => {
+                let before = places.cut();
+                let place = tokio::select! {
+                    place = place(&places, Source::from(from.ip())) => place,
+                    () = stop.cancelled() => break,
+                };
+                if places.cut() > before && last_told.is_none_or(|at| at.elapsed() > TELL_EVERY) {
+                    last_told = Some(Instant::now());
+                    warn!(
+                        "all of the {MAX_CONNECTIONS} places at the admin port are taken: the oldest \
+                         connection of the address with most of them makes room for each new one, \
+                         now for one of {} (said once a minute)",
+                        from.ip()
+                    );
+                }
                 connections.spawn(serve_one(stream, place, router.clone(), stop.clone()));
+                // Those that are served have their turn before the next one takes a place.
+                tokio::task::yield_now().await;
             }
             Err(error) => {
                 warn!("cannot accept a connection on the admin port: {error}");
@@ -84,13 +89,18 @@ pub(super) async fn serve(
     let _ = tokio::time::timeout(PARTING, connections.wait()).await;
 }
 
+/// Waits for a place.
+async fn place(places: &Places, source: Source) -> Place {
+    loop {
+        match places.take(source, Instant::now()) {
+            Ok(place) => return place,
+            Err(wait) => tokio::time::sleep(wait.min(LOOK_AGAIN)).await,
+        }
+    }
+}
+
 /// Serves one request.
-async fn serve_one(
-    stream: TcpStream,
-    _place: OwnedSemaphorePermit,
-    router: Router,
-    stop: CancellationToken,
-) {
+async fn serve_one(stream: TcpStream, place: Place, router: Router, stop: CancellationToken) {
     let service = TowerToHyperService::new(router);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -107,9 +117,20 @@ async fn serve_one(
         }
         connection.await
     };
-    match tokio::time::timeout(PATIENCE, served).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => debug!("a request to the admin port failed: {error}"),
-        Err(_) => debug!("a request to the admin port took longer than {PATIENCE:?} and was cut"),
+    let served = async {
+        tokio::select! {
+            // A place that is lost is no longer counted: whoever has it may not go on.
+            biased;
+            () = place.is_lost() => None,
+            served = tokio::time::timeout(PATIENCE, served) => Some(served),
+        }
+    };
+    match served.await {
+        Some(Ok(Ok(()))) => {}
+        Some(Ok(Err(error))) => debug!("a request to the admin port failed: {error}"),
+        Some(Err(_)) => {
+            debug!("a request to the admin port took longer than {PATIENCE:?} and was cut");
+        }
+        None => debug!("a connection to the admin port made room for another"),
     }
 }

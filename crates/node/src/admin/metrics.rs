@@ -15,6 +15,7 @@ use super::exposition::{Exposition, Form, Kind, Labels};
 use super::figures::{Answer, BOUNDS, Latency, as_float, bound};
 use super::said::of_snapshots;
 use super::share::Circle;
+use crate::logging;
 use crate::process::memory;
 use crate::ring::Situation;
 use crate::shared::Shared;
@@ -234,6 +235,11 @@ fn process(shared: &Shared, page: &mut Exposition) {
     if let Ok((soft, _)) = getrlimit(Resource::RLIMIT_NOFILE) {
         page.gauge("process_max_fds", "Open files allowed.", soft);
     }
+    page.counter(
+        "ringbinder_log_lines_lost_total",
+        "Lines of the log that were lost because whoever reads it did not keep up.",
+        logging::lost(),
+    );
     page.family("ringbinder_build_info", Kind::Info, "The version of ringbinderd.");
     page.sample("ringbinder_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
 }
@@ -368,6 +374,11 @@ fn guards(shared: &Shared, page: &mut Exposition) {
     if shared.auth.is_some() {
         page.counter("ringbinder_auth_attempts_total", "Passwords that were sent.", sums.auth_cmds);
         page.counter("ringbinder_auth_errors_total", "Of those, wrong ones.", sums.auth_errors);
+        page.counter(
+            "ringbinder_auth_slowed_total",
+            "Logins that had to wait because of wrong ones from the same address.",
+            sums.auth_slowed,
+        );
     }
 }
 

@@ -6,7 +6,7 @@
 //!
 //! | file | what it is |
 //! |---|---|
-//! | `http` | connections and their bounds |
+//! | `http`, `places` | connections and their bounds |
 //! | `guard` | names it may be asked for by, POSTs, and what browsers are told |
 //! | `routes` | what is at which path |
 //! | `metrics`, `extras`, `exposition` | `/metrics` and its two formats |
@@ -27,6 +27,7 @@ mod guard;
 mod health;
 mod http;
 mod metrics;
+mod places;
 mod poll;
 mod routes;
 mod said;
@@ -47,7 +48,7 @@ use crate::worker::Workers;
 
 /// Files that the admin port may hold open.
 #[expect(clippy::cast_possible_truncation, reason = "a small constant")]
-pub(crate) const FILES: u32 = (http::MAX_CONNECTIONS + poll::MAX_KEPT) as u32 + 16;
+pub(crate) const FILES: u32 = (places::MAX_CONNECTIONS + poll::MAX_KEPT) as u32 + 16;
 
 /// A bound admin port that does not serve yet.
 #[derive(Debug)]
@@ -136,7 +137,7 @@ async fn run(bound: Bound, house: routes::House, stop: CancellationToken) -> io:
     let tasks = TaskTracker::new();
     tasks.spawn(poll::run(house.shared(), house.fleet(), stop.clone()));
     let router = routes::router(Arc::new(house));
-    let places = http::Places::default();
+    let places = places::Places::default();
     for listener in bound.listeners {
         let listener = tokio::net::TcpListener::from_std(listener)?;
         tasks.spawn(http::serve(listener, router.clone(), places.clone(), stop.clone()));

@@ -111,18 +111,20 @@ async fn guarded(State(house): State<Arc<House>>, request: Request, next: Next) 
 }
 
 fn refusal(house: &House, request: &Request) -> Option<Response> {
-    let said = request.headers().get(header::HOST);
-    let said = said.map(|host| host.to_str().unwrap_or_default());
-    let authority = request.uri().authority().map(|authority| authority.as_str()).or(said);
-    // Whoever says no name at all, as some health checkers, is no browser: these always do.
-    if authority.is_some_and(|authority| !house.is_ours(authority)) {
+    let target = request.uri().authority().map(|authority| authority.as_str());
+    let Some(names) = guard::asked_for(target, request.headers()) else {
+        let text = "The header Host is there more than once, or is no text.\n";
+        return Some((StatusCode::BAD_REQUEST, text).into_response());
+    };
+    if names.iter().any(|name| !house.is_ours(name)) {
         let text = "This name is not known to be this node's, so a web page may be behind it. Ask \
                     by an IP address, by the host of a node of the ring, or list the name in \
                     --admin-hosts.\n";
         return Some((StatusCode::MISDIRECTED_REQUEST, text).into_response());
     }
     if request.method() == Method::POST
-        && let Some(why) = guard::refused_post(request.headers(), authority.unwrap_or_default())
+        && let Some(why) =
+            guard::refused_post(request.headers(), names.first().copied().unwrap_or_default())
     {
         return Some((StatusCode::FORBIDDEN, format!("{why}\n")).into_response());
     }

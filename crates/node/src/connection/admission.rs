@@ -2,7 +2,8 @@
 //!
 //! As in memcached a client may try again after any refusal. What guessing costs is bounded here from
 //! below: the answer to a wrong password is held back for [`PENALTY`], and after [`MAX_FAILURES`] of
-//! them the connection closes.
+//! them the connection closes. Where many come from one source, all logins from there wait
+//! ([`crate::guessing`]).
 
 use std::future::poll_fn;
 use std::task::{Context as TaskContext, Poll};
@@ -16,6 +17,7 @@ use crate::auth::Auth;
 use crate::connections::CloseReason;
 use crate::input::Input;
 use crate::output::Output;
+use crate::source::Source;
 use crate::step::{Progress, Step};
 
 /// How long the answer to a wrong password is held back.
@@ -53,6 +55,13 @@ impl Connection {
                 Login::Foreign(foreign) => return self.foreign(foreign, output),
                 Login::Refused { refusal, consumed } => (consumed, Some(refusal)),
                 Login::Offered { user, password, consumed } => {
+                    let (source, now) = (Source::of(&self.ticket.peer), shared.clock.now());
+                    let wait = auth.guessing.wait(source, now);
+                    if !std::mem::replace(&mut self.slowed, true) && !wait.is_zero() {
+                        self.local.counters.auth_slowed.increment();
+                        return Step::Slow(wait);
+                    }
+                    self.slowed = false;
                     self.local.counters.auth_cmds.increment();
                     let admitted = auth.admits(user, password);
                     (consumed, (!admitted).then_some(Refusal::LoginFailed))
@@ -80,7 +89,9 @@ impl Connection {
     fn failed(&mut self, auth: &Auth) {
         self.failures += 1;
         self.local.counters.auth_errors.increment();
-        if auth.complaints.allows(&self.ticket.peer, "", self.local.shared.clock.now()) {
+        let now = self.local.shared.clock.now();
+        auth.guessing.wrong(Source::of(&self.ticket.peer), now);
+        if auth.complaints.allows(&self.ticket.peer, "", now) {
             warn!(
                 "{} did not authenticate: its user or its password is not in {} (logged once a \
                  minute; auth_errors in stats counts all)",
@@ -90,19 +101,34 @@ impl Connection {
         }
     }
 
+    /// Lets time pass before a login is looked at.
+    pub(super) async fn slow(
+        &mut self,
+        wait: Duration,
+        output: &mut Output,
+    ) -> Result<(), CloseReason> {
+        self.flush(output).await?;
+        self.pause(wait).await
+    }
+
     /// Lets time pass before a wrong password is answered; an error where that was the last one.
     pub(super) async fn penalty(&mut self, output: &mut Output) -> Result<(), CloseReason> {
+        self.pause(PENALTY).await?;
+        self.flush(output).await?;
+        if self.failures >= MAX_FAILURES { Err(CloseReason::Error) } else { Ok(()) }
+    }
+
+    /// Waits, unless somebody wants the connection ended.
+    async fn pause(&self, wait: Duration) -> Result<(), CloseReason> {
         let ticket = &self.ticket;
         let kicked = poll_fn(|context: &mut TaskContext<'_>| match ticket.poll_kick(context) {
             Some(reason) => Poll::Ready(reason),
             None => Poll::Pending,
         });
         tokio::select! {
-            reason = kicked => return Err(reason),
-            () = tokio::time::sleep(PENALTY) => {}
+            reason = kicked => Err(reason),
+            () = tokio::time::sleep(wait) => Ok(()),
         }
-        self.flush(output).await?;
-        if self.failures >= MAX_FAILURES { Err(CloseReason::Error) } else { Ok(()) }
     }
 
     /// `refresh_certs`

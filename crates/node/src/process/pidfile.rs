@@ -2,7 +2,8 @@
 //!
 //! It is written beside its place and renamed, so that a reader never finds it empty, and removed
 //! when the server stops, unless another process has put its own number there meanwhile. memcached
-//! writes one only together with `-d`; here asking for it is enough.
+//! writes one only together with `-d`; here asking for it is enough. One that cannot be written is
+//! warned of and keeps nobody from serving, as there.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -11,27 +12,22 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
+use ringbinder_ring::regular;
 
-use super::exit::ExitCode;
+/// Most that is read of a pid file, in bytes: more than any number has.
+const MAX_LEN: u64 = 64;
 
 /// The pid file could not be written.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot write the pid file {}: {source}; name another place with -P", path.display())]
+#[error(
+    "cannot write the pid file {}: {source}; the node serves without one: name another place with -P",
+    path.display()
+)]
 pub(crate) struct PidFileError {
     /// The place asked for.
     pub(crate) path: PathBuf,
     /// What the system said.
     pub(crate) source: io::Error,
-}
-
-impl PidFileError {
-    /// The code to end the process with.
-    pub(crate) fn exit_code(&self) -> ExitCode {
-        match self.source.kind() {
-            io::ErrorKind::PermissionDenied => ExitCode::NoPermission,
-            _ => ExitCode::CannotCreate,
-        }
-    }
 }
 
 /// A pid file of this process, removed when dropped.
@@ -54,9 +50,7 @@ impl PidFile {
     pub(crate) fn check(path: &Path) -> Result<(), PidFileError> {
         let try_out = || {
             let path = std::path::absolute(path)?;
-            if path.is_dir() {
-                return Err(Errno::EISDIR.into());
-            }
+            replaceable(&path)?;
             let pid = std::process::id();
             let aside = aside(&path, pid);
             write_new(&aside, pid)?;
@@ -68,6 +62,7 @@ impl PidFile {
     fn write(path: &Path) -> io::Result<(Self, Option<String>)> {
         // Absolute, since a daemon leaves the directory that a relative path starts from.
         let path = std::path::absolute(path)?;
+        replaceable(&path)?;
         let pid = std::process::id();
         let warning = read_pid(&path).filter(|&old| old != pid && is_alive(old)).map(|old| {
             format!("the pid file {} named process {old}, which is running", path.display())
@@ -110,8 +105,21 @@ fn write_new(path: &Path, pid: u32) -> io::Result<()> {
     writeln!(file, "{pid}")
 }
 
+/// Whether a file may take this place: a pipe, or a device such as `/dev/null`, is somebody's.
+fn replaceable(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(there) if !there.is_file() && !there.is_symlink() => {
+            Err(io::Error::other("what is there is no regular file"))
+        }
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
 fn read_pid(path: &Path) -> Option<u32> {
-    fs::read_to_string(path).ok()?.trim().parse().ok()
+    let text = regular::read(path, MAX_LEN).ok()?;
+    std::str::from_utf8(&text).ok()?.trim().parse().ok()
 }
 
 fn is_alive(pid: u32) -> bool {
@@ -168,9 +176,26 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("missing").join("pid");
         let error = PidFile::create(&path).unwrap_err();
-        assert_eq!(error.exit_code(), ExitCode::CannotCreate);
         assert!(error.to_string().contains(&path.display().to_string()), "{error}");
         assert_eq!(PidFile::check(&path).unwrap_err().to_string(), error.to_string());
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_neither_waited_for_nor_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink("pipe", &link).unwrap();
+        for path in [pipe.as_path(), dir.path()] {
+            assert!(PidFile::create(path).unwrap_err().to_string().contains("no regular file"));
+            assert!(PidFile::check(path).is_err());
+        }
+        // A link is replaced, and what it leads to is left alone.
+        let (file, warning) = PidFile::create(&link).unwrap();
+        assert_eq!(warning, None);
+        drop(file);
+        assert!(pipe.exists() && !link.exists());
     }
 
     #[test]

@@ -6,11 +6,11 @@
 //! secret itself is never sent and never logged.
 
 use std::fmt;
-use std::fs;
 use std::path::Path;
 
 use hmac::{Hmac, Mac};
 use ringbinder_protocol::MAC_LEN;
+use ringbinder_ring::regular;
 use sha2::Sha256;
 
 /// Shortest secret in bytes.
@@ -45,12 +45,11 @@ impl Secret {
     /// A sentence on what is wrong with the file.
     pub(crate) fn read(path: &Path) -> Result<Secret, String> {
         let place = path.display();
-        let len =
-            fs::metadata(path).map_err(|error| format!("cannot read {place}: {error}"))?.len();
-        if len > MAX_LEN {
+        let text = regular::read(path, MAX_LEN);
+        let text = text.map_err(|error| format!("cannot read {place}: {error}"))?;
+        if text.len() as u64 > MAX_LEN {
             return Err(format!("{place} has more than {MAX_LEN} bytes and is no secret"));
         }
-        let text = fs::read(path).map_err(|error| format!("cannot read {place}: {error}"))?;
         let secret = text.trim_ascii();
         if secret.len() < MIN_LEN {
             return Err(format!(
@@ -92,6 +91,8 @@ impl Secret {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

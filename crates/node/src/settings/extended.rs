@@ -38,6 +38,12 @@ enum Takes {
     Text,
     /// Any text or nothing, which then reads as the given one.
     OptionalText(&'static str),
+    /// A whole number from one bound to the other, or nothing, which then reads as the given one.
+    OptionalWhole(u64, u64, &'static str),
+    /// Sizes of slab classes in bytes, from small to large, with hyphens between them.
+    SlabSizes,
+    /// `FILE:SIZE` or `FILE:SIZE:BUCKET`, the size with a unit and not nothing.
+    ExternalFile,
     /// A whole number from one bound to the other, shown multiplied.
     Whole(u64, u64, u64),
     /// A fraction from one bound to the other, shown with so many decimals.
@@ -59,7 +65,9 @@ enum Does {
 }
 
 use Does::{Set, SetTo, Show, ShowAs};
-use Takes::{Fraction, Nothing, OptionalText, Text, Whole, Word};
+use Takes::{
+    ExternalFile, Fraction, Nothing, OptionalText, OptionalWhole, SlabSizes, Text, Whole, Word,
+};
 
 const fn option(
     name: &'static str,
@@ -126,12 +134,12 @@ pub(super) const EXTENDED: &[ExtendedOption] = &[
     option("tail_repair_time", Whole(10, SIZE, 1), &[Show("tail_repair_time")], LRU),
     option("slab_reassign", Nothing, &[ShowAs("slab_reassign", "yes")], SLABS),
     option("no_slab_reassign", Nothing, &[ShowAs("slab_reassign", "no")], SLABS),
-    option("slab_automove", OptionalText("1"), &[Show("slab_automove")], SLABS),
+    option("slab_automove", OptionalWhole(0, 2, "1"), &[Show("slab_automove")], SLABS),
     option("no_slab_automove", Nothing, &[ShowAs("slab_automove", "0")], SLABS),
     option("slab_automove_ratio", Fraction(0.0, 1.0, 2), &[Show("slab_automove_ratio")], SLABS),
     option("slab_automove_window", Whole(3, 1800, 1), &[Show("slab_automove_window")], SLABS),
     option("slab_automove_freeratio", ANY, &[Show("slab_automove_freeratio")], SLABS),
-    option("slab_sizes", Text, &[], SLABS),
+    option("slab_sizes", SlabSizes, &[], SLABS),
     option("slab_chunk_max", Whole(1, 1024, KB), &[Show("slab_chunk_max")], SLABS),
     option("no_chunked_items", Nothing, &[ShowAs("slab_chunk_max", "1048576")], SLABS),
     option("lru_crawler", Nothing, &[ShowAs("lru_crawler", "yes")], CRAWLER),
@@ -142,8 +150,18 @@ pub(super) const EXTENDED: &[ExtendedOption] = &[
     option("no_lru_maintainer", Nothing, NO_MAINTAINER, LRU),
     option("hot_lru_pct", Whole(1, 79, 1), &[Show("hot_lru_pct")], LRU),
     option("warm_lru_pct", Whole(1, 79, 1), &[Show("warm_lru_pct")], LRU),
-    option("hot_max_factor", Fraction(0.0, f64::MAX, 2), &[Show("hot_max_factor")], LRU),
-    option("warm_max_factor", Fraction(0.0, f64::MAX, 2), &[Show("warm_max_factor")], LRU),
+    option(
+        "hot_max_factor",
+        Fraction(f64::MIN_POSITIVE, f64::MAX, 2),
+        &[Show("hot_max_factor")],
+        LRU,
+    ),
+    option(
+        "warm_max_factor",
+        Fraction(f64::MIN_POSITIVE, f64::MAX, 2),
+        &[Show("warm_max_factor")],
+        LRU,
+    ),
     option("temporary_ttl", Whole(0, SIZE, 1), TEMPORARY, LRU),
     option("inline_ascii_resp", Nothing, &[], ANSWERS),
     option("no_inline_ascii_resp", Nothing, &[], ANSWERS),
@@ -153,11 +171,11 @@ pub(super) const EXTENDED: &[ExtendedOption] = &[
     option("no_drop_privileges", Nothing, &[ShowAs("drop_privileges", "no")], SANDBOX),
     option("relaxed_privileges", Nothing, &[], SANDBOX),
     option("sock_cookie_id", Text, &[], COOKIES),
-    option("ext_path", Text, &[], STORAGE),
-    option("ext_page_size", Text, &[], STORAGE),
+    option("ext_path", ExternalFile, &[], STORAGE),
+    option("ext_page_size", Whole(0, SIZE, 1), &[], STORAGE),
     option("ext_wbuf_size", Whole(0, 4095, MB), &[Show("ext_wbuf_size")], STORAGE),
-    option("ext_threads", Text, &[], STORAGE),
-    option("ext_io_depth", Text, &[], STORAGE),
+    option("ext_threads", Whole(0, SIZE, 1), &[], STORAGE),
+    option("ext_io_depth", Whole(0, SIZE, 1), &[], STORAGE),
     option("ext_item_size", Whole(0, SIZE, 1), &[Show("ext_item_size")], STORAGE),
     option("ext_item_age", Whole(0, SIZE, 1), &[Show("ext_item_age")], STORAGE),
     option("ext_low_ttl", Whole(0, SIZE, 1), &[Show("ext_low_ttl")], STORAGE),
@@ -244,6 +262,12 @@ impl Takes {
         let required =
             || given.filter(|value| !value.is_empty()).ok_or("needs a value after an equals sign");
         match self {
+            Self::OptionalWhole(min, max, default) => match given {
+                None => Ok((*default).to_owned()),
+                Some(_) => Self::Whole(*min, *max, 1).read(given),
+            },
+            Self::SlabSizes => slab_sizes(required()?),
+            Self::ExternalFile => external_file(required()?),
             Self::Nothing => Ok(String::new()),
             Self::Text => Ok(required()?.to_owned()),
             Self::OptionalText(default) => Ok(given.unwrap_or(default).to_owned()),
@@ -270,6 +294,47 @@ impl Takes {
                 }
             }
         }
+    }
+}
+
+/// Bytes of the smallest and the largest slab class, how far two of them are apart, and how many there
+/// may be, by memcached's defaults.
+const SLAB_SIZES: std::ops::RangeInclusive<u64> = 48..=512 * KB;
+const SLAB_STEP: u64 = 8;
+const MAX_SLAB_SIZES: usize = 62;
+
+fn slab_sizes(text: &str) -> Result<String, String> {
+    let sizes: Option<Vec<u64>> = text.split('-').map(|size| size.parse().ok()).collect();
+    let sizes = sizes.filter(|sizes| {
+        sizes.len() <= MAX_SLAB_SIZES
+            && sizes.iter().all(|size| SLAB_SIZES.contains(size))
+            && sizes.windows(2).all(|pair| pair[1] > pair[0] + SLAB_STEP)
+    });
+    sizes.map(|_| text.to_owned()).ok_or_else(|| {
+        format!(
+            "must be sizes from {} to {} bytes with hyphens between them, each more than {SLAB_STEP} \
+             bytes above the one before, and at most {MAX_SLAB_SIZES}",
+            SLAB_SIZES.start(),
+            SLAB_SIZES.end()
+        )
+    })
+}
+
+/// What memcached keeps in files of external storage, by the word for it.
+const BUCKETS: [&str; 6] = ["default", "compact", "lowttl", "chunked", "coldcompact", "old"];
+
+fn external_file(text: &str) -> Result<String, String> {
+    let mut parts = text.split(':');
+    let file = parts.next().filter(|file| !file.is_empty());
+    let size = parts.next().and_then(|size| {
+        let (number, unit) = size.split_at_checked(size.len().checked_sub(1)?)?;
+        let is_unit = matches!(unit.to_ascii_lowercase().as_str(), "m" | "g" | "t" | "p");
+        number.parse::<u64>().ok().filter(|number| *number > 0 && is_unit)
+    });
+    let bucket_is_one = parts.next().is_none_or(|bucket| BUCKETS.contains(&bucket));
+    match (file, size) {
+        (Some(_), Some(_)) if bucket_is_one && parts.next().is_none() => Ok(text.to_owned()),
+        _ => Err("must be a file and its size, such as FILE:64m (m, g, t or p)".to_owned()),
     }
 }
 
@@ -315,12 +380,54 @@ mod tests {
                 Takes::Whole(min, ..) => min.to_string(),
                 Takes::Fraction(..) => "0.5".into(),
                 Takes::Word(words) => words[0].into(),
+                Takes::SlabSizes => "100-200".into(),
+                Takes::ExternalFile => "/f:64m".into(),
                 _ => "1".into(),
             };
             let extended = parse_one(&format!("{}={value}", option.name)).unwrap();
             let warnings = usize::from(!option.has_effect());
             assert_eq!(extended.warnings.len(), warnings, "{}", option.name);
             assert_eq!(option.why_idle.is_empty(), option.has_effect(), "{}", option.name);
+        }
+    }
+
+    #[test]
+    fn values_that_memcached_refuses_are_refused() {
+        for list in [
+            "ext_path=/f:0m",
+            "ext_path=/f",
+            "ext_path=/f:1x",
+            "ext_path=/f:64",
+            "ext_path=/f:-1m",
+            "ext_path=:64m",
+            "ext_path=/f:64m:elsewhere",
+            "ext_path=/f:6é",
+            "ext_path",
+            "ext_page_size=x",
+            "ext_threads=x",
+            "ext_io_depth=x",
+            "slab_automove=3",
+            "slab_sizes=1",
+            "slab_sizes=abc",
+            "slab_sizes=100-100",
+            "slab_sizes=100-108",
+            "slab_sizes=200-100",
+            "slab_sizes=100-",
+            "slab_sizes=1048576",
+            "hot_max_factor=0",
+            "warm_max_factor=0",
+        ] {
+            assert!(parse_one(list).is_err(), "{list}");
+        }
+        for list in [
+            "ext_path=/f:64m",
+            "ext_path=/f:2G:old",
+            "slab_automove",
+            "slab_automove=2",
+            "slab_sizes=100-200-400",
+            "hot_max_factor=0.01",
+        ] {
+            assert!(parse_one(list).is_ok(), "{list}");
         }
     }
 

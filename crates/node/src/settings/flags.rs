@@ -195,7 +195,7 @@ fn usage_line(message: &str) -> String {
 fn refuse(flags: &CommandLine) -> Result<(), SettingsError> {
     let refused = [
         (flags.enable_sasl, "-S, --enable-sasl", "use -Y, --auth-file"),
-        (flags.udp_port.0 > 0, "UDP (-U, --udp-port)", "leave it out or write -U 0"),
+        (flags.udp_port.0 != 0, "UDP (-U, --udp-port)", "leave it out or write -U 0"),
         (
             flags.protocol == Protocol::Binary,
             "the binary protocol (-B binary)",

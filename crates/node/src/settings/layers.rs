@@ -15,11 +15,15 @@ use std::path::{Path, PathBuf};
 use clap::ArgMatches;
 use clap::parser::ValueSource;
 use config::{Config, ConfigError, File, FileFormat, Map, Source, Value};
+use ringbinder_ring::regular;
 use serde::Serialize;
 
 use super::error::{SettingsError, one_line};
 use super::flags;
 use super::options::{self, Options, VARIABLE_PREFIX, long_flag, variable};
+
+/// Largest settings file in bytes.
+const MAX_FILE: u64 = 1 << 20;
 
 /// The variable that names the settings file.
 pub(super) const CONFIG_VARIABLE: &str = "RINGBINDER_CONFIG";
@@ -176,7 +180,8 @@ fn format_of(path: &Path) -> Option<FileFormat> {
 
 /// The files in the directory `FILE.d` beside the settings file `FILE`, sorted by name: the settings of
 /// this machine beside those that a package or an image brings. The second part of the answer is a
-/// warning for each file whose format is unknown. Hidden files are skipped.
+/// warning for each file whose format is unknown. Hidden files are skipped, and so is a link to
+/// `/dev/null`, which is how a file of the package is put out of force.
 ///
 /// # Errors
 /// A directory or a file in it that cannot be used. A missing directory is none.
@@ -199,7 +204,9 @@ pub(super) fn from_directory_of(path: &Path) -> Result<(Vec<Layer>, Vec<String>)
         path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
     };
     let (mut layers, mut warnings) = (Vec::new(), Vec::new());
-    for path in paths.iter().filter(|path| !is_hidden(path)) {
+    let is_masked =
+        |path: &Path| fs::canonicalize(path).is_ok_and(|target| target == Path::new("/dev/null"));
+    for path in paths.iter().filter(|path| !is_hidden(path) && !is_masked(path)) {
         match format_of(path) {
             Some(_) => layers.push(from_file(path)?),
             None => warnings.push(format!(
@@ -217,12 +224,16 @@ pub(super) fn from_file(path: &Path) -> Result<Layer, SettingsError> {
     let Some(format) = format_of(path) else {
         return Err(failed("its name must end in .toml, .yaml, .yml or .json".into()));
     };
-    let text = fs::read_to_string(path).map_err(|error| match error.kind() {
+    let bytes = regular::read(path, MAX_FILE).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => {
             failed("it does not exist; correct --config or RINGBINDER_CONFIG".into())
         }
         _ => failed(error.to_string()),
     })?;
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(failed(format!("it has more than {MAX_FILE} bytes")));
+    }
+    let text = String::from_utf8(bytes).map_err(|_| failed("it is no text in UTF-8".into()))?;
     let values = File::from_str(&text, format)
         .collect()
         .map_err(|error| failed(one_line(&error.to_string())))?;

@@ -79,6 +79,8 @@ pub(crate) struct Settings {
     pub(crate) snapshot: Option<PathBuf>,
     /// Take up a snapshot that was written while the node served.
     pub(crate) snapshot_stale: bool,
+    /// A damaged snapshot ends the start.
+    pub(crate) snapshot_strict: bool,
     /// The Unix socket by which one process takes over from another. Absolute if the node runs in the
     /// background.
     pub(crate) hand_over: Option<PathBuf>,

@@ -34,7 +34,7 @@ const BUFFER: i64 = (u32::MAX >> 10) as i64;
 /// All settings that have a flag, a key and a variable.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Options {
-    /// TCP port; 0 or -1 lets the system choose one
+    /// TCP port; -1 lets the system choose one. 0 turns TCP off, which takes -s
     #[arg(short = 'p', long, value_name = "PORT", default_value = "11211")]
     #[arg(help_heading = NETWORK)]
     pub(super) port: Bounded<i32, -1, 65535>,
@@ -213,6 +213,11 @@ pub(super) struct Options {
     /// changed since
     #[arg(long, help_heading = RESTART)]
     pub(super) snapshot_stale: bool,
+
+    /// Do not start where the snapshot is damaged, rather than keep it aside and begin with an empty
+    /// cache
+    #[arg(long, help_heading = RESTART)]
+    pub(super) snapshot_strict: bool,
 
     /// Unix socket by which a new process takes over the listening sockets and the items of the one
     /// that runs with this setting

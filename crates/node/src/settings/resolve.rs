@@ -50,16 +50,26 @@ pub(super) fn resolve(
     }
     check_item_size(merged, options.max_item_size, options.memory_limit)?;
 
+    // -1 stands for a port that the system chooses, which it knows as 0.
     let port = u16::try_from(options.port.0).unwrap_or(0);
+    let tcp_is_off = options.port.0 == 0;
     let secure = options.enable_ssl.then(|| Verify::of(options.ssl_verify_mode.0));
     let (mut listen, listen_warnings) = listen::parse(&options.listen, port, secure)
         .map_err(|reason| merged.error("listen", reason))?;
     warnings.extend(listen_warnings);
     let unix_socket = text_of(merged, "unix_socket", options.unix_socket.as_deref())?;
+    if tcp_is_off && unix_socket.is_none() {
+        return Err(merged.error(
+            "port",
+            "0 turns TCP off, as in memcached, and there is no Unix socket (-s) to serve on; -1 lets \
+             the system choose a port",
+        ));
+    }
     if unix_socket.is_some() {
         for key in ["listen", "port"] {
             let origin = merged.origin(key);
-            if *origin != Origin::Default {
+            let says_the_same = key == "port" && tcp_is_off;
+            if *origin != Origin::Default && !says_the_same {
                 warnings.push(format!(
                     "{} has no effect: -s, --unix-socket turns TCP off, as in memcached",
                     origin.place(key)
@@ -124,6 +134,9 @@ pub(super) fn resolve(
     if options.snapshot_stale && options.snapshot.is_none() {
         warnings.push("--snapshot-stale has no effect without -e, --snapshot".to_owned());
     }
+    if options.snapshot_strict && options.snapshot.is_none() {
+        warnings.push("--snapshot-strict has no effect without -e, --snapshot".to_owned());
+    }
     let settings = Settings {
         listen,
         port,
@@ -158,6 +171,7 @@ pub(super) fn resolve(
         admin,
         snapshot: settle(text_of(merged, "snapshot", options.snapshot.as_deref())?),
         snapshot_stale: options.snapshot_stale,
+        snapshot_strict: options.snapshot_strict,
         hand_over: settle(text_of(merged, "hand_over", options.hand_over.as_deref())?),
         daemon: options.daemon,
         pidfile: settle(text_of(merged, "pidfile", options.pidfile.as_deref())?),

@@ -88,7 +88,7 @@ fn command_lines_of_memcached() {
     assert_eq!(addresses(&settings), ["a:3", "b:1", "[::1]:3"]);
     assert_eq!((settings.threads, settings.verbosity), (2, 2));
 
-    for chosen_by_the_system in ["-p 0", "-p -1"] {
+    for chosen_by_the_system in ["-p -1", "-l 127.0.0.1:0", "-l 127.0.0.1:-1"] {
         assert_eq!(addresses(&run(chosen_by_the_system)), ["127.0.0.1:0"]);
     }
 }

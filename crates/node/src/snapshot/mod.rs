@@ -15,6 +15,7 @@
 //! The format, and what is made of bytes that are none, is `ringbinder_store::snapshot`'s business.
 
 mod open;
+mod place;
 mod progress;
 mod report;
 mod stream;

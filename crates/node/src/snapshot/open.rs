@@ -3,12 +3,13 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use ringbinder_store::snapshot::{Decoded, Header, SnapshotError, TAIL_LEN, Totals, check_tail};
 use rustix::fs::{Advice, fadvise};
 use tracing::{info, warn};
 
+use super::place;
 use super::stream::{ReadError, Stream};
 use super::take::{Pending, header_fits};
 use crate::shared::Shared;
@@ -25,7 +26,7 @@ pub(crate) fn open(shared: &Shared) -> Option<Pending> {
             return None;
         }
         Err(error) => {
-            refuse(shared, path, &error.to_string(), error.is_ours());
+            refuse(shared, path, &error.to_string(), error.is_ours(path));
             return None;
         }
     };
@@ -62,6 +63,12 @@ pub(crate) fn put_aside(shared: &Shared) {
     }
 }
 
+/// Why a file would not be taken up for its beginning or its end; `None` for one that is whole there, or
+/// none at all.
+pub(super) fn damage(path: &Path) -> Option<String> {
+    look(path, usize::MAX).err().map(|error| error.to_string())
+}
+
 /// Bytes of the largest item that is read.
 pub(crate) fn longest(shared: &Shared) -> usize {
     usize::try_from(shared.settings.max_item_size).unwrap_or(usize::MAX)
@@ -69,20 +76,12 @@ pub(crate) fn longest(shared: &Shared) -> usize {
 
 fn refuse(shared: &Shared, path: &Path, reason: &str, aside: bool) {
     shared.snapshots.progress.refuse();
-    let place = rejected(path);
-    let left = match aside.then(|| fs::rename(path, &place)) {
+    let left = match aside.then(|| place::set_aside(path)) {
         None => "it is left where it is".to_owned(),
-        Some(Ok(())) => format!("it is kept as {}", place.display()),
+        Some(Ok(place)) => format!("it is kept as {}", place.display()),
         Some(Err(error)) => format!("it cannot be moved out of the way: {error}"),
     };
     warn!("the snapshot {} is not taken up: {reason}; {left}", path.display());
-}
-
-/// Where a snapshot is kept that is not taken up.
-fn rejected(path: &Path) -> PathBuf {
-    let mut place = path.to_owned().into_os_string();
-    place.push(".rejected");
-    place.into()
 }
 
 /// Sees to it that the snapshot is not there any more, even if the machine fails.
@@ -116,9 +115,12 @@ enum LookError {
 
 impl LookError {
     /// Whether the file was written as a snapshot: then it is ours to move.
-    fn is_ours(&self) -> bool {
+    fn is_ours(&self, path: &Path) -> bool {
         match self {
-            LookError::Read(ReadError::Snapshot(error)) => *error != SnapshotError::Foreign,
+            LookError::Read(ReadError::Snapshot(SnapshotError::Foreign)) => {
+                place::found(path).is_ok_and(|found| found == place::Found::Damaged)
+            }
+            LookError::Read(ReadError::Snapshot(_)) => true,
             LookError::Read(ReadError::Io(_)) | LookError::NoFile => false,
         }
     }

@@ -4,18 +4,19 @@
 //! A file that is no snapshot is never replaced.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use ringbinder_store::snapshot::{Encoder, Header, MAGIC, Origin, Totals};
+use ringbinder_store::snapshot::{Encoder, Header, Origin, Totals};
 use ringbinder_store::{Expiry, ItemRef, Meta, Store, ValueRef};
 use tracing::{error, info};
 
-use super::open::sync_directory;
+use super::open::{damage, sync_directory};
+use super::place::{self, Found};
 use crate::clock::Clock;
 use crate::process::exit::ExitCode;
 use crate::process::supervisor;
@@ -56,6 +57,11 @@ pub(crate) enum WriteError {
          or choose another name with -e", path.display()
     )]
     Foreign { path: PathBuf },
+    #[error(
+        "the snapshot {} cannot be taken up: {reason}; remove it, or let the node begin without it by \
+         leaving out --snapshot-strict", path.display()
+    )]
+    Damaged { path: PathBuf, reason: String },
     #[error("cannot write the snapshot {} ({doing}): {source}; {advice}", path.display())]
     Io { path: PathBuf, doing: &'static str, source: io::Error, advice: &'static str },
     /// There were items, and no promise could be kept about them.
@@ -265,41 +271,47 @@ pub(crate) fn write_items(
 
 /// Whether a snapshot may take this place: nothing is there, or one of before.
 fn is_ours(path: &Path) -> Result<(), WriteError> {
-    let foreign = || WriteError::Foreign { path: path.to_owned() };
-    match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(WriteError::io(path, "looking at its place", error)),
-        Ok(there) if !there.is_file() => return Err(foreign()),
-        Ok(there) if there.len() == 0 => return Ok(()),
-        Ok(_) => {}
-    }
-    let mut begin = [0; MAGIC.len()];
-    let read = File::open(path).and_then(|mut file| file.read_exact(&mut begin));
-    match read {
-        Ok(()) if begin == MAGIC => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            Err(WriteError::io(path, "looking at its place", error))
-        }
-        _ => Err(foreign()),
+    match look_at(path)? {
+        Found::Nothing | Found::Snapshot => Ok(()),
+        // It was to be moved out of the way at the start, and could not be.
+        Found::Damaged | Found::Foreign => Err(WriteError::Foreign { path: path.to_owned() }),
     }
 }
 
-/// Checks at the start that a snapshot can be written at the stop.
+fn look_at(path: &Path) -> Result<Found, WriteError> {
+    place::found(path).map_err(|error| WriteError::io(path, "looking at its place", error))
+}
+
+/// Checks at the start that a snapshot can be written at the stop. What is damaged there passes unless
+/// the start is to be `strict`: it is moved out of the way later on, and where that cannot be done,
+/// neither can a snapshot be written.
 ///
 /// # Errors
 /// Where it could not.
-pub(crate) fn check_writable(path: &Path) -> Result<(), WriteError> {
-    is_ours(path)?;
-    Aside::create(path, ".new").map(drop)
+pub(crate) fn check_writable(path: &Path, strict: bool) -> Result<(), WriteError> {
+    check(path, strict, ".new")
 }
 
 /// The same, beside a node that may be writing its snapshot: what it writes is left alone.
 ///
 /// # Errors
 /// Those of [`check_writable`].
-pub(crate) fn check_place(path: &Path) -> Result<(), WriteError> {
-    is_ours(path)?;
-    Aside::create(path, &format!(".check-{}", std::process::id())).map(drop)
+pub(crate) fn check_place(path: &Path, strict: bool) -> Result<(), WriteError> {
+    check(path, strict, &format!(".check-{}", std::process::id()))
+}
+
+fn check(path: &Path, strict: bool, ending: &str) -> Result<(), WriteError> {
+    let found = look_at(path)?;
+    let damage = match found {
+        Found::Snapshot | Found::Damaged if strict => damage(path),
+        Found::Nothing | Found::Snapshot | Found::Damaged | Found::Foreign => None,
+    };
+    match (found, damage) {
+        (_, Some(reason)) => Err(WriteError::Damaged { path: path.to_owned(), reason }),
+        (Found::Foreign, None) => Err(WriteError::Foreign { path: path.to_owned() }),
+        (Found::Damaged, None) => Ok(()),
+        (Found::Nothing | Found::Snapshot, None) => Aside::create(path, ending).map(drop),
+    }
 }
 
 /// A file beside the one that it is to become; removed unless it becomes that.

@@ -84,6 +84,8 @@ counters! {
     auth_cmds
     /// Times it was wrong.
     auth_errors
+    /// Times a login had to wait because of wrong ones from the same address.
+    auth_slowed
     store_too_large
     store_no_memory
     /// Keys of retrievals that were left to other nodes.

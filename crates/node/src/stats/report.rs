@@ -13,6 +13,7 @@ use ringbinder_protocol::{MEMCACHED_VERSION, answer};
 use ringbinder_store::{Counters as StoreCounters, Store};
 
 use crate::connections::Peer;
+use crate::logging;
 use crate::shared::Shared;
 use crate::snapshot;
 
@@ -93,6 +94,7 @@ pub(crate) fn general(shared: &Shared, out: &mut Vec<u8>) {
         "store_no_memory" => sums.store_no_memory,
         "auth_cmds" => sums.auth_cmds,
         "auth_errors" => sums.auth_errors,
+        "auth_slowed" => sums.auth_slowed,
         "idle_kicks" => sums.idle_kicks,
         "bytes_read" => sums.bytes_read,
         "bytes_written" => sums.bytes_written,
@@ -122,6 +124,7 @@ pub(crate) fn general(shared: &Shared, out: &mut Vec<u8>) {
         "log_watcher_skipped" => log_skipped,
         "log_watcher_sent" => log_sent,
         "log_watchers" => shared.watch.watchers(),
+        "log_lines_lost" => logging::lost(),
         "unexpected_napi_ids" => 0,
         "round_robin_fallback" => 0,
         "bytes" => store.bytes,

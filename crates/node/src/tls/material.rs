@@ -1,11 +1,11 @@
 //! Certificates and keys out of PEM files.
 
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use ringbinder_ring::regular;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -117,9 +117,7 @@ fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
         denied: error.kind() == io::ErrorKind::PermissionDenied,
         reason: error.to_string(),
     };
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(failed)?;
-    file.take(MAX_LEN + 1).read_to_end(&mut bytes).map_err(failed)?;
+    let bytes = regular::read(path, MAX_LEN).map_err(failed)?;
     if bytes.len() as u64 > MAX_LEN {
         let reason = format!("it has more than {MAX_LEN} bytes");
         return Err(TlsError::Malformed { path: path.into(), reason });

@@ -10,8 +10,6 @@ mod model;
 mod yaml;
 
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::Read as _;
 use std::path::Path;
 
 use config::{FileFormat, Value, ValueKind};
@@ -19,6 +17,7 @@ use config::{FileFormat, Value, ValueKind};
 use crate::error::{MAX_FILE_BYTES, RingError, RingFault};
 use crate::message::one_line;
 use crate::node::Node;
+use crate::regular;
 
 pub(crate) use model::{Contents, Entry};
 
@@ -51,9 +50,7 @@ impl Format {
 
 /// A file's text, and never much more than [`MAX_FILE_BYTES`] of it.
 pub(crate) fn read(path: &Path) -> Result<String, RingFault> {
-    let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(MAX_FILE_BYTES as u64 + 1).read_to_end(&mut bytes))
+    let bytes = regular::read(path, MAX_FILE_BYTES as u64)
         .map_err(|error| RingFault::Unreadable(error.to_string()))?;
     if bytes.len() > MAX_FILE_BYTES {
         return Err(RingFault::TooLarge);

@@ -1,12 +1,12 @@
 //! From bytes somewhere to a ring.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 
 use super::{Origin, SourceError};
 use crate::MAX_FILE_BYTES;
 use crate::error::{RingError, RingFault};
+use crate::regular;
 
 /// Runs `work` where it may take its time: building a ring of a thousand nodes takes longer than a
 /// runtime's thread can be spared.
@@ -38,13 +38,7 @@ pub fn read(path: &Path) -> Result<String, SourceError> {
         io::ErrorKind::NotFound => SourceError::Missing(origin.clone()),
         kind => SourceError::Unreadable { path: path.to_owned(), kind, reason: error.to_string() },
     };
-    // Looked at before it is opened: opening a pipe waits for somebody to write.
-    if !path.metadata().map_err(unreadable)?.is_file() {
-        return Err(unreadable(io::Error::other("it is no regular file")));
-    }
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(unreadable)?;
-    file.take(MAX_FILE_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    let bytes = regular::read(path, MAX_FILE_BYTES as u64).map_err(unreadable)?;
     decode(bytes, &origin)
 }
 
