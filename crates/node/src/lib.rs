@@ -56,6 +56,7 @@ mod worker;
 
 use std::io::Write;
 
+use ringbinder_ring::printable::styled;
 use tracing::{info, warn};
 
 pub use crate::lone::LoneNode;
@@ -115,7 +116,7 @@ pub fn main() -> std::process::ExitCode {
         Ok(code) => code,
         Err(Failure { message, code }) => {
             // Nobody is left to tell where standard error is gone.
-            let _ = writeln!(std::io::stderr(), "ringbinderd: {message}");
+            let _ = writeln!(std::io::stderr(), "ringbinderd: {}", styled(&message));
             code.into()
         }
     }
@@ -152,7 +153,7 @@ fn start() -> Result<std::process::ExitCode, Failure> {
 
 fn print(text: &str, warnings: Vec<String>) -> std::process::ExitCode {
     for warning in warnings {
-        let _ = writeln!(std::io::stderr(), "ringbinderd: warning: {warning}");
+        let _ = writeln!(std::io::stderr(), "ringbinderd: warning: {}", styled(&warning));
     }
     // A reader that closed the pipe has seen enough.
     let _ = std::io::stdout().write_all(text.as_bytes());

@@ -35,7 +35,9 @@ mod error;
 mod file;
 mod message;
 mod node;
+pub mod printable;
 mod ring;
+
 pub mod source;
 
 pub use address::MAX_HOST_LEN;
