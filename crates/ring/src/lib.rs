@@ -37,7 +37,7 @@ mod message;
 mod node;
 pub mod printable;
 mod ring;
-
+pub mod shell;
 pub mod source;
 
 pub use address::MAX_HOST_LEN;
