@@ -50,6 +50,13 @@ def ringbinderd():
     return os.environ["RINGBINDERD"]
 
 
+def linked_ringbinderd(directory):
+    """The server, by a path without blanks, at which a unit's lines are split."""
+    link = directory / "ringbinderd"
+    link.symlink_to(ringbinderd())
+    return str(link)
+
+
 def ringbinder():
     """The operator's tool."""
     return os.environ["RINGBINDER"]

@@ -252,7 +252,7 @@ def test_completions_complete(unpacked, shell):
         script = unpacked / where[shell].format(program)
         if shell == "zsh":
             # Outside its line editor zsh completes nothing: it finds the script and parses it.
-            load = f"fpath=({script.parent} $fpath); autoload -Uz compinit; compinit -u -D"
+            load = f"fpath=('{script.parent}' $fpath); autoload -Uz compinit; compinit -u -D"
             check = f'[[ "${{_comps[{program}]}}" == _{program} ]] && autoload +X _{program}'
             run("zsh", "-f", "-c", f"{load}; {check}")
             continue

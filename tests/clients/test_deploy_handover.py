@@ -17,7 +17,7 @@ import threading
 import pytest
 
 from conftest import environment
-from deploy_files import DEPLOY, ringbinderd, run, tool, without_comments
+from deploy_files import DEPLOY, linked_ringbinderd, run, tool, without_comments
 from ring_fleet import free_port, wait_until
 from systemd_manager import Manager
 from test_deploy_systemd import MOST_EXPOSED, allowed_calls, calls_of, service, traced
@@ -45,7 +45,7 @@ class Places:
     def __init__(self, directory):
         self.port = free_port(set())
         self.names = {
-            "/usr/bin/ringbinderd": ringbinderd(),
+            "/usr/bin/ringbinderd": linked_ringbinderd(directory),
             "/etc/ringbinder": str(directory / "etc"),
             "/var/lib/ringbinder": str(directory / "state"),
             "/run/ringbinder": str(directory / "run"),
@@ -66,7 +66,8 @@ class Places:
         return text
 
     def command(self, line):
-        return shlex.split(self.here(line))
+        # Split first: a place may have blanks in it.
+        return [self.here(word) for word in shlex.split(line)]
 
     def ask(self, request):
         """Sends requests over a connection of their own; all that was answered."""
@@ -194,8 +195,9 @@ def test_systemd_finds_nothing_wrong_with_the_drop_in(tmp_path):
     analyze = tool("systemd-analyze", "systemd")
     unit, beside = tmp_path / "ringbinderd.service", tmp_path / "ringbinderd.service.d"
     beside.mkdir()
+    program = linked_ringbinderd(tmp_path)
     for path, source in [(unit, SYSTEMD / unit.name), (beside / DROP_IN.name, DROP_IN)]:
-        path.write_text(source.read_text().replace("/usr/bin/ringbinderd", ringbinderd()))
+        path.write_text(source.read_text().replace("/usr/bin/ringbinderd", program))
 
     def verify():
         command = [analyze, "verify", "--man=no", unit]

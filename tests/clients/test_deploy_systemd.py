@@ -10,7 +10,16 @@ import subprocess
 import pytest
 
 from conftest import environment, missing
-from deploy_files import DEPLOY, PATH, ringbinderd, run, settings_of, tool, without_comments
+from deploy_files import (
+    DEPLOY,
+    PATH,
+    linked_ringbinderd,
+    ringbinderd,
+    run,
+    settings_of,
+    tool,
+    without_comments,
+)
 from ring_fleet import free_port, wait_until
 
 SYSTEMD = DEPLOY / "systemd"
@@ -32,9 +41,10 @@ def service():
 @pytest.fixture
 def units(tmp_path):
     """The units, with the programs that are here in place of those of an installed package."""
+    program = linked_ringbinderd(tmp_path)
     for name in UNITS:
         text = (SYSTEMD / name).read_text()
-        (tmp_path / name).write_text(text.replace("/usr/bin/ringbinderd", ringbinderd()))
+        (tmp_path / name).write_text(text.replace("/usr/bin/ringbinderd", program))
     return tmp_path
 
 

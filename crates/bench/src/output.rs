@@ -4,6 +4,7 @@ use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::Path;
 
+use ringbinder_ring::printable;
 use serde::Serialize;
 
 use crate::error::BenchError;
@@ -11,22 +12,22 @@ use crate::error::BenchError;
 /// The name of a file that is stdout.
 const STDOUT: &str = "-";
 
-/// Prints the Markdown, and writes the data where somebody asked for it. Where that is stdout, it
+/// Prints the Markdown, in which servers and files may have words, and writes the data where somebody asked for it. Where that is stdout, it
 /// takes the place of the Markdown.
 pub(crate) fn publish(
     markdown: &str,
     json: Option<&Path>,
     data: &impl Serialize,
 ) -> Result<(), BenchError> {
-    let Some(path) = json else { return print(markdown) };
+    let Some(path) = json else { return print(&printable::lines(markdown)) };
     let mut text = serde_json::to_string_pretty(data)
         .map_err(|error| BenchError::Failed(anyhow::Error::new(error).context("no JSON")))?;
     text.push('\n');
     if path == Path::new(STDOUT) {
-        return print(&text);
+        return print(&printable::json(&text));
     }
     // Printed first: the figures took minutes, and a file may turn out not to be writable.
-    print(markdown)?;
+    print(&printable::lines(markdown))?;
     save(path, &text)
 }
 

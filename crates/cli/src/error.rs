@@ -9,6 +9,7 @@ use ringbinder_ring::source::{OriginError, SourceError};
 
 use crate::exit::Exit;
 use crate::fleet::error::FleetError;
+use crate::shell::{self, quoted};
 use crate::up::error::UpError;
 
 /// Why a command failed.
@@ -53,8 +54,9 @@ pub(crate) enum CliError {
     /// A ring file is written so that it cannot be changed and all else kept.
     #[error(
         "cannot change {} without touching what is around it: make the change in an editor, raise \
-         the version, and run `ringbinder ring check`; nothing was changed",
-        path.display()
+         the version, and run `{}`; nothing was changed",
+        path.display(),
+        shell::command("ring check", &path.to_string_lossy(), "")
     )]
     Layout {
         /// The file.
@@ -161,11 +163,12 @@ impl CliError {
 }
 
 fn in_etcd(endpoints: &[String], key: &str) -> String {
-    let etcdctl = format!("etcdctl --endpoints {}", endpoints.join(","));
+    let etcdctl = format!("etcdctl --endpoints {}", quoted(&endpoints.join(",")));
     let file = match key.rsplit_once('/') {
         Some((_, file)) if file.contains('.') => file,
         _ => "ring.toml",
     };
+    let (key, file) = (quoted(key), quoted(file));
     format!(
         "a ring in etcd is not changed in place; take it out ({etcdctl} get --print-value-only \
          {key} > {file}), change {file}, and put it back ({etcdctl} put {key} < {file})"

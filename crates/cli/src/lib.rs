@@ -22,6 +22,7 @@ mod output;
 mod panicking;
 mod picture;
 mod ring;
+mod shell;
 mod source;
 mod style;
 mod table;

@@ -2,9 +2,9 @@
 //!
 //! Commands style their text freely; escape sequences reach a terminal only, and there only where
 //! `--color`, `NO_COLOR` and `TERM` let them. Answers go to standard output, everything else to
-//! standard error.
+//! standard error. Text passes [`styled`] on its way: whatever a node, a file or the command line put
+//! into it, a terminal gets text and our own styles.
 
-use std::borrow::Cow;
 use std::fmt::Display;
 use std::io::{self, BufWriter, IsTerminal as _, Write as _};
 
@@ -13,7 +13,7 @@ use clap::ColorChoice;
 use serde::Serialize;
 
 use crate::error::CliError;
-use crate::escape::is_plain;
+use crate::escape::{self, styled};
 use crate::exit::Exit;
 use crate::style::{BAD, DIM, WARN};
 use crate::table::Table;
@@ -58,12 +58,12 @@ impl Output {
 
     /// Prints a line.
     pub(crate) fn line(&mut self, line: impl Display) -> Result<(), CliError> {
-        Ok(writeln!(self.stdout, "{line}")?)
+        Ok(writeln!(self.stdout, "{}", styled(&line.to_string()))?)
     }
 
     /// Prints a text as it stands.
     pub(crate) fn text(&mut self, text: impl Display) -> Result<(), CliError> {
-        Ok(write!(self.stdout, "{text}")?)
+        Ok(write!(self.stdout, "{}", styled(&text.to_string()))?)
     }
 
     /// Prints bytes as they are, whatever they are.
@@ -82,7 +82,13 @@ impl Output {
     /// Prints a value as JSON, indented.
     pub(crate) fn json(&mut self, value: &impl Serialize) -> Result<(), CliError> {
         let text = serde_json::to_string_pretty(value).map_err(io::Error::from)?;
-        self.line(harmless(&text))
+        self.line(escape::json(&text))
+    }
+
+    /// Prints a value as JSON on a line of its own.
+    pub(crate) fn json_line(&mut self, value: &impl Serialize) -> Result<(), CliError> {
+        let text = serde_json::to_string(value).map_err(io::Error::from)?;
+        self.line(escape::json(&text))
     }
 
     /// Begins a list that is printed as it comes.
@@ -93,21 +99,21 @@ impl Output {
     /// Says on standard error what the reader should know beside the answer.
     pub(crate) fn warn(&mut self, message: impl Display) -> Result<(), CliError> {
         self.flush()?;
-        eprintln!("{WARN}warning:{WARN:#} {message}");
+        eprintln!("{WARN}warning:{WARN:#} {}", styled(&message.to_string()));
         Ok(())
     }
 
     /// Says on standard error what is no warning and no part of the answer either.
     pub(crate) fn note(&mut self, message: impl Display) -> Result<(), CliError> {
         self.flush()?;
-        eprintln!("{DIM}{message}{DIM:#}");
+        eprintln!("{DIM}{}{DIM:#}", styled(&message.to_string()));
         Ok(())
     }
 
     /// Puts a question to whoever sits at the terminal, on standard error.
     pub(crate) fn ask(&mut self, question: impl Display) -> Result<(), CliError> {
         self.flush()?;
-        anstream::eprint!("{question}");
+        anstream::eprint!("{}", styled(&question.to_string()));
         Ok(())
     }
 
@@ -129,33 +135,13 @@ impl JsonList<'_> {
         self.out.text(if self.empty { "[\n  " } else { ",\n  " })?;
         self.empty = false;
         let text = serde_json::to_string(element).map_err(io::Error::from)?;
-        self.out.text(harmless(&text))
+        self.out.text(escape::json(&text))
     }
 
     /// Ends the list.
     pub(crate) fn end(self) -> Result<(), CliError> {
         self.out.line(if self.empty { "[]" } else { "\n]" })
     }
-}
-
-/// JSON that a terminal can show as well: it means the same, since what JSON itself leaves as it is
-/// and a terminal would not stands in strings only.
-fn harmless(json: &str) -> Cow<'_, str> {
-    let escape = |character: char| character != '\n' && !is_plain(character);
-    if !json.contains(escape) {
-        return json.into();
-    }
-    let mut text = String::with_capacity(json.len());
-    for character in json.chars() {
-        if escape(character) {
-            for unit in character.encode_utf16(&mut [0; 2]) {
-                text.push_str(&format!("\\u{unit:04x}"));
-            }
-        } else {
-            text.push(character);
-        }
-    }
-    text.into()
 }
 
 /// Has `--color` decide for everything that is printed from now on.
@@ -171,6 +157,8 @@ pub(crate) fn choose_color(choice: ColorChoice) {
 /// Prints what the parser of the command line has to say: help and version, or what is wrong.
 pub(crate) fn print_usage(error: &clap::Error) -> Exit {
     let text = error.render().ansi().to_string();
+    // It repeats what is wrong in the command line.
+    let text = styled(&text);
     // Nobody is left to be told where printing fails.
     if error.use_stderr() {
         let _ = write!(anstream::stderr(), "{text}");
@@ -187,27 +175,8 @@ pub(crate) fn print_error(error: &CliError, json: bool) {
     if json {
         let exit = error.exit().number();
         let object = serde_json::json!({ "error": error.to_string(), "exit": exit });
-        eprintln!("{object}");
+        eprintln!("{}", escape::json(&object.to_string()));
     } else {
-        eprintln!("{BAD}ringbinder:{BAD:#} {error}");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn json_means_the_same_and_steers_no_terminal() {
-        let value = serde_json::json!({ "gr\u{fc}n": "a\u{9b}31m\u{7f}\u{202e}\u{e0041}\n\"" });
-        let text = serde_json::to_string_pretty(&value).unwrap();
-        let shown = harmless(&text);
-        assert!(
-            shown.contains("a\\u009b31m\\u007f\\u202e\\udb40\\udc41\\n")
-                && shown.contains("gr\u{fc}n"),
-            "{shown}"
-        );
-        assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap(), value);
-        assert_eq!(shown.lines().count(), 3);
+        eprintln!("{BAD}ringbinder:{BAD:#} {}", styled(&error.to_string()));
     }
 }

@@ -36,8 +36,10 @@ mod error;
 mod file;
 mod message;
 mod node;
+pub mod printable;
 pub mod regular;
 mod ring;
+pub mod shell;
 pub mod source;
 
 pub use address::MAX_HOST_LEN;

@@ -1,6 +1,8 @@
 //! Foreign words in our messages: whatever a ring file holds, a message about it is one short line
 //! that cannot disturb a terminal or a log.
 
+use crate::printable::printable;
+
 /// Most characters that are repeated of one value.
 const MAX_VALUE: usize = 80;
 
@@ -21,8 +23,9 @@ pub(crate) fn one_line(message: &str) -> String {
     let lines = message.lines().map(str::trim);
     let kept: Vec<&str> = lines.filter(|line| !line.is_empty() && !quotes(line)).collect();
     let line = kept.join(": ").replace(char::is_control, " ");
+    let line = printable(&line);
     match line.char_indices().nth(MAX_LINE) {
-        None => line,
+        None => line.into_owned(),
         Some((end, _)) => format!("{}...", &line[..end]),
     }
 }
@@ -42,6 +45,7 @@ mod tests {
             "TOML parse error at line 12, column 8\n   |\n12 | port = \n   |        ^\nno value\n";
         assert_eq!(one_line(toml), "TOML parse error at line 12, column 8: no value");
         assert_eq!(one_line("a|b is\tno key"), "a|b is no key");
+        assert_eq!(one_line("a\u{202e}b"), "a\\u{202e}b");
     }
 
     #[test]

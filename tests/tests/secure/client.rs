@@ -59,7 +59,7 @@ impl<'a> Dial<'a> {
         for certificate in CertificateDer::pem_file_iter(self.authority).expect("a file") {
             roots.add(certificate.expect("a certificate")).expect("an authority");
         }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let provider = ringbinder_tls::provider();
         let builder = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(self.versions)
             .expect("versions")

@@ -10,15 +10,15 @@ use super::fleet::{Fleet, keys};
 
 /// What became of a command.
 #[derive(Debug)]
-struct Ran {
-    code: Option<i32>,
-    out: String,
-    err: String,
+pub(crate) struct Ran {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 impl Ran {
     /// With these words, and those files after flags.
-    fn of(ring: &str, words: &[&str], flags: &[(&str, &str)]) -> Ran {
+    pub(crate) fn of(ring: &str, words: &[&str], flags: &[(&str, &str)]) -> Ran {
         let mut command = tool();
         command.args(words).args(["--ring", ring]).stdin(Stdio::null());
         command.args(flags.iter().flat_map(|(flag, file)| [flag, file]));

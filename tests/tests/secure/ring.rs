@@ -47,7 +47,7 @@ fn a_ring_that_is_encrypted_and_authenticated_forwards() {
 
 /// Starts a good node and one that is set up otherwise, and waits for the good node's line about it.
 #[track_caller]
-fn misfit(adjust: impl FnOnce(&Fleet, &mut Setup), line: &str) -> Fleet {
+pub(crate) fn misfit(adjust: impl FnOnce(&Fleet, &mut Setup), line: &str) -> Fleet {
     let mut fleet = Fleet::new(2);
     let (good, mut other) = (fleet.secure(0), fleet.secure(1));
     adjust(&fleet, &mut other);

@@ -10,7 +10,7 @@ use super::certs::write;
 use super::pair;
 
 /// Runs ringbinderd to its end: exit code, stdout, stderr.
-fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
+pub(crate) fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
     let mut command = Kind::Ringbinder.command();
     let output = command.args(arguments).stdin(Stdio::null()).output().expect("a program");
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
@@ -32,7 +32,7 @@ fn files_are_checked_before_anything_is_served() {
     let authorities = format!("{chain},{key},ssl_ca_cert={}", files.key.display());
     for (arguments, code, why) in [
         (&["-Z"][..], 64, "--enable-ssl: TLS needs a certificate"),
-        (&["-Z", "-o", &chain], 78, "holds no private key in PEM form"),
+        (&["-Z", "-o", &chain], 78, "holds no private key in PEM form, but this: CERTIFICATE"),
         (&["-Z", "-o", &junk], 78, "junk holds no certificate in PEM form"),
         (&["-Z", "-o", &mismatch], 78, "is not that of the certificate in"),
         (&["-Z", "-o", &authorities], 78, "server.key holds no certificate in PEM form"),

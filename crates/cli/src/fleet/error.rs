@@ -6,6 +6,7 @@ use ringbinder_client::{Absence, Error, TlsFault};
 
 use super::advice::advice;
 use crate::exit::Exit;
+use crate::shell;
 
 /// As many as help in one message.
 const LISTED: usize = 8;
@@ -95,7 +96,8 @@ fn told(failures: &[Error], asked: usize, nodes: usize, origin: &str) -> String 
         _ if all_away => format!("no node of {origin} answers"),
         [only] if asked > 1 => return format!("{only}; the other nodes answered"),
         [only] if is_away(only) => {
-            return format!("{only}; `ringbinder check` shows how the others are");
+            let check = shell::command("check", origin, "");
+            return format!("{only}; `{check}` shows how the others are");
         }
         [only] => return only.to_string(),
         _ => format!("{} of {asked} nodes failed", failures.len()),
@@ -110,10 +112,14 @@ fn told(failures: &[Error], asked: usize, nodes: usize, origin: &str) -> String 
         let _ = write!(text, "; and {} more", failures.len() - LISTED);
     }
     if all_away {
-        text.push_str(
-            "; start them (`ringbinder up` starts those of this machine) or name another",
+        // Only the ring of a file is started.
+        let file = if origin.contains("://") { "ring.toml" } else { origin };
+        let up = shell::command("up", file, "");
+        // Writing to a string does not fail.
+        let _ = write!(
+            text,
+            "; start them (`{up}` starts those of this machine) or name another ring with --ring"
         );
-        text.push_str(" ring with --ring");
     }
     text
 }
@@ -156,7 +162,7 @@ mod tests {
         let text = error(vec![away("a")], 2).to_string();
         assert!(text.ends_with("; the other nodes answered"), "{text}");
         let text = error(vec![away("a")], 1).to_string();
-        assert!(text.contains("`ringbinder check` shows how the others are"), "{text}");
+        assert!(text.contains(" check` shows how the others are"), "{text}");
         let text = error(vec![away("a"), away("b")], 2).to_string();
         assert!(text.starts_with("no node of ring.toml answers: a is away"), "{text}");
         let text = error((0..10).map(|_| away("a")).collect(), 20).to_string();
@@ -176,7 +182,7 @@ mod tests {
         assert_eq!(all.exit(), Exit::Protocol);
         let asked = error(vec![tls(TlsFault::CertificateRequired)], 1);
         assert_eq!(asked.exit(), Exit::NoPermission);
-        assert!(!asked.to_string().contains("ringbinder check"), "{asked}");
+        assert!(!asked.to_string().contains(" check`"), "{asked}");
         let login = Error::Unauthenticated { node: "a".into(), user: None };
         let login = error(vec![login], 1);
         assert_eq!(login.exit(), Exit::NoPermission);

@@ -3,6 +3,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::escape::{is_plain, printable};
+
 /// A value for a terminal.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Shown {
@@ -14,7 +16,7 @@ pub(super) struct Shown {
 
 /// A value as a terminal can show it: what could steer the terminal is escaped as `\x1b`.
 pub(super) fn for_terminal(value: &[u8]) -> Shown {
-    let plain = |text: &String| text.chars().all(|c| !c.is_control() || matches!(c, '\n' | '\t'));
+    let plain = |text: &String| text.chars().all(|c| is_plain(c) || matches!(c, '\n' | '\t'));
     // A carriage return by itself would have the line overwritten.
     let text = std::str::from_utf8(value).map(|text| text.replace("\r\n", "\n"));
     let text = text.ok().filter(plain);
@@ -32,8 +34,8 @@ pub(super) fn for_json(bytes: &[u8]) -> Result<&str, String> {
 }
 
 /// A key for people.
-pub(super) fn key(key: &[u8]) -> std::borrow::Cow<'_, str> {
-    String::from_utf8_lossy(key)
+pub(super) fn key(key: &[u8]) -> String {
+    printable(&String::from_utf8_lossy(key)).into_owned()
 }
 
 #[cfg(test)]
@@ -53,6 +55,8 @@ mod tests {
         assert_eq!(shown(b""), ("\n".into(), false));
         assert_eq!(shown(b"\x1b[2J"), ("\\x1b[2J\n".into(), true));
         assert_eq!(shown(b"\xff\x00"), ("\\xff\\x00\n".into(), true));
+        // What changes the direction of writing.
+        assert_eq!(shown("a\u{202e}b".as_bytes()), ("a\\xe2\\x80\\xaeb\n".into(), true));
         // U+009B is an escape sequence's beginning as well.
         assert_eq!(shown("\u{9b}2J".as_bytes()), ("\\xc2\\x9b2J\n".into(), true));
     }

@@ -9,6 +9,7 @@ use ringbinder_ring::{Node, Ring};
 use serde::Serialize;
 
 use crate::error::CliError;
+use crate::escape::printable;
 use crate::exit::Answer;
 use crate::key;
 use crate::output::{JsonList, Output};
@@ -61,7 +62,7 @@ impl Owner {
             ]);
             each(&self.keys, |key| {
                 let node = owner(&ring, key);
-                table.row([&text(key), &node.name, node]);
+                table.row([&printable(&text(key)), &node.name, node]);
                 Ok(())
             })?;
             out.table(&table)?;
@@ -79,7 +80,7 @@ fn push(list: &mut JsonList<'_>, ring: &Ring, key: &[u8]) -> Result<(), CliError
     list.push(&Owned { key: &text(key), node: &node.name, address: node.to_string() })
 }
 
-/// A key for people; bytes that are no UTF-8 are shown as U+FFFD.
+/// A key as text; bytes that are no UTF-8 are shown as U+FFFD.
 fn text(key: &[u8]) -> std::borrow::Cow<'_, str> {
     String::from_utf8_lossy(key)
 }

@@ -8,6 +8,7 @@ use tokio::task::JoinHandle;
 
 use super::model::Absent;
 use super::sample::Sample;
+use crate::escape::words;
 use crate::fleet::advice::advice;
 
 /// What a node said.
@@ -100,5 +101,5 @@ pub(super) fn absent(error: &Error) -> Absent {
     if let Some(advice) = advice(error) {
         why = format!("{why}: {advice}");
     }
-    Absent { why: super::sample::clean(&why), resting }
+    Absent { why: words(&why), resting }
 }

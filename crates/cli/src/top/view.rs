@@ -16,6 +16,7 @@ use super::columns::{self, GAP, Tone, memory_text, percent};
 use super::model::{Entry, Model, State};
 use super::sample::Standing;
 use super::ui::{Ui, is_up};
+use crate::escape::words;
 use crate::fleet::hot::keys::shown;
 use crate::fleet::numbers::{count, micros, per_second, span};
 
@@ -129,7 +130,7 @@ fn header(frame: &mut Frame<'_>, area: Rect, model: &Model, ui: &Ui, theme: Them
     } else {
         Line::styled(pace, theme.of(Tone::Dim))
     };
-    first.push(Span::styled(super::sample::clean(&model.origin), theme.of(Tone::Dim)));
+    first.push(Span::styled(words(&model.origin), theme.of(Tone::Dim)));
     let [above, second] = Layout::vertical([Constraint::Length(1); 2]).areas(area);
     let width = u16::try_from(right.width()).unwrap_or(0);
     let [left, corner] =

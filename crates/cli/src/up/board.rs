@@ -1,6 +1,6 @@
 //! What the live table shows.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::figures::Figures;
@@ -65,32 +65,6 @@ pub(super) struct Board {
     pub(super) rows: Vec<Row>,
     /// Where their logs are.
     pub(super) logs: PathBuf,
-    /// How this program is called, as one would type it, with the ring.
-    pub(super) command: Command,
-}
-
-/// How one calls this program to use these nodes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Command {
-    program: String,
-    ring: Option<PathBuf>,
-}
-
-impl Command {
-    /// As this program was called, from the same directory.
-    pub(super) fn new(file: &Path) -> Command {
-        let program = std::env::args().next().filter(|program| !program.is_empty());
-        let here = std::env::current_dir().is_ok_and(|here| here.join("ring.toml") == file);
-        let ring = (!here).then(|| file.to_owned());
-        Command { program: program.unwrap_or_else(|| "ringbinder".to_owned()), ring }
-    }
-
-    /// The line for a command.
-    pub(super) fn line(&self, command: &str, arguments: &str) -> String {
-        let Command { program, ring } = self;
-        match ring {
-            Some(ring) => format!("{program} {command} --ring {} {arguments}", ring.display()),
-            None => format!("{program} {command} {arguments}"),
-        }
-    }
+    /// What to try in another terminal, as one would type it.
+    pub(super) commands: Vec<String>,
 }

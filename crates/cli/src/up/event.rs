@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use crate::shell::INDENT;
+
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -158,7 +160,7 @@ impl fmt::Display for Event {
             Event::Ended { node, how, log, again } => {
                 write!(f, "{node}: {how}; its log: {}; ", log.display())?;
                 match again {
-                    Some(command) => write!(f, "to start it again: {command}"),
+                    Some(command) => write!(f, "to start it again:\n{INDENT}{command}"),
                     None => f.write_str("it is started again"),
                 }
             }

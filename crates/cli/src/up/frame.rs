@@ -7,7 +7,9 @@ use anstyle::Style;
 use unicode_width::UnicodeWidthChar as _;
 
 use super::board::{Board, Row, State};
+use crate::escape::is_plain;
 use crate::fleet::numbers::{bytes, count, ratio, span};
+use crate::shell;
 use crate::style::{BAD, BOLD, DIM, GOOD, WARN};
 
 /// Most lines of what has happened.
@@ -40,9 +42,12 @@ pub(super) fn lines(board: &Board, notes: &[String], width: usize, height: usize
     let mut bottom = bottom(board, notes, width);
     // The table comes first: a heading and one node at least.
     let room = height.saturating_sub(top.len() + 2);
-    if bottom.len() > room {
-        bottom.drain(..bottom.len() - room);
+    let excess = |bottom: &[Vec<String>]| bottom.iter().map(Vec::len).sum::<usize>() > room;
+    // A command in part is none.
+    while excess(&bottom) {
+        bottom.remove(0);
     }
+    let bottom = bottom.concat();
     let room = height.saturating_sub(top.len() + bottom.len());
     top.extend(table(&board.rows, width, room));
     top.extend(bottom);
@@ -66,24 +71,37 @@ fn title(board: &Board, width: usize) -> String {
     format!("{BOLD}{name}{BOLD:#} {}", cut(&rest, width - name.len() - 1))
 }
 
-/// What stands below the table, the least important first.
-fn bottom(board: &Board, notes: &[String], width: usize) -> Vec<String> {
+/// What stands below the table, the least important first: lines that are shown together or not at all.
+fn bottom(board: &Board, notes: &[String], width: usize) -> Vec<Vec<String>> {
     let dim = |text: String| format!("{DIM}{}{DIM:#}", cut(&text, width));
-    let mut notes: Vec<String> = notes.iter().flat_map(|note| wrap(note, width)).collect();
+    let one = |line: String| vec![line];
+    let mut notes: Vec<String> = notes.iter().flat_map(|note| note_lines(note, width)).collect();
     notes.drain(..notes.len().saturating_sub(NOTE_LINES));
-    let mut lines = vec![String::new()];
+    let mut lines = vec![one(String::new())];
     if !notes.is_empty() {
-        lines.extend(notes.into_iter().map(|note| format!("{WARN}{note}{WARN:#}")));
-        lines.push(String::new());
+        lines.extend(notes.into_iter().map(|note| one(format!("{WARN}{note}{WARN:#}"))));
+        lines.push(one(String::new()));
     }
-    lines.push(dim(format!("Logs: {}", board.logs.display())));
-    lines.push("In another terminal:".to_owned());
-    for (command, arguments) in [("set", "greeting hello"), ("get", "greeting")] {
-        lines.push(cut(&format!("    {}", board.command.line(command, arguments)), width));
+    lines.push(one(dim(format!("Logs: {}", board.logs.display()))));
+    let commands = board.commands.iter().filter_map(|command| shell::fold(command, width));
+    let commands: Vec<String> = commands.flatten().collect();
+    if !commands.is_empty() {
+        let mut group = one(cut("In another terminal:", width));
+        group.extend(commands);
+        lines.push(group);
     }
-    lines.push(cut("or point any memcached client at any of the nodes.", width));
-    lines.push(cut("Ctrl-C stops them.", width));
+    lines.push(one(cut("or point any memcached client at any of the nodes.", width)));
+    lines.push(one(cut("Ctrl-C stops them.", width)));
     lines
+}
+
+/// A note in lines of at most so many columns; a command in it stands on lines of its own.
+fn note_lines(note: &str, width: usize) -> Vec<String> {
+    let lines = note.lines().flat_map(|line| match line.strip_prefix(shell::INDENT) {
+        Some(command) => shell::fold(command, width).unwrap_or_default(),
+        None => wrap(line, width),
+    });
+    lines.collect()
 }
 
 fn table(rows: &[Row], width: usize, height: usize) -> Vec<String> {
@@ -199,7 +217,7 @@ fn columns(char: char) -> usize {
 
 /// A text in at most so many columns.
 fn cut(text: &str, width: usize) -> String {
-    let shown = || text.chars().filter(|char| !char.is_control());
+    let shown = || text.chars().filter(|&char| is_plain(char));
     if shown().map(columns).sum::<usize>() <= width {
         return shown().collect();
     }
@@ -218,7 +236,7 @@ fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     let mut used = 0;
     for word in text.split(' ') {
-        let word = || word.chars().filter(|char| !char.is_control());
+        let word = || word.chars().filter(|&char| is_plain(char));
         let len: usize = word().map(columns).sum();
         if used > 0 && used + 1 + len > width {
             lines.push(String::new());
@@ -243,7 +261,6 @@ fn wrap(text: &str, width: usize) -> Vec<String> {
 mod tests {
     use std::time::{Duration, Instant};
 
-    use super::super::board::Command;
     use super::super::figures::tests::some;
     use super::*;
 
@@ -263,7 +280,10 @@ mod tests {
             age: Duration::from_secs(61),
             rows: (0..nodes).map(row).collect(),
             logs: "/var/tmp/ringbinder-up-x".into(),
-            command: Command::new("/home/somebody/ring.toml".as_ref()),
+            commands: vec![
+                "target/debug/ringbinder set greeting hello".to_owned(),
+                "target/debug/ringbinder get greeting".to_owned(),
+            ],
         }
     }
 
@@ -282,6 +302,37 @@ mod tests {
         assert!(lines[3].contains("12.3k"), "{text}");
         assert!(text.contains("Ctrl-C stops them."), "{text}");
         assert!(text.contains("set "), "{text}");
+    }
+
+    #[test]
+    fn commands_are_whole_however_long_they_are() {
+        let program =
+            "'/tmp/a rather long folder name with blanks/a checkout/target/debug/ringbinder'";
+        let mut board = board(3);
+        board.commands = vec![
+            format!("{program} set --ring '/tmp/my rings/ring.toml' greeting hello"),
+            format!("{program} get --ring '/tmp/my rings/ring.toml' greeting"),
+        ];
+        let joined = |lines: &[String]| lines.join("\n").replace("'\\\n'", "").replace("\\\n", "");
+        let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        for (width, height) in [(80, 24), (60, 30), (30, 60), (20, 70), (200, 24)] {
+            let shown = plain(&lines(&board, &[], width, height));
+            for command in &board.commands {
+                let shown = words(&joined(&shown));
+                assert!(shown.contains(&words(command)), "{width}: {shown}");
+            }
+        }
+        // All of it or nothing.
+        for height in 0..24 {
+            let shown = words(&joined(&plain(&lines(&board, &[], 80, height))));
+            let there = board.commands.iter().filter(|it| shown.contains(&words(it))).count();
+            let any = shown.contains("ringbinder'") || shown.contains("In another terminal");
+            assert_eq!(there, if any { 2 } else { 0 }, "{height}: {shown}");
+        }
+        let note = format!("cache-a: it ended; to start it again:\n    {}", board.commands[0]);
+        let shown = plain(&note_lines(&note, 80));
+        assert_eq!(shown[0], "cache-a: it ended; to start it again:");
+        assert!(words(&joined(&shown)).contains(&words(&board.commands[0])), "{shown:#?}");
     }
 
     #[test]

@@ -13,7 +13,9 @@ use nix::unistd::Pid;
 use ringbinder_ring::Node;
 
 use super::UpError;
+use crate::escape::printable;
 use crate::fleet::security::Security;
+use crate::shell::quoted;
 
 /// What all nodes are started with.
 pub(super) struct Settings {
@@ -50,22 +52,12 @@ impl Settings {
 
     /// The line that starts a node by hand.
     pub(super) fn command_line(&self, node: &Node) -> String {
-        let mut line = quoted(&self.program.to_string_lossy());
+        let mut line = quoted(&self.program.to_string_lossy()).into_owned();
         for argument in self.arguments_of(node) {
             line.push(' ');
             line.push_str(&quoted(&argument.to_string_lossy()));
         }
         line
-    }
-}
-
-/// A word as a shell reads it.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-:=,+@%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', "'\\''"))
     }
 }
 
@@ -152,7 +144,9 @@ pub(super) fn tail(log: &Path, lines: usize) -> Vec<String> {
     let text = String::from_utf8_lossy(&text);
     let all: Vec<&str> = text.lines().collect();
     let from = all.len().saturating_sub(lines);
-    all[from..].iter().map(|line| anstream::adapter::strip_str(line).to_string()).collect()
+    let plain =
+        |line: &&str| printable(&anstream::adapter::strip_str(line).to_string()).into_owned();
+    all[from..].iter().map(plain).collect()
 }
 
 #[cfg(test)]
@@ -176,8 +170,6 @@ mod tests {
         );
         let node = Node::new("cache-a", "localhost:7", 1).unwrap();
         assert!(settings.command_line(&node).contains(" --node cache-a "));
-        assert_eq!(quoted("it's"), "'it'\\''s'");
-        assert_eq!(quoted(""), "''");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::UpError;
-use super::board::{Board, Command};
+use super::board::Board;
 use super::entry::Entry;
 use super::event::Event;
 use super::figures::Figures;
@@ -25,6 +25,7 @@ use super::view::View;
 use crate::error::CliError;
 use crate::exit::Answer;
 use crate::fleet;
+use crate::shell;
 
 /// How often the nodes are asked, and the table is drawn.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -50,6 +51,8 @@ pub(super) struct Supervisor {
     pub(super) trouble: bool,
     restart: bool,
     begun: Instant,
+    /// What to try in another terminal.
+    commands: Vec<String>,
     /// Asks all nodes of `entries`, in that order.
     pub(super) client: Option<Client>,
     /// Counts the changes of `entries`.
@@ -68,7 +71,11 @@ impl Supervisor {
         restart: bool,
     ) -> Result<Supervisor, UpError> {
         let logs = TempDir::with_prefix("ringbinder-up-").map_err(UpError::Logs)?;
+        let name = file.path().to_string_lossy();
+        let commands = [("set", "greeting hello"), ("get", "greeting")];
+        let commands = commands.map(|(command, words)| shell::command(command, &name, words));
         let mut supervisor = Supervisor {
+            commands: commands.to_vec(),
             entries: Vec::new(),
             version: 0,
             settings,
@@ -386,7 +393,7 @@ impl Supervisor {
             age: self.begun.elapsed(),
             rows: self.entries.iter().map(Entry::row).collect(),
             logs: self.logs.path().to_owned(),
-            command: Command::new(self.file.path()),
+            commands: self.commands.clone(),
         }
     }
 }

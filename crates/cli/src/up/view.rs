@@ -1,7 +1,5 @@
 //! How what happens is shown: as a live table, as lines, or as JSON.
 
-use std::io;
-
 use super::board::Board;
 use super::event::Event;
 use super::frame;
@@ -52,7 +50,7 @@ impl<'o> View<'o> {
             return Ok(());
         }
         if self.out.is_json() {
-            self.out.line(serde_json::to_string(event).map_err(io::Error::from)?)?;
+            self.out.json_line(event)?;
         } else {
             self.out.line(event)?;
         }

@@ -8,6 +8,7 @@ mod pty;
 mod absent;
 mod check;
 mod findings;
+mod hostile;
 mod keys;
 mod nodes;
 mod scripted;

@@ -34,6 +34,8 @@ struct Node {
     general: Vec<(String, String)>,
     /// Answers to other lines.
     others: Vec<(String, String)>,
+    /// The answer to every line that has no other.
+    fallback: String,
 }
 
 /// The process at a node's address, if all is well.
@@ -95,6 +97,7 @@ impl Script {
                 stats,
                 general: vec![("ringbinder_version".to_owned(), "9.9.9".to_owned())],
                 others: Vec::new(),
+                fallback: "ERROR\r\n".to_owned(),
             }
         };
         let nodes = listeners.into_iter().enumerate().map(node).collect();
@@ -129,6 +132,17 @@ impl Script {
     pub(crate) fn answer(&mut self, node: usize, line: &str, answer: &str) -> &mut Script {
         self.nodes[node].others.push((line.to_owned(), format!("{answer}\r\n")));
         self
+    }
+
+    /// Answers every line so that has no other answer.
+    pub(crate) fn otherwise(&mut self, node: usize, answer: &str) -> &mut Script {
+        self.nodes[node].fallback = format!("{answer}\r\n");
+        self
+    }
+
+    /// Every line of a node's `stats ring`, to be changed.
+    pub(crate) fn each_stat(&mut self, node: usize, change: impl FnMut(&mut (String, String))) {
+        self.nodes[node].stats.iter_mut().for_each(change);
     }
 
     /// Leaves out lines of a node's `stats ring`.
@@ -178,11 +192,11 @@ impl Script {
                 ("version".to_owned(), "VERSION 1.6.45\r\n".to_owned()),
             ]);
             answers.extend(std::mem::take(&mut node.others));
-            let answers = Arc::new(answers);
+            let answers = Arc::new((answers, std::mem::take(&mut node.fallback)));
             std::thread::spawn(move || {
                 for stream in listener.incoming().flatten() {
                     let answers = Arc::clone(&answers);
-                    std::thread::spawn(move || talk(&stream, &answers));
+                    std::thread::spawn(move || talk(&stream, &answers.0, &answers.1));
                 }
             });
         }
@@ -208,14 +222,14 @@ impl Running {
     }
 }
 
-fn talk(stream: &TcpStream, answers: &HashMap<String, String>) -> Option<()> {
+fn talk(stream: &TcpStream, answers: &HashMap<String, String>, fallback: &str) -> Option<()> {
     let mut lines = BufReader::new(stream);
     loop {
         let mut line = String::new();
         if lines.read_line(&mut line).ok()? == 0 {
             return Some(());
         }
-        let answer = answers.get(line.trim_end()).map_or("ERROR\r\n", String::as_str);
+        let answer = answers.get(line.trim_end()).map_or(fallback, String::as_str);
         { stream }.write_all(answer.as_bytes()).ok()?;
     }
 }

@@ -81,7 +81,7 @@ enum Tls {
 }
 
 fn server(chain: &str, key: &str, tls: Tls, ca: &str) -> Arc<ServerConfig> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let provider = ringbinder_tls::provider();
     let config = ServerConfig::builder_with_provider(Arc::clone(&provider));
     let config = config.with_safe_default_protocol_versions().unwrap();
     let config = if tls == Tls::Mutual {

@@ -271,9 +271,9 @@ fn a_node_that_is_replaced_is_marked_and_its_words_are_harmless() {
     let ran = Ran::of(&mut of(&file, &words)).succeeds();
     assert!(ran.out.contains(" replaced "), "{ran:?}");
     for sentence in [
-        "cache-a is replaced: ?31mits address leads to another process",
+        "cache-a is replaced: \\u{9b}31mits address leads to another process",
         "two processes claim to be cache-a, as cache-a see it",
-        "cache-a: ring.toml has ring 2?5m",
+        "cache-a: ring.toml has ring 2\\u{9b}5m",
     ] {
         assert!(ran.out.contains(sentence), "{sentence}: {ran:?}");
     }
@@ -282,7 +282,7 @@ fn a_node_that_is_replaced_is_marked_and_its_words_are_harmless() {
     let node = &json["nodes"][0];
     assert_eq!((&node["state"], &node["standing"]), (&"replaced".into(), &"replaced".into()));
     assert_eq!(node["disputed_by"], serde_json::json!(["cache-a"]));
-    assert_eq!(node["drift"], "ring.toml has ring 2?5m");
+    assert_eq!(node["drift"], "ring.toml has ring 2\\u{9b}5m");
     let unreached = serde_json::json!([{ "node": "cache-z", "reason": "it is late" }]);
     assert_eq!(node["unreached"], unreached);
     // `stats` shows the words as they came, but for what steers.
@@ -350,7 +350,7 @@ fn nothing_that_a_node_says_can_steer_the_terminal() {
     }
     let mut terminal = Terminal::start(&of(&file, &["top"]));
     terminal.until_text("%1B[2J%E2%80%AE%1B[31m");
-    terminal.until_text("?]0;owned?");
+    terminal.until_text("\\u{1b}]0;owned");
     terminal.press("q");
     assert_eq!(terminal.end().0, 0);
 }

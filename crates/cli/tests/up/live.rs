@@ -1,5 +1,8 @@
 //! The live table in a terminal of 80 columns and 24 lines.
 
+use std::path::Path;
+use std::process::Command;
+
 use nix::sys::signal::Signal;
 use ringbinder_tests::{Conn, process, wait};
 
@@ -54,7 +57,11 @@ fn the_newcomers_first_minute() {
     for heading in ["PID", "STATE", "ITEMS", "MEM", "GETS/S", "HITS", "CONNS", "RING", "KEYS"] {
         assert!(text.contains(heading), "{heading}: {text}");
     }
-    assert!(text.contains(" set greeting hello") && text.contains(" get greeting"), "{text}");
+    // A command that is too long for a line goes on in the next.
+    let commands = text.replace("\\\n", " ");
+    let commands = commands.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(commands.contains(" set greeting hello"), "{text}");
+    assert!(commands.contains(" get greeting"), "{text}");
 
     // Stored through one node and read through the next, as any client may.
     let connect = |row: &Row| Conn::tcp(row.address.parse().unwrap()).unwrap();
@@ -74,6 +81,44 @@ fn the_newcomers_first_minute() {
         assert!(text.contains(&format!("stopped {}", node.name)), "{text}");
     }
     assert!(!place.ring().exists());
+}
+
+#[test]
+fn the_commands_can_be_typed_however_long_they_are() {
+    let place = Place::new();
+    let folder = place.path().join("a folder with a rather long name, and with blanks in it");
+    std::fs::create_dir(&folder).unwrap();
+    let program = folder.join("ringbinder");
+    std::fs::copy(env!("CARGO_BIN_EXE_ringbinder"), &program).unwrap();
+    let ring = folder.join("my ring.toml");
+    let up = place.up(&["--port", &port(), "--ring", ring.to_str().unwrap()]);
+    let mut terminal = Terminal::start(&of_program(&program, &up));
+    all_up(&terminal, 3);
+    terminal.until_text("Ctrl-C stops them.");
+    let text = terminal.text();
+    let (_, commands) = text.split_once("In another terminal:\n").expect("commands");
+    let (commands, _) = commands.split_once("or point any").expect("their end");
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-e", "-c", commands]).current_dir(place.path());
+    let typed = shell.output().unwrap();
+    assert!(typed.status.success(), "{text}\n{typed:?}");
+    assert_eq!(String::from_utf8_lossy(&typed.stdout), "hello", "{text}");
+    terminal.press("\x03");
+    assert_eq!(terminal.end().0, 0);
+}
+
+/// A command with another program in its place.
+fn of_program(program: &Path, command: &Command) -> Command {
+    let mut other = Command::new(program);
+    other.args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => other.env(name, value),
+            None => other.env_remove(name),
+        };
+    }
+    other.current_dir(command.get_current_dir().expect("a directory"));
+    other
 }
 
 #[test]

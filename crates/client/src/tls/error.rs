@@ -52,11 +52,11 @@ pub enum TlsError {
         source: io::Error,
     },
     /// A file is no PEM.
-    #[error("{file} is no intact PEM: {why}")]
+    #[error("{file} {why}")]
     Pem {
         /// Which.
         file: TlsFile,
-        /// What is wrong with it.
+        /// What is wrong with it: what goes on from its name.
         why: String,
     },
     /// A file has nothing of what it is for.
@@ -72,21 +72,21 @@ pub enum TlsError {
         file: TlsFile,
     },
     /// A certificate is none, or one of a kind that is not understood.
-    #[error("certificate {number} of {file} cannot be used: {why}")]
+    #[error("certificate {number} of {file} {why}")]
     Certificate {
         /// Which file.
         file: TlsFile,
         /// Which of those in it, from 1.
         number: usize,
-        /// What is wrong with it.
+        /// What is wrong with it: what goes on from its name.
         why: String,
     },
     /// A key is none, or one of a kind that is not understood.
-    #[error("{file} cannot be used: {why}")]
+    #[error("{file} {why}")]
     Key {
         /// Which.
         file: TlsFile,
-        /// What is wrong with it.
+        /// What is wrong with it: what goes on from its name.
         why: String,
     },
     /// A key belongs to another certificate.

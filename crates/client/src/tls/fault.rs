@@ -3,14 +3,9 @@
 use std::io;
 use std::time::Duration;
 
+use ringbinder_tls::words::{self, name};
 use rustls::pki_types::UnixTime;
 use rustls::{AlertDescription, CertificateError, Error, InvalidMessage};
-
-/// Names of a certificate that are shown.
-const SHOWN_NAMES: usize = 4;
-
-/// Longest name that is shown, in characters.
-const SHOWN_LEN: usize = 80;
 
 /// Why there is no secure connection to a node, or an insecure one to a node that wants it secure.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -33,8 +28,8 @@ pub enum TlsFault {
         /// What the certificate is for: the first of its names.
         presented: Vec<String>,
     },
-    /// The node's certificate has some other fault.
-    #[error("its certificate cannot be trusted: {0}")]
+    /// The node's certificate has some other fault: what goes on from "certificate".
+    #[error("its certificate, or one above it, {0}")]
     Certificate(String),
     /// The host in the ring is nothing that a certificate could be for.
     #[error("{host:?} is no host name and no IP address that a certificate could be for")]
@@ -48,8 +43,11 @@ pub enum TlsFault {
     /// The node does not trust this client's certificate.
     #[error("it does not accept this client's certificate: {0}")]
     ClientCertificate(String),
-    /// No version of TLS, or no cipher, that both speak.
-    #[error("it and this client have no TLS version or cipher in common ({0})")]
+    /// No version of TLS, no cipher or no kind of signature that both know.
+    #[error(
+        "it and this client have no TLS version, cipher or kind of certificate in common ({0}): see \
+         which keys are accepted in docs/tls.md"
+    )]
     NothingInCommon(String),
     /// What answers is no TLS.
     #[error("it does not speak TLS on this port")]
@@ -90,11 +88,11 @@ impl TlsFault {
         match error {
             Error::InvalidCertificate(why) => TlsFault::of_certificate(why),
             Error::AlertReceived(alert) => TlsFault::of_alert(*alert),
-            Error::PeerIncompatible(why) => TlsFault::NothingInCommon(format!("{why:?}")),
+            Error::PeerIncompatible(why) => TlsFault::NothingInCommon(name(why)),
             Error::InvalidMessage(
                 InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion,
             ) => TlsFault::NotTls,
-            error => TlsFault::Other(shown(&error.to_string())),
+            error => TlsFault::Other(format!("it {}", words::other(error))),
         }
     }
 
@@ -113,11 +111,11 @@ impl TlsFault {
             }
             CertificateError::NotValidForNameContext { expected, presented } => {
                 TlsFault::WrongName {
-                    expected: shown(&expected.to_str()),
-                    presented: presented.iter().take(SHOWN_NAMES).map(|name| bare(name)).collect(),
+                    expected: words::plain(&expected.to_str()),
+                    presented: words::names(presented),
                 }
             }
-            error => TlsFault::Certificate(shown(&error.to_string())),
+            error => TlsFault::Certificate(words::certificate(error)),
         }
     }
 
@@ -134,13 +132,11 @@ impl TlsFault {
             | AlertDescription::UnsupportedCertificate
             | AlertDescription::CertificateUnknown
             | AlertDescription::DecryptError
-            | AlertDescription::AccessDenied => says(&format!("{alert:?}")),
+            | AlertDescription::AccessDenied => says(&name(alert)),
             AlertDescription::ProtocolVersion
             | AlertDescription::HandshakeFailure
-            | AlertDescription::InsufficientSecurity => {
-                TlsFault::NothingInCommon(format!("{alert:?}"))
-            }
-            alert => TlsFault::Other(format!("it ended the connection ({alert:?})")),
+            | AlertDescription::InsufficientSecurity => TlsFault::NothingInCommon(name(alert)),
+            alert => TlsFault::Other(format!("it broke off ({})", name(alert))),
         }
     }
 }
@@ -162,26 +158,9 @@ fn ago(since: Option<Duration>) -> String {
 
 fn but_for(presented: &[String]) -> String {
     match presented {
-        [] => ", nor for any other".to_owned(),
+        [] => ", nor for any other (it has no subjectAltName)".to_owned(),
         names => format!(" but for {}", names.join(", ")),
     }
-}
-
-/// The name in rustls's way to write one: `DnsName("a.example")`, `IpAddress(10.0.0.1)`.
-fn bare(name: &str) -> String {
-    let inner = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
-    shown(inner.unwrap_or(name).trim_matches('"'))
-}
-
-/// Words that come from elsewhere go on to logs and terminals: not without bound, and what could steer
-/// these is escaped.
-fn shown(text: &str) -> String {
-    let text = text.chars().take(SHOWN_LEN);
-    text.flat_map(|char| {
-        let escaped = char.is_control().then(|| char.escape_default());
-        escaped.into_iter().flatten().chain((!char.is_control()).then_some(char))
-    })
-    .collect()
 }
 
 #[cfg(test)]
@@ -190,10 +169,6 @@ mod tests {
 
     #[test]
     fn names_and_times_are_for_people() {
-        assert_eq!(bare("DnsName(\"a.example\")"), "a.example");
-        assert_eq!(bare("IpAddress(10.0.0.1)"), "10.0.0.1");
-        assert_eq!(bare("a\x1b[31m"), "a\\u{1b}[31m");
-        assert_eq!(shown(&"x".repeat(1000)).len(), SHOWN_LEN);
         let expired = |seconds| TlsFault::Expired(Some(Duration::from_secs(seconds))).to_string();
         assert_eq!(expired(5), "its certificate has expired 5 seconds ago: renew it there");
         assert_eq!(expired(3 * 86400), "its certificate has expired 3 days ago: renew it there");
@@ -201,7 +176,10 @@ mod tests {
             let presented = presented.iter().map(|&name| name.to_owned()).collect();
             TlsFault::WrongName { expected: "a".to_owned(), presented }.to_string()
         };
-        assert_eq!(name(&[]), "its certificate is not for a, nor for any other");
+        assert_eq!(
+            name(&[]),
+            "its certificate is not for a, nor for any other (it has no subjectAltName)"
+        );
         assert_eq!(name(&["b", "c"]), "its certificate is not for a but for b, c");
     }
 

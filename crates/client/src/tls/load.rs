@@ -6,8 +6,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ringbinder_ring::regular;
-use rustls::pki_types::pem::{self, PemObject as _};
+use ringbinder_tls::identity::{Identity, IdentityError};
+use ringbinder_tls::pem::{self, PemError};
+use ringbinder_tls::words;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, Error, RootCertStore, SupportedProtocolVersion};
 
 use super::error::{TlsError, TlsFile, TlsPart};
@@ -16,18 +19,15 @@ use super::{Pem, Tls, TlsVersion};
 /// Longest file that is read, in bytes: a system's whole bundle of CAs has a fraction of it.
 const MAX_FILE: u64 = 16 << 20;
 
-/// What an encrypted key has in its PEM, in both of its forms.
-const ENCRYPTED: &[u8] = b"ENCRYPTED";
-
 /// Everything that a handshake goes by.
 pub(super) fn config(tls: &Tls) -> Result<ClientConfig, TlsError> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let provider = ringbinder_tls::provider();
     let versions: &[&SupportedProtocolVersion] = match tls.min_version {
         TlsVersion::V1_2 => rustls::ALL_VERSIONS,
         TlsVersion::V1_3 => &[&rustls::version::TLS13],
     };
     let roots = roots(&tls.ca)?;
-    let config = ClientConfig::builder_with_provider(provider)
+    let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(versions)
         .map_err(|error| TlsError::Settings { why: error.to_string() })?
         .with_root_certificates(roots);
@@ -35,15 +35,24 @@ pub(super) fn config(tls: &Tls) -> Result<ClientConfig, TlsError> {
         return Ok(config.with_no_client_auth());
     };
     let (chain_file, key_file) = (chain.file(TlsPart::Chain), key.file(TlsPart::Key));
-    let chain = certificates(chain, &chain_file)?;
+    let certificates = certificates(chain, &chain_file)?;
     let key = private_key(key, &key_file)?;
-    config.with_client_auth_cert(chain, key).map_err(|error| match error {
-        Error::InconsistentKeys(_) => TlsError::OtherKey { key: key_file, chain: chain_file },
-        Error::InvalidCertificate(why) => {
-            TlsError::Certificate { file: chain_file, number: 1, why: why.to_string() }
+    let identity = Identity::new(certificates, key, &provider).map_err(|error| match error {
+        IdentityError::Mismatch => {
+            TlsError::OtherKey { key: key_file.clone(), chain: chain_file.clone() }
         }
-        error => TlsError::Key { file: key_file, why: error.to_string() },
-    })
+        IdentityError::Certificate(why) => {
+            TlsError::Certificate { file: chain_file.clone(), number: 1, why }
+        }
+        IdentityError::Key(why) => TlsError::Key { file: key_file, why: why.to_string() },
+    })?;
+    if identity.is_old_version {
+        // No node takes it (RFC 8446, 4.4.2.3); said here, it is said to the one who can act.
+        let why = words::OF_AN_OLD_VERSION.to_owned();
+        return Err(TlsError::Certificate { file: chain_file, number: 1, why });
+    }
+    let resolver = SingleCertAndKey::from(identity.certified);
+    Ok(config.with_client_cert_resolver(Arc::new(resolver)))
 }
 
 fn roots(ca: &[Pem]) -> Result<RootCertStore, TlsError> {
@@ -64,7 +73,10 @@ fn roots(ca: &[Pem]) -> Result<RootCertStore, TlsError> {
             roots.add(certificate).map_err(|why| TlsError::Certificate {
                 file: file.clone(),
                 number,
-                why: why.to_string(),
+                why: match why {
+                    Error::InvalidCertificate(why) => words::certificate(&why),
+                    _ => "is damaged".to_owned(),
+                },
             })?;
         }
     }
@@ -73,35 +85,21 @@ fn roots(ca: &[Pem]) -> Result<RootCertStore, TlsError> {
 
 fn certificates(pem: &Pem, file: &TlsFile) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let text = pem.read(file)?;
-    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
-    let all = all.map_err(|why| broken(file, &why))?;
-    if all.is_empty() {
-        return Err(TlsError::Nothing { file: file.clone() });
-    }
-    Ok(all)
+    pem::certificates(&text).map_err(|why| unusable(file, why))
 }
 
 fn private_key(pem: &Pem, file: &TlsFile) -> Result<PrivateKeyDer<'static>, TlsError> {
     let text = pem.read(file)?;
-    let has = |word: &[u8]| text.windows(word.len()).any(|part| part == word);
-    if has(ENCRYPTED) {
-        return Err(TlsError::EncryptedKey { file: file.clone() });
-    }
-    PrivateKeyDer::from_pem_slice(&text).map_err(|why| match why {
-        pem::Error::NoItemsFound => TlsError::Nothing { file: file.clone() },
-        why => broken(file, &why),
-    })
+    pem::private_key(&text).map_err(|why| unusable(file, why))
 }
 
-fn broken(file: &TlsFile, why: &pem::Error) -> TlsError {
-    // Of a key not even a piece is shown.
-    let why = match why {
-        pem::Error::MissingSectionEnd { .. } => "it ends before a -----END line",
-        pem::Error::IllegalSectionStart { .. } => "a -----BEGIN line is broken",
-        pem::Error::Base64Decode(_) => "what is between its lines is no base64",
-        _ => "it cannot be understood",
-    };
-    TlsError::Pem { file: file.clone(), why: why.to_owned() }
+fn unusable(file: &TlsFile, why: PemError) -> TlsError {
+    let file = file.clone();
+    match why {
+        PemError::Empty | PemError::Absent { .. } => TlsError::Nothing { file },
+        PemError::Encrypted => TlsError::EncryptedKey { file },
+        PemError::Binary(_) | PemError::Torn(_) => TlsError::Pem { file, why: why.to_string() },
+    }
 }
 
 impl Pem {

@@ -1,6 +1,7 @@
 //! Answers, read.
 
 use bytes::Bytes;
+use ringbinder_ring::printable::printable;
 
 use crate::item::Item;
 
@@ -71,13 +72,5 @@ impl Line {
 
 /// What a server says goes on to logs and terminals: what could steer these is escaped.
 pub(crate) fn shown(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for char in text.chars() {
-        if char.is_control() {
-            shown.extend(char.escape_default());
-        } else {
-            shown.push(char);
-        }
-    }
-    shown
+    printable(text).into_owned()
 }

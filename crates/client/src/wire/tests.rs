@@ -219,7 +219,8 @@ fn what_was_not_asked_is_no_answer() {
 fn errors_do_not_steer_a_terminal() {
     for (line, says) in [
         (&b"SERVER_ERROR \x1b[2Jgone\r\n"[..], r"SERVER_ERROR \u{1b}[2Jgone"),
-        (b"CLIENT_ERROR \xc2\x9b2J\tx\r\n", r"CLIENT_ERROR \u{9b}2J\tx"),
+        (b"CLIENT_ERROR \xc2\x9b2J\tx\r\n", r"CLIENT_ERROR \u{9b}2J\u{9}x"),
+        (b"ERROR \xe2\x80\xaegnp\r\n", r"ERROR \u{202e}gnp"),
     ] {
         let answer = read(GET, &[line]).expect("an answer");
         assert!(format!("{answer:?}").contains(&says.replace('\\', r"\\")), "{answer:?}");

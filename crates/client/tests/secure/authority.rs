@@ -61,7 +61,7 @@ impl Identity {
         versions: &[&'static SupportedProtocolVersion],
         clients: Option<&Authority>,
     ) -> Arc<ServerConfig> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let provider = ringbinder_tls::provider();
         let config = ServerConfig::builder_with_provider(Arc::clone(&provider));
         let config = config.with_protocol_versions(versions).expect("versions");
         let config = match clients {

@@ -86,7 +86,7 @@ async fn each_mistake_is_told_with_its_file() {
         (with(&chain, &missing), keys, &missing, "cannot read the key file"),
         (with(&chain, &chain), keys, &chain, "has no private key"),
         (with(&chain, &encrypted), keys, &encrypted, "is encrypted"),
-        (with(&chain, &no_key), keys, &no_key, "cannot be used"),
+        (with(&chain, &no_key), keys, &no_key, "holds a key of an unknown kind, which is not"),
         (with(&chain, &other_key), keys, &other_key, "is not that of the first certificate"),
     ] {
         let error = error_of(tls).await;
@@ -141,4 +141,62 @@ async fn a_client_that_runs_trusts_what_it_was_told_last() {
         }
     };
     tokio::time::timeout(crate::PATIENCE, found).await.expect("trusted");
+}
+
+/// Runs `openssl` in a folder.
+#[track_caller]
+fn openssl(folder: &Folder, arguments: &str) {
+    let mut command = std::process::Command::new("openssl");
+    command.args(arguments.split(' ')).current_dir(folder.0.path());
+    let output = command.output().expect("openssl");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "openssl {arguments}: {error}");
+}
+
+#[tokio::test]
+async fn files_as_openssl_makes_them() {
+    let folder = Folder::new();
+    let path = |name: &str| folder.0.path().join(name);
+    let kinds = [
+        ("rsa", "RSA -pkeyopt rsa_keygen_bits:2048", None),
+        ("p521", "EC -pkeyopt ec_paramgen_curve:P-521", None),
+        ("short", "RSA -pkeyopt rsa_keygen_bits:1024", Some("an RSA key of 1024 bits")),
+        ("pss", "RSA-PSS -pkeyopt rsa_keygen_bits:2048", Some("an RSA-PSS key")),
+        ("ed448", "ED448", Some("an Ed448 key")),
+    ];
+    for (name, algorithm, refused) in kinds {
+        openssl(&folder, &format!("genpkey -out {name}.key -algorithm {algorithm}"));
+        openssl(&folder, &format!("req -x509 -new -key {name}.key -subj /CN=a -out {name}.pem"));
+        let (chain, key) = (path(&format!("{name}.pem")), path(&format!("{name}.key")));
+        let tls = Tls::new().ca_file(path("rsa.pem")).certificate_files(&chain, &key);
+        let Some(refused) = refused else {
+            connect(client_of("127.0.0.1:1").tls(tls)).await;
+            continue;
+        };
+        let error = error_of(tls).await;
+        assert_eq!(path_of(&error), Some((TlsPart::Key, key.as_path())));
+        let text = error.to_string();
+        assert!(text.contains(&format!("holds {refused}, which is not accepted")), "{text}");
+    }
+
+    openssl(&folder, "req -new -key rsa.key -subj /CN=a -out rsa.csr");
+    openssl(&folder, "x509 -req -in rsa.csr -signkey rsa.key -out v1.pem");
+    // As a CA it is good.
+    connect(client_of("127.0.0.1:1").tls(Tls::new().ca_file(path("v1.pem")))).await;
+    let with = |chain: &str, key: &str| Tls::new().certificate_files(path(chain), path(key));
+    openssl(&folder, "x509 -in rsa.pem -outform DER -out der.pem");
+    openssl(&folder, "rsa -in rsa.key -traditional -aes128 -passout pass:x -out old.key");
+    folder.write("empty", "");
+    for (tls, part, name, says) in [
+        (with("v1.pem", "rsa.key"), TlsPart::Chain, "v1.pem", "is of X.509 version 1, which"),
+        (with("v1.pem", "p521.key"), TlsPart::Key, "p521.key", "is not that of the first"),
+        (with("der.pem", "rsa.key"), TlsPart::Chain, "der.pem", "is no PEM file but a binary one"),
+        (with("rsa.pem", "old.key"), TlsPart::Key, "old.key", "is encrypted"),
+        (with("rsa.pem", "empty"), TlsPart::Key, "empty", "has no private key"),
+    ] {
+        let error = error_of(tls.ca_file(path("rsa.pem"))).await;
+        assert_eq!(path_of(&error), Some((part, path(name).as_path())), "{error:?}");
+        let text = error.to_string();
+        assert!(text.contains(says) && !text.contains("Other("), "{text}");
+    }
 }

@@ -1,4 +1,5 @@
-//! The log: tracing events on standard error, as much of them as `-v` and `verbosity` ask for.
+//! The log: tracing events on standard error, as much of them as `-v` and `verbosity` ask for. A line
+//! has text in it and the colours of the log itself, whatever clients, peers and files said.
 //!
 //! Whoever logs never waits for the reader of the log (see [`queue`]); nor does the end of the
 //! process, for longer than [`LAST_WORDS`]. A regular file has no reader that could stand still, so lines
@@ -15,6 +16,7 @@ use std::panic::PanicHookInfo;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use ringbinder_ring::printable::styled;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::LevelFilter as Filter;
 use tracing_subscriber::fmt::MakeWriter;
@@ -92,9 +94,9 @@ pub(crate) fn flush() {
     }
 }
 
-/// Says a line for people on standard error, as it is, whether logging has started or not.
+/// Says a line for people on standard error, whether logging has started or not.
 pub(crate) fn say(line: &str) {
-    let line = format!("{line}\n");
+    let line = format!("{}\n", styled(line));
     match LOG.get() {
         Some(log) => log.put(line.as_bytes()),
         // Nobody is left to tell where standard error is gone.
@@ -164,11 +166,28 @@ struct Line<'a>(&'a Log);
 
 impl Write for Line<'_> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.0.put(line);
+        self.0.put(printable(line).as_bytes());
         Ok(line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// An event with everything escaped that could steer a terminal or mislead a reader.
+fn printable(line: &[u8]) -> String {
+    styled(&String::from_utf8_lossy(line)).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_holds_text_and_colours() {
+        let line = "\u{1b}[33mWARN\u{1b}[0m it calls itself a\u{9b}2J\u{202e}\u{1b}[2J\n";
+        let shown = "\u{1b}[33mWARN\u{1b}[0m it calls itself a\\u{9b}2J\\u{202e}\\u{1b}[2J\n";
+        assert_eq!(printable(line.as_bytes()), shown);
     }
 }

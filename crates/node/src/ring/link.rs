@@ -26,6 +26,7 @@ use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use ringbinder_protocol::{Claim, Forwarding, PeerLine, Reply, Stamp, reply};
+use ringbinder_ring::printable::words;
 use tokio::time::{Instant, Sleep};
 use tracing::{debug, warn};
 
@@ -339,7 +340,7 @@ async fn open(local: &Rc<Local>, link: &Link) -> Result<Socket, LinkError> {
     // One that no ring names yet, or any more, by its own knowledge, serves nothing: it answers that
     // its keys have moved, until it holds the ring that this node holds.
     if peer.name != NAMELESS && !names.contains(&peer.name) {
-        return Err(LinkError::OtherName(peer.name));
+        return Err(LinkError::OtherName(words(&peer.name)));
     }
     if link.peer.processes().accepted.is_some_and(|accepted| accepted != peer.instance) {
         // The node was restarted, or its address leads to another process now. Each process knows

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use ringbinder_tls::words::{self, name};
 use rustls::{AlertDescription, CertificateError, Error, InvalidMessage};
 
 /// The TLS error inside an error of a socket.
@@ -37,10 +38,10 @@ fn tls_cause(error: &Error) -> String {
         Error::NoCertificatesPresented => "it shows no certificate, and must".to_owned(),
         Error::AlertReceived(alert) => refusal(*alert),
         Error::PeerIncompatible(what) => {
-            format!("it speaks no version or cipher suite that is accepted here ({what:?})")
+            format!("it speaks no version or cipher suite that is accepted here ({})", name(what))
         }
         error if is_no_tls(error) => "it speaks no TLS".to_owned(),
-        error => error.to_string(),
+        error => format!("it {}", words::other(error)),
     }
 }
 
@@ -59,8 +60,8 @@ fn certificate(error: &CertificateError) -> String {
         }
         E::NotValidForNameContext { expected, presented } => format!(
             "its certificate is not for {} but for {}",
-            expected.to_str(),
-            if presented.is_empty() { "nobody".to_owned() } else { presented.join(", ") }
+            words::plain(&expected.to_str()),
+            for_whom(presented)
         ),
         E::NotValidForName => "its certificate is for another name".to_owned(),
         E::InvalidPurpose | E::InvalidPurposeContext { .. } => {
@@ -68,8 +69,16 @@ fn certificate(error: &CertificateError) -> String {
              clientAuth for clients; nodes of a ring are both)"
                 .to_owned()
         }
-        error => format!("its certificate is not good: {error}"),
+        error => format!("its certificate, or one above it, {}", words::certificate(error)),
     }
+}
+
+/// The names in a certificate, as far as they are shown: the other side chose them.
+fn for_whom(presented: &[String]) -> String {
+    if presented.is_empty() {
+        return "nobody (it has no subjectAltName)".to_owned();
+    }
+    words::names(presented).join(", ")
 }
 
 /// What the other side said before it hung up.
@@ -86,10 +95,11 @@ fn refusal(alert: AlertDescription) -> String {
         }
         A::ProtocolVersion | A::HandshakeFailure | A::InsufficientSecurity => {
             return format!(
-                "it accepts no version or cipher suite of those spoken here ({alert:?})"
+                "it accepts no version, cipher suite or kind of certificate of those known here ({})",
+                name(alert)
             );
         }
-        alert => return format!("it broke off: {alert:?}"),
+        alert => return format!("it broke off: {}", name(alert)),
     };
     format!("it refuses the certificate that it was shown, which {why}")
 }

@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ringbinder_ring::regular;
+use ringbinder_tls::identity::IdentityError;
+use ringbinder_tls::pem::{self, PemError};
+use ringbinder_tls::words;
+use rustls::RootCertStore;
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::CertificateDer;
 use rustls::sign::CertifiedKey;
-use rustls::{InconsistentKeys, RootCertStore};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::process::exit::ExitCode;
@@ -23,10 +25,10 @@ const MAX_LEN: u64 = 4 << 20;
 pub(crate) enum TlsError {
     #[error("cannot read {}: {reason}", path.display())]
     Read { path: PathBuf, reason: String, denied: bool },
-    #[error("{} holds no {what} in PEM form", path.display())]
-    Empty { path: PathBuf, what: &'static str },
-    #[error("{} cannot be used: {reason}", path.display())]
-    Malformed { path: PathBuf, reason: String },
+    #[error("{} {reason}", path.display())]
+    Text { path: PathBuf, reason: String },
+    #[error("certificate number {number} in {} {reason}", path.display())]
+    Certificate { path: PathBuf, number: usize, reason: String },
     #[error(
         "the key in {} is encrypted: write it without its passphrase, as openssl pkey does, and let \
          nobody else read it",
@@ -48,6 +50,17 @@ pub(crate) enum TlsError {
 impl TlsError {
     pub(super) fn build(error: impl std::fmt::Display) -> TlsError {
         TlsError::Build(error.to_string())
+    }
+
+    /// What is wrong with a file, as a clause that goes on from its name.
+    fn text(path: &Path, reason: impl std::fmt::Display) -> TlsError {
+        TlsError::Text { path: path.into(), reason: reason.to_string() }
+    }
+
+    /// What is wrong with one of the certificates in a file, numbered from 1, as a clause that goes on
+    /// from "certificate".
+    fn certificate(path: &Path, number: usize, reason: String) -> TlsError {
+        TlsError::Certificate { path: path.into(), number, reason }
     }
 
     pub(crate) fn exit_code(&self) -> ExitCode {
@@ -88,27 +101,49 @@ impl Identity {
     ) -> Result<Identity, TlsError> {
         let certificates = certificates(chain)?;
         let key_path = key.unwrap_or(chain);
-        let key = private_key(key_path)?;
-        let malformed =
-            |path: &Path, reason: String| TlsError::Malformed { path: path.into(), reason };
+        let key = pem::private_key(&read(key_path)?).map_err(|error| match error {
+            PemError::Encrypted => TlsError::Encrypted(key_path.into()),
+            error => TlsError::text(key_path, error),
+        })?;
         let mut expires = u64::MAX;
+        let mut warnings: Vec<String> = too_open(key_path).into_iter().collect();
         for (index, certificate) in certificates.iter().enumerate() {
-            let (_, parsed) = X509Certificate::from_der(certificate).map_err(|error| {
-                malformed(chain, format!("certificate number {} is none: {error}", index + 1))
-            })?;
+            let number = index + 1;
+            let (_, parsed) = X509Certificate::from_der(certificate)
+                .map_err(|_| TlsError::certificate(chain, number, "is damaged".to_owned()))?;
             let end = parsed.validity().not_after.timestamp();
             expires = expires.min(u64::try_from(end).unwrap_or(0));
+            if index == 0 && is_authority(&parsed) {
+                warnings.push(format!(
+                    "the certificate in {} {}; until then other nodes refuse it, and so do many \
+                     clients",
+                    chain.display(),
+                    words::FOR_AN_AUTHORITY
+                ));
+            }
         }
-        let certified =
-            CertifiedKey::from_der(certificates, key, provider).map_err(|error| match error {
-                rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
-                    TlsError::Mismatch { key: key_path.into(), chain: chain.into() }
-                }
-                rustls::Error::InvalidCertificate(error) => malformed(chain, error.to_string()),
-                error => malformed(key_path, error.to_string()),
-            })?;
-        Ok(Identity { certified, expires, warnings: too_open(key_path).into_iter().collect() })
+        let identity = ringbinder_tls::identity::Identity::new(certificates, key, provider);
+        let identity = identity.map_err(|error| match error {
+            IdentityError::Mismatch => {
+                TlsError::Mismatch { key: key_path.into(), chain: chain.into() }
+            }
+            IdentityError::Certificate(reason) => TlsError::certificate(chain, 1, reason),
+            IdentityError::Key(error) => TlsError::text(key_path, error),
+        })?;
+        if identity.is_old_version {
+            warnings.push(format!(
+                "the certificate in {} {}; until then other nodes refuse it, and so do many clients",
+                chain.display(),
+                words::OF_AN_OLD_VERSION
+            ));
+        }
+        Ok(Identity { certified: identity.certified, expires, warnings })
     }
+}
+
+/// Whether a certificate may sign others, which those that rustls takes for a node's own may not.
+fn is_authority(certificate: &X509Certificate<'_>) -> bool {
+    matches!(certificate.basic_constraints(), Ok(Some(constraints)) if constraints.value.ca)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
@@ -119,45 +154,25 @@ fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
     };
     let bytes = regular::read(path, MAX_LEN).map_err(failed)?;
     if bytes.len() as u64 > MAX_LEN {
-        let reason = format!("it has more than {MAX_LEN} bytes");
-        return Err(TlsError::Malformed { path: path.into(), reason });
+        return Err(TlsError::text(path, format_args!("has more than {MAX_LEN} bytes")));
     }
     Ok(bytes)
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let bytes = read(path)?;
-    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
-    let certificates = certificates
-        .map_err(|error| TlsError::Malformed { path: path.into(), reason: error.to_string() })?;
-    if certificates.is_empty() {
-        return Err(TlsError::Empty { path: path.into(), what: "certificate" });
-    }
-    Ok(certificates)
-}
-
-fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
-    let bytes = read(path)?;
-    PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| match error {
-        rustls::pki_types::pem::Error::NoItemsFound => {
-            let encrypted = b"-----BEGIN ENCRYPTED PRIVATE KEY-----";
-            if memchr::memmem::find(&bytes, encrypted).is_some() {
-                TlsError::Encrypted(path.into())
-            } else {
-                TlsError::Empty { path: path.into(), what: "private key" }
-            }
-        }
-        error => TlsError::Malformed { path: path.into(), reason: error.to_string() },
-    })
+    pem::certificates(&read(path)?).map_err(|error| TlsError::text(path, error))
 }
 
 /// Authorities out of a file.
 pub(super) fn authorities(path: &Path) -> Result<RootCertStore, TlsError> {
     let mut store = RootCertStore::empty();
-    for certificate in certificates(path)? {
-        store.add(certificate).map_err(|error| TlsError::Malformed {
-            path: path.into(),
-            reason: error.to_string(),
+    for (number, certificate) in (1..).zip(certificates(path)?) {
+        store.add(certificate).map_err(|error| {
+            let reason = match &error {
+                rustls::Error::InvalidCertificate(error) => words::certificate(error),
+                _ => "is damaged".to_owned(),
+            };
+            TlsError::certificate(path, number, reason)
         })?;
     }
     Ok(store)
@@ -210,16 +225,17 @@ mod tests {
             "locked",
             "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n",
         );
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let provider = ringbinder_tls::provider();
         let read = |chain: &Path, key: Option<&Path>| Identity::read(chain, key, &provider);
 
         assert!(read(&chain, Some(&key)).unwrap().expires > 4_000_000_000);
         assert!(read(&both, None).is_ok());
         for (chain, key, why) in [
             (dir.path().join("none"), &key, "cannot read"),
-            (nothing.clone(), &key, "holds no certificate"),
-            (torn.clone(), &key, "torn cannot be used"),
-            (chain.clone(), &nothing, "holds no private key"),
+            (nothing.clone(), &key, "nothing is empty"),
+            (torn.clone(), &key, "torn is no intact PEM"),
+            (chain.clone(), &nothing, "nothing is empty"),
+            (chain.clone(), &chain, "holds no private key in PEM form, but this: CERTIFICATE"),
             (chain.clone(), &locked, "is encrypted"),
             (chain.clone(), &other, "is not that of the certificate in"),
         ] {

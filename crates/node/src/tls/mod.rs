@@ -153,7 +153,7 @@ impl State {
         dials: bool,
         now: Seconds,
     ) -> Result<(State, Vec<String>), TlsError> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let provider = ringbinder_tls::provider();
         let mut warnings = Vec::new();
         let identity = match &settings.chain {
             Some(chain) => Some(Identity::read(chain, settings.key.as_deref(), &provider)?),
@@ -241,7 +241,7 @@ impl Build<'_> {
         // A session that is taken up is not asked for its certificate again, which may have ended or
         // lost its authority: so there are none where certificates are asked for.
         if self.settings.session_cache && verify == Verify::Nobody {
-            config.ticketer = rustls::crypto::ring::Ticketer::new().map_err(TlsError::build)?;
+            config.ticketer = ringbinder_tls::ticketer().map_err(TlsError::build)?;
             config.send_tls13_tickets = 1;
         }
         Ok(Arc::new(config))

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::Origin;
 use crate::RingError;
+use crate::shell::quoted;
 
 /// Why a source gave no ring, by what is at fault. The message says what happened, to what, and
 /// what to do.
@@ -100,8 +101,9 @@ fn missing(origin: &Origin) -> String {
             format!("there is no ring file {}: write it, or name another", path.display())
         }
         Origin::Etcd { endpoints, key } => format!(
-            "there is no key {key} in etcd at {}: put the ring there (etcdctl put {key} < ring.toml)",
-            endpoints.join(",")
+            "there is no key {key} in etcd at {}: put the ring there (etcdctl put {} < ring.toml)",
+            endpoints.join(","),
+            quoted(key)
         ),
     }
 }

@@ -1,0 +1,110 @@
+//! As much of DER (X.690) as it takes to tell what kind of key something is, and which public key a
+//! certificate is for. Nothing is trusted by what is read here.
+
+/// Tags, as they stand in the encoding.
+pub(crate) mod tag {
+    pub(crate) const INTEGER: u8 = 0x02;
+    pub(crate) const OCTET_STRING: u8 = 0x04;
+    pub(crate) const OBJECT_ID: u8 = 0x06;
+    pub(crate) const SEQUENCE: u8 = 0x30;
+    /// `[0]`, constructed.
+    pub(crate) const CONTEXT_0: u8 = 0xa0;
+}
+
+/// What is left to read of some elements that follow each other.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reader<'a>(&'a [u8]);
+
+/// One element.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Element<'a> {
+    /// Its tag.
+    pub(crate) tag: u8,
+    /// What it holds.
+    pub(crate) content: &'a [u8],
+    /// All of it, tag and length included.
+    pub(crate) whole: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Reader<'a> {
+        Reader(bytes)
+    }
+
+    /// The next element; none at the end, and where there is no whole one.
+    pub(crate) fn next(&mut self) -> Option<Element<'a>> {
+        let (&tag, rest) = self.0.split_first()?;
+        let (&first, rest) = rest.split_first()?;
+        let (len, rest) = match first {
+            0..=0x7f => (usize::from(first), rest),
+            0x81..=0x84 => {
+                let (bytes, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
+                (bytes.iter().fold(0, |len, &byte| len << 8 | usize::from(byte)), rest)
+            }
+            _ => return None,
+        };
+        let (content, rest) = rest.split_at_checked(len)?;
+        let whole = &self.0[..self.0.len() - rest.len()];
+        self.0 = rest;
+        Some(Element { tag, content, whole })
+    }
+
+    /// The next element if it has this tag. Where it has not, it stays the next one.
+    pub(crate) fn take(&mut self, tag: u8) -> Option<Element<'a>> {
+        let mut ahead = *self;
+        let element = ahead.next().filter(|element| element.tag == tag)?;
+        *self = ahead;
+        Some(element)
+    }
+
+    /// What is in the next element, if that is a sequence.
+    pub(crate) fn sequence(&mut self) -> Option<Reader<'a>> {
+        self.take(tag::SEQUENCE).map(|element| Reader(element.content))
+    }
+}
+
+/// The public key of a certificate (`subjectPublicKeyInfo`, RFC 5280, 4.1), of whichever version it is.
+pub(crate) fn public_key(certificate: &[u8]) -> Option<&[u8]> {
+    let mut signed = Reader::new(certificate).sequence()?.sequence()?;
+    // The version, which the first one leaves out.
+    signed.take(tag::CONTEXT_0);
+    // The number, and the algorithm of the signature.
+    signed.take(tag::INTEGER)?;
+    for _ in 0..4 {
+        // The algorithm of the signature, the issuer, the validity, the subject.
+        signed.take(tag::SEQUENCE)?;
+    }
+    signed.take(tag::SEQUENCE).map(|key| key.whole)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn elements_are_whole_or_none() {
+        let mut reader = Reader::new(&[0x02, 1, 7, 0x30, 0x81, 2, 0x05, 0]);
+        assert!(reader.take(tag::SEQUENCE).is_none());
+        assert_eq!(reader.take(tag::INTEGER).unwrap().content, [7]);
+        let sequence = reader.next().unwrap();
+        assert_eq!((sequence.content, sequence.whole.len()), (&[0x05, 0][..], 5));
+        assert!(reader.next().is_none());
+        for torn in [&[][..], &[0x30], &[0x30, 2, 0], &[0x30, 0x80, 0, 0], &[0x30, 0x84, 1, 2]] {
+            assert!(Reader::new(torn).next().is_none(), "{torn:?}");
+        }
+        let longest = [0x30, 0x84, 0xff, 0xff, 0xff, 0xff, 0];
+        assert!(Reader::new(&longest).next().is_none());
+    }
+
+    #[test]
+    fn the_public_key_of_a_certificate() {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let params = rcgen::CertificateParams::new(vec!["a".to_owned()]).unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        let found = public_key(certificate.der()).unwrap();
+        assert_eq!(found, rcgen::PublicKeyData::subject_public_key_info(&key));
+        for end in 0..certificate.der().len() {
+            assert_eq!(public_key(&certificate.der()[..end]), None);
+        }
+    }
+}

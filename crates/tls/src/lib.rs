@@ -1,0 +1,37 @@
+//! What nodes and clients have in common about TLS: which keys and certificates they take, and words
+//! for what is wrong with others.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`pem`] | certificates and keys out of the text of a file |
+//! | [`identity`] | a certificate and its key, and whether they belong together |
+//! | [`words`] | what rustls and webpki object to, as clauses for people |
+//!
+//! No I/O: callers read files, and name them in their own errors. No text here shows a piece of a key,
+//! or a byte of a certificate as it is.
+
+mod der;
+pub mod identity;
+pub mod pem;
+pub mod words;
+
+use std::sync::Arc;
+
+use rustls::crypto::CryptoProvider;
+
+use rustls::Error;
+use rustls::crypto::aws_lc_rs;
+use rustls::server::ProducesTickets;
+
+/// The cryptography that all sides use.
+pub fn provider() -> Arc<CryptoProvider> {
+    Arc::new(aws_lc_rs::default_provider())
+}
+
+/// What seals the tickets by which sessions are taken up, with a key of its own.
+///
+/// # Errors
+/// The system gives no random bytes.
+pub fn ticketer() -> Result<Arc<dyn ProducesTickets>, Error> {
+    aws_lc_rs::Ticketer::new()
+}
