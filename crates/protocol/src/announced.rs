@@ -88,7 +88,8 @@ impl<'a> StorageLine<'a> {
         if self.has_cas && self.count == 4 && !lacks_unique {
             return Follows::Unknown;
         }
-        if let Some(follows) = agreed([from_front, self.from_back()].into_iter().flatten()) {
+        if let Some(follows) = agreed([from_front, self.length_before_end()].into_iter().flatten())
+        {
             return follows;
         }
         // No words around it that fit: the length stands where it should. What could be a `cas` whose
@@ -105,7 +106,7 @@ impl<'a> StorageLine<'a> {
     }
 
     /// The length as it stands before the end of the line.
-    fn from_back(&self) -> Option<usize> {
+    fn length_before_end(&self) -> Option<usize> {
         let [third, second, first, last] = self.back;
         if !self.has_cas {
             return length(second, first, last);
@@ -116,7 +117,7 @@ impl<'a> StorageLine<'a> {
 
     /// The length where nothing but the key is missing.
     fn without_key(&self) -> Option<usize> {
-        (self.count == if self.has_cas { 4 } else { 3 }).then(|| self.from_back()).flatten()
+        (self.count == if self.has_cas { 4 } else { 3 }).then(|| self.length_before_end()).flatten()
     }
 }
 
