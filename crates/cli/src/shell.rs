@@ -90,8 +90,9 @@ pub(crate) fn fold(command: &str, columns: usize) -> Option<Vec<String>> {
         }
         let mut is_quoted = false;
         for piece in pieces(&word) {
-            // Here it may be three: a quote that is closed, and a blank before the backslash.
-            if width(&line) + width(piece) + 3 > columns {
+            // Before the quote that closes there is always room for it.
+            let kept = if is_quoted && piece == "'" { 2 } else { 3 };
+            if width(&line) + width(piece) + kept > columns {
                 let quote = if is_quoted { "'" } else { "" };
                 lines.push(format!("{line}{quote}\\"));
                 line = quote.to_owned();

@@ -215,6 +215,17 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_is_no_regular_one_is_not_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let pipe = directory.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        for path in [pipe.as_path(), Path::new("/dev/zero")] {
+            let error = Login::from_file(path).unwrap_err();
+            assert!(error.to_string().contains("no regular file"), "{error}");
+        }
+    }
+
+    #[test]
     fn answers_are_told_apart_and_give_nothing_away() {
         for (answer, entry) in [
             (&b"STORED\r\n"[..], Entry::Granted),

@@ -59,7 +59,7 @@ pub fn certificate(error: &CertificateError) -> String {
         }
         error => match objection(error) {
             Some(objection) => of_webpki(objection),
-            None => name(error),
+            None => format!("does not pass ({})", name(error)),
         },
     }
 }
@@ -213,7 +213,7 @@ mod tests {
             assert!(!text.contains(&code) && !text.contains("Other("), "{text}");
         }
         let unknown = CertificateError::Other(OtherError(Arc::new(std::fmt::Error)));
-        assert_eq!(certificate(&unknown), "other");
+        assert_eq!(certificate(&unknown), "does not pass (other)");
         let text = other(&Error::InvalidCertificate(other_error(webpki::Error::BadDer)));
         assert_eq!(text, "shows a certificate that does not pass (bad der)");
     }

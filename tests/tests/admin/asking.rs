@@ -114,7 +114,7 @@ fn what_is_too_long_is_refused_and_one_request_is_all_that_a_connection_has() {
 fn connections_that_say_nothing_do_not_keep_others_out_for_long() {
     let Some((server, admin)) = node("silent connections", &[]) else { return };
     let mut silent: Vec<TcpStream> =
-        (0..256).map(|_| TcpStream::connect(admin).expect("a connection")).collect();
+        (0..128).map(|_| TcpStream::connect(admin).expect("a connection")).collect();
     for stream in &mut silent {
         stream.write_all(b"GET /healthz HT").expect("a letter or two");
     }
