@@ -1,0 +1,25 @@
+# What Cache::Memcached and Cache::Memcached::Fast get from a server: CLASS ADDRESS. Prints NAME=ANSWER.
+use strict;
+use warnings;
+my ($class, $address) = @ARGV;
+eval "require $class" or die $@;
+my $cache = $class->new({servers => [$address], namespace => 'perl:', compress_threshold => 1000});
+my $told = sub { my ($name, $answer) = @_; printf "%s=%s\n", $name, $answer // '' };
+$told->(set => $cache->set('a', 'x'));
+$told->(get => $cache->get('a'));
+$told->(add => $cache->add('a', 'y') || 0);
+$told->(replace => $cache->replace('a', 'y'));
+$told->(append => $cache->append('a', 'z')) if $class =~ /Fast/;
+$told->(number => $cache->set('n', 5));
+$told->(incr => $cache->incr('n', 3));
+$told->(decr => $cache->decr('n', 1));
+$told->(delete => $cache->delete('a'));
+$told->(gone => defined $cache->get('a') ? 1 : 0);
+$cache->set("key$_", {value => $_}) for 1 .. 50;
+my $found = $cache->get_multi(map { "key$_" } 1 .. 60);
+$told->(found => scalar keys %$found);
+$told->(structure => $found->{key7}{value});
+$cache->set('large', 'z' x 50_000);
+$told->(large => length $cache->get('large'));
+$cache->flush_all;
+$told->(flushed => defined $cache->get('n') ? 1 : 0);
