@@ -38,7 +38,7 @@ fn every_difference_in_the_docs_has_its_test() {
         text.split_once("## Where a node differs from memcached").expect("the table");
     let section = section.split("\n## ").next().unwrap_or(section);
     let rows: Vec<_> = section.lines().filter(|line| line.starts_with('|')).skip(2).collect();
-    assert!(rows.len() > 30, "only {} rows", rows.len());
+    assert!(rows.len() >= 30, "only {} rows", rows.len());
     let mut known = BTreeSet::new();
     for folder in ["tests", "crates"] {
         functions(&root().join(folder), &mut known);

@@ -210,6 +210,44 @@ fn without_evictions_a_full_cache_says_so() {
     assert_eq!(t.count("evictions"), 0);
 }
 
+/// docs/capacity.md promises a fiftieth of `-m`, and says that what is read stays.
+#[test]
+fn what_nobody_reads_stays_for_a_while_and_goes_first() {
+    const VALUE: usize = 1000;
+    ours_only!();
+    let mut t = Target::with(&["-m", "64", "-t", "1"]);
+    let store = |t: &mut Target, prefix: &str, from: usize, to: usize| {
+        let value = "v".repeat(VALUE);
+        let sets: String = (from..to)
+            .map(|key| format!("set {prefix}{key} 0 0 {VALUE} noreply\r\n{value}\r\n"))
+            .collect();
+        t.talk(sets, "");
+    };
+    let hits = |t: &mut Target, prefix: &str, to: usize| {
+        let keys: String = (0..to).map(|key| format!(" {prefix}{key}")).collect();
+        let answer = t.conn.ask(format!("get{keys}\r\n"));
+        answer.windows(6).filter(|bytes| bytes == b"VALUE ").count()
+    };
+    // What is read again and again, and more than fits beside it.
+    store(&mut t, "read", 0, 30_000);
+    for _ in 0..3 {
+        assert_eq!(hits(&mut t, "read", 30_000), 30_000);
+    }
+    store(&mut t, "filler", 0, 60_000);
+    hits(&mut t, "read", 30_000);
+    assert!(t.count("evictions") > 0, "the cache is full");
+    store(&mut t, "late", 0, 100);
+    store(&mut t, "fresh", 0, 100);
+    // A fiftieth of 64 MiB in items of this size, with all that they take.
+    store(&mut t, "new", 0, (64 << 20) / 50 / (VALUE + 100));
+    assert_eq!(hits(&mut t, "fresh", 100), 100);
+    store(&mut t, "more", 0, 40_000);
+    let late = hits(&mut t, "late", 100);
+    assert!(late < 50, "{late} of 100 that nobody read are left");
+    let kept = hits(&mut t, "read", 30_000);
+    assert!(kept > 27_000, "only {kept} of 30,000 that were read are left");
+}
+
 #[test]
 fn unfinished_lines_share_an_allowance() {
     ours_only!();
