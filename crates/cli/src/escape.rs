@@ -6,4 +6,4 @@
 //!
 //! [`Output`]: crate::output::Output
 
-pub(crate) use ringbinder_ring::printable::{is_plain, json, printable, styled, words};
+pub(crate) use ringbinder_ring::printable::{is_plain, json, lines, printable, styled, words};

@@ -51,7 +51,7 @@ fn main() -> Result<(), Failure> {
                     server.as_micros(),
                     client.as_micros()
                 ),
-                Err(error) => println!("{kind}, {name}: {error}"),
+                Err(_) => println!("{kind}, {name}: refused"),
             }
         }
     }

@@ -1,9 +1,11 @@
 //! How a value is shown: as its bytes where a program reads them, as text where a person does.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::escape::{is_plain, printable};
+use crate::escape::{lines, printable};
 
 /// A value for a terminal.
 #[derive(Debug, PartialEq, Eq)]
@@ -14,14 +16,18 @@ pub(super) struct Shown {
     pub(super) escaped: bool,
 }
 
-/// A value as a terminal can show it: what could steer the terminal is escaped as `\x1b`.
+/// A value as a terminal can show it: what could steer it or mislead is escaped as `\u{1b}`, bytes that
+/// are no text as `\xff`.
 pub(super) fn for_terminal(value: &[u8]) -> Shown {
-    let plain = |text: &String| text.chars().all(|c| is_plain(c) || matches!(c, '\n' | '\t'));
     // A carriage return by itself would have the line overwritten.
     let text = std::str::from_utf8(value).map(|text| text.replace("\r\n", "\n"));
-    let text = text.ok().filter(plain);
-    let escaped = text.is_none();
-    let mut text = text.unwrap_or_else(|| value.escape_ascii().to_string());
+    let (mut text, escaped) = match text {
+        Ok(text) => match lines(&text) {
+            Cow::Borrowed(_) => (text, false),
+            Cow::Owned(shown) => (shown, true),
+        },
+        Err(_) => (value.escape_ascii().to_string(), true),
+    };
     if !text.ends_with('\n') {
         text.push('\n');
     }
@@ -51,14 +57,14 @@ mod tests {
         assert_eq!(shown(b"hello"), ("hello\n".into(), false));
         assert_eq!(shown("gr\u{fc}n\n\tblau\n".as_bytes()), ("gr\u{fc}n\n\tblau\n".into(), false));
         assert_eq!(shown(b"one\r\ntwo\r\n"), ("one\ntwo\n".into(), false));
-        assert_eq!(shown(b"one\rtwo"), ("one\\rtwo\n".into(), true));
+        assert_eq!(shown(b"one\rtwo"), ("one\\u{d}two\n".into(), true));
         assert_eq!(shown(b""), ("\n".into(), false));
-        assert_eq!(shown(b"\x1b[2J"), ("\\x1b[2J\n".into(), true));
+        assert_eq!(shown(b"\x1b[2J"), ("\\u{1b}[2J\n".into(), true));
         assert_eq!(shown(b"\xff\x00"), ("\\xff\\x00\n".into(), true));
         // What changes the direction of writing.
-        assert_eq!(shown("a\u{202e}b".as_bytes()), ("a\\xe2\\x80\\xaeb\n".into(), true));
+        assert_eq!(shown("a\u{202e}b".as_bytes()), ("a\\u{202e}b\n".into(), true));
         // U+009B is an escape sequence's beginning as well.
-        assert_eq!(shown("\u{9b}2J".as_bytes()), ("\\xc2\\x9b2J\n".into(), true));
+        assert_eq!(shown("\u{9b}2J".as_bytes()), ("\\u{9b}2J\n".into(), true));
     }
 
     #[test]
