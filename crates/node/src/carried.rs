@@ -29,6 +29,11 @@ impl Carried {
         Carried { bytes: Some(bytes.to_vec()), taken_from: Some(Arc::clone(shared)) }
     }
 
+    /// Whether the request's line is whole: then it is a value that is waited for.
+    pub(crate) fn has_line(&self) -> bool {
+        self.bytes().is_some_and(|bytes| memchr::memchr(b'\n', bytes).is_some())
+    }
+
     /// The bytes; `None` where there was no room.
     pub(crate) fn bytes(&self) -> Option<&[u8]> {
         self.bytes.as_deref()

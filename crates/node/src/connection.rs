@@ -48,6 +48,9 @@ use crate::turn::{Held, Unfinished, unfinished};
 
 use self::proving::Next;
 
+/// Bytes of a command or an answer that the log shows at most: a line of keys may have a mebibyte.
+const MAX_LOGGED: usize = 2_048;
+
 /// Most bytes looked at after the last answer: closing must not reset the connection before it came.
 const MAX_DRAIN: usize = 1 << 20;
 
@@ -162,7 +165,10 @@ impl Connection {
                     return Poll::Ready(Err(CloseReason::Shutdown));
                 }
                 None => {
-                    self.enter(State::Read);
+                    self.enter(match &self.carried {
+                        Some(carried) if carried.has_line() => State::ReadValue,
+                        _ => State::Read,
+                    });
                     let input = ready!(self.poll_input(context))?;
                     self.ticket.commanded(self.local.shared.clock.now());
                     Held { input, output: self.local.take_output() }
@@ -181,7 +187,8 @@ impl Connection {
         context: &mut TaskContext<'_>,
     ) -> Poll<Result<ControlFlow<Box<Unfinished>>, CloseReason>> {
         let turns = self.local.shared.settings.max_reqs_per_event;
-        let mut progress = Progress { turns, done: 0 };
+        let done = std::mem::take(&mut held.output.done);
+        let mut progress = Progress { turns, done };
         let step = loop {
             let Held { input, output } = &mut held;
             let step = self.step(input, output, &mut progress);
@@ -203,6 +210,7 @@ impl Connection {
                 Step::Yield => {
                     self.local.counters.conn_yields.increment();
                     self.local.note_late(input);
+                    output.done = progress.done;
                     self.held = Some(held);
                     // Behind those that are ready now, without a look at the sockets in between.
                     context.waker().wake_by_ref();
@@ -277,6 +285,7 @@ impl Connection {
     #[cold]
     fn log(&self, command: &[u8], answer: &[u8]) {
         let first = |text: &[u8]| {
+            let text = &text[..text.len().min(MAX_LOGGED)];
             let line = text.split(|&byte| byte == b'\n').next().unwrap_or_default();
             line.trim_ascii_end().escape_ascii().to_string()
         };
@@ -335,7 +344,7 @@ impl Connection {
                 Step::FlushAll(flush) => self.flush_all(flush, output).await,
                 Step::Refresh => self.refresh(output).await,
                 Step::Watch(flags) => return Err(self.watch(flags, output).await),
-                Step::Dump(kind) => self.dump(kind, output).await?,
+                Step::Long(long) => self.long(long, output).await?,
                 Step::Close(reason) => {
                     self.flush(output).await?;
                     return Err(reason);
@@ -506,6 +515,9 @@ impl Connection {
                 }
             }
         } else {
+            if !matches!(request, Request::RingOffer(_)) {
+                context.counters.cmd_set.increment();
+            }
             refuse(output, incoming.quiet, Refusal::BadDataChunk);
         }
         Ok(())

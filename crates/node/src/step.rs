@@ -6,10 +6,11 @@ use std::cell::Cell;
 use ringbinder_protocol::{Refusal, Request, RingOffer, WatchFlags, answer};
 use ringbinder_store::NewValue;
 
-use crate::command::{self, Context, DumpKind, FlushAll, Incoming, Next};
+use crate::command::{self, Context, FlushAll, Incoming, Next};
 use crate::connections::CloseReason;
 use crate::input::SMALL_VALUE;
 use crate::local::Local;
+use crate::long::Long;
 use crate::output::Output;
 use crate::ring::{self, Desk, PeerSession, View};
 use crate::shared::Shared;
@@ -37,8 +38,8 @@ pub(crate) enum Step {
     Refresh,
     /// The client wants to watch.
     Watch(WatchFlags),
-    /// The client wants a dump.
-    Dump(DumpKind),
+    /// The client wants an answer that may be long.
+    Long(Long),
     /// The end.
     Close(CloseReason),
 }
@@ -83,11 +84,13 @@ pub(crate) fn execute(
         Next::Continue => None,
         Next::Pause { done } => {
             progress.done = done;
+            // A piece of one answer is as much as many answers are.
+            progress.turns = 0;
             return Handled { consumed: 0, then: Some(Step::Flush) };
         }
         Next::Close(reason) => Some(Step::Close(reason)),
         Next::Watch(flags) => Some(Step::Watch(flags)),
-        Next::Dump(kind) => Some(Step::Dump(kind)),
+        Next::Long(long) => Some(Step::Long(long)),
         Next::FlushAll(flush) => Some(Step::FlushAll(flush)),
         Next::Refresh => Some(Step::Refresh),
         Next::Shutdown => {
@@ -131,7 +134,10 @@ pub(crate) fn store(
     };
     match value.split_at(len) {
         (value, b"\r\n") => command::store(context, request, NewValue::Slice(value), output),
-        _ => refuse(output, quiet, Refusal::BadDataChunk),
+        _ => {
+            context.counters.cmd_set.increment();
+            refuse(output, quiet, Refusal::BadDataChunk);
+        }
     }
     Handled { consumed: whole, then: None }
 }
@@ -169,7 +175,10 @@ pub(crate) fn ring_request(
         return Handled { then, ..done };
     };
     match request {
-        Request::Ring(command) => ring::command(context, ring, command, peer, output),
+        Request::Ring(command) => {
+            let long = ring::command(context, ring, command, peer, output);
+            return Handled { then: long.map(Step::Long), ..done };
+        }
         Request::RingOffer(offer) => {
             return ring_offer(shared, offer, line, unread, (peer, output));
         }

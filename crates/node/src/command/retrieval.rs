@@ -46,7 +46,7 @@ fn one(context: &Context<'_>, key: &[u8], with_cas: bool, leads: bool, out: &mut
     context.counters.cmd_get.increment();
     match written {
         Ok(_) => context.counters.get_hits.increment(),
-        Err(miss) => context.missed(miss),
+        Err(_) => context.counters.get_misses.increment(),
     }
     context.shared.prefixes.get(key, written.is_ok());
     context.fetched(key, written);
@@ -134,7 +134,8 @@ fn answers_for_the_ring(
             let payload = ring.cluster();
             let cas = with_cas.then_some(0);
             answer::value_header(&mut out.bytes, key, 0, payload.len(), cas);
-            answer::line(&mut out.bytes, &payload);
+            out.text(payload);
+            answer::line(&mut out.bytes, "");
             true
         }
         _ => false,
@@ -158,8 +159,11 @@ fn write(
     value.len()
 }
 
-/// Does one key after the other until too much waits to be written. `one` is told whether it is the
-/// first of all.
+/// Keys that are done before the other connections have their turn.
+const KEYS: usize = 4_096;
+
+/// Does one key after the other until too much waits to be written, or others wait for too long. `one`
+/// is told whether it is the first of all.
 #[inline]
 fn each(
     keys: Tokens<'_>,
@@ -170,10 +174,12 @@ fn each(
     let line = keys.remainder();
     let mut keys = Tokens::new(line.get(done..).unwrap_or_default());
     let mut leads = done == 0;
+    let mut left = KEYS;
     while let Some(key) = keys.next() {
         one(key, leads, out);
         leads = false;
-        if out.is_full() {
+        left -= 1;
+        if out.is_full() || left == 0 {
             return Next::Pause { done: line.len() - keys.remainder().len() };
         }
     }
