@@ -51,6 +51,15 @@ impl Carried {
         }
     }
 
+    /// Whether the request's line is whole: then it is a value that is waited for.
+    pub(crate) fn has_line(&self) -> bool {
+        match self {
+            Carried::Short(bytes) => memchr::memchr(b'\n', bytes).is_some(),
+            Carried::Begun(_) => true,
+            Carried::Line(_) | Carried::NoRoom => false,
+        }
+    }
+
     /// The bytes; `None` where there was no room.
     pub(crate) fn bytes(&self) -> Option<&[u8]> {
         match self {

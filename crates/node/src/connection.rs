@@ -168,7 +168,10 @@ impl Connection {
                     return Poll::Ready(Err(CloseReason::Shutdown));
                 }
                 None => {
-                    self.enter(State::Read);
+                    self.enter(match &self.carried {
+                        Some(carried) if carried.has_line() => State::ReadValue,
+                        _ => State::Read,
+                    });
                     let input = ready!(self.poll_input(context))?;
                     self.ticket.commanded(self.local.shared.clock.now());
                     Held { input, output: self.local.take_output() }
@@ -315,8 +318,8 @@ impl Connection {
     #[cold]
     fn log(&self, command: &[u8], answer: &[u8]) {
         let first = |text: &[u8]| {
+            let text = &text[..text.len().min(MAX_LOGGED)];
             let line = text.split(|&byte| byte == b'\n').next().unwrap_or_default();
-            let line = &line[..line.len().min(MAX_LOGGED)];
             line.trim_ascii_end().escape_ascii().to_string()
         };
         debug!("<{} {}", self.ticket.id, first(command));
@@ -375,7 +378,7 @@ impl Connection {
                 Step::FlushAll(flush) => self.flush_all(flush, output).await,
                 Step::Refresh => self.refresh(output).await,
                 Step::Watch(flags) => return Err(self.watch(flags, output).await),
-                Step::Dump(kind) => self.dump(kind, output).await?,
+                Step::Long(long) => self.long(long, output).await?,
                 Step::Close(reason) => {
                     self.flush(output).await?;
                     return Err(reason);
@@ -562,6 +565,9 @@ impl Connection {
                 }
             }
         } else {
+            if !matches!(request, Request::RingOffer(_)) {
+                context.counters.cmd_set.increment();
+            }
             refuse(output, incoming.quiet, Refusal::BadDataChunk);
         }
         Ok(())

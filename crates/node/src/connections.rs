@@ -202,6 +202,9 @@ impl Entry {
 
 #[derive(Debug, Default)]
 struct Open {
+    /// Where connections are accepted. Listeners have the first ids, as they have the first file
+    /// descriptors in memcached.
+    listeners: Vec<String>,
     entries: BTreeMap<u32, Arc<Entry>>,
     places: Places,
     /// Ids given back, to be used again before new ones.
@@ -238,6 +241,16 @@ impl Connections {
         }
     }
 
+    /// Takes note of where connections are accepted. To be called before the first one is.
+    pub(crate) fn listen(&self, places: Vec<String>) {
+        self.open.lock().listeners = places;
+    }
+
+    /// Where connections are accepted, in the order of their ids, which begin at 0.
+    pub(crate) fn listeners(&self) -> Vec<String> {
+        self.open.lock().listeners.clone()
+    }
+
     /// Gives the nodes of the ring so many places.
     pub(crate) fn share(&self, shares: Shares) {
         self.open.lock().places.share(shares);
@@ -253,7 +266,8 @@ impl Connections {
     ) -> Option<Ticket> {
         let mut guard = self.open.lock();
         let open = &mut *guard;
-        let fresh = u32::try_from(open.entries.len()).unwrap_or(u32::MAX);
+        let taken = open.listeners.len() + open.entries.len();
+        let fresh = u32::try_from(taken).unwrap_or(u32::MAX);
         let id = open.free.last().copied().unwrap_or(fresh);
         let place = if open.stopping { None } else { open.places.open(id, origin, Instant::now()) };
         let Some((standing, displaced)) = place else {
@@ -375,6 +389,11 @@ impl Connections {
     /// A copy of the list, by id.
     pub(crate) fn list(&self) -> Vec<Arc<Entry>> {
         self.open.lock().entries.values().cloned().collect()
+    }
+
+    /// A copy of a part of the list: `count` at most, from an id on.
+    pub(crate) fn some(&self, from: u32, count: usize) -> Vec<Arc<Entry>> {
+        self.open.lock().entries.range(from..).take(count).map(|(_, it)| Arc::clone(it)).collect()
     }
 
     /// Ends clients that sent nothing and read nothing for `timeout` seconds, but for watchers, who never do. The

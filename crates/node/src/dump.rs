@@ -1,110 +1,103 @@
 //! What takes a look at every item: `lru_crawler metadump`, `mgdump`, `stats cachedump` and `stats
-//! sizes`.
+//! sizes`, in pieces.
 //!
-//! A dump runs on a thread of its own and hands chunks over a channel that holds few, so neither
-//! the store nor the other connections wait for the client that reads it.
+//! Between two pieces nothing is held but how far the dump has come: neither the store nor another
+//! dump waits for the client that reads it.
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
 use ringbinder_protocol::{Dump, answer};
-use ringbinder_store::{ItemRef, Seconds, Store, memcached_item_size};
-use tokio::sync::mpsc::{Receiver, Sender, channel};
+use ringbinder_store::{Cursor, ItemRef, Seconds, Store, memcached_item_size};
 
 use crate::clock::Clock;
-use crate::command::DumpKind;
+use crate::long::PIECE;
 use crate::shared::Shared;
-
-/// A chunk is handed over when it has this many bytes.
-const CHUNK: usize = 32 * 1024;
 
 /// Most bytes of a cachedump, as in memcached.
 const MAX_CACHEDUMP: usize = 2 * 1024 * 1024;
 
-/// The one dump that may run; frees the place when dropped.
+/// Steps of a visit that one piece is made of at most: where little of what is there is shown, the
+/// other connections wait no longer for it.
+const STEPS: usize = 16;
+
+/// Sizes that are counted at a time. Where there are more, the items are gone over again.
+const MAX_SIZES: usize = 2_048;
+
+/// What a dump shows of the items.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// `lru_crawler metadump`, `mgdump`.
+    Crawler(Dump),
+    /// `stats cachedump`, with its limit (0 for none).
+    Cachedump(u32),
+}
+
+/// A dump of items under way.
 #[derive(Debug)]
-struct Place(Arc<Shared>);
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.dumping.store(false, Relaxed);
-    }
+pub(crate) struct Items {
+    form: Form,
+    /// Where the next piece begins; `None` before the first.
+    at: Option<Cursor>,
+    items: u32,
+    bytes: usize,
 }
 
-/// Starts a dump; its chunks arrive at the receiver. `None` where one is under way or no thread can
-/// be had.
-pub(crate) fn start(shared: &Arc<Shared>, kind: DumpKind) -> Option<Receiver<Vec<u8>>> {
-    if shared.dumping.swap(true, Relaxed) {
-        return None;
+impl Items {
+    pub(crate) fn new(form: Form) -> Items {
+        Items { form, at: None, items: 0, bytes: 0 }
     }
-    let place = Place(Arc::clone(shared));
-    let (sender, receiver) = channel(2);
-    let thread = std::thread::Builder::new().name("dump".to_owned());
-    thread.spawn(move || run(&place.0, kind, &sender)).ok().map(|_| receiver)
-}
 
-fn run(shared: &Shared, kind: DumpKind, sender: &Sender<Vec<u8>>) {
-    if kind == DumpKind::Sizes {
-        // A client that left does not want it any more.
-        let _ = sender.blocking_send(sizes(shared));
-        return;
-    }
-    let now = shared.clock.now();
-    let mut chunk = Vec::with_capacity(CHUNK);
-    let mut items = 0u32;
-    let mut bytes = 0;
-    let mut listening = true;
-    shared.store.for_each(now, &mut |item: &dyn ItemRef| {
-        let before = chunk.len();
-        match kind {
-            DumpKind::Crawler(Dump::Meta) => meta_line(&shared.clock, item, &mut chunk),
-            DumpKind::Crawler(Dump::MetaGet) => get_line(item, &mut chunk),
-            DumpKind::Cachedump(_) | DumpKind::Sizes => {
-                cachedump_line(&shared.clock, item, &mut chunk)
+    /// Appends the next piece, and says whether another follows.
+    pub(crate) fn piece(&mut self, shared: &Shared, out: &mut Vec<u8>) -> bool {
+        let begins = out.len();
+        if self.at.is_none() && matches!(self.form, Form::Crawler(_)) {
+            answer::line(out, "OK");
+        }
+        let now = shared.clock.now();
+        let mut at = self.at.unwrap_or_default();
+        for _ in 0..STEPS {
+            let next = shared.store.visit_some(at, now, &mut |item: &dyn ItemRef| {
+                if !self.is_full() {
+                    self.show(&shared.clock, item, out);
+                }
+            });
+            match next {
+                Some(next) if !self.is_full() => at = next,
+                _ => {
+                    let is_mg = self.form == Form::Crawler(Dump::MetaGet);
+                    answer::line(out, if is_mg { "EN" } else { "END" });
+                    return false;
+                }
+            }
+            if out.len() - begins >= PIECE {
+                break;
             }
         }
-        items += u32::from(chunk.len() > before);
-        bytes += chunk.len() - before;
-        let full = match kind {
-            DumpKind::Cachedump(limit) => {
-                (limit != 0 && items >= limit) || bytes > MAX_CACHEDUMP - 512
-            }
-            DumpKind::Crawler(_) | DumpKind::Sizes => false,
-        };
-        if chunk.len() >= CHUNK {
-            let ready = std::mem::replace(&mut chunk, Vec::with_capacity(CHUNK));
-            listening = sender.blocking_send(ready).is_ok();
-        }
-        listening && !full && !shared.stop.is_cancelled()
-    });
-    let end: &[u8] = match kind {
-        DumpKind::Crawler(Dump::MetaGet) => b"EN\r\n",
-        _ => b"END\r\n",
-    };
-    chunk.extend_from_slice(end);
-    // A client that left does not want the end either.
-    let _ = sender.blocking_send(chunk);
-}
-
-/// How many items there are of each size, in steps of 32 bytes as memcached counts an item.
-fn sizes(shared: &Shared) -> Vec<u8> {
-    const STEP: usize = 32;
-
-    let mut histogram: BTreeMap<usize, u64> = BTreeMap::new();
-    shared.store.for_each(shared.clock.now(), &mut |item: &dyn ItemRef| {
-        let meta = item.meta();
-        let size = memcached_item_size(item.key().len(), meta.flags, item.value().len());
-        *histogram.entry(size.next_multiple_of(STEP)).or_default() += 1;
-        !shared.stop.is_cancelled()
-    });
-    let mut out = Vec::new();
-    for (size, items) in histogram {
-        answer::stat(&mut out, &size.to_string(), items);
+        self.at = Some(at);
+        true
     }
-    answer::line(&mut out, "END");
-    out
+
+    fn show(&mut self, clock: &Clock, item: &dyn ItemRef, out: &mut Vec<u8>) {
+        let before = out.len();
+        match self.form {
+            Form::Crawler(Dump::Meta) => meta_line(clock, item, out),
+            Form::Crawler(Dump::MetaGet) => get_line(item, out),
+            Form::Cachedump(_) => cachedump_line(clock, item, out),
+        }
+        self.items += u32::from(out.len() > before);
+        self.bytes += out.len() - before;
+    }
+
+    /// Whether no more is to be shown than there was.
+    fn is_full(&self) -> bool {
+        match self.form {
+            Form::Crawler(_) => false,
+            Form::Cachedump(limit) => {
+                (limit != 0 && self.items >= limit) || self.bytes > MAX_CACHEDUMP - 512
+            }
+        }
+    }
 }
 
 /// `key=... exp=... la=... cas=... fetch=... cls=1 size=... flags=...`
@@ -136,7 +129,8 @@ fn get_line(item: &dyn ItemRef, out: &mut Vec<u8>) {
 /// `ITEM key [5 b; 0 s]`; keys that are not text are left out.
 fn cachedump_line(clock: &Clock, item: &dyn ItemRef, out: &mut Vec<u8>) {
     let meta = item.meta();
-    if meta.binary_key {
+    let is_word = |key: &[u8]| key.iter().all(|&byte| byte > b' ' && byte != 0x7f);
+    if meta.binary_key || !is_word(item.key()) {
         return;
     }
     let expiry: Seconds = meta.expiry.unix().map_or(0, |at| clock.unix(at));
@@ -144,4 +138,92 @@ fn cachedump_line(clock: &Clock, item: &dyn ItemRef, out: &mut Vec<u8>) {
     out.extend_from_slice(item.key());
     // Writing to a vector cannot fail.
     let _ = write!(out, " [{} b; {expiry} s]\r\n", item.value().len());
+}
+
+/// `stats sizes` under way: how many items there are of each size, in steps of 32 bytes as memcached
+/// counts an item.
+#[derive(Debug, Default)]
+pub(crate) struct Sizes {
+    at: Cursor,
+    /// Smaller sizes are written already.
+    from: usize,
+    /// The smallest sizes from there on, [`MAX_SIZES`] at most.
+    counts: BTreeMap<usize, u64>,
+    /// There are larger ones.
+    has_more: bool,
+}
+
+impl Sizes {
+    /// Does the next piece of work, which may leave nothing to write, and says whether another follows.
+    pub(crate) fn piece(&mut self, shared: &Shared, out: &mut Vec<u8>) -> bool {
+        let now = shared.clock.now();
+        for _ in 0..STEPS {
+            let next = shared.store.visit_some(self.at, now, &mut |item: &dyn ItemRef| {
+                let meta = item.meta();
+                let size = memcached_item_size(item.key().len(), meta.flags, item.value().len());
+                self.count(size);
+            });
+            match next {
+                Some(next) => self.at = next,
+                None => return self.write(out),
+            }
+        }
+        true
+    }
+
+    fn count(&mut self, size: usize) {
+        const STEP: usize = 32;
+
+        let size = size.next_multiple_of(STEP);
+        if size < self.from {
+            return;
+        }
+        *self.counts.entry(size).or_default() += 1;
+        if self.counts.len() > MAX_SIZES {
+            self.counts.pop_last();
+            self.has_more = true;
+        }
+    }
+
+    /// Writes what was counted, and says whether there are larger sizes to be counted.
+    fn write(&mut self, out: &mut Vec<u8>) -> bool {
+        for (size, items) in std::mem::take(&mut self.counts) {
+            answer::stat(out, &size.to_string(), items);
+            self.from = size + 1;
+        }
+        self.at = Cursor::default();
+        if std::mem::take(&mut self.has_more) {
+            return true;
+        }
+        answer::line(out, "END");
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_beyond_those_that_are_counted_at_a_time_come_in_another_pass() {
+        let all: Vec<usize> = (1..=MAX_SIZES * 2 + 7).map(|number| number * 32).collect();
+        let mut sizes = Sizes::default();
+        let mut out = Vec::new();
+        let mut passes = 0;
+        loop {
+            for &size in all.iter().rev() {
+                sizes.count(size);
+                sizes.count(size - 1);
+                assert!(sizes.counts.len() <= MAX_SIZES);
+            }
+            passes += 1;
+            if !sizes.write(&mut out) {
+                break;
+            }
+        }
+        assert_eq!(passes, 3);
+        let text = String::from_utf8(out).unwrap();
+        let wanted: String = all.iter().map(|size| format!("STAT {size} 2\r\n")).collect();
+        assert_eq!(text, wanted + "END\r\n");
+    }
 }

@@ -35,6 +35,7 @@ mod listen;
 mod local;
 mod logging;
 mod lone;
+mod long;
 mod output;
 mod process;
 mod pulse;

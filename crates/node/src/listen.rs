@@ -328,6 +328,20 @@ impl Listener {
     }
 }
 
+impl Listener {
+    /// Where it listens, as `stats conns` shows it.
+    pub(crate) fn place(&self) -> String {
+        match self {
+            Listener::Tcp(listener, _) => match listener.local_addr() {
+                Ok(address @ SocketAddr::V4(_)) => format!("tcp:{address}"),
+                Ok(address @ SocketAddr::V6(_)) => format!("tcp6:{address}"),
+                Err(_) => "tcp:".to_owned(),
+            },
+            Listener::Unix(_, file) => format!("unix:{}", file.path.display()),
+        }
+    }
+}
+
 impl std::fmt::Display for Listener {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

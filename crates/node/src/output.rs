@@ -4,6 +4,7 @@
 //! Answers that other nodes owe are holes in between. They are closed before anything is written.
 
 use std::io::{self, IoSlice};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -14,11 +15,24 @@ use crate::sampling::Timed;
 use crate::socket::Socket;
 
 /// Answers waiting above this many bytes are written before more requests are carried out, so that
-/// a client that does not read cannot make its node buffer.
-pub(crate) const HIGH_WATER: usize = 256 * 1024;
+/// a client that does not read cannot make its node buffer. The buffer doubles as it grows: from here on
+/// to twice as much there is room for the answer that goes beyond.
+const HIGH_WATER: usize = 128 * 1024;
 
 /// Slices handed to one write.
 const MAX_SLICES: usize = 64;
+
+/// Texts from so many bytes on are counted and not copied.
+const LARGE_TEXT: usize = 4 * 1024;
+
+/// A text that many answers hold.
+struct Text(Arc<str>);
+
+impl AsRef<[u8]> for Text {
+    fn as_ref(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
 
 /// A large value that goes out when `at` bytes of the buffer have.
 #[derive(Debug)]
@@ -112,6 +126,16 @@ impl Output {
     pub(crate) fn insert(&mut self, value: Bytes) {
         self.inserted += value.len();
         self.inserts.push(Insert { at: self.bytes.len(), value });
+    }
+
+    /// Puts a text behind what is there, by reference where that costs less than a copy: everybody who
+    /// asks for it and does not read waits for the same bytes.
+    pub(crate) fn text(&mut self, text: Arc<str>) {
+        if text.len() < LARGE_TEXT {
+            self.bytes.extend_from_slice(text.as_bytes());
+        } else {
+            self.insert(Bytes::from_owner(Text(text)));
+        }
     }
 
     /// Whether a large value is among what waits.
@@ -221,14 +245,14 @@ impl Output {
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();
         self.written = 0;
-        if self.bytes.capacity() > HIGH_WATER || !self.inserts.is_empty() || self.holed {
+        if self.bytes.capacity() > 2 * HIGH_WATER || !self.inserts.is_empty() || self.holed {
             self.let_go();
         }
     }
 
     #[cold]
     fn let_go(&mut self) {
-        self.bytes.shrink_to(HIGH_WATER);
+        self.bytes.shrink_to(2 * HIGH_WATER);
         self.inserts = Vec::new();
         self.inserted = 0;
         if self.holed {

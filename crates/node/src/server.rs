@@ -6,7 +6,9 @@
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed,
+};
 use std::time::Duration;
 
 use ringbinder_protocol::{Refusal, WatchFlags};
@@ -110,10 +112,11 @@ fn build(
         snapshots: Snapshots::new(settings.snapshot.clone(), settings.snapshot_stale),
         values: ValuesInFlight::new(usize::try_from(allowance).unwrap_or(usize::MAX)),
         verbosity: AtomicU8::new(settings.verbosity),
-        crawler_enabled: AtomicBool::new(true),
+        crawler_enabled: AtomicBool::new(settings.crawler_enabled),
         crawler_starts: AtomicU64::new(0),
         sweep_wanted: Notify::new(),
-        dumping: AtomicBool::new(false),
+        crawls: AtomicUsize::new(0),
+        flushed_at: AtomicU32::new(0),
         foreign_logged: AtomicU32::new(0),
         room_for_peers,
         stop: Stop::default(),
@@ -183,6 +186,7 @@ pub(crate) fn run(
         let reload = started.is_some().then(|| Arc::new(Notify::new()));
         let signals = Signals::new()?;
         tasks.spawn(stop_on_signals(Arc::clone(shared), signals, reload.clone()));
+        shared.connections.listen(listeners.iter().map(Listener::place).collect());
         for listener in listeners {
             let name = listener.to_string();
             let listener = Acceptor::register(listener)?;
@@ -387,7 +391,9 @@ async fn sweep(shared: Arc<Shared>) {
             () = shared.sweep_wanted.notified() => {}
             () = shared.stop.cancelled() => return,
         }
-        if !shared.crawler_enabled.load(Relaxed) {
+        // A ring needs its sweeps: until one is over, the store asks of every item whether it was given
+        // to another node.
+        if !shared.crawler_enabled.load(Relaxed) && shared.ring.is_none() {
             continue;
         }
         shared.crawler_starts.fetch_add(1, Relaxed);

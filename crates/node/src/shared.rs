@@ -53,8 +53,10 @@ pub(crate) struct Shared {
     pub(crate) crawler_starts: AtomicU64,
     /// Wakes the sweeper before its time.
     pub(crate) sweep_wanted: Notify,
-    /// A dump is under way; there is one at a time.
-    pub(crate) dumping: AtomicBool,
+    /// Dumps by `lru_crawler` that are under way.
+    pub(crate) crawls: AtomicUsize,
+    /// When the items of the last flush die, as [`Clock`] counts; 0 where there was none.
+    pub(crate) flushed_at: AtomicU32,
     /// The second in which a foreign connection was last logged.
     pub(crate) foreign_logged: AtomicU32,
     /// Connections of other nodes that open files leave room for.

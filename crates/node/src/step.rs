@@ -7,10 +7,11 @@ use std::time::Duration;
 use ringbinder_protocol::{Refusal, Request, RingOffer, WatchFlags, answer};
 use ringbinder_store::NewValue;
 
-use crate::command::{self, Context, DumpKind, FlushAll, Incoming, Next};
+use crate::command::{self, Context, FlushAll, Incoming, Next};
 use crate::connections::CloseReason;
 use crate::input::{Paused, SMALL_VALUE};
 use crate::local::Local;
+use crate::long::Long;
 use crate::output::Output;
 use crate::ring::{self, Desk, PeerSession, View};
 use crate::shared::Shared;
@@ -40,8 +41,8 @@ pub(crate) enum Step {
     Refresh,
     /// The client wants to watch.
     Watch(WatchFlags),
-    /// The client wants a dump.
-    Dump(DumpKind),
+    /// The client wants an answer that may be long.
+    Long(Long),
     /// The end.
     Close(CloseReason),
 }
@@ -83,13 +84,14 @@ pub(crate) fn execute(
         Next::Continue => None,
         Next::Pause { done } => {
             *paused = Some(Paused { line, done });
-            progress.turns = progress.turns.saturating_sub(1);
+            // A piece of one answer is as much as many answers are.
+            progress.turns = 0;
             let then = if output.is_full() { Step::Flush } else { Step::Yield };
             return Handled { consumed: 0, then: Some(then) };
         }
         Next::Close(reason) => Some(Step::Close(reason)),
         Next::Watch(flags) => Some(Step::Watch(flags)),
-        Next::Dump(kind) => Some(Step::Dump(kind)),
+        Next::Long(long) => Some(Step::Long(long)),
         Next::FlushAll(flush) => Some(Step::FlushAll(flush)),
         Next::Refresh => Some(Step::Refresh),
         Next::Shutdown => {
@@ -133,7 +135,10 @@ pub(crate) fn store(
     };
     match value.split_at(len) {
         (value, b"\r\n") => command::store(context, request, NewValue::Slice(value), output),
-        _ => refuse(output, quiet, Refusal::BadDataChunk),
+        _ => {
+            context.counters.cmd_set.increment();
+            refuse(output, quiet, Refusal::BadDataChunk);
+        }
     }
     Handled { consumed: whole, then: None }
 }
@@ -171,7 +176,10 @@ pub(crate) fn ring_request(
         return Handled { then, ..done };
     };
     match request {
-        Request::Ring(command) => ring::command(context, ring, command, peer, output),
+        Request::Ring(command) => {
+            let long = ring::command(context, ring, command, peer, output);
+            return Handled { then: long.map(Step::Long), ..done };
+        }
         Request::RingOffer(offer) => {
             return ring_offer(shared, offer, line, unread, (peer, output));
         }

@@ -116,6 +116,8 @@ pub enum Stats<'a> {
     Sizes,
     /// `conns`
     Conns,
+    /// `extstore`
+    Extstore,
     /// `ring`
     Ring,
     /// `hotkeys`
@@ -243,6 +245,7 @@ fn stats(mut words: Tokens<'_>) -> Stats<'_> {
         b"slabs" => Stats::Slabs,
         b"sizes" => Stats::Sizes,
         b"conns" => Stats::Conns,
+        b"extstore" => Stats::Extstore,
         b"ring" => Stats::Ring,
         b"hotkeys" => Stats::HotKeys,
         b"latency" => Stats::Latency,

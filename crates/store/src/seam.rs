@@ -362,12 +362,25 @@ pub struct Counters {
     pub reclaimed: u64,
     /// Of those found dead of age, never read.
     pub expired_unfetched: u64,
+    /// Items that an operation on their key met past their expiry.
+    pub met_expired: u64,
+    /// Items that an operation on their key met from before a flush.
+    pub met_flushed: u64,
     /// Of those, found by a sweep.
     pub sweep_reclaimed: u64,
     /// Items looked at by sweeps.
     pub sweep_checked: u64,
     /// Writes refused for want of memory.
     pub out_of_memory: u64,
+}
+
+/// How far a visit in steps has come. The default is its beginning.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cursor {
+    /// The engine's own division of its keys.
+    pub(crate) place: usize,
+    /// Where in it.
+    pub(crate) tag: u32,
 }
 
 /// What a new budget came to.
@@ -456,6 +469,16 @@ pub trait Store: Send + Sync + 'static {
     /// may not be met, everything else that is alive is met exactly once. The visitor says whether
     /// to go on; it runs outside of all locks and may take its time. No access is counted.
     fn for_each(&self, now: Seconds, visit: &mut dyn FnMut(&dyn ItemRef) -> bool);
+
+    /// One step of such a visit: visits some dozens of items and says where the next step begins, `None`
+    /// behind the last. Nothing is held between steps, so that whoever takes them may take as long as
+    /// it likes.
+    fn visit_some(
+        &self,
+        from: Cursor,
+        now: Seconds,
+        visit: &mut dyn FnMut(&dyn ItemRef),
+    ) -> Option<Cursor>;
 
     /// Removes what is dead, in steps that hold nobody up; returns how many items went.
     fn sweep(&self, now: Seconds) -> u64;

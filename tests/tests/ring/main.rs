@@ -10,6 +10,7 @@ mod failures;
 mod flush;
 mod forwarding;
 mod linearizable;
+mod long_answers;
 mod peers;
 mod places;
 mod policies;

@@ -7,16 +7,66 @@ fn dump(t: &Target, line: &str, last: &str) -> Vec<String> {
     let mut conn = t.server.connect();
     conn.send(format!("{line}\r\n"));
     let mut lines = Vec::new();
+    if t.has_latest() {
+        assert_eq!(conn.take_line(), "OK\r\n");
+    }
     loop {
         let line = conn.take_line();
         if line == last {
             return lines;
         }
-        // 1.6.45 says so ahead of its lines, 1.6.18 does not.
-        if line == "OK\r\n" && !t.is_ours() {
+        lines.push(line);
+    }
+}
+
+#[test]
+fn a_class_without_items_and_words_that_are_no_class() {
+    let mut t = Target::start();
+    t.set("a", "1");
+    for target in ["2", "2,3", "hash", "all", "1", "1,2"] {
+        let wanted = usize::from(!target.starts_with('2'));
+        ringbinder_tests::wait::until("that many items", || {
+            let lines = dump(&t, &format!("lru_crawler metadump {target}"), "END\r\n");
+            (lines.len() == wanted).then_some(())
+        });
+    }
+    for target in ["0", "64", "300", "x", "-1"] {
+        t.talk(format!("lru_crawler metadump {target}\r\n"), "BADCLASS invalid class id\r\n");
+    }
+    t.talk("lru_crawler crawl 2\r\n", "OK\r\n");
+    t.talk("lru_crawler metadump\r\n", "ERROR\r\n");
+}
+
+#[test]
+fn without_the_crawler_there_are_no_dumps() {
+    let off = "CLIENT_ERROR lru crawler disabled\r\n";
+    for options in [&[][..], &["-o", "no_lru_crawler"], &["-o", "no_modern"]] {
+        let mut t = Target::with(options);
+        t.set("a", "1");
+        assert_eq!(
+            t.stat("settings", "lru_crawler"),
+            if options.is_empty() { "yes" } else { "no" }
+        );
+        t.talk("lru_crawler disable\r\n", "OK\r\n");
+        // memcached's thread comes to it in a moment.
+        ringbinder_tests::wait::until("the crawler to stop", || {
+            (t.stat("settings", "lru_crawler") == "no").then_some(())
+        });
+        t.talk("lru_crawler metadump all\r\n", off);
+        t.talk("lru_crawler crawl all\r\n", off);
+        if t.has_latest() {
+            t.talk("lru_crawler mgdump all\r\n", off);
+        }
+        if !t.is_ours() {
+            // memcached's thread may miss that it is wanted again so soon.
             continue;
         }
-        lines.push(line);
+        t.talk("lru_crawler enable\r\n", "OK\r\n");
+        assert_eq!(t.stat("settings", "lru_crawler"), "yes");
+        t.talk("lru_crawler enable\r\n", "ERROR failed to start lru crawler thread\r\n");
+        ringbinder_tests::wait::until("the item in the dump", || {
+            (dump(&t, "lru_crawler metadump all", "END\r\n").len() == 1).then_some(())
+        });
     }
 }
 

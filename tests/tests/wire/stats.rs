@@ -1,6 +1,6 @@
 //! stats: the names that tools read, and figures that are true.
 
-use super::Target;
+use super::{Target, ours_only};
 
 /// What prometheus/memcached_exporter reads of `stats`.
 const GENERAL: &[&str] = &[
@@ -298,6 +298,97 @@ fn conns_tells_of_this_connection() {
     for name in [":state conn_", ":secs_since_last_cmd 0", ":listen_addr tcp:127.0.0.1:"] {
         assert!(answer.contains(name), "{name} in {answer}");
     }
+}
+
+#[test]
+fn a_key_in_base64_forges_no_answer() {
+    ours_only!();
+    let mut t = Target::start();
+    t.talk("stats detail on\r\n", "OK\r\n");
+    // \r\nEND\r\n\x1b[2J:x
+    t.talk("ms DQpFTkQNChtbMko6eA== 1 b\r\n1\r\n", "HD\r\n");
+    t.talk(
+        "stats detail dump\r\n",
+        "PREFIX %0D%0AEND%0D%0A%1B%5B2J get 0 hit 0 set 1 del 0\r\nEND\r\n",
+    );
+    t.talk("stats cachedump 1 0\r\n", "END\r\n");
+    t.talk("lru_crawler mgdump all\r\n", "OK\r\nmg DQpFTkQNChtbMko6eA== b\r\nEN\r\n");
+}
+
+#[test]
+fn conns_tells_what_each_is_doing() {
+    let mut t = Target::start();
+    let mut conns: Vec<_> = (0..5).map(|_| t.server.connect()).collect();
+    conns[0].send("set a 0 0 10\r\nab");
+    conns[1].send("set a 0 0 100000\r\nab");
+    conns[2].send("ge");
+    conns[3].send("watch\r\n");
+    assert_eq!(conns[3].take_line(), "OK\r\n");
+    conns[4].talk("get a\r\n", "END\r\n");
+    let states =
+        ["conn_nread", "conn_nread", "conn_read", "conn_watch", "conn_read", "conn_parse_cmd"];
+    let ports: Vec<_> = conns.iter().chain([&t.conn]).map(|conn| conn.local_port()).collect();
+    ringbinder_tests::wait::until("these states", || {
+        let answer = t.conn.ask_text("stats conns\r\n");
+        let mut lines = answer.lines().peekable();
+        let mut found = vec![None; ports.len()];
+        while let Some(line) = lines.next() {
+            let Some((id, address)) = line.strip_prefix("STAT ")?.split_once(":addr ") else {
+                continue;
+            };
+            let listen = lines.next()?;
+            if listen == format!("STAT {id}:state conn_listening") {
+                assert_eq!(address, format!("tcp:{}", t.server.address()));
+                assert!(lines.next()?.starts_with(&format!("STAT {id}:secs_since_last_cmd ")));
+                continue;
+            }
+            assert_eq!(listen, format!("STAT {id}:listen_addr tcp:{}", t.server.address()));
+            let state = lines.next()?.strip_prefix(&format!("STAT {id}:state "))?.to_owned();
+            assert!(lines.next()?.starts_with(&format!("STAT {id}:secs_since_last_cmd ")));
+            let is_it = |port: &u16| address == format!("tcp:127.0.0.1:{port}");
+            found[ports.iter().position(is_it)?] = Some(state);
+            if lines.peek() == Some(&"END") {
+                break;
+            }
+        }
+        assert!(answer.contains(":state conn_listening"), "{answer}");
+        let found: Vec<String> = found.into_iter().collect::<Option<_>>()?;
+        (found == states).then_some(())
+    });
+}
+
+#[test]
+fn a_class_stays_when_its_items_are_gone() {
+    let mut t = Target::start();
+    t.talk("stats slabs\r\n", "STAT active_slabs 0\r\nSTAT total_malloced 0\r\nEND\r\n");
+    t.set("a", "1");
+    t.talk("delete a\r\n", "DELETED\r\n");
+    let slabs = t.conn.ask_text("stats slabs\r\n");
+    assert_names(&slabs, "1:", SLABS);
+    for line in ["STAT 1:used_chunks 0\r\n", "STAT 1:cmd_set 1\r\n", "STAT active_slabs 1\r\n"] {
+        assert!(slabs.contains(line), "{slabs}");
+    }
+    t.talk("stats items\r\n", "END\r\n");
+}
+
+#[test]
+fn there_is_no_external_storage() {
+    let mut t = Target::start();
+    t.talk("stats extstore\r\n", "END\r\n");
+}
+
+#[test]
+fn settings_tell_of_the_last_flush() {
+    let mut t = Target::start();
+    assert_eq!(t.stat("settings", "oldest"), "0");
+    t.talk("flush_all\r\n", "OK\r\n");
+    let now: u64 = t.stat("settings", "oldest").parse().expect("a number");
+    assert!(now > 0);
+    t.talk("flush_all 1000\r\n", "OK\r\n");
+    let later: u64 = t.stat("settings", "oldest").parse().expect("a number");
+    assert!((999..=1010).contains(&(later - now)), "{now}, {later}");
+    assert_eq!(t.stat("settings", "binding_protocol"), "auto-negotiate");
+    assert_eq!(t.stat("settings", "memory_file"), "(null)");
 }
 
 #[test]

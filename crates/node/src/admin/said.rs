@@ -98,7 +98,8 @@ impl Said {
     pub(super) fn own(shared: &Shared) -> Said {
         let mut answers: [Vec<u8>; ANSWERS] = Default::default();
         stats::general(shared, &mut answers[0]);
-        ring::report(shared, &mut answers[1]);
+        let mut written = None;
+        while ring::report(shared, &mut written, &mut answers[1]) {}
         sampling::latency(shared, &mut answers[2]);
         // What is refused to clients is not shown to whoever reads the page.
         if shared.settings.dump_enabled {

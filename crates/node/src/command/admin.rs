@@ -5,11 +5,12 @@ use std::sync::atomic::Ordering::Relaxed;
 use ringbinder_protocol::{Admin, Dump, DumpTarget, MEMCACHED_VERSION, Refusal, Stats, answer};
 use ringbinder_store::{ResizeResult, Store};
 
-use super::{Context, DumpKind, FlushAll, Next, refuse, reply};
+use super::{Context, FlushAll, Next, refuse, reply};
 use crate::connections::CloseReason;
+use crate::dump::Form;
 use crate::logging;
+use crate::long::Long;
 use crate::output::Output;
-use crate::ring;
 use crate::sampling;
 use crate::shared::Shared;
 use crate::stats;
@@ -114,8 +115,9 @@ fn may_flush(context: &Context<'_>, delay: Result<i64, Refusal>) -> Result<i64, 
 /// Empties the store, at once or when the delay is over. `delay` is an exptime; not positive is now.
 pub(crate) fn flush_store(shared: &Shared, delay: i64) {
     let now = shared.clock.now();
-    let at = shared.clock.expiry(delay.max(0), now).unix();
-    shared.store.flush(at.unwrap_or(now), now);
+    let at = shared.clock.expiry(delay.max(0), now).unix().unwrap_or(now);
+    shared.flushed_at.store(at.max(now), Relaxed);
+    shared.store.flush(at, now);
 }
 
 fn memlimit(context: &Context<'_>, megabytes: u32, noreply: bool, out: &mut Output) {
@@ -157,10 +159,12 @@ fn statistics(context: &Context<'_>, what: Stats<'_>, out: &mut Output) -> Next 
         Stats::Settings => stats::settings(shared, bytes),
         Stats::Items => stats::items(shared, bytes),
         Stats::Slabs => stats::slabs(shared, bytes),
-        Stats::Sizes if shared.settings.track_sizes => return Next::Dump(DumpKind::Sizes),
+        Stats::Sizes if shared.settings.track_sizes => return Next::Long(Long::Sizes),
         Stats::Sizes => stats::sizes_disabled(bytes),
-        Stats::Conns => stats::connections(shared, bytes),
-        Stats::Ring => ring::report(shared, bytes),
+        Stats::Conns => return Next::Long(Long::Connections),
+        Stats::Ring => return Next::Long(Long::RingStatus),
+        // There is no external storage, and a memcached without any says no more.
+        Stats::Extstore => answer::line(bytes, "END"),
         Stats::HotKeys if !shared.settings.dump_enabled => {
             answer::refusal(bytes, Refusal::HotKeysDisabled);
         }
@@ -179,13 +183,15 @@ fn statistics(context: &Context<'_>, what: Stats<'_>, out: &mut Output) -> Next 
             shared.prefixes.enable(on);
             answer::line(bytes, "OK");
         }
-        Stats::DetailDump => shared.prefixes.dump(bytes),
+        Stats::DetailDump => return Next::Long(Long::Prefixes),
         Stats::DetailUsage => answer::refusal(bytes, Refusal::DetailUsage),
         Stats::Cachedump(_) if !shared.settings.dump_enabled => {
             answer::refusal(bytes, Refusal::CachedumpDisabled);
         }
         Stats::Cachedump(Err(refusal)) => answer::refusal(bytes, refusal),
-        Stats::Cachedump(Ok((1, limit))) => return Next::Dump(DumpKind::Cachedump(limit)),
+        Stats::Cachedump(Ok((1, limit))) => {
+            return Next::Long(Long::Items(Form::Cachedump(limit)));
+        }
         Stats::Cachedump(Ok(_)) => answer::line(bytes, "END"),
         Stats::Unknown(_) => answer::refusal(bytes, Refusal::Unknown),
     }
@@ -212,13 +218,14 @@ fn crawl(context: &Context<'_>, dump: Option<Dump>, target: DumpTarget, out: &mu
     }
     match (target, dump) {
         (DumpTarget::BadClass, _) => answer::line(&mut out.bytes, "BADCLASS invalid class id"),
-        (DumpTarget::Nothing, _) => {
-            answer::line(&mut out.bytes, "NOTSTARTED no items to crawl");
+        (DumpTarget::Nothing, Some(dump)) => {
+            answer::line(&mut out.bytes, "OK");
+            answer::line(&mut out.bytes, if dump == Dump::MetaGet { "EN" } else { "END" });
         }
-        (DumpTarget::Everything, Some(_)) if shared.dumping.load(Relaxed) => {
-            answer::line(&mut out.bytes, "BUSY currently processing crawler request");
+        (DumpTarget::Nothing, None) => answer::line(&mut out.bytes, "OK"),
+        (DumpTarget::Everything, Some(dump)) => {
+            return Next::Long(Long::Items(Form::Crawler(dump)));
         }
-        (DumpTarget::Everything, Some(dump)) => return Next::Dump(DumpKind::Crawler(dump)),
         (DumpTarget::Everything, None) => {
             shared.sweep_wanted.notify_one();
             answer::line(&mut out.bytes, "OK");

@@ -1,9 +1,9 @@
 //! `incr`, `decr` and `ma`.
 
 use ringbinder_protocol::{Arithmetic as Line, MAX_KEY_LEN, Meta, MetaMode, Refusal, answer};
-use ringbinder_store::{Arithmetic, ArithmeticResult, Expiry, ItemMut, Seconds, Store};
+use ringbinder_store::{Arithmetic, ArithmeticResult, Expiry, ItemMut, Miss, Mode, Seconds, Store};
 
-use super::{Context, refuse, reply};
+use super::{Context, refuse, reply, storage};
 use crate::output::Output;
 
 pub(super) fn classic(context: &Context<'_>, line: &Line<'_>, out: &mut Output) {
@@ -14,6 +14,7 @@ pub(super) fn classic(context: &Context<'_>, line: &Line<'_>, out: &mut Output) 
         new_cas: None,
         vivify: None,
     };
+    context.looks_up(line.key);
     let result =
         context.shared.store.arithmetic(line.key, how, false, context.now, |_, number, _| number);
     count(context, line.increment, &result);
@@ -43,6 +44,7 @@ pub(super) fn meta(context: &Context<'_>, meta: &Meta<'_>, out: &mut Output) {
     };
     let out = &mut out.bytes;
     let start = out.len();
+    context.looks_up(key);
     let result = context.shared.store.arithmetic(
         key,
         how,
@@ -51,6 +53,10 @@ pub(super) fn meta(context: &Context<'_>, meta: &Meta<'_>, out: &mut Output) {
         |item, number, created| write(context, meta, key, (item, number, created), out),
     );
     count(context, increment, &result);
+    if let ArithmeticResult::Created(()) = result {
+        let len = itoa::Buffer::new().format(meta.initial).len();
+        storage::tell_second(context, key, Err(Miss::Absent), Mode::Add, len);
+    }
     match result {
         ArithmeticResult::Done(()) | ArithmeticResult::Created(()) => {
             if meta.quiet() {
@@ -135,12 +141,13 @@ fn count<R>(context: &Context<'_>, increment: bool, result: &ArithmeticResult<R>
     match (result, increment) {
         (ArithmeticResult::Done(_), true) => counters.incr_hits.increment(),
         (ArithmeticResult::Done(_), false) => counters.decr_hits.increment(),
-        (ArithmeticResult::NotFound | ArithmeticResult::Created(_), true) => {
-            counters.incr_misses.increment();
-        }
-        (ArithmeticResult::NotFound | ArithmeticResult::Created(_), false) => {
-            counters.decr_misses.increment();
-        }
-        _ => {}
+        (ArithmeticResult::NotFound, true) => counters.incr_misses.increment(),
+        (ArithmeticResult::NotFound, false) => counters.decr_misses.increment(),
+        // As in memcached: what it creates is neither.
+        (ArithmeticResult::Created(_), _) => {}
+        (
+            ArithmeticResult::NonNumeric | ArithmeticResult::Exists | ArithmeticResult::NoMemory,
+            _,
+        ) => {}
     }
 }

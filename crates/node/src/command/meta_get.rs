@@ -176,17 +176,19 @@ fn end(item: &(impl ItemRef + ?Sized), won: bool, has_value: bool, out: &mut Out
 
 fn count(context: &Context<'_>, meta: &Meta<'_>, key: &[u8], answered: Result<Answered, Miss>) {
     let counters = context.counters;
-    let touches = meta.exptime.is_some();
-    if touches && matches!(answered, Ok(Answered::Hit(_))) {
-        counters.cmd_touch.increment();
-        counters.touch_hits.increment();
-    } else {
-        counters.cmd_get.increment();
-        match answered {
-            Ok(Answered::Hit(_)) => counters.get_hits.increment(),
-            // The caller is told to fill it: whatever it was called, it was a miss.
-            Ok(Answered::Created) => counters.get_misses.increment(),
-            Err(miss) => context.missed(miss),
+    // A created item counts as found, as in memcached.
+    match answered {
+        Ok(_) if meta.exptime.is_some() => {
+            counters.cmd_touch.increment();
+            counters.touch_hits.increment();
+        }
+        Ok(_) => {
+            counters.cmd_get.increment();
+            counters.get_hits.increment();
+        }
+        Err(_) => {
+            counters.cmd_get.increment();
+            counters.get_misses.increment();
         }
     }
     context.shared.prefixes.get(key, matches!(answered, Ok(Answered::Hit(_))));
@@ -209,6 +211,7 @@ pub(super) fn debug(context: &Context<'_>, key: MetaKey<'_>, out: &mut Output) {
     context.counters.cmd_meta.increment();
     let out = &mut out.bytes;
     let found = context.shared.store.peek(key, context.now, |item| {
+        let len = item.value().len();
         let known = item.meta();
         out.extend_from_slice(b"ME ");
         answer::key_word(out, item.key(), known.binary_key);
@@ -220,7 +223,9 @@ pub(super) fn debug(context: &Context<'_>, key: MetaKey<'_>, out: &mut Output) {
         // Writing to a vector cannot fail.
         let _ =
             write!(out, " exp={expiry} la={idle} cas={cas} fetch={fetched} cls=1 size={size}\r\n");
+        len
     });
+    context.fetched(key, found);
     if found.is_err() {
         answer::line(out, "EN");
     }

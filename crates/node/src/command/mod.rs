@@ -9,10 +9,11 @@ mod retrieval;
 mod sampled;
 mod storage;
 
-use ringbinder_protocol::{Dump, Refusal, Request, WatchFlags, answer};
-use ringbinder_store::{Expiry, Miss, NewValue, Seconds};
+use ringbinder_protocol::{Refusal, Request, WatchFlags, answer};
+use ringbinder_store::{Expiry, Miss, NewValue, Seconds, Store as _};
 
 use crate::connections::CloseReason;
+use crate::long::Long;
 use crate::output::Output;
 use crate::ring::Desk;
 use crate::sampling::{Nanos, Sampler};
@@ -47,14 +48,18 @@ impl Context<'_> {
         self.shared.clock.expiry(exptime, self.now)
     }
 
-    /// Counts a read that found nothing.
-    fn missed(&self, miss: Miss) {
-        self.counters.get_misses.increment();
-        match miss {
-            Miss::Absent => {}
-            Miss::Expired => self.counters.get_expired.increment(),
-            Miss::Flushed => self.counters.get_flushed.increment(),
+    /// Tells those who watch reads what a command is about to find under its key. The command finds out
+    /// for itself: others may be faster.
+    #[inline]
+    fn looks_up(&self, key: &[u8]) {
+        if self.shared.watch.wants(WatchFlags::FETCHERS) {
+            self.tell_looks_up(key);
         }
+    }
+
+    #[cold]
+    fn tell_looks_up(&self, key: &[u8]) {
+        self.tell_fetched(key, self.shared.store.peek(key, self.now, |item| item.value().len()));
     }
 
     /// Tells those who watch reads.
@@ -84,7 +89,7 @@ impl Context<'_> {
 }
 
 /// What the connection does after a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) enum Next {
     /// Go on with the next request.
     Continue,
@@ -98,8 +103,8 @@ pub(crate) enum Next {
     Close(CloseReason),
     /// Become a watcher.
     Watch(WatchFlags),
-    /// Write a dump of all items.
-    Dump(DumpKind),
+    /// Write an answer that may be long.
+    Long(Long),
     /// Empty every node of the ring, this one included.
     FlushAll(FlushAll),
     /// Read the certificates anew.
@@ -115,17 +120,6 @@ pub(crate) struct FlushAll {
     pub(crate) delay: i64,
     /// The client wants no answer.
     pub(crate) noreply: bool,
-}
-
-/// Form of a dump.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum DumpKind {
-    /// `lru_crawler metadump`, `mgdump`.
-    Crawler(Dump),
-    /// `stats cachedump`, with its limit (0 for none).
-    Cachedump(u32),
-    /// `stats sizes`.
-    Sizes,
 }
 
 /// Carries out a request that brings no value. `done` is 0, or what [`Next::Pause`] said before.

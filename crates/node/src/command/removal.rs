@@ -1,9 +1,9 @@
 //! `delete`, `touch` and `md`.
 
 use ringbinder_protocol::{Delete as Line, MAX_KEY_LEN, Meta, Touch, WatchFlags};
-use ringbinder_store::{Delete, DeleteResult, Store};
+use ringbinder_store::{Delete, DeleteResult, Mode, Store};
 
-use super::{Context, arithmetic, reply};
+use super::{Context, arithmetic, reply, storage};
 use crate::output::Output;
 
 pub(super) fn delete(context: &Context<'_>, line: &Line<'_>, out: &mut Output) {
@@ -44,14 +44,21 @@ fn carry_out(
 ) -> DeleteResult {
     let Context { shared, counters, now, .. } = *context;
     shared.prefixes.delete(key);
+    context.looks_up(key);
     let result = shared.store.delete(key, how, now);
+    // What is left of an item whose value was dropped.
+    let mut emptied = None;
+    if let (DeleteResult::Deleted { len }, Some(_)) = (result, how.drop_value) {
+        storage::tell_second(context, key, Ok(len), Mode::Set, 0);
+        emptied = Some(0);
+    }
     match result {
         // An item that stays, marked stale, was not deleted.
         DeleteResult::Deleted { .. } if how.mark_stale => {}
         DeleteResult::Deleted { len } => {
             counters.delete_hits.increment();
             if shared.watch.wants(WatchFlags::DELETIONS) {
-                shared.watch.deleted(key, command, len);
+                shared.watch.deleted(key, command, emptied.unwrap_or(len));
             }
         }
         DeleteResult::NotFound | DeleteResult::Exists => counters.delete_misses.increment(),
@@ -63,6 +70,7 @@ pub(super) fn touch(context: &Context<'_>, line: &Touch<'_>, out: &mut Output) {
     let Context { shared, counters, now, .. } = *context;
     let expiry = context.expiry(line.exptime);
     counters.cmd_touch.increment();
+    context.looks_up(line.key);
     if shared.store.touch(line.key, expiry, now) {
         counters.touch_hits.increment();
         reply(out, line.noreply, "TOUCHED");

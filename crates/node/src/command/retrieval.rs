@@ -46,7 +46,7 @@ fn one(context: &Context<'_>, key: &[u8], with_cas: bool, leads: bool, out: &mut
     context.counters.cmd_get.increment();
     match written {
         Ok(_) => context.counters.get_hits.increment(),
-        Err(miss) => context.missed(miss),
+        Err(_) => context.counters.get_misses.increment(),
     }
     context.shared.prefixes.get(key, written.is_ok());
     context.fetched(key, written);
@@ -134,7 +134,8 @@ fn answers_for_the_ring(
             let payload = ring.cluster();
             let cas = with_cas.then_some(0);
             answer::value_header(&mut out.bytes, key, 0, payload.len(), cas);
-            answer::line(&mut out.bytes, &payload);
+            out.text(payload);
+            answer::line(&mut out.bytes, "");
             true
         }
         _ => false,

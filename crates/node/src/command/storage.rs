@@ -2,7 +2,9 @@
 //! common before its value arrives.
 
 use ringbinder_protocol::{MAX_KEY_LEN, Refusal, Request, Store as StoreLine, Verb, WatchFlags};
-use ringbinder_store::{Delete, Mode, NewValue, Store, Write, WriteResult, memcached_item_size};
+use ringbinder_store::{
+    Delete, Miss, Mode, NewValue, Store, Write, WriteResult, memcached_item_size,
+};
 
 use super::{Context, refuse, reply};
 use crate::output::Output;
@@ -72,10 +74,12 @@ pub(crate) fn turned_away(
         _ => return false,
     };
     let status = count_refused(context, refusal);
+    context.shared.prefixes.set(key);
+    tell(context, Stored { key, status, command, ttl: 0, connection: context.connection, len: 0 });
     if drops_old {
+        context.looks_up(key);
         context.shared.store.delete(key, Delete::PLAIN, context.now);
     }
-    tell(context, Stored { key, status, command, ttl: 0, connection: context.connection, len: 0 });
     false
 }
 
@@ -124,9 +128,13 @@ pub(super) fn carry_out(context: &Context<'_>, write: Write<'_>) -> Result<Write
     let Context { shared, counters, now, connection, .. } = *context;
     let (key, mode, expiry) = (write.key, write.mode, write.expiry);
     let len = write.value.as_slice().len();
-    counters.cmd_set.increment();
     shared.prefixes.set(key);
+    context.looks_up(key);
     let result = shared.store.write(write, now);
+    // What a full store refuses counts as refused and nothing else, as in memcached.
+    if !matches!(result, WriteResult::NoMemory) {
+        counters.cmd_set.increment();
+    }
     if mode == Mode::Cas {
         match result {
             WriteResult::Stored { .. } => counters.cas_hits.increment(),
@@ -147,9 +155,38 @@ pub(super) fn carry_out(context: &Context<'_>, write: Write<'_>) -> Result<Write
             (count_refused(context, Refusal::OutOfMemory), Some(Refusal::OutOfMemory))
         }
     };
-    let ttl = expiry.remaining(now).unwrap_or(0);
-    tell(context, Stored { key, status, command: name(mode), ttl, connection, len });
+    if shared.watch.wants(WatchFlags::MUTATIONS) {
+        let mut stored = Stored {
+            key,
+            status,
+            command: name(mode),
+            ttl: expiry.remaining(now).unwrap_or(0),
+            connection,
+            len,
+        };
+        if let (WriteResult::Stored { len, .. }, Mode::Append | Mode::Prepend) = (result, mode) {
+            // The item is what both parts are together, with the time that it has.
+            let kept = shared.store.peek(key, now, |item| item.meta().expiry);
+            stored.ttl = kept.ok().and_then(|expiry| expiry.remaining(now)).unwrap_or(0);
+            stored.len = len;
+        }
+        shared.watch.stored(stored);
+    }
     refused.map_or(Ok(result), Err)
+}
+
+/// Tells those who watch that a command, as the second thing it does, stored an item in place of what
+/// was there `before`.
+pub(super) fn tell_second(
+    context: &Context<'_>,
+    key: &[u8],
+    before: Result<usize, Miss>,
+    mode: Mode,
+    len: usize,
+) {
+    context.fetched(key, before);
+    let connection = context.connection;
+    tell(context, Stored { key, status: "stored", command: name(mode), ttl: 0, connection, len });
 }
 
 #[inline]

@@ -1,14 +1,14 @@
-//! What a connection sends beside the answers to requests: dumps and the log lines of a watcher for as
-//! long as the client takes them, and a last word.
+//! What a connection sends for as long as the client takes it, long answers and the log lines of a
+//! watcher, and a last word.
 
+use std::sync::Arc;
 use std::task::Context as TaskContext;
 
 use ringbinder_protocol::{Refusal, WatchFlags, answer};
 
 use super::Connection;
-use crate::command::DumpKind;
 use crate::connections::{CloseReason, State};
-use crate::dump;
+use crate::long::{Answer, Long};
 use crate::output::Output;
 
 impl Connection {
@@ -22,20 +22,23 @@ impl Connection {
         CloseReason::Error
     }
 
-    /// Forwards a dump as fast as the client reads it.
-    pub(super) async fn dump(
+    /// Writes an answer piece by piece, each when the one before it is out. Its last piece goes out with
+    /// what follows.
+    pub(super) async fn long(
         &mut self,
-        kind: DumpKind,
+        long: Long,
         output: &mut Output,
     ) -> Result<(), CloseReason> {
-        let Some(mut chunks) = dump::start(&self.local.shared, kind) else {
-            answer::line(&mut output.bytes, "BUSY currently processing crawler request");
-            return Ok(());
-        };
-        self.enter(State::Watch);
-        while let Some(chunk) = chunks.recv().await {
-            output.bytes.extend_from_slice(&chunk);
+        let shared = Arc::clone(&self.local.shared);
+        let mut answer = Answer::new(long, &shared, self.ticket.id);
+        while answer.piece(&mut output.bytes) {
             self.flush(output).await?;
+            // A client that reads a long answer is not idle.
+            self.ticket.commanded(shared.clock.now());
+            if self.ticket.is_stopping() {
+                return Err(CloseReason::Shutdown);
+            }
+            tokio::task::yield_now().await;
         }
         Ok(())
     }

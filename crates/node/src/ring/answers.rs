@@ -1,6 +1,7 @@
 //! The commands `ring` and `config get cluster`.
 
 use std::io::Write as _;
+use std::sync::Arc;
 
 use ringbinder_protocol::{
     Forwarding, Greeter, PeerProcess, Refusal, RingCommand, RingOffer, Stamp, answer, to_hex,
@@ -11,6 +12,7 @@ use super::membership::{ring_id, stamp};
 use super::secret::Nonce;
 use super::{Hint, RingNode};
 use crate::command::{Context, flush_here};
+use crate::long::Long;
 use crate::output::Output;
 
 /// What a connection has said of itself as a peer.
@@ -35,14 +37,14 @@ impl PeerSession {
     }
 }
 
-/// Carries out a `ring` command.
+/// Carries out a `ring` command. What it returns is an answer that is still to be written.
 pub(crate) fn command(
     context: &Context<'_>,
     node: &RingNode,
     command: &RingCommand<'_>,
     session: &mut Option<Box<PeerSession>>,
     output: &mut Output,
-) {
+) -> Option<Long> {
     let out = &mut output.bytes;
     match *command {
         RingCommand::Version => {
@@ -50,11 +52,11 @@ pub(crate) fn command(
             // Writing to a vector cannot fail.
             let _ = write!(out, "RING {} {:016x}\r\n", id.version, id.digest);
         }
-        RingCommand::Get(None) => whole(&node.view().ring, out),
+        RingCommand::Get(None) => return Some(Long::RingText(Arc::clone(&node.view().ring))),
         RingCommand::Get(Some(wanted)) => {
             let posted = node.posted.read();
             match posted.rings.iter().find(|ring| ring.id() == ring_id(wanted)) {
-                Some(ring) => whole(ring, out),
+                Some(ring) => return Some(Long::RingText(Arc::clone(ring))),
                 None => answer::refusal(out, Refusal::UnknownRing),
             }
         }
@@ -70,7 +72,8 @@ pub(crate) fn command(
         }
         RingCommand::Nonce => {
             if node.secret.is_none() {
-                return answer::refusal(out, Refusal::RingNotProved);
+                answer::refusal(out, Refusal::RingNotProved);
+                return None;
             }
             let nonce: Nonce = rand::random();
             session.get_or_insert_default().nonce = Some(nonce);
@@ -93,6 +96,7 @@ pub(crate) fn command(
             session.get_or_insert_default().forwarding = Some(forwarding);
         }
     }
+    None
 }
 
 /// Answers a greeting, and tells the keeper where there may be something to find out. What a stranger
@@ -138,11 +142,11 @@ fn greet(
     }
 }
 
-fn whole(ring: &Ring, out: &mut Vec<u8>) {
-    let text = ring.to_toml();
+/// Appends the line ahead of the text of a ring, which has `len` bytes.
+pub(crate) fn begin_text(ring: &Ring, len: usize, out: &mut Vec<u8>) {
     let id = stamp(ring.id());
-    let _ =
-        write!(out, "RING {} {:016x} {}\r\n{text}\r\nEND\r\n", id.version, id.digest, text.len());
+    // Writing to a vector cannot fail.
+    let _ = write!(out, "RING {} {:016x} {len}\r\n", id.version, id.digest);
 }
 
 /// Takes an offered ring, if it is proved.
@@ -170,5 +174,8 @@ pub(crate) fn offer(
 /// `config get cluster`
 pub(crate) fn cluster(node: &RingNode, out: &mut Output) {
     let payload = node.cluster();
-    let _ = write!(out.bytes, "CONFIG cluster 0 {}\r\n{payload}\r\nEND\r\n", payload.len());
+    // Writing to a vector cannot fail.
+    let _ = write!(out.bytes, "CONFIG cluster 0 {}\r\n", payload.len());
+    out.text(payload);
+    answer::line(&mut out.bytes, "\r\nEND");
 }

@@ -65,7 +65,7 @@ use ringbinder_store::Seconds;
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
-pub(crate) use answers::{PeerSession, cluster, command, offer};
+pub(crate) use answers::{PeerSession, begin_text, cluster, command, offer};
 pub(crate) use desk::Desk;
 pub(crate) use dial::Dialer;
 pub(crate) use discovery::is_legacy_key;

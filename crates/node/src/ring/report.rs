@@ -5,17 +5,46 @@ use std::sync::atomic::Ordering::Relaxed;
 use ringbinder_protocol::{Instance, answer};
 use ringbinder_ring::RingId;
 
+use super::RingNode;
 use super::membership::stamp;
 use super::names::listed;
 use super::peer::Address;
+use crate::long::PIECE;
 use crate::shared::Shared;
 
-/// Appends the report.
-pub(crate) fn report(shared: &Shared, out: &mut Vec<u8>) {
+/// Appends a piece of the report: first what is to be said of this node, where nothing was `written`
+/// before, then of its peers from the one on to which it was. Says whether another piece follows.
+pub(crate) fn report(shared: &Shared, written: &mut Option<usize>, out: &mut Vec<u8>) -> bool {
     let Some(node) = &shared.ring else {
         answer::line(out, "END");
-        return;
+        return false;
     };
+    if written.is_none() {
+        of_this_node(shared, node, out);
+    }
+    let from = written.unwrap_or(0);
+    let begins = out.len();
+    let posted = node.posted.read();
+    for (at, (address, said)) in posted.status.said.iter().enumerate().skip(from) {
+        if out.len() - begins >= PIECE {
+            *written = Some(at);
+            return true;
+        }
+        of_peer(node, address, *said, out);
+    }
+    answer::line(out, "END");
+    false
+}
+
+fn or_none(text: &str) -> String {
+    if text.is_empty() { "-".to_owned() } else { text.to_owned() }
+}
+
+fn or_dash(instance: Option<Instance>) -> String {
+    instance.map_or_else(|| "-".to_owned(), |instance| instance.to_string())
+}
+
+fn of_this_node(shared: &Shared, node: &RingNode, out: &mut Vec<u8>) {
     let sums = shared.counters.sums();
     let posted = node.posted.read();
     let view = &posted.view;
@@ -26,7 +55,6 @@ pub(crate) fn report(shared: &Shared, out: &mut Vec<u8>) {
         [] => "-".to_owned(),
         some => some.join(","),
     };
-    let or_none = |text: &str| if text.is_empty() { "-".to_owned() } else { text.to_owned() };
     let mut stat = |name: &str, value: &dyn std::fmt::Display| answer::stat(out, name, value);
     stat("ring_version", &id.version);
     stat("ring_digest", &format!("{:016x}", id.digest));
@@ -48,10 +76,6 @@ pub(crate) fn report(shared: &Shared, out: &mut Vec<u8>) {
     stat("ring_standing", &status.standing);
     stat("ring_standing_reason", &or_none(&status.standing_reason));
     stat("ring_address", &status.address.as_deref().unwrap_or("-"));
-    let or_dash = |instance: Option<Instance>| match instance {
-        Some(instance) => instance.to_string(),
-        None => "-".to_owned(),
-    };
     stat("ring_rival", &or_dash(status.rival));
     stat("ring_nodes", &view.ring.nodes().len());
     stat("ring_joined", &yes(view.joined));
@@ -67,28 +91,29 @@ pub(crate) fn report(shared: &Shared, out: &mut Vec<u8>) {
     stat("foreign_failed", &sums.foreign_failed());
     stat("foreign_moved", &sums.foreign_moved);
     stat("foreign_received", &sums.foreign_received);
-    for (address, said) in &status.said {
-        let Some(peer) = node.peers.at(address) else {
-            continue;
-        };
-        let name = &peer.name;
-        let (addresses, failing) = match super::dial::split(&peer.address) {
-            Some((host, _)) => node.names().standing(host),
-            None => (Vec::new(), None),
-        };
-        let held = said.map_or_else(|| "-".to_owned(), |id| stamp(id).to_string());
-        stat(&format!("peer:{name}:address"), &peer.address);
-        stat(&format!("peer:{name}:resolved"), &or_none(&listed(&addresses)));
-        stat(&format!("peer:{name}:unresolved"), &failing.unwrap_or(0));
-        stat(&format!("peer:{name}:state"), &if peer.is_away() { "away" } else { "up" });
-        let processes = peer.processes();
-        stat(&format!("peer:{name}:reason"), &or_none(&peer.reason()));
-        stat(&format!("peer:{name}:instance"), &or_dash(processes.accepted));
-        stat(&format!("peer:{name}:rival"), &or_dash(processes.rival));
-        stat(&format!("peer:{name}:ring"), &held);
-        stat(&format!("peer:{name}:forwarded"), &peer.forwarded.load(Relaxed));
-        stat(&format!("peer:{name}:failed"), &peer.failed.load(Relaxed));
-        stat(&format!("peer:{name}:slow"), &peer.slow.load(Relaxed));
-    }
-    answer::line(out, "END");
+}
+
+fn of_peer(node: &RingNode, address: &Address, said: Option<RingId>, out: &mut Vec<u8>) {
+    let Some(peer) = node.peers.at(address) else {
+        return;
+    };
+    let mut stat = |name: &str, value: &dyn std::fmt::Display| answer::stat(out, name, value);
+    let name = &peer.name;
+    let (addresses, failing) = match super::dial::split(&peer.address) {
+        Some((host, _)) => node.names().standing(host),
+        None => (Vec::new(), None),
+    };
+    let held = said.map_or_else(|| "-".to_owned(), |id| stamp(id).to_string());
+    stat(&format!("peer:{name}:address"), &peer.address);
+    stat(&format!("peer:{name}:resolved"), &or_none(&listed(&addresses)));
+    stat(&format!("peer:{name}:unresolved"), &failing.unwrap_or(0));
+    stat(&format!("peer:{name}:state"), &if peer.is_away() { "away" } else { "up" });
+    let processes = peer.processes();
+    stat(&format!("peer:{name}:reason"), &or_none(&peer.reason()));
+    stat(&format!("peer:{name}:instance"), &or_dash(processes.accepted));
+    stat(&format!("peer:{name}:rival"), &or_dash(processes.rival));
+    stat(&format!("peer:{name}:ring"), &held);
+    stat(&format!("peer:{name}:forwarded"), &peer.forwarded.load(Relaxed));
+    stat(&format!("peer:{name}:failed"), &peer.failed.load(Relaxed));
+    stat(&format!("peer:{name}:slow"), &peer.slow.load(Relaxed));
 }

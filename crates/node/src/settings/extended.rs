@@ -1,7 +1,7 @@
 //! What may follow `-o`: every name that memcached 1.6 knows, and what comes of it here.
 //!
 //! [`EXTENDED`] is the one list of them: parsing, the help and the test of the manual read it. An
-//! option either sets one of our own settings, or only shows in `stats settings`; the latter is
+//! option either sets one of our own settings, or shows in `stats settings`; where that is all, it is
 //! accepted with a warning that says why it has nothing to act on.
 
 use super::error::SettingsError;
@@ -20,7 +20,9 @@ pub(super) struct ExtendedOption {
 impl ExtendedOption {
     /// Whether the server behaves differently for it.
     pub(super) fn has_effect(&self) -> bool {
-        self.does.iter().any(|does| matches!(does, Does::Set(_) | Does::SetTo(..)))
+        self.does
+            .iter()
+            .any(|does| matches!(does, Does::Set(_) | Does::SetTo(..) | Does::ActAs(..)))
     }
 }
 
@@ -60,11 +62,13 @@ enum Does {
     SetTo(&'static str, &'static str),
     /// The value shows in this line of `stats settings`.
     Show(&'static str),
+    /// As [`Does::ShowAs`], and the server acts by what the line shows.
+    ActAs(&'static str, &'static str),
     /// This line of `stats settings` shows this value.
     ShowAs(&'static str, &'static str),
 }
 
-use Does::{Set, SetTo, Show, ShowAs};
+use Does::{ActAs, Set, SetTo, Show, ShowAs};
 use Takes::{
     ExternalFile, Fraction, Nothing, OptionalText, OptionalWhole, SlabSizes, Text, Whole, Word,
 };
@@ -82,7 +86,7 @@ const ACTS: &str = "";
 const TABLE: &str = "the hash table sizes itself";
 const SLABS: &str = "memory is not divided into slabs";
 const LRU: &str = "there is no segmented LRU to tune";
-const CRAWLER: &str = "expired items are removed without a crawler";
+const CRAWLER: &str = "the items are gone over in steps of their own";
 const BUFFERS: &str = "an idle connection holds no buffers";
 const ANSWERS: &str = "there is one way to answer";
 const STORAGE: &str = "items are kept in memory only";
@@ -121,12 +125,14 @@ pub(super) const EXTENDED: &[ExtendedOption] = &[
             ShowAs("slab_reassign", "no"),
             ShowAs("slab_automove", "0"),
             ShowAs("lru_segmented", "no"),
-            ShowAs("lru_crawler", "no"),
+            ActAs("lru_crawler", "no"),
             ShowAs("lru_maintainer_thread", "no"),
             ShowAs("hash_algorithm", "jenkins"),
         ],
         ACTS,
     ),
+    option("lru_crawler", Nothing, &[ActAs("lru_crawler", "yes")], ACTS),
+    option("no_lru_crawler", Nothing, &[ActAs("lru_crawler", "no")], ACTS),
     option("modern", Nothing, &[], CURRENT),
     option("hashpower", Whole(12, 32, 1), &[Show("hashpower_init")], TABLE),
     option("no_hashexpand", Nothing, &[], TABLE),
@@ -142,8 +148,6 @@ pub(super) const EXTENDED: &[ExtendedOption] = &[
     option("slab_sizes", SlabSizes, &[], SLABS),
     option("slab_chunk_max", Whole(1, 1024, KB), &[Show("slab_chunk_max")], SLABS),
     option("no_chunked_items", Nothing, &[ShowAs("slab_chunk_max", "1048576")], SLABS),
-    option("lru_crawler", Nothing, &[ShowAs("lru_crawler", "yes")], CRAWLER),
-    option("no_lru_crawler", Nothing, &[ShowAs("lru_crawler", "no")], CRAWLER),
     option("lru_crawler_sleep", Whole(0, 1_000_000, 1), &[Show("lru_crawler_sleep")], CRAWLER),
     option("lru_crawler_tocrawl", Whole(0, SIZE, 1), &[Show("lru_crawler_tocrawl")], CRAWLER),
     option("lru_maintainer", Nothing, MAINTAINER, LRU),
@@ -247,7 +251,7 @@ fn apply(part: &str, extended: &mut Extended) -> Result<(), SettingsError> {
             Set(key) => extended.keys.push((key, value.clone())),
             SetTo(key, text) => extended.keys.push((key, text.into())),
             Show(line) => extended.figures.set(line, value.as_str()),
-            ShowAs(line, text) => extended.figures.set(line, text),
+            ShowAs(line, text) | ActAs(line, text) => extended.figures.set(line, text),
         }
     }
     if !option.has_effect() {
@@ -366,7 +370,7 @@ mod tests {
         assert_eq!(extended.figures.get("slab_chunk_max"), Some("16384"));
         assert_eq!(extended.figures.get("lru_crawler"), Some("no"));
         assert_eq!(extended.figures.get("hot_max_factor"), Some("0.50"));
-        assert_eq!(extended.warnings.len(), 3);
+        assert_eq!(extended.warnings.len(), 2, "no_lru_crawler acts");
         assert_eq!(
             extended.warnings[0],
             "-o slab_chunk_max has no effect: memory is not divided into slabs"
@@ -441,7 +445,9 @@ mod tests {
             for does in option.does {
                 match *does {
                     Set(key) | SetTo(key, _) => assert!(keys.iter().any(|known| known == key)),
-                    Show(line) | ShowAs(line, _) => assert!(figures.get(line).is_some(), "{line}"),
+                    Show(line) | ShowAs(line, _) | ActAs(line, _) => {
+                        assert!(figures.get(line).is_some(), "{line}")
+                    }
                 }
             }
         }

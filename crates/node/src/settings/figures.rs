@@ -1,10 +1,11 @@
 //! The lines of `stats settings` that describe memcached's own machinery.
 //!
-//! Slab classes, the LRU crawler, the hash table and external storage have no counterpart here, but
-//! monitoring reads these lines. They show what a memcached started with the same options shows.
+//! Slab classes, the hash table, external storage and protocols to choose from have no counterpart here,
+//! but monitoring reads these lines. They show what a memcached started with the same options shows.
 
 /// memcached 1.6's lines, in its order, with the values it starts with when nothing is set.
-const DEFAULTS: [(&str, &str); 38] = [
+const DEFAULTS: [(&str, &str); 40] = [
+    ("binding_protocol", "auto-negotiate"),
     ("growth_factor", "1.25"),
     ("chunk_size", "48"),
     ("hashpower_init", "0"),
@@ -42,6 +43,7 @@ const DEFAULTS: [(&str, &str); 38] = [
     ("ext_drop_unread", "no"),
     ("ssl_wbuf_size", "16384"),
     ("num_napi_ids", "0"),
+    ("memory_file", "(null)"),
     ("client_flags_size", "4"),
 ];
 
@@ -57,7 +59,6 @@ impl Default for Figures {
 
 impl Figures {
     /// The value of a line, as text.
-    #[cfg(test)]
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.iter().find(|(known, _)| *known == name).map(|(_, value)| value)
     }
@@ -85,6 +86,6 @@ mod tests {
         figures.set("growth_factor", "1.08");
         assert_eq!(figures.get("growth_factor"), Some("1.08"));
         assert_eq!(figures.get("no_such_line"), None);
-        assert_eq!(figures.iter().next(), Some(("growth_factor", "1.08")));
+        assert_eq!(figures.iter().nth(1), Some(("growth_factor", "1.08")));
     }
 }

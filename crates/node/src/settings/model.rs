@@ -49,6 +49,9 @@ pub(crate) struct Settings {
     pub(crate) flush_enabled: bool,
     /// Whether commands that list keys are obeyed.
     pub(crate) dump_enabled: bool,
+    /// Whether the items are gone over at all, for dumps and for those that have expired, until
+    /// `lru_crawler enable` or `disable`.
+    pub(crate) crawler_enabled: bool,
     /// Whether `watch` is obeyed.
     pub(crate) watch_enabled: bool,
     /// Whether `shutdown` is obeyed.

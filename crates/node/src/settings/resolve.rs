@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::error::SettingsError;
 use super::extended::Extended;
-use super::flags::CommandLine;
+use super::flags::{CommandLine, Protocol};
 use super::layers::{Merged, Origin};
 use super::listen;
 use super::model::{AdminSettings, ListenAddress, RingSettings, Settings};
@@ -32,6 +32,9 @@ pub(super) fn resolve(
     let mut warnings = idle_flags(flags);
     let Extended { mut figures, warnings: idle_options, .. } = extended;
     warnings.extend(idle_options);
+    if flags.protocol == Protocol::Ascii {
+        figures.set("binding_protocol", "ascii");
+    }
     if let Some(factor) = flags.slab_growth_factor {
         figures.set("growth_factor", format!("{:.2}", factor.0));
     }
@@ -157,6 +160,7 @@ pub(super) fn resolve(
         lock_memory: options.lock_memory,
         flush_enabled: !options.disable_flush_all,
         dump_enabled: !options.disable_dumping,
+        crawler_enabled: figures.get("lru_crawler") != Some("no"),
         watch_enabled: !options.disable_watch,
         shutdown_enabled: options.enable_shutdown,
         verbosity: options.verbose,

@@ -113,6 +113,18 @@ fn a_daemon_keeps_its_relative_paths() {
 }
 
 #[test]
+fn the_crawler_is_off_where_memcached_has_it_off() {
+    assert!(run("").crawler_enabled);
+    for options in ["-o no_lru_crawler", "-o no_modern", "-o lru_crawler,no_lru_crawler"] {
+        let (settings, warnings) = run_with(options, &[]);
+        assert!(!settings.crawler_enabled, "{options}");
+        assert_eq!(settings.figures.get("lru_crawler"), Some("no"));
+        assert_eq!(warnings, Vec::<String>::new(), "{options}");
+    }
+    assert!(run("-o no_modern,lru_crawler").crawler_enabled);
+}
+
+#[test]
 fn flags_without_effect_are_warned_about_and_shown() {
     let (settings, warnings) = run_with("-L -f 1.1 -n 64 -N 2 -o hashpower=20 stray", &[]);
     assert_eq!(warnings.len(), 6, "{warnings:?}");

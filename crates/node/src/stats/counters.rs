@@ -60,10 +60,6 @@ counters! {
     cmd_get
     get_hits
     get_misses
-    /// Misses on items past their expiry.
-    get_expired
-    /// Misses on items from before a flush.
-    get_flushed
     cmd_set
     cmd_flush
     cmd_touch
@@ -105,7 +101,7 @@ counters! {
     foreign_request_failed
     bytes_read
     bytes_written
-    /// Times a connection stood back after `-R` requests.
+    /// Times a connection stood back after `-R` requests, or a piece of one that is long.
     conn_yields
     /// Connections closed for idling.
     idle_kicks

@@ -5,5 +5,5 @@ mod prefixes;
 mod report;
 
 pub(crate) use counters::{AllCounters, Counter, Counters};
-pub(crate) use prefixes::Prefixes;
+pub(crate) use prefixes::{MAX_PREFIXES, Prefixes};
 pub(crate) use report::{connections, general, items, reset, settings, sizes_disabled, slabs};

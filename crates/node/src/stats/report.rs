@@ -5,6 +5,7 @@
 //! The whole store stands for one slab class, number 1, whose pages are of 1 MiB and whose chunks
 //! are the items.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -16,6 +17,7 @@ use crate::connections::Peer;
 use crate::logging;
 use crate::shared::Shared;
 use crate::snapshot;
+use crate::stats::MAX_PREFIXES;
 
 /// Bytes of a slab page in memcached.
 const PAGE: u64 = 1 << 20;
@@ -40,6 +42,7 @@ pub(crate) fn general(shared: &Shared, out: &mut Vec<u8>) {
     let on = |condition: bool| u8::from(condition);
     let full = connections.clients() >= connections.limit();
     let (peers, max_peers) = connections.peers();
+    let recorded = shared.prefixes.recorded();
     stats!(out,
         "pid" => std::process::id(),
         "uptime" => shared.clock.uptime(),
@@ -77,8 +80,8 @@ pub(crate) fn general(shared: &Shared, out: &mut Vec<u8>) {
         "cmd_meta" => sums.cmd_meta,
         "get_hits" => sums.get_hits,
         "get_misses" => sums.get_misses,
-        "get_expired" => sums.get_expired,
-        "get_flushed" => sums.get_flushed,
+        "get_expired" => store.met_expired,
+        "get_flushed" => store.met_flushed,
         "delete_misses" => sums.delete_misses,
         "delete_hits" => sums.delete_hits,
         "incr_misses" => sums.incr_misses,
@@ -113,9 +116,11 @@ pub(crate) fn general(shared: &Shared, out: &mut Vec<u8>) {
         "slab_reassign_inline_reclaim" => 0,
         "slab_reassign_busy_items" => 0,
         "slab_reassign_busy_deletes" => 0,
+        "slab_reassign_busy_nomem" => 0,
+        "slab_reassign_last_busy_status" => "none",
         "slab_reassign_running" => 0,
         "slabs_moved" => 0,
-        "lru_crawler_running" => on(shared.dumping.load(Relaxed)),
+        "lru_crawler_running" => on(shared.crawls.load(Relaxed) > 0),
         "lru_crawler_starts" => shared.crawler_starts.load(Relaxed),
         "lru_maintainer_juggles" => 0,
         "malloc_fails" => 0,
@@ -144,6 +149,8 @@ pub(crate) fn general(shared: &Shared, out: &mut Vec<u8>) {
         "moves_within_lru" => 0,
         "direct_reclaims" => 0,
         "lru_bumps_dropped" => 0,
+        "detail_prefixes" => recorded.prefixes,
+        "detail_unrecorded" => recorded.unrecorded,
     );
     if let Some(tls) = &shared.tls {
         if shared.settings.tls.as_ref().is_some_and(|tls| tls.session_cache) {
@@ -184,7 +191,7 @@ pub(crate) fn settings(shared: &Shared, out: &mut Vec<u8>) {
         "udpport" => 0,
         "inter" => interfaces,
         "verbosity" => shared.verbosity.load(Relaxed),
-        "oldest" => 0,
+        "oldest" => oldest(shared),
         "evictions" => if settings.evictions { "on" } else { "off" },
         "domain_socket" => socket,
         "umask" => format_args!("{:o}", settings.unix_mask),
@@ -193,10 +200,10 @@ pub(crate) fn settings(shared: &Shared, out: &mut Vec<u8>) {
         "num_threads_per_udp" => 0,
         "stat_key_prefix" => char::from(settings.prefix_delimiter),
         "detail_enabled" => yes(shared.prefixes.is_enabled()),
+        "detail_max_prefixes" => MAX_PREFIXES,
         "reqs_per_event" => settings.max_reqs_per_event,
         "cas_enabled" => yes(settings.cas_enabled),
         "tcp_backlog" => settings.listen_backlog,
-        "binding_protocol" => "ascii",
         "auth_enabled_sasl" => "no",
         "auth_enabled_ascii" => path(settings.auth_file.as_ref(), "no"),
         "item_size_max" => settings.max_item_size,
@@ -208,8 +215,9 @@ pub(crate) fn settings(shared: &Shared, out: &mut Vec<u8>) {
         "worker_logbuf_size" => settings.worker_logbuf_size,
         "track_sizes" => yes(settings.track_sizes),
     );
+    let crawler = yes(shared.crawler_enabled.load(Relaxed));
     for (name, value) in settings.figures.iter() {
-        answer::stat(out, name, value);
+        answer::stat(out, name, if name == "lru_crawler" { crawler } else { value });
     }
     let tls = settings.tls.as_ref();
     stats!(out,
@@ -226,6 +234,14 @@ pub(crate) fn settings(shared: &Shared, out: &mut Vec<u8>) {
         "ssl_min_version" => tls.map_or("tlsv1.2".to_owned(), |tls| tls.min_version.spoken()),
     );
     answer::line(out, "END");
+}
+
+/// When the items of the last flush die or died, in seconds since the start; 0 where there was none.
+fn oldest(shared: &Shared) -> u32 {
+    match shared.flushed_at.load(Relaxed) {
+        0 => 0,
+        at => shared.clock.uptime().saturating_add(at).saturating_sub(shared.clock.now()).max(1),
+    }
 }
 
 /// `stats items`
@@ -268,23 +284,35 @@ pub(crate) fn items(shared: &Shared, out: &mut Vec<u8>) {
     answer::line(out, "END");
 }
 
-/// Chunks as readers of slab figures expect them: of the average item's size, in whole pages.
-fn chunks(store: &StoreCounters) -> (u64, u64, u64) {
-    let chunk_size = store.bytes.checked_div(store.items).unwrap_or(0).clamp(1, PAGE);
-    let pages = store.bytes.div_ceil(PAGE).max(1);
-    (chunk_size, PAGE / chunk_size, pages)
+/// What the store's one slab class consists of, as readers of slab figures expect it.
+struct Chunks {
+    /// Bytes of the average item, or of memcached's smallest chunk while there is none.
+    size: u64,
+    per_page: u64,
+    pages: u64,
+}
+
+impl Chunks {
+    fn of(store: &StoreCounters) -> Chunks {
+        const SMALLEST: u64 = 96;
+
+        let size = store.bytes.checked_div(store.items).unwrap_or(SMALLEST).clamp(1, PAGE);
+        Chunks { size, per_page: PAGE / size, pages: store.bytes.div_ceil(PAGE).max(1) }
+    }
 }
 
 /// `stats slabs`
 pub(crate) fn slabs(shared: &Shared, out: &mut Vec<u8>) {
     let store = shared.store.counters();
     let sums = shared.counters.sums();
-    if store.items > 0 {
-        let (chunk_size, chunks_per_page, pages) = chunks(&store);
-        let total = (pages * chunks_per_page).max(store.items);
+    // As in memcached, a class that was ever used stays.
+    let is_used = store.total_items > 0;
+    if is_used {
+        let Chunks { size, per_page, pages } = Chunks::of(&store);
+        let total = (pages * per_page).max(store.items);
         for (name, value) in [
-            ("chunk_size", chunk_size),
-            ("chunks_per_page", chunks_per_page),
+            ("chunk_size", size),
+            ("chunks_per_page", per_page),
             ("total_pages", pages),
             ("total_chunks", total),
             ("used_chunks", store.items),
@@ -304,7 +332,7 @@ pub(crate) fn slabs(shared: &Shared, out: &mut Vec<u8>) {
         }
     }
     stats!(out,
-        "active_slabs" => u8::from(store.items > 0),
+        "active_slabs" => u8::from(is_used),
         "total_malloced" => store.bytes,
     );
     answer::line(out, "END");
@@ -316,26 +344,58 @@ pub(crate) fn sizes_disabled(out: &mut Vec<u8>) {
     answer::line(out, "END");
 }
 
-/// `stats conns`
-pub(crate) fn connections(shared: &Shared, out: &mut Vec<u8>) {
+/// Connections that one piece of `stats conns` tells of.
+const CONNECTIONS: usize = 128;
+
+/// Appends a piece of `stats conns` for the connection that asks: first the listeners, then the
+/// connections from the one on that is `next`. Says whether another piece follows.
+pub(crate) fn connections(
+    shared: &Shared,
+    asker: u32,
+    next: &mut Option<u32>,
+    out: &mut Vec<u8>,
+) -> bool {
+    let from = next.unwrap_or(0);
+    if next.is_none() {
+        for (id, place) in shared.connections.listeners().iter().enumerate() {
+            stats!(out,
+                &format!("{id}:addr") => place,
+                &format!("{id}:state") => "conn_listening",
+                &format!("{id}:secs_since_last_cmd") => shared.clock.uptime(),
+            );
+        }
+    }
     let now = shared.clock.now();
-    for entry in shared.connections.list() {
+    let some = shared.connections.some(from, CONNECTIONS);
+    for entry in &some {
         let id = entry.id;
         let listen = match &entry.peer {
-            Peer::Tcp { to, .. } => format!("tcp:{to}"),
+            Peer::Tcp { to: to @ SocketAddr::V4(_), .. } => format!("tcp:{to}"),
+            Peer::Tcp { to: to @ SocketAddr::V6(_), .. } => format!("tcp6:{to}"),
             Peer::Unix => shared
                 .settings
                 .unix_socket
                 .as_ref()
                 .map_or_else(|| "unix:".to_owned(), |path| format!("unix:{}", path.display())),
         };
-        answer::stat(out, &format!("{id}:addr"), &entry.peer);
-        answer::stat(out, &format!("{id}:listen_addr"), listen);
-        answer::stat(out, &format!("{id}:state"), entry.state().as_str());
-        let idle = now.saturating_sub(entry.last_command());
-        answer::stat(out, &format!("{id}:secs_since_last_cmd"), idle);
+        let state = if id == asker { "conn_parse_cmd" } else { entry.state().as_str() };
+        stats!(out,
+            &format!("{id}:addr") => &entry.peer,
+            &format!("{id}:listen_addr") => listen,
+            &format!("{id}:state") => state,
+            &format!("{id}:secs_since_last_cmd") => now.saturating_sub(entry.last_command()),
+        );
     }
-    answer::line(out, "END");
+    match some.last().filter(|_| some.len() == CONNECTIONS) {
+        Some(last) => {
+            *next = Some(last.id.saturating_add(1));
+            true
+        }
+        None => {
+            answer::line(out, "END");
+            false
+        }
+    }
 }
 
 /// `stats reset`

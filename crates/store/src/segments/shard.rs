@@ -505,12 +505,13 @@ impl Shard {
         self.settle_account(common);
     }
 
-    /// Removes an item that is dead already.
+    /// Removes an item that an operation on its key found dead.
     #[cold]
     pub(super) fn reclaim(&mut self, common: &Common, hash: Hash, found: &mut Found, miss: Miss) {
         let Some(segment) = self.segment(common, found.place) else { return };
         let fetched = self.meta(segment, found, self.now).fetched;
         self.tally.count_reclaim(miss == Miss::Expired && !fetched);
+        self.tally.count_met(miss);
         self.remove(common, hash, found);
     }
 

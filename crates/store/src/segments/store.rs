@@ -3,7 +3,7 @@
 use super::SegmentStore;
 use super::lent::Lent;
 use crate::{
-    Arithmetic, ArithmeticResult, Counters, Delete, DeleteResult, Expiry, ItemMut, ItemRef,
+    Arithmetic, ArithmeticResult, Counters, Cursor, Delete, DeleteResult, Expiry, ItemMut, ItemRef,
     KeyPredicate, MetaGet, Miss, Mode, ResizeResult, Seconds, Store, Write, WriteResult,
 };
 
@@ -157,6 +157,15 @@ impl Store for SegmentStore {
 
     fn for_each(&self, now: Seconds, visit: &mut dyn FnMut(&dyn ItemRef) -> bool) {
         self.visit(now, visit);
+    }
+
+    fn visit_some(
+        &self,
+        from: Cursor,
+        now: Seconds,
+        visit: &mut dyn FnMut(&dyn ItemRef),
+    ) -> Option<Cursor> {
+        self.step(from, now, visit)
     }
 
     fn sweep(&self, now: Seconds) -> u64 {

@@ -1,6 +1,6 @@
 //! What a shard counts: its items, and the events that statistics tell of.
 
-use crate::{Counters, Meta, Seconds};
+use crate::{Counters, Meta, Miss, Seconds};
 
 /// See the module's documentation. Changed under the shard's lock, so plain numbers.
 #[derive(Clone, Copy, Debug, Default)]
@@ -16,6 +16,8 @@ pub(super) struct Tally {
     evicted_at: Seconds,
     reclaimed: u64,
     expired_unfetched: u64,
+    met_expired: u64,
+    met_flushed: u64,
     sweep_reclaimed: u64,
     sweep_checked: u64,
     out_of_memory: u64,
@@ -53,6 +55,15 @@ impl Tally {
         self.expired_unfetched += u64::from(expired_unfetched);
     }
 
+    /// Counts an item that an operation on its key found dead.
+    pub(super) fn count_met(&mut self, miss: Miss) {
+        match miss {
+            Miss::Absent => {}
+            Miss::Expired => self.met_expired += 1,
+            Miss::Flushed => self.met_flushed += 1,
+        }
+    }
+
     pub(super) fn count_sweep(&mut self, checked: u64, reclaimed: u64) {
         self.sweep_checked += checked;
         self.sweep_reclaimed += reclaimed;
@@ -81,6 +92,8 @@ impl Tally {
             sum.evicted_nonzero += tally.evicted_nonzero;
             sum.reclaimed += tally.reclaimed;
             sum.expired_unfetched += tally.expired_unfetched;
+            sum.met_expired += tally.met_expired;
+            sum.met_flushed += tally.met_flushed;
             sum.sweep_reclaimed += tally.sweep_reclaimed;
             sum.sweep_checked += tally.sweep_checked;
             sum.out_of_memory += tally.out_of_memory;

@@ -358,6 +358,7 @@ impl Task<'_, '_> {
         if let Some(Held { found, verdict: Verdict { miss: Some(miss), .. } }) = old {
             let fetched = self.meta(&found).fetched;
             self.shard.tally.count_reclaim(miss == Miss::Expired && !fetched);
+            self.shard.tally.count_met(miss);
         }
         let mut old = old.map(|held| held.found);
         let new = New { key, value, meta, queue, uses };

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::SegmentStore;
 use super::shard::Found;
-use crate::{ItemRef, Meta, Seconds, ValueRef};
+use crate::{Cursor, ItemRef, Meta, Seconds, ValueRef};
 
 /// About how many items are copied in one step.
 const STEP: usize = 64;
@@ -42,27 +42,61 @@ struct Copies {
     places: Vec<u32>,
 }
 
+impl Copies {
+    /// Hands out all items, until one is the last that is wanted; false where one was.
+    fn take(&mut self, mut visit: impl FnMut(&dyn ItemRef) -> bool) -> bool {
+        let mut bytes = &self.bytes[..];
+        for (key_len, rest_len, pieces, meta) in self.items.drain(..) {
+            let (key, behind) = bytes.split_at(key_len);
+            let (rest, behind) = behind.split_at(rest_len);
+            bytes = behind;
+            let value = ValueRef::pieced(&pieces, rest);
+            if !visit(&Snapshot { key, value, meta }) {
+                return false;
+            }
+        }
+        true
+    }
+}
+
 impl SegmentStore {
     pub(super) fn visit(&self, now: Seconds, visit: &mut dyn FnMut(&dyn ItemRef) -> bool) {
         let mut copies = Copies::default();
-        for place in 0..self.places.len() {
-            let mut from = 0_u32;
-            loop {
-                let to = self.copy(place, from, now, &mut copies);
-                let mut bytes = &copies.bytes[..];
-                for (key_len, rest_len, pieces, meta) in copies.items.drain(..) {
-                    let (key, behind) = bytes.split_at(key_len);
-                    let (rest, behind) = behind.split_at(rest_len);
-                    bytes = behind;
-                    let value = ValueRef::pieced(&pieces, rest);
-                    if !visit(&Snapshot { key, value, meta }) {
-                        return;
-                    }
-                }
-                let Some(next) = to.checked_add(1) else { break };
-                from = next;
+        let mut from = Some(Cursor::default());
+        while let Some(cursor) = from {
+            from = self.copy_step(cursor, now, &mut copies);
+            let goes_on = copies.take(|item| visit(item));
+            if !goes_on {
+                return;
             }
         }
+    }
+
+    /// One step of a visit.
+    pub(super) fn step(
+        &self,
+        from: Cursor,
+        now: Seconds,
+        visit: &mut dyn FnMut(&dyn ItemRef),
+    ) -> Option<Cursor> {
+        let mut copies = Copies::default();
+        let next = self.copy_step(from, now, &mut copies);
+        copies.take(|item| {
+            visit(item);
+            true
+        });
+        next
+    }
+
+    /// Copies the items of one step, and returns where the next one begins.
+    fn copy_step(&self, from: Cursor, now: Seconds, copies: &mut Copies) -> Option<Cursor> {
+        let Cursor { place, tag } = from;
+        let to = self.copy(place, tag, now, copies);
+        match to.checked_add(1) {
+            Some(tag) => Some(Cursor { place, tag }),
+            None => Some(Cursor { place: place + 1, tag: 0 }),
+        }
+        .filter(|next| next.place < self.places.len())
     }
 
     /// Copies the living items of a shard whose tags begin at `from`, and returns their last tag.

@@ -141,6 +141,8 @@ macro_rules! suite {
             forgets_among_writers_take_the_old_and_leave_the_new
             for_each_meets_every_living_item_once
             for_each_stops_when_told_to
+            steps_of_a_visit_are_short_and_meet_every_item_once
+            what_operations_meet_dead_is_counted
             sweep_removes_the_dead
             sweep_passes_over_when_nothing_can_have_died
             an_item_larger_than_the_budget_is_refused

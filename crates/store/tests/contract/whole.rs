@@ -2,7 +2,10 @@
 
 use std::collections::HashSet;
 
-use ringbinder_store::{Expiry, Limits, Miss, Mode, ResizeResult, Store, Write, WriteResult};
+use ringbinder_store::{
+    Arithmetic, ArithmeticResult, Cursor, Delete, DeleteResult, Expiry, Limits, Miss, Mode,
+    ResizeResult, Store, Write, WriteResult,
+};
 
 use super::{MIB, NOW, limits, roomy, set, stored, value, write};
 
@@ -81,6 +84,63 @@ pub(crate) fn for_each_stops_when_told_to<S: Store>(make: fn(Limits) -> S) {
         met < 10
     });
     assert_eq!(met, 10);
+}
+
+pub(crate) fn steps_of_a_visit_are_short_and_meet_every_item_once<S: Store>(make: fn(Limits) -> S) {
+    let store = roomy(make);
+    for item in 0..5_000 {
+        set(&store, format!("key{item}").as_bytes(), b"v");
+    }
+    let mut met = HashSet::new();
+    let (mut at, mut steps) = (Some(Cursor::default()), 0);
+    while let Some(from) = at {
+        let before = met.len();
+        at = store.visit_some(from, NOW, &mut |item| {
+            assert!(met.insert(item.key().to_vec()));
+        });
+        assert!(met.len() - before < 500, "{} in one step", met.len() - before);
+        steps += 1;
+        // Whatever happens in between.
+        set(&store, format!("key{steps}").as_bytes(), b"another");
+    }
+    assert_eq!(met.len(), 5_000);
+}
+
+pub(crate) fn what_operations_meet_dead_is_counted<S: Store>(make: fn(Limits) -> S) {
+    let store = roomy(make);
+    let keys = [b"get", b"set", b"del", b"inc", b"tch", b"add"];
+    let store_all = || {
+        for key in keys {
+            stored(&store, Write { expiry: Expiry::at(NOW + 1), ..write(Mode::Set, key, b"1") });
+        }
+    };
+    let meet_all = |now| {
+        assert!(store.get(b"get", now, |_| ()).is_err());
+        store.write(write(Mode::Set, b"set", b"1"), now);
+        assert_eq!(store.delete(b"del", Delete::PLAIN, now), DeleteResult::NotFound);
+        let how = Arithmetic { increment: true, delta: 1, compare: 0, new_cas: None, vivify: None };
+        let met = store.arithmetic(b"inc", how, false, now, |_, _, _| ());
+        assert_eq!(met, ArithmeticResult::NotFound);
+        assert!(!store.touch(b"tch", Expiry::NEVER, now));
+        store.write(write(Mode::Add, b"add", b"1"), now);
+    };
+    store_all();
+    meet_all(NOW + 1);
+    let counters = store.counters();
+    assert_eq!((counters.met_expired, counters.met_flushed), (6, 0));
+    store.delete(b"set", Delete::PLAIN, NOW + 1);
+    store.delete(b"add", Delete::PLAIN, NOW + 1);
+    store_all();
+    store.flush(NOW, NOW);
+    meet_all(NOW);
+    let counters = store.counters();
+    assert_eq!((counters.met_expired, counters.met_flushed), (6, 6));
+    store_all();
+    store.sweep(NOW + 1);
+    assert_eq!(store.counters().met_expired, 6, "a sweep is no operation on a key");
+    store.reset_counters();
+    assert_eq!((store.counters().met_expired, store.counters().met_flushed), (0, 0));
+    store.validate(NOW);
 }
 
 pub(crate) fn sweep_removes_the_dead<S: Store>(make: fn(Limits) -> S) {
