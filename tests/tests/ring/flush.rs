@@ -376,3 +376,15 @@ fn a_node_of_a_newer_ring_is_emptied_too() {
         fleet.await_settled(&NODES, version + 1);
     }
 }
+
+/// What was given to another node must go too, so in a ring the store is swept whether the crawler is on or
+/// not.
+#[test]
+fn what_has_expired_is_removed_in_a_ring_without_the_crawler() {
+    let mut fleet = Fleet::new(1);
+    let ring = fleet.ring(1, &[0]);
+    fleet.launch(&[0], &ring, &["-o", "no_lru_crawler"]);
+    fleet.await_settled(&[0], 1);
+    fleet.connect(0).talk("set a 0 1 1\r\nx\r\n", "STORED\r\n");
+    wait::until("the item to be removed", || (general(&fleet, 0, "curr_items") == 0).then_some(()));
+}

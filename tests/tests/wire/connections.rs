@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::{Target, ours_only};
 use ringbinder_tests::server::{scratch, target};
 use ringbinder_tests::skip::skip;
-use ringbinder_tests::{Conn, Server, wait};
+use ringbinder_tests::{Conn, Kind, Server, wait};
 
 #[test]
 fn one_connection_too_many_is_told_and_closed() {
@@ -88,6 +88,10 @@ fn a_unix_socket_serves_with_the_mask_given() {
         let server = Server::start_unix(target(), &path, &["-a", mask], dir);
         let mut conn = Conn::unix(&path).expect("a connection");
         conn.talk("set a 0 0 1\r\nx\r\nget a\r\n", "STORED\r\nVALUE a 0 1\r\nx\r\nEND\r\n");
+        if target() == Kind::Ringbinder {
+            let conns = conn.ask_text("stats conns\r\n");
+            assert!(conns.lines().any(|line| line.ends_with(":addr unix:")), "{conns}");
+        }
         let found = std::fs::metadata(&path).expect("the socket").permissions().mode() & 0o777;
         assert_eq!(found, mode, "-a {mask}");
         drop(server);
