@@ -1,7 +1,7 @@
 """What the suites of other projects need: hosts on which the ports that they have written down are free.
 
-A host is a network namespace with a loopback interface and nothing else. The suites run in it as they
-came, against one node, or against one node of a ring of three.
+A host is a network namespace that reaches nobody. The suites run in it as they came, against one node,
+or against one node of a ring of three.
 """
 
 import dataclasses
