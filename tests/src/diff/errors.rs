@@ -333,7 +333,10 @@ fn long_key(make: &mut Generator) -> Command {
 fn bad_chunk(make: &mut Generator) -> Command {
     let key = make.key();
     let announced = make.rng.random_range(0..40usize);
-    let (before, after) = match make.rng.random_range(0..5) {
+    // 1.6.45 gives the CAS unique that such an `ms` took to the next set of the connection, which is then
+    // lower than those before it.
+    let forms = if make.latest() { 3 } else { 5 };
+    let (before, after) = match make.rng.random_range(0..forms) {
         0 => ("set {} 0 0 ", ""),
         1 => ("add {} 0 0 ", " noreply"),
         2 => ("append {} 0 0 ", ""),
