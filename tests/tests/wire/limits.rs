@@ -278,3 +278,18 @@ fn unfinished_lines_share_an_allowance() {
     drop(others);
     t.talk(line + "\r\n", "END\r\n");
 }
+
+#[test]
+fn the_log_shows_a_bounded_part_of_a_line_and_no_control_character() {
+    ours_only!();
+    let mut t = Target::with(&["-vv"]);
+    t.talk(format!("get{}\r\n", " key".repeat(100_000)), "END\r\n");
+    t.talk("get \x1b[2J\r\n", "CLIENT_ERROR bad command line format\r\n");
+    let log = ringbinder_tests::wait::until("the log", || {
+        let log = t.server.log();
+        log.contains("[2J").then_some(log)
+    });
+    let longest = log.lines().map(str::len).max();
+    assert!(longest < Some(10_000), "{longest:?}");
+    assert!(!log.replace('\n', "").contains(char::is_control), "a control character");
+}
