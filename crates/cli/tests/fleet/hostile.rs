@@ -130,16 +130,16 @@ fn files_and_arguments() {
     let of =
         |name: &str, address: &str| toml(&node.replace("NAME", name).replace("ADDRESS", address));
     let texts = [
-        of("HOSTILE", "10.0.0.1:11211"),
+        of("HOSTILE", "127.0.0.1:9"),
         of("a", "HOSTILE:11211"),
-        of("a", "10.0.0.1:HOSTILE"),
-        toml(&format!("{}\n\"HOSTILE\" = 1\n", of("a", "10.0.0.1:11211"))),
-        toml(&format!("hash = \"HOSTILE\"\n{}", of("a", "10.0.0.1:11211"))),
+        of("a", "127.0.0.1:HOSTILE"),
+        toml(&format!("{}\n\"HOSTILE\" = 1\n", of("a", "127.0.0.1:9"))),
+        toml(&format!("hash = \"HOSTILE\"\n{}", of("a", "127.0.0.1:9"))),
         format!("version = 7\n{HOSTILE} = 1\n"),
         format!("version = 7 {HOSTILE}\n"),
         format!("{{\"version\": {HOSTILE}}}"),
         // A name that is one of a node, and no ASCII.
-        of("z\u{fc}rich", "10.0.0.1:11211"),
+        of("z\u{fc}rich", "127.0.0.1:9"),
     ];
     let commands: [&[&str]; 14] = [
         &["ring", "show"],

@@ -54,7 +54,7 @@ fn cargo_builds_the_server_for_the_one_that_it_runs() {
     // In place of cargo: it says what it was asked, and "builds" a server that is there already.
     let cargo = place.path().join("cargo");
     let script = format!(
-        "#!/bin/sh\nprintf '%s ' \"$@\" > {}\ncp {} {}\n",
+        "#!/bin/sh\nprintf '%s ' \"$@\" > '{}'\ncp '{}' '{}'\n",
         place.path().join("asked").display(),
         Kind::Ringbinder.program().display(),
         built.join("ringbinderd").display()
