@@ -35,6 +35,7 @@ impl Connection {
                 Poll::Pending => return self.poll_kick(context),
                 Poll::Ready(Ok(len)) if len > 0 => {
                     self.local.counters.bytes_read.add(len as u64);
+                    self.ticket.commanded(self.local.shared.clock.now());
                     if line.is_done(len) {
                         break;
                     }
