@@ -73,6 +73,8 @@ pub(crate) fn command() -> Command {
     for variable in ["RINGBINDER_RING", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "CI"] {
         command.env_remove(variable);
     }
+    // Tests are run by cargo, and `up` would have it build another server in the place of the tested one.
+    command.env_remove("CARGO");
     for name in ["TLS", "TLS_CA", "TLS_CERT", "TLS_KEY", "TLS_NAME", "AUTH_FILE"] {
         command.env_remove(format!("RINGBINDER_{name}"));
     }
