@@ -102,3 +102,17 @@ def missing(what):
         pytest.fail(f"{what} (CI=true, so this is a failure and not a skip)")
     print(f"\nSKIPPED: {what}", flush=True)
     pytest.skip(what)
+
+
+@pytest.fixture(params=["node", "ring"])
+def address(request, start):
+    """A node, and a node of a ring."""
+    if request.param == "node":
+        yield start().spelled
+        return
+    # Not above: that module is made of what is here.
+    from ring_fleet import Fleet, needed
+
+    needed()
+    with Fleet() as fleet:
+        yield fleet.begin("abc")[0].spelled

@@ -16,7 +16,7 @@ import pytest
 
 from conftest import missing
 from pymemcache.client.base import Client
-from ring_fleet import CLIENT_TIMEOUT, Fleet, free_port, needed, wait_until
+from ring_fleet import CLIENT_TIMEOUT, free_port, wait_until
 from upstream import is_memcached
 
 PATH = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
@@ -100,17 +100,6 @@ def directory():
     made.chmod(0o777)
     yield made
     shutil.rmtree(made, ignore_errors=True)
-
-
-@pytest.fixture(params=["node", "ring"])
-def address(request, start):
-    """A node, and a node of a ring."""
-    if request.param == "node":
-        yield start().spelled
-        return
-    needed()
-    with Fleet() as fleet:
-        yield fleet.begin("abc")[0].spelled
 
 
 @contextlib.contextmanager

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from conftest import missing
-from ring_fleet import Fleet, needed
 
 SCRIPTS = Path(__file__).parent / "scripts"
 TEXT = ("-d", "memcached.sess_binary_protocol=0")
@@ -25,17 +24,6 @@ def interpreter(name, package, marker):
     if path is None or not Path(marker).exists():
         missing(f"{name} with {package} is not installed")
     return path
-
-
-@pytest.fixture(params=["node", "ring"])
-def address(request, start):
-    """A node, and a node of a ring."""
-    if request.param == "node":
-        yield start().spelled
-        return
-    needed()
-    with Fleet() as fleet:
-        yield fleet.begin("abc")[0].spelled
 
 
 def told(*command):

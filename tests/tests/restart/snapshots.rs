@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::process::Stdio;
 
 use nix::sys::signal::Signal;
@@ -103,14 +104,19 @@ fn one_on_demand_is_taken_up_only_where_old_values_are_welcome() {
     stop(server);
 }
 
+/// A snapshot of 500 items in this file, and its bytes.
+fn whole_snapshot(file: &Path) -> Vec<u8> {
+    let server = with_snapshot(file, &[]);
+    fill(&server, 500, 100);
+    stop(server);
+    fs::read(file).expect("a snapshot")
+}
+
 #[test]
 fn what_is_torn_foreign_or_newer_is_told_of_and_not_taken_up() {
     let dir = scratch();
     let file = dir.path().join("snapshot");
-    let server = with_snapshot(&file, &[]);
-    fill(&server, 500, 100);
-    stop(server);
-    let whole = fs::read(&file).expect("a snapshot");
+    let whole = whole_snapshot(&file);
     let mut newer = whole.clone();
     newer[8] = 9;
     let mut changed = whole.clone();
@@ -167,10 +173,7 @@ fn damages(whole: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
 fn what_is_damaged_at_its_beginning_keeps_nobody_from_starting() {
     let dir = scratch();
     let file = dir.path().join("snapshot");
-    let server = with_snapshot(&file, &[]);
-    fill(&server, 500, 100);
-    stop(server);
-    let whole = fs::read(&file).expect("a snapshot");
+    let whole = whole_snapshot(&file);
     for (what, bytes) in damages(&whole) {
         fs::write(&file, &bytes).expect("a file");
         let server = with_snapshot(&file, &[]);
@@ -220,10 +223,7 @@ fn what_is_damaged_and_cannot_be_moved_is_not_written_over() {
 fn a_strict_start_wants_a_snapshot_that_is_whole() {
     let dir = scratch();
     let file = dir.path().join("snapshot");
-    let server = with_snapshot(&file, &[]);
-    fill(&server, 500, 100);
-    stop(server);
-    let whole = fs::read(&file).expect("a snapshot");
+    let whole = whole_snapshot(&file);
     let mut all = damages(&whole);
     all.push(("the end", whole[..whole.len() / 2].to_vec()));
     for (what, bytes) in all {

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::start_unswept;
 use ringbinder_tests::{Conn, Kind, Server, skip, wait};
 
 /// A step of the script.
@@ -183,13 +184,8 @@ struct Side {
 }
 
 impl Side {
-    /// Nothing but the script removes what is dead.
     fn start(kind: Kind) -> Side {
-        let options = match kind {
-            Kind::Ringbinder => "no_lru_crawler",
-            Kind::Memcached | Kind::Subject => "no_lru_crawler,no_lru_maintainer",
-        };
-        let server = Server::start(kind, &["-o", options]);
+        let server = start_unswept(kind);
         Side { conn: server.connect(), watcher: server.connect(), server }
     }
 

@@ -98,6 +98,15 @@ impl Target {
     }
 }
 
+/// A server in which nothing but requests removes what is dead.
+fn start_unswept(kind: Kind) -> Server {
+    let options = match kind {
+        Kind::Ringbinder => "no_lru_crawler",
+        Kind::Memcached | Kind::Subject => "no_lru_crawler,no_lru_maintainer",
+    };
+    Server::start(kind, &["-o", options])
+}
+
 /// Ends the test where only ringbinderd can be expected to do this.
 macro_rules! ours_only {
     () => {

@@ -1,5 +1,6 @@
 //! watch, beside memcached: the lines that every command leads to.
 
+use super::start_unswept;
 use ringbinder_tests::{Conn, Kind, Server, skip, wait};
 
 const SCRIPT: &[&str] = &[
@@ -96,13 +97,8 @@ struct Side {
 }
 
 impl Side {
-    /// Nothing but the script removes what is dead.
     fn start(kind: Kind) -> Side {
-        let options = match kind {
-            Kind::Ringbinder => "no_lru_crawler",
-            Kind::Memcached | Kind::Subject => "no_lru_crawler,no_lru_maintainer",
-        };
-        let server = Server::start(kind, &["-o", options]);
+        let server = start_unswept(kind);
         let mut watcher = server.connect();
         watcher.send("watch fetchers mutations deletions\r\n");
         assert_eq!(watcher.take_line(), "OK\r\n");
