@@ -82,8 +82,8 @@ impl<'a> StorageLine<'a> {
         }
         let [_, flags, exptime, len, _] = self.front;
         let from_front = length(flags, exptime, len);
-        // With four words of `cas` it is the unique that is missing, or flags or exptime.
-        // An exptime of 0 is none of a value.
+        // A `cas` with four words lacks its unique, or its flags or exptime. In the second case the third
+        // word is the length; 0 there is taken for an exptime.
         let lacks_unique = value_len(exptime).is_none_or(|len| len == 0 || Some(len) == from_front);
         if self.has_cas && self.count == 4 && !lacks_unique {
             return Follows::Unknown;

@@ -73,7 +73,7 @@ pub(super) struct Options {
     #[arg(help_heading = NETWORK)]
     pub(super) maxconns_fast: bool,
 
-    /// Close a client's connection after so many seconds without a request; 0 for never
+    /// Close a client's connection after so many seconds without a byte from it or to it; 0 for never
     #[arg(long, value_name = "SECONDS", default_value = "0")]
     #[arg(help_heading = NETWORK)]
     pub(super) idle_timeout: Bounded<u32, 0, INT>,
