@@ -115,9 +115,13 @@ class FleetNode:
             return False
 
     def client(self):
-        """A client that knows this node only."""
+        """A client that knows this node only, and waits for the answer to each of its writes."""
         return Client(
-            self.address, timeout=CLIENT_TIMEOUT, connect_timeout=CLIENT_TIMEOUT, no_delay=True
+            self.address,
+            timeout=CLIENT_TIMEOUT,
+            connect_timeout=CLIENT_TIMEOUT,
+            no_delay=True,
+            default_noreply=False,
         )
 
     def ask(self, line):
