@@ -2,50 +2,41 @@
 //!
 //! Most of it is a few bytes, which the next read finds in front of its own. A line of many keys may have
 //! mebibytes: it grows where it is, and only what is new is looked at, so that a line costs the same in
-//! however many pieces it arrives. What is large is taken from the allowance that arriving values share,
-//! and given back when it goes.
+//! however many pieces it arrives. All of it is counted to the memory of connections.
 
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use bytes::BufMut;
 use bytes::buf::Limit;
 use ringbinder_protocol::longest_line;
+use tokio::time::Instant;
 
 use crate::input::{BUFFER_LEN, Input, SMALL_VALUE};
-use crate::shared::{Reservation, Shared};
+use crate::memory::{Arrival, Charge, ConnectionMemory};
 
 /// An unfinished request.
 #[derive(Debug)]
 pub(crate) enum Carried {
-    /// A few bytes.
-    Short(Vec<u8>),
-    /// A line and the beginning of a small value.
-    Begun(Reserved),
+    /// A few bytes, or a line and the beginning of a small value.
+    Begun(Counted),
     /// The beginning of a long line.
-    Line(Reserved),
-    /// There was no room for it.
-    NoRoom,
+    Line(Counted, Arrival),
 }
 
-/// Bytes that are taken from the common allowance.
+/// Bytes and their place in the books.
 #[derive(Debug)]
-pub(crate) struct Reserved {
+pub(crate) struct Counted {
     bytes: Vec<u8>,
-    reservation: Reservation,
+    charge: Charge,
 }
 
 impl Carried {
-    /// Keeps bytes, if there is room for them.
-    pub(crate) fn keep(bytes: &[u8], shared: &Arc<Shared>) -> Carried {
-        if bytes.len() <= SMALL_VALUE {
-            return Carried::Short(bytes.to_vec());
-        }
-        let Some(reservation) = Reservation::take(shared, bytes.len()) else {
-            return Carried::NoRoom;
-        };
-        let kept = Reserved { bytes: bytes.to_vec(), reservation };
-        if memchr::memchr(b'\n', bytes).is_none() {
-            Carried::Line(kept)
+    /// Keeps bytes.
+    pub(crate) fn keep(bytes: &[u8], memory: &Arc<ConnectionMemory>) -> Carried {
+        let kept = Counted { bytes: bytes.to_vec(), charge: Charge::of(bytes.len(), memory) };
+        if bytes.len() > SMALL_VALUE && memchr::memchr(b'\n', bytes).is_none() {
+            Carried::Line(kept, Arrival::begin(memory))
         } else {
             Carried::Begun(kept)
         }
@@ -54,39 +45,50 @@ impl Carried {
     /// Whether the request's line is whole: then it is a value that is waited for.
     pub(crate) fn has_line(&self) -> bool {
         match self {
-            Carried::Short(bytes) => memchr::memchr(b'\n', bytes).is_some(),
-            Carried::Begun(_) => true,
-            Carried::Line(_) | Carried::NoRoom => false,
+            Carried::Begun(kept) => memchr::memchr(b'\n', &kept.bytes).is_some(),
+            Carried::Line(..) => false,
         }
     }
 
-    /// The bytes; `None` where there was no room.
-    pub(crate) fn bytes(&self) -> Option<&[u8]> {
+    /// The bytes.
+    pub(crate) fn bytes(&self) -> &[u8] {
         match self {
-            Carried::Short(bytes) => Some(bytes),
-            Carried::Begun(kept) | Carried::Line(kept) => Some(&kept.bytes),
-            Carried::NoRoom => None,
+            Carried::Begun(kept) | Carried::Line(kept, _) => &kept.bytes,
         }
     }
 }
 
-impl Reserved {
-    /// Room to read more of a line into; `None` where the allowance has none.
-    pub(crate) fn room(&mut self) -> Option<Limit<&mut Vec<u8>>> {
-        let room = self.bytes.capacity() - self.bytes.len();
-        if room > 0 {
-            return Some((&mut self.bytes).limit(room));
+impl Counted {
+    /// Bytes that it takes.
+    pub(crate) fn held(&self) -> u64 {
+        self.charge.bytes()
+    }
+
+    /// Waits until there is memory to read more of a line into.
+    pub(crate) fn poll_room(
+        &mut self,
+        arrival: &mut Arrival,
+        now: Instant,
+        context: &Context<'_>,
+    ) -> Poll<()> {
+        if self.bytes.len() < self.bytes.capacity() {
+            return Poll::Ready(());
         }
         // Twice as much each time, so that a line is not copied again and again, but no more than it may
         // have.
         let most = longest_line(&self.bytes) + BUFFER_LEN;
         let wanted = (2 * self.bytes.len()).max(BUFFER_LEN).min(most);
         let more = wanted.saturating_sub(self.bytes.len()).max(SMALL_VALUE);
-        if !self.reservation.grow(more) {
-            return None;
-        }
+        std::task::ready!(arrival.poll_grow(self.held(), more as u64, now, context));
         self.bytes.reserve_exact(more);
-        Some((&mut self.bytes).limit(more))
+        self.charge.set(self.bytes.capacity() as u64);
+        Poll::Ready(())
+    }
+
+    /// Room to read more of a line into, once there is some.
+    pub(crate) fn room(&mut self) -> Limit<&mut Vec<u8>> {
+        let room = self.bytes.capacity() - self.bytes.len();
+        (&mut self.bytes).limit(room)
     }
 
     /// Whether there is more to it than to wait for its end, now that `new` bytes were read.
@@ -98,6 +100,6 @@ impl Reserved {
 
     /// The whole line, and what follows it, as read.
     pub(crate) fn into_input(self) -> Input {
-        Input::holding(self.bytes, self.reservation)
+        Input::holding(self.bytes, self.charge)
     }
 }

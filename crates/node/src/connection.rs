@@ -5,12 +5,12 @@
 //!
 //! - nothing left to do: the buffers go back, and it waits for input holding no more than the bytes
 //!   of an unfinished request;
-//! - a large value is announced: it is read straight into memory of its own, taken from a common
-//!   allowance;
+//! - a large value is announced: it is read into memory of its own, as it arrives;
 //! - a refused value follows: it is read and dropped;
 //! - the answers reach the high-water mark: no further request is looked at until they are written,
 //!   however slowly the client reads;
-//! - `-R` requests were carried out: the other connections of the worker get their turn.
+//! - `-R` requests were carried out: the other connections of the worker get their turn;
+//! - connections hold all their memory: it begins nothing new until there is room ([`crate::memory`]).
 //!
 //! It ends between answers, never within one, except where the client is gone.
 
@@ -83,6 +83,7 @@ pub(crate) fn serve(
             locked,
             failures: 0,
             slowed: false,
+            in_line: false,
             held: None,
         }),
         Err(error) => {
@@ -132,6 +133,8 @@ struct Connection {
     failures: u8,
     /// Whether the login that comes next has waited.
     slowed: bool,
+    /// Whether it waits until connections may hold more.
+    in_line: bool,
     /// What it works with, while it lets others have their turn.
     held: Option<Held>,
 }
@@ -167,6 +170,9 @@ impl Connection {
                     return Poll::Ready(Err(CloseReason::Shutdown));
                 }
                 None => {
+                    if self.in_line || self.local.shared.memory.is_full() {
+                        ready!(self.poll_memory(context))?;
+                    }
                     self.enter(match &self.carried {
                         Some(carried) if carried.has_line() => State::ReadValue,
                         _ => State::Read,
@@ -228,7 +234,7 @@ impl Connection {
     fn give_back(&mut self, held: Held) {
         let unread = held.input.unread();
         if !unread.is_empty() {
-            self.carried = Some(Box::new(Carried::keep(unread, &self.local.shared)));
+            self.carry(unread.len(), Carried::keep(unread, &self.local.shared.memory));
         }
         self.local.give_input(held.input);
         self.local.give_output(held.output);
@@ -250,12 +256,10 @@ impl Connection {
                 Next::Read { at_most } => most = at_most,
             }
         }
-        if let Some(Carried::Line(_)) = self.carried.as_deref() {
+        if let Some(Carried::Line(..)) = self.carried.as_deref() {
             return self.poll_line(context);
         }
-        let Some(carried) = self.carried.as_ref().map_or(Some(&[][..]), |it| it.bytes()) else {
-            return Poll::Ready(Err(self.overdrawn(context)));
-        };
+        let carried = self.carried.as_ref().map_or(&[][..], |it| it.bytes());
         let mut input = self.local.take_input();
         input.load(carried);
         let room = most.min(input.room().len());
@@ -266,7 +270,9 @@ impl Connection {
             }
             Poll::Ready(Ok(len)) if len > 0 => {
                 self.local.counters.bytes_read.add(len as u64);
-                self.carried = None;
+                if self.carried.take().is_some() {
+                    self.ticket.hold_nothing();
+                }
                 input.filled(len);
                 self.local.note_read(&mut input);
                 Poll::Ready(Ok(input))
@@ -313,9 +319,25 @@ impl Connection {
     /// Does what a turn came to wait for, and everything else that was read with it.
     async fn finish(&mut self, unfinished: Box<Unfinished>) -> Result<(), CloseReason> {
         let Unfinished { mut held, mut progress, step } = *unfinished;
+        self.keep_little(&mut held, &step);
         let finished = self.work(&mut held, &mut progress, step).await;
+        self.ticket.hold_nothing();
         self.give_back(held);
         finished
+    }
+
+    /// Gives back what it need not hold while it waits: the worker's buffer.
+    fn keep_little(&self, Held { input, output }: &mut Held, step: &Step) {
+        // What brings a value takes that out of the buffer next.
+        let brings_value = matches!(step, Step::Value { .. } | Step::Swallow(_));
+        if input.is_lent() && !brings_value {
+            let own = match input.unread().len() {
+                0 => Input::empty(),
+                _ => input.move_out(),
+            };
+            self.local.give_input(std::mem::replace(input, Box::new(own)));
+        }
+        output.settle(input.uncounted(), &self.local.shared.memory);
     }
 
     async fn work(
@@ -335,13 +357,11 @@ impl Connection {
                 }
                 Step::Value { line, incoming } => {
                     self.flush(output).await?;
-                    let received = self.value(line, incoming, input, output).await;
-                    self.local.shared.values.release(incoming.len);
-                    received?;
+                    self.value(line, incoming, input, output).await?;
                 }
                 Step::Swallow(len) => {
                     self.flush(output).await?;
-                    self.swallow(len, input).await?;
+                    self.swallow(len, input, output).await?;
                 }
                 Step::Slow(wait) => self.slow(wait, output).await?,
                 Step::Penalty => self.penalty(output).await?,
@@ -371,6 +391,7 @@ impl Connection {
             return self.present(input, output, progress);
         }
         let shared = &*self.local.shared;
+        output.high_water = shared.memory.high_water();
         let view = self.local.view();
         let mut context = Context {
             shared,
@@ -493,7 +514,9 @@ impl Connection {
         if output.has_holes() {
             self.gather(output).await;
         }
-        poll_fn(|context| self.poll_flush(context, output)).await
+        poll_fn(|context| self.poll_flush(context, output)).await?;
+        self.ticket.hold_nothing();
+        Ok(())
     }
 
     /// Waits for what other nodes answer.
@@ -513,6 +536,7 @@ impl Connection {
         context: &mut TaskContext<'_>,
         output: &mut Output,
     ) -> Poll<Result<(), CloseReason>> {
+        let before = output.pending();
         while !output.is_empty() {
             match output.poll_write_to(&mut self.socket, context) {
                 Poll::Ready(Ok(len)) if len > 0 => {
@@ -522,7 +546,10 @@ impl Connection {
                     output.advance(len);
                 }
                 Poll::Ready(_) => return Poll::Ready(Err(CloseReason::Error)),
-                Poll::Pending => return self.poll_unwritten(context),
+                Poll::Pending => {
+                    let moved = output.pending() < before;
+                    return self.poll_unwritten(context, output, moved);
+                }
             }
         }
         if !output.timed.is_empty() {
@@ -531,13 +558,21 @@ impl Connection {
         match self.socket.poll_flush(context) {
             Poll::Ready(Ok(())) => Poll::Ready(Ok(())),
             Poll::Ready(Err(_)) => Poll::Ready(Err(CloseReason::Error)),
-            Poll::Pending => self.poll_unwritten(context),
+            Poll::Pending => self.poll_unwritten(context, output, before > 0),
         }
     }
 
     /// Waits for a client that does not read.
-    fn poll_unwritten(&self, context: &TaskContext<'_>) -> Poll<Result<(), CloseReason>> {
+    fn poll_unwritten(
+        &self,
+        context: &TaskContext<'_>,
+        output: &mut Output,
+        moved: bool,
+    ) -> Poll<Result<(), CloseReason>> {
         self.enter(State::Write);
+        let shared = &self.local.shared;
+        let held = output.settle_again(&shared.memory);
+        self.ticket.hold(held, moved, shared.clock.nanos());
         // A node that stops lets the client read its answers to the end.
         match ready!(self.poll_kick::<()>(context)) {
             Err(CloseReason::Shutdown) => Poll::Pending,

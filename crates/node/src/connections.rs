@@ -20,6 +20,7 @@ use tokio::time::{Instant, timeout};
 use tracing::warn;
 
 use self::places::{Change, Places, Proof};
+use crate::sampling::Nanos;
 pub(crate) use self::places::{MAX_PEERS, MAX_UNPROVED, Origin, Shares, Standing};
 
 /// The other side of a connection.
@@ -67,6 +68,8 @@ pub(crate) enum CloseReason {
     IdleTimeout,
     /// It came beyond `-c`, and did not prove in time that it is another node.
     Full,
+    /// Connections hold all the memory that they may, and this one had been stuck for longest.
+    Memory,
     /// The node stops.
     Shutdown,
 }
@@ -77,6 +80,7 @@ impl CloseReason {
             CloseReason::Error | CloseReason::Full => "error",
             CloseReason::Normal => "normal",
             CloseReason::IdleTimeout => "idle_timeout",
+            CloseReason::Memory => "memory",
             CloseReason::Shutdown => "shutdown",
         }
     }
@@ -123,8 +127,9 @@ impl State {
 const NO_KICK: u8 = 0;
 const KICK_IDLE: u8 = 1;
 const KICK_FULL: u8 = 2;
-const KICK_SHUTDOWN: u8 = 3;
-const KICK_CUT: u8 = 4;
+const KICK_MEMORY: u8 = 3;
+const KICK_SHUTDOWN: u8 = 4;
+const KICK_CUT: u8 = 5;
 
 /// One open connection, as others see it.
 #[derive(Debug)]
@@ -137,6 +142,10 @@ pub(crate) struct Entry {
     kick: AtomicU8,
     /// Changes only while [`Connections::open`] is locked.
     standing: AtomicU8,
+    /// What it holds while it waits for its client, in KiB, and since when it has been stuck, in
+    /// milliseconds of the clock.
+    holds: AtomicU32,
+    stuck_since: AtomicU32,
     waker: Mutex<Option<Waker>>,
 }
 
@@ -173,6 +182,7 @@ impl Entry {
             NO_KICK => None,
             KICK_IDLE => Some(CloseReason::IdleTimeout),
             KICK_FULL => Some(CloseReason::Full),
+            KICK_MEMORY => Some(CloseReason::Memory),
             KICK_SHUTDOWN => Some(CloseReason::Shutdown),
             _ => Some(CloseReason::Error),
         };
@@ -182,6 +192,38 @@ impl Entry {
             _ => *waker = Some(context.waker().clone()),
         }
         kicked()
+    }
+
+    /// Records that it waits for its client to read or to send, and holds so many bytes meanwhile. It
+    /// has been stuck since `now`, if it `moved` since it was asked last or did not wait before.
+    pub(crate) fn hold(&self, bytes: u64, moved: bool, now: Nanos) {
+        let held = self.holds.swap(kib(bytes), Relaxed);
+        if moved || held == 0 {
+            self.stuck_since.store(millis(now), Relaxed);
+        }
+    }
+
+    /// Records that it does not wait for its client.
+    #[inline]
+    pub(crate) fn hold_nothing(&self) {
+        self.holds.store(0, Relaxed);
+    }
+
+    /// Bytes that it holds while it waits for its client.
+    pub(crate) fn holds(&self) -> u64 {
+        u64::from(self.holds.load(Relaxed)) << 10
+    }
+
+    /// For how long it has been waiting for its client while it holds memory; `None` if it does not.
+    pub(crate) fn stuck_for(&self, now: Nanos) -> Option<Duration> {
+        let stuck = millis(now).wrapping_sub(self.stuck_since.load(Relaxed));
+        let is_ending = self.kick.load(Relaxed) != NO_KICK;
+        (self.holds() > 0 && !is_ending).then(|| Duration::from_millis(stuck.into()))
+    }
+
+    /// Ends it, because others need the memory that it holds.
+    pub(crate) fn close_for_memory(&self) {
+        self.kick(KICK_MEMORY);
     }
 
     /// Whether it is to end once what was read of it is answered.
@@ -198,6 +240,17 @@ impl Entry {
             waker.wake_by_ref();
         }
     }
+}
+
+/// Bytes in KiB, rounded up: what holds anything holds one at least.
+fn kib(bytes: u64) -> u32 {
+    u32::try_from(bytes.div_ceil(1 << 10)).unwrap_or(u32::MAX)
+}
+
+/// A time in milliseconds, of which the lowest bits: nobody is stuck for weeks.
+#[expect(clippy::cast_possible_truncation, reason = "the lowest bits are what is wanted")]
+fn millis(at: Nanos) -> u32 {
+    (at / 1_000_000) as u32
 }
 
 #[derive(Debug, Default)]
@@ -282,6 +335,8 @@ impl Connections {
             state: AtomicU8::new(State::Read as u8),
             kick: AtomicU8::new(NO_KICK),
             standing: AtomicU8::new(standing as u8),
+            holds: AtomicU32::new(0),
+            stuck_since: AtomicU32::new(0),
             waker: Mutex::new(None),
         });
         open.entries.insert(id, Arc::clone(&entry));

@@ -4,7 +4,7 @@
 //! unfinished request only its bytes stay with the connection.
 
 use crate::sampling::Nanos;
-use crate::shared::Reservation;
+use crate::memory::Charge;
 
 /// Bytes of a lent buffer. One read takes at most this much.
 pub(crate) const BUFFER_LEN: usize = 64 * 1024;
@@ -23,8 +23,8 @@ pub(crate) struct Input {
     pub(crate) read_at: Nanos,
     /// How far the request at the front is answered, if it is answered in pieces.
     pub(crate) paused: Option<Paused>,
-    /// What the bytes took from the common allowance, where they are more than are lent.
-    reservation: Option<Reservation>,
+    /// What the bytes take, where they are a connection's own.
+    charge: Option<Charge>,
 }
 
 /// A request that is answered in pieces, between two of them.
@@ -47,13 +47,13 @@ impl Input {
     }
 
     /// A buffer full of bytes that were read elsewhere.
-    pub(crate) fn holding(bytes: Vec<u8>, reservation: Reservation) -> Self {
+    pub(crate) fn holding(bytes: Vec<u8>, charge: Charge) -> Self {
         let end = bytes.len();
-        Input { reservation: Some(reservation), ..Input::of(bytes, end) }
+        Input { charge: Some(charge), ..Input::of(bytes, end) }
     }
 
     fn of(bytes: Vec<u8>, end: usize) -> Self {
-        Input { bytes, start: 0, end, read_at: 0, paused: None, reservation: None }
+        Input { bytes, start: 0, end, read_at: 0, paused: None, charge: None }
     }
 
     /// What was read and not consumed.
@@ -106,12 +106,33 @@ impl Input {
         self.end += len;
     }
 
+    /// Whether it is one of the worker's buffers.
+    pub(crate) fn is_lent(&self) -> bool {
+        self.bytes.len() == BUFFER_LEN && self.charge.is_none()
+    }
+
+    /// Bytes that it takes in memory and that are not counted yet.
+    pub(crate) fn uncounted(&self) -> usize {
+        if self.charge.is_some() { 0 } else { self.bytes.capacity() }
+    }
+
+    /// What was read and not consumed, in a buffer of its own that is no longer than that. `self` is
+    /// empty afterwards.
+    pub(crate) fn move_out(&mut self) -> Input {
+        let unread = self.unread().to_vec();
+        let end = unread.len();
+        let moved =
+            Input { read_at: self.read_at, paused: self.paused, ..Input::of(unread, end) };
+        self.consume(end);
+        moved
+    }
+
     /// Forgets everything; false where the buffer grew beyond what is worth keeping.
     pub(crate) fn reset(&mut self) -> bool {
         self.start = 0;
         self.end = 0;
         self.paused = None;
-        self.bytes.len() == BUFFER_LEN && self.reservation.is_none()
+        self.is_lent()
     }
 }
 

@@ -36,6 +36,7 @@ mod local;
 mod logging;
 mod lone;
 mod long;
+mod memory;
 mod output;
 mod process;
 mod pulse;
@@ -68,7 +69,7 @@ use crate::process::daemon::{self, Detached, Keep};
 use crate::process::exit::ExitCode;
 use crate::process::pidfile::PidFile;
 use crate::process::user::{self, Identity};
-use crate::process::{limits, memory, supervisor};
+use crate::process::{limits, resident, supervisor};
 use crate::settings::{Guard, Settings, Startup};
 
 /// Open files beyond the connections: listeners, runtimes, log, dumps.
@@ -125,7 +126,7 @@ pub fn main() -> std::process::ExitCode {
 }
 
 fn start() -> Result<std::process::ExitCode, Failure> {
-    memory::settle_allocator();
+    resident::settle_allocator();
     let (settings, warnings) = match settings::load(std::env::args_os(), std::env::vars_os())? {
         Startup::Run { settings, warnings } => (*settings, warnings),
         Startup::AskHealth { settings } => {

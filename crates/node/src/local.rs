@@ -11,14 +11,15 @@ use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
 use crate::input::Input;
+use crate::memory::Charge;
 use crate::output::Output;
 use crate::ring::{Link, Peer, View};
 use crate::sampling::Sampler;
 use crate::shared::Shared;
 use crate::stats::Counters;
 
-/// Buffers kept for later; more than one is only in use while connections wait for slow readers.
-const MAX_SPARE: usize = 16;
+/// Buffers kept for later, of each kind: more than one is only in use where a turn needs another's.
+const MAX_SPARE: usize = 4;
 
 /// Buffers nobody is using. Boxed, because each goes from hand to hand several times a request.
 #[allow(clippy::vec_box, reason = "a buffer changes hands more often than it is made")]
@@ -32,6 +33,10 @@ pub(crate) struct Local {
     pub(crate) sampler: Sampler,
     spare_inputs: RefCell<Spare<Input>>,
     spare_outputs: RefCell<Spare<Output>>,
+    /// The fewest spare buffers that there were since [`Local::tidy`]: so many were not needed.
+    unneeded: Cell<[usize; 2]>,
+    /// What they take.
+    spare: RefCell<Charge>,
     /// The ring as this worker acts by it; `None` in a node without one.
     view: RefCell<Option<Arc<View>>>,
     /// By the address of the peer.
@@ -46,6 +51,7 @@ impl Local {
         let counters = shared.counters.of_worker(index);
         let sampler = Sampler::new(&shared.heat, &shared.latency, index, rand::random());
         let view = shared.ring.as_ref().map(|ring| ring.view());
+        let spare = RefCell::new(Charge::new(&shared.memory));
         Local {
             view: RefCell::new(view),
             links: RefCell::default(),
@@ -56,13 +62,19 @@ impl Local {
             sampler,
             spare_inputs: RefCell::default(),
             spare_outputs: RefCell::default(),
+            unneeded: Cell::default(),
+            spare,
         }
     }
 
     /// Lends a read buffer.
     #[inline]
     pub(crate) fn take_input(&self) -> Box<Input> {
-        self.spare_inputs.borrow_mut().pop().unwrap_or_else(|| Box::new(Input::new()))
+        let mut spare = self.spare_inputs.borrow_mut();
+        let taken = spare.pop().unwrap_or_else(|| Box::new(Input::new()));
+        let [inputs, outputs] = self.unneeded.get();
+        self.unneeded.set([inputs.min(spare.len()), outputs]);
+        taken
     }
 
     /// Takes a read buffer back.
@@ -77,7 +89,11 @@ impl Local {
     /// Lends an output buffer.
     #[inline]
     pub(crate) fn take_output(&self) -> Box<Output> {
-        self.spare_outputs.borrow_mut().pop().unwrap_or_default()
+        let mut spare = self.spare_outputs.borrow_mut();
+        let taken = spare.pop().unwrap_or_default();
+        let [inputs, outputs] = self.unneeded.get();
+        self.unneeded.set([inputs, outputs.min(spare.len())]);
+        taken
     }
 
     /// Takes an output buffer back; what is left in it is dropped.
@@ -90,6 +106,25 @@ impl Local {
             output.timed.clear();
             spare.push(output);
         }
+    }
+
+    /// Gives back the memory of buffers that nobody needed since this was done last, and counts the
+    /// others. To be called about once a second.
+    pub(crate) fn tidy(&self) {
+        let mut inputs = self.spare_inputs.borrow_mut();
+        let mut outputs = self.spare_outputs.borrow_mut();
+        let [unneeded_inputs, unneeded_outputs] = self.unneeded.get();
+        // Those at the bottom are the ones that were not used.
+        let drop = unneeded_inputs.min(inputs.len());
+        inputs.drain(..drop);
+        inputs.shrink_to_fit();
+        let drop = unneeded_outputs.min(outputs.len());
+        outputs.drain(..drop);
+        outputs.shrink_to_fit();
+        self.unneeded.set([inputs.len(), outputs.len()]);
+        let bytes = inputs.iter().map(|input| input.uncounted()).sum::<usize>()
+            + outputs.iter().map(|output| output.bytes.capacity()).sum::<usize>();
+        self.spare.borrow_mut().set(bytes as u64);
     }
 
     /// Notes when a read ended, where a sample may fall on what it brought.

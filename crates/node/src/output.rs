@@ -8,16 +8,16 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use ringbinder_store::ValueRef;
+use ringbinder_store::{LargeValue, Piece, ValueRef};
 
+use crate::memory::{Charge, ConnectionMemory, HIGH_WATER};
 use crate::ring::{Foreign, Form, SharedExchange};
 use crate::sampling::Timed;
 use crate::socket::Socket;
 
-/// Answers waiting above this many bytes are written before more requests are carried out, so that
-/// a client that does not read cannot make its node buffer. The buffer doubles as it grows: from here on
-/// to twice as much there is room for the answer that goes beyond.
-const HIGH_WATER: usize = 128 * 1024;
+/// Bytes of a buffer that are kept for the next answers. Those up to [`HIGH_WATER`] and one more
+/// answer fit.
+const KEPT: usize = 64 * 1024;
 
 /// Slices handed to one write.
 const MAX_SLICES: usize = 64;
@@ -34,15 +34,33 @@ impl AsRef<[u8]> for Text {
     }
 }
 
-/// A large value that goes out when `at` bytes of the buffer have.
+/// Bytes that are sent from where they are.
+#[derive(Debug)]
+pub(crate) enum Chunk {
+    /// A text, or a value that a peer answered.
+    Bytes(Bytes),
+    /// A piece of a value.
+    Piece(Piece),
+}
+
+impl AsRef<[u8]> for Chunk {
+    fn as_ref(&self) -> &[u8] {
+        match self {
+            Chunk::Bytes(bytes) => bytes,
+            Chunk::Piece(piece) => piece,
+        }
+    }
+}
+
+/// A chunk that goes out when `at` bytes of the buffer have.
 #[derive(Debug)]
 struct Insert {
     at: usize,
-    value: Bytes,
+    chunk: Chunk,
 }
 
 /// The answers of one connection that are not written yet.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Output {
     /// Answers but for the large values.
     pub(crate) bytes: Vec<u8>,
@@ -54,6 +72,31 @@ pub(crate) struct Output {
     foreign: SharedExchange,
     /// Whether a hole was left since the exchange was empty: most outputs never have one.
     holed: bool,
+    /// Answers waiting above this many bytes are written before more requests are carried out, so that
+    /// a client that does not read cannot make its node buffer. The buffer doubles as it grows: from
+    /// here on to twice as much there is room for the answer that goes beyond.
+    pub(crate) high_water: usize,
+    /// What it takes, while its connection waits.
+    charge: Option<Charge>,
+    /// What its connection holds besides.
+    besides: usize,
+}
+
+impl Default for Output {
+    fn default() -> Output {
+        Output {
+            bytes: Vec::new(),
+            timed: Vec::new(),
+            inserts: Vec::new(),
+            inserted: 0,
+            written: 0,
+            foreign: SharedExchange::default(),
+            holed: false,
+            high_water: HIGH_WATER,
+            charge: None,
+            besides: 0,
+        }
+    }
 }
 
 impl Output {
@@ -77,7 +120,7 @@ impl Output {
     /// Whether what waits must be written, or come in, before more is carried out.
     #[inline]
     pub(crate) fn is_full(&self) -> bool {
-        self.pending() > HIGH_WATER || (self.holed && self.foreign.borrow().is_full())
+        self.pending() > self.high_water || (self.holed && self.foreign.borrow().is_full())
     }
 
     /// Puts the answers into the holes. Nothing may have been written since the first was left.
@@ -96,7 +139,8 @@ impl Output {
             while let Some(insert) = large.next_if(|insert| insert.at <= to) {
                 output.bytes.extend_from_slice(&ours.bytes[from..insert.at]);
                 from = insert.at;
-                output.insert(insert.value);
+                output.inserted += insert.chunk.as_ref().len();
+                output.inserts.push(Insert { at: output.bytes.len(), chunk: insert.chunk });
             }
             output.bytes.extend_from_slice(&ours.bytes[from..to]);
             from = to;
@@ -122,10 +166,40 @@ impl Output {
         self.keep_exchange(foreign);
     }
 
-    /// Puts a large value behind what is there.
-    pub(crate) fn insert(&mut self, value: Bytes) {
-        self.inserted += value.len();
-        self.inserts.push(Insert { at: self.bytes.len(), value });
+    /// Puts bytes behind what is there, by reference.
+    pub(crate) fn insert(&mut self, bytes: Bytes) {
+        self.insert_chunk(Chunk::Bytes(bytes));
+    }
+
+    fn insert_chunk(&mut self, chunk: Chunk) {
+        self.inserted += chunk.as_ref().len();
+        self.inserts.push(Insert { at: self.bytes.len(), chunk });
+    }
+
+    /// Puts a large value behind what is there, by reference.
+    pub(crate) fn large(&mut self, value: &LargeValue) {
+        for piece in value.pieces() {
+            self.insert_chunk(Chunk::Piece(piece.clone()));
+        }
+        self.bytes.extend_from_slice(value.rest());
+    }
+
+    /// Counts what it takes, and so many bytes besides, while its connection waits. Pieces of values are
+    /// counted by themselves. Returns all that its connection holds by it.
+    #[cold]
+    pub(crate) fn settle(&mut self, besides: usize, memory: &Arc<ConnectionMemory>) -> u64 {
+        self.besides = besides;
+        self.settle_again(memory)
+    }
+
+    /// As [`Output::settle`], with the same bytes besides as then.
+    #[cold]
+    pub(crate) fn settle_again(&mut self, memory: &Arc<ConnectionMemory>) -> u64 {
+        let inserts = self.inserts.capacity() * size_of::<Insert>();
+        let foreign = if self.holed { self.foreign.borrow().memory() } else { 0 };
+        let own = (self.bytes.capacity() + inserts + foreign + self.besides) as u64;
+        self.charge.get_or_insert_with(|| Charge::new(memory)).set(own);
+        own + self.inserted as u64
     }
 
     /// Puts a text behind what is there, by reference where that costs less than a copy: everybody who
@@ -168,7 +242,7 @@ impl Output {
     #[inline]
     pub(crate) fn value(&mut self, value: ValueRef<'_>) {
         for piece in value.pieces() {
-            self.insert(piece.clone());
+            self.insert_chunk(Chunk::Piece(piece.clone()));
         }
         self.bytes.extend_from_slice(value.rest());
         self.bytes.extend_from_slice(b"\r\n");
@@ -187,8 +261,8 @@ impl Output {
             }
             room.len() < MAX_SLICES
         };
-        for Insert { at, value } in &self.inserts {
-            if !push(&self.bytes[from..*at]) || !push(value) {
+        for Insert { at, chunk } in &self.inserts {
+            if !push(&self.bytes[from..*at]) || !push(chunk.as_ref()) {
                 return;
             }
             from = *at;
@@ -231,9 +305,9 @@ impl Output {
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mut slices = Vec::new();
         let mut from = 0;
-        for Insert { at, value } in &self.inserts {
+        for Insert { at, chunk } in &self.inserts {
             slices.extend_from_slice(&self.bytes[from..*at]);
-            slices.extend_from_slice(value);
+            slices.extend_from_slice(chunk.as_ref());
             from = *at;
         }
         slices.extend_from_slice(&self.bytes[from..]);
@@ -245,16 +319,21 @@ impl Output {
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();
         self.written = 0;
-        if self.bytes.capacity() > 2 * HIGH_WATER || !self.inserts.is_empty() || self.holed {
+        if self.bytes.capacity() > KEPT
+            || !self.inserts.is_empty()
+            || self.holed
+            || self.charge.is_some()
+        {
             self.let_go();
         }
     }
 
     #[cold]
     fn let_go(&mut self) {
-        self.bytes.shrink_to(2 * HIGH_WATER);
+        self.bytes.shrink_to(KEPT);
         self.inserts = Vec::new();
         self.inserted = 0;
+        self.charge = None;
         if self.holed {
             let foreign = std::mem::take(&mut self.foreign);
             self.keep_exchange(foreign);
@@ -275,11 +354,9 @@ mod tests {
     fn sample() -> Output {
         let mut output = Output::default();
         output.bytes.extend_from_slice(b"ab");
-        output.inserts.push(Insert { at: 2, value: Bytes::from_static(b"LARGE") });
-        output.inserted += 5;
+        output.insert(Bytes::from_static(b"LARGE"));
         output.bytes.extend_from_slice(b"cd");
-        output.inserts.push(Insert { at: 4, value: Bytes::from_static(b"MORE") });
-        output.inserted += 4;
+        output.insert(Bytes::from_static(b"MORE"));
         output
     }
 
@@ -302,8 +379,7 @@ mod tests {
     fn one_write_takes_a_bounded_number_of_slices() {
         let mut output = Output::default();
         for _ in 0..1000 {
-            output.inserts.push(Insert { at: output.bytes.len(), value: Bytes::from_static(b"x") });
-            output.inserted += 1;
+            output.insert(Bytes::from_static(b"x"));
             output.bytes.push(b'.');
         }
         let mut all = Vec::new();

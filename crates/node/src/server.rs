@@ -24,12 +24,14 @@ use crate::connections::{Connections, MAX_PEERS, MAX_UNPROVED, Origin};
 use crate::guards::Guards;
 use crate::handover::{self, Gate, HandOver};
 use crate::listen::{Acceptor, Listener};
-use crate::process::{memory, supervisor};
+use crate::process::resident;
+use crate::process::supervisor;
 use crate::reload;
 use crate::ring::{Keeper, RingNode, Started};
 use crate::sampling::{Heat, Latency};
 use crate::settings::{Guard, Settings, Verify};
-use crate::shared::{Shared, ValuesInFlight};
+use crate::memory::{ConnectionMemory, relief};
+use crate::shared::Shared;
 use crate::snapshot::{self, Snapshots};
 use crate::socket::Accepted;
 use crate::stats::{AllCounters, Prefixes};
@@ -66,14 +68,16 @@ pub(crate) fn prepare(
     room_for_peers: usize,
 ) -> Arc<Shared> {
     let cas = if ring.is_some() { rand::random_range(FIRST_CAS) } else { 0 };
-    build(settings, guards, ring, room_for_peers, |store| {
-        store.with_resident_probe(Box::new(memory::resident)).with_cas_after(cas)
+    build(settings, guards, ring, room_for_peers, |store, connections| {
+        let connections = Arc::clone(connections);
+        let probe = move || Some(resident::bytes()?.saturating_sub(connections.held()));
+        store.with_resident_probe(Box::new(probe)).with_cas_after(cas)
     })
 }
 
 /// Builds the state that workers share, in a process that is more than this node.
 pub(crate) fn prepare_as_guest(settings: Settings) -> Arc<Shared> {
-    build(settings, Guards::default(), None, 0, |store| store)
+    build(settings, Guards::default(), None, 0, |store, _| store)
 }
 
 fn build(
@@ -81,7 +85,7 @@ fn build(
     guards: Guards,
     ring: Option<Arc<RingNode>>,
     room_for_peers: usize,
-    finish: impl FnOnce(SegmentStore) -> SegmentStore,
+    finish: impl FnOnce(SegmentStore, &Arc<ConnectionMemory>) -> SegmentStore,
 ) -> Arc<Shared> {
     let watch =
         Arc::new(Watch::new(usize::try_from(settings.watcher_logbuf_size).unwrap_or(usize::MAX)));
@@ -92,9 +96,12 @@ fn build(
     };
     let clock = Clock::new();
     let queue = queue_len(&settings);
-    let allowance = settings.memory_limit_bytes.max(2 * settings.max_item_size);
+    let workers = usize::from(settings.threads);
+    let memory = Arc::new(ConnectionMemory::new(settings.connection_memory_bytes, workers));
+    let store = SegmentStore::new(limits, Some(observer(&watch)));
     let shared = Arc::new(Shared {
-        store: finish(SegmentStore::new(limits, Some(observer(&watch)))),
+        store: finish(store, &memory).with_outside(Arc::clone(memory.account())),
+        memory,
         clock,
         counters: AllCounters::new(usize::from(settings.threads)),
         connections: Arc::new(Connections::new(
@@ -110,7 +117,6 @@ fn build(
         auth: guards.auth,
         gate: Gate::new(),
         snapshots: Snapshots::new(settings.snapshot.clone(), settings.snapshot_stale),
-        values: ValuesInFlight::new(usize::try_from(allowance).unwrap_or(usize::MAX)),
         verbosity: AtomicU8::new(settings.verbosity),
         crawler_enabled: AtomicBool::new(settings.crawler_enabled),
         crawler_starts: AtomicU64::new(0),
@@ -199,8 +205,9 @@ pub(crate) fn run(
             let (shared, workers) = (Arc::clone(shared), Arc::clone(&workers));
             tasks.spawn(Keeper::run(shared, workers, started, reload));
         }
-        tasks.spawn(keep_time(Arc::clone(shared)));
+        tasks.spawn(keep_time(Arc::clone(shared), Arc::clone(&workers)));
         tasks.spawn(sweep(Arc::clone(shared)));
+        tasks.spawn(relief::run(Arc::clone(shared)));
         let admin = admin.map(|bound| Admin::start(bound, shared, &workers)).transpose()?;
         ready()?;
         shared.stop.cancelled().await;
@@ -362,8 +369,8 @@ fn turn_away(accepted: &Accepted) {
     };
 }
 
-/// Ticks the clock and kicks idle connections.
-async fn keep_time(shared: Arc<Shared>) {
+/// Ticks the clock, kicks idle connections and has the workers tidy up.
+async fn keep_time(shared: Arc<Shared>, workers: Arc<Workers>) {
     let mut ticks = tokio::time::interval(TICK);
     let mut last = shared.clock.now();
     loop {
@@ -377,6 +384,10 @@ async fn keep_time(shared: Arc<Shared>) {
         let timeout = shared.settings.idle_timeout;
         if timeout > 0 && now != last {
             shared.connections.kick_idle(timeout, now);
+        }
+        if now != last {
+            workers.tidy();
+            resident::give_back();
         }
         last = now;
     }

@@ -13,6 +13,7 @@ use crate::auth::Auth;
 use crate::clock::Clock;
 use crate::connections::{Connections, Shares};
 use crate::handover::Gate;
+use crate::memory::ConnectionMemory;
 use crate::ring::RingNode;
 use crate::sampling::{Heat, HotKeys, Latency, LatencySums};
 use crate::settings::Settings;
@@ -36,7 +37,8 @@ pub(crate) struct Shared {
     pub(crate) prefixes: Prefixes,
     pub(crate) heat: Heat,
     pub(crate) latency: Latency,
-    pub(crate) values: ValuesInFlight,
+    /// What connections hold.
+    pub(crate) memory: Arc<ConnectionMemory>,
     pub(crate) snapshots: Snapshots,
     /// Whether connections are accepted.
     pub(crate) gate: Gate,
@@ -104,90 +106,5 @@ impl Shared {
     /// How long answers took, since start or the last reset.
     pub(crate) fn latency(&self) -> LatencySums {
         self.latency.sums()
-    }
-}
-
-/// Memory held by values that are still arriving: bounded over all connections, since they are not
-/// yet the store's to account for.
-#[derive(Debug)]
-pub(crate) struct ValuesInFlight {
-    held: AtomicUsize,
-    limit: usize,
-}
-
-impl ValuesInFlight {
-    /// At most `limit` bytes; one value always fits.
-    pub(crate) fn new(limit: usize) -> Self {
-        ValuesInFlight { held: AtomicUsize::new(0), limit }
-    }
-
-    /// Takes `len` bytes; false where there is no room for them now.
-    pub(crate) fn reserve(&self, len: usize) -> bool {
-        let fits = |held: usize| {
-            let wanted = held.checked_add(len)?;
-            (held == 0 || wanted <= self.limit).then_some(wanted)
-        };
-        self.held.fetch_update(Relaxed, Relaxed, fits).is_ok()
-    }
-
-    /// Gives back what [`ValuesInFlight::reserve`] took.
-    pub(crate) fn release(&self, len: usize) {
-        self.held.fetch_sub(len, Relaxed);
-    }
-
-    /// Bytes that may be taken at most, but for a single value.
-    pub(crate) fn limit(&self) -> usize {
-        self.limit
-    }
-
-    /// Bytes taken at the moment.
-    pub(crate) fn held(&self) -> usize {
-        self.held.load(Relaxed)
-    }
-}
-
-/// A part of the allowance for what is still arriving. It goes back when this is dropped.
-#[derive(Debug)]
-pub(crate) struct Reservation {
-    shared: Arc<Shared>,
-    len: usize,
-}
-
-impl Reservation {
-    /// Takes `len` bytes; `None` where there is no room for them now.
-    pub(crate) fn take(shared: &Arc<Shared>, len: usize) -> Option<Self> {
-        shared.values.reserve(len).then(|| Reservation { shared: Arc::clone(shared), len })
-    }
-
-    /// Takes `len` bytes more; false where there is no room for them now.
-    pub(crate) fn grow(&mut self, len: usize) -> bool {
-        let grown = self.shared.values.reserve(len);
-        if grown {
-            self.len += len;
-        }
-        grown
-    }
-}
-
-impl Drop for Reservation {
-    fn drop(&mut self) {
-        self.shared.values.release(self.len);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn arriving_values_are_bounded_but_one_always_fits() {
-        let values = ValuesInFlight::new(100);
-        assert!(values.reserve(500));
-        assert!(!values.reserve(1));
-        values.release(500);
-        assert!(values.reserve(60));
-        assert!(!values.reserve(60));
-        assert!(values.reserve(40));
-        assert_eq!(values.held(), 100);
     }
 }

@@ -26,8 +26,7 @@ pub(crate) enum Step {
     Yield,
     /// The answers must be written first.
     Flush,
-    /// The value announced in the first `line` unread bytes is still on its way; its allowance is
-    /// taken.
+    /// The value announced in the first `line` unread bytes is still on its way.
     Value { line: usize, incoming: Incoming },
     /// So many bytes are to be dropped.
     Swallow(usize),
@@ -116,14 +115,7 @@ pub(crate) fn store(
     let whole = line + len + 2;
     let value = unread.get(line..whole);
     let waits_here = len <= SMALL_VALUE;
-    let admitted = command::admit(context, request).and_then(|()| {
-        if value.is_some() || waits_here || context.shared.values.reserve(len) {
-            Ok(())
-        } else {
-            Err(Refusal::OutOfMemory)
-        }
-    });
-    if let Err(refusal) = admitted {
+    if let Err(refusal) = command::admit(context, request) {
         if !command::turned_away(context, request, refusal, output) {
             refuse(output, quiet, refusal);
         }
@@ -214,13 +206,9 @@ fn ring_offer(
             Handled { consumed: whole, then: None }
         }
         None if offer.len <= SMALL_VALUE => Handled { consumed: 0, then: Some(Step::Starved) },
-        None if shared.values.reserve(offer.len) => {
+        None => {
             let incoming = Incoming { len: offer.len, quiet: false };
             Handled { consumed: 0, then: Some(Step::Value { line, incoming }) }
-        }
-        None => {
-            refuse(output, false, Refusal::OutOfMemory);
-            Handled { consumed: line, then: Some(Step::Swallow(offer.len + 2)) }
         }
     }
 }

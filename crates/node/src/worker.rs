@@ -19,6 +19,7 @@ use crate::local::Local;
 use crate::pulse::Pulse;
 use crate::ring::View;
 use crate::settings::Guard;
+use crate::process::resident;
 use crate::shared::Shared;
 use crate::socket::Accepted;
 use crate::stop::StopCause;
@@ -41,6 +42,8 @@ enum Order {
     Hold(Arc<View>, Option<oneshot::Sender<()>>),
     /// Say that it runs.
     Answer(Arc<Pulse>),
+    /// Give back memory that is not needed.
+    Tidy,
     /// Stand still until somebody else comes to the barrier.
     #[cfg(test)]
     Occupy(Arc<std::sync::Barrier>),
@@ -97,6 +100,14 @@ impl Workers {
         for handle in &self.handles {
             // A worker that has ended needs none.
             let _ = handle.sender.send(Order::Hold(Arc::clone(view), None));
+        }
+    }
+
+    /// Has all workers give back memory that they do not need.
+    pub(crate) fn tidy(&self) {
+        for handle in &self.handles {
+            // A worker that has ended holds nothing.
+            let _ = handle.sender.send(Order::Tidy);
         }
     }
 
@@ -173,6 +184,10 @@ fn run(local: Local, mut receiver: UnboundedReceiver<Order>) {
                     }
                 }
                 Order::Answer(pulse) => pulse.answer(),
+                Order::Tidy => {
+                    local.tidy();
+                    resident::give_back();
+                }
                 #[cfg(test)]
                 Order::Occupy(barrier) => {
                     barrier.wait();

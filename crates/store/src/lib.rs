@@ -3,11 +3,15 @@
 //! [`Store`] is the seam that the server talks to; [`SegmentStore`] is the engine behind it. No
 //! sockets, no protocol words and no clock: time is an argument of every call.
 
+mod account;
+mod piece;
 mod seam;
 mod segments;
 pub mod snapshot;
 mod time;
 
+pub use account::Account;
+pub use piece::{Arriving, LargeValue, Piece};
 pub use seam::*;
 pub use segments::{ResidentProbe, Restore, Restored, SegmentStore};
 #[doc(hidden)]

@@ -9,9 +9,7 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-
-use crate::{Expiry, Seconds};
+use crate::{Expiry, LargeValue, Piece, Seconds};
 
 /// Longest key in bytes (memcached's `KEY_MAX_LENGTH`).
 pub const MAX_KEY_LEN: usize = 250;
@@ -45,7 +43,7 @@ pub struct Meta {
 /// counting, and behind them the rest.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ValueRef<'a> {
-    pieces: &'a [Bytes],
+    pieces: &'a [Piece],
     rest: &'a [u8],
     len: usize,
 }
@@ -58,8 +56,8 @@ impl<'a> ValueRef<'a> {
     }
 
     /// A value whose `pieces` come first.
-    pub fn pieced(pieces: &'a [Bytes], rest: &'a [u8]) -> ValueRef<'a> {
-        let len = pieces.iter().map(Bytes::len).sum::<usize>() + rest.len();
+    pub fn pieced(pieces: &'a [Piece], rest: &'a [u8]) -> ValueRef<'a> {
+        let len = pieces.iter().map(|piece| piece.len()).sum::<usize>() + rest.len();
         ValueRef { pieces, rest, len }
     }
 
@@ -76,7 +74,7 @@ impl<'a> ValueRef<'a> {
 
     /// Its counted pieces, for writing them without a copy; none for a value that is better copied.
     #[inline]
-    pub fn pieces(&self) -> &'a [Bytes] {
+    pub fn pieces(&self) -> &'a [Piece] {
         self.pieces
     }
 
@@ -149,22 +147,42 @@ pub enum Mode {
     Cas,
 }
 
-/// A value on its way in. Engines copy slices into memory of their own and may keep shared ones.
+/// A value on its way in.
 #[derive(Clone, Debug)]
 pub enum NewValue<'a> {
-    /// Borrowed from the read buffer.
+    /// Borrowed from the read buffer: the engine copies it.
     Slice(&'a [u8]),
-    /// Already in memory of its own.
-    Shared(Bytes),
+    /// Large, and cut up already: the engine takes its pieces over.
+    Large(LargeValue),
 }
 
 impl NewValue<'_> {
-    /// The bytes, wherever they are.
-    pub fn as_slice(&self) -> &[u8] {
+    /// Bytes of the value.
+    pub fn len(&self) -> usize {
         match self {
-            NewValue::Slice(slice) => slice,
-            NewValue::Shared(bytes) => bytes,
+            NewValue::Slice(slice) => slice.len(),
+            NewValue::Large(value) => value.len(),
         }
+    }
+
+    /// Whether it has no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Appends a copy of it to `out`.
+    pub fn copy_to(&self, out: &mut Vec<u8>) {
+        match self {
+            NewValue::Slice(slice) => out.extend_from_slice(slice),
+            NewValue::Large(value) => value.copy_to(out),
+        }
+    }
+
+    /// A copy of it.
+    pub fn to_vec(&self) -> Vec<u8> {
+        let mut copy = Vec::new();
+        self.copy_to(&mut copy);
+        copy
     }
 }
 

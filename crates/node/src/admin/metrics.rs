@@ -16,7 +16,7 @@ use super::figures::{Answer, BOUNDS, Latency, as_float, bound};
 use super::said::of_snapshots;
 use super::share::Circle;
 use crate::logging;
-use crate::process::memory;
+use crate::process::resident;
 use crate::ring::Situation;
 use crate::shared::Shared;
 
@@ -217,7 +217,7 @@ fn slab(shared: &Shared, page: &mut Exposition) {
 
 /// What every exporter for Prometheus says of its process.
 fn process(shared: &Shared, page: &mut Exposition) {
-    if let Some(resident) = memory::resident() {
+    if let Some(resident) = resident::bytes() {
         page.gauge("process_resident_memory_bytes", "Resident memory.", resident);
     }
     if let Ok(usage) = getrusage(UsageWho::RUSAGE_SELF) {
@@ -255,7 +255,7 @@ fn open_files() -> Option<usize> {
 /// How near the node is to what it may use.
 fn limits(shared: &Shared, page: &mut Exposition) {
     let store = shared.store.counters();
-    let in_flight = (shared.values.held() as u64, shared.values.limit() as u64);
+    let in_flight = (shared.memory.held(), shared.memory.limit());
     page.gauge(
         "ringbinder_values_in_flight_bytes",
         "Bytes of values that are on their way to or from clients and other nodes.",

@@ -127,7 +127,7 @@ pub(super) fn store(
 pub(super) fn carry_out(context: &Context<'_>, write: Write<'_>) -> Result<WriteResult, Refusal> {
     let Context { shared, counters, now, connection, .. } = *context;
     let (key, mode, expiry) = (write.key, write.mode, write.expiry);
-    let len = write.value.as_slice().len();
+    let len = write.value.len();
     shared.prefixes.set(key);
     context.looks_up(key);
     let result = shared.store.write(write, now);

@@ -5,37 +5,75 @@
 //! takes that over; what was refused is dropped as it comes.
 
 use std::future::poll_fn;
-use std::task::{Context as TaskContext, Poll};
+use std::task::{Context as TaskContext, Poll, ready};
 
-use bytes::{BufMut, BytesMut};
 use ringbinder_protocol::{Parsed, Refusal, Request, parse};
-use ringbinder_store::NewValue;
+use ringbinder_store::{Arriving, NewValue};
+use tokio::time::Instant;
 
 use super::Connection;
 use crate::carried::Carried;
 use crate::command::{self, Context, Incoming};
 use crate::connections::{CloseReason, State};
 use crate::input::{BUFFER_LEN, Input};
+use crate::memory::Arrival;
 use crate::output::Output;
 use crate::ring;
 use crate::step::{desk, refuse};
 
+/// A client that has sent so many bytes since is not stuck.
+const MOVED: usize = 8 * 1024;
+
 impl Connection {
+    /// Keeps an unfinished request of `len` bytes until the rest is here.
+    pub(super) fn carry(&mut self, len: usize, carried: Carried) {
+        self.ticket.hold(len as u64, true, self.local.shared.clock.nanos());
+        self.carried = Some(Box::new(carried));
+    }
+
+    /// Waits until connections may hold more.
+    #[cold]
+    pub(super) fn poll_memory(
+        &mut self,
+        context: &TaskContext<'_>,
+    ) -> Poll<Result<(), CloseReason>> {
+        let memory = &self.local.shared.memory;
+        self.in_line = memory.poll_turn(self.ticket.id, context).is_pending();
+        if !self.in_line {
+            return Poll::Ready(Ok(()));
+        }
+        if let Some(carried) = &self.carried {
+            // It is not the client that is waited for.
+            let held = carried.bytes().len() as u64;
+            self.ticket.hold(held, true, self.local.shared.clock.nanos());
+        }
+        let kicked = ready!(self.poll_kick(context));
+        memory.leave(self.ticket.id);
+        Poll::Ready(kicked)
+    }
+
     /// Reads more of a long line, until it is whole or can never be.
     #[cold]
     pub(super) fn poll_line(
         &mut self,
         context: &mut TaskContext<'_>,
     ) -> Poll<Result<Box<Input>, CloseReason>> {
-        while let Some(Carried::Line(line)) = self.carried.as_deref_mut() {
-            let Some(mut room) = line.room() else {
-                return Poll::Ready(Err(self.overdrawn(context)));
-            };
-            match self.socket.poll_read_into(context, &mut room) {
-                Poll::Pending => return self.poll_kick(context),
+        let shared = &self.local.shared;
+        let mut moved = 0;
+        while let Some(Carried::Line(line, arrival)) = self.carried.as_deref_mut() {
+            if line.poll_room(arrival, Instant::now(), context).is_pending() {
+                self.ticket.hold_nothing();
+                return self.poll_kick(context);
+            }
+            match self.socket.poll_read_into(context, &mut line.room()) {
+                Poll::Pending => {
+                    self.ticket.hold(line.held(), moved >= MOVED, shared.clock.nanos());
+                    return self.poll_kick(context);
+                }
                 Poll::Ready(Ok(len)) if len > 0 => {
+                    moved += len;
                     self.local.counters.bytes_read.add(len as u64);
-                    self.ticket.commanded(self.local.shared.clock.now());
+                    self.ticket.commanded(shared.clock.now());
                     if line.is_done(len) {
                         break;
                     }
@@ -43,8 +81,9 @@ impl Connection {
                 Poll::Ready(end) => return Poll::Ready(Err(self.ended(end))),
             }
         }
+        self.ticket.hold_nothing();
         let mut input = match self.carried.take().map(|carried| *carried) {
-            Some(Carried::Line(line)) => Box::new(line.into_input()),
+            Some(Carried::Line(line, _)) => Box::new(line.into_input()),
             _ => Box::new(Input::empty()),
         };
         self.local.note_read(&mut input);
@@ -57,18 +96,24 @@ impl Connection {
         line: usize,
         incoming: Incoming,
         input: &mut Box<Input>,
-        output: &mut Output,
+        output: &mut Box<Output>,
     ) -> Result<(), CloseReason> {
         self.enter(State::ReadValue);
         let request = input.unread()[..line].to_vec();
-        // Few sizes, whatever the values': the store copies, and the next value gets this memory.
-        let mut value = BytesMut::with_capacity((incoming.len + 2).next_multiple_of(BUFFER_LEN));
-        value.extend_from_slice(&input.unread()[line..]);
-        input.consume(input.unread().len());
+        input.consume(line);
+        let mut value = self.local.shared.store.receive(incoming.len);
+        let mut end = Vec::with_capacity(2);
+        let taken = value.fill(input.unread());
+        input.consume(taken);
+        end.extend_from_slice(input.unread());
+        input.consume(end.len());
+        // Nothing is answered before the value is here.
         self.local.give_input(std::mem::replace(input, Box::new(Input::empty())));
-        while value.len() < incoming.len + 2 {
-            self.read_into(&mut value, incoming.len + 2).await?;
-        }
+        self.local.give_output(std::mem::take(output));
+        // Until the value is stored: what it takes is not the connections' any more then.
+        let mut arrival = Arrival::begin(&self.local.shared.memory);
+        self.receive(&mut value, &mut end, &mut arrival).await?;
+        self.ticket.hold_nothing();
         let Parsed::Request { request, .. } = parse(&request) else {
             debug_assert!(false, "the line was a request before");
             return Err(CloseReason::Error);
@@ -83,19 +128,15 @@ impl Connection {
         let read_at = if sampler.is_near(2) { shared.clock.nanos() } else { 0 };
         let connection = self.ticket.id;
         let context = Context { shared, counters, connection, now, sampler, read_at, desk };
-        let end = value.split_off(incoming.len);
-        if &end[..] == b"\r\n" {
-            // The line end shares the value's memory: it goes before the store takes that over.
-            drop(end);
+        if end == b"\r\n" {
+            let value = NewValue::Large(value.finish());
             match &request {
                 Request::RingOffer(offer) => {
                     if let Some(ring) = &shared.ring {
-                        ring::offer(ring, offer, &value, &mut self.peer, output);
+                        ring::offer(ring, offer, &value.to_vec(), &mut self.peer, output);
                     }
                 }
-                request => {
-                    command::store(&context, request, NewValue::Shared(value.freeze()), output);
-                }
+                request => command::store(&context, request, value, output),
             }
         } else {
             if !matches!(request, Request::RingOffer(_)) {
@@ -106,22 +147,72 @@ impl Connection {
         Ok(())
     }
 
-    /// Reads more of a value, never beyond `limit` bytes in all.
-    async fn read_into(&mut self, value: &mut BytesMut, limit: usize) -> Result<(), CloseReason> {
+    /// Reads a value and its line end, taking memory as they arrive.
+    async fn receive(
+        &mut self,
+        value: &mut Arriving,
+        end: &mut Vec<u8>,
+        arrival: &mut Arrival,
+    ) -> Result<(), CloseReason> {
+        let mut moved = MOVED;
         poll_fn(|context| {
-            let mut room = value.limit(limit - value.len());
-            match self.socket.poll_read_into(context, &mut room) {
-                Poll::Pending => self.poll_kick(context),
-                Poll::Ready(Ok(len)) if len > 0 => {
-                    self.local.counters.bytes_read.add(len as u64);
-                    // A value that is still coming in is no idling.
-                    self.ticket.commanded(self.local.shared.clock.now());
-                    Poll::Ready(Ok(()))
+            while value.missing() > 0 || end.len() < 2 {
+                let bytes = value.missing().min(BUFFER_LEN) as u64;
+                if arrival.poll_grow(value.held(), bytes, Instant::now(), context).is_pending() {
+                    // It is not the client that is waited for.
+                    self.ticket.hold_nothing();
+                    return self.poll_kick(context);
                 }
-                Poll::Ready(end) => Poll::Ready(Err(self.ended(end))),
+                let read = match value.missing() {
+                    0 => self.poll_read_part(context, 2 - end.len(), |bytes| {
+                        end.extend_from_slice(bytes);
+                    }),
+                    _ if value.is_open() && value.is_huge() => {
+                        self.socket.poll_read_into(context, &mut value.room())
+                    }
+                    missing => self.poll_read_part(context, missing, |bytes| {
+                        value.fill(bytes);
+                    }),
+                };
+                match read {
+                    Poll::Pending => {
+                        let now = self.local.shared.clock.nanos();
+                        self.ticket.hold(value.held(), moved >= MOVED, now);
+                        moved = if moved >= MOVED { 0 } else { moved };
+                        return self.poll_kick(context);
+                    }
+                    Poll::Ready(Ok(len)) if len > 0 => {
+                        moved += len;
+                        self.local.counters.bytes_read.add(len as u64);
+                        // A value that is still coming in is no idling.
+                        self.ticket.commanded(self.local.shared.clock.now());
+                    }
+                    Poll::Ready(end) => return Poll::Ready(Err(self.ended(end))),
+                }
             }
+            Poll::Ready(Ok(()))
         })
         .await
+    }
+
+    /// Reads at most so many bytes by way of the worker's buffer.
+    fn poll_read_part(
+        &mut self,
+        context: &mut TaskContext<'_>,
+        most: usize,
+        take: impl FnOnce(&[u8]),
+    ) -> Poll<std::io::Result<usize>> {
+        let mut input = self.local.take_input();
+        input.load(&[]);
+        let room = most.min(input.room().len());
+        let read = self.socket.poll_read(context, &mut input.room()[..room]);
+        if let Poll::Ready(Ok(len)) = read {
+            input.filled(len);
+            take(input.unread());
+            input.consume(len);
+        }
+        self.local.give_input(input);
+        read
     }
 
     /// Reads and drops `len` bytes.
@@ -129,19 +220,39 @@ impl Connection {
         &mut self,
         len: usize,
         input: &mut Box<Input>,
+        output: &mut Box<Output>,
     ) -> Result<(), CloseReason> {
         self.enter(State::Swallow);
         let here = len.min(input.unread().len());
         input.consume(here);
         let mut left = len - here;
-        while left > 0 {
-            let mut more = self.read().await?;
-            self.ticket.commanded(self.local.shared.clock.now());
-            let some = left.min(more.unread().len());
-            more.consume(some);
-            left -= some;
-            self.local.give_input(std::mem::replace(input, more));
+        if left == 0 {
+            return Ok(());
         }
-        Ok(())
+        self.local.give_input(std::mem::replace(input, Box::new(Input::empty())));
+        self.local.give_output(std::mem::take(output));
+        poll_fn(|context| {
+            while left > 0 {
+                match self.poll_read_part(context, left, |_| ()) {
+                    Poll::Pending => return self.poll_kick(context),
+                    Poll::Ready(Ok(len)) if len > 0 => {
+                        left -= len;
+                        self.local.counters.bytes_read.add(len as u64);
+                        self.ticket.commanded(self.local.shared.clock.now());
+                    }
+                    Poll::Ready(end) => return Poll::Ready(Err(self.ended(end))),
+                }
+            }
+            Poll::Ready(Ok(()))
+        })
+        .await
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if self.in_line {
+            self.local.shared.memory.leave(self.ticket.id);
+        }
     }
 }

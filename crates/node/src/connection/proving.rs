@@ -57,18 +57,16 @@ impl Connection {
                 return Poll::Pending;
             }
             self.waited = false;
-            if let Some(carried) = self.carried.take()
-                && let Some(bytes) = carried.bytes()
-            {
+            if let Some(carried) = self.carried.take() {
                 let mut input = self.local.take_input();
-                input.load(bytes);
+                input.load(carried.bytes());
                 return Poll::Ready(Ok(Next::Carried(input)));
             }
         }
         if self.ticket.standing().has_place() {
             return Poll::Ready(Ok(Next::Read { at_most: usize::MAX }));
         }
-        let held = self.carried.as_ref().and_then(|it| it.bytes()).map_or(0, <[u8]>::len);
+        let held = self.carried.as_ref().map_or(0, |it| it.bytes().len());
         Poll::Ready(match MAX_UNPROVED.saturating_sub(held) {
             0 => Err(CloseReason::Full),
             at_most => Ok(Next::Read { at_most }),

@@ -1,10 +1,9 @@
 //! What a connection sends for as long as the client takes it, long answers and the log lines of a
-//! watcher, and a last word.
+//! watcher.
 
 use std::sync::Arc;
-use std::task::Context as TaskContext;
 
-use ringbinder_protocol::{Refusal, WatchFlags, answer};
+use ringbinder_protocol::{WatchFlags, answer};
 
 use super::Connection;
 use crate::connections::{CloseReason, State};
@@ -12,16 +11,6 @@ use crate::long::{Answer, Long};
 use crate::output::Output;
 
 impl Connection {
-    /// Says, as far as the socket takes it at once, that there is no room for a request so long.
-    #[cold]
-    pub(super) fn overdrawn(&mut self, context: &mut TaskContext<'_>) -> CloseReason {
-        let mut line = Vec::new();
-        answer::refusal(&mut line, Refusal::OutOfMemoryReading);
-        let _ = self.socket.poll_write(context, &line);
-        let _ = self.socket.poll_flush(context);
-        CloseReason::Error
-    }
-
     /// Writes an answer piece by piece, each when the one before it is out. Its last piece goes out with
     /// what follows.
     pub(super) async fn long(

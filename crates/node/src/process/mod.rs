@@ -3,7 +3,7 @@
 //!
 //! The order that works, and why:
 //!
-//! 0. [`memory::settle_allocator`], which may start the program anew.
+//! 0. [`resident::settle_allocator`], which may start the program anew.
 //! 1. [`daemon::detach`] before any thread exists: the process that goes on is a fresh one.
 //! 2. [`limits`] while still root: raising a hard limit takes root.
 //! 3. bind the TCP listeners: a port below 1024 takes root.
@@ -17,7 +17,7 @@
 pub(crate) mod daemon;
 pub(crate) mod exit;
 pub(crate) mod limits;
-pub(crate) mod memory;
+pub(crate) mod resident;
 pub(crate) mod pidfile;
 pub(crate) mod supervisor;
 pub(crate) mod user;

@@ -16,7 +16,7 @@ use ringbinder_protocol::{
     Store, Touch, Verb, answer,
 };
 use ringbinder_ring::{Point, point};
-use ringbinder_store::NewValue;
+use ringbinder_store::{LargeValue, NewValue};
 
 use super::ForeignKeys;
 use super::exchange::{Destination, Foreign, Form, Hush};
@@ -225,11 +225,11 @@ impl Desk<'_> {
         let mut large = None;
         if let Some(value) = value {
             match value {
-                NewValue::Shared(bytes) if bytes.len() > SMALL_VALUE => {
-                    large = Some(bytes.clone());
+                NewValue::Large(value) if value.len() > SMALL_VALUE => {
+                    large = Some(value.clone());
                 }
                 value => {
-                    line.extend_from_slice(value.as_slice());
+                    value.copy_to(&mut line);
                     line.extend_from_slice(b"\r\n");
                 }
             }
@@ -254,7 +254,7 @@ impl Desk<'_> {
         &self,
         (point, verdict): (Point, Verdict),
         line: &[u8],
-        value: Option<bytes::Bytes>,
+        value: Option<LargeValue>,
         (hush, without_answer, instead): (Hush, Option<&[u8]>, Option<Refusal>),
         out: &mut Output,
     ) {

@@ -17,6 +17,7 @@ use std::task::{Poll, Waker};
 use bytes::Bytes;
 use ringbinder_protocol::{Claim, Refusal};
 use ringbinder_ring::Point;
+use ringbinder_store::LargeValue;
 
 use super::peer::Peer;
 use crate::stats::Counters;
@@ -26,6 +27,9 @@ const MAX_SLOTS: usize = 256;
 
 /// Bytes of requests after which it does.
 const MAX_REQUESTS: usize = 256 * 1024;
+
+/// Bytes of an answer that is still to come, as they are counted until it has.
+const USUAL_ANSWER: usize = 1024;
 
 /// Where a slot is to be sent.
 #[derive(Clone, Debug)]
@@ -97,7 +101,7 @@ pub(crate) struct Foreign<'a> {
     /// The key, or the line with its end and its value if that is small.
     pub(crate) request: &'a [u8],
     /// A large value, without its line end.
-    pub(crate) value: Option<Bytes>,
+    pub(crate) value: Option<LargeValue>,
     /// What the client reads where nobody answers; `None` for a server error.
     pub(crate) without_answer: Option<&'a [u8]>,
     /// What the client reads whatever the answer.
@@ -111,7 +115,7 @@ struct Slot {
     form: Form,
     hush: Hush,
     request: Range<usize>,
-    value: Option<Bytes>,
+    value: Option<LargeValue>,
     without_answer: Option<Range<usize>>,
     instead: Option<Refusal>,
     answer: Answer,
@@ -176,6 +180,15 @@ impl Exchange {
     /// Whether answers must come in before more is asked.
     pub(crate) fn is_full(&self) -> bool {
         self.slots.len() >= MAX_SLOTS || self.requests.len() >= MAX_REQUESTS
+    }
+
+    /// Bytes that it takes, and about those that the answers to come will. Large values are counted by
+    /// themselves.
+    pub(crate) fn memory(&self) -> usize {
+        self.requests.capacity()
+            + self.answers.capacity()
+            + self.slots.capacity() * size_of::<Slot>()
+            + self.open * USUAL_ANSWER
     }
 
     /// Forgets everything.
@@ -277,7 +290,7 @@ impl Exchange {
     }
 
     /// A slot's large value.
-    pub(crate) fn value(&self, slot: u32) -> Option<&Bytes> {
+    pub(crate) fn value(&self, slot: u32) -> Option<&LargeValue> {
         self.slots[slot as usize].value.as_ref()
     }
 

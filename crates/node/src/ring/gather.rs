@@ -155,7 +155,7 @@ fn carry_out(local: &Rc<Local>, connection: u32, exchange: &SharedExchange, slot
     if let Parsed::Request { request, consumed } = parse(&line) {
         match (&request, value) {
             (Request::Store(_) | Request::MetaStore(_), Some(value)) => {
-                command::store(&context, &request, NewValue::Shared(value), &mut output);
+                command::store(&context, &request, NewValue::Large(value), &mut output);
             }
             (Request::Store(_) | Request::MetaStore(_), None) => {
                 let value = &line[consumed..line.len() - 2];

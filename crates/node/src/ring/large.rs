@@ -1,12 +1,10 @@
 //! A large value that a peer sends: straight off the socket into memory of its own, which is then
-//! lent to the client's answer. Its room is taken from the node's allowance for values in flight
-//! until the last byte is written.
-
-use std::sync::Arc;
+//! lent to the client's answer. It is counted to the memory of connections until the last byte is
+//! written.
 
 use bytes::BytesMut;
 
-use crate::shared::{Shared, ValuesInFlight};
+use crate::memory::PeerCharge;
 
 /// A large value on its way in.
 #[derive(Debug)]
@@ -17,7 +15,7 @@ pub(super) struct Large {
     pub(super) left: usize,
     /// Its room; `None` if there is none: it is read and dropped. It belongs to the first open slot of
     /// the first request that waits.
-    pub(super) keep: Option<Allowance>,
+    pub(super) keep: Option<PeerCharge>,
 }
 
 impl Large {
@@ -30,30 +28,10 @@ impl Large {
     }
 }
 
-/// Room taken for a value, given back when it goes.
-#[derive(Debug)]
-pub(super) struct Allowance {
-    shared: Arc<Shared>,
-    len: usize,
-}
-
-impl Allowance {
-    pub(super) fn take(shared: &Arc<Shared>, len: usize) -> Option<Allowance> {
-        let values: &ValuesInFlight = &shared.values;
-        values.reserve(len).then(|| Allowance { shared: Arc::clone(shared), len })
-    }
-}
-
-impl Drop for Allowance {
-    fn drop(&mut self) {
-        self.shared.values.release(self.len);
-    }
-}
-
 /// A value together with the room it takes.
 pub(super) struct Held {
     pub(super) value: BytesMut,
-    pub(super) _allowance: Allowance,
+    pub(super) _charge: PeerCharge,
 }
 
 impl AsRef<[u8]> for Held {

@@ -10,7 +10,7 @@
 //! run.
 //!
 //! What a peer may make a link hold is bounded: lines and small values by the read buffer, large
-//! values by the node's allowance for values in flight, requests not yet written by
+//! values by the memory of connections, requests not yet written by
 //! [`MAX_UNWRITTEN`].
 
 use std::cell::RefCell;
@@ -33,7 +33,7 @@ use tracing::{debug, warn};
 use super::dial::{self, DialError};
 use super::exchange::{Form, Group, SharedExchange};
 use super::keeper::Hint;
-use super::large::{Allowance, Held, Large};
+use super::large::{Held, Large};
 use super::peer::{NAMELESS, Peer};
 use super::waiting::{Losses, Waiting};
 use crate::input::{Input, SMALL_VALUE};
@@ -272,7 +272,7 @@ impl State {
         for &slot in &waiting.slots {
             self.out.bytes.extend_from_slice(exchange.request(slot));
             if let Some(value) = exchange.value(slot) {
-                self.out.insert(value.clone());
+                self.out.large(value);
                 self.out.bytes.extend_from_slice(b"\r\n");
             }
         }
@@ -450,6 +450,9 @@ impl Running<'_> {
             }
             state.out.advance(len);
         }
+        if !state.out.is_empty() {
+            state.out.settle(self.carried.capacity(), &self.local.shared.memory);
+        }
         // Where it waits, it is woken to go on.
         let _ = self.socket.poll_flush(context)?;
         Ok(())
@@ -534,7 +537,7 @@ impl Running<'_> {
                 let slot = waiting.expect_value(key).ok_or_else(|| nonsense(line))?;
                 let whole = consumed + len + 2;
                 if len > SMALL_VALUE {
-                    let keep = Allowance::take(&self.local.shared, len);
+                    let keep = self.local.shared.memory.take_for_peer(len as u64);
                     let room = if keep.is_some() { len + 2 } else { 0 };
                     self.large = Some(Large {
                         header: unread[..consumed].to_vec(),
@@ -584,8 +587,8 @@ impl Running<'_> {
             return Ok(());
         };
         match large.keep {
-            Some(allowance) => {
-                let held = Held { value: large.value, _allowance: allowance };
+            Some(charge) => {
+                let held = Held { value: large.value, _charge: charge };
                 let value = Bytes::from_owner(held);
                 waiting.exchange.borrow_mut().answer_large(slot, &large.header, value);
             }

@@ -37,6 +37,8 @@ pub(crate) struct Settings {
     pub(crate) threads: u16,
     /// The memory for items and all their bookkeeping, in bytes: 1 MiB or more.
     pub(crate) memory_limit_bytes: u64,
+    /// The memory for what connections hold, in bytes: 1 MiB or more.
+    pub(crate) connection_memory_bytes: u64,
     /// The largest item, in bytes: 1 KiB to 1 GiB, and at most half of `memory_limit_bytes`.
     pub(crate) max_item_size: u64,
     /// Whether a full cache makes room (true) or refuses to store (false).

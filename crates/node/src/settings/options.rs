@@ -128,6 +128,11 @@ pub(super) struct Options {
     #[arg(help_heading = MEMORY)]
     pub(super) memory_limit: Mebibytes,
 
+    /// Memory for what connections hold, in megabytes, beside that for items [default: an eighth of
+    /// that for items, and at least 32]
+    #[arg(long, value_name = "MB", help_heading = MEMORY)]
+    pub(super) connection_memory: Option<Mebibytes>,
+
     /// Largest item, with k, m or g; from 1k to 1024m and at most half of the memory
     #[arg(short = 'I', long, value_name = "SIZE", default_value = "1m")]
     #[arg(help_heading = MEMORY)]

@@ -13,6 +13,7 @@ use super::secure;
 use super::text::text_of;
 use super::tls::{Guard, TlsSettings, Verify};
 use super::values::{ItemSize, Mebibytes};
+use crate::memory::default_limit;
 
 /// More worker threads than this rarely help; memcached warns at the same number.
 const MANY_THREADS: u16 = 64;
@@ -154,6 +155,9 @@ pub(super) fn resolve(
         max_reqs_per_event: options.max_reqs_per_event.0,
         threads,
         memory_limit_bytes: options.memory_limit.bytes(),
+        connection_memory_bytes: options
+            .connection_memory
+            .map_or_else(|| default_limit(options.memory_limit.bytes()), Mebibytes::bytes),
         max_item_size: options.max_item_size.bytes(),
         evictions: !options.disable_evictions,
         cas_enabled: !options.disable_cas,

@@ -54,6 +54,7 @@ fn without_anything_it_is_memcached_on_the_loopback_address() {
     assert_eq!(warnings, Vec::<String>::new());
     assert_eq!(addresses(&settings), ["127.0.0.1:11211"]);
     assert_eq!(settings.memory_limit_bytes, 64 << 20);
+    assert_eq!(settings.connection_memory_bytes, 32 << 20);
     assert_eq!(settings.max_item_size, 1 << 20);
     assert_eq!((settings.conn_limit, settings.threads), (1024, 4));
     assert_eq!((settings.max_reqs_per_event, settings.listen_backlog), (20, 1024));
@@ -70,6 +71,7 @@ fn command_lines_of_memcached() {
     let settings = run("-d -m 1024 -p 11212 -u memcache -l 127.0.0.1 -c 4096 -P /run/mc.pid");
     assert_eq!(addresses(&settings), ["127.0.0.1:11212"]);
     assert_eq!(settings.memory_limit_bytes, 1 << 30);
+    assert_eq!(settings.connection_memory_bytes, 128 << 20);
     assert_eq!(settings.user.as_deref(), Some("memcache"));
     assert_eq!(settings.pidfile.as_deref(), Some(Path::new("/run/mc.pid")));
     assert!(settings.daemon);

@@ -69,7 +69,7 @@ pub(crate) fn general(shared: &Shared, out: &mut Vec<u8>) {
         "response_obj_count" => 0,
         "response_obj_bytes" => 0,
         "read_buf_count" => 0,
-        "read_buf_bytes" => shared.values.held(),
+        "read_buf_bytes" => shared.memory.held(),
         "read_buf_bytes_free" => 0,
         "read_buf_oom" => 0,
         "reserved_fds" => shared.settings.threads,

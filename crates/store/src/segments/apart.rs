@@ -1,47 +1,58 @@
-//! Values too large for a segment: cut into pieces that live on their own.
+//! Values too large for a segment: cut into pieces that live on their own ([`crate::piece`]).
 //!
-//! Nearly all pieces have one size, [`PAGE`], whatever the sizes of the values, so what one value gives
-//! up the next can use, and the allocator is left with hardly any holes. What remains is short enough
-//! to lie in the record, behind the handle of the pieces. So a large value stands in the same queues
-//! as every other and leaves when its turn comes. Only huge values are cut into larger pieces: they
-//! are few, and each piece has to be counted.
+//! What does not fill a piece lies in the record, behind the handle of the pieces. So a large value
+//! stands in the same queues as every other and leaves when its turn comes.
 //!
 //! Pieces are counted references: a socket can be given them without a copy, and what is being written
-//! out outlives its item.
+//! out outlives its item. The store answers for the pieces of its items, and hands that on with those
+//! that a socket still holds when their item goes.
 
-use bytes::Bytes;
+use std::sync::Arc;
 
-/// Bytes of a piece, largest first. The smaller two are for budgets so small that records are.
-const SIZES: [usize; 4] = [64 << 10, PAGE, 1 << 10, 256];
-const PAGE: usize = 4 << 10;
-
-/// From this length on a value is huge.
-const HUGE: usize = 1 << 20;
+use crate::piece::{HUGE, Piece, next_size};
+use crate::{Account, LargeValue};
 
 /// The pieces of one value.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pieces {
-    pieces: Box<[Bytes]>,
+    pieces: Box<[Piece]>,
     len: usize,
 }
 
 impl Pieces {
     /// Cuts a value up, but for its last bytes, at most `inline`.
-    pub(super) fn cut(value: &[u8], inline: usize) -> (Pieces, &[u8]) {
+    pub(super) fn cut<'v>(
+        value: &'v [u8],
+        inline: usize,
+        outside: &Arc<Account>,
+    ) -> (Pieces, &'v [u8]) {
         let mut rest = value;
-        let sizes = if value.len() < HUGE { &SIZES[1..] } else { &SIZES };
-        let mut pieces = Vec::with_capacity(value.len() / sizes[0] + SIZES[0] / PAGE);
-        for &size in sizes {
-            while rest.len() > inline && rest.len() >= size {
-                let (piece, behind) = rest.split_at(size);
-                pieces.push(Bytes::copy_from_slice(piece));
-                rest = behind;
-            }
+        let mut pieces = Vec::new();
+        while let Some(size) = next_size(rest.len(), value.len(), inline) {
+            let (piece, behind) = rest.split_at(size);
+            pieces.push(Piece::stored(piece, outside));
+            rest = behind;
         }
         (Pieces { pieces: pieces.into(), len: value.len() - rest.len() }, rest)
     }
 
-    pub(super) fn as_slice(&self) -> &[Bytes] {
+    /// The pieces of a value that was cut up already.
+    pub(super) fn of(value: &LargeValue) -> Pieces {
+        let pieces = value.pieces().into();
+        Pieces { pieces, len: value.len() - value.rest().len() }
+    }
+
+    /// The store answers for them from here on.
+    fn adopt(&self) {
+        self.pieces.iter().for_each(Piece::adopt);
+    }
+
+    /// Whoever else holds them answers for them from here on.
+    fn release(&self) {
+        self.pieces.iter().for_each(Piece::release);
+    }
+
+    pub(super) fn as_slice(&self) -> &[Piece] {
         &self.pieces
     }
 
@@ -52,9 +63,8 @@ impl Pieces {
 
     /// What they are charged: themselves, a reference to each, and its count.
     pub(super) fn charge(&self) -> u64 {
-        const BOOKKEEPING: usize = 64;
-        const ALL: usize = 32;
-        (self.len + self.pieces.len() * BOOKKEEPING + ALL) as u64
+        const ALL: u64 = 32;
+        self.pieces.iter().map(Piece::charge).sum::<u64>() + ALL
     }
 }
 
@@ -70,6 +80,7 @@ impl Apart {
     /// Keeps a value's pieces and returns their handle.
     pub(super) fn insert(&mut self, pieces: Pieces) -> u32 {
         self.len += 1;
+        pieces.adopt();
         if let Some(handle) = self.free.pop() {
             self.values[handle as usize] = Some(pieces);
             return handle;
@@ -85,8 +96,9 @@ impl Apart {
 
     /// Puts other pieces under a handle.
     pub(super) fn replace(&mut self, handle: u32, pieces: Pieces) {
-        if let Some(kept) = self.values.get_mut(handle as usize) {
-            *kept = Some(pieces);
+        if let Some(Some(kept)) = self.values.get_mut(handle as usize) {
+            pieces.adopt();
+            std::mem::replace(kept, pieces).release();
         }
     }
 
@@ -96,7 +108,8 @@ impl Apart {
         let Some(Some(pieces)) = self.values.get_mut(handle as usize) else { return };
         if pieces.len < HUGE {
             for piece in &mut pieces.pieces {
-                *piece = Bytes::copy_from_slice(piece);
+                piece.release();
+                *piece = piece.renewed();
             }
         }
     }
@@ -104,7 +117,8 @@ impl Apart {
     /// Lets go of a value.
     pub(super) fn remove(&mut self, handle: u32) {
         let removed = self.values.get_mut(handle as usize).and_then(Option::take);
-        if removed.is_some() {
+        if let Some(pieces) = removed {
+            pieces.release();
             self.len -= 1;
             self.free.push(handle);
         }
@@ -122,16 +136,18 @@ impl Apart {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::piece::{PAGE, SIZES};
 
     #[test]
     fn a_value_is_cut_into_few_sizes_and_a_short_rest() {
         let value: Vec<u8> = (0..2_000_000_u32).map(|at| at.to_le_bytes()[0]).collect();
         for len in [0, 255, 256, 257, 4_095, 4_096, 20_479, 65_536, 69_632, 99_999, 1_999_999] {
             for inline in [512, 1_024, 4_096] {
-                let (pieces, rest) = Pieces::cut(&value[..len], inline);
+                let (pieces, rest) = Pieces::cut(&value[..len], inline, &Arc::default());
                 assert!(rest.len() <= inline);
                 assert_eq!(pieces.len() + rest.len(), len);
-                let whole = pieces.as_slice().iter().flatten().chain(rest).copied();
+                let whole =
+                    pieces.as_slice().iter().flat_map(|piece| piece.iter()).chain(rest).copied();
                 assert_eq!(Vec::from_iter(whole), value[..len]);
                 assert!(pieces.as_slice().iter().all(|piece| SIZES.contains(&piece.len())));
                 if len >= 8 << 10 {
@@ -144,7 +160,7 @@ mod tests {
 
     #[test]
     fn handles_are_used_again() {
-        let pieces = |len| Pieces::cut(&vec![7; len], 0).0;
+        let pieces = |len| Pieces::cut(&vec![7; len], 0, &Arc::default()).0;
         let mut apart = Apart::default();
         let (one, two) = (apart.insert(pieces(256)), apart.insert(pieces(512)));
         apart.remove(one);

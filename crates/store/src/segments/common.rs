@@ -1,6 +1,7 @@
 //! What all shards share: the budget, the epochs, and the numbers that are counted through.
 
 use std::hash::BuildHasher;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use foldhash::SharedSeed;
@@ -12,7 +13,7 @@ use super::policy::{self, Situation};
 use super::pool::Pool;
 use super::segment::Queue;
 use super::sizing::Sizing;
-use crate::{Cas, EvictionObserver};
+use crate::{Account, Cas, EvictionObserver};
 
 /// A key's hash: which shard, and its tag there.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +35,8 @@ pub(super) struct Common {
     pub(super) hasher: SeedableRandomState,
     pub(super) observer: Option<EvictionObserver>,
     pub(super) evict: bool,
+    /// Answers for pieces of values that are not items: on their way in, or still being sent.
+    pub(super) outside: Arc<Account>,
     shards: u64,
     /// Probation's share of the memory, see [`policy`].
     share: AtomicU32,
@@ -60,6 +63,7 @@ impl Common {
             hasher: SeedableRandomState::random(),
             observer,
             evict,
+            outside: Arc::default(),
             share: AtomicU32::new(policy::FIRST_SHARE),
             last_cas: AtomicU64::new(0),
             serials: AtomicU64::new(0),

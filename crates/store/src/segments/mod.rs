@@ -60,7 +60,7 @@ use self::hints::Hints;
 use self::shard::{Found, Shard};
 use self::sizing::Sizing;
 use self::task::{Obstacle, Task};
-use crate::{Cas, EvictionObserver, Limits, Miss, Seconds};
+use crate::{Account, Arriving, Cas, EvictionObserver, Limits, Miss, Seconds};
 
 /// A [`Store`](crate::Store) of segments.
 pub struct SegmentStore {
@@ -134,6 +134,19 @@ impl SegmentStore {
     pub fn with_resident_probe(mut self, probe: ResidentProbe) -> SegmentStore {
         self.ballast = Ballast::new(Some(probe));
         self
+    }
+
+    /// The same store, in which `outside` answers for what large values take before they are stored,
+    /// and for what sockets still hold of those that are dropped.
+    #[must_use]
+    pub fn with_outside(mut self, outside: Arc<Account>) -> SegmentStore {
+        self.common.outside = outside;
+        self
+    }
+
+    /// Room for a value of `len` bytes that is still to arrive: its memory is taken as it does.
+    pub fn receive(&self, len: usize) -> Arriving {
+        Arriving::new(len, self.common.layout.inline, &self.common.outside)
     }
 
     /// The shard of a key.

@@ -107,7 +107,8 @@ impl SegmentStore {
             return left_out;
         }
         let value = if item.value.len() > self.common.layout.inline {
-            let (pieces, rest) = Pieces::cut(item.value, self.common.layout.inline);
+            let (pieces, rest) =
+                Pieces::cut(item.value, self.common.layout.inline, &self.common.outside);
             Value::Apart(pieces, rest)
         } else {
             Value::Here(item.value, &[])

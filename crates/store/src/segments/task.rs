@@ -14,7 +14,7 @@ use super::segment::Queue;
 use super::shard::{self, Found, Need, New, Shard, Value};
 use crate::{
     Arithmetic, ArithmeticResult, Cas, Delete, DeleteResult, Expiry, ItemRef, Meta, MetaGet, Miss,
-    Mode, Seconds, Write, WriteResult, memcached_item_size,
+    Mode, NewValue, Seconds, Write, WriteResult, memcached_item_size,
 };
 
 /// A value longer than this is no number, whatever it says: memcached keeps such values in chunks and
@@ -62,7 +62,7 @@ impl Held {
 
 impl Task<'_, '_> {
     pub(super) fn write(&mut self, write: &Write<'_>) -> Result<WriteResult, Obstacle> {
-        let part = write.value.as_slice().len();
+        let part = write.value.len();
         if self.is_too_large(write.flags, part) {
             if write.mode == Mode::Set {
                 self.remove_any();
@@ -93,11 +93,11 @@ impl Task<'_, '_> {
                 let there = self.shard.lent(self.common, &held.found, self.now);
                 let there = there.as_ref().map(ItemRef::value).unwrap_or_default();
                 if write.mode == Mode::Prepend {
-                    joined.extend_from_slice(write.value.as_slice());
+                    write.value.copy_to(&mut joined);
                     there.copy_to(&mut joined);
                 } else {
                     there.copy_to(&mut joined);
-                    joined.extend_from_slice(write.value.as_slice());
+                    write.value.copy_to(&mut joined);
                 }
                 self.slice(&joined)
             }
@@ -106,9 +106,9 @@ impl Task<'_, '_> {
                 meta.expiry = before.expiry;
                 meta.stale = true;
                 meta.win_sent = before.win_sent;
-                self.slice(write.value.as_slice())
+                self.value(&write.value, &mut joined)
             }
-            _ => self.slice(write.value.as_slice()),
+            _ => self.value(&write.value, &mut joined),
         };
         let len = value.len();
         let stored = self.put(old, value, meta, write.new_cas, |lent| WriteResult::Stored {
@@ -133,7 +133,7 @@ impl Task<'_, '_> {
             Mode::Cas if write.accept_stale && write.compare < cas() => Ok(Kept::Staleness),
             Mode::Cas => Err(WriteResult::Exists),
             Mode::Append | Mode::Prepend => {
-                let whole = self.value_len(&held.found) + write.value.as_slice().len();
+                let whole = self.value_len(&held.found) + write.value.len();
                 if write.compare != 0 && write.compare != cas() {
                     Err(WriteResult::Exists)
                 } else if self.is_too_large(self.meta(&held.found).flags, whole) {
@@ -256,7 +256,8 @@ impl Task<'_, '_> {
             Some(handle) => {
                 let mut value = vec![b' '; len];
                 value[..digits.len()].copy_from_slice(digits);
-                let (pieces, _) = Pieces::cut(&value, self.common.layout.inline);
+                let (pieces, _) =
+                    Pieces::cut(&value, self.common.layout.inline, &self.common.outside);
                 self.shard.values.replace(handle, pieces);
             }
         }
@@ -423,9 +424,24 @@ impl Task<'_, '_> {
         new_cas.unwrap_or_else(|| self.common.next_cas())
     }
 
+    fn value<'v>(&self, value: &'v NewValue<'_>, room: &'v mut Vec<u8>) -> Value<'v> {
+        let inline = self.common.layout.inline;
+        match value {
+            NewValue::Slice(slice) => self.slice(slice),
+            NewValue::Large(value) if value.rest().len() > inline => {
+                // It was cut up for another store.
+                value.copy_to(room);
+                self.slice(room)
+            }
+            NewValue::Large(value) if value.pieces().is_empty() => Value::Here(value.rest(), &[]),
+            NewValue::Large(value) => Value::Apart(Pieces::of(value), value.rest()),
+        }
+    }
+
     fn slice<'v>(&self, value: &'v [u8]) -> Value<'v> {
         if value.len() > self.common.layout.inline {
-            let (pieces, rest) = Pieces::cut(value, self.common.layout.inline);
+            let (pieces, rest) =
+                Pieces::cut(value, self.common.layout.inline, &self.common.outside);
             Value::Apart(pieces, rest)
         } else {
             Value::Here(value, &[])

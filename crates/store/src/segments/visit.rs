@@ -4,11 +4,9 @@
 //! in steps: it copies the items of some dozens of tags that lie next to each other, lets go of the
 //! lock, and hands them to the visitor. Whoever is there all the time is met exactly once.
 
-use bytes::Bytes;
-
 use super::SegmentStore;
 use super::shard::Found;
-use crate::{Cursor, ItemRef, Meta, Seconds, ValueRef};
+use crate::{Cursor, ItemRef, Meta, Piece, Seconds, ValueRef};
 
 /// About how many items are copied in one step.
 const STEP: usize = 64;
@@ -38,7 +36,7 @@ impl ItemRef for Snapshot<'_> {
 #[derive(Default)]
 struct Copies {
     bytes: Vec<u8>,
-    items: Vec<(usize, usize, Vec<Bytes>, Meta)>,
+    items: Vec<(usize, usize, Vec<Piece>, Meta)>,
     places: Vec<u32>,
 }
 

@@ -401,7 +401,7 @@ impl Model {
 
     fn write(&mut self, key: u8, write: &Write<'_>, now: Seconds) -> WriteResult {
         let old = self.live(key, now).ok().cloned();
-        let mut value = write.value.as_slice().to_vec();
+        let mut value = write.value.to_vec();
         let mut kept = None;
         let mut is_stale = false;
         match (&old, write.mode) {

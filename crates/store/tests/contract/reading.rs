@@ -1,7 +1,8 @@
 //! Rules of reading.
 
-use bytes::Bytes;
-use ringbinder_store::{Expiry, Limits, MetaGet, Miss, Mode, NewValue, Store};
+use std::sync::Arc;
+
+use ringbinder_store::{Arriving, Expiry, Limits, MetaGet, Miss, Mode, NewValue, Store};
 
 use super::{BUMP, NOW, meta, roomy, set, stored, value, write};
 
@@ -117,7 +118,9 @@ pub(crate) fn large_values_are_shared<S: Store>(make: fn(Limits) -> S) {
     let store = roomy(make);
     let large = vec![b'x'; 100_000];
     set(&store, b"slice", &large);
-    let shared = NewValue::Shared(Bytes::from(large.clone()));
+    let mut arriving = Arriving::new(large.len(), 512, &Arc::default());
+    assert_eq!(arriving.fill(&large), large.len());
+    let shared = NewValue::Large(arriving.finish());
     stored(&store, ringbinder_store::Write { value: shared, ..write(Mode::Set, b"shared", b"") });
     for key in [&b"slice"[..], b"shared"] {
         let (kept, rest) = store
@@ -125,7 +128,10 @@ pub(crate) fn large_values_are_shared<S: Store>(make: fn(Limits) -> S) {
             .unwrap();
         assert!(!kept.is_empty() && rest.len() < 8 << 10, "it would be copied");
         set(&store, key, b"small");
-        assert_eq!([kept.concat(), rest].concat(), large);
+        assert_eq!(
+            kept.iter().flat_map(|piece| piece.iter()).chain(&rest).copied().collect::<Vec<u8>>(),
+            large
+        );
     }
     assert_eq!(store.get(b"slice", NOW, |item| item.value().pieces().len()), Ok(0));
 }

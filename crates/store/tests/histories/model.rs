@@ -3,10 +3,15 @@
 //! One key at a time: a [`Step`] takes the state of its key and gives the next one. Nothing is known
 //! here of other keys, memory or eviction.
 
+use std::sync::Arc;
+
 use ringbinder_store::{
-    Arithmetic, ArithmeticResult, Cas, Delete, DeleteResult, Expiry, Meta, MetaGet, Miss, Mode,
-    NewValue, Seconds, Write, WriteResult, memcached_item_size,
+    Arithmetic, ArithmeticResult, Arriving, Cas, Delete, DeleteResult, Expiry, Meta, MetaGet, Miss,
+    Mode, NewValue, Seconds, Write, WriteResult, memcached_item_size,
 };
+
+/// A record takes so much of a value that is cut up: more than some of the stores have, less than others.
+const INLINE: usize = 512;
 
 /// A longer value is no number, as memcached has it.
 const MAX_NUMBER_LEN: usize = 512 * 1024;
@@ -88,7 +93,11 @@ impl KeyOp {
             return None;
         };
         let value = match shared {
-            true => NewValue::Shared(value.clone().into()),
+            true => {
+                let mut arriving = Arriving::new(value.len(), INLINE, &Arc::default());
+                arriving.fill(value);
+                NewValue::Large(arriving.finish())
+            }
             false => NewValue::Slice(value),
         };
         Some(Write {
@@ -259,7 +268,7 @@ impl Step<'_> {
 
     fn write(&mut self, op: &KeyOp) -> WriteResult {
         let write = op.to_write(b"").expect("a write");
-        if self.is_too_large(write.flags, write.value.as_slice().len()) {
+        if self.is_too_large(write.flags, write.value.len()) {
             if write.mode == Mode::Set {
                 *self.state = None;
             }
@@ -267,7 +276,7 @@ impl Step<'_> {
         }
         let now = self.now;
         let _ = self.live();
-        let mut value = write.value.as_slice().to_vec();
+        let mut value = write.value.to_vec();
         let mut new = (write.flags, write.vivify.unwrap_or(write.expiry), write.binary_key);
         let mut stale = None;
         match (&mut *self.state, write.mode) {

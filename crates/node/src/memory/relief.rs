@@ -1,0 +1,138 @@
+//! Making room where connections hold all their memory and others wait for some.
+//!
+//! A look every few milliseconds, for as long as somebody waits. It wakes those for which there is room
+//! by now, and closes connections that have been stuck for longest: they hold memory and neither read
+//! what they asked for nor send what they announced.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::warn;
+
+use super::ConnectionMemory;
+use crate::connections::Entry;
+use crate::shared::Shared;
+
+/// Between two looks.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// How long a connection must have been stuck before it is closed for the sake of something that is
+/// arriving, which one at a time can do without; and where nothing can be begun any more.
+const PATIENT: Duration = Duration::from_secs(2);
+const URGENT: Duration = Duration::from_millis(20);
+
+/// Between two lines of the log.
+const QUIET: Duration = Duration::from_secs(60);
+
+/// Makes room until the node stops.
+pub(crate) async fn run(shared: Arc<Shared>) {
+    let memory = &shared.memory;
+    let mut report = Report::default();
+    loop {
+        tokio::select! {
+            () = memory.pressed.notified() => {}
+            () = shared.stop.cancelled() => return,
+        }
+        while memory.waiting.load(Relaxed) > 0 {
+            let now = Instant::now();
+            if let Some(shortage) = memory.look(now) {
+                let stuck = stuck(&shared, shortage.patience);
+                report.count(close_longest(memory, &stuck, shortage.bytes), memory, now);
+            }
+            tokio::select! {
+                () = tokio::time::sleep(LOOK) => {}
+                () = shared.stop.cancelled() => return,
+            }
+        }
+    }
+}
+
+/// Memory that is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Shortage {
+    pub(super) bytes: u64,
+    /// How long a connection must have been stuck to be closed for it.
+    pub(super) patience: Duration,
+}
+
+impl ConnectionMemory {
+    /// Wakes those for which there is room, and says what is missing for the others.
+    pub(super) fn look(&self, now: Instant) -> Option<Shortage> {
+        let (is_full, room) = (self.is_full(), self.arriving_room());
+        let (needs_turn, first) = self.change(|line| {
+            if !is_full {
+                line.wake_turns();
+            }
+            let some_wait = line.wake_arriving(room);
+            if some_wait && self.counted() <= self.limit && line.let_beyond(now) {
+                // What the one before took counts again.
+                self.beyond.store(0, Relaxed);
+            }
+            (line.has_turns(), line.first().filter(|_| some_wait))
+        });
+        if needs_turn {
+            // A part of it at once: one look for each connection would be many.
+            let bytes = self.counted().saturating_sub(self.full) + self.limit / 16;
+            return Some(Shortage { bytes, patience: URGENT });
+        }
+        let bytes = first?.saturating_sub(room);
+        Some(Shortage { bytes, patience: PATIENT })
+    }
+}
+
+/// The connections that hold memory and have been stuck for so long, those stuck for longest first.
+fn stuck(shared: &Shared, patience: Duration) -> Vec<Arc<Entry>> {
+    let now = shared.clock.nanos();
+    let entries = shared.connections.list();
+    let mut stuck: Vec<(Duration, Arc<Entry>)> = entries
+        .into_iter()
+        .filter_map(|entry| {
+            let since = entry.stuck_for(now)?;
+            (since >= patience).then_some((since, entry))
+        })
+        .collect();
+    stuck.sort_by_key(|(since, _)| std::cmp::Reverse(*since));
+    stuck.into_iter().map(|(_, entry)| entry).collect()
+}
+
+/// Closes connections until that gives so many bytes. Returns how many those are.
+fn close_longest(memory: &ConnectionMemory, stuck: &[Arc<Entry>], bytes: u64) -> u64 {
+    let (mut closed, mut given) = (0, 0);
+    for entry in stuck {
+        if given >= bytes {
+            break;
+        }
+        given += entry.holds();
+        entry.close_for_memory();
+        closed += 1;
+    }
+    memory.closed.fetch_add(closed, Relaxed);
+    closed
+}
+
+/// Tells the operator, but not for each connection.
+#[derive(Debug, Default)]
+struct Report {
+    closed: u64,
+    told: Option<Instant>,
+}
+
+impl Report {
+    fn count(&mut self, closed: u64, memory: &ConnectionMemory, now: Instant) {
+        self.closed += closed;
+        let is_quiet = self.told.is_some_and(|told| now < told + QUIET);
+        if self.closed == 0 || is_quiet {
+            return;
+        }
+        warn!(
+            "closed {} connections that neither read nor sent: connections hold {} of {} MiB and others \
+             wait (see --connection-memory; logged once a minute)",
+            self.closed,
+            memory.held() >> 20,
+            memory.limit() >> 20
+        );
+        *self = Report { closed: 0, told: Some(now) };
+    }
+}

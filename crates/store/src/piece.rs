@@ -1,0 +1,335 @@
+//! The pieces of a large value.
+//!
+//! A value too large for a segment is cut into pieces. Nearly all have one size, [`PAGE`], whatever the
+//! sizes of the values, so what one value gives up the next can use, and the allocator is left with
+//! hardly any holes. Only huge values are cut into larger pieces: they are few, and each piece has to be
+//! counted.
+//!
+//! Several can hold a piece: the store, and every socket that it is being written to. Exactly one
+//! account answers for it. While the store holds it, that is the account of the items. Before, while
+//! the value arrives, and after, while a socket still sends what the store has dropped, it is the
+//! account outside the store, which the piece knows.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use bytes::BufMut;
+use bytes::buf::Limit;
+
+use crate::Account;
+
+/// Bytes of a piece, largest first. The smaller two are for budgets so small that records are.
+pub(crate) const SIZES: [usize; 4] = [64 << 10, PAGE, 1 << 10, 256];
+pub(crate) const PAGE: usize = 4 << 10;
+
+/// From this length on a value is huge.
+pub(crate) const HUGE: usize = 1 << 20;
+
+/// What a piece is charged beyond its bytes: references to it, and its counts.
+const BOOKKEEPING: usize = 64;
+
+/// A piece of a large value, shared by everybody who holds it.
+#[derive(Clone, Debug)]
+pub struct Piece(Arc<Counted>);
+
+#[derive(Debug)]
+struct Counted {
+    bytes: Vec<u8>,
+    /// Whether the store answers for it; if not, `outside` does.
+    stored: AtomicBool,
+    outside: Arc<Account>,
+}
+
+impl Piece {
+    /// A piece that `outside` answers for until a store takes it.
+    fn arrived(bytes: Vec<u8>, outside: &Arc<Account>) -> Piece {
+        outside.take(charge(bytes.capacity()));
+        Piece::of(bytes, false, outside)
+    }
+
+    /// A piece that is made for a store, which answers for it from the beginning.
+    pub(crate) fn stored(bytes: &[u8], outside: &Arc<Account>) -> Piece {
+        Piece::of(bytes.to_vec(), true, outside)
+    }
+
+    fn of(bytes: Vec<u8>, stored: bool, outside: &Arc<Account>) -> Piece {
+        Piece(Arc::new(Counted {
+            bytes,
+            stored: AtomicBool::new(stored),
+            outside: Arc::clone(outside),
+        }))
+    }
+
+    /// A copy in memory of its own, which the store answers for.
+    pub(crate) fn renewed(&self) -> Piece {
+        Piece::stored(self, &self.0.outside)
+    }
+
+    /// What it is charged.
+    pub fn charge(&self) -> u64 {
+        charge(self.0.bytes.capacity())
+    }
+
+    /// The store answers for it from here on.
+    pub(crate) fn adopt(&self) {
+        if !self.0.stored.swap(true, Relaxed) {
+            self.0.outside.give(self.charge());
+        }
+    }
+
+    /// The store has dropped its item: whoever else holds it answers for it.
+    pub(crate) fn release(&self) {
+        // A piece that nobody else holds is about to go.
+        if Arc::strong_count(&self.0) > 1 && self.0.stored.swap(false, Relaxed) {
+            self.0.outside.take(self.charge());
+        }
+    }
+}
+
+impl AsRef<[u8]> for Piece {
+    fn as_ref(&self) -> &[u8] {
+        &self.0.bytes
+    }
+}
+
+impl std::ops::Deref for Piece {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0.bytes
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        if !*self.stored.get_mut() {
+            self.outside.give(charge(self.bytes.capacity()));
+        }
+    }
+}
+
+fn charge(bytes: usize) -> u64 {
+    (bytes + BOOKKEEPING) as u64
+}
+
+/// The size of the piece that comes next where `missing` bytes of a value of `whole` are still to be
+/// cut; `None` where they stay with the record, which takes up to `inline`.
+pub(crate) fn next_size(missing: usize, whole: usize, inline: usize) -> Option<usize> {
+    let sizes = if whole < HUGE { &SIZES[1..] } else { &SIZES };
+    sizes.iter().copied().find(|&size| missing > inline && missing >= size)
+}
+
+/// A large value, cut up.
+#[derive(Clone, Debug, Default)]
+pub struct LargeValue {
+    pieces: Vec<Piece>,
+    rest: Vec<u8>,
+    len: usize,
+}
+
+impl LargeValue {
+    /// Bytes of the whole value.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether it has no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Its pieces, in order.
+    pub fn pieces(&self) -> &[Piece] {
+        &self.pieces
+    }
+
+    /// What follows the pieces.
+    pub fn rest(&self) -> &[u8] {
+        &self.rest
+    }
+
+    /// Appends a copy of it to `out`.
+    pub fn copy_to(&self, out: &mut Vec<u8>) {
+        out.reserve(self.len);
+        for piece in &self.pieces {
+            out.extend_from_slice(piece);
+        }
+        out.extend_from_slice(&self.rest);
+    }
+}
+
+/// A large value on its way in. Its memory is taken piece by piece, as its bytes arrive, and is charged
+/// to the account outside the store until the value is stored.
+#[derive(Debug)]
+pub struct Arriving {
+    value: LargeValue,
+    /// Bytes of the whole value.
+    whole: usize,
+    /// Bytes of the pieces that are full.
+    closed: usize,
+    /// What they are charged.
+    charged: u64,
+    inline: usize,
+    /// The piece that is being filled, and how many bytes it is to have. Empty between pieces.
+    open: Vec<u8>,
+    size: usize,
+    outside: Arc<Account>,
+    /// Bytes of `open` and the rest that `outside` was told of.
+    told: u64,
+}
+
+impl Arriving {
+    /// Room for a value of `whole` bytes, of which a record of its store takes up to `inline`. `outside`
+    /// answers for it.
+    pub fn new(whole: usize, inline: usize, outside: &Arc<Account>) -> Arriving {
+        Arriving {
+            value: LargeValue { len: whole, ..LargeValue::default() },
+            whole,
+            closed: 0,
+            charged: 0,
+            inline,
+            open: Vec::new(),
+            size: 0,
+            outside: Arc::clone(outside),
+            told: 0,
+        }
+    }
+
+    /// Bytes that have not arrived yet.
+    pub fn missing(&self) -> usize {
+        self.whole - self.closed - self.open.len()
+    }
+
+    /// Bytes that it takes.
+    pub fn held(&self) -> u64 {
+        self.charged + self.told
+    }
+
+    /// Whether a piece is begun and not full.
+    pub fn is_open(&self) -> bool {
+        self.open.len() < self.size
+    }
+
+    /// Whether what comes next is best read straight into [`Arriving::room`], since it is large.
+    pub fn is_huge(&self) -> bool {
+        self.whole >= HUGE
+    }
+
+    /// Room for the bytes that come next: never more than are missing, and some until none is.
+    pub fn room(&mut self) -> Limit<&mut Vec<u8>> {
+        self.close_full();
+        if self.size == 0 {
+            let missing = self.missing();
+            self.size = next_size(missing, self.whole, self.inline).unwrap_or(missing);
+            self.open = Vec::with_capacity(self.size);
+            self.told = self.size as u64;
+            self.outside.take(self.told);
+        }
+        let room = self.size - self.open.len();
+        (&mut self.open).limit(room)
+    }
+
+    /// Takes as many of these bytes as are missing, and returns how many that is.
+    pub fn fill(&mut self, mut bytes: &[u8]) -> usize {
+        let mut taken = 0;
+        while !bytes.is_empty() && self.missing() > 0 {
+            let mut room = self.room();
+            let some = bytes.len().min(room.remaining_mut());
+            room.put_slice(&bytes[..some]);
+            bytes = &bytes[some..];
+            taken += some;
+        }
+        taken
+    }
+
+    /// The value, once no byte of it is missing.
+    pub fn finish(mut self) -> LargeValue {
+        debug_assert_eq!(self.missing(), 0);
+        self.close_full();
+        std::mem::take(&mut self.value)
+    }
+
+    fn close_full(&mut self) {
+        if self.size == 0 || self.open.len() < self.size {
+            return;
+        }
+        let is_piece = next_size(self.whole - self.closed, self.whole, self.inline).is_some();
+        let bytes = std::mem::take(&mut self.open);
+        self.closed += bytes.len();
+        self.outside.give(std::mem::take(&mut self.told));
+        self.size = 0;
+        if is_piece {
+            let piece = Piece::arrived(bytes, &self.outside);
+            self.charged += piece.charge();
+            self.value.pieces.push(piece);
+        } else {
+            self.value.rest = bytes;
+        }
+    }
+}
+
+impl Drop for Arriving {
+    fn drop(&mut self) {
+        self.outside.give(self.told);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arrived(len: usize, inline: usize, outside: &Arc<Account>) -> LargeValue {
+        let mut arriving = Arriving::new(len, inline, outside);
+        let bytes: Vec<u8> = (0..len).map(|at| at.to_le_bytes()[0]).collect();
+        for some in bytes.chunks(5_000) {
+            assert_eq!(arriving.fill(some), some.len());
+        }
+        assert_eq!((arriving.missing(), arriving.fill(b"more")), (0, 0));
+        let value = arriving.finish();
+        let mut copy = Vec::new();
+        value.copy_to(&mut copy);
+        assert_eq!(copy, bytes);
+        value
+    }
+
+    #[test]
+    fn a_value_is_charged_outside_as_it_arrives_until_it_is_stored() {
+        for (len, inline) in [(5_000, 512), (4_096, 4_092), (100_000, 4_092), (3 << 20, 4_092)] {
+            let outside = Arc::default();
+            let value = arrived(len, inline, &outside);
+            let pieces: u64 = value.pieces().iter().map(Piece::charge).sum();
+            assert!(value.rest().len() <= inline && pieces >= (len - value.rest().len()) as u64);
+            assert_eq!(outside.held(), pieces);
+            value.pieces().iter().for_each(Piece::adopt);
+            assert_eq!(outside.held(), 0);
+            drop(value);
+            assert_eq!(outside.held(), 0);
+        }
+    }
+
+    #[test]
+    fn what_is_announced_takes_nothing_and_what_is_begun_takes_a_piece() {
+        let outside = Arc::default();
+        let mut arriving = Arriving::new(100_000, 4_092, &outside);
+        assert_eq!(outside.held(), 0);
+        arriving.fill(b"x");
+        assert_eq!(outside.held(), PAGE as u64);
+        drop(arriving);
+        assert_eq!(outside.held(), 0);
+    }
+
+    #[test]
+    fn a_socket_answers_for_what_the_store_has_dropped() {
+        let outside = Arc::default();
+        let piece = Piece::stored(&[7; PAGE], &outside);
+        piece.release();
+        assert_eq!(outside.held(), 0, "nobody else holds it");
+        let sent = piece.clone();
+        piece.release();
+        drop(piece);
+        assert_eq!(outside.held(), sent.charge());
+        assert_eq!(sent[..], [7; PAGE]);
+        drop(sent);
+        assert_eq!(outside.held(), 0);
+    }
+}
