@@ -249,11 +249,11 @@ impl Connection {
         &mut self,
         context: &mut TaskContext<'_>,
     ) -> Poll<Result<Box<Input>, CloseReason>> {
-        let mut most = usize::MAX;
+        let mut most = self.local.shared.memory.read_at_once();
         if self.waited || !self.ticket.standing().has_place() {
             match ready!(self.poll_place(context))? {
                 Next::Carried(input) => return Poll::Ready(Ok(input)),
-                Next::Read { at_most } => most = at_most,
+                Next::Read { at_most } => most = most.min(at_most),
             }
         }
         if let Some(Carried::Line(..)) = self.carried.as_deref() {

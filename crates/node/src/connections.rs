@@ -20,8 +20,8 @@ use tokio::time::{Instant, timeout};
 use tracing::warn;
 
 use self::places::{Change, Places, Proof};
-use crate::sampling::Nanos;
 pub(crate) use self::places::{MAX_PEERS, MAX_UNPROVED, Origin, Shares, Standing};
+use crate::sampling::Nanos;
 
 /// The other side of a connection.
 #[derive(Clone, Debug)]

@@ -3,8 +3,8 @@
 //! Buffers belong to the worker and are lent to whichever connection has something to read. Of an
 //! unfinished request only its bytes stay with the connection.
 
-use crate::sampling::Nanos;
 use crate::memory::Charge;
+use crate::sampling::Nanos;
 
 /// Bytes of a lent buffer. One read takes at most this much.
 pub(crate) const BUFFER_LEN: usize = 64 * 1024;
@@ -121,8 +121,7 @@ impl Input {
     pub(crate) fn move_out(&mut self) -> Input {
         let unread = self.unread().to_vec();
         let end = unread.len();
-        let moved =
-            Input { read_at: self.read_at, paused: self.paused, ..Input::of(unread, end) };
+        let moved = Input { read_at: self.read_at, paused: self.paused, ..Input::of(unread, end) };
         self.consume(end);
         moved
     }

@@ -158,8 +158,6 @@ refusals! {
     TooLarge Server "SERVER_ERROR object too large for cache"
     /// No room, and evictions are off.
     OutOfMemory Server "SERVER_ERROR out of memory storing object"
-    /// No room for a request that is long and not whole yet.
-    OutOfMemoryReading Server "SERVER_ERROR out of memory reading request"
     /// No room for the number, and evictions are off.
     OutOfMemoryArithmetic Server "SERVER_ERROR out of memory"
 }

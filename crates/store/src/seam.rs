@@ -366,6 +366,8 @@ pub struct Counters {
     pub total_items: u64,
     /// Bytes charged against the budget.
     pub bytes: u64,
+    /// Bytes taken of the budget: what is charged, and what is free in the memory that holds it.
+    pub held: u64,
     /// The budget.
     pub max_bytes: u64,
     /// Items that left to make room.

@@ -2,19 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Target, ours_only};
+use super::{Target, ours_only, store};
 use ringbinder_tests::process::rss_kib;
 use ringbinder_tests::wait;
 
 /// What memcached counts for an item beside key, flags and value.
 const OVERHEAD: usize = 48 + 8 + 1 + 2;
-
-fn store(key: &str, length: usize) -> Vec<u8> {
-    let mut request = format!("set {key} 0 0 {length}\r\n").into_bytes();
-    request.extend_from_slice(&vec![b'v'; length]);
-    request.extend_from_slice(b"\r\n");
-    request
-}
 
 #[test]
 fn an_item_may_have_a_mebibyte_with_all_that_counts() {
@@ -246,37 +239,6 @@ fn what_nobody_reads_stays_for_a_while_and_goes_first() {
     assert!(late < 50, "{late} of 100 that nobody read are left");
     let kept = hits(&mut t, "read", 30_000);
     assert!(kept > 27_000, "only {kept} of 30,000 that were read are left");
-}
-
-#[test]
-fn unfinished_lines_share_an_allowance() {
-    ours_only!();
-    // Room for two mebibytes of what is still arriving.
-    let mut t = Target::with(&["-m", "2"]);
-    let line = "get".to_owned() + &" k".repeat(450_000);
-    let mut others: Vec<_> = (0..6).map(|_| t.server.connect()).collect();
-    for other in &mut others {
-        other.send(&line);
-    }
-    wait::until("what is too much to be refused", || {
-        let begun = t.count("total_connections") > 6;
-        (begun && t.count("curr_connections") <= 3).then_some(())
-    });
-    let mut kept = 0;
-    for other in &mut others {
-        other.poll_now();
-        if !other.pending().is_empty() {
-            assert_eq!(other.pending(), b"SERVER_ERROR out of memory reading request\r\n");
-        } else if !other.ended() {
-            // What was kept is heard to the end.
-            other.talk("\r\n", "END\r\n");
-            kept += 1;
-        }
-    }
-    assert!((1..=2).contains(&kept), "{kept}");
-    // All is given back.
-    drop(others);
-    t.talk(line + "\r\n", "END\r\n");
 }
 
 #[test]

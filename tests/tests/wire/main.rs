@@ -16,6 +16,7 @@ mod errors;
 mod limits;
 mod logging;
 mod long_answers;
+mod memory;
 mod meta_arithmetic;
 mod meta_delete;
 mod meta_get;
@@ -96,6 +97,14 @@ impl Target {
     fn count(&mut self, name: &str) -> u64 {
         self.stat("", name).parse().expect("a number")
     }
+}
+
+/// The request that stores so many bytes under a key.
+fn store(key: &str, length: usize) -> Vec<u8> {
+    let mut request = format!("set {key} 0 0 {length}\r\n").into_bytes();
+    request.extend_from_slice(&vec![b'v'; length]);
+    request.extend_from_slice(b"\r\n");
+    request
 }
 
 /// A server in which nothing but requests removes what is dead.

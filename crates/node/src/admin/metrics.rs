@@ -16,6 +16,7 @@ use super::figures::{Answer, BOUNDS, Latency, as_float, bound};
 use super::said::of_snapshots;
 use super::share::Circle;
 use crate::logging;
+use crate::memory::Accounts;
 use crate::process::resident;
 use crate::ring::Situation;
 use crate::shared::Shared;
@@ -255,16 +256,37 @@ fn open_files() -> Option<usize> {
 /// How near the node is to what it may use.
 fn limits(shared: &Shared, page: &mut Exposition) {
     let store = shared.store.counters();
-    let in_flight = (shared.memory.held(), shared.memory.limit());
-    page.gauge(
-        "ringbinder_values_in_flight_bytes",
-        "Bytes of values that are on their way to or from clients and other nodes.",
-        in_flight.0,
+    let accounts = Accounts::of(store.held, &shared.memory);
+    page.family(
+        "ringbinder_memory_bytes",
+        Kind::Gauge,
+        "Memory by who answers for it: items, connections, and everything else that is resident.",
     );
-    page.gauge(
-        "ringbinder_values_in_flight_limit_bytes",
-        "Bytes allowed for values on their way.",
-        in_flight.1,
+    for (account, bytes) in [
+        ("items", accounts.items),
+        ("connections", accounts.connections),
+        ("fixed", accounts.fixed),
+    ] {
+        page.sample("ringbinder_memory_bytes", &[("account", account)], bytes);
+    }
+    page.family(
+        "ringbinder_memory_limit_bytes",
+        Kind::Gauge,
+        "Bounds of memory: -m for items, --connection-memory for connections.",
+    );
+    let limit = (shared.memory.held(), shared.memory.limit());
+    for (account, bytes) in [("items", store.max_bytes), ("connections", limit.1)] {
+        page.sample("ringbinder_memory_limit_bytes", &[("account", account)], bytes);
+    }
+    page.counter(
+        "ringbinder_memory_waits_total",
+        "Times that a connection waited because connections held all of their memory.",
+        shared.memory.waits(),
+    );
+    page.counter(
+        "ringbinder_memory_closed_connections_total",
+        "Connections closed because they neither read nor sent while others waited for memory.",
+        shared.memory.closed(),
     );
     page.family(
         "ringbinder_limit_used_ratio",
@@ -282,7 +304,7 @@ fn limits(shared: &Shared, page: &mut Exposition) {
     used("connections", (connections.clients() as u64, connections.limit() as u64), page);
     let (peers, max_peers) = connections.peers();
     used("peer_connections", (peers as u64, max_peers as u64), page);
-    used("values_in_flight", in_flight, page);
+    used("connection_memory", limit, page);
     if let (Some(open), Ok((soft, _))) = (open_files(), getrlimit(Resource::RLIMIT_NOFILE)) {
         used("open_files", (open as u64, soft), page);
     }

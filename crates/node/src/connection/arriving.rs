@@ -39,17 +39,18 @@ impl Connection {
     ) -> Poll<Result<(), CloseReason>> {
         let memory = &self.local.shared.memory;
         self.in_line = memory.poll_turn(self.ticket.id, context).is_pending();
-        if !self.in_line {
-            return Poll::Ready(Ok(()));
+        if self.in_line {
+            // It is not the client that is waited for.
+            self.ticket.hold_nothing();
+            let kicked = ready!(self.poll_kick(context));
+            memory.leave(self.ticket.id);
+            return Poll::Ready(kicked);
         }
         if let Some(carried) = &self.carried {
-            // It is not the client that is waited for.
             let held = carried.bytes().len() as u64;
             self.ticket.hold(held, true, self.local.shared.clock.nanos());
         }
-        let kicked = ready!(self.poll_kick(context));
-        memory.leave(self.ticket.id);
-        Poll::Ready(kicked)
+        Poll::Ready(Ok(()))
     }
 
     /// Reads more of a long line, until it is whole or can never be.

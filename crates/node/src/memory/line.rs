@@ -158,11 +158,11 @@ impl Line {
         false
     }
 
-    /// Lets the first go beyond the bound, unless another one does and has not stalled. True if it
-    /// took the place of one that has.
-    pub(super) fn let_beyond(&mut self, now: Instant) -> bool {
+    /// Lets the first go beyond the bound, if no other one does, or one that has stalled and whose memory
+    /// may count (`has_room`). True if it took the place of such a one.
+    pub(super) fn let_beyond(&mut self, has_room: bool, now: Instant) -> bool {
         let stalled = match self.beyond {
-            Some(beyond) if now < beyond.since + STALLED => return false,
+            Some(beyond) if !has_room || now < beyond.since + STALLED => return false,
             other => other,
         };
         let Some((Want::Bytes { number, .. }, waker)) = self.arriving.first() else {

@@ -10,7 +10,7 @@
 //! 1. Up to half of the memory goes to what is arriving. Beyond that, values and long lines wait for
 //!    each other in the order in which they began ([`line`]); one at a time may go beyond the bound, so
 //!    that there is always one that finishes.
-//! 2. From three quarters on, connections write their answers in small parts.
+//! 2. From three quarters on, connections read and write in small parts.
 //! 3. Connections that neither read nor send, and for which others wait, are closed, those that have
 //!    been stuck for longest first ([`relief`]).
 //! 4. Where nothing is left, requests wait until something is. They are not refused.
@@ -28,6 +28,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use self::line::{Line, Want};
+use crate::process::resident;
 
 /// The least that connections may hold together by default, in bytes.
 const LEAST: u64 = 32 << 20;
@@ -61,6 +62,26 @@ pub(crate) struct ConnectionMemory {
     begun: AtomicU64,
     waits: AtomicU64,
     closed: AtomicU64,
+}
+
+/// All memory of the process, by who answers for it, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Accounts {
+    /// Items and all their bookkeeping: `-m` bounds it.
+    pub(crate) items: u64,
+    /// What connections hold: `--connection-memory` bounds it.
+    pub(crate) connections: u64,
+    /// Everything else that is resident: the program, its threads, and what the allocator keeps.
+    pub(crate) fixed: u64,
+}
+
+impl Accounts {
+    /// As they stand, with `items` held by the store.
+    pub(crate) fn of(items: u64, memory: &ConnectionMemory) -> Accounts {
+        let connections = memory.held();
+        let resident = resident::bytes().unwrap_or(0);
+        Accounts { items, connections, fixed: resident.saturating_sub(items + connections) }
+    }
 }
 
 /// What connections may hold together by default, for so much memory of items.
@@ -128,12 +149,22 @@ impl ConnectionMemory {
     /// How many bytes of answers a connection collects before it writes them.
     #[inline]
     pub(crate) fn high_water(&self) -> usize {
-        let tight = self.limit / 4 * 3;
-        if self.account.held() >= tight && self.counted() >= tight {
-            LOW_WATER
-        } else {
-            HIGH_WATER
-        }
+        if self.is_tight() { LOW_WATER } else { HIGH_WATER }
+    }
+
+    /// How many bytes a connection reads at once.
+    #[inline]
+    pub(crate) fn read_at_once(&self) -> usize {
+        if self.is_tight() { LOW_WATER } else { usize::MAX }
+    }
+
+    #[inline]
+    fn is_tight(&self) -> bool {
+        self.account.held() >= self.tight() && self.counted() >= self.tight()
+    }
+
+    fn tight(&self) -> u64 {
+        self.limit / 4 * 3
     }
 
     /// Bytes that what is arriving may still take.
@@ -176,8 +207,8 @@ impl ConnectionMemory {
     /// since other answers come behind. One at a time may go beyond the bound.
     pub(crate) fn take_for_peer(self: &Arc<Self>, bytes: u64) -> Option<PeerCharge> {
         let fits = self.counted() + bytes <= self.limit;
-        let is_beyond = !fits
-            && self.peer_beyond.compare_exchange(0, bytes.max(1), Relaxed, Relaxed).is_ok();
+        let is_beyond =
+            !fits && self.peer_beyond.compare_exchange(0, bytes.max(1), Relaxed, Relaxed).is_ok();
         (fits || is_beyond).then(|| {
             let mut charge = Charge::new(self);
             charge.set(bytes);

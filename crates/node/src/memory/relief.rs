@@ -12,16 +12,19 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::ConnectionMemory;
-use crate::connections::Entry;
+use crate::connections::{Entry, State};
 use crate::shared::Shared;
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// How long a connection must have been stuck before it is closed for the sake of something that is
-/// arriving, which one at a time can do without; and where nothing can be begun any more.
+/// How long a connection must have been stuck before it is closed for the sake of what is arriving,
+/// which goes on meanwhile, one at a time.
 const PATIENT: Duration = Duration::from_secs(2);
-const URGENT: Duration = Duration::from_millis(20);
+
+/// The same where nothing new can be begun: one that does not read, and one that does not send.
+const UNREAD: Duration = Duration::from_millis(20);
+const UNSENT: Duration = Duration::from_millis(500);
 
 /// Between two lines of the log.
 const QUIET: Duration = Duration::from_secs(60);
@@ -38,7 +41,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
         while memory.waiting.load(Relaxed) > 0 {
             let now = Instant::now();
             if let Some(shortage) = memory.look(now) {
-                let stuck = stuck(&shared, shortage.patience);
+                let stuck = stuck(&shared, shortage.is_urgent);
                 report.count(close_longest(memory, &stuck, shortage.bytes), memory, now);
             }
             tokio::select! {
@@ -53,8 +56,8 @@ pub(crate) async fn run(shared: Arc<Shared>) {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Shortage {
     pub(super) bytes: u64,
-    /// How long a connection must have been stuck to be closed for it.
-    pub(super) patience: Duration,
+    /// Nothing new can be begun.
+    pub(super) is_urgent: bool,
 }
 
 impl ConnectionMemory {
@@ -66,30 +69,38 @@ impl ConnectionMemory {
                 line.wake_turns();
             }
             let some_wait = line.wake_arriving(room);
-            if some_wait && self.counted() <= self.limit && line.let_beyond(now) {
-                // What the one before took counts again.
-                self.beyond.store(0, Relaxed);
+            if some_wait {
+                // What one that has stalled took counts again once another goes beyond.
+                let counted = self.counted() + self.beyond.load(Relaxed);
+                if line.let_beyond(counted < self.tight(), now) {
+                    self.beyond.store(0, Relaxed);
+                }
             }
             (line.has_turns(), line.first().filter(|_| some_wait))
         });
         if needs_turn {
             // A part of it at once: one look for each connection would be many.
             let bytes = self.counted().saturating_sub(self.full) + self.limit / 16;
-            return Some(Shortage { bytes, patience: URGENT });
+            return Some(Shortage { bytes, is_urgent: true });
         }
         let bytes = first?.saturating_sub(room);
-        Some(Shortage { bytes, patience: PATIENT })
+        Some(Shortage { bytes, is_urgent: false })
     }
 }
 
-/// The connections that hold memory and have been stuck for so long, those stuck for longest first.
-fn stuck(shared: &Shared, patience: Duration) -> Vec<Arc<Entry>> {
+/// The connections that hold memory and have been stuck for too long, those stuck for longest first.
+fn stuck(shared: &Shared, is_urgent: bool) -> Vec<Arc<Entry>> {
     let now = shared.clock.nanos();
     let entries = shared.connections.list();
     let mut stuck: Vec<(Duration, Arc<Entry>)> = entries
         .into_iter()
         .filter_map(|entry| {
             let since = entry.stuck_for(now)?;
+            let patience = match entry.state() {
+                _ if !is_urgent => PATIENT,
+                State::Write => UNREAD,
+                State::Read | State::ReadValue | State::Swallow | State::Watch => UNSENT,
+            };
             (since >= patience).then_some((since, entry))
         })
         .collect();

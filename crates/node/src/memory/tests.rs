@@ -1,6 +1,5 @@
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -82,7 +81,7 @@ fn what_arrives_takes_half_and_then_waits_in_the_order_in_which_it_began() {
     let [mut first, mut second, mut third] = std::array::from_fn(|_| Taking::begin(&fixture));
     assert!(second.take(6 * MIB) && first.take(6 * MIB) && third.take(4 * MIB));
     assert!(!third.take(MIB) && !second.take(MIB) && !first.take(MIB));
-    assert_eq!(fixture.look(), Some(Shortage { bytes: MIB, patience: Duration::from_secs(2) }));
+    assert_eq!(fixture.look(), Some(Shortage { bytes: MIB, is_urgent: false }));
     assert!(!second.take(MIB) && !third.take(MIB), "who began first comes first");
     assert!(first.take(MIB), "the first may go beyond what all may hold");
     assert!(first.take(100 * MIB));
@@ -101,9 +100,8 @@ fn what_arrives_takes_half_and_then_waits_in_the_order_in_which_it_began() {
 fn one_at_a_time_goes_beyond_and_the_next_one_where_it_stalls() {
     let mut fixture = Fixture::new(8 * MIB);
     let begun = fixture.now;
-    let [mut one, mut other] = std::array::from_fn(|_| {
-        (Arrival::begin(&fixture.memory), Charge::new(&fixture.memory))
-    });
+    let [mut one, mut other] =
+        std::array::from_fn(|_| (Arrival::begin(&fixture.memory), Charge::new(&fixture.memory)));
     let grow = |fixture: &Fixture, (arrival, charge): &mut (Arrival, Charge), bytes| {
         let taken = fixture.grow(arrival, charge.bytes(), bytes);
         if taken {
@@ -137,7 +135,7 @@ fn nothing_new_is_begun_while_all_is_held_and_the_longest_stuck_are_to_go() {
     answers.set(32 * MIB);
     assert!(fixture.turn(1).is_pending() && fixture.turn(2).is_pending());
     let shortage = fixture.look().unwrap();
-    assert!(shortage.bytes > MIB && shortage.patience < Duration::from_millis(100));
+    assert!(shortage.bytes > MIB && shortage.is_urgent);
     fixture.memory.leave(2);
     answers.set(20 * MIB);
     assert_eq!(fixture.look(), None);

@@ -17,7 +17,7 @@
 pub(crate) mod daemon;
 pub(crate) mod exit;
 pub(crate) mod limits;
-pub(crate) mod resident;
 pub(crate) mod pidfile;
+pub(crate) mod resident;
 pub(crate) mod supervisor;
 pub(crate) mod user;

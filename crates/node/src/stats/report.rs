@@ -15,6 +15,7 @@ use ringbinder_store::{Counters as StoreCounters, Store};
 
 use crate::connections::Peer;
 use crate::logging;
+use crate::memory::Accounts;
 use crate::shared::Shared;
 use crate::snapshot;
 use crate::stats::MAX_PREFIXES;
@@ -38,6 +39,7 @@ pub(crate) fn general(shared: &Shared, out: &mut Vec<u8>) {
     let sums = shared.counters.sums();
     let store = shared.store.counters();
     let connections = &shared.connections;
+    let accounts = Accounts::of(store.held, &shared.memory);
     let (log_written, log_skipped, log_sent) = shared.watch.figures();
     let on = |condition: bool| u8::from(condition);
     let full = connections.clients() >= connections.limit();
@@ -72,6 +74,12 @@ pub(crate) fn general(shared: &Shared, out: &mut Vec<u8>) {
         "read_buf_bytes" => shared.memory.held(),
         "read_buf_bytes_free" => 0,
         "read_buf_oom" => 0,
+        "memory_items" => accounts.items,
+        "memory_connections" => accounts.connections,
+        "memory_connections_limit" => shared.memory.limit(),
+        "memory_fixed" => accounts.fixed,
+        "memory_waits" => shared.memory.waits(),
+        "memory_closed_connections" => shared.memory.closed(),
         "reserved_fds" => shared.settings.threads,
         "cmd_get" => sums.cmd_get,
         "cmd_set" => sums.cmd_set,

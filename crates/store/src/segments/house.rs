@@ -74,7 +74,8 @@ impl SegmentStore {
 
     pub(super) fn sum_counters(&self) -> Counters {
         let tallies = self.places.iter().map(|place| place.shard.lock().tally);
-        Tally::sum(tallies, self.budget.load(Relaxed))
+        let sum = Tally::sum(tallies, self.budget.load(Relaxed));
+        Counters { held: self.common.pool.used(), ..sum }
     }
 
     pub(super) fn check_books(&self) {
