@@ -13,7 +13,7 @@ mod time;
 pub use account::Account;
 pub use piece::{Arriving, LargeValue, Piece};
 pub use seam::*;
-pub use segments::{ResidentProbe, Restore, Restored, SegmentStore};
+pub use segments::{Readiness, ResidentProbe, Restore, Restored, SegmentStore};
 #[doc(hidden)]
 pub use segments::{Shape, ShapeError};
 pub use time::{Expiry, MAX_RELATIVE_EXPTIME, Seconds, is_unix_exptime};

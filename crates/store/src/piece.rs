@@ -17,6 +17,7 @@ use bytes::BufMut;
 use bytes::buf::Limit;
 
 use crate::Account;
+use crate::segments::Reserved;
 
 /// Bytes of a piece, largest first. The smaller two are for budgets so small that records are.
 pub(crate) const SIZES: [usize; 4] = [64 << 10, PAGE, 1 << 10, 256];
@@ -26,7 +27,7 @@ pub(crate) const PAGE: usize = 4 << 10;
 pub(crate) const HUGE: usize = 1 << 20;
 
 /// What a piece is charged beyond its bytes: references to it, and its counts.
-const BOOKKEEPING: usize = 64;
+const BOOKKEEPING: u64 = 64;
 
 /// A piece of a large value, shared by everybody who holds it.
 #[derive(Clone, Debug)]
@@ -34,7 +35,7 @@ pub struct Piece(Arc<Counted>);
 
 #[derive(Debug)]
 struct Counted {
-    bytes: Vec<u8>,
+    bytes: Box<[u8]>,
     /// Whether the store answers for it; if not, `outside` does.
     stored: AtomicBool,
     outside: Arc<Account>,
@@ -42,32 +43,35 @@ struct Counted {
 
 impl Piece {
     /// A piece that `outside` answers for until a store takes it.
-    fn arrived(bytes: Vec<u8>, outside: &Arc<Account>) -> Piece {
-        outside.take(charge(bytes.capacity()));
-        Piece::of(bytes, false, outside)
+    pub(crate) fn arrived(bytes: impl Into<Box<[u8]>>, outside: &Arc<Account>) -> Piece {
+        let piece = Piece::of(bytes.into(), false, outside);
+        outside.take(piece.charge());
+        piece
     }
 
     /// A piece that is made for a store, which answers for it from the beginning.
-    pub(crate) fn stored(bytes: &[u8], outside: &Arc<Account>) -> Piece {
-        Piece::of(bytes.to_vec(), true, outside)
+    pub(crate) fn stored(bytes: impl Into<Box<[u8]>>, outside: &Arc<Account>) -> Piece {
+        Piece::of(bytes.into(), true, outside)
     }
 
-    fn of(bytes: Vec<u8>, stored: bool, outside: &Arc<Account>) -> Piece {
-        Piece(Arc::new(Counted {
-            bytes,
-            stored: AtomicBool::new(stored),
-            outside: Arc::clone(outside),
-        }))
+    fn of(bytes: Box<[u8]>, stored: bool, outside: &Arc<Account>) -> Piece {
+        let (stored, outside) = (AtomicBool::new(stored), Arc::clone(outside));
+        Piece(Arc::new(Counted { bytes, stored, outside }))
     }
 
     /// A copy in memory of its own, which the store answers for.
     pub(crate) fn renewed(&self) -> Piece {
-        Piece::stored(self, &self.0.outside)
+        Piece::stored(&self[..], &self.0.outside)
     }
 
     /// What it is charged.
     pub fn charge(&self) -> u64 {
-        charge(self.0.bytes.capacity())
+        charge(1, self.0.bytes.len())
+    }
+
+    /// Whether the store answers for it; if not, the account outside the store does.
+    pub fn is_stored(&self) -> bool {
+        self.0.stored.load(Relaxed)
     }
 
     /// The store answers for it from here on.
@@ -103,13 +107,14 @@ impl std::ops::Deref for Piece {
 impl Drop for Counted {
     fn drop(&mut self) {
         if !*self.stored.get_mut() {
-            self.outside.give(charge(self.bytes.capacity()));
+            self.outside.give(charge(1, self.bytes.len()));
         }
     }
 }
 
-fn charge(bytes: usize) -> u64 {
-    (bytes + BOOKKEEPING) as u64
+/// What so many pieces are charged that have so many bytes together.
+pub(crate) fn charge(pieces: usize, bytes: usize) -> u64 {
+    bytes as u64 + pieces as u64 * BOOKKEEPING
 }
 
 /// The size of the piece that comes next where `missing` bytes of a value of `whole` are still to be
@@ -119,12 +124,13 @@ pub(crate) fn next_size(missing: usize, whole: usize, inline: usize) -> Option<u
     sizes.iter().copied().find(|&size| missing > inline && missing >= size)
 }
 
-/// A large value, cut up.
-#[derive(Clone, Debug, Default)]
+/// A large value, cut up, and the room that is kept for it in a store.
+#[derive(Debug, Default)]
 pub struct LargeValue {
     pieces: Vec<Piece>,
     rest: Vec<u8>,
     len: usize,
+    room: Option<Reserved>,
 }
 
 impl LargeValue {
@@ -148,6 +154,11 @@ impl LargeValue {
         &self.rest
     }
 
+    /// What its pieces are charged.
+    pub fn charge(&self) -> u64 {
+        charge(self.pieces.len(), self.len - self.rest.len())
+    }
+
     /// Appends a copy of it to `out`.
     pub fn copy_to(&self, out: &mut Vec<u8>) {
         out.reserve(self.len);
@@ -155,6 +166,24 @@ impl LargeValue {
             out.extend_from_slice(piece);
         }
         out.extend_from_slice(&self.rest);
+    }
+
+    /// The room that is kept for it.
+    pub(crate) fn room(&mut self) -> &mut Option<Reserved> {
+        &mut self.room
+    }
+
+    /// Its pieces, what follows them, and the room that is kept for it.
+    pub(crate) fn into_parts(self) -> (Vec<Piece>, Vec<u8>, Option<Reserved>) {
+        (self.pieces, self.rest, self.room)
+    }
+}
+
+impl Clone for LargeValue {
+    /// The same pieces. The room that is kept stays with the original.
+    fn clone(&self) -> LargeValue {
+        let (pieces, rest) = (self.pieces.clone(), self.rest.clone());
+        LargeValue { pieces, rest, len: self.len, room: None }
     }
 }
 
@@ -246,7 +275,9 @@ impl Arriving {
     pub fn finish(mut self) -> LargeValue {
         debug_assert_eq!(self.missing(), 0);
         self.close_full();
-        std::mem::take(&mut self.value)
+        let mut value = std::mem::take(&mut self.value);
+        value.pieces.shrink_to_fit();
+        value
     }
 
     fn close_full(&mut self) {
@@ -321,7 +352,7 @@ mod tests {
     #[test]
     fn a_socket_answers_for_what_the_store_has_dropped() {
         let outside = Arc::default();
-        let piece = Piece::stored(&[7; PAGE], &outside);
+        let piece = Piece::stored([7; PAGE], &outside);
         piece.release();
         assert_eq!(outside.held(), 0, "nobody else holds it");
         let sent = piece.clone();

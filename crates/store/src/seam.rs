@@ -55,10 +55,9 @@ impl<'a> ValueRef<'a> {
         ValueRef { pieces: &[], rest: value, len: value.len() }
     }
 
-    /// A value whose `pieces` come first.
-    pub fn pieced(pieces: &'a [Piece], rest: &'a [u8]) -> ValueRef<'a> {
-        let len = pieces.iter().map(|piece| piece.len()).sum::<usize>() + rest.len();
-        ValueRef { pieces, rest, len }
+    /// A value whose `pieces` come first, which have `len` bytes.
+    pub(crate) fn pieced(pieces: &'a [Piece], len: usize, rest: &'a [u8]) -> ValueRef<'a> {
+        ValueRef { pieces, rest, len: len + rest.len() }
     }
 
     /// Bytes of the whole value.
@@ -152,7 +151,7 @@ pub enum Mode {
 pub enum NewValue<'a> {
     /// Borrowed from the read buffer: the engine copies it.
     Slice(&'a [u8]),
-    /// Large, and cut up already: the engine takes its pieces over.
+    /// Large, and cut up already: the engine takes its pieces over, and the room that was kept for it.
     Large(LargeValue),
 }
 

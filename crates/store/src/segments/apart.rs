@@ -9,18 +9,19 @@
 
 use std::sync::Arc;
 
-use crate::piece::{HUGE, Piece, next_size};
-use crate::{Account, LargeValue};
+use crate::Account;
+use crate::piece::{HUGE, Piece, charge, next_size};
 
 /// The pieces of one value.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Pieces {
-    pieces: Box<[Piece]>,
+    pieces: Vec<Piece>,
     len: usize,
+    charge: u64,
 }
 
 impl Pieces {
-    /// Cuts a value up, but for its last bytes, at most `inline`.
+    /// Cuts a value up, but for its last bytes, at most `inline`. `outside` answers for the pieces.
     pub(super) fn cut<'v>(
         value: &'v [u8],
         inline: usize,
@@ -30,26 +31,40 @@ impl Pieces {
         let mut pieces = Vec::new();
         while let Some(size) = next_size(rest.len(), value.len(), inline) {
             let (piece, behind) = rest.split_at(size);
-            pieces.push(Piece::stored(piece, outside));
+            pieces.push(Piece::arrived(piece, outside));
             rest = behind;
         }
-        (Pieces { pieces: pieces.into(), len: value.len() - rest.len() }, rest)
+        pieces.shrink_to_fit();
+        (Pieces::new(pieces, value.len() - rest.len()), rest)
     }
 
-    /// The pieces of a value that was cut up already.
-    pub(super) fn of(value: &LargeValue) -> Pieces {
-        let pieces = value.pieces().into();
-        Pieces { pieces, len: value.len() - value.rest().len() }
+    /// Pieces that have `len` bytes together.
+    pub(super) fn new(pieces: Vec<Piece>, len: usize) -> Pieces {
+        let charge = Pieces::charge_of(pieces.len(), len);
+        Pieces { pieces, len, charge }
+    }
+
+    /// What so many pieces are charged that have `len` bytes together: themselves, and what keeps them.
+    pub(super) fn charge_of(pieces: usize, len: usize) -> u64 {
+        const ALL: u64 = 48;
+        if pieces == 0 { 0 } else { charge(pieces, len) + ALL }
     }
 
     /// The store answers for them from here on.
-    fn adopt(&self) {
+    pub(super) fn adopt(&self) {
         self.pieces.iter().for_each(Piece::adopt);
     }
 
-    /// Whoever else holds them answers for them from here on.
-    fn release(&self) {
-        self.pieces.iter().for_each(Piece::release);
+    /// Lets go of them: whoever else holds them answers for them from here on.
+    pub(super) fn release(self) {
+        for piece in self.pieces {
+            piece.release();
+        }
+    }
+
+    /// The pieces themselves.
+    pub(super) fn into_vec(self) -> Vec<Piece> {
+        self.pieces
     }
 
     pub(super) fn as_slice(&self) -> &[Piece] {
@@ -61,10 +76,15 @@ impl Pieces {
         self.len
     }
 
-    /// What they are charged: themselves, a reference to each, and its count.
+    /// What they are charged.
     pub(super) fn charge(&self) -> u64 {
-        const ALL: u64 = 32;
-        self.pieces.iter().map(Piece::charge).sum::<u64>() + ALL
+        self.charge
+    }
+
+    /// Puts another piece of the same length, made for the store, in the place of one, which it returns.
+    pub(super) fn replace(&mut self, at: usize, piece: Piece) -> Piece {
+        debug_assert!(piece.len() == self.pieces[at].len() && piece.is_stored());
+        std::mem::replace(&mut self.pieces[at], piece)
     }
 }
 
@@ -77,10 +97,9 @@ pub(super) struct Apart {
 }
 
 impl Apart {
-    /// Keeps a value's pieces and returns their handle.
+    /// Keeps a value's pieces, for all of which the store answers, and returns their handle.
     pub(super) fn insert(&mut self, pieces: Pieces) -> u32 {
         self.len += 1;
-        pieces.adopt();
         if let Some(handle) = self.free.pop() {
             self.values[handle as usize] = Some(pieces);
             return handle;
@@ -94,42 +113,55 @@ impl Apart {
         self.values.get(handle as usize)?.as_ref()
     }
 
-    /// Puts other pieces under a handle.
-    pub(super) fn replace(&mut self, handle: u32, pieces: Pieces) {
-        if let Some(Some(kept)) = self.values.get_mut(handle as usize) {
-            pieces.adopt();
-            std::mem::replace(kept, pieces).release();
-        }
+    pub(super) fn get_mut(&mut self, handle: u32) -> Option<&mut Pieces> {
+        self.values.get_mut(handle as usize)?.as_mut()
     }
 
-    /// Puts copies in the place of a value's pieces, unless it is huge. What stays longer than what
-    /// came with it leaves the allocator's pages to that: they are free when all of it has gone.
-    pub(super) fn renew(&mut self, handle: u32) {
-        let Some(Some(pieces)) = self.values.get_mut(handle as usize) else { return };
-        if pieces.len < HUGE {
-            for piece in &mut pieces.pieces {
-                piece.release();
-                *piece = piece.renewed();
+    /// Takes the pieces of a value that is about to be removed. Its charge stays as it was.
+    pub(super) fn take(&mut self, handle: u32) -> Vec<Piece> {
+        self.get_mut(handle).map_or_else(Vec::new, |it| std::mem::take(&mut it.pieces))
+    }
+
+    /// Puts copies in the place of a value's pieces, unless it is huge, and returns those that were
+    /// there. What stays longer than what came with it leaves the allocator's pages to that: they are
+    /// free when all of it has gone.
+    pub(super) fn renew(&mut self, handle: u32) -> Pieces {
+        match self.get_mut(handle) {
+            Some(it) if it.len < HUGE => {
+                let renewed = it.pieces.iter().map(Piece::renewed).collect();
+                Pieces::new(std::mem::replace(&mut it.pieces, renewed), it.len)
             }
+            _ => Pieces::default(),
         }
     }
 
-    /// Lets go of a value.
-    pub(super) fn remove(&mut self, handle: u32) {
-        let removed = self.values.get_mut(handle as usize).and_then(Option::take);
-        if let Some(pieces) = removed {
-            pieces.release();
-            self.len -= 1;
-            self.free.push(handle);
-        }
+    /// Takes a value out.
+    pub(super) fn remove(&mut self, handle: u32) -> Pieces {
+        let Some(removed) = self.values.get_mut(handle as usize).and_then(Option::take) else {
+            return Pieces::default();
+        };
+        self.len -= 1;
+        self.free.push(handle);
         if self.len == 0 {
             *self = Apart::default();
         }
+        removed
     }
 
     /// How many values are kept.
     pub(super) fn len(&self) -> usize {
         self.len
+    }
+
+    /// Recounts every value.
+    pub(super) fn validate(&self) {
+        for pieces in self.values.iter().flatten() {
+            let len = pieces.pieces.iter().map(|piece| piece.len()).sum();
+            assert_eq!(len, pieces.len, "a value's bytes are miscounted");
+            assert_eq!(Pieces::charge_of(pieces.pieces.len(), len), pieces.charge);
+            assert!(pieces.pieces.iter().all(Piece::is_stored), "a piece is counted elsewhere");
+        }
+        assert_eq!(self.values.iter().flatten().count(), self.len, "values apart are miscounted");
     }
 }
 
@@ -163,11 +195,10 @@ mod tests {
         let pieces = |len| Pieces::cut(&vec![7; len], 0, &Arc::default()).0;
         let mut apart = Apart::default();
         let (one, two) = (apart.insert(pieces(256)), apart.insert(pieces(512)));
-        apart.remove(one);
-        apart.remove(one);
+        assert_eq!(apart.remove(one).len(), 256);
+        assert_eq!(apart.remove(one).len(), 0);
         assert!(apart.get(one).is_none());
         assert_eq!(apart.insert(pieces(1_024)), one);
-        apart.replace(two, pieces(768));
-        assert_eq!((apart.get(two).map(Pieces::len), apart.len()), (Some(768), 2));
+        assert_eq!((apart.get(two).map(Pieces::len), apart.len()), (Some(512), 2));
     }
 }

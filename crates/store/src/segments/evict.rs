@@ -17,6 +17,9 @@ use crate::{Evicted, Miss};
 /// Items whose slots in the index are fetched together before the first is decided about.
 const BATCH: usize = 16;
 
+/// After so many bytes of values apart were copied, a step is over.
+const MOST_COPIED: usize = 256 << 10;
+
 impl Shard {
     /// Begins to give up the oldest segment of a queue. `false` where there is none.
     pub(super) fn begin_eviction(&mut self, queue: Queue, pressure: u8) -> bool {
@@ -37,11 +40,12 @@ impl Shard {
         segment.map_or(0, |segment| u64::from(segment.live))
     }
 
-    /// Goes on with giving up a segment, for so many items. Whether that is over.
+    /// Goes on with giving up a segment, for at most so many items. Whether that is over.
     pub(super) fn evict_some(&mut self, common: &Common, items: usize) -> bool {
         let Some(Evicting { number, mut at, pressure }) = self.evicting.take() else { return true };
         let Some(mut segment) = self.segments[number as usize].take() else { return true };
-        let mut is_over = false;
+        let (mut is_over, mut is_enough) = (false, false);
+        self.copied = 0;
         let situation = common.situation(pressure);
         let mut batch = Vec::with_capacity(BATCH);
         for _ in 0..items.div_ceil(BATCH) {
@@ -55,9 +59,14 @@ impl Shard {
             }
             is_over = batch.len() < BATCH;
             for (found, hash) in batch.drain(..) {
+                if self.copied >= MOST_COPIED {
+                    at = common.layout.split(found.place).1;
+                    (is_over, is_enough) = (false, true);
+                    break;
+                }
                 self.give_up(common, &mut segment, found, hash, situation);
             }
-            if is_over {
+            if is_over || is_enough {
                 break;
             }
         }
@@ -127,7 +136,7 @@ impl Shard {
     fn take_off(&mut self, common: &Common, segment: &mut Segment, found: &mut Found) {
         let apart = self.apart_charge(segment, &found.record);
         if let Some(handle) = found.record.handle(&segment.data) {
-            self.values.remove(handle);
+            self.dropped.add(self.values.remove(handle));
         }
         if found.record.has_override() {
             self.overrides.remove(&found.place);
@@ -138,7 +147,7 @@ impl Shard {
         segment.kill(&mut found.record, apart);
         self.hints.count_garbage(found.record.len() as u64, 0);
         common.weigh(segment.queue, 0, apart);
-        common.pool.give(apart);
+        self.dropped.give(apart);
     }
 
     /// Appends an item to the open segment of a queue, whether there is room or not.
@@ -167,7 +176,9 @@ impl Shard {
             let _ = self.reserve_segment(common, (queue, epoch), (most, apart), &mut grant);
         }
         if let Body::Apart(handle, _) = body {
-            self.values.renew(handle);
+            let old = self.values.renew(handle);
+            self.copied += old.len();
+            self.dropped.add(old);
         }
         let Some(place) = self.append(common, queue, &draft, apart) else {
             debug_assert!(false, "an overdraft is always granted");

@@ -35,16 +35,17 @@ impl SegmentStore {
         let epoch = self.common.epochs.current(now);
         let mut reclaimed = 0;
         for place in &self.places {
-            let due = {
-                let mut shard = place.shard.lock();
+            let due = loop {
+                let mut shard = place.lock(&self.common);
                 shard.now = now;
-                while !shard.evict_some(&self.common, STEP) {}
-                shard.due(epoch, now)
+                if shard.evict_some(&self.common, STEP) {
+                    break shard.due(epoch, now);
+                }
             };
             for (number, serial) in due {
                 let mut cursor = Cursor { number, serial, epoch, at: 0, soonest: Seconds::MAX };
                 loop {
-                    let shard = &mut *place.shard.lock();
+                    let shard = &mut *place.lock(&self.common);
                     shard.now = now;
                     let (gone, is_over) = shard.sweep_some(&self.common, &mut cursor);
                     reclaimed += gone;
@@ -73,7 +74,7 @@ impl SegmentStore {
     }
 
     pub(super) fn sum_counters(&self) -> Counters {
-        let tallies = self.places.iter().map(|place| place.shard.lock().tally);
+        let tallies = self.places.iter().map(|place| place.lock(&self.common).tally);
         let sum = Tally::sum(tallies, self.budget.load(Relaxed));
         Counters { held: self.common.pool.used(), ..sum }
     }
@@ -81,7 +82,7 @@ impl SegmentStore {
     pub(super) fn check_books(&self) {
         let (mut used, mut weights, mut charged) = (0, [0, 0], 0);
         for place in &self.places {
-            let shard = place.shard.lock();
+            let shard = place.lock(&self.common);
             used += shard.validate(&self.common);
             charged += shard.tally.bytes;
             for segment in shard.segments.iter().flatten() {
@@ -89,7 +90,8 @@ impl SegmentStore {
             }
         }
         let pool = &self.common.pool;
-        assert_eq!(used + pool.spare_bytes(), pool.used(), "the pool counts other than the shards");
+        used += pool.spare_bytes() + pool.reserved();
+        assert_eq!(used, pool.used(), "the pool counts other than the shards");
         for queue in Queue::BOTH {
             let weight = self.common.weight(queue);
             assert_eq!(weight, weights[queue as usize], "the weight of {queue:?} is miscounted");
@@ -168,6 +170,8 @@ impl Shard {
     /// Recounts everything and returns the bytes that the pool should know of.
     fn validate(&self, common: &Common) -> u64 {
         self.index.validate();
+        self.values.validate();
+        assert!(self.dropped.is_empty(), "something is still to be freed");
         let (mut items, mut charged, mut held, mut garbage, mut values) = (0, 0, 0, 0, 0);
         let mut overrides = 0;
         for (number, segment) in (0_u32..).zip(&self.segments) {
@@ -248,7 +252,7 @@ mod tests {
     /// A sweep that has begun with the one segment that there is.
     fn begun(store: &SegmentStore, now: Seconds) -> Cursor {
         let epoch = store.common.epochs.current(now);
-        let mut shard = store.places[0].shard.lock();
+        let mut shard = store.places[0].lock(&store.common);
         shard.now = now;
         let due = shard.due(epoch, now);
         let [(number, serial)] = due[..] else { panic!("{due:?} are due") };
@@ -261,7 +265,7 @@ mod tests {
         let mut reclaimed = 0;
         loop {
             let (gone, is_over) =
-                store.places[0].shard.lock().sweep_some(&store.common, &mut cursor);
+                store.places[0].lock(&store.common).sweep_some(&store.common, &mut cursor);
             reclaimed += gone;
             if is_over {
                 return reclaimed;
@@ -313,7 +317,7 @@ mod tests {
         store.forget(Arc::new(|key| key == b"key0"), NOW);
         let cursor = begun(&store, NOW);
         {
-            let mut shard = store.places[0].shard.lock();
+            let mut shard = store.places[0].lock(&store.common);
             assert!(shard.begin_eviction(Queue::Probation, 0));
             assert!(!shard.evict_some(&store.common, STEP));
         }

@@ -48,7 +48,7 @@ impl Shard {
         Some(Lent {
             key: found.record.key(&segment.data),
             value: match pieces {
-                Some(pieces) => ValueRef::pieced(pieces.as_slice(), rest),
+                Some(pieces) => ValueRef::pieced(pieces.as_slice(), pieces.len(), rest),
                 None => ValueRef::whole(rest),
             },
             meta: self.meta(segment, found, now),

@@ -25,15 +25,20 @@ mod evict;
 mod ghosts;
 mod hints;
 mod house;
+mod incoming;
 mod index;
+mod join;
 mod layout;
 mod leaf;
 mod lent;
 mod marks;
 mod number;
+mod place;
 mod policy;
 mod pool;
+mod ready;
 mod record;
+mod reserved;
 mod restore;
 mod room;
 mod segment;
@@ -48,19 +53,22 @@ mod visit;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
-use parking_lot::{Mutex, MutexGuard};
-
 pub use self::ballast::ResidentProbe;
+pub use self::ready::Readiness;
+pub(crate) use self::reserved::Reserved;
 pub use self::restore::{Restore, Restored};
 pub use self::shape::{Shape, ShapeError};
 
 use self::ballast::Ballast;
 use self::common::{Common, Hash};
-use self::hints::Hints;
+use self::place::{Locked, Place};
+use self::pool::Grant;
 use self::shard::{Found, Shard};
 use self::sizing::Sizing;
 use self::task::{Obstacle, Task};
-use crate::{Account, Arriving, Cas, EvictionObserver, Limits, Miss, Seconds};
+use crate::{
+    Account, Arriving, Cas, EvictionObserver, Limits, Miss, Mode, Seconds, Write, WriteResult,
+};
 
 /// A [`Store`](crate::Store) of segments.
 pub struct SegmentStore {
@@ -71,13 +79,6 @@ pub struct SegmentStore {
     ballast: Ballast,
     /// Items of another store are being taken up.
     restoring: AtomicBool,
-}
-
-/// A shard in its place, on cache lines of its own.
-#[repr(align(128))]
-struct Place {
-    shard: Mutex<Shard>,
-    hints: Arc<Hints>,
 }
 
 /// There is no room, and none can be made.
@@ -99,10 +100,7 @@ impl SegmentStore {
         observer: Option<EvictionObserver>,
     ) -> SegmentStore {
         let limit = sizing.limit(limits.max_bytes);
-        let places = (0_u64..).take(sizing.shards).map(|number| {
-            let hints = Arc::new(Hints::new());
-            Place { shard: Mutex::new(Shard::new(Arc::clone(&hints), number)), hints }
-        });
+        let places = (0_u64..).take(sizing.shards).map(Place::new);
         SegmentStore {
             places: places.collect(),
             common: Common::new(sizing, limit, limits.evict, observer),
@@ -163,8 +161,8 @@ impl SegmentStore {
     }
 
     #[inline]
-    fn lock(&self, hash: Hash, now: Seconds) -> MutexGuard<'_, Shard> {
-        let mut shard = self.place(hash).shard.lock();
+    fn lock(&self, hash: Hash, now: Seconds) -> Locked<'_> {
+        let mut shard = self.place(hash).lock(&self.common);
         shard.now = now;
         shard
     }
@@ -220,10 +218,21 @@ impl SegmentStore {
         &self,
         key: &[u8],
         now: Seconds,
+        task: impl FnMut(&mut Task<'_, '_>) -> Result<R, Obstacle>,
+    ) -> Result<R, NoRoom> {
+        self.carry_out_with(self.common.pool.nothing(), key, now, task)
+    }
+
+    /// The same, with what it was granted beforehand.
+    #[inline]
+    fn carry_out_with<R>(
+        &self,
+        mut grant: Grant<'_>,
+        key: &[u8],
+        now: Seconds,
         mut task: impl FnMut(&mut Task<'_, '_>) -> Result<R, Obstacle>,
     ) -> Result<R, NoRoom> {
         let hash = self.common.hash(key);
-        let mut grant = self.common.pool.nothing();
         loop {
             let obstacle = {
                 let shard = &mut *self.lock(hash, now);
@@ -253,6 +262,16 @@ impl SegmentStore {
             (&self.common, self.max_item, self.common.pool.nothing());
         let mut task = Task { common, shard, grant: &mut grant, hash, key, now, max_item };
         drops.then(|| task.remove_any()).flatten()
+    }
+
+    /// What is too large is not stored, and where it should have taken the place of what its key held,
+    /// that goes.
+    #[cold]
+    fn refuse_too_large(&self, write: &Write<'_>, now: Seconds) -> WriteResult {
+        let removes = write.mode == Mode::Set;
+        let removed = self.carry_out(write.key, now, |task| Ok(removes.then(|| task.remove_any())));
+        debug_assert!(removed.is_ok(), "nothing is needed for that");
+        WriteResult::TooLarge
     }
 
     fn set_budget(&self, max_bytes: u64) {

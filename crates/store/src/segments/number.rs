@@ -3,27 +3,26 @@
 /// The number at the start of `value`, as C's `strtoull` reads it: white space and a sign may stand
 /// before it, and white space, a zero byte or nothing must follow. `None` for anything else, for
 /// what does not fit 64 bits, and for what is negative unless it wraps to a small number.
-pub(super) fn parse(value: &[u8]) -> Option<u64> {
-    let value = value.trim_ascii_start();
-    let value = skip_vertical_tabs(value);
-    let (negative, digits) = match value.first()? {
-        b'-' => (true, &value[1..]),
-        b'+' => (false, &value[1..]),
-        _ => (false, value),
-    };
-    let end = digits.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(digits.len());
-    if end == 0 || digits.get(end).is_some_and(|&byte| !ends_number(byte)) {
+pub(super) fn parse(value: impl Iterator<Item = u8>) -> Option<u64> {
+    let mut value = value.skip_while(|&byte| is_space(byte));
+    let mut next = value.next();
+    let negative = next == Some(b'-');
+    if matches!(next, Some(b'-' | b'+')) {
+        next = value.next();
+    }
+    let mut number = None::<u64>;
+    while let Some(digit @ b'0'..=b'9') = next {
+        let before = number.unwrap_or(0).checked_mul(10)?;
+        number = Some(before.checked_add(u64::from(digit - b'0'))?);
+        next = value.next();
+    }
+    if next.is_some_and(|byte| byte != 0 && !is_space(byte)) {
         return None;
     }
-    let mut number = 0_u64;
-    for digit in &digits[..end] {
-        number = number.checked_mul(10)?.checked_add(u64::from(digit - b'0'))?;
-    }
+    let number = number?;
     if negative {
-        number = number.wrapping_neg();
-        if number > u64::MAX / 2 {
-            return None;
-        }
+        let number = number.wrapping_neg();
+        return (number <= u64::MAX / 2).then_some(number);
     }
     Some(number)
 }
@@ -44,20 +43,33 @@ pub(super) fn format(mut number: u64, buffer: &mut [u8; 20]) -> &[u8] {
 const DIGITS: &[u8; 10] = b"0123456789";
 
 /// Rust's ASCII white space lacks the vertical tab, which C's has.
-fn skip_vertical_tabs(mut value: &[u8]) -> &[u8] {
-    while let Some(rest) = value.strip_prefix(b"\x0b") {
-        value = rest.trim_ascii_start();
-    }
-    value
+fn is_space(byte: u8) -> bool {
+    byte.is_ascii_whitespace() || byte == 0x0b
 }
 
-fn ends_number(byte: u8) -> bool {
-    byte.is_ascii_whitespace() || byte == 0x0b || byte == 0
+/// Whether there is nothing but spaces.
+pub(super) fn is_blank(bytes: &[u8]) -> bool {
+    const SPACES: [u8; 256] = [b' '; 256];
+    bytes.chunks(SPACES.len()).all(|some| some == &SPACES[..some.len()])
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{format, parse};
+    use super::{format, is_blank};
+
+    fn parse(value: &[u8]) -> Option<u64> {
+        super::parse(value.iter().copied())
+    }
+
+    #[test]
+    fn spaces_are_told_from_all_else() {
+        assert!(is_blank(b"") && is_blank(&[b' '; 700]));
+        for at in [0, 255, 256, 699] {
+            let mut bytes = [b' '; 700];
+            bytes[at] = b'\t';
+            assert!(!is_blank(&bytes), "byte {at}");
+        }
+    }
 
     #[test]
     fn numbers_are_read_as_c_reads_them() {

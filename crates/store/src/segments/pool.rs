@@ -7,16 +7,19 @@
 //! Two who move items to make room may go past the limit by a segment each ([`Pool::take`]): the
 //! limit is set below the budget by that much.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use parking_lot::Mutex;
+
+use super::reserved::{Ledger, Reserved};
 
 /// Buffers kept for the next segment instead of being freed.
 const SPARES: usize = 16;
 
 /// See the module's documentation.
 pub(super) struct Pool {
-    used: AtomicU64,
+    ledger: Arc<Ledger>,
     limit: AtomicU64,
     spares: Mutex<Vec<Vec<u8>>>,
     /// Bytes of a whole segment's buffer.
@@ -32,7 +35,7 @@ pub(super) struct Grant<'a> {
 impl Pool {
     pub(super) fn new(limit: u64, segment: usize) -> Pool {
         Pool {
-            used: AtomicU64::new(0),
+            ledger: Arc::default(),
             limit: AtomicU64::new(limit),
             spares: Mutex::new(Vec::new()),
             segment,
@@ -41,7 +44,7 @@ impl Pool {
 
     /// Bytes taken, spare buffers included.
     pub(super) fn used(&self) -> u64 {
-        self.used.load(Relaxed)
+        self.ledger.used.load(Relaxed)
     }
 
     pub(super) fn limit(&self) -> u64 {
@@ -63,17 +66,17 @@ impl Pool {
     fn try_take(&self, bytes: u64) -> bool {
         let limit = self.limit();
         let take = |used: u64| used.checked_add(bytes).filter(|&used| used <= limit);
-        self.used.fetch_update(Relaxed, Relaxed, take).is_ok()
+        self.ledger.used.fetch_update(Relaxed, Relaxed, take).is_ok()
     }
 
     /// Takes so many bytes whether they are there or not.
     pub(super) fn take(&self, bytes: u64) {
-        self.used.fetch_add(bytes, Relaxed);
+        self.ledger.used.fetch_add(bytes, Relaxed);
     }
 
     /// Gives bytes back.
     pub(super) fn give(&self, bytes: u64) {
-        self.used.fetch_sub(bytes, Relaxed);
+        self.ledger.used.fetch_sub(bytes, Relaxed);
     }
 
     /// Takes so many bytes if they are there, spare buffers being given up for them.
@@ -89,6 +92,38 @@ impl Pool {
     pub(super) fn overdraft(&self, bytes: u64) -> Grant<'_> {
         self.take(bytes);
         Grant { pool: self, bytes }
+    }
+
+    /// Takes up to so many bytes, as many as are there, spare buffers being given up for them.
+    pub(super) fn grant_some(&self, most: u64) -> Grant<'_> {
+        if self.used().saturating_add(most) > self.limit() {
+            self.drop_spares();
+        }
+        let bytes = self.limit().saturating_sub(self.used()).min(most);
+        // Of two at the same time one gets nothing, and asks again.
+        self.grant(bytes).unwrap_or_else(|| self.nothing())
+    }
+
+    /// Promises a value so many bytes in all, none of which it has yet; `None` while others were
+    /// promised so many that not all of them can have theirs.
+    pub(super) fn promise(&self, bytes: u64) -> Option<Reserved> {
+        // The index is not given up for anybody.
+        Reserved::new(&self.ledger, bytes, self.limit() / 16 * 15)
+    }
+
+    /// Keeps what was granted for a value that is to be written.
+    pub(super) fn keep(&self, mut grant: Grant<'_>, reserved: &mut Reserved) {
+        reserved.keep(std::mem::take(&mut grant.bytes));
+    }
+
+    /// What was kept for a value. That of another store goes back there.
+    pub(super) fn claim(&self, reserved: Reserved) -> Grant<'_> {
+        Grant { pool: self, bytes: reserved.claim(&self.ledger) }
+    }
+
+    /// Bytes that are kept for values that are to be written.
+    pub(super) fn reserved(&self) -> u64 {
+        self.ledger.reserved()
     }
 
     /// Nothing.

@@ -22,9 +22,9 @@ use std::ops::ControlFlow;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::SegmentStore;
-use super::apart::Pieces;
 use super::common::Hash;
 use super::epochs::Epoch;
+use super::incoming::Incoming;
 use super::marks::Marks;
 use super::segment::Queue;
 use super::shard::{self, New, Shard, Value};
@@ -94,7 +94,7 @@ impl SegmentStore {
         let bits = items.saturating_mul(BITS_PER_ITEM).max(LEAST_BITS);
         let bits = (bits / shards).min(most);
         for place in &self.places {
-            let mut shard = place.shard.lock();
+            let mut shard = place.lock(&self.common);
             shard.marks = Some(Marks::new(bits));
             shard.settle_account(&self.common);
         }
@@ -106,15 +106,9 @@ impl SegmentStore {
         if let Err(left_out) = self.may_keep(item, now) {
             return left_out;
         }
-        let value = if item.value.len() > self.common.layout.inline {
-            let (pieces, rest) =
-                Pieces::cut(item.value, self.common.layout.inline, &self.common.outside);
-            Value::Apart(pieces, rest)
-        } else {
-            Value::Here(item.value, &[])
-        };
+        let mut incoming = Incoming::cut(item.value, &self.common);
         let hash = self.common.hash(item.key);
-        self.restore_in(&mut self.lock(hash, now), restore, hash, (item, value), now)
+        self.restore_in(&mut self.lock(hash, now), restore, hash, (item, incoming.value()), now)
     }
 
     /// Takes up items as [`SegmentStore::restore`] does, but faster, and in an order of its own. `told`
@@ -227,7 +221,7 @@ impl SegmentStore {
     /// Ends it: nothing more is taken up, and nothing more is marked. Anybody may do so at any time.
     pub fn end_restore(&self) {
         for place in &self.places {
-            let mut shard = place.shard.lock();
+            let mut shard = place.lock(&self.common);
             if shard.marks.take().is_some() {
                 shard.settle_account(&self.common);
             }

@@ -19,7 +19,7 @@ const STEP: usize = 128;
 
 /// Items that are looked at for one insertion before the next are judged more strictly: as many as
 /// take well under a millisecond.
-const PATIENCE: u64 = 4_096;
+pub(super) const PATIENCE: u64 = 4_096;
 
 /// How many neighbours are compacted into one less, where something can be evicted instead, and where
 /// it cannot.
@@ -27,7 +27,7 @@ const SHORT_RUN: usize = 4;
 const LONG_RUN: usize = 16;
 
 /// Rounds in which nothing was there to be given up, because others are about to store it.
-const MOST_IDLE: u32 = 1_000;
+pub(super) const MOST_IDLE: u32 = 1_000;
 
 impl SegmentStore {
     /// Makes room for `bytes` in all, of which the grant may have some, and adds them to it.
@@ -117,7 +117,7 @@ impl SegmentStore {
         let place = &self.places[place];
         let mut items = None;
         loop {
-            let mut shard = place.shard.lock();
+            let mut shard = place.lock(&self.common);
             if shard.evicting.is_none()
                 && (items.is_some() || !shard.begin_eviction(queue, pressure))
             {
@@ -131,7 +131,7 @@ impl SegmentStore {
     }
 
     /// Compacts where a good part of a shard is dead. Whether that gained anything.
-    fn compact_somewhere(&self) -> bool {
+    pub(super) fn compact_somewhere(&self) -> bool {
         let used = self.common.pool.used() / self.places.len() as u64;
         let (share, run) = if self.common.evict { (4, SHORT_RUN) } else { (16, LONG_RUN) };
         let segment = self.common.layout.segment as u64;
@@ -141,7 +141,7 @@ impl SegmentStore {
             garbage * share > used
                 && garbage >= segment
                 && !(in_vain..in_vain + segment).contains(&garbage)
-                && place.shard.lock().compact(&self.common, run)
+                && place.lock(&self.common).compact(&self.common, run)
         })
     }
 }

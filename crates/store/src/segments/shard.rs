@@ -20,7 +20,9 @@ use super::common::{Common, Hash};
 use super::epochs::{Epoch, Verdict};
 use super::hints::Hints;
 use super::index::Index;
+use super::join::Join;
 use super::marks::Marks;
+use super::place::Dropped;
 use super::policy::{Policy, Weighed};
 use super::pool::Grant;
 use super::record::{Body, Draft, HANDLE, Override, Record};
@@ -49,12 +51,14 @@ pub(super) struct Found {
 }
 
 /// A value on its way into a record.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) enum Value<'a> {
     /// Short enough for a record.
     Here(&'a [u8], &'a [u8]),
-    /// Its pieces, and what follows them.
-    Apart(Pieces, &'a [u8]),
+    /// Its pieces, which are taken once it is stored, and what follows them.
+    Apart(&'a mut Pieces, &'a [u8]),
+    /// The same, made of the value there and a part.
+    Joined(Box<Join<'a>>, &'a [u8]),
 }
 
 impl Value<'_> {
@@ -62,6 +66,7 @@ impl Value<'_> {
         match self {
             Value::Here(front, back) => front.len() + back.len(),
             Value::Apart(pieces, rest) => pieces.len() + rest.len(),
+            Value::Joined(join, rest) => join.len() + rest.len(),
         }
     }
 
@@ -70,6 +75,7 @@ impl Value<'_> {
         match self {
             Value::Here(..) => 0,
             Value::Apart(pieces, _) => pieces.charge(),
+            Value::Joined(join, _) => join.charge(),
         }
     }
 }
@@ -103,6 +109,10 @@ pub(super) struct Shard {
     pub(super) queues: [VecDeque<u32>; 2],
     pub(super) open: [Option<u32>; 2],
     pub(super) values: Apart,
+    /// What is to be freed once the lock is let go of.
+    pub(super) dropped: Dropped,
+    /// Bytes that were copied since the lock was taken for a step of eviction.
+    pub(super) copied: usize,
     pub(super) overrides: HashMap<u32, Override, FixedState>,
     pub(super) evicting: Option<Evicting>,
     pub(super) policy: Policy,
@@ -126,6 +136,8 @@ impl Shard {
             queues: [VecDeque::new(), VecDeque::new()],
             open: [None, None],
             values: Apart::default(),
+            dropped: Dropped::default(),
+            copied: 0,
             overrides: HashMap::default(),
             evicting: None,
             policy: Policy::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
@@ -415,14 +427,23 @@ impl Shard {
         let apart = value.apart();
         let body = match value {
             Value::Here(front, back) => Body::Here(front, back),
-            Value::Apart(pieces, rest) => Body::Apart(self.values.insert(pieces), rest),
+            Value::Apart(pieces, rest) => {
+                pieces.adopt();
+                Body::Apart(self.values.insert(std::mem::take(pieces)), rest)
+            }
+            Value::Joined(join, rest) => {
+                let there = join.handle().map_or_else(Vec::new, |handle| self.values.take(handle));
+                let (pieces, left_over) = join.finish(there);
+                self.dropped.add(left_over);
+                Body::Apart(self.values.insert(pieces), rest)
+            }
         };
         let place = self.append(common, queue, &Draft { key, body, meta, uses }, apart)?;
         match old {
             Some(old) => {
                 self.index.replace(Slot::new(hash.tag(), old.place), place);
                 let credit = self.kill(common, old);
-                common.pool.give(credit.saturating_sub(apart));
+                self.dropped.give(credit.saturating_sub(apart));
             }
             None => {
                 self.index.insert(Slot::new(hash.tag(), place));
@@ -489,7 +510,7 @@ impl Shard {
         let queue = segment.queue;
         common.weigh(queue, 0, apart);
         if let Some(handle) = handle {
-            self.values.remove(handle);
+            self.dropped.add(self.values.remove(handle));
         }
         self.strike(common, Self::charge(found.record.len(), apart));
         self.free_if_dead(common, u32::try_from(number).unwrap_or(u32::MAX));
@@ -501,7 +522,7 @@ impl Shard {
         self.mark(hash);
         self.index.remove(Slot::new(hash.tag(), found.place));
         let apart = self.kill(common, found);
-        common.pool.give(apart);
+        self.dropped.give(apart);
         self.settle_account(common);
     }
 
@@ -567,7 +588,7 @@ impl Shard {
 pub(super) fn most(key_len: usize, value: &Value<'_>) -> usize {
     let body = match value {
         Value::Here(..) => value.len(),
-        Value::Apart(_, rest) => HANDLE + rest.len(),
+        Value::Apart(_, rest) | Value::Joined(_, rest) => HANDLE + rest.len(),
     };
     super::record::HEADER + 16 + key_len + body
 }

@@ -1,10 +1,12 @@
 //! The seam, as the engine answers it.
 
 use super::SegmentStore;
+use super::incoming::Incoming;
 use super::lent::Lent;
+use super::task::is_too_large;
 use crate::{
     Arithmetic, ArithmeticResult, Counters, Cursor, Delete, DeleteResult, Expiry, ItemMut, ItemRef,
-    KeyPredicate, MetaGet, Miss, Mode, ResizeResult, Seconds, Store, Write, WriteResult,
+    KeyPredicate, MetaGet, Miss, Mode, NewValue, ResizeResult, Seconds, Store, Write, WriteResult,
 };
 
 impl Store for SegmentStore {
@@ -90,8 +92,15 @@ impl Store for SegmentStore {
     }
 
     #[inline]
-    fn write(&self, write: Write<'_>, now: Seconds) -> WriteResult {
-        let done = self.carry_out(write.key, now, |task| task.write(&write));
+    fn write(&self, mut write: Write<'_>, now: Seconds) -> WriteResult {
+        let value = std::mem::replace(&mut write.value, NewValue::Slice(&[]));
+        if is_too_large(self.max_item, write.key, write.flags, value.len()) {
+            return self.refuse_too_large(&write, now);
+        }
+        let mut grant = self.common.pool.nothing();
+        let mut value = Incoming::new(value, &self.common, &mut grant);
+        let done =
+            self.carry_out_with(grant, write.key, now, |task| task.write(&write, &mut value));
         done.unwrap_or_else(|_| {
             self.refuse(write.key, now, write.mode == Mode::Set);
             WriteResult::NoMemory
@@ -182,7 +191,7 @@ impl Store for SegmentStore {
 
     fn reset_counters(&self) {
         for place in &self.places {
-            place.shard.lock().tally.reset_events();
+            place.lock(&self.common).tally.reset_events();
         }
     }
 

@@ -6,6 +6,8 @@
 use super::apart::Pieces;
 use super::common::{Common, Hash};
 use super::epochs::Verdict;
+use super::incoming::Incoming;
+use super::join::{Cutting, End, Join, There};
 use super::lent::Lent;
 use super::number;
 use super::pool::Grant;
@@ -14,7 +16,7 @@ use super::segment::Queue;
 use super::shard::{self, Found, Need, New, Shard, Value};
 use crate::{
     Arithmetic, ArithmeticResult, Cas, Delete, DeleteResult, Expiry, ItemRef, Meta, MetaGet, Miss,
-    Mode, NewValue, Seconds, Write, WriteResult, memcached_item_size,
+    Mode, Piece, Seconds, Write, WriteResult, memcached_item_size,
 };
 
 /// A value longer than this is no number, whatever it says: memcached keeps such values in chunks and
@@ -61,17 +63,14 @@ impl Held {
 }
 
 impl Task<'_, '_> {
-    pub(super) fn write(&mut self, write: &Write<'_>) -> Result<WriteResult, Obstacle> {
-        let part = write.value.len();
-        if self.is_too_large(write.flags, part) {
-            if write.mode == Mode::Set {
-                self.remove_any();
-            }
-            return Ok(WriteResult::TooLarge);
-        }
+    pub(super) fn write(
+        &mut self,
+        write: &Write<'_>,
+        value: &mut Incoming<'_>,
+    ) -> Result<WriteResult, Obstacle> {
         let old = self.hold();
         let live = old.filter(Held::is_live);
-        let kept = match self.decide(write, live) {
+        let kept = match self.decide(write, value.len(), live) {
             Ok(kept) => kept,
             Err(refusal) => {
                 self.refuse(old, write.mode);
@@ -82,47 +81,88 @@ impl Task<'_, '_> {
         meta.flags = write.flags;
         meta.expiry = write.vivify.unwrap_or(write.expiry);
         meta.binary_key = write.binary_key;
-        let mut joined = std::mem::take(&mut self.shard.scratch);
-        joined.clear();
+        let mut bytes = Vec::new();
         let value = match (kept, live) {
             (Kept::Value, Some(held)) => {
                 let before = self.meta(&held.found);
                 meta.flags = before.flags;
                 meta.expiry = before.expiry;
                 meta.binary_key |= before.binary_key;
-                let there = self.shard.lent(self.common, &held.found, self.now);
-                let there = there.as_ref().map(ItemRef::value).unwrap_or_default();
-                if write.mode == Mode::Prepend {
-                    write.value.copy_to(&mut joined);
-                    there.copy_to(&mut joined);
-                } else {
-                    there.copy_to(&mut joined);
-                    write.value.copy_to(&mut joined);
-                }
-                self.slice(&joined)
+                bytes = std::mem::take(&mut self.shard.scratch);
+                let end = if write.mode == Mode::Prepend { End::Front } else { End::Back };
+                self.join(end, &held.found, value, &mut bytes)
             }
             (Kept::Staleness, Some(held)) => {
                 let before = self.meta(&held.found);
                 meta.expiry = before.expiry;
                 meta.stale = true;
                 meta.win_sent = before.win_sent;
-                self.value(&write.value, &mut joined)
+                value.value()
             }
-            _ => self.value(&write.value, &mut joined),
+            _ => value.value(),
         };
         let len = value.len();
         let stored = self.put(old, value, meta, write.new_cas, |lent| WriteResult::Stored {
             cas: ItemRef::meta(lent).cas,
             len,
         });
-        // Room for one large value is not kept.
-        joined.shrink_to(MAX_INLINE);
-        self.shard.scratch = joined;
+        if bytes.capacity() > 0 {
+            // Room for pieces that were cut anew is not kept.
+            bytes.shrink_to(MAX_INLINE);
+            self.shard.scratch = bytes;
+        }
         stored
     }
 
+    /// A part behind or before the value there. What of that is no piece lies in `bytes`.
+    #[inline(never)]
+    fn join<'v>(
+        &self,
+        end: End,
+        found: &Found,
+        part: &'v mut Incoming<'_>,
+        bytes: &'v mut Vec<u8>,
+    ) -> Value<'v> {
+        let common = self.common;
+        let cutting = Cutting { inline: common.layout.inline, outside: &common.outside };
+        let there = self.there(found);
+        let is_short = there.handle.is_none() && part.pieces().is_empty();
+        if is_short && there.rest.len() + part.len() <= cutting.inline {
+            let (front, back) = match end {
+                End::Front => (part.rest(), there.rest),
+                End::Back => (there.rest, part.rest()),
+            };
+            bytes.clear();
+            bytes.extend_from_slice(front);
+            bytes.extend_from_slice(back);
+            return Value::Here(bytes, &[]);
+        }
+        let (join, at) = Join::plan(end, there, part, cutting, bytes);
+        match join.is_empty() {
+            true => Value::Here(&bytes[at..], &[]),
+            false => Value::Joined(Box::new(join), &bytes[at..]),
+        }
+    }
+
+    /// The value of an item as it lies there.
+    fn there(&self, found: &Found) -> There<'_> {
+        let none = There { handle: None, pieces: &[], len: 0, rest: &[] };
+        let Some(segment) = self.shard.segment(self.common, found.place) else { return none };
+        let rest = &segment.data[found.record.rest_range()];
+        let handle = found.record.handle(&segment.data);
+        match handle.and_then(|handle| self.shard.values.get(handle)) {
+            Some(it) => There { handle, pieces: it.as_slice(), len: it.len(), rest },
+            None => There { rest, ..none },
+        }
+    }
+
     /// Whether a write goes ahead, and what of the item there stays.
-    fn decide(&self, write: &Write<'_>, live: Option<Held>) -> Result<Kept, WriteResult> {
+    fn decide(
+        &self,
+        write: &Write<'_>,
+        len: usize,
+        live: Option<Held>,
+    ) -> Result<Kept, WriteResult> {
         let Some(held) = live else { return decide_absent(write) };
         let cas = || self.meta(&held.found).cas;
         match write.mode {
@@ -133,7 +173,7 @@ impl Task<'_, '_> {
             Mode::Cas if write.accept_stale && write.compare < cas() => Ok(Kept::Staleness),
             Mode::Cas => Err(WriteResult::Exists),
             Mode::Append | Mode::Prepend => {
-                let whole = self.value_len(&held.found) + write.value.len();
+                let whole = self.value_len(&held.found) + len;
                 if write.compare != 0 && write.compare != cas() {
                     Err(WriteResult::Exists)
                 } else if self.is_too_large(self.meta(&held.found).flags, whole) {
@@ -168,7 +208,7 @@ impl Task<'_, '_> {
             return Ok(self.lend(&mut held.found, f, false));
         }
         let meta = Meta { binary_key, ..self.fresh_meta() };
-        let value = self.slice(&[]);
+        let value = Value::Here(&[], &[]);
         self.put(old, value, meta, how.new_cas, |lent| f.take().map(|f| f(lent, true)))
     }
 
@@ -213,8 +253,11 @@ impl Task<'_, '_> {
         }
         let lent = self.shard.lent(self.common, &held.found, self.now);
         let number = lent.as_ref().and_then(|lent| match lent.value() {
-            value if value.pieces().is_empty() => number::parse(value.rest()),
-            value => number::parse(&value.to_vec()),
+            value if value.pieces().is_empty() => number::parse(value.rest().iter().copied()),
+            value => {
+                let pieces = value.pieces().iter().flat_map(|piece| piece.iter());
+                number::parse(pieces.chain(value.rest()).copied())
+            }
         });
         let Some(number) = number else { return Ok(Some(ArithmeticResult::NonNumeric)) };
         let number = if how.increment {
@@ -244,23 +287,30 @@ impl Task<'_, '_> {
         Ok(made.map(ArithmeticResult::Done))
     }
 
-    /// Writes digits over the beginning of a value, and spaces over the rest.
-    fn write_digits(&mut self, found: &Found, digits: &[u8]) {
-        let len = self.value_len(found);
-        let Some(segment) = self.shard.segment_mut(self.common, found.place) else { return };
+    /// Writes digits over the beginning of a value, and spaces over the rest. Of its pieces only those
+    /// are made anew that were something else.
+    fn write_digits(&mut self, found: &Found, mut digits: &[u8]) {
+        let Some(segment) = self.shard.segment(self.common, found.place) else { return };
         let handle = found.record.handle(&segment.data);
+        if let Some(pieces) = handle.and_then(|handle| self.shard.values.get_mut(handle)) {
+            let mut replaced = Vec::new();
+            for at in 0..pieces.as_slice().len() {
+                let piece = &pieces.as_slice()[at];
+                let (here, behind) = digits.split_at(digits.len().min(piece.len()));
+                digits = behind;
+                if !piece.starts_with(here) || !number::is_blank(&piece[here.len()..]) {
+                    let mut bytes = vec![b' '; piece.len()];
+                    bytes[..here.len()].copy_from_slice(here);
+                    let piece = Piece::stored(bytes, &self.common.outside);
+                    replaced.push(pieces.replace(at, piece));
+                }
+            }
+            self.shard.dropped.add(Pieces::new(replaced, 0));
+        }
+        let Some(segment) = self.shard.segment_mut(self.common, found.place) else { return };
         let rest = &mut segment.data[found.record.rest_range()];
         rest.fill(b' ');
-        match handle {
-            None => rest[..digits.len()].copy_from_slice(digits),
-            Some(handle) => {
-                let mut value = vec![b' '; len];
-                value[..digits.len()].copy_from_slice(digits);
-                let (pieces, _) =
-                    Pieces::cut(&value, self.common.layout.inline, &self.common.outside);
-                self.shard.values.replace(handle, pieces);
-            }
-        }
+        rest[..digits.len()].copy_from_slice(digits);
     }
 
     pub(super) fn delete(&mut self, how: Delete) -> Result<DeleteResult, Obstacle> {
@@ -281,7 +331,7 @@ impl Task<'_, '_> {
             new.binary_key = meta.binary_key;
             new.stale = how.mark_stale;
             let kept = if how.mark_stale { None } else { Some(meta.cas) };
-            let value = self.slice(&[]);
+            let value = Value::Here(&[], &[]);
             self.put(Some(held), value, new, how.new_cas.or(kept), |_| ())?;
         } else if how.mark_stale {
             let cas = self.cas(how.new_cas);
@@ -424,33 +474,8 @@ impl Task<'_, '_> {
         new_cas.unwrap_or_else(|| self.common.next_cas())
     }
 
-    fn value<'v>(&self, value: &'v NewValue<'_>, room: &'v mut Vec<u8>) -> Value<'v> {
-        let inline = self.common.layout.inline;
-        match value {
-            NewValue::Slice(slice) => self.slice(slice),
-            NewValue::Large(value) if value.rest().len() > inline => {
-                // It was cut up for another store.
-                value.copy_to(room);
-                self.slice(room)
-            }
-            NewValue::Large(value) if value.pieces().is_empty() => Value::Here(value.rest(), &[]),
-            NewValue::Large(value) => Value::Apart(Pieces::of(value), value.rest()),
-        }
-    }
-
-    fn slice<'v>(&self, value: &'v [u8]) -> Value<'v> {
-        if value.len() > self.common.layout.inline {
-            let (pieces, rest) =
-                Pieces::cut(value, self.common.layout.inline, &self.common.outside);
-            Value::Apart(pieces, rest)
-        } else {
-            Value::Here(value, &[])
-        }
-    }
-
     fn is_too_large(&self, flags: u32, value_len: usize) -> bool {
-        let size = memcached_item_size(self.key.len(), flags, value_len);
-        u64::try_from(size).map_or(true, |size| size > self.max_item)
+        is_too_large(self.max_item, self.key, flags, value_len)
     }
 
     /// Counts a use of what is under the key.
@@ -478,6 +503,13 @@ impl Task<'_, '_> {
             self.shard.reclaim(self.common, self.hash, &mut held.found, miss);
         }
     }
+}
+
+/// Whether an item is larger than a store takes.
+#[inline]
+pub(super) fn is_too_large(max_item: u64, key: &[u8], flags: u32, value_len: usize) -> bool {
+    let size = memcached_item_size(key.len(), flags, value_len);
+    u64::try_from(size).map_or(true, |size| size > max_item)
 }
 
 /// Whether a write goes ahead where there is nothing.

@@ -36,7 +36,8 @@ impl ItemRef for Snapshot<'_> {
 #[derive(Default)]
 struct Copies {
     bytes: Vec<u8>,
-    items: Vec<(usize, usize, Vec<Piece>, Meta)>,
+    /// Of each the lengths of its key, pieces and rest, and what is not bytes.
+    items: Vec<([usize; 3], Vec<Piece>, Meta)>,
     places: Vec<u32>,
 }
 
@@ -44,11 +45,11 @@ impl Copies {
     /// Hands out all items, until one is the last that is wanted; false where one was.
     fn take(&mut self, mut visit: impl FnMut(&dyn ItemRef) -> bool) -> bool {
         let mut bytes = &self.bytes[..];
-        for (key_len, rest_len, pieces, meta) in self.items.drain(..) {
+        for ([key_len, pieces_len, rest_len], pieces, meta) in self.items.drain(..) {
             let (key, behind) = bytes.split_at(key_len);
             let (rest, behind) = behind.split_at(rest_len);
             bytes = behind;
-            let value = ValueRef::pieced(&pieces, rest);
+            let value = ValueRef::pieced(&pieces, pieces_len, rest);
             if !visit(&Snapshot { key, value, meta }) {
                 return false;
             }
@@ -100,7 +101,7 @@ impl SegmentStore {
     /// Copies the living items of a shard whose tags begin at `from`, and returns their last tag.
     fn copy(&self, place: usize, from: u32, now: Seconds, copies: &mut Copies) -> u32 {
         let common = &self.common;
-        let shard = self.places[place].shard.lock();
+        let shard = self.places[place].lock(common);
         let steps = u32::try_from(shard.index.len() / STEP + 1).unwrap_or(u32::MAX);
         let to = from.saturating_add(u32::MAX / steps);
         copies.bytes.clear();
@@ -122,7 +123,8 @@ impl SegmentStore {
             copies.bytes.extend_from_slice(item.key());
             copies.bytes.extend_from_slice(value.rest());
             let pieces = value.pieces().to_vec();
-            copies.items.push((item.key().len(), value.rest().len(), pieces, item.meta()));
+            let (len, rest) = (value.len(), value.rest().len());
+            copies.items.push(([item.key().len(), len - rest, rest], pieces, item.meta()));
         }
         to
     }

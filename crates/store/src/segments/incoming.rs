@@ -1,0 +1,96 @@
+//! A value on its way into the store, before any shard is locked: cut up if it is large.
+
+use std::borrow::Cow;
+
+use super::apart::Pieces;
+use super::common::Common;
+use super::pool::Grant;
+use super::shard::Value;
+use crate::{LargeValue, NewValue, Piece};
+
+/// A value that is to be stored. Its pieces are still here as long as it is not.
+#[derive(Debug)]
+pub(super) enum Incoming<'a> {
+    /// Short enough for a record.
+    Here(&'a [u8]),
+    /// Its pieces, if it has some, and what follows them: no more than a record takes.
+    Apart(Pieces, Cow<'a, [u8]>),
+}
+
+impl<'a> Incoming<'a> {
+    #[inline]
+    pub(super) fn new(value: NewValue<'a>, common: &Common, grant: &mut Grant<'_>) -> Incoming<'a> {
+        match value {
+            NewValue::Slice(slice) => Incoming::cut(slice, common),
+            NewValue::Large(value) => Incoming::large(value, common, grant),
+        }
+    }
+
+    #[inline]
+    pub(super) fn cut(value: &'a [u8], common: &Common) -> Incoming<'a> {
+        if value.len() <= common.layout.inline {
+            return Incoming::Here(value);
+        }
+        let (pieces, rest) = Pieces::cut(value, common.layout.inline, &common.outside);
+        Incoming::Apart(pieces, Cow::Borrowed(rest))
+    }
+
+    #[inline(never)]
+    fn large(value: LargeValue, common: &Common, grant: &mut Grant<'_>) -> Incoming<'a> {
+        let mut len = value.len() - value.rest().len();
+        let (mut pieces, mut rest, room) = value.into_parts();
+        if let Some(room) = room {
+            grant.add(common.pool.claim(room));
+        }
+        if rest.len() > common.layout.inline {
+            // It was cut up for another store.
+            let (more, behind) = Pieces::cut(&rest, common.layout.inline, &common.outside);
+            len += more.len();
+            pieces.extend(more.into_vec());
+            rest = behind.to_vec();
+        }
+        Incoming::Apart(Pieces::new(pieces, len), Cow::Owned(rest))
+    }
+
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Incoming::Here(value) => value.len(),
+            Incoming::Apart(pieces, rest) => pieces.len() + rest.len(),
+        }
+    }
+
+    pub(super) fn pieces(&self) -> &[Piece] {
+        match self {
+            Incoming::Here(_) => &[],
+            Incoming::Apart(pieces, _) => pieces.as_slice(),
+        }
+    }
+
+    pub(super) fn pieces_mut(&mut self) -> Option<&mut Pieces> {
+        match self {
+            Incoming::Here(_) => None,
+            Incoming::Apart(pieces, _) => Some(pieces),
+        }
+    }
+
+    /// What follows its pieces.
+    pub(super) fn rest(&self) -> &[u8] {
+        match self {
+            Incoming::Here(value) => value,
+            Incoming::Apart(_, rest) => rest,
+        }
+    }
+
+    /// For storing it as it is.
+    #[inline]
+    pub(super) fn value(&mut self) -> Value<'_> {
+        match self {
+            Incoming::Here(value) => Value::Here(value, &[]),
+            Incoming::Apart(pieces, rest) => match pieces.as_slice() {
+                [] => Value::Here(rest, &[]),
+                _ => Value::Apart(pieces, rest),
+            },
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! A part put behind or before a value that lies apart, or will from then on.
+//!
+//! The pieces there stay, and so do those of a long part: what is copied does not grow with either.
+//! Pieces are never written to, since sockets may hold them; a short part and what is short at the end
+//! where it comes are cut anew together. So a value that grows byte by byte has pages like any other.
+//! Where it has become huge, its pages are made into larger pieces, some at a time.
+//!
+//! Long parts leave one piece of odd length each, where a rest was.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::apart::Pieces;
+use super::incoming::Incoming;
+use crate::Account;
+use crate::piece::{HUGE, PAGE, Piece, SIZES, next_size};
+
+/// A part up to this length is copied.
+const SHORT: usize = 4 * PAGE;
+
+/// Bytes of a piece of a huge value.
+const LARGE: usize = SIZES[0];
+
+/// Pieces that are looked at to be made into larger ones, and their bytes, at most.
+const MOST_LOOKED_AT: usize = 64;
+const MOST_MERGED: usize = 2 * LARGE;
+
+/// Where a part comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    Front,
+    Back,
+}
+
+/// A value as it is there.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct There<'a> {
+    /// The handle of its pieces, if it has some.
+    pub(super) handle: Option<u32>,
+    pub(super) pieces: &'a [Piece],
+    /// Bytes of all pieces.
+    pub(super) len: usize,
+    pub(super) rest: &'a [u8],
+}
+
+/// How values are cut here.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cutting<'a> {
+    pub(super) inline: usize,
+    pub(super) outside: &'a Arc<Account>,
+}
+
+/// The pieces of the value that a part and the value there make.
+#[derive(Debug)]
+pub(super) struct Join<'a> {
+    end: End,
+    /// The value there, and which of its pieces stay.
+    handle: Option<u32>,
+    kept: Range<usize>,
+    /// Pieces that are made for this, between those that stay and those of the part.
+    made: Vec<Piece>,
+    part: Option<&'a mut Pieces>,
+    /// How many pieces there will be, and their bytes.
+    count: usize,
+    len: usize,
+}
+
+impl<'a> Join<'a> {
+    /// Plans it. Nothing has changed until [`Join::finish`]. What is to follow the pieces is in `bytes`
+    /// afterwards, from the place that is returned.
+    pub(super) fn plan(
+        end: End,
+        there: There<'_>,
+        part: &'a mut Incoming<'_>,
+        cutting: Cutting<'_>,
+        bytes: &mut Vec<u8>,
+    ) -> (Join<'a>, usize) {
+        let part_len = part.len();
+        let (part_pieces, part_rest) = (part.pieces(), part.rest());
+        let whole = there.len + there.rest.len() + part_len;
+        let is_short = part_len <= SHORT;
+        bytes.clear();
+        let mut kept = 0..there.pieces.len();
+        let (made, rest) = match end {
+            End::Back if is_short => {
+                kept.end -= run(there.pieces.iter().rev(), whole);
+                copy(&there.pieces[kept.end..], bytes);
+                bytes.extend_from_slice(there.rest);
+                copy(part_pieces, bytes);
+                bytes.extend_from_slice(part_rest);
+                cutting.forwards(bytes, whole)
+            }
+            End::Back => {
+                bytes.extend_from_slice(part_rest);
+                (cutting.whole(there.rest), 0)
+            }
+            End::Front if there.pieces.is_empty() => {
+                if is_short {
+                    copy(part_pieces, bytes);
+                }
+                bytes.extend_from_slice(part_rest);
+                bytes.extend_from_slice(there.rest);
+                cutting.forwards(bytes, whole)
+            }
+            End::Front => {
+                let made = if is_short {
+                    kept.start += run(there.pieces.iter(), whole);
+                    copy(part_pieces, bytes);
+                    bytes.extend_from_slice(part_rest);
+                    copy(&there.pieces[..kept.start], bytes);
+                    cutting.backwards(bytes, whole)
+                } else {
+                    cutting.whole(part_rest)
+                };
+                bytes.clear();
+                bytes.extend_from_slice(there.rest);
+                (made, 0)
+            }
+        };
+        let part = if is_short { None } else { part.pieces_mut() };
+        let moved = part.as_ref().map_or(0, |part| part.as_slice().len());
+        let count = kept.len() + made.len() + moved;
+        let len = whole - (bytes.len() - rest);
+        (Join { end, handle: there.handle, kept, made, part, count, len }, rest)
+    }
+
+    /// Whether there are no pieces at all.
+    pub(super) fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Bytes of all pieces.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// What they will be charged.
+    pub(super) fn charge(&self) -> u64 {
+        Pieces::charge_of(self.count, self.len)
+    }
+
+    /// The handle of the value there.
+    pub(super) fn handle(&self) -> Option<u32> {
+        self.handle
+    }
+
+    /// Makes the value's pieces out of those `there`, and returns them and what is left over. The store
+    /// answers for all of them.
+    pub(super) fn finish(self, mut there: Vec<Piece>) -> (Pieces, Pieces) {
+        let part = self.part.map(std::mem::take).unwrap_or_default();
+        part.adopt();
+        let part = part.into_vec();
+        let more = self.made.len() + part.len();
+        if there.capacity() - there.len() < more {
+            // Little more than is needed: it is charged as if it were exact.
+            there.reserve_exact(more + there.len() / 8);
+        }
+        let left_over = match self.end {
+            End::Back => there.splice(self.kept.end.., self.made.into_iter().chain(part)).collect(),
+            End::Front => {
+                there.splice(..self.kept.start, part.into_iter().chain(self.made)).collect()
+            }
+        };
+        debug_assert_eq!(there.len(), self.count);
+        (Pieces::new(there, self.len), Pieces::new(left_over, 0))
+    }
+}
+
+impl Cutting<'_> {
+    /// Cuts a value of `whole` bytes from here on, and says where its rest begins.
+    fn forwards(self, bytes: &[u8], whole: usize) -> (Vec<Piece>, usize) {
+        let (mut made, mut at) = (Vec::new(), 0);
+        while let Some(size) = next_size(bytes.len() - at, whole, self.inline) {
+            made.push(Piece::stored(&bytes[at..at + size], self.outside));
+            at += size;
+        }
+        (made, at)
+    }
+
+    /// Cuts what a value of `whole` bytes begins with, so that what is short comes first.
+    fn backwards(self, bytes: &[u8], whole: usize) -> Vec<Piece> {
+        let mut end = bytes.len();
+        let mut made = Vec::new();
+        while end > 0 {
+            let size = if whole >= HUGE && end >= LARGE { LARGE } else { PAGE.min(end) };
+            made.push(Piece::stored(&bytes[end - size..end], self.outside));
+            end -= size;
+        }
+        made.reverse();
+        made
+    }
+
+    /// Makes one piece of all bytes, if there are any.
+    fn whole(self, bytes: &[u8]) -> Vec<Piece> {
+        let piece = (!bytes.is_empty()).then(|| Piece::stored(bytes, self.outside));
+        piece.into_iter().collect()
+    }
+}
+
+/// How many pieces at an end of a value are to be cut anew with what comes there.
+fn run<'p>(from_end: impl Iterator<Item = &'p Piece> + Clone, whole: usize) -> usize {
+    let lens = from_end.map(|piece| piece.len());
+    if whole >= HUGE {
+        let (count, bytes) = count(lens.clone(), LARGE, MOST_MERGED);
+        if bytes >= LARGE {
+            return count;
+        }
+    }
+    count(lens, PAGE, SHORT).0
+}
+
+/// How many of the next lengths are below `size`, as long as they come to at most so many bytes, and
+/// how many that is.
+fn count(lens: impl Iterator<Item = usize>, size: usize, most: usize) -> (usize, usize) {
+    let (mut count, mut bytes) = (0, 0);
+    for len in lens.take(MOST_LOOKED_AT) {
+        if len >= size || bytes + len > most {
+            break;
+        }
+        count += 1;
+        bytes += len;
+    }
+    (count, bytes)
+}
+
+fn copy(pieces: &[Piece], bytes: &mut Vec<u8>) {
+    for piece in pieces {
+        bytes.extend_from_slice(piece);
+    }
+}

@@ -1,0 +1,123 @@
+//! Where a shard stands, behind its lock.
+//!
+//! Whatever takes a value apart out of a shard leaves its pieces with the shard. Freeing them is the
+//! work of whoever had the lock, once it is let go of: a value may have thousands of pieces. The pool
+//! is given their bytes back when they are free. Nothing is left with a shard that nobody has locked.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard};
+
+use super::apart::Pieces;
+use super::common::Common;
+use super::hints::Hints;
+use super::pool::Pool;
+use super::shard::Shard;
+
+/// A shard in its place, on cache lines of its own.
+#[repr(align(128))]
+pub(super) struct Place {
+    shard: Mutex<Shard>,
+    pub(super) hints: Arc<Hints>,
+}
+
+impl Place {
+    pub(super) fn new(number: u64) -> Place {
+        let hints = Arc::new(Hints::new());
+        Place { shard: Mutex::new(Shard::new(Arc::clone(&hints), number)), hints }
+    }
+
+    #[inline]
+    pub(super) fn lock<'a>(&'a self, common: &'a Common) -> Locked<'a> {
+        Locked { shard: self.shard.lock(), pool: &common.pool, dropped: None }
+    }
+}
+
+/// Values that nothing in a shard leads to any more, and the bytes that the pool gets back for them.
+/// Nearly always there are none.
+#[derive(Debug, Default)]
+pub(super) struct Dropped(Option<Box<Waste>>);
+
+#[derive(Debug, Default)]
+struct Waste {
+    values: Vec<Pieces>,
+    bytes: u64,
+}
+
+impl Dropped {
+    /// Drops the pieces of a value when the lock is let go of.
+    pub(super) fn add(&mut self, pieces: Pieces) {
+        if !pieces.as_slice().is_empty() {
+            self.0.get_or_insert_default().values.push(pieces);
+        }
+    }
+
+    /// Gives the pool so many bytes back when the lock is let go of.
+    #[inline]
+    pub(super) fn give(&mut self, bytes: u64) {
+        if bytes > 0 {
+            self.0.get_or_insert_default().bytes += bytes;
+        }
+    }
+
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    #[cold]
+    fn free(self, pool: &Pool) {
+        let Some(waste) = self.0 else { return };
+        for pieces in waste.values {
+            pieces.release();
+        }
+        pool.give(waste.bytes);
+    }
+}
+
+/// A shard that is locked.
+pub(super) struct Locked<'a> {
+    // Fields are dropped in this order: the lock is let go of before anything is freed.
+    shard: MutexGuard<'a, Shard>,
+    dropped: Option<Freed<'a>>,
+    pool: &'a Pool,
+}
+
+/// Frees what it holds when it is dropped.
+struct Freed<'a> {
+    dropped: Dropped,
+    pool: &'a Pool,
+}
+
+impl Deref for Locked<'_> {
+    type Target = Shard;
+
+    #[inline]
+    fn deref(&self) -> &Shard {
+        &self.shard
+    }
+}
+
+impl DerefMut for Locked<'_> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut Shard {
+        &mut self.shard
+    }
+}
+
+impl Drop for Locked<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if !self.shard.dropped.is_empty() {
+            let dropped = std::mem::take(&mut self.shard.dropped);
+            self.dropped = Some(Freed { dropped, pool: self.pool });
+        }
+    }
+}
+
+impl Drop for Freed<'_> {
+    fn drop(&mut self) {
+        std::mem::take(&mut self.dropped).free(self.pool);
+    }
+}
