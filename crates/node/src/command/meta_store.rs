@@ -62,7 +62,7 @@ pub(super) fn store(
 }
 
 /// A CAS to compare with turns a set or replace into a `cas`.
-fn mode(meta: &Meta<'_>) -> Mode {
+pub(super) fn mode(meta: &Meta<'_>) -> Mode {
     match (meta.mode, meta.compare_cas) {
         (MetaMode::Set | MetaMode::Replace, Some(_)) => Mode::Cas,
         (MetaMode::Add, _) => Mode::Add,

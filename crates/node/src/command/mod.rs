@@ -9,8 +9,8 @@ mod retrieval;
 mod sampled;
 mod storage;
 
-use ringbinder_protocol::{Refusal, Request, WatchFlags, answer};
-use ringbinder_store::{Expiry, Miss, NewValue, Seconds, Store as _};
+use ringbinder_protocol::{MAX_KEY_LEN, Refusal, Request, WatchFlags, answer};
+use ringbinder_store::{Expiry, LargeValue, Miss, NewValue, Readiness, Seconds, Store as _};
 
 use crate::connections::CloseReason;
 use crate::long::Long;
@@ -168,6 +168,28 @@ pub(crate) fn execute(
         }
     }
     Next::Continue
+}
+
+/// Makes some room for a large value that a storage request brings, and says whether it is to be done
+/// again before the request is carried out. Nothing is done for a key of another node.
+pub(crate) fn make_ready(
+    shared: &Shared,
+    desk: Option<Desk<'_>>,
+    request: &Request<'_>,
+    value: &mut LargeValue,
+) -> Readiness {
+    let mut room = [0; MAX_KEY_LEN];
+    let (key, mode) = match request {
+        Request::Store(store) => (store.key, storage::mode(store.verb)),
+        Request::MetaStore(store) => {
+            (store.meta.key.bytes(&mut room), meta_store::mode(&store.meta))
+        }
+        _ => return Readiness::Ready,
+    };
+    if desk.is_some_and(|desk| !desk.serves(key)) {
+        return Readiness::Ready;
+    }
+    shared.store.make_ready(key, mode, value, shared.clock.now())
 }
 
 /// Carries out a storage request whose value is here.

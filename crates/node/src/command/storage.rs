@@ -196,7 +196,7 @@ fn tell(context: &Context<'_>, stored: Stored<'_>) {
     }
 }
 
-fn mode(verb: Verb) -> Mode {
+pub(super) fn mode(verb: Verb) -> Mode {
     match verb {
         Verb::Set => Mode::Set,
         Verb::Add => Mode::Add,

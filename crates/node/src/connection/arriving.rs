@@ -8,7 +8,7 @@ use std::future::poll_fn;
 use std::task::{Context as TaskContext, Poll, ready};
 
 use ringbinder_protocol::{Parsed, Refusal, Request, parse};
-use ringbinder_store::{Arriving, NewValue};
+use ringbinder_store::{Arriving, LargeValue, NewValue, Readiness};
 use tokio::time::Instant;
 
 use super::Connection;
@@ -119,6 +119,12 @@ impl Connection {
             debug_assert!(false, "the line was a request before");
             return Err(CloseReason::Error);
         };
+        let mut value = value.finish();
+        // Others have their turns while room is made.
+        let is_whole = end == b"\r\n";
+        while is_whole && self.make_ready(&request, &mut value) == Readiness::Unfinished {
+            tokio::task::yield_now().await;
+        }
         let shared = &*self.local.shared;
         let now = shared.clock.now();
         self.ticket.commanded(now);
@@ -129,8 +135,8 @@ impl Connection {
         let read_at = if sampler.is_near(2) { shared.clock.nanos() } else { 0 };
         let connection = self.ticket.id;
         let context = Context { shared, counters, connection, now, sampler, read_at, desk };
-        if end == b"\r\n" {
-            let value = NewValue::Large(value.finish());
+        if is_whole {
+            let value = NewValue::Large(value);
             match &request {
                 Request::RingOffer(offer) => {
                     if let Some(ring) = &shared.ring {
@@ -146,6 +152,12 @@ impl Connection {
             refuse(output, incoming.quiet, Refusal::BadDataChunk);
         }
         Ok(())
+    }
+
+    fn make_ready(&self, request: &Request<'_>, value: &mut LargeValue) -> Readiness {
+        let view = self.local.view();
+        let desk = desk(&self.local, view.as_deref(), self.peer.as_deref(), &self.strays);
+        command::make_ready(&self.local.shared, desk, request, value)
     }
 
     /// Reads a value and its line end, taking memory as they arrive.

@@ -118,6 +118,11 @@ impl Desk<'_> {
         Some(verdict)
     }
 
+    /// Whether this node carries out what is asked of a key.
+    pub(crate) fn serves(&self, key: &[u8]) -> bool {
+        self.judge(point(key)).is_none()
+    }
+
     /// Whether one of these keys is among those that this node refuses.
     pub(crate) fn refuses<'k>(&self, mut keys: impl Iterator<Item = &'k [u8]>) -> bool {
         self.policy == ForeignKeys::Refuse
