@@ -5,6 +5,7 @@
 //! takes that over; what was refused is dropped as it comes.
 
 use std::future::poll_fn;
+use std::pin::pin;
 use std::task::{Context as TaskContext, Poll, ready};
 
 use ringbinder_protocol::{Parsed, Refusal, Request, parse};
@@ -20,6 +21,9 @@ use crate::memory::Arrival;
 use crate::output::Output;
 use crate::ring;
 use crate::step::{desk, refuse};
+
+/// Bytes that are read at most before other connections of the worker have their turn.
+const TURN: usize = 512 * 1024;
 
 /// A client that has sent so many bytes since is not stuck.
 const MOVED: usize = 8 * 1024;
@@ -77,6 +81,10 @@ impl Connection {
                     self.ticket.commanded(shared.clock.now());
                     if line.is_done(len) {
                         break;
+                    }
+                    if moved >= TURN {
+                        let_others(context);
+                        return Poll::Pending;
                     }
                 }
                 Poll::Ready(end) => return Poll::Ready(Err(self.ended(end))),
@@ -169,7 +177,12 @@ impl Connection {
     ) -> Result<(), CloseReason> {
         let mut moved = MOVED;
         poll_fn(|context| {
+            let mut turn = 0;
             while value.missing() > 0 || end.len() < 2 {
+                if turn >= TURN {
+                    let_others(context);
+                    return Poll::Pending;
+                }
                 let bytes = value.missing().min(BUFFER_LEN) as u64;
                 if arrival.poll_grow(value.held(), bytes, Instant::now(), context).is_pending() {
                     // It is not the client that is waited for.
@@ -196,6 +209,7 @@ impl Connection {
                     }
                     Poll::Ready(Ok(len)) if len > 0 => {
                         moved += len;
+                        turn += len;
                         self.local.counters.bytes_read.add(len as u64);
                         // A value that is still coming in is no idling.
                         self.ticket.commanded(self.local.shared.clock.now());
@@ -245,11 +259,17 @@ impl Connection {
         self.local.give_input(std::mem::replace(input, Box::new(Input::empty())));
         self.local.give_output(std::mem::take(output));
         poll_fn(|context| {
+            let mut turn = 0;
             while left > 0 {
+                if turn >= TURN {
+                    let_others(context);
+                    return Poll::Pending;
+                }
                 match self.poll_read_part(context, left, |_| ()) {
                     Poll::Pending => return self.poll_kick(context),
                     Poll::Ready(Ok(len)) if len > 0 => {
                         left -= len;
+                        turn += len;
                         self.local.counters.bytes_read.add(len as u64);
                         self.ticket.commanded(self.local.shared.clock.now());
                     }
@@ -260,6 +280,12 @@ impl Connection {
         })
         .await
     }
+}
+
+/// Has this task polled again after a look at all sockets. Just woken, it would be polled dozens of
+/// times before the next look.
+fn let_others(context: &mut TaskContext<'_>) {
+    let _ = pin!(tokio::task::yield_now()).poll(context);
 }
 
 impl Drop for Connection {
