@@ -5,12 +5,14 @@
 //! answer, `wire` asserts the protocol at byte level, `ring` runs several nodes that share a ring, `faults` does
 //! to them what happens to machines,
 //! `client` and `fill` run the Rust client on nodes and on memcached, `etcd` and
-//! `twemproxy` meet those programs, `memory` measures resident size.
+//! `twemproxy` meet those programs, `memory` holds servers to what they may keep in memory.
 //! Expectations in `wire` are proved honest by running them against memcached itself
 //! (`RINGBINDER_WIRE_TARGET=memcached`).
 
 pub mod allowed;
+pub mod cgroup;
 pub mod conn;
+pub mod crowd;
 pub mod diff;
 pub mod etcd;
 pub mod history;

@@ -15,7 +15,7 @@ use crate::trace::Format;
 pub enum Bench {
     /// What a request costs: CPU per request, throughput and latency, as ratios to other servers
     Compare(CompareOptions),
-    /// What an item and an idle connection cost in resident memory
+    /// What an item and an idle connection cost in resident memory, and what hostile input does to it
     Memory(MemoryOptions),
     /// How often a cache of a size has what a trace asks for, and the memory it takes for that
     Replay(ReplayOptions),
@@ -174,6 +174,16 @@ pub struct MemoryOptions {
 
     #[command(flatten)]
     pub(crate) data: Data,
+
+    /// Instead, run inputs that take much memory, and print what became of items and of resident
+    /// memory, each with its aim
+    #[arg(long, conflicts_with_all = ["memory_limit", "items", "values", "connections", "threads",
+          "server_cores", "load_cores"])]
+    pub(crate) hostile: bool,
+
+    /// Only hostile inputs whose name contains one of these words: half-sent,container
+    #[arg(short, long, value_name = "WORDS", value_delimiter = ',', requires = "hostile")]
+    pub(crate) only: Vec<String>,
 
     /// Memory of each server in megabytes (-m): enough to keep every item
     #[arg(short, long, value_name = "MB", default_value_t = 2048,
@@ -473,6 +483,18 @@ mod tests {
         assert_eq!((options.format, options.multiply), (Some(Format::OracleGeneral), 4));
         assert!(options.match_resident && options.others.vs == ["memcached"]);
         assert!(parse("x replay").is_err() && parse("x replay t.csv --multiply 0").is_err());
+    }
+
+    #[test]
+    fn hostile_inputs_come_with_flags_of_their_own() {
+        let Bench::Memory(options) = parse("x memory --hostile --only half,container").unwrap()
+        else {
+            panic!("not memory")
+        };
+        assert!(options.hostile && options.only == ["half", "container"]);
+        assert!(parse("x memory --hostile --items 5000").is_err());
+        assert!(parse("x memory --hostile -t 2").is_err());
+        assert!(parse("x memory --only half").is_err());
     }
 
     #[test]

@@ -156,6 +156,26 @@ fn memory_is_measured_of_every_server() {
 }
 
 #[test]
+fn hostile_inputs_are_measured_of_every_server_and_held_to_their_aims() {
+    let place = Place::with("");
+    let words = ["memory", "--hostile", "--only", "announced,flushed", "--json", "-"];
+    let ran = Ran::of(&mut bench(&place, &words));
+    let data: Value = serde_json::from_str(&ran.out).unwrap();
+    let figures = data["figures"].as_array().unwrap();
+    let names: Vec<_> = figures.iter().map(|it| it["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["announced", "announced", "flushed", "flushed"]);
+    for figure in figures {
+        let measured = &figure["measured"];
+        assert!(measured["ringbinderd"].is_f64() && measured["ringbinderd-2"].is_f64(), "{data}");
+        assert!(figure["aim"]["at_most"].is_f64() || figure["aim"]["at_least"].is_f64(), "{data}");
+    }
+    // A figure that misses its aim is told by the exit code.
+    assert_eq!(ran.code, i32::from(figures.iter().any(|it| it["holds"] == false)), "{ran:?}");
+    let fails = |words: &[&str], said: &[&str]| Ran::of(&mut bench(&place, words)).fails(64, said);
+    fails(&["memory", "--hostile", "--only", "kind"], &["no hostile input", "half-sent"]);
+}
+
+#[test]
 fn who_is_at_fault_is_told() {
     let place = with_trace();
     fs::write(place.path().join("bad.csv"), "1,2,3\n4,5\n").unwrap();

@@ -132,7 +132,7 @@ impl Server {
     }
 
     /// None where nobody may look at the process.
-    fn pid(&self) -> Option<u32> {
+    pub(crate) fn pid(&self) -> Option<u32> {
         match &self.process {
             Process::Started { child, .. } => Some(child.pid()),
             Process::Found(pid) => *pid,

@@ -1,16 +1,15 @@
-//! `memory`: what an item and an idle connection cost, from resident size.
+//! What an item and an idle connection cost, from resident size.
 //!
 //! A server is started afresh for each figure. What it holds before the items or connections come
 //! is subtracted; what the kernel holds for a socket is not part of a process and not counted.
 
 use anyhow::{Context, bail};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use serde_json::{Value, json};
 
+use super::allow_files;
 use crate::Verdict;
 use crate::cli::MemoryOptions;
 use crate::cores::{Placement, move_to};
-use crate::error::BenchError;
 use crate::load::{Keys, Load, fill};
 use crate::output;
 use crate::progress::{Look, Progress};
@@ -21,18 +20,14 @@ use crate::table::{NOTHING, grouped, markdown};
 /// Descriptors that are not idle connections, in this program and in the servers.
 const SPARE: u64 = 200;
 
-/// Runs `ringbinder bench memory`.
-pub(crate) fn run(options: &MemoryOptions, look: Look, stop: &Stop) -> anyhow::Result<Verdict> {
+/// Measures it for each of these.
+pub(super) fn run(
+    options: &MemoryOptions,
+    contenders: &[Contender],
+    look: Look,
+    stop: &Stop,
+) -> anyhow::Result<Verdict> {
     let node = &options.node;
-    let mut contenders = Contender::others(&options.others)?;
-    if let Some(running) = contenders.iter().find(|contender| !contender.is_program()) {
-        let text = format!(
-            "{} runs already, and memory starts a server afresh for each figure: name a program",
-            running.name
-        );
-        return Err(BenchError::Usage(text).into());
-    }
-    contenders.push(Contender::ringbinderd(node)?);
     allow_files(u64::from(options.connections) + SPARE)?;
     output::will_write(options.data.json.as_deref())?;
     let place = Placement::choose(
@@ -48,7 +43,7 @@ pub(crate) fn run(options: &MemoryOptions, look: Look, stop: &Stop) -> anyhow::R
     for &size in &options.values {
         let stage = format!("{} items of {size} bytes:", grouped(options.items as f64));
         let mut measured = Vec::new();
-        for contender in &contenders {
+        for contender in contenders {
             progress.show(&stage, &contender.name);
             let (cost, lost) = meter.items(contender, size)?;
             if lost > 0 {
@@ -62,7 +57,7 @@ pub(crate) fn run(options: &MemoryOptions, look: Look, stop: &Stop) -> anyhow::R
     }
     if options.connections > 0 {
         let mut measured = Vec::new();
-        for contender in &contenders {
+        for contender in contenders {
             progress.show("idle connections:", &contender.name);
             measured.push(meter.connections(contender)?);
             progress.step();
@@ -70,8 +65,8 @@ pub(crate) fn run(options: &MemoryOptions, look: Look, stop: &Stop) -> anyhow::R
         results.idle.push((options.connections.into(), measured));
     }
     drop(progress);
-    let text = results.text(&contenders, options);
-    let data = results.data(&contenders, options);
+    let text = results.text(contenders, options);
+    let data = results.data(contenders, options);
     output::publish(&text, options.data.json.as_deref(), &data)?;
     Ok(if results.flags.is_empty() { Verdict::Clean } else { Verdict::Flagged })
 }
@@ -210,18 +205,6 @@ impl Meter<'_> {
         server.must_run()?;
         Ok(after.saturating_sub(before) as f64 / f64::from(count))
     }
-}
-
-/// Raises the limit of open files as far as needed; the servers inherit it.
-fn allow_files(needed: u64) -> anyhow::Result<()> {
-    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    if needed <= soft {
-        return Ok(());
-    }
-    if needed > hard {
-        bail!("{needed} open files are needed and {hard} allowed: ask for fewer --connections");
-    }
-    setrlimit(Resource::RLIMIT_NOFILE, needed, hard).context("cannot raise the limit of open files")
 }
 
 /// A line for each figure: what every server needs, and the ratios of the last to the others.

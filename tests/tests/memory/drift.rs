@@ -1,15 +1,12 @@
-//! The promise of `-m`, and what an idle connection costs: measured from outside, as resident size.
+//! The promise while the lengths of values drift.
 //!
 //! `RINGBINDER_CHURN_FULL=1` makes the churn its full size: 256 MB, 10 million sets.
 
-use ringbinder_tests::conn::Conn;
-use ringbinder_tests::process::{raise_open_files, rss_kib};
+use ringbinder_tests::process::rss_kib;
 use ringbinder_tests::server::target;
-use ringbinder_tests::skip::skip;
 use ringbinder_tests::{Kind, Server};
 
-/// What a node may hold beyond `-m`: code, threads, connections, the allocator's slack.
-const BESIDE_ITEMS_KIB: u64 = 48 * 1024;
+use crate::promise_kib;
 
 /// Sets per write.
 const BATCH: u64 = 200;
@@ -45,7 +42,7 @@ fn resident_size_keeps_the_promise_while_sizes_drift() {
     let server = Server::start(target(), &["-m", &megabytes.to_string()]);
     let mut conn = server.connect();
     let value = vec![b'v'; 50_000];
-    let promise = megabytes * 1024 + BESIDE_ITEMS_KIB;
+    let promise = promise_kib(megabytes);
     let (mut peak, mut request) = (0, Vec::new());
     for number in 0..count {
         let length = length(number, count);
@@ -77,38 +74,4 @@ fn resident_size_keeps_the_promise_while_sizes_drift() {
     assert!(figure("evictions") > 0, "nothing was evicted");
     assert!(figure("bytes") <= megabytes << 20);
     assert!(figure("bytes") > (megabytes << 20) / 2, "only {} bytes used", figure("bytes"));
-}
-
-#[test]
-fn an_idle_connection_costs_little() {
-    const CONNECTIONS: u64 = 2000;
-    const MOST_BYTES_EACH: u64 = 1536;
-    if target() != Kind::Ringbinder {
-        return;
-    }
-    if !raise_open_files(2 * CONNECTIONS) {
-        return skip("an_idle_connection_costs_little", "the limit of open files cannot be raised");
-    }
-    let server = Server::start(target(), &["-c", "4096", "-t", "2"]);
-    let connect = |count: u64| -> Vec<Conn> {
-        let one = |_| {
-            let mut conn = server.connect();
-            conn.talk("set idle 0 0 1\r\nx\r\n", "STORED\r\n");
-            conn.talk("get idle\r\n", "VALUE idle 0 1\r\nx\r\nEND\r\n");
-            conn
-        };
-        (0..count).map(one).collect()
-    };
-    // Whatever is made once is made before the first measurement.
-    let first = connect(50);
-    let before = rss_kib(server.pid());
-    let idle = connect(CONNECTIONS);
-    let grown = rss_kib(server.pid()).saturating_sub(before) * 1024;
-    println!("{} bytes a connection", grown / CONNECTIONS);
-    assert!(
-        grown <= CONNECTIONS * MOST_BYTES_EACH,
-        "{} bytes for each of {CONNECTIONS} idle connections",
-        grown / CONNECTIONS
-    );
-    drop((first, idle));
 }

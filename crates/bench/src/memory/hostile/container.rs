@@ -1,0 +1,92 @@
+//! The shipped container: `-m 256` and a limit of 384 MiB, where the kernel ends what is larger.
+
+use super::bed::{Bed, Flags, Trial};
+use super::cgroup::Cgroup;
+use super::connections::{LARGE, PIECE};
+use super::crowd::Crowd;
+use super::{Aim, Aimed, Input, Unit, peak};
+
+/// As in `deploy/`, in MiB.
+const MEMORY: u64 = 256;
+const LIMIT: u64 = 384;
+
+const SURVIVES: Aimed = Aimed { what: "survives", unit: Unit::Truth, aim: Aim::AtLeast(1.0) };
+
+pub(super) static INPUTS: &[Input] = &[
+    Input {
+        name: "container-unread",
+        text: "-m 256, full, limit of 384 MiB: 150 clients ask six times for a value of 1 MB that was set \
+               anew, and never read",
+        clients: 150,
+        figures: &[SURVIVES, peak(MEMORY)],
+        measure: unread,
+    },
+    Input {
+        name: "container-half-sent",
+        text: "-m 256, full, limit of 384 MiB: 150 half-sent sets of 1 MB",
+        clients: 150,
+        figures: &[SURVIVES, peak(MEMORY)],
+        measure: half_sent,
+    },
+    Input {
+        name: "container-uploads",
+        text: "-m 256, full, limit of 384 MiB: 200 uploads of 1 MB, all in pieces of 10 KB in turn",
+        clients: 200,
+        figures: &[
+            Aimed { what: "uploads stored", unit: Unit::Number, aim: Aim::AtLeast(200.0) },
+            peak(MEMORY),
+        ],
+        measure: uploads,
+    },
+];
+
+/// A full server in a group with the limit. The server is gone before the group is.
+fn contained(
+    bed: &Bed<'_>,
+    act: impl FnOnce(&mut Trial<'_>) -> anyhow::Result<Vec<f64>>,
+) -> anyhow::Result<Vec<f64>> {
+    let group = Cgroup::with_limit(LIMIT << 20)?;
+    bed.with(Flags { group: Some(&group), ..Flags::memory(MEMORY) }, |trial| {
+        // Large values, since memcached gives no memory of small ones to large ones for a long time.
+        trial.feed.store(0..300, |_| LARGE, trial.stop)?;
+        act(trial)
+    })
+}
+
+fn unread(bed: &Bed<'_>) -> anyhow::Result<Vec<f64>> {
+    contained(bed, |trial| {
+        let mut crowd = Crowd::default();
+        for number in 0..150 {
+            trial.stop.check()?;
+            trial.feed.set("large", LARGE)?;
+            crowd.join(trial.address())?;
+            crowd.tell(number, "get large\r\n".repeat(6), 0, b"");
+            crowd.send_what_fits(number);
+        }
+        trial.counter("curr_items")?;
+        Ok(vec![1.0, trial.peak()?])
+    })
+}
+
+fn half_sent(bed: &Bed<'_>) -> anyhow::Result<Vec<f64>> {
+    contained(bed, |trial| {
+        let mut crowd = Crowd::of(150, trial.address(), trial.stop)?;
+        crowd.everyone(LARGE - 1000, |it| format!("set half-{it} 0 0 {LARGE}\r\n"));
+        crowd.send(PIECE, trial.stop)?;
+        trial.counter("curr_items")?;
+        Ok(vec![1.0, trial.peak()?])
+    })
+}
+
+fn uploads(bed: &Bed<'_>) -> anyhow::Result<Vec<f64>> {
+    contained(bed, |trial| {
+        let mut crowd = Crowd::of(200, trial.address(), trial.stop)?;
+        for number in 0..crowd.len() {
+            crowd.tell(number, format!("set slow-{number} 0 0 {LARGE}\r\n"), LARGE, b"\r\n");
+        }
+        crowd.send(10_000, trial.stop)?;
+        let lines = crowd.lines(trial.stop)?;
+        let stored = lines.iter().flatten().filter(|line| *line == "STORED").count();
+        Ok(vec![stored as f64, trial.peak()?])
+    })
+}

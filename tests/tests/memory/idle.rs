@@ -1,0 +1,41 @@
+//! What an idle connection costs.
+
+use ringbinder_tests::conn::Conn;
+use ringbinder_tests::process::{raise_open_files, rss_kib};
+use ringbinder_tests::server::target;
+use ringbinder_tests::skip::skip;
+use ringbinder_tests::{Kind, Server};
+
+#[test]
+fn an_idle_connection_costs_little() {
+    const CONNECTIONS: u64 = 2000;
+    const MOST_BYTES_EACH: u64 = 1536;
+    if target() != Kind::Ringbinder {
+        return;
+    }
+    if !raise_open_files(2 * CONNECTIONS) {
+        return skip("an_idle_connection_costs_little", "the limit of open files cannot be raised");
+    }
+    let server = Server::start(target(), &["-c", "4096", "-t", "2"]);
+    let connect = |count: u64| -> Vec<Conn> {
+        let one = |_| {
+            let mut conn = server.connect();
+            conn.talk("set idle 0 0 1\r\nx\r\n", "STORED\r\n");
+            conn.talk("get idle\r\n", "VALUE idle 0 1\r\nx\r\nEND\r\n");
+            conn
+        };
+        (0..count).map(one).collect()
+    };
+    // Whatever is made once is made before the first measurement.
+    let first = connect(50);
+    let before = rss_kib(server.pid());
+    let idle = connect(CONNECTIONS);
+    let grown = rss_kib(server.pid()).saturating_sub(before) * 1024;
+    println!("{} bytes a connection", grown / CONNECTIONS);
+    assert!(
+        grown <= CONNECTIONS * MOST_BYTES_EACH,
+        "{} bytes for each of {CONNECTIONS} idle connections",
+        grown / CONNECTIONS
+    );
+    drop((first, idle));
+}
