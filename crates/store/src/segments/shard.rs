@@ -17,6 +17,7 @@ use foldhash::fast::FixedState;
 use super::apart::{Apart, Pieces};
 use super::bucket::Slot;
 use super::common::{Common, Hash};
+use super::compact::Compacting;
 use super::epochs::{Epoch, Verdict};
 use super::hints::Hints;
 use super::index::Index;
@@ -105,6 +106,7 @@ pub(super) struct Shard {
     pub(super) values: Apart,
     pub(super) overrides: HashMap<u32, Override, FixedState>,
     pub(super) evicting: Option<Evicting>,
+    pub(super) compacting: Option<Compacting>,
     pub(super) policy: Policy,
     pub(super) tally: Tally,
     /// What the pool was told of the index, the policy, the overrides and marks.
@@ -128,6 +130,7 @@ impl Shard {
             values: Apart::default(),
             overrides: HashMap::default(),
             evicting: None,
+            compacting: None,
             policy: Policy::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
             tally: Tally::default(),
             told: 0,
