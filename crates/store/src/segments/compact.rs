@@ -18,7 +18,7 @@ use super::common::{Common, Hash};
 use super::epochs::Epoch;
 use super::record::{Body, Draft, Record};
 use super::segment::{Queue, Segment};
-use super::shard::{Found, Shard};
+use super::shard::{Found, SMALL_BUFFER, Shard};
 
 /// Most neighbours that are compacted into one less: where something can be evicted instead, what
 /// takes more is not worth its time.
@@ -139,7 +139,7 @@ impl Shard {
 
     /// The shortest run that gains a segment's memory, of those the one with the fewest bytes to move.
     fn worthwhile_run(&self, common: &Common) -> Option<Compacting> {
-        let segment = common.layout.segment as u64;
+        let segment = common.pool.buffer_len() as u64;
         let longest = if common.evict { LONG_RUN } else { LONGEST_RUN };
         let mut sums: Vec<Sums> = Vec::new();
         let mut best: Option<(usize, u64, Queue, usize)> = None;
@@ -295,15 +295,18 @@ impl Shard {
         number
     }
 
-    /// Gives back what a segment did not fill.
+    /// Gives back what a segment did not fill, as far as a buffer of half or less will do. Lengths of
+    /// buffers are powers of two: what one segment gives back the next can use.
     pub(super) fn shrink(&mut self, common: &Common, number: u32) {
         let Some(segment) = self.segments[number as usize].as_mut() else { return };
-        let (len, capacity) = (segment.data.len(), segment.data.capacity());
-        if len < capacity / 2 {
-            let exact: Vec<u8> = segment.data.as_slice().into();
-            common.pool.take(exact.capacity() as u64);
-            common.weigh(segment.queue, exact.capacity() as u64, capacity as u64);
-            common.pool.give_buffer(std::mem::replace(&mut segment.data, exact));
+        let capacity = segment.data.capacity();
+        let wanted = segment.data.len().next_power_of_two().max(SMALL_BUFFER);
+        if wanted <= capacity / 2 {
+            let mut smaller = Vec::with_capacity(wanted);
+            smaller.extend_from_slice(&segment.data);
+            common.pool.take(smaller.capacity() as u64);
+            common.weigh(segment.queue, smaller.capacity() as u64, capacity as u64);
+            common.pool.give_buffer(std::mem::replace(&mut segment.data, smaller));
         }
     }
 

@@ -68,6 +68,9 @@ impl SegmentStore {
         }
         self.set_budget(max_bytes);
         self.set_limit(max_bytes);
+        for place in &self.places {
+            place.shard.lock().seal_large(&self.common);
+        }
         self.make_up();
         ResizeResult::Done
     }
@@ -100,6 +103,18 @@ impl SegmentStore {
 }
 
 impl Shard {
+    /// Closes open segments whose buffers are larger than those that are opened by now.
+    fn seal_large(&mut self, common: &Common) {
+        for queue in Queue::BOTH {
+            let number = self.open[queue as usize];
+            let segment = number.and_then(|number| self.segments[number as usize].as_ref());
+            if segment.is_some_and(|it| it.data.capacity() > common.pool.buffer_len()) {
+                self.seal(common, queue);
+            }
+        }
+        self.publish();
+    }
+
     /// The segments in which something may have died.
     fn due(&self, epoch: Epoch, now: Seconds) -> Vec<(u32, u64)> {
         let numbers = self.queues.iter().flatten();

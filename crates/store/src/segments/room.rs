@@ -155,7 +155,7 @@ impl SegmentStore {
     /// The shard with the most garbage, if that is more than a [`GARBAGE`]th of its share of the memory
     /// and not what there was when there was nothing to be gained.
     fn worth_compacting(&self) -> Option<&Place> {
-        let segment = self.common.layout.segment as u64;
+        let segment = self.common.pool.buffer_len() as u64;
         let least = (self.common.capacity() / GARBAGE).max(segment);
         let garbage = |place: &&Place| place.hints.garbage.load(Relaxed);
         let is_worth_it = |place: &&Place| {

@@ -36,7 +36,7 @@ const SLOT: u64 = 9;
 const OVERRIDE: u64 = 64;
 
 /// A segment that waits for values apart begins with so much room for their records.
-const SMALL_BUFFER: usize = 1024;
+pub(super) const SMALL_BUFFER: usize = 1024;
 
 /// What is missing for an operation that has changed nothing yet: so many bytes of the pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -327,7 +327,7 @@ impl Shard {
             return Err(Need(u64::MAX));
         }
         let small = is_apart && most <= SMALL_BUFFER;
-        let wanted = if small { SMALL_BUFFER } else { common.layout.segment };
+        let wanted = if small { SMALL_BUFFER } else { common.pool.buffer_len() };
         let buffer = if small {
             grant.spend(SMALL_BUFFER as u64).then(|| Vec::with_capacity(SMALL_BUFFER))
         } else {
@@ -341,7 +341,7 @@ impl Shard {
             && segment.apart < common.layout.apart
         {
             buffer.extend_from_slice(&segment.data);
-            common.weigh(queue, wanted as u64, segment.data.capacity() as u64);
+            common.weigh(queue, buffer.capacity() as u64, segment.data.capacity() as u64);
             common.pool.give_buffer(std::mem::replace(&mut segment.data, buffer));
             return Ok(());
         }
