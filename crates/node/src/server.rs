@@ -70,7 +70,12 @@ pub(crate) fn prepare(
     let cas = if ring.is_some() { rand::random_range(FIRST_CAS) } else { 0 };
     build(settings, guards, ring, room_for_peers, |store, connections| {
         let connections = Arc::clone(connections);
-        let probe = move || Some(resident::bytes()?.saturating_sub(connections.held()));
+        // The program itself: there are no items yet.
+        let program = resident::bytes().unwrap_or(0);
+        let probe = move || {
+            let resident = resident::bytes()?;
+            Some(resident.saturating_sub(program + connections.held()))
+        };
         store.with_resident_probe(Box::new(probe)).with_cas_after(cas)
     })
 }

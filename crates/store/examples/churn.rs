@@ -1,5 +1,6 @@
 //! Overwrites a full store with values whose sizes drift from 50 bytes to 50 KB and back, and
-//! prints the largest resident memory seen. Arguments: budget in MiB, millions of sets.
+//! prints the largest resident memory seen. Arguments: budget in MiB, millions of sets, bytes of the
+//! largest values, and `off` for a store that takes no look at resident memory.
 
 mod support;
 
@@ -10,12 +11,15 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[expect(clippy::cast_possible_truncation, reason = "lengths up to a few megabytes")]
 fn main() {
-    let mut arguments = std::env::args().skip(1).map(|text| text.parse::<u64>().expect("a number"));
-    let megabytes = arguments.next().unwrap_or(256);
-    let sets = arguments.next().unwrap_or(10) * 1_000_000;
-    let largest = arguments.next().unwrap_or(50_000) as f64;
-    let store = support::store(megabytes * support::MIB)
-        .with_resident_probe(Box::new(|| Some(support::resident())));
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let number =
+        |at: usize, or: u64| arguments.get(at).map_or(or, |text| text.parse().expect("a number"));
+    let megabytes = number(0, 256);
+    let sets = number(1, 10) * 1_000_000;
+    let largest = number(2, 50_000) as f64;
+    let looks = arguments.get(3).is_none_or(|text| text != "off");
+    let probe = move || looks.then(support::resident);
+    let store = support::store(megabytes * support::MIB).with_resident_probe(Box::new(probe));
     let value = vec![b'v'; largest as usize * 2];
     let mut random = support::Random(1);
     let (mut peak, mut peak_at) = (0, 0);
@@ -36,9 +40,10 @@ fn main() {
         if set % (sets / 20) == 0 {
             let counters = store.counters();
             println!(
-                "set {set:>10}  value {len:>6}  items {:>8}  charged {:>5} MiB  resident {:>5} MiB",
+                "set {set:>10}  value {len:>6}  items {:>8}  charged {:>5} MiB  held {:>5} MiB  resident {:>5} MiB",
                 counters.items,
                 counters.bytes / support::MIB,
+                store.held() / support::MIB,
                 support::resident() / support::MIB,
             );
         }

@@ -191,10 +191,32 @@ mod segments {
             assert_eq!(met, store.counters().items);
             store.counters().bytes
         };
-        assert!(churn() > 60 * MIB);
+        let whole = churn();
+        assert!(whole > 60 * MIB);
         resident.store(200 * MIB, Ordering::Relaxed);
-        assert!(churn() < 20 * MIB);
+        let less = churn();
+        assert!(less < whole - MIB && less > whole - 3 * MIB, "{less} of {whole}");
         resident.store(0, Ordering::Relaxed);
         assert!(churn() > 60 * MIB);
+    }
+
+    #[test]
+    fn a_smaller_budget_keeps_as_much_as_it_has_room_for() {
+        let store = SegmentStore::new(limits(128 * MIB), None)
+            .with_resident_probe(Box::new(|| Some(400 * MIB)));
+        for len in [40_usize, 900, 30_000] {
+            let value = vec![b'v'; len];
+            let items = 130 * MIB / (value.len() as u64 + 40);
+            for item in 0..items {
+                set(&store, format!("{len}:{item}").as_bytes(), &value);
+            }
+            for budget in [128, 64, 32, 16, 8] {
+                assert_eq!(store.resize(budget * MIB), ResizeResult::Done);
+                store.validate(NOW);
+                let kept = store.counters().bytes * 100 / (budget * MIB);
+                assert!(kept > 70, "{kept} % of {budget} MiB, values of {len} bytes");
+            }
+            assert_eq!(store.resize(128 * MIB), ResizeResult::Done);
+        }
     }
 }

@@ -1,22 +1,25 @@
-//! Holding less than the budget where freed memory is not the system's again.
+//! Holding a little less than the budget where freed memory is not the system's again.
 //!
-//! Segments are all of one size and used again and again, but values that live on their own come from
-//! the allocator: after their sizes have drifted, survivors sit in pages that nothing else fits into.
-//! No charge can know that. So where the store is given a look at the process's resident memory, it
-//! takes one for every few megabytes that room is made for; what is above the allowance is taken off
-//! the limit, and put back as resident memory falls.
+//! The allocator keeps pages that are no longer full, and no charge can know of them. Memory is taken in
+//! few sizes, so that there are not many. Where the store is given a look at what of its memory is
+//! resident, it takes one for every few megabytes that room is made for; what is above the allowance is
+//! taken off the limit, up to a 32nd of the budget, and put back as resident memory falls.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::SegmentStore;
 use super::sizing::Sizing;
 
-/// Looks up the process's resident bytes; `None` where that cannot be told.
+/// Looks up the resident bytes that the store answers for: those of the process, without what the
+/// program itself, connections and whatever else has an account of its own take. `None` where that
+/// cannot be told.
 pub type ResidentProbe = Box<dyn Fn() -> Option<u64> + Send + Sync>;
 
-/// Resident bytes above the budget that are nobody's fault: the program itself, connections, and
-/// what the allocator keeps for the next request.
-const ALLOWANCE: u64 = 20 << 20;
+/// Resident bytes above the budget that are left to the allocator, for the next request.
+const ALLOWANCE: u64 = 16 << 20;
+
+/// The part of the budget that is taken off the limit at most.
+const MOST: u64 = 32;
 
 pub(super) struct Ballast {
     probe: Option<ResidentProbe>,
@@ -50,7 +53,7 @@ impl SegmentStore {
         let allowed = budget + ALLOWANCE;
         let old = self.ballast.weight();
         let new = if resident > allowed {
-            (old + (resident - allowed)).min(budget / 4 * 3)
+            (old + (resident - allowed)).min(budget / MOST)
         } else {
             old.saturating_sub((allowed - resident) / 8)
         };
@@ -60,9 +63,12 @@ impl SegmentStore {
         }
     }
 
-    /// Sets the limit for a budget.
+    /// Sets the limit for a budget, and how large buffers are from here on.
     pub(super) fn set_limit(&self, budget: u64) {
         let sizing = Sizing { shards: self.places.len(), layout: self.common.layout };
-        self.common.pool.set_limit(sizing.limit(budget).saturating_sub(self.ballast.weight()));
+        let weight = self.ballast.weight().min(budget / MOST);
+        let pool = &self.common.pool;
+        pool.set_buffer_len(sizing.buffer(budget));
+        pool.set_limit(sizing.limit(budget).saturating_sub(weight));
     }
 }

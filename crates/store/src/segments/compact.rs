@@ -1,171 +1,312 @@
 //! Getting back the room of dead records without giving up living ones.
 //!
 //! Some neighbours of a queue are written anew, one behind the other without what is dead, where that
-//! takes a segment less. They keep their place in the queue, so nothing grows younger by it. A
-//! segment's memory is the next one's as soon as it is through: this takes one buffer beyond what is
+//! takes a segment less. What is written stands in the queue in front of what is still to be moved, so
+//! everything keeps its place and nothing grows younger by it.
+//!
+//! A run of neighbours goes on in steps short enough that nobody waits long for the shard's lock. In
+//! between the shard is as whole as ever: what was moved is dead where it was. Whatever others do there
+//! meanwhile, the next step looks whether its segments are still the same ones, by their serials. A
+//! segment's memory is the next one's as soon as it is through: a run takes one buffer beyond what is
 //! there.
 
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering::Relaxed;
+
 use super::bucket::Slot;
-use super::common::Common;
+use super::common::{Common, Hash};
 use super::epochs::Epoch;
 use super::record::{Body, Draft, Record};
 use super::segment::{Queue, Segment};
-use super::shard::{Found, Shard};
+use super::shard::{Found, SMALL_BUFFER, Shard};
 
-/// Most records that are moved at once where there is a choice, so that nobody waits long for the
-/// shard's lock.
-const MOST_RECORDS: u32 = 1_024;
+/// Most neighbours that are compacted into one less: where something can be evicted instead, what
+/// takes more is not worth its time.
+const LONG_RUN: usize = 8;
+const LONGEST_RUN: usize = 16;
 
-/// Neighbours in a queue: where they begin, and how many.
-#[derive(Clone, Copy, Debug)]
-struct Run {
+/// Records whose slots in the index are fetched together before the first is moved.
+const BATCH: usize = 16;
+
+/// A segment, told from all others that ever had its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Ticket {
+    number: u32,
+    serial: u64,
+}
+
+/// Neighbours of a queue that are being compacted.
+#[derive(Debug)]
+pub(super) struct Compacting {
     queue: Queue,
-    start: usize,
-    len: usize,
+    /// What is still to be moved, oldest first.
+    sources: VecDeque<Ticket>,
+    /// How far the first of them is moved.
+    at: usize,
+    /// What is written.
+    target: Option<Ticket>,
+    /// Bytes of all segments that were given back, and of all that were taken.
+    given: u64,
+    taken: u64,
+}
+
+/// How far compacting is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// There is more to be moved.
+    Going,
+    /// It is over, and memory was gained by it or not.
+    Over { gained: bool },
 }
 
 impl Shard {
-    /// Compacts up to `most` neighbours if that gains a segment's memory. Whether it did.
-    pub(super) fn compact(&mut self, common: &Common, most: usize) -> bool {
-        let Some(run) = self.worthwhile_run(common, most) else {
-            self.hints.in_vain.store(
-                self.hints.garbage.load(std::sync::atomic::Ordering::Relaxed),
-                std::sync::atomic::Ordering::Relaxed,
-            );
-            return false;
-        };
-        let epoch = common.epochs.current(self.now);
-        let Run { queue, start, len } = run;
-        let numbers: Vec<u32> =
-            self.queues[queue as usize].range(start..start + len).copied().collect();
-        let mut written: Vec<u32> = Vec::with_capacity(len);
-        for &number in &numbers {
-            if let Some(mut segment) = self.segments[number as usize].take() {
-                self.rewrite(common, number, &mut segment, epoch, &mut written);
-                self.segments[number as usize] = Some(segment);
-                self.drop_segment(common, number);
+    /// Begins to compact the neighbours that are cheapest to move. `false` where nothing is to be gained.
+    pub(super) fn begin_compacting(&mut self, common: &Common) -> bool {
+        self.compacting = self.worthwhile_run(common);
+        if self.compacting.is_none() {
+            self.note_vain();
+        }
+        self.compacting.is_some()
+    }
+
+    /// Goes on with compacting, for about so many records.
+    pub(super) fn compact_some(&mut self, common: &Common, records: usize) -> Progress {
+        let Some(mut run) = self.compacting.take() else { return Progress::Over { gained: true } };
+        let mut left = records;
+        while left > 0
+            && let Some(&source) = run.sources.front()
+        {
+            let is_there = self.is_still(source);
+            let taken = self.segments[source.number as usize].take_if(|_| is_there);
+            let Some(mut segment) = taken else {
+                // Given up meanwhile, and its neighbours may be next.
+                run.sources.clear();
+                break;
+            };
+            let is_through = self.rewrite(common, &mut run, &mut segment, &mut left);
+            self.segments[source.number as usize] = Some(segment);
+            if is_through {
+                self.let_go_of_source(common, &mut run);
             }
         }
-        if let Some(&last) = written.last() {
-            self.shrink(common, last);
-        }
-        let rest = self.queues[queue as usize].split_off(start + len);
-        self.queues[queue as usize].truncate(start);
-        self.queues[queue as usize].extend(written);
-        self.queues[queue as usize].extend(rest);
         self.settle_account(common);
+        if !run.sources.is_empty() {
+            self.compacting = Some(run);
+            return Progress::Going;
+        }
+        if let Some(target) = run.target.filter(|&target| self.is_still(target)) {
+            let held = self.capacity_of(target.number);
+            self.shrink(common, target.number);
+            run.given += held - self.capacity_of(target.number);
+            self.free_if_dead(common, target.number);
+        }
+        let gained = run.given > run.taken;
+        if !gained {
+            self.note_vain();
+        }
+        Progress::Over { gained }
+    }
+
+    /// There is nothing to be gained before there is more garbage.
+    fn note_vain(&self) {
+        self.hints.in_vain.store(self.hints.garbage.load(Relaxed), Relaxed);
+    }
+
+    /// Whether a segment is still the same, and nobody gives it up.
+    fn is_still(&self, ticket: Ticket) -> bool {
+        let segment = self.segments[ticket.number as usize].as_ref();
+        segment.is_some_and(|segment| segment.serial == ticket.serial)
+            && self.evicting.as_ref().is_none_or(|it| it.number != ticket.number)
+    }
+
+    fn capacity_of(&self, number: u32) -> u64 {
+        let segment = self.segments[number as usize].as_ref();
+        segment.map_or(0, |segment| segment.data.capacity() as u64)
+    }
+
+    /// Takes the first source, of which everything is moved, out of its queue.
+    fn let_go_of_source(&mut self, common: &Common, run: &mut Compacting) {
+        let Some(Ticket { number, .. }) = run.sources.pop_front() else { return };
+        run.at = 0;
+        run.given += self.capacity_of(number);
+        let queue = &mut self.queues[run.queue as usize];
+        if let Some(at) = queue.iter().position(|&other| other == number) {
+            queue.remove(at);
+        }
+        self.drop_segment(common, number);
         self.publish();
-        true
     }
 
     /// The shortest run that gains a segment's memory, of those the one with the fewest bytes to move.
-    fn worthwhile_run(&self, common: &Common, most: usize) -> Option<Run> {
-        let segment = common.layout.segment;
-        let margin = common.layout.inline + super::record::HEADER + 16 + crate::MAX_KEY_LEN;
-        for len in 2..=most {
-            let mut best: Option<(usize, Run)> = None;
-            for queue in Queue::BOTH {
-                let numbers = &self.queues[queue as usize];
-                let is_open = self.open[queue as usize].is_some();
-                let sealed = numbers.len() - usize::from(is_open);
-                for start in 0..(sealed + 1).saturating_sub(len) {
-                    let run = numbers.range(start..start + len);
-                    let segments =
-                        run.filter_map(|&number| self.segments[number as usize].as_ref());
-                    let (mut held, mut live, mut records) = (0, 0, 0);
-                    for segment in segments {
-                        held += segment.data.capacity();
-                        live += segment.live_bytes as usize;
-                        records += segment.live;
-                    }
-                    let gains = held >= live + live / segment * margin + segment + margin;
-                    let is_short = len == 2 || records <= MOST_RECORDS || most > 8;
-                    if gains && is_short && best.is_none_or(|(least, _)| live < least) {
-                        best = Some((live, Run { queue, start, len }));
+    fn worthwhile_run(&self, common: &Common) -> Option<Compacting> {
+        let segment = common.pool.buffer_len() as u64;
+        let longest = if common.evict { LONG_RUN } else { LONGEST_RUN };
+        let mut sums: Vec<Sums> = Vec::new();
+        let mut best: Option<(usize, u64, Queue, usize)> = None;
+        for queue in Queue::BOTH {
+            let numbers = &self.queues[queue as usize];
+            let sealed = numbers.len() - usize::from(self.open[queue as usize].is_some());
+            sums.clear();
+            sums.push(Sums::default());
+            let mut sum = Sums::default();
+            sums.extend(numbers.range(..sealed).map(|&number| {
+                if let Some(segment) = &self.segments[number as usize] {
+                    sum.held += segment.data.capacity() as u64;
+                    sum.live += u64::from(segment.live_bytes);
+                    sum.records += u64::from(segment.live);
+                }
+                sum
+            }));
+            // No longer than the best so far: a shorter run is the cheaper one.
+            for len in 2..=best.map_or(longest, |(len, ..)| len).min(sealed) {
+                for start in 0..=sealed - len {
+                    let (from, to) = (sums[start], sums[start + len]);
+                    let (held, live) = (to.held - from.held, to.live - from.live);
+                    // About what is lost at the end of each segment that is written.
+                    let margin = live / (to.records - from.records).max(1);
+                    let gains = held >= live + (live / segment + 1) * margin + segment;
+                    let is_better =
+                        best.is_none_or(|(best, least, ..)| (len, live) < (best, least));
+                    if gains && is_better {
+                        best = Some((len, live, queue, start));
                     }
                 }
-            }
-            if let Some((_, run)) = best {
-                return Some(run);
+                if best.is_some_and(|(best, ..)| best == len) {
+                    break;
+                }
             }
         }
-        None
+        let (len, _, queue, start) = best?;
+        let numbers = self.queues[queue as usize].range(start..start + len);
+        let sources = numbers.filter_map(|&number| {
+            let segment = self.segments[number as usize].as_ref()?;
+            Some(Ticket { number, serial: segment.serial })
+        });
+        let sources = sources.collect();
+        Some(Compacting { queue, sources, at: 0, target: None, given: 0, taken: 0 })
     }
 
-    /// Moves what lives in a segment, taken out of its place, behind what was written so far.
+    /// Moves up to `left` records of a source, taken out of its place, behind what was written so far.
+    /// Whether that was the rest of them.
     fn rewrite(
         &mut self,
         common: &Common,
-        number: u32,
+        run: &mut Compacting,
         segment: &mut Segment,
-        epoch: Epoch,
-        written: &mut Vec<u32>,
-    ) {
-        let mut at = 0;
-        while let Some((here, record)) = segment.next_living(at) {
-            at = here + record.len();
-            let mut found = Found { place: common.layout.place(number, here), record };
-            let hash = common.hash(record.key(&segment.data));
-            if let Some(miss) = self.judge(common, segment, &found, self.now).miss {
-                self.drop_dead(common, segment, &mut found, hash, miss);
-                continue;
+        left: &mut usize,
+    ) -> bool {
+        let Some(&Ticket { number, .. }) = run.sources.front() else { return true };
+        let mut batch: Vec<(Found, Hash)> = Vec::with_capacity(BATCH);
+        while *left > 0 {
+            while batch.len() < BATCH
+                && let Some((here, record)) = segment.next_living(run.at)
+            {
+                run.at = here + record.len();
+                let hash = common.hash(record.key(&segment.data));
+                self.index.touch(hash.tag());
+                batch.push((Found { place: common.layout.place(number, here), record }, hash));
             }
-            let meta = self.meta(segment, &found, self.now);
-            let body = match record.handle(&segment.data) {
-                Some(handle) => Body::Apart(handle, &segment.data[record.rest_range()]),
-                None => Body::Here(&segment.data[record.body_range()], &[]),
-            };
-            let draft = Draft { key: record.key(&segment.data), body, meta, uses: record.uses() };
-            let apart = self.apart_charge(segment, &record);
-            let place = self.write_behind(common, segment, epoch, &draft, apart, written);
-            self.index.replace(Slot::new(hash.tag(), found.place), place);
-            self.moved(common, segment, &mut found, place, apart);
+            let is_rest = batch.len() < BATCH;
+            *left = left.saturating_sub(batch.len());
+            for (found, hash) in batch.drain(..) {
+                self.rewrite_one(common, run, segment, found, hash);
+            }
+            if is_rest {
+                return true;
+            }
         }
+        false
     }
 
-    /// Appends a record to the last segment that was written, or to a new one.
+    fn rewrite_one(
+        &mut self,
+        common: &Common,
+        run: &mut Compacting,
+        segment: &mut Segment,
+        mut found: Found,
+        hash: Hash,
+    ) {
+        let record = found.record;
+        if let Some(miss) = self.judge(common, segment, &found, self.now).miss {
+            self.drop_dead(common, segment, &mut found, hash, miss);
+            return;
+        }
+        let meta = self.meta(segment, &found, self.now);
+        let body = match record.handle(&segment.data) {
+            Some(handle) => Body::Apart(handle, &segment.data[record.rest_range()]),
+            None => Body::Here(&segment.data[record.body_range()], &[]),
+        };
+        let draft = Draft { key: record.key(&segment.data), body, meta, uses: record.uses() };
+        let apart = self.apart_charge(segment, &record);
+        let Some(place) = self.write_behind(common, run, segment, &draft, apart) else { return };
+        self.index.replace(Slot::new(hash.tag(), found.place), place);
+        self.moved(common, segment, &mut found, place, apart);
+    }
+
+    /// Appends a record to the segment that is written, or to a new one.
     fn write_behind(
         &mut self,
         common: &Common,
+        run: &mut Compacting,
         source: &Segment,
-        epoch: Epoch,
         draft: &Draft<'_>,
         apart: u64,
-        written: &mut Vec<u32>,
-    ) -> u32 {
-        let last = written.last().and_then(|&last| self.segments[last as usize].as_ref());
-        let has_room =
-            last.is_some_and(|last| last.data.len() + draft.most() <= last.data.capacity());
-        if !has_room {
-            let mut grant = common.pool.overdraft(common.layout.segment as u64);
-            let buffer = common.pool.buffer(&mut grant).unwrap_or_default();
-            common.weigh(source.queue, buffer.capacity() as u64, 0);
-            let segment = Segment::new(
-                buffer,
-                source.queue,
-                source.birth,
-                epoch,
-                common.next_serial(),
-                common.cas(),
-            );
-            written.push(self.add_segment(segment));
-        }
-        let number = *written.last().expect("one was pushed if there was none");
-        let segment = self.segments[number as usize].as_mut().expect("it was written just now");
+    ) -> Option<u32> {
+        // What is alive by now must not come into a segment that is older than a forget.
+        let epoch = common.epochs.current(self.now);
+        let most = draft.most();
+        let fits = |segment: &Segment| {
+            segment.epoch == epoch && segment.data.len() + most <= segment.data.capacity()
+        };
+        let target = run.target.filter(|&target| {
+            let segment = self.segments[target.number as usize].as_ref();
+            self.is_still(target) && segment.is_some_and(fits)
+        });
+        let number = match target {
+            Some(target) => target.number,
+            None => self.open_target(common, run, source, epoch),
+        };
+        let segment = self.segments[number as usize].as_mut()?;
         let at = segment.append(draft, apart);
         common.weigh(segment.queue, apart, 0);
-        common.layout.place(number, at)
+        Some(common.layout.place(number, at))
     }
 
-    /// Gives back what a segment did not fill.
+    /// Opens a segment in front of the first source, whether there is room for it or not.
+    fn open_target(
+        &mut self,
+        common: &Common,
+        run: &mut Compacting,
+        source: &Segment,
+        epoch: Epoch,
+    ) -> u32 {
+        let mut grant = common.pool.overdraft(common.layout.segment as u64);
+        let buffer = common.pool.buffer(&mut grant).unwrap_or_default();
+        common.weigh(run.queue, buffer.capacity() as u64, 0);
+        run.taken += buffer.capacity() as u64;
+        let serial = common.next_serial();
+        let segment = Segment::new(buffer, run.queue, source.birth, epoch, serial, common.cas());
+        let number = self.add_segment(segment);
+        let queue = &mut self.queues[run.queue as usize];
+        let first = run.sources.front().map(|source| source.number);
+        let at = queue.iter().position(|&other| Some(other) == first).unwrap_or(0);
+        queue.insert(at, number);
+        run.target = Some(Ticket { number, serial });
+        number
+    }
+
+    /// Gives back what a segment did not fill, as far as a buffer of half or less will do. Lengths of
+    /// buffers are powers of two: what one segment gives back the next can use.
     pub(super) fn shrink(&mut self, common: &Common, number: u32) {
         let Some(segment) = self.segments[number as usize].as_mut() else { return };
-        let (len, capacity) = (segment.data.len(), segment.data.capacity());
-        if len < capacity / 2 {
-            let exact: Vec<u8> = segment.data.as_slice().into();
-            common.pool.take(exact.capacity() as u64);
-            common.weigh(segment.queue, exact.capacity() as u64, capacity as u64);
-            common.pool.give_buffer(std::mem::replace(&mut segment.data, exact));
+        let capacity = segment.data.capacity();
+        let wanted = segment.data.len().next_power_of_two().max(SMALL_BUFFER);
+        if wanted <= capacity / 2 {
+            let mut smaller = Vec::with_capacity(wanted);
+            smaller.extend_from_slice(&segment.data);
+            common.pool.take(smaller.capacity() as u64);
+            common.weigh(segment.queue, smaller.capacity() as u64, capacity as u64);
+            common.pool.give_buffer(std::mem::replace(&mut segment.data, smaller));
         }
     }
 
@@ -191,5 +332,186 @@ impl Shard {
         segment.kill(&mut found.record, apart);
         self.hints.count_garbage(found.record.len() as u64, 0);
         common.weigh(segment.queue, 0, apart);
+    }
+}
+
+/// What the segments of a queue up to one hold, what of it lives, and in how many records.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sums {
+    held: u64,
+    live: u64,
+    records: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::segments::SegmentStore;
+    use crate::{
+        Delete, Expiry, Limits, Mode, NewValue, Seconds, Shape, Store, Write, WriteResult,
+    };
+
+    const NOW: Seconds = 1_700_000_000;
+
+    fn set(store: &SegmentStore, key: &str, value: &[u8], now: Seconds) {
+        let write = Write {
+            key: key.as_bytes(),
+            value: NewValue::Slice(value),
+            flags: 0,
+            expiry: Expiry::NEVER,
+            mode: Mode::Set,
+            compare: 0,
+            new_cas: None,
+            accept_stale: false,
+            vivify: None,
+            binary_key: false,
+        };
+        assert!(matches!(store.write(write, now), WriteResult::Stored { .. }));
+    }
+
+    fn splitmix(state: &mut u64) -> usize {
+        *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        usize::try_from((mixed ^ (mixed >> 27)) >> 33).unwrap()
+    }
+
+    #[test]
+    fn overwriting_takes_no_living_items_where_nine_tenths_are_filled() {
+        let limits = Limits { max_bytes: 8 << 20, max_item: 1 << 20, evict: true };
+        let store = SegmentStore::new(limits, None);
+        let (items, mut random) = ((8 << 20) / 100 * 90 / (9 + 300 + 40), 1);
+        for turn in 0..6 * items {
+            // Each key as often as every other, in an order of its own in each round.
+            let item = (turn * 7919 + turn / items) % items;
+            let len = 150 + splitmix(&mut random) % 301;
+            set(&store, &format!("key{item:06}"), &vec![b'v'; len], NOW);
+        }
+        store.validate(NOW);
+        let kept = usize::try_from(store.counters().items).unwrap();
+        assert!(kept >= items / 100 * 97, "{kept} of {items} are left");
+    }
+
+    #[test]
+    fn a_run_gains_a_segment_and_keeps_the_order() {
+        let limits = Limits { max_bytes: 1 << 20, max_item: 1 << 20, evict: true };
+        let shape = Shape { shards: 1, segment: 8 << 10, seed: 1 };
+        let store = SegmentStore::with_shape(limits, shape, None).unwrap();
+        let key = |item: usize| format!("key{item:04}");
+        for item in 0..1_000 {
+            set(&store, &key(item), &[b'v'; 300], NOW);
+        }
+        for item in (0..1_000).filter(|item| item % 4 == 0) {
+            store.delete(key(item).as_bytes(), Delete::PLAIN, NOW);
+        }
+        let order = |store: &SegmentStore| -> Vec<Vec<u8>> {
+            let shard = store.places[0].lock(&store.common);
+            let numbers = shard.queues.iter().flatten();
+            let segments = numbers.filter_map(|&number| shard.segments[number as usize].as_ref());
+            let keys = |segment: &Segment| -> Vec<Vec<u8>> {
+                segment.living().map(|(_, it)| it.key(&segment.data).to_vec()).collect()
+            };
+            segments.flat_map(keys).collect()
+        };
+        let before = (order(&store), store.common.pool.used());
+        let mut steps = 0;
+        assert!(store.places[0].lock(&store.common).begin_compacting(&store.common));
+        loop {
+            let progress = store.places[0].lock(&store.common).compact_some(&store.common, 16);
+            store.validate(NOW);
+            assert_eq!(order(&store), before.0, "after {steps} steps");
+            steps += 1;
+            if let Progress::Over { gained } = progress {
+                assert!(gained);
+                break;
+            }
+        }
+        assert!(steps > 3);
+        // The last buffer is kept for the next segment.
+        assert!(store.common.pool.used() - store.common.pool.spare_bytes() < before.1);
+    }
+
+    /// Whatever others do between two steps of a run, everything is where it belongs.
+    #[test]
+    fn a_run_gives_way_to_whatever_happens_meanwhile() {
+        let limits = Limits { max_bytes: 2 << 20, max_item: 1 << 20, evict: true };
+        let shape = Shape { shards: 1, segment: 4 << 10, seed: 1 };
+        let gone = Arc::new(Mutex::new(Vec::new()));
+        let noted = Arc::clone(&gone);
+        let observer = move |evicted: crate::Evicted<'_>| {
+            noted.lock().unwrap().push(evicted.key.to_vec());
+        };
+        let store = SegmentStore::with_shape(limits, shape, Some(Box::new(observer))).unwrap();
+        let (mut known, mut random) = (HashMap::new(), 7);
+        let (mut now, mut over) = (NOW, [0, 0]);
+        for turn in 0..60_000_u32 {
+            let key = format!("key{}", splitmix(&mut random) % 2_000);
+            let mut choice = splitmix(&mut random) % 1_000;
+            let mut shard = store.places[0].lock(&store.common);
+            shard.now = now;
+            if shard.compacting.is_none() && choice.is_multiple_of(20) {
+                shard.begin_compacting(&store.common);
+            }
+            // Now and then much happens between two steps.
+            let steps_now = turn / 100 % 2 == 0;
+            if choice < 300 && steps_now {
+                let was_going = shard.compacting.is_some();
+                if let Progress::Over { gained } = shard.compact_some(&store.common, choice % 8) {
+                    over[usize::from(gained)] += usize::from(was_going);
+                }
+            } else if (300..325).contains(&choice) {
+                if shard.evicting.is_none() {
+                    shard.begin_eviction(Queue::BOTH[choice % 2], 3);
+                }
+                choice = 0;
+            } else if (325..360).contains(&choice) {
+                shard.evict_some(&store.common, 20);
+            }
+            drop(shard);
+            for key in gone.lock().unwrap().drain(..) {
+                known.remove(&key);
+            }
+            match choice {
+                360..800 => {
+                    let value = vec![key.as_bytes()[3]; splitmix(&mut random) % 240];
+                    set(&store, &key, &value, now);
+                    known.insert(key.into_bytes(), value);
+                }
+                800..900 => {
+                    store.delete(key.as_bytes(), Delete::PLAIN, now);
+                    known.remove(key.as_bytes());
+                }
+                900..902 => {
+                    store.sweep(now);
+                }
+                902..904 => {
+                    now += 1;
+                    let digit = b'0' + u8::try_from(turn % 10).unwrap();
+                    known.retain(|key: &Vec<u8>, _| !key.ends_with(&[digit]));
+                    store.forget(Arc::new(move |key| key.ends_with(&[digit])), now);
+                }
+                904 if turn % 10 == 0 => {
+                    store.flush(now, now);
+                    known.clear();
+                }
+                _ => {
+                    let there = store.get(key.as_bytes(), now, |item| item.value().to_vec());
+                    assert_eq!(there.ok().as_ref(), known.get(key.as_bytes()), "{key}, {turn}");
+                }
+            }
+            for key in gone.lock().unwrap().drain(..) {
+                known.remove(&key);
+            }
+            if turn % 16 == 0 {
+                store.validate(now);
+            }
+        }
+        for (key, value) in &known {
+            let there = store.get(key, now, |item| item.value().to_vec());
+            assert_eq!(there.ok().as_ref(), Some(value));
+        }
+        assert!(over[0] > 3 && over[1] > 100, "{over:?}");
     }
 }

@@ -69,6 +69,9 @@ impl SegmentStore {
         }
         self.set_budget(max_bytes);
         self.set_limit(max_bytes);
+        for place in &self.places {
+            place.lock(&self.common).seal_large(&self.common);
+        }
         self.make_up();
         ResizeResult::Done
     }
@@ -76,7 +79,7 @@ impl SegmentStore {
     pub(super) fn sum_counters(&self) -> Counters {
         let tallies = self.places.iter().map(|place| place.lock(&self.common).tally);
         let sum = Tally::sum(tallies, self.budget.load(Relaxed));
-        Counters { held: self.common.pool.used(), ..sum }
+        Counters { held: self.held(), ..sum }
     }
 
     pub(super) fn check_books(&self) {
@@ -103,6 +106,18 @@ impl SegmentStore {
 }
 
 impl Shard {
+    /// Closes open segments whose buffers are larger than those that are opened by now.
+    fn seal_large(&mut self, common: &Common) {
+        for queue in Queue::BOTH {
+            let number = self.open[queue as usize];
+            let segment = number.and_then(|number| self.segments[number as usize].as_ref());
+            if segment.is_some_and(|it| it.data.capacity() > common.pool.buffer_len()) {
+                self.seal(common, queue);
+            }
+        }
+        self.publish();
+    }
+
     /// The segments in which something may have died.
     fn due(&self, epoch: Epoch, now: Seconds) -> Vec<(u32, u64)> {
         let numbers = self.queues.iter().flatten();

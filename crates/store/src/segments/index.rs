@@ -2,15 +2,20 @@
 //!
 //! Extendible hashing (Fagin and others, 1979): the top bits of a tag choose a [`Leaf`], of which no
 //! one is larger than [`MAX_BUCKETS`]. A leaf that is full grows by about an eighth, and past that size is
-//! split in two; one that has become sparse shrinks. Each step touches one leaf and takes some
+//! split in two; one that has become sparse shrinks, and joins the other half of its split when both
+//! are small. Each step touches one leaf and takes some
 //! microseconds, however many keys there are. At nine bytes a key, the index is the larger part of
 //! what an item costs, so it is kept that full.
 
-use super::bucket::Slot;
+use super::bucket::{BLOCK, Slot};
 use super::leaf::{Leaf, grown};
 
 /// Buckets of the largest leaf: 16 KiB, up to 2,048 keys.
 const MAX_BUCKETS: usize = 256;
+
+/// Keys of a leaf that looks whether it can be joined with its other half, and of both together.
+const FEW: usize = 64;
+const FEW_TOGETHER: usize = 192;
 
 /// Leaves are not split further than this many bits of a tag can tell.
 const MAX_DEPTH: u32 = 20;
@@ -95,10 +100,48 @@ impl Index {
         }
         self.len -= 1;
         if leaf.is_sparse() {
-            let buckets = leaf.buckets() * 5 / 8;
+            // A block less, at least.
+            let buckets = (leaf.buckets() * 5 / 8).min(leaf.buckets() - BLOCK);
             self.put_leaf(number, |leaf| leaf.rebuilt(buckets));
+        } else if leaf.len() <= FEW && leaf.len().is_multiple_of(FEW / 4) && leaf.depth() > 0 {
+            self.join(number, slot.tag());
         }
         true
+    }
+
+    /// Makes one leaf of the one to which `tag` belongs and its other half, if both are small.
+    fn join(&mut self, number: usize, tag: u32) {
+        let depth = self.leaves[number].depth();
+        let entries = 1 << (self.depth - depth);
+        let start = self.top(tag) / entries * entries;
+        let other = self.directory[start ^ entries] as usize;
+        let together = self.leaves[number].len() + self.leaves[other].len();
+        if self.leaves[other].depth() != depth || together > FEW_TOGETHER {
+            return;
+        }
+        let joined = Leaf::joined(&self.leaves[number], &self.leaves[other]);
+        self.put_leaf(number, |_| joined);
+        let start = start / (2 * entries) * (2 * entries);
+        let kept = u32::try_from(number).unwrap_or(u32::MAX);
+        self.directory[start..start + 2 * entries].fill(kept);
+        self.drop_leaf(other);
+        while self.leaves.iter().all(|leaf| leaf.depth() < self.depth) {
+            self.directory = self.directory.iter().step_by(2).copied().collect();
+            self.depth -= 1;
+        }
+    }
+
+    /// Drops a leaf to which nothing leads; the last one takes its number.
+    fn drop_leaf(&mut self, number: usize) {
+        self.bytes -= self.leaves.swap_remove(number).bytes();
+        let moved = u32::try_from(self.leaves.len()).unwrap_or(u32::MAX);
+        let number = u32::try_from(number).unwrap_or(u32::MAX);
+        for leaf in self.directory.iter_mut().filter(|leaf| **leaf == moved) {
+            *leaf = number;
+        }
+        if self.leaves.capacity() > 4 * self.leaves.len() {
+            self.leaves.shrink_to(2 * self.leaves.len());
+        }
     }
 
     /// Gives the leaf to which `tag` belongs more room.
@@ -162,6 +205,12 @@ impl Index {
         assert_eq!(len, self.len, "the index miscounts its keys");
         let bytes: usize = self.leaves.iter().map(Leaf::bytes).sum();
         assert_eq!(bytes, self.bytes, "the index miscounts its bytes");
+        for (entry, &number) in self.directory.iter().enumerate() {
+            let leaf = &self.leaves[number as usize];
+            let entries = 1 << (self.depth - leaf.depth());
+            let first = self.directory[entry / entries * entries];
+            assert_eq!(first, number, "a leaf has not all entries of its tags");
+        }
         for slot in self.iter() {
             assert!(self.contains(slot), "a slot is in another leaf than its tag says");
         }
@@ -220,6 +269,33 @@ mod tests {
         }
         index.validate();
         assert!(index.bytes() < full / 6, "{} of {full}", index.bytes());
+    }
+
+    #[test]
+    fn it_has_as_little_after_many_keys_as_it_had_before() {
+        let mut index = filled(500);
+        let before = index.bytes();
+        for round in 1..4 {
+            for key in 500..100_000 {
+                index.insert(Slot::new(tag(key), key));
+            }
+            for key in 500..100_000 {
+                assert!(index.remove(Slot::new(tag(key), key)));
+                if key % 8_000 == 0 {
+                    index.validate();
+                }
+            }
+            index.validate();
+            assert!(index.bytes() < 4 * before, "{}, was {before}, round {round}", index.bytes());
+            for key in 0..500 {
+                assert_eq!(index.find(tag(key), |place| place == key), Some(key));
+            }
+        }
+        for key in 0..500 {
+            assert!(index.remove(Slot::new(tag(key), key)));
+        }
+        index.validate();
+        assert_eq!((index.len(), index.leaves.len()), (0, 1));
     }
 
     #[test]

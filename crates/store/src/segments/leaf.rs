@@ -186,6 +186,12 @@ impl Leaf {
         })
     }
 
+    /// One leaf in place of the two that another was split into.
+    pub(super) fn joined(left: &Leaf, right: &Leaf) -> Leaf {
+        let buckets = (left.slots + right.slots) / WIDTH * 9 / 8;
+        Leaf::holding(left.depth - 1, buckets, || left.iter().chain(right.iter()))
+    }
+
     fn holding<I: Iterator<Item = Slot>>(
         depth: u32,
         mut buckets: usize,

@@ -125,9 +125,8 @@ impl SegmentStore {
         self.common.raise_cas(cas);
     }
 
-    /// Keeps the process's resident memory, as `probe` tells it, near the budget: the store holds
-    /// less where freed memory does not go back to the system. For a process that is a cache and
-    /// nothing else.
+    /// Holds up to a 32nd of the budget less where memory that the store has given back to the
+    /// allocator stays resident, as `probe` tells. For a process that is a cache and nothing else.
     #[must_use]
     pub fn with_resident_probe(mut self, probe: ResidentProbe) -> SegmentStore {
         self.ballast = Ballast::new(Some(probe));
@@ -145,6 +144,12 @@ impl SegmentStore {
     /// Room for a value of `len` bytes that is still to arrive: its memory is taken as it does.
     pub fn receive(&self, len: usize) -> Arriving {
         Arriving::new(len, self.common.layout.inline, &self.common.outside)
+    }
+
+    /// Bytes that the store holds: records, dead ones included, values apart, the index and all other
+    /// bookkeeping, and buffers kept for the next segments. The budget is a bound for this.
+    pub fn held(&self) -> u64 {
+        self.common.pool.used()
     }
 
     /// The shard of a key.

@@ -8,7 +8,7 @@
 //! limit is set below the budget by that much.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use parking_lot::Mutex;
 
@@ -22,8 +22,8 @@ pub(super) struct Pool {
     ledger: Arc<Ledger>,
     limit: AtomicU64,
     spares: Mutex<Vec<Vec<u8>>>,
-    /// Bytes of a whole segment's buffer.
-    segment: usize,
+    /// Bytes of the buffer of a segment that is opened.
+    buffer_len: AtomicUsize,
 }
 
 /// Bytes taken from the pool that are not made use of yet; what is left goes back.
@@ -38,7 +38,7 @@ impl Pool {
             ledger: Arc::default(),
             limit: AtomicU64::new(limit),
             spares: Mutex::new(Vec::new()),
-            segment,
+            buffer_len: AtomicUsize::new(segment),
         }
     }
 
@@ -54,6 +54,18 @@ impl Pool {
     pub(super) fn set_limit(&self, limit: u64) {
         self.limit.store(limit, Relaxed);
         if self.is_over() {
+            self.drop_spares();
+        }
+    }
+
+    /// Bytes of the buffer of a segment that is opened.
+    pub(super) fn buffer_len(&self) -> usize {
+        self.buffer_len.load(Relaxed)
+    }
+
+    /// Buffers have so many bytes from here on.
+    pub(super) fn set_buffer_len(&self, bytes: usize) {
+        if self.buffer_len.swap(bytes, Relaxed) != bytes {
             self.drop_spares();
         }
     }
@@ -131,17 +143,18 @@ impl Pool {
         Grant { pool: self, bytes: 0 }
     }
 
-    /// The buffer of a whole segment, if it can be had.
+    /// The buffer of a segment, if it can be had.
     pub(super) fn buffer(&self, grant: &mut Grant<'_>) -> Option<Vec<u8>> {
         if let Some(spare) = self.spares.lock().pop() {
             return Some(spare);
         }
-        grant.spend(self.segment as u64).then(|| Vec::with_capacity(self.segment))
+        let len = self.buffer_len();
+        grant.spend(len as u64).then(|| Vec::with_capacity(len))
     }
 
     /// Takes a segment's buffer back, to be kept or freed.
     pub(super) fn give_buffer(&self, mut buffer: Vec<u8>) {
-        if buffer.capacity() == self.segment && !self.is_over() {
+        if buffer.capacity() == self.buffer_len() && !self.is_over() {
             let mut spares = self.spares.lock();
             if spares.len() < SPARES {
                 buffer.clear();

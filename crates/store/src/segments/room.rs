@@ -9,10 +9,11 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
+use super::compact::Progress;
 use super::pool::Grant;
 use super::record::MAX_USES;
 use super::segment::Queue;
-use super::{NoRoom, SegmentStore, policy};
+use super::{NoRoom, Place, SegmentStore, policy};
 
 /// Items that are looked at while a shard is locked.
 const STEP: usize = 128;
@@ -21,10 +22,8 @@ const STEP: usize = 128;
 /// take well under a millisecond.
 pub(super) const PATIENCE: u64 = 4_096;
 
-/// How many neighbours are compacted into one less, where something can be evicted instead, and where
-/// it cannot.
-const SHORT_RUN: usize = 4;
-const LONG_RUN: usize = 16;
+/// Garbage is compacted where it is more than one byte in so many.
+const GARBAGE: u64 = 16;
 
 /// Rounds in which nothing was there to be given up, because others are about to store it.
 pub(super) const MOST_IDLE: u32 = 1_000;
@@ -130,18 +129,39 @@ impl SegmentStore {
         }
     }
 
-    /// Compacts where a good part of a shard is dead. Whether that gained anything.
+    /// Compacts some neighbours in the shard where most is dead, letting go of the lock again and
+    /// again. Whether that gained anything.
     pub(super) fn compact_somewhere(&self) -> bool {
-        let used = self.common.pool.used() / self.places.len() as u64;
-        let (share, run) = if self.common.evict { (4, SHORT_RUN) } else { (16, LONG_RUN) };
-        let segment = self.common.layout.segment as u64;
-        self.places.iter().any(|place| {
-            let garbage = place.hints.garbage.load(Relaxed);
-            let in_vain = place.hints.in_vain.load(Relaxed);
-            garbage * share > used
-                && garbage >= segment
-                && !(in_vain..in_vain + segment).contains(&garbage)
-                && place.lock(&self.common).compact(&self.common, run)
-        })
+        let Some(place) = self.worth_compacting() else { return false };
+        let mut is_begun = false;
+        loop {
+            let mut shard = place.lock(&self.common);
+            // If another thread is at it there, this one helps.
+            if shard.compacting.is_none() {
+                if is_begun {
+                    return true;
+                }
+                if !shard.begin_compacting(&self.common) {
+                    return false;
+                }
+            }
+            is_begun = true;
+            if let Progress::Over { gained } = shard.compact_some(&self.common, STEP) {
+                return gained;
+            }
+        }
+    }
+
+    /// The shard with the most garbage, if that is more than a [`GARBAGE`]th of its share of the memory
+    /// and not what there was when there was nothing to be gained.
+    fn worth_compacting(&self) -> Option<&Place> {
+        let segment = self.common.pool.buffer_len() as u64;
+        let least = (self.common.capacity() / GARBAGE).max(segment);
+        let garbage = |place: &&Place| place.hints.garbage.load(Relaxed);
+        let is_worth_it = |place: &&Place| {
+            let (garbage, in_vain) = (garbage(place), place.hints.in_vain.load(Relaxed));
+            garbage >= least && !(in_vain..in_vain + segment).contains(&garbage)
+        };
+        self.places.iter().filter(is_worth_it).max_by_key(garbage)
     }
 }

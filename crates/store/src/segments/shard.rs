@@ -17,6 +17,7 @@ use foldhash::fast::FixedState;
 use super::apart::{Apart, Pieces};
 use super::bucket::Slot;
 use super::common::{Common, Hash};
+use super::compact::Compacting;
 use super::epochs::{Epoch, Verdict};
 use super::hints::Hints;
 use super::index::Index;
@@ -37,7 +38,7 @@ const SLOT: u64 = 9;
 const OVERRIDE: u64 = 64;
 
 /// A segment that waits for values apart begins with so much room for their records.
-const SMALL_BUFFER: usize = 1024;
+pub(super) const SMALL_BUFFER: usize = 1024;
 
 /// What is missing for an operation that has changed nothing yet: so many bytes of the pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,6 +116,7 @@ pub(super) struct Shard {
     pub(super) copied: usize,
     pub(super) overrides: HashMap<u32, Override, FixedState>,
     pub(super) evicting: Option<Evicting>,
+    pub(super) compacting: Option<Compacting>,
     pub(super) policy: Policy,
     pub(super) tally: Tally,
     /// What the pool was told of the index, the policy, the overrides and marks.
@@ -140,6 +142,7 @@ impl Shard {
             copied: 0,
             overrides: HashMap::default(),
             evicting: None,
+            compacting: None,
             policy: Policy::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
             tally: Tally::default(),
             told: 0,
@@ -336,7 +339,7 @@ impl Shard {
             return Err(Need(u64::MAX));
         }
         let small = is_apart && most <= SMALL_BUFFER;
-        let wanted = if small { SMALL_BUFFER } else { common.layout.segment };
+        let wanted = if small { SMALL_BUFFER } else { common.pool.buffer_len() };
         let buffer = if small {
             grant.spend(SMALL_BUFFER as u64).then(|| Vec::with_capacity(SMALL_BUFFER))
         } else {
@@ -350,7 +353,7 @@ impl Shard {
             && segment.apart < common.layout.apart
         {
             buffer.extend_from_slice(&segment.data);
-            common.weigh(queue, wanted as u64, segment.data.capacity() as u64);
+            common.weigh(queue, buffer.capacity() as u64, segment.data.capacity() as u64);
             common.pool.give_buffer(std::mem::replace(&mut segment.data, buffer));
             return Ok(());
         }

@@ -39,6 +39,15 @@ impl Sizing {
         budget.saturating_sub((budget / 256).max(4 * self.layout.segment as u64))
     }
 
+    /// Bytes of a segment's buffer: all of it, unless the budget is much smaller than the one that all
+    /// this was made for. Then the segments that every shard has open would take a good part of it.
+    pub(super) fn buffer(&self, budget: u64) -> usize {
+        let part = usize::try_from(budget / (32 * self.shards as u64)).unwrap_or(usize::MAX);
+        let least = (self.layout.inline + 512).next_power_of_two();
+        let power = 1 << part.max(1).ilog2();
+        power.clamp(least.min(self.layout.segment), self.layout.segment)
+    }
+
     /// The largest budget in which no shard runs out of places, even with twice its share.
     pub(super) fn most(&self) -> u64 {
         self.shards as u64 * Layout::REACH / 2
@@ -60,6 +69,9 @@ mod tests {
                 assert!(budget >= shards as u64 * 16 * layout.segment as u64);
                 assert!(sizing.limit(budget) > budget / 100 * 93);
                 assert!(sizing.most() >= 2 * budget);
+                assert_eq!(sizing.buffer(budget), layout.segment);
+                assert!(sizing.buffer(budget / 1024) < layout.segment);
+                assert!(sizing.buffer(1) > layout.inline + 300);
                 assert!(layout.inline < layout.segment / 8);
             }
         }

@@ -70,7 +70,7 @@ pub(crate) fn all() -> Vec<Kind> {
             )
         },
         Kind {
-            mix: Mix { keys: 60_000, longest: 250, whole: 600, ..mix(&[MIB, MIB * 3 / 2]) },
+            mix: Mix { keys: 60_000, longest: 600, whole: 600, ..mix(&[MIB, MIB * 3 / 2]) },
             ..kind("small items", evicting(MIB), Some((4, 8 << 10)), &[])
         },
         kind("no eviction", refusing(4 * MIB), Some((1, 8 << 10)), &[4 * MIB, 5 * MIB, 2 * MIB]),
@@ -87,5 +87,5 @@ pub(crate) fn small() -> Vec<Kind> {
     let all = all().into_iter();
     let shaped = all.filter(|kind| kind.shape.is_some() || kind.resized.is_some());
     let few = |kind: Kind| Kind { mix: Mix { keys: 80, whole: 16, ..kind.mix.clone() }, ..kind };
-    shaped.map(few).filter(|kind| kind.mix.longest > 250).collect()
+    shaped.map(few).filter(|kind| kind.mix.longest > 600).collect()
 }
