@@ -188,3 +188,57 @@ impl Shard {
         self.moved(common, segment, found, place, apart);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Expiry, Limits, Mode, NewValue, Seconds, SegmentStore, Shape, Store, Write, WriteResult,
+    };
+
+    const NOW: Seconds = 1_700_000_000;
+
+    #[test]
+    fn a_step_in_which_values_apart_go_round_copies_little() {
+        let limits = Limits { max_bytes: 64 << 20, max_item: 1 << 20, evict: true };
+        let shape = Shape { shards: 1, segment: 64 << 10, seed: 1 };
+        let mut store = SegmentStore::with_shape(limits, shape, None).unwrap();
+        // All of them in one segment.
+        store.common.layout.apart = u64::MAX;
+        let value = vec![1; 49 * 4_096 + 96];
+        for key in 0..50_u8 {
+            let write = Write {
+                key: &[key],
+                value: NewValue::Slice(&value),
+                flags: 0,
+                expiry: Expiry::NEVER,
+                mode: Mode::Set,
+                compare: 0,
+                new_cas: None,
+                accept_stale: false,
+                vivify: None,
+                binary_key: false,
+            };
+            assert!(matches!(store.write(write, NOW), WriteResult::Stored { .. }));
+            store.get(&[key], NOW, |_| ()).unwrap();
+        }
+        let items = {
+            let mut shard = store.places[0].lock(&store.common);
+            assert!(shard.begin_eviction(Queue::Probation, 0));
+            shard.left_to_evict()
+        };
+        let mut steps = 0;
+        loop {
+            let mut shard = store.places[0].lock(&store.common);
+            let is_over = shard.evict_some(&store.common, 128);
+            assert!(shard.copied < MOST_COPIED + value.len(), "{} bytes", shard.copied);
+            steps += 1;
+            if is_over {
+                break;
+            }
+        }
+        assert!(items > 5 && steps >= items / 2, "{steps} steps for {items} items");
+        assert_eq!(store.counters().items, 50);
+        store.validate(NOW);
+    }
+}

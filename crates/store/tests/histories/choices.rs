@@ -139,7 +139,7 @@ impl Mix {
                     Mode::Cas,
                 ]);
                 let joins = matches!(mode, Mode::Append | Mode::Prepend);
-                let longest = if joins { self.longest.min(3_000) } else { self.longest };
+                let longest = if joins { self.longest.min(60_000) } else { self.longest };
                 let with = compare(&mut |bound| choices.below(bound));
                 KeyOp::Write {
                     mode,
@@ -201,7 +201,11 @@ pub(crate) fn value(choices: &mut impl Choices, longest: u32) -> Vec<u8> {
         0..2 => 0,
         2..20 => return choices.below(2_000).to_string().into_bytes(),
         20 => return u64::MAX.to_string().into_bytes(),
-        21 => return b"99 ".to_vec(),
+        21 => {
+            let mut padded = b"99 ".to_vec();
+            padded.resize(3.max(choices.below(20_000.min(longest) + 1) as usize), b' ');
+            return padded;
+        }
         22..36 => choices.below(60.min(longest) + 1),
         36..50 => choices.below(2_000.min(longest) + 1),
         50..58 => choices.below(9_000.min(longest) + 1),

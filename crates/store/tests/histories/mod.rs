@@ -12,6 +12,7 @@
 #![allow(dead_code, reason = "no user of this uses all of it")]
 
 pub(crate) mod choices;
+mod held;
 pub(crate) mod kinds;
 pub(crate) mod model;
 mod restoring;
@@ -22,11 +23,12 @@ use std::hash::{Hash as _, Hasher as _};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use ringbinder_store::{
-    Counters, Evicted, KeyPredicate, MAX_KEY_LEN, Meta, Miss, ResizeResult, Seconds, SegmentStore,
-    Store, WriteResult,
+    Counters, Evicted, KeyPredicate, MAX_KEY_LEN, Meta, Miss, NewValue, Readiness, ResizeResult,
+    Seconds, SegmentStore, Store, WriteResult,
 };
 
 use self::choices::{Choices, Mix, Op};
+use self::held::Holding;
 use self::kinds::Kind;
 use self::model::{Answer, Item, KeyOp, Step};
 use self::restoring::Restoring;
@@ -89,6 +91,7 @@ pub(crate) struct History {
     refused: u64,
     evicted: u64,
     restoring: Option<Restoring>,
+    holding: Holding,
     tally: Tally,
 }
 
@@ -101,7 +104,9 @@ impl History {
             let mut gone = noted.lock().unwrap_or_else(PoisonError::into_inner);
             gone.push(Gone { key: key.to_vec(), len, meta });
         };
-        let store = kind.store(seed, Box::new(observer));
+        let holding = Holding::default();
+        let store =
+            kind.store(seed, Box::new(observer)).with_outside(Arc::clone(holding.outside()));
         let names: Vec<_> = (0..kind.mix.keys).map(name).collect();
         let numbers = names.iter().cloned().zip(0..).collect();
         let budget = store.counters().max_bytes;
@@ -127,6 +132,7 @@ impl History {
             refused: 0,
             evicted: 0,
             restoring: None,
+            holding,
             tally: Tally::default(),
         }
     }
@@ -157,6 +163,7 @@ impl History {
         }
         self.restore_some(choices);
         self.check_counters();
+        self.holding.check();
     }
 
     /// Looks at everything.
@@ -168,6 +175,8 @@ impl History {
         self.store.validate(self.now);
         self.visit();
         self.check_counters();
+        self.holding.check_reached(&self.store, self.now, true);
+        self.holding.let_go_of_all();
     }
 
     fn apply_due(&mut self) {
@@ -247,10 +256,12 @@ impl History {
         };
     }
 
-    fn ask(&self, name: &[u8], op: &KeyOp) -> Answer {
-        let (store, now) = (&self.store, self.now);
+    fn ask(&mut self, name: &[u8], op: &KeyOp) -> Answer {
+        let (store, now, holding) = (&self.store, self.now, &mut self.holding);
+        let outside = Arc::clone(holding.outside());
         let all = |item: &dyn ringbinder_store::ItemRef| {
             assert_eq!(item.key(), name);
+            holding.meet(item);
             (item.value().to_vec(), item.meta(), false)
         };
         match op {
@@ -272,7 +283,10 @@ impl History {
                 }))
             }
             KeyOp::Write { .. } => {
-                let write = op.to_write(name).expect("a write");
+                let mut write = op.to_write(name, &outside).expect("a write");
+                if let NewValue::Large(value) = &mut write.value {
+                    while store.make_ready(name, write.mode, value, now) == Readiness::Unfinished {}
+                }
                 Answer::Written(store.write(write, now))
             }
             KeyOp::Arithmetic(how) => {
@@ -394,6 +408,7 @@ impl History {
             let times = u32::from(is_live(Some(item), self.era, self.now));
             assert_eq!(met.get(key).copied().unwrap_or(0), times, "visits of key {key}");
         }
+        self.holding.check_reached(&self.store, self.now, false);
         self.tally.visits += 1;
     }
 

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use ringbinder_store::{
-    Arithmetic, ArithmeticResult, Arriving, Cas, Delete, DeleteResult, Expiry, Meta, MetaGet, Miss,
-    Mode, NewValue, Seconds, Write, WriteResult, memcached_item_size,
+    Account, Arithmetic, ArithmeticResult, Arriving, Cas, Delete, DeleteResult, Expiry, Meta,
+    MetaGet, Miss, Mode, NewValue, Seconds, Write, WriteResult, memcached_item_size,
 };
 
 /// A record takes so much of a value that is cut up: more than some of the stores have, less than others.
@@ -75,8 +75,12 @@ pub(crate) enum KeyOp {
 }
 
 impl KeyOp {
-    /// As the store is asked.
-    pub(crate) fn to_write<'a>(&'a self, key: &'a [u8]) -> Option<Write<'a>> {
+    /// As the store is asked; `outside` answers for a value that arrives in pieces.
+    pub(crate) fn to_write<'a>(
+        &'a self,
+        key: &'a [u8],
+        outside: &Arc<Account>,
+    ) -> Option<Write<'a>> {
         let KeyOp::Write {
             mode,
             value,
@@ -94,7 +98,7 @@ impl KeyOp {
         };
         let value = match shared {
             true => {
-                let mut arriving = Arriving::new(value.len(), INLINE, &Arc::default());
+                let mut arriving = Arriving::new(value.len(), INLINE, outside);
                 arriving.fill(value);
                 NewValue::Large(arriving.finish())
             }
@@ -267,7 +271,7 @@ impl Step<'_> {
     }
 
     fn write(&mut self, op: &KeyOp) -> WriteResult {
-        let write = op.to_write(b"").expect("a write");
+        let write = op.to_write(b"", &Arc::default()).expect("a write");
         if self.is_too_large(write.flags, write.value.len()) {
             if write.mode == Mode::Set {
                 *self.state = None;
