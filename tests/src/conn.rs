@@ -118,10 +118,14 @@ impl Conn {
 
     /// Writes as much as the socket takes without waiting and without reading any answer.
     pub fn send_unread(&mut self, bytes: &[u8]) -> usize {
+        self.try_send_unread(bytes).unwrap_or_else(|error| panic!("sending: {error}"))
+    }
+
+    /// As [`Conn::send_unread`], where the server may have closed the connection.
+    pub fn try_send_unread(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self.socket.write(bytes) {
-            Ok(written) => written,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
-            Err(error) => panic!("sending: {error}"),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+            written => written,
         }
     }
 

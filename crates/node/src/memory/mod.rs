@@ -158,8 +158,9 @@ impl ConnectionMemory {
         if self.is_tight() { LOW_WATER } else { usize::MAX }
     }
 
+    /// Whether three quarters are held.
     #[inline]
-    fn is_tight(&self) -> bool {
+    pub(crate) fn is_tight(&self) -> bool {
         self.account.held() >= self.tight() && self.counted() >= self.tight()
     }
 

@@ -43,6 +43,7 @@ use crate::socket::Socket;
 
 /// Requests that a peer does not take are held up to this many bytes.
 const MAX_UNWRITTEN: usize = 16 << 20;
+const MAX_UNWRITTEN_TIGHT: usize = 64 << 10;
 
 /// Longest line of keys sent to a peer, in bytes.
 const MAX_KEYS: usize = 64 * 1024;
@@ -137,7 +138,12 @@ impl Link {
             is_late: false,
         };
         self.peer.forwarded.fetch_add(waiting.slots.len() as u64, Relaxed);
-        if self.peer.is_away() || state.out.pending() > MAX_UNWRITTEN {
+        // Where connections hold all their memory, what a slow peer does not take is given up first.
+        let most = match local.shared.memory.is_tight() {
+            true => MAX_UNWRITTEN_TIGHT,
+            false => MAX_UNWRITTEN,
+        };
+        if self.peer.is_away() || state.out.pending() > most {
             waiting.fail(self.losses(local));
             return;
         }
