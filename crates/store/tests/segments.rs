@@ -46,10 +46,11 @@ mod segments {
     use std::sync::{Arc, Mutex};
 
     use ringbinder_store::{
-        Evicted, Expiry, Mode, ResizeResult, SegmentStore, Store, Write, WriteResult,
+        Arithmetic, ArithmeticResult, Delete, Evicted, Expiry, Limits, Mode, ResizeResult,
+        SegmentStore, Store, Write, WriteResult,
     };
 
-    use crate::contract::{BUMP, MIB, NOW, limits, set, stored, value, write};
+    use crate::contract::{BUMP, MIB, NOW, add, limits, set, stored, value, write};
 
     #[test]
     fn the_observer_sees_every_eviction_and_nothing_else() {
@@ -218,5 +219,68 @@ mod segments {
             }
             assert_eq!(store.resize(128 * MIB), ResizeResult::Done);
         }
+    }
+
+    /// A store that refuses what does not fit, filled up.
+    fn full_of(value: &[u8], expiry: Expiry) -> (SegmentStore, Vec<String>) {
+        let store = SegmentStore::new(Limits { evict: false, ..limits(8 * MIB) }, None);
+        let mut keys: Vec<String> = Vec::new();
+        loop {
+            let key = format!("key{}", keys.len());
+            let write = Write { expiry, ..write(Mode::Set, key.as_bytes(), value) };
+            if store.write(write, NOW) == WriteResult::NoMemory {
+                return (store, keys);
+            }
+            keys.push(key);
+        }
+    }
+
+    #[test]
+    fn what_is_flushed_or_expired_makes_room_where_nothing_is_evicted() {
+        for (expiry, len) in
+            [(Expiry::NEVER, 10), (Expiry::at(NOW + 5), 500), (Expiry::at(NOW + 5), 20_000)]
+        {
+            let value = vec![b'v'; len];
+            let (store, keys) = full_of(&value, expiry);
+            assert!(store.held() > 7 * MIB, "{}", store.held());
+            if expiry == Expiry::NEVER {
+                store.flush(NOW, NOW);
+            }
+            // The index may be a little larger than it was the first time.
+            for key in &keys[..keys.len() / 100 * 90] {
+                let key = key.replace("key", "new");
+                let stored = store.write(write(Mode::Set, key.as_bytes(), &value), NOW + 5);
+                assert!(matches!(stored, WriteResult::Stored { .. }), "{key} of {}", keys.len());
+            }
+            store.validate(NOW + 5);
+        }
+    }
+
+    #[test]
+    fn what_changes_items_takes_no_memory_where_nothing_is_evicted() {
+        let (store, keys) = full_of(b"7", Expiry::NEVER);
+        let before = store.held();
+        assert!(before <= 8 * MIB && keys.len() > 100_000);
+        for key in &keys {
+            let key = key.as_bytes();
+            assert!(store.touch(key, Expiry::at(NOW + 60), NOW));
+            assert!(store.get_and_touch(key, Expiry::at(NOW + 90), NOW, |_| ()).is_ok());
+        }
+        assert_eq!(store.held(), before);
+        store.validate(NOW);
+        // CAS uniques that do not fit into a record are kept beside it, as far as there is room.
+        let far = Some(u64::MAX / 2);
+        let mut refused = 0;
+        for key in &keys {
+            let key = key.as_bytes();
+            let how = Arithmetic { new_cas: far, ..add(1) };
+            let done = store.arithmetic(key, how, false, NOW, |_, _, _| ());
+            refused += u64::from(done == ArithmeticResult::NoMemory);
+            let stale = Delete { mark_stale: true, new_cas: far, ..Delete::PLAIN };
+            store.delete(key, stale, NOW);
+        }
+        assert!(refused > 0);
+        assert!(store.held() <= 8 * MIB, "{}", store.held());
+        store.validate(NOW);
     }
 }

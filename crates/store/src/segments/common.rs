@@ -46,6 +46,8 @@ pub(super) struct Common {
     weights: [AtomicU64; 2],
     /// Charges of all items. Only counted where nothing is evicted.
     charged: AtomicU64,
+    /// The same when there was no room for more items. Only counted where nothing is evicted.
+    charged_full: AtomicU64,
 }
 
 impl Common {
@@ -69,6 +71,7 @@ impl Common {
             serials: AtomicU64::new(0),
             weights: [AtomicU64::new(0), AtomicU64::new(0)],
             charged: AtomicU64::new(0),
+            charged_full: AtomicU64::new(0),
         }
     }
 
@@ -151,14 +154,41 @@ impl Common {
         }
     }
 
+    /// Whether so much is held, where nothing is evicted, that there has to be less before an item comes
+    /// that is charged `more` in the place of one that is charged `less`.
+    ///
+    /// A twelfth of the memory is left to changes of what is there: compacting makes up for them only once
+    /// a sixteenth is dead. What grows a little may have some of it, and so may what takes the place of
+    /// items that have gone since there was no room for more.
+    #[inline]
+    pub(super) fn is_crowded(&self, more: u64, less: u64) -> bool {
+        if self.evict {
+            return false;
+        }
+        let limit = self.pool.limit();
+        let left = match less {
+            0 => limit / 12,
+            _ => (more.saturating_sub(less) * 64).min(limit / 12),
+        };
+        self.pool.used() > limit - left
+            && self.charged_with(more, less) > self.charged_full.load(Relaxed)
+    }
+
+    /// Takes note that there is no room for more items than there are.
+    pub(super) fn note_full(&self) {
+        self.charged_full.store(self.charged.load(Relaxed), Relaxed);
+    }
+
+    fn charged_with(&self, more: u64, less: u64) -> u64 {
+        (self.charged.load(Relaxed) + more).saturating_sub(less)
+    }
+
     /// Whether an item that is charged `more` may take the place of one that is charged `less`.
     ///
     /// Where nothing is evicted, an eighth of the memory is left to what is dead and not compacted
     /// yet: so there is always something to compact, or room.
     pub(super) fn admits(&self, more: u64, less: u64) -> bool {
         let limit = self.pool.limit() / 8 * 7;
-        self.evict
-            || more <= less
-            || (self.charged.load(Relaxed) + more).saturating_sub(less) <= limit
+        self.evict || more <= less || self.charged_with(more, less) <= limit
     }
 }

@@ -236,7 +236,8 @@ impl Shard {
             Some(handle) => Body::Apart(handle, &segment.data[record.rest_range()]),
             None => Body::Here(&segment.data[record.body_range()], &[]),
         };
-        let draft = Draft { key: record.key(&segment.data), body, meta, uses: record.uses() };
+        let (key, uses) = (record.key(&segment.data), record.uses());
+        let draft = Draft { key, body, meta, uses, touchable: !common.evict };
         let apart = self.apart_charge(segment, &record);
         let Some(place) = self.write_behind(common, run, segment, &draft, apart) else { return };
         self.index.replace(Slot::new(hash.tag(), found.place), place);
@@ -321,6 +322,7 @@ impl Shard {
     ) {
         if found.record.has_override() {
             self.overrides.remove(&found.place);
+            self.shrink_overrides();
         }
         let old = Shard::charge(found.record.len(), apart);
         let new = self

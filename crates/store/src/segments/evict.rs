@@ -140,6 +140,7 @@ impl Shard {
         }
         if found.record.has_override() {
             self.overrides.remove(&found.place);
+            self.shrink_overrides();
         }
         let charge = Shard::charge(found.record.len(), apart);
         self.tally.remove(charge);
@@ -167,7 +168,7 @@ impl Shard {
             Some(handle) => Body::Apart(handle, &segment.data[found.record.rest_range()]),
             None => Body::Here(&segment.data[found.record.body_range()], &[]),
         };
-        let draft = Draft { key, body, meta, uses };
+        let draft = Draft { key, body, meta, uses, touchable: !common.evict };
         let most = draft.most();
         if let Err(Need(bytes)) =
             self.reserve_segment(common, (queue, epoch), (most, apart), &mut common.pool.nothing())

@@ -10,7 +10,8 @@ pub(super) struct Hints {
     pub(super) oldest: [AtomicU64; 2],
     /// Bytes of records that are dead.
     pub(super) garbage: AtomicU64,
-    /// As much garbage as there was when there was nothing to be gained from compacting it.
+    /// As much garbage as there was when there was nothing to be gained from compacting it; more than
+    /// there can be where that is not known.
     pub(super) in_vain: AtomicU64,
 }
 
@@ -19,7 +20,7 @@ impl Hints {
         Hints {
             oldest: [AtomicU64::new(u64::MAX), AtomicU64::new(u64::MAX)],
             garbage: AtomicU64::new(0),
-            in_vain: AtomicU64::new(0),
+            in_vain: AtomicU64::new(u64::MAX),
         }
     }
 

@@ -2,7 +2,6 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::SegmentStore;
 use super::bucket::Slot;
 use super::common::Common;
 use super::epochs::Epoch;
@@ -10,6 +9,7 @@ use super::segment::{Queue, Segment};
 use super::shard::{Found, Shard};
 use super::sizing::Sizing;
 use super::tally::Tally;
+use super::{Place, SegmentStore};
 use crate::{Counters, ResizeResult, Seconds};
 
 /// Smallest budget that leaves room for items besides what is set aside.
@@ -17,6 +17,10 @@ pub(super) const MIN_BUDGET: u64 = 1 << 20;
 
 /// Items that are looked at while a shard is locked.
 const STEP: usize = 128;
+
+/// Dead items that are reclaimed for one write, about, and segments that are looked through for them.
+const ENOUGH: u64 = 1_024;
+const MOST_SEGMENTS: u32 = 64;
 
 /// How far a sweep is with a segment.
 #[derive(Clone, Copy, Debug)]
@@ -35,30 +39,71 @@ impl SegmentStore {
         let epoch = self.common.epochs.current(now);
         let mut reclaimed = 0;
         for place in &self.places {
-            let due = loop {
-                let mut shard = place.lock(&self.common);
-                shard.now = now;
-                if shard.evict_some(&self.common, STEP) {
-                    break shard.due(epoch, now);
-                }
-            };
-            for (number, serial) in due {
-                let mut cursor = Cursor { number, serial, epoch, at: 0, soonest: Seconds::MAX };
-                loop {
-                    let shard = &mut *place.lock(&self.common);
-                    shard.now = now;
-                    let (gone, is_over) = shard.sweep_some(&self.common, &mut cursor);
-                    reclaimed += gone;
-                    if is_over {
-                        break;
-                    }
-                }
+            for due in self.due_in(place, epoch, now) {
+                reclaimed += self.sweep_segment(place, due, epoch, now);
             }
         }
         if !self.common.epochs.is_settled(epoch) {
             self.common.epochs.settle(epoch);
         }
         reclaimed
+    }
+
+    /// Removes what is dead in a few segments. Whether something was.
+    ///
+    /// For a write that finds no room where nothing is evicted. While nothing can have died since the
+    /// last time, this costs a comparison.
+    #[cold]
+    pub(super) fn reclaim_some(&self, now: Seconds) -> bool {
+        let epoch = self.common.epochs.current(now);
+        if *self.reclaimed.lock() == Some((epoch, now)) {
+            return false;
+        }
+        let (mut reclaimed, mut segments) = (0, 0);
+        for place in &self.places {
+            for due in self.due_in(place, epoch, now) {
+                reclaimed += self.sweep_segment(place, due, epoch, now);
+                segments += 1;
+                if reclaimed >= ENOUGH || segments == MOST_SEGMENTS {
+                    return reclaimed > 0;
+                }
+            }
+        }
+        *self.reclaimed.lock() = Some((epoch, now));
+        reclaimed > 0
+    }
+
+    /// The segments of a shard in which something may have died, and their serials.
+    fn due_in(&self, place: &Place, epoch: Epoch, now: Seconds) -> Vec<(u32, u64)> {
+        loop {
+            let mut shard = place.lock(&self.common);
+            shard.now = now;
+            if shard.evict_some(&self.common, STEP) {
+                return shard.due(epoch, now);
+            }
+        }
+    }
+
+    /// Removes what is dead in a segment, letting go of the lock again and again. Returns how many items
+    /// went.
+    fn sweep_segment(
+        &self,
+        place: &Place,
+        (number, serial): (u32, u64),
+        epoch: Epoch,
+        now: Seconds,
+    ) -> u64 {
+        let mut cursor = Cursor { number, serial, epoch, at: 0, soonest: Seconds::MAX };
+        let mut reclaimed = 0;
+        loop {
+            let shard = &mut *place.lock(&self.common);
+            shard.now = now;
+            let (gone, is_over) = shard.sweep_some(&self.common, &mut cursor);
+            reclaimed += gone;
+            if is_over {
+                return reclaimed;
+            }
+        }
     }
 
     /// Sets another budget, and gives up what is above it.
@@ -72,7 +117,8 @@ impl SegmentStore {
         for place in &self.places {
             place.lock(&self.common).seal_large(&self.common);
         }
-        self.make_up();
+        self.give_up_excess();
+        self.excess.store(self.common.pool.used(), Relaxed);
         ResizeResult::Done
     }
 
@@ -100,7 +146,9 @@ impl SegmentStore {
             assert_eq!(weight, weights[queue as usize], "the weight of {queue:?} is miscounted");
         }
         let budget = self.budget.load(Relaxed);
-        assert!(!self.common.evict || pool.used() <= budget, "more is held than the budget allows");
+        // Where nothing is evicted, what is there when the budget is made smaller stays.
+        let most = if self.common.evict { budget } else { budget.max(self.excess.load(Relaxed)) };
+        assert!(pool.used() <= most, "more is held than the budget allows: {}", pool.used());
         assert!(charged <= pool.used().max(budget), "more is charged than is held");
     }
 }

@@ -53,6 +53,8 @@ mod visit;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
+use parking_lot::Mutex;
+
 pub use self::ballast::ResidentProbe;
 pub use self::ready::Readiness;
 pub(crate) use self::reserved::Reserved;
@@ -61,6 +63,7 @@ pub use self::shape::{Shape, ShapeError};
 
 use self::ballast::Ballast;
 use self::common::{Common, Hash};
+use self::epochs::Epoch;
 use self::place::{Locked, Place};
 use self::pool::Grant;
 use self::shard::{Found, Shard};
@@ -77,6 +80,10 @@ pub struct SegmentStore {
     max_item: u64,
     budget: AtomicU64,
     ballast: Ballast,
+    /// What was held when the budget was changed last.
+    excess: AtomicU64,
+    /// When there was nothing dead to be reclaimed.
+    reclaimed: Mutex<Option<(Epoch, Seconds)>>,
     /// Items of another store are being taken up.
     restoring: AtomicBool,
 }
@@ -107,6 +114,8 @@ impl SegmentStore {
             max_item: limits.max_item,
             budget: AtomicU64::new(limits.max_bytes),
             ballast: Ballast::new(None),
+            excess: AtomicU64::new(0),
+            reclaimed: Mutex::new(None),
             restoring: AtomicBool::new(false),
         }
     }
@@ -250,9 +259,13 @@ impl SegmentStore {
                     Err(obstacle) => obstacle,
                 }
             };
-            match obstacle {
-                Obstacle::Need(bytes) => self.make_room(bytes, &mut grant)?,
-                Obstacle::NoRoom => return Err(NoRoom),
+            let made = match obstacle {
+                Obstacle::Need(bytes) => self.make_room(bytes, &mut grant),
+                Obstacle::Crowded(more, less) => self.make_headroom(more, less),
+                Obstacle::NoRoom => Err(NoRoom),
+            };
+            if made.is_err() && (self.common.evict || !self.reclaim_some(now)) {
+                return Err(NoRoom);
             }
         }
     }

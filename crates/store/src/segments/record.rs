@@ -9,7 +9,7 @@
 //! | 2 | length of the value here, and three marks |
 //! | 4 | its CAS unique, as the distance from its segment's |
 //! | 3 | second of the last access, of which the lowest bits, and whether it was fetched |
-//! | 0, 4 | expiry |
+//! | 0, 4 | expiry; always there where nothing is evicted, so that a touch takes no memory |
 //! | 0, 4 | client flags |
 //! | 0, 8 | its CAS unique, where the distance is too far |
 //! | .. | key |
@@ -74,6 +74,8 @@ pub(super) struct Draft<'a> {
     pub(super) body: Body<'a>,
     pub(super) meta: Meta,
     pub(super) uses: u8,
+    /// Whether there is room for an expiry where it has none.
+    pub(super) touchable: bool,
 }
 
 /// A value as a record holds it.
@@ -288,6 +290,11 @@ impl Record {
         true
     }
 
+    /// Whether another CAS unique can be written into the record.
+    pub(super) fn has_room_for_cas(&self, base: Cas, cas: Cas) -> bool {
+        self.parts & WIDE_CAS != 0 || distance(base, cas).is_some()
+    }
+
     /// Sets the CAS unique where the record has room for it. Whether it has.
     pub(super) fn set_cas(&mut self, data: &mut [u8], base: Cas, cas: Cas) -> bool {
         if self.parts & WIDE_CAS != 0 {
@@ -305,7 +312,7 @@ impl Record {
 impl Draft<'_> {
     fn parts(&self, base: Cas) -> u8 {
         let mut parts = self.uses << USES_SHIFT;
-        if self.meta.expiry != Expiry::NEVER {
+        if self.touchable || self.meta.expiry != Expiry::NEVER {
             parts |= EXPIRY;
         }
         if self.meta.flags != 0 {
@@ -461,8 +468,13 @@ mod tests {
         ];
         for meta in metas {
             for base in [0, 1_000, 2_000, u64::MAX] {
-                let draft =
-                    Draft { key: b"the key", body: Body::Here(b"one", b" two"), meta, uses: 2 };
+                let draft = Draft {
+                    key: b"the key",
+                    body: Body::Here(b"one", b" two"),
+                    meta,
+                    uses: 2,
+                    touchable: false,
+                };
                 let data = written(&draft, base);
                 let record = Record::read(&data, 3).unwrap();
                 assert_eq!(record.len(), draft.len(base));
@@ -473,7 +485,13 @@ mod tests {
                 assert_eq!(record.handle(&data), None);
             }
         }
-        let draft = Draft { key: b"k", body: Body::Apart(77, b"rest"), meta: meta(), uses: 0 };
+        let draft = Draft {
+            key: b"k",
+            body: Body::Apart(77, b"rest"),
+            meta: meta(),
+            uses: 0,
+            touchable: false,
+        };
         let data = written(&draft, 1_000);
         let record = Record::read(&data, 3).unwrap();
         assert_eq!((record.handle(&data), record.len()), (Some(77), HEADER + 1 + HANDLE + 4));
@@ -485,7 +503,8 @@ mod tests {
         let long: Vec<u8> = (1..=250).collect();
         for len in [1, 7, 8, 9, 15, 16, 17, 250] {
             let key = &long[..len];
-            let draft = Draft { key, body: Body::Here(b"v", b""), meta: meta(), uses: 0 };
+            let draft =
+                Draft { key, body: Body::Here(b"v", b""), meta: meta(), uses: 0, touchable: false };
             let data = written(&draft, 1_000);
             assert!(Record::is_of(&data, 3, key));
             assert!(!Record::is_of(&data, 3, &key[1..]) && !Record::is_of(&data, 3, &long[1..]));
@@ -499,14 +518,25 @@ mod tests {
 
     #[test]
     fn what_most_items_lack_costs_nothing() {
-        let draft =
-            Draft { key: b"fourteen bytes", body: Body::Here(b"", b""), meta: meta(), uses: 0 };
+        let draft = Draft {
+            key: b"fourteen bytes",
+            body: Body::Here(b"", b""),
+            meta: meta(),
+            uses: 0,
+            touchable: false,
+        };
         assert_eq!(draft.len(1_000), 11 + 14);
     }
 
     #[test]
     fn a_record_changes_in_place_where_it_has_room() {
-        let narrow = Draft { key: b"k", body: Body::Here(b"v", b""), meta: meta(), uses: 0 };
+        let narrow = Draft {
+            key: b"k",
+            body: Body::Here(b"v", b""),
+            meta: meta(),
+            uses: 0,
+            touchable: false,
+        };
         let mut data = written(&narrow, 1_000);
         let mut record = Record::read(&data, 3).unwrap();
         assert!(record.set_expiry(&mut data, Expiry::NEVER));
@@ -529,6 +559,13 @@ mod tests {
         assert!(Record::read(&data, 3).unwrap().is_dead());
         assert_eq!(Record::read(&data, 3).unwrap().len(), narrow.len(1_000));
 
+        let touchable = Draft { touchable: true, ..narrow };
+        let mut data = written(&touchable, 1_000);
+        let mut record = Record::read(&data, 3).unwrap();
+        assert_eq!(record.meta(&data, 1_000, NOW), meta());
+        assert!(record.set_expiry(&mut data, Expiry::at(5)));
+        assert_eq!(record.expiry(&data), Expiry::at(5));
+
         let wide = Meta { expiry: Expiry::at(NOW), cas: 1 << 50, ..meta() };
         let wide = Draft { meta: wide, ..narrow };
         let mut data = written(&wide, 1_000);
@@ -542,12 +579,14 @@ mod tests {
     fn an_access_is_told_from_its_lowest_bits() {
         for ago in [0, 1, 3_600, 90 * 24 * 3_600] {
             let meta = Meta { last_access: NOW - ago, ..meta() };
-            let draft = Draft { key: b"k", body: Body::Here(b"", b""), meta, uses: 0 };
+            let draft =
+                Draft { key: b"k", body: Body::Here(b"", b""), meta, uses: 0, touchable: false };
             let data = written(&draft, 1_000);
             assert_eq!(Record::read(&data, 3).unwrap().meta(&data, 1_000, NOW), meta);
         }
         let meta = Meta { last_access: NOW + 600, ..meta() };
-        let draft = Draft { key: b"k", body: Body::Here(b"", b""), meta, uses: 0 };
+        let draft =
+            Draft { key: b"k", body: Body::Here(b"", b""), meta, uses: 0, touchable: false };
         let data = written(&draft, 1_000);
         assert_eq!(Record::read(&data, 3).unwrap().meta(&data, 1_000, NOW), meta);
     }

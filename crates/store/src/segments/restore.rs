@@ -88,7 +88,13 @@ impl SegmentStore {
         self.common.raise_cas(last_cas);
         let epoch = self.common.epochs.current(now);
         let shards = self.places.len() as u64;
-        let most = self.common.pool.limit() / MARKS_SHARE * 8;
+        let pool = &self.common.pool;
+        let room = if self.common.evict {
+            pool.limit()
+        } else {
+            pool.limit().saturating_sub(pool.used()).min(pool.limit() / MARKS_SHARE) * MARKS_SHARE
+        };
+        let most = room / MARKS_SHARE * 8;
         // A power of two that is not more than there may be.
         let most = (most / shards).checked_ilog2().map_or(0, |log| 1 << log);
         let bits = items.saturating_mul(BITS_PER_ITEM).max(LEAST_BITS);

@@ -47,9 +47,10 @@ impl SegmentStore {
                 continue;
             }
             if !self.common.evict {
-                // The items were admitted: what is not compacted is less than what was set aside.
-                grant.add(pool.overdraft(wanted));
-                return Ok(());
+                if self.compact_anywhere() {
+                    continue;
+                }
+                return Err(NoRoom);
             }
             let pressure = u8::try_from(examined / PATIENCE).unwrap_or(MAX_USES);
             if let Some(items) = self.give_up_something(pressure) {
@@ -62,6 +63,18 @@ impl SegmentStore {
             }
             std::thread::yield_now();
         }
+    }
+
+    /// Compacts until an item that is charged `more` may come in the place of one that is charged `less`,
+    /// where nothing is evicted.
+    pub(super) fn make_headroom(&self, more: u64, less: u64) -> Result<(), NoRoom> {
+        while self.common.is_crowded(more, less) {
+            if !self.compact_somewhere() && !self.compact_anywhere() {
+                self.common.note_full();
+                return Err(NoRoom);
+            }
+        }
+        Ok(())
     }
 
     /// Makes up for what was taken without asking. What changes items in place ends with this: it may
@@ -77,7 +90,13 @@ impl SegmentStore {
     #[cold]
     pub(super) fn give_up_excess(&self) {
         while self.common.pool.is_over() {
-            if !self.compact_somewhere() && self.give_up_something(0).is_none() {
+            let gained = self.compact_somewhere()
+                || if self.common.evict {
+                    self.give_up_something(0).is_some()
+                } else {
+                    self.compact_anywhere()
+                };
+            if !gained {
                 break;
             }
         }
@@ -132,7 +151,18 @@ impl SegmentStore {
     /// Compacts some neighbours in the shard where most is dead, letting go of the lock again and
     /// again. Whether that gained anything.
     pub(super) fn compact_somewhere(&self) -> bool {
-        let Some(place) = self.worth_compacting() else { return false };
+        self.worth_compacting().is_some_and(|place| self.compact(place))
+    }
+
+    /// Compacts wherever anything is to be gained, be it that segments are not full. For where nothing
+    /// can be evicted instead.
+    fn compact_anywhere(&self) -> bool {
+        let may_gain =
+            |place: &&Place| place.hints.in_vain.load(Relaxed) != place.hints.garbage.load(Relaxed);
+        self.places.iter().filter(may_gain).any(|place| self.compact(place))
+    }
+
+    fn compact(&self, place: &Place) -> bool {
         let mut is_begun = false;
         loop {
             let mut shard = place.lock(&self.common);
@@ -160,7 +190,7 @@ impl SegmentStore {
         let garbage = |place: &&Place| place.hints.garbage.load(Relaxed);
         let is_worth_it = |place: &&Place| {
             let (garbage, in_vain) = (garbage(place), place.hints.in_vain.load(Relaxed));
-            garbage >= least && !(in_vain..in_vain + segment).contains(&garbage)
+            garbage >= least && !(in_vain..in_vain.saturating_add(segment)).contains(&garbage)
         };
         self.places.iter().filter(is_worth_it).max_by_key(garbage)
     }

@@ -34,9 +34,6 @@ use crate::{Cas, Expiry, Meta, Miss, Seconds};
 /// What an item is charged for its slot in the index.
 const SLOT: u64 = 9;
 
-/// What an [`Override`] is charged.
-const OVERRIDE: u64 = 64;
-
 /// A segment that waits for values apart begins with so much room for their records.
 pub(super) const SMALL_BUFFER: usize = 1024;
 
@@ -257,13 +254,31 @@ impl Shard {
         self.settle_account(common);
     }
 
+    /// Whether another CAS unique can be written into a record.
+    pub(super) fn has_room_for_cas(&self, common: &Common, found: &Found, cas: Cas) -> bool {
+        let segment = self.segment(common, found.place);
+        segment.is_none_or(|segment| found.record.has_room_for_cas(segment.cas_base, cas))
+    }
+
+    /// Bytes that the books of the overrides grow by for one more.
+    pub(super) fn override_growth(&self) -> u64 {
+        let (len, capacity) = (self.overrides.len(), self.overrides.capacity());
+        if len < capacity { 0 } else { table_bytes(2 * (capacity + 1)) }
+    }
+
     fn drop_override(&mut self, common: &Common, found: &Found) {
         if found.record.has_override() {
             self.overrides.remove(&found.place);
-            if self.overrides.is_empty() {
-                self.overrides.shrink_to_fit();
-            }
+            self.shrink_overrides();
             self.settle_account(common);
+        }
+    }
+
+    /// Gives back room of the overrides' table where most of it is free.
+    pub(super) fn shrink_overrides(&mut self) {
+        let len = self.overrides.len();
+        if len * 8 < self.overrides.capacity() {
+            self.overrides.shrink_to(2 * len);
         }
     }
 
@@ -364,6 +379,10 @@ impl Shard {
             self.add_segment(Segment::new(buffer, queue, birth, epoch, birth, common.cas()));
         self.queues[queue as usize].push_back(number);
         self.open[queue as usize] = Some(number);
+        if !common.evict {
+            // The segment that was open is one that may be compacted.
+            self.hints.in_vain.store(u64::MAX, Relaxed);
+        }
         self.publish();
         Ok(())
     }
@@ -441,7 +460,8 @@ impl Shard {
                 Body::Apart(self.values.insert(pieces), rest)
             }
         };
-        let place = self.append(common, queue, &Draft { key, body, meta, uses }, apart)?;
+        let draft = Draft { key, body, meta, uses, touchable: !common.evict };
+        let place = self.append(common, queue, &draft, apart)?;
         match old {
             Some(old) => {
                 self.index.replace(Slot::new(hash.tag(), old.place), place);
@@ -576,7 +596,7 @@ impl Shard {
     /// Tells the pool what the index, the policy, the overrides and marks take by now.
     #[inline]
     pub(super) fn settle_account(&mut self, common: &Common) {
-        let overrides = self.overrides.len() as u64 * OVERRIDE;
+        let overrides = table_bytes(self.overrides.capacity());
         let marks = self.marks.as_ref().map_or(0, Marks::bytes) as u64;
         let taken = self.index.bytes() as u64 + self.policy.bytes() as u64 + overrides + marks;
         if taken != self.told {
@@ -584,6 +604,17 @@ impl Shard {
             common.pool.give(self.told);
             self.told = taken;
         }
+    }
+}
+
+/// Bytes of a hash table of overrides that has room for so many.
+fn table_bytes(capacity: usize) -> u64 {
+    const ENTRY: usize = size_of::<(u32, Override)>() + 1;
+    const GROUP: usize = 16;
+    match capacity {
+        0 => 0,
+        // It is filled to seven eighths, and has a power of two of entries.
+        _ => ((capacity * 8 / 7).next_power_of_two() * ENTRY + GROUP) as u64,
     }
 }
 

@@ -28,6 +28,9 @@ const MAX_NUMBER_LEN: usize = 512 * 1024;
 pub(super) enum Obstacle {
     /// It takes so many bytes more; nothing has been changed.
     Need(u64),
+    /// So much is held that what is dead has to be compacted before an item of such a charge takes the
+    /// place of one of such another; nothing has been changed.
+    Crowded(u64, u64),
     /// There is no room and none will be made.
     NoRoom,
 }
@@ -267,6 +270,7 @@ impl Task<'_, '_> {
         };
         let digits = number::format(number, &mut digits);
         if digits.len() <= len {
+            self.reserve_cas(&held.found, how.new_cas)?;
             let cas = self.cas(how.new_cas);
             self.write_digits(&held.found, digits);
             self.shard.set_cas(self.common, &mut held.found, cas);
@@ -334,6 +338,7 @@ impl Task<'_, '_> {
             let value = Value::Here(&[], &[]);
             self.put(Some(held), value, new, how.new_cas.or(kept), |_| ())?;
         } else if how.mark_stale {
+            self.reserve_cas(&held.found, how.new_cas)?;
             let cas = self.cas(how.new_cas);
             if let Some(expiry) = how.expiry {
                 self.shard.set_expiry(self.common, &mut held.found, expiry);
@@ -347,6 +352,22 @@ impl Task<'_, '_> {
             self.shard.remove(self.common, self.hash, &mut held.found);
         }
         Ok(deleted)
+    }
+
+    /// Makes sure that there is room for a CAS unique that does not fit into its record, where nothing is
+    /// evicted for it afterwards.
+    fn reserve_cas(&mut self, found: &Found, new_cas: Option<Cas>) -> Result<(), Obstacle> {
+        let cas = new_cas.unwrap_or_else(|| self.common.cas() + 1);
+        if self.common.evict || self.shard.has_room_for_cas(self.common, found, cas) {
+            return Ok(());
+        }
+        let growth = self.shard.override_growth();
+        if growth > 0 && !self.grant.spend(growth) {
+            return Err(Obstacle::Need(growth));
+        }
+        // The books take it again as soon as they have grown.
+        self.common.pool.give(growth);
+        Ok(())
     }
 
     /// Puts a new item under the key and lends it to `f`.
@@ -387,7 +408,13 @@ impl Task<'_, '_> {
         if let (Some(mut held), Value::Here(front, back)) = (in_place, &value) {
             let ahead = common.cas() + 1;
             let planned = Meta { cas: new_cas.unwrap_or(ahead), ..meta };
-            let draft = Draft { key, body: Body::Here(front, back), meta: planned, uses };
+            let draft = Draft {
+                key,
+                body: Body::Here(front, back),
+                meta: planned,
+                uses,
+                touchable: !common.evict,
+            };
             if self.shard.fits(common, &held.found, &draft) {
                 meta.cas = self.cas(new_cas);
                 let draft = Draft { meta, ..draft };
@@ -395,6 +422,10 @@ impl Task<'_, '_> {
                     return self.finish(found, f);
                 }
             }
+        }
+        let more = Shard::charge(most, apart);
+        if common.is_crowded(more, old_charge) {
+            return Err(Obstacle::Crowded(more, old_charge));
         }
         self.shard.reserve(common, (queue, epoch), (most, apart), credit, self.grant)?;
         if meta.cas == 0 {
