@@ -1,6 +1,7 @@
-//! Prints what a set and a get of large values cost, and how long another key waits meanwhile. Run with
-//! `cargo run --release -p ringbinder-store --example large`. With `small` behind it, it only sets and
-//! gets small values, so many that instructions can be counted (`valgrind --tool=callgrind`).
+//! Prints what a set and a get of large values cost, how long another key waits meanwhile, and how long
+//! the steps take in which room is made for them. Run with `cargo run --release -p ringbinder-store
+//! --example large`. With `small` behind it, it only sets and gets small values, so many that
+//! instructions can be counted (`valgrind --tool=callgrind`).
 
 mod support;
 
@@ -10,7 +11,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ringbinder_store::{
-    Expiry, Limits, Mode, NewValue, Piece, SegmentStore, Store, Write, WriteResult,
+    Expiry, LargeValue, Limits, Mode, NewValue, Piece, Readiness, SegmentStore, Store, Write,
+    WriteResult,
 };
 
 use self::support::{MIB, NOW};
@@ -19,8 +21,10 @@ use self::support::{MIB, NOW};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() {
-    if std::env::args().nth(1).as_deref() == Some("small") {
-        return small();
+    match std::env::args().nth(1).as_deref() {
+        Some("small") => return small(),
+        Some("half") => return half_of_the_memory(),
+        _ => {}
     }
     println!("{:<34}{:>12}{:>22}", "", "each", "another key waits");
     for (len, turns) in [(100_000, 10_000), (1 << 20, 1_000), (100 << 20, 20)] {
@@ -48,6 +52,46 @@ fn main() {
         }
         put(store, Mode::Prepend, b"grows", 1);
     });
+    half_of_the_memory();
+}
+
+/// Eight values of 127 MiB in a memory of 256 MiB that is full of small items.
+fn half_of_the_memory() {
+    let limits = Limits { max_bytes: 256 * MIB, max_item: 128 * MIB, evict: true };
+    let store = SegmentStore::new(limits, None);
+    let mut item = 0_u64;
+    while store.counters().evictions == 0 {
+        for _ in 0..1_000 {
+            support::set(&store, format!("key{item}").as_bytes(), NewValue::Slice(&[b'v'; 50]));
+            item += 1;
+        }
+    }
+    println!("127 MiB in 256 MiB, {} small items there:", store.counters().items);
+    for turn in 0..8_u8 {
+        let mut value = arrived(&store, 127 << 20);
+        let key = [b'k', turn];
+        let mut steps = Vec::new();
+        loop {
+            let start = Instant::now();
+            let readiness = store.make_ready(&key, Mode::Set, &mut value, NOW);
+            steps.push(start.elapsed());
+            if readiness == Readiness::Ready {
+                break;
+            }
+        }
+        steps.sort_unstable();
+        let [usual, long, longest] =
+            [50, 99, 100].map(|part| steps[(steps.len() - 1) * part / 100]);
+        let start = Instant::now();
+        write(&store, Mode::Set, &key, NewValue::Large(value));
+        let (took, items) = (start.elapsed(), store.counters().items);
+        println!(
+            "{:>5} steps of {usual:.1?}, 99 % within {long:.1?}, all within {longest:.1?}; then {took:.1?}; \
+             {items} items; resident {} MiB",
+            steps.len(),
+            support::resident() / MIB
+        );
+    }
 }
 
 /// 100,000 items of 100 bytes: set, overwritten, and got four times.
@@ -107,16 +151,23 @@ fn pieces(store: &SegmentStore, key: &[u8]) -> Vec<Piece> {
 
 /// Writes a value as the server does: large ones arrive in pieces.
 fn put(store: &SegmentStore, mode: Mode, key: &[u8], len: usize) {
-    let bytes = vec![b'v'; len.min(64 << 10)];
-    let value = if len > bytes.len() {
-        let mut arriving = store.receive(len);
-        while arriving.missing() > 0 {
-            arriving.fill(&bytes);
-        }
-        NewValue::Large(arriving.finish())
+    if len > 64 << 10 {
+        write(store, mode, key, NewValue::Large(arrived(store, len)));
     } else {
-        NewValue::Slice(&bytes)
-    };
+        write(store, mode, key, NewValue::Slice(&vec![b'v'; len]));
+    }
+}
+
+fn arrived(store: &SegmentStore, len: usize) -> LargeValue {
+    let bytes = vec![b'v'; 64 << 10];
+    let mut arriving = store.receive(len);
+    while arriving.missing() > 0 {
+        arriving.fill(&bytes);
+    }
+    arriving.finish()
+}
+
+fn write(store: &SegmentStore, mode: Mode, key: &[u8], value: NewValue<'_>) {
     let write = Write {
         key,
         value,

@@ -100,7 +100,7 @@ impl Index {
         }
         self.len -= 1;
         if leaf.is_sparse() {
-            // A block less, at least.
+            // One block less at least: else it would be rebuilt for every slot that is removed.
             let buckets = (leaf.buckets() * 5 / 8).min(leaf.buckets() - BLOCK);
             self.put_leaf(number, |leaf| leaf.rebuilt(buckets));
         } else if leaf.len() <= FEW && leaf.len().is_multiple_of(FEW / 4) && leaf.depth() > 0 {
@@ -296,6 +296,21 @@ mod tests {
         }
         index.validate();
         assert_eq!((index.len(), index.leaves.len()), (0, 1));
+    }
+
+    #[test]
+    fn a_leaf_that_is_sparse_becomes_smaller_whatever_its_size() {
+        for keys in [130, 300, 500, 700, 1_000] {
+            let mut index = filled(keys);
+            let smallest = Index::new().bytes();
+            for key in 0..keys - 90 {
+                let before = index.bytes();
+                index.remove(Slot::new(tag(key), key));
+                let is_sparse = index.leaves[0].is_sparse();
+                assert!(!is_sparse || index.bytes() < before, "it is rebuilt in vain");
+            }
+            assert!(index.bytes() <= smallest + 8, "{} for 90 keys", index.bytes());
+        }
     }
 
     #[test]

@@ -35,8 +35,8 @@ impl SegmentStore {
     /// [`Readiness::Ready`] the value is to be written at once, since others may wait for that; its
     /// write finds the room that was kept. A value that is dropped instead gives it back.
     ///
-    /// A step looks at about 2,000 items or gives up 16 segments, in less than a few milliseconds.
-    /// Values below 1 MiB are ready at once.
+    /// A step looks at some 2,000 items, or gives up 16 segments: about a millisecond. Values below
+    /// 1 MiB are ready at once: a write makes room for them in no longer than some such steps.
     pub fn make_ready(
         &self,
         key: &[u8],
@@ -85,8 +85,9 @@ impl SegmentStore {
             return Err(Readiness::Ready);
         }
         let wanted = charge.saturating_sub(credit).min(pool.limit());
+        let reserved = pool.promise(wanted).ok_or(Readiness::Unfinished)?;
         self.balance(wanted);
-        pool.promise(wanted).ok_or(Readiness::Unfinished)
+        Ok(reserved)
     }
 
     /// What the value under a key is charged, if there is one that is alive.
