@@ -165,9 +165,11 @@ impl Pool {
         self.give(buffer.capacity() as u64);
     }
 
-    fn drop_spares(&self) {
+    /// Frees the buffers that are kept. Whether there were any.
+    pub(super) fn drop_spares(&self) -> bool {
         let spares = std::mem::take(&mut *self.spares.lock());
         self.give(spares.iter().map(|spare| spare.capacity() as u64).sum());
+        !spares.is_empty()
     }
 
     /// Bytes of the buffers that are kept.

@@ -69,7 +69,11 @@ impl SegmentStore {
     /// where nothing is evicted.
     pub(super) fn make_headroom(&self, more: u64, less: u64) -> Result<(), NoRoom> {
         while self.common.is_crowded(more, less) {
-            if !self.compact_somewhere() && !self.compact_anywhere() {
+            // What compacting gains is kept for the next segments: it is room as well.
+            if !self.compact_somewhere()
+                && !self.compact_anywhere()
+                && !self.common.pool.drop_spares()
+            {
                 self.common.note_full();
                 return Err(NoRoom);
             }
