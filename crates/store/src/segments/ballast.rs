@@ -3,7 +3,7 @@
 //! The allocator keeps pages that are no longer full, and no charge can know of them. Memory is taken in
 //! few sizes, so that there are not many. Where the store is given a look at what of its memory is
 //! resident, it takes one for every few megabytes that room is made for; what is above the allowance is
-//! taken off the limit, up to a 32nd of the budget, and put back as resident memory falls.
+//! taken off the limit, up to a 64th of the budget, and put back as resident memory falls.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -19,7 +19,7 @@ pub type ResidentProbe = Box<dyn Fn() -> Option<u64> + Send + Sync>;
 const ALLOWANCE: u64 = 16 << 20;
 
 /// The part of the budget that is taken off the limit at most.
-const MOST: u64 = 32;
+const MOST: u64 = 64;
 
 pub(super) struct Ballast {
     probe: Option<ResidentProbe>,
