@@ -130,7 +130,7 @@ pub struct LargeValue {
     pieces: Vec<Piece>,
     rest: Vec<u8>,
     len: usize,
-    room: Option<Reserved>,
+    room: Option<Box<Reserved>>,
 }
 
 impl LargeValue {
@@ -169,12 +169,12 @@ impl LargeValue {
     }
 
     /// The room that is kept for it.
-    pub(crate) fn room(&mut self) -> &mut Option<Reserved> {
+    pub(crate) fn room(&mut self) -> &mut Option<Box<Reserved>> {
         &mut self.room
     }
 
     /// Its pieces, what follows them, and the room that is kept for it.
-    pub(crate) fn into_parts(self) -> (Vec<Piece>, Vec<u8>, Option<Reserved>) {
+    pub(crate) fn into_parts(self) -> (Vec<Piece>, Vec<u8>, Option<Box<Reserved>>) {
         (self.pieces, self.rest, self.room)
     }
 }

@@ -6,7 +6,7 @@ use super::apart::Pieces;
 use super::common::Common;
 use super::pool::Grant;
 use super::shard::Value;
-use crate::{LargeValue, NewValue, Piece};
+use crate::{LargeValue, Piece};
 
 /// A value that is to be stored. Its pieces are still here as long as it is not.
 #[derive(Debug)]
@@ -19,14 +19,6 @@ pub(super) enum Incoming<'a> {
 
 impl<'a> Incoming<'a> {
     #[inline]
-    pub(super) fn new(value: NewValue<'a>, common: &Common, grant: &mut Grant<'_>) -> Incoming<'a> {
-        match value {
-            NewValue::Slice(slice) => Incoming::cut(slice, common),
-            NewValue::Large(value) => Incoming::large(value, common, grant),
-        }
-    }
-
-    #[inline]
     pub(super) fn cut(value: &'a [u8], common: &Common) -> Incoming<'a> {
         if value.len() <= common.layout.inline {
             return Incoming::Here(value);
@@ -35,12 +27,13 @@ impl<'a> Incoming<'a> {
         Incoming::Apart(pieces, Cow::Borrowed(rest))
     }
 
+    /// A value that arrived in pieces. The room that was kept for it is added to the grant.
     #[inline(never)]
-    fn large(value: LargeValue, common: &Common, grant: &mut Grant<'_>) -> Incoming<'a> {
+    pub(super) fn large(value: LargeValue, common: &Common, grant: &mut Grant<'_>) -> Incoming<'a> {
         let mut len = value.len() - value.rest().len();
         let (mut pieces, mut rest, room) = value.into_parts();
         if let Some(room) = room {
-            grant.add(common.pool.claim(room));
+            grant.add(common.pool.claim(*room));
         }
         if rest.len() > common.layout.inline {
             // It was cut up for another store.

@@ -50,7 +50,7 @@ impl SegmentStore {
         let reserved = match value.room().take() {
             Some(reserved) => reserved,
             None => match self.begin(key, mode, value, now) {
-                Ok(reserved) => reserved,
+                Ok(reserved) => Box::new(reserved),
                 Err(readiness) => return readiness,
             },
         };

@@ -93,12 +93,16 @@ impl Store for SegmentStore {
 
     #[inline]
     fn write(&self, mut write: Write<'_>, now: Seconds) -> WriteResult {
-        let value = std::mem::replace(&mut write.value, NewValue::Slice(&[]));
-        if is_too_large(self.max_item, write.key, write.flags, value.len()) {
+        if is_too_large(self.max_item, write.key, write.flags, write.value.len()) {
             return self.refuse_too_large(&write, now);
         }
         let mut grant = self.common.pool.nothing();
-        let mut value = Incoming::new(value, &self.common, &mut grant);
+        let mut value = match &mut write.value {
+            NewValue::Slice(slice) => Incoming::cut(slice, &self.common),
+            NewValue::Large(value) => {
+                Incoming::large(std::mem::take(value), &self.common, &mut grant)
+            }
+        };
         let done =
             self.carry_out_with(grant, write.key, now, |task| task.write(&write, &mut value));
         done.unwrap_or_else(|_| {
