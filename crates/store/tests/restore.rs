@@ -71,6 +71,23 @@ fn an_item_comes_back_as_it_was() {
     assert_eq!(store.restore(&again, &old(b"k"), NOW), Restored::Over);
 }
 
+#[test]
+fn marks_take_no_more_than_the_budget_where_it_is_spent() {
+    let store = SegmentStore::new(limits(5 * MIB), None);
+    let mut item = 0;
+    for _ in 0..20 {
+        while store.counters().evictions == 0 {
+            set(&store, format!("key{item}").as_bytes(), &[b'v'; 900]);
+            item += 1;
+        }
+        store.reset_counters();
+        assert!(store.begin_restore(1_000_000, 0, NOW).is_some());
+        store.validate(NOW);
+        store.end_restore();
+        store.validate(NOW);
+    }
+}
+
 /// What is done to a key before its item is taken up.
 type Use = fn(&SegmentStore);
 

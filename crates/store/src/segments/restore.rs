@@ -79,8 +79,8 @@ impl Shard {
 
 impl SegmentStore {
     /// Begins to take up about `items` items of a store that gave out CAS uniques up to `last_cas`:
-    /// this one's rise above them. To be called before the first client is served. `None` while the
-    /// like is under way already.
+    /// this one's rise above them. To be called before the first client is served: marks take memory,
+    /// for which items are given up if there are any. `None` while the like is under way already.
     pub fn begin_restore(&self, items: u64, last_cas: Cas, now: Seconds) -> Option<Restore> {
         if self.restoring.swap(true, Relaxed) {
             return None;
@@ -104,6 +104,7 @@ impl SegmentStore {
             shard.marks = Some(Marks::new(bits));
             shard.settle_account(&self.common);
         }
+        self.make_up();
         Some(Restore { epoch })
     }
 

@@ -53,10 +53,11 @@ impl History {
         let restore = self.store.begin_restore(20 * u64::from(ITEMS), cas, now);
         let restore = restore.expect("nothing is taken up");
         self.last_cas = cas;
+        // The marks take memory.
+        self.take_gone(None);
         let living = |(_, item): &(&u32, &Item)| is_live(Some(item), self.era, now);
         let used = self.items.iter().filter(living).map(|(key, _)| *key).collect();
         self.restoring = Some(Restoring { restore, items, used, era: self.era });
-        // The marks take memory.
         self.store.validate(now);
     }
 
