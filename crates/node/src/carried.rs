@@ -29,12 +29,18 @@ pub(crate) enum Carried {
 pub(crate) struct Counted {
     bytes: Vec<u8>,
     charge: Charge,
+    /// Whether the last read found nothing more.
+    pub(crate) drained: bool,
 }
 
 impl Carried {
     /// Keeps bytes.
     pub(crate) fn keep(bytes: &[u8], memory: &Arc<ConnectionMemory>) -> Carried {
-        let kept = Counted { bytes: bytes.to_vec(), charge: Charge::of(bytes.len(), memory) };
+        let kept = Counted {
+            bytes: bytes.to_vec(),
+            charge: Charge::of(bytes.len(), memory),
+            drained: false,
+        };
         if bytes.len() > SMALL_VALUE && memchr::memchr(b'\n', bytes).is_none() {
             Carried::Line(kept, Arrival::begin(memory))
         } else {

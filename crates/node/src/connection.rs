@@ -165,12 +165,18 @@ impl Connection {
         loop {
             let held = match self.held.take() {
                 // It stood back, and it is its turn again.
-                Some(held) => held,
+                Some(held) => {
+                    self.local.resumes(held.bytes());
+                    held
+                }
                 None if self.ticket.is_stopping() => {
                     return Poll::Ready(Err(CloseReason::Shutdown));
                 }
                 None => {
-                    if self.in_line || self.local.shared.memory.is_full() {
+                    // What is begun goes on, or its client is found to be stuck.
+                    if self.carried.is_none()
+                        && (self.in_line || self.local.shared.memory.is_full())
+                    {
                         ready!(self.poll_memory(context))?;
                     }
                     self.enter(match &self.carried {
@@ -217,6 +223,7 @@ impl Connection {
                 Step::Yield => {
                     self.local.counters.conn_yields.increment();
                     self.local.note_late(input);
+                    self.local.yields(held.bytes());
                     self.held = Some(held);
                     // Behind those that are ready now, without a look at the sockets in between.
                     context.waker().wake_by_ref();

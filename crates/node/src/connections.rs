@@ -200,6 +200,7 @@ impl Entry {
         let held = self.holds.swap(kib(bytes), Relaxed);
         if moved || held == 0 {
             self.stuck_since.store(millis(now), Relaxed);
+            self.stay();
         }
     }
 
@@ -207,6 +208,15 @@ impl Entry {
     #[inline]
     pub(crate) fn hold_nothing(&self) {
         self.holds.store(0, Relaxed);
+        self.stay();
+    }
+
+    /// It is not stuck after all: it was to be closed for that while its worker was busy with others.
+    #[inline]
+    fn stay(&self) {
+        if self.kick.load(Relaxed) == KICK_MEMORY {
+            let _ = self.kick.compare_exchange(KICK_MEMORY, NO_KICK, Relaxed, Relaxed);
+        }
     }
 
     /// Bytes that it holds while it waits for its client.

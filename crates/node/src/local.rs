@@ -21,6 +21,10 @@ use crate::stats::Counters;
 /// Buffers kept for later, of each kind: more than one is only in use where a turn needs another's.
 const MAX_SPARE: usize = 4;
 
+/// What connections keep during the turns of others is counted in steps of so many bytes, since it changes
+/// with every few requests.
+const YIELDED: usize = 1 << 20;
+
 /// Buffers nobody is using. Boxed, because each goes from hand to hand several times a request.
 #[allow(clippy::vec_box, reason = "a buffer changes hands more often than it is made")]
 type Spare<T> = Vec<Box<T>>;
@@ -37,6 +41,10 @@ pub(crate) struct Local {
     unneeded: Cell<[usize; 2]>,
     /// What they take.
     spare: RefCell<Charge>,
+    /// Bytes of what connections work with that let others have their turn.
+    yielded: Cell<usize>,
+    /// About as much.
+    yielded_charge: RefCell<Charge>,
     /// The ring as this worker acts by it; `None` in a node without one.
     view: RefCell<Option<Arc<View>>>,
     /// By the address of the peer.
@@ -52,6 +60,7 @@ impl Local {
         let sampler = Sampler::new(&shared.heat, &shared.latency, index, rand::random());
         let view = shared.ring.as_ref().map(|ring| ring.view());
         let spare = RefCell::new(Charge::new(&shared.memory));
+        let yielded_charge = RefCell::new(Charge::new(&shared.memory));
         Local {
             view: RefCell::new(view),
             links: RefCell::default(),
@@ -64,6 +73,8 @@ impl Local {
             spare_outputs: RefCell::default(),
             unneeded: Cell::default(),
             spare,
+            yielded: Cell::new(0),
+            yielded_charge,
         }
     }
 
@@ -125,6 +136,27 @@ impl Local {
         let bytes = inputs.iter().map(|input| input.uncounted()).sum::<usize>()
             + outputs.iter().map(|output| output.bytes.capacity()).sum::<usize>();
         self.spare.borrow_mut().set(bytes as u64);
+    }
+
+    /// A connection keeps so many bytes while others have their turn.
+    #[inline]
+    pub(crate) fn yields(&self, bytes: usize) {
+        self.count_yielded(self.yielded.get() + bytes);
+    }
+
+    /// A connection that kept so many bytes goes on.
+    #[inline]
+    pub(crate) fn resumes(&self, bytes: usize) {
+        self.count_yielded(self.yielded.get() - bytes);
+    }
+
+    #[inline]
+    fn count_yielded(&self, bytes: usize) {
+        let before = self.yielded.replace(bytes);
+        if before / YIELDED != bytes / YIELDED {
+            let counted = bytes / YIELDED * YIELDED;
+            self.yielded_charge.borrow_mut().set(counted as u64);
+        }
     }
 
     /// Notes when a read ended, where a sample may fall on what it brought.

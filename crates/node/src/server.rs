@@ -12,7 +12,7 @@ use std::sync::atomic::{
 use std::time::Duration;
 
 use ringbinder_protocol::{Refusal, WatchFlags};
-use ringbinder_store::{Evicted, EvictionObserver, Limits, SegmentStore, Store};
+use ringbinder_store::{Evicted, EvictionObserver, Limits, Seconds, SegmentStore, Store};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
@@ -42,6 +42,9 @@ use crate::worker::{Handover, Workers};
 /// How often the clock looks at the system's.
 const TICK: Duration = Duration::from_millis(250);
 
+/// Seconds after which what connections gave back is the system's again.
+const GIVEN_BACK: Seconds = 8;
+
 /// How long connections get to read their last answers when the node stops.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -69,13 +72,8 @@ pub(crate) fn prepare(
 ) -> Arc<Shared> {
     let cas = if ring.is_some() { rand::random_range(FIRST_CAS) } else { 0 };
     build(settings, guards, ring, room_for_peers, |store, connections| {
-        let connections = Arc::clone(connections);
-        // The program itself: there are no items yet.
-        let program = resident::bytes().unwrap_or(0);
-        let probe = move || {
-            let resident = resident::bytes()?;
-            Some(resident.saturating_sub(program + connections.held()))
-        };
+        let account = Arc::clone(connections.account());
+        let probe = move || Some(resident::bytes()?.saturating_sub(account.most_lately()));
         store.with_resident_probe(Box::new(probe)).with_cas_after(cas)
     })
 }
@@ -90,7 +88,7 @@ fn build(
     guards: Guards,
     ring: Option<Arc<RingNode>>,
     room_for_peers: usize,
-    finish: impl FnOnce(SegmentStore, &Arc<ConnectionMemory>) -> SegmentStore,
+    finish: impl FnOnce(SegmentStore, &ConnectionMemory) -> SegmentStore,
 ) -> Arc<Shared> {
     let watch =
         Arc::new(Watch::new(usize::try_from(settings.watcher_logbuf_size).unwrap_or(usize::MAX)));
@@ -393,6 +391,9 @@ async fn keep_time(shared: Arc<Shared>, workers: Arc<Workers>) {
         if now != last {
             workers.tidy();
             resident::give_back();
+            if now.is_multiple_of(GIVEN_BACK) {
+                shared.memory.account().turn();
+            }
         }
         last = now;
     }

@@ -75,6 +75,15 @@ impl Socket {
         done.map_ok(|()| buffer.filled().len())
     }
 
+    /// Ready once there is something to read, or the end, since a read found nothing.
+    pub(crate) fn poll_read_ready(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Socket::Tcp(stream) => stream.poll_read_ready(context),
+            Socket::Unix(stream) => stream.poll_read_ready(context),
+            Socket::Tls(stream) => stream.get_ref().0.poll_read_ready(context),
+        }
+    }
+
     /// Reads into the spare room of a growing buffer.
     pub(crate) fn poll_read_into(
         &mut self,

@@ -34,3 +34,10 @@ pub(crate) fn unfinished(
 ) -> Poll<Result<ControlFlow<Box<Unfinished>>, CloseReason>> {
     Poll::Ready(Ok(ControlFlow::Break(Box::new(Unfinished { held, progress, step }))))
 }
+
+impl Held {
+    /// Bytes that it takes and that are not counted yet.
+    pub(crate) fn bytes(&self) -> usize {
+        self.input.uncounted() + self.output.bytes.capacity()
+    }
+}

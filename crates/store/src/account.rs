@@ -4,23 +4,59 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Bytes held at this moment. It only counts: limits are up to whoever gives the memory out.
 #[derive(Debug, Default)]
-pub struct Account(AtomicU64);
+pub struct Account {
+    held: AtomicU64,
+    /// The most that was held since the last [`Account::turn`], and between that and the one before.
+    most: AtomicU64,
+    most_before: AtomicU64,
+}
 
 impl Account {
     /// Bytes held.
     #[inline]
     pub fn held(&self) -> u64 {
-        self.0.load(Relaxed)
+        self.held.load(Relaxed)
     }
 
     /// Counts `bytes` more.
     pub fn take(&self, bytes: u64) {
-        self.0.fetch_add(bytes, Relaxed);
+        let held = self.held.fetch_add(bytes, Relaxed) + bytes;
+        if held > self.most.load(Relaxed) {
+            self.most.fetch_max(held, Relaxed);
+        }
     }
 
     /// Counts `bytes` less. They must have been taken before.
     pub fn give(&self, bytes: u64) {
-        let before = self.0.fetch_sub(bytes, Relaxed);
+        let before = self.held.fetch_sub(bytes, Relaxed);
         debug_assert!(before >= bytes, "{bytes} bytes are given back of {before}");
+    }
+
+    /// The most that was held lately, since the turn before the last one. What was given back since may
+    /// still be the process's.
+    pub fn most_lately(&self) -> u64 {
+        self.most.load(Relaxed).max(self.most_before.load(Relaxed))
+    }
+
+    /// Begins another period of what counts as lately.
+    pub fn turn(&self) {
+        self.most_before.store(self.most.swap(self.held(), Relaxed), Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_most_that_was_held_is_remembered_for_two_turns() {
+        let account = Account::default();
+        account.take(100);
+        account.give(90);
+        assert_eq!((account.held(), account.most_lately()), (10, 100));
+        account.turn();
+        assert_eq!(account.most_lately(), 100);
+        account.turn();
+        assert_eq!(account.most_lately(), 10);
     }
 }

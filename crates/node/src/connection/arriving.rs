@@ -43,18 +43,12 @@ impl Connection {
     ) -> Poll<Result<(), CloseReason>> {
         let memory = &self.local.shared.memory;
         self.in_line = memory.poll_turn(self.ticket.id, context).is_pending();
-        if self.in_line {
-            // It is not the client that is waited for.
-            self.ticket.hold_nothing();
-            let kicked = ready!(self.poll_kick(context));
-            memory.leave(self.ticket.id);
-            return Poll::Ready(kicked);
+        if !self.in_line {
+            return Poll::Ready(Ok(()));
         }
-        if let Some(carried) = &self.carried {
-            let held = carried.bytes().len() as u64;
-            self.ticket.hold(held, true, self.local.shared.clock.nanos());
-        }
-        Poll::Ready(Ok(()))
+        let kicked = ready!(self.poll_kick(context));
+        memory.leave(self.ticket.id);
+        Poll::Ready(kicked)
     }
 
     /// Reads more of a long line, until it is whole or can never be.
@@ -66,15 +60,18 @@ impl Connection {
         let shared = &self.local.shared;
         let mut moved = 0;
         while let Some(Carried::Line(line, arrival)) = self.carried.as_deref_mut() {
+            // Nobody waits for memory to read what the client has not sent.
+            if line.drained && self.socket.poll_read_ready(context).is_pending() {
+                self.ticket.hold(line.held(), moved >= MOVED, shared.clock.nanos());
+                return self.poll_kick(context);
+            }
+            line.drained = false;
             if line.poll_room(arrival, Instant::now(), context).is_pending() {
                 self.ticket.hold_nothing();
                 return self.poll_kick(context);
             }
             match self.socket.poll_read_into(context, &mut line.room()) {
-                Poll::Pending => {
-                    self.ticket.hold(line.held(), moved >= MOVED, shared.clock.nanos());
-                    return self.poll_kick(context);
-                }
+                Poll::Pending => line.drained = true,
                 Poll::Ready(Ok(len)) if len > 0 => {
                     moved += len;
                     self.local.counters.bytes_read.add(len as u64);
@@ -83,6 +80,7 @@ impl Connection {
                         break;
                     }
                     if moved >= TURN {
+                        self.ticket.hold_nothing();
                         let_others(context);
                         return Poll::Pending;
                     }
@@ -176,13 +174,23 @@ impl Connection {
         arrival: &mut Arrival,
     ) -> Result<(), CloseReason> {
         let mut moved = MOVED;
+        let mut drained = false;
         poll_fn(|context| {
             let mut turn = 0;
             while value.missing() > 0 || end.len() < 2 {
                 if turn >= TURN {
+                    self.ticket.hold_nothing();
                     let_others(context);
                     return Poll::Pending;
                 }
+                // Nobody waits for memory to read what the client has not sent.
+                if drained && self.socket.poll_read_ready(context).is_pending() {
+                    let now = self.local.shared.clock.nanos();
+                    self.ticket.hold(value.held(), moved >= MOVED, now);
+                    moved = if moved >= MOVED { 0 } else { moved };
+                    return self.poll_kick(context);
+                }
+                drained = false;
                 let bytes = value.missing().min(BUFFER_LEN) as u64;
                 if arrival.poll_grow(value.held(), bytes, Instant::now(), context).is_pending() {
                     // It is not the client that is waited for.
@@ -201,12 +209,7 @@ impl Connection {
                     }),
                 };
                 match read {
-                    Poll::Pending => {
-                        let now = self.local.shared.clock.nanos();
-                        self.ticket.hold(value.held(), moved >= MOVED, now);
-                        moved = if moved >= MOVED { 0 } else { moved };
-                        return self.poll_kick(context);
-                    }
+                    Poll::Pending => drained = true,
                     Poll::Ready(Ok(len)) if len > 0 => {
                         moved += len;
                         turn += len;
@@ -292,6 +295,9 @@ impl Drop for Connection {
     fn drop(&mut self) {
         if self.in_line {
             self.local.shared.memory.leave(self.ticket.id);
+        }
+        if let Some(held) = &self.held {
+            self.local.resumes(held.bytes());
         }
     }
 }

@@ -154,24 +154,29 @@ impl Common {
         }
     }
 
+    /// The most that may be held, where nothing is evicted, for an item to come that is new.
+    ///
+    /// A twelfth of the memory is left to changes of what is there: compacting makes up for them only once
+    /// a sixteenth is dead.
+    pub(super) fn most_held(&self) -> u64 {
+        let limit = self.pool.limit();
+        limit - limit / 12
+    }
+
     /// Whether so much is held, where nothing is evicted, that there has to be less before an item comes
     /// that is charged `more` in the place of one that is charged `less`.
     ///
-    /// A twelfth of the memory is left to changes of what is there: compacting makes up for them only once
-    /// a sixteenth is dead. What grows a little may have some of it, and so may what takes the place of
+    /// What grows a little may have some of what is left to changes, and so may what takes the place of
     /// items that have gone since there was no room for more.
-    #[inline]
+    #[cold]
     pub(super) fn is_crowded(&self, more: u64, less: u64) -> bool {
-        if self.evict {
-            return false;
-        }
-        let limit = self.pool.limit();
-        let left = match less {
-            0 => limit / 12,
-            _ => (more.saturating_sub(less) * 64).min(limit / 12),
+        let most = match less {
+            0 => self.most_held(),
+            _ => self
+                .most_held()
+                .max(self.pool.limit().saturating_sub(64 * more.saturating_sub(less))),
         };
-        self.pool.used() > limit - left
-            && self.charged_with(more, less) > self.charged_full.load(Relaxed)
+        self.pool.used() > most && self.charged_with(more, less) > self.charged_full.load(Relaxed)
     }
 
     /// Takes note that there is no room for more items than there are.

@@ -321,8 +321,7 @@ impl Shard {
         apart: u64,
     ) {
         if found.record.has_override() {
-            self.overrides.remove(&found.place);
-            self.shrink_overrides();
+            self.remove_override(found.place);
         }
         let old = Shard::charge(found.record.len(), apart);
         let new = self

@@ -139,8 +139,7 @@ impl Shard {
             self.dropped.add(self.values.remove(handle));
         }
         if found.record.has_override() {
-            self.overrides.remove(&found.place);
-            self.shrink_overrides();
+            self.remove_override(found.place);
         }
         let charge = Shard::charge(found.record.len(), apart);
         self.tally.remove(charge);

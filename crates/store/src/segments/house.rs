@@ -113,6 +113,7 @@ impl SegmentStore {
             return ResizeResult::Refused;
         }
         self.set_budget(max_bytes);
+        self.ballast.excuse();
         self.set_limit(max_bytes);
         for place in &self.places {
             place.lock(&self.common).seal_large(&self.common);

@@ -113,7 +113,7 @@ impl SegmentStore {
             common: Common::new(sizing, limit, limits.evict, observer),
             max_item: limits.max_item,
             budget: AtomicU64::new(limits.max_bytes),
-            ballast: Ballast::new(None),
+            ballast: Ballast::default(),
             excess: AtomicU64::new(0),
             reclaimed: Mutex::new(None),
             restoring: AtomicBool::new(false),
@@ -134,11 +134,11 @@ impl SegmentStore {
         self.common.raise_cas(cas);
     }
 
-    /// Holds up to a 32nd of the budget less where memory that the store has given back to the
-    /// allocator stays resident, as `probe` tells. For a process that is a cache and nothing else.
+    /// Holds less, down to two thirds of the budget, where memory that the store has given back does not go
+    /// back to the system, as `probe` tells it. For a process that is a cache and nothing else.
     #[must_use]
     pub fn with_resident_probe(mut self, probe: ResidentProbe) -> SegmentStore {
-        self.ballast = Ballast::new(Some(probe));
+        self.ballast = Ballast::new(probe);
         self
     }
 
@@ -259,15 +259,22 @@ impl SegmentStore {
                     Err(obstacle) => obstacle,
                 }
             };
-            let made = match obstacle {
-                Obstacle::Need(bytes) => self.make_room(bytes, &mut grant),
-                Obstacle::Crowded(more, less) => self.make_headroom(more, less),
-                Obstacle::NoRoom => Err(NoRoom),
-            };
-            if made.is_err() && (self.common.evict || !self.reclaim_some(now)) {
-                return Err(NoRoom);
+            match obstacle {
+                Obstacle::Need(bytes) => self.find_room(bytes, &mut grant, now)?,
+                Obstacle::NoRoom => self.reclaim_or_refuse(now)?,
             }
         }
+    }
+
+    /// Makes the room that a task needs to go on: see [`Obstacle::Need`].
+    fn find_room(&self, bytes: u64, grant: &mut Grant<'_>, now: Seconds) -> Result<(), NoRoom> {
+        let made = if bytes == 0 { self.make_headroom() } else { self.make_room(bytes, grant) };
+        made.or_else(|NoRoom| self.reclaim_or_refuse(now))
+    }
+
+    /// Where nothing is evicted, dead items are reclaimed before a write is refused.
+    fn reclaim_or_refuse(&self, now: Seconds) -> Result<(), NoRoom> {
+        if !self.common.evict && self.reclaim_some(now) { Ok(()) } else { Err(NoRoom) }
     }
 
     /// Counts a write that found no room, and where `drops` removes what its key held; returns the

@@ -86,7 +86,6 @@ impl SegmentStore {
         }
         let wanted = charge.saturating_sub(credit).min(pool.limit());
         let reserved = pool.promise(wanted).ok_or(Readiness::Unfinished)?;
-        self.balance(wanted);
         Ok(reserved)
     }
 

@@ -65,20 +65,25 @@ impl SegmentStore {
         }
     }
 
-    /// Compacts until an item that is charged `more` may come in the place of one that is charged `less`,
-    /// where nothing is evicted.
-    pub(super) fn make_headroom(&self, more: u64, less: u64) -> Result<(), NoRoom> {
-        while self.common.is_crowded(more, less) {
+    /// Compacts as far as it takes for a new item to come, where nothing is evicted. It is a failure if
+    /// nothing is gained.
+    pub(super) fn make_headroom(&self) -> Result<(), NoRoom> {
+        let mut gained = false;
+        while self.common.pool.used() > self.common.most_held() {
             // What compacting gains is kept for the next segments: it is room as well.
             if !self.compact_somewhere()
                 && !self.compact_anywhere()
                 && !self.common.pool.drop_spares()
             {
-                self.common.note_full();
-                return Err(NoRoom);
+                break;
             }
+            gained = true;
         }
-        Ok(())
+        if gained || self.common.pool.used() <= self.common.most_held() {
+            return Ok(());
+        }
+        self.common.note_full();
+        Err(NoRoom)
     }
 
     /// Makes up for what was taken without asking. What changes items in place ends with this: it may

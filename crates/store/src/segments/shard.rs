@@ -112,6 +112,8 @@ pub(super) struct Shard {
     /// Bytes that were copied since the lock was taken for a step of eviction.
     pub(super) copied: usize,
     pub(super) overrides: HashMap<u32, Override, FixedState>,
+    /// Bytes of their table.
+    override_bytes: u64,
     pub(super) evicting: Option<Evicting>,
     pub(super) compacting: Option<Compacting>,
     pub(super) policy: Policy,
@@ -138,6 +140,7 @@ impl Shard {
             dropped: Dropped::default(),
             copied: 0,
             overrides: HashMap::default(),
+            override_bytes: 0,
             evicting: None,
             compacting: None,
             policy: Policy::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
@@ -235,7 +238,7 @@ impl Shard {
             return;
         }
         found.record.set_has_override(&mut segment.data, true);
-        self.overrides.entry(found.place).or_default().expiry = other;
+        self.override_at(found.place).expiry = other;
         self.settle_account(common);
     }
 
@@ -250,7 +253,7 @@ impl Shard {
             return;
         }
         found.record.set_has_override(&mut segment.data, true);
-        self.overrides.entry(found.place).or_default().cas = other;
+        self.override_at(found.place).cas = other;
         self.settle_account(common);
     }
 
@@ -266,19 +269,32 @@ impl Shard {
         if len < capacity { 0 } else { table_bytes(2 * (capacity + 1)) }
     }
 
+    #[inline]
     fn drop_override(&mut self, common: &Common, found: &Found) {
         if found.record.has_override() {
-            self.overrides.remove(&found.place);
-            self.shrink_overrides();
+            self.remove_override(found.place);
             self.settle_account(common);
         }
     }
 
-    /// Gives back room of the overrides' table where most of it is free.
-    pub(super) fn shrink_overrides(&mut self) {
+    /// What the record at a place has no room for.
+    #[cold]
+    fn override_at(&mut self, place: u32) -> &mut Override {
+        if self.overrides.len() == self.overrides.capacity() {
+            self.overrides.reserve(1);
+            self.override_bytes = table_bytes(self.overrides.capacity());
+        }
+        self.overrides.entry(place).or_default()
+    }
+
+    /// Removes what a record has no room for, and gives back room of the table where most of it is free.
+    #[cold]
+    pub(super) fn remove_override(&mut self, place: u32) {
+        self.overrides.remove(&place);
         let len = self.overrides.len();
         if len * 8 < self.overrides.capacity() {
             self.overrides.shrink_to(2 * len);
+            self.override_bytes = table_bytes(self.overrides.capacity());
         }
     }
 
@@ -489,6 +505,7 @@ impl Shard {
     }
 
     /// Whether a record may be written over the one there: it is about as long and needs nothing else.
+    #[inline]
     pub(super) fn fits(&self, common: &Common, old: &Found, draft: &Draft<'_>) -> bool {
         let Some(segment) = self.segment(common, old.place) else { return false };
         let (old_len, len) = (old.record.len(), draft.len(segment.cas_base));
@@ -496,6 +513,7 @@ impl Shard {
     }
 
     /// Writes a record that [`Shard::fits`] over the one there.
+    #[inline]
     pub(super) fn overwrite(
         &mut self,
         common: &Common,
@@ -596,7 +614,7 @@ impl Shard {
     /// Tells the pool what the index, the policy, the overrides and marks take by now.
     #[inline]
     pub(super) fn settle_account(&mut self, common: &Common) {
-        let overrides = table_bytes(self.overrides.capacity());
+        let overrides = self.override_bytes;
         let marks = self.marks.as_ref().map_or(0, Marks::bytes) as u64;
         let taken = self.index.bytes() as u64 + self.policy.bytes() as u64 + overrides + marks;
         if taken != self.told {

@@ -26,11 +26,9 @@ const MAX_NUMBER_LEN: usize = 512 * 1024;
 /// Why a task could not be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Obstacle {
-    /// It takes so many bytes more; nothing has been changed.
+    /// It takes so many bytes more, or, where these are none, less has to be held before; nothing has
+    /// been changed.
     Need(u64),
-    /// So much is held that what is dead has to be compacted before an item of such a charge takes the
-    /// place of one of such another; nothing has been changed.
-    Crowded(u64, u64),
     /// There is no room and none will be made.
     NoRoom,
 }
@@ -356,9 +354,15 @@ impl Task<'_, '_> {
 
     /// Makes sure that there is room for a CAS unique that does not fit into its record, where nothing is
     /// evicted for it afterwards.
+    #[inline]
     fn reserve_cas(&mut self, found: &Found, new_cas: Option<Cas>) -> Result<(), Obstacle> {
+        if self.common.evict { Ok(()) } else { self.reserve_override(found, new_cas) }
+    }
+
+    #[cold]
+    fn reserve_override(&mut self, found: &Found, new_cas: Option<Cas>) -> Result<(), Obstacle> {
         let cas = new_cas.unwrap_or_else(|| self.common.cas() + 1);
-        if self.common.evict || self.shard.has_room_for_cas(self.common, found, cas) {
+        if self.shard.has_room_for_cas(self.common, found, cas) {
             return Ok(());
         }
         let growth = self.shard.override_growth();
@@ -423,9 +427,8 @@ impl Task<'_, '_> {
                 }
             }
         }
-        let more = Shard::charge(most, apart);
-        if common.is_crowded(more, old_charge) {
-            return Err(Obstacle::Crowded(more, old_charge));
+        if !common.evict && common.is_crowded(Shard::charge(most, apart), old_charge) {
+            return Err(Obstacle::Need(0));
         }
         self.shard.reserve(common, (queue, epoch), (most, apart), credit, self.grant)?;
         if meta.cas == 0 {
