@@ -19,6 +19,7 @@ mod arriving;
 mod flush;
 mod proving;
 mod streams;
+mod writing;
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -39,16 +40,13 @@ use crate::connections::{CloseReason, State, Ticket};
 use crate::input::{Input, Paused};
 use crate::local::Local;
 use crate::output::Output;
-use crate::ring::{self, PeerSession};
+use crate::ring::PeerSession;
 use crate::socket::{Accepted, Socket};
 use crate::step::{Handled, Progress, Step, desk, execute, refuse, ring_request, store};
 use crate::tls::explain;
 use crate::turn::{Held, Unfinished, unfinished};
 
 use self::proving::Next;
-
-/// Most bytes looked at after the last answer: closing must not reset the connection before it came.
-const MAX_DRAIN: usize = 1 << 20;
 
 /// Most bytes of a command or an answer in the log.
 const MAX_LOGGED: usize = 1024;
@@ -151,6 +149,9 @@ impl Connection {
     fn closed(&self, reason: CloseReason) {
         let (watch, ticket) = (&self.local.shared.watch, &self.ticket);
         debug!("<{} connection closed: {}", ticket.id, reason.as_str());
+        if reason == CloseReason::Memory {
+            self.local.shared.memory.has_closed();
+        }
         if watch.wants(WatchFlags::CONNEVENTS) {
             watch.closed(&ticket.peer, ticket.id, reason);
         }
@@ -514,92 +515,6 @@ impl Connection {
             warn!("closed the connection of {peer}, which sent no memcached text protocol: {line}");
         }
         Step::Close(CloseReason::Error)
-    }
-
-    /// Writes all answers.
-    async fn flush(&mut self, output: &mut Output) -> Result<(), CloseReason> {
-        if output.has_holes() {
-            self.gather(output).await;
-        }
-        poll_fn(|context| self.poll_flush(context, output)).await?;
-        self.ticket.hold_nothing();
-        Ok(())
-    }
-
-    /// Waits for what other nodes answer.
-    #[cold]
-    async fn gather(&mut self, output: &mut Output) {
-        let forwarded = self.peer.as_ref().is_some_and(|peer| peer.forwarding.is_some());
-        if let Some(ring) = &self.local.shared.ring
-            && !forwarded
-        {
-            ring.misrouted(&self.ticket.peer, self.local.shared.clock.now());
-        }
-        Box::pin(ring::gather(&self.local, self.ticket.id, forwarded, output)).await;
-    }
-
-    fn poll_flush(
-        &mut self,
-        context: &mut TaskContext<'_>,
-        output: &mut Output,
-    ) -> Poll<Result<(), CloseReason>> {
-        let before = output.pending();
-        while !output.is_empty() {
-            match output.poll_write_to(&mut self.socket, context) {
-                Poll::Ready(Ok(len)) if len > 0 => {
-                    self.local.counters.bytes_written.add(len as u64);
-                    // Nor are answers that are still being read.
-                    self.ticket.commanded(self.local.shared.clock.now());
-                    output.advance(len);
-                }
-                Poll::Ready(_) => return Poll::Ready(Err(CloseReason::Error)),
-                Poll::Pending => {
-                    let moved = output.pending() < before;
-                    return self.poll_unwritten(context, output, moved);
-                }
-            }
-        }
-        if !output.timed.is_empty() {
-            self.local.answered(output);
-        }
-        match self.socket.poll_flush(context) {
-            Poll::Ready(Ok(())) => Poll::Ready(Ok(())),
-            Poll::Ready(Err(_)) => Poll::Ready(Err(CloseReason::Error)),
-            Poll::Pending => self.poll_unwritten(context, output, before > 0),
-        }
-    }
-
-    /// Waits for a client that does not read.
-    fn poll_unwritten(
-        &self,
-        context: &TaskContext<'_>,
-        output: &mut Output,
-        moved: bool,
-    ) -> Poll<Result<(), CloseReason>> {
-        self.enter(State::Write);
-        let shared = &self.local.shared;
-        let held = output.settle_again(&shared.memory);
-        self.ticket.hold(held, moved, shared.clock.nanos());
-        // A node that stops lets the client read its answers to the end.
-        match ready!(self.poll_kick::<()>(context)) {
-            Err(CloseReason::Shutdown) => Poll::Pending,
-            other => Poll::Ready(other),
-        }
-    }
-
-    /// Takes what has arrived off the socket: closing with unread bytes would reset the connection
-    /// and could cost the client its last answer.
-    fn drain(&mut self) {
-        self.socket.farewell();
-        let mut input = self.local.take_input();
-        let mut drained = 0;
-        while drained < MAX_DRAIN {
-            match self.socket.discard(input.room()) {
-                0 => break,
-                len => drained += len,
-            }
-        }
-        self.local.give_input(input);
     }
 
     /// What the end of input means.

@@ -191,8 +191,9 @@ impl Connection {
                     return self.poll_kick(context);
                 }
                 drained = false;
-                let bytes = value.missing().min(BUFFER_LEN) as u64;
-                if arrival.poll_grow(value.held(), bytes, Instant::now(), context).is_pending() {
+                let (held, bytes) = (value.held(), value.missing().min(BUFFER_LEN) as u64);
+                if bytes > 0 && arrival.poll_grow(held, bytes, Instant::now(), context).is_pending()
+                {
                     // It is not the client that is waited for.
                     self.ticket.hold_nothing();
                     return self.poll_kick(context);

@@ -133,6 +133,11 @@ impl ConnectionMemory {
         self.closed.load(Relaxed)
     }
 
+    /// A connection was closed because others needed what it held.
+    pub(crate) fn has_closed(&self) {
+        self.closed.fetch_add(1, Relaxed);
+    }
+
     /// Bytes held that count towards the bound.
     fn counted(&self) -> u64 {
         let beyond = self.beyond.load(Relaxed) + self.peer_beyond.load(Relaxed);

@@ -42,7 +42,8 @@ pub(crate) async fn run(shared: Arc<Shared>) {
             let now = Instant::now();
             if let Some(shortage) = memory.look(now) {
                 let stuck = stuck(&shared, shortage.is_urgent);
-                report.count(close_longest(memory, &stuck, shortage.bytes), memory, now);
+                close_longest(&stuck, shortage.bytes);
+                report.tell(memory, now);
             }
             tokio::select! {
                 () = tokio::time::sleep(LOOK) => {}
@@ -108,42 +109,41 @@ fn stuck(shared: &Shared, is_urgent: bool) -> Vec<Arc<Entry>> {
     stuck.into_iter().map(|(_, entry)| entry).collect()
 }
 
-/// Closes connections until that gives so many bytes. Returns how many those are.
-fn close_longest(memory: &ConnectionMemory, stuck: &[Arc<Entry>], bytes: u64) -> u64 {
-    let (mut closed, mut given) = (0, 0);
+/// Has connections close until that gives so many bytes. One that moves before its worker comes to it
+/// stays.
+fn close_longest(stuck: &[Arc<Entry>], bytes: u64) {
+    let mut given = 0;
     for entry in stuck {
         if given >= bytes {
             break;
         }
         given += entry.holds();
         entry.close_for_memory();
-        closed += 1;
     }
-    memory.closed.fetch_add(closed, Relaxed);
-    closed
 }
 
 /// Tells the operator, but not for each connection.
 #[derive(Debug, Default)]
 struct Report {
+    /// How many it told of.
     closed: u64,
     told: Option<Instant>,
 }
 
 impl Report {
-    fn count(&mut self, closed: u64, memory: &ConnectionMemory, now: Instant) {
-        self.closed += closed;
+    fn tell(&mut self, memory: &ConnectionMemory, now: Instant) {
+        let closed = memory.closed();
         let is_quiet = self.told.is_some_and(|told| now < told + QUIET);
-        if self.closed == 0 || is_quiet {
+        if closed == self.closed || is_quiet {
             return;
         }
         warn!(
             "closed {} connections that neither read nor sent: connections hold {} of {} MiB and others \
              wait (see --connection-memory; logged once a minute)",
-            self.closed,
+            closed - self.closed,
             memory.held() >> 20,
             memory.limit() >> 20
         );
-        *self = Report { closed: 0, told: Some(now) };
+        *self = Report { closed, told: Some(now) };
     }
 }

@@ -33,6 +33,7 @@ mod leaf;
 mod lent;
 mod marks;
 mod number;
+mod overrides;
 mod place;
 mod policy;
 mod pool;
