@@ -90,10 +90,11 @@ fn random_abuse_stays_within_the_promise() {
         let answer = format!("VALUE fresh-{number} 0 5\r\nhello\r\nEND\r\n");
         fresh.talk(format!("get fresh-{number}\r\n"), answer);
     }
-    // Nothing that was held keeps items out, once there is nothing else.
+    // Nothing that was held keeps items out, once there is nothing else, but for the third that may be
+    // given up for what the allocator keeps (docs/decisions/0020).
     subject.conn.talk("flush_all\r\n", "OK\r\n");
     let kept = subject.fill();
-    assert!(kept >= 55_000 || target() != Kind::Ringbinder, "only {kept} ordinary items fit");
+    assert!(kept >= 40_000 || target() != Kind::Ringbinder, "only {kept} ordinary items fit");
 }
 
 /// A number in the environment.

@@ -98,29 +98,35 @@ fn what_arrives_takes_half_and_then_waits_in_the_order_in_which_it_began() {
 
 #[test]
 fn one_at_a_time_goes_beyond_and_the_next_one_where_it_stalls() {
-    let mut fixture = Fixture::new(8 * MIB);
-    let begun = fixture.now;
-    let [mut one, mut other] =
-        std::array::from_fn(|_| (Arrival::begin(&fixture.memory), Charge::new(&fixture.memory)));
-    let grow = |fixture: &Fixture, (arrival, charge): &mut (Arrival, Charge), bytes| {
-        let taken = fixture.grow(arrival, charge.bytes(), bytes);
-        if taken {
-            charge.set(charge.bytes() + bytes);
-        }
-        taken
-    };
-    assert!(grow(&fixture, &mut one, 4 * MIB));
-    assert!(!grow(&fixture, &mut one, 2 * MIB) && !grow(&fixture, &mut other, MIB));
-    fixture.look();
-    assert!(grow(&fixture, &mut one, 2 * MIB));
-    assert!(grow(&fixture, &mut other, 4 * MIB) && !grow(&fixture, &mut other, MIB));
-    fixture.now = begun + STALLED / 2;
-    fixture.look();
-    assert!(!grow(&fixture, &mut other, MIB));
-    fixture.now = begun + STALLED;
-    fixture.look();
-    assert!(grow(&fixture, &mut other, MIB));
-    assert!(!grow(&fixture, &mut one, MIB), "its time is over");
+    for others in [0, 2 * MIB] {
+        let mut fixture = Fixture::new(32 * MIB);
+        let begun = fixture.now;
+        let [mut one, mut other] = std::array::from_fn(|_| {
+            (Arrival::begin(&fixture.memory), Charge::new(&fixture.memory))
+        });
+        let grow = |fixture: &Fixture, (arrival, charge): &mut (Arrival, Charge), bytes| {
+            let taken = fixture.grow(arrival, charge.bytes(), bytes);
+            if taken {
+                charge.set(charge.bytes() + bytes);
+            }
+            taken
+        };
+        assert!(grow(&fixture, &mut one, 10 * MIB) && grow(&fixture, &mut other, 6 * MIB));
+        assert!(!grow(&fixture, &mut one, 2 * MIB) && !grow(&fixture, &mut other, MIB));
+        fixture.look();
+        assert!(grow(&fixture, &mut one, 2 * MIB), "it goes beyond");
+        assert!(grow(&fixture, &mut other, 4 * MIB), "what goes beyond does not count");
+        let _answers = Charge::of(usize::try_from(others).unwrap(), &fixture.memory);
+        assert!(!grow(&fixture, &mut other, 8 * MIB));
+        fixture.now = begun + STALLED / 2;
+        fixture.look();
+        assert!(!grow(&fixture, &mut other, 8 * MIB));
+        fixture.now = begun + STALLED;
+        fixture.look();
+        let has_room = others == 0;
+        assert_eq!(grow(&fixture, &mut other, 8 * MIB), has_room, "beside {others}");
+        assert!(!has_room || !grow(&fixture, &mut one, 5 * MIB), "its time is over");
+    }
 }
 
 #[test]
