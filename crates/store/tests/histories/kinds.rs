@@ -86,6 +86,6 @@ pub(crate) fn all() -> Vec<Kind> {
 pub(crate) fn small() -> Vec<Kind> {
     let all = all().into_iter();
     let shaped = all.filter(|kind| kind.shape.is_some() || kind.resized.is_some());
-    let few = |kind: Kind| Kind { mix: Mix { keys: 80, whole: 16, ..kind.mix.clone() }, ..kind };
+    let few = |kind: Kind| Kind { mix: Mix { keys: 250, whole: 16, ..kind.mix.clone() }, ..kind };
     shaped.map(few).filter(|kind| kind.mix.longest > 600).collect()
 }
