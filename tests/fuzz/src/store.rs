@@ -12,7 +12,7 @@ use self::histories::{History, kinds};
 mod histories;
 
 /// Most operations of one history.
-const MOST_STEPS: u32 = 600;
+const MOST_STEPS: u32 = 2_000;
 
 /// What happened in some histories.
 #[derive(Clone, Copy, Debug, Default)]
@@ -71,7 +71,7 @@ mod tests {
         let mut sum = Tally::default();
         let mut state = 1_u64;
         for _ in 0..60 {
-            let data: Vec<u8> = (0..4_000)
+            let data: Vec<u8> = (0..30_000)
                 .map(|_| {
                     state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
                     state.to_be_bytes()[0]
