@@ -21,6 +21,10 @@ use crate::stats::Counters;
 /// Buffers kept for later, of each kind: more than one is only in use where a turn needs another's.
 const MAX_SPARE: usize = 4;
 
+/// Times that a worker gives freed memory back after it has freed some: the allocator looks at most pages
+/// several times before it does.
+const GIVE_BACK: u8 = 10;
+
 /// What connections keep during the turns of others is counted in steps of so many bytes, since it changes
 /// with every few requests.
 const YIELDED: usize = 1 << 20;
@@ -41,6 +45,8 @@ pub(crate) struct Local {
     unneeded: Cell<[usize; 2]>,
     /// What they take.
     spare: RefCell<Charge>,
+    /// How often freed memory is still to be given back.
+    to_give_back: Cell<u8>,
     /// Bytes of what connections work with that let others have their turn.
     yielded: Cell<usize>,
     /// About as much.
@@ -73,6 +79,7 @@ impl Local {
             spare_outputs: RefCell::default(),
             unneeded: Cell::default(),
             spare,
+            to_give_back: Cell::new(0),
             yielded: Cell::new(0),
             yielded_charge,
         }
@@ -94,6 +101,8 @@ impl Local {
         let mut spare = self.spare_inputs.borrow_mut();
         if input.reset() && spare.len() < MAX_SPARE {
             spare.push(input);
+        } else {
+            self.has_freed();
         }
     }
 
@@ -116,7 +125,21 @@ impl Local {
             // Those of answers that were never handed over, or are not a connection's own.
             output.timed.clear();
             spare.push(output);
+        } else {
+            self.has_freed();
         }
+    }
+
+    /// Memory was freed that the system is to have again.
+    pub(crate) fn has_freed(&self) {
+        self.to_give_back.set(GIVE_BACK);
+    }
+
+    /// Whether freed memory is to be given back this time.
+    pub(crate) fn is_to_give_back(&self) -> bool {
+        let left = self.to_give_back.get();
+        self.to_give_back.set(left.saturating_sub(1));
+        left > 0
     }
 
     /// Gives back the memory of buffers that nobody needed since this was done last, and counts the
@@ -132,6 +155,9 @@ impl Local {
         let drop = unneeded_outputs.min(outputs.len());
         outputs.drain(..drop);
         outputs.shrink_to_fit();
+        if unneeded_inputs + unneeded_outputs > 0 {
+            self.has_freed();
+        }
         self.unneeded.set([inputs.len(), outputs.len()]);
         let bytes = inputs.iter().map(|input| input.uncounted()).sum::<usize>()
             + outputs.iter().map(|output| output.bytes.capacity()).sum::<usize>();

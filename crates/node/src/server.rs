@@ -390,7 +390,6 @@ async fn keep_time(shared: Arc<Shared>, workers: Arc<Workers>) {
         }
         if now != last {
             workers.tidy();
-            resident::give_back();
             if now.is_multiple_of(GIVEN_BACK) {
                 shared.memory.account().turn();
             }

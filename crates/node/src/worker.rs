@@ -186,7 +186,9 @@ fn run(local: Local, mut receiver: UnboundedReceiver<Order>) {
                 Order::Answer(pulse) => pulse.answer(),
                 Order::Tidy => {
                     local.tidy();
-                    resident::give_back();
+                    if local.is_to_give_back() {
+                        resident::give_back();
+                    }
                 }
                 #[cfg(test)]
                 Order::Occupy(barrier) => {

@@ -26,7 +26,7 @@ const THREADS: u64 = 4;
 const HELD: usize = 200;
 
 /// Steps of each thread where no time is given.
-const STEPS: u64 = 400;
+const STEPS: u64 = 200;
 
 /// The longest value that is sent.
 const LARGE: usize = 1_000_000;

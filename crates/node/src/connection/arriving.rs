@@ -26,7 +26,7 @@ use crate::step::{desk, refuse};
 const TURN: usize = 512 * 1024;
 
 /// A client that has sent so many bytes since is not stuck.
-const MOVED: usize = 8 * 1024;
+const MOVED: usize = 1024;
 
 impl Connection {
     /// Keeps an unfinished request of `len` bytes until the rest is here.
@@ -294,6 +294,7 @@ fn let_others(context: &mut TaskContext<'_>) {
 
 impl Drop for Connection {
     fn drop(&mut self) {
+        self.local.has_freed();
         if self.in_line {
             self.local.shared.memory.leave(self.ticket.id);
         }

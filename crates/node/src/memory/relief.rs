@@ -20,7 +20,7 @@ const LOOK: Duration = Duration::from_millis(5);
 
 /// How long a connection must have been stuck before it is closed for the sake of what is arriving,
 /// which goes on meanwhile, one at a time.
-const PATIENT: Duration = Duration::from_secs(1);
+const PATIENT: Duration = Duration::from_secs(2);
 
 /// The same where nothing new can be begun: one that does not read, and one that does not send.
 const UNREAD: Duration = Duration::from_millis(20);
