@@ -11,8 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ringbinder_store::{
-    Expiry, LargeValue, Limits, Mode, NewValue, Piece, Readiness, SegmentStore, Store, Write,
-    WriteResult,
+    LargeValue, Limits, Mode, NewValue, Piece, Readiness, SegmentStore, Store, Write, WriteResult,
 };
 
 use self::support::{MIB, NOW};
@@ -168,17 +167,6 @@ fn arrived(store: &SegmentStore, len: usize) -> LargeValue {
 }
 
 fn write(store: &SegmentStore, mode: Mode, key: &[u8], value: NewValue<'_>) {
-    let write = Write {
-        key,
-        value,
-        flags: 0,
-        expiry: Expiry::NEVER,
-        mode,
-        compare: 0,
-        new_cas: None,
-        accept_stale: false,
-        vivify: None,
-        binary_key: false,
-    };
+    let write = Write::plain(mode, key, value);
     assert!(matches!(store.write(write, NOW), WriteResult::Stored { .. }));
 }

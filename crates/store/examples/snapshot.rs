@@ -38,16 +38,8 @@ fn main() -> std::io::Result<()> {
     for item in 0..items {
         let key = format!("key:{item:012}");
         let write = Stored {
-            key: key.as_bytes(),
-            value: NewValue::Slice(&value),
-            flags: 0,
             expiry: if item % 2 == 0 { Expiry::NEVER } else { Expiry::at(NOW + 3600) },
-            mode: Mode::Set,
-            compare: 0,
-            new_cas: None,
-            accept_stale: false,
-            vivify: None,
-            binary_key: false,
+            ..Stored::plain(Mode::Set, key.as_bytes(), NewValue::Slice(&value))
         };
         store.write(write, NOW);
     }

@@ -212,6 +212,25 @@ pub struct Write<'a> {
     pub binary_key: bool,
 }
 
+impl<'a> Write<'a> {
+    /// A plain request: no flags, no expiry, nothing to compare with.
+    #[inline]
+    pub fn plain(mode: Mode, key: &'a [u8], value: NewValue<'a>) -> Write<'a> {
+        Write {
+            key,
+            value,
+            flags: 0,
+            expiry: Expiry::NEVER,
+            mode,
+            compare: 0,
+            new_cas: None,
+            accept_stale: false,
+            vivify: None,
+            binary_key: false,
+        }
+    }
+}
+
 /// What became of a [`Write`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WriteResult {

@@ -11,8 +11,8 @@ use super::{Target, ours_only};
 /// Connections that ask and never read.
 const DEAF: usize = 120;
 
-/// What each of them may make the node hold, in KiB: 256 KiB of answers, as `docs/security.md` promises, 64
-/// KiB of requests, and what an allocator keeps for later.
+/// What each of them may make the node hold, in KiB: its answers and requests, some 64 KiB of each, and what an
+/// allocator keeps for later.
 const EACH: u64 = 400;
 
 /// Asks for something many times over on many connections, reads nothing of it, and asserts that the node

@@ -6,7 +6,7 @@
 //! item by the bytes of its key and value or more, and have the same budget.
 
 use foldhash::fast::RandomState;
-use ringbinder_store::{Expiry, Limits, Mode, NewValue, SegmentStore, Store, Write, WriteResult};
+use ringbinder_store::{Limits, Mode, NewValue, SegmentStore, Store, Write, WriteResult};
 use serde::Serialize;
 use triomphe::Arc;
 
@@ -67,18 +67,7 @@ impl Cache for Ours {
 
     #[inline]
     fn set(&self, key: &[u8], value: &[u8]) {
-        let write = Write {
-            key,
-            value: NewValue::Slice(value),
-            flags: 0,
-            expiry: Expiry::NEVER,
-            mode: Mode::Set,
-            compare: 0,
-            new_cas: None,
-            accept_stale: false,
-            vivify: None,
-            binary_key: false,
-        };
+        let write = Write::plain(Mode::Set, key, NewValue::Slice(value));
         let result = self.0.write(write, NOW);
         debug_assert!(matches!(result, WriteResult::Stored { .. }));
     }

@@ -102,16 +102,10 @@ pub(super) fn store(
     out: &mut Output,
 ) {
     let write = Write {
-        key: store.key,
-        value,
         flags: store.flags,
         expiry: context.expiry(store.exptime),
-        mode: mode(store.verb),
         compare: store.cas,
-        new_cas: None,
-        accept_stale: false,
-        vivify: None,
-        binary_key: false,
+        ..Write::plain(mode(store.verb), store.key, value)
     };
     match carry_out(context, write) {
         Ok(WriteResult::Stored { .. }) => reply(out, store.noreply, "STORED"),

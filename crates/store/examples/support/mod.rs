@@ -2,9 +2,7 @@
 
 #![allow(dead_code, reason = "no example uses all of it")]
 
-use ringbinder_store::{
-    Expiry, Limits, Mode, NewValue, Seconds, SegmentStore, Store, Write, WriteResult,
-};
+use ringbinder_store::{Limits, Mode, NewValue, Seconds, SegmentStore, Store, Write, WriteResult};
 
 pub(crate) const MIB: u64 = 1 << 20;
 
@@ -16,18 +14,7 @@ pub(crate) fn store(max_bytes: u64) -> SegmentStore {
 }
 
 pub(crate) fn set(store: &SegmentStore, key: &[u8], value: NewValue<'_>) -> bool {
-    let write = Write {
-        key,
-        value,
-        flags: 0,
-        expiry: Expiry::NEVER,
-        mode: Mode::Set,
-        compare: 0,
-        new_cas: None,
-        accept_stale: false,
-        vivify: None,
-        binary_key: false,
-    };
+    let write = Write::plain(Mode::Set, key, value);
     matches!(store.write(write, NOW), WriteResult::Stored { .. })
 }
 

@@ -351,25 +351,12 @@ mod tests {
 
     use super::*;
     use crate::segments::SegmentStore;
-    use crate::{
-        Delete, Expiry, Limits, Mode, NewValue, Seconds, Shape, Store, Write, WriteResult,
-    };
+    use crate::{Delete, Limits, Mode, NewValue, Seconds, Shape, Store, Write, WriteResult};
 
     const NOW: Seconds = 1_700_000_000;
 
     fn set(store: &SegmentStore, key: &str, value: &[u8], now: Seconds) {
-        let write = Write {
-            key: key.as_bytes(),
-            value: NewValue::Slice(value),
-            flags: 0,
-            expiry: Expiry::NEVER,
-            mode: Mode::Set,
-            compare: 0,
-            new_cas: None,
-            accept_stale: false,
-            vivify: None,
-            binary_key: false,
-        };
+        let write = Write::plain(Mode::Set, key.as_bytes(), NewValue::Slice(value));
         assert!(matches!(store.write(write, now), WriteResult::Stored { .. }));
     }
 

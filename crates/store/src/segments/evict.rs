@@ -192,9 +192,7 @@ impl Shard {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        Expiry, Limits, Mode, NewValue, Seconds, SegmentStore, Shape, Store, Write, WriteResult,
-    };
+    use crate::{Limits, Mode, NewValue, Seconds, SegmentStore, Shape, Store, Write, WriteResult};
 
     const NOW: Seconds = 1_700_000_000;
 
@@ -207,20 +205,10 @@ mod tests {
         store.common.layout.apart = u64::MAX;
         let value = vec![1; 49 * 4_096 + 96];
         for key in 0..50_u8 {
-            let write = Write {
-                key: &[key],
-                value: NewValue::Slice(&value),
-                flags: 0,
-                expiry: Expiry::NEVER,
-                mode: Mode::Set,
-                compare: 0,
-                new_cas: None,
-                accept_stale: false,
-                vivify: None,
-                binary_key: false,
-            };
+            let key = [key];
+            let write = Write::plain(Mode::Set, &key, NewValue::Slice(&value));
             assert!(matches!(store.write(write, NOW), WriteResult::Stored { .. }));
-            store.get(&[key], NOW, |_| ()).unwrap();
+            store.get(&key, NOW, |_| ()).unwrap();
         }
         let items = {
             let mut shard = store.places[0].lock(&store.common);

@@ -298,18 +298,8 @@ mod tests {
     fn set(store: &SegmentStore, key: &str, len: usize, expiry: Expiry) {
         // Whoever reads a record out of the middle of it sees one that has expired.
         let value = vec![1; len];
-        let write = Write {
-            key: key.as_bytes(),
-            value: NewValue::Slice(&value),
-            flags: 0,
-            expiry,
-            mode: Mode::Set,
-            compare: 0,
-            new_cas: None,
-            accept_stale: false,
-            vivify: None,
-            binary_key: false,
-        };
+        let write =
+            Write { expiry, ..Write::plain(Mode::Set, key.as_bytes(), NewValue::Slice(&value)) };
         assert!(matches!(store.write(write, NOW), WriteResult::Stored { .. }));
     }
 

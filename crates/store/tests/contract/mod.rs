@@ -11,8 +11,8 @@ mod writing;
 pub(crate) use self::{bookkeeping::*, forgetting::*, model::*, reading::*, whole::*, writing::*};
 
 use ringbinder_store::{
-    Arithmetic, ArithmeticResult, Expiry, Limits, Meta, MetaGet, Mode, NewValue, Seconds, Store,
-    Write, WriteResult,
+    Arithmetic, ArithmeticResult, Limits, Meta, MetaGet, Mode, NewValue, Seconds, Store, Write,
+    WriteResult,
 };
 
 pub(crate) const MIB: u64 = 1 << 20;
@@ -34,18 +34,7 @@ pub(crate) fn roomy<S: Store>(make: fn(Limits) -> S) -> S {
 
 /// A plain request; tests change what they are about.
 pub(crate) fn write<'a>(mode: Mode, key: &'a [u8], value: &'a [u8]) -> Write<'a> {
-    Write {
-        key,
-        value: NewValue::Slice(value),
-        flags: 0,
-        expiry: Expiry::NEVER,
-        mode,
-        compare: 0,
-        new_cas: None,
-        accept_stale: false,
-        vivify: None,
-        binary_key: false,
-    }
+    Write::plain(mode, key, NewValue::Slice(value))
 }
 
 /// Stores, which must succeed, and returns the CAS.

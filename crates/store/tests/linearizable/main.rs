@@ -47,18 +47,7 @@ fn rounds() -> usize {
 }
 
 fn write<'a>(mode: Mode, key: &'a [u8], value: &'a [u8]) -> Write<'a> {
-    Write {
-        key,
-        value: NewValue::Slice(value),
-        flags: 0,
-        expiry: Expiry::NEVER,
-        mode,
-        compare: 0,
-        new_cas: None,
-        accept_stale: false,
-        vivify: None,
-        binary_key: false,
-    }
+    Write::plain(mode, key, NewValue::Slice(value))
 }
 
 fn store(budget: u64, shards: usize) -> SegmentStore {

@@ -129,23 +129,12 @@ fn a_confirmation_makes_a_view_once() {
 
 /// Stores a key that node a owns by every ring here.
 fn store_own(keeper: &Keeper) -> Vec<u8> {
-    use ringbinder_store::{Expiry, Mode, NewValue, Write};
+    use ringbinder_store::{Mode, NewValue, Write};
 
     let ring = Arc::clone(keeper.membership.ring());
     let key = (0..1_000).map(|number| format!("key{number}").into_bytes());
     let key = key.into_iter().find(|key| ring.owner(key) == 0).expect("a owns half of them");
-    let write = Write {
-        key: &key,
-        value: NewValue::Slice(b"old"),
-        flags: 0,
-        expiry: Expiry::NEVER,
-        mode: Mode::Set,
-        compare: 0,
-        new_cas: None,
-        accept_stale: false,
-        vivify: None,
-        binary_key: false,
-    };
+    let write = Write::plain(Mode::Set, &key, NewValue::Slice(b"old"));
     keeper.shared.store.write(write, keeper.shared.clock.now());
     key
 }
