@@ -1,45 +1,36 @@
-//! Connections that send what they are told and read nothing until they are asked to.
-//!
-//! All of them are served in turns by the calling thread. A write never waits longer than
-//! [`STUCK`] for a server that takes no more, so no server can hang a test this way.
+//! A crowd of connections whose failures fail the test.
 
-use std::io::{self, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
-use std::os::fd::{AsFd as _, AsRawFd as _};
-
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{
-    AddressFamily, SockFlag, SockType, SockaddrStorage, connect, setsockopt, socket, sockopt,
-};
+use std::io;
+use std::net::SocketAddr;
+use std::ops::{Deref, DerefMut};
+use std::time::Duration;
 
 use crate::wait;
 
-/// How long all sockets of a crowd may take no byte before the server counts as taking no more, in
-/// milliseconds.
-const STUCK: u16 = 1000;
-
-/// What the kernel keeps for a client that does not read, in bytes. Small, so that what a server
-/// holds for it does not depend on how the kernel sizes buffers.
-const RECEIVE_BUFFER: usize = 64 * 1024;
-
-/// What values are made of.
-static FILLER: [u8; 64 * 1024] = [b'v'; 64 * 1024];
+/// How long all sockets of a crowd may take no byte before the server counts as taking no more.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Many connections to one server. They close when this is dropped.
-#[derive(Default)]
-pub struct Crowd {
-    members: Vec<Member>,
+pub struct Crowd(ringbinder_stress::Crowd);
+
+impl Default for Crowd {
+    fn default() -> Crowd {
+        Crowd(ringbinder_stress::Crowd::with_patience(PATIENCE))
+    }
 }
 
-struct Member {
-    /// None once the server has closed it.
-    stream: Option<TcpStream>,
-    /// Still to be sent: first this, then so many bytes of filler, then that.
-    head: Vec<u8>,
-    filler: usize,
-    tail: &'static [u8],
-    received: Vec<u8>,
+impl Deref for Crowd {
+    type Target = ringbinder_stress::Crowd;
+
+    fn deref(&self) -> &ringbinder_stress::Crowd {
+        &self.0
+    }
+}
+
+impl DerefMut for Crowd {
+    fn deref_mut(&mut self) -> &mut ringbinder_stress::Crowd {
+        &mut self.0
+    }
 }
 
 impl Crowd {
@@ -49,197 +40,35 @@ impl Crowd {
     /// When the server takes no connection.
     pub fn of(count: usize, server: SocketAddr) -> Crowd {
         let mut crowd = Crowd::default();
-        for _ in 0..count {
-            crowd.join(server).unwrap_or_else(|error| panic!("connecting: {error}"));
-        }
+        crowd.0.join_many(count, server, go_on).expect("the server takes connections");
         crowd
-    }
-
-    /// One connection more.
-    pub fn join(&mut self, server: SocketAddr) -> io::Result<()> {
-        let stream = Some(quiet(server)?);
-        let (head, received) = (Vec::new(), Vec::new());
-        self.members.push(Member { stream, head, filler: 0, tail: b"", received });
-        Ok(())
-    }
-
-    /// How many there are, closed ones among them.
-    pub fn len(&self) -> usize {
-        self.members.len()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.members.is_empty()
-    }
-
-    /// How many the server has closed, as far as was seen.
-    pub fn closed(&self) -> usize {
-        self.members.iter().filter(|member| member.stream.is_none()).count()
-    }
-
-    /// Closes one and forgets it; the last takes its number.
-    pub fn close(&mut self, number: usize) {
-        self.members.swap_remove(number);
-    }
-
-    /// Everyone is to send `head` and `filler` bytes after it. `head` is given the number of the
-    /// connection.
-    pub fn everyone(&mut self, filler: usize, mut head: impl FnMut(usize) -> Vec<u8>) {
-        for number in 0..self.members.len() {
-            self.tell(number, head(number), filler, b"");
-        }
-    }
-
-    /// One is to send `head`, `filler` bytes and `tail`.
-    pub fn tell(&mut self, number: usize, head: Vec<u8>, filler: usize, tail: &'static [u8]) {
-        let member = &mut self.members[number];
-        (member.head, member.filler, member.tail) = (head, filler, tail);
     }
 
     /// Sends in turns, at most `piece` bytes of each at a time, until all is sent or the server
     /// takes no more. Gives the number of bytes that were not sent.
     pub fn send(&mut self, piece: usize) -> usize {
-        loop {
-            let mut moved = false;
-            for member in &mut self.members {
-                moved |= member.write(piece);
-            }
-            let rest: usize = self.members.iter().map(Member::rest).sum();
-            if rest == 0 || (!moved && !self.await_any(PollFlags::POLLOUT, |it| it.rest() > 0)) {
-                return rest;
-            }
-        }
+        self.0.send(piece, go_on).expect("somebody can wait for sockets")
     }
 
     /// Sends what the sockets take without waiting.
     pub fn send_what_fits(&mut self) {
-        for member in &mut self.members {
-            while member.write(FILLER.len()) {}
-        }
+        (0..self.0.len()).for_each(|number| self.0.send_what_fits(number));
     }
 
     /// Waits until everyone was answered a line, or closed, and gives those lines without their
     /// ends; None for one that was closed before.
     pub fn lines(&mut self) -> Vec<Option<String>> {
-        wait::until("a line for everyone", || {
-            for member in &mut self.members {
-                member.read();
-            }
-            self.members.iter().all(|it| it.stream.is_none() || it.line().is_some()).then_some(())
-        });
-        self.members.iter().map(Member::line).collect()
+        wait::until("a line for everyone", || self.0.receive().then_some(()));
+        self.0.answers()
     }
 
     /// Waits until everyone was sent something, or closed. Takes nothing.
     pub fn await_answers(&self) {
-        wait::until("the beginning of an answer for everyone", || {
-            let mut peeked = [0];
-            self.members
-                .iter()
-                .flat_map(|member| &member.stream)
-                .all(|stream| stream.peek(&mut peeked).is_ok())
-                .then_some(())
-        });
-    }
-
-    /// Waits until one of those that are meant is ready; false when none is for long.
-    fn await_any(&self, wanted: PollFlags, meant: impl Fn(&Member) -> bool) -> bool {
-        let members = self.members.iter().filter(|member| meant(member));
-        let mut fds: Vec<PollFd<'_>> = members
-            .flat_map(|member| &member.stream)
-            .map(|stream| PollFd::new(stream.as_fd(), wanted))
-            .collect();
-        match poll(&mut fds, PollTimeout::from(STUCK)) {
-            Ok(ready) => ready > 0,
-            Err(Errno::EINTR) => true,
-            Err(error) => panic!("poll: {error}"),
-        }
+        let what = "the beginning of an answer for everyone";
+        wait::until(what, || self.0.is_answered().then_some(()));
     }
 }
 
-impl Member {
-    fn rest(&self) -> usize {
-        match self.stream {
-            Some(_) => self.head.len() + self.filler + self.tail.len(),
-            None => 0,
-        }
-    }
-
-    /// Whether anything was sent, or the end of the connection seen.
-    fn write(&mut self, piece: usize) -> bool {
-        let Some(stream) = &mut self.stream else { return false };
-        let bytes: &[u8] = match (self.head.len(), self.filler) {
-            (0, 0) if self.tail.is_empty() => return false,
-            (0, 0) => self.tail,
-            (0, filler) => &FILLER[..filler.min(FILLER.len())],
-            _ => &self.head,
-        };
-        match stream.write(&bytes[..bytes.len().min(piece)]) {
-            Ok(count) if !self.head.is_empty() => drop(self.head.drain(..count)),
-            Ok(count) if self.filler > 0 => self.filler -= count,
-            Ok(count) => self.tail = &self.tail[count..],
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
-            Err(_) => self.stream = None,
-        }
-        true
-    }
-
-    /// Takes in the first kilobytes that have come.
-    fn read(&mut self) {
-        let Some(stream) = &mut self.stream else { return };
-        let mut bytes = [0; 4096];
-        match stream.read(&mut bytes) {
-            Ok(0) => self.stream = None,
-            Ok(count) => self.received.extend_from_slice(&bytes[..count]),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(_) => self.stream = None,
-        }
-    }
-
-    fn line(&self) -> Option<String> {
-        let end = self.received.iter().position(|&byte| byte == b'\n')?;
-        Some(String::from_utf8_lossy(&self.received[..end]).trim_end().to_owned())
-    }
-}
-
-/// A connection that does not wait and whose side of the kernel keeps little.
-fn quiet(server: SocketAddr) -> io::Result<TcpStream> {
-    let family = match server {
-        SocketAddr::V4(_) => AddressFamily::Inet,
-        SocketAddr::V6(_) => AddressFamily::Inet6,
-    };
-    let socket = socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
-    // Before it connects: what the other side may send follows from it.
-    setsockopt(&socket, sockopt::RcvBuf, &RECEIVE_BUFFER)?;
-    connect(socket.as_raw_fd(), &SockaddrStorage::from(server))?;
-    let stream = TcpStream::from(socket);
-    stream.set_nodelay(true)?;
-    stream.set_nonblocking(true)?;
-    Ok(stream)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::net::TcpListener;
-
-    #[test]
-    fn everything_arrives_in_order_and_a_deaf_server_hangs_nobody() {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let mut crowd = Crowd::of(1, listener.local_addr().expect("an address"));
-        let (mut server, _) = listener.accept().expect("a connection");
-        crowd.tell(0, b"head ".to_vec(), 10, b" tail");
-        assert_eq!(crowd.send(3), 0);
-        let mut bytes = [0; 20];
-        server.read_exact(&mut bytes).expect("what was sent");
-        assert_eq!(&bytes, b"head vvvvvvvvvv tail");
-        server.write_all(b"line\r\nmore").expect("an open socket");
-        crowd.await_answers();
-        assert_eq!(crowd.lines(), [Some("line".to_owned())]);
-        crowd.tell(0, Vec::new(), 64 << 20, b"");
-        assert!(crowd.send(usize::MAX) > 0, "somebody took 64 MiB");
-        drop(server);
-        assert_eq!((crowd.send(1), crowd.closed()), (0, 1));
-    }
+fn go_on() -> io::Result<()> {
+    Ok(())
 }

@@ -10,7 +10,6 @@
 //! (`RINGBINDER_WIRE_TARGET=memcached`).
 
 pub mod allowed;
-pub mod cgroup;
 pub mod conn;
 pub mod crowd;
 pub mod diff;

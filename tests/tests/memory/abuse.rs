@@ -185,7 +185,8 @@ impl Abuser {
         }
         // Refused at times: others hold what there is.
         if self.held.join(self.address).is_ok() {
-            self.held.tell(self.held.len() - 1, head.into(), filler, b"");
+            let last = self.held.len() - 1;
+            self.held.tell(last, head, filler, b"");
             self.held.send_what_fits();
         }
     }

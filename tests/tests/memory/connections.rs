@@ -22,7 +22,7 @@ fn half_sent_sets_evict_nothing() {
     let mut subject = Subject::start(64, &["-t", "2"]);
     let before = subject.fill();
     let mut crowd = Crowd::of(60, subject.server.address());
-    crowd.everyone(LARGE - 1000, |number| format!("set half-{number} 0 0 {LARGE}\r\n").into());
+    crowd.everyone(LARGE - 1000, |number| format!("set half-{number} 0 0 {LARGE}\r\n"));
     crowd.send(PIECE);
     subject.store(NEW..NEW + 3000);
     let input = "60 half-sent sets of 1 MB";
@@ -42,7 +42,7 @@ fn thousands_of_half_sent_sets_evict_nothing() {
     let mut subject = Subject::start(64, &["-t", "2", "-c", "2000"]);
     let before = subject.fill();
     let mut crowd = Crowd::of(COUNT, subject.server.address());
-    crowd.everyone(100_000, |number| format!("set half-{number} 0 0 {LARGE}\r\n").into());
+    crowd.everyone(100_000, |number| format!("set half-{number} 0 0 {LARGE}\r\n"));
     crowd.send(PIECE);
     subject.store(NEW..NEW + 3000);
     let input = "1,500 half-sent sets";
@@ -62,7 +62,7 @@ fn values_that_nobody_reads_evict_nothing() {
         // memcached refuses it at times, while readers hold all of its memory.
         assert!(answer == b"STORED\r\n" || target() != Kind::Ringbinder, "round {round}");
         crowd.join(subject.server.address()).expect("the server takes connections");
-        crowd.tell(round, "get large\r\n".repeat(6).into(), 0, b"");
+        crowd.tell(round, "get large\r\n".repeat(6), 0, b"");
         crowd.send(PIECE);
     }
     crowd.await_answers();
@@ -82,7 +82,7 @@ fn answers_that_nobody_read_leave_nothing_behind() {
     let keys = (NEW..NEW + 1500).map(|number| format!(" {number:08}"));
     let line = format!("get{}\r\n", keys.collect::<String>());
     let mut crowd = Crowd::of(320, subject.server.address());
-    crowd.everyone(0, |_| line.clone().into());
+    crowd.everyone(0, |_| line.clone());
     crowd.send(PIECE);
     crowd.await_answers();
     let input = "320 readers of up to 4.5 MB that do not read";
@@ -101,7 +101,7 @@ fn long_lines_that_nobody_reads_the_answers_of_evict_nothing() {
     let line = format!("get{}\r\n", " 70000".repeat(100_000));
     subject.conn.talk("set 70000 0 0 1\r\nx\r\n", "STORED\r\n");
     let mut crowd = Crowd::of(150, subject.server.address());
-    crowd.everyone(0, |_| line.clone().into());
+    crowd.everyone(0, |_| line.clone());
     crowd.send(PIECE);
     subject.store(NEW..NEW + 3000);
     let input = "150 lines of 100,000 keys, answers unread";
@@ -120,7 +120,7 @@ fn what_only_announces_holds_nothing() {
     let mut crowd = Crowd::of(80, subject.server.address());
     // All of `-m` together, to the byte.
     let length = (64 << 20) / 80;
-    crowd.everyone(0, |number| format!("set announced-{number} 0 0 {length}\r\n").into());
+    crowd.everyone(0, |number| format!("set announced-{number} 0 0 {length}\r\n"));
     assert_eq!(crowd.send(PIECE), 0);
     assert_eq!(subject.store_as(NEW..NEW + 20, |_| LENGTH), 20, "sets were refused");
     let input = "80 announced sets of 839 KB";
@@ -138,7 +138,7 @@ fn honest_uploads_that_are_slow_are_stored() {
     let mut crowd = Crowd::of(COUNT, subject.server.address());
     for number in 0..COUNT {
         let head = format!("set slow-{number} 0 0 {}\r\n", LARGE / 2);
-        crowd.tell(number, head.into(), LARGE / 2, b"\r\n");
+        crowd.tell(number, head, LARGE / 2, b"\r\n");
     }
     assert_eq!(crowd.send(5_000), 0, "not all of it was taken");
     let answers = crowd.lines();

@@ -1,6 +1,6 @@
 //! The shipped container: `-m 256` and a limit of 384 MiB, where the kernel ends what is larger.
 
-use ringbinder_tests::cgroup::Cgroup;
+use ringbinder_stress::Cgroup;
 use ringbinder_tests::crowd::Crowd;
 use ringbinder_tests::skip::skip;
 use ringbinder_tests::wait;
@@ -33,7 +33,7 @@ impl Contained {
             }
         };
         let mut subject = Subject::start(MEMORY, &["-t", "4"]);
-        group.take(subject.server.pid());
+        group.take(subject.server.pid()).expect("a process of ours");
         // Large values, since memcached gives no memory of small ones to large ones for a long time.
         subject.store_as(0..300, |_| LARGE);
         assert!(subject.figure("evictions") > 0, "it is not full");
@@ -67,7 +67,7 @@ fn a_container_survives_readers_that_do_not_read() {
         // A value of its own for each: what is stored anew is held by its readers alone.
         subject.conn.talk(format!("set large 0 0 {LARGE}\r\n{value}\r\n"), "STORED\r\n");
         crowd.join(subject.server.address()).expect("the server takes connections");
-        crowd.tell(number, "get large\r\n".repeat(6).into(), 0, b"");
+        crowd.tell(number, "get large\r\n".repeat(6), 0, b"");
         crowd.send(PIECE);
     }
     contained.survives("150 readers of 1 MB that do not read");
@@ -79,7 +79,7 @@ fn a_container_survives_half_sent_sets() {
         return;
     };
     let mut crowd = Crowd::of(150, contained.subject.server.address());
-    crowd.everyone(LARGE - 1000, |number| format!("set half-{number} 0 0 {LARGE}\r\n").into());
+    crowd.everyone(LARGE - 1000, |number| format!("set half-{number} 0 0 {LARGE}\r\n"));
     crowd.send(PIECE);
     contained.survives("150 half-sent sets of 1 MB");
 }
@@ -90,7 +90,7 @@ fn a_container_stores_slow_uploads() {
     let Some(mut contained) = Contained::start("a_container_stores_slow_uploads") else { return };
     let mut crowd = Crowd::of(COUNT, contained.subject.server.address());
     for number in 0..COUNT {
-        crowd.tell(number, format!("set slow-{number} 0 0 {LARGE}\r\n").into(), LARGE, b"\r\n");
+        crowd.tell(number, format!("set slow-{number} 0 0 {LARGE}\r\n"), LARGE, b"\r\n");
     }
     let rest = crowd.send(10_000);
     let stored = crowd.lines().iter().flatten().filter(|line| *line == "STORED").count();

@@ -6,8 +6,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use ringbinder_stress::{Cgroup, Crowd};
 
-use super::cgroup::Cgroup;
 use crate::servers::{Client, Contender, Server, Setup, free_addresses};
 use crate::stop::Stop;
 
@@ -73,7 +73,8 @@ impl Bed<'_> {
         let more: Vec<String> = flags.more.iter().map(|&flag| flag.to_owned()).collect();
         let mut server = Server::start_at(self.contender, address, setup, &more, self.stop)?;
         if let Some(group) = flags.group {
-            group.take(server.pid().context("nobody may look at the server")?)?;
+            let pid = server.pid().context("nobody may look at the server")?;
+            group.take(pid).map_err(anyhow::Error::msg)?;
         }
         let feed = Feed::connect(server.address)?;
         let mut trial = Trial { server, feed, stop: self.stop };
@@ -113,6 +114,18 @@ pub(super) struct Tally {
 }
 
 impl Trial<'_> {
+    /// So many connections to the server.
+    pub(super) fn crowd(&self, count: usize) -> anyhow::Result<Crowd> {
+        let mut crowd = Crowd::default();
+        crowd.join_many(count, self.address(), || self.check())?;
+        Ok(crowd)
+    }
+
+    /// Fails once the program is to stop.
+    pub(super) fn check(&self) -> anyhow::Result<()> {
+        Ok(self.stop.check()?)
+    }
+
     pub(super) fn address(&self) -> SocketAddr {
         self.server.address
     }

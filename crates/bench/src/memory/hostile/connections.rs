@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::bed::{Bed, Flags, KEY, MEBIBYTE, NEW, ORDINARY};
-use super::crowd::Crowd;
 use super::{Aim, Aimed, EXTRA, Input, KEPT, Unit, peak};
+use ringbinder_stress::Crowd;
 
 /// A value that every server takes without further flags, in round numbers.
 pub(super) const LARGE: usize = 1_000_000;
@@ -80,9 +80,9 @@ pub(super) static INPUTS: &[Input] = &[
 fn half_sent(bed: &Bed<'_>) -> anyhow::Result<Vec<f64>> {
     bed.with(Flags::memory(64), |trial| {
         let before = trial.fill(64)?;
-        let mut crowd = Crowd::of(60, trial.address(), trial.stop)?;
+        let mut crowd = trial.crowd(60)?;
         crowd.everyone(LARGE - 1000, |it| format!("set half-{it} 0 0 {LARGE}\r\n"));
-        crowd.send(PIECE, trial.stop)?;
+        crowd.send(PIECE, || trial.check())?;
         trial.store(NEW..NEW + 3000)?;
         Ok(vec![trial.kept(before)?, trial.peak()?])
     })
@@ -114,9 +114,9 @@ fn unread_answers(bed: &Bed<'_>) -> anyhow::Result<Vec<f64>> {
     bed.with(Flags { threads: 8, ..Flags::memory(64) }, |trial| {
         trial.feed.store(NEW..NEW + 1500, |_| 3000, trial.stop)?;
         let line = keys().fold("get".to_owned(), |line, key| line + " " + &key) + "\r\n";
-        let mut crowd = Crowd::of(320, trial.address(), trial.stop)?;
+        let mut crowd = trial.crowd(320)?;
         crowd.everyone(0, |_| line.clone());
-        crowd.send(PIECE, trial.stop)?;
+        crowd.send(PIECE, || trial.check())?;
         trial.stop.pause(Duration::from_secs(2))?;
         drop(crowd);
         let deletes = keys().map(|key| format!("delete {key}\r\n"));
@@ -130,9 +130,9 @@ fn many_half_sent(bed: &Bed<'_>) -> anyhow::Result<Vec<f64>> {
     bed.with(Flags::memory(64), |trial| {
         let items = trial.fill(64)?;
         let before = trial.settled()?;
-        let mut crowd = Crowd::of(5000, trial.address(), trial.stop)?;
+        let mut crowd = trial.crowd(5000)?;
         crowd.everyone(100_000, |it| format!("set half-{it} 0 0 {LARGE}\r\n"));
-        crowd.send(PIECE, trial.stop)?;
+        crowd.send(PIECE, || trial.check())?;
         trial.store(NEW..NEW + 3000)?;
         let peak = trial.peak()?;
         Ok(vec![trial.kept(items)?, peak - before, peak])
@@ -145,9 +145,9 @@ fn long_lines(bed: &Bed<'_>) -> anyhow::Result<Vec<f64>> {
         trial.feed.set("70000", 1)?;
         let before = trial.settled()?;
         let line = format!("get{}\r\n", " 70000".repeat(100_000));
-        let mut crowd = Crowd::of(200, trial.address(), trial.stop)?;
+        let mut crowd = trial.crowd(200)?;
         crowd.everyone(0, |_| line.clone());
-        crowd.send(PIECE, trial.stop)?;
+        crowd.send(PIECE, || trial.check())?;
         trial.store(NEW..NEW + 3000)?;
         let peak = trial.peak()?;
         Ok(vec![trial.kept(items)?, peak - before, peak])
@@ -160,9 +160,9 @@ fn announced(bed: &Bed<'_>) -> anyhow::Result<Vec<f64>> {
     const LENGTH: usize = 300_000;
     bed.with(Flags::memory(64), |trial| {
         trial.feed.store(0..250, |_| LENGTH, trial.stop)?;
-        let mut crowd = Crowd::of(80, trial.address(), trial.stop)?;
+        let mut crowd = trial.crowd(80)?;
         crowd.everyone(0, |it| format!("set announced-{it} 0 0 {}\r\n", ALL / 80));
-        crowd.send(PIECE, trial.stop)?;
+        crowd.send(PIECE, || trial.check())?;
         let mut refused = 0;
         for number in 0..100 {
             trial.stop.check()?;

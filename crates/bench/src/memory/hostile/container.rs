@@ -1,9 +1,10 @@
 //! The shipped container: `-m 256` and a limit of 384 MiB, where the kernel ends what is larger.
 
+use anyhow::Context as _;
+use ringbinder_stress::{Cgroup, Crowd};
+
 use super::bed::{Bed, Flags, Trial};
-use super::cgroup::Cgroup;
 use super::connections::{LARGE, PIECE};
-use super::crowd::Crowd;
 use super::{Aim, Aimed, Input, Unit, peak};
 
 /// As in `deploy/`, in MiB.
@@ -45,7 +46,9 @@ fn contained(
     bed: &Bed<'_>,
     act: impl FnOnce(&mut Trial<'_>) -> anyhow::Result<Vec<f64>>,
 ) -> anyhow::Result<Vec<f64>> {
-    let group = Cgroup::with_limit(LIMIT << 20)?;
+    let group = Cgroup::with_limit(LIMIT << 20)
+        .map_err(anyhow::Error::msg)
+        .context("NOT MEASURED: there is no control group with a limit of memory for us")?;
     bed.with(Flags { group: Some(&group), ..Flags::memory(MEMORY) }, |trial| {
         // Large values, since memcached gives no memory of small ones to large ones for a long time.
         trial.feed.store(0..300, |_| LARGE, trial.stop)?;
@@ -70,9 +73,9 @@ fn unread(bed: &Bed<'_>) -> anyhow::Result<Vec<f64>> {
 
 fn half_sent(bed: &Bed<'_>) -> anyhow::Result<Vec<f64>> {
     contained(bed, |trial| {
-        let mut crowd = Crowd::of(150, trial.address(), trial.stop)?;
+        let mut crowd = trial.crowd(150)?;
         crowd.everyone(LARGE - 1000, |it| format!("set half-{it} 0 0 {LARGE}\r\n"));
-        crowd.send(PIECE, trial.stop)?;
+        crowd.send(PIECE, || trial.check())?;
         trial.counter("curr_items")?;
         Ok(vec![1.0, trial.peak()?])
     })
@@ -80,12 +83,12 @@ fn half_sent(bed: &Bed<'_>) -> anyhow::Result<Vec<f64>> {
 
 fn uploads(bed: &Bed<'_>) -> anyhow::Result<Vec<f64>> {
     contained(bed, |trial| {
-        let mut crowd = Crowd::of(200, trial.address(), trial.stop)?;
+        let mut crowd = trial.crowd(200)?;
         for number in 0..crowd.len() {
             crowd.tell(number, format!("set slow-{number} 0 0 {LARGE}\r\n"), LARGE, b"\r\n");
         }
-        crowd.send(10_000, trial.stop)?;
-        let lines = crowd.lines(trial.stop)?;
+        crowd.send(10_000, || trial.check())?;
+        let lines = crowd.lines(|| trial.check())?;
         let stored = lines.iter().flatten().filter(|line| *line == "STORED").count();
         Ok(vec![stored as f64, trial.peak()?])
     })

@@ -6,11 +6,9 @@
 //! versions of the same are tests of the project.
 
 mod bed;
-mod cgroup;
 mod connections;
 mod container;
 mod contents;
-mod crowd;
 mod report;
 
 use super::allow_files;

@@ -53,8 +53,9 @@ impl Cgroup {
             }
         }
         let (id, number) = (std::process::id(), NUMBER.fetch_add(1, Relaxed));
-        let folder = parent.join(format!("ringbinder-test-{id}-{number}"));
-        fs::create_dir(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+        let folder = parent.join(format!("ringbinder-{id}-{number}"));
+        fs::create_dir(&folder)
+            .map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
         // From here on dropping it removes the folder.
         let group = Cgroup { folder, version };
         let limit = bytes.to_string();
@@ -74,10 +75,10 @@ impl Cgroup {
 
     /// Puts a process into it. What it has in memory so far counts where it was before.
     ///
-    /// # Panics
-    /// When the process cannot be moved.
-    pub fn take(&self, pid: u32) {
-        write(&self.folder.join("cgroup.procs"), &pid.to_string()).expect("a process of ours");
+    /// # Errors
+    /// Why the process cannot be moved.
+    pub fn take(&self, pid: u32) -> Result<(), String> {
+        write(&self.folder.join("cgroup.procs"), &pid.to_string())
     }
 
     /// The most bytes that the group had at any moment, if the kernel says so.
@@ -128,11 +129,11 @@ fn places(mounts: &str, own: &str) -> Vec<(Version, PathBuf, PathBuf)> {
 }
 
 fn read(path: &Path) -> Result<String, String> {
-    fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
+    fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
 }
 
 fn write(path: &Path, text: &str) -> Result<(), String> {
-    fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
+    fs::write(path, text).map_err(|error| format!("cannot write {}: {error}", path.display()))
 }
 
 #[cfg(test)]
