@@ -74,9 +74,9 @@ impl Connection {
                 Poll::Pending => line.drained = true,
                 Poll::Ready(Ok(len)) if len > 0 => {
                     moved += len;
-                    self.local.counters.bytes_read.add(len as u64);
-                    self.ticket.commanded(shared.clock.now());
-                    if line.is_done(len) {
+                    let is_done = line.is_done(len);
+                    self.has_read(len);
+                    if is_done {
                         break;
                     }
                     if moved >= TURN {
@@ -214,9 +214,7 @@ impl Connection {
                     Poll::Ready(Ok(len)) if len > 0 => {
                         moved += len;
                         turn += len;
-                        self.local.counters.bytes_read.add(len as u64);
-                        // A value that is still coming in is no idling.
-                        self.ticket.commanded(self.local.shared.clock.now());
+                        self.has_read(len);
                     }
                     Poll::Ready(end) => return Poll::Ready(Err(self.ended(end))),
                 }
@@ -224,6 +222,12 @@ impl Connection {
             Poll::Ready(Ok(()))
         })
         .await
+    }
+
+    /// Counts what was read. What is still coming in is no idling.
+    fn has_read(&self, len: usize) {
+        self.local.counters.bytes_read.add(len as u64);
+        self.ticket.commanded(self.local.shared.clock.now());
     }
 
     /// Reads at most so many bytes by way of the worker's buffer.
@@ -274,8 +278,7 @@ impl Connection {
                     Poll::Ready(Ok(len)) if len > 0 => {
                         left -= len;
                         turn += len;
-                        self.local.counters.bytes_read.add(len as u64);
-                        self.ticket.commanded(self.local.shared.clock.now());
+                        self.has_read(len);
                     }
                     Poll::Ready(end) => return Poll::Ready(Err(self.ended(end))),
                 }
