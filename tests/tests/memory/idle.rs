@@ -1,10 +1,13 @@
-//! What an idle connection costs.
+//! What idleness costs: an idle connection, and a node that was busy before.
 
 use ringbinder_tests::conn::Conn;
+use ringbinder_tests::crowd::Crowd;
 use ringbinder_tests::process::{raise_open_files, rss_kib};
 use ringbinder_tests::server::target;
 use ringbinder_tests::skip::skip;
-use ringbinder_tests::{Kind, Server};
+use ringbinder_tests::{Kind, Server, wait};
+
+use crate::Subject;
 
 #[test]
 fn an_idle_connection_costs_little() {
@@ -38,4 +41,27 @@ fn an_idle_connection_costs_little() {
         grown / CONNECTIONS
     );
     drop((first, idle));
+}
+
+#[test]
+fn a_node_that_was_busy_is_as_small_as_before() {
+    const MOST_MORE_KIB: u64 = 8 * 1024;
+    if target() != Kind::Ringbinder {
+        return;
+    }
+    let mut subject = Subject::start(64, &["-t", "8"]);
+    subject.store_as(0..1500, |_| 3000);
+    let before = rss_kib(subject.server.pid());
+    let keys = (0..1500).map(|number| format!(" {number:08}"));
+    let line = format!("get{}\r\n", keys.collect::<String>());
+    let mut crowd = Crowd::of(320, subject.server.address());
+    crowd.everyone(0, |_| line.clone());
+    crowd.send(64 * 1024);
+    crowd.await_answers();
+    let busy = rss_kib(subject.server.pid());
+    assert!(busy > before + MOST_MORE_KIB, "{busy} KiB while it was busy, {before} before");
+    drop(crowd);
+    wait::until("memory to be given back", || {
+        (rss_kib(subject.server.pid()) <= before + MOST_MORE_KIB).then_some(())
+    });
 }
