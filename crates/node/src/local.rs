@@ -21,9 +21,9 @@ use crate::stats::Counters;
 /// Buffers kept for later, of each kind: more than one is only in use where a turn needs another's.
 const MAX_SPARE: usize = 4;
 
-/// Times that a worker gives freed memory back after it has freed some: the allocator looks at most pages
-/// several times before it does.
-const GIVE_BACK: u8 = 10;
+/// Times that a worker gives memory back after it has freed some: the allocator does it by chance, at
+/// nearly every second time.
+const GIVE_BACK: u8 = 16;
 
 /// What connections keep during the turns of others is counted in steps of so many bytes, since it changes
 /// with every few requests.

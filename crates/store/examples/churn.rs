@@ -7,7 +7,7 @@ mod support;
 use ringbinder_store::{NewValue, Store};
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 #[expect(clippy::cast_possible_truncation, reason = "lengths up to a few megabytes")]
 fn main() {

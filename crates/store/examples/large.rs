@@ -17,7 +17,7 @@ use ringbinder_store::{
 use self::support::{MIB, NOW};
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() {
     match std::env::args().nth(1).as_deref() {

@@ -18,7 +18,7 @@ use ringbinder_store::{
 };
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 const NOW: u32 = 1_700_000_000;
 const BUFFER: usize = 1 << 20;

@@ -1,9 +1,9 @@
 //! The pieces of a large value.
 //!
-//! A value too large for a segment is cut into pieces. Nearly all have one size, [`PAGE`], whatever the
-//! sizes of the values, so what one value gives up the next can use, and the allocator is left with
-//! hardly any holes. Only huge values are cut into larger pieces: they are few, and each piece has to be
-//! counted.
+//! A value too large for a segment is cut into pieces of few sizes. Most have whole pages of the system,
+//! so the allocator gives back what one value gives up, whatever is left around it. A piece is at most as
+//! large as what of its value precedes it, or a page: a value that is arriving and stalls holds at most
+//! twice what has arrived.
 //!
 //! Several can hold a piece: the store, and every socket that it is being written to. Exactly one
 //! account answers for it. While the store holds it, that is the account of the items. Before, while
@@ -20,7 +20,7 @@ use crate::Account;
 use crate::segments::Reserved;
 
 /// Bytes of a piece, largest first. The smaller two are for budgets so small that records are.
-pub(crate) const SIZES: [usize; 4] = [64 << 10, PAGE, 1 << 10, 256];
+pub(crate) const SIZES: [usize; 5] = [64 << 10, 16 << 10, PAGE, 1 << 10, 256];
 pub(crate) const PAGE: usize = 4 << 10;
 
 /// From this length on a value is huge.
@@ -28,6 +28,9 @@ pub(crate) const HUGE: usize = 1 << 20;
 
 /// What a piece is charged beyond its bytes: references to it, and its counts.
 const BOOKKEEPING: u64 = 64;
+
+/// What the allocator notes of a piece that has pages of its own.
+const OF_PAGES: u64 = 128;
 
 /// A piece of a large value, shared by everybody who holds it.
 #[derive(Clone, Debug)]
@@ -57,11 +60,6 @@ impl Piece {
     fn of(bytes: Box<[u8]>, stored: bool, outside: &Arc<Account>) -> Piece {
         let (stored, outside) = (AtomicBool::new(stored), Arc::clone(outside));
         Piece(Arc::new(Counted { bytes, stored, outside }))
-    }
-
-    /// A copy in memory of its own, which the store answers for.
-    pub(crate) fn renewed(&self) -> Piece {
-        Piece::stored(&self[..], &self.0.outside)
     }
 
     /// What it is charged.
@@ -114,14 +112,15 @@ impl Drop for Counted {
 
 /// What so many pieces are charged that have so many bytes together.
 pub(crate) fn charge(pieces: usize, bytes: usize) -> u64 {
-    bytes as u64 + pieces as u64 * BOOKKEEPING
+    let with_pages = pieces.min(bytes / PAGE) as u64;
+    bytes as u64 + pieces as u64 * BOOKKEEPING + with_pages * OF_PAGES
 }
 
 /// The size of the piece that comes next where `missing` bytes of a value of `whole` are still to be
 /// cut; `None` where they stay with the record, which takes up to `inline`.
 pub(crate) fn next_size(missing: usize, whole: usize, inline: usize) -> Option<usize> {
-    let sizes = if whole < HUGE { &SIZES[1..] } else { &SIZES };
-    sizes.iter().copied().find(|&size| missing > inline && missing >= size)
+    let most = (whole - missing).max(PAGE);
+    SIZES.into_iter().find(|&size| missing > inline && missing >= size && size <= most)
 }
 
 /// A large value, cut up, and the room that is kept for it in a store.

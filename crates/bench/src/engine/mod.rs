@@ -26,7 +26,7 @@ use crate::stop::Stop;
 /// The same as ringbinderd's, so that what is measured here holds there. It is here and not in the
 /// program so that nobody measures without it.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Runs `ringbinder bench engine`.
 pub(crate) fn run(options: &EngineOptions, look: Look, stop: &Stop) -> anyhow::Result<Verdict> {

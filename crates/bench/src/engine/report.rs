@@ -12,7 +12,7 @@ use crate::table::{NOTHING, Spread, grouped, markdown, time};
 /// What was measured, and where.
 pub(super) fn head(options: &EngineOptions) -> String {
     format!(
-        "- the store in this process, no sockets; every contestant allocates with mimalloc\n- {}\n- \
+        "- the store in this process, no sockets; every contestant allocates with jemalloc\n- {}\n- \
          {} rounds\n\n",
         machine::describe_processor(),
         options.rounds

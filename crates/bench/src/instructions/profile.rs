@@ -52,7 +52,7 @@ impl Part {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Profile {
     parts: [f64; 5],
-    /// Calls of the allocator, mimalloc, from outside it.
+    /// Calls of the allocator, jemalloc, from outside it.
     pub(super) allocations: f64,
 }
 
@@ -128,7 +128,7 @@ fn named<'a>(known: &mut HashMap<&'a str, &'a str>, text: &'a str) -> &'a str {
 }
 
 fn is_allocator(function: &str) -> bool {
-    function.starts_with("mi_") || function.starts_with("_mi_")
+    function.starts_with("_rjem_")
 }
 
 fn allocates(function: &str) -> bool {
@@ -151,15 +151,15 @@ fi=(2) /rustc/library/core/src/slice/mod.rs
 +3 20
 fe=(3) /somewhere/crates/protocol/src/parse.rs
 5 7
-cfi=(4) /somewhere/mimalloc/alloc.c
-cfn=(2) mi_malloc_aligned
+cfi=(4) /somewhere/jemalloc/src/jemalloc.c
+cfn=(2) _rjem_malloc
 calls=3 40
 5 600
 
 fl=(4)
 fn=(2)
 40 250
-cfn=(3) _mi_page_malloc
+cfn=(3) _rjem_je_malloc_default
 calls=3 50
 * 350
 

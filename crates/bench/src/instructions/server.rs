@@ -51,12 +51,8 @@ impl Counted {
             .arg(program)
             .args(["-l", "127.0.0.1", "-p", &address.port().to_string()])
             .args(["-t", "1", "-m", "512", "-c", &connections.to_string()])
-            // Without these ringbinderd sets them and starts once more, and valgrind loses it.
-            .envs([
-                ("MIMALLOC_PURGE_DELAY", "10"),
-                ("MIMALLOC_GENERIC_COLLECT", "1000"),
-                ("MIMALLOC_ALLOW_THP", "0"),
-            ])
+            // Without this ringbinderd sets it and starts once more, and valgrind loses it.
+            .env("_RJEM_MALLOC_CONF", "dirty_decay_ms:100,muzzy_decay_ms:0,thp:never")
             .stdout(Stdio::null())
             .stderr(Stdio::null());
         if Uid::effective().is_root() {

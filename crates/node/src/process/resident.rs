@@ -4,36 +4,32 @@ use std::ffi::OsStr;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-/// What mimalloc is told, unless the environment has told it something else already.
+/// The variable that jemalloc reads before `main`, and never again.
+const VARIABLE: &str = "_RJEM_MALLOC_CONF";
+
+/// What jemalloc is told, unless the environment has told it something else already.
 ///
-/// - How long freed pages wait before they go back to the system, in milliseconds. Its own second is an
-///   age for a cache: at a gigabyte a second of writes it would be a gigabyte that the memory limit
-///   does not know of.
-/// - How many allocations there are between two times that a thread looks through its free pages, and
-///   the system gets those back that have waited long enough. Nothing else gives any back.
+/// - Freed pages go back to the system after a tenth of a second, without a stay in between. Its own ten
+///   seconds are an age for a cache: at a gigabyte a second of writes the memory limit would not know of
+///   ten gigabytes.
+/// - No thread of its own does that: it would come too late where memory is freed fast.
+/// - All threads take memory from one arena, so that each can use what another has freed.
 /// - No huge pages: one of 2 MiB is resident as a whole as soon as a byte of it is used, which the
 ///   memory limit does not know of either.
-const ALLOCATOR: [(&str, &str); 3] = [
-    ("MIMALLOC_PURGE_DELAY", "10"),
-    ("MIMALLOC_GENERIC_COLLECT", "1000"),
-    ("MIMALLOC_ALLOW_THP", "0"),
-];
+const VALUE: &str =
+    "dirty_decay_ms:100,muzzy_decay_ms:0,background_thread:false,narenas:1,thp:never";
 
-/// Allocations after which the allocator looks through a thread's free pages, as it is told above, and
-/// how often it has to for most pages to be given up.
-const COLLECT: usize = 1000;
-const ROUNDS: usize = 4;
+/// How often [`give_back`] allocates, and how many bytes: more than jemalloc keeps for a thread. It looks at
+/// what it keeps once in 64 KiB, at one size of some seventy, and at its free pages once in a thousand
+/// allocations on average.
+const ROUNDS: usize = 500;
+const BYTES: usize = 40 << 10;
 
-/// Bytes of an allocation that counts for that: smaller ones do not.
-const COUNTED: usize = 2048;
-
-/// Starts this program once more, in this very process, where the allocator was not told all that:
-/// it reads its variables before `main` and never again. Returns where it was told, or where the
-/// system does not let the program start again; then memory is merely used less well.
+/// Starts this program once more, in this very process, where the allocator was not told all that.
+/// Returns where it was told, or where the system does not let the program start again; then memory is
+/// merely used less well.
 pub(crate) fn settle_allocator() {
-    let untold = ALLOCATOR.iter().filter(|(name, _)| std::env::var_os(name).is_none());
-    let untold: Vec<_> = untold.copied().collect();
-    if untold.is_empty() {
+    if std::env::var_os(VARIABLE).is_some() {
         return;
     }
     let Ok(program) = std::env::current_exe() else {
@@ -42,15 +38,15 @@ pub(crate) fn settle_allocator() {
     let mut arguments = std::env::args_os();
     let name = arguments.next().unwrap_or_else(|| OsStr::new("ringbinderd").to_owned());
     // On success this does not return.
-    let _ = Command::new(program).arg0(name).args(arguments).envs(untold).exec();
+    let _ = Command::new(program).arg0(name).args(arguments).env(VARIABLE, VALUE).exec();
 }
 
-/// Has the allocator give back what this thread has freed. It does so only while a thread allocates:
-/// one that has been busy and is idle keeps its free pages for ever. There is no safe function for it,
-/// so this allocates as often as it takes, which is some 100 microseconds of work.
+/// Has the allocator give back what this thread has freed, if it is called some ten times. It does so only
+/// while a thread allocates: one that has been busy and is idle keeps its free pages for ever. There is no
+/// safe function for it, so this allocates, which is some 200 microseconds of work.
 pub(crate) fn give_back() {
-    for _ in 0..ROUNDS * COLLECT {
-        drop(std::hint::black_box(Vec::<u8>::with_capacity(COUNTED)));
+    for _ in 0..ROUNDS {
+        drop(std::hint::black_box(Vec::<u8>::with_capacity(BYTES)));
     }
 }
 

@@ -10,7 +10,7 @@
 use std::sync::Arc;
 
 use crate::Account;
-use crate::piece::{HUGE, Piece, charge, next_size};
+use crate::piece::{Piece, charge, next_size};
 
 /// The pieces of one value.
 #[derive(Debug, Default)]
@@ -122,19 +122,6 @@ impl Apart {
         self.get_mut(handle).map_or_else(Vec::new, |it| std::mem::take(&mut it.pieces))
     }
 
-    /// Puts copies in the place of a value's pieces, unless it is huge, and returns those that were
-    /// there. What stays longer than what came with it leaves the allocator's pages to that: they are
-    /// free when all of it has gone.
-    pub(super) fn renew(&mut self, handle: u32) -> Pieces {
-        match self.get_mut(handle) {
-            Some(it) if it.len < HUGE => {
-                let renewed = it.pieces.iter().map(Piece::renewed).collect();
-                Pieces::new(std::mem::replace(&mut it.pieces, renewed), it.len)
-            }
-            _ => Pieces::default(),
-        }
-    }
-
     /// Takes a value out.
     pub(super) fn remove(&mut self, handle: u32) -> Pieces {
         let Some(removed) = self.values.get_mut(handle as usize).and_then(Option::take) else {
@@ -183,7 +170,7 @@ mod tests {
                 assert_eq!(Vec::from_iter(whole), value[..len]);
                 assert!(pieces.as_slice().iter().all(|piece| SIZES.contains(&piece.len())));
                 if len >= 8 << 10 {
-                    assert!(pieces.charge() <= (len + len / 32) as u64);
+                    assert!(pieces.charge() <= (len + len / 16) as u64);
                     assert!(pieces.as_slice().len() <= len / PAGE + 16);
                 }
             }

@@ -17,9 +17,6 @@ use crate::{Evicted, Miss};
 /// Items whose slots in the index are fetched together before the first is decided about.
 const BATCH: usize = 16;
 
-/// After so many bytes of values apart were copied, a step is over.
-const MOST_COPIED: usize = 256 << 10;
-
 impl Shard {
     /// Begins to give up the oldest segment of a queue. `false` where there is none.
     pub(super) fn begin_eviction(&mut self, queue: Queue, pressure: u8) -> bool {
@@ -44,8 +41,7 @@ impl Shard {
     pub(super) fn evict_some(&mut self, common: &Common, items: usize) -> bool {
         let Some(Evicting { number, mut at, pressure }) = self.evicting.take() else { return true };
         let Some(mut segment) = self.segments[number as usize].take() else { return true };
-        let (mut is_over, mut is_enough) = (false, false);
-        self.copied = 0;
+        let mut is_over = false;
         let situation = common.situation(pressure);
         let mut batch = Vec::with_capacity(BATCH);
         for _ in 0..items.div_ceil(BATCH) {
@@ -59,14 +55,9 @@ impl Shard {
             }
             is_over = batch.len() < BATCH;
             for (found, hash) in batch.drain(..) {
-                if self.copied >= MOST_COPIED {
-                    at = common.layout.split(found.place).1;
-                    (is_over, is_enough) = (false, true);
-                    break;
-                }
                 self.give_up(common, &mut segment, found, hash, situation);
             }
-            if is_over || is_enough {
+            if is_over {
                 break;
             }
         }
@@ -175,11 +166,6 @@ impl Shard {
             let mut grant = common.pool.overdraft(bytes);
             let _ = self.reserve_segment(common, (queue, epoch), (most, apart), &mut grant);
         }
-        if let Body::Apart(handle, _) = body {
-            let old = self.values.renew(handle);
-            self.copied += old.len();
-            self.dropped.add(old);
-        }
         let Some(place) = self.append(common, queue, &draft, apart) else {
             debug_assert!(false, "an overdraft is always granted");
             return;
@@ -192,41 +178,32 @@ impl Shard {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Limits, Mode, NewValue, Seconds, SegmentStore, Shape, Store, Write, WriteResult};
+    use crate::{
+        ItemRef, Limits, Mode, NewValue, Seconds, SegmentStore, Shape, Store, Write, WriteResult,
+    };
 
     const NOW: Seconds = 1_700_000_000;
 
     #[test]
-    fn a_step_in_which_values_apart_go_round_copies_little() {
+    fn the_pieces_of_a_value_that_stays_are_not_copied() {
         let limits = Limits { max_bytes: 64 << 20, max_item: 1 << 20, evict: true };
         let shape = Shape { shards: 1, segment: 64 << 10, seed: 1 };
-        let mut store = SegmentStore::with_shape(limits, shape, None).unwrap();
-        // All of them in one segment.
-        store.common.layout.apart = u64::MAX;
-        let value = vec![1; 49 * 4_096 + 96];
-        for key in 0..50_u8 {
-            let key = [key];
-            let write = Write::plain(Mode::Set, &key, NewValue::Slice(&value));
-            assert!(matches!(store.write(write, NOW), WriteResult::Stored { .. }));
-            store.get(&key, NOW, |_| ()).unwrap();
-        }
-        let items = {
-            let mut shard = store.places[0].lock(&store.common);
-            assert!(shard.begin_eviction(Queue::Probation, 0));
-            shard.left_to_evict()
+        let store = SegmentStore::with_shape(limits, shape, None).unwrap();
+        let write = Write::plain(Mode::Set, b"k", NewValue::Slice(&[1; 200_000]));
+        assert!(matches!(store.write(write, NOW), WriteResult::Stored { .. }));
+        let pieces = || {
+            let addresses = |item: &dyn ItemRef| {
+                Vec::from_iter(item.value().pieces().iter().map(|piece| piece.as_ptr()))
+            };
+            store.get(b"k", NOW, |item| addresses(item)).unwrap()
         };
-        let mut steps = 0;
-        loop {
-            let mut shard = store.places[0].lock(&store.common);
-            let is_over = shard.evict_some(&store.common, 128);
-            assert!(shard.copied < MOST_COPIED + value.len(), "{} bytes", shard.copied);
-            steps += 1;
-            if is_over {
-                break;
-            }
-        }
-        assert!(items > 5 && steps >= items / 2, "{steps} steps for {items} items");
-        assert_eq!(store.counters().items, 50);
+        let before = pieces();
+        assert!(before.len() > 5);
+        let mut shard = store.places[0].lock(&store.common);
+        assert!(shard.begin_eviction(Queue::Probation, 0));
+        while !shard.evict_some(&store.common, 128) {}
+        drop(shard);
+        assert_eq!(pieces(), before);
         store.validate(NOW);
     }
 }

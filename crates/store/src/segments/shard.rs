@@ -109,8 +109,6 @@ pub(super) struct Shard {
     pub(super) values: Apart,
     /// What is to be freed once the lock is let go of.
     pub(super) dropped: Dropped,
-    /// Bytes that were copied since the lock was taken for a step of eviction.
-    pub(super) copied: usize,
     pub(super) overrides: HashMap<u32, Override, FixedState>,
     /// Bytes of their table.
     pub(super) override_bytes: u64,
@@ -138,7 +136,6 @@ impl Shard {
             open: [None, None],
             values: Apart::default(),
             dropped: Dropped::default(),
-            copied: 0,
             overrides: HashMap::default(),
             override_bytes: 0,
             evicting: None,

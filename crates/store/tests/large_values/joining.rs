@@ -94,7 +94,8 @@ fn the_pieces_of_a_value_and_of_a_long_part_are_not_copied() {
         stored(put(&store, Mode::Prepend, b"k", NewValue::Slice(b"x")));
     }
     let after = addresses(&pieces(&store, b"k"));
-    let large: Vec<_> = before[..45].to_vec();
+    // Four of a page and three of 16 KiB come first, and are made into one with what comes before them.
+    let large: Vec<_> = before[7..45].to_vec();
     assert!(after.windows(large.len()).any(|some| some == large), "they were copied");
     let part = arrived(&store, &bytes(2_000_000, 1));
     let parts = addresses(part.pieces());
