@@ -9,16 +9,21 @@
 //! address in the ring: with TLS where its listener there speaks it, and with the first line of its own
 //! `-Y` file. Where that listener takes both kinds, as it does while a ring changes over to TLS, TLS
 //! comes first, and a peer that has none is dialled without.
+//!
+//! A peer may turn a connection away and accept the next one: while strangers besiege it, or while its
+//! accept queue is full. Nothing has been asked by then, so the caller dials again ([`Attempts`]).
 
 use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::time::Duration;
 
 use ringbinder_protocol::{MAX_REPLY_LINE, Refusal, Reply, from_hex, reply, to_hex};
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
 use super::names::Names;
@@ -32,6 +37,11 @@ use crate::tls::{Tls, explain};
 const PLAIN: u8 = 0;
 const TLS: u8 = 1;
 const EITHER: u8 = 2;
+
+/// Pause before a peer that turned a connection away is dialled again: the first one, and the longest.
+/// Each is twice as long as the one before.
+const PAUSE: Duration = Duration::from_millis(10);
+const PAUSE_LONGEST: Duration = Duration::from_millis(250);
 
 /// Why a node was not reached, as a sentence about it.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +61,9 @@ pub(crate) enum DialError {
     /// The handshake failed, or the peer refused this node after its own part of it.
     #[error("TLS with it failed: {0}")]
     Tls(String),
+    /// The connection broke during the handshake, without a word about TLS.
+    #[error("TLS with it failed: {0}")]
+    TlsCut(String),
     #[error("it asks for a password: start this node with the same -Y file as the others")]
     Unauthenticated,
     #[error("it refuses the first user of this node's -Y file: give all nodes the same file")]
@@ -68,12 +81,21 @@ impl DialError {
         !matches!(self, DialError::Connect(_) | DialError::Io(_) | DialError::Closed)
     }
 
+    /// Whether the peer turned this connection away and may accept the next one.
+    pub(crate) fn is_passing(&self) -> bool {
+        matches!(
+            self,
+            DialError::Full | DialError::Closed | DialError::Io(_) | DialError::TlsCut(_)
+        )
+    }
+
     /// Whether a process at the address answered, be it with a refusal.
     pub(crate) fn is_sign_of_life(&self) -> bool {
         match self {
             DialError::NoTls
             | DialError::TlsOnly
             | DialError::Tls(_)
+            | DialError::TlsCut(_)
             | DialError::Unauthenticated
             | DialError::LoginFailed
             | DialError::Login(_)
@@ -107,6 +129,35 @@ impl DialError {
         } else {
             None
         }
+    }
+}
+
+/// The attempts to reach one peer, within a time.
+#[derive(Debug)]
+pub(super) struct Attempts {
+    deadline: Instant,
+    pause: Duration,
+}
+
+impl Attempts {
+    /// Attempts that may take so long together, pauses included.
+    pub(super) fn within(patience: Duration) -> Attempts {
+        Attempts { deadline: Instant::now() + patience, pause: PAUSE }
+    }
+
+    pub(super) fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// Waits until the next attempt is due; false if the time is over by then.
+    pub(super) async fn next(&mut self) -> bool {
+        let at = Instant::now() + self.pause;
+        if at >= self.deadline {
+            return false;
+        }
+        tokio::time::sleep_until(at).await;
+        self.pause = (2 * self.pause).min(PAUSE_LONGEST);
+        true
     }
 }
 
@@ -201,6 +252,9 @@ impl Dialer {
             Ok(stream) => Ok(Socket::Tls(Box::new(stream.into()))),
             Err(error) if explain::inner(&error).is_some_and(explain::is_no_tls) => {
                 Err(DialError::NoTls)
+            }
+            Err(error) if explain::inner(&error).is_none() => {
+                Err(DialError::TlsCut(explain::cause(&error)))
             }
             Err(error) => Err(DialError::Tls(explain::cause(&error))),
         }
