@@ -80,7 +80,7 @@ impl From<io::Error> for TalkError {
     fn from(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::ConnectionRefused => TalkError::Refused,
-            io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => TalkError::Closed,
+            _ if is_reset(&error) => TalkError::Closed,
             _ => DialError::of_io(error).into(),
         }
     }
@@ -93,6 +93,7 @@ impl From<DialError> for TalkError {
                 TalkError::Refused
             }
             DialError::Closed => TalkError::Closed,
+            DialError::Io(error) if is_reset(&error) => TalkError::Closed,
             error @ (DialError::Full | DialError::TlsCut(_)) => {
                 TalkError::TurnedAway(error.to_string())
             }
@@ -102,6 +103,11 @@ impl From<DialError> for TalkError {
             error => TalkError::Io(error.to_string()),
         }
     }
+}
+
+/// Whether the process at the other end closed the connection.
+fn is_reset(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
 }
 
 /// A connection to a peer, for questions one after the other.
@@ -185,8 +191,13 @@ impl Talk {
             self.late -= 1;
         }
         self.late += 1;
-        self.say(question).await?;
-        let line = self.line().await?;
+        let asked = self.say(question).await;
+        let line = match (asked, self.line().await) {
+            (Ok(()), line) => line?,
+            // A peer that closed the connection may have said why before.
+            (Err(_), Ok(line)) if DialError::of_answer(&line).is_some() => line,
+            (Err(error), _) => return Err(error),
+        };
         self.late -= 1;
         Ok(line)
     }

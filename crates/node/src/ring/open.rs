@@ -57,8 +57,7 @@ async fn open(local: &Rc<Local>, link: &Link) -> Result<Socket, LinkError> {
         let stamp = super::membership::stamp(view.id());
         (format!("ring greet {} {stamp}\r\n", ring.name()), view.names_at(&link.peer.address))
     };
-    dial::write(&mut socket, greeting.as_bytes()).await.map_err(DialError::of_io)?;
-    let line = dial::read_line(&mut socket).await?;
+    let line = dial::ask(&mut socket, greeting.as_bytes()).await?;
     let Some(peer) = PeerLine::parse(&line) else {
         return Err(match DialError::of_answer(&line) {
             Some(error) => error.into(),
