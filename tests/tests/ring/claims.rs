@@ -218,6 +218,8 @@ fn a_peer_that_no_request_was_sent_to_is_away_when_it_does_not_answer() {
     let mut ring = fleet.ring(1, &[0, 1]);
     ring.push_str("\n[[node]]\nname = \"lost\"\naddress = \"no-such-host.invalid:11211\"\n");
     fleet.launch(&[0, 1], &ring, &["--peer-timeout", "300"]);
+    // A peer is up until a greeting fails: only its instance shows that one was answered.
+    fleet.await_stat(0, "peer:cache-1:instance", |instance| instance != "-");
     fleet.await_stat(0, "peer:cache-1:state", is("up"));
     fleet.await_stat(0, "peer:lost:state", is("away"));
     assert_ne!(fleet.stat(0, "peer:lost:reason"), "-");

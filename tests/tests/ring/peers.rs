@@ -3,7 +3,7 @@
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -27,6 +27,10 @@ enum Manner {
     OtherProtocol,
     /// It has the name of another node.
     OtherName,
+    /// It answers the first connections that clients have no place for another one.
+    FullAtFirst,
+    /// It closes the first connections without a word.
+    ClosesAtFirst,
     /// It hangs up as soon as it is asked.
     HangsUp,
     /// A part of a value, and it hangs up.
@@ -56,11 +60,16 @@ enum Manner {
 /// How late a late answer is: longer than `--peer-timeout` in its test, shorter than twice that.
 const LATE: Duration = Duration::from_millis(1500);
 
+/// How many connections it turns away that turns the first ones away.
+const TURNED_AWAY: usize = 3;
+
 struct Shared {
     name: String,
     manner: Mutex<Manner>,
     over: AtomicBool,
     was_late: AtomicBool,
+    /// Greetings on new connections that it turned away.
+    turned_away: AtomicUsize,
 }
 
 /// Something that listens where a node of the ring should.
@@ -77,6 +86,7 @@ impl StandIn {
             manner: Mutex::new(manner),
             over: AtomicBool::new(false),
             was_late: AtomicBool::new(false),
+            turned_away: AtomicUsize::new(0),
         });
         let ours = Arc::clone(&shared);
         thread::spawn(move || {
@@ -95,6 +105,10 @@ impl StandIn {
     fn behaves(&self, manner: Manner) {
         *self.shared.manner.lock().expect("nothing panics in here") = manner;
     }
+
+    fn turned_away(&self) -> usize {
+        self.shared.turned_away.load(Ordering::Relaxed)
+    }
 }
 
 impl Drop for StandIn {
@@ -109,6 +123,7 @@ impl Drop for StandIn {
 fn serve(stream: TcpStream, shared: &Shared) -> io::Result<()> {
     let mut out = stream.try_clone()?;
     let mut input = BufReader::new(stream);
+    let mut is_new = true;
     loop {
         let mut line = String::new();
         if input.read_line(&mut line)? == 0 {
@@ -119,6 +134,12 @@ fn serve(stream: TcpStream, shared: &Shared) -> io::Result<()> {
         match words[..] {
             _ if manner == Manner::OtherProtocol => {
                 out.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")?;
+            }
+            ["ring", "greet", ..] if is_new && turns_away(shared, manner) => {
+                if manner == Manner::FullAtFirst {
+                    out.write_all(b"ERROR Too many open connections\r\n")?;
+                }
+                return Ok(());
             }
             ["ring", "greet", _, stamp, ..] => {
                 let name = if manner == Manner::OtherName { "cache-9" } else { &shared.name };
@@ -141,13 +162,24 @@ fn serve(stream: TcpStream, shared: &Shared) -> io::Result<()> {
             }
             _ => out.write_all(b"ERROR\r\n")?,
         }
+        is_new = false;
     }
+}
+
+/// Whether it turns this connection away.
+fn turns_away(shared: &Shared, manner: Manner) -> bool {
+    matches!(manner, Manner::FullAtFirst | Manner::ClosesAtFirst)
+        && shared.turned_away.fetch_add(1, Ordering::Relaxed) < TURNED_AWAY
 }
 
 /// Answers as `manner` says, unless it is to behave well; an error hangs up.
 fn misbehave(shared: &Shared, manner: Manner, key: &str, out: &mut TcpStream) -> io::Result<bool> {
     match manner {
-        Manner::Well | Manner::OtherProtocol | Manner::OtherName => return Ok(false),
+        Manner::Well
+        | Manner::FullAtFirst
+        | Manner::ClosesAtFirst
+        | Manner::OtherProtocol
+        | Manner::OtherName => return Ok(false),
         Manner::Silent => {}
         Manner::HangsUp => return Err(io::ErrorKind::Other.into()),
         Manner::HalfAValue { announced } => {
@@ -288,6 +320,42 @@ fn a_peer_that_is_no_node() {
         conn.talk(set(foreign, "lost"), AWAY);
         stand_in.behaves(Manner::Well);
         await_stored(&fleet, foreign);
+    }
+}
+
+#[test]
+fn a_peer_that_turns_the_first_connections_away_is_asked_in_time() {
+    if !here("a_peer_that_turns_the_first_connections_away_is_asked_in_time") {
+        return;
+    }
+    for manner in [Manner::FullAtFirst, Manner::ClosesAtFirst] {
+        let mut fleet = Fleet::new(2);
+        let stand_in = StandIn::start(fleet.port(1), fleet.name(1), Manner::Well);
+        fleet.launch(&[0], &fleet.ring(1, &[0, 1]), &[]);
+        // The node has met its peer by now, and no worker has a connection to it.
+        fleet.await_settled(&[0], 1);
+        stand_in.behaves(manner);
+        let foreign = &fleet.keys_of(0, 1, "foreign-", 1)[0];
+        fleet.connect(0).talk(set(foreign, "x"), "STORED\r\n");
+        assert!(stand_in.turned_away() > TURNED_AWAY, "{manner:?}: {}", fleet.logs());
+        assert_eq!(fleet.count(0, "foreign_failed"), 0, "{manner:?}");
+        assert_eq!(fleet.stat(0, "peer:cache-1:state"), "up", "{manner:?}");
+    }
+}
+
+#[test]
+fn a_peer_that_turns_the_first_greetings_away_is_not_away() {
+    if !here("a_peer_that_turns_the_first_greetings_away_is_not_away") {
+        return;
+    }
+    for manner in [Manner::FullAtFirst, Manner::ClosesAtFirst] {
+        let mut fleet = Fleet::new(2);
+        let stand_in = StandIn::start(fleet.port(1), fleet.name(1), manner);
+        fleet.launch(&[0], &fleet.ring(1, &[0, 1]), &[]);
+        fleet.await_settled(&[0], 1);
+        assert!(stand_in.turned_away() > TURNED_AWAY, "{manner:?}: {}", fleet.logs());
+        let log = fleet.server(0).log();
+        assert!(!log.contains("is away"), "{manner:?}: {log}");
     }
 }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 use ringbinder_protocol::{Instance, PeerLine};
 use ringbinder_ring::Ring;
 
-use super::dial::Dialer;
+use super::dial::{Attempts, Dialer};
 use super::greeting::{Talk, TalkError, within};
 use super::membership::stamp;
 use super::secret::Secret;
@@ -111,18 +111,44 @@ pub(super) async fn find(
     begin(dialer, address, greeting).await.map(|(_, line)| line)
 }
 
-/// Makes a connection and greets over it.
+/// Makes a connection and greets over it. Tries again if the peer turns it away.
 async fn begin(
     dialer: &Dialer,
     address: &str,
     greeting: &Greeting,
 ) -> Result<(Talk, PeerLine), TalkError> {
-    within(greeting.patience, async {
-        let mut talk = Talk::begin(dialer, address).await?;
-        let line = ask(&mut talk, greeting).await?;
-        Ok((talk, line))
-    })
-    .await
+    let mut attempts = Attempts::within(greeting.patience);
+    let mut turned_away = None;
+    let begun = within(greeting.patience, async {
+        loop {
+            match begin_once(dialer, address, greeting).await {
+                Err(error) if error.is_passing() => {
+                    if !attempts.next().await {
+                        return Err(error);
+                    }
+                    turned_away = Some(error);
+                }
+                begun => return begun,
+            }
+        }
+    });
+    match begun.await {
+        // That it lives is known, although the last attempt came to no end.
+        Err(error @ TalkError::Timeout(_)) => {
+            Err(turned_away.filter(TalkError::is_sign_of_life).unwrap_or(error))
+        }
+        begun => begun,
+    }
+}
+
+async fn begin_once(
+    dialer: &Dialer,
+    address: &str,
+    greeting: &Greeting,
+) -> Result<(Talk, PeerLine), TalkError> {
+    let mut talk = Talk::begin(dialer, address).await?;
+    let line = ask(&mut talk, greeting).await?;
+    Ok((talk, line))
 }
 
 /// Says which ring is in force here and hears the same of the peer. A peer that holds an older one is

@@ -9,16 +9,21 @@
 //! address in the ring: with TLS where its listener there speaks it, and with the first line of its own
 //! `-Y` file. Where that listener takes both kinds, as it does while a ring changes over to TLS, TLS
 //! comes first, and a peer that has none is dialled without.
+//!
+//! A peer may turn a connection away and accept the next one: while strangers besiege it, or while its
+//! accept queue is full. Nothing has been asked by then, so the caller dials again ([`Attempts`]).
 
 use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::time::Duration;
 
 use ringbinder_protocol::{MAX_REPLY_LINE, Refusal, Reply, from_hex, reply, to_hex};
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
 use super::names::Names;
@@ -32,6 +37,11 @@ use crate::tls::{Tls, explain};
 const PLAIN: u8 = 0;
 const TLS: u8 = 1;
 const EITHER: u8 = 2;
+
+/// Pause before a peer that turned a connection away is dialled again: the first one, and the longest.
+/// Each is twice as long as the one before.
+const PAUSE: Duration = Duration::from_millis(10);
+const PAUSE_LONGEST: Duration = Duration::from_millis(250);
 
 /// Why a node was not reached, as a sentence about it.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +61,9 @@ pub(crate) enum DialError {
     /// The handshake failed, or the peer refused this node after its own part of it.
     #[error("TLS with it failed: {0}")]
     Tls(String),
+    /// The connection broke during the handshake, without a word about TLS.
+    #[error("TLS with it failed: {0}")]
+    TlsCut(String),
     #[error("it asks for a password: start this node with the same -Y file as the others")]
     Unauthenticated,
     #[error("it refuses the first user of this node's -Y file: give all nodes the same file")]
@@ -68,12 +81,21 @@ impl DialError {
         !matches!(self, DialError::Connect(_) | DialError::Io(_) | DialError::Closed)
     }
 
+    /// Whether the peer turned this connection away and may accept the next one.
+    pub(crate) fn is_passing(&self) -> bool {
+        matches!(
+            self,
+            DialError::Full | DialError::Closed | DialError::Io(_) | DialError::TlsCut(_)
+        )
+    }
+
     /// Whether a process at the address answered, be it with a refusal.
     pub(crate) fn is_sign_of_life(&self) -> bool {
         match self {
             DialError::NoTls
             | DialError::TlsOnly
             | DialError::Tls(_)
+            | DialError::TlsCut(_)
             | DialError::Unauthenticated
             | DialError::LoginFailed
             | DialError::Login(_)
@@ -93,9 +115,12 @@ impl DialError {
         }
     }
 
-    /// What an answer that is none of a ring's says, where it is about dialling.
-    pub(crate) fn of_answer(line: &[u8]) -> Option<DialError> {
-        let says = |refusal: Refusal| line == refusal.line().as_bytes();
+    /// What an answer that is none of a ring's says, where it is about dialling. A refusal may follow the
+    /// answer to a question: a peer turns a connection away whenever it needs its place.
+    pub(crate) fn of_answer(answer: &[u8]) -> Option<DialError> {
+        let line = answer.strip_suffix(b"\r\n").unwrap_or(answer);
+        let last = line.rsplit(|byte| *byte == b'\n').next();
+        let says = |refusal: Refusal| last == Some(refusal.line().as_bytes());
         if says(Refusal::TlsOnly) {
             Some(DialError::TlsOnly)
         } else if says(Refusal::Unauthenticated) {
@@ -107,6 +132,35 @@ impl DialError {
         } else {
             None
         }
+    }
+}
+
+/// The attempts to reach one peer, within a time.
+#[derive(Debug)]
+pub(super) struct Attempts {
+    deadline: Instant,
+    pause: Duration,
+}
+
+impl Attempts {
+    /// Attempts that may take so long together, pauses included.
+    pub(super) fn within(patience: Duration) -> Attempts {
+        Attempts { deadline: Instant::now() + patience, pause: PAUSE }
+    }
+
+    pub(super) fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// Waits until the next attempt is due; false if the time is over by then.
+    pub(super) async fn next(&mut self) -> bool {
+        let at = Instant::now() + self.pause;
+        if at >= self.deadline {
+            return false;
+        }
+        tokio::time::sleep_until(at).await;
+        self.pause = (2 * self.pause).min(PAUSE_LONGEST);
+        true
     }
 }
 
@@ -202,6 +256,9 @@ impl Dialer {
             Err(error) if explain::inner(&error).is_some_and(explain::is_no_tls) => {
                 Err(DialError::NoTls)
             }
+            Err(error) if explain::inner(&error).is_none() => {
+                Err(DialError::TlsCut(explain::cause(&error)))
+            }
             Err(error) => Err(DialError::Tls(explain::cause(&error))),
         }
     }
@@ -246,8 +303,7 @@ impl Dialer {
         let words = users.first();
         let request =
             [format!("set auth 0 0 {}\r\n", words.len()).as_bytes(), words, b"\r\n"].concat();
-        write(&mut socket, &request).await.map_err(DialError::of_io)?;
-        let line = read_line(&mut socket).await?;
+        let line = ask(&mut socket, &request).await?;
         match DialError::of_answer(&line) {
             Some(error) => Err(error),
             // A node without users stores what it was sent, as memcached would.
@@ -263,21 +319,31 @@ impl Dialer {
         let Some(secret) = &self.secret else {
             return Ok(socket);
         };
-        write(&mut socket, b"ring nonce\r\n").await.map_err(DialError::of_io)?;
-        let line = read_line(&mut socket).await?;
+        let line = ask(&mut socket, b"ring nonce\r\n").await?;
         let nonce: Option<Nonce> = line.strip_prefix(b"NONCE ").and_then(from_hex);
         let Some(code) = nonce.and_then(|nonce| secret.prove(&nonce)) else {
             return DialError::of_answer(&line).map_or(Ok(socket), Err);
         };
         let request = format!("ring prove {}\r\n", to_hex(&code));
-        write(&mut socket, request.as_bytes()).await.map_err(DialError::of_io)?;
-        let line = read_line(&mut socket).await?;
+        let line = ask(&mut socket, request.as_bytes()).await?;
         DialError::of_answer(&line).map_or(Ok(socket), Err)
     }
 }
 
+/// Sends a request of one line or value and reads its answer of one line.
+pub(super) async fn ask(socket: &mut Socket, request: &[u8]) -> Result<Vec<u8>, DialError> {
+    let Err(error) = write(socket, request).await else {
+        return read_line(socket).await;
+    };
+    // A peer that closed the connection may have said why before.
+    match read_line(socket).await {
+        Ok(line) if DialError::of_answer(&line).is_some() => Ok(line),
+        _ => Err(DialError::of_io(error)),
+    }
+}
+
 /// Writes all of it.
-pub(crate) async fn write(socket: &mut Socket, mut bytes: &[u8]) -> io::Result<()> {
+async fn write(socket: &mut Socket, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         let len = poll_fn(|context| socket.poll_write(context, bytes)).await?;
         if len == 0 {
@@ -336,6 +402,33 @@ fn guard_at(own: Option<(&str, u16)>, listening: &[(SocketAddr, Guard)]) -> Guar
 mod tests {
     use super::*;
     use crate::settings::Verify;
+
+    #[test]
+    fn a_refusal_may_follow_an_answer() {
+        let line = b"ERROR Too many open connections";
+        let behind = [b"NONCE 00\r\n", &line[..], b"\r\n"].concat();
+        for answer in [&line[..], &behind] {
+            assert!(matches!(DialError::of_answer(answer), Some(DialError::Full)), "{answer:?}");
+        }
+        assert!(DialError::of_answer(b"NONCE 00").is_none());
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_has_hung_up_is_heard() {
+        use std::io::Write as _;
+
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut stream = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        stream.write_all(b"ring nonce\r\n").unwrap();
+        let (mut accepted, _) = listener.accept().unwrap();
+        // Closed with something unread, it is reset.
+        accepted.write_all(b"ERROR Too many open connections\r\n").unwrap();
+        drop(accepted);
+        stream.set_nonblocking(true).unwrap();
+        let mut socket = Socket::Tcp(TcpStream::from_std(stream).unwrap());
+        let answer = ask(&mut socket, b"ring prove 00\r\n").await.unwrap();
+        assert!(matches!(DialError::of_answer(&answer), Some(DialError::Full)), "{answer:?}");
+    }
 
     #[test]
     fn peers_are_dialled_as_the_own_address_is_served() {

@@ -31,6 +31,9 @@ pub(crate) enum TalkError {
         /// Something answered: the process there runs.
         alive: bool,
     },
+    /// Its process runs and turned this connection away. It may accept the next one.
+    #[error("{0}")]
+    TurnedAway(String),
     #[error("it did not answer within {} ms", .0.as_millis())]
     Timeout(Duration),
     /// The process at the other end closed the connection.
@@ -53,12 +56,23 @@ impl TalkError {
 
     /// Whether something answered that may well be the peer: it runs, and cannot be talked to.
     pub(super) fn is_sign_of_life(&self) -> bool {
-        matches!(self, TalkError::Misfit { alive: true, .. })
+        matches!(self, TalkError::Misfit { alive: true, .. } | TalkError::TurnedAway(_))
+    }
+
+    /// Whether a new connection was turned away and the next one may be accepted.
+    pub(super) fn is_passing(&self) -> bool {
+        matches!(self, TalkError::TurnedAway(_) | TalkError::Closed)
     }
 
     /// Whether nothing answers at the address at all.
     pub(super) fn is_silence(&self) -> bool {
-        !matches!(self, TalkError::Misfit { .. } | TalkError::Nonsense(_) | TalkError::Usage)
+        !matches!(
+            self,
+            TalkError::Misfit { .. }
+                | TalkError::TurnedAway(_)
+                | TalkError::Nonsense(_)
+                | TalkError::Usage
+        )
     }
 }
 
@@ -66,7 +80,7 @@ impl From<io::Error> for TalkError {
     fn from(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::ConnectionRefused => TalkError::Refused,
-            io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => TalkError::Closed,
+            _ if is_reset(&error) => TalkError::Closed,
             _ => DialError::of_io(error).into(),
         }
     }
@@ -79,12 +93,21 @@ impl From<DialError> for TalkError {
                 TalkError::Refused
             }
             DialError::Closed => TalkError::Closed,
+            DialError::Io(error) if is_reset(&error) => TalkError::Closed,
+            error @ (DialError::Full | DialError::TlsCut(_)) => {
+                TalkError::TurnedAway(error.to_string())
+            }
             error if error.is_misfit() => {
                 TalkError::Misfit { alive: error.is_sign_of_life(), reason: error.to_string() }
             }
             error => TalkError::Io(error.to_string()),
         }
     }
+}
+
+/// Whether the process at the other end closed the connection.
+fn is_reset(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
 }
 
 /// A connection to a peer, for questions one after the other.
@@ -168,8 +191,13 @@ impl Talk {
             self.late -= 1;
         }
         self.late += 1;
-        self.say(question).await?;
-        let line = self.line().await?;
+        let asked = self.say(question).await;
+        let line = match (asked, self.line().await) {
+            (Ok(()), line) => line?,
+            // A peer that closed the connection may have said why before.
+            (Err(_), Ok(line)) if DialError::of_answer(&line).is_some() => line,
+            (Err(error), _) => return Err(error),
+        };
         self.late -= 1;
         Ok(line)
     }

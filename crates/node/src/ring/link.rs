@@ -2,7 +2,8 @@
 //! it, pipelined, and answers come back in order.
 //!
 //! A link opens when something is to be sent and stays open. Before any request the peer must name
-//! itself as the ring names it, so that nothing is told to a stranger behind an old address.
+//! itself as the ring names it, so that nothing is told to a stranger behind an old address. A peer that
+//! turns the connection away is dialled again while the time for an answer lasts.
 //!
 //! A request that is not answered in time fails alone: its answer is still awaited, and dropped when it
 //! comes. A peer that answers nothing for twice that time is away: the connection is closed, and
@@ -25,16 +26,16 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use ringbinder_protocol::{Claim, Forwarding, PeerLine, Reply, Stamp, reply};
-use ringbinder_ring::printable::words;
+use ringbinder_protocol::{Claim, Forwarding, Reply, Stamp, reply};
 use tokio::time::{Instant, Sleep};
 use tracing::{debug, warn};
 
-use super::dial::{self, DialError};
+use super::dial::DialError;
 use super::exchange::{Form, Group, SharedExchange};
 use super::keeper::Hint;
 use super::large::{Held, Large};
-use super::peer::{NAMELESS, Peer};
+use super::open;
+use super::peer::Peer;
 use super::waiting::{Losses, Waiting};
 use crate::input::{Input, SMALL_VALUE};
 use crate::local::Local;
@@ -70,12 +71,9 @@ pub(crate) enum LinkError {
 impl LinkError {
     /// Whether requests are to fail at once until a probe has reached the peer.
     fn is_away(&self) -> bool {
-        !matches!(
-            self,
-            LinkError::Closed
-                | LinkError::Io(_)
-                | LinkError::Dial(DialError::Closed | DialError::Io(_))
-        )
+        // A connection that ends says nothing about the next one. That none could be opened, in as many
+        // attempts as there was time for, does.
+        !matches!(self, LinkError::Closed | LinkError::Io(_))
     }
 }
 
@@ -293,11 +291,9 @@ async fn run(local: Rc<Local>, link: Rc<Link>) {
         return;
     };
     let patience = ring.settings.peer_timeout;
-    let opened = tokio::time::timeout(patience, open(&local, &link)).await;
-    let ended = match opened {
-        Err(_) => Err(LinkError::Timeout(patience)),
-        Ok(Err(error)) => Err(error),
-        Ok(Ok(socket)) => {
+    let ended = match open::within(patience, &local, &link).await {
+        Err(error) => Err(error),
+        Ok(socket) => {
             let mut running = Running {
                 local: &local,
                 link: &link,
@@ -319,41 +315,6 @@ async fn run(local: Rc<Local>, link: Rc<Link>) {
         Err(error) => link.fall(&local, &error),
         Ok(()) => link.state.borrow_mut().running = false,
     }
-}
-
-/// Connects, and checks that the peer is who the ring says.
-async fn open(local: &Rc<Local>, link: &Link) -> Result<Socket, LinkError> {
-    let Some(ring) = &local.shared.ring else {
-        return Err(LinkError::Closed);
-    };
-    let mut socket = ring.dialer.dial(&link.peer.address).await?;
-    let (greeting, names) = {
-        let view = local.view();
-        let Some(view) = &*view else {
-            return Err(LinkError::Closed);
-        };
-        let stamp = super::membership::stamp(view.id());
-        (format!("ring greet {} {stamp}\r\n", ring.name()), view.names_at(&link.peer.address))
-    };
-    dial::write(&mut socket, greeting.as_bytes()).await.map_err(DialError::of_io)?;
-    let line = dial::read_line(&mut socket).await?;
-    let Some(peer) = PeerLine::parse(&line) else {
-        return Err(match DialError::of_answer(&line) {
-            Some(error) => error.into(),
-            None => LinkError::NoPeer(dial::shown(&line)),
-        });
-    };
-    // One that no ring names yet, or any more, by its own knowledge, serves nothing: it answers that
-    // its keys have moved, until it holds the ring that this node holds.
-    if peer.name != NAMELESS && !names.contains(&peer.name) {
-        return Err(LinkError::OtherName(words(&peer.name)));
-    }
-    if link.peer.processes().accepted.is_some_and(|accepted| accepted != peer.instance) {
-        // The node was restarted, or its address leads to another process now. Each process knows
-        // whether it may serve; which one is to be asked from now on is the keeper's to find out.
-        ring.hint(Hint::Greeted { name: link.peer.name.clone(), unknown: true, doubts: false });
-    }
-    Ok(socket)
 }
 
 /// An open link.

@@ -19,7 +19,7 @@
 //! | `desk` | whether a request is carried out here or elsewhere |
 //! | `exchange`, `gather` | the foreign requests of a connection, and waiting for their answers |
 //! | `flush` | `flush_all` for every node |
-//! | `link`, `waiting`, `large` | the way to their owners and back |
+//! | `open`, `link`, `waiting`, `large` | the way to their owners and back |
 //! | `names` | the addresses of host names: for dialling, and for auto-discovery |
 //! | `discovery` | the ring as auto-discovery clients read it |
 //! | `start`, `report`, `status` | reading the ring at the start; `stats ring` |
@@ -42,6 +42,7 @@ mod link;
 mod membership;
 mod names;
 mod neighbours;
+mod open;
 mod peer;
 mod pulse;
 mod report;

@@ -1,0 +1,78 @@
+//! Opening a link: dials the peer, and checks that it is the node that the ring names.
+//!
+//! Nothing but a greeting is sent here, so an attempt that fails may be repeated. A peer turns a
+//! connection away while strangers fill its places, or while it has no room in its accept queue; the
+//! requests that wait for the link are then late, and fail only once `--peer-timeout` is over.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use ringbinder_protocol::PeerLine;
+use ringbinder_ring::printable::words;
+
+use super::dial::{self, Attempts, DialError};
+use super::keeper::Hint;
+use super::link::{Link, LinkError};
+use super::peer::NAMELESS;
+use crate::local::Local;
+use crate::socket::Socket;
+
+/// Opens the connection. Tries again if the peer turns it away: requests wait, and none has been sent.
+pub(super) async fn within(
+    patience: Duration,
+    local: &Rc<Local>,
+    link: &Link,
+) -> Result<Socket, LinkError> {
+    let mut attempts = Attempts::within(patience);
+    let mut turned_away = None;
+    loop {
+        match tokio::time::timeout_at(attempts.deadline(), open(local, link)).await {
+            Ok(Err(LinkError::Dial(error))) if error.is_passing() => {
+                if !attempts.next().await {
+                    return Err(error.into());
+                }
+                turned_away = Some(error);
+            }
+            Ok(opened) => return opened,
+            Err(_) => {
+                // That it lives is known, although the last attempt came to no end.
+                let alive = turned_away.filter(DialError::is_sign_of_life);
+                return Err(alive.map_or(LinkError::Timeout(patience), Into::into));
+            }
+        }
+    }
+}
+
+/// Connects, and checks that the peer is who the ring says.
+async fn open(local: &Rc<Local>, link: &Link) -> Result<Socket, LinkError> {
+    let Some(ring) = &local.shared.ring else {
+        return Err(LinkError::Closed);
+    };
+    let mut socket = ring.dialer.dial(&link.peer.address).await?;
+    let (greeting, names) = {
+        let view = local.view();
+        let Some(view) = &*view else {
+            return Err(LinkError::Closed);
+        };
+        let stamp = super::membership::stamp(view.id());
+        (format!("ring greet {} {stamp}\r\n", ring.name()), view.names_at(&link.peer.address))
+    };
+    let line = dial::ask(&mut socket, greeting.as_bytes()).await?;
+    let Some(peer) = PeerLine::parse(&line) else {
+        return Err(match DialError::of_answer(&line) {
+            Some(error) => error.into(),
+            None => LinkError::NoPeer(dial::shown(&line)),
+        });
+    };
+    // One that no ring names yet, or any more, by its own knowledge, serves nothing: it answers that
+    // its keys have moved, until it holds the ring that this node holds.
+    if peer.name != NAMELESS && !names.contains(&peer.name) {
+        return Err(LinkError::OtherName(words(&peer.name)));
+    }
+    if link.peer.processes().accepted.is_some_and(|accepted| accepted != peer.instance) {
+        // The node was restarted, or its address leads to another process now. Each process knows
+        // whether it may serve; which one is to be asked from now on is the keeper's to find out.
+        ring.hint(Hint::Greeted { name: link.peer.name.clone(), unknown: true, doubts: false });
+    }
+    Ok(socket)
+}
