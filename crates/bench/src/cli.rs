@@ -6,7 +6,6 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use crate::clients::matrix::{Contestant, Work};
 use crate::cores::Cores;
 use crate::trace::Format;
 
@@ -21,17 +20,6 @@ pub enum Bench {
     Replay(ReplayOptions),
     /// What a request costs in a ring: asked of its owner, of other nodes, and through nutcracker
     Ring(RingOptions),
-    /// What a get costs the client: ours, async-memcached and pylibmc on the same three nodes
-    Clients(ClientsOptions),
-    /// How often eviction policies hit on a trace, without any server
-    Simulate(SimulateOptions),
-    /// How many instructions a request costs each server, counted by valgrind
-    Instructions(InstructionsOptions),
-    /// What an operation of the store costs within one process, beside quick_cache and moka
-    Engine(EngineOptions),
-    /// One client, one kind of work: what `clients` runs
-    #[command(hide = true)]
-    ClientsWorker(WorkerOptions),
 }
 
 impl Bench {
@@ -42,11 +30,6 @@ impl Bench {
             Bench::Memory(options) => &mut options.data,
             Bench::Replay(options) => &mut options.data,
             Bench::Ring(options) => &mut options.data,
-            Bench::Clients(options) => &mut options.data,
-            Bench::Simulate(options) => &mut options.data,
-            Bench::Instructions(options) => &mut options.data,
-            Bench::Engine(options) => &mut options.data,
-            Bench::ClientsWorker(_) => return,
         };
         data.json.get_or_insert_with(|| "-".into());
     }
@@ -281,169 +264,6 @@ pub struct RingOptions {
     pub(crate) only: Vec<String>,
 }
 
-/// `clients`
-#[derive(Args, Debug)]
-pub struct ClientsOptions {
-    #[command(flatten)]
-    pub(crate) node: Node,
-
-    #[command(flatten)]
-    pub(crate) data: Data,
-
-    /// A Python that has pylibmc; without it that of the tests or python3, else its rows are left out
-    #[arg(long, value_name = "PATH")]
-    pub(crate) python: Option<PathBuf>,
-
-    /// Rounds of each kind of work. In each, every client gets it once, in changing order
-    #[arg(short, long, value_name = "N", default_value_t = 5,
-          value_parser = clap::value_parser!(u32).range(1..=1000))]
-    pub(crate) rounds: u32,
-
-    /// Seconds of work for each client in each round
-    #[arg(short, long, value_name = "N", default_value_t = 2,
-          value_parser = clap::value_parser!(u32).range(1..=600))]
-    pub(crate) seconds: u32,
-
-    /// Only work whose name contains one of these words, and get: get32,near
-    #[arg(short, long, value_name = "WORDS", value_delimiter = ',')]
-    pub(crate) only: Vec<String>,
-}
-
-/// `clients-worker`
-#[derive(Args, Clone, Debug)]
-pub struct WorkerOptions {
-    #[arg(long)]
-    pub(crate) ring: PathBuf,
-
-    #[arg(long, value_enum)]
-    pub(crate) client: Contestant,
-
-    #[arg(long, value_enum)]
-    pub(crate) work: Work,
-
-    #[arg(long)]
-    pub(crate) seconds: u64,
-}
-
-/// `simulate`
-#[derive(Args, Debug)]
-pub struct SimulateOptions {
-    /// Traces: records of u64 key and u32 size (.bin), *oracleGeneral*, or .csv of time,id,size
-    #[arg(required = true, value_name = "TRACE")]
-    pub(crate) traces: Vec<PathBuf>,
-
-    /// What the traces are written as [default: what their names say]
-    #[arg(long, value_name = "NAME", value_enum, ignore_case = true)]
-    pub(crate) format: Option<Format>,
-
-    /// Memory of the cache in megabytes; several make a row each
-    #[arg(short, long, value_name = "MB", value_delimiter = ',', default_value = "64",
-          value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
-    pub(crate) memory_limit: Vec<u64>,
-
-    /// Multiply the sizes of values by this, to fill more memory with a short trace
-    #[arg(long, value_name = "N", default_value_t = 1,
-          value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) multiply: u32,
-
-    /// What an item costs beyond its key and value
-    #[arg(long, value_name = "BYTES", default_value_t = 24,
-          value_parser = clap::value_parser!(u64).range(..=1 << 20))]
-    pub(crate) overhead: u64,
-
-    /// Bytes of a key on the wire
-    #[arg(long, value_name = "BYTES", default_value_t = 14,
-          value_parser = clap::value_parser!(u64).range(1..=250))]
-    pub(crate) key_length: u64,
-
-    #[command(flatten)]
-    pub(crate) data: Data,
-}
-
-/// `engine`
-#[derive(Args, Debug)]
-pub struct EngineOptions {
-    #[command(flatten)]
-    pub(crate) data: Data,
-
-    /// Items of insert, get and overwrite
-    #[arg(short, long, value_name = "N", default_value_t = 1_000_000,
-          value_parser = clap::value_parser!(u64).range(1_000..=100_000_000))]
-    pub(crate) items: u64,
-
-    /// Bytes of their values
-    #[arg(long, value_name = "BYTES", default_value_t = 100)]
-    pub(crate) value: usize,
-
-    /// Rounds. In each, every contestant has its turn, in changing order
-    #[arg(short, long, value_name = "N", default_value_t = 6,
-          value_parser = clap::value_parser!(u32).range(1..=1000))]
-    pub(crate) rounds: u32,
-
-    /// Memory of the store whose slowest operations are looked for, in megabytes
-    #[arg(short, long, value_name = "MB", default_value_t = 1024,
-          value_parser = clap::value_parser!(u64).range(8..=1 << 20))]
-    pub(crate) memory_limit: u64,
-
-    /// Threads that work on it
-    #[arg(short, long, value_name = "N", default_value_t = 8,
-          value_parser = clap::value_parser!(u16).range(1..=256))]
-    pub(crate) threads: u16,
-
-    /// Seconds for each mix of gets and sets
-    #[arg(short, long, value_name = "N", default_value_t = 10,
-          value_parser = clap::value_parser!(u32).range(1..=600))]
-    pub(crate) seconds: u32,
-
-    /// Only these parts
-    #[arg(short, long, value_name = "PARTS", value_delimiter = ',', value_enum)]
-    pub(crate) only: Vec<Part>,
-}
-
-/// `instructions`
-#[derive(Args, Debug)]
-pub struct InstructionsOptions {
-    #[command(flatten)]
-    pub(crate) data: Data,
-
-    /// What the node is compared with: a memcached, on the PATH or at a path
-    #[arg(long, value_name = "SERVER", default_value = "memcached")]
-    pub(crate) vs: PathBuf,
-
-    /// The server; without it, ringbinderd beside this program
-    #[arg(long, value_name = "PATH")]
-    pub(crate) ringbinderd: Option<PathBuf>,
-
-    /// Only loads whose name contains one of these words: get-p1,get100
-    #[arg(short, long, value_name = "WORDS", value_delimiter = ',')]
-    pub(crate) only: Vec<String>,
-
-    /// Items that are stored beforehand
-    #[arg(short, long, value_name = "N", default_value_t = 20_000,
-          value_parser = clap::value_parser!(u32).range(1..=900_000))]
-    pub(crate) keys: u32,
-
-    /// Bytes of each value
-    #[arg(long, value_name = "BYTES", default_value_t = 32,
-          value_parser = clap::value_parser!(u32).range(1..=4_096))]
-    pub(crate) value: u32,
-
-    /// Keep callgrind's files in this folder, for callgrind_annotate and the like
-    #[arg(long, value_name = "FOLDER")]
-    pub(crate) keep: Option<PathBuf>,
-}
-
-/// What `engine` measures.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Part {
-    /// insert, get and overwrite by one thread, beside quick_cache and moka
-    Ops,
-    /// the slowest operations of a store that evicts
-    Tail,
-    /// one key that several threads read, beside quick_cache and moka
-    Hot,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -505,26 +325,5 @@ mod tests {
         assert_eq!((options.node.threads, options.rounds, options.seconds), (2, 3, 2));
         assert_eq!(options.only, ["p1"]);
         assert!(parse("x ring -m 64").is_err());
-    }
-
-    #[test]
-    fn flags_of_a_simulation() {
-        let line = "x simulate a.bin b.csv -m 2,16 --multiply 16 --overhead 0";
-        let Bench::Simulate(options) = parse(line).unwrap() else { panic!("not simulate") };
-        assert_eq!(options.traces, ["a.bin", "b.csv"].map(PathBuf::from));
-        assert_eq!((options.memory_limit, options.multiply), (vec![2, 16], 16));
-        assert_eq!((options.overhead, options.key_length), (0, 14));
-        assert!(parse("x simulate").is_err());
-        assert!(parse("x simulate a.bin -m 0").is_err());
-    }
-
-    #[test]
-    fn flags_of_an_engine() {
-        let line = "x engine --only tail,hot --value 10 -i 5000 -m 64 -t 2 -s 1 -r 3";
-        let Bench::Engine(options) = parse(line).unwrap() else { panic!("not engine") };
-        assert_eq!(options.only, [Part::Tail, Part::Hot]);
-        assert_eq!((options.items, options.value, options.rounds), (5_000, 10, 3));
-        assert_eq!((options.memory_limit, options.threads, options.seconds), (64, 2, 1));
-        assert!(parse("x engine --only sockets").is_err());
     }
 }

@@ -8,6 +8,7 @@ pub(crate) fn describe(place: &Placement) -> String {
 }
 
 /// Processor and kernel, of what is not placed on cores.
+#[cfg(feature = "developer")]
 pub(crate) fn describe_processor() -> String {
     format!("machine: {}, Linux {}", processor(), kernel())
 }

@@ -15,6 +15,7 @@ use crate::client::{Client, Inner};
 use crate::error::ConnectError;
 use crate::fill::flight::Flights;
 use crate::login::Login;
+#[cfg(feature = "near-cache")]
 use crate::near::{Near, NearCache};
 use crate::rings::{Beginning, Rings};
 use crate::settings::{LinkSettings, OnAway};
@@ -38,6 +39,7 @@ pub struct Builder {
     connections: Option<usize>,
     max_value: usize,
     on_away: OnAway,
+    #[cfg(feature = "near-cache")]
     near: Option<NearCache>,
     thread: bool,
     tls: Option<Tls>,
@@ -53,6 +55,7 @@ impl Builder {
             connections: None,
             max_value: 64 << 20,
             on_away: OnAway::default(),
+            #[cfg(feature = "near-cache")]
             near: None,
             thread: true,
             tls: None,
@@ -100,6 +103,7 @@ impl Builder {
     }
 
     /// Keeps values that were read in this process's memory for a while; off.
+    #[cfg(feature = "near-cache")]
     pub fn near_cache(mut self, near: NearCache) -> Builder {
         self.near = Some(near);
         self
@@ -185,7 +189,10 @@ impl Builder {
             view,
             on_away: self.on_away,
             listed,
+            #[cfg(feature = "near-cache")]
             near: self.near.map(Near::new),
+            #[cfg(not(feature = "near-cache"))]
+            near: None,
             flights: Flights::default(),
             tls,
             runtime: Handle::current(),

@@ -34,7 +34,8 @@
 //!
 //! Connections are encrypted by [`Builder::tls`], and [`Builder::login`] says who the client is.
 //!
-//! Values that are read all the time can be kept near ([`Builder::near_cache`]); a value that is costly
+//! Values that are read all the time can be kept near (`Builder::near_cache`, of the feature `near-cache`, which
+//! is on by default); a value that is costly
 //! to make is made by one caller in the fleet ([`Client::get_or_fill`]); values of any type go through
 //! serde ([`Client::get_typed`]). `docs/client.md` tells more.
 
@@ -53,6 +54,10 @@ mod item;
 mod lane;
 mod link;
 mod login;
+#[cfg(feature = "near-cache")]
+mod near;
+#[cfg(not(feature = "near-cache"))]
+#[path = "no_near.rs"]
 mod near;
 mod rings;
 mod settings;
@@ -71,6 +76,7 @@ pub use error::{Absence, ConnectError, Error, KeyError};
 pub use fill::{Fill, FillError};
 pub use item::{Item, Stored};
 pub use login::{Login, LoginError};
+#[cfg(feature = "near-cache")]
 pub use near::NearCache;
 pub use ringbinder_ring as ring;
 pub use settings::OnAway;

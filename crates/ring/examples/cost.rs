@@ -1,6 +1,6 @@
 //! What the ring costs: building one, and finding the owner of a key.
 //!
-//!     cargo run --release -p ringbinder-ring --example cost
+//!     cargo run --profile dist -p ringbinder-ring --example cost
 //!
 //! Each figure is the median of several rounds. Keys are hashed in an order that the processor
 //! cannot foresee, as requests come in.

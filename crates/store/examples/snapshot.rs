@@ -1,6 +1,6 @@
 //! How fast a snapshot is written and taken up, beside what the disk does with as many bytes.
 //!
-//!     cargo run --release -p ringbinder-store --example snapshot -- [MIB] [BYTES] [ROUNDS] [FOLDER]
+//!     cargo run --profile dist -p ringbinder-store --example snapshot -- [MIB] [BYTES] [ROUNDS] [FOLDER]
 //!
 //! A store of so many megabytes of items of so many bytes (1024, 500) is written to a file in the folder
 //! (`.`), which is then taken up by an empty store, from the page cache and, where the page cache may be

@@ -1,7 +1,7 @@
 //! What a full TLS 1.3 handshake costs, by provider and kind of key, in memory: the figures of
 //! `docs/decisions/0018-tls-provider.md`.
 //!
-//!     cargo run --release -p ringbinder-tls --features ring --example handshakes
+//!     cargo run --profile dist -p ringbinder-tls --features ring --example handshakes
 
 use std::path::Path;
 use std::process::Command;

@@ -1,14 +1,22 @@
-//! As much of DER (X.690) as it takes to tell what kind of key something is, and which public key a
-//! certificate is for. Nothing is trusted by what is read here.
+//! As much of DER (X.690) as it takes to tell what kind of key something is, and what a certificate
+//! says. Nothing is trusted by what is read here.
 
 /// Tags, as they stand in the encoding.
 pub(crate) mod tag {
+    pub(crate) const BOOLEAN: u8 = 0x01;
     pub(crate) const INTEGER: u8 = 0x02;
+    pub(crate) const BIT_STRING: u8 = 0x03;
     pub(crate) const OCTET_STRING: u8 = 0x04;
     pub(crate) const OBJECT_ID: u8 = 0x06;
+    pub(crate) const UTC_TIME: u8 = 0x17;
+    pub(crate) const GENERALIZED_TIME: u8 = 0x18;
     pub(crate) const SEQUENCE: u8 = 0x30;
-    /// `[0]`, constructed.
+    /// `[1]` and `[2]`, not constructed.
+    pub(crate) const CONTEXT_1: u8 = 0x81;
+    pub(crate) const CONTEXT_2: u8 = 0x82;
+    /// `[0]` and `[3]`, constructed.
     pub(crate) const CONTEXT_0: u8 = 0xa0;
+    pub(crate) const CONTEXT_3: u8 = 0xa3;
 }
 
 /// What is left to read of some elements that follow each other.
@@ -29,6 +37,11 @@ pub(crate) struct Element<'a> {
 impl<'a> Reader<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Reader<'a> {
         Reader(bytes)
+    }
+
+    /// Whether nothing is left.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// The next element; none at the end, and where there is no whole one.
@@ -63,20 +76,6 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The public key of a certificate (`subjectPublicKeyInfo`, RFC 5280, 4.1), of whichever version it is.
-pub(crate) fn public_key(certificate: &[u8]) -> Option<&[u8]> {
-    let mut signed = Reader::new(certificate).sequence()?.sequence()?;
-    // The version, which the first one leaves out.
-    signed.take(tag::CONTEXT_0);
-    // The number, and the algorithm of the signature.
-    signed.take(tag::INTEGER)?;
-    for _ in 0..4 {
-        // The algorithm of the signature, the issuer, the validity, the subject.
-        signed.take(tag::SEQUENCE)?;
-    }
-    signed.take(tag::SEQUENCE).map(|key| key.whole)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -94,17 +93,5 @@ mod tests {
         }
         let longest = [0x30, 0x84, 0xff, 0xff, 0xff, 0xff, 0];
         assert!(Reader::new(&longest).next().is_none());
-    }
-
-    #[test]
-    fn the_public_key_of_a_certificate() {
-        let key = rcgen::KeyPair::generate().unwrap();
-        let params = rcgen::CertificateParams::new(vec!["a".to_owned()]).unwrap();
-        let certificate = params.self_signed(&key).unwrap();
-        let found = public_key(certificate.der()).unwrap();
-        assert_eq!(found, rcgen::PublicKeyData::subject_public_key_info(&key));
-        for end in 0..certificate.der().len() {
-            assert_eq!(public_key(&certificate.der()[..end]), None);
-        }
     }
 }

@@ -8,7 +8,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, Error, InconsistentKeys};
 
-use crate::der::{self, Reader, tag};
+use crate::certificate::Certificate;
+use crate::der::{Reader, tag};
 use crate::words;
 
 /// A way to make a key that is taken, for [`IdentityError::Key`].
@@ -213,7 +214,8 @@ fn is_old(error: &CertificateError) -> bool {
 
 /// What rustls checks itself where it understands the certificate.
 fn belong_together(certified: &CertifiedKey) -> bool {
-    let shown = certified.cert.first().and_then(|certificate| der::public_key(certificate));
+    let shown = certified.cert.first().and_then(|certificate| Certificate::read(certificate));
+    let shown = shown.map(|certificate| certificate.public_key);
     let own = certified.key.public_key();
     // A key that does not tell is not known to be another one.
     own.is_none_or(|own| shown == Some(own.as_ref()))

@@ -4,12 +4,16 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`pem`] | certificates and keys out of the text of a file |
+//! | [`certificate`] | when a certificate ends, and whether it may sign others |
+//! | [`calendar`] | the day of a Unix time |
 //! | [`identity`] | a certificate and its key, and whether they belong together |
 //! | [`words`] | what rustls and webpki object to, as clauses for people |
 //!
 //! No I/O: callers read files, and name them in their own errors. No text here shows a piece of a key,
 //! or a byte of a certificate as it is.
 
+pub mod calendar;
+pub mod certificate;
 mod der;
 pub mod identity;
 pub mod pem;

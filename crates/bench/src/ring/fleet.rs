@@ -104,7 +104,7 @@ impl Fleet {
         }
 
         let wait = ["--peer-timeout".to_owned(), PEER_TIMEOUT.as_millis().to_string()];
-        let ring = start_ring(node, setup, fleet.folder.path(), &wait, stop)?;
+        let ring = start_ring(node, setup, &fleet.folder.path().join("ring.toml"), &wait, stop)?;
         let owners = Owners::of(ring.addresses, Keys::Memtier, KEYS)?;
         fleet.servers.extend(ring.servers);
         fleet.lane(Layout::Owner, NODES, owners.own());

@@ -13,5 +13,5 @@ pub(crate) use ask::Client;
 pub(crate) use child::{Guarded, end_children_on_panic};
 pub(crate) use find::{Contender, memtier, nutcracker, version_line};
 pub(crate) use proxy::{Pool, start_proxy};
-pub(crate) use ring::{NODES, Ring, ring_file, share_folder, start_ring};
+pub(crate) use ring::{NODES, ring_file, share_folder, start_ring};
 pub(crate) use start::{Server, Setup, free_addresses};

@@ -3,7 +3,7 @@
 use std::fs::Permissions;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -22,7 +22,6 @@ const SETTLE: Duration = Duration::from_secs(20);
 pub(crate) struct Ring {
     pub(crate) addresses: [SocketAddr; NODES],
     pub(crate) servers: Vec<Server>,
-    pub(crate) file: PathBuf,
 }
 
 /// A ring file of nodes that all have the same share.
@@ -39,18 +38,17 @@ pub(crate) fn share_folder(folder: &Path) -> std::io::Result<()> {
     std::fs::set_permissions(folder, Permissions::from_mode(0o755))
 }
 
-/// Starts a ring whose file goes to `folder`, on the cores that this thread is on, and waits until
+/// Writes the ring file `file`, starts its nodes on the cores that this thread is on, and waits until
 /// each node serves all its keys.
 pub(crate) fn start_ring(
     node: &Contender,
     setup: Setup,
-    folder: &Path,
+    file: &Path,
     more_flags: &[String],
     stop: &Stop,
 ) -> anyhow::Result<Ring> {
     let addresses = free_addresses()?;
-    let file = folder.join("ring.toml");
-    std::fs::write(&file, ring_file(&addresses))
+    std::fs::write(file, ring_file(&addresses))
         .with_context(|| format!("cannot write {}", file.display()))?;
     let named = file.to_str().context("the temporary folder's name is no text")?;
     let flags = [&["--ring".to_owned(), named.to_owned()], more_flags].concat();
@@ -72,5 +70,5 @@ pub(crate) fn start_ring(
             stop.pause(Duration::from_millis(20))?;
         }
     }
-    Ok(Ring { addresses, servers, file })
+    Ok(Ring { addresses, servers })
 }

@@ -14,8 +14,10 @@ use super::UpError;
 /// The server's name.
 const NAME: &str = "ringbinderd";
 
-/// The package that it is built from.
-const PACKAGE: &str = "ringbinder-node";
+/// The packages of both programs. Cargo chooses the features of dependencies for all the packages that
+/// it is told of together: told of both, as in a build of the whole workspace, it uses again what it built
+/// for this program, and does not build half of it with other features.
+const PACKAGES: [&str; 2] = ["ringbinder-node", env!("CARGO_PKG_NAME")];
 
 /// The server: `named`, or the one beside this program, or the first on the `PATH`.
 ///
@@ -67,7 +69,8 @@ impl Cargo {
     fn build(&self, directory: &Path) -> Result<(), UpError> {
         let Some((target, profile)) = target_and_profile(directory) else { return Ok(()) };
         let status = Command::new(&self.program)
-            .args(["build", "--package", PACKAGE, "--bin", NAME, "--profile", profile])
+            .args(["build", "--bin", NAME, "--profile", profile])
+            .args(PACKAGES.iter().flat_map(|package| ["--package", package]))
             .arg("--manifest-path")
             .arg(&self.manifest)
             .arg("--target-dir")

@@ -78,8 +78,8 @@ fn cargo_builds_the_server_for_the_one_that_it_runs() {
     assert_eq!(
         asked.trim(),
         format!(
-            "build --package ringbinder-node --bin ringbinderd --profile release --manifest-path \
-             /checkout/crates/cli/Cargo.toml --target-dir {}",
+            "build --bin ringbinderd --profile release --package ringbinder-node --package \
+             ringbinder-cli --manifest-path /checkout/crates/cli/Cargo.toml --target-dir {}",
             target.display()
         )
     );

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use ringbinder_tls::calendar::date;
 use ringbinder_tls::words::{self, name};
 use rustls::{AlertDescription, CertificateError, Error, InvalidMessage};
 
@@ -104,19 +105,6 @@ fn refusal(alert: AlertDescription) -> String {
     format!("it refuses the certificate that it was shown, which {why}")
 }
 
-/// The day of a Unix time.
-pub(super) fn date(unix: u64) -> String {
-    let parsed = i64::try_from(unix)
-        .ok()
-        .and_then(|seconds| x509_parser::time::ASN1Time::from_timestamp(seconds).ok());
-    match parsed.map(|time| time.to_datetime().date()) {
-        Some(day) => {
-            format!("{:04}-{:02}-{:02}", day.year(), u8::from(day.month()), day.day())
-        }
-        None => format!("second {unix} of Unix time"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,6 +119,5 @@ mod tests {
         let alert = error(Error::AlertReceived(AlertDescription::UnknownCA));
         assert!(cause(&alert).contains("does not trust"));
         assert_eq!(cause(&io::ErrorKind::UnexpectedEof.into()), "it hung up");
-        assert_eq!(date(0), "1970-01-01");
     }
 }

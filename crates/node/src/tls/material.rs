@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ringbinder_ring::regular;
+use ringbinder_tls::certificate::Certificate;
 use ringbinder_tls::identity::IdentityError;
 use ringbinder_tls::pem::{self, PemError};
 use ringbinder_tls::words;
@@ -13,7 +14,6 @@ use rustls::RootCertStore;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
 use rustls::sign::CertifiedKey;
-use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::process::exit::ExitCode;
 
@@ -109,11 +109,10 @@ impl Identity {
         let mut warnings: Vec<String> = too_open(key_path).into_iter().collect();
         for (index, certificate) in certificates.iter().enumerate() {
             let number = index + 1;
-            let (_, parsed) = X509Certificate::from_der(certificate)
-                .map_err(|_| TlsError::certificate(chain, number, "is damaged".to_owned()))?;
-            let end = parsed.validity().not_after.timestamp();
-            expires = expires.min(u64::try_from(end).unwrap_or(0));
-            if index == 0 && is_authority(&parsed) {
+            let read = Certificate::read(certificate)
+                .ok_or_else(|| TlsError::certificate(chain, number, "is damaged".to_owned()))?;
+            expires = expires.min(read.expires);
+            if index == 0 && read.is_authority {
                 warnings.push(format!(
                     "the certificate in {} {}; until then other nodes refuse it, and so do many \
                      clients",
@@ -139,11 +138,6 @@ impl Identity {
         }
         Ok(Identity { certified: identity.certified, expires, warnings })
     }
-}
-
-/// Whether a certificate may sign others, which those that rustls takes for a node's own may not.
-fn is_authority(certificate: &X509Certificate<'_>) -> bool {
-    matches!(certificate.basic_constraints(), Ok(Some(constraints)) if constraints.value.ca)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, TlsError> {

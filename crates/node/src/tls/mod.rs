@@ -21,6 +21,7 @@ use std::sync::atomic::AtomicU64;
 
 use parking_lot::{Mutex, RwLock};
 use ringbinder_store::Seconds;
+use ringbinder_tls::calendar::date;
 use rustls::client::{Resumption, verify_server_name};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -112,7 +113,7 @@ impl Tls {
         if let (Some(expires), Some(chain)) = (past(state.expires), &self.settings.chain)
             && past(self.expires()).is_none()
         {
-            return Err(TlsError::Expired { path: chain.clone(), date: explain::date(expires) });
+            return Err(TlsError::Expired { path: chain.clone(), date: date(expires) });
         }
         *self.state.write() = Arc::new(state);
         Ok(warnings)
@@ -186,7 +187,7 @@ pub(crate) fn is_for(certificate: &CertificateDer<'_>, host: &str) -> bool {
 
 /// What is to be said of a certificate that ends at `expires`.
 fn age(chain: &Path, expires: u64, now: Seconds) -> Option<String> {
-    let (chain, date, now) = (chain.display(), explain::date(expires), u64::from(now));
+    let (chain, date, now) = (chain.display(), date(expires), u64::from(now));
     match expires.checked_sub(now) {
         None | Some(0) => Some(format!(
             "the certificate in {chain} expired on {date}: clients and other nodes refuse it; put a \

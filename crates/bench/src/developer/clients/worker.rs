@@ -17,7 +17,7 @@ use ringbinder_client::{Client, NearCache, OnAway};
 use ringbinder_ring::Ring;
 
 use super::matrix::{Contestant, IN_FLIGHT, KEYS, KEYS_PER_GET, Work, key};
-use crate::cli::WorkerOptions;
+use crate::developer::cli::WorkerOptions;
 
 /// Operations between two looks at the clock: one costs as much as a near-cache hit.
 const BATCH: u32 = 64;
@@ -28,7 +28,7 @@ const WARM_UP: Duration = Duration::from_millis(200);
 /// Keys for the near cache: few enough that all are there from the start.
 const NEAR_KEYS: usize = 1_000;
 
-/// Runs `ringbinder bench clients-worker`.
+/// Runs `ringbinder-bench clients-worker`.
 pub(crate) fn run(options: &WorkerOptions) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (ring, work) = (options.ring.clone(), options.work);

@@ -17,7 +17,7 @@ use anyhow::Context;
 use serde::Serialize;
 
 use crate::Verdict;
-use crate::cli::InstructionsOptions;
+use crate::developer::cli::InstructionsOptions;
 use crate::output;
 use crate::progress::{Look, Progress};
 use crate::stop::Stop;
@@ -35,7 +35,7 @@ struct Figures {
     allocations: f64,
 }
 
-/// Runs `ringbinder bench instructions`.
+/// Runs `ringbinder-bench instructions`.
 pub(crate) fn run(
     options: &InstructionsOptions,
     look: Look,

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use super::matrix::{Contestant, IN_FLIGHT, KEYS, VALUE_SIZE, Work};
 use super::rounds::Turns;
-use crate::cli::ClientsOptions;
 use crate::cores::Placement;
+use crate::developer::cli::ClientsOptions;
 use crate::machine;
 use crate::servers::Contender;
 use crate::table::{NOTHING, Spread, grouped, markdown, time};

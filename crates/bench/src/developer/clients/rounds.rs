@@ -1,5 +1,6 @@
 //! Each client in turns, each turn a process of its own.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -9,7 +10,7 @@ use serde::Serialize;
 
 use super::matrix::{Contestant, KEYS, KEYS_PER_GET, Work};
 use crate::order::order;
-use crate::servers::{Guarded, Ring};
+use crate::servers::{Guarded, NODES};
 use crate::stop::Stop;
 use crate::table::Spread;
 
@@ -57,12 +58,14 @@ pub(super) struct Plan {
     pub(super) python: Option<PathBuf>,
     pub(super) rounds: u32,
     pub(super) seconds: u32,
+    /// The ring file, and the nodes in it.
+    pub(super) file: PathBuf,
+    pub(super) addresses: [SocketAddr; NODES],
 }
 
 /// All rounds of one kind of work. An error where a worker fails.
 pub(super) fn run(
     work: Work,
-    ring: &Ring,
     plan: &Plan,
     mut show: impl FnMut(&str),
     stop: &Stop,
@@ -77,7 +80,7 @@ pub(super) fn run(
         for place in order(round, turns.len()) {
             let client = turns[place].client;
             show(&format!("round {} of {}, {}", round + 1, plan.rounds, client.name()));
-            let run = turn(work, client, ring, plan, stop)
+            let run = turn(work, client, plan, stop)
                 .with_context(|| format!("{} at {}", client.name(), work.name()))?;
             turns[place].runs.push(run);
         }
@@ -85,27 +88,21 @@ pub(super) fn run(
     Ok(turns)
 }
 
-fn turn(
-    work: Work,
-    client: Contestant,
-    ring: &Ring,
-    plan: &Plan,
-    stop: &Stop,
-) -> anyhow::Result<Run> {
+fn turn(work: Work, client: Contestant, plan: &Plan, stop: &Stop) -> anyhow::Result<Run> {
     let seconds = plan.seconds.to_string();
     let mut command = match (client, &plan.python) {
         (Contestant::Pylibmc, Some(python)) => {
             let mut command = Command::new(python);
             command.args(["-c", PYLIBMC_WORKER, work.name(), &seconds]);
             command.args([KEYS.to_string(), KEYS_PER_GET.to_string()]);
-            command.args(ring.addresses.map(|address| address.to_string()));
+            command.args(plan.addresses.map(|address| address.to_string()));
             command
         }
         _ => {
             let mut command = Command::new(std::env::current_exe()?);
-            command.args(["bench", "clients-worker"]);
+            command.arg("clients-worker");
             command.args(["--work", work.name(), "--seconds", &seconds]);
-            command.args(["--client", client.name(), "--ring"]).arg(&ring.file);
+            command.args(["--client", client.name(), "--ring"]).arg(&plan.file);
             command
         }
     };

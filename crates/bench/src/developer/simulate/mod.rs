@@ -18,7 +18,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::Verdict;
-use crate::cli::SimulateOptions;
+use crate::developer::cli::SimulateOptions;
 use crate::output;
 use crate::progress::{Look, Progress};
 use crate::stop::Stop;
@@ -61,7 +61,7 @@ struct Simulated {
     hit_ratios: BTreeMap<&'static str, f64>,
 }
 
-/// Runs `ringbinder bench simulate`.
+/// Runs `ringbinder-bench simulate`.
 pub(crate) fn run(options: &SimulateOptions, look: Look, stop: &Stop) -> anyhow::Result<Verdict> {
     let mut progress = Progress::new(look);
     output::will_write(options.data.json.as_deref())?;

@@ -5,7 +5,7 @@ use super::hot::{self, Rates};
 use super::keys::KEY;
 use super::ops::{self, Kind, Turn};
 use super::tail::{self, Outcome, Quantiles, Times};
-use crate::cli::EngineOptions;
+use crate::developer::cli::EngineOptions;
 use crate::machine;
 use crate::table::{NOTHING, Spread, grouped, markdown, time};
 

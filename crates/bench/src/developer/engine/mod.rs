@@ -17,7 +17,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::Verdict;
-use crate::cli::{EngineOptions, Part};
+use crate::developer::cli::{EngineOptions, Part};
 use crate::machine;
 use crate::output;
 use crate::progress::{Look, Progress};
@@ -28,7 +28,7 @@ use crate::stop::Stop;
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// Runs `ringbinder bench engine`.
+/// Runs `ringbinder-bench engine`.
 pub(crate) fn run(options: &EngineOptions, look: Look, stop: &Stop) -> anyhow::Result<Verdict> {
     output::will_write(options.data.json.as_deref())?;
     let is_asked = |part| options.only.is_empty() || options.only.contains(&part);

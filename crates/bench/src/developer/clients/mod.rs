@@ -19,8 +19,8 @@ use tempfile::TempDir;
 pub(crate) use worker::run as run_worker;
 
 use crate::Verdict;
-use crate::cli::ClientsOptions;
 use crate::cores::{Placement, move_to};
+use crate::developer::cli::ClientsOptions;
 use crate::machine;
 use crate::output;
 use crate::progress::{Look, Progress};
@@ -29,17 +29,13 @@ use crate::stop::Stop;
 use matrix::{IN_FLIGHT, KEYS, VALUE_SIZE, Work, key};
 use rounds::Plan;
 
-/// Runs `ringbinder bench clients`.
+/// Runs `ringbinder-bench clients`.
 pub(crate) fn run(options: &ClientsOptions, look: Look, stop: &Stop) -> anyhow::Result<Verdict> {
     let works = Work::select(&options.only)?;
     output::will_write(options.data.json.as_deref())?;
     let (asked, threads) = (&options.node, usize::from(options.node.threads));
     let node = Contender::ringbinderd(asked)?;
-    let plan = Plan {
-        python: python(options.python.as_deref())?,
-        rounds: options.rounds,
-        seconds: options.seconds,
-    };
+    let python = python(options.python.as_deref())?;
     let place = Placement::choose(asked.server_cores.clone(), asked.load_cores.clone(), threads)?;
     let mut progress = Progress::new(look);
     progress.show("starting the nodes", "");
@@ -47,15 +43,18 @@ pub(crate) fn run(options: &ClientsOptions, look: Look, stop: &Stop) -> anyhow::
     share_folder(folder.path())?;
     let setup = Setup { threads, megabytes: 256, connections: 4 * IN_FLIGHT };
     move_to(&place.servers)?;
-    let mut ring = start_ring(&node, setup, folder.path(), &[], stop)?;
+    let file = folder.path().join("ring.toml");
+    let mut ring = start_ring(&node, setup, &file, &[], stop)?;
     move_to(&place.load)?;
     progress.show("storing the keys", "");
-    fill(&ring.file)?;
+    fill(&file)?;
+    let (rounds, seconds) = (options.rounds, options.seconds);
+    let plan = Plan { python, rounds, seconds, file, addresses: ring.addresses };
     progress.begin(works.len() as u64);
     let mut all = Vec::new();
     for work in works {
         let show = |now: &str| progress.show(work.name(), now);
-        all.extend(rounds::run(work, &ring, &plan, show, stop)?);
+        all.extend(rounds::run(work, &plan, show, stop)?);
         progress.step();
         for server in &mut ring.servers {
             server.must_run()?;
