@@ -5,7 +5,7 @@ use ringbinder_store::{ItemRef, Miss, Store};
 
 use super::Context;
 use crate::output::Output;
-use crate::ring::{self, Form};
+use crate::ring::{self, Form, RingNode};
 use crate::sampling::Class;
 
 /// Reads the keys of a line. `done` is 0, or what this returned for the line before: the bytes of the
@@ -24,12 +24,11 @@ pub(crate) fn get(
         return None;
     }
     match exptime {
-        // A loop of its own, in which the compiler knows that nothing is touched.
         None => each(keys, done, out, |key, leads, out| {
-            get_key(context, key, None, with_cas, leads, out);
+            get_key(context, key, || None, with_cas, leads, out);
         }),
         touch => each(keys, done, out, |key, leads, out| {
-            get_key(context, key, touch, with_cas, leads, out);
+            get_key(context, key, || touch, with_cas, leads, out);
         }),
     }
 }
@@ -41,29 +40,36 @@ pub(crate) fn get_one(context: &Context<'_>, key: &[u8], out: &mut Output) {
     if refused(context, owned, out) {
         return;
     }
-    get_key(context, key, None, false, true, out);
+    get_key(context, key, || None, false, true, out);
     answer::line(&mut out.bytes, "END");
 }
 
 /// One key of a line, without the line that ends the values. `leads` says that it is the first of all.
+/// `exptime` is a function, so that a `get` passes nothing and asks for nothing.
 #[inline]
 pub(crate) fn get_key(
     context: &Context<'_>,
     key: &[u8],
-    exptime: Option<i64>,
+    exptime: impl FnOnce() -> Option<i64>,
     with_cas: bool,
     leads: bool,
     out: &mut Output,
 ) {
-    if exptime.is_none() && answers_for_the_ring(context, key, with_cas, out) {
-        return;
+    let exptime = exptime();
+    if exptime.is_none()
+        && let Some(ring) = &context.shared.ring
+        && ring::is_legacy_key(key)
+    {
+        return list_of_nodes(ring, key, with_cas, out);
     }
-    let Context { shared, counters, now, .. } = *context;
     let look = |out: &mut Output| {
         let write = |item: &dyn ItemRef| write(context, key, item, with_cas, out);
         match exptime {
-            None => shared.store.get(key, now, write),
-            Some(exptime) => shared.store.get_and_touch(key, context.expiry(exptime), now, write),
+            None => context.shared.store.get(key, context.now, write),
+            Some(exptime) => {
+                let expiry = context.expiry(exptime);
+                context.shared.store.get_and_touch(key, expiry, context.now, write)
+            }
         }
     };
     let class = if exptime.is_none() { Class::Get } else { Class::GetAndTouch };
@@ -71,6 +77,7 @@ pub(crate) fn get_key(
         return context.offer(class, None, leads, out);
     };
     context.offer(class, Some(key), leads, out);
+    let counters = context.counters;
     let (all, hits, misses) = match exptime {
         None => (&counters.cmd_get, &counters.get_hits, &counters.get_misses),
         Some(_) => (&counters.cmd_touch, &counters.touch_hits, &counters.touch_misses),
@@ -81,7 +88,7 @@ pub(crate) fn get_key(
     } else {
         misses.increment()
     }
-    shared.prefixes.get(key, written.is_ok());
+    context.shared.prefixes.get(key, written.is_ok());
     context.fetched(key, written);
 }
 
@@ -125,24 +132,13 @@ fn look_here(
 }
 
 /// Answers the key under which older clients ask for the list of nodes.
-#[inline]
-fn answers_for_the_ring(
-    context: &Context<'_>,
-    key: &[u8],
-    with_cas: bool,
-    out: &mut Output,
-) -> bool {
-    match &context.shared.ring {
-        Some(ring) if ring::is_legacy_key(key) => {
-            let payload = ring.cluster();
-            let cas = with_cas.then_some(0);
-            answer::value_header(&mut out.bytes, key, 0, payload.len(), cas);
-            out.text(payload);
-            answer::line(&mut out.bytes, "");
-            true
-        }
-        _ => false,
-    }
+#[cold]
+fn list_of_nodes(ring: &RingNode, key: &[u8], with_cas: bool, out: &mut Output) {
+    let payload = ring.cluster();
+    let cas = with_cas.then_some(0);
+    answer::value_header(&mut out.bytes, key, 0, payload.len(), cas);
+    out.text(payload);
+    answer::line(&mut out.bytes, "");
 }
 
 /// Appends one item and returns the length of its value.

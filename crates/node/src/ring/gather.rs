@@ -143,7 +143,7 @@ fn carry_out(local: &Rc<Local>, connection: u32, exchange: &SharedExchange, slot
         let request = exchange.request(slot);
         match exchange.form(slot) {
             Form::Key { exptime, with_cas } => {
-                command::get_key(&context, request, exptime, with_cas, true, &mut output);
+                command::get_key(&context, request, || exptime, with_cas, true, &mut output);
                 true
             }
             Form::Line => carry_out_line(&context, request, exchange.value(slot), &mut output),
@@ -178,4 +178,47 @@ fn carry_out_line(
         Request::Get(_) | Request::Admin(_) | Request::Ring(_) => return false,
     }
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+    use std::sync::Arc;
+
+    use ringbinder_ring::Point;
+
+    use super::super::exchange::Foreign;
+    use super::*;
+    use crate::server;
+    use crate::settings::{self, Startup};
+
+    /// What the client reads of a moved request that is carried out here.
+    fn carried_out(local: &Rc<Local>, form: Form, request: &[u8]) -> Vec<u8> {
+        let exchange = SharedExchange::default();
+        exchange.borrow_mut().push(0, Foreign { form, ..Foreign::new(Point(0), request) }, None);
+        carry_out(local, 1, &exchange, 0);
+        let exchange = exchange.borrow();
+        exchange.answers().next().unwrap().text.unwrap().to_vec()
+    }
+
+    #[test]
+    fn a_moved_request_is_answered_whole_however_large_the_answer() {
+        let arguments = ["ringbinderd", "-m", "8"].map(OsString::from);
+        let Ok(Startup::Run { settings, .. }) = settings::load(arguments, []) else { panic!() };
+        let local = Rc::new(Local::new(Arc::clone(&server::prepare_as_guest(*settings)), 0));
+        let (get, gat) = (None, Some(0));
+        let key = |exptime| Form::Key { exptime, with_cas: false };
+        for len in [3, 3_000, 300_000] {
+            let value = "v".repeat(len);
+            let set = format!("set k 7 0 {len}\r\n{value}\r\n");
+            assert_eq!(carried_out(&local, Form::Line, set.as_bytes()), b"STORED\r\n");
+            let expected = format!("VALUE k 7 {len}\r\n{value}\r\n");
+            assert_eq!(carried_out(&local, key(get), b"k"), expected.as_bytes());
+            assert_eq!(carried_out(&local, key(gat), b"k"), expected.as_bytes());
+        }
+        assert_eq!(carried_out(&local, Form::Line, b"delete k\r\n"), b"DELETED\r\n");
+        assert_eq!(carried_out(&local, key(get), b"k"), b"");
+        let refused = carried_out(&local, Form::Line, b"flush_all\r\n");
+        assert!(refused.starts_with(b"SERVER_ERROR "), "{}", refused.escape_ascii());
+    }
 }
