@@ -16,6 +16,7 @@
 
 mod admission;
 mod arriving;
+mod dispatch;
 mod flush;
 mod proving;
 mod streams;
@@ -30,22 +31,24 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context as TaskContext, Poll, ready};
 
 use ringbinder_protocol::{
-    Follows, Foreign, Parsed, Quick, Refusal, Request, WatchFlags, answer, multi_get, parse, quick,
+    Follows, Foreign, Parsed, Quick, Refusal, Request, RingRequest, Storage, WatchFlags, answer,
+    multi_get, parse, quick,
 };
 use tracing::{debug, trace, warn};
 
 use crate::carried::Carried;
-use crate::command::{self, Context, Incoming};
+use crate::command::{self, Context};
 use crate::connections::{CloseReason, State, Ticket};
 use crate::input::{Input, Paused};
 use crate::local::Local;
 use crate::output::Output;
 use crate::ring::PeerSession;
 use crate::socket::{Accepted, Socket};
-use crate::step::{Handled, Progress, Step, desk, execute, refuse, ring_request, store};
+use crate::step::{Handled, Progress, Step};
 use crate::tls::explain;
 use crate::turn::{Held, Unfinished, unfinished};
 
+use self::dispatch::{desk, refuse};
 use self::proving::Next;
 
 /// Most bytes of a command or an answer in the log.
@@ -363,9 +366,9 @@ impl Connection {
                     self.local.counters.conn_yields.increment();
                     tokio::task::yield_now().await;
                 }
-                Step::Value { line, incoming } => {
+                Step::Value { line, len } => {
                     self.flush(output).await?;
-                    self.value(line, incoming, input, output).await?;
+                    self.value(line, len, input, output).await?;
                 }
                 Step::Swallow(len) => {
                     self.flush(output).await?;
@@ -373,7 +376,7 @@ impl Connection {
                 }
                 Step::Slow(wait) => self.slow(wait, output).await?,
                 Step::Penalty => self.penalty(output).await?,
-                Step::FlushAll(flush) => self.flush_all(flush, output).await,
+                Step::FlushAll { delay, noreply } => self.flush_all(delay, noreply, output).await,
                 Step::Refresh => self.refresh(output).await,
                 Step::Watch(flags) => return Err(self.watch(flags, output).await),
                 Step::Long(long) => self.long(long, output).await?,
@@ -427,17 +430,15 @@ impl Connection {
                 Some(Quick::Get { key, consumed }) => {
                     debug_assert!(paused.is_none(), "one key is never put off");
                     command::get_one(&context, key, output);
-                    Handled { consumed, then: None }
+                    Handled::done(consumed)
                 }
-                Some(Quick::Set { store: line, consumed }) => {
-                    let incoming = Incoming { len: line.len, quiet: false };
-                    store(&context, &Request::Store(line), incoming, consumed, unread, output)
+                Some(Quick::Set { store, consumed }) => {
+                    let storage = Storage::Classic(store);
+                    dispatch::store(&context, &storage, consumed, unread, output)
                 }
                 None => match again(paused, unread) {
-                    Parsed::Incomplete => Handled { consumed: 0, then: Some(Step::Starved) },
-                    Parsed::Foreign(foreign) => {
-                        Handled { consumed: 0, then: Some(self.foreign(foreign, output)) }
-                    }
+                    Parsed::Incomplete => Handled::wait(Step::Starved),
+                    Parsed::Foreign(foreign) => Handled::wait(self.foreign(foreign, output)),
                     Parsed::Refused { refusal, quiet, consumed, follows } => {
                         refuse(output, quiet, refusal);
                         let then = match follows {
@@ -448,34 +449,31 @@ impl Connection {
                         Handled { consumed, then }
                     }
                     Parsed::Request { request, consumed: line } => match &request {
-                        Request::Ring(_) | Request::RingOffer(_) | Request::ConfigGetCluster => {
-                            let handled = ring_request(
-                                &context,
-                                &request,
-                                line,
-                                unread,
-                                (&mut self.peer, output),
-                            );
-                            if let Request::Ring(command) = &request {
+                        Request::Get(get) => {
+                            dispatch::get(&context, get, line, &mut paused, progress, output)
+                        }
+                        Request::Keyed(keyed) => {
+                            command::keyed(&context, keyed, output);
+                            Handled::done(line)
+                        }
+                        Request::Storage(storage) => {
+                            dispatch::store(&context, storage, line, unread, output)
+                        }
+                        Request::Admin(admin) => {
+                            let then = command::admin(&context, admin, output);
+                            Handled { consumed: line, then }
+                        }
+                        Request::Ring(request) => {
+                            let peer = &mut self.peer;
+                            let handled =
+                                dispatch::ring(&context, request, line, unread, peer, output);
+                            if let RingRequest::Command(command) = request {
                                 self.acquaint(command);
                             }
-                            context.desk = desk(
-                                &self.local,
-                                view.as_deref(),
-                                self.peer.as_deref(),
-                                &self.strays,
-                            );
+                            let (view, peer) = (view.as_deref(), self.peer.as_deref());
+                            context.desk = desk(&self.local, view, peer, &self.strays);
                             handled
                         }
-                        request => match Incoming::of(request) {
-                            Some(incoming) => {
-                                store(&context, request, incoming, line, unread, output)
-                            }
-                            None => {
-                                let pieces = (&mut paused, &mut *progress);
-                                execute(&context, request, line, output, pieces)
-                            }
-                        },
                     },
                 },
             };
@@ -534,8 +532,8 @@ impl Connection {
 #[inline]
 fn again(paused: Option<Paused>, unread: &[u8]) -> Parsed<'_> {
     let known = paused.and_then(|paused| {
-        let request = multi_get(&unread[..paused.line])?;
-        Some(Parsed::Request { request, consumed: paused.line })
+        let get = multi_get(&unread[..paused.line])?;
+        Some(Parsed::Request { request: Request::Get(get), consumed: paused.line })
     });
     known.unwrap_or_else(|| parse(unread))
 }

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use ringbinder_store::{LargeValue, Piece, ValueRef};
 
 use crate::memory::{Charge, ConnectionMemory, HIGH_WATER};
-use crate::ring::{Foreign, Form, SharedExchange};
+use crate::ring::{Answered, Destination, Foreign, SharedExchange};
 use crate::sampling::Timed;
 use crate::socket::Socket;
 
@@ -100,9 +100,9 @@ impl Default for Output {
 }
 
 impl Output {
-    /// Leaves a hole for what another node answers.
-    pub(crate) fn leave_hole(&mut self, foreign: Foreign<'_>) {
-        self.foreign.borrow_mut().push(self.bytes.len(), foreign);
+    /// Leaves a hole for what another node answers; `destination` as for [`Exchange::push`].
+    pub(crate) fn leave_hole(&mut self, foreign: Foreign<'_>, destination: Option<Destination>) {
+        self.foreign.borrow_mut().push(self.bytes.len(), foreign, destination);
         self.holed = true;
     }
 
@@ -145,15 +145,15 @@ impl Output {
             output.bytes.extend_from_slice(&ours.bytes[from..to]);
             from = to;
         };
-        for (at, form, text, value, request) in foreign.borrow().answers() {
+        for Answered { at, key, text, value } in foreign.borrow().answers() {
             copy_to(self, at);
             match text {
                 Some(text) => self.bytes.extend_from_slice(text),
                 None => {
                     self.bytes.extend_from_slice(b"MOVED");
-                    if form != Form::Line {
+                    if let Some(key) = key {
                         self.bytes.push(b' ');
-                        self.bytes.extend_from_slice(request);
+                        self.bytes.extend_from_slice(key);
                     }
                     self.bytes.extend_from_slice(b"\r\n");
                 }

@@ -1,4 +1,4 @@
-//! Commands that are not about one key: statistics, flushing, dumps, watching, tuning.
+//! Commands that name no key: statistics, flushing, dumps, watching, tuning.
 //!
 //! Tuning commands that have nothing to act on here are still read, because operators' scripts send
 //! them: a well-formed one is [`Admin::Harmless`], a malformed one gets the answer it would get
@@ -11,9 +11,11 @@ use crate::{Refusal, Tokens};
 /// Highest slab class number memcached knows.
 const MAX_SLAB_CLASS: u32 = 64;
 
-/// An administrative request.
+/// A request that names no key: the node that it reaches carries it out.
 #[derive(Clone, Copy, Debug)]
 pub enum Admin<'a> {
+    /// `mn`
+    Noop,
     /// `version`
     Version,
     /// `quit`
@@ -180,6 +182,7 @@ type Outcome<'a> = Result<Admin<'a>, Refused>;
 
 pub(crate) fn parse<'a>(command: &[u8], words: Tokens<'a>) -> Outcome<'a> {
     match command {
+        b"mn" => Ok(Admin::Noop),
         b"version" => Ok(Admin::Version),
         b"quit" => Ok(Admin::Quit),
         b"stats" => Ok(Admin::Stats(stats(words))),

@@ -5,22 +5,13 @@ use crate::key::{are_keys, is_key};
 use crate::refusal::Refused;
 use crate::{Follows, Refusal, Tokens, number};
 
-/// `get`, `gets`: read items.
+/// `get`, `gets`, `gat`, `gats`: read items.
 #[derive(Clone, Copy, Debug)]
 pub struct Get<'a> {
     /// One or more keys, each checked.
     pub keys: Tokens<'a>,
-    /// Whether answers carry the CAS unique.
-    pub with_cas: bool,
-}
-
-/// `gat`, `gats`: read items and give them another time to live.
-#[derive(Clone, Copy, Debug)]
-pub struct GetAndTouch<'a> {
-    /// The exptime as the client wrote it.
-    pub exptime: i64,
-    /// Keys, each checked.
-    pub keys: Tokens<'a>,
+    /// `gat`, `gats`: the exptime to give the items, as the client wrote it.
+    pub exptime: Option<i64>,
     /// Whether answers carry the CAS unique.
     pub with_cas: bool,
 }
@@ -106,17 +97,17 @@ pub(crate) fn get(keys: Tokens<'_>, with_cas: bool) -> Outcome<Get<'_>> {
         return Err(Refusal::BadFormat.into());
     }
     check_keys(keys)?;
-    Ok(Get { keys, with_cas })
+    Ok(Get { keys, exptime: None, with_cas })
 }
 
-pub(crate) fn get_and_touch(mut words: Tokens<'_>, with_cas: bool) -> Outcome<GetAndTouch<'_>> {
+pub(crate) fn get_and_touch(mut words: Tokens<'_>, with_cas: bool) -> Outcome<Get<'_>> {
     let exptime = words.next().ok_or(Refusal::BadFormat)?;
     if words.is_exhausted() {
         return Err(Refusal::BadFormat.into());
     }
     let exptime = number::signed(exptime).ok_or(Refusal::BadExptime)?;
     check_keys(words)?;
-    Ok(GetAndTouch { exptime, keys: words, with_cas })
+    Ok(Get { keys: words, exptime: Some(exptime), with_cas })
 }
 
 #[inline]

@@ -38,19 +38,19 @@ mod scan;
 mod token;
 
 pub use admin::{Admin, Dump, DumpTarget, Stats, WatchFlags};
-pub use classic::{Arithmetic, Delete, Get, GetAndTouch, Store, Touch, Verb};
+pub use classic::{Arithmetic, Delete, Get, Store, Touch, Verb};
 pub use hex::{from_hex, to_hex};
 pub use key::{MAX_KEY_LEN, encode_key, is_key};
 pub use login::{Login, MAX_LOGIN, login};
-pub use meta::{Meta, MetaKey, MetaMode, MetaStore};
+pub use meta::{Meta, MetaArithmetic, MetaKey, MetaStore};
 pub use parse::{MAX_GET_LINE, MAX_LINE, longest_line, multi_get, parse};
 pub use quick::{Quick, quick};
 pub use refusal::{Fault, FlushFailed, FlushFault, Refusal};
 pub use reply::{MAX_REPLY_LINE, Reply, reply};
-pub use request::{BinaryRequest, Follows, Foreign, Parsed, Request};
+pub use request::{BinaryRequest, Follows, Foreign, Keyed, Parsed, Request, Storage};
 pub use ring::{
     Claim, Forwarding, Greeter, Instance, MAC_LEN, MAX_NODE_NAME, MAX_RING_LEN, PeerLine,
-    PeerProcess, RingCommand, RingOffer, Stamp, Standing, parse_ring_header,
+    PeerProcess, RingCommand, RingOffer, RingRequest, Stamp, Standing, parse_ring_header,
 };
 pub use token::Tokens;
 

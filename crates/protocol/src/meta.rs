@@ -3,6 +3,7 @@
 //! Flags are read twice on purpose: here for what they ask, and by whoever writes the answer, which
 //! repeats some of them in the order the client chose. Nothing is copied for either.
 
+use crate::classic::Verb;
 use crate::key::{MAX_KEY_LEN, decode_key, is_key};
 use crate::refusal::Refused;
 use crate::{Refusal, Tokens, announced, number};
@@ -13,7 +14,7 @@ const MAX_WORDS: usize = 20;
 /// Longest opaque token in bytes, its `O` included.
 const MAX_OPAQUE_TOKEN: usize = 32;
 
-/// The key of a meta request, as sent or in base64.
+/// The key of a request, as sent or in base64. Only meta commands take base64.
 #[derive(Clone, Copy, Debug)]
 pub struct MetaKey<'a> {
     /// The word on the wire.
@@ -23,6 +24,12 @@ pub struct MetaKey<'a> {
 }
 
 impl<'a> MetaKey<'a> {
+    /// A key as sent.
+    #[inline]
+    pub fn plain(word: &'a [u8]) -> MetaKey<'a> {
+        MetaKey { word, binary: false }
+    }
+
     /// The key's bytes, decoded into `room` where the wire had base64.
     pub fn bytes<'b>(self, room: &'b mut [u8; MAX_KEY_LEN]) -> &'b [u8]
     where
@@ -30,25 +37,6 @@ impl<'a> MetaKey<'a> {
     {
         if self.binary { decode_key(self.word, room).unwrap_or_default() } else { self.word }
     }
-}
-
-/// What the letter behind `M` chose.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MetaMode {
-    /// `ms`: set (`S` or no mode).
-    Set,
-    /// `ms`: add (`E`).
-    Add,
-    /// `ms`: append (`A`).
-    Append,
-    /// `ms`: prepend (`P`).
-    Prepend,
-    /// `ms`: replace (`R`).
-    Replace,
-    /// `ma`: increment (`I`, `+` or no mode).
-    Increment,
-    /// `ma`: decrement (`D`, `-`).
-    Decrement,
 }
 
 /// A meta request: key, flags, and the numbers behind them.
@@ -74,8 +62,6 @@ pub struct Meta<'a> {
     pub initial: u64,
     /// `D`: delta.
     pub delta: u64,
-    /// `M`: what to do; [`MetaMode::Set`] or [`MetaMode::Increment`] where absent.
-    pub mode: MetaMode,
 }
 
 impl<'a> Meta<'a> {
@@ -101,8 +87,20 @@ impl<'a> Meta<'a> {
 pub struct MetaStore<'a> {
     /// Key and flags.
     pub meta: Meta<'a>,
+    /// The storage command that flag `M` names, `set` without it. With a CAS unique to compare with
+    /// (flag `C`), a set or replace is a `cas`.
+    pub verb: Verb,
     /// Bytes of the value, at most [`crate::MAX_VALUE_LEN`].
     pub len: usize,
+}
+
+/// `ma`.
+#[derive(Clone, Copy, Debug)]
+pub struct MetaArithmetic<'a> {
+    /// Key and flags.
+    pub meta: Meta<'a>,
+    /// Flag `M`: increment if true.
+    pub increment: bool,
 }
 
 type Outcome<T> = Result<T, Refused>;
@@ -118,7 +116,7 @@ fn bit(letter: u8) -> u64 {
 /// the last one is reported.
 fn flags<'a>(key: &'a [u8], words: Tokens<'a>) -> Result<Meta<'a>, Refusal> {
     let mut meta = Meta {
-        key: MetaKey { word: key, binary: false },
+        key: MetaKey::plain(key),
         words,
         present: 0,
         exptime: None,
@@ -129,7 +127,6 @@ fn flags<'a>(key: &'a [u8], words: Tokens<'a>) -> Result<Meta<'a>, Refusal> {
         client_flags: 0,
         initial: 0,
         delta: 1,
-        mode: MetaMode::Set,
     };
     let mut mistake = None;
     for word in words {
@@ -244,33 +241,34 @@ fn store_line(words: Tokens<'_>) -> Result<MetaStore<'_>, Refusal> {
     let key = rest.next().ok_or(Refusal::BadFormat)?;
     let len = rest.next().and_then(number::value_len).ok_or(Refusal::BadFormat)?;
     check_words(key, rest, 3)?;
-    let mut meta = flags(key, rest)?;
-    meta.mode = match mode_letter(&meta) {
-        None | Some(b'S') => MetaMode::Set,
-        Some(b'E') => MetaMode::Add,
-        Some(b'A') => MetaMode::Append,
-        Some(b'P') => MetaMode::Prepend,
-        Some(b'R') => MetaMode::Replace,
-        Some(_) => return Err(Refusal::BadStoreMode),
+    let meta = flags(key, rest)?;
+    let verb = match (mode_letter(&meta), meta.compare_cas) {
+        (None | Some(b'S' | b'R'), Some(_)) => Verb::Cas,
+        (None | Some(b'S'), None) => Verb::Set,
+        (Some(b'R'), None) => Verb::Replace,
+        (Some(b'E'), _) => Verb::Add,
+        (Some(b'A'), _) => Verb::Append,
+        (Some(b'P'), _) => Verb::Prepend,
+        (Some(_), _) => return Err(Refusal::BadStoreMode),
     };
     check_opaque(&meta)?;
-    Ok(MetaStore { meta, len })
+    Ok(MetaStore { meta, verb, len })
 }
 
-pub(crate) fn arithmetic(words: Tokens<'_>) -> Outcome<Meta<'_>> {
+pub(crate) fn arithmetic(words: Tokens<'_>) -> Outcome<MetaArithmetic<'_>> {
     let (key, words) = key_and_flags(words)?;
     // memcached says the same of whatever is wrong with the flags here.
-    let mut meta = flags(key, words).map_err(|refusal| match refusal {
+    let meta = flags(key, words).map_err(|refusal| match refusal {
         Refusal::BadFormat => Refusal::BadFormat,
         _ => Refusal::InvalidOrDuplicateFlag,
     })?;
-    meta.mode = match mode_letter(&meta) {
-        None | Some(b'I' | b'+') => MetaMode::Increment,
-        Some(b'D' | b'-') => MetaMode::Decrement,
+    let increment = match mode_letter(&meta) {
+        None | Some(b'I' | b'+') => true,
+        Some(b'D' | b'-') => false,
         Some(_) => return Err(Refusal::BadArithmeticMode.into()),
     };
     check_opaque(&meta)?;
-    Ok(meta)
+    Ok(MetaArithmetic { meta, increment })
 }
 
 pub(crate) fn debug(mut words: Tokens<'_>) -> Outcome<MetaKey<'_>> {

@@ -3,8 +3,8 @@
 use crate::classic::{self, Verb};
 use crate::refusal::Refused;
 use crate::{
-    BinaryRequest, Follows, Foreign, Get, GetAndTouch, Parsed, Refusal, Request, Tokens, admin,
-    meta, number, ring,
+    BinaryRequest, Follows, Foreign, Get, Keyed, Parsed, Refusal, Request, RingRequest, Storage,
+    Tokens, admin, meta, number, ring,
 };
 
 /// Longest request line in bytes, line end excluded, of every command but the multi-gets: as long as
@@ -65,33 +65,32 @@ pub fn parse(buffer: &[u8]) -> Parsed<'_> {
 fn request(line: &[u8]) -> Result<Request<'_>, Refused> {
     let mut words = Tokens::new(line);
     let command = words.next().ok_or(Refusal::Unknown)?;
+    let get = |get| Ok(Request::Get(get));
+    let keyed = |keyed| Ok(Request::Keyed(keyed));
+    let classic = |store| Ok(Request::Storage(Storage::Classic(store)));
     match command {
-        b"get" => classic::get(words, false).map(Request::Get),
-        b"set" => classic::store(words, Verb::Set).map(Request::Store),
-        b"mg" => meta::plain(words).map(Request::MetaGet),
-        b"ms" => meta::store(words).map(Request::MetaStore),
-        b"gets" => classic::get(words, true).map(Request::Get),
-        b"gat" => classic::get_and_touch(words, false).map(Request::GetAndTouch),
-        b"gats" => classic::get_and_touch(words, true).map(Request::GetAndTouch),
-        b"add" => classic::store(words, Verb::Add).map(Request::Store),
-        b"replace" => classic::store(words, Verb::Replace).map(Request::Store),
-        b"append" => classic::store(words, Verb::Append).map(Request::Store),
-        b"prepend" => classic::store(words, Verb::Prepend).map(Request::Store),
-        b"cas" => classic::store(words, Verb::Cas).map(Request::Store),
-        b"delete" => classic::delete(words).map(Request::Delete),
-        b"incr" => classic::arithmetic(words, true).map(Request::Arithmetic),
-        b"decr" => classic::arithmetic(words, false).map(Request::Arithmetic),
-        b"touch" => classic::touch(words).map(Request::Touch),
-        b"md" => meta::plain(words).map(Request::MetaDelete),
-        b"ma" => meta::arithmetic(words).map(Request::MetaArithmetic),
-        b"mn" => Ok(Request::MetaNoop),
-        b"me" => meta::debug(words).map(Request::MetaDebug),
-        b"ring" => ring::parse(words).map(|line| match line {
-            ring::Line::Command(command) => Request::Ring(command),
-            ring::Line::Offer(offer) => Request::RingOffer(offer),
-        }),
+        b"get" => get(classic::get(words, false)?),
+        b"set" => classic(classic::store(words, Verb::Set)?),
+        b"mg" => keyed(Keyed::MetaGet(meta::plain(words)?)),
+        b"ms" => Ok(Request::Storage(Storage::Meta(meta::store(words)?))),
+        b"gets" => get(classic::get(words, true)?),
+        b"gat" => get(classic::get_and_touch(words, false)?),
+        b"gats" => get(classic::get_and_touch(words, true)?),
+        b"add" => classic(classic::store(words, Verb::Add)?),
+        b"replace" => classic(classic::store(words, Verb::Replace)?),
+        b"append" => classic(classic::store(words, Verb::Append)?),
+        b"prepend" => classic(classic::store(words, Verb::Prepend)?),
+        b"cas" => classic(classic::store(words, Verb::Cas)?),
+        b"delete" => keyed(Keyed::Delete(classic::delete(words)?)),
+        b"incr" => keyed(Keyed::Arithmetic(classic::arithmetic(words, true)?)),
+        b"decr" => keyed(Keyed::Arithmetic(classic::arithmetic(words, false)?)),
+        b"touch" => keyed(Keyed::Touch(classic::touch(words)?)),
+        b"md" => keyed(Keyed::MetaDelete(meta::plain(words)?)),
+        b"ma" => keyed(Keyed::MetaArithmetic(meta::arithmetic(words)?)),
+        b"me" => keyed(Keyed::MetaDebug(meta::debug(words)?)),
+        b"ring" => Ok(Request::Ring(ring::parse(words)?)),
         b"config" => match words.exactly() {
-            Some([b"get", b"cluster"]) => Ok(Request::ConfigGetCluster),
+            Some([b"get", b"cluster"]) => Ok(Request::Ring(RingRequest::Cluster)),
             _ => Err(Refusal::Unknown.into()),
         },
         _ => admin::parse(command, words).map(Request::Admin),
@@ -100,19 +99,16 @@ fn request(line: &[u8]) -> Result<Request<'_>, Refused> {
 
 /// The request in a line of `get`, `gets`, `gat` or `gats`, line end included, that [`parse`] accepted
 /// before: without another look at its keys. `None` for every other line.
-pub fn multi_get(line: &[u8]) -> Option<Request<'_>> {
+pub fn multi_get(line: &[u8]) -> Option<Get<'_>> {
     let line = line.strip_suffix(b"\n")?;
     let mut words = Tokens::new(line.strip_suffix(b"\r").unwrap_or(line));
     let command = words.next()?;
-    let with_cas = command.ends_with(b"s");
-    match command {
-        b"get" | b"gets" => Some(Request::Get(Get { keys: words, with_cas })),
-        b"gat" | b"gats" => {
-            let exptime = number::signed(words.next()?)?;
-            Some(Request::GetAndTouch(GetAndTouch { exptime, keys: words, with_cas }))
-        }
-        _ => None,
-    }
+    let exptime = match command {
+        b"get" | b"gets" => None,
+        b"gat" | b"gats" => Some(number::signed(words.next()?)?),
+        _ => return None,
+    };
+    Some(Get { keys: words, exptime, with_cas: command.ends_with(b"s") })
 }
 
 /// A buffer without a line end: wait for one, unless none can come.

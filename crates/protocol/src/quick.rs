@@ -90,7 +90,7 @@ fn number(buffer: &[u8]) -> Option<(u32, &[u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Parsed, Request, parse};
+    use crate::{Parsed, Request, Storage, parse};
 
     /// What the whole parser makes of it must be what was recognised at once.
     fn check(buffer: &[u8]) -> bool {
@@ -102,11 +102,14 @@ mod tests {
                 Parsed::Request { request: Request::Get(get), consumed: whole },
             ) => {
                 assert_eq!(get.keys.collect::<Vec<_>>(), [key], "{shown}");
-                assert_eq!((consumed, get.with_cas), (whole, false), "{shown}");
+                assert_eq!((consumed, get.exptime, get.with_cas), (whole, None, false), "{shown}");
             }
             (
                 Some(Quick::Set { store, consumed }),
-                Parsed::Request { request: Request::Store(all), consumed: whole },
+                Parsed::Request {
+                    request: Request::Storage(Storage::Classic(all)),
+                    consumed: whole,
+                },
             ) => {
                 assert_eq!(format!("{store:?}"), format!("{all:?}"), "{shown}");
                 assert_eq!(consumed, whole, "{shown}");

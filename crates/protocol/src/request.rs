@@ -2,9 +2,9 @@
 
 use crate::Refusal;
 use crate::admin::Admin;
-use crate::classic::{Arithmetic, Delete, Get, GetAndTouch, Store, Touch};
-use crate::meta::{Meta, MetaKey, MetaStore};
-use crate::ring::{RingCommand, RingOffer};
+use crate::classic::{Arithmetic, Delete, Get, Store, Touch, Verb};
+use crate::meta::{Meta, MetaArithmetic, MetaKey, MetaStore};
+use crate::ring::RingRequest;
 
 /// What the front of a read buffer holds.
 #[derive(Clone, Debug)]
@@ -91,38 +91,117 @@ impl Foreign {
 }
 
 /// One request, its words borrowed from the read buffer.
+///
+/// The kind of a request says which keys it names, and so which node carries it out. Each command
+/// belongs to one kind. A match over a kind names every command of it, so the compiler finds the places
+/// that have to know a new one.
 #[derive(Clone, Debug)]
 pub enum Request<'a> {
-    /// `get`, `gets`.
+    /// Names any number of keys. The owner of each key answers for it.
     Get(Get<'a>),
-    /// `gat`, `gats`.
-    GetAndTouch(GetAndTouch<'a>),
-    /// `set`, `add`, `replace`, `append`, `prepend`, `cas`; the value follows.
-    Store(Store<'a>),
-    /// `delete`.
-    Delete(Delete<'a>),
-    /// `incr`, `decr`.
-    Arithmetic(Arithmetic<'a>),
-    /// `touch`.
-    Touch(Touch<'a>),
-    /// `mg`.
-    MetaGet(Meta<'a>),
-    /// `ms`; the value follows.
-    MetaStore(MetaStore<'a>),
-    /// `md`.
-    MetaDelete(Meta<'a>),
-    /// `ma`.
-    MetaArithmetic(Meta<'a>),
-    /// `mn`.
-    MetaNoop,
-    /// `me`.
-    MetaDebug(MetaKey<'a>),
-    /// `ring`: about the ring, and between nodes.
-    Ring(RingCommand<'a>),
-    /// `ring offer`; the ring follows.
-    RingOffer(RingOffer),
-    /// `config get cluster`: the ring as auto-discovery clients read it.
-    ConfigGetCluster,
-    /// Everything that is not about one key.
+    /// Names one key. The key's owner carries it out.
+    Keyed(Keyed<'a>),
+    /// Names one key and announces a value, which follows. The key's owner carries it out.
+    Storage(Storage<'a>),
+    /// Names no key. The node that it reaches carries it out.
     Admin(Admin<'a>),
+    /// About the ring, or from one node to another. The node that it reaches answers it.
+    Ring(RingRequest<'a>),
+}
+
+/// A request that names one key and brings no value.
+#[derive(Clone, Copy, Debug)]
+pub enum Keyed<'a> {
+    /// `delete`
+    Delete(Delete<'a>),
+    /// `incr`, `decr`
+    Arithmetic(Arithmetic<'a>),
+    /// `touch`
+    Touch(Touch<'a>),
+    /// `mg`
+    MetaGet(Meta<'a>),
+    /// `md`
+    MetaDelete(Meta<'a>),
+    /// `ma`
+    MetaArithmetic(MetaArithmetic<'a>),
+    /// `me`
+    MetaDebug(MetaKey<'a>),
+}
+
+impl<'a> Keyed<'a> {
+    /// The key that it names.
+    #[inline]
+    pub fn key(&self) -> MetaKey<'a> {
+        match self {
+            Keyed::Delete(delete) => MetaKey::plain(delete.key),
+            Keyed::Arithmetic(arithmetic) => MetaKey::plain(arithmetic.key),
+            Keyed::Touch(touch) => MetaKey::plain(touch.key),
+            Keyed::MetaGet(meta) | Keyed::MetaDelete(meta) => meta.key,
+            Keyed::MetaArithmetic(line) => line.meta.key,
+            Keyed::MetaDebug(key) => *key,
+        }
+    }
+
+    /// Whether it only looks for an item and creates none: a node that holds the item need not look at
+    /// the ring first.
+    #[inline]
+    pub fn is_lookup(&self) -> bool {
+        match self {
+            Keyed::MetaGet(meta) => meta.vivify.is_none(),
+            // `me` would be one, but nobody debugs so often that the shorter way counts.
+            Keyed::Delete(_)
+            | Keyed::Arithmetic(_)
+            | Keyed::Touch(_)
+            | Keyed::MetaDelete(_)
+            | Keyed::MetaArithmetic(_)
+            | Keyed::MetaDebug(_) => false,
+        }
+    }
+}
+
+/// A request that names one key and announces a value.
+#[derive(Clone, Copy, Debug)]
+pub enum Storage<'a> {
+    /// `set`, `add`, `replace`, `append`, `prepend`, `cas`
+    Classic(Store<'a>),
+    /// `ms`
+    Meta(MetaStore<'a>),
+}
+
+impl<'a> Storage<'a> {
+    /// The key that it names.
+    #[inline]
+    pub fn key(&self) -> MetaKey<'a> {
+        match self {
+            Storage::Classic(store) => MetaKey::plain(store.key),
+            Storage::Meta(store) => store.meta.key,
+        }
+    }
+
+    /// How it stores the value.
+    #[inline]
+    pub fn verb(&self) -> Verb {
+        match self {
+            Storage::Classic(store) => store.verb,
+            Storage::Meta(store) => store.verb,
+        }
+    }
+
+    /// Bytes of the value, without its line end; at most [`crate::MAX_VALUE_LEN`].
+    #[inline]
+    pub fn value_len(&self) -> usize {
+        match self {
+            Storage::Classic(store) => store.len,
+            Storage::Meta(store) => store.len,
+        }
+    }
+
+    /// Whether the client wants no answer, not even a refusal: flag `q` of `ms` does not go that far.
+    #[inline]
+    pub fn noreply(&self) -> bool {
+        match self {
+            Storage::Classic(store) => store.noreply,
+            Storage::Meta(_) => false,
+        }
+    }
 }

@@ -204,13 +204,18 @@ pub struct RingOffer {
     pub len: usize,
 }
 
-/// Either kind of `ring` line.
-pub(crate) enum Line<'a> {
+/// A request about the ring. Every node answers it, whatever keys it owns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RingRequest<'a> {
+    /// `ring`, but for `ring offer`
     Command(RingCommand<'a>),
+    /// `ring offer`; the ring follows.
     Offer(RingOffer),
+    /// `config get cluster`: the ring as auto-discovery clients read it
+    Cluster,
 }
 
-pub(crate) fn parse(mut words: Tokens<'_>) -> Result<Line<'_>, Refused> {
+pub(crate) fn parse(mut words: Tokens<'_>) -> Result<RingRequest<'_>, Refused> {
     let what = words.next().ok_or(Refusal::RingUsage)?;
     let command = match what {
         b"version" if words.is_exhausted() => RingCommand::Version,
@@ -231,7 +236,7 @@ pub(crate) fn parse(mut words: Tokens<'_>) -> Result<Line<'_>, Refused> {
         }
         b"nonce" if words.is_exhausted() => RingCommand::Nonce,
         b"prove" => RingCommand::Prove(from_hex(one(words)?).ok_or(Refusal::BadFormat)?),
-        b"offer" => return offer(words).map(Line::Offer),
+        b"offer" => return offer(words).map(RingRequest::Offer),
         b"forward" => {
             let [held, claim] = words.exactly().ok_or(Refusal::RingUsage)?;
             let claim = match claim {
@@ -243,7 +248,7 @@ pub(crate) fn parse(mut words: Tokens<'_>) -> Result<Line<'_>, Refused> {
         }
         _ => return Err(Refusal::RingUsage.into()),
     };
-    Ok(Line::Command(command))
+    Ok(RingRequest::Command(command))
 }
 
 fn one(words: Tokens<'_>) -> Result<&[u8], Refusal> {
@@ -399,8 +404,8 @@ mod tests {
 
     fn command(line: &[u8]) -> Result<RingCommand<'_>, Refusal> {
         match parse(Tokens::new(line)) {
-            Ok(Line::Command(command)) => Ok(command),
-            Ok(Line::Offer(offer)) => panic!("an offer: {offer:?}"),
+            Ok(RingRequest::Command(command)) => Ok(command),
+            Ok(other) => panic!("{other:?}"),
             Err(refused) => Err(refused.refusal),
         }
     }
@@ -478,7 +483,7 @@ mod tests {
         let good = format!("offer {mac} 10");
         assert!(matches!(
             parse(Tokens::new(good.as_bytes())),
-            Ok(Line::Offer(RingOffer { len: 10, mac: [10, ..] }))
+            Ok(RingRequest::Offer(RingOffer { len: 10, mac: [10, ..] }))
         ));
         let large = format!("offer {mac} {}", MAX_RING_LEN + 1);
         let refused = parse(Tokens::new(large.as_bytes())).err().unwrap();

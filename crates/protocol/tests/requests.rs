@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 use ringbinder_protocol::{
-    Admin, BinaryRequest, Follows, Foreign, MAX_GET_LINE, MAX_KEY_LEN, MAX_LINE, MetaMode, Parsed,
-    Refusal, Request, Stats, Verb, WatchFlags, parse,
+    Admin, BinaryRequest, Follows, Foreign, Keyed, MAX_GET_LINE, MAX_KEY_LEN, MAX_LINE, Parsed,
+    Refusal, Request, Stats, Storage, Verb, WatchFlags, parse,
 };
 
 fn request(line: &[u8]) -> Request<'_> {
@@ -12,6 +12,13 @@ fn request(line: &[u8]) -> Request<'_> {
             assert_eq!(consumed, line.len());
             request
         }
+        other => panic!("{} is {other:?}", line.escape_ascii()),
+    }
+}
+
+fn keyed(line: &[u8]) -> Keyed<'_> {
+    match request(line) {
+        Request::Keyed(keyed) => keyed,
         other => panic!("{} is {other:?}", line.escape_ascii()),
     }
 }
@@ -83,10 +90,10 @@ fn a_line_is_incomplete_until_its_last_byte_and_the_same_whatever_follows() {
 #[test]
 fn retrieval_lines() {
     let Request::Get(get) = request(b"gets a bb ccc\r\n") else { panic!() };
-    assert!(get.with_cas);
+    assert_eq!((get.exptime, get.with_cas), (None, true));
     assert_eq!(get.keys.collect::<Vec<_>>(), [&b"a"[..], b"bb", b"ccc"]);
-    let Request::GetAndTouch(gat) = request(b"gat -1 a\r\n") else { panic!() };
-    assert_eq!((gat.exptime, gat.with_cas), (-1, false));
+    let Request::Get(gat) = request(b"gat -1 a\r\n") else { panic!() };
+    assert_eq!((gat.exptime, gat.with_cas), (Some(-1), false));
     let alone = |refusal| (refusal, false, Follows::Request);
     assert_eq!(refused(b"get\r\n"), alone(Refusal::BadFormat));
     assert_eq!(refused(b"gat 0\r\n"), alone(Refusal::BadFormat));
@@ -98,37 +105,41 @@ fn retrieval_lines() {
 
 #[test]
 fn storage_lines() {
-    let Request::Store(store) = request(b"cas key 4294967295 -5 10 77 noreply\r\n") else {
+    let Request::Storage(Storage::Classic(store)) =
+        request(b"cas key 4294967295 -5 10 77 noreply\r\n")
+    else {
         panic!()
     };
     assert_eq!((store.verb, store.key), (Verb::Cas, &b"key"[..]));
     assert_eq!((store.flags, store.exptime, store.len), (u32::MAX, -5, 10));
     assert_eq!((store.cas, store.noreply), (77, true));
-    let Request::Store(store) = request(b"set a 0 0 1 noreply x\r\n") else { panic!() };
+    let Request::Storage(Storage::Classic(store)) = request(b"set a 0 0 1 noreply x\r\n") else {
+        panic!()
+    };
     assert_eq!((store.len, store.noreply), (1, false), "words too many say nothing");
 }
 
 #[test]
 fn lines_of_delete_arithmetic_and_touch() {
-    assert!(matches!(request(b"delete a 0\r\n"), Request::Delete(d) if !d.noreply));
-    assert!(matches!(request(b"delete a noreply\r\n"), Request::Delete(d) if d.noreply));
-    assert!(matches!(request(b"delete a 0 noreply\r\n"), Request::Delete(d) if d.noreply));
-    assert!(matches!(request(b"delete a 5 noreply\r\n"), Request::Delete(d) if d.noreply));
-    assert!(matches!(request(b"delete a noreply x y\r\n"), Request::Delete(d) if !d.noreply));
+    assert!(matches!(keyed(b"delete a 0\r\n"), Keyed::Delete(d) if !d.noreply));
+    assert!(matches!(keyed(b"delete a noreply\r\n"), Keyed::Delete(d) if d.noreply));
+    assert!(matches!(keyed(b"delete a 0 noreply\r\n"), Keyed::Delete(d) if d.noreply));
+    assert!(matches!(keyed(b"delete a 5 noreply\r\n"), Keyed::Delete(d) if d.noreply));
+    assert!(matches!(keyed(b"delete a noreply x y\r\n"), Keyed::Delete(d) if !d.noreply));
     assert_eq!(refused(b"delete\r\n").0, Refusal::BadFormat);
     assert!(
-        matches!(request(b"decr a 007\r\n"), Request::Arithmetic(a) if a.delta == 7 && !a.increment)
+        matches!(keyed(b"decr a 007\r\n"), Keyed::Arithmetic(a) if a.delta == 7 && !a.increment)
     );
     assert_eq!(refused(b"incr a -1\r\n").0, Refusal::BadDelta);
     assert_eq!(refused(b"incr a x noreply\r\n"), (Refusal::BadDelta, true, Follows::Request));
     assert_eq!(refused(b"incr a\r\n").0, Refusal::BadFormat);
-    assert!(matches!(request(b"touch a 60\r\n"), Request::Touch(t) if t.exptime == 60));
+    assert!(matches!(keyed(b"touch a 60\r\n"), Keyed::Touch(t) if t.exptime == 60));
     assert_eq!(refused(b"touch a x\r\n").0, Refusal::BadExptime);
 }
 
 #[test]
 fn meta_lines() {
-    let Request::MetaGet(meta) = request(b"mg YWI= b k v T30 N60 R10 C5 E6 Oxyz q\r\n") else {
+    let Keyed::MetaGet(meta) = keyed(b"mg YWI= b k v T30 N60 R10 C5 E6 Oxyz q\r\n") else {
         panic!()
     };
     let mut room = [0; MAX_KEY_LEN];
@@ -139,11 +150,11 @@ fn meta_lines() {
     let letters: Vec<u8> = meta.flags().map(|(letter, _)| letter).collect();
     assert_eq!(letters, *b"bkvTNRCEOq");
 
-    let Request::MetaStore(store) = request(b"ms a 7 F9 MP I\r\n") else { panic!() };
+    let Request::Storage(Storage::Meta(store)) = request(b"ms a 7 F9 MP I\r\n") else { panic!() };
     assert_eq!((store.len, store.meta.client_flags), (7, 9));
-    assert_eq!(store.meta.mode, MetaMode::Prepend);
-    let Request::MetaArithmetic(meta) = request(b"ma a M- D3 J4\r\n") else { panic!() };
-    assert_eq!((meta.mode, meta.delta, meta.initial), (MetaMode::Decrement, 3, 4));
+    assert_eq!(store.verb, Verb::Prepend);
+    let Keyed::MetaArithmetic(line) = keyed(b"ma a M- D3 J4\r\n") else { panic!() };
+    assert_eq!((line.increment, line.meta.delta, line.meta.initial), (false, 3, 4));
 
     for (line, refusal) in [
         (&b"mg\r\n"[..], Refusal::BadFormat),
@@ -171,7 +182,7 @@ fn meta_lines() {
     assert_eq!(refused(b"ms a 5 MZ\r\n").0, Refusal::BadStoreMode);
     assert_eq!(refused(b"ms a 5 M\r\n").0, Refusal::BadStoreMode);
     assert!(
-        matches!(request(b"ms a 5 MSX\r\n"), Request::MetaStore(s) if s.meta.mode == MetaMode::Set)
+        matches!(request(b"ms a 5 MSX\r\n"), Request::Storage(Storage::Meta(s)) if s.verb == Verb::Set)
     );
 }
 

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use proptest::sample::select;
-use ringbinder_protocol::{Fault, Follows, Parsed, Request, parse};
+use ringbinder_protocol::{Fault, Follows, Parsed, Request, Storage, parse};
 
 /// What follows a refused line.
 fn follows(line: &str) -> Follows {
@@ -100,7 +100,9 @@ fn words_too_many_are_ignored_where_they_cannot_be_a_length() {
         "cas k 0 0 13 77 x y z",
     ] {
         let line = [line.as_bytes(), b"\r\n"].concat();
-        let Parsed::Request { request: Request::Store(store), .. } = parse(&line) else {
+        let Parsed::Request { request: Request::Storage(Storage::Classic(store)), .. } =
+            parse(&line)
+        else {
             panic!("{} is {:?}", line.escape_ascii(), parse(&line));
         };
         assert_eq!((store.key, store.len), (&b"k"[..], 13), "{}", line.escape_ascii());
@@ -215,8 +217,7 @@ proptest! {
         // Where the connection reads its next request, if it reads on.
         let at = match parse(&stream) {
             Parsed::Request { request, consumed } => match request {
-                Request::Store(store) => Some(consumed + store.len + 2),
-                Request::MetaStore(store) => Some(consumed + store.len + 2),
+                Request::Storage(storage) => Some(consumed + storage.value_len() + 2),
                 other => panic!("{shown} is {other:?}"),
             },
             Parsed::Refused { consumed, follows: Follows::Value(len), .. } => Some(consumed + len),

@@ -9,8 +9,8 @@
 use std::ops::Range;
 
 use ringbinder_protocol::{
-    Follows, MAX_KEY_LEN, MAX_NODE_NAME, MAX_RING_LEN, MAX_VALUE_LEN, Meta, MetaKey, MetaMode,
-    MetaStore, Parsed, Request, RingCommand, Tokens, parse,
+    Follows, Keyed, MAX_KEY_LEN, MAX_NODE_NAME, MAX_RING_LEN, MAX_VALUE_LEN, Meta, MetaKey, Parsed,
+    Request, RingCommand, RingRequest, Storage, Tokens, parse,
 };
 
 /// Lines up to this long are cut at every byte.
@@ -95,27 +95,33 @@ fn check_request(request: &Request<'_>) {
             assert!(get.keys.count() > 0, "no keys");
             get.keys.for_each(check_key);
         }
-        Request::GetAndTouch(get) => get.keys.for_each(check_key),
-        Request::Store(store) => {
-            check_key(store.key);
-            assert!(store.len <= MAX_VALUE_LEN);
+        Request::Keyed(keyed) => {
+            check_key_word(keyed.key());
+            check_keyed(keyed);
         }
-        Request::Delete(delete) => check_key(delete.key),
-        Request::Arithmetic(arithmetic) => check_key(arithmetic.key),
-        Request::Touch(touch) => check_key(touch.key),
-        Request::MetaGet(meta) | Request::MetaDelete(meta) => check_meta(meta),
-        Request::MetaStore(MetaStore { meta, len }) => {
-            assert!(*len <= MAX_VALUE_LEN);
-            check_meta(meta);
+        Request::Storage(storage) => {
+            check_key_word(storage.key());
+            assert!(storage.value_len() <= MAX_VALUE_LEN);
+            match storage {
+                Storage::Classic(store) => check_key(store.key),
+                Storage::Meta(store) => check_meta(&store.meta),
+            }
         }
-        Request::MetaArithmetic(meta) => {
-            check_meta(meta);
-            assert!(matches!(meta.mode, MetaMode::Increment | MetaMode::Decrement));
-        }
-        Request::MetaDebug(key) => check_meta_key(*key),
-        Request::Ring(command) => check_ring(command),
-        Request::RingOffer(offer) => assert!(offer.len <= MAX_RING_LEN),
-        Request::MetaNoop | Request::ConfigGetCluster | Request::Admin(_) => {}
+        Request::Admin(_) => {}
+        Request::Ring(RingRequest::Command(command)) => check_ring(command),
+        Request::Ring(RingRequest::Offer(offer)) => assert!(offer.len <= MAX_RING_LEN),
+        Request::Ring(RingRequest::Cluster) => {}
+    }
+}
+
+fn check_keyed(keyed: &Keyed<'_>) {
+    match keyed {
+        Keyed::Delete(delete) => check_key(delete.key),
+        Keyed::Arithmetic(arithmetic) => check_key(arithmetic.key),
+        Keyed::Touch(touch) => check_key(touch.key),
+        Keyed::MetaGet(meta) | Keyed::MetaDelete(meta) => check_meta(meta),
+        Keyed::MetaArithmetic(line) => check_meta(&line.meta),
+        Keyed::MetaDebug(key) => check_key_word(*key),
     }
 }
 
@@ -140,7 +146,7 @@ fn check_key(key: &[u8]) {
     assert!(!key.iter().any(is_bad), "a control character in key {}", key.escape_ascii());
 }
 
-fn check_meta_key(key: MetaKey<'_>) {
+fn check_key_word(key: MetaKey<'_>) {
     if !key.binary {
         return check_key(key.word);
     }
@@ -154,7 +160,7 @@ fn check_meta(meta: &Meta<'_>) {
     const MAX_OPAQUE: usize = 31;
     const MAX_FLAGS: usize = 18;
 
-    check_meta_key(meta.key);
+    check_key_word(meta.key);
     for letter in 0..=u8::MAX {
         let times = meta.flags().filter(|&(given, _)| given == letter).count();
         assert_eq!(

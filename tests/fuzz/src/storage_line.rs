@@ -64,9 +64,8 @@ pub fn check(data: &[u8]) {
     let stream = [line.as_bytes(), &value, b"\r\nget a\r\n"].concat();
     let next = line.len() + value.len() + 2;
     let goes_on_at = match parse(&stream) {
-        Parsed::Request { request: Request::Store(store), consumed } => consumed + store.len + 2,
-        Parsed::Request { request: Request::MetaStore(store), consumed } => {
-            consumed + store.len + 2
+        Parsed::Request { request: Request::Storage(storage), consumed } => {
+            consumed + storage.value_len() + 2
         }
         Parsed::Refused { follows: Follows::Value(len), consumed, .. } => consumed + len,
         Parsed::Refused { follows: Follows::Unknown, .. } => return,

@@ -70,12 +70,12 @@ impl Request<'_> {
     /// Appends it to what is to be sent.
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
         match *self {
-            Request::Get { key, with_cas } => words(out, &[verb("get", with_cas), key]),
+            Request::Get { key, with_cas } => words(out, &[get(with_cas), key]),
             Request::GetAndTouch { key, exptime, with_cas } => {
-                words(out, &[verb("gat", with_cas), number(exptime).as_bytes(), key]);
+                words(out, &[gat(with_cas), number(exptime).as_bytes(), key]);
             }
             Request::GetMany { keys, with_cas } => {
-                out.extend_from_slice(verb("get", with_cas));
+                out.extend_from_slice(get(with_cas));
                 for key in keys {
                     out.push(b' ');
                     out.extend_from_slice(key);
@@ -144,23 +144,29 @@ impl Request<'_> {
     /// Whether asking twice does no harm: a write that was carried out and is sent again might undo
     /// what somebody else has written in between.
     pub(crate) fn is_read(&self) -> bool {
-        matches!(
-            self,
+        match self {
             Request::Get { .. }
-                | Request::GetMany { .. }
-                | Request::Stats { .. }
-                | Request::Block { .. }
-        )
+            | Request::GetMany { .. }
+            | Request::Stats { .. }
+            | Request::Block { .. } => true,
+            Request::GetAndTouch { .. }
+            | Request::Store { .. }
+            | Request::Cas { .. }
+            | Request::Arithmetic { .. }
+            | Request::Delete { .. }
+            | Request::Touch { .. }
+            | Request::Meta { .. }
+            | Request::Line { .. } => false,
+        }
     }
 }
 
-fn verb(name: &'static str, with_cas: bool) -> &'static [u8] {
-    match (name, with_cas) {
-        ("get", false) => b"get",
-        ("get", true) => b"gets",
-        (_, false) => b"gat",
-        (_, true) => b"gats",
-    }
+fn get(with_cas: bool) -> &'static [u8] {
+    if with_cas { b"gets" } else { b"get" }
+}
+
+fn gat(with_cas: bool) -> &'static [u8] {
+    if with_cas { b"gats" } else { b"gat" }
 }
 
 fn number(number: impl itoa::Integer) -> Digits {

@@ -1,19 +1,21 @@
-//! Commands that are not about one key.
+//! Commands that name no key.
 
 use std::sync::atomic::Ordering::Relaxed;
 
 use ringbinder_protocol::{Admin, Dump, DumpTarget, MEMCACHED_VERSION, Refusal, Stats, answer};
 use ringbinder_store::{ResizeResult, Store};
 
-use super::{Context, FlushAll, Next, refuse, reply};
+use super::{Context, refuse, reply};
 use crate::connections::CloseReason;
 use crate::dump::Form;
 use crate::logging;
 use crate::long::Long;
 use crate::output::Output;
-use crate::sampling;
+use crate::sampling::{self, Class};
 use crate::shared::Shared;
 use crate::stats;
+use crate::step::Step;
+use crate::stop::StopCause;
 
 /// Highest verbosity, as in memcached.
 const MAX_VERBOSITY: u32 = 2;
@@ -21,14 +23,17 @@ const MAX_VERBOSITY: u32 = 2;
 /// Smallest and largest budgets `cache_memlimit` takes, in MiB.
 const MEMLIMIT_MIB: std::ops::RangeInclusive<u32> = 8..=1_000_000_000;
 
-pub(super) fn execute(context: &Context<'_>, admin: &Admin<'_>, out: &mut Output) -> Next {
+/// Carries out a command. Returns what the connection has to do about it, if anything.
+pub(crate) fn execute(context: &Context<'_>, admin: &Admin<'_>, out: &mut Output) -> Option<Step> {
+    context.offer(Class::Other, None, true, out);
     let shared = context.shared;
     match *admin {
+        Admin::Noop => answer::line(&mut out.bytes, "MN"),
         Admin::Version => {
             out.bytes.extend_from_slice(b"VERSION ");
             answer::line(&mut out.bytes, MEMCACHED_VERSION);
         }
-        Admin::Quit => return Next::Close(CloseReason::Normal),
+        Admin::Quit => return Some(Step::Close(CloseReason::Normal)),
         Admin::Verbosity { level, noreply } => {
             let level = u8::try_from(level.min(MAX_VERBOSITY)).unwrap_or(u8::MAX);
             shared.verbosity.store(level, Relaxed);
@@ -58,15 +63,15 @@ pub(super) fn execute(context: &Context<'_>, admin: &Admin<'_>, out: &mut Output
                 answer::refusal(&mut out.bytes, Refusal::WatchInPipeline);
             } else {
                 match flags {
-                    Ok(flags) => return Next::Watch(flags),
+                    Ok(flags) => return Some(Step::Watch(flags)),
                     Err(refusal) => answer::refusal(&mut out.bytes, refusal),
                 }
             }
         }
-        Admin::RefreshCerts => return Next::Refresh,
+        Admin::RefreshCerts => return Some(Step::Refresh),
         Admin::Harmless { answer, noreply } => reply(out, noreply, answer),
     }
-    Next::Continue
+    None
 }
 
 /// `flush_all`: of every node of the ring if this node forwards requests, else of this node.
@@ -75,22 +80,22 @@ fn flush_all(
     delay: Result<i64, Refusal>,
     noreply: bool,
     out: &mut Output,
-) -> Next {
+) -> Option<Step> {
     let delay = match may_flush(context, delay) {
         Ok(delay) => delay,
         Err(refusal) => {
             refuse(out, noreply, refusal);
-            return Next::Continue;
+            return None;
         }
     };
     match context.desk {
-        Some(desk) if desk.flushes_everywhere() => Next::FlushAll(FlushAll { delay, noreply }),
+        Some(desk) if desk.flushes_everywhere() => Some(Step::FlushAll { delay, noreply }),
         desk => {
             flush_store(context.shared, delay);
             let name = context.shared.ring.as_ref().map(|ring| ring.name()).unwrap_or_default();
             let moved = desk.is_some_and(|desk| desk.is_not_the_last_word(&name));
             reply(out, noreply, if moved { "MOVED" } else { "OK" });
-            Next::Continue
+            None
         }
     }
 }
@@ -137,21 +142,28 @@ fn memlimit(context: &Context<'_>, megabytes: u32, noreply: bool, out: &mut Outp
     reply(out, noreply, answer);
 }
 
-fn shutdown(context: &Context<'_>, graceful: Result<bool, Refusal>, out: &mut Output) -> Next {
+fn shutdown(
+    context: &Context<'_>,
+    graceful: Result<bool, Refusal>,
+    out: &mut Output,
+) -> Option<Step> {
     if !context.shared.settings.shutdown_enabled {
         answer::refusal(&mut out.bytes, Refusal::ShutdownDisabled);
-        return Next::Continue;
+        return None;
     }
     match graceful {
-        Ok(_) => Next::Shutdown,
+        Ok(_) => {
+            context.shared.stop.because(StopCause::Shutdown);
+            Some(Step::Close(CloseReason::Shutdown))
+        }
         Err(refusal) => {
             answer::refusal(&mut out.bytes, refusal);
-            Next::Continue
+            None
         }
     }
 }
 
-fn statistics(context: &Context<'_>, what: Stats<'_>, out: &mut Output) -> Next {
+fn statistics(context: &Context<'_>, what: Stats<'_>, out: &mut Output) -> Option<Step> {
     let shared = context.shared;
     let bytes = &mut out.bytes;
     match what {
@@ -159,10 +171,10 @@ fn statistics(context: &Context<'_>, what: Stats<'_>, out: &mut Output) -> Next 
         Stats::Settings => stats::settings(shared, bytes),
         Stats::Items => stats::items(shared, bytes),
         Stats::Slabs => stats::slabs(shared, bytes),
-        Stats::Sizes if shared.settings.track_sizes => return Next::Long(Long::Sizes),
+        Stats::Sizes if shared.settings.track_sizes => return Some(Step::Long(Long::Sizes)),
         Stats::Sizes => stats::sizes_disabled(bytes),
-        Stats::Conns => return Next::Long(Long::Connections),
-        Stats::Ring => return Next::Long(Long::RingStatus),
+        Stats::Conns => return Some(Step::Long(Long::Connections)),
+        Stats::Ring => return Some(Step::Long(Long::RingStatus)),
         // There is no external storage, and a memcached without any says no more.
         Stats::Extstore => answer::line(bytes, "END"),
         Stats::HotKeys if !shared.settings.dump_enabled => {
@@ -183,38 +195,46 @@ fn statistics(context: &Context<'_>, what: Stats<'_>, out: &mut Output) -> Next 
             shared.prefixes.enable(on);
             answer::line(bytes, "OK");
         }
-        Stats::DetailDump => return Next::Long(Long::Prefixes),
+        Stats::DetailDump => return Some(Step::Long(Long::Prefixes)),
         Stats::DetailUsage => answer::refusal(bytes, Refusal::DetailUsage),
         Stats::Cachedump(_) if !shared.settings.dump_enabled => {
             answer::refusal(bytes, Refusal::CachedumpDisabled);
         }
         Stats::Cachedump(Err(refusal)) => answer::refusal(bytes, refusal),
         Stats::Cachedump(Ok((1, limit))) => {
-            return Next::Long(Long::Items(Form::Cachedump(limit)));
+            return Some(Step::Long(Long::Items(Form::Cachedump(limit))));
         }
         Stats::Cachedump(Ok(_)) => answer::line(bytes, "END"),
         Stats::Unknown(_) => answer::refusal(bytes, Refusal::Unknown),
     }
-    Next::Continue
+    None
 }
 
 /// A dump, or without one a pass that removes dead items.
-fn crawl(context: &Context<'_>, dump: Option<Dump>, target: DumpTarget, out: &mut Output) -> Next {
+fn crawl(
+    context: &Context<'_>,
+    dump: Option<Dump>,
+    target: DumpTarget,
+    out: &mut Output,
+) -> Option<Step> {
     let shared = context.shared;
+    let (disabled, in_pipeline) = match dump {
+        None => (None, None),
+        Some(Dump::Meta) => (Some(Refusal::MetadumpDisabled), Some(Refusal::MetadumpInPipeline)),
+        Some(Dump::MetaGet) => (Some(Refusal::MgdumpDisabled), Some(Refusal::MgdumpInPipeline)),
+    };
     let refusal = if !shared.crawler_enabled.load(Relaxed) {
         Some(Refusal::CrawlerDisabled)
+    } else if !shared.settings.dump_enabled {
+        disabled
+    } else if !out.is_empty() {
+        in_pipeline
     } else {
-        match dump {
-            Some(Dump::Meta) if !shared.settings.dump_enabled => Some(Refusal::MetadumpDisabled),
-            Some(Dump::MetaGet) if !shared.settings.dump_enabled => Some(Refusal::MgdumpDisabled),
-            Some(Dump::Meta) if !out.is_empty() => Some(Refusal::MetadumpInPipeline),
-            Some(Dump::MetaGet) if !out.is_empty() => Some(Refusal::MgdumpInPipeline),
-            _ => None,
-        }
+        None
     };
     if let Some(refusal) = refusal {
         answer::refusal(&mut out.bytes, refusal);
-        return Next::Continue;
+        return None;
     }
     match (target, dump) {
         (DumpTarget::BadClass, _) => answer::line(&mut out.bytes, "BADCLASS invalid class id"),
@@ -224,12 +244,12 @@ fn crawl(context: &Context<'_>, dump: Option<Dump>, target: DumpTarget, out: &mu
         }
         (DumpTarget::Nothing, None) => answer::line(&mut out.bytes, "OK"),
         (DumpTarget::Everything, Some(dump)) => {
-            return Next::Long(Long::Items(Form::Crawler(dump)));
+            return Some(Step::Long(Long::Items(Form::Crawler(dump))));
         }
         (DumpTarget::Everything, None) => {
             shared.sweep_wanted.notify_one();
             answer::line(&mut out.bytes, "OK");
         }
     }
-    Next::Continue
+    None
 }

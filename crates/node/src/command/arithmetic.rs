@@ -1,6 +1,6 @@
 //! `incr`, `decr` and `ma`.
 
-use ringbinder_protocol::{Arithmetic as Line, MAX_KEY_LEN, Meta, MetaMode, Refusal, answer};
+use ringbinder_protocol::{Arithmetic as Line, MAX_KEY_LEN, Meta, MetaArithmetic, Refusal, answer};
 use ringbinder_store::{Arithmetic, ArithmeticResult, Expiry, ItemMut, Miss, Mode, Seconds, Store};
 
 use super::{Context, refuse, reply, storage};
@@ -31,12 +31,12 @@ pub(super) fn classic(context: &Context<'_>, line: &Line<'_>, out: &mut Output) 
     }
 }
 
-pub(super) fn meta(context: &Context<'_>, meta: &Meta<'_>, out: &mut Output) {
+pub(super) fn meta(context: &Context<'_>, line: &MetaArithmetic<'_>, out: &mut Output) {
+    let MetaArithmetic { meta, increment } = line;
     let mut room = [0; MAX_KEY_LEN];
     let key = meta.key.bytes(&mut room);
-    let increment = meta.mode != MetaMode::Decrement;
     let how = Arithmetic {
-        increment,
+        increment: *increment,
         delta: meta.delta,
         compare: meta.compare_cas.unwrap_or(0),
         new_cas: meta.new_cas,
@@ -52,7 +52,7 @@ pub(super) fn meta(context: &Context<'_>, meta: &Meta<'_>, out: &mut Output) {
         context.now,
         |item, number, created| write(context, meta, key, (item, number, created), out),
     );
-    count(context, increment, &result);
+    count(context, *increment, &result);
     if let ArithmeticResult::Created(()) = result {
         let len = itoa::Buffer::new().format(meta.initial).len();
         storage::tell_second(context, key, Err(Miss::Absent), Mode::Add, len);

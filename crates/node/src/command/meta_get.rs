@@ -5,13 +5,12 @@
 //! hold its key while the answer is written. An item marked stale hands out the right to recache
 //! it, so meeting one on the fast path leads to the other.
 
-use ringbinder_protocol::{MAX_KEY_LEN, Meta, MetaKey, Request, answer};
+use ringbinder_protocol::{Keyed, MAX_KEY_LEN, Meta, MetaKey, answer};
 use ringbinder_store::{Expiry, ItemMut, ItemRef, MetaGet, Miss, Store, memcached_item_size};
 
 use super::Context;
 use super::arithmetic::{echo, remaining, set_expiry};
 use crate::output::Output;
-use crate::sampling::Class;
 
 /// What an answered meta get was about.
 #[derive(Clone, Copy, Debug)]
@@ -22,7 +21,8 @@ enum Answered {
     Created,
 }
 
-pub(super) fn get(context: &Context<'_>, meta: &Meta<'_>, out: &mut Output) {
+/// False if it is left to another node.
+pub(super) fn get(context: &Context<'_>, meta: &Meta<'_>, out: &mut Output) -> bool {
     let mut room = [0; MAX_KEY_LEN];
     let key = meta.key.bytes(&mut room);
     let changes = [b'N', b'T', b'R', b'h', b'l'].iter().any(|&letter| meta.has(letter));
@@ -35,17 +35,17 @@ pub(super) fn get(context: &Context<'_>, meta: &Meta<'_>, out: &mut Output) {
     // What is in the store is this node's own; what is not may be another's.
     if answered.is_err()
         && let Some(desk) = context.desk
-        && desk.divert(&Request::MetaGet(*meta), None, out)
+        && desk.divert(&Keyed::MetaGet(*meta), out)
     {
-        return context.offer(Class::MetaGet, None, true, out);
+        return false;
     }
-    context.offer(Class::MetaGet, Some(key), true, out);
     count(context, meta, key, answered);
     if answered.is_err() && !meta.quiet() {
         out.bytes.extend_from_slice(b"EN");
         echo(meta, key, &mut out.bytes);
         out.bytes.extend_from_slice(b"\r\n");
     }
+    true
 }
 
 /// Answers from an item that needs no change; `None` where it does.

@@ -1,6 +1,6 @@
 //! `ms`.
 
-use ringbinder_protocol::{MAX_KEY_LEN, Meta, MetaMode, MetaStore, answer};
+use ringbinder_protocol::{MAX_KEY_LEN, MetaStore, answer};
 use ringbinder_store::{Expiry, Mode, NewValue, Write, WriteResult};
 
 use super::{Context, storage};
@@ -16,7 +16,7 @@ pub(super) fn store(
     let mut room = [0; MAX_KEY_LEN];
     let key = meta.key.bytes(&mut room);
     let expiry = |exptime| context.expiry(exptime);
-    let mode = mode(meta);
+    let mode = storage::mode(store.verb);
     // Only what needs an item to join can create one on the way.
     let joins = matches!(mode, Mode::Append | Mode::Prepend);
     let write = Write {
@@ -59,16 +59,4 @@ pub(super) fn store(
         }
     }
     out.extend_from_slice(b"\r\n");
-}
-
-/// A CAS to compare with turns a set or replace into a `cas`.
-pub(super) fn mode(meta: &Meta<'_>) -> Mode {
-    match (meta.mode, meta.compare_cas) {
-        (MetaMode::Set | MetaMode::Replace, Some(_)) => Mode::Cas,
-        (MetaMode::Add, _) => Mode::Add,
-        (MetaMode::Append, _) => Mode::Append,
-        (MetaMode::Prepend, _) => Mode::Prepend,
-        (MetaMode::Replace, None) => Mode::Replace,
-        _ => Mode::Set,
-    }
 }

@@ -9,21 +9,19 @@ mod retrieval;
 mod sampled;
 mod storage;
 
-use ringbinder_protocol::{MAX_KEY_LEN, Refusal, Request, WatchFlags, answer};
+use ringbinder_protocol::{Keyed, MAX_KEY_LEN, Refusal, Storage, WatchFlags, answer};
 use ringbinder_store::{Expiry, LargeValue, Miss, NewValue, Readiness, Seconds, Store as _};
 
-use crate::connections::CloseReason;
-use crate::long::Long;
 use crate::output::Output;
 use crate::ring::Desk;
 use crate::sampling::{Nanos, Sampler};
 use crate::shared::Shared;
 use crate::stats::Counters;
 
-pub(crate) use admin::{flush_here, flush_store};
+pub(crate) use admin::{execute as admin, flush_here, flush_store};
 pub(crate) use arithmetic::echo;
-pub(crate) use retrieval::get_one;
-pub(crate) use storage::{Incoming, admit, turned_away};
+pub(crate) use retrieval::{get, get_key, get_one};
+pub(crate) use storage::{admit, turned_away};
 
 /// What a request is carried out with.
 #[derive(Clone, Copy, Debug)]
@@ -88,86 +86,33 @@ impl Context<'_> {
     }
 }
 
-/// What the connection does after a request.
-#[derive(Clone, Debug)]
-pub(crate) enum Next {
-    /// Go on with the next request.
-    Continue,
-    /// Write what there is, then carry out the same request again, telling it that `done` bytes of
-    /// its keys are dealt with.
-    Pause {
-        /// Bytes of the keys, as [`Request::Get`] holds them.
-        done: usize,
-    },
-    /// Write what there is and close.
-    Close(CloseReason),
-    /// Become a watcher.
-    Watch(WatchFlags),
-    /// Write an answer that may be long.
-    Long(Long),
-    /// Empty every node of the ring, this one included.
-    FlushAll(FlushAll),
-    /// Read the certificates anew.
-    Refresh,
-    /// Close and stop the node.
-    Shutdown,
-}
-
-/// A `flush_all` that is for every node of the ring.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct FlushAll {
-    /// The delay as an exptime; not positive is now.
-    pub(crate) delay: i64,
-    /// The client wants no answer.
-    pub(crate) noreply: bool,
-}
-
-/// Carries out a request that brings no value. `done` is 0, or what [`Next::Pause`] said before.
+/// Carries out a request that names one key, or leaves it to the key's owner.
 #[inline]
-pub(crate) fn execute(
-    context: &Context<'_>,
-    request: &Request<'_>,
-    done: usize,
-    out: &mut Output,
-) -> Next {
-    if let Some(desk) = context.desk {
-        match request {
-            // Each of their keys goes its own way.
-            Request::Get(_) | Request::GetAndTouch(_) => {}
-            // What only reads finds out by a miss.
-            Request::MetaGet(meta) if desk.hits_are_ours() && !meta.has(b'N') => {}
-            request if desk.divert(request, None, out) => {
-                context.offer_request(request, false, out);
-                return Next::Continue;
-            }
-            _ => {}
-        }
+pub(crate) fn keyed(context: &Context<'_>, keyed: &Keyed<'_>, out: &mut Output) {
+    let served = if let Some(desk) = context.desk
+        && !(keyed.is_lookup() && desk.hits_are_ours())
+        && desk.divert(keyed, out)
+    {
+        false
+    } else {
+        carry_out(context, keyed, out)
+    };
+    context.offer_keyed(keyed, served, out);
+}
+
+/// Asks the store. False if another node is to answer, which a lookup finds out by a miss.
+#[inline]
+fn carry_out(context: &Context<'_>, keyed: &Keyed<'_>, out: &mut Output) -> bool {
+    match keyed {
+        Keyed::MetaGet(meta) => return meta_get::get(context, meta, out),
+        Keyed::Delete(delete) => removal::delete(context, delete, out),
+        Keyed::Arithmetic(arithmetic) => arithmetic::classic(context, arithmetic, out),
+        Keyed::Touch(touch) => removal::touch(context, touch, out),
+        Keyed::MetaDelete(meta) => removal::meta_delete(context, meta, out),
+        Keyed::MetaArithmetic(line) => arithmetic::meta(context, line, out),
+        Keyed::MetaDebug(key) => meta_get::debug(context, *key, out),
     }
-    match request {
-        // They are offered where it is found out who serves them.
-        Request::Get(_) | Request::GetAndTouch(_) | Request::MetaGet(_) => {}
-        request => context.offer_request(request, true, out),
-    }
-    match request {
-        Request::Get(get) => return retrieval::get(context, get, done, out),
-        Request::GetAndTouch(get) => return retrieval::get_and_touch(context, get, done, out),
-        Request::MetaGet(meta) => meta_get::get(context, meta, out),
-        Request::Delete(delete) => removal::delete(context, delete, out),
-        Request::Arithmetic(arithmetic) => arithmetic::classic(context, arithmetic, out),
-        Request::Touch(touch) => removal::touch(context, touch, out),
-        Request::MetaDelete(meta) => removal::meta_delete(context, meta, out),
-        Request::MetaArithmetic(meta) => arithmetic::meta(context, meta, out),
-        Request::MetaDebug(key) => meta_get::debug(context, *key, out),
-        Request::MetaNoop => answer::line(&mut out.bytes, "MN"),
-        Request::Admin(admin) => return admin::execute(context, admin, out),
-        Request::Ring(_) | Request::ConfigGetCluster => {
-            debug_assert!(false, "the connection answers for the ring");
-        }
-        Request::Store(_) | Request::MetaStore(_) | Request::RingOffer(_) => {
-            debug_assert!(false, "a storage request comes with its value");
-        }
-    }
-    Next::Continue
+    true
 }
 
 /// Makes some room for a large value that a storage request brings, and says whether it is to be done
@@ -175,42 +120,35 @@ pub(crate) fn execute(
 pub(crate) fn make_ready(
     shared: &Shared,
     desk: Option<Desk<'_>>,
-    request: &Request<'_>,
+    storage: &Storage<'_>,
     value: &mut LargeValue,
 ) -> Readiness {
     let mut room = [0; MAX_KEY_LEN];
-    let (key, mode) = match request {
-        Request::Store(store) => (store.key, storage::mode(store.verb)),
-        Request::MetaStore(store) => {
-            (store.meta.key.bytes(&mut room), meta_store::mode(&store.meta))
-        }
-        _ => return Readiness::Ready,
-    };
+    let key = storage.key().bytes(&mut room);
     if desk.is_some_and(|desk| !desk.serves(key)) {
         return Readiness::Ready;
     }
-    shared.store.make_ready(key, mode, value, shared.clock.now())
+    shared.store.make_ready(key, storage::mode(storage.verb()), value, shared.clock.now())
 }
 
-/// Carries out a storage request whose value is here.
+/// Carries out a storage request whose value is here, or leaves it to the key's owner.
 #[inline]
 pub(crate) fn store(
     context: &Context<'_>,
-    request: &Request<'_>,
+    storage: &Storage<'_>,
     value: NewValue<'_>,
     out: &mut Output,
 ) {
     if let Some(desk) = context.desk
-        && desk.divert(request, Some(&value), out)
+        && desk.divert_storage(storage, &value, out)
     {
-        context.offer_request(request, false, out);
+        context.offer_storage(storage, false, out);
         return;
     }
-    context.offer_request(request, true, out);
-    match request {
-        Request::Store(store) => storage::store(context, store, value, out),
-        Request::MetaStore(store) => meta_store::store(context, store, value, out),
-        _ => debug_assert!(false, "only a storage request comes with a value"),
+    context.offer_storage(storage, true, out);
+    match storage {
+        Storage::Classic(store) => storage::store(context, store, value, out),
+        Storage::Meta(store) => meta_store::store(context, store, value, out),
     }
 }
 

@@ -1,21 +1,36 @@
 //! `get`, `gets`, `gat`, `gats`.
 
-use ringbinder_protocol::{Get, GetAndTouch, Refusal, Tokens, answer};
+use ringbinder_protocol::{Get, Refusal, Tokens, answer};
 use ringbinder_store::{ItemRef, Miss, Store};
 
-use super::{Context, Next};
+use super::Context;
 use crate::output::Output;
-use crate::ring::{self, Form};
+use crate::ring::{self, Form, RingNode};
 use crate::sampling::Class;
 
+/// Reads the keys of a line. `done` is 0, or what this returned for the line before: the bytes of the
+/// keys that are dealt with, if other things are to be done before the rest.
 #[inline]
-pub(super) fn get(context: &Context<'_>, get: &Get<'_>, done: usize, out: &mut Output) -> Next {
+pub(crate) fn get(
+    context: &Context<'_>,
+    get: &Get<'_>,
+    done: usize,
+    out: &mut Output,
+) -> Option<usize> {
+    let Get { keys, exptime, with_cas } = *get;
     // The list of nodes is every node's to give.
-    let owned = get.keys.filter(|key| !ring::is_legacy_key(key));
+    let owned = keys.filter(|key| exptime.is_some() || !ring::is_legacy_key(key));
     if done == 0 && refused(context, owned, out) {
-        return Next::Continue;
+        return None;
     }
-    each(get.keys, done, out, |key, leads, out| one(context, key, get.with_cas, leads, out))
+    match exptime {
+        None => each(keys, done, out, |key, leads, out| {
+            get_key(context, key, || None, with_cas, leads, out);
+        }),
+        touch => each(keys, done, out, |key, leads, out| {
+            get_key(context, key, || touch, with_cas, leads, out);
+        }),
+    }
 }
 
 /// A `get` of one key, from its key on.
@@ -25,61 +40,56 @@ pub(crate) fn get_one(context: &Context<'_>, key: &[u8], out: &mut Output) {
     if refused(context, owned, out) {
         return;
     }
-    one(context, key, false, true, out);
+    get_key(context, key, || None, false, true, out);
     answer::line(&mut out.bytes, "END");
 }
 
-/// One key of a `get` or `gets`.
+/// One key of a line, without the line that ends the values. `leads` says that it is the first of all.
+/// `exptime` is a function, so that a `get` passes nothing and asks for nothing.
 #[inline]
-fn one(context: &Context<'_>, key: &[u8], with_cas: bool, leads: bool, out: &mut Output) {
-    if answers_for_the_ring(context, key, with_cas, out) {
-        return;
+pub(crate) fn get_key(
+    context: &Context<'_>,
+    key: &[u8],
+    exptime: impl FnOnce() -> Option<i64>,
+    with_cas: bool,
+    leads: bool,
+    out: &mut Output,
+) {
+    let exptime = exptime();
+    if exptime.is_none()
+        && let Some(ring) = &context.shared.ring
+        && ring::is_legacy_key(key)
+    {
+        return list_of_nodes(ring, key, with_cas, out);
     }
-    let read = |out: &mut Output| {
+    let look = |out: &mut Output| {
         let write = |item: &dyn ItemRef| write(context, key, item, with_cas, out);
-        context.shared.store.get(key, context.now, write)
+        match exptime {
+            None => context.shared.store.get(key, context.now, write),
+            Some(exptime) => {
+                let expiry = context.expiry(exptime);
+                context.shared.store.get_and_touch(key, expiry, context.now, write)
+            }
+        }
     };
-    let Some(written) = read_here(context, key, Form::Get { with_cas }, out, read) else {
-        return context.offer(Class::Get, None, leads, out);
+    let class = if exptime.is_none() { Class::Get } else { Class::GetAndTouch };
+    let Some(written) = look_here(context, key, Form::Key { exptime, with_cas }, out, look) else {
+        return context.offer(class, None, leads, out);
     };
-    context.offer(Class::Get, Some(key), leads, out);
-    context.counters.cmd_get.increment();
-    match written {
-        Ok(_) => context.counters.get_hits.increment(),
-        Err(_) => context.counters.get_misses.increment(),
+    context.offer(class, Some(key), leads, out);
+    let counters = context.counters;
+    let (all, hits, misses) = match exptime {
+        None => (&counters.cmd_get, &counters.get_hits, &counters.get_misses),
+        Some(_) => (&counters.cmd_touch, &counters.touch_hits, &counters.touch_misses),
+    };
+    all.increment();
+    if written.is_ok() {
+        hits.increment()
+    } else {
+        misses.increment()
     }
     context.shared.prefixes.get(key, written.is_ok());
     context.fetched(key, written);
-}
-
-pub(super) fn get_and_touch(
-    context: &Context<'_>,
-    get: &GetAndTouch<'_>,
-    done: usize,
-    out: &mut Output,
-) -> Next {
-    if done == 0 && refused(context, get.keys, out) {
-        return Next::Continue;
-    }
-    let expiry = context.expiry(get.exptime);
-    let form = Form::GetAndTouch { exptime: get.exptime, with_cas: get.with_cas };
-    each(get.keys, done, out, |key, leads, out| {
-        let read = |out: &mut Output| {
-            let write = |item: &dyn ItemRef| write(context, key, item, get.with_cas, out);
-            context.shared.store.get_and_touch(key, expiry, context.now, write)
-        };
-        let Some(written) = read_here(context, key, form, out, read) else {
-            return context.offer(Class::GetAndTouch, None, leads, out);
-        };
-        context.offer(Class::GetAndTouch, Some(key), leads, out);
-        context.counters.cmd_touch.increment();
-        match written {
-            Ok(_) => context.counters.touch_hits.increment(),
-            Err(_) => context.counters.touch_misses.increment(),
-        }
-        context.shared.prefixes.get(key, written.is_ok());
-        context.fetched(key, written);
-    })
 }
 
 /// Refuses a retrieval as a whole where one of its keys is another node's and that is the policy.
@@ -97,24 +107,24 @@ fn refused<'k>(
     refused
 }
 
-/// Reads a key from the store with `read`; `None` where it is left to another node, before that or
+/// Looks for a key in the store with `look`; `None` where it is left to another node, before that or
 /// after a miss.
 #[inline]
-fn read_here(
+fn look_here(
     context: &Context<'_>,
     key: &[u8],
     form: Form,
     out: &mut Output,
-    read: impl FnOnce(&mut Output) -> Result<usize, Miss>,
+    look: impl FnOnce(&mut Output) -> Result<usize, Miss>,
 ) -> Option<Result<usize, Miss>> {
     let Some(desk) = context.desk else {
-        return Some(read(out));
+        return Some(look(out));
     };
     let ring_first = desk.ring_comes_first();
     if ring_first && desk.divert_key(key, form, out) {
         return None;
     }
-    let written = read(out);
+    let written = look(out);
     if written.is_err() && !ring_first && desk.divert_key(key, form, out) {
         return None;
     }
@@ -122,24 +132,13 @@ fn read_here(
 }
 
 /// Answers the key under which older clients ask for the list of nodes.
-#[inline]
-fn answers_for_the_ring(
-    context: &Context<'_>,
-    key: &[u8],
-    with_cas: bool,
-    out: &mut Output,
-) -> bool {
-    match &context.shared.ring {
-        Some(ring) if ring::is_legacy_key(key) => {
-            let payload = ring.cluster();
-            let cas = with_cas.then_some(0);
-            answer::value_header(&mut out.bytes, key, 0, payload.len(), cas);
-            out.text(payload);
-            answer::line(&mut out.bytes, "");
-            true
-        }
-        _ => false,
-    }
+#[cold]
+fn list_of_nodes(ring: &RingNode, key: &[u8], with_cas: bool, out: &mut Output) {
+    let payload = ring.cluster();
+    let cas = with_cas.then_some(0);
+    answer::value_header(&mut out.bytes, key, 0, payload.len(), cas);
+    out.text(payload);
+    answer::line(&mut out.bytes, "");
 }
 
 /// Appends one item and returns the length of its value.
@@ -162,7 +161,8 @@ fn write(
 /// Keys of one line that are looked up before other connections get their turn.
 const KEYS_AT_ONCE: usize = 1024;
 
-/// Does one key after the other until too much waits to be written, or others are to have their turn.
+/// Does one key after the other until too much waits to be written, or others are to have their turn:
+/// then it returns the bytes of the keys that are dealt with.
 /// `one` is told whether it is the first of all.
 #[inline]
 fn each(
@@ -170,7 +170,7 @@ fn each(
     done: usize,
     out: &mut Output,
     mut one: impl FnMut(&[u8], bool, &mut Output),
-) -> Next {
+) -> Option<usize> {
     let line = keys.remainder();
     let mut keys = Tokens::new(line.get(done..).unwrap_or_default());
     let mut leads = done == 0;
@@ -180,9 +180,9 @@ fn each(
         leads = false;
         left -= 1;
         if out.is_full() || left == 0 {
-            return Next::Pause { done: line.len() - keys.remainder().len() };
+            return Some(line.len() - keys.remainder().len());
         }
     }
     answer::line(&mut out.bytes, "END");
-    Next::Continue
+    None
 }

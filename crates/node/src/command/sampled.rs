@@ -1,7 +1,7 @@
 //! Where requests are offered to the sampler: once for each key they name, when it is known who
 //! serves it. See [`crate::sampling`].
 
-use ringbinder_protocol::{MAX_KEY_LEN, Request};
+use ringbinder_protocol::{Keyed, MAX_KEY_LEN, MetaKey, Storage};
 
 use super::Context;
 use crate::output::Output;
@@ -17,32 +17,39 @@ impl Context<'_> {
         }
     }
 
-    /// Offers a request that names one key or none.
+    /// Offers a request that names one key.
     #[inline]
-    pub(super) fn offer_request(&self, request: &Request<'_>, served: bool, out: &mut Output) {
+    pub(super) fn offer_keyed(&self, keyed: &Keyed<'_>, served: bool, out: &mut Output) {
         if self.sampler.due() {
-            self.take_request(request, served, out);
+            let class = match keyed {
+                Keyed::Delete(_) => Class::Delete,
+                Keyed::Arithmetic(_) => Class::Incr,
+                Keyed::Touch(_) => Class::Touch,
+                Keyed::MetaGet(_) => Class::MetaGet,
+                Keyed::MetaDelete(_) => Class::MetaDelete,
+                Keyed::MetaArithmetic(_) => Class::MetaArithmetic,
+                Keyed::MetaDebug(_) => Class::Other,
+            };
+            self.take_word(class, keyed.key(), served, out);
+        }
+    }
+
+    /// Offers a request that brings a value.
+    #[inline]
+    pub(super) fn offer_storage(&self, storage: &Storage<'_>, served: bool, out: &mut Output) {
+        if self.sampler.due() {
+            let class = match storage {
+                Storage::Classic(_) => Class::Set,
+                Storage::Meta(_) => Class::MetaSet,
+            };
+            self.take_word(class, storage.key(), served, out);
         }
     }
 
     #[cold]
-    fn take_request(&self, request: &Request<'_>, served: bool, out: &mut Output) {
+    fn take_word(&self, class: Class, key: MetaKey<'_>, served: bool, out: &mut Output) {
         let mut room = [0; MAX_KEY_LEN];
-        let (class, key) = match request {
-            Request::Store(store) => (Class::Set, Some(store.key)),
-            Request::Delete(delete) => (Class::Delete, Some(delete.key)),
-            Request::Arithmetic(arithmetic) => (Class::Incr, Some(arithmetic.key)),
-            Request::Touch(touch) => (Class::Touch, Some(touch.key)),
-            Request::MetaGet(meta) => (Class::MetaGet, Some(meta.key.bytes(&mut room))),
-            Request::MetaStore(store) => (Class::MetaSet, Some(store.meta.key.bytes(&mut room))),
-            Request::MetaDelete(meta) => (Class::MetaDelete, Some(meta.key.bytes(&mut room))),
-            Request::MetaArithmetic(meta) => {
-                (Class::MetaArithmetic, Some(meta.key.bytes(&mut room)))
-            }
-            Request::MetaDebug(key) => (Class::Other, Some(key.bytes(&mut room))),
-            _ => (Class::Other, None),
-        };
-        self.take(class, key.filter(|_| served), true, out);
+        self.take(class, served.then(|| key.bytes(&mut room)), true, out);
     }
 
     #[cold]

@@ -1,7 +1,9 @@
 //! `set`, `add`, `replace`, `append`, `prepend`, `cas`; and what every storage request has in
 //! common before its value arrives.
 
-use ringbinder_protocol::{MAX_KEY_LEN, Refusal, Request, Store as StoreLine, Verb, WatchFlags};
+use ringbinder_protocol::{
+    MAX_KEY_LEN, MetaStore, Refusal, Storage, Store as StoreLine, Verb, WatchFlags,
+};
 use ringbinder_store::{
     Delete, Miss, Mode, NewValue, Store, Write, WriteResult, memcached_item_size,
 };
@@ -10,72 +12,50 @@ use super::{Context, refuse, reply};
 use crate::output::Output;
 use crate::watch::Stored;
 
-/// A storage request as the connection sees it while the value is still on its way.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Incoming {
-    /// Bytes of the value, without its line end.
-    pub(crate) len: usize,
-    /// Whether a refusal is kept from the client.
-    pub(crate) quiet: bool,
-}
-
-impl Incoming {
-    /// Of a request, if it is one with a value.
-    #[inline]
-    pub(crate) fn of(request: &Request<'_>) -> Option<Incoming> {
-        match request {
-            Request::Store(store) => Some(Incoming { len: store.len, quiet: store.noreply }),
-            Request::MetaStore(store) => Some(Incoming { len: store.len, quiet: false }),
-            Request::RingOffer(offer) => Some(Incoming { len: offer.len, quiet: false }),
-            _ => None,
-        }
-    }
-}
-
 /// Whether the value a request announces may be stored at all.
 #[inline]
-pub(crate) fn admit(context: &Context<'_>, request: &Request<'_>) -> Result<(), Refusal> {
-    let (key_len, flags, len) = match request {
-        Request::Store(store) => (store.key.len(), store.flags, store.len),
-        Request::MetaStore(store) => {
-            let mut room = [0; MAX_KEY_LEN];
-            (store.meta.key.bytes(&mut room).len(), store.meta.client_flags, store.len)
+pub(crate) fn admit(context: &Context<'_>, storage: &Storage<'_>) -> Result<(), Refusal> {
+    let (key_len, flags) = match storage {
+        Storage::Classic(store) => (store.key.len(), store.flags),
+        Storage::Meta(MetaStore { meta, .. }) => {
+            (meta.key.bytes(&mut [0; MAX_KEY_LEN]).len(), meta.client_flags)
         }
-        _ => return Ok(()),
     };
-    let size = memcached_item_size(key_len, flags, len) as u64;
+    let size = memcached_item_size(key_len, flags, storage.value_len()) as u64;
     if size > context.shared.settings.max_item_size {
         return Err(Refusal::TooLarge);
     }
     Ok(())
 }
 
-/// Books a refused value, and drops what the key held before where a reader would otherwise take
-/// it for the refused one. True where the owner of the key does the latter, and the answer comes
-/// with it.
+/// Books a refused value, and drops what the key held before if a reader would otherwise take it for
+/// the refused one. True if the owner of the key does the latter, and the answer comes with it.
 pub(crate) fn turned_away(
     context: &Context<'_>,
-    request: &Request<'_>,
+    storage: &Storage<'_>,
     refusal: Refusal,
     out: &mut Output,
 ) -> bool {
+    let (verb, drops_old) = match storage {
+        Storage::Classic(store) => (store.verb, store.verb == Verb::Set),
+        // As in memcached, whatever its mode.
+        Storage::Meta(_) => (Verb::Set, true),
+    };
     if let Some(desk) = context.desk
-        && desk.divert_refused(request, refusal, out)
+        && drops_old
+        && desk.divert_refused(storage, refusal, out)
     {
         count_refused(context, refusal);
-        context.offer_request(request, false, out);
+        context.offer_storage(storage, false, out);
         return true;
     }
-    context.offer_request(request, true, out);
+    context.offer_storage(storage, true, out);
     let mut room = [0; MAX_KEY_LEN];
-    let (key, command, drops_old) = match request {
-        Request::Store(store) => (store.key, name(mode(store.verb)), store.verb == Verb::Set),
-        Request::MetaStore(store) => (store.meta.key.bytes(&mut room), "set", true),
-        _ => return false,
-    };
+    let key = storage.key().bytes(&mut room);
     let status = count_refused(context, refusal);
     context.shared.prefixes.set(key);
-    tell(context, Stored { key, status, command, ttl: 0, connection: context.connection, len: 0 });
+    let (command, connection) = (name(mode(verb)), context.connection);
+    tell(context, Stored { key, status, command, ttl: 0, connection, len: 0 });
     if drops_old {
         context.looks_up(key);
         context.shared.store.delete(key, Delete::PLAIN, context.now);

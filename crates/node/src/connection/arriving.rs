@@ -8,19 +8,19 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::task::{Context as TaskContext, Poll, ready};
 
-use ringbinder_protocol::{Parsed, Refusal, Request, parse};
+use ringbinder_protocol::{Parsed, Refusal, Request, RingRequest, Storage, parse};
 use ringbinder_store::{Arriving, LargeValue, NewValue, Readiness};
 use tokio::time::Instant;
 
 use super::Connection;
+use super::dispatch::{desk, refuse};
 use crate::carried::Carried;
-use crate::command::{self, Context, Incoming};
+use crate::command::{self, Context};
 use crate::connections::{CloseReason, State};
 use crate::input::{BUFFER_LEN, Input};
 use crate::memory::Arrival;
 use crate::output::Output;
 use crate::ring;
-use crate::step::{desk, refuse};
 
 /// Bytes that are read at most before other connections of the worker have their turn.
 const TURN: usize = 512 * 1024;
@@ -101,14 +101,14 @@ impl Connection {
     pub(super) async fn value(
         &mut self,
         line: usize,
-        incoming: Incoming,
+        len: usize,
         input: &mut Box<Input>,
         output: &mut Box<Output>,
     ) -> Result<(), CloseReason> {
         self.enter(State::ReadValue);
         let request = input.unread()[..line].to_vec();
         input.consume(line);
-        let mut value = self.local.shared.store.receive(incoming.len);
+        let mut value = self.local.shared.store.receive(len);
         let mut end = Vec::with_capacity(2);
         let taken = value.fill(input.unread());
         input.consume(taken);
@@ -121,49 +121,71 @@ impl Connection {
         let mut arrival = Arrival::begin(&self.local.shared.memory);
         self.receive(&mut value, &mut end, &mut arrival).await?;
         self.ticket.hold_nothing();
-        let Parsed::Request { request, .. } = parse(&request) else {
-            debug_assert!(false, "the line was a request before");
-            return Err(CloseReason::Error);
-        };
-        let mut value = value.finish();
+        let (value, is_whole) = (value.finish(), end == b"\r\n");
+        match parse(&request) {
+            Parsed::Request { request: Request::Storage(storage), .. } => {
+                self.store(&storage, value, is_whole, output).await;
+                Ok(())
+            }
+            Parsed::Request { request: Request::Ring(RingRequest::Offer(offer)), .. } => {
+                self.ticket.commanded(self.local.shared.clock.now());
+                match &self.local.shared.ring {
+                    Some(ring) if is_whole => {
+                        let text = NewValue::Large(value).to_vec();
+                        ring::offer(ring, &offer, &text, &mut self.peer, output);
+                    }
+                    _ => refuse(output, false, Refusal::BadDataChunk),
+                }
+                Ok(())
+            }
+            // No other line announces a value.
+            Parsed::Request {
+                request:
+                    Request::Get(_)
+                    | Request::Keyed(_)
+                    | Request::Admin(_)
+                    | Request::Ring(RingRequest::Command(_) | RingRequest::Cluster),
+                ..
+            }
+            | Parsed::Incomplete
+            | Parsed::Refused { .. }
+            | Parsed::Foreign(_) => Err(CloseReason::Error),
+        }
+    }
+
+    /// Carries out a storage request whose value has arrived.
+    async fn store(
+        &mut self,
+        storage: &Storage<'_>,
+        mut value: LargeValue,
+        is_whole: bool,
+        output: &mut Output,
+    ) {
         // Others have their turns while room is made.
-        let is_whole = end == b"\r\n";
-        while is_whole && self.make_ready(&request, &mut value) == Readiness::Unfinished {
+        while is_whole && self.make_ready(storage, &mut value) == Readiness::Unfinished {
             tokio::task::yield_now().await;
         }
         let shared = &*self.local.shared;
         let now = shared.clock.now();
         self.ticket.commanded(now);
         let counters = &self.local.counters;
+        if !is_whole {
+            counters.cmd_set.increment();
+            return refuse(output, storage.noreply(), Refusal::BadDataChunk);
+        }
         let view = self.local.view();
         let desk = desk(&self.local, view.as_deref(), self.peer.as_deref(), &self.strays);
         let sampler = &self.local.sampler;
         let read_at = if sampler.is_near(2) { shared.clock.nanos() } else { 0 };
         let connection = self.ticket.id;
         let context = Context { shared, counters, connection, now, sampler, read_at, desk };
-        if is_whole {
-            let value = NewValue::Large(value);
-            match &request {
-                Request::RingOffer(offer) => {
-                    if let Some(ring) = &shared.ring {
-                        ring::offer(ring, offer, &value.to_vec(), &mut self.peer, output);
-                    }
-                }
-                request => command::store(&context, request, value, output),
-            }
-        } else {
-            if !matches!(request, Request::RingOffer(_)) {
-                context.counters.cmd_set.increment();
-            }
-            refuse(output, incoming.quiet, Refusal::BadDataChunk);
-        }
-        Ok(())
+        command::store(&context, storage, NewValue::Large(value), output);
     }
 
-    fn make_ready(&self, request: &Request<'_>, value: &mut LargeValue) -> Readiness {
+    fn make_ready(&self, storage: &Storage<'_>, value: &mut LargeValue) -> Readiness {
         let view = self.local.view();
         let desk = desk(&self.local, view.as_deref(), self.peer.as_deref(), &self.strays);
-        command::make_ready(&self.local.shared, desk, request, value)
+        command::make_ready(&self.local.shared, desk, storage, value)
     }
 
     /// Reads a value and its line end, taking memory as they arrive.

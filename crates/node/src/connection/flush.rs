@@ -4,18 +4,16 @@ use ringbinder_protocol::answer;
 use tracing::warn;
 
 use super::Connection;
-use crate::command::FlushAll;
 use crate::output::Output;
 use crate::ring;
 
 impl Connection {
-    /// Empties every node and answers. Earlier requests are answered first; later ones wait.
+    /// Empties every node and answers. `delay` is an exptime; not positive is now. Earlier requests are answered first; later ones wait.
     #[cold]
-    pub(super) async fn flush_all(&mut self, flush: FlushAll, output: &mut Output) {
+    pub(super) async fn flush_all(&mut self, delay: i64, noreply: bool, output: &mut Output) {
         if output.has_holes() {
             self.gather(output).await;
         }
-        let FlushAll { delay, noreply } = flush;
         let Some(ring) = &self.local.shared.ring else {
             return;
         };

@@ -14,7 +14,7 @@
 use std::rc::Rc;
 use std::task::{Context as TaskContext, Poll, Waker};
 
-use ringbinder_protocol::{Parsed, Refusal, Request, RingCommand, answer, parse};
+use ringbinder_protocol::{Parsed, Refusal, Request, RingCommand, RingRequest, answer, parse};
 
 use super::Connection;
 use crate::command::Context;
@@ -109,10 +109,21 @@ impl Connection {
             }
             let (command, consumed) = match parse(unread) {
                 Parsed::Incomplete => return Step::Starved,
-                Parsed::Request { request: Request::Ring(command), consumed } => {
-                    (command, consumed)
+                Parsed::Request {
+                    request: Request::Ring(RingRequest::Command(command)),
+                    consumed,
+                } => (command, consumed),
+                Parsed::Request {
+                    request:
+                        Request::Get(_)
+                        | Request::Keyed(_)
+                        | Request::Storage(_)
+                        | Request::Admin(_)
+                        | Request::Ring(RingRequest::Offer(_) | RingRequest::Cluster),
+                    ..
                 }
-                _ => return self.present_as_client(input, output, progress),
+                | Parsed::Refused { .. }
+                | Parsed::Foreign(_) => return self.present_as_client(input, output, progress),
             };
             match command {
                 RingCommand::Nonce => {

@@ -12,16 +12,14 @@
 use std::cell::Cell;
 
 use ringbinder_protocol::{
-    Arithmetic, Claim, Delete, Forwarding, MAX_KEY_LEN, Meta, MetaKey, MetaStore, Refusal, Request,
-    Store, Touch, Verb, answer,
+    Claim, Forwarding, Keyed, MAX_KEY_LEN, MetaKey, Refusal, Storage, answer,
 };
 use ringbinder_ring::{Point, point};
-use ringbinder_store::{LargeValue, NewValue};
+use ringbinder_store::NewValue;
 
-use super::ForeignKeys;
 use super::exchange::{Destination, Foreign, Form, Hush};
 use super::view::{Route, View};
-use crate::input::SMALL_VALUE;
+use super::{ForeignKeys, line};
 use crate::output::Output;
 use crate::stats::Counters;
 
@@ -151,251 +149,80 @@ impl Desk<'_> {
             Verdict::Refuse => return true,
         };
         self.counters.foreign_gets.increment();
-        out.leave_hole(Foreign {
-            point,
-            destination,
-            form,
-            hush: Hush::Nothing,
-            request: key,
-            value: None,
-            without_answer: None,
-            instead: None,
-        });
+        let is_get = matches!(form, Form::Key { exptime: None, .. });
+        out.leave_hole(Foreign { form, is_get, ..Foreign::new(point, key) }, destination);
         true
     }
 
     /// Leaves a request to another node; false where this node carries it out.
-    pub(crate) fn divert(
+    pub(crate) fn divert(&self, keyed: &Keyed<'_>, out: &mut Output) -> bool {
+        self.divert_line(keyed.key(), out, |point, line| line::keyed(keyed, point, line))
+    }
+
+    /// Leaves a request and its value to another node; false where this node carries it out.
+    pub(crate) fn divert_storage(
         &self,
-        request: &Request<'_>,
-        value: Option<&NewValue<'_>>,
+        storage: &Storage<'_>,
+        value: &NewValue<'_>,
         out: &mut Output,
     ) -> bool {
-        let point = match request {
-            Request::Store(Store { key, .. })
-            | Request::Delete(Delete { key, .. })
-            | Request::Arithmetic(Arithmetic { key, .. })
-            | Request::Touch(Touch { key, .. }) => point(key),
-            Request::MetaStore(MetaStore { meta, .. })
-            | Request::MetaGet(meta)
-            | Request::MetaDelete(meta)
-            | Request::MetaArithmetic(meta) => meta_point(&meta.key),
-            Request::MetaDebug(key) => meta_point(key),
-            _ => return false,
-        };
-        let Some(verdict) = self.judge(point) else {
-            return false;
-        };
-        self.pass_on(request, (point, verdict), value, out);
-        true
+        self.divert_line(storage.key(), out, |point, line| {
+            line::storage(storage, value, point, line)
+        })
     }
 
     /// Leaves it to the owner to drop what a refused value was meant to replace; false where that
     /// is this node.
     pub(crate) fn divert_refused(
         &self,
-        request: &Request<'_>,
+        storage: &Storage<'_>,
         refusal: Refusal,
         out: &mut Output,
     ) -> bool {
-        let mut room = [0; MAX_KEY_LEN];
-        let (key, delete, hush) = match request {
-            Request::Store(Store { key, verb: Verb::Set, noreply, .. }) => {
-                (*key, [b"delete ", *key, b"\r\n"].concat(), hush(*noreply))
-            }
-            Request::MetaStore(MetaStore { meta: Meta { key, .. }, .. }) => {
-                (key.bytes(&mut room), meta_delete(key), Hush::Nothing)
-            }
-            _ => return false,
-        };
-        let point = point(key);
+        self.divert_line(storage.key(), out, |point, line| {
+            line::deletion(storage, refusal, point, line)
+        })
+    }
+
+    /// Leaves what `write` writes to whoever serves the key; false where that is this node.
+    fn divert_line(
+        &self,
+        key: MetaKey<'_>,
+        out: &mut Output,
+        write: impl for<'l> FnOnce(Point, &'l mut Vec<u8>) -> Foreign<'l>,
+    ) -> bool {
+        let point = point_of(key);
         let Some(verdict) = self.judge(point) else {
             return false;
         };
-        self.leave((point, verdict), &delete, None, (hush, None, Some(refusal)), out);
+        let mut line = Vec::with_capacity(128);
+        self.leave(write(point, &mut line), verdict, out);
         true
     }
 
-    /// Leaves a request to whoever serves it.
-    #[inline(never)]
-    fn pass_on(
-        &self,
-        request: &Request<'_>,
-        judged: (Point, Verdict),
-        value: Option<&NewValue<'_>>,
-        out: &mut Output,
-    ) {
-        let mut line = Vec::with_capacity(128);
-        let hush = write(request, &mut line);
-        let mut large = None;
-        if let Some(value) = value {
-            match value {
-                NewValue::Large(value) if value.len() > SMALL_VALUE => {
-                    large = Some(value.clone());
-                }
-                value => {
-                    value.copy_to(&mut line);
-                    line.extend_from_slice(b"\r\n");
-                }
-            }
-        }
-        let mut miss = Vec::new();
-        let without_answer = match request {
-            Request::MetaGet(meta) => {
-                let mut room = [0; MAX_KEY_LEN];
-                miss.extend_from_slice(b"EN");
-                crate::command::echo(meta, meta.key.bytes(&mut room), &mut miss);
-                miss.extend_from_slice(b"\r\n");
-                Some(&miss[..])
-            }
-            Request::MetaDebug(_) => Some(&b"EN\r\n"[..]),
-            _ => None,
-        };
-        self.leave(judged, &line, large, (hush, without_answer, None), out);
-    }
-
     /// Leaves a line to whoever serves it.
-    fn leave(
-        &self,
-        (point, verdict): (Point, Verdict),
-        line: &[u8],
-        value: Option<LargeValue>,
-        (hush, without_answer, instead): (Hush, Option<&[u8]>, Option<Refusal>),
-        out: &mut Output,
-    ) {
-        let destination = match verdict {
-            Verdict::Elsewhere(destination) => destination,
+    #[inline(never)]
+    fn leave(&self, foreign: Foreign<'_>, verdict: Verdict, out: &mut Output) {
+        match verdict {
+            Verdict::Elsewhere(destination) => {
+                self.counters.foreign_requests.increment();
+                out.leave_hole(foreign, destination);
+            }
             Verdict::Moved => {
                 self.counters.foreign_moved.increment();
                 answer::line(&mut out.bytes, "MOVED");
-                return;
             }
             Verdict::Refuse => {
                 self.counters.foreign_refused.increment();
-                if hush != Hush::Everything {
+                if foreign.hush != Hush::Everything {
                     answer::refusal(&mut out.bytes, Refusal::ForeignKey);
                 }
-                return;
             }
-        };
-        self.counters.foreign_requests.increment();
-        out.leave_hole(Foreign {
-            point,
-            destination,
-            form: Form::Line,
-            hush,
-            request: line,
-            value,
-            without_answer,
-            instead,
-        });
+        }
     }
 }
 
 /// The point of a key that may be in base64.
-fn meta_point(key: &MetaKey<'_>) -> Point {
-    let mut room = [0; MAX_KEY_LEN];
-    point(key.bytes(&mut room))
-}
-
-/// Writes the line of a request so that it is answered in any case, and returns which answers its
-/// client does not want.
-fn write(request: &Request<'_>, line: &mut Vec<u8>) -> Hush {
-    use std::io::Write;
-
-    const GET: &[&[u8]] = &[b"EN"];
-    const STORE: &[&[u8]] = &[b"HD"];
-    const ARITHMETIC: &[&[u8]] = &[b"HD", b"VA"];
-    let quiet = |meta: &Meta<'_>, starts| match meta.quiet() {
-        true => Hush::Status(starts),
-        false => Hush::Nothing,
-    };
-    // Writing to a vector cannot fail.
-    let (hush, _) = match request {
-        Request::Store(store) => {
-            line.extend_from_slice(verb(store.verb));
-            line.push(b' ');
-            line.extend_from_slice(store.key);
-            let written = write!(line, " {} {} {}", store.flags, store.exptime, store.len);
-            let cas = (store.verb == Verb::Cas).then(|| write!(line, " {}", store.cas));
-            (hush(store.noreply), cas.unwrap_or(written))
-        }
-        Request::Delete(delete) => {
-            line.extend_from_slice(b"delete ");
-            line.extend_from_slice(delete.key);
-            (hush(delete.noreply), Ok(()))
-        }
-        Request::Arithmetic(arithmetic) => {
-            line.extend_from_slice(if arithmetic.increment { b"incr " } else { b"decr " });
-            line.extend_from_slice(arithmetic.key);
-            (hush(arithmetic.noreply), write!(line, " {}", arithmetic.delta))
-        }
-        Request::Touch(touch) => {
-            line.extend_from_slice(b"touch ");
-            line.extend_from_slice(touch.key);
-            (hush(touch.noreply), write!(line, " {}", touch.exptime))
-        }
-        Request::MetaStore(store) => {
-            line.extend_from_slice(b"ms ");
-            line.extend_from_slice(store.meta.key.word);
-            let written = write!(line, " {}", store.len);
-            flags(&store.meta, line);
-            (quiet(&store.meta, STORE), written)
-        }
-        Request::MetaGet(meta) => {
-            meta_line(b"mg ", meta, line);
-            (quiet(meta, GET), Ok(()))
-        }
-        Request::MetaDelete(meta) => {
-            meta_line(b"md ", meta, line);
-            (quiet(meta, STORE), Ok(()))
-        }
-        Request::MetaArithmetic(meta) => {
-            meta_line(b"ma ", meta, line);
-            (quiet(meta, ARITHMETIC), Ok(()))
-        }
-        Request::MetaDebug(key) => {
-            line.extend_from_slice(b"me ");
-            line.extend_from_slice(key.word);
-            line.extend_from_slice(if key.binary { b" b" } else { b"" });
-            (Hush::Nothing, Ok(()))
-        }
-        _ => (Hush::Nothing, Ok(())),
-    };
-    line.extend_from_slice(b"\r\n");
-    hush
-}
-
-fn hush(noreply: bool) -> Hush {
-    if noreply { Hush::Everything } else { Hush::Nothing }
-}
-
-fn verb(verb: Verb) -> &'static [u8] {
-    match verb {
-        Verb::Set => b"set",
-        Verb::Add => b"add",
-        Verb::Replace => b"replace",
-        Verb::Append => b"append",
-        Verb::Prepend => b"prepend",
-        Verb::Cas => b"cas",
-    }
-}
-
-fn meta_line(command: &[u8], meta: &Meta<'_>, line: &mut Vec<u8>) {
-    line.extend_from_slice(command);
-    line.extend_from_slice(meta.key.word);
-    flags(meta, line);
-}
-
-/// The flags in the order given, but for `q`.
-fn flags(meta: &Meta<'_>, line: &mut Vec<u8>) {
-    for (letter, argument) in meta.flags().filter(|&(letter, _)| letter != b'q') {
-        line.extend_from_slice(&[b' ', letter]);
-        line.extend_from_slice(argument);
-    }
-}
-
-fn meta_delete(key: &MetaKey<'_>) -> Vec<u8> {
-    let binary: &[u8] = if key.binary { b" b" } else { b"" };
-    [b"md ", key.word, binary, b"\r\n"].concat()
+fn point_of(key: MetaKey<'_>) -> Point {
+    if key.binary { point(key.bytes(&mut [0; MAX_KEY_LEN])) } else { point(key.word) }
 }

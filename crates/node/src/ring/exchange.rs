@@ -41,16 +41,11 @@ pub(crate) struct Destination {
 /// What is sent for a slot, and how its answer ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
-    /// A key of `get` or `gets`: a value or nothing.
-    Get {
-        /// `gets`
-        with_cas: bool,
-    },
-    /// A key of `gat` or `gats`: a value or nothing.
-    GetAndTouch {
-        /// As the client wrote it.
-        exptime: i64,
-        /// `gats`
+    /// A key of `get`, `gets`, `gat` or `gats`: a value or nothing.
+    Key {
+        /// `gat`, `gats`: as the client wrote it.
+        exptime: Option<i64>,
+        /// `gets`, `gats`
         with_cas: bool,
     },
     /// A whole request: one line, or one value.
@@ -94,18 +89,47 @@ enum Answer {
 #[derive(Debug)]
 pub(crate) struct Foreign<'a> {
     pub(crate) point: Point,
-    /// `None` where it is not known yet who to ask.
-    pub(crate) destination: Option<Destination>,
     pub(crate) form: Form,
+    /// Whether a miss of it counts in `get_misses` at its owner. `gat` counts as a touch there.
+    pub(crate) is_get: bool,
     pub(crate) hush: Hush,
     /// The key, or the line with its end and its value if that is small.
     pub(crate) request: &'a [u8],
     /// A large value, without its line end.
     pub(crate) value: Option<LargeValue>,
     /// What the client reads where nobody answers; `None` for a server error.
-    pub(crate) without_answer: Option<&'a [u8]>,
+    pub(crate) without_answer: Option<Vec<u8>>,
     /// What the client reads whatever the answer.
     pub(crate) instead: Option<Refusal>,
+}
+
+impl<'a> Foreign<'a> {
+    /// A line without a large value, whose client reads any answer.
+    pub(crate) fn new(point: Point, request: &'a [u8]) -> Foreign<'a> {
+        Foreign {
+            point,
+            form: Form::Line,
+            is_get: false,
+            hush: Hush::Nothing,
+            request,
+            value: None,
+            without_answer: None,
+            instead: None,
+        }
+    }
+}
+
+/// What became of a request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Answered<'a> {
+    /// Where the answer belongs in the output.
+    pub(crate) at: usize,
+    /// The key, of a request for one key of a retrieval.
+    pub(crate) key: Option<&'a [u8]>,
+    /// The answer; `None` if the peer does not serve the key.
+    pub(crate) text: Option<&'a [u8]>,
+    /// A large value behind it, with its line end.
+    pub(crate) value: Option<&'a Bytes>,
 }
 
 #[derive(Debug)]
@@ -113,23 +137,13 @@ struct Slot {
     at: usize,
     point: Point,
     form: Form,
+    is_get: bool,
     hush: Hush,
     request: Range<usize>,
     value: Option<LargeValue>,
     without_answer: Option<Range<usize>>,
     instead: Option<Refusal>,
     answer: Answer,
-}
-
-impl Slot {
-    /// Whether a miss of it would count in `get_misses` at its owner. `gat` counts as a touch there.
-    fn counts_as_get(&self, requests: &[u8]) -> bool {
-        match self.form {
-            Form::Get { .. } => true,
-            Form::GetAndTouch { .. } => false,
-            Form::Line => requests[self.request.clone()].starts_with(b"mg "),
-        }
-    }
 }
 
 /// Keys that wait to be sent as one request.
@@ -203,15 +217,22 @@ impl Exchange {
         self.waker = None;
     }
 
-    /// Takes a request in, whose answer belongs at `at` bytes of the output.
-    pub(crate) fn push(&mut self, at: usize, foreign: Foreign<'_>) {
+    /// Takes a request in, whose answer belongs at `at` bytes of the output. `destination` is `None`
+    /// where it is not known yet who to ask.
+    pub(crate) fn push(
+        &mut self,
+        at: usize,
+        foreign: Foreign<'_>,
+        destination: Option<Destination>,
+    ) {
         let request = range(&mut self.requests, foreign.request);
-        let without_answer = foreign.without_answer.map(|text| range(&mut self.requests, text));
+        let without_answer = foreign.without_answer.map(|text| range(&mut self.requests, &text));
         let slot = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
         self.slots.push(Slot {
             at,
             point: foreign.point,
             form: foreign.form,
+            is_get: foreign.is_get,
             hush: foreign.hush,
             request,
             value: foreign.value,
@@ -219,7 +240,7 @@ impl Exchange {
             instead: foreign.instead,
             answer: Answer::Moved,
         });
-        if let Some(destination) = foreign.destination {
+        if let Some(destination) = destination {
             self.send(slot, destination);
         }
     }
@@ -260,21 +281,11 @@ impl Exchange {
             // A line is answered by whatever comes next; a key is known by itself.
             let request = match entry.form {
                 Form::Line => &b""[..],
-                Form::Get { .. } | Form::GetAndTouch { .. } => self.request(slot),
+                Form::Key { .. } => self.request(slot),
             };
-            late.push(
-                0,
-                Foreign {
-                    point: entry.point,
-                    destination: None,
-                    form: entry.form,
-                    hush: Hush::Everything,
-                    request,
-                    value: None,
-                    without_answer: None,
-                    instead: None,
-                },
-            );
+            let hush = Hush::Everything;
+            let foreign = Foreign { form: entry.form, hush, ..Foreign::new(entry.point, request) };
+            late.push(0, foreign, None);
         }
         late
     }
@@ -343,7 +354,7 @@ impl Exchange {
     pub(crate) fn fail(&mut self, slot: u32, counters: &Counters) {
         let entry = &self.slots[slot as usize];
         debug_assert!(matches!(entry.answer, Answer::Open | Answer::Moved));
-        if entry.counts_as_get(&self.requests) {
+        if entry.is_get {
             counters.foreign_get_failed.increment();
         } else {
             counters.foreign_request_failed.increment();
@@ -357,7 +368,7 @@ impl Exchange {
                 let text = self.requests[text].to_vec();
                 self.answer(slot, &text);
             }
-            _ => self.answer(slot, b""),
+            (Form::Key { .. }, _) => self.answer(slot, b""),
         }
     }
 
@@ -385,22 +396,19 @@ impl Exchange {
         Poll::Pending
     }
 
-    /// Every answer with its place in the output, in order. A moved slot is shown as `moved` says,
-    /// given its key or line.
-    pub(crate) fn answers(
-        &self,
-    ) -> impl Iterator<Item = (usize, Form, Option<&[u8]>, Option<&Bytes>, &[u8])> {
+    /// What became of every slot, in order.
+    pub(crate) fn answers(&self) -> impl Iterator<Item = Answered<'_>> {
         self.slots.iter().map(|slot| {
-            let request = &self.requests[slot.request.clone()];
-            match &slot.answer {
-                Answer::Text(text) => {
-                    (slot.at, slot.form, Some(&self.answers[text.clone()]), None, request)
-                }
-                Answer::Large(header, value) => {
-                    (slot.at, slot.form, Some(&self.answers[header.clone()]), Some(value), request)
-                }
-                Answer::Open | Answer::Moved => (slot.at, slot.form, None, None, request),
-            }
+            let (text, value) = match &slot.answer {
+                Answer::Text(text) => (Some(text), None),
+                Answer::Large(header, value) => (Some(header), Some(value)),
+                Answer::Open | Answer::Moved => (None, None),
+            };
+            let key = match slot.form {
+                Form::Key { .. } => Some(&self.requests[slot.request.clone()]),
+                Form::Line => None,
+            };
+            Answered { at: slot.at, key, text: text.map(|text| &self.answers[text.clone()]), value }
         })
     }
 }

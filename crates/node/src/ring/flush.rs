@@ -31,7 +31,7 @@ use ringbinder_ring::Point;
 use tokio::time::Instant;
 
 use super::Hint;
-use super::exchange::{Destination, Foreign, Form, Hush, SharedExchange};
+use super::exchange::{Destination, Foreign, SharedExchange};
 use super::gather::{RETRY, RETRY_LATEST, send};
 use super::peer::Peer;
 use crate::command;
@@ -119,20 +119,11 @@ async fn ask(
     let exchange = SharedExchange::default();
     let line = format!("flush_all {delay}\r\n");
     for peer in peers {
-        exchange.borrow_mut().push(
-            0,
-            Foreign {
-                // About no key.
-                point: Point(0),
-                destination: Some(Destination { peer: Arc::clone(peer), claim: Claim::Owner }),
-                form: Form::Line,
-                hush: Hush::Nothing,
-                request: line.as_bytes(),
-                value: None,
-                without_answer: Some(b""),
-                instead: None,
-            },
-        );
+        // About no key.
+        let foreign =
+            Foreign { without_answer: Some(Vec::new()), ..Foreign::new(Point(0), line.as_bytes()) };
+        let destination = Destination { peer: Arc::clone(peer), claim: Claim::Owner };
+        exchange.borrow_mut().push(0, foreign, Some(destination));
     }
     send(local, &exchange, patience);
     poll_fn(|context| exchange.borrow_mut().poll_closed(context.waker())).await;
@@ -143,5 +134,5 @@ async fn ask(
         Some(b"") => Outcome::Failed(FlushFault::NoAnswer),
         Some(line) => Outcome::Failed(FlushFault::Answered(line.trim_ascii_end().to_vec())),
     };
-    exchange.answers().map(|(_, _, answer, _, _)| outcome(answer)).collect()
+    exchange.answers().map(|answered| outcome(answered.text)).collect()
 }

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use ringbinder_protocol::{Claim, Parsed, Request, parse};
-use ringbinder_store::NewValue;
+use ringbinder_store::{LargeValue, NewValue};
 use tokio::time::Instant;
 
 use super::Hint;
@@ -127,20 +127,6 @@ async fn settle(
 
 /// Carries a request out here after all.
 fn carry_out(local: &Rc<Local>, connection: u32, exchange: &SharedExchange, slot: u32) {
-    let (line, value, form) = {
-        let exchange = exchange.borrow();
-        let request = exchange.request(slot);
-        let line = match exchange.form(slot) {
-            Form::Get { with_cas: false } => [b"get ", request, b"\r\n"].concat(),
-            Form::Get { with_cas: true } => [b"gets ", request, b"\r\n"].concat(),
-            Form::GetAndTouch { exptime, with_cas } => {
-                let command = if with_cas { "gats" } else { "gat" };
-                [format!("{command} {exptime} ").as_bytes(), request, b"\r\n"].concat()
-            }
-            Form::Line => request.to_vec(),
-        };
-        (line, exchange.value(slot).cloned(), exchange.form(slot))
-    };
     let shared = &*local.shared;
     let context = Context {
         shared,
@@ -152,25 +138,87 @@ fn carry_out(local: &Rc<Local>, connection: u32, exchange: &SharedExchange, slot
         desk: None,
     };
     let mut output = local.take_output();
-    if let Parsed::Request { request, consumed } = parse(&line) {
-        match (&request, value) {
-            (Request::Store(_) | Request::MetaStore(_), Some(value)) => {
-                command::store(&context, &request, NewValue::Large(value), &mut output);
+    let is_known = {
+        let exchange = exchange.borrow();
+        let request = exchange.request(slot);
+        match exchange.form(slot) {
+            Form::Key { exptime, with_cas } => {
+                command::get_key(&context, request, || exptime, with_cas, true, &mut output);
+                true
             }
-            (Request::Store(_) | Request::MetaStore(_), None) => {
-                let value = &line[consumed..line.len() - 2];
-                command::store(&context, &request, NewValue::Slice(value), &mut output);
-            }
-            _ => {
-                command::execute(&context, &request, 0, &mut output);
-            }
+            Form::Line => carry_out_line(&context, request, exchange.value(slot), &mut output),
         }
-    }
-    let mut answer = output.to_bytes();
-    if form != Form::Line {
-        // The line that ends the values is the connection's own to write.
-        answer.truncate(answer.len().saturating_sub(b"END\r\n".len()));
-    }
+    };
+    let answer = output.to_bytes();
     local.give_output(output);
-    exchange.borrow_mut().answer(slot, &answer);
+    let mut exchange = exchange.borrow_mut();
+    if is_known { exchange.answer(slot, &answer) } else { exchange.fail(slot, &local.counters) }
+}
+
+/// Carries out a line as it was written for a peer: the request that it was written from is gone with
+/// the client's buffer. False if it is not about one key.
+fn carry_out_line(
+    context: &Context<'_>,
+    line: &[u8],
+    large: Option<&LargeValue>,
+    output: &mut Output,
+) -> bool {
+    let Parsed::Request { request, consumed } = parse(line) else {
+        return false;
+    };
+    match &request {
+        Request::Keyed(keyed) => command::keyed(context, keyed, output),
+        Request::Storage(storage) => {
+            let value = match large {
+                Some(value) => NewValue::Large(value.clone()),
+                None => NewValue::Slice(&line[consumed..line.len() - 2]),
+            };
+            command::store(context, storage, value, output);
+        }
+        Request::Get(_) | Request::Admin(_) | Request::Ring(_) => return false,
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+    use std::sync::Arc;
+
+    use ringbinder_ring::Point;
+
+    use super::super::exchange::Foreign;
+    use super::*;
+    use crate::server;
+    use crate::settings::{self, Startup};
+
+    /// What the client reads of a moved request that is carried out here.
+    fn carried_out(local: &Rc<Local>, form: Form, request: &[u8]) -> Vec<u8> {
+        let exchange = SharedExchange::default();
+        exchange.borrow_mut().push(0, Foreign { form, ..Foreign::new(Point(0), request) }, None);
+        carry_out(local, 1, &exchange, 0);
+        let exchange = exchange.borrow();
+        exchange.answers().next().unwrap().text.unwrap().to_vec()
+    }
+
+    #[test]
+    fn a_moved_request_is_answered_whole_however_large_the_answer() {
+        let arguments = ["ringbinderd", "-m", "8"].map(OsString::from);
+        let Ok(Startup::Run { settings, .. }) = settings::load(arguments, []) else { panic!() };
+        let local = Rc::new(Local::new(Arc::clone(&server::prepare_as_guest(*settings)), 0));
+        let (get, gat) = (None, Some(0));
+        let key = |exptime| Form::Key { exptime, with_cas: false };
+        for len in [3, 3_000, 300_000] {
+            let value = "v".repeat(len);
+            let set = format!("set k 7 0 {len}\r\n{value}\r\n");
+            assert_eq!(carried_out(&local, Form::Line, set.as_bytes()), b"STORED\r\n");
+            let expected = format!("VALUE k 7 {len}\r\n{value}\r\n");
+            assert_eq!(carried_out(&local, key(get), b"k"), expected.as_bytes());
+            assert_eq!(carried_out(&local, key(gat), b"k"), expected.as_bytes());
+        }
+        assert_eq!(carried_out(&local, Form::Line, b"delete k\r\n"), b"DELETED\r\n");
+        assert_eq!(carried_out(&local, key(get), b"k"), b"");
+        let refused = carried_out(&local, Form::Line, b"flush_all\r\n");
+        assert!(refused.starts_with(b"SERVER_ERROR "), "{}", refused.escape_ascii());
+    }
 }

@@ -211,14 +211,14 @@ impl State {
     }
 
     fn write(&mut self, waiting: Waiting) {
-        if waiting.form == Form::Line {
+        let Form::Key { exptime, with_cas } = waiting.form else {
             return self.write_line(waiting);
-        }
+        };
         let mut rest = &waiting.slots[..];
         let exchange = waiting.exchange.borrow();
         let mut parts = Vec::new();
         while !rest.is_empty() {
-            let len = self.write_keys(&waiting, &exchange, rest);
+            let len = self.write_keys(exptime, with_cas, &exchange, rest);
             let (part, others) = rest.split_at(len);
             parts.push(part.len());
             rest = others;
@@ -241,7 +241,8 @@ impl State {
     /// Writes one line with as many keys as fit, and returns how many.
     fn write_keys(
         &mut self,
-        waiting: &Waiting,
+        exptime: Option<i64>,
+        with_cas: bool,
         exchange: &super::exchange::Exchange,
         slots: &[u32],
     ) -> usize {
@@ -249,13 +250,11 @@ impl State {
 
         let out = &mut self.out.bytes;
         let start = out.len();
+        let plural = if with_cas { "s" } else { "" };
         // Writing to a vector cannot fail.
-        let _ = match waiting.form {
-            Form::Get { with_cas: false } => write!(out, "get"),
-            Form::Get { with_cas: true } => write!(out, "gets"),
-            Form::GetAndTouch { exptime, with_cas: false } => write!(out, "gat {exptime}"),
-            Form::GetAndTouch { exptime, with_cas: true } => write!(out, "gats {exptime}"),
-            Form::Line => Ok(()),
+        let _ = match exptime {
+            None => write!(out, "get{plural}"),
+            Some(exptime) => write!(out, "gat{plural} {exptime}"),
         };
         let mut count = 0;
         for &slot in slots {

@@ -19,6 +19,7 @@
 //! | `desk` | whether a request is carried out here or elsewhere |
 //! | `exchange`, `gather` | the foreign requests of a connection, and waiting for their answers |
 //! | `flush` | `flush_all` for every node |
+//! | `line` | a request as its key's owner is asked |
 //! | `open`, `link`, `waiting`, `large` | the way to their owners and back |
 //! | `names` | the addresses of host names: for dialling, and for auto-discovery |
 //! | `discovery` | the ring as auto-discovery clients read it |
@@ -38,6 +39,7 @@ mod gather;
 mod greeting;
 mod keeper;
 mod large;
+mod line;
 mod link;
 mod membership;
 mod names;
@@ -70,7 +72,7 @@ pub(crate) use answers::{PeerSession, begin_text, cluster, command, offer};
 pub(crate) use desk::Desk;
 pub(crate) use dial::Dialer;
 pub(crate) use discovery::is_legacy_key;
-pub(crate) use exchange::{Foreign, Form, SharedExchange};
+pub(crate) use exchange::{Answered, Destination, Foreign, Form, SharedExchange};
 pub(crate) use flush::flush_all;
 pub(crate) use gather::gather;
 pub(crate) use greeting::{Talk, TalkError};
