@@ -386,6 +386,22 @@ fn clients_that_are_to_wait_do_so_in_their_order_and_nodes_pass_them() {
 }
 
 #[test]
+fn one_that_waits_among_the_clients_may_prove_that_it_is_a_node() {
+    if !here("one_that_waits_among_the_clients_may_prove_that_it_is_a_node") {
+        return;
+    }
+    let (fleet, mut held) = beside_a_full_one(2, &["-o", "no_maxconns_fast"]);
+    let queued = count(&mut held[0], "listen_disabled_num");
+    let mut slow = fleet.connect(1);
+    wait::until("its time to be over", || {
+        (count(&mut held[0], "listen_disabled_num") > queued).then_some(())
+    });
+    slow.send("ring greet cache-0 1.0000000000000000\r\nget a\r\n");
+    assert!(slow.take_line().starts_with("PEER cache-1 "));
+    assert_eq!(slow.take_line(), "END\r\n");
+}
+
+#[test]
 fn one_beyond_the_limit_may_prove_that_it_is_a_node_and_nothing_else() {
     if !here("one_beyond_the_limit_may_prove_that_it_is_a_node_and_nothing_else") {
         return;
