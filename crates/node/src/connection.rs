@@ -277,7 +277,10 @@ impl Connection {
         match self.socket.poll_read(context, &mut input.room()[..room]) {
             Poll::Pending => {
                 self.local.give_input(input);
-                self.poll_kick(context)
+                match self.ticket.standing().has_place() {
+                    true => self.poll_kick(context),
+                    false => self.poll_unplaced(context),
+                }
             }
             Poll::Ready(Ok(len)) if len > 0 => {
                 self.local.counters.bytes_read.add(len as u64);

@@ -107,8 +107,13 @@ impl Connections {
     /// Ends the time of those that were to prove something, and takes note of the time.
     pub(crate) fn tick(&self, now: Seconds) {
         self.now.store(now, Relaxed);
+        self.expire(Instant::now());
+    }
+
+    /// Ends the time of those that were to prove something by `at`.
+    pub(crate) fn expire(&self, at: Instant) {
         let mut open = self.open.lock();
-        let changes = open.places.expire(Instant::now());
+        let changes = open.places.expire(at);
         self.apply(&open, changes);
     }
 
@@ -116,7 +121,7 @@ impl Connections {
     fn placed(&self, standing: Standing) {
         match standing {
             Standing::Client | Standing::Peer => self.total.fetch_add(1, Relaxed),
-            Standing::Queued => self.suspended.fetch_add(1, Relaxed),
+            Standing::Queued | Standing::Waiting => self.suspended.fetch_add(1, Relaxed),
             Standing::Unproved | Standing::Leaving => return,
         };
     }
@@ -266,9 +271,9 @@ impl std::ops::Deref for Ticket {
 }
 
 impl Ticket {
-    /// Its other side proved that it is a node: it holds a place of the nodes from now on, and is not
-    /// closed for being idle. False where they have none left for it. Its address may have the places
-    /// of so many nodes.
+    /// Its other side proved that it is a node: it holds a place of the nodes from here on, and is closed
+    /// neither for being idle nor for a proof that was late. False if they have none left for it. Its
+    /// address may have the places of so many nodes.
     pub(crate) fn prove(&self, nodes: usize) -> bool {
         let connections = &self.connections;
         let mut guard = connections.open.lock();
@@ -292,6 +297,7 @@ impl Ticket {
         }
         if proof != Proof::Full {
             self.entry.stand(Standing::Peer);
+            self.entry.cancel_full();
             if standing != Standing::Client {
                 connections.placed(Standing::Peer);
             }
@@ -302,6 +308,21 @@ impl Ticket {
         proof != Proof::Full
     }
 
+    /// Its worker has read what it sent, or found nothing. Starts the time in which it must prove that it
+    /// is a node's, unless that has started before.
+    pub(crate) fn start_patience(&self) {
+        if self.entry.standing() == Standing::Unproved {
+            self.connections.open.lock().places.start_patience(self.entry.id, Instant::now());
+        }
+    }
+
+    /// It has sent what a node sends first to prove itself.
+    pub(crate) fn begin_proof(&self) {
+        if self.entry.standing() == Standing::Unproved {
+            self.connections.open.lock().places.begin_proof(self.entry.id, Instant::now());
+        }
+    }
+
     /// It is a client's: what it holds from now on, which is what it held before if there is nothing
     /// for it.
     pub(crate) fn claim(&self) -> Standing {
@@ -310,6 +331,8 @@ impl Ticket {
         let claimed = open.places.claim(self.entry.id, standing);
         if claimed != standing {
             self.entry.stand(claimed);
+        }
+        if standing == Standing::Unproved && claimed != standing {
             self.connections.placed(claimed);
         }
         claimed

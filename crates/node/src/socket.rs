@@ -4,6 +4,7 @@
 //! brings them to the socket. Without TLS it has nothing to do.
 
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -73,6 +74,17 @@ impl Socket {
             Socket::Tls(stream) => return read_records(stream, context, &mut buffer),
         };
         done.map_ok(|()| buffer.filled().len())
+    }
+
+    /// Whether there is something to read, or the end, whether or not the runtime has noticed.
+    pub(crate) fn has_arrived(&self) -> bool {
+        let socket = match self {
+            Socket::Tcp(stream) => socket2::SockRef::from(stream),
+            Socket::Unix(stream) => socket2::SockRef::from(stream),
+            Socket::Tls(stream) => socket2::SockRef::from(stream.get_ref().0),
+        };
+        let peeked = socket.peek(&mut [MaybeUninit::uninit()]);
+        !peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 
     /// Ready once there is something to read, or the end, since a read found nothing.

@@ -386,6 +386,41 @@ fn clients_that_are_to_wait_do_so_in_their_order_and_nodes_pass_them() {
 }
 
 #[test]
+fn a_full_node_that_stood_still_lets_nodes_in_when_it_goes_on() {
+    if !here("a_full_node_that_stood_still_lets_nodes_in_when_it_goes_on") {
+        return;
+    }
+    for more in [&[][..], &["-o", "no_maxconns_fast"]] {
+        let (mut fleet, mut held) = beside_a_full_one(2, more);
+        fleet.stop(0);
+        let paused = fleet.pause(1);
+        fleet.start(0, &[&ARGUMENTS[..], more].concat());
+        fleet.await_stat(0, "peer:cache-1:state", |state| state == "away");
+        drop(paused);
+        fleet.await_stat(0, "peer:cache-1:state", |state| state == "up");
+        fleet.await_settled(&[0], 1);
+        assert_reached(&fleet, 0, 1, "x");
+        assert_eq!(count(&mut held[0], "curr_connections"), LIMIT);
+    }
+}
+
+#[test]
+fn one_that_waits_among_the_clients_may_prove_that_it_is_a_node() {
+    if !here("one_that_waits_among_the_clients_may_prove_that_it_is_a_node") {
+        return;
+    }
+    let (fleet, mut held) = beside_a_full_one(2, &["-o", "no_maxconns_fast"]);
+    let queued = count(&mut held[0], "listen_disabled_num");
+    let mut slow = fleet.connect(1);
+    wait::until("its time to be over", || {
+        (count(&mut held[0], "listen_disabled_num") > queued).then_some(())
+    });
+    slow.send("ring greet cache-0 1.0000000000000000\r\nget a\r\n");
+    assert!(slow.take_line().starts_with("PEER cache-1 "));
+    assert_eq!(slow.take_line(), "END\r\n");
+}
+
+#[test]
 fn one_beyond_the_limit_may_prove_that_it_is_a_node_and_nothing_else() {
     if !here("one_beyond_the_limit_may_prove_that_it_is_a_node_and_nothing_else") {
         return;

@@ -40,6 +40,7 @@ impl Connection {
             self.locked = false;
             return self.step(input, output, progress);
         };
+        self.ticket.start_patience();
         loop {
             if input.unread().is_empty() {
                 return Step::Starved;
@@ -75,6 +76,7 @@ impl Connection {
                 None => {
                     answer::line(&mut output.bytes, "STORED");
                     self.locked = false;
+                    self.ticket.begin_proof();
                     return self.step(input, output, progress);
                 }
                 Some(refusal) => answer::refusal(&mut output.bytes, refusal),

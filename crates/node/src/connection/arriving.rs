@@ -46,6 +46,7 @@ impl Connection {
         if !self.in_line {
             return Poll::Ready(Ok(()));
         }
+        self.ticket.start_patience();
         let kicked = ready!(self.poll_kick(context));
         memory.leave(self.ticket.id);
         Poll::Ready(kicked)

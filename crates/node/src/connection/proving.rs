@@ -10,6 +10,10 @@
 //! login, and within a second. Until then it holds at most [`MAX_UNPROVED`] bytes, and what it may ask
 //! for tells nothing that is stored. Everything else makes it a client's, which gets a place if there
 //! is one by then, waits for one if clients are to wait, or is turned away.
+//!
+//! A busy worker costs no node its connection. The second begins when the worker first looks into the
+//! socket, and the worker reads what has arrived before it turns a connection away. With
+//! `no_maxconns_fast` the connection waits among the clients after that second, and a proof still counts.
 
 use std::rc::Rc;
 use std::task::{Context as TaskContext, Poll, Waker};
@@ -41,7 +45,7 @@ pub(super) enum Next {
 }
 
 impl Connection {
-    /// Waits for a place, if it is to wait for one.
+    /// Waits for a place, if it is a client's.
     #[cold]
     pub(super) fn poll_place(
         &mut self,
@@ -73,6 +77,24 @@ impl Connection {
         })
     }
 
+    /// Waits for input without a place. If it is to be turned away, what has arrived is read first.
+    #[cold]
+    pub(super) fn poll_unplaced<T>(
+        &self,
+        context: &TaskContext<'_>,
+    ) -> Poll<Result<T, CloseReason>> {
+        let kicked = self.poll_kick(context);
+        let has_arrived = self.socket.has_arrived();
+        if !has_arrived {
+            self.ticket.start_patience();
+        }
+        match kicked {
+            // The runtime has not noticed yet. It wakes this task when it does.
+            Poll::Ready(Err(CloseReason::Full)) if has_arrived => Poll::Pending,
+            kicked => kicked,
+        }
+    }
+
     /// Looks for something that shows a node in what was read, and goes on with what follows.
     #[cold]
     pub(super) fn present(
@@ -81,6 +103,7 @@ impl Connection {
         output: &mut Output,
         progress: &mut Progress,
     ) -> Step {
+        self.ticket.start_patience();
         let local = Rc::clone(&self.local);
         let shared = &*local.shared;
         let Some(ring) = &shared.ring else {
@@ -126,7 +149,12 @@ impl Connection {
                 | Parsed::Foreign(_) => return self.present_as_client(input, output, progress),
             };
             match command {
+                // Its time is over. Only a proof counts, or it could ask for nonces for ever.
+                RingCommand::Nonce if self.ticket.standing() == Standing::Leaving => {
+                    return self.present_as_client(input, output, progress);
+                }
                 RingCommand::Nonce => {
+                    self.ticket.begin_proof();
                     ring::command(&context, ring, &command, &mut self.peer, output);
                 }
                 RingCommand::Prove(_) => {
@@ -170,7 +198,7 @@ impl Connection {
         match self.ticket.claim() {
             Standing::Client | Standing::Peer => self.step(input, output, progress),
             Standing::Queued => Step::Starved,
-            Standing::Unproved | Standing::Leaving => {
+            Standing::Unproved | Standing::Waiting | Standing::Leaving => {
                 answer::refusal(&mut output.bytes, Refusal::TooManyConnections);
                 Step::Close(CloseReason::Error)
             }
@@ -233,3 +261,6 @@ impl Connection {
         let _ = self.socket.poll_flush(&mut context);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -238,6 +238,11 @@ impl Entry {
         }
     }
 
+    /// It has a place after all: it proved that it is a node's while it was to be closed.
+    pub(super) fn cancel_full(&self) {
+        let _ = self.kick.compare_exchange(Kick::Full as u8, Kick::No as u8, Relaxed, Relaxed);
+    }
+
     /// Bytes that it holds while it waits for its client.
     pub(crate) fn holds(&self) -> u64 {
         u64::from(self.holds.load(Relaxed)) << 10

@@ -5,8 +5,9 @@
 //! byte a client costs nothing but its place; during the handshake, what rustls bounds: one message of
 //! at most 64 KiB and one record.
 
-use std::future::poll_fn;
+use std::future::{poll_fn, ready};
 use std::io;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -85,10 +86,24 @@ async fn establish(
         Some(_) => Poll::Ready(()),
         None => Poll::Pending,
     });
+    if !ticket.standing().has_place() {
+        // The runtime looks at the sockets before the time begins in which it must prove something.
+        tokio::task::yield_now().await;
+        ticket.start_patience();
+    }
+    let mut socket = pin!(begin(tls, stream, guard, verify, ticket));
     tokio::select! {
-        socket = begin(tls, stream, guard, verify) => socket,
-        () = kicked => Err(Failure::Kicked),
-        () = tokio::time::sleep(PATIENCE) => Err(Failure::Timeout),
+        biased;
+        socket = &mut socket => return socket,
+        () = kicked => {}
+        () = tokio::time::sleep(PATIENCE) => return Err(Failure::Timeout),
+    }
+    // What has arrived counts, however late the worker reads it.
+    tokio::task::yield_now().await;
+    tokio::select! {
+        biased;
+        socket = &mut socket => socket,
+        () = ready(()) => Err(Failure::Kicked),
     }
 }
 
@@ -97,10 +112,11 @@ async fn begin(
     stream: TcpStream,
     guard: Guard,
     verify: Verify,
+    ticket: &Ticket,
 ) -> Result<Socket, Failure> {
     let mut first = [0];
     match stream.peek(&mut first).await {
-        Ok(1..) if first[0] == HANDSHAKE => {}
+        Ok(1..) if first[0] == HANDSHAKE => ticket.begin_proof(),
         Ok(1..) if matches!(guard, Guard::Either(_)) => return Ok(Socket::Tcp(stream)),
         Ok(1..) => {
             send_away(&stream);
