@@ -188,6 +188,9 @@ fn run(local: Local, mut receiver: UnboundedReceiver<Order>) {
                     local.tidy();
                     if local.is_to_give_back() {
                         resident::give_back();
+                    } else {
+                        let shared = &local.shared;
+                        resident::settle(shared.store.held() + shared.memory.held());
                     }
                 }
                 #[cfg(test)]

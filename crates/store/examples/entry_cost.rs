@@ -1,5 +1,5 @@
 //! Prints what an item costs in resident memory beyond its key and value, beside what it is
-//! charged. Run with `MIMALLOC_ALLOW_THP=0 cargo run --release -p ringbinder-store --example
+//! charged. Run with `_RJEM_MALLOC_CONF=thp:never cargo run --release -p ringbinder-store --example
 //! entry_cost`, as the server tells its allocator; each line is measured in a process of its own.
 
 mod support;

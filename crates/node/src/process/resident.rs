@@ -14,16 +14,22 @@ const VARIABLE: &str = "_RJEM_MALLOC_CONF";
 ///   ten gigabytes.
 /// - No thread of its own does that: it would come too late where memory is freed fast.
 /// - All threads take memory from one arena, so that each can use what another has freed.
+/// - What is free is used whatever the size of the free range: by default a range of more than 64 times the
+///   wanted size is not, and new memory is taken.
 /// - No huge pages: one of 2 MiB is resident as a whole as soon as a byte of it is used, which the
 ///   memory limit does not know of either.
-const VALUE: &str =
-    "dirty_decay_ms:100,muzzy_decay_ms:0,background_thread:false,narenas:1,thp:never";
+const VALUE: &str = "dirty_decay_ms:100,muzzy_decay_ms:0,background_thread:false,narenas:1,\
+    lg_extent_max_active_fit:30,thp:never";
 
 /// How often [`give_back`] allocates, and how many bytes: more than jemalloc keeps for a thread. It looks at
 /// what it keeps once in 64 KiB, at one size of some seventy, and at its free pages once in a thousand
 /// allocations on average.
 const ROUNDS: usize = 500;
 const BYTES: usize = 40 << 10;
+
+/// Resident bytes beside those that somebody answers for, from which on the allocator is to give back what
+/// it keeps: the program itself has half of them.
+const KEPT: u64 = 20 << 20;
 
 /// Starts this program once more, in this very process, where the allocator was not told all that.
 /// Returns where it was told, or where the system does not let the program start again; then memory is
@@ -47,6 +53,29 @@ pub(crate) fn settle_allocator() {
 pub(crate) fn give_back() {
     for _ in 0..ROUNDS {
         drop(std::hint::black_box(Vec::<u8>::with_capacity(BYTES)));
+    }
+}
+
+/// Resident bytes, of which others answer for so many. The allocator gives some back first, if there are
+/// many beside those: left to itself it does so once in a thousand pieces of values, which may be much.
+pub(crate) fn bytes_beside(accounted: u64) -> Option<u64> {
+    let resident = bytes()?;
+    if !is_much_beside(resident, accounted) {
+        return Some(resident);
+    }
+    give_back();
+    bytes()
+}
+
+/// Whether so many resident bytes are many more than others answer for.
+fn is_much_beside(resident: u64, accounted: u64) -> bool {
+    resident > accounted.saturating_add(KEPT)
+}
+
+/// Has the allocator give memory back, if there is much that nobody answers for.
+pub(crate) fn settle(accounted: u64) {
+    if bytes().is_some_and(|resident| is_much_beside(resident, accounted)) {
+        give_back();
     }
 }
 

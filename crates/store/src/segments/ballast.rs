@@ -15,8 +15,8 @@ use super::SegmentStore;
 use super::sizing::Sizing;
 
 /// Looks up the resident bytes of the process, without those that have an account of their own, as what
-/// connections hold. `None` where that cannot be told.
-pub type ResidentProbe = Box<dyn Fn() -> Option<u64> + Send + Sync>;
+/// connections hold. It is given the bytes that the store holds. `None` if that cannot be known.
+pub type ResidentProbe = Box<dyn Fn(u64) -> Option<u64> + Send + Sync>;
 
 /// Resident bytes above the budget that are left to the program itself, and to the allocator for the
 /// next request.
@@ -53,14 +53,14 @@ impl Ballast {
     }
 
     /// Looks at what is resident, if there has been room made for so much that it is time for that.
-    fn look(&self, wanted: u64, budget: u64) -> Option<u64> {
+    fn look(&self, wanted: u64, budget: u64, held: u64) -> Option<u64> {
         let probe = self.probe.as_ref()?;
         let step = (budget / 256).clamp(256 << 10, 2 << 20);
         if self.since.fetch_add(wanted, Relaxed) + wanted < step {
             return None;
         }
         self.since.store(0, Relaxed);
-        probe()
+        probe(held)
     }
 
     /// Takes in what is resident, and returns what is to be taken off the limit.
@@ -83,7 +83,7 @@ impl SegmentStore {
     /// Takes a look at resident memory, if it is time for that, and sets the limit.
     pub(super) fn balance(&self, wanted: u64) {
         let budget = self.budget.load(Relaxed);
-        let Some(resident) = self.ballast.look(wanted, budget) else { return };
+        let Some(resident) = self.ballast.look(wanted, budget, self.held()) else { return };
         let old = self.ballast.weight();
         if self.ballast.weigh(resident, budget) != old {
             self.set_limit(budget);

@@ -135,8 +135,8 @@ impl SegmentStore {
         self.common.raise_cas(cas);
     }
 
-    /// Holds less, down to two thirds of the budget, where memory that the store has given back does not go
-    /// back to the system, as `probe` tells it. For a process that is a cache and nothing else.
+    /// Holds up to a thirty-second less than the budget while memory that the store has freed does not go back
+    /// to the system, as `probe` reports. For a process that is a cache and nothing else.
     #[must_use]
     pub fn with_resident_probe(mut self, probe: ResidentProbe) -> SegmentStore {
         self.ballast = Ballast::new(probe);

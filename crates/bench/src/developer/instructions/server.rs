@@ -52,7 +52,7 @@ impl Counted {
             .args(["-l", "127.0.0.1", "-p", &address.port().to_string()])
             .args(["-t", "1", "-m", "512", "-c", &connections.to_string()])
             // Without this ringbinderd sets it and starts once more, and valgrind loses it.
-            .env("_RJEM_MALLOC_CONF", "dirty_decay_ms:100,muzzy_decay_ms:0,thp:never")
+            .env("_RJEM_MALLOC_CONF", "dirty_decay_ms:100,muzzy_decay_ms:0,narenas:1,thp:never")
             .stdout(Stdio::null())
             .stderr(Stdio::null());
         if Uid::effective().is_root() {
