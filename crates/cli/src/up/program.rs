@@ -68,7 +68,11 @@ impl Cargo {
     /// Builds the server into the directory that this program was built into.
     fn build(&self, directory: &Path) -> Result<(), UpError> {
         let Some((target, profile)) = target_and_profile(directory) else { return Ok(()) };
-        let status = Command::new(&self.program)
+        let mut command = Command::new(&self.program);
+        if needs_other_build_dir(target) && env::var_os(BUILD_DIR).is_none() {
+            command.env(BUILD_DIR, "{cargo-cache-home}/build/{workspace-path-hash}");
+        }
+        let status = command
             .args(["build", "--bin", NAME, "--profile", profile])
             .args(PACKAGES.iter().flat_map(|package| ["--package", package]))
             .arg("--manifest-path")
@@ -80,6 +84,15 @@ impl Cargo {
             .map_err(|source| UpError::Spawn { program: self.program.clone().into(), source })?;
         if status.success() { Ok(()) } else { Err(UpError::Build(status.to_string())) }
     }
+}
+
+/// Names cargo's directory for what is built on the way (cargo 1.91 and later).
+const BUILD_DIR: &str = "CARGO_BUILD_BUILD_DIR";
+
+/// Whether the server cannot be built in this target directory: the build of its allocator, jemalloc, fails in
+/// a path with blanks.
+fn needs_other_build_dir(target: &Path) -> bool {
+    target.as_os_str().as_encoded_bytes().iter().any(u8::is_ascii_whitespace)
 }
 
 /// Cargo's target directory and profile, from the directory that holds what it has built.
@@ -94,6 +107,12 @@ fn target_and_profile(directory: &Path) -> Option<(&Path, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_with_blanks_is_told_apart() {
+        assert!(needs_other_build_dir(Path::new("/a folder/target")));
+        assert!(!needs_other_build_dir(Path::new("/a-folder/target")));
+    }
 
     #[test]
     fn the_profile_is_that_of_the_directory() {
