@@ -10,6 +10,15 @@
 //!
 //! The feature `developer` adds the benchmarks that only developers of Ringbinder run, and the caches
 //! and clients that these compare it with. They have a program of their own, `ringbinder-bench`.
+//!
+//! | file | purpose |
+//! |---|---|
+//! | `cli`, `error` | the command line; what can fail |
+//! | `compare`, `memory`, `replay`, `ring` | the benchmarks |
+//! | `developer` | the benchmarks of `ringbinder-bench` |
+//! | `load`, `trace`, `order` | load on a server; traces; the order of turns in a round |
+//! | `servers`, `cores`, `machine`, `stop` | the servers; which cores they run on; the machine; ending early |
+//! | `output`, `table`, `picture`, `progress` | Markdown and JSON; tables; SVG; progress |
 
 mod cli;
 mod compare;

@@ -5,6 +5,16 @@
 //! these structs. A command reads its ring through `source`, prints through `output`, which
 //! knows about terminals and JSON, and fails with a `CliError`, which alone
 //! decides the exit code.
+//!
+//! | file | purpose |
+//! |---|---|
+//! | `args`, `manual`, `man`, `completions` | the commands and their flags; the pages made from them |
+//! | `ring`, `change`, `edit` | commands on ring files; a change of a ring; editing a file in place |
+//! | `source`, `key` | the ring that a command works on; keys |
+//! | `export`, `picture` | configurations of clients and proxies; a change as SVG |
+//! | `fleet`, `top`, `up`, `bench` | commands that ask nodes; the live view; a local ring; benchmarks |
+//! | `output`, `table`, `style`, `escape`, `shell` | text and JSON, tables, colours, escapes, commands to type |
+//! | `error`, `exit`, `panicking` | errors and their exit codes; panics |
 
 mod args;
 mod bench;

@@ -39,6 +39,17 @@
 //! to make is made by one caller in the fleet ([`Client::get_or_fill`]); values of any type go through
 //! serde ([`Client::get_typed`]). `docs/client.md` tells more.
 
+// | file | purpose |
+// |---|---|
+// | `builder`, `settings`, `error`, `item`, `ttl` | setting up a client; its errors; items and their times to live |
+// | `client`, `commands`, `typed`, `fill` | the API: commands, values of any type, fills |
+// | `near` | the near cache |
+// | `rings`, `view` | where the ring comes from; a ring with the connections to its nodes |
+// | `link`, `lane`, `health` | a node; one slot for a connection to it; whether it is worth asking |
+// | `dial`, `socket`, `tls`, `login` | opening a connection |
+// | `connection`, `wire`, `watchdog` | one pipelined connection; the protocol; requests that wait too long |
+// | `fuzzing` | the reader of answers, for a fuzz target |
+
 mod builder;
 mod client;
 mod commands;

@@ -13,6 +13,14 @@
 //! - connections hold all their memory: it begins nothing new until there is room ([`crate::memory`]).
 //!
 //! It ends between answers, never within one, except where the client is gone.
+//!
+//! | file | purpose |
+//! |---|---|
+//! | `dispatch` | from a request to the code that carries it out |
+//! | `arriving` | long lines and large values, while they arrive |
+//! | `writing`, `streams` | writing answers; answers of any length, and `watch` |
+//! | `admission`, `proving` | logins and `refresh_certs`; how a connection shows that it is another node's |
+//! | `flush` | `flush_all` for the whole ring |
 
 mod admission;
 mod arriving;

@@ -2,6 +2,11 @@
 //! means to end one from outside.
 //!
 //! [`places`] decides who holds which place. Here its decisions reach the connections.
+//!
+//! | file | purpose |
+//! |---|---|
+//! | `entry` | one open connection, as others see it |
+//! | `places` | the state machine that gives connections their slots |
 
 mod entry;
 mod places;

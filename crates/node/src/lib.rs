@@ -6,7 +6,8 @@
 //! | `settings` | flags, file and environment, read and checked |
 //! | `process` | what is asked of the operating system around serving |
 //! | `server`, `listen` | the whole: listeners, workers, clock, signals, stopping |
-//! | `worker`, `local`, `connection`, `step`, `input`, `carried`, `output`, `socket` | the path of a request between socket and command |
+//! | `worker`, `local`, `connection`, `step`, `turn`, `input`, `carried`, `output`, `long`, `socket` | the path of a request between socket and command |
+//! | `memory` | the bound on what connections hold |
 //! | `tls`, `auth`, `guessing`, `source`, `guards`, `reload` | who may connect and how: certificates, users, and reading them anew |
 //! | `command` | carrying out requests |
 //! | `ring` | which keys are this node's own, and who answers for the others |
@@ -14,6 +15,7 @@
 //! | `admin`, `pulse` | the same by HTTP, and whether all is well |
 //! | `health`, `check` | asking a running node whether it serves; checking what a start would need |
 //! | `snapshot`, `handover` | what outlives the process |
+//! | `logging`, `sparing` | the log, and the limit on lines that strangers cause |
 //! | `lone` | a node without listeners, for tests and fuzzing |
 //! | `shared`, `connections`, `clock`, `stop` | state that workers share |
 

@@ -18,6 +18,15 @@
 //! ```
 //!
 //! The contract is memcached's own `doc/protocol.txt`, and beyond it what memcached 1.6.45 answers.
+//!
+//! | file | purpose |
+//! |---|---|
+//! | `request`, `parse`, `quick` | the kinds of requests; reading any of them; reading the most frequent ones |
+//! | `classic`, `meta`, `admin`, `ring` | the commands, by family |
+//! | `login` | the first request to a server with `-Y` |
+//! | `refusal`, `announced` | every error line; the length of the value after a refused line |
+//! | `answer`, `reply` | writing answers; reading answers |
+//! | `key`, `number`, `token`, `scan`, `hex` | keys, numbers, words, searching bytes, hexadecimal digits |
 
 mod admin;
 mod announced;

@@ -28,6 +28,17 @@
 //! A [`Ring`] that exists is whole: checked, immutable, its continuum built. [`compare()`] tells what
 //! a change of the file would move. Only [`Ring::load`], [`source`] and [`regular`] touch
 //! the world outside.
+//!
+//! | file | purpose |
+//! |---|---|
+//! | `ring`, `node` | [`Ring`] and its nodes |
+//! | `continuum` | ketama: which node owns a point |
+//! | `compare` | the keys that move from one ring to another |
+//! | `file` | the formats and fields of a ring file |
+//! | `source` | reading a ring from a file or etcd, and watching it |
+//! | `address`, `error` | addresses of nodes; what is wrong with a ring |
+//! | `printable`, `message`, `shell` | text from outside made safe to print; in messages; quoted for a shell |
+//! | `regular` | reading regular files, up to a limit |
 
 mod address;
 mod compare;

@@ -2,6 +2,15 @@
 //!
 //! [`Store`] is the seam that the server talks to; [`SegmentStore`] is the engine behind it. No
 //! sockets, no protocol words and no clock: time is an argument of every call.
+//!
+//! | file | purpose |
+//! |---|---|
+//! | `seam` | the trait [`Store`] and its types |
+//! | `segments` | the engine |
+//! | `piece` | the pieces of large values |
+//! | `account` | a count of bytes that one owner answers for |
+//! | `snapshot` | the format of a snapshot |
+//! | `time` | seconds and expiry times |
 
 mod account;
 mod piece;

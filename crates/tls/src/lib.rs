@@ -4,6 +4,7 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`pem`] | certificates and keys out of the text of a file |
+//! | `der` | the few parts of DER that this takes |
 //! | [`certificate`] | when a certificate ends, and whether it may sign others |
 //! | [`calendar`] | the day of a Unix time |
 //! | [`identity`] | a certificate and its key, and whether they belong together |

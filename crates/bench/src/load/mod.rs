@@ -1,4 +1,10 @@
 //! Load on a server: what is asked of it, and by which generator.
+//!
+//! | file | purpose |
+//! |---|---|
+//! | `engine`, `connection` | the generator; one of its connections |
+//! | `target`, `requests`, `answers` | which server and keys; writing requests; reading answers |
+//! | `memtier`, `memtier_report` | load by `memtier_benchmark` |
 
 mod answers;
 mod connection;

@@ -1,4 +1,10 @@
 //! The servers under measurement: finding, starting, asking and ending them.
+//!
+//! | file | purpose |
+//! |---|---|
+//! | `find`, `start`, `child` | finding a program, starting it, ending it |
+//! | `ring`, `proxy` | three nodes with a ring; nutcracker |
+//! | `ask`, `listener`, `proc_fs` | asking a server; which process listens; CPU time and memory from `/proc` |
 
 mod ask;
 mod child;

@@ -2,6 +2,12 @@
 //!
 //! A new text is the old one with a few bytes replaced, and never trusted: it must read as exactly
 //! the ring that it is meant to be, or nothing is written.
+//!
+//! | file | purpose |
+//! |---|---|
+//! | `file` | a ring file that is being changed |
+//! | `layout`, `toml`, `json`, `yaml` | where things are in the text; in each format |
+//! | `splice` | changing the text |
 
 mod file;
 mod json;

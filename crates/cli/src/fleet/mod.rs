@@ -3,6 +3,14 @@
 //! All of them read the ring themselves and ask the owner of each key directly. A node that is away
 //! never hides what the others say: their answers are printed, and the failure comes after them,
 //! with an exit code of its own.
+//!
+//! | file | purpose |
+//! |---|---|
+//! | `get`, `set`, `delete` | commands on keys |
+//! | `check`, `flush`, `hot`, `refresh_certs`, `stats` | commands on nodes |
+//! | `owners` | keys by their owner |
+//! | `security`, `error`, `advice` | how nodes are dialled; what can fail; the remedy |
+//! | `numbers`, `span`, `value` | numbers, times and values as people read them |
 
 pub(crate) mod advice;
 pub(crate) mod check;

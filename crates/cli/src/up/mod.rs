@@ -7,6 +7,15 @@
 //!   which the command signals when it stops, and a [`guard`] in that group where it cannot any
 //!   more.
 //! - The terminal is given back as it was, whatever happens in between that can be caught.
+//!
+//! | file | purpose |
+//! |---|---|
+//! | `plan`, `ring_file`, `program` | which nodes; their ring file; which server |
+//! | `supervisor`, `ready`, `stop`, `signals` | the life of all nodes, its begin and its end |
+//! | `node`, `guard` | one node as a child process; the process that ends nodes after a crash |
+//! | `event`, `view` | what happens; how it is shown |
+//! | `entry`, `figures`, `board`, `frame`, `screen` | the live table: its contents, its lines, the terminal |
+//! | `error` | what can keep nodes from running |
 
 mod board;
 mod entry;

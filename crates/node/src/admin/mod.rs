@@ -9,7 +9,7 @@
 //! | `http`, `places` | connections and their bounds |
 //! | `guard` | names it may be asked for by, POSTs, and what browsers are told |
 //! | `routes` | what is at which path |
-//! | `metrics`, `extras`, `exposition` | `/metrics` and its two formats |
+//! | `metrics`, `exposition` | `/metrics` and its two formats |
 //! | `health` | `/healthz`, `/readyz` |
 //! | `figures` | answers of `stats` commands, read |
 //! | `share` | who owns how much |

@@ -1,4 +1,13 @@
 //! Carrying out requests: from a parsed request to the store and the answer. Nothing here waits.
+//!
+//! | file | purpose |
+//! |---|---|
+//! | `retrieval` | `get`, `gets`, `gat`, `gats` |
+//! | `storage` | `set`, `add`, `replace`, `append`, `prepend`, `cas`; the checks before a value arrives |
+//! | `removal`, `arithmetic` | `delete`, `touch`, `md`; `incr`, `decr`, `ma` |
+//! | `meta_get`, `meta_store` | `mg`, `me`; `ms` |
+//! | `admin` | commands that name no key |
+//! | `sampled` | offering requests to the sampler |
 
 mod admin;
 mod arithmetic;

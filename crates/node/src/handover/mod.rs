@@ -22,6 +22,12 @@
 //! the new one afterwards, the old one ends: its items are old by then.
 //!
 //! `docs/decisions/0014-hand-over.md` says why this and not `SO_REUSEPORT`.
+//!
+//! | file | purpose |
+//! |---|---|
+//! | `give`, `gate` | the side that serves; whether connections are accepted |
+//! | `knock`, `inherit` | the side that starts; listening sockets from another process |
+//! | `wire`, `error` | lines with descriptors; why a take-over failed |
 
 mod error;
 mod gate;

@@ -4,6 +4,14 @@
 //! Putting a ring in force has an order that everything else relies on: every worker has the new
 //! view; then what the ring gives to others is forgotten; only then do greetings say that this node
 //! holds it.
+//!
+//! | file | purpose |
+//! |---|---|
+//! | `source` | news of the ring file or etcd |
+//! | `peers` | greeting the peers, and their answers or silence |
+//! | `own` | which process answers at this node's own address |
+//! | `drift` | whether the source holds the current ring |
+//! | `copy` | the copy of the ring in the file of `--ring-cache` |
 
 mod copy;
 pub(super) mod drift;

@@ -11,6 +11,17 @@
 //! table of what may follow `-o`. The manual in `docs/configuration.md` is checked against both.
 //!
 //! Nothing here opens a socket or changes the process, and the only files read are settings files.
+//!
+//! | file | purpose |
+//! |---|---|
+//! | `options`, `flags`, `extended` | settings with a key; flags without a key; options after `-o` |
+//! | `values`, `text`, `listen`, `tls` | the types of values and their bounds |
+//! | `layers` | the layers, and merging them |
+//! | `resolve`, `secure` | the rules between settings; those of TLS |
+//! | `model` | [`Settings`]: the result, in the units of the server |
+//! | `figures` | the lines of `stats settings` about memcached's machinery |
+//! | `report`, `page` | `--check-config`; the man page and completions |
+//! | `error` | what can be wrong, and the exit code |
 
 mod error;
 mod extended;

@@ -13,6 +13,13 @@
 //! - What clients do meanwhile comes first: see `ringbinder_store::Restore`.
 //!
 //! The format, and what is made of bytes that are none, is `ringbinder_store::snapshot`'s business.
+//!
+//! | file | purpose |
+//! |---|---|
+//! | `open`, `place` | the decision about a snapshot at the start; which files may be touched |
+//! | `take`, `stream` | restoring items in the background; reading a snapshot in pieces |
+//! | `write` | writing a snapshot |
+//! | `progress`, `report` | progress of both; its lines in `stats` |
 
 mod open;
 mod place;

@@ -1,4 +1,10 @@
 //! What the node counts and how it is reported.
+//!
+//! | file | purpose |
+//! |---|---|
+//! | `counters` | counters of events, one set for each worker |
+//! | `report` | the lines of `stats` |
+//! | `prefixes` | `stats detail` |
 
 mod counters;
 mod prefixes;

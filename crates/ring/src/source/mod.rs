@@ -10,6 +10,13 @@
 //! - Events (inotify, a watch in etcd) only make it quick. What is true is always read anew, and is
 //!   looked at from time to time without any event.
 //! - At most [`MAX_FILE_BYTES`](crate::MAX_FILE_BYTES) are read.
+//!
+//! | file | purpose |
+//! |---|---|
+//! | `origin` | the name of a source, as people write it |
+//! | `file`, `etcd` | a ring in a file; a ring in etcd |
+//! | `choice`, `cache` | the ring that a start takes; the copy of the newest ring |
+//! | `text`, `report`, `error` | from bytes to a ring; what a watcher is sent; what can go wrong |
 
 mod cache;
 mod choice;

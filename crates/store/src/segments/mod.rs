@@ -14,6 +14,28 @@
 //! Ideas taken up: segments and their merging from Segcache (NSDI '21), queues and small counters in
 //! place of recency lists from S3-FIFO (SOSP '23), tags from MemC3 (NSDI '13). `docs/decisions` has
 //! the numbers, and what was not taken up.
+//!
+//! | file | purpose |
+//! |---|---|
+//! | `store` | the trait `Store`, implemented by this engine |
+//! | `task` | one change of one key, under the lock of its shard |
+//! | `incoming`, `join` | a value before it is stored; a value that is appended or prepended to another |
+//! | `shard`, `place` | a shard; its lock, and what is freed after the lock is released |
+//! | `index`, `leaf`, `bucket` | the hash index, its leaves, their cache lines |
+//! | `segment`, `record`, `layout` | a segment; the bytes of an item; where a record lies, in 32 bits |
+//! | `overrides`, `number` | changes that a record has no room for; decimal numbers |
+//! | `apart`, `reserved`, `ready` | values in pieces; room that is kept for one; making that room in steps |
+//! | `policy`, `ghosts` | which items stay; which items left lately |
+//! | `evict`, `room`, `compact` | making room: in one shard, in the whole store, from dead records |
+//! | `hints` | what is known of a shard without its lock |
+//! | `epochs` | flushes and forgets |
+//! | `house` | sweeps, another budget, checking the books |
+//! | `pool`, `ballast` | the budget; its correction by resident memory |
+//! | `sizing` | how many shards there are, and how large segments are |
+//! | `common`, `tally` | what all shards share; what each shard counts |
+//! | `lent`, `visit` | an item as a callback sees it; a visit to all items |
+//! | `restore`, `marks` | restoring items of a snapshot; the keys that were used meanwhile |
+//! | `shape` | sizes that only tests ask for |
 
 mod apart;
 mod ballast;

@@ -27,6 +27,12 @@
 //! Nothing here does I/O. [`Encoder`] fills a buffer, [`Decoder`] reads what it is shown. The decoder
 //! trusts no number: it holds no memory of its own, asks for no more bytes than the longest block that
 //! its user wants to see, and passes on items of a block only after all of it was checked.
+//!
+//! | file | purpose |
+//! |---|---|
+//! | `encode`, `decode` | writing and reading a stream |
+//! | `header`, `item` | the header; one item of a block |
+//! | `error` | why bytes are not a valid snapshot |
 
 mod decode;
 mod encode;
