@@ -43,35 +43,35 @@ pub use error::SnapshotError;
 pub use header::{Header, Origin};
 pub use item::SavedItem;
 
-/// What every snapshot begins with.
+/// The first bytes of every snapshot.
 pub const MAGIC: [u8; 8] = *b"RBSNAP\r\n";
 
-/// The version of the format that is written, and the newest that is read.
+/// The version of the format: the one written, and the newest one read.
 pub const VERSION: u32 = 1;
 
-/// Bytes that a block of items is filled with, unless one item is longer.
+/// Bytes of a full block of items, unless one item is longer.
 pub const BLOCK_LEN: usize = 256 << 10;
 
-/// Bytes of the end: of a whole snapshot, the last ones.
+/// Bytes of the end, which are the last bytes of a complete snapshot.
 pub const TAIL_LEN: usize = HEAD_LEN + Totals::LEN;
 
-/// Bytes in front of a block's contents.
+/// Bytes before a block's contents.
 const HEAD_LEN: usize = 20;
 
-/// What a block is.
+/// The kinds of block.
 const ITEMS: [u8; 4] = *b"ITEM";
 const TAIL: [u8; 4] = *b"TAIL";
 
-/// What the end says of the whole.
+/// Totals of a whole snapshot, stored in its end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// Items in all blocks.
+    /// Number of items in all blocks.
     pub items: u64,
-    /// Blocks of items.
+    /// Number of blocks of items.
     pub blocks: u32,
-    /// CRC-32 of the checksums of the header and of all blocks, in their order.
+    /// CRC-32 of the checksums of the header and of all blocks, in order.
     pub digest: u32,
-    /// Bytes of the whole snapshot, the end included.
+    /// Bytes of the whole snapshot, including the end.
     pub bytes: u64,
 }
 
@@ -99,7 +99,7 @@ impl Totals {
     }
 }
 
-/// Numbers off the front of a slice; `None` where it is too short.
+/// Takes numbers off the front of a slice; `None` if it is too short.
 struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
