@@ -54,10 +54,10 @@ pub use ring::{
 };
 pub use token::Tokens;
 
-/// The memcached release whose protocol is spoken, as `version` answers it. Clients compare it, so
-/// it is a plain dotted number.
+/// The memcached release whose protocol this crate implements, as `version` reports it. Clients
+/// compare it, so it is a plain dotted number.
 pub const MEMCACHED_VERSION: &str = "1.6.45";
 
-/// Largest number of bytes a value may announce: memcached keeps lengths, line end included, in a
-/// signed 32-bit integer.
+/// Largest number of bytes that a value may announce: memcached keeps lengths, line end included,
+/// in a signed 32-bit integer.
 pub const MAX_VALUE_LEN: usize = i32::MAX as usize - 2;
