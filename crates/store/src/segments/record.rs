@@ -1,23 +1,23 @@
-//! How an item lies in a segment.
+//! The layout of an item in a segment.
 //!
-//! A record is a header of [`HEADER`] bytes, what only some items have, the key and the value:
+//! A record is a header of [`HEADER`] bytes, the optional fields, the key and the value:
 //!
-//! | bytes | what |
+//! | bytes | content |
 //! |---|---|
-//! | 1 | length of the key; 0 is one byte of filling, where a shorter record took a longer one's place |
-//! | 1 | which parts there are, whether it is dead, and how often it was used lately |
-//! | 2 | length of the value here, and three marks |
-//! | 4 | its CAS unique, as the distance from its segment's |
-//! | 3 | second of the last access, of which the lowest bits, and whether it was fetched |
-//! | 0, 4 | expiry; always there where nothing is evicted, so that a touch takes no memory |
+//! | 1 | length of the key; 0 is one byte of filling, after a shorter record that replaced a longer one |
+//! | 1 | which optional fields there are, whether the record is dead, and the number of recent uses |
+//! | 2 | length of the value in the record, and three marks |
+//! | 4 | the CAS unique, as its distance from the segment's |
+//! | 3 | the lowest bits of the second of the last access, and whether the item was fetched |
+//! | 0, 4 | expiry; always present if evictions are off, so that a touch needs no memory |
 //! | 0, 4 | client flags |
-//! | 0, 8 | its CAS unique, where the distance is too far |
+//! | 0, 8 | the CAS unique, if the distance is too large |
 //! | .. | key |
 //! | .. | value, or the handle of its pieces and its rest |
 //!
-//! Every byte here is paid for by every item, so what most items lack takes none. A change in place
-//! that the record has no room for, such as an expiry where there was none, is kept beside it (see
-//! [`Record::has_override`]).
+//! Every item pays for every byte here, so fields that most items lack are optional. A change in
+//! place for which a record has no room, such as an expiry for a record without one, is kept beside
+//! it (see [`Record::has_override`]).
 
 use std::ops::Range;
 
