@@ -1,36 +1,36 @@
-//! A value from the cache, or from a function that one caller in the fleet runs.
+//! Fills: a value from the cache, or from a function that one caller in the fleet runs.
 //!
-//! Meta get decides who fills (`protocol.txt`, "Meta Get"): on a miss `N` makes an empty item, the
-//! placeholder, and the answer with `W` goes to one caller only, the winner. A value that was marked
-//! stale (`X`, by `md` with `I`), or that is near the end of its life (`R`), has a winner in the same
-//! way. All others are told that somebody fills (`Z`).
+//! Meta get decides which caller fills (`protocol.txt`, "Meta Get"). On a miss, `N` makes an empty
+//! item, the placeholder, and the answer with `W` goes to only one caller, the winner. A value that
+//! was marked stale (`X`, by `md` with `I`), or that is near the end of its life (`R`), has a
+//! winner in the same way. All other callers learn that a caller fills (`Z`).
 //!
-//! - **Nothing is there.** The winner fills, and stores what it filled with the CAS unique of the
-//!   placeholder: whatever was written meanwhile stays, and so does a delete, and the late value goes
-//!   to the winner's caller only. The others ask again and again, in growing and irregular pauses,
-//!   until the value is there, the lease has ended and one of them wins, or their patience ends.
-//!   Then they fill for themselves alone, and store nothing: a cache that is slow must not fail what
-//!   would succeed without it.
-//! - **An old value is there.** The winner waits for its own fill and gets the new value; the others
-//!   get the old one at once. No work goes on behind the winner's back, so its fill may borrow, and
-//!   its error has somebody to go to.
-//! - **The fill fails**, panics, or its caller goes away. The lease is given back at once (`md` with
-//!   the CAS unique) and the next who asks wins. Only the caller whose fill it was gets the error,
-//!   with the old value where there is one. After a refresh that failed the old value is marked stale,
-//!   so that the next caller tries again.
-//! - **The winner dies.** Its lease runs out. A stale value with a longer life is therefore given the
-//!   lease's time to live before it is replaced, and its own again when the fill fails; a value near
+//! - **There is no value.** The winner fills, and stores the result with the CAS unique of the
+//!   placeholder. So any write or delete that came meanwhile stays, and the late value goes only to
+//!   the winner's caller. The others ask repeatedly, in growing and irregular pauses, until the
+//!   value is there, the lease has ended and one of them wins, or their patience ends. Then each
+//!   fills for itself, and stores nothing: a slow cache must not fail a call that would succeed
+//!   without it.
+//! - **There is an old value.** The winner waits for its own fill and gets the new value; the
+//!   others get the old one at once. No work goes on in the background, so the winner's fill may
+//!   borrow, and its error has a caller to go to.
+//! - **The fill fails**, panics, or its caller is dropped. The lease is given back at once (`md`
+//!   with the CAS unique) and the next caller that asks wins. Only the fill's own caller gets the
+//!   error, with the old value if there is one. After a failed refresh the old value is marked
+//!   stale, so that the next caller tries again.
+//! - **The winner dies.** Its lease expires. For this a stale value with a longer life gets the
+//!   lease's time to live before it is replaced, and its own again if the fill fails. A value near
 //!   the end of its life ends soon anyway.
-//! - **The owner is away**, or dies on the way, or answers that it keeps no place for the key. Where
-//!   that [is a miss](crate::OnAway) the fill is called and nothing stored; otherwise it is an error.
-//!   What was filled is returned even if it can no longer be stored.
+//! - **The owner is unreachable**, or dies meanwhile, or answers that it cannot store a
+//!   placeholder. If that [is a miss](crate::OnAway), the fill runs and nothing is stored;
+//!   otherwise it is an error. The filled value is returned even if it can no longer be stored.
 //!
 //! Callers of one process take turns with a key; see [`flight`](self::flight).
 //!
-//! A placeholder is told from an empty value that somebody stored by `Z` and by the client flags,
-//! which are 0 for a placeholder. While an empty value with flags 0 is being refreshed it therefore
-//! counts as no value, and the others wait for the new one; give such values flags if that matters.
-//! Clients that know nothing of this, and [`Client::get`], see a placeholder as an empty value.
+//! `Z` and the client flags, which are 0, tell a placeholder from an empty value that a client
+//! stored. So an empty value with flags 0 counts as no value while it is being refreshed, and the
+//! others wait for the new one; give such values flags if that matters. Other clients, and
+//! [`Client::get`], see a placeholder as an empty value.
 
 mod error;
 pub(crate) mod flight;

@@ -1,8 +1,8 @@
-//! TLS to the nodes: what a user chooses, and the handshake.
+//! TLS to the nodes: the user's settings, and the handshake.
 //!
-//! A node's certificate is always verified; there is no way around that. Files are read when the
-//! client is made, and again when it is told to ([`Client::reload_certificates`]): connections that
-//! are open stay as they are, and those made later use what was read.
+//! A node's certificate is always verified; this cannot be turned off. Files are read when the
+//! client is made, and again on request ([`Client::reload_certificates`]): open connections do not
+//! change, and new ones use the new certificates.
 //!
 //! [`Client::reload_certificates`]: crate::Client::reload_certificates
 

@@ -1,9 +1,9 @@
-//! The ring file: a text in one of three formats, and the fields it may have.
+//! The ring file: a text in one of three formats, and its fields.
 //!
-//! The formats are read by the `config` crate. It is lenient where a ring must not be: it turns
-//! strings into numbers, builds YAML by recursion, follows aliases, and lets the last of two equal
-//! JSON keys win. So the types here take every value as it is written, and [`yaml`] and [`json`]
-//! look at those texts first.
+//! The `config` crate reads the formats. It is lenient where a ring must not be: it turns strings
+//! into numbers, builds YAML by recursion, follows aliases, and lets the last of two equal JSON
+//! keys win. So the types here accept every value as written, and [`yaml`] and [`json`] check those
+//! texts first.
 
 mod json;
 mod model;

@@ -1,14 +1,15 @@
-//! Where a node or a tool gets its ring from, and hears of changes: a file, or a key in etcd.
+//! The source of a ring, for a node or a tool: a file or a key in etcd, read and watched for
+//! changes.
 //!
 //! A [`Source`] is read once at start ([`Source::first`]) and watched from then on
-//! ([`Source::watch`]). It never judges rings against each other: whether a ring with a lower
-//! version may replace a higher one is for its user to say.
+//! ([`Source::watch`]). It never compares rings: its user decides whether a ring with a lower
+//! version may replace one with a higher version.
 //!
-//! What holds for both kinds of origin:
-//! - Nothing that is no ring reaches the user as a ring, and no failure takes a ring away: it is
-//!   reported, once, and the ring that was sent before stays good.
-//! - Events (inotify, a watch in etcd) only make it quick. What is true is always read anew, and is
-//!   looked at from time to time without any event.
+//! For both kinds of origin:
+//! - An invalid ring never reaches the user, and no failure takes a ring away: the failure is
+//!   reported once, and the ring that was sent before stays good.
+//! - Events (inotify, a watch in etcd) only speed things up. The source always reads the ring
+//!   again, and does so from time to time without any event.
 //! - At most [`MAX_FILE_BYTES`](crate::MAX_FILE_BYTES) are read.
 
 mod cache;

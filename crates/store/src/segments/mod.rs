@@ -1,19 +1,20 @@
 //! The engine: items in log-structured segments, found through a compact index, kept in two queues.
 //!
 //! An item is one record in a segment ([`record`], [`segment`]) and one slot of nine bytes in the
-//! index ([`index`]): no pointers between items, no allocation for an item, some twenty bytes beyond
-//! its key and value. Values too large for a segment live on their own ([`apart`]) and stand in the
-//! same queues. Segments are given up oldest first, and what deserves to stay is moved to a younger
-//! one ([`evict`], [`policy`]); what is dead of neighbours is squeezed out ([`compact`]). All memory
-//! comes out of one budget ([`pool`]).
+//! index ([`index`]): no pointers between items, no allocation per item, some twenty bytes beyond
+//! its key and value. Values too large for a segment are allocated separately ([`apart`]) and stand
+//! in the same queues. The oldest segments are evicted first, and items that deserve to stay move
+//! to a younger segment ([`evict`], [`policy`]). Compaction recovers the room of dead records from
+//! neighbouring segments ([`compact`]). All memory comes out of one budget ([`pool`]).
 //!
-//! The store is split into shards by the key's hash. A shard is plain code for one thread behind one
-//! short lock ([`shard`]). Nobody ever holds two locks of shards. Who needs memory lets go of its
-//! shard, makes room wherever the oldest segment is ([`room`]), and begins anew ([`task`]).
+//! The store is split into shards by the key's hash. A shard is plain code for one thread behind
+//! one lock, held briefly ([`shard`]). No thread ever holds the locks of two shards. A thread that
+//! needs memory releases its shard, makes room wherever the oldest segment is ([`room`]), and
+//! repeats its task ([`task`]).
 //!
-//! Ideas taken up: segments and their merging from Segcache (NSDI '21), queues and small counters in
-//! place of recency lists from S3-FIFO (SOSP '23), tags from MemC3 (NSDI '13). `docs/decisions` has
-//! the numbers, and what was not taken up.
+//! Ideas from the literature: segments and their merging from Segcache (NSDI '21), queues and small
+//! counters instead of recency lists from S3-FIFO (SOSP '23), tags from MemC3 (NSDI '13).
+//! `docs/decisions` has the measurements, and the ideas that were rejected.
 
 mod apart;
 mod ballast;

@@ -1,32 +1,32 @@
-//! Items as a stream of bytes that outlives the process: what a snapshot file holds, and what one
-//! process hands to the next.
+//! Snapshots: items as a stream of bytes, for a file or for the next process.
 //!
 //! A stream is a header, blocks of items, and an end. All numbers are little-endian.
 //!
-//! | part | bytes | what |
+//! | part | bytes | content |
 //! |---|---|---|
 //! | header | 8 | [`MAGIC`] |
 //! | | 4 | version of the format, [`VERSION`] |
 //! | | 4 | length of the fields |
 //! | | .. | the fields: see [`Header`] |
-//! | | 4 | CRC-32 of all of it |
-//! | block | 4 | what it is: `ITEM` or `TAIL` |
+//! | | 4 | CRC-32 of the whole header |
+//! | block | 4 | its kind: `ITEM` or `TAIL` |
 //! | | 4 | its number, from 0 |
 //! | | 4 | length of its contents |
-//! | | 4 | how many items it holds |
+//! | | 4 | number of its items |
 //! | | 4 | CRC-32 of the four numbers above and of the contents |
-//! | | .. | contents: items one behind the other, or [`Totals`] |
+//! | | .. | contents: items one after the other, or [`Totals`] |
 //!
-//! An item is its key's length (1), what it has ([`item`]), its value's length (4), its CAS unique (8),
-//! the second of its last access (4), its expiry (0 or 4), its flags (0 or 4), key and value.
+//! An item is its key's length (1), a set of bits ([`item`]), its value's length (4), its CAS
+//! unique (8), the second of its last access (4), its expiry (0 or 4), its flags (0 or 4), key and
+//! value.
 //!
-//! The end counts items and blocks, sums up the blocks' checksums and says how long the whole is. So a
-//! stream that was cut off, or put together of two, is told from a whole one; of a file, by a look at its
-//! last bytes ([`check_tail`]).
+//! The end has the number of items and blocks, a digest of the blocks' checksums, and the length of
+//! the whole. So a truncated stream, or one joined from two, can be told from a complete one; for a
+//! file, its last bytes suffice ([`check_tail`]).
 //!
-//! Nothing here does I/O. [`Encoder`] fills a buffer, [`Decoder`] reads what it is shown. The decoder
-//! trusts no number: it holds no memory of its own, asks for no more bytes than the longest block that
-//! its user wants to see, and passes on items of a block only after all of it was checked.
+//! This module does no I/O. [`Encoder`] fills a buffer, [`Decoder`] reads the bytes it is given.
+//! The decoder trusts no number: it allocates nothing, asks for no more bytes than its user's
+//! longest block, and returns the items of a block only after it has checked the whole block.
 
 mod decode;
 mod encode;

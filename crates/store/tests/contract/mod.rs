@@ -1,5 +1,5 @@
-//! What every engine must do, one function a rule, written against the seam alone. The rules of
-//! `budget.rs` are not part of the suite; they say why.
+//! The contract of every engine, one function per rule, written against the `Store` trait alone.
+//! The rules of `budget.rs` are not part of the suite; they say why.
 
 mod bookkeeping;
 mod forgetting;

@@ -1,13 +1,13 @@
-//! Random histories of a full store, and what must hold of them.
+//! Random histories of a full store, checked against a model.
 //!
-//! The store's budget is small, so items are given up and segments are sealed, compacted and used
-//! again all the time, while keys are flushed, forgotten and swept and the budget itself changes.
-//! An observer tells which items left to make room, and in which state; so the model ([`model`])
-//! stays exact: an item that is alive and was not given up is there, with its value, flags, CAS
-//! unique, expiry and marks, and what was given up was what stood there last. Where nothing is
-//! evicted nothing may be missing at all.
+//! The store's budget is small, so items are evicted and segments are sealed, compacted and reused
+//! all the time, while keys are flushed, forgotten and swept and the budget itself changes. An
+//! observer reports which items were evicted, and in which state, so the model ([`model`]) stays
+//! exact: a living item that was not evicted is there, with its value, flags, CAS unique, expiry
+//! and marks, and an evicted item was the last state of its key. With evictions off, nothing may be
+//! missing at all.
 //!
-//! The same machinery runs in tests, in the example `histories` and under the fuzzer.
+//! The same code runs in tests, in the example `histories` and under the fuzzer.
 
 #![allow(dead_code, reason = "no user of this uses all of it")]
 
