@@ -63,7 +63,7 @@ impl Builder {
         }
     }
 
-    /// Time limit for making a connection, and for an answer; 500 ms. At most a day.
+    /// Time limit for making a connection, and for an answer. At most a day; the default is 500 ms.
     ///
     /// An answer's time begins with its request, however large both are. The limit applies to the
     /// oldest request on a connection; a request that exceeds it ends the connection for all that
@@ -74,7 +74,7 @@ impl Builder {
         self
     }
 
-    /// How often a request is sent again after its connection ended; 1.
+    /// Number of times that a request is sent again after its connection ended. The default is 1.
     ///
     /// This applies to requests that the node has certainly not seen, and to those that only read.
     /// A write that may have been carried out is never sent twice, since that could undo a later
@@ -90,20 +90,20 @@ impl Builder {
         self
     }
 
-    /// Longest value accepted from a node, in bytes; 64 MiB. A node that announces a longer one
-    /// counts as broken.
+    /// Longest value accepted from a node, in bytes. The default is 64 MiB. A node that announces a
+    /// longer value counts as broken.
     pub fn max_value(mut self, bytes: usize) -> Builder {
         self.max_value = bytes.min(MAX_VALUE_LEN);
         self
     }
 
-    /// The result of a command if the owner of its key is unreachable; a miss.
+    /// The result of a command if the owner of its key is unreachable. The default is a miss.
     pub fn on_away(mut self, on_away: OnAway) -> Builder {
         self.on_away = on_away;
         self
     }
 
-    /// Keeps values that were read in this process's memory for a while; off.
+    /// Keeps values that were read in this process's memory for a while. Off by default.
     #[cfg(feature = "near-cache")]
     pub fn near_cache(mut self, near: NearCache) -> Builder {
         self.near = Some(near);
@@ -111,16 +111,16 @@ impl Builder {
     }
 
     /// Whether a separate thread, one for all clients of a process, watches timeouts and changes of
-    /// the ring; yes. Without it the caller's runtime does so, by timers that make each small get a
-    /// few percent more expensive: for a process that wants no additional thread, and for tests
-    /// that pause the runtime's time.
+    /// the ring. On by default. Without it the caller's runtime does so, by timers that make each
+    /// small get a few percent more expensive: for a process that wants no additional thread, and
+    /// for tests that pause the runtime's time.
     pub fn thread_aside(mut self, thread: bool) -> Builder {
         self.thread = thread;
         self
     }
 
-    /// Encrypts the connections to all nodes, including those that are asked for their ring; off.
-    /// The time limit of a connection includes the handshake.
+    /// Encrypts the connections to all nodes, including those that are asked for their ring. Off by
+    /// default. The time limit of a connection includes the handshake.
     pub fn tls(mut self, tls: Tls) -> Builder {
         self.tls = Some(tls);
         self
@@ -143,8 +143,8 @@ impl Builder {
         self
     }
 
-    /// Interval of asking the nodes for a newer ring; every 5 s, at least 10 ms. Only for a
-    /// discovered ring.
+    /// Interval of asking the nodes for a newer ring, at least 10 ms. The default is 5 s. Only for
+    /// a discovered ring.
     pub fn discover_every(mut self, period: Duration) -> Builder {
         if let Rings::Discovered { every, .. } = &mut self.rings {
             *every = period.max(SHORTEST_PERIOD);

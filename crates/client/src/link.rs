@@ -124,7 +124,7 @@ impl Link {
     fn failed(&self, leave: Leave<'_>, why: Absence) -> Error {
         self.locked_out.store(false, Ordering::Relaxed);
         match (leave.failed(), &why) {
-            // Somebody must act on it, and no caller sees it if it is a miss.
+            // An operator must act on it, and no caller sees it if it is a miss.
             (true, Absence::Tls(fault)) => tracing::warn!(node = %self.title, %fault, "away"),
             (_, why) => tracing::debug!(node = %self.title, %why, "away"),
         }

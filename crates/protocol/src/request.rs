@@ -39,7 +39,8 @@ pub enum Parsed<'a> {
 pub enum Follows {
     /// The next request.
     Request,
-    /// The value that belongs to the line: read and drop so many bytes, including its line end.
+    /// The value that belongs to the line. Read and drop this number of bytes, which includes its
+    /// line end.
     Value(usize),
     /// A value whose end is unknown. The connection must close, or bytes of the value would be
     /// parsed as requests.

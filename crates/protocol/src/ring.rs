@@ -147,8 +147,8 @@ impl Instance {
 pub enum Standing {
     /// Its address in the ring leads to this process: it serves its keys.
     Confirmed,
-    /// No peer has confirmed yet that the node's address leads to this process: it serves none of
-    /// its keys.
+    /// It is not confirmed yet that the node's address leads to this process: it serves none of its
+    /// keys.
     #[default]
     Unconfirmed,
     /// The node's address leads to another process: this one serves nothing.

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use ringbinder_protocol::{Fault, Follows, Parsed, Request, Storage, parse};
 
-/// What follows a refused line.
+/// The treatment of the bytes after a refused line.
 fn follows(line: &str) -> Follows {
     let line = [line.as_bytes(), b"\r\n"].concat();
     match parse(&line) {

@@ -53,7 +53,7 @@ fn main() -> Result<(), RingError> {
     Ok(())
 }
 
-/// A ring file of so many nodes.
+/// A ring file of `nodes` nodes.
 fn text(nodes: usize) -> String {
     let nodes = (0..nodes).map(|n| {
         let address = format!("10.{}.{}.{}:11211", n >> 16, n >> 8 & 255, n & 255);

@@ -92,7 +92,7 @@ pub enum RingFault {
         place: usize,
         /// The node's name; empty if the name is the invalid value.
         name: String,
-        /// What is wrong, and what to do.
+        /// The fault, and what to do.
         reason: String,
     },
     /// Two nodes have the same name or address.

@@ -49,7 +49,7 @@ pub enum NodeFault {
     /// The address is invalid.
     #[error("{reason}")]
     Address {
-        /// What is wrong, and what to do.
+        /// The fault, and what to do.
         reason: String,
     },
     /// The weight is out of bounds.

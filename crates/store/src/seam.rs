@@ -130,7 +130,7 @@ pub enum Miss {
     Flushed,
 }
 
-/// How a write treats the value that is already there.
+/// The condition of a write, and its treatment of the present value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// Store unconditionally.
@@ -198,7 +198,7 @@ pub struct Write<'a> {
     pub flags: u32,
     /// Expiry for a new item.
     pub expiry: Expiry,
-    /// How to store it.
+    /// The mode of storing.
     pub mode: Mode,
     /// CAS to compare with, 0 for none. Set, add and replace ignore it; append and prepend answer
     /// [`WriteResult::Exists`] if it differs.

@@ -7,7 +7,7 @@ use crate::ttl::{MAX_RELATIVE, Ttl, rounded_up};
 /// Longest accepted time; a server reads a longer one as a date.
 const LONGEST: Duration = Duration::from_secs(MAX_RELATIVE - 1);
 
-/// A ttl of at least so many leases is long enough for early refreshes.
+/// Length of a ttl, in leases, from which early refreshes are on by default.
 const REFRESH_FROM: u32 = 10;
 
 /// The options of [`Client::get_or_fill`](crate::Client::get_or_fill). A [`Duration`] or a [`Ttl`]
@@ -34,11 +34,12 @@ impl Fill {
         }
     }
 
-    /// Time that the one filling caller has before another takes its place; 10 s.
+    /// Time that the one filling caller has before another takes its place. At most 30 days; the
+    /// default is 10 s.
     ///
     /// It should be longer than the longest fill: a later value is returned to its caller and not
     /// stored. If a client dies while it fills, the others wait for the end of its lease. Servers
-    /// count in seconds, so a lease may last up to two seconds longer. At most 30 days.
+    /// count in seconds, so a lease may last up to two seconds longer.
     pub fn lease(mut self, lease: Duration) -> Fill {
         self.lease = lease.min(LONGEST);
         self
@@ -66,7 +67,7 @@ impl Fill {
         self
     }
 
-    /// The client flags of stored values; 0.
+    /// The client flags of stored values. The default is 0.
     pub fn flags(mut self, flags: u32) -> Fill {
         self.flags = flags;
         self

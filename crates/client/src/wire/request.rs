@@ -60,7 +60,7 @@ pub(crate) enum Request<'a> {
     Stats {
         argument: &'a str,
     },
-    /// A request with an answer of a line that ends in a length, so many bytes, and `END`.
+    /// A request whose answer is a line that ends in a length, the bytes of that length, and `END`.
     Block {
         line: &'a str,
     },

@@ -45,7 +45,7 @@ impl Pieces {
         Pieces { pieces, len, charge }
     }
 
-    /// Bytes charged for so many pieces of `len` bytes together, including the entry that keeps
+    /// Bytes charged for `pieces` pieces of `len` bytes together, including the entry that keeps
     /// them.
     pub(super) fn charge_of(pieces: usize, len: usize) -> u64 {
         const ALL: u64 = 48;

@@ -34,8 +34,8 @@ impl Layout {
         number << self.segment.trailing_zeros() | u32::try_from(at).unwrap_or(0)
     }
 
-    /// Most open segments of one shard. A few more are written during compaction, and the last
-    /// possible place means "none".
+    /// Most segments that one shard opens. Compaction writes a few more, and the last possible
+    /// place means "none".
     pub(super) fn most_segments(self) -> usize {
         usize::try_from(Self::REACH / self.segment as u64 - 64).unwrap_or(usize::MAX)
     }

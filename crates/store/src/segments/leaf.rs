@@ -215,7 +215,7 @@ impl Leaf {
     }
 }
 
-/// The next size of a leaf with so many buckets: about an eighth more, in whole blocks.
+/// The next larger number of buckets of a leaf: about an eighth more, in whole blocks.
 pub(super) fn grown(buckets: usize) -> usize {
     (buckets + buckets / 8).next_multiple_of(BLOCK).max(buckets + BLOCK)
 }

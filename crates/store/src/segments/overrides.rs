@@ -80,7 +80,7 @@ impl Shard {
     }
 }
 
-/// Bytes of a hash table with room for so many overrides.
+/// Bytes of a hash table with room for `capacity` overrides.
 fn table_bytes(capacity: usize) -> u64 {
     const ENTRY: usize = size_of::<(u32, Override)>() + 1;
     const GROUP: usize = 16;

@@ -38,7 +38,7 @@ const STEP: u64 = 10;
 const JUST: u32 = 5;
 const SOON: u32 = 90;
 
-/// One in so many unused items goes on.
+/// Unused items for each one that goes on to the main queue.
 const LOTS: u64 = 64;
 
 /// The policy of one shard.
@@ -64,7 +64,7 @@ pub(super) struct Situation {
     pub(super) capacity: u64,
     /// Bytes of the main queue as a part of its maximum, in units of 2^-16.
     pub(super) main_fill: u64,
-    /// How strictly items are judged: so many uses do not count.
+    /// Number of uses that do not count: the more, the stricter items are judged.
     pub(super) pressure: u8,
 }
 
@@ -73,7 +73,7 @@ pub(super) struct Situation {
 pub(super) enum Fate {
     /// The item is evicted.
     Evict,
-    /// The item is appended to the main queue, with so many uses left.
+    /// The item is appended to the main queue, with this number of uses left.
     Keep(u8),
 }
 
@@ -133,7 +133,7 @@ impl Policy {
         self.ghosts.remove(tag);
     }
 
-    /// The fate of an item with so many uses in the `queue` that evicts its segment.
+    /// The fate of an item with `uses` uses in the `queue` that evicts its segment.
     pub(super) fn leave(
         &mut self,
         queue: Queue,
@@ -169,8 +169,8 @@ impl Policy {
     }
 }
 
-/// Probation's share after the return of an item that `queue` had evicted just a little too early,
-/// with so many `items` in the store.
+/// Probation's share after the return of an item that `queue` had evicted just a little too early.
+/// `items` is the number of items in the store.
 pub(super) fn share_after(share: u32, regretted: Queue, items: u64) -> u32 {
     let step = STEP * u64::from(SHARE_UNIT) / items.max(1);
     let step = u32::try_from(step).unwrap_or(SHARE_UNIT).min(SHARE_UNIT / 100);

@@ -17,7 +17,7 @@ use crate::{LargeValue, Mode, Seconds};
 const MOST_ITEMS: u64 = 2_048;
 const MOST_SEGMENTS: u32 = 16;
 
-/// Bytes of room made after which as many more items may be examined before the judgement gets
+/// Bytes of room that allow [`PATIENCE`] more items to be examined before the judgement gets
 /// stricter.
 const PATIENCE_FOR: u64 = 1 << 20;
 
@@ -129,7 +129,8 @@ impl SegmentStore {
                 room.examined += examined;
                 continue;
             }
-            // Other threads are about to store it, or it is kept for other values.
+            // Other threads hold the memory for items that they are about to store, or it is kept
+            // for other values.
             room.idle += 1;
             let is_hopeless = room.idle > MOST_IDLE && pool.reserved() == room.kept();
             return if is_hopeless { Readiness::Ready } else { Readiness::Unfinished };

@@ -22,10 +22,11 @@ const STEP: usize = 128;
 /// under a millisecond.
 pub(super) const PATIENCE: u64 = 4_096;
 
-/// Garbage is compacted if it is more than one byte in so many.
+/// Divisor of a shard's memory that gives the most garbage before compaction.
 const GARBAGE: u64 = 16;
 
-/// Most rounds in which nothing can be evicted, because other threads are about to store it.
+/// Most rounds in which nothing can be evicted, because other threads hold the memory for items
+/// that they are about to store.
 pub(super) const MOST_IDLE: u32 = 1_000;
 
 impl SegmentStore {

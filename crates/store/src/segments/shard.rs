@@ -86,7 +86,7 @@ impl Value<'_> {
 pub(super) struct Evicting {
     pub(super) number: u32,
     pub(super) at: usize,
-    /// How strictly its items are judged: so many uses do not count.
+    /// Number of uses that do not count: the more, the stricter its items are judged.
     pub(super) pressure: u8,
 }
 

@@ -26,8 +26,8 @@ const MAX_NUMBER_LEN: usize = 512 * 1024;
 /// The reason why a task could not be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Obstacle {
-    /// The task needs so many more bytes; 0 means that the store must first hold less. Nothing has
-    /// been changed.
+    /// The task needs this number of additional bytes; 0 means that the store must first hold less.
+    /// Nothing has been changed.
     Need(u64),
     /// There is no room, and none will be made.
     NoRoom,
@@ -556,7 +556,7 @@ fn decide_absent(write: &Write<'_>) -> Result<Kept, WriteResult> {
     }
 }
 
-/// What a write keeps of the present item.
+/// The parts of the present item that a write keeps.
 #[derive(Clone, Copy)]
 enum Kept {
     /// Nothing: the new item replaces it.

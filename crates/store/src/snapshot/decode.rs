@@ -10,7 +10,7 @@ use super::{
 /// The decoded next part.
 #[derive(Clone, Debug)]
 pub enum Decoded<'a> {
-    /// The part is incomplete: decoding needs at least so many unread bytes, never more than
+    /// The part is incomplete: decoding needs at least this number of unread bytes, never more than
     /// [`Decoder::most`].
     Incomplete(usize),
     /// The header, always the first part.

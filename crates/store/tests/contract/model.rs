@@ -342,8 +342,8 @@ impl Model {
         Ok(self.items.get_mut(&key).expect("just seen"))
     }
 
-    /// The value and metadata as a reader sees them, before `change`. A peek never removes a dead
-    /// item in a way that a later operation could notice.
+    /// The value and metadata as a reader sees them, before `change`. A peek at the store leaves a
+    /// dead item in place, while the model removes it: no later operation can tell the difference.
     fn read(
         &mut self,
         key: u8,

@@ -43,7 +43,7 @@ pub(crate) enum Op {
     Key(u32, KeyOp),
     /// Forget the keys in one residue class of the numbers: the class, and the number of classes.
     Forget(u32, u32),
-    /// Flush at so many seconds from now.
+    /// Flush after this number of seconds.
     Flush(Seconds),
     Sweep,
     Resize(u64),
@@ -64,7 +64,7 @@ pub(crate) struct Mix {
     pub(crate) longest: u32,
     /// Budgets that the store gets in turn.
     pub(crate) budgets: Vec<u64>,
-    /// One in so many operations concerns the whole store.
+    /// Operations for each one that concerns the whole store.
     pub(crate) whole: u32,
 }
 

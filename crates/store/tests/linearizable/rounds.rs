@@ -91,7 +91,7 @@ pub(crate) fn run(store: &SegmentStore, rounds: usize, seed: u64, leaves: bool) 
                 failed = Some((round, events));
             }
         }
-        // Only here, after the threads have waited for each other.
+        // Report only here: a panic in the loop would leave the other threads waiting.
         if let Some((round, mut events)) = failed {
             events.sort_by_key(|event| event.invoked);
             panic!("round {round} of seed {seed} is not linearizable: {events:#?}");
