@@ -9,7 +9,7 @@
 //! A reading is a place where the length could stand, between words that fit:
 //!
 //! - **from the front**, as memcached 1.6.45 reads: key, flags, exptime, length. Further words are
-//!   ignored, and `cas` may lack its unique;
+//!   surplus, and `cas` may lack its unique;
 //! - **from the back**: flags, exptime and length are the client's own and come last, before the
 //!   unique of `cas`. Any words before them are a key with blanks;
 //! - without a key, which shows as two blanks after the command.
