@@ -1,4 +1,4 @@
-//! A value written and read by way of a ring: `cargo run --example notes -- ring.toml`.
+//! Writes and reads a value through a ring: `cargo run --example notes -- ring.toml`.
 
 use std::time::Duration;
 

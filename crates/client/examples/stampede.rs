@@ -1,5 +1,5 @@
-//! Many callers that miss the same key at once, and how many of them do the work:
-//! `cargo run --example stampede -- ring.toml`.
+//! Many callers miss the same key at once; prints how many of them do the work: `cargo run
+//! --example stampede -- ring.toml`.
 
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,7 +23,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let fills = AtomicUsize::new(0);
     let report = async || {
         fills.fetch_add(1, Ordering::Relaxed);
-        // A query that takes its time.
+        // A slow query.
         tokio::time::sleep(Duration::from_millis(300)).await;
         Ok::<_, Infallible>("a report")
     };

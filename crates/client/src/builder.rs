@@ -1,4 +1,4 @@
-//! How a client is set up.
+//! The settings of a client.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,10 +23,10 @@ use crate::tls::{Connector, Tls};
 use crate::view::View;
 use crate::watchdog::{self, Watchdog};
 
-/// Longer ones would only ask for trouble with the clock's arithmetic.
+/// Longer timeouts could overflow the clock's arithmetic.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Nodes must not be asked for their ring without a pause.
+/// Minimum pause between two requests for the nodes' ring.
 const SHORTEST_PERIOD: Duration = Duration::from_millis(10);
 
 /// A client's settings, each with a default.
@@ -63,78 +63,79 @@ impl Builder {
         }
     }
 
-    /// How long a connection may take to be made, and an answer to come; 500 ms. At most a day.
+    /// Time limit for making a connection, and for an answer. At most a day; the default is 500 ms.
     ///
-    /// An answer's time begins with its request, however large both are. It is counted for the
-    /// oldest request on a connection, and one that takes longer ends the connection for all that
-    /// wait on it. That is looked after now and then, so that it may take an eighth longer.
+    /// An answer's time begins with its request, however large both are. The limit applies to the
+    /// oldest request on a connection; a request that exceeds it ends the connection for all that
+    /// wait on it. The client checks this from time to time, so the limit may be exceeded by an
+    /// eighth.
     pub fn timeout(mut self, timeout: Duration) -> Builder {
         self.timeout = timeout.min(LONGEST_TIMEOUT);
         self
     }
 
-    /// How often a request is sent again after its connection ended; 1.
+    /// Number of times that a request is sent again after its connection ended. The default is 1.
     ///
-    /// That is done for requests which the node has certainly not seen, and for those that only
-    /// read. A write that may have been carried out is never sent twice, since that could undo what
-    /// somebody else has written in between. After a timeout nothing is sent again.
+    /// This applies to requests that the node has certainly not seen, and to those that only read.
+    /// A write that may have been carried out is never sent twice, since that could undo a later
+    /// write of another client. After a timeout nothing is sent again.
     pub fn retries(mut self, retries: u32) -> Builder {
         self.retries = retries;
         self
     }
 
-    /// Connections to each node, at least 1; as many as the runtime has workers if left out.
+    /// Connections to each node, at least 1. By default as many as the runtime has workers.
     pub fn connections(mut self, connections: usize) -> Builder {
         self.connections = Some(connections.max(1));
         self
     }
 
-    /// Longest value that is taken from a node, in bytes; 64 MiB. A node that announces a longer
-    /// one is taken for a broken one.
+    /// Longest value accepted from a node, in bytes. The default is 64 MiB. A node that announces a
+    /// longer value counts as broken.
     pub fn max_value(mut self, bytes: usize) -> Builder {
         self.max_value = bytes.min(MAX_VALUE_LEN);
         self
     }
 
-    /// What a command gives when the owner of its key is away; a miss.
+    /// The result of a command if the owner of its key is unreachable. The default is a miss.
     pub fn on_away(mut self, on_away: OnAway) -> Builder {
         self.on_away = on_away;
         self
     }
 
-    /// Keeps values that were read in this process's memory for a while; off.
+    /// Keeps values that were read in this process's memory for a while. Off by default.
     #[cfg(feature = "near-cache")]
     pub fn near_cache(mut self, near: NearCache) -> Builder {
         self.near = Some(near);
         self
     }
 
-    /// Whether time-outs and changes of the ring are looked after on a thread aside, one for all
-    /// clients of a process; yes. Without it the caller's runtime does that too, by timers that make
-    /// each small get cost a few percent more: for a process that wants no thread, and for tests
-    /// that pause the runtime's time.
+    /// Whether a separate thread, one for all clients of a process, watches timeouts and changes of
+    /// the ring. On by default. Without it the caller's runtime does so, by timers that make each
+    /// small get a few percent more expensive: for a process that wants no additional thread, and
+    /// for tests that pause the runtime's time.
     pub fn thread_aside(mut self, thread: bool) -> Builder {
         self.thread = thread;
         self
     }
 
-    /// Encrypts the connections to all nodes, those that tell their ring as well; off. The handshake
-    /// counts to the time that a connection may take.
+    /// Encrypts the connections to all nodes, including those that are asked for their ring. Off by
+    /// default. The time limit of a connection includes the handshake.
     pub fn tls(mut self, tls: Tls) -> Builder {
         self.tls = Some(tls);
         self
     }
 
-    /// Says who this client is, first on every connection. A node that refuses it makes every command
-    /// an [`Error::Unauthenticated`](crate::Error::Unauthenticated). Without TLS the password is read
-    /// by whoever reads the wire.
+    /// Authenticates this client, first on every connection. If a node refuses the login, every
+    /// command to it is an [`Error::Unauthenticated`](crate::Error::Unauthenticated). Without TLS
+    /// the password is readable on the network.
     pub fn login(mut self, login: Login) -> Builder {
         self.login = Some(login);
         self
     }
 
-    /// The file that keeps a copy of the last good ring from etcd, for a start while etcd is away.
-    /// Of no use with other kinds of ring.
+    /// The file for a copy of the last good ring from etcd, for a start while etcd is unreachable.
+    /// Has no effect with other origins of the ring.
     pub fn ring_cache(mut self, path: impl Into<PathBuf>) -> Builder {
         if let Rings::Kept { cache, .. } = &mut self.rings {
             *cache = Some(path.into());
@@ -142,8 +143,8 @@ impl Builder {
         self
     }
 
-    /// How often the nodes are asked for a newer ring; every 5 s, and at least 10 ms apart. Only
-    /// where it is discovered.
+    /// Interval of asking the nodes for a newer ring, at least 10 ms. The default is 5 s. Only for
+    /// a discovered ring.
     pub fn discover_every(mut self, period: Duration) -> Builder {
         if let Rings::Discovered { every, .. } = &mut self.rings {
             *every = period.max(SHORTEST_PERIOD);
@@ -153,16 +154,16 @@ impl Builder {
 
     /// Gets the ring; connections to nodes are made when they are first needed.
     ///
-    /// The connections live on the tokio runtime that this is called on, which needs time and I/O
-    /// and has to run for as long as the client is used; callers may be anywhere. When it ends, every
-    /// command finds the nodes away.
+    /// The connections live on the tokio runtime on which this is called. It needs time and I/O,
+    /// and must run for as long as the client is used; callers may be on any runtime. When it ends,
+    /// every command finds the nodes unreachable.
     ///
     /// # Errors
-    /// Where there is no ring, or a file that TLS needs is not in order. That nodes are away is no
+    /// If there is no ring, or a file for TLS is missing or invalid. Unreachable nodes are not an
     /// error here.
     ///
     /// # Panics
-    /// Outside of a tokio runtime.
+    /// Outside a tokio runtime.
     pub async fn connect(self) -> Result<Client, ConnectError> {
         let runtime = Handle::current();
         let workers = runtime.metrics().num_workers();
@@ -202,19 +203,19 @@ impl Builder {
 }
 
 impl Client {
-    /// A client of the ring in a file (`ring.toml`) or in etcd (`etcd://host:port/key`). It is
-    /// watched, and a newer ring taken up while the client runs.
+    /// A client of the ring in a file (`ring.toml`) or in etcd (`etcd://host:port/key`). The client
+    /// watches the origin and adopts a newer ring while it runs.
     pub fn with_ring(origin: impl AsRef<str>) -> Builder {
         Builder::new(Rings::Kept { origin: origin.as_ref().parse(), cache: None })
     }
 
-    /// As [`Client::with_ring`], of a file with any name.
+    /// As [`Client::with_ring`], for a file with any name.
     pub fn with_ring_file(path: impl Into<PathBuf>) -> Builder {
         Builder::new(Rings::Kept { origin: Ok(Origin::File(path.into())), cache: None })
     }
 
-    /// A client of the ring that these nodes tell, `host:port` each. Later on the nodes of that
-    /// ring are asked for newer ones.
+    /// A client of the ring that these nodes (`host:port` each) report. Later the client asks the
+    /// nodes of that ring for newer ones.
     pub fn with_discovery<A: Into<String>>(seeds: impl IntoIterator<Item = A>) -> Builder {
         let seeds = seeds.into_iter().map(Into::into).collect();
         let every = Duration::from_secs(5);
@@ -227,7 +228,7 @@ impl Client {
         Builder::new(Rings::Listed(servers.into_iter().map(Into::into).collect()))
     }
 
-    /// A client of this ring, which stays as it is.
+    /// A client of this ring, which never changes.
     pub fn with_fixed_ring(ring: Ring) -> Builder {
         Builder::new(Rings::Given(ring))
     }

@@ -1,4 +1,4 @@
-//! The client: who is asked for which key.
+//! The client: asks the node that owns a key.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,13 +17,13 @@ use crate::tls::{Connector, TlsError};
 use crate::view::View;
 use crate::wire::{Answer, Request};
 
-/// A client of a ring of nodes. Clones share everything, and cost nothing to make.
+/// A client of a ring of nodes. Clones share everything and are cheap.
 ///
-/// Every command asks the owner of its key directly. Commands that are not awaited one after the
+/// Every command goes directly to the owner of its key. Commands that are not awaited one after the
 /// other may be carried out in any order.
 ///
-/// A command that is dropped before it has its answer may still be carried out, even after commands
-/// that were begun later: it is on its way on a connection, and they may be on another.
+/// A command that is dropped before its answer may still be carried out, even after commands that
+/// began later: it is on its way on one connection, and they may be on another.
 #[derive(Clone)]
 pub struct Client {
     pub(crate) inner: Arc<Inner>,
@@ -32,14 +32,14 @@ pub struct Client {
 pub(crate) struct Inner {
     pub(crate) view: Arc<ArcSwap<View>>,
     pub(crate) on_away: OnAway,
-    /// The nodes are servers that a caller listed, not those of a ring.
+    /// Whether the nodes are servers that a caller listed, not those of a ring.
     pub(crate) listed: bool,
     pub(crate) near: Option<Near>,
     pub(crate) flights: Flights,
     pub(crate) tls: Option<Arc<Connector>>,
-    /// Where timers run, and what goes on without a caller.
+    /// The runtime for timers and background tasks.
     pub(crate) runtime: Handle,
-    /// Ends what follows the ring.
+    /// Ends the task that follows the ring.
     pub(crate) _stop: DropGuard,
 }
 
@@ -58,19 +58,19 @@ impl Client {
         Client { inner: Arc::new(inner) }
     }
 
-    /// The ring in force here.
+    /// The current ring.
     pub fn ring(&self) -> Arc<Ring> {
         Arc::clone(&self.inner.view.load().ring)
     }
 
-    /// Reads the files of [`Builder::tls`](crate::Builder::tls) again, the system's CAs where none were
-    /// named: for certificates that are renewed while the client runs. Connections that are open stay
-    /// as they are, and those made from now on use what was read. Does nothing without TLS.
+    /// Reads the files of [`Builder::tls`](crate::Builder::tls) again, or the system's CAs if none
+    /// were named: for certificates that are renewed while the client runs. Open connections do not
+    /// change; new ones use the new certificates. Does nothing without TLS.
     ///
-    /// It reads files, and so may block for a moment.
+    /// This reads files, and so may block for a moment.
     ///
     /// # Errors
-    /// Where one is not in order. Nothing changes then.
+    /// If a file is missing or invalid. Nothing changes then.
     pub fn reload_certificates(&self) -> Result<(), TlsError> {
         self.inner.tls.as_ref().map_or(Ok(()), |tls| tls.reload())
     }
@@ -79,7 +79,8 @@ impl Client {
         self.inner.view.load_full()
     }
 
-    /// Asks the owner of a key, which has been checked; `None` where it is away and that is a miss.
+    /// Asks the owner of a key, which has been checked; `None` if the owner is unreachable and that
+    /// is a miss.
     #[inline]
     pub(crate) async fn ask(
         &self,
@@ -90,7 +91,7 @@ impl Client {
         self.present(view.link(key).call(request).await)
     }
 
-    /// `None` in place of the error of an absent node, where that is a miss.
+    /// Replaces the error of an unreachable node by `None`, if that is a miss.
     #[inline]
     pub(crate) fn present<T>(&self, result: Result<T, Error>) -> Result<Option<T>, Error> {
         match result {
@@ -100,7 +101,7 @@ impl Client {
         }
     }
 
-    /// What the owner of a key answered is no answer to that.
+    /// The error for an answer of a key's owner that does not fit the request.
     pub(crate) fn unexpected(&self, key: &[u8], answer: &Answer) -> Error {
         self.view().link(key).unexpected(answer)
     }
@@ -110,14 +111,14 @@ impl Client {
         self.inner.near.as_ref().map(|near| (near, near.reading(key)))
     }
 
-    /// To be held while a key is written.
+    /// A guard to hold while a key is written.
     #[inline]
     pub(crate) fn near_writing(&self, key: &[u8]) -> Option<Writing<'_>> {
         self.inner.near.as_ref().map(|near| near.writing(key))
     }
 }
 
-/// Checks a key as servers do (`protocol.txt`, "Keys").
+/// Checks a key by the servers' rules (`protocol.txt`, "Keys").
 #[inline]
 pub(crate) fn checked(key: &[u8]) -> Result<&[u8], KeyError> {
     match key.len() {

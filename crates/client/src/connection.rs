@@ -1,16 +1,16 @@
 //! One pipelined connection.
 //!
-//! Callers append their requests to what is to be sent and wait for their answers; a task of the
-//! connection's own writes, reads and hands the answers out in the order of the requests. Progress
-//! never depends on a caller: one that gives up leaves a request whose answer is read and dropped.
-//! While nothing waits to be sent, a caller writes its request itself, which saves the way over the
-//! task; what comes while the socket or the task is busy is sent in one write.
+//! Callers append their requests to an output buffer and wait for their answers. The connection's
+//! own task writes, reads, and hands out the answers in the order of the requests. Progress never
+//! depends on a caller: if a caller is dropped, the answer to its request is read and discarded.
+//! While the output buffer is empty, a caller writes its request itself, which saves a task switch;
+//! requests that arrive while the socket or the task is busy are sent in one write.
 //!
-//! A connection that fails stays failed, its socket is closed, and everybody who waits on it hears of
-//! it: a [`Fault`] says whether a byte of the request may have reached the node. It fails when the
-//! oldest request has had no answer for the time allowed, when the node closes it, and when what comes
-//! is no answer. Of the last only the one whose answer it should have been is told: for the others the
-//! connection has closed.
+//! A failed connection stays failed. Its socket is closed, and every waiting caller gets a
+//! [`Fault`], which says whether a byte of the request may have reached the node. A connection
+//! fails when the oldest request exceeds the time limit, when the node closes it, and when an
+//! answer is malformed. Only the caller whose answer is malformed gets that cause: for the others
+//! the connection has closed.
 
 use bytes::BytesMut;
 use parking_lot::Mutex;
@@ -29,32 +29,33 @@ use crate::tls::{TlsFault, is_alert};
 use crate::watchdog::{Watchdog, Watched};
 use crate::wire::{Answer, Decoder, Nonsense, Request};
 
-/// Room for what one read may bring.
+/// Minimum space for one read, in bytes.
 const READ_LEN: usize = 16 << 10;
 
-/// Most room for one read.
+/// Maximum space for one read, in bytes.
 const MAX_READ_LEN: usize = 1 << 20;
 
-/// Buffers larger than this are given back once they are empty.
+/// Larger buffers are freed once they are empty.
 const KEPT_LEN: usize = 64 << 10;
 
-/// Why a connection ended.
+/// The reason why a connection ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Cause {
-    /// No answer for the time allowed.
+    /// No answer within the time limit.
     Silent,
-    /// Closed by the node, or broken on the way.
+    /// Closed by the node, or broken.
     Closed,
-    /// What came was no answer.
+    /// A malformed answer.
     Nonsense(String),
-    /// Plain and TLS do not meet, or the node ended it for what it thinks of this client's certificate.
+    /// One side uses TLS and the other does not, or the node rejects this client's certificate.
     Tls(TlsFault),
-    /// Closed on this side: the node is no longer used, or the runtime is gone.
+    /// Closed on this side: the node is no longer used, or the runtime has ended.
     Unused,
 }
 
 impl Cause {
-    /// Of the end of what comes, by an error or without one; `rest` is no whole answer.
+    /// The cause for the end of the input, by an error or without one; `rest` is not a complete
+    /// answer.
     #[cold]
     fn of_end(error: Option<io::Error>, rest: &[u8]) -> Cause {
         match error.as_ref().and_then(TlsFault::of_stream) {
@@ -73,7 +74,7 @@ impl Cause {
     }
 }
 
-/// A request without an answer.
+/// The failure of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Fault {
     pub(crate) cause: Cause,
@@ -96,22 +97,23 @@ struct Shared {
 
 #[derive(Debug)]
 struct State {
-    /// `None` once it has failed: nothing keeps the socket open then but the task, which ends.
+    /// `None` once the connection has failed: then only the task keeps the socket open, and it
+    /// ends.
     write: Option<Writer>,
-    /// Requests, from the first byte that has not been sent.
+    /// Bytes of requests, from the first unsent one.
     out: Vec<u8>,
-    /// Bytes at the front of `out` that have been sent.
+    /// Number of sent bytes at the front of `out`.
     out_sent: usize,
-    /// Bytes ever sent before `out`.
+    /// Total of bytes sent before `out`.
     sent_before: u64,
     slots: Slab<Slot>,
-    /// Slots whose answers have not come, oldest first.
+    /// Slots that wait for answers, oldest first.
     waiting: VecDeque<usize>,
     /// Wakes the connection's task.
     task: Waker,
-    /// Whether the watchdog looks after it.
+    /// Whether the watchdog watches the connection.
     watched: bool,
-    /// Set once, when it ends.
+    /// The cause of failure, set once.
     failed: Option<Cause>,
 }
 
@@ -119,7 +121,7 @@ struct State {
 struct Slot {
     decoder: Decoder,
     result: Option<Result<Answer, Fault>>,
-    /// The caller; `None` before it has looked, and once it has given up.
+    /// The caller; `None` before it has polled, and after it was dropped.
     caller: Option<Waker>,
     abandoned: bool,
     /// Offset of the request among all bytes ever sent.
@@ -130,11 +132,11 @@ struct Slot {
 impl Connection {
     /// Takes over a socket; its task runs on the current runtime.
     ///
-    /// A request that has no answer for as long as `watchdog` allows ends the connection, as does a
-    /// value of more than `max_value` bytes.
+    /// A request without an answer within `watchdog`'s limit ends the connection, as does a value
+    /// of more than `max_value` bytes.
     ///
     /// # Panics
-    /// Outside of a tokio runtime.
+    /// Outside a tokio runtime.
     pub(crate) fn new(socket: Socket, watchdog: Arc<Watchdog>, max_value: usize) -> Connection {
         let (read, write) = socket.into_split();
         let state = State {
@@ -155,7 +157,7 @@ impl Connection {
         Connection { shared }
     }
 
-    /// Whether it can take no more requests.
+    /// Whether the connection takes no more requests.
     pub(crate) fn has_failed(&self) -> bool {
         self.shared.state.lock().failed.is_some()
     }
@@ -184,7 +186,7 @@ impl Connection {
             since: Instant::now(),
         });
         state.waiting.push_back(slot);
-        // With others in flight, what comes until the task runs goes along in one write.
+        // With others in flight, the requests that arrive before the task runs go out in one write.
         if idle && state.waiting.len() == 1 {
             state.write_now();
         }
@@ -212,7 +214,7 @@ impl Drop for Connection {
 }
 
 impl Watched for Shared {
-    /// Fails where the oldest request has been waiting since before `too_long_ago`.
+    /// Fails the connection if the oldest request has waited since before `too_long_ago`.
     fn is_idle(&self, too_long_ago: Instant) -> bool {
         let mut woken = Vec::new();
         let idle = {
@@ -230,7 +232,7 @@ impl Watched for Shared {
     }
 }
 
-/// A caller that waits.
+/// A waiting caller.
 struct Call<'c> {
     shared: &'c Shared,
     slot: usize,
@@ -259,7 +261,7 @@ impl Drop for Call<'_> {
         if self.done {
             return;
         }
-        // Somebody else's waker may do anything when it is dropped, so that comes after the lock.
+        // A caller's waker may do anything when it is dropped, so drop it after the lock.
         let _waker = {
             let mut state = self.shared.state.lock();
             let slot = &mut state.slots[self.slot];
@@ -274,7 +276,7 @@ impl Drop for Call<'_> {
 }
 
 impl State {
-    /// Sends what the socket takes without waiting. An error shows itself to the task.
+    /// Sends as much as the socket takes without waiting. The task will find any error.
     fn write_now(&mut self) {
         let Some(write) = &mut self.write else { return };
         let Written { len, held } = write.try_write(&self.out);
@@ -287,7 +289,8 @@ impl State {
     fn sent(&mut self, len: usize) {
         self.out_sent += len;
         if self.out_sent < self.out.len() {
-            // Callers that are always quicker than the socket must not make it grow for ever.
+            // Callers that are always faster than the socket must not make the buffer grow for
+            // ever.
             if self.out_sent > KEPT_LEN && self.out_sent > self.out.len() / 2 {
                 self.out.drain(..self.out_sent);
                 self.sent_before += self.out_sent as u64;
@@ -320,7 +323,7 @@ impl State {
         }
     }
 
-    /// Hands out the answers that `input` holds.
+    /// Hands out the complete answers in `input`.
     fn take_answers(
         &mut self,
         input: &mut BytesMut,
@@ -351,7 +354,7 @@ impl State {
         woken.extend(slot.caller.take());
     }
 
-    /// Ends it: whoever waits is told why.
+    /// Ends the connection, and gives every waiting caller the cause.
     fn fail(&mut self, cause: Cause, woken: &mut Vec<Waker>) {
         if self.failed.is_some() {
             return;
@@ -372,7 +375,7 @@ impl State {
     }
 }
 
-/// What writes and reads.
+/// The task that writes and reads.
 struct Task {
     shared: Arc<Shared>,
     read: Reader,
@@ -394,12 +397,13 @@ impl Task {
         polled.map(drop)
     }
 
-    /// Reads and writes until both have to wait; ready with the reason to end.
+    /// Reads and writes until both must wait; ready with the cause when the connection ends.
     fn work(&mut self, cx: &mut Context<'_>) -> Poll<Cause> {
         let shared = Arc::clone(&self.shared);
         let mut broken = false;
         loop {
-            // A value's length is not believed: room grows with what has come.
+            // A value's announced length is not trusted: space grows with the bytes that have
+            // arrived.
             self.input.reserve(self.input.len().clamp(READ_LEN, MAX_READ_LEN));
             let read = poll_read_buf(Pin::new(&mut self.read), cx, &mut self.input);
             let mut state = shared.state.lock();
@@ -409,7 +413,7 @@ impl Task {
             if let Some(cause) = &state.failed {
                 return Poll::Ready(cause.clone());
             }
-            // What came before the end is still good.
+            // Answers that arrived before the end are still good.
             let taken = state.take_answers(&mut self.input, shared.max_value, &mut self.woken);
             if let Err(Nonsense(got)) = taken {
                 return Poll::Ready(Cause::of_nonsense(got));
@@ -423,7 +427,7 @@ impl Task {
                 if broken {
                     return Poll::Ready(Cause::Closed);
                 }
-                // The node's last words may have come in between.
+                // The node's last answer may have arrived in between.
                 broken = true;
                 continue;
             }

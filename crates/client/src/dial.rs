@@ -1,5 +1,5 @@
-//! From a node's address to a connection that takes requests: the socket, TLS, the login, in this
-//! order and all within the time that a connection may take.
+//! Dials a node: makes the socket, then TLS, then the login, all within the time limit of a
+//! connection.
 
 use std::io;
 
@@ -14,13 +14,13 @@ use crate::settings::LinkSettings;
 use crate::socket::Socket;
 use crate::tls::TlsFault;
 
-/// Why there is no connection.
+/// The reason why there is no connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Undialled {
     Away(Absence),
     /// The node refuses the login.
     Unauthenticated,
-    /// What it answers to the login is no answer.
+    /// The answer to the login is malformed.
     Nonsense(String),
 }
 
@@ -42,8 +42,8 @@ pub(crate) async fn dial(node: &Node, settings: LinkSettings) -> Result<Connecti
         Ok(Err(error)) => return Err(unreachable(&error)),
         Err(_) => return Err(silent()),
     };
-    // Without it requests would wait for each other's acknowledgement; where it cannot be set,
-    // they are only slower.
+    // Without it requests would wait for each other's acknowledgement. If it cannot be set, they
+    // are only slower.
     let _ = stream.set_nodelay(true);
     let mut socket = match tls {
         None => Socket::Plain(stream),
@@ -84,8 +84,8 @@ fn unreachable(error: &io::Error) -> Undialled {
     Undialled::Away(Absence::Unreachable(error.to_string()))
 }
 
-/// A connection that broke during the login. By TLS 1.3 a node's word on this client's certificate
-/// comes only then.
+/// The error for a connection that broke during the login. With TLS 1.3 a node's verdict on this
+/// client's certificate arrives only then.
 fn broken(error: &io::Error) -> Undialled {
     match TlsFault::of_stream(error) {
         Some(fault) => fault.into(),

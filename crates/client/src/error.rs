@@ -1,4 +1,4 @@
-//! What can go wrong, typed by who has to act.
+//! Errors, typed by who must act.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,72 +11,75 @@ use ringbinder_ring::{
 
 use crate::tls::{TlsError, TlsFault};
 
-/// Why a command has no answer.
+/// The reason why a command has no answer.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The caller's: no server takes this key. Nothing was sent.
+    /// The caller's fault: no server accepts this key. Nothing was sent.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// The caller's: longer than any server of this protocol takes. Nothing was sent.
+    /// The caller's fault: the value is longer than any server of this protocol accepts. Nothing
+    /// was sent.
     #[error("a value of {len} bytes is longer than the protocol allows")]
     ValueTooLong {
-        /// Its length in bytes.
+        /// Length of the value in bytes.
         len: usize,
     },
-    /// The caller's: a command whose line is not one line. Nothing was sent.
+    /// The caller's fault: a command that is not a single line. Nothing was sent.
     #[error("{0:?} is no single line of text without control characters")]
     Line(String),
-    /// The caller's: meta flags that hide an answer or change the key. Nothing was sent.
+    /// The caller's fault: meta flags that suppress an answer or change the key. Nothing was sent.
     #[error("the meta flags {0:?} are not for this client: leave out q, b and O")]
     Flags(String),
-    /// The node finds the request at fault: `ERROR` or `CLIENT_ERROR`.
+    /// The node reports an invalid request: `ERROR` or `CLIENT_ERROR`.
     #[error("{node} refuses this: {says}")]
     Refused {
         /// The node that was asked.
         node: Arc<str>,
-        /// Its answer.
+        /// The node's answer.
         says: String,
     },
-    /// The node could not do it: `SERVER_ERROR`.
+    /// The node could not carry out the request: `SERVER_ERROR`.
     #[error("{node} could not do this: {says}")]
     Failed {
         /// The node that was asked.
         node: Arc<str>,
-        /// Its answer.
+        /// The node's answer.
         says: String,
     },
-    /// The node does not know who this client is, and serves it nothing: the client has no
-    /// [`Login`](crate::Login), or one that the node refuses. Nothing was done.
+    /// The node requires authentication: the client has no [`Login`](crate::Login), or one that the
+    /// node refuses. Nothing was done.
     #[error("{node} {}", refused_login(user.as_deref()))]
     Unauthenticated {
         /// The node that was asked.
         node: Arc<str>,
-        /// Who the client said that it is.
+        /// The user in the client's login, if it has one.
         user: Option<Arc<str>>,
     },
-    /// The node cannot be asked. Whether a write that was already sent was carried out is not known.
+    /// The node is unreachable. If a write was already sent, it is unknown whether it was carried
+    /// out.
     #[error("{node} is away: {why}")]
     Away {
         /// The node that was asked.
         node: Arc<str>,
-        /// What happened when it was.
+        /// The kind of absence.
         why: Absence,
     },
-    /// What answers there is no server of this protocol, or has lost its place in it.
+    /// The answer is not from a server of this protocol, or the server is out of step with its
+    /// requests.
     #[error("{node} answers what no memcached server says: {got:?}; the connection was closed")]
     Nonsense {
         /// The node that was asked.
         node: Arc<str>,
-        /// The beginning of its answer.
+        /// The beginning of the answer.
         got: String,
     },
-    /// The value is not what the caller's type is written as, or the other way round.
+    /// The codec cannot decode the value as the caller's type, or cannot encode it.
     #[error("{what}: {why}")]
     Codec {
-        /// What was being done, and to which key.
+        /// The operation, and its key.
         what: String,
-        /// What the codec says.
+        /// The codec's message.
         why: String,
     },
 }
@@ -97,71 +100,71 @@ fn refused_login(user: Option<&str>) -> String {
     }
 }
 
-/// Why a key is none.
+/// The reason why a key is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
-    /// No bytes at all.
+    /// The key is empty.
     #[error("the key is empty")]
     Empty,
-    /// More than [`MAX_KEY_LEN`] bytes.
+    /// The key has more than [`MAX_KEY_LEN`] bytes.
     #[error("the key is {0} bytes long; {MAX_KEY_LEN} are allowed")]
     TooLong(usize),
-    /// A space or a control character.
+    /// The key has a space or a control character.
     #[error("the key holds a space or a control character")]
     Character,
 }
 
-/// What happened when a node was asked that is away.
+/// The way in which a node is unreachable.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Absence {
-    /// No connection.
+    /// No connection could be made.
     #[error("no connection to it ({0})")]
     Unreachable(String),
-    /// No answer in time.
+    /// The node did not answer in time.
     #[error("no answer within {0:?}")]
     Silent(Duration),
     /// The connection ended before the answer.
     #[error("it closed the connection before it answered")]
     Closed,
-    /// It was away a moment ago, so it was not asked; it is tried again soon.
+    /// The node was unreachable a moment ago, so it was not asked; it is tried again soon.
     #[error("it was away a moment ago, and is not asked again yet")]
     Resting,
-    /// It has as many connections as it may, and takes no other.
+    /// The node has its maximum of connections, and takes no other.
     #[error("it has no room for another connection: raise its connection limit (-c)")]
     Full,
-    /// The runtime that [`Builder::connect`](crate::Builder::connect) was called on has ended, and
-    /// the client's connections with it.
+    /// The runtime of [`Builder::connect`](crate::Builder::connect) has ended, and with it the
+    /// client's connections.
     #[error("the runtime that the client was made on has ended: make another client")]
     NoRuntime,
-    /// There is no connection by TLS, or none without.
+    /// One side uses TLS and the other does not, or the handshake failed.
     #[error("{0}")]
     Tls(TlsFault),
-    /// Another node passed the request on to it, without success.
+    /// Another node passed the request on to this one, without success.
     #[error("asked through another node, it does not answer")]
     ByProxy,
 }
 
-/// Why there is no client: there is no ring to begin with.
+/// The reason why there is no client: it has no ring to begin with.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// The ring file or etcd.
+    /// The ring file or etcd has no valid ring.
     #[error(transparent)]
     Source(#[from] SourceError),
-    /// A file that TLS needs, or a setting of it.
+    /// A file or a setting for TLS is invalid.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// The list of servers is no ring.
+    /// The list of servers does not make a valid ring.
     #[error(transparent)]
     Ring(#[from] RingError),
-    /// What names the ring file, or the key in etcd, names neither.
+    /// The origin of the ring is neither a file nor a key in etcd.
     #[error(transparent)]
     Origin(#[from] OriginError),
-    /// Nobody to ask.
+    /// There are no nodes to ask for the ring.
     #[error("no node is named: give at least one host:port to discover the ring from")]
     NoSeeds,
-    /// None of the nodes asked gave its ring.
+    /// No node that was asked sent its ring.
     #[error("none of the nodes asked gave its ring: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     NotDiscovered(Vec<Error>),
 }

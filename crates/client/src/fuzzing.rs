@@ -1,15 +1,15 @@
-//! The reader of answers, for the fuzz target `answers`. No part of the API.
+//! The decoder of answers, for the fuzz target `answers`. Not a part of the API.
 
 use bytes::BytesMut;
 
 use crate::wire::{Answer, Decoder, Request};
 
-/// What was asked, and so which answers fit.
+/// The request, which determines the valid answers.
 #[derive(Clone, Copy, Debug)]
 pub enum Asked<'a> {
     /// `get` of one key.
     Get(&'a [u8]),
-    /// `get` of several.
+    /// `get` of several keys.
     GetMany(&'a [&'a [u8]]),
     /// `set`.
     Set(&'a [u8]),
@@ -29,7 +29,7 @@ pub enum Asked<'a> {
     Line,
 }
 
-/// What reads one answer.
+/// Decodes one answer.
 #[derive(Debug)]
 pub struct Reader {
     decoder: Decoder,
@@ -38,7 +38,7 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// For the answer to `asked`, with values of at most `max_value` bytes.
+    /// A reader of the answer to `asked`, with values of at most `max_value` bytes.
     pub fn new(asked: Asked<'_>, max_value: usize) -> Reader {
         let request = match asked {
             Asked::Get(key) => Request::Get { key, with_cas: false },
@@ -57,17 +57,18 @@ impl Reader {
         Reader { decoder: request.decoder(), input: BytesMut::new(), max_value }
     }
 
-    /// Takes in what has come: the answer in words once it is whole, and the bytes of its values.
+    /// Takes more input. Returns the answer as text once it is complete, and the bytes of its
+    /// values.
     ///
     /// # Errors
-    /// Where it is no answer.
+    /// If the answer is malformed.
     pub fn read(&mut self, bytes: &[u8]) -> Result<Option<(String, usize)>, String> {
         self.input.extend_from_slice(bytes);
         let answer = self.decoder.read(&mut self.input, self.max_value);
         answer.map(|answer| answer.map(told)).map_err(|nonsense| nonsense.0)
     }
 
-    /// What has come and is not taken.
+    /// The input that is not consumed yet.
     pub fn left(&self) -> &[u8] {
         &self.input
     }

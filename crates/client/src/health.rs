@@ -1,9 +1,9 @@
-//! Whether a node is worth asking.
+//! The health of a node: whether it is worth asking.
 //!
-//! A node that did not answer rests: for that time requests to it fail at once instead of waiting
-//! for it one by one. Then one request tries it; the others go on failing until that one has come
-//! back. Each failure in a row doubles the rest, up to a bound. However many requests fail by one
-//! and the same mishap, it counts once.
+//! A node that did not answer rests: for that time requests to it fail at once instead of each
+//! waiting for it. Then one request tries it, and the others still fail until that one has an
+//! answer. Each failure in a row doubles the rest, up to a bound. However many requests fail for
+//! the same reason, they count as one failure.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
@@ -19,9 +19,9 @@ const LONGEST: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(crate) struct Health {
     base: Instant,
-    /// Failures in a row.
+    /// Number of failures in a row.
     failures: AtomicU32,
-    /// Milliseconds after `base` until which it rests, or is being tried.
+    /// Milliseconds after `base` until which the node rests, or is being tried.
     until: AtomicU64,
 }
 
@@ -30,8 +30,8 @@ impl Health {
         Health { base: Instant::now(), failures: AtomicU32::new(0), until: AtomicU64::new(0) }
     }
 
-    /// Leave to ask the node, unless it rests. While it is away that makes the caller the one that
-    /// tries, and `trial` is how long that may take.
+    /// A permit to ask the node, unless it rests. While it is unreachable, the permit makes the
+    /// caller the one that tries it, and `trial` is the longest time that may take.
     #[inline]
     pub(crate) fn may_ask(&self, trial: Duration) -> Option<Leave<'_>> {
         match self.failures.load(Ordering::Relaxed) {
@@ -61,20 +61,20 @@ impl Health {
     }
 }
 
-/// Leave to ask a node once. Where it tries a node that was away, and is dropped without an outcome,
-/// the next request tries.
+/// A permit to ask a node once. If a trial's permit is dropped without an outcome, the next request
+/// tries.
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct Leave<'h> {
     health: &'h Health,
-    /// Failures in a row when it was given.
+    /// Number of failures in a row when the permit was given.
     failures: u32,
-    /// For a trial: what stands in `until` meanwhile.
+    /// For a trial: the value of `until` meanwhile.
     trial_until: Option<u64>,
 }
 
 impl Leave<'_> {
-    /// It answered.
+    /// Records that the node answered.
     #[inline]
     pub(crate) fn answered(mut self) {
         self.trial_until = None;
@@ -84,14 +84,14 @@ impl Leave<'_> {
         }
     }
 
-    /// It did not. True for the first of those that fail by the same mishap.
+    /// Records that the node did not answer. Returns true for the first failure of a common cause.
     pub(crate) fn failed(self) -> bool {
         let doubled = 1 << self.failures.min(16);
         self.rest(LONGEST.min(SHORTEST * doubled))
     }
 
-    /// Its connection ended. That says little about the node itself: the first time, the next
-    /// request tries it at once.
+    /// Records that the connection ended. That says little about the node itself: after the first
+    /// time, the next request tries the node at once.
     pub(crate) fn cut_off(self) {
         match self.failures {
             0 => self.rest(Duration::ZERO),
@@ -103,7 +103,7 @@ impl Leave<'_> {
         self.trial_until = None;
         let (failures, seen) = (&self.health.failures, self.failures);
         let after = seen.saturating_add(1);
-        // Whoever was given leave before somebody else's failure fails by the same mishap.
+        // All permits given before a failure fail for the same reason.
         let swapped = failures.compare_exchange(seen, after, Ordering::Relaxed, Ordering::Relaxed);
         if swapped.is_ok() {
             self.health.until.store(self.health.now() + millis(rest), Ordering::Relaxed);
@@ -133,7 +133,7 @@ mod tests {
     const TRIAL: Duration = Duration::from_millis(500);
 
     fn may_ask(health: &Health) -> bool {
-        // Kept, as by a request that is under way.
+        // Keep the permit, like a request in progress.
         health.may_ask(TRIAL).map(std::mem::forget).is_some()
     }
 

@@ -1,36 +1,38 @@
-//! What is kept in a cache, as the client hands it out.
+//! Items, as the client returns them.
 
 use bytes::Bytes;
 
-/// A value with what is kept beside it.
+/// A value with its metadata.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Item {
     /// The value.
     pub value: Bytes,
-    /// The client's own 32 bits, kept as they were stored.
+    /// The client's own 32 bits, returned as stored.
     pub flags: u32,
-    /// The item's CAS unique, where it was asked for.
+    /// The item's CAS unique, if it was requested.
     pub cas: Option<u64>,
 }
 
-/// What became of a command that stores.
+/// The result of a storage command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Stored {
-    /// It is stored.
+    /// The value is stored.
     Stored,
-    /// The condition was not met: `add` found an item, or `replace`, `append` or `prepend` none.
+    /// The condition does not hold: `add` found an item, or `replace`, `append` or `prepend` found
+    /// none.
     NotStored,
-    /// `cas`: somebody else has stored since.
+    /// `cas`: another client has stored since.
     Exists,
-    /// `cas`: no such item.
+    /// `cas`: there is no such item.
     NotFound,
-    /// The owner is away; see [`OnAway`](crate::OnAway). Nothing is known to be stored.
+    /// The owner is unreachable; see [`OnAway`](crate::OnAway). It is unknown whether the value is
+    /// stored.
     Away,
 }
 
 impl Stored {
-    /// Whether it is stored.
+    /// Whether the value is stored.
     pub fn is_stored(self) -> bool {
         self == Stored::Stored
     }

@@ -1,7 +1,7 @@
-//! A place for one connection to a node: dialled when it is needed, and again when it has failed.
+//! A slot for one connection to a node: dialled when needed, and again after a failure.
 //!
-//! Dialling is a task of its own, on the client's runtime: a caller that gives up does not interrupt
-//! it, and all who wait share its outcome, so that nobody waits for longer than it may take once.
+//! Dialling is a task of its own, on the client's runtime: a dropped caller does not interrupt it,
+//! and all waiting callers share its outcome. So no caller waits longer than one attempt may take.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::dial::{Undialled, dial};
 use crate::error::Absence;
 use crate::settings::LinkSettings;
 
-/// What dialling came to; `None` until then.
+/// The outcome of dialling; `None` until then.
 type Outcome = Option<Result<Arc<Connection>, Undialled>>;
 
 #[derive(Debug, Default)]
@@ -31,7 +31,7 @@ enum Place {
 }
 
 impl Lane {
-    /// The connection, made if there is none.
+    /// The connection; dials if there is none.
     #[inline]
     pub(crate) async fn connection(
         &self,
@@ -55,7 +55,7 @@ impl Lane {
             let outcome = dialled.borrow().clone();
             match outcome {
                 Some(Ok(connection)) => *place = Place::Open(connection),
-                // Under way, unless its runtime has ended.
+                // In progress, unless its runtime has ended.
                 None if dialled.has_changed().is_ok() => return Err(dialled.clone()),
                 Some(Err(_)) | None => {}
             }

@@ -1,8 +1,8 @@
 //! Async memcached client that knows Ringbinder's ring.
 //!
-//! It takes the ring from a file, from etcd, or from the nodes themselves, sends each key to the
-//! node that owns it, and follows the ring while it changes. It works with memcached's own servers
-//! just as well ([`Client::with_servers`]).
+//! It gets the ring from a file, from etcd, or from the nodes themselves, sends each key to the
+//! node that owns it, and follows changes of the ring. It works with memcached's own servers as
+//! well ([`Client::with_servers`]).
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -19,25 +19,26 @@
 //! # }
 //! ```
 //!
-//! What a user may rely on:
+//! Guarantees:
 //!
-//! - **A cache that is away is an empty cache.** A node that cannot be asked makes gets misses and
-//!   writes [`Stored::Away`]; [`OnAway::Error`] makes it an error. A node that did not answer rests, so
-//!   that its time-out is waited for once and not by every request.
-//! - **A write is sent at most once** where the node may have seen it: sent again it could undo what
-//!   somebody else has written in between.
-//! - **One connection to each node for each worker** of the runtime, pipelined: requests share it, and
-//!   none waits for another's answer to be sent. A request whose future is dropped may still be
-//!   carried out.
-//! - **Nothing a node sends** makes the client take more memory than came, wait for longer than the
-//!   time-out, or hand one caller another's value: a connection whose answers do not fit is closed.
+//! - **An unreachable cache is an empty cache.** If a node is unreachable, gets miss and writes
+//!   return [`Stored::Away`]; with [`OnAway::Error`] both are errors. A node that did not answer
+//!   rests, so that not every request waits for its timeout.
+//! - **A write is sent at most once** if the node may have seen it: a second time it could undo a
+//!   later write of another client.
+//! - **One connection to each node for each worker** of the runtime, pipelined: requests share it,
+//!   and none waits for another's answer before it is sent. A request whose future is dropped may
+//!   still be carried out.
+//! - **No answer of a node** makes the client take more memory than the bytes received, wait longer
+//!   than the timeout, or give one caller another's value: a connection with wrong answers is
+//!   closed.
 //!
-//! Connections are encrypted by [`Builder::tls`], and [`Builder::login`] says who the client is.
+//! [`Builder::tls`] encrypts the connections, and [`Builder::login`] authenticates the client.
 //!
-//! Values that are read all the time can be kept near (`Builder::near_cache`, of the feature `near-cache`, which
-//! is on by default); a value that is costly
-//! to make is made by one caller in the fleet ([`Client::get_or_fill`]); values of any type go through
-//! serde ([`Client::get_typed`]). `docs/client.md` tells more.
+//! A near cache keeps values that are read often in this process (`Builder::near_cache`, of the
+//! feature `near-cache`, which is on by default). One caller in the fleet computes a costly value
+//! for all ([`Client::get_or_fill`]). Values of any type pass through serde
+//! ([`Client::get_typed`]). See `docs/client.md` for more.
 
 // | file | purpose |
 // |---|---|

@@ -16,7 +16,7 @@ use crate::settings::LinkSettings;
 use crate::tls::{TlsFault, is_only_tls};
 use crate::wire::{Answer, Line, Request};
 
-/// One node as its callers reach it: a pipelined connection for each worker, and its health.
+/// One node and its health, with a pipelined connection for each worker.
 #[derive(Debug)]
 pub(crate) struct Link {
     pub(crate) node: Node,
@@ -24,7 +24,7 @@ pub(crate) struct Link {
     pub(crate) title: Arc<str>,
     lanes: Box<[Lane]>,
     health: Health,
-    /// Whether it rests because it refused the login.
+    /// Whether the node rests because it refused the login.
     locked_out: AtomicBool,
     settings: LinkSettings,
 }
@@ -43,14 +43,14 @@ impl Link {
         }
     }
 
-    /// Sends a request and gives its answer, or the node's refusal as an error.
+    /// Sends a request and returns its answer, or the node's refusal as an error.
     ///
-    /// What the node has certainly not seen is sent once more, and so is what only reads: each at
-    /// most as often as the settings allow.
+    /// A request is sent again if the node has certainly not seen it, or if it only reads, at most
+    /// as often as the settings allow.
     #[inline]
     pub(crate) async fn call(&self, request: &Request<'_>) -> Result<Answer, Error> {
         let LinkSettings { watchdog, retries, .. } = &self.settings;
-        // One for the connection, one for the answer.
+        // The time for a connection, and for an answer.
         let Some(leave) = self.health.may_ask(watchdog.allowed * 2) else {
             return Err(self.resting());
         };
@@ -112,7 +112,7 @@ impl Link {
                 self.cut_off(leave);
                 self.away(Absence::Closed)
             }
-            // Said before anything was asked.
+            // The node sent this before it was asked anything.
             Cause::Nonsense(got) if is_full(&got) => self.failed(leave, Absence::Full),
             Cause::Nonsense(got) => {
                 self.cut_off(leave);
@@ -124,7 +124,7 @@ impl Link {
     fn failed(&self, leave: Leave<'_>, why: Absence) -> Error {
         self.locked_out.store(false, Ordering::Relaxed);
         match (leave.failed(), &why) {
-            // Somebody has to do something about it, and nobody is told where that is a miss.
+            // An operator must act on it, and no caller sees it if it is a miss.
             (true, Absence::Tls(fault)) => tracing::warn!(node = %self.title, %fault, "away"),
             (_, why) => tracing::debug!(node = %self.title, %why, "away"),
         }
@@ -151,7 +151,7 @@ impl Link {
         leave.cut_off();
     }
 
-    /// While it rests, it has not changed its mind on the login.
+    /// The error while the node rests. It cannot have changed its mind about the login meanwhile.
     fn resting(&self) -> Error {
         match self.locked_out.load(Ordering::Relaxed) {
             true => self.unauthenticated(),
@@ -168,7 +168,7 @@ impl Link {
         Error::Away { node: Arc::clone(&self.title), why }
     }
 
-    /// An answer that fits the protocol and not the request.
+    /// The error for an answer that is valid but does not fit the request.
     pub(crate) fn unexpected(&self, answer: &Answer) -> Error {
         let got = match answer {
             Answer::Line(Line::Other(line)) => line.clone(),
@@ -178,8 +178,8 @@ impl Link {
     }
 }
 
-/// What the node has certainly not seen may be sent again, and what only reads. A node that is silent
-/// is not made to answer by asking it again.
+/// Whether a request may be sent again: if the node has certainly not seen it, or if it only reads.
+/// Asking a silent node again would not make it answer.
 fn may_be_repeated(fault: &Fault, request: &Request<'_>) -> bool {
     match fault.cause {
         Cause::Silent | Cause::Tls(_) => false,
@@ -188,20 +188,20 @@ fn may_be_repeated(fault: &Fault, request: &Request<'_>) -> bool {
     }
 }
 
-/// Whether the node has no room for another connection, which it says and then hangs up.
+/// Whether the node reports that it has no room for another connection, before it closes this one.
 fn is_full(says: &str) -> bool {
     says.starts_with(Refusal::TooManyConnections.line())
 }
 
-/// Whether the node serves only those who have said who they are. A storage command is taken for an
-/// attempt at that.
+/// Whether the node serves only authenticated clients. Such a node treats a storage command as a
+/// login.
 fn asks_for_login(says: &str) -> bool {
     [Refusal::Unauthenticated, Refusal::LoginFailed, Refusal::LoginFormat, Refusal::LoginTooLong]
         .iter()
         .any(|refusal| says == refusal.line())
 }
 
-/// A number of the thread this runs on: threads do not share a connection while there are enough.
+/// A number of the current thread: threads do not share a connection as long as there are enough.
 #[inline]
 fn worker() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);

@@ -1,7 +1,7 @@
-//! Who this client is: memcached's ASCII authentication (`protocol.txt`, "Authentication").
+//! The client's login: memcached's ASCII authentication (`protocol.txt`, "Authentication").
 //!
-//! It is the first thing said on a connection, and nothing else is sent before its answer has come. The
-//! password is in no message, no log and no `Debug`.
+//! It is the first request on a connection, and nothing else is sent before its answer. The
+//! password never appears in a message, a log or `Debug`.
 
 use std::fmt;
 use std::io;
@@ -17,10 +17,10 @@ use crate::tls::{is_alert, is_only_tls};
 /// Largest file in bytes: its first line is far shorter.
 const MAX_FILE: u64 = 64 << 10;
 
-/// Longest answer to a login.
+/// Longest answer to a login, in bytes.
 const MAX_ANSWER: usize = 512;
 
-/// A user and a password for nodes that ask for them (`--auth-file`, memcached's `-Y`).
+/// A user and a password for nodes that require them (`--auth-file`, memcached's `-Y`).
 ///
 /// ```
 /// use ringbinder_client::{Client, Login};
@@ -41,12 +41,12 @@ pub struct Login {
 }
 
 impl Login {
-    /// Checks that both can be sent.
+    /// Makes a login, and checks that both parts can be sent.
     ///
     /// # Errors
-    /// Where either is empty or has a control character, or the user has a space or a colon: no server
-    /// of this protocol could tell that from the end of it. memcached's own takes no password with a
-    /// space either.
+    /// If either is empty or has a control character, or the user has a space or a colon: no server
+    /// of this protocol could find its end. memcached does not accept a password with a space
+    /// either.
     pub fn new(user: impl AsRef<str>, password: impl AsRef<[u8]>) -> Result<Login, LoginError> {
         let (user, password) = (user.as_ref(), password.as_ref());
         let is_line = |text: &[u8]| !text.is_empty() && !text.iter().any(u8::is_ascii_control);
@@ -59,11 +59,11 @@ impl Login {
         Ok(Login { user: user.into(), password: password.into() })
     }
 
-    /// Takes the first line of a file that is not empty, `user:password`: the form of memcached's own authentication
-    /// files. The file is read once.
+    /// Reads the login from the first non-empty line of a file, `user:password`: the form of
+    /// memcached's own authentication files. The file is read once.
     ///
     /// # Errors
-    /// Where it cannot be read, or its first line is no such line.
+    /// If the file cannot be read, or that line is malformed.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Login, LoginError> {
         let path = path.as_ref();
         let text =
@@ -83,8 +83,8 @@ impl Login {
         &self.user
     }
 
-    /// What is sent. A server that asks for no login takes it for a value to store: it is one that
-    /// ends at once, so that nobody can read the password there.
+    /// The request. A server without authentication stores its value as an item: the item expires
+    /// at once, so that nobody can read the password there.
     fn request(&self) -> Vec<u8> {
         let len = self.user.len() + 1 + self.password.len();
         let mut request = format!("set auth 0 -1 {len}\r\n{} ", self.user).into_bytes();
@@ -93,7 +93,7 @@ impl Login {
         request
     }
 
-    /// Says it on a new connection, and takes the answer.
+    /// Sends the login on a new connection, and reads the answer.
     pub(crate) async fn say<S>(&self, stream: &mut S) -> Result<Entry, io::Error>
     where
         S: AsyncRead + AsyncWrite + Unpin,
@@ -114,8 +114,8 @@ impl Login {
         match answer {
             b"STORED\r\n" => Entry::Granted,
             _ if is_alert(answer) || is_only_tls(answer) => Entry::OnlyTls,
-            // A node without logins that could not store it, such as one in a ring whose owner of
-            // that key is away: a node with logins says nothing of the kind.
+            // A node without authentication that could not store the item, for example because the
+            // key's owner in its ring is unreachable. A node with authentication never answers so.
             _ if answer.starts_with(b"SERVER_ERROR") && answer.ends_with(b"\n") => Entry::Granted,
             _ if answer.starts_with(Refusal::TooManyConnections.line().as_bytes()) => Entry::Full,
             _ if answer.starts_with(b"CLIENT_ERROR") || answer.starts_with(b"ERROR") => {
@@ -123,7 +123,7 @@ impl Login {
             }
             b"" => Entry::Closed,
             _ => {
-                // Whatever that is may say what it heard.
+                // An unknown server may echo what it received.
                 let echoes =
                     answer.windows(self.password.len()).any(|part| *part == *self.password);
                 let shown = &answer[..answer.len().min(60)];
@@ -150,29 +150,29 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     }
 }
 
-/// What a login came to.
+/// The result of a login.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Entry {
     Granted,
     Refused,
     /// The node has no room for another connection.
     Full,
-    /// It closed the connection.
+    /// The node closed the connection.
     Closed,
-    /// It speaks TLS, and was not spoken to in it.
+    /// The node speaks TLS, and the login came without.
     OnlyTls,
-    /// What no server of this protocol says; its first bytes.
+    /// Malformed answer; its first bytes.
     Nonsense(String),
 }
 
-/// Why there is no [`Login`]. Never says what a password or a line of a file is.
+/// The reason why there is no [`Login`]. Never contains a password or a line of a file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoginError {
-    /// The user cannot be sent.
+    /// The user is invalid.
     #[error("a user is one word, without spaces, colons and control characters, and not empty")]
     User,
-    /// The password cannot be sent.
+    /// The password is invalid.
     #[error("a password is one line, without control characters, and not empty")]
     Password,
     /// The file cannot be read.
@@ -180,7 +180,7 @@ pub enum LoginError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
     /// The file does not begin with a user and a password.

@@ -1,13 +1,14 @@
-//! Values kept in this process for a while, so that reading them again asks nobody.
+//! The near cache: values kept in this process for a while, so that reading them again needs no
+//! request.
 //!
-//! What another client writes is not seen here before the time to live is over: that is the bound of
-//! its staleness, and the reason why it is off unless asked for. It is counted from before the value
-//! was asked for, since the value may have been overwritten while its answer was on the way.
+//! The client does not see other clients' writes before the time to live is over. That is the bound
+//! of staleness, and the reason why the cache is off by default. The time counts from before the
+//! request, since the value may have been overwritten while its answer was on the way.
 //!
-//! This client's own writes are seen at once, and what was seen of them stays seen. While a key is
-//! written nothing is kept under it, since reads that are under way meanwhile may bring the old value
-//! as well as the new one, in any order. Every write raises an epoch, and a value that was asked for in
-//! another epoch than the present one is not kept either. One lock makes looking and keeping one step.
+//! This client sees its own writes at once, and never an older value afterwards. While a key is
+//! written, no value is kept for it, since concurrent reads may return the old value as well as the
+//! new one, in any order. Every write raises an epoch, and a value that was requested in another
+//! epoch is not kept either. The check and the insertion happen under one lock.
 
 use std::hash::BuildHasher as _;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,17 +21,18 @@ use tokio::time::Instant;
 
 use crate::item::Item;
 
-/// Keys share what is known of their writes: more groups mean fewer values not kept without need.
+/// Groups of keys that share the record of their writes. The more groups, the fewer values are
+/// needlessly not kept.
 const GROUPS: usize = 1024;
 
-/// Bytes of memory that an entry costs beyond its key and value: moka's bookkeeping, the allocations
-/// and their slack. 500 to 550 from a thousand entries on, as `tests/near_memory.rs` measures.
+/// Bytes of memory of an entry beyond its key and value: moka's bookkeeping, the allocations and
+/// their slack. 500 to 550 from a thousand entries on, as measured by `tests/near_memory.rs`.
 const OVERHEAD: usize = 640;
 
-/// The cache is brought back within its bound whenever this share of it was put in.
+/// The cache is trimmed to its bound each time this share of the bound was inserted.
 const SHARE: u64 = 16;
 
-/// Longest time to live: moka refuses such as are endless.
+/// Longest time to live: moka refuses much longer ones.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// Settings of a near cache.
@@ -44,11 +46,11 @@ const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct NearCache {
-    /// Bytes for keys, values and bookkeeping. A value that is larger is not kept. What was just put
-    /// in may exceed it for a moment, by about a sixteenth or by one value.
+    /// Bytes for keys, values and bookkeeping. A larger value is not kept. New entries may exceed
+    /// the limit for a moment, by about a sixteenth or by one value.
     pub bytes: u64,
-    /// How stale a value may be: after another client's write the old value is read here for less
-    /// than this. A value that expires at its node may be read for as long afterwards.
+    /// Longest staleness of a value: after another client's write the old value may be read here
+    /// for less than this. A value that expires at its node may be read for as long afterwards.
     pub ttl: Duration,
 }
 
@@ -58,16 +60,16 @@ pub(crate) struct Near {
     hasher: foldhash::fast::RandomState,
     groups: Box<[Mutex<Group>]>,
     settings: NearCache,
-    /// Bytes put in since the cache was last brought within its bound.
+    /// Bytes inserted since the cache was last trimmed to its bound.
     unsettled: AtomicU64,
 }
 
-/// Keys, and the writes to them.
+/// A group of keys, with the record of its writes.
 #[derive(Debug, Default)]
 struct Group {
-    /// Writes that have begun, and that have ended.
+    /// Number of writes begun plus number of writes ended.
     epoch: u64,
-    /// Writes that have not ended.
+    /// Number of writes in progress.
     writers: usize,
 }
 
@@ -98,18 +100,18 @@ impl Near {
         (Instant::now() < kept.until).then_some(kept.item)
     }
 
-    /// To be called before a value is asked for that is to be kept.
+    /// Begins a read. Call this before requesting a value that is to be kept.
     pub(crate) fn reading(&self, key: &[u8]) -> Reading {
         Reading { epoch: self.group(key).lock().epoch, until: Instant::now() + self.settings.ttl }
     }
 
-    /// Keeps a value, unless this client writes the key or has written it since `reading`.
+    /// Keeps a value, unless this client is writing the key or has written it since `reading`.
     pub(crate) fn keep(&self, key: &[u8], item: &Item, reading: Reading) {
         let weight = weight(key, item);
         if weight > self.settings.bytes {
             return;
         }
-        // Copied, since a large value's memory may be a part of something larger.
+        // Copied, since a large value's memory may be a part of a larger buffer.
         let item = Item { value: Bytes::copy_from_slice(&item.value), ..*item };
         let kept = Kept { item, until: reading.until };
         {
@@ -119,7 +121,7 @@ impl Near {
             }
             self.cache.insert(Bytes::copy_from_slice(key), kept);
         }
-        // moka evicts some time after it has inserted, and by itself counts entries, not bytes.
+        // moka evicts some time after an insertion, and by itself counts entries, not bytes.
         let unsettled = self.unsettled.fetch_add(weight, Ordering::Relaxed) + weight;
         if unsettled > self.settings.bytes / SHARE {
             self.unsettled.store(0, Ordering::Relaxed);
@@ -127,7 +129,7 @@ impl Near {
         }
     }
 
-    /// To be held while a key is written.
+    /// A guard to hold while a key is written.
     pub(crate) fn writing(&self, key: &[u8]) -> Writing<'_> {
         let groups = std::slice::from_ref(self.group(key));
         let mut group = groups[0].lock();
@@ -138,7 +140,7 @@ impl Near {
         Writing { groups }
     }
 
-    /// To be held while all keys are dropped at the nodes.
+    /// A guard to hold while the nodes are flushed.
     pub(crate) fn clearing(&self) -> Writing<'_> {
         for group in &self.groups {
             let mut group = group.lock();
@@ -159,15 +161,15 @@ fn weight(key: &[u8], item: &Item) -> u64 {
     (key.len() + item.value.len() + OVERHEAD) as u64
 }
 
-/// A value is being read.
+/// A read in progress.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reading {
     epoch: u64,
-    /// Until when the value may be kept.
+    /// The time until which the value may be kept.
     until: Instant,
 }
 
-/// Keys are being written, until this is dropped; whether that succeeded does not matter.
+/// A write in progress, until this is dropped, whether it succeeded or not.
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct Writing<'n> {

@@ -1,16 +1,16 @@
-//! No near cache: what stands for it in a client that is built without the feature `near-cache`.
+//! The substitute for the near cache in a client without the feature `near-cache`.
 
 use crate::item::Item;
 
-/// A cache that nobody can make.
+/// A cache that cannot be created.
 #[derive(Debug)]
 pub(crate) enum Near {}
 
-/// A value is being read.
+/// A read in progress.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Reading {}
 
-/// Keys are being written.
+/// A write in progress.
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct Writing<'n>(&'n Near);

@@ -1,4 +1,4 @@
-//! Where the client's ring comes from, and how it follows the changes.
+//! The client's ring: gets the first one, and follows the changes.
 
 use std::cmp::Ordering;
 use std::path::PathBuf;
@@ -18,26 +18,26 @@ use crate::settings::LinkSettings;
 use crate::view::View;
 use crate::wire::{Answer, Line, Request};
 
-/// Where the ring comes from.
+/// The origin of the ring.
 #[derive(Clone, Debug)]
 pub(crate) enum Rings {
     /// A file or a key in etcd, watched.
     Kept { origin: Result<Origin, OriginError>, cache: Option<PathBuf> },
-    /// These nodes are asked for it, and later the nodes of the ring itself.
+    /// These nodes are asked for the ring, and later the nodes of the ring itself.
     Discovered { seeds: Vec<String>, every: Duration },
-    /// These servers, with equal weights, forever.
+    /// These servers, with equal weights; never changes.
     Listed(Vec<String>),
-    /// This one, forever.
+    /// This ring; never changes.
     Given(Ring),
 }
 
-/// A ring to begin with, and what brings the next ones.
+/// The first ring, and the source of the next ones.
 pub(crate) struct Beginning {
     pub(crate) ring: Ring,
     pub(crate) follow: Follow,
 }
 
-/// What brings changes of the ring.
+/// The source of changes.
 pub(crate) enum Follow {
     Nothing,
     Source(Box<Source>),
@@ -49,7 +49,7 @@ impl Rings {
         match self {
             Rings::Kept { origin, cache } => {
                 let origin = origin?;
-                // Beside a ring file nobody here would write the copy.
+                // With a ring file, nothing in this process would write the copy.
                 let cache = cache.filter(|_| matches!(origin, Origin::Etcd { .. }));
                 let source = Source::new(origin, cache);
                 let (ring, provenance) = source.first().await?;
@@ -89,7 +89,7 @@ impl Rings {
     }
 }
 
-/// A ring of servers that are not named by a ring.
+/// A ring of servers that a caller listed.
 fn ring_of(servers: &[String]) -> Result<Ring, ConnectError> {
     if servers.is_empty() {
         return Err(ConnectError::NoSeeds);
@@ -106,7 +106,7 @@ fn ring_of(servers: &[String]) -> Result<Ring, ConnectError> {
 }
 
 impl Follow {
-    /// Puts every newer ring in place until `stop`, or until nobody holds the view any more.
+    /// Activates every newer ring until `stop`, or until the view is dropped.
     pub(crate) async fn run(
         self,
         view: Weak<ArcSwap<View>>,
@@ -148,7 +148,7 @@ async fn watch(
     tokio::join!(source.watch(sender, Arc::new(Notify::new()), stop), receive);
 }
 
-/// Puts a ring in place if it is newer than the one there.
+/// Activates a ring if it is newer than the current one.
 fn take(view: &Weak<ArcSwap<View>>, ring: Ring, settings: &LinkSettings) -> bool {
     let Some(view) = view.upgrade() else {
         return true;
@@ -174,8 +174,8 @@ async fn discover(
         let Some(current) = view.upgrade().map(|view| view.load_full()) else {
             return;
         };
-        // A node that has left the ring may not hear of later ones, so the ring's own come first,
-        // another one each time.
+        // A node that has left the ring may not learn of later ones, so the ring's own nodes come
+        // first, a different one each time.
         let nodes = current.links.len();
         let links = (0..nodes).map(|index| &current.links[(round + index) % nodes]).chain(seeds);
         let mut heard = false;
@@ -205,7 +205,7 @@ enum News {
     Newer(Ring),
     Same,
     Older,
-    /// Of the same version, and with another content.
+    /// The same version, with other content.
     Other,
 }
 
@@ -219,7 +219,7 @@ async fn newer_ring(link: &Link, held: RingId) -> Result<News, Error> {
     }
 }
 
-/// Which ring a node holds.
+/// The identity of a node's ring.
 pub(crate) async fn ask_version(link: &Link) -> Result<Stamp, Error> {
     let answer = link.call(&Request::Line { line: "ring version" }).await?;
     let stamp = match &answer {
@@ -236,7 +236,7 @@ fn stamp_of(line: &str) -> Option<Stamp> {
     Stamp::parse(&[version, b".", digest].concat())
 }
 
-/// The ring that a node holds.
+/// A node's ring.
 pub(crate) async fn ask_ring(link: &Link) -> Result<Ring, Error> {
     let answer = link.call(&Request::Block { line: "ring get" }).await?;
     let ring = match &answer {

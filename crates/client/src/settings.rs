@@ -1,4 +1,4 @@
-//! Settings that everything in a client goes by.
+//! Settings shared by all parts of a client.
 
 use std::sync::Arc;
 
@@ -8,31 +8,31 @@ use crate::login::Login;
 use crate::tls::Connector;
 use crate::watchdog::Watchdog;
 
-/// What all links of a client have in common.
+/// The settings of all links of a client.
 #[derive(Clone, Debug)]
 pub(crate) struct LinkSettings {
-    /// Where the connections' tasks run.
+    /// The runtime of the connections' tasks.
     pub(crate) runtime: Handle,
-    /// Ends what waits too long; how long a connection may take to be made is the same.
+    /// Ends requests that wait too long. Its limit applies to making a connection as well.
     pub(crate) watchdog: Arc<Watchdog>,
-    /// Longest value that is taken from a node, in bytes.
+    /// Longest value accepted from a node, in bytes.
     pub(crate) max_value: usize,
     /// Connections to each node.
     pub(crate) lanes: usize,
     pub(crate) retries: u32,
-    /// Where connections are made secure.
+    /// Makes connections secure, if TLS is on.
     pub(crate) tls: Option<Arc<Connector>>,
-    /// What is said first on each.
+    /// The login sent first on each connection.
     pub(crate) login: Option<Login>,
 }
 
-/// What a command gives when the owner of its key is away.
+/// The result of a command if the owner of its key is unreachable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum OnAway {
-    /// What an empty cache would give: a get misses, and a write says that it was not done
+    /// The result of an empty cache: a get misses, and a write reports that it was not done
     /// ([`Stored::Away`](crate::Stored), `None`, `false`). The application goes on without its
-    /// cache. Note what that means for a `delete`: a node that is cut off, and not dead, still
-    /// holds the value when it comes back.
+    /// cache. Note the effect on a `delete`: a node that is cut off but alive still holds the value
+    /// when it comes back.
     #[default]
     Miss,
     /// [`Error::Away`](crate::Error::Away).

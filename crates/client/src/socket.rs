@@ -1,8 +1,8 @@
-//! A connection's two directions, plain or by TLS.
+//! The two directions of a connection, plain or with TLS.
 //!
-//! The plain ones are the system's own, and cost one branch more than these. By TLS both share a
-//! session, and with it a lock that is held for one read or write and never while another is waited
-//! for.
+//! The plain ones are the system's own, with one additional branch. With TLS both directions share
+//! a session and its lock, which is held for one read or write and never while the other direction
+//! waits.
 
 use std::io;
 use std::pin::Pin;
@@ -35,7 +35,7 @@ impl Socket {
     }
 }
 
-/// What comes.
+/// The receiving direction.
 #[derive(Debug)]
 pub(crate) enum Reader {
     Plain(OwnedReadHalf),
@@ -56,24 +56,24 @@ impl AsyncRead for Reader {
     }
 }
 
-/// What goes.
+/// The sending direction.
 #[derive(Debug)]
 pub(crate) enum Writer {
     Plain(OwnedWriteHalf),
     Tls(Sealed),
 }
 
-/// What a write without waiting came to.
+/// The result of a write without waiting.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Written {
-    /// Bytes that were taken.
+    /// Number of bytes accepted.
     pub(crate) len: usize,
-    /// Whether some of them have not left yet: the connection's task is to flush them.
+    /// Whether some accepted bytes are not sent yet: the connection's task must flush them.
     pub(crate) held: bool,
 }
 
 impl Writer {
-    /// Writes what is taken at once. An error is left for the task to find.
+    /// Writes as much as is accepted at once. The task will find any error.
     #[inline]
     pub(crate) fn try_write(&mut self, bytes: &[u8]) -> Written {
         match self {
@@ -96,7 +96,7 @@ impl Writer {
         }
     }
 
-    /// Sends on what was taken and held.
+    /// Sends accepted bytes that were held back.
     #[inline]
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
@@ -106,12 +106,12 @@ impl Writer {
     }
 }
 
-/// The sending side of a session, which says goodbye.
+/// The sending side of a session, which closes it properly.
 #[derive(Debug)]
 pub(crate) struct Sealed(WriteHalf<TlsStream<TcpStream>>);
 
 impl Sealed {
-    /// Nobody is woken for it here: whoever is told that something is held polls again.
+    /// No waker is registered here: a caller that learns of held bytes polls again.
     fn try_write(&mut self, bytes: &[u8]) -> Written {
         let mut cx = Context::from_waker(Waker::noop());
         let len = match Pin::new(&mut self.0).poll_write(&mut cx, bytes) {
@@ -124,7 +124,7 @@ impl Sealed {
 }
 
 impl Drop for Sealed {
-    /// Tells the node that nothing was cut off (RFC 8446, 6.1), where the socket takes it at once.
+    /// Tells the node that no data was cut off (RFC 8446, 6.1), if the socket accepts that at once.
     fn drop(&mut self) {
         let mut cx = Context::from_waker(Waker::noop());
         let _ = Pin::new(&mut self.0).poll_shutdown(&mut cx);

@@ -1,12 +1,12 @@
-//! Times to live, and the exptimes they are sent as.
+//! Times to live, and the exptimes sent for them.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Longest exptime that counts from now, in seconds: a larger one is a Unix time
-/// (`protocol.txt`, "Expiration times").
+/// Longest relative exptime, in seconds: a larger one is a Unix time (`protocol.txt`, "Expiration
+/// times").
 pub(crate) const MAX_RELATIVE: u64 = 60 * 60 * 24 * 30;
 
-/// How long an item is kept at most. Anything may be evicted earlier.
+/// The longest time that an item is kept. Any item may be evicted earlier.
 ///
 /// Servers count in seconds, and may drop an item up to a second early or late.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -14,7 +14,8 @@ pub enum Ttl {
     /// Until it is evicted.
     #[default]
     Never,
-    /// This long from now. Parts of a second are rounded up; nothing at all is gone at once.
+    /// For this long from now. Fractions of a second are rounded up; an item with zero is gone at
+    /// once.
     In(Duration),
     /// Until this moment.
     At(SystemTime),
@@ -27,7 +28,7 @@ impl From<Duration> for Ttl {
 }
 
 impl Ttl {
-    /// The exptime that says so, given the time of day.
+    /// The exptime for this time to live, given the time of day.
     pub(crate) fn exptime(self, now: impl FnOnce() -> SystemTime) -> i64 {
         const GONE: i64 = -1;
         let seconds = |time: SystemTime| time.duration_since(UNIX_EPOCH).map_or(0, rounded_up);
@@ -38,7 +39,7 @@ impl Ttl {
                 ttl @ 0..=MAX_RELATIVE => signed(ttl),
                 ttl => signed(seconds(now()).saturating_add(ttl)),
             },
-            // What is long past would read as a number of seconds from now.
+            // A time long past would read as a number of seconds from now.
             Ttl::At(time) => match seconds(time) {
                 0..=MAX_RELATIVE => GONE,
                 time => signed(time),
@@ -51,7 +52,7 @@ pub(crate) fn rounded_up(duration: Duration) -> u64 {
     duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() > 0))
 }
 
-/// Some servers keep exptimes in 32 bits; that is the year 2106 and late enough.
+/// Some servers keep exptimes in 32 bits; those last until the year 2106.
 fn signed(seconds: u64) -> i64 {
     i64::from(u32::try_from(seconds).unwrap_or(u32::MAX))
 }

@@ -1,7 +1,7 @@
-//! Values of any type that serde knows.
+//! Values of any type that serde supports.
 //!
-//! A codec writes and reads them, and marks what it has written with client flags of its own, as the
-//! clients of other languages do. A value under other flags is somebody else's, and refused.
+//! A codec encodes and decodes values, and marks its encoding with client flags, as clients in
+//! other languages do. A value with other flags has another encoding, and is refused.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ use crate::fill::{Fill, FillError, is_placeholder};
 use crate::item::{Item, Stored};
 use crate::ttl::Ttl;
 
-/// Turns values into bytes and back.
+/// Encodes values as bytes, and decodes them.
 ///
 /// ```
 /// use ringbinder_client::Codec;
@@ -43,32 +43,32 @@ use crate::ttl::Ttl;
 /// }
 /// ```
 pub trait Codec {
-    /// Why a value cannot be encoded or decoded.
+    /// The error of encoding or decoding a value.
     type Error: fmt::Display;
 
-    /// The client flags of what it encodes; only values that have them are given to
-    /// [`Codec::decode`]. They should differ from those of all other encodings in the same cache:
-    /// clients for Python use bits 0 to 4, and other languages more of the lower 16.
+    /// The client flags of encoded values; [`Codec::decode`] gets only values with these flags.
+    /// They should differ from those of all other encodings in the same cache: clients for Python
+    /// use bits 0 to 4, and those for other languages more of the lower 16.
     fn flags(&self) -> u32;
 
-    /// The bytes of a value. No bytes at all, under flags 0, are read as no value.
+    /// Encodes a value. An empty encoding with flags 0 reads as no value.
     ///
     /// # Errors
-    /// Where the value cannot be written so.
+    /// If the value cannot be encoded.
     fn encode<T: Serialize + ?Sized>(&self, value: &T) -> Result<Vec<u8>, Self::Error>;
 
-    /// The value of bytes.
+    /// Decodes a value.
     ///
     /// # Errors
-    /// Where the bytes are none of this type.
+    /// If the bytes do not encode a value of this type.
     fn decode<T: DeserializeOwned>(&self, bytes: &[u8]) -> Result<T, Self::Error>;
 }
 
 /// JSON with flags 0, which every language reads.
 ///
-/// pymemcache and pylibmc give such a value as `bytes`, for `json.loads`. They must write `bytes` too
-/// (`json.dumps(value).encode()`): what they store as `str`, `int`, or pickled has flags of theirs,
-/// and is refused here. Whole numbers written so can be counted with [`Client::incr`].
+/// pymemcache and pylibmc return such a value as `bytes`, for `json.loads`. They must write `bytes`
+/// too (`json.dumps(value).encode()`): a `str`, an `int` or a pickled object gets flags of its own,
+/// and is refused here. [`Client::incr`] can increment whole numbers in this encoding.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Json;
 
@@ -88,7 +88,7 @@ impl Codec for Json {
     }
 }
 
-/// A client that reads and writes values by way of a codec; see [`Client::typed`].
+/// A client that reads and writes values through a codec; see [`Client::typed`].
 #[derive(Clone, Debug)]
 pub struct Typed<C> {
     client: Client,
@@ -96,12 +96,12 @@ pub struct Typed<C> {
 }
 
 impl Client {
-    /// This client with a codec of your own. Without one it is [`Json`].
+    /// This client with the given codec. The typed methods of [`Client`] use [`Json`].
     pub fn typed<C: Codec>(&self, codec: C) -> Typed<C> {
         Typed { client: self.clone(), codec }
     }
 
-    /// The value under a key, from [`Json`].
+    /// The value under a key, decoded from [`Json`].
     ///
     /// # Errors
     /// See [`Typed::get`].
@@ -112,7 +112,7 @@ impl Client {
         self.typed(Json).get(key).await
     }
 
-    /// The values under these keys, in their order, from [`Json`].
+    /// The values under these keys, in the same order, decoded from [`Json`].
     ///
     /// # Errors
     /// See [`Typed::get_many`].
@@ -123,7 +123,7 @@ impl Client {
         self.typed(Json).get_many(keys).await
     }
 
-    /// Stores a value as [`Json`].
+    /// Stores a value, encoded as [`Json`].
     ///
     /// # Errors
     /// See [`Typed::set`].
@@ -136,7 +136,7 @@ impl Client {
         self.typed(Json).set(key, value, ttl).await
     }
 
-    /// [`Client::get_or_fill`] of a value that is kept as [`Json`].
+    /// [`Client::get_or_fill`] for a value encoded as [`Json`].
     ///
     /// ```
     /// # use std::{io, time::Duration};
@@ -150,7 +150,7 @@ impl Client {
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// // Nobody listens there, which is a miss.
+    /// // No server listens there, which is a miss.
     /// let cache = Client::with_servers(["127.0.0.1:1"]).connect().await?;
     /// let user: User = cache
     ///     .get_or_fill_typed("user:7", Duration::from_secs(60), async || {
@@ -180,11 +180,11 @@ impl Client {
 }
 
 impl<C: Codec> Typed<C> {
-    /// The value under a key. A placeholder of [`Client::get_or_fill`] is none.
+    /// The value under a key. A placeholder of [`Client::get_or_fill`] reads as no value.
     ///
     /// # Errors
-    /// Those of [`Client::get`], and [`Error::Codec`] for a value of other flags than the codec's, or
-    /// of another type.
+    /// Those of [`Client::get`], and [`Error::Codec`] for a value with other flags than the
+    /// codec's, or of another type.
     pub async fn get<T: DeserializeOwned>(
         &self,
         key: impl AsRef<[u8]>,
@@ -193,7 +193,7 @@ impl<C: Codec> Typed<C> {
         self.decode_some(key, self.client.get(key).await?)
     }
 
-    /// The values under these keys, in their order.
+    /// The values under these keys, in the same order.
     ///
     /// # Errors
     /// See [`Typed::get`]; one value that cannot be decoded is an error for all.
@@ -208,7 +208,7 @@ impl<C: Codec> Typed<C> {
     /// Stores a value.
     ///
     /// # Errors
-    /// Those of [`Client::set`], and [`Error::Codec`] for a value that the codec cannot write.
+    /// Those of [`Client::set`], and [`Error::Codec`] for a value that the codec cannot encode.
     pub async fn set<T: Serialize + ?Sized>(
         &self,
         key: impl AsRef<[u8]>,
@@ -220,12 +220,12 @@ impl<C: Codec> Typed<C> {
         self.client.set_with_flags(key, value, self.codec.flags(), ttl).await
     }
 
-    /// [`Client::get_or_fill`], through the codec and with its flags. The caller whose fill it was
-    /// gets what the others get, too: the value as it was encoded and decoded again.
+    /// [`Client::get_or_fill`], through the codec and with its flags. The filling caller gets the
+    /// same value as the others: encoded and decoded again.
     ///
     /// # Errors
-    /// Those of [`Client::get_or_fill`], and those of the codec as [`FillError::Cache`]. A value that
-    /// cannot be decoded stays where it is; keys of another type's values want another name.
+    /// Those of [`Client::get_or_fill`], and those of the codec as [`FillError::Cache`]. A value
+    /// that cannot be decoded stays in the cache; values of another type need another key.
     pub async fn get_or_fill<T, E, F, Fut>(
         &self,
         key: impl AsRef<[u8]>,
@@ -277,7 +277,7 @@ impl<C: Codec> Typed<C> {
     }
 }
 
-/// Why a fill gave no bytes.
+/// The reason why a fill returned no bytes.
 enum Failure<E> {
     Fill(E),
     Encode(Error),

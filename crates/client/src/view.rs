@@ -16,7 +16,7 @@ pub(crate) struct View {
 }
 
 impl View {
-    /// Links of nodes that `before` has too, at the same address, go on.
+    /// Makes a view. Nodes that are at the same address in `before` keep their links.
     pub(crate) fn new(ring: Ring, settings: &LinkSettings, before: Option<&View>) -> View {
         let mut known: HashMap<_, _> = before
             .map_or(&[][..], |before| &before.links)
@@ -34,7 +34,7 @@ impl View {
         View { ring: Arc::new(ring), links }
     }
 
-    /// Position of the owner of a key.
+    /// Index of the owner of a key.
     #[inline]
     pub(crate) fn owner(&self, key: &[u8]) -> NodeIndex {
         if self.links.len() == 1 { 0 } else { self.ring.owner(key) }

@@ -1,10 +1,10 @@
-//! Requests that wait too long, noticed.
+//! The watchdog: detects requests that wait too long.
 //!
-//! It runs beside the callers, on a thread that all clients of a process share. A timer in the callers'
-//! runtime would give each of its waits for the sockets a deadline, which costs the system more than
-//! everything else that this client adds to a small get (docs/decisions/0009-client-timers.md). And
-//! there is none for each request: one look at all connections with requests on them, eight times in
-//! the time allowed, does as well.
+//! It runs on a thread that all clients of a process share. A timer in the callers' runtime would
+//! add a deadline to each wait for the sockets, which costs the system more than everything else
+//! that this client adds to a small get (docs/decisions/0009-client-timers.md). There is no timer
+//! for each request either: checking all connections with pending requests eight times per time
+//! limit is enough.
 
 use std::fmt;
 use std::future::pending;
@@ -19,20 +19,20 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-/// Looks in the time allowed: a request waits for up to an eighth longer.
+/// Number of checks per time limit: a request may wait up to an eighth longer.
 const LOOKS: u32 = 8;
 
-/// What the watchdog looks after.
+/// A connection that the watchdog checks.
 pub(crate) trait Watched: fmt::Debug + Send + Sync {
-    /// Ends what has waited since `too_long_ago` or longer. True where nothing waits any more: it is
-    /// then to be handed to the watchdog again with the next request.
+    /// Ends requests that have waited since `too_long_ago` or longer. Returns true if nothing waits
+    /// any more: the next request must then register it with the watchdog again.
     fn is_idle(&self, too_long_ago: Instant) -> bool;
 }
 
-/// Looks after the connections of a client, until it is dropped.
+/// Watches the connections of a client, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Watchdog {
-    /// How long a request may wait.
+    /// The longest time that a request may wait.
     pub(crate) allowed: Duration,
     watch: Arc<Watch>,
     _stop: DropGuard,
@@ -41,19 +41,19 @@ pub(crate) struct Watchdog {
 #[derive(Debug, Default)]
 struct Watch {
     all: Mutex<Vec<Arc<dyn Watched>>>,
-    /// There is something to look after.
+    /// Wakes the watchdog when there is something to watch.
     awake: Notify,
 }
 
 impl Watchdog {
-    /// One that runs `aside`.
+    /// A watchdog that runs on `aside`.
     pub(crate) fn new(allowed: Duration, aside: &Handle) -> Watchdog {
         let (watch, stop) = (Arc::<Watch>::default(), CancellationToken::new());
         aside.spawn(stop.clone().run_until_cancelled_owned(Arc::clone(&watch).run(allowed)));
         Watchdog { allowed, watch, _stop: stop.drop_guard() }
     }
 
-    /// Looks after one more, until it is idle.
+    /// Watches one more connection, until it is idle.
     pub(crate) fn watch(&self, watched: Arc<dyn Watched>) {
         let mut all = self.watch.all.lock();
         if all.is_empty() {
@@ -70,7 +70,7 @@ impl Watch {
             self.awake.notified().await;
             loop {
                 sleep(pause).await;
-                // A clock that began less than that ago has seen nobody wait so long.
+                // If the clock began less than that ago, no request has waited so long.
                 let too_long_ago = Instant::now().checked_sub(allowed);
                 if too_long_ago.is_some_and(|since| self.look(since)) {
                     break;
@@ -79,9 +79,9 @@ impl Watch {
         }
     }
 
-    /// Looks at all once; true where nothing is left to look after.
+    /// Checks all connections once; returns true if none is left to watch.
     fn look(&self, too_long_ago: Instant) -> bool {
-        // Outside of the lock: a connection holds its own while it asks to be watched.
+        // Outside the lock: a connection holds its own lock while it asks to be watched.
         let mut all = std::mem::take(&mut *self.all.lock());
         all.retain(|watched| !watched.is_idle(too_long_ago));
         let mut now = self.all.lock();
@@ -90,8 +90,8 @@ impl Watch {
     }
 }
 
-/// Where to run what goes on beside the callers: a thread that lives as long as the process. `None`
-/// where the system gives no thread.
+/// The runtime for background work: a thread that lives as long as the process. `None` if the
+/// system cannot start a thread.
 pub(crate) fn aside() -> Option<&'static Handle> {
     static ASIDE: OnceLock<Option<Handle>> = OnceLock::new();
     ASIDE.get_or_init(|| begin_thread().ok()).as_ref()

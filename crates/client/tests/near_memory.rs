@@ -1,5 +1,5 @@
-//! The near cache's bound is one of memory: what a full cache takes is measured. It is alone in its
-//! process, so that nothing else moves the figure.
+//! The near cache's bound covers memory: this measures what a full cache takes. The test has a
+//! process of its own, so that nothing else changes the figure.
 
 #![cfg(target_os = "linux")]
 
@@ -11,13 +11,13 @@ use tokio::net::{TcpListener, TcpStream};
 
 const BOUND: u64 = 32 << 20;
 
-/// Beyond the bound: what the allocator keeps of memory that was given back.
+/// Tolerance beyond the bound: memory that the allocator keeps after it was freed.
 const SLACK: u64 = BOUND / 2;
 
 /// Bytes of values in one answer.
 const AT_ONCE: usize = 1 << 20;
 
-/// A server whose values are as long as their keys say.
+/// A server whose values have the lengths in their keys.
 async fn serve(stream: TcpStream) -> std::io::Result<()> {
     let (read, mut write) = stream.into_split();
     let mut lines = BufReader::new(read).lines();
@@ -55,7 +55,7 @@ async fn a_full_near_cache_takes_the_memory_it_may() {
     let near = NearCache { bytes: BOUND, ttl: Duration::from_secs(3600) };
     let client = Client::with_servers([address]).timeout(Duration::from_secs(60)).near_cache(near);
     let client = client.connect().await.expect("a list of addresses is a ring");
-    // Large values also come in buffers that are larger than they.
+    // Large values also arrive in buffers that are larger than they are.
     let empty = resident();
     for (len, count) in [(10, 100_000), (1000, 50_000), (40_000, 3000), (300_000, 400)] {
         let keys: Vec<String> = (0..count).map(|number| format!("{number}-{len}")).collect();

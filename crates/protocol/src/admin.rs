@@ -1,17 +1,16 @@
-//! Commands that name no key: statistics, flushing, dumps, watching, tuning.
+//! Commands without a key: statistics, flushing, dumps, watching, tuning.
 //!
-//! Tuning commands that have nothing to act on here are still read, because operators' scripts send
-//! them: a well-formed one is [`Admin::Harmless`], a malformed one gets the answer it would get
-//! from memcached.
+//! Tuning commands that have no effect here are parsed nevertheless, because operators' scripts
+//! send them. A well-formed one is [`Admin::Harmless`]; a malformed one gets memcached's answer.
 
 use crate::number::{float, signed, unsigned32};
 use crate::refusal::Refused;
 use crate::{Refusal, Tokens};
 
-/// Highest slab class number memcached knows.
+/// Highest slab class number in memcached.
 const MAX_SLAB_CLASS: u32 = 64;
 
-/// A request that names no key: the node that it reaches carries it out.
+/// A request without a key: the node that receives it carries it out.
 #[derive(Clone, Copy, Debug)]
 pub enum Admin<'a> {
     /// `mn`
@@ -29,8 +28,8 @@ pub enum Admin<'a> {
     },
     /// `flush_all [delay]`
     FlushAll {
-        /// The delay as an exptime; not positive is now. The error is the client's to hear after
-        /// that of a disabled flush.
+        /// The delay as an exptime; zero or negative means now. The error is reported only if
+        /// flushing is not disabled.
         delay: Result<i64, Refusal>,
         /// The client wants no answer.
         noreply: bool,
@@ -44,17 +43,17 @@ pub enum Admin<'a> {
     },
     /// `shutdown [graceful]`
     Shutdown {
-        /// Whether `graceful` was asked for, or what else was wrong.
+        /// Whether the client sent `graceful`; or the error.
         graceful: Result<bool, Refusal>,
     },
     /// `stats [what]`
     Stats(Stats<'a>),
     /// `lru_crawler metadump what`, `lru_crawler mgdump what`
     Dump {
-        /// In which form.
+        /// The form of the dump.
         dump: Dump,
-        /// Whether this server's one slab class was among those asked for; the error is the
-        /// client's to hear last.
+        /// Whether this server's only slab class is among those requested. The error is reported
+        /// after all others.
         target: DumpTarget,
     },
     /// `lru_crawler enable`, `lru_crawler disable`
@@ -69,21 +68,21 @@ pub enum Admin<'a> {
     },
     /// `watch what...`
     Watch {
-        /// The streams asked for, or that one of them does not exist.
+        /// The requested streams, or the error that one of them does not exist.
         flags: Result<WatchFlags, Refusal>,
     },
-    /// `refresh_certs`: read the certificates anew.
+    /// `refresh_certs`: read the certificates again.
     RefreshCerts,
-    /// A well-formed tuning command with nothing to act on; the answer is fixed.
+    /// A well-formed tuning command without effect; the answer is fixed.
     Harmless {
-        /// What memcached would answer.
+        /// The answer that memcached would give.
         answer: &'static str,
         /// The client wants no answer.
         noreply: bool,
     },
 }
 
-/// Form of a dump.
+/// The form of a dump.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dump {
     /// `key=... exp=...` lines.
@@ -92,21 +91,21 @@ pub enum Dump {
     MetaGet,
 }
 
-/// Which items a crawl or dump is about.
+/// The items that a crawl or dump covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DumpTarget {
-    /// All of them.
+    /// All items.
     Everything,
-    /// Classes that hold nothing here.
+    /// None: classes that are empty here.
     Nothing,
-    /// No class at all.
+    /// Not a valid class.
     BadClass,
 }
 
-/// What `stats` is about.
+/// The argument of `stats`.
 #[derive(Clone, Copy, Debug)]
 pub enum Stats<'a> {
-    /// The general figures.
+    /// The general statistics.
     General,
     /// `settings`
     Settings,
@@ -132,15 +131,15 @@ pub enum Stats<'a> {
     Detail(bool),
     /// `detail dump`
     DetailDump,
-    /// `detail` with anything else
+    /// `detail` with another word
     DetailUsage,
     /// `cachedump class limit`
     Cachedump(Result<(u32, u32), Refusal>),
-    /// Anything else.
+    /// Any other argument.
     Unknown(&'a [u8]),
 }
 
-/// Streams of `watch`, as bits.
+/// The streams of `watch`, as bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WatchFlags(u8);
 
@@ -156,13 +155,13 @@ impl WatchFlags {
     /// Deletions.
     pub const DELETIONS: WatchFlags = WatchFlags(16);
 
-    /// Both.
+    /// The union of both.
     #[must_use]
     pub fn with(self, other: WatchFlags) -> WatchFlags {
         WatchFlags(self.0 | other.0)
     }
 
-    /// Whether any of `other` is in here.
+    /// Whether the two have a stream in common.
     pub fn intersects(self, other: WatchFlags) -> bool {
         self.0 & other.0 != 0
     }
@@ -194,14 +193,14 @@ pub(crate) fn parse<'a>(command: &[u8], words: Tokens<'a>) -> Outcome<'a> {
         b"lru_crawler" => lru_crawler(words),
         b"lru" => lru(words),
         b"slabs" => slabs(words),
-        // memcached looks at no further word.
+        // memcached ignores further words.
         b"refresh_certs" => Ok(Admin::RefreshCerts),
         b"extstore" => extstore(words),
         _ => Err(Refused::from(Refusal::Unknown).quiet_if(words.ends_in_noreply())),
     }
 }
 
-/// The first word as a number; further words say nothing.
+/// The first word as a number; further words are ignored.
 fn number(mut words: Tokens<'_>, otherwise: Refusal) -> Result<(u32, bool), Refused> {
     let noreply = words.ends_in_noreply();
     match words.next().and_then(unsigned32) {
@@ -288,7 +287,7 @@ fn watch(words: Tokens<'_>) -> Result<WatchFlags, Refusal> {
             b"evictions" => WatchFlags::EVICTIONS,
             b"connevents" => WatchFlags::CONNEVENTS,
             b"deletions" => WatchFlags::DELETIONS,
-            // Streams that never carry anything here.
+            // Valid streams that never carry anything here.
             b"rawcmds" | b"sysevents" | b"proxyreqs" | b"proxyevents" | b"proxyuser" => flags,
             _ => return Err(Refusal::Unknown),
         }))
@@ -383,7 +382,7 @@ fn slabs(mut words: Tokens<'_>) -> Outcome<'_> {
     }
 }
 
-/// There are no pages here to move, and this is how memcached says so.
+/// The answer of memcached if there are no pages to move, as is always the case here.
 fn reassign(from: i64, to: i64) -> &'static str {
     let class = |class: i64| (0..i64::from(MAX_SLAB_CLASS)).contains(&class);
     if from == to {

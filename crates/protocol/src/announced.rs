@@ -1,40 +1,40 @@
-//! Where the value of a storage line ends that is not as it should be.
+//! Finds the end of the value after a malformed storage line.
 //!
-//! A client that sends a storage line sends a value behind it, whether the line is carried out or
-//! refused. Its bytes must never be taken for requests: a key with a blank in it would let whoever
-//! chooses keys and values send commands. So a line that is not well-formed is read in every way in
-//! which a client could have meant it. All that agree on one length: so many bytes are dropped. They
-//! do not agree, or none has a length: the connection closes.
+//! A client that sends a storage line sends a value after it, whether the line is carried out or
+//! refused. The value's bytes must never be parsed as requests: otherwise a key with a blank would
+//! let anyone who chooses keys and values send commands. So a malformed line is read in every way
+//! in which a client could have meant it. If all readings agree on one length, so many bytes are
+//! dropped. If they disagree, or there is no reading, the connection closes.
 //!
-//! A reading is a place where the length could stand, with words around it that fit:
+//! A reading is a place where the length could stand, between words that fit:
 //!
-//! - **from the front**, as memcached 1.6.45 reads: key, flags, exptime, length. Words behind it are
-//!   too many, and `cas` may lack its unique;
-//! - **from the back**: flags, exptime and length are the client's own and come last, before the unique
-//!   of `cas`. Words before them are a key with blanks;
-//! - without a key at all, which shows as two blanks behind the command.
+//! - **from the front**, as memcached 1.6.45 reads: key, flags, exptime, length. Further words are
+//!   surplus, and `cas` may lack its unique;
+//! - **from the back**: flags, exptime and length are the client's own and come last, before the
+//!   unique of `cas`. Any words before them are a key with blanks;
+//! - without a key, which shows as two blanks after the command.
 
 use crate::number::{signed, unsigned, unsigned32, value_len};
 use crate::{Follows, Tokens};
 
-/// The words of a storage line of a classic command.
+/// The words of the line of a classic storage command.
 #[derive(Debug)]
 pub(crate) struct StorageLine<'a> {
     has_cas: bool,
-    /// Whether two blanks stand where the key should.
+    /// Whether there are two blanks in place of the key.
     lacks_key: bool,
-    /// Words behind the command, without a `noreply` at the end.
+    /// Number of words after the command, without a `noreply` at the end.
     count: usize,
-    /// The first words; empty where there are fewer.
+    /// The first words; empty if there are fewer.
     front: [&'a [u8]; 5],
-    /// The last words, the very last one at the end; empty where there are fewer.
+    /// The last words, with the very last one at the end; empty if there are fewer.
     back: [&'a [u8]; 4],
     /// Whether the line ends in `noreply`.
     pub(crate) noreply: bool,
 }
 
 impl<'a> StorageLine<'a> {
-    /// Reads the words behind the command. `has_cas` is whether the command is `cas`.
+    /// Reads the words after the command. `has_cas` is whether the command is `cas`.
     pub(crate) fn read(words: Tokens<'a>, has_cas: bool) -> Self {
         let mut line = StorageLine {
             has_cas,
@@ -59,18 +59,19 @@ impl<'a> StorageLine<'a> {
         line
     }
 
-    /// Key, flags, exptime, length and, with `cas`, the unique: as memcached reads them. `None` where
+    /// Key, flags, exptime, length and, for `cas`, the unique, in memcached's reading. `None` if
     /// there are fewer words.
     pub(crate) fn first_words(&self) -> Option<[&'a [u8]; 5]> {
         (self.count >= if self.has_cas { 5 } else { 4 }).then_some(self.front)
     }
 
-    /// Whether a refusal stays unsaid. memcached looks for `noreply` once it has read a length.
+    /// Whether to suppress a refusal. memcached looks for `noreply` only after it has read a
+    /// length.
     pub(crate) fn is_quiet(&self) -> bool {
         self.noreply && self.count >= 4 && value_len(self.front[3]).is_some()
     }
 
-    /// What is to become of the bytes behind the line.
+    /// The treatment of the bytes after the line.
     pub(crate) fn follows(&self) -> Follows {
         if self.lacks_key
             && let Some(len) = self.without_key()
@@ -82,8 +83,8 @@ impl<'a> StorageLine<'a> {
         }
         let [_, flags, exptime, len, _] = self.front;
         let from_front = length(flags, exptime, len);
-        // A `cas` with four words lacks its unique, or its flags or exptime. In the second case the third
-        // word is the length; 0 there is taken for an exptime.
+        // A `cas` with four words lacks its unique, or else its flags or exptime. In the second
+        // case the third word is the length; a 0 there counts as an exptime.
         let lacks_unique = value_len(exptime).is_none_or(|len| len == 0 || Some(len) == from_front);
         if self.has_cas && self.count == 4 && !lacks_unique {
             return Follows::Unknown;
@@ -92,8 +93,8 @@ impl<'a> StorageLine<'a> {
         {
             return follows;
         }
-        // No words around it that fit: the length stands where it should. What could be a `cas` whose
-        // unique is missing, behind a key with blanks, only raises a doubt.
+        // No words fit around a length, so the length stands in its usual place. A possible `cas`
+        // without its unique, after a key with blanks, only raises a doubt.
         let [_, second, first, last] = self.back;
         let (place, doubt) =
             if self.has_cas { (first, length(second, first, last)) } else { (last, None) };
@@ -105,7 +106,7 @@ impl<'a> StorageLine<'a> {
         }
     }
 
-    /// The length as it stands before the end of the line.
+    /// The length, read from the end of the line.
     fn length_before_end(&self) -> Option<usize> {
         let [third, second, first, last] = self.back;
         if !self.has_cas {
@@ -115,7 +116,7 @@ impl<'a> StorageLine<'a> {
         length(third, second, first)
     }
 
-    /// The length where nothing but the key is missing.
+    /// The length, if only the key is missing.
     fn without_key(&self) -> Option<usize> {
         (self.count == if self.has_cas { 4 } else { 3 }).then(|| self.length_before_end()).flatten()
     }
@@ -128,15 +129,16 @@ fn length(flags: &[u8], exptime: &[u8], len: &[u8]) -> Option<usize> {
     value_len(len)
 }
 
-/// What follows if these are all readings; `None` if there is none.
+/// The bytes that follow according to these readings; `None` without any reading.
 fn agreed(mut readings: impl Iterator<Item = usize>) -> Option<Follows> {
     let len = readings.next()?;
     Some(if readings.all(|other| other == len) { Follows::value(len) } else { Follows::Unknown })
 }
 
-/// What follows a line of `ms` or `ring offer` that is refused. `words` are those behind the command.
+/// The bytes that follow a refused line of `ms` or `ring offer`. `words` are those after the
+/// command.
 ///
-/// No flag is a number, so every number behind the first word could be the length.
+/// No flag is a number, so every number after the first word could be the length.
 pub(crate) fn follows_number(words: Tokens<'_>) -> Follows {
     let lacks_key = words.remainder().starts_with(b"  ");
     let mut words = words;

@@ -1,4 +1,4 @@
-//! Answers, appended to an output buffer. Nothing here decides anything.
+//! Answers, appended to an output buffer. This module makes no decisions.
 
 use crate::{BinaryRequest, Refusal, encode_key};
 
@@ -14,9 +14,9 @@ pub fn refusal(out: &mut Vec<u8>, refusal: Refusal) {
     line(out, refusal.line());
 }
 
-/// Appends the answer to a request of the binary protocol that is not carried out: status 0x0081,
-/// unknown command, with a text (memcached's `doc/protocol-binary.txt`). `text` has fewer than 65,536
-/// bytes.
+/// Appends the answer to a binary-protocol request, which is never carried out: status 0x0081,
+/// unknown command, with a text (memcached's `doc/protocol-binary.txt`). `text` has fewer than
+/// 65,536 bytes.
 pub fn binary_error(out: &mut Vec<u8>, request: BinaryRequest, text: &str) {
     const RESPONSE: u8 = 0x81;
     const UNKNOWN_COMMAND: [u8; 2] = [0x00, 0x81];
@@ -38,7 +38,7 @@ pub fn number(out: &mut Vec<u8>, number: impl itoa::Integer) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
-/// Appends a decimal number that most often has one digit or two.
+/// Appends a decimal number that usually has one or two digits.
 #[inline]
 fn small_number(out: &mut Vec<u8>, value: usize) {
     #[allow(clippy::cast_possible_truncation, reason = "digits")]
@@ -50,7 +50,7 @@ fn small_number(out: &mut Vec<u8>, value: usize) {
     }
 }
 
-/// Appends a number as a line of its own, as `incr` answers.
+/// Appends a number as a line of its own, the answer to `incr`.
 pub fn number_line(out: &mut Vec<u8>, value: u64) {
     number(out, value);
     out.extend_from_slice(b"\r\n");
@@ -90,7 +90,7 @@ pub fn flag_number(out: &mut Vec<u8>, letter: u8, value: impl itoa::Integer) {
     number(out, value);
 }
 
-/// Appends a meta flag with bytes behind it: ` Oabc`.
+/// Appends a meta flag followed by bytes: ` Oabc`.
 #[inline]
 pub fn flag_bytes(out: &mut Vec<u8>, letter: u8, bytes: &[u8]) {
     out.extend_from_slice(&[b' ', letter]);
@@ -113,7 +113,7 @@ pub fn flag_key(out: &mut Vec<u8>, key: &[u8], binary: bool) {
     }
 }
 
-/// Appends a key as a word: in base64 where it is binary.
+/// Appends a key as a word: in base64 if it is binary.
 pub fn key_word(out: &mut Vec<u8>, key: &[u8], binary: bool) {
     if binary {
         encode_key(key, out);
@@ -122,8 +122,8 @@ pub fn key_word(out: &mut Vec<u8>, key: &[u8], binary: bool) {
     }
 }
 
-/// Appends a key with every byte that is not a letter, a digit or one of `-._~` as `%XX`, the way
-/// dumps and logs carry keys.
+/// Appends a key in the form of dumps and logs: every byte that is not a letter, a digit or one of
+/// `-._~` becomes `%XX`.
 pub fn uri_encode(out: &mut Vec<u8>, key: &[u8]) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
     for &byte in key {

@@ -1,4 +1,4 @@
-//! The classic commands: `get` and its kin, storage, `delete`, `incr`, `decr`, `touch`.
+//! The classic commands: `get` and its variants, storage, `delete`, `incr`, `decr`, `touch`.
 
 use crate::announced::StorageLine;
 use crate::key::{are_keys, is_key};
@@ -10,13 +10,13 @@ use crate::{Follows, Refusal, Tokens, number};
 pub struct Get<'a> {
     /// One or more keys, each checked.
     pub keys: Tokens<'a>,
-    /// `gat`, `gats`: the exptime to give the items, as the client wrote it.
+    /// `gat`, `gats`: the exptime to set, as the client wrote it.
     pub exptime: Option<i64>,
-    /// Whether answers carry the CAS unique.
+    /// Whether the answers include the CAS unique.
     pub with_cas: bool,
 }
 
-/// Which storage command.
+/// The kind of a storage command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verb {
     /// `set`
@@ -36,7 +36,7 @@ pub enum Verb {
 /// A storage command's line. Its value, `len` bytes and a line end, follows in the stream.
 #[derive(Clone, Copy, Debug)]
 pub struct Store<'a> {
-    /// Which command.
+    /// The kind of the command.
     pub verb: Verb,
     /// The key, checked.
     pub key: &'a [u8],
@@ -68,7 +68,7 @@ pub struct Arithmetic<'a> {
     pub key: &'a [u8],
     /// `incr` if true.
     pub increment: bool,
-    /// By how much.
+    /// The amount to add or subtract.
     pub delta: u64,
     /// The client wants no answer.
     pub noreply: bool,
@@ -115,7 +115,7 @@ pub(crate) fn store(words: Tokens<'_>, verb: Verb) -> Outcome<Store<'_>> {
     well_formed(words, verb).map_or_else(|| unusual_store(words, verb), Ok)
 }
 
-/// A storage line with as many words as it should have, all of them right.
+/// Parses a storage line with the expected number of words, all valid.
 #[inline]
 fn well_formed(words: Tokens<'_>, verb: Verb) -> Option<Store<'_>> {
     let mut rest = words;
@@ -129,7 +129,7 @@ fn well_formed(words: Tokens<'_>, verb: Verb) -> Option<Store<'_>> {
     from_words(verb, [key, flags, exptime, len, cas], noreply)
 }
 
-/// Key, flags, exptime, length and CAS unique, if each is what it should be.
+/// Makes a request of key, flags, exptime, length and CAS unique, if each is valid.
 #[inline]
 fn from_words<'a>(verb: Verb, words: [&'a [u8]; 5], noreply: bool) -> Option<Store<'a>> {
     let [key, flags, exptime, len, cas] = words;
@@ -147,8 +147,8 @@ fn from_words<'a>(verb: Verb, words: [&'a [u8]; 5], noreply: bool) -> Option<Sto
     })
 }
 
-/// A storage line with a mistake. As in memcached words too many are none, unless they leave open how
-/// long the value is.
+/// Parses a storage line with a mistake. As in memcached, surplus words are ignored, unless they
+/// leave the length of the value open.
 #[cold]
 fn unusual_store(words: Tokens<'_>, verb: Verb) -> Outcome<Store<'_>> {
     let line = StorageLine::read(words, verb == Verb::Cas);
@@ -157,7 +157,7 @@ fn unusual_store(words: Tokens<'_>, verb: Verb) -> Outcome<Store<'_>> {
     match accepted {
         Some(store) if follows == Follows::value(store.len) => Ok(store),
         _ => {
-            // Whoever is hung up on reads why.
+            // A client that is disconnected gets the reason.
             let quiet = line.is_quiet() && follows != Follows::Unknown;
             Err(Refused::from(Refusal::BadFormat).quiet_if(quiet).followed_by(follows))
         }
@@ -175,7 +175,7 @@ fn check_key(key: &[u8], noreply: bool) -> Result<(), Refused> {
     if is_key(key) { Ok(()) } else { Err(Refused::from(Refusal::BadFormat).quiet_if(noreply)) }
 }
 
-/// A key and an argument; further words say nothing.
+/// A key and an argument; further words are ignored.
 fn key_and_argument<'a>(mut words: Tokens<'a>) -> Result<(&'a [u8], &'a [u8], bool), Refused> {
     let noreply = words.ends_in_noreply();
     let key = words.next().ok_or(Refusal::BadFormat)?;

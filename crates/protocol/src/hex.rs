@@ -1,11 +1,11 @@
-//! Bytes in hexadecimal, as nonces and authentication codes travel.
+//! Hexadecimal encoding, for nonces and authentication codes.
 
 /// Bytes as lower-case hexadecimal digits, two each.
 pub fn to_hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Exactly `N` bytes from their hexadecimal digits, in either case; `None` where `text` is anything
+/// Exactly `N` bytes from their hexadecimal digits, in either case; `None` if `text` is anything
 /// else.
 pub fn from_hex<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
     let (pairs, []) = text.as_chunks::<2>() else {

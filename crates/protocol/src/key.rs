@@ -1,5 +1,5 @@
-//! Keys: at most 250 bytes, no spaces, no control characters; or base64 where a meta request says
-//! so, and then any bytes at all.
+//! Keys: at most 250 bytes, without spaces or control characters. A meta request may send a key in
+//! base64, and then it may have any bytes.
 
 use base64::Engine;
 use base64::alphabet;
@@ -10,29 +10,29 @@ use crate::scan::{in_key, key_len};
 /// Longest key in bytes, before and after decoding (`protocol.txt`, "Keys").
 pub const MAX_KEY_LEN: usize = 250;
 
-/// Bytes of the longest key once encoded.
+/// Bytes of the longest key in base64.
 const MAX_ENCODED_LEN: usize = MAX_KEY_LEN.div_ceil(3) * 4;
 
-/// As memcached decodes: padding is required, stray low bits in the last symbol are not looked at.
+/// memcached's decoding: padding is required, stray low bits in the last symbol are ignored.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
 );
 
-/// Whether a word may be a key. An empty one passes: no request line can hold it.
+/// Whether a word is valid as a key. Accepts an empty word, which no request line can contain.
 #[inline]
 pub fn is_key(word: &[u8]) -> bool {
     word.len() <= MAX_KEY_LEN && key_len(word) == word.len()
 }
 
-/// Whether every word of a line may be a key, without looking at one word after the other.
+/// Whether every word of a line is valid as a key, without splitting the line.
 pub(crate) fn are_keys(line: &[u8]) -> bool {
-    // Spaces between the words are no fault, and every other byte must be one of a key.
+    // Spaces between the words are allowed, and every other byte must be valid in a key.
     let foreign = line.iter().fold(false, |bad, &byte| bad | !(in_key(byte) | (byte == b' ')));
     if foreign {
         return false;
     }
-    // No run longer than a key is without a space.
+    // No run of bytes without a space is longer than a key.
     let mut rest = line;
     while let Some(window) = rest.get(..=MAX_KEY_LEN) {
         let Some(space) = window.iter().rposition(|&byte| byte == b' ') else {
@@ -43,9 +43,9 @@ pub(crate) fn are_keys(line: &[u8]) -> bool {
     true
 }
 
-/// Decodes a base64 key into `into`; `None` where it is not base64 or empty.
+/// Decodes a base64 key into `into`; `None` if it is empty or not base64.
 pub(crate) fn decode_key<'b>(word: &[u8], into: &'b mut [u8; MAX_KEY_LEN]) -> Option<&'b [u8]> {
-    // The library wants room for the padding too before it decodes, so it decodes elsewhere first.
+    // The library needs room for the padding too, so it decodes into a larger buffer first.
     let mut room = [0; MAX_KEY_LEN + 2];
     let len = BASE64.decode_slice(word, &mut room).ok()?;
     if len == 0 || len > MAX_KEY_LEN {

@@ -1,9 +1,9 @@
-//! memcached's text protocol, classic and meta, as a server sees it: requests are parsed, answers
-//! are written. No I/O, no clock, no store.
+//! memcached's text protocol, classic and meta, on the server's side: parses requests and writes
+//! answers. No I/O, no clock, no store.
 //!
-//! [`parse`] looks at the front of a read buffer and borrows one request out of it. What is not all
-//! there yet is [`Parsed::Incomplete`] and never an error, so a caller may hand in bytes however
-//! they arrive. Numbers are bounded before anybody uses them, and no input makes it panic.
+//! [`parse`] borrows one request from the front of a read buffer. An incomplete request is
+//! [`Parsed::Incomplete`] and never an error, so a caller may pass in bytes however they arrive.
+//! Every number is checked against its bounds before it is used, and no input causes a panic.
 //!
 //! ```
 //! use ringbinder_protocol::{Parsed, Request, parse};
@@ -17,7 +17,8 @@
 //! assert_eq!(get.keys.collect::<Vec<_>>(), [b"notes:1", b"notes:2"]);
 //! ```
 //!
-//! The contract is memcached's own `doc/protocol.txt`, and beyond it what memcached 1.6.45 answers.
+//! The contract is memcached's own `doc/protocol.txt`, and beyond it the answers of memcached
+//! 1.6.45.
 //!
 //! | file | purpose |
 //! |---|---|
@@ -63,10 +64,10 @@ pub use ring::{
 };
 pub use token::Tokens;
 
-/// The memcached release whose protocol is spoken, as `version` answers it. Clients compare it, so
-/// it is a plain dotted number.
+/// The memcached release whose protocol this crate implements, as `version` reports it. Clients
+/// compare it, so it is a plain dotted number.
 pub const MEMCACHED_VERSION: &str = "1.6.45";
 
-/// Largest number of bytes a value may announce: memcached keeps lengths, line end included, in a
-/// signed 32-bit integer.
+/// Largest number of bytes that a value may announce: memcached keeps lengths, line end included,
+/// in a signed 32-bit integer.
 pub const MAX_VALUE_LEN: usize = i32::MAX as usize - 2;

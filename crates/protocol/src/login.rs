@@ -1,46 +1,46 @@
-//! What a client of a server with `-Y` says first: a `set` of any key, whose value is a user, a space
-//! and a password. Nothing else is a request to such a server before that.
+//! The login to a server with `-Y`: a `set` of any key, whose value is a user, a space and a
+//! password. Such a server accepts no other request before it.
 //!
-//! Lines that differ from it are refused one by one, as memcached 1.6.18 does, and the connection goes
-//! on. 1.6.45 closes it for lines of less than six bytes; a client that hangs up with `quit` does not
-//! notice.
+//! Other lines are refused one by one, as in memcached 1.6.18, and the connection stays open.
+//! Version 1.6.45 closes it for lines of less than six bytes; a client that ends with `quit` does
+//! not notice.
 
 use crate::parse::{BINARY_MAGIC, binary, is_http, is_tls};
 use crate::{Foreign, Refusal, Tokens};
 
-/// Longest line in bytes before a client has authenticated: a stranger gets no more.
+/// Longest line, in bytes, from a client that has not authenticated.
 const MAX_LINE: usize = 2048;
 
-/// Longest value that may be announced, in bytes, as in memcached 1.6.45.
+/// Longest value, in bytes, that a login may announce, as in memcached 1.6.45.
 pub const MAX_LOGIN: usize = 16_384;
 
-/// What the front of a read buffer holds, to a server that does not know its client yet.
+/// The front of a read buffer, as parsed for a client that has not authenticated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Login<'a> {
-    /// Not all there yet: read more and ask again with all of it.
+    /// The login is incomplete: read more and parse again with all of it.
     Incomplete,
-    /// No client of this protocol, or a line without end.
+    /// Another protocol, or a line without an end.
     Foreign(Foreign),
-    /// No login, or none that can be read.
+    /// Not a login, or a malformed one.
     Refused {
-        /// Why.
+        /// The reason.
         refusal: Refusal,
-        /// Bytes that are dealt with.
+        /// Bytes of the refused input.
         consumed: usize,
     },
-    /// Somebody says who they are.
+    /// A user and a password.
     Offered {
-        /// Up to the first space; that it has none is all that is known of it.
+        /// The bytes before the first space; checked only to contain no space.
         user: &'a [u8],
-        /// Everything behind that space.
+        /// All bytes after that space.
         password: &'a [u8],
-        /// Bytes of the request, value and line ends included.
+        /// Bytes of the request, including value and line ends.
         consumed: usize,
     },
 }
 
-/// Looks at the front of `buffer` for a login. The caller holds no more than [`MAX_LOGIN`] bytes and
-/// one line for it: beyond that the answer is never [`Login::Incomplete`].
+/// Parses a login at the front of `buffer`. The caller holds at most [`MAX_LOGIN`] bytes and one
+/// line for it: beyond that the result is never [`Login::Incomplete`].
 pub fn login(buffer: &[u8]) -> Login<'_> {
     if let [BINARY_MAGIC, ..] = buffer {
         return binary(buffer).map_or(Login::Incomplete, Login::Foreign);
@@ -52,7 +52,7 @@ pub fn login(buffer: &[u8]) -> Login<'_> {
     if newline.unwrap_or(buffer.len()) > MAX_LINE {
         return Login::Foreign(Foreign::EndlessLine);
     }
-    // What a value that was announced one byte short leaves behind is no line of its own.
+    // The byte left over after a value that was announced one byte short is not a line of its own.
     let (Some(newline), true) = (newline, buffer.len() > 1) else {
         return Login::Incomplete;
     };
@@ -82,8 +82,8 @@ pub fn login(buffer: &[u8]) -> Login<'_> {
     }
 }
 
-/// The length of the value, if the line is that of a login. Key, flags and exptime may be anything, and
-/// more words may follow.
+/// The length of the value, if the line is that of a login. Key, flags and exptime may be anything,
+/// and more words may follow.
 fn announced(line: &[u8]) -> Option<usize> {
     let mut words = Tokens::new(line.strip_suffix(b"\r").unwrap_or(line));
     if words.next()? != b"set" {

@@ -1,36 +1,36 @@
 //! The meta commands: a key and single-letter flags, each at most once, some with an argument.
 //!
-//! Flags are read twice on purpose: here for what they ask, and by whoever writes the answer, which
-//! repeats some of them in the order the client chose. Nothing is copied for either.
+//! Flags are read twice on purpose: here for their meaning, and by the writer of the answer, which
+//! repeats some of them in the client's order. Nothing is copied for either.
 
 use crate::classic::Verb;
 use crate::key::{MAX_KEY_LEN, decode_key, is_key};
 use crate::refusal::Refused;
 use crate::{Refusal, Tokens, announced, number};
 
-/// Most words of a meta request, command and key included.
+/// Most words of a meta request, including command and key.
 const MAX_WORDS: usize = 20;
 
-/// Longest opaque token in bytes, its `O` included.
+/// Longest opaque token in bytes, including its `O`.
 const MAX_OPAQUE_TOKEN: usize = 32;
 
-/// The key of a request, as sent or in base64. Only meta commands take base64.
+/// The key of a request, plain or in base64. Only meta commands accept base64.
 #[derive(Clone, Copy, Debug)]
 pub struct MetaKey<'a> {
     /// The word on the wire.
     pub word: &'a [u8],
-    /// Whether the word is base64 (flag `b`). If so it is known to decode.
+    /// Whether the word is base64 (flag `b`). If so, it is known to decode.
     pub binary: bool,
 }
 
 impl<'a> MetaKey<'a> {
-    /// A key as sent.
+    /// A plain key.
     #[inline]
     pub fn plain(word: &'a [u8]) -> MetaKey<'a> {
         MetaKey { word, binary: false }
     }
 
-    /// The key's bytes, decoded into `room` where the wire had base64.
+    /// The key's bytes, decoded into `room` if the word is base64.
     pub fn bytes<'b>(self, room: &'b mut [u8; MAX_KEY_LEN]) -> &'b [u8]
     where
         'a: 'b,
@@ -39,14 +39,14 @@ impl<'a> MetaKey<'a> {
     }
 }
 
-/// A meta request: key, flags, and the numbers behind them.
+/// A meta request: key, flags, and the flags' numbers.
 #[derive(Clone, Copy, Debug)]
 pub struct Meta<'a> {
     /// The key.
     pub key: MetaKey<'a>,
     words: Tokens<'a>,
     present: u64,
-    /// `T`: exptime to give the item.
+    /// `T`: exptime to set.
     pub exptime: Option<i64>,
     /// `N`: exptime of an item created on a miss.
     pub vivify: Option<i64>,
@@ -54,11 +54,11 @@ pub struct Meta<'a> {
     pub recache: Option<i64>,
     /// `C`: CAS unique to compare with.
     pub compare_cas: Option<u64>,
-    /// `E`: CAS unique to give the new state.
+    /// `E`: CAS unique of the new state.
     pub new_cas: Option<u64>,
     /// `F`: client flags.
     pub client_flags: u32,
-    /// `J`: number to start from on a miss.
+    /// `J`: initial number on a miss.
     pub initial: u64,
     /// `D`: delta.
     pub delta: u64,
@@ -70,12 +70,12 @@ impl<'a> Meta<'a> {
         self.present & bit(letter) != 0
     }
 
-    /// `q`: no answer for the outcome that was to be expected.
+    /// `q`: no answer for the usual outcome.
     pub fn quiet(&self) -> bool {
         self.has(b'q')
     }
 
-    /// The flags in the order given: letter and what stands behind it.
+    /// The flags in the client's order: letter and argument.
     pub fn flags(&self) -> impl Iterator<Item = (u8, &'a [u8])> + use<'a> {
         self.words
             .filter_map(|word| word.split_first().map(|(&letter, argument)| (letter, argument)))
@@ -87,7 +87,7 @@ impl<'a> Meta<'a> {
 pub struct MetaStore<'a> {
     /// Key and flags.
     pub meta: Meta<'a>,
-    /// The storage command that flag `M` names, `set` without it. With a CAS unique to compare with
+    /// The storage command named by flag `M`; `set` without it. With a CAS unique to compare with
     /// (flag `C`), a set or replace is a `cas`.
     pub verb: Verb,
     /// Bytes of the value, at most [`crate::MAX_VALUE_LEN`].
@@ -112,8 +112,8 @@ fn bit(letter: u8) -> u64 {
     }
 }
 
-/// Reads the flags. The first flag that is unknown or repeated ends the reading; of other mistakes
-/// the last one is reported.
+/// Reads the flags. An unknown or repeated flag ends the reading; of other mistakes the last one is
+/// reported.
 fn flags<'a>(key: &'a [u8], words: Tokens<'a>) -> Result<Meta<'a>, Refusal> {
     let mut meta = Meta {
         key: MetaKey::plain(key),
@@ -185,8 +185,8 @@ fn number_into<T>(slot: &mut Option<T>, number: Option<T>) -> Option<Refusal> {
     slot.is_none().then_some(Refusal::BadToken)
 }
 
-/// The letter behind `M`, if there is an `M`; a space where nothing is behind it. As in memcached
-/// further letters say nothing.
+/// The letter after `M`, if there is an `M`; a space if no letter follows. As in memcached, further
+/// letters are ignored.
 fn mode_letter(meta: &Meta<'_>) -> Option<u8> {
     let mode = meta.flags().find(|&(letter, _)| letter == b'M');
     mode.map(|(_, argument)| argument.first().copied().unwrap_or(b' '))
@@ -198,13 +198,13 @@ fn check_opaque(meta: &Meta<'_>) -> Result<(), Refusal> {
     if meta.flags().all(fits) { Ok(()) } else { Err(Refusal::OpaqueTooLong) }
 }
 
-/// Whether a word can be a flag at all: 1.6.45 takes a line with any other for no meta command.
+/// Whether a word can be a flag: for 1.6.45, a line with any other word is not a meta command.
 fn looks_like_flag(word: &[u8]) -> bool {
     word.first().is_some_and(|letter| matches!(letter, b'A'..=b'z' | b'0'..=b'9'))
 }
 
-/// The key, checked for length, and the flags behind it, counted. `before` is the number of words before
-/// the flags.
+/// Checks the length of the key and the number of flags. `before` is the number of words before the
+/// flags.
 fn check_words(key: &[u8], flags: Tokens<'_>, before: usize) -> Result<(), Refusal> {
     let (mut flags, mut count) = (flags, before);
     if !flags.all(|word| {
@@ -223,7 +223,7 @@ fn key_and_flags(mut words: Tokens<'_>) -> Result<(&[u8], Tokens<'_>), Refusal> 
     Ok((key, words))
 }
 
-/// `mg` and `md`.
+/// Parses `mg` and `md`.
 pub(crate) fn plain(words: Tokens<'_>) -> Outcome<Meta<'_>> {
     let (key, words) = key_and_flags(words)?;
     let meta = flags(key, words)?;
@@ -257,7 +257,7 @@ fn store_line(words: Tokens<'_>) -> Result<MetaStore<'_>, Refusal> {
 
 pub(crate) fn arithmetic(words: Tokens<'_>) -> Outcome<MetaArithmetic<'_>> {
     let (key, words) = key_and_flags(words)?;
-    // memcached says the same of whatever is wrong with the flags here.
+    // memcached gives one answer for every mistake in these flags.
     let meta = flags(key, words).map_err(|refusal| match refusal {
         Refusal::BadFormat => Refusal::BadFormat,
         _ => Refusal::InvalidOrDuplicateFlag,

@@ -1,5 +1,5 @@
-//! Decimal numbers from the wire. Each is checked against its range here, so that nothing behind
-//! the parser meets a number that does not fit.
+//! Decimal numbers from the wire. Each is checked against its range here, so that no later code
+//! meets a number that does not fit.
 
 /// An unsigned number with an optional plus sign, up to 2^64 - 1.
 pub(crate) fn unsigned(word: &[u8]) -> Option<u64> {
@@ -34,7 +34,7 @@ pub(crate) fn value_len(word: &[u8]) -> Option<usize> {
     (len <= crate::MAX_VALUE_LEN).then_some(len)
 }
 
-/// A number with a decimal point, as the tuning commands take it.
+/// A number with a decimal point, for the tuning commands.
 pub(crate) fn float(word: &[u8]) -> Option<f64> {
     std::str::from_utf8(word).ok()?.parse().ok().filter(|number: &f64| number.is_finite())
 }

@@ -1,4 +1,4 @@
-//! From the front of a read buffer to one request.
+//! Parses one request from the front of a read buffer.
 
 use crate::classic::{self, Verb};
 use crate::refusal::Refused;
@@ -7,26 +7,26 @@ use crate::{
     Tokens, admin, meta, number, ring,
 };
 
-/// Longest request line in bytes, line end excluded, of every command but the multi-gets: as long as
-/// memcached's read buffer.
+/// Longest request line in bytes, without line end, of every command except the multi-gets: the
+/// size of memcached's read buffer.
 pub const MAX_LINE: usize = 16 << 10;
 
-/// Longest line of `get`, `gets`, `gat` and `gats`, which carry as many keys as the client likes.
+/// Longest line in bytes of `get`, `gets`, `gat` and `gats`, which may have any number of keys.
 pub const MAX_GET_LINE: usize = 64 << 20;
 
-/// Spaces that may stand before a command.
+/// Most spaces before a command.
 const MAX_LEADING_SPACES: usize = 100;
 
 /// Bytes of a header of the binary protocol.
 const BINARY_HEADER: usize = 24;
 
-/// Bytes of the shortest line, line end included, that memcached takes for a command.
+/// Bytes of the shortest line, including line end, that memcached treats as a command.
 const MIN_COMMAND: usize = 4;
 
-/// Looks at the front of `buffer` for one request.
+/// Parses one request at the front of `buffer`.
 ///
-/// The answer does not depend on how the bytes were cut up on their way: for every buffer it is
-/// [`Parsed::Incomplete`] until the line is whole, or already too long to ever be one.
+/// The result does not depend on how the bytes were divided on their way: for every buffer it is
+/// [`Parsed::Incomplete`] until the line is complete, or longer than any valid line.
 #[inline]
 pub fn parse(buffer: &[u8]) -> Parsed<'_> {
     if let [BINARY_MAGIC, ..] = buffer {
@@ -97,8 +97,8 @@ fn request(line: &[u8]) -> Result<Request<'_>, Refused> {
     }
 }
 
-/// The request in a line of `get`, `gets`, `gat` or `gats`, line end included, that [`parse`] accepted
-/// before: without another look at its keys. `None` for every other line.
+/// Parses a line of `get`, `gets`, `gat` or `gats`, including line end, that [`parse`] has accepted
+/// before, without checking the keys again. `None` for every other line.
 pub fn multi_get(line: &[u8]) -> Option<Get<'_>> {
     let line = line.strip_suffix(b"\n")?;
     let mut words = Tokens::new(line.strip_suffix(b"\r").unwrap_or(line));
@@ -111,19 +111,20 @@ pub fn multi_get(line: &[u8]) -> Option<Get<'_>> {
     Some(Get { keys: words, exptime, with_cas: command.ends_with(b"s") })
 }
 
-/// A buffer without a line end: wait for one, unless none can come.
+/// Handles a buffer without a line end: waits for one, unless the line is too long already.
 fn unterminated(buffer: &[u8]) -> Parsed<'_> {
     if is_tls(buffer) {
         return Parsed::Foreign(Foreign::Tls);
     }
-    // One more byte than the line: a carriage return may be the last of it.
+    // One byte more than the line, since the last byte may be a carriage return.
     if buffer.len() > longest_line(buffer) + 1 {
         return Parsed::Foreign(Foreign::EndlessLine);
     }
     Parsed::Incomplete
 }
 
-/// Most bytes that the line at the front of `buffer` may have, line end excluded, by how it begins.
+/// Most bytes, without line end, of the line at the front of `buffer`, which depends on how it
+/// begins.
 pub fn longest_line(buffer: &[u8]) -> usize {
     if starts_like_get(buffer) { MAX_GET_LINE } else { MAX_LINE }
 }
@@ -134,10 +135,10 @@ fn starts_like_get(line: &[u8]) -> bool {
     [&b"get "[..], b"gets ", b"gat ", b"gats "].iter().any(|command| line.starts_with(command))
 }
 
-/// The first byte of every request of the binary protocol.
+/// The first byte of every binary-protocol request.
 pub(crate) const BINARY_MAGIC: u8 = 0x80;
 
-/// The request of the binary protocol whose header is at the front; `None` while it is not whole.
+/// The binary-protocol request whose header is at the front; `None` while the header is incomplete.
 pub(crate) fn binary(buffer: &[u8]) -> Option<Foreign> {
     match buffer.get(..BINARY_HEADER)? {
         [_, opcode, _, _, _, _, _, _, _, _, _, _, a, b, c, d, ..] => {
@@ -147,12 +148,12 @@ pub(crate) fn binary(buffer: &[u8]) -> Option<Foreign> {
     }
 }
 
-/// Whether a line begins as a TLS handshake does.
+/// Whether a line begins like a TLS handshake.
 pub(crate) fn is_tls(line: &[u8]) -> bool {
     line.starts_with(&[0x16, 0x03])
 }
 
-/// Whether a line is the first of an HTTP request.
+/// Whether a line is the first line of an HTTP request.
 pub(crate) fn is_http(line: &[u8]) -> bool {
     let words = Tokens::new(line);
     let http = words.last_word().is_some_and(|word| word.starts_with(b"HTTP/"));

@@ -1,8 +1,8 @@
-//! The requests that a cache answers all day, recognised in one look at their bytes: a `get` of one
-//! key and a `set`, written the way clients write them.
+//! A fast path for the most frequent requests: a `get` of one key and a `set`, in the form that
+//! clients usually send.
 //!
-//! This decides nothing that [`crate::parse`] does not decide too, and answers as it does or not at
-//! all: everything else, and everything that is wrong, is left to it.
+//! It gives the same result as [`crate::parse`] or none: all other requests, and all invalid ones,
+//! are left to `parse`.
 
 use crate::MAX_KEY_LEN;
 use crate::classic::{Store, Verb};
@@ -18,19 +18,19 @@ pub enum Quick<'a> {
         /// Bytes of its line, line end included.
         consumed: usize,
     },
-    /// `set` that wants an answer; the value follows.
+    /// `set` with an answer; the value follows.
     Set {
-        /// Its line.
+        /// The parsed line.
         store: Store<'a>,
         /// Bytes of its line, line end included.
         consumed: usize,
     },
 }
 
-/// Most digits read here: more may not fit.
+/// Most digits read here: a longer number may not fit.
 const MAX_DIGITS: usize = 9;
 
-/// The request at the front of the buffer, if it is whole and one of those in [`Quick`].
+/// The request at the front of the buffer, if it is complete and of a kind in [`Quick`].
 #[inline]
 pub fn quick(buffer: &[u8]) -> Option<Quick<'_>> {
     let (command, rest) = buffer.split_first_chunk::<4>()?;
@@ -61,14 +61,14 @@ pub fn quick(buffer: &[u8]) -> Option<Quick<'_>> {
     }
 }
 
-/// A key at the front, and what is behind it.
+/// A key at the front, and the bytes after it.
 #[inline]
 fn key(buffer: &[u8]) -> Option<(&[u8], &[u8])> {
     let (key, rest) = buffer.split_at(key_len(buffer.get(..MAX_KEY_LEN + 1).unwrap_or(buffer)));
     (1..=MAX_KEY_LEN).contains(&key.len()).then_some((key, rest))
 }
 
-/// A number of one to [`MAX_DIGITS`] digits at the front, and what is behind it.
+/// A number of one to [`MAX_DIGITS`] digits at the front, and the bytes after it.
 #[inline]
 fn number(buffer: &[u8]) -> Option<(u32, &[u8])> {
     let mut number = 0;
@@ -92,7 +92,7 @@ mod tests {
     use super::*;
     use crate::{Parsed, Request, Storage, parse};
 
-    /// What the whole parser makes of it must be what was recognised at once.
+    /// Checks that the full parser agrees with a request recognised here.
     fn check(buffer: &[u8]) -> bool {
         let shown = buffer.escape_ascii();
         match (quick(buffer), parse(buffer)) {

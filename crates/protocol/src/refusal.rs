@@ -1,24 +1,25 @@
-//! Everything that can be wrong with a request, typed by who is at fault, and the one place where
-//! it becomes words on the wire.
+//! Refusals: everything that can be wrong with a request, typed by who is at fault. This is the
+//! only place that turns a refusal into words on the wire.
 
 use std::fmt;
 
 use crate::Follows;
 
-/// Who has to act for the request to succeed.
+/// The party that must act for the request to succeed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// No such command, or not with that many words: `ERROR`.
+    /// No such command, or not with that number of words: `ERROR`.
     Command,
-    /// The client sent something it must not send: `CLIENT_ERROR`.
+    /// The client sent something invalid: `CLIENT_ERROR`.
     Client,
-    /// The server could not do what it was rightly asked: `SERVER_ERROR`.
+    /// The server could not carry out a valid request: `SERVER_ERROR`.
     Server,
 }
 
 macro_rules! refusals {
     ($($(#[$doc:meta])* $name:ident $fault:ident $line:literal)*) => {
-        /// Why a request was not carried out. [`Refusal::line`] is what the client reads.
+        /// The reason why a request was not carried out. [`Refusal::line`] is the text for the
+        /// client.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Refusal {
             $($(#[$doc])* $name,)*
@@ -30,21 +31,21 @@ macro_rules! refusals {
                 match self { $(Refusal::$name => $line,)* }
             }
 
-            /// Who is at fault.
+            /// The party at fault.
             pub fn fault(self) -> Fault {
                 match self { $(Refusal::$name => Fault::$fault,)* }
             }
 
-            /// Every refusal there is.
+            /// All refusals.
             pub const ALL: &[Refusal] = &[$(Refusal::$name,)*];
         }
     };
 }
 
 refusals! {
-    /// Unknown command, or a command about the server with words it does not know.
+    /// Unknown command, or an administrative command with unknown words.
     Unknown Command "ERROR"
-    /// A dump or watch may not stand behind other commands in one pipeline.
+    /// A dump or watch after other commands in one pipeline.
     WatchInPipeline Command "ERROR cannot pipeline other commands before watch"
     /// See [`Refusal::WatchInPipeline`].
     MetadumpInPipeline Command "ERROR cannot pipeline other commands before metadump"
@@ -54,47 +55,47 @@ refusals! {
     MetadumpDisabled Command "ERROR metadump not allowed"
     /// `lru_crawler mgdump` with `-X`.
     MgdumpDisabled Command "ERROR key dump not allowed"
-    /// `lru tune` with shares that leave nothing.
+    /// `lru tune` with shares that leave nothing for the rest.
     LruShares Command "ERROR hot and warm pcts must not exceed 80"
     /// `lru tune` with factors that are not positive.
     LruFactors Command "ERROR hot/warm age factors must be greater than 0"
-    /// `lru_crawler enable` where it runs already.
+    /// `lru_crawler enable` while the crawler runs.
     CrawlerRunning Command "ERROR failed to start lru crawler thread"
-    /// Too many connections: the last words on a new one.
+    /// Too many connections: the answer to a new one before it closes.
     TooManyConnections Command "ERROR Too many open connections"
-    /// A key, number or word that cannot be what it should be, or words that are missing.
+    /// An invalid key, number or word, or missing words.
     BadFormat Client "CLIENT_ERROR bad command line format"
-    /// Not a time.
+    /// An invalid exptime.
     BadExptime Client "CLIENT_ERROR invalid exptime argument"
-    /// Not a delta.
+    /// An invalid delta.
     BadDelta Client "CLIENT_ERROR invalid numeric delta argument"
-    /// The value there is no number.
+    /// The present value is not a number.
     NonNumeric Client "CLIENT_ERROR cannot increment or decrement non-numeric value"
-    /// The value is not followed by a line end where its length says so.
+    /// No line end follows the value at its announced length.
     BadDataChunk Client "CLIENT_ERROR bad data chunk"
-    /// A line that does not end.
+    /// A line without an end.
     LineTooLong Client "CLIENT_ERROR line too long"
-    /// A meta flag twice, or one that cannot be.
+    /// A repeated or invalid meta flag.
     DuplicateFlag Client "CLIENT_ERROR duplicate flag"
-    /// A meta flag that does not exist.
+    /// An unknown meta flag.
     InvalidFlag Client "CLIENT_ERROR invalid flag"
-    /// Either, and whatever else is wrong with the flags of `ma`.
+    /// Either of these, or any other mistake in the flags of `ma`.
     InvalidOrDuplicateFlag Client "CLIENT_ERROR invalid or duplicate flag"
-    /// A number behind a meta flag that is none.
+    /// An invalid number after a meta flag.
     BadToken Client "CLIENT_ERROR bad token in command line format"
     /// `b` with a key that is not base64.
     BadBase64Key Client "CLIENT_ERROR error decoding key"
     /// More than 20 words in a meta command.
     TooManyFlags Client "CLIENT_ERROR options flags are too long"
-    /// A mode `ms` does not know.
+    /// An unknown mode of `ms`.
     BadStoreMode Client "CLIENT_ERROR invalid mode for ms M token"
-    /// A mode `ma` does not know.
+    /// An unknown mode of `ma`.
     BadArithmeticMode Client "CLIENT_ERROR invalid mode for ma M token"
-    /// `J` without a number.
+    /// `J` without a valid number.
     BadInitial Client "CLIENT_ERROR invalid numeric initial value"
-    /// `D` without a number.
+    /// `D` without a valid number.
     BadMetaDelta Client "CLIENT_ERROR invalid numeric delta value"
-    /// `O` with more than 31 bytes behind it.
+    /// `O` with more than 31 bytes.
     OpaqueTooLong Client "CLIENT_ERROR opaque token too long"
     /// `flush_all` with `-F`.
     FlushDisabled Client "CLIENT_ERROR flush_all not allowed"
@@ -108,11 +109,11 @@ refusals! {
     DetailDisabled Client "CLIENT_ERROR stats detail not allowed"
     /// `stats cachedump` without its numbers.
     BadStatsLine Client "CLIENT_ERROR bad command line"
-    /// `stats cachedump` of a class that cannot be.
+    /// `stats cachedump` of an invalid class.
     BadSlabClass Client "CLIENT_ERROR Illegal slab id"
-    /// `stats detail` with a word it does not know.
+    /// `stats detail` with an unknown word.
     DetailUsage Client "CLIENT_ERROR usage: stats detail on|off|dump"
-    /// `shutdown` with a word it does not know.
+    /// `shutdown` with an unknown word.
     BadShutdownMode Client "CLIENT_ERROR invalid shutdown mode"
     /// `lru_crawler` commands while it is disabled.
     CrawlerDisabled Client "CLIENT_ERROR lru crawler disabled"
@@ -124,63 +125,63 @@ refusals! {
     BinaryProtocol Client "CLIENT_ERROR this port speaks the memcached text protocol, not the binary one: set the client to text (ascii)"
     /// A TLS client.
     Tls Client "CLIENT_ERROR this port speaks the memcached text protocol without TLS: connect without it"
-    /// A client without TLS where there is nothing else.
+    /// A client without TLS on a port that requires it.
     TlsOnly Client "CLIENT_ERROR this port speaks TLS only: connect with it"
-    /// Any request of a client that has not authenticated, where that is asked for.
+    /// Any request of a client that has not authenticated, if the server requires that.
     Unauthenticated Client "CLIENT_ERROR unauthenticated"
-    /// A login that announces too much.
+    /// A login that announces too many bytes.
     LoginTooLong Client "CLIENT_ERROR auth token too long"
-    /// A login that is not followed by a line end where its length says so.
+    /// No line end follows the login at its announced length.
     LoginEnd Client "CLIENT_ERROR bad command line termination"
     /// A login without a space.
     LoginFormat Client "CLIENT_ERROR bad authentication token format"
-    /// A user that does not exist, or another password.
+    /// An unknown user, or a wrong password.
     LoginFailed Client "CLIENT_ERROR authentication failure"
-    /// `ring` with words it does not know.
+    /// `ring` with unknown words.
     RingUsage Client "CLIENT_ERROR usage: ring version|get|owner <key>|flush [delay]"
-    /// `ring` asked of a node that has none.
+    /// `ring` sent to a node without a ring.
     NoRing Client "CLIENT_ERROR this node has no ring: start it with --ring"
-    /// `ring get` of a ring that is not kept.
+    /// `ring get` of a ring that the node does not keep.
     UnknownRing Client "CLIENT_ERROR this node does not have that ring"
-    /// An offered ring that is too large to be one.
+    /// An offered ring that exceeds the largest valid size.
     RingTooLarge Client "CLIENT_ERROR the offered ring is too large"
-    /// An offered ring whose sender does not know the peer secret, or a node that has none.
+    /// An offered ring without a valid proof of the peer secret, or to a node without a peer
+    /// secret.
     RingNotProved Client "CLIENT_ERROR the offered ring is not proved by the peer secret of this node"
-    /// A proof that is not by the peer secret of this node.
+    /// A proof that does not match the peer secret of this node.
     PeerNotProved Client "CLIENT_ERROR the proof is not by the peer secret of this node"
-    /// A key that another node owns, with `foreign_keys` at `refuse`.
+    /// A key of another node, with `foreign_keys` at `refuse`.
     ForeignKey Client "CLIENT_ERROR another node owns this key: ask 'ring owner <key>'"
     /// `shutdown` without `-A`.
     ShutdownDisabled Server "SERVER_ERROR: shutdown not enabled"
-    /// The owner of the key cannot be reached.
+    /// The owner of the key is unreachable.
     OwnerAway Server "SERVER_ERROR the node that owns this key does not answer"
     /// Larger than `-I` allows.
     TooLarge Server "SERVER_ERROR object too large for cache"
-    /// No room, and evictions are off.
+    /// There is no room, and evictions are off.
     OutOfMemory Server "SERVER_ERROR out of memory storing object"
-    /// No room for the number, and evictions are off.
+    /// There is no room for the number, and evictions are off.
     OutOfMemoryArithmetic Server "SERVER_ERROR out of memory"
 }
 
-/// Longest list of nodes in an answer, in bytes, unless the first node alone needs more: the whole
-/// answer stays below 350 bytes, which is as much as some releases of libmemcached read.
+/// Longest list of nodes in an answer, in bytes, unless the first node alone needs more. The whole
+/// answer stays below 350 bytes, the most that some releases of libmemcached read.
 const MAX_NAMED: usize = 280;
 
-/// Longest part of a node's own words that is repeated, in bytes.
+/// Longest quoted part of a node's answer, in bytes.
 const MAX_REPEATED: usize = 80;
 
-/// Why one node of a ring may still have items that a `flush_all` should have removed.
+/// The reason why one node of a ring may still have items that a `flush_all` should have removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FlushFault {
-    /// It did not answer in time, or is known to be unreachable.
+    /// The node did not answer in time, or is known to be unreachable.
     NoAnswer,
-    /// It answered this, without its line end, instead of `OK`.
+    /// The node gave this answer, without its line end, instead of `OK`.
     Answered(Vec<u8>),
-    /// It obeyed, but another node or process may serve its keys, and the node that asks did not learn
-    /// in time which one.
+    /// The node flushed, but another node or process may serve its keys, and the requesting node
+    /// did not learn in time which one.
     Unsettled,
-    /// The node that asks has not heard from all its peers yet: there may be nodes that it does not
-    /// know.
+    /// The requesting node has not heard from all its peers yet: it may not know all nodes.
     NotJoined,
 }
 
@@ -200,18 +201,19 @@ impl fmt::Display for FlushFault {
     }
 }
 
-/// Why a `flush_all` for a whole ring failed: the nodes that it did not empty. All others are empty.
+/// The failure of a `flush_all` for a whole ring: the nodes that it did not empty. All others are
+/// empty.
 ///
-/// Unlike a [`Refusal`] it names nodes; its line is bounded, however many there are.
+/// Unlike a [`Refusal`] it names nodes. Its line is bounded, however many there are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FlushFailed {
-    /// Each node as people know it, such as `cache-b (10.0.0.2:11211)`, and what is wrong there; at
-    /// least one.
+    /// Each node in the form that people read, such as `cache-b (10.0.0.2:11211)`, and its fault;
+    /// at least one.
     pub nodes: Vec<(String, FlushFault)>,
 }
 
 impl FlushFailed {
-    /// Who is at fault.
+    /// The party at fault.
     pub fn fault(&self) -> Fault {
         Fault::Server
     }
@@ -239,7 +241,7 @@ impl fmt::Display for FlushFailed {
     }
 }
 
-/// A line that is not carried out, before anybody counted its bytes.
+/// A line that is not carried out, before its bytes are counted.
 #[derive(Debug)]
 pub(crate) struct Refused {
     pub(crate) refusal: Refusal,
@@ -274,7 +276,7 @@ mod tests {
             let prefix = match refusal.fault() {
                 Fault::Command => "ERROR",
                 Fault::Client => "CLIENT_ERROR ",
-                // memcached has one with a colon.
+                // memcached has one answer with a colon.
                 Fault::Server => "SERVER_ERROR",
             };
             assert!(line.starts_with(prefix), "{line}");

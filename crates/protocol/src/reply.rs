@@ -1,19 +1,20 @@
-//! Replies as the side that asked reads them: from the front of a read buffer to one line, or to
-//! the header of a value.
+//! Replies, parsed by the requesting side: from the front of a read buffer to one line, or to the
+//! header of a value.
 //!
-//! As for requests, what is not all there yet is no error, and nothing a server may send makes it
-//! panic or wait for more than [`MAX_REPLY_LINE`] bytes of one line. The data behind a header is
-//! the caller's to take: a large value should not pass through a parser's buffer.
+//! As with requests, an incomplete reply is not an error. No input from a server makes the parser
+//! panic, or wait for more than [`MAX_REPLY_LINE`] bytes of one line. The caller takes the data
+//! after a header, so that a large value does not pass through a parser's buffer.
 
 use crate::{Tokens, number};
 
-/// Longest line of a reply in bytes, line end included: a key and its flags fit many times over.
+/// Longest line of a reply in bytes, including line end: many times the length of a key with its
+/// flags.
 pub const MAX_REPLY_LINE: usize = 4096;
 
-/// What the front of a read buffer holds.
+/// The front of a read buffer, as parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reply<'a> {
-    /// Not a whole line yet.
+    /// The line is incomplete.
     Incomplete,
     /// `VALUE key flags len [cas]` or `VA len flags*`. `len` bytes and a line end follow.
     Value {
@@ -37,11 +38,11 @@ pub enum Reply<'a> {
         /// Bytes of it, line end included.
         consumed: usize,
     },
-    /// No server of this protocol says that.
+    /// Not a line of this protocol.
     Malformed,
 }
 
-/// Looks at the front of `buffer`.
+/// Parses the reply at the front of `buffer`.
 #[inline]
 pub fn reply(buffer: &[u8]) -> Reply<'_> {
     let Some(newline) = memchr::memchr(b'\n', buffer) else {

@@ -1,4 +1,4 @@
-//! What a read buffer can hold: one request, or the reason why it holds none.
+//! The result of parsing: one request, or the reason why there is none.
 
 use crate::Refusal;
 use crate::admin::Admin;
@@ -6,10 +6,10 @@ use crate::classic::{Arithmetic, Delete, Get, Store, Touch, Verb};
 use crate::meta::{Meta, MetaArithmetic, MetaKey, MetaStore};
 use crate::ring::RingRequest;
 
-/// What the front of a read buffer holds.
+/// The front of a read buffer, as parsed.
 #[derive(Clone, Debug)]
 pub enum Parsed<'a> {
-    /// Not a whole line yet: read more and ask again with all of it.
+    /// The line is incomplete: read more and parse again with all of it.
     Incomplete,
     /// A request in the first `consumed` bytes. The value of a storage request follows them.
     Request {
@@ -20,30 +20,30 @@ pub enum Parsed<'a> {
     },
     /// A line that is not carried out.
     Refused {
-        /// Why.
+        /// The reason.
         refusal: Refusal,
-        /// The client asked for no answer, so it gets none.
+        /// Whether the client asked for no answer, and so gets none.
         quiet: bool,
         /// Bytes of its line, line end included.
         consumed: usize,
-        /// What is to become of the bytes behind it.
+        /// The treatment of the bytes after the line.
         follows: Follows,
     },
-    /// Nothing behind this can be made sense of: say so, where there is something to say, and
+    /// Input that makes everything after it meaningless: send the refusal, if there is one, and
     /// close.
     Foreign(Foreign),
 }
 
-/// What follows a line that is refused.
+/// The bytes after a refused line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Follows {
     /// The next request.
     Request,
-    /// The value that belongs to the line: so many bytes, its line end included, are to be read and
-    /// dropped.
+    /// The value that belongs to the line. Read and drop this number of bytes, which includes its
+    /// line end.
     Value(usize),
-    /// A value whose end cannot be told. The connection must close, or bytes of the value would be taken
-    /// for requests.
+    /// A value whose end is unknown. The connection must close, or bytes of the value would be
+    /// parsed as requests.
     Unknown,
 }
 
@@ -54,31 +54,32 @@ impl Follows {
     }
 }
 
-/// The header of a request of the binary protocol, as far as an answer needs it (memcached's
+/// The header of a binary-protocol request, as far as an answer needs it (memcached's
 /// `doc/protocol-binary.txt`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BinaryRequest {
-    /// What the client wants.
+    /// The requested command.
     pub opcode: u8,
-    /// What the client knows its answer by.
+    /// The client's identifier for the answer.
     pub opaque: [u8; 4],
 }
 
-/// Input after which the connection cannot go on.
+/// Input after which the connection must close.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Foreign {
-    /// An HTTP request. Nothing is answered: what asks may be a browser sent here by a stranger.
+    /// An HTTP request. It gets no answer, since the sender may be a browser that a hostile page
+    /// sent here.
     Http,
-    /// A client of the binary protocol.
+    /// A binary-protocol client.
     Binary(BinaryRequest),
     /// A TLS client.
     Tls,
-    /// A line longer than any request.
+    /// A line longer than any valid request.
     EndlessLine,
 }
 
 impl Foreign {
-    /// What to say before closing. To a client of the binary protocol it is said in its own way
+    /// The refusal to send before closing. A binary-protocol client gets it in that protocol
     /// ([`crate::answer::binary_error`]).
     pub fn refusal(self) -> Option<Refusal> {
         match self {
@@ -93,8 +94,8 @@ impl Foreign {
 /// One request, its words borrowed from the read buffer.
 ///
 /// The kind of a request says which keys it names, and so which node carries it out. Each command
-/// belongs to one kind. A match over a kind names every command of it, so the compiler finds the places
-/// that have to know a new one.
+/// belongs to one kind. A match over a kind names every command of it, so the compiler finds all
+/// places that must handle a new one.
 #[derive(Clone, Debug)]
 pub enum Request<'a> {
     /// Names any number of keys. The owner of each key answers for it.
@@ -103,13 +104,13 @@ pub enum Request<'a> {
     Keyed(Keyed<'a>),
     /// Names one key and announces a value, which follows. The key's owner carries it out.
     Storage(Storage<'a>),
-    /// Names no key. The node that it reaches carries it out.
+    /// Names no key. The node that receives it carries it out.
     Admin(Admin<'a>),
-    /// About the ring, or from one node to another. The node that it reaches answers it.
+    /// Concerns the ring, or is from one node to another. The node that receives it answers it.
     Ring(RingRequest<'a>),
 }
 
-/// A request that names one key and brings no value.
+/// A request that names one key and has no value.
 #[derive(Clone, Copy, Debug)]
 pub enum Keyed<'a> {
     /// `delete`
@@ -129,7 +130,7 @@ pub enum Keyed<'a> {
 }
 
 impl<'a> Keyed<'a> {
-    /// The key that it names.
+    /// The key of the request.
     #[inline]
     pub fn key(&self) -> MetaKey<'a> {
         match self {
@@ -142,13 +143,13 @@ impl<'a> Keyed<'a> {
         }
     }
 
-    /// Whether it only looks for an item and creates none: a node that holds the item need not look at
-    /// the ring first.
+    /// Whether the request only looks up an item and creates none: a node that holds the item need
+    /// not check the ring first.
     #[inline]
     pub fn is_lookup(&self) -> bool {
         match self {
             Keyed::MetaGet(meta) => meta.vivify.is_none(),
-            // `me` would be one, but nobody debugs so often that the shorter way counts.
+            // `me` would qualify, but is too rare for the fast path to matter.
             Keyed::Delete(_)
             | Keyed::Arithmetic(_)
             | Keyed::Touch(_)
@@ -169,7 +170,7 @@ pub enum Storage<'a> {
 }
 
 impl<'a> Storage<'a> {
-    /// The key that it names.
+    /// The key of the request.
     #[inline]
     pub fn key(&self) -> MetaKey<'a> {
         match self {
@@ -178,7 +179,7 @@ impl<'a> Storage<'a> {
         }
     }
 
-    /// How it stores the value.
+    /// The storage command.
     #[inline]
     pub fn verb(&self) -> Verb {
         match self {
@@ -196,7 +197,8 @@ impl<'a> Storage<'a> {
         }
     }
 
-    /// Whether the client wants no answer, not even a refusal: flag `q` of `ms` does not go that far.
+    /// Whether the client wants no answer, not even a refusal. Flag `q` of `ms` does not suppress
+    /// refusals.
     #[inline]
     pub fn noreply(&self) -> bool {
         match self {

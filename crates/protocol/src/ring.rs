@@ -1,4 +1,4 @@
-//! The `ring` command: what a node tells of its ring, and what nodes say to each other.
+//! The `ring` command: reports a node's ring, and carries the messages between nodes.
 //!
 //! For people and clients, read-only, answered by every node that has a ring:
 //!
@@ -8,7 +8,7 @@
 //! | `ring get` | `RING version digest len`, the ring as TOML, `END` |
 //! | `ring owner key` | `OWNER name host:port` |
 //!
-//! For operators: `ring flush [delay]` empties this node and no other, and answers as `flush_all` does.
+//! For operators: `ring flush [delay]` empties only this node, and answers as `flush_all` does.
 //!
 //! Between nodes:
 //!
@@ -16,15 +16,15 @@
 //! |---|---|
 //! | `ring greet name stamp instance seen` | `PEER name instance held base stamp,... standing seen cas list` |
 //! | `ring greet name stamp` | `PEER name instance held base stamp,stamp,...`: the form of older nodes |
-//! | `ring get stamp` | as `ring get`, of a ring that was in force before |
+//! | `ring get stamp` | as `ring get`, for an earlier ring |
 //! | `ring nonce` | `NONCE hex` |
 //! | `ring prove mac` | `PROVED` |
 //! | `ring offer mac len`, then the ring | `ACCEPTED` |
-//! | `ring forward stamp owner`, `ring forward stamp former` | none: says on whose behalf the requests behind it come |
+//! | `ring forward stamp owner` (or `former`) | none; names the ring and claim of the requests after it |
 //!
-//! A stamp is `version.digest`, the version in decimal and the digest as 16 hexadecimal digits. An
-//! instance is 16 hexadecimal digits; `seen` is one, or `-`: the process that the speaker accepts as
-//! the node at the other side's address.
+//! A stamp is `version.digest`, with the version in decimal and the digest as 16 hexadecimal
+//! digits. An instance is 16 hexadecimal digits. `seen` is an instance or `-`: the process that the
+//! sender accepts as the node at the other side's address.
 
 use std::fmt;
 
@@ -34,18 +34,18 @@ use crate::{Refusal, Tokens, announced, from_hex, key, number};
 /// Longest name of a node in bytes.
 pub const MAX_NODE_NAME: usize = 64;
 
-/// Largest ring that may be offered, in bytes.
+/// Largest ring that a node may offer, in bytes.
 pub const MAX_RING_LEN: usize = 2 << 20;
 
 /// Bytes of a message authentication code (HMAC-SHA-256).
 pub const MAC_LEN: usize = 32;
 
-/// Which ring: its version, and a digest that tells apart two rings that claim the same one.
+/// Identifies a ring: its version, and a digest that tells apart two rings with the same version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Stamp {
     /// The version of the ring file.
     pub version: u64,
-    /// Digest of its content.
+    /// Digest of the ring's content.
     pub digest: u64,
 }
 
@@ -64,7 +64,7 @@ impl Stamp {
     }
 }
 
-/// Why a peer sends a key to this node.
+/// The reason why a peer forwards a key to this node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Claim {
     /// By the sender's ring this node owns the key.
@@ -73,16 +73,16 @@ pub enum Claim {
     Former,
 }
 
-/// Ring and claim of the forwarded requests that follow on a connection.
+/// The ring and claim of the forwarded requests that follow on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Forwarding {
-    /// The ring that the sender forwards by.
+    /// The ring by which the sender forwards.
     pub stamp: Stamp,
-    /// Why to this node.
+    /// The reason for forwarding to this node.
     pub claim: Claim,
 }
 
-/// A `ring` command that brings no data.
+/// A `ring` command without data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RingCommand<'a> {
     /// `ring version`
@@ -93,38 +93,39 @@ pub enum RingCommand<'a> {
     Owner(&'a [u8]),
     /// `ring greet name stamp [instance seen]`
     Greet {
-        /// Name of the node that greets, 1 to [`MAX_NODE_NAME`] bytes of printable ASCII.
+        /// Name of the greeting node, 1 to [`MAX_NODE_NAME`] bytes of printable ASCII.
         name: &'a str,
-        /// The ring it holds.
+        /// The ring that the greeting node holds.
         stamp: Stamp,
-        /// Which process greets; `None` for a node of a version that does not say.
+        /// The greeting process; `None` from a node of a version that does not send it.
         process: Option<Greeter>,
     },
     /// `ring flush [delay]`
     Flush {
-        /// The delay as an exptime; not positive is now. The error is the client's to hear after
-        /// that of a disabled flush.
+        /// The delay as an exptime; zero or negative means now. The error is reported only if
+        /// flushing is not disabled.
         delay: Result<i64, Refusal>,
     },
     /// `ring nonce`
     Nonce,
-    /// `ring prove mac`: HMAC-SHA-256 over the nonce. Who sends it knows the peer secret.
+    /// `ring prove mac`: HMAC-SHA-256 over the nonce, which proves that the sender knows the peer
+    /// secret.
     Prove([u8; MAC_LEN]),
     /// `ring forward stamp claim`
     Forward(Forwarding),
 }
 
-/// Which process greets, and which one it accepts as the greeted node.
+/// The greeting process, and the process that it accepts as the greeted node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Greeter {
-    /// The number that it drew when it started.
+    /// The number drawn by the greeting process when it started.
     pub instance: Instance,
-    /// The process that it accepts at the greeted node's address; `None` if it knows none.
+    /// The process that the sender accepts at the greeted node's address; `None` if it knows none.
     pub seen: Option<Instance>,
 }
 
-/// The number that a process draws when it starts: it tells two processes under one name apart, and a
-/// process from the one before it.
+/// The number that a process draws when it starts. It tells apart two processes with the same name,
+/// and a process from its predecessor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Instance(pub u64);
 
@@ -141,26 +142,27 @@ impl Instance {
     }
 }
 
-/// How a node stands to its place in the ring.
+/// The state of a node's claim to its place in the ring.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Standing {
     /// Its address in the ring leads to this process: it serves its keys.
     Confirmed,
-    /// Nobody has shown yet that its address leads to this process: it serves none of its keys.
+    /// It is not confirmed yet that the node's address leads to this process: it serves none of its
+    /// keys.
     #[default]
     Unconfirmed,
-    /// Its address leads to another process: it serves nothing.
+    /// The node's address leads to another process: this one serves nothing.
     Replaced,
-    /// The ring does not name it: it serves nothing.
+    /// The ring does not name the node: it serves nothing.
     Absent,
 }
 
 impl Standing {
-    /// Every standing there is.
+    /// All standings.
     pub const ALL: [Standing; 4] =
         [Standing::Confirmed, Standing::Unconfirmed, Standing::Replaced, Standing::Absent];
 
-    /// The word for it, on the wire and in statistics.
+    /// The standing's word on the wire and in statistics.
     pub fn as_str(self) -> &'static str {
         match self {
             Standing::Confirmed => "confirmed",
@@ -195,7 +197,7 @@ fn seen(word: &[u8]) -> Option<Option<Instance>> {
     if word == b"-" { Some(None) } else { Instance::parse(word).map(Some) }
 }
 
-/// A `ring offer`; the ring, `len` bytes and a line end, follows in the stream.
+/// A `ring offer`. The ring, `len` bytes and a line end, follows in the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RingOffer {
     /// HMAC-SHA-256 over the nonce and the ring.
@@ -204,14 +206,14 @@ pub struct RingOffer {
     pub len: usize,
 }
 
-/// A request about the ring. Every node answers it, whatever keys it owns.
+/// A request about the ring. Every node answers it, whichever keys it owns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RingRequest<'a> {
-    /// `ring`, but for `ring offer`
+    /// `ring`, except `ring offer`
     Command(RingCommand<'a>),
     /// `ring offer`; the ring follows.
     Offer(RingOffer),
-    /// `config get cluster`: the ring as auto-discovery clients read it
+    /// `config get cluster`: the ring in the form of auto-discovery clients
     Cluster,
 }
 
@@ -296,34 +298,34 @@ fn offer_line(words: Tokens<'_>) -> Result<RingOffer, Refusal> {
     Ok(RingOffer { mac: from_hex(mac).ok_or(Refusal::BadFormat)?, len })
 }
 
-/// What a node says of itself when it is greeted.
+/// The answer of a node to a greeting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerLine {
-    /// Its name in the ring, or the name it was started with.
+    /// The node's name in the ring, or the name it was started with.
     pub name: String,
-    /// Which process answers: another one than before has forgotten everything.
+    /// The answering process. Another instance than before has lost all items.
     pub instance: Instance,
-    /// The ring that all of its workers hold.
+    /// The ring that all of the node's workers hold.
     pub held: Stamp,
-    /// The oldest ring by which a node it knows of may still serve keys.
+    /// The oldest ring by which a node known to this one may still serve keys.
     pub base: Stamp,
-    /// All rings it can hand out, oldest first, at most [`PeerLine::MAX_KNOWN`].
+    /// All rings that the node can send, oldest first, at most [`PeerLine::MAX_KNOWN`].
     pub known: Vec<Stamp>,
-    /// What it says in answer to the long form of `ring greet`; `None` from a node of a version that
+    /// The fields that answer the long form of `ring greet`; `None` from a node of a version that
     /// does not know that form.
     pub process: Option<PeerProcess>,
 }
 
-/// What a node says of the processes at its own address and at the greeter's.
+/// A node's report on the processes at its own address and at the greeter's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerProcess {
-    /// How it stands to its own place in the ring.
+    /// The state of the node's claim to its own place in the ring.
     pub standing: Standing,
-    /// The process that it accepts under the greeter's name; `None` if it knows none.
+    /// The process that the node accepts under the greeter's name; `None` if it knows none.
     pub seen: Option<Instance>,
-    /// The highest CAS unique that it has handed out.
+    /// The highest CAS unique that the node has assigned.
     pub cas: u64,
-    /// The epoch of its list of nodes for auto-discovery; 0 if it has none.
+    /// The epoch of the node's list of nodes for auto-discovery; 0 if it has none.
     pub list: u64,
 }
 
@@ -331,7 +333,7 @@ impl PeerLine {
     /// Most rings named in one line.
     pub const MAX_KNOWN: usize = 32;
 
-    /// The newest ring it can hand out, whether or not its workers hold it yet.
+    /// The newest ring that the node can send, whether or not its workers hold it yet.
     pub fn newest(&self) -> Stamp {
         self.known.iter().copied().fold(self.held, Stamp::max)
     }

@@ -1,7 +1,7 @@
-//! Looking at eight bytes at a time for what ends a word.
+//! Finds the end of a word, eight bytes at a time.
 //!
-//! Words on the hot path are some tens of bytes, for which a vectorised search costs more to begin
-//! than to carry out.
+//! Words on the hot path have some tens of bytes. For these, starting a vectorised search costs
+//! more than the search itself.
 
 const LANES: usize = 8;
 const ONES: u64 = 0x0101_0101_0101_0101;
@@ -12,7 +12,7 @@ const fn splat(byte: u8) -> u64 {
     ONES * byte as u64
 }
 
-/// Marks lanes that are zero. The lowest mark is exact; a lane above one that is zero may be marked
+/// Marks lanes that are zero. The lowest mark is exact; a lane above a zero one may be marked
 /// without being zero.
 #[inline]
 const fn zeros(word: u64) -> u64 {
@@ -25,7 +25,8 @@ const fn below(word: u64, limit: u8) -> u64 {
     word.wrapping_sub(splat(limit)) & !word & HIGHS
 }
 
-/// Where the first byte is that `mark` marks in its lane, or `byte` says yes to on its own.
+/// Offset of the first byte that `mark` marks in its lane, or, in the remainder, for which `byte`
+/// is true.
 #[inline]
 fn find(bytes: &[u8], mark: impl Fn(u64) -> u64, byte: impl Fn(u8) -> bool) -> usize {
     let mut at = 0;
@@ -41,19 +42,19 @@ fn find(bytes: &[u8], mark: impl Fn(u64) -> u64, byte: impl Fn(u8) -> bool) -> u
     at + rest.iter().position(|&one| byte(one)).unwrap_or(rest.len())
 }
 
-/// Length of the run of bytes at the front that may stand in a key.
+/// Length of the run of bytes at the front that are valid in a key.
 #[inline]
 pub(crate) fn key_len(bytes: &[u8]) -> usize {
     find(bytes, |word| below(word, 0x21) | zeros(word ^ splat(0x7f)), |byte| !in_key(byte))
 }
 
-/// Length of the run of bytes at the front that are no space.
+/// Length of the run of bytes at the front that are not spaces.
 #[inline]
 pub(crate) fn word_len(bytes: &[u8]) -> usize {
     find(bytes, |word| zeros(word ^ splat(b' ')), |byte| byte == b' ')
 }
 
-/// Whether a byte may stand in a key.
+/// Whether a byte is valid in a key.
 #[inline]
 pub(crate) const fn in_key(byte: u8) -> bool {
     byte > 0x20 && byte != 0x7f

@@ -2,7 +2,7 @@
 
 use crate::scan::word_len;
 
-/// The words left in a line. Several spaces count as one; spaces at either end count as none.
+/// The words left in a line. Several spaces count as one; leading and trailing spaces are ignored.
 #[derive(Clone, Copy, Debug)]
 pub struct Tokens<'a> {
     rest: &'a [u8],
@@ -21,12 +21,12 @@ impl<'a> Tokens<'a> {
         Some(&self.rest[start..end])
     }
 
-    /// Whether the client wants no answer, as classic commands say it.
+    /// Whether the client wants no answer, in the form of the classic commands.
     pub(crate) fn ends_in_noreply(self) -> bool {
         self.last_word() == Some(b"noreply")
     }
 
-    /// The line from the next word on, for handing over as a whole.
+    /// The line from the next word on, as a whole.
     pub fn remainder(self) -> &'a [u8] {
         self.rest
     }
@@ -36,7 +36,7 @@ impl<'a> Tokens<'a> {
         self.rest.iter().all(|&byte| byte == b' ')
     }
 
-    /// The next words, exactly `N`, or `None` where there are fewer or more.
+    /// The next words if there are exactly `N`, else `None`.
     pub fn exactly<const N: usize>(mut self) -> Option<[&'a [u8]; N]> {
         let mut words = [&b""[..]; N];
         for word in &mut words {

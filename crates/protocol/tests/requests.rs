@@ -1,4 +1,4 @@
-//! Requests as they arrive: every form parsed, at every cut, and nothing that breaks the parser.
+//! Requests in every form and at every cut; no input breaks the parser.
 
 use proptest::prelude::*;
 use ringbinder_protocol::{
@@ -23,7 +23,7 @@ fn keyed(line: &[u8]) -> Keyed<'_> {
     }
 }
 
-/// The refusal of a line, whether it is kept quiet, and what follows it.
+/// The refusal of a line, whether it is suppressed, and what follows it.
 fn refused(line: &[u8]) -> (Refusal, bool, Follows) {
     match parse(line) {
         Parsed::Refused { refusal, quiet, consumed, follows } => {
@@ -236,7 +236,7 @@ fn lines_end() {
     let spaces = |len| [b"set ", &vec![b'x'; len - 4][..]].concat();
     assert!(!endless(&spaces(MAX_LINE)));
     assert!(endless(&spaces(MAX_LINE + 2)));
-    // The same once the line end is there: the cut must not decide.
+    // The same once the line end is there: the cut must not change the result.
     assert!(endless(&[&spaces(MAX_LINE + 1)[..], b"\r\n"].concat()));
     for get in [&b"get "[..], b"gets ", b"gat 0 ", b"gats 0 ", b"  get "] {
         let mut line = get.to_vec();

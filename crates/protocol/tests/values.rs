@@ -1,10 +1,10 @@
-//! No byte of a value is ever taken for a request, whatever is wrong with the line before it.
+//! No byte of a value is ever parsed as a request, whatever is wrong with the line before it.
 
 use proptest::prelude::*;
 use proptest::sample::select;
 use ringbinder_protocol::{Fault, Follows, Parsed, Request, Storage, parse};
 
-/// What follows a refused line.
+/// The treatment of the bytes after a refused line.
 fn follows(line: &str) -> Follows {
     let line = [line.as_bytes(), b"\r\n"].concat();
     match parse(&line) {
@@ -36,7 +36,7 @@ fn a_value_is_dropped_wherever_its_length_can_be_read() {
         "set  0 0 13",
         "append  0 0 13 noreply",
         "cas  0 0 13 77",
-        // The unique of `cas` is missing, or is none.
+        // The unique of `cas` is missing or invalid.
         "cas k 0 0 13",
         "cas k 0 0 13 noreply",
         "cas k 0 0 13 x",
@@ -128,12 +128,12 @@ fn a_ring_that_is_refused_is_dropped_too() {
     }
 }
 
-/// A storage line as some client writes it, and the value behind it.
+/// A storage line as some client writes it, and its value.
 #[derive(Clone, Debug)]
 struct Sent {
     line: Vec<u8>,
     value: Vec<u8>,
-    /// Whether the client did nothing wrong but to take a key from somebody.
+    /// Whether the client's only mistake is to use an unchecked key.
     only_key: bool,
 }
 
@@ -141,13 +141,13 @@ struct Sent {
 #[derive(Clone, Debug)]
 enum Mistake {
     None,
-    /// A key that nobody checked.
+    /// An unchecked key.
     Key(String),
-    /// Words behind the line's own.
+    /// Surplus words at the end of the line.
     Extra(Vec<&'static str>),
-    /// One of the words behind the key is not there.
+    /// One of the words after the key is missing.
     Missing(usize),
-    /// One of the words behind the key is something else.
+    /// One of the words after the key is replaced.
     Garbled(usize, &'static str),
 }
 
@@ -164,7 +164,7 @@ fn mistake() -> impl Strategy<Value = Mistake> {
     ]
 }
 
-/// Bytes of a value: requests that must not be carried out, at every distance from its beginning.
+/// Bytes of a value: requests that must not be carried out, at every offset in it.
 fn value() -> impl Strategy<Value = Vec<u8>> {
     let piece =
         select(vec!["\r\n", "\n", "x", "delete victim\r\n", "set victim 0 0 1\r\nx\r\n", " "]);
@@ -214,7 +214,7 @@ proptest! {
         let stream = [&line[..], &value, b"\r\n", b"get next\r\n"].concat();
         let next = line.len() + value.len() + 2;
         let shown = stream.escape_ascii().to_string();
-        // Where the connection reads its next request, if it reads on.
+        // Start of the next request, if the connection reads on.
         let at = match parse(&stream) {
             Parsed::Request { request, consumed } => match request {
                 Request::Storage(storage) => Some(consumed + storage.value_len() + 2),
@@ -226,7 +226,8 @@ proptest! {
         };
         if let Some(at) = at {
             prop_assert!(at >= next, "{} goes on within its value, at {}", shown, at);
-            // Nobody who chooses keys and values can have the next request read wrongly either.
+            // A user who chooses keys and values cannot change where the next request starts
+            // either.
             prop_assert!(at == next || !only_key, "{} goes on at {}", shown, at);
         }
     }

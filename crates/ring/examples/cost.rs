@@ -1,9 +1,9 @@
-//! What the ring costs: building one, and finding the owner of a key.
+//! Measures the cost of building a ring, and of finding the owner of a key.
 //!
 //!     cargo run --profile dist -p ringbinder-ring --example cost
 //!
 //! Each figure is the median of several rounds. Keys are hashed in an order that the processor
-//! cannot foresee, as requests come in.
+//! cannot predict, like requests.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -13,7 +13,7 @@ use ringbinder_ring::{Format, Point, Ring, RingError, compare, point};
 /// Rounds of each measurement.
 const ROUNDS: usize = 9;
 
-/// Keys asked for in a round: more than a cache line each, fewer than the last cache holds.
+/// Keys in a round: more than a cache line each, fewer than fit the last-level cache.
 const KEYS: usize = 1 << 16;
 
 fn main() -> Result<(), RingError> {
@@ -53,7 +53,7 @@ fn main() -> Result<(), RingError> {
     Ok(())
 }
 
-/// A ring file of this many nodes.
+/// A ring file of `nodes` nodes.
 fn text(nodes: usize) -> String {
     let nodes = (0..nodes).map(|n| {
         let address = format!("10.{}.{}.{}:11211", n >> 16, n >> 8 & 255, n & 255);
@@ -62,14 +62,14 @@ fn text(nodes: usize) -> String {
     format!("version = 1\n{}", nodes.collect::<String>())
 }
 
-/// Keys of this length.
+/// Keys of length `len`.
 fn keys(len: usize) -> Vec<Vec<u8>> {
     (0..KEYS)
         .map(|n| format!("{:0len$}", n.wrapping_mul(2_654_435_761) % 1_000_000_007).into())
         .collect()
 }
 
-/// Nanoseconds that `ask` takes for one of these.
+/// Nanoseconds that `ask` takes per item.
 fn each<T>(items: &[T], mut ask: impl FnMut(&T) -> u32) -> f64 {
     median(|| {
         let start = Instant::now();

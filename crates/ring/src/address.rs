@@ -1,20 +1,20 @@
-//! Addresses of nodes: how they are written, and when two of them are one.
+//! Addresses of nodes: their syntax, and when two of them are equal.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::message::quoted;
 
-/// Longest host, in bytes: what DNS can carry (RFC 1035, 2.3.4).
+/// Longest host, in bytes: the limit of DNS (RFC 1035, 2.3.4).
 pub const MAX_HOST_LEN: usize = 253;
 
-/// A host and a port, the host as it is written but without brackets.
+/// A host and a port; the host as written, but without brackets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Address<'a> {
     pub(crate) host: &'a str,
     pub(crate) port: u16,
 }
 
-/// What an address comes down to, however it is spelled. Equal keys mean one server.
+/// The canonical form of an address, however it is spelled. Equal keys mean one server.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct AddressKey {
     host: HostKey,
@@ -42,12 +42,12 @@ impl AddressKey {
 }
 
 impl<'a> Address<'a> {
-    /// Takes `host:port` or `[ipv6]:port` apart.
+    /// Parses `host:port` or `[ipv6]:port`.
     ///
     /// # Errors
-    /// With what is wrong and what to do.
+    /// A message that says what is wrong and what to do.
     pub(crate) fn parse(text: &'a str) -> Result<Address<'a>, String> {
-        // Looked at first, so that no message below repeats a control character.
+        // Checked first, so that no message below repeats a control character.
         if text.bytes().any(|byte| !byte.is_ascii_graphic()) {
             return Err(format!(
                 "the address {} has a space, a control character or a letter beyond ASCII; \
@@ -86,7 +86,7 @@ fn parse_port(address: &str, port: &str) -> Result<u16, String> {
     if port.is_empty() {
         return Err(no_port(address));
     }
-    // `parse` alone would take a sign.
+    // `parse` alone would accept a sign.
     let digits = port.bytes().all(|byte| byte.is_ascii_digit());
     port.parse()
         .ok()
@@ -98,7 +98,7 @@ fn no_port(address: &str) -> String {
     format!("the address {} has no port; write host:port", quoted(address))
 }
 
-/// A host that is not in brackets: an IPv4 address or a name.
+/// Checks a host without brackets: an IPv4 address or a name.
 fn check_host(host: &str) -> Result<(), String> {
     if host.is_empty() {
         return Err("the address has no host; write host:port".into());

@@ -1,24 +1,24 @@
-//! What a change of the ring moves: exactly, by walking both continua.
+//! The effect of a change of the ring: the keys that move, exactly, found by walking both continua.
 
 use std::collections::BTreeMap;
 
 use crate::node::{Node, NodeIndex};
 use crate::ring::Ring;
 
-/// A part of the key space, counted in points of the 2^32 there are.
+/// A part of the key space, as a number of the 2^32 points.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Share(u64);
 
 impl Share {
-    /// All of it.
+    /// The whole key space.
     pub const WHOLE: Share = Share(1 << 32);
 
-    /// How many of the 2^32 points.
+    /// Number of points, of 2^32.
     pub fn points(self) -> u64 {
         self.0
     }
 
-    /// The same from 0.0 to 1.0, exact.
+    /// The exact fraction of the key space, from 0.0 to 1.0.
     pub fn fraction(self) -> f64 {
         self.0 as f64 / Share::WHOLE.0 as f64
     }
@@ -32,34 +32,34 @@ impl std::iter::Sum for Share {
 
 /// A node in either ring or both.
 ///
-/// A node is its address: that is what clients dial, and where the values are. With another name it
-/// is the same node; with another address it is a new one, and cold, whatever its name.
+/// A node is its address: clients dial the address, and the values are there. With another name it
+/// is the same node; with another address it is a new, empty one, whatever its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeChange {
-    /// The node as the new ring describes it, or the old one where it is gone.
+    /// The node as the new ring describes it, or the old ring if the node is gone.
     pub node: Node,
     /// Its index in the old ring.
     pub old: Option<NodeIndex>,
     /// Its index in the new ring.
     pub new: Option<NodeIndex>,
-    /// What it owned.
+    /// The node's share in the old ring.
     pub before: Share,
-    /// What it owns now.
+    /// The node's share in the new ring.
     pub after: Share,
 }
 
-/// Keys that go from one node to another.
+/// Keys that move from one node to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Move {
-    /// Who loses them: index in [`Comparison::nodes`].
+    /// The node that loses them: index in [`Comparison::nodes`].
     pub from: usize,
-    /// Who gains them: index in [`Comparison::nodes`].
+    /// The node that gains them: index in [`Comparison::nodes`].
     pub to: usize,
-    /// How many.
+    /// The size of the move.
     pub share: Share,
 }
 
-/// What becomes of the key space when one ring follows another.
+/// The changes of the key space when one ring follows another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Comparison {
     nodes: Vec<NodeChange>,
@@ -67,7 +67,7 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    /// Every node: those of the new ring in its order, then those that are gone, in the old order.
+    /// Every node: those of the new ring in its order, then the removed ones in the old order.
     pub fn nodes(&self) -> &[NodeChange] {
         &self.nodes
     }
@@ -97,7 +97,7 @@ pub fn compare(old: &Ring, new: &Ring) -> Comparison {
             after: Share(0),
         })
         .collect();
-    // Where each node of the old ring stands in the list.
+    // The position of each node of the old ring in the list.
     let places: Vec<usize> = old
         .nodes()
         .iter()
@@ -135,8 +135,8 @@ pub fn compare(old: &Ring, new: &Ring) -> Comparison {
     Comparison { nodes, moves }
 }
 
-/// The pieces that two divisions of the circle cut it into: how many points, and the owner by each.
-/// Both end at the last point there is.
+/// The pieces into which two divisions cut the circle: number of points, and the owner by each
+/// division. Both divisions end at the last point of the circle.
 fn overlay<'a>(
     old: &'a [(u32, NodeIndex)],
     new: &'a [(u32, NodeIndex)],

@@ -1,8 +1,8 @@
 //! The continuum: libmemcached's weighted ketama on a circle of 2^32 points.
 //!
-//! A node of an average weight gets 160 points, others more or less in proportion; a key belongs to
-//! the first point at or after its own. How points are placed follows `update_continuum` in
-//! libmemcached's `hosts.cc`, to the bit: clients that use it must find the same owner.
+//! A node of average weight gets 160 points, others more or fewer in proportion. A key belongs to
+//! the first point at or after its own. The placement of points follows `update_continuum` in
+//! libmemcached's `hosts.cc` to the bit: clients that use libmemcached must find the same owner.
 
 use std::fmt::Write as _;
 use std::hash::{BuildHasher, Hash, Hasher};
@@ -23,10 +23,10 @@ pub fn point(key: &[u8]) -> Point {
     Point(u32::from_le_bytes([a, b, c, d]))
 }
 
-/// The port that libmemcached leaves out of what it hashes.
+/// The port that libmemcached omits from the hashed text.
 const DEFAULT_PORT: u16 = 11211;
 
-/// Points that one MD5 digest gives.
+/// Points from one MD5 digest.
 const POINTS_PER_DIGEST: usize = 4;
 
 /// Every point of every node, in order.
@@ -46,7 +46,7 @@ impl Continuum {
             text.clear();
             text.push_str(&node.host);
             if node.port != DEFAULT_PORT {
-                // Writing to a string does not fail.
+                // Writing to a string cannot fail.
                 let _ = write!(text, ":{}", node.port);
             }
             text.push('-');
@@ -66,7 +66,7 @@ impl Continuum {
         Continuum { ring }
     }
 
-    /// The node that owns a point. Takes no memory.
+    /// The node that owns a point. Does not allocate.
     #[inline]
     pub(crate) fn owner(&self, point: Point) -> NodeIndex {
         // Node 0 at a point sorts before every other node there.
@@ -74,15 +74,15 @@ impl Continuum {
         self.ring.get(&from).map_or(0, |placed| placed.node)
     }
 
-    /// The circle in arcs, in order and without gaps: the last point of each, and its owner. Made
-    /// of lookups, so that it cannot differ from them.
+    /// The circle as arcs, in order and without gaps: the last point of each, and its owner. Built
+    /// from lookups, so that it cannot differ from them.
     pub(crate) fn arcs(&self) -> Vec<(u32, NodeIndex)> {
         let mut arcs = Vec::with_capacity(self.ring.len() + 1);
         let mut from = Some(0);
         while let Some(start) = from
             && let Some(&Placed { point, node }) = self.ring.get(&Placed { point: start, node: 0 })
         {
-            // What follows the last point belongs to the first one.
+            // The points after the last one belong to the first one.
             let end = if point < start { u32::MAX } else { point };
             arcs.push((end, node));
             from = end.checked_add(1);
@@ -91,8 +91,8 @@ impl Continuum {
     }
 }
 
-/// How many digests each node gets, in the single precision of libmemcached, whose rounding decides
-/// at the margin.
+/// Number of digests of each node, in the single precision of libmemcached, whose rounding decides
+/// borderline cases.
 pub(crate) fn digests(nodes: &[Node]) -> Vec<u32> {
     let total: u64 = nodes.iter().map(|node| u64::from(node.weight)).sum();
     nodes
@@ -115,14 +115,14 @@ struct Placed {
 }
 
 impl Hash for Placed {
-    /// Sorts by point, and nodes at one point as the file lists them.
+    /// Sorts by point; nodes at the same point in the order of the file.
     #[inline]
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write_u64(u64::from(self.point) << 32 | u64::from(self.node));
     }
 }
 
-/// Hands on the number that it is given: points are hashes already.
+/// Passes its number on: points are hashes already.
 #[derive(Clone, Copy, Debug, Default)]
 struct Verbatim;
 

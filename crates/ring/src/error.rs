@@ -1,15 +1,15 @@
-//! What can be wrong with a ring: where it was, and what.
+//! Errors in a ring: where, and what.
 
 use crate::message::quoted;
 use crate::node::MAX_NODES;
 
-/// Most bytes that a ring file may have; the canonical text of a ring of the most nodes, with names
-/// and hosts of the greatest length, needs three quarters of them. It bounds what a parser may take:
-/// a list of short values grows a hundredfold in memory.
+/// Most bytes of a ring file. The canonical text of a ring with the most nodes, and the longest
+/// names and hosts, needs three quarters of them. The limit bounds the memory of a parser, in which
+/// a list of short values grows a hundredfold.
 pub const MAX_FILE_BYTES: usize = 2 << 20;
 
-/// Why a text is no ring. The message is one line that names the text, the line or key at fault,
-/// and what to do about it.
+/// The reason why a text is not a valid ring. The message is one line that names the text, the line
+/// or key at fault, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{origin}: {fault}")]
 pub struct RingError {
@@ -22,58 +22,58 @@ impl RingError {
         RingError { origin: origin.to_owned(), fault }
     }
 
-    /// What the text was called: a path, mostly.
+    /// The name of the text, usually a path.
     pub fn origin(&self) -> &str {
         &self.origin
     }
 
-    /// What is wrong with it.
+    /// The fault.
     pub fn fault(&self) -> &RingFault {
         &self.fault
     }
 }
 
-/// What is wrong with a ring.
+/// A fault in a ring.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RingFault {
-    /// There is nothing to read.
+    /// The file cannot be read.
     #[error("cannot read it: {0}")]
     Unreadable(String),
-    /// The file's name does not tell its format.
+    /// The file's extension does not determine a format.
     #[error("the name of a ring file ends in .toml, .yaml, .yml or .json; rename it")]
     Extension,
-    /// More bytes than any ring needs.
+    /// More bytes than any valid ring has.
     #[error("a ring file has at most {MAX_FILE_BYTES} bytes, and this one is larger")]
     TooLarge,
-    /// Bytes that are no text.
+    /// Bytes that are not text.
     #[error("line {line} is not UTF-8")]
     NotText {
-        /// Counted from 1.
+        /// The line's number, from 1.
         line: usize,
     },
-    /// The text is not of its format.
+    /// A syntax error in the text.
     #[error("{0}")]
     Syntax(String),
-    /// A key that must be there is not.
+    /// A required key is missing.
     #[error("`{key}` is missing")]
     Missing {
-        /// Which, and of which node.
+        /// The key, and its node.
         key: String,
     },
-    /// A key or value that a ring has no use for.
+    /// A key or value that does not belong in a ring.
     #[error("{0}")]
     Shape(String),
-    /// The ring's version is out of its bounds.
+    /// The ring's version is out of bounds.
     #[error("`version` is a whole number from 1 to {max}, and not {found}", max = crate::MAX_VERSION)]
     Version {
-        /// As written.
+        /// The version as written.
         found: i128,
     },
     /// A hash other than ketama.
     #[error("`hash` is {}; the only one there is, and the default, is \"ketama\"", quoted(found))]
     Hash {
-        /// As written.
+        /// The hash as written.
         found: String,
     },
     /// A ring without nodes.
@@ -82,29 +82,29 @@ pub enum RingFault {
     /// More nodes than a ring may have.
     #[error("it has {found} nodes; a ring has at most {MAX_NODES}")]
     TooManyNodes {
-        /// How many there are.
+        /// Number of nodes.
         found: usize,
     },
-    /// A value of one node cannot be used.
+    /// An invalid value of one node.
     #[error("node {place}{}: {reason}", named(name))]
     Node {
         /// The node's place in the file, counted from 1.
         place: usize,
-        /// Its name; empty where that is what is wrong.
+        /// The node's name; empty if the name is the invalid value.
         name: String,
-        /// What is wrong, and what to do.
+        /// The fault, and what to do.
         reason: String,
     },
-    /// Two nodes claim one name or one address.
+    /// Two nodes have the same name or address.
     #[error("nodes {first} and {second} have the same {what}, {value}")]
     Duplicate {
-        /// Name or address.
+        /// "name" or "address".
         what: &'static str,
-        /// As the second one writes it.
+        /// The value as the second node writes it.
         value: String,
-        /// Place of the first, counted from 1.
+        /// Place of the first node, counted from 1.
         first: usize,
-        /// Place of the second.
+        /// Place of the second node.
         second: usize,
     },
 }

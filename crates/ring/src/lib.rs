@@ -1,8 +1,8 @@
-//! The ring: which node owns which key, and the file that says so.
+//! The ring: assigns each key to a node, as a ring file describes.
 //!
 //! A ring file is the same for every client, node and tool. It names the nodes, and libmemcached's
-//! weighted ketama does the rest: whoever reads the same file finds the same owner for every key,
-//! and so does every client whose hashing is libmemcached's.
+//! weighted ketama does the rest: every program that reads the same file finds the same owner for
+//! every key, and so does every client that hashes like libmemcached.
 //!
 //! ```
 //! use ringbinder_ring::{Format, Ring};
@@ -25,9 +25,9 @@
 //! # Ok::<(), ringbinder_ring::RingError>(())
 //! ```
 //!
-//! A [`Ring`] that exists is whole: checked, immutable, its continuum built. [`compare()`] tells what
-//! a change of the file would move. Only [`Ring::load`], [`source`] and [`regular`] touch
-//! the world outside.
+//! A [`Ring`] is always valid: checked, immutable, with its continuum built. [`compare()`] finds
+//! the keys that a change of the file would move. Only [`Ring::load`], [`source`] and [`regular`]
+//! do I/O.
 //!
 //! | file | purpose |
 //! |---|---|

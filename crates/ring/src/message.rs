@@ -1,12 +1,12 @@
-//! Foreign words in our messages: whatever a ring file holds, a message about it is one short line
-//! that cannot disturb a terminal or a log.
+//! Quotes foreign text in our messages: whatever a ring file holds, a message about it is one short
+//! line that cannot disturb a terminal or a log.
 
 use crate::printable::printable;
 
-/// Most characters that are repeated of one value.
+/// Most characters quoted of one value.
 const MAX_VALUE: usize = 80;
 
-/// Most characters that are repeated of what a parser said.
+/// Most characters quoted of a parser's message.
 const MAX_LINE: usize = 400;
 
 /// A value of the file in quotes.
@@ -17,8 +17,8 @@ pub(crate) fn quoted(text: &str) -> String {
     }
 }
 
-/// A parser's message as one line. Its lines with a bar quote the input; the others tell where and
-/// what.
+/// A parser's message as one line. Lines with a bar quote the input and are dropped; the others say
+/// where and what.
 pub(crate) fn one_line(message: &str) -> String {
     let lines = message.lines().map(str::trim);
     let kept: Vec<&str> = lines.filter(|line| !line.is_empty() && !quotes(line)).collect();

@@ -1,4 +1,4 @@
-//! One node as the ring file describes it.
+//! A node of a ring.
 
 use std::fmt;
 
@@ -8,11 +8,11 @@ use crate::message::quoted;
 /// Index of a node in [`Ring::nodes`](crate::Ring::nodes).
 pub type NodeIndex = u32;
 
-/// Most nodes a ring may have.
+/// Most nodes of a ring.
 pub const MAX_NODES: usize = 4096;
 
-/// Largest weight. pylibmc keeps a weight in 16 bits and silently cuts what is larger, and would
-/// then find other owners than everyone else.
+/// Largest weight. pylibmc keeps a weight in 16 bits and silently truncates a larger one. It would
+/// then find other owners than all other clients.
 pub const MAX_WEIGHT: u32 = 65_535;
 
 /// Longest name of a node, in bytes.
@@ -23,10 +23,10 @@ pub const MAX_NAME_LEN: usize = 64;
 /// Its `Display` is the address to dial: `host:port`, an IPv6 host in brackets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
-    /// For people: 1 to [`MAX_NAME_LEN`] letters, digits, `.`, `_` and `-`.
+    /// The name for people: 1 to [`MAX_NAME_LEN`] letters, digits, `.`, `_` and `-`.
     pub name: String,
-    /// Host name or IP address, spelled as in the file, since that spelling is what ketama hashes;
-    /// an IPv6 address without its brackets.
+    /// Host name or IP address, spelled as in the file, since ketama hashes that spelling; an IPv6
+    /// address without its brackets.
     pub host: String,
     /// Port; never 0.
     pub port: u16,
@@ -34,37 +34,37 @@ pub struct Node {
     pub weight: u32,
 }
 
-/// Why there can be no such node. The message says what is wrong and what to do.
+/// The reason why a node is invalid. The message says what is wrong and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NodeFault {
-    /// Its name cannot be one.
+    /// The name is invalid.
     #[error(
         "the name {} is not 1 to {MAX_NAME_LEN} letters, digits, '.', '_' and '-'",
         quoted(found)
     )]
     Name {
-        /// As written.
+        /// The name as written.
         found: String,
     },
-    /// Its address cannot be dialled.
+    /// The address is invalid.
     #[error("{reason}")]
     Address {
-        /// What is wrong, and what to do.
+        /// The fault, and what to do.
         reason: String,
     },
-    /// Its weight is out of bounds.
+    /// The weight is out of bounds.
     #[error("the weight is a whole number from 1 to {MAX_WEIGHT}, and not {found}")]
     Weight {
-        /// As written.
+        /// The weight as written.
         found: i128,
     },
 }
 
 impl Node {
-    /// A node, checked by itself. `address` is `host:port` or `[IPv6]:port`.
+    /// Makes a node and checks it by itself. `address` is `host:port` or `[IPv6]:port`.
     ///
     /// # Errors
-    /// With the first of the three that cannot be used.
+    /// The first of the three values that is invalid.
     pub fn new(name: &str, address: &str, weight: i128) -> Result<Node, NodeFault> {
         let word = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
         if !(1..=MAX_NAME_LEN).contains(&name.len()) || !name.bytes().all(word) {

@@ -1,18 +1,19 @@
-//! Text of others, safe to print.
+//! Makes untrusted text safe to print.
 //!
-//! What nodes, peers and files say reaches terminals, logs and pagers. This is the one place that
-//! decides what may pass: every character that shows as itself. Control characters, C1 and DEL among
-//! them, and characters that are invisible or change the direction of writing are printed as `\u{..}`.
+//! Text from nodes, peers and files reaches terminals, logs and pagers. This is the only place that
+//! decides which characters may pass: those that show as themselves. Control characters, including
+//! C1 and DEL, and characters that are invisible or change the writing direction are printed as
+//! `\u{..}`.
 
 use std::borrow::Cow;
 
-/// Longest text of somebody else within a sentence, in characters.
+/// Longest untrusted text in a sentence, in characters.
 const MAX_WORDS: usize = 400;
 
-/// Begins an escape sequence of ours (ECMA-48, 8.3.16).
+/// The beginning of our own escape sequences (ECMA-48, 8.3.16).
 const CSI: &str = "\u{1b}[";
 
-/// Whether a character may be printed as it is.
+/// Whether a character may be printed unescaped.
 pub fn is_plain(char: char) -> bool {
     match char {
         ' '..='~' => true,
@@ -21,12 +22,12 @@ pub fn is_plain(char: char) -> bool {
     }
 }
 
-/// The text, with everything escaped that could steer a terminal or mislead a reader.
+/// The text, with every character escaped that could control a terminal or mislead a reader.
 pub fn printable(text: &str) -> Cow<'_, str> {
     escape(text, |char| !is_plain(char))
 }
 
-/// As [`printable`], with the ends of lines and tabs left as they are.
+/// As [`printable`], but keeps line ends and tabs.
 pub fn lines(text: &str) -> Cow<'_, str> {
     escape(text, |char| !is_plain(char) && !matches!(char, '\n' | '\t'))
 }
@@ -39,9 +40,9 @@ pub fn words(text: &str) -> String {
     }
 }
 
-/// As [`lines`], with colours and weights left as they are (`ESC [ ... m`): for text of ours that is
-/// styled, on its way out. What others say in it has been made [`printable`] before; this is for what
-/// was forgotten.
+/// As [`lines`], but keeps colours and weights (`ESC [ ... m`): for our own styled text, just
+/// before it is printed. Foreign text in it should already be [`printable`]; this catches any that
+/// is not.
 pub fn styled(text: &str) -> Cow<'_, str> {
     if text.bytes().all(|byte| matches!(byte, b' '..=b'~' | b'\n')) {
         return Cow::Borrowed(text);
@@ -64,8 +65,8 @@ pub fn styled(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// JSON that a terminal can show as well: it means the same, since what JSON itself leaves as it is
-/// and a terminal would not stands in strings only.
+/// JSON that is safe to show in a terminal. Its meaning does not change: the characters that JSON
+/// permits unescaped and a terminal should not get occur only in strings.
 pub fn json(json: &str) -> Cow<'_, str> {
     let is_escaped = |char: char| char != '\n' && !is_plain(char);
     if !json.contains(is_escaped) {
@@ -106,7 +107,7 @@ mod tests {
     #[test]
     fn what_could_steer_a_terminal_is_escaped() {
         assert_eq!(printable("a\u{1b}[31m\r\n\t\u{7f}"), "a\\u{1b}[31m\\u{d}\\u{a}\\u{9}\\u{7f}");
-        // C1: one character that a terminal may take for ESC [.
+        // C1: one character that a terminal may treat as ESC [.
         assert_eq!(printable("\u{9b}2J\u{80}"), "\\u{9b}2J\\u{80}");
         // Direction, joiners, line separators, byte order mark, tags.
         for char in ['\u{202e}', '\u{2066}', '\u{200d}', '\u{2028}', '\u{feff}', '\u{e0041}'] {
@@ -128,7 +129,7 @@ mod tests {
     fn words_are_bounded() {
         assert_eq!(words("short"), "short");
         assert_eq!(words(&"é".repeat(1000)).chars().count(), MAX_WORDS + 3);
-        // Escaped after it was cut: at most ten characters for each.
+        // The text is escaped after it is cut: at most ten characters for each.
         assert!(words(&"\u{e0041}".repeat(1000)).len() <= MAX_WORDS * 10 + 3);
     }
 

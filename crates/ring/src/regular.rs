@@ -1,9 +1,9 @@
-//! Files that programs read by name: regular ones only, and no more of them than they need.
+//! Opens files that programs read by name: regular files only, with a bound on the bytes read.
 //!
-//! Opening a named pipe waits for a writer, and a device such as `/dev/zero` never ends, so neither is
-//! opened for reading here. Such a file could not be read a second time either, and most are: at a
-//! reload, after a change of user, at the next start. Symbolic links are followed, since orchestrators
-//! mount secrets and settings as links to regular files.
+//! Opening a named pipe waits for a writer, and a device such as `/dev/zero` never ends, so neither
+//! is opened for reading here. Such a file could not be read a second time either, and most files
+//! are: at a reload, after a change of user, at the next start. Symbolic links are followed, since
+//! orchestrators mount secrets and settings as links to regular files.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};
@@ -12,13 +12,13 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
-/// Opens a regular file for reading, and never waits for somebody else to do something first.
+/// Opens a regular file for reading, and never waits for another process.
 ///
 /// # Errors
-/// What the system says, or that it is no regular file.
+/// The system's error, or that it is not a regular file.
 pub fn open(path: &Path) -> io::Result<File> {
-    // Looked at first, since opening a device may do something; and again afterwards, since another
-    // file may have taken the name.
+    // Check before opening, since opening a device may have an effect; and again afterwards, since
+    // another file may have taken the name.
     check(path.metadata()?.file_type())?;
     let flags = i32::try_from(OFlags::NONBLOCK.bits()).map_err(io::Error::other)?;
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
@@ -26,7 +26,7 @@ pub fn open(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Reads a regular file: all of it, or its first `most` + 1 bytes, by which the caller knows that it is
+/// Reads a regular file: all of it, or its first `most` + 1 bytes, which show the caller that it is
 /// too large.
 ///
 /// # Errors

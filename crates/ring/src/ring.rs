@@ -1,4 +1,4 @@
-//! A ring as it is used: checked, immutable, with its continuum built.
+//! A ring: checked, immutable, with its continuum built.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -11,10 +11,10 @@ use crate::error::{RingError, RingFault};
 use crate::file::{self, Contents, Entry, Format};
 use crate::node::{MAX_NODES, Node, NodeFault, NodeIndex};
 
-/// Largest version: what every format of the ring file can write.
+/// Largest version: the largest that every format of the ring file can write.
 pub const MAX_VERSION: u64 = i64::MAX as u64;
 
-/// Identifies a ring: versions order rings, the digest tells apart two that claim one version.
+/// Identifies a ring: the version orders rings, the digest tells apart two with the same version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RingId {
     /// The file's `version`, 1 to [`MAX_VERSION`].
@@ -23,7 +23,7 @@ pub struct RingId {
     pub digest: u64,
 }
 
-/// A ring: who owns which key.
+/// A ring: assigns each key to the node that owns it.
 #[derive(Clone, Debug)]
 pub struct Ring {
     id: RingId,
@@ -34,7 +34,7 @@ pub struct Ring {
 }
 
 impl PartialEq for Ring {
-    /// Everything else follows from these.
+    /// All other fields follow from these.
     fn eq(&self, other: &Ring) -> bool {
         self.id == other.id && self.nodes == other.nodes
     }
@@ -43,10 +43,10 @@ impl PartialEq for Ring {
 impl Eq for Ring {}
 
 impl Ring {
-    /// Reads a ring file; its name tells its [`Format`].
+    /// Reads a ring file; its extension determines its [`Format`].
     ///
     /// # Errors
-    /// Where the file cannot be read, or holds no ring.
+    /// If the file cannot be read, or does not hold a valid ring.
     pub fn load(path: impl AsRef<Path>) -> Result<Ring, RingError> {
         let path = path.as_ref();
         let format = Format::of(path)?;
@@ -55,19 +55,19 @@ impl Ring {
         Ring::parse(&text, format, &origin)
     }
 
-    /// Reads a ring. `origin` is how messages name the text.
+    /// Parses a ring. `origin` is the name of the text in messages.
     ///
     /// # Errors
-    /// Where it is none.
+    /// If it is not a valid ring.
     pub fn parse(text: &str, format: Format, origin: &str) -> Result<Ring, RingError> {
         file::parse(text, format).and_then(build).map_err(|fault| RingError::new(origin, fault))
     }
 
-    /// The ring of these nodes, as a file that lists them would give it. `origin` is how messages
-    /// name it.
+    /// The ring of these nodes, as if read from a file that lists them. `origin` is its name in
+    /// messages.
     ///
     /// # Errors
-    /// Where there can be no such ring.
+    /// If they do not make a valid ring.
     pub fn of_nodes(version: u64, nodes: &[Node], origin: &str) -> Result<Ring, RingError> {
         let entries = nodes.iter().map(|node| Entry {
             name: node.name.clone(),
@@ -79,23 +79,23 @@ impl Ring {
             .map_err(|fault| RingError::new(origin, fault))
     }
 
-    /// What identifies it.
+    /// The ring's identity.
     pub fn id(&self) -> RingId {
         self.id
     }
 
-    /// Its nodes, in the order of the file. There is at least one.
+    /// The ring's nodes, in the order of the file. There is at least one.
     pub fn nodes(&self) -> &[Node] {
         &self.nodes
     }
 
-    /// The node that owns a key. Takes no memory.
+    /// The node that owns a key. Does not allocate.
     #[inline]
     pub fn owner(&self, key: &[u8]) -> NodeIndex {
         self.owner_at(point(key))
     }
 
-    /// The node that owns a point. Takes no memory.
+    /// The node that owns a point. Does not allocate.
     #[inline]
     pub fn owner_at(&self, point: Point) -> NodeIndex {
         self.continuum.owner(point)
@@ -109,24 +109,24 @@ impl Ring {
         keys.into_iter().map(|key| self.owner(key.as_ref()))
     }
 
-    /// The circle in arcs, in order and without gaps: the last point of each, and its owner.
+    /// The circle as arcs, in order and without gaps: the last point of each, and its owner.
     pub fn arcs(&self) -> Vec<(Point, NodeIndex)> {
         let arcs = self.continuum.arcs().into_iter();
         arcs.map(|(end, owner)| (Point(end), owner)).collect()
     }
 
-    /// The node of this name.
+    /// The node with this name.
     pub fn index_of_name(&self, name: &str) -> Option<NodeIndex> {
         self.names.get(name).copied()
     }
 
-    /// The node of this address, however its host is spelled: letters of names count the same in
-    /// either case, IP addresses as what they mean, IPv6 with or without brackets.
+    /// The node with this address, however its host is spelled: names match in either case, IP
+    /// addresses by value, IPv6 with or without brackets.
     pub fn index_of_address(&self, host: &str, port: u16) -> Option<NodeIndex> {
         self.addresses.get(&AddressKey::new(host, port)).copied()
     }
 
-    /// What is allowed and yet hardly meant, one sentence each.
+    /// Warnings about settings that are valid but probably mistakes, one sentence each.
     pub fn warnings(&self) -> Vec<String> {
         let total: u64 = self.nodes.iter().map(|node| u64::from(node.weight)).sum();
         let digests = digests(&self.nodes).into_iter().zip(&self.nodes);
@@ -138,15 +138,15 @@ impl Ring {
                      nodes; give it at least {}",
                     node.name,
                     node.weight,
-                    // Its own weight is part of the total.
+                    // A node's own weight is part of the total.
                     (total - u64::from(node.weight)).div_ceil(40 * self.nodes.len() as u64 - 1)
                 )
             })
             .collect()
     }
 
-    /// The ring in its canonical form: a TOML file that reads as this ring again. Two rings are
-    /// equal where these texts are.
+    /// The ring in its canonical form: a TOML file that parses as this ring again. Two rings are
+    /// equal if these texts are.
     pub fn to_toml(&self) -> String {
         file::write(self.id.version, &self.nodes)
     }
@@ -160,7 +160,7 @@ impl Ring {
     }
 }
 
-/// The ring that a file says.
+/// Builds a ring from a file's contents.
 fn build(raw: Contents) -> Result<Ring, RingFault> {
     let version = u64::try_from(raw.version)
         .ok()
@@ -199,7 +199,7 @@ fn build(raw: Contents) -> Result<Ring, RingFault> {
     Ok(Ring { id: RingId { version, digest }, nodes, names, addresses, continuum })
 }
 
-/// One node of the list, checked by itself.
+/// Checks one node of the list by itself.
 fn check(entry: Entry, place: usize) -> Result<Node, RingFault> {
     Node::new(&entry.name, &entry.address, entry.weight).map_err(|fault| {
         let name = match fault {

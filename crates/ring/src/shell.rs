@@ -1,8 +1,8 @@
-//! Words as a shell reads them, for commands that people are told to type.
+//! Words in shell syntax, for commands that people are asked to type.
 
 use std::borrow::Cow;
 
-/// A word as POSIX shells read it: as it is where that is safe, else in single quotes.
+/// A word as POSIX shells read it: unchanged if that is safe, else in single quotes.
 ///
 /// ```
 /// use ringbinder_ring::shell::quoted;

@@ -1,4 +1,4 @@
-//! A ring in a real etcd, read and watched as a node does it, and in what is no etcd.
+//! A ring in a real etcd, read and watched as by a node, and in servers that are not etcd.
 #![cfg(feature = "etcd")]
 
 use std::io::Write as _;
@@ -22,14 +22,14 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-/// How long anything may take before a test fails. A sound watch never comes near it.
+/// Time limit of any step before a test fails. A working watch never comes near it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 const ETCD: &str = "/usr/bin/etcd";
 const KEY: &str = "cache/ring.toml";
 
-/// Says loudly that `test` is skipped where there is no etcd; that is a failure where everything is
-/// to be present (`CI=true`).
+/// Reports visibly that `test` is skipped if there is no etcd. That is a failure if everything must
+/// be present (`CI=true`).
 fn skipped(test: &str) -> bool {
     if Path::new(ETCD).exists() {
         return false;
@@ -38,7 +38,7 @@ fn skipped(test: &str) -> bool {
         std::env::var("CI").as_deref() != Ok("true"),
         "{test} cannot run: there is no {ETCD} (CI=true, so this is a failure and not a skip)"
     );
-    // Not eprintln!: the test runner swallows that for a test that passes.
+    // Not eprintln!: the test runner hides that for a test that passes.
     let _ = writeln!(std::io::stderr(), "\nSKIPPED: {test}: there is no {ETCD}");
     true
 }
@@ -71,7 +71,7 @@ impl Etcd {
         etcd
     }
 
-    /// Starts it with the data it has, for clients on this port, and waits until it serves.
+    /// Starts it with its data, for clients on this port, and waits until it serves.
     async fn start_on(&mut self, port: u16) {
         let url = |port| format!("http://127.0.0.1:{port}");
         let peer = url(self.peer_port);
@@ -107,7 +107,7 @@ impl Etcd {
 
     fn stop(&mut self) {
         if let Some(mut child) = self.child.take() {
-            // Where it is gone already that is as good.
+            // If the process is already gone, that is fine.
             let _ = child.kill();
             let _ = child.wait();
         }
@@ -125,7 +125,7 @@ impl Etcd {
         self.client().await.put(key, value, None).await.unwrap();
     }
 
-    /// Changes the ring while it is down for everyone else, and forgets the history before.
+    /// Changes the ring while the server is unreachable for all others, and compacts its history.
     async fn put_behind_the_scenes(&mut self, value: impl Into<Vec<u8>>) {
         self.stop();
         let port = free_port();
@@ -150,12 +150,12 @@ fn origin(endpoints: &[&str], key: &str) -> Origin {
     format!("etcd://{}/{key}", endpoints.join(",")).parse().unwrap()
 }
 
-/// A source with no login, whatever the environment says.
+/// A source without a login, whatever the environment holds.
 fn source(origin: Origin, cache: Option<PathBuf>) -> Source {
     Source::new(origin, cache).with_login(None)
 }
 
-/// A source that is watched.
+/// A watched source.
 struct Watched {
     updates: Receiver<Result<Update, SourceError>>,
     reload: Arc<Notify>,
@@ -198,17 +198,17 @@ impl Watched {
     }
 }
 
-/// What a [`Proxy`] does with the bytes between a client and etcd.
+/// The treatment of bytes between a client and etcd by a [`Proxy`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Traffic {
     Flows,
-    /// Everything takes this long, each way.
+    /// All bytes take this long, in each direction.
     Delayed(Duration),
-    /// Connections stay open, and nothing goes through any more.
+    /// Connections stay open, but no bytes pass.
     Stands,
 }
 
-/// Stands before an etcd.
+/// A proxy in front of an etcd.
 struct Proxy {
     address: SocketAddr,
     traffic: watch::Sender<Traffic>,
@@ -256,14 +256,14 @@ async fn pass(
     }
 }
 
-/// Something that listens, and answers every connection with these bytes before it goes silent.
+/// A server that answers every connection with these bytes and then goes silent.
 async fn answers(bytes: &'static [u8]) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     tokio::spawn(async move {
         let mut held = Vec::new();
         while let Ok((mut stream, _)) = listener.accept().await {
-            // Who has gone already needs no answer.
+            // A client that has already gone needs no answer.
             let _ = stream.write_all(bytes).await;
             held.push(stream);
         }
@@ -337,7 +337,7 @@ async fn changes_are_followed_and_copied() {
     source.first().await.unwrap();
     assert_eq!(read_cache(&cache).unwrap(), ring(1));
 
-    // Between the first reading and the watch.
+    // A change between the first reading and the watch.
     etcd.put(KEY, text(2)).await;
     let mut watched = Watched::new(source);
     assert_eq!(watched.version().await, 2);
@@ -346,7 +346,7 @@ async fn changes_are_followed_and_copied() {
     assert_eq!(watched.version().await, 3);
     assert_eq!(read_cache(&cache).unwrap(), ring(3));
 
-    // The watch brings them, not the look every few seconds: that would take longer.
+    // The watch brings them: the periodic read would take longer.
     let many = async {
         for version in 4..=20 {
             etcd.put(KEY, text(version)).await;
@@ -355,7 +355,7 @@ async fn changes_are_followed_and_copied() {
     };
     timeout(PATIENCE, many).await.expect("changes in time");
 
-    // The same ring, written otherwise, is no news; only who asks hears of it.
+    // The same ring in another spelling is not news; only a caller that asks gets an answer.
     etcd.put(KEY, format!("# again\n{}", text(20))).await;
     watched.reload.notify_one();
     watched.unchanged().await;
@@ -388,12 +388,12 @@ async fn an_outage_is_reported_once_and_what_changed_in_it_is_delivered() {
     assert!(failure.is_away(), "{failure:?}");
     assert!(failure.to_string().contains("refused"), "{failure}");
     etcd.put_behind_the_scenes(text(2)).await;
-    // Who asks is answered, even if it is nothing new.
+    // A caller that asks gets an answer, even without news.
     watched.reload.notify_one();
     assert!(watched.failure().await.is_away());
     etcd.start_on(etcd.port).await;
-    // Nothing but the one failure came before. The history that a watch might have continued from
-    // is gone, and what follows is followed.
+    // Nothing but the one failure came before. The history from which a watch might have continued
+    // is gone; later changes are followed.
     assert_eq!(watched.version().await, 2);
     etcd.put(KEY, text(3)).await;
     assert_eq!(watched.version().await, 3);
@@ -465,7 +465,7 @@ async fn one_member_that_works_is_enough() {
     let mut watched = Watched::new(source);
     etcd.put(KEY, text(2)).await;
     assert_eq!(watched.version().await, 2);
-    // Whether or not it is the one that is watched: another one takes over, and nobody is told.
+    // Whether or not it is the watched member: another one takes over, without a report.
     proxy.traffic.send_replace(Traffic::Stands);
     etcd.put(KEY, text(3)).await;
     assert_eq!(watched.version().await, 3);
@@ -498,7 +498,7 @@ async fn a_node_starts_from_its_copy_and_hears_when_etcd_is_back() {
             etcd.put_behind_the_scenes(text(2)).await;
         }
         etcd.start_on(etcd.port).await;
-        // That etcd was away is known from the start and not said again.
+        // It is known from the start that etcd is unreachable, and not reported again.
         if changed {
             assert_eq!(watched.version().await, 2);
             assert_eq!(read_cache(&cache).unwrap(), ring(2));
@@ -540,9 +540,9 @@ async fn what_is_no_etcd_counts_as_etcd_being_away() {
         b"\xff\xfe\xfd\xfc\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
         b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n",
         b"ERROR\r\nERROR\r\n",
-        // The beginning of what etcd says, and no more.
+        // The beginning of an etcd's answer, and no more.
         b"\0\0\x06\x04\0\0\0\0\0\0\x05\0\0\x40\0",
-        // A frame that announces more than it may have.
+        // A frame that announces more bytes than permitted.
         b"\xff\xff\xff\x04\0\0\0\0\0",
     ] {
         let source = source(origin(&[&answers(bytes).await], KEY), Some(cache.clone()));
@@ -589,7 +589,7 @@ async fn a_login_is_needed_where_etcd_wants_one() {
     }
 
     assert_eq!(source_of(login).first().await.unwrap().0.id().version, 1);
-    // The one from before, too.
+    // The previous one, too.
     let mut watched = Watched::new(early);
     let root = ConnectOptions::new().with_user("root", "pass for root");
     let mut client = Client::connect([etcd.address()], Some(root)).await.unwrap();

@@ -1,4 +1,4 @@
-//! The ring file: what it may say in each format, and what is told about one that says it wrong.
+//! The ring file: the valid contents of each format, and the messages for invalid ones.
 
 use std::fs;
 
@@ -11,12 +11,12 @@ fn toml(text: &str) -> Result<Ring, RingError> {
     Ring::parse(text, Format::Toml, "ring.toml")
 }
 
-/// What is said about a TOML text.
+/// The message for an invalid TOML text.
 fn complaint(text: &str) -> String {
     toml(text).expect_err(text).to_string()
 }
 
-/// A ring of one node with this address and nothing unusual otherwise.
+/// A ring of one ordinary node with this address.
 fn with_address(address: &str) -> Result<Ring, RingError> {
     toml(&format!("version = 1\n[[node]]\nname = \"a\"\naddress = {address:?}\n"))
 }
@@ -83,7 +83,7 @@ weight = 3
 "#;
     let ring = toml(TWO).unwrap();
     assert_eq!(ring.to_toml(), text);
-    // md5sum of that text. Nodes of different releases compare it.
+    // The md5sum of that text. Nodes of different releases compare it.
     assert_eq!(format!("{:016x}", ring.id().digest), "13148931d8d9fc8b");
 }
 
@@ -212,7 +212,7 @@ fn bounds_are_inclusive() {
     let ring = toml(&text(MAX_VERSION, MAX_WEIGHT)).unwrap();
     assert_eq!(ring.id().version, MAX_VERSION);
     assert_eq!(toml(&ring.to_toml()).unwrap(), ring);
-    // JSON writes numbers that TOML cannot: they are refused all the same.
+    // JSON can write numbers that TOML cannot: they are refused nevertheless.
     let json = r#"{"version": 9223372036854775808, "node": [{"name": "a", "address": "a:1"}]}"#;
     let error = Ring::parse(json, Format::Json, "ring.json").unwrap_err();
     assert_eq!(error.fault(), &RingFault::Version { found: 9_223_372_036_854_775_808 });
@@ -401,7 +401,7 @@ fn the_largest_ring_fits_its_file() {
 #[test]
 fn texts_made_to_exhaust_a_parser_are_refused() {
     let deep = 250_000;
-    // Each of these would otherwise take a stack frame for every level.
+    // Each of these would otherwise need a stack frame for every level.
     for (format, text) in [
         (Format::Toml, format!("a = {}", "[".repeat(deep))),
         (Format::Toml, format!("a{} = 1", ".a".repeat(deep))),
@@ -443,7 +443,7 @@ fn a_node_without_points_is_warned_of() {
     assert_eq!(ring.warnings().len(), 1);
     assert!(ring.warnings()[0].starts_with("node light owns no key: "), "{:?}", ring.warnings());
     assert!(ring.warnings()[0].ends_with("give it at least 830"), "{:?}", ring.warnings());
-    // The advice holds, and asks for no more than it takes.
+    // The advice is correct, and asks for no more than necessary.
     assert_eq!(toml(&text(829)).unwrap().warnings().len(), 1);
     assert!(toml(&text(830)).unwrap().warnings().is_empty());
     assert!(toml(TWO).unwrap().warnings().is_empty());

@@ -1,4 +1,4 @@
-//! A ring file that is read and watched as a node does it.
+//! A ring file, read and watched as by a node.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-/// How long anything may take before a test fails. A sound watch never comes near it.
+/// Time limit of any step before a test fails. A working watch never comes near it.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn text(version: u64, nodes: u16) -> String {
@@ -39,7 +39,7 @@ struct Watched {
 }
 
 impl Watched {
-    /// Watches `ring.toml`, which `prepare` has made in the directory and which was read once.
+    /// Watches `ring.toml`, which `prepare` has made in the directory, after reading it once.
     async fn new(prepare: impl FnOnce(&Path)) -> Watched {
         let directory = tempfile::tempdir().unwrap();
         prepare(directory.path());
@@ -85,7 +85,7 @@ impl Watched {
         self.next().await.expect_err("a failure")
     }
 
-    /// Has it read the file now; the answer shows that nothing else was to be sent before.
+    /// Triggers a read now; the answer shows that there was nothing else to send before.
     async fn unchanged(&mut self) {
         self.reload.notify_one();
         let update = self.next().await;
@@ -185,7 +185,7 @@ async fn a_copy_stands_in_for_a_ring_file_that_is_broken_or_missing() {
         let Provenance::Cache { why, .. } = provenance else { panic!("{provenance:?}") };
         assert!(why.to_string().contains("ring.toml") && !why.is_away(), "{why}");
 
-        // What was said at the start is not said again; that it is over is.
+        // The failure reported at the start is not reported again; its end is.
         let (sender, mut updates) = channel(1);
         let task = tokio::spawn(source.watch(sender, Arc::default(), CancellationToken::new()));
         fs::write(kept.path("ring.toml"), text(2, 2)).unwrap();
@@ -212,7 +212,7 @@ async fn a_copy_that_another_source_left_stands_in_for_nothing() {
     let failure = kept.source().first().await.unwrap_err().to_string();
     assert!(failure.contains("there is no ring file"), "{failure}");
     assert!(failure.contains("was kept for") && failure.contains("other.toml"), "{failure}");
-    // Its own source has it, whatever becomes of the file.
+    // Its own source keeps it, whatever happens to the file.
     fs::remove_file(kept.path("other.toml")).unwrap();
     assert_eq!(other.first().await.unwrap().0, ring);
 }
@@ -244,12 +244,12 @@ async fn rewriting_and_renaming_over_are_noticed() {
     fs::write(&beside, text(3, 3)).unwrap();
     fs::rename(&beside, watched.path()).unwrap();
     assert_eq!(watched.version().await, 3);
-    // As some editors do it: the old file is moved away first.
+    // As some editors do: first move the old file away.
     fs::rename(watched.path(), watched.directory.path().join("ring.toml~")).unwrap();
     watched.write(&text(4, 3));
     loop {
         match watched.next().await {
-            // It was gone for a moment, maybe long enough to be reported.
+            // The file was gone for a moment, perhaps long enough to be reported.
             Err(SourceError::Missing(_)) => {}
             Ok(Update::Ring(ring)) => break assert_eq!(ring.id().version, 4),
             other => panic!("{other:?}"),
@@ -298,7 +298,7 @@ async fn the_links_of_a_config_map_are_followed() {
 
 #[tokio::test]
 async fn a_change_that_causes_no_event_is_noticed() {
-    // The directory that is watched holds a link; what changes is in another directory.
+    // The watched directory holds a link; the changes are in another directory.
     let elsewhere = tempfile::tempdir().unwrap();
     let target = elsewhere.path().join("ring.toml");
     fs::write(&target, text(1, 1)).unwrap();
@@ -315,18 +315,18 @@ async fn a_change_that_causes_no_event_is_noticed() {
 #[tokio::test]
 async fn a_half_written_file_is_never_a_ring() {
     let mut watched = Watched::with(text(1, 1)).await;
-    // Cut anywhere between two nodes, this is a ring of fewer nodes.
+    // Cut between any two nodes, this is a ring of fewer nodes.
     let whole = text(2, 40);
     let mut file = File::create(watched.path()).unwrap();
     for piece in whole.as_bytes().chunks(100) {
         file.write_all(piece).unwrap();
-        // Lets the watch read what is there.
+        // Let the watch read the file.
         tokio::task::yield_now().await;
     }
     drop(file);
     assert_eq!(watched.ring().await.1, 40, "neither a failure nor a part");
 
-    // Cut for good, in the middle of a value.
+    // Cut permanently, in the middle of a value.
     watched.write(&text(3, 2)[..60]);
     assert!(matches!(watched.failure().await, SourceError::Invalid(_)));
     watched.write(&text(3, 2));
@@ -342,11 +342,11 @@ async fn a_bad_file_is_reported_once_and_takes_no_ring_away() {
     assert!(matches!(error.fault(), RingFault::Hash { .. }), "{error}");
     assert!(failure.to_string().contains("ring.toml"), "{failure}");
 
-    // The same again is no news, but who asks is answered.
+    // The same failure again is not news, but a caller that asks gets an answer.
     watched.write("version = 2\nhash = \"crc\"\n");
     watched.reload.notify_one();
     assert_eq!(watched.failure().await, failure);
-    // The ring from before, again: the failure is over.
+    // The previous ring again: the failure is over.
     watched.write(&text(1, 1));
     assert!(matches!(watched.next().await, Ok(Update::Unchanged(_))));
     watched.write("");
@@ -397,7 +397,7 @@ async fn the_same_ring_again_is_no_news() {
     let mut watched = Watched::with(text(1, 2)).await;
     watched.write(&text(1, 2));
     watched.unchanged().await;
-    // Written otherwise, it is still the same ring.
+    // In another spelling, it is still the same ring.
     watched.write(&format!("# the ring\n{}", text(1, 2)));
     watched.unchanged().await;
     watched.write(&text(1, 3));
@@ -416,7 +416,7 @@ async fn a_reload_reads_at_once_and_is_answered() {
 #[tokio::test]
 async fn it_stops_when_told_even_if_nobody_takes_its_news() {
     let watched = Watched::with(text(1, 1)).await;
-    // One fits into the channel, the next one waits for room.
+    // One update fits the channel, the next one waits for room.
     for _ in 0..2 {
         watched.reload.notify_one();
         let taken = async {

@@ -1,5 +1,5 @@
-//! What holds for every ring: its canonical text is the ring, and comparing two of them accounts
-//! for the whole key space.
+//! Properties of every ring: its canonical text parses as the same ring, and the comparison of two
+//! rings accounts for the whole key space.
 
 use md5::{Digest as _, Md5};
 use proptest::prelude::*;
@@ -7,7 +7,7 @@ use ringbinder_ring::{
     Comparison, Format, MAX_VERSION, MAX_WEIGHT, NodeIndex, Point, Ring, Share, compare, point,
 };
 
-/// A node's host, port and weight; names are made of its number.
+/// A node's host, port and weight; its name follows from its number.
 type Node = (String, u16, u32);
 
 fn host() -> impl Strategy<Value = String> {
@@ -33,7 +33,7 @@ fn version() -> impl Strategy<Value = u64> {
     prop_oneof![1..10u64, 1..=MAX_VERSION]
 }
 
-/// A ring of these nodes; those that repeat an address are left out.
+/// A ring of these nodes, without those that repeat an address.
 fn ring(version: u64, nodes: &[Node]) -> Ring {
     let mut text = format!("version = {version}\n");
     let mut count = 0;
@@ -53,12 +53,12 @@ fn parse(text: &str) -> Result<Ring, ringbinder_ring::RingError> {
     Ring::parse(text, Format::Toml, "it")
 }
 
-/// Nodes of equal weight on hosts that are numbered.
+/// Nodes of equal weight on numbered hosts.
 fn even(hosts: std::ops::Range<u32>) -> Vec<Node> {
     hosts.map(|n| (format!("10.0.{}.{}", n / 256, n % 256), 11211, 1)).collect()
 }
 
-/// What every comparison has to account for.
+/// Checks that a comparison accounts for every key.
 fn check(old: &Ring, new: &Ring, comparison: &Comparison) {
     let nodes = comparison.nodes();
     assert_eq!(nodes.iter().map(|node| node.before).sum::<Share>(), Share::WHOLE);
@@ -94,7 +94,7 @@ proptest! {
         prop_assert_eq!(again.id(), ring.id());
         prop_assert_eq!(again.to_toml(), text.clone());
         prop_assert_eq!(&Ring::of_nodes(version, ring.nodes(), "it").unwrap(), &ring);
-        // TOML's inline form of the same, as JSON writes it.
+        // The same in TOML's inline form, which resembles JSON.
         let list: Vec<String> = ring.nodes().iter().map(|node| format!(
             r#"{{"weight": {}, "address": "{node}", "name": "{}"}}"#, node.weight, node.name
         )).collect();
@@ -161,7 +161,8 @@ proptest! {
 
     #[test]
     fn a_new_node_takes_keys_and_nobody_else_does(count in 1..20u32, place in any::<prop::sample::Index>()) {
-        // Equal nodes have as many points as before, as long as rounding leaves each its 40 digests.
+        // Equal nodes have the same number of points as before, as long as rounding leaves each its
+        // 40 digests.
         let old = even(0..count);
         let mut new = old.clone();
         new.insert(place.index(old.len() + 1), ("newcomer".into(), 11211, 1));
@@ -192,7 +193,7 @@ proptest! {
 
 #[test]
 fn shares_are_exact() {
-    // Ketama once more, by the book: three nodes of 40 digests, four points each.
+    // An independent ketama: three nodes of 40 digests, four points each.
     let mut points = Vec::new();
     for node in 0..3usize {
         for number in 0..40 {
@@ -215,7 +216,7 @@ fn shares_are_exact() {
     let found: Vec<u64> = comparison.nodes().iter().map(|node| node.after.points()).collect();
     assert_eq!(found, shares);
     assert_eq!(comparison.moved().points(), shares[2]);
-    // The bounds of an arc: a node's own point is still its own, the one after it is not.
+    // The bounds of an arc: a node's own point belongs to it, the next one does not.
     let (point, node) = points[7];
     assert_eq!(three.owner_at(Point(point)) as usize, node);
     assert_eq!(three.owner_at(Point(point + 1)) as usize, points[8].1);
@@ -257,7 +258,7 @@ fn a_node_is_its_address() {
         parse(&format!("version = 1\n{}", nodes.collect::<String>())).unwrap()
     };
     let old = text(&[("a", "10.0.0.1:11211"), ("b", "[::1]:11211"), ("c", "10.0.0.3:11211")]);
-    // Renamed, spelled anew, and moved to another machine.
+    // Renamed, spelled differently, and moved to another machine.
     let new = text(&[("z", "10.0.0.1:11211"), ("b", "[0::1]:11211"), ("c", "10.0.0.4:11211")]);
     let comparison = compare(&old, &new);
     check(&old, &new, &comparison);
@@ -275,7 +276,7 @@ fn a_node_is_its_address() {
             ("10.0.0.3", Some(2), None),
         ]
     );
-    // The other spelling is hashed, so keys move from and to that node.
+    // The new spelling is hashed, so keys move from and to that node.
     assert!(comparison.moves().iter().any(|step| step.from == 1));
     assert!(comparison.moves().iter().any(|step| step.to == 1));
     let sorted = comparison.moves().is_sorted_by(|one, next| one.share >= next.share);

@@ -1,5 +1,6 @@
-//! Owners as libmemcached finds them: `vectors/README.md` tells what the files hold and how they
-//! were made. Clients that use libmemcached disagree with us about nothing, or are sent astray.
+//! Owners according to libmemcached: `vectors/README.md` describes the files and their origin.
+//! Clients that use libmemcached must agree with this crate on every key, or they ask the wrong
+//! node.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -29,7 +30,7 @@ fn keys() -> Vec<Vec<u8>> {
     by_number.chain(by_length).chain(by_byte).chain(contested).collect()
 }
 
-/// The owner of each key, out of the digits of one file.
+/// The owner of each key, from the digits of one file.
 fn owners(path: &Path, nodes: usize) -> Vec<NodeIndex> {
     let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
     let digits: String = text.lines().collect();

@@ -1,6 +1,6 @@
 //! Overwrites a full store with values whose sizes drift from 50 bytes to 50 KB and back, and
-//! prints the largest resident memory seen. Arguments: budget in MiB, millions of sets, bytes of the
-//! largest values, and `off` for a store that takes no look at resident memory.
+//! prints the largest resident memory seen. Arguments: budget in MiB, millions of sets, bytes of
+//! the largest values, and `off` for a store without a probe of resident memory.
 
 mod support;
 

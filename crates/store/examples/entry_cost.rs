@@ -1,6 +1,6 @@
-//! Prints what an item costs in resident memory beyond its key and value, beside what it is
-//! charged. Run with `_RJEM_MALLOC_CONF=thp:never cargo run --release -p ringbinder-store --example
-//! entry_cost`, as the server tells its allocator; each line is measured in a process of its own.
+//! Prints the resident memory of an item beyond its key and value, and its charge. Run with
+//! `_RJEM_MALLOC_CONF=thp:never cargo run --release -p ringbinder-store --example entry_cost`, the
+//! setting that the server gives its allocator. Each line is measured in a process of its own.
 
 mod support;
 

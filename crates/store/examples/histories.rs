@@ -1,6 +1,6 @@
-//! Random histories of a full store against a model, as long as one likes: see `tests/histories`.
-//! Arguments: steps of each kind, a seed, and the name of a kind if not all are meant. Says what
-//! happened; where the store does what it must not, the seed and the step.
+//! Runs random histories of a full store against a model: see `tests/histories`. Arguments: steps
+//! of each kind, a seed, and the name of a kind for only that one. Prints the counts of events,
+//! and, if the store deviates from the model, the seed and the step.
 
 #[path = "../tests/histories/mod.rs"]
 mod histories;

@@ -1,7 +1,7 @@
-//! Prints what a set and a get of large values cost, how long another key waits meanwhile, and how long
-//! the steps take in which room is made for them. Run with `cargo run --release -p ringbinder-store
-//! --example large`. With `small` behind it, it only sets and gets small values, so many that
-//! instructions can be counted (`valgrind --tool=callgrind`).
+//! Prints the cost of a set and a get of large values, how long another key waits meanwhile, and
+//! the duration of the steps that make room for them. Run with `cargo run --release -p
+//! ringbinder-store --example large`. With the argument `small`, it only sets and gets small
+//! values, so many that instructions can be counted (`valgrind --tool=callgrind`).
 
 mod support;
 
@@ -148,7 +148,7 @@ fn pieces(store: &SegmentStore, key: &[u8]) -> Vec<Piece> {
     store.get(key, NOW, |item| item.value().pieces().to_vec()).expect("an item")
 }
 
-/// Writes a value as the server does: large ones arrive in pieces.
+/// Writes a value as the server does: large values arrive in pieces.
 fn put(store: &SegmentStore, mode: Mode, key: &[u8], len: usize) {
     if len > 64 << 10 {
         write(store, mode, key, NewValue::Large(arrived(store, len)));

@@ -1,6 +1,7 @@
-//! Fills a store to a part of what `docs/capacity.md` says that it holds, overwrites every key several
-//! times with values from half to one and a half times as long, and prints how many keys are gone and
-//! what a set costs. Arguments: budget in MiB, hundredths of it that are filled, rounds, mean length.
+//! Fills a store to a part of the capacity that `docs/capacity.md` states, overwrites every key
+//! several times with values from half to one and a half times as long, and prints how many keys
+//! are missing and the cost of a set. Arguments: budget in MiB, percentage filled, rounds, mean
+//! length.
 
 mod support;
 

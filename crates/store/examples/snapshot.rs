@@ -1,10 +1,11 @@
-//! How fast a snapshot is written and taken up, beside what the disk does with as many bytes.
+//! Measures the speed of writing and restoring a snapshot, and of the disk with as many bytes.
 //!
 //!     cargo run --profile dist -p ringbinder-store --example snapshot -- [MIB] [BYTES] [ROUNDS] [FOLDER]
 //!
-//! A store of so many megabytes of items of so many bytes (1024, 500) is written to a file in the folder
-//! (`.`), which is then taken up by an empty store, from the page cache and, where the page cache may be
-//! emptied, from the disk. Each figure is the median of the rounds (3), and their least and greatest.
+//! Writes a store of MIB megabytes (1024) of items of BYTES bytes (500) to a file in FOLDER (`.`).
+//! An empty store then restores the file, from the page cache and, if the process may empty the
+//! page cache, from the disk. Each figure is the median of ROUNDS rounds (3), with the minimum and
+//! maximum.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -77,7 +78,7 @@ fn main() -> std::io::Result<()> {
     Ok(())
 }
 
-/// By the clock, and on a processor.
+/// Time by the clock, and on a processor.
 type Took = (Duration, Duration);
 
 fn timed(work: impl FnOnce() -> std::io::Result<()>) -> std::io::Result<Took> {
@@ -86,7 +87,7 @@ fn timed(work: impl FnOnce() -> std::io::Result<()>) -> std::io::Result<Took> {
     Ok((begun.elapsed(), on_processor().saturating_sub(used)))
 }
 
-/// How long this thread has run; nothing where the system does not tell.
+/// Processor time of this thread; zero if the system does not report it.
 fn on_processor() -> Duration {
     let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     let nanos = text.split(' ').next().and_then(|word| word.parse().ok());
@@ -169,7 +170,7 @@ fn take_up(path: &Path, limits: Limits, items: u64) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Empties the page cache, where this process may.
+/// Empties the page cache, if this process may.
 fn drop_caches() -> bool {
     fs::write("/proc/sys/vm/drop_caches", "3").is_ok()
 }

@@ -1,12 +1,12 @@
-//! A count of bytes that somebody answers for.
+//! A count of bytes in use, with its recent peak.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// Bytes held at this moment. It only counts: limits are up to whoever gives the memory out.
+/// Bytes held at this moment. An account only counts; its users set the limits.
 #[derive(Debug, Default)]
 pub struct Account {
     held: AtomicU64,
-    /// The most that was held since the last [`Account::turn`], and between that and the one before.
+    /// The most bytes held since the last [`Account::turn`], and in the period before it.
     most: AtomicU64,
     most_before: AtomicU64,
 }
@@ -18,7 +18,7 @@ impl Account {
         self.held.load(Relaxed)
     }
 
-    /// Counts `bytes` more.
+    /// Adds `bytes`.
     pub fn take(&self, bytes: u64) {
         let held = self.held.fetch_add(bytes, Relaxed) + bytes;
         if held > self.most.load(Relaxed) {
@@ -26,19 +26,19 @@ impl Account {
         }
     }
 
-    /// Counts `bytes` less. They must have been taken before.
+    /// Subtracts `bytes`, which must have been added before.
     pub fn give(&self, bytes: u64) {
         let before = self.held.fetch_sub(bytes, Relaxed);
         debug_assert!(before >= bytes, "{bytes} bytes are given back of {before}");
     }
 
-    /// The most that was held lately, since the turn before the last one. What was given back since may
-    /// still be the process's.
+    /// The most bytes held recently, since the turn before the last one. The process may still hold
+    /// memory that was given back since.
     pub fn most_lately(&self) -> u64 {
         self.most.load(Relaxed).max(self.most_before.load(Relaxed))
     }
 
-    /// Begins another period of what counts as lately.
+    /// Begins another period for [`Account::most_lately`].
     pub fn turn(&self) {
         self.most_before.store(self.most.swap(self.held(), Relaxed), Relaxed);
     }

@@ -1,7 +1,7 @@
-//! The cache itself: items, memory budget, eviction, expiry and CAS.
+//! The cache engine: items, memory budget, eviction, expiry and CAS.
 //!
-//! [`Store`] is the seam that the server talks to; [`SegmentStore`] is the engine behind it. No
-//! sockets, no protocol words and no clock: time is an argument of every call.
+//! [`Store`] is the interface that the server uses; [`SegmentStore`] is the engine behind it. The
+//! crate has no sockets, no protocol and no clock: time is an argument of every call.
 //!
 //! | file | purpose |
 //! |---|---|

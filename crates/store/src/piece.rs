@@ -1,14 +1,14 @@
 //! The pieces of a large value.
 //!
-//! A value too large for a segment is cut into pieces of few sizes. Most have whole pages of the system,
-//! so the allocator gives back what one value gives up, whatever is left around it. A piece is at most as
-//! large as what of its value precedes it, or a page: a value that is arriving and stalls holds at most
-//! twice what has arrived.
+//! A value too large for a segment is cut into pieces of a few sizes. Most pieces are whole pages,
+//! so the allocator can return the memory of one value whatever surrounds it. A piece is at most as
+//! large as the part of its value before it, or one page. So a value that stalls while it arrives
+//! holds at most twice the bytes that have arrived.
 //!
-//! Several can hold a piece: the store, and every socket that it is being written to. Exactly one
-//! account answers for it. While the store holds it, that is the account of the items. Before, while
-//! the value arrives, and after, while a socket still sends what the store has dropped, it is the
-//! account outside the store, which the piece knows.
+//! A piece can have several holders: the store, and every socket that it is being written to.
+//! Exactly one account counts it. While the store holds the piece, that is the account of the
+//! items. Before, while the value arrives, and after, while a socket still sends a value that the
+//! store has dropped, it is the account outside the store, to which the piece has a reference.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -19,40 +19,41 @@ use bytes::buf::Limit;
 use crate::Account;
 use crate::segments::Reserved;
 
-/// Bytes of a piece, largest first. The smaller two are for budgets so small that records are.
+/// Bytes of a piece, largest first. The two smallest are for budgets so small that records are
+/// small.
 pub(crate) const SIZES: [usize; 5] = [64 << 10, 16 << 10, PAGE, 1 << 10, 256];
 pub(crate) const PAGE: usize = 4 << 10;
 
-/// From this length on a value is huge.
+/// Length in bytes from which a value is huge.
 pub(crate) const HUGE: usize = 1 << 20;
 
-/// What a piece is charged beyond its bytes: references to it, and its counts.
+/// Bytes charged for a piece beyond its contents: references to it, and its counts.
 const BOOKKEEPING: u64 = 64;
 
-/// What the allocator notes of a piece that has pages of its own.
+/// Bytes that the allocator needs for a piece with pages of its own.
 const OF_PAGES: u64 = 128;
 
-/// A piece of a large value, shared by everybody who holds it.
+/// A piece of a large value, shared by all its holders.
 #[derive(Clone, Debug)]
 pub struct Piece(Arc<Counted>);
 
 #[derive(Debug)]
 struct Counted {
     bytes: Box<[u8]>,
-    /// Whether the store answers for it; if not, `outside` does.
+    /// Whether the store's account counts it; if not, `outside` does.
     stored: AtomicBool,
     outside: Arc<Account>,
 }
 
 impl Piece {
-    /// A piece that `outside` answers for until a store takes it.
+    /// A piece that `outside` counts until a store takes it.
     pub(crate) fn arrived(bytes: impl Into<Box<[u8]>>, outside: &Arc<Account>) -> Piece {
         let piece = Piece::of(bytes.into(), false, outside);
         outside.take(piece.charge());
         piece
     }
 
-    /// A piece that is made for a store, which answers for it from the beginning.
+    /// A piece made for a store, whose account counts it from the beginning.
     pub(crate) fn stored(bytes: impl Into<Box<[u8]>>, outside: &Arc<Account>) -> Piece {
         Piece::of(bytes.into(), true, outside)
     }
@@ -62,26 +63,27 @@ impl Piece {
         Piece(Arc::new(Counted { bytes, stored, outside }))
     }
 
-    /// What it is charged.
+    /// Bytes charged for the piece.
     pub fn charge(&self) -> u64 {
         charge(1, self.0.bytes.len())
     }
 
-    /// Whether the store answers for it; if not, the account outside the store does.
+    /// Whether the store's account counts the piece; if not, the account outside the store does.
     pub fn is_stored(&self) -> bool {
         self.0.stored.load(Relaxed)
     }
 
-    /// The store answers for it from here on.
+    /// Moves the piece to the store's account.
     pub(crate) fn adopt(&self) {
         if !self.0.stored.swap(true, Relaxed) {
             self.0.outside.give(self.charge());
         }
     }
 
-    /// The store has dropped its item: whoever else holds it answers for it.
+    /// Moves the piece to the account outside the store: the store has dropped its item, and
+    /// another holder remains.
     pub(crate) fn release(&self) {
-        // A piece that nobody else holds is about to go.
+        // A piece without another holder is about to be freed.
         if Arc::strong_count(&self.0) > 1 && self.0.stored.swap(false, Relaxed) {
             self.0.outside.take(self.charge());
         }
@@ -110,20 +112,20 @@ impl Drop for Counted {
     }
 }
 
-/// What so many pieces are charged that have so many bytes together.
+/// Bytes charged for `pieces` pieces of `bytes` bytes together.
 pub(crate) fn charge(pieces: usize, bytes: usize) -> u64 {
     let with_pages = pieces.min(bytes / PAGE) as u64;
     bytes as u64 + pieces as u64 * BOOKKEEPING + with_pages * OF_PAGES
 }
 
-/// The size of the piece that comes next where `missing` bytes of a value of `whole` are still to be
-/// cut; `None` where they stay with the record, which takes up to `inline`.
+/// The size of the next piece if `missing` bytes of a value of `whole` bytes are still to be cut.
+/// `None` if they stay in the record, which takes up to `inline` bytes.
 pub(crate) fn next_size(missing: usize, whole: usize, inline: usize) -> Option<usize> {
     let most = (whole - missing).max(PAGE);
     SIZES.into_iter().find(|&size| missing > inline && missing >= size && size <= most)
 }
 
-/// A large value, cut up, and the room that is kept for it in a store.
+/// A large value in pieces, and the memory reserved for it in a store.
 #[derive(Debug, Default)]
 pub struct LargeValue {
     pieces: Vec<Piece>,
@@ -138,27 +140,27 @@ impl LargeValue {
         self.len
     }
 
-    /// Whether it has no bytes.
+    /// Whether the value has no bytes.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Its pieces, in order.
+    /// The value's pieces, in order.
     pub fn pieces(&self) -> &[Piece] {
         &self.pieces
     }
 
-    /// What follows the pieces.
+    /// The bytes after the pieces.
     pub fn rest(&self) -> &[u8] {
         &self.rest
     }
 
-    /// What its pieces are charged.
+    /// Bytes charged for the pieces.
     pub fn charge(&self) -> u64 {
         charge(self.pieces.len(), self.len - self.rest.len())
     }
 
-    /// Appends a copy of it to `out`.
+    /// Appends a copy of the value to `out`.
     pub fn copy_to(&self, out: &mut Vec<u8>) {
         out.reserve(self.len);
         for piece in &self.pieces {
@@ -167,48 +169,48 @@ impl LargeValue {
         out.extend_from_slice(&self.rest);
     }
 
-    /// The room that is kept for it.
+    /// The memory reserved for the value.
     pub(crate) fn room(&mut self) -> &mut Option<Box<Reserved>> {
         &mut self.room
     }
 
-    /// Its pieces, what follows them, and the room that is kept for it.
+    /// The value's pieces, the bytes after them, and the memory reserved for the value.
     pub(crate) fn into_parts(self) -> (Vec<Piece>, Vec<u8>, Option<Box<Reserved>>) {
         (self.pieces, self.rest, self.room)
     }
 }
 
 impl Clone for LargeValue {
-    /// The same pieces. The room that is kept stays with the original.
+    /// A value with the same pieces. The reserved memory stays with the original.
     fn clone(&self) -> LargeValue {
         let (pieces, rest) = (self.pieces.clone(), self.rest.clone());
         LargeValue { pieces, rest, len: self.len, room: None }
     }
 }
 
-/// A large value on its way in. Its memory is taken piece by piece, as its bytes arrive, and is charged
+/// A large value on its way in. It takes memory piece by piece, as its bytes arrive, and charges it
 /// to the account outside the store until the value is stored.
 #[derive(Debug)]
 pub struct Arriving {
     value: LargeValue,
     /// Bytes of the whole value.
     whole: usize,
-    /// Bytes of the pieces that are full.
+    /// Bytes of the full pieces.
     closed: usize,
-    /// What they are charged.
+    /// Bytes charged for the full pieces.
     charged: u64,
     inline: usize,
-    /// The piece that is being filled, and how many bytes it is to have. Empty between pieces.
+    /// The piece being filled, and the bytes that it is to have. Empty between pieces.
     open: Vec<u8>,
     size: usize,
     outside: Arc<Account>,
-    /// Bytes of `open` and the rest that `outside` was told of.
+    /// Bytes of `open` and the rest that `outside` counts.
     told: u64,
 }
 
 impl Arriving {
-    /// Room for a value of `whole` bytes, of which a record of its store takes up to `inline`. `outside`
-    /// answers for it.
+    /// Prepares for a value of `whole` bytes, of which a record of its store takes up to `inline`.
+    /// `outside` counts its memory.
     pub fn new(whole: usize, inline: usize, outside: &Arc<Account>) -> Arriving {
         Arriving {
             value: LargeValue { len: whole, ..LargeValue::default() },
@@ -228,7 +230,7 @@ impl Arriving {
         self.whole - self.closed - self.open.len()
     }
 
-    /// Bytes that it takes.
+    /// Bytes that the value takes so far.
     pub fn held(&self) -> u64 {
         self.charged + self.told
     }
@@ -238,12 +240,13 @@ impl Arriving {
         self.open.len() < self.size
     }
 
-    /// Whether what comes next is best read straight into [`Arriving::room`], since it is large.
+    /// Whether to read the next bytes straight into [`Arriving::room`], since they are many.
     pub fn is_huge(&self) -> bool {
         self.whole >= HUGE
     }
 
-    /// Room for the bytes that come next: never more than are missing, and some until none is.
+    /// Space for the next bytes: never more than are missing, and never empty while any are
+    /// missing.
     pub fn room(&mut self) -> Limit<&mut Vec<u8>> {
         self.close_full();
         if self.size == 0 {
@@ -257,7 +260,7 @@ impl Arriving {
         (&mut self.open).limit(room)
     }
 
-    /// Takes as many of these bytes as are missing, and returns how many that is.
+    /// Takes as many of these bytes as are missing, and returns their number.
     pub fn fill(&mut self, mut bytes: &[u8]) -> usize {
         let mut taken = 0;
         while !bytes.is_empty() && self.missing() > 0 {
@@ -270,7 +273,7 @@ impl Arriving {
         taken
     }
 
-    /// The value, once no byte of it is missing.
+    /// The complete value. Call this only when no byte is missing.
     pub fn finish(mut self) -> LargeValue {
         debug_assert_eq!(self.missing(), 0);
         self.close_full();

@@ -1,36 +1,36 @@
-//! Time as the store sees it: whole Unix seconds, handed in by the caller.
+//! Time in the store: whole Unix seconds, passed in by the caller.
 //!
 //! No operation reads a clock. The server ticks one shared counter and passes its value with every
-//! call, so a thousand operations cost no system call and a test moves time by counting.
+//! call. So a thousand operations cost no system call, and a test moves time by counting.
 
-/// A moment: whole seconds since the Unix epoch. Wide enough until the year 2106.
+/// A moment: whole seconds since the Unix epoch. Sufficient until the year 2106.
 pub type Seconds = u32;
 
-/// Thirty days. A wire exptime up to this is a distance from now, above it a Unix time
+/// Thirty days. A wire exptime up to this is relative to now, a larger one is a Unix time
 /// (memcached's `protocol.txt`, "Expiration times").
 pub const MAX_RELATIVE_EXPTIME: i64 = 60 * 60 * 24 * 30;
 
 const MAX_U32: i64 = u32::MAX as i64;
 
-/// The first exptime that is a negative one in 32 bits.
+/// The first exptime that is negative as a 32-bit number.
 const WRAPPED_NEGATIVE: i64 = MAX_U32 - MAX_RELATIVE_EXPTIME;
 
-/// Whether a wire exptime is a Unix time: neither a distance, nor "never", nor "at once".
+/// Whether a wire exptime is a Unix time: neither relative, nor "never", nor "at once".
 pub fn is_unix_exptime(exptime: i64) -> bool {
     exptime > MAX_RELATIVE_EXPTIME && !(WRAPPED_NEGATIVE..=MAX_U32).contains(&exptime)
 }
 
-/// When an item dies. `NEVER` or the first second at which the item is no longer there.
+/// The time at which an item expires: `NEVER`, or the first second at which the item is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Expiry(u32);
 
 impl Expiry {
     /// The item does not expire.
     pub const NEVER: Expiry = Expiry(0);
-    /// The item is dead already: a second that lies in everybody's past.
+    /// The item is already dead: a second in the past of every clock.
     pub const PAST: Expiry = Expiry(1);
 
-    /// The item is gone from `at` on. `0` would mean "never" and is taken as [`Expiry::PAST`].
+    /// The item is gone from `at` on. `0` would mean "never"; it becomes [`Expiry::PAST`].
     pub fn at(at: Seconds) -> Expiry {
         Expiry(at.max(1))
     }
@@ -54,17 +54,17 @@ impl Expiry {
         self.0 != 0 && self.0 <= now
     }
 
-    /// Seconds left at `now`; `None` for an item that never expires, 0 for one that is gone.
+    /// Seconds left at `now`; `None` for an item that never expires, 0 for a dead one.
     pub fn remaining(self, now: Seconds) -> Option<u32> {
         (self.0 != 0).then(|| self.0.saturating_sub(now))
     }
 
-    /// The Unix second of death, `None` for never.
+    /// The Unix second of expiry; `None` for never.
     pub fn unix(self) -> Option<Seconds> {
         (self.0 != 0).then_some(self.0)
     }
 
-    /// As one word, for engines that keep it in an atomic: 0 is never.
+    /// The expiry as one word, for engines that keep it in an atomic: 0 is never.
     pub fn to_bits(self) -> u32 {
         self.0
     }

@@ -1,4 +1,5 @@
-//! The budget's contract, kept by the engine of segments, in a process without other threads.
+//! The contract of the budget, applied to the engine of segments, in a process without other
+//! threads.
 
 #![allow(dead_code, unused_imports, unused_macros, reason = "the other rules have their own file")]
 

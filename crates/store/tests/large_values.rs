@@ -1,4 +1,4 @@
-//! Values that lie in pieces: joined, counted with, evicted and made room for, while others hold them.
+//! Values in pieces: joined, incremented, evicted and made room for, while other holders keep them.
 
 #![allow(dead_code, unused_imports, unused_macros, reason = "not all of the contract's helpers")]
 
@@ -19,14 +19,14 @@ use ringbinder_store::{
 
 use self::contract::{MIB, NOW, limits, write};
 
-/// A store that takes values of any length, with the account beside it.
+/// A store for values of any length, with its outside account.
 fn store(max_bytes: u64, evict: bool) -> (SegmentStore, Arc<Account>) {
     let outside = Arc::default();
     let limits = Limits { max_bytes, max_item: 1 << 30, evict };
     (SegmentStore::new(limits, None).with_outside(Arc::clone(&outside)), outside)
 }
 
-/// Bytes of which no two pages are the same.
+/// Bytes in which no two pages are equal.
 fn bytes(len: usize, seed: usize) -> Vec<u8> {
     (0..len).map(|at| (at / 251 * 31 + at + seed).to_le_bytes()[0]).collect()
 }

@@ -1,4 +1,4 @@
-//! What must hold when a store takes up another's items while it is used.
+//! Restoring the items of another store into a store in use.
 
 #[path = "contract/mod.rs"]
 #[allow(dead_code, unused_imports, unused_macros, reason = "the contract has its own users")]
@@ -88,7 +88,7 @@ fn marks_take_no_more_than_the_budget_where_it_is_spent() {
     }
 }
 
-/// What is done to a key before its item is taken up.
+/// A change of a key before its item is restored.
 type Use = fn(&SegmentStore);
 
 const USES: [(&str, Use); 9] = [
@@ -168,7 +168,7 @@ fn an_item_that_left_for_any_reason_does_not_come_back() {
     let dead = SavedItem { meta: Meta { expiry: expiring, ..fresh() }, ..old(b"other") };
     assert_eq!(store.restore(&restore, &dead, NOW + 10), Restored::Expired);
 
-    // Nearly every key of a small store is given up for others.
+    // Nearly every key of a small store is evicted.
     let store = SegmentStore::new(limits(MIB), None);
     let restore = store.begin_restore(100_000, 0, NOW).unwrap();
     let keys: Vec<String> = (0..20_000).map(|number| format!("key{number}")).collect();
@@ -213,7 +213,7 @@ fn what_was_forgotten_does_not_come_back_even_after_a_sweep() {
     assert_eq!(store.restore(&restore, &old(b"ours1"), NOW), Restored::Kept);
     store.sweep(NOW);
     assert_eq!(value(&store, b"ours1").as_deref(), Some(&b"old"[..]));
-    // Nobody knows any more what was forgotten.
+    // The store has dropped the predicates of the forgets.
     assert_eq!(store.restore(&restore, &old(b"lost2"), NOW), Restored::Over);
     assert_eq!(store.restore(&restore, &old(b"ours2"), NOW), Restored::Over);
     store.validate(NOW);
@@ -232,13 +232,13 @@ fn nothing_is_given_up_for_it_and_the_rest_is_left_out() {
         let (mut kept, mut full, mut marked) = (0, 0, 0);
         for number in 0..5_000 {
             let key = format!("theirs{number}");
-            // Some of them lie apart.
+            // Some of them are large values.
             let value = vec![b't'; if number % 50 == 0 { 10_000 } else { 500 }];
             let item = SavedItem { key: key.as_bytes(), value: &value, meta: fresh() };
             match store.restore(&restore, &item, NOW) {
                 Restored::Kept => kept += 1,
                 Restored::Full => full += 1,
-                // It shares its mark with one of mine.
+                // The key shares its mark with another test key.
                 Restored::Outdated => marked += 1,
                 other => panic!("{other:?}"),
             }
@@ -363,7 +363,7 @@ fn many_at_once_come_back_as_one_by_one() {
     }
     store.validate(NOW);
 
-    // Whoever is told may end it, and nobody is told more after that.
+    // The callback may end the restore, and is not called again after that.
     store.end_restore();
     let mut told = 0;
     let end = store.restore_all(&restore, items(), NOW, |restored| {
@@ -378,7 +378,7 @@ fn many_at_once_come_back_as_one_by_one() {
     assert!(told <= 3, "{told}: after the first that is over, no other");
 }
 
-/// Several threads, each with blocks of its own, take up what one thread would.
+/// Several threads, each with its own blocks, restore what one thread would.
 #[test]
 fn several_threads_take_up_at_once() {
     let store = store();
@@ -386,7 +386,7 @@ fn several_threads_take_up_at_once() {
     let keys: Vec<String> = (0..20_000).map(|number| format!("key{number}")).collect();
     let kept = AtomicUsize::new(0);
     std::thread::scope(|scope| {
-        // Every key comes twice: by one of two threads it is taken up.
+        // Every key comes twice: one of two threads restores it.
         for half in keys.chunks(10_000).chain(keys.chunks(10_000)) {
             let (store, restore, kept) = (&store, &restore, &kept);
             scope.spawn(move || {

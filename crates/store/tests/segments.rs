@@ -1,4 +1,4 @@
-//! The contract of the seam, kept by the engine of segments.
+//! The contract of `Store`, applied to the engine of segments.
 
 mod contract;
 
@@ -15,7 +15,7 @@ fn shaped(limits: Limits, shards: usize, segment: usize) -> SegmentStore {
 
 contract::suite!(super::store);
 
-/// Segments are sealed, compacted and given up all the time, and all of them meet.
+/// Segments are constantly sealed, compacted and evicted, and all of it coincides.
 mod one_shard_of_tiny_segments {
     fn store(limits: super::Limits) -> super::SegmentStore {
         super::shaped(limits, 1, 4 << 10)
@@ -24,7 +24,7 @@ mod one_shard_of_tiny_segments {
     crate::contract::suite!(super::store);
 }
 
-/// Hardly two keys meet, and open segments are a good part of the memory.
+/// Two keys seldom share a shard, and open segments take a large part of the memory.
 mod many_shards {
     fn store(limits: super::Limits) -> super::SegmentStore {
         super::shaped(limits, 64, 4 << 10)
@@ -33,7 +33,7 @@ mod many_shards {
     crate::contract::suite!(super::store);
 }
 
-/// A segment is a good part of the memory.
+/// A segment takes a large part of the memory.
 mod few_large_segments {
     fn store(limits: super::Limits) -> super::SegmentStore {
         super::shaped(limits, 2, 64 << 10)
@@ -127,7 +127,7 @@ mod segments {
 
     #[test]
     fn a_value_and_the_segment_for_it_do_not_take_turns_in_giving_way() {
-        // Segments for 256 MiB in a budget of one: a dozen of them.
+        // Segments for 256 MiB in a budget of 1 MiB: a dozen of them.
         let store = SegmentStore::new(limits(256 * MIB), None);
         assert_eq!(store.resize(MIB), ResizeResult::Done);
         for item in 0..500_usize {
@@ -205,7 +205,7 @@ mod segments {
     fn a_smaller_budget_keeps_as_much_as_it_has_room_for() {
         let store = SegmentStore::new(limits(128 * MIB), None)
             .with_resident_probe(Box::new(|_| Some(400 * MIB)));
-        // Lowered before, so that what is resident by now is not held against the items.
+        // Lower the budget first, so that memory resident by now is excused.
         assert_eq!(store.resize(128 * MIB), ResizeResult::Done);
         for len in [40_usize, 900, 30_000] {
             let value = vec![b'v'; len];
@@ -223,7 +223,7 @@ mod segments {
         }
     }
 
-    /// A store that refuses what does not fit, filled up.
+    /// A full store with evictions off.
     fn full_of(value: &[u8], expiry: Expiry) -> (SegmentStore, Vec<String>) {
         let store = SegmentStore::new(Limits { evict: false, ..limits(8 * MIB) }, None);
         let mut keys: Vec<String> = Vec::new();
@@ -248,7 +248,7 @@ mod segments {
             if expiry == Expiry::NEVER {
                 store.flush(NOW, NOW);
             }
-            // The index may be a little larger than it was the first time.
+            // The index may be a little larger than the first time.
             for key in &keys[..keys.len() / 100 * 90] {
                 let key = key.replace("key", "new");
                 let stored = store.write(write(Mode::Set, key.as_bytes(), &value), NOW + 5);
@@ -270,7 +270,7 @@ mod segments {
         }
         assert_eq!(store.held(), before);
         store.validate(NOW);
-        // CAS uniques that do not fit into a record are kept beside it, as far as there is room.
+        // CAS uniques that do not fit a record are kept beside it, as long as there is room.
         let far = Some(u64::MAX / 2);
         let mut refused = 0;
         for key in &keys {

@@ -5,17 +5,17 @@ use crate::error::Error;
 use crate::wire::{Answer, Line, Request};
 
 impl Client {
-    /// Adds to a decimal number, wrapping around at 2^64; gives the sum, or `None` where there is
+    /// Adds to a decimal number, and wraps around at 2^64. Returns the sum, or `None` if there is
     /// no item.
     ///
     /// # Errors
-    /// A bad key, an item that is no number, or an absent owner where that is an error.
+    /// An invalid key, an item that is not a number, or an unreachable owner if that is an error.
     pub async fn incr(&self, key: impl AsRef<[u8]>, delta: u64) -> Result<Option<u64>, Error> {
         self.arithmetic("incr", key.as_ref(), delta).await
     }
 
-    /// Subtracts from a decimal number, down to 0; gives the difference, or `None` where there is no
-    /// item.
+    /// Subtracts from a decimal number, and stops at 0. Returns the difference, or `None` if there
+    /// is no item.
     ///
     /// # Errors
     /// See [`Client::incr`].

@@ -1,4 +1,4 @@
-//! `delete` and `touch`: what becomes of an item, without its value.
+//! `delete` and `touch`: commands on an item without its value.
 
 use std::time::SystemTime;
 
@@ -8,16 +8,16 @@ use crate::ttl::Ttl;
 use crate::wire::{Answer, Line, Request};
 
 impl Client {
-    /// Deletes an item; says whether there was one.
+    /// Deletes an item; returns whether there was one.
     ///
     /// # Errors
-    /// A bad key, or an absent owner where that is an error.
+    /// An invalid key, or an unreachable owner if that is an error.
     pub async fn delete(&self, key: impl AsRef<[u8]>) -> Result<bool, Error> {
         let key = checked(key.as_ref())?;
         self.found(key, &Request::Delete { key }, Line::Deleted).await
     }
 
-    /// Lets an item live for `ttl` from now on; says whether there is one.
+    /// Lets an item live for `ttl` from now on; returns whether there is one.
     ///
     /// # Errors
     /// See [`Client::delete`].

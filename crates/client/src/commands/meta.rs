@@ -1,4 +1,4 @@
-//! The meta commands, as they stand in `protocol.txt`: flags in, flags out.
+//! The meta commands, as in `protocol.txt`: flags in, flags out.
 
 use bytes::Bytes;
 use ringbinder_protocol::{MAX_VALUE_LEN, Tokens};
@@ -11,7 +11,7 @@ use crate::wire::{Answer, Request};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MetaReply {
     line: Bytes,
-    /// The value, where it was asked for with `v` and there is one.
+    /// The value, if it was requested with `v` and there is one.
     pub value: Option<Bytes>,
 }
 
@@ -21,10 +21,9 @@ impl MetaReply {
         Tokens::new(&self.line).next().unwrap_or_default()
     }
 
-    /// What stands behind a return flag: empty for one without a token, `None` where it is not
-    /// there.
+    /// The token of a return flag: empty for a flag without one, `None` if the flag is absent.
     pub fn flag(&self, flag: u8) -> Option<&[u8]> {
-        // The length behind VA is no flag.
+        // The length after VA is not a flag.
         let skipped = if self.code() == b"VA" { 2 } else { 1 };
         Tokens::new(&self.line)
             .skip(skipped)
@@ -36,12 +35,12 @@ impl MetaReply {
         Answer::Meta(self.line, self.value)
     }
 
-    /// A return flag's number.
+    /// The number of a return flag.
     pub fn number(&self, flag: u8) -> Option<i64> {
         std::str::from_utf8(self.flag(flag)?).ok()?.parse().ok()
     }
 
-    /// The CAS unique, where it was asked for with `c`.
+    /// The CAS unique, if it was requested with `c`.
     pub fn cas(&self) -> Option<u64> {
         std::str::from_utf8(self.flag(b'c')?).ok()?.parse().ok()
     }
@@ -49,10 +48,10 @@ impl MetaReply {
 
 impl Client {
     /// `mg`: get with flags, such as `"v t N30"`. The quiet flag `q` and the opaque `O` have no use
-    /// here and are refused, as is `b`. `None` where the owner is away and that is a miss.
+    /// here and are refused, as is `b`. `None` if the owner is unreachable and that is a miss.
     ///
     /// # Errors
-    /// A bad key, a refusal, or an absent owner where that is an error.
+    /// An invalid key, a refusal, or an unreachable owner if that is an error.
     pub async fn meta_get(
         &self,
         key: impl AsRef<[u8]>,
@@ -110,7 +109,7 @@ impl Client {
         flags: &str,
     ) -> Result<Option<MetaReply>, Error> {
         let key = checked(key)?;
-        // What a quiet command does not answer would be waited for; a flag must not end the line.
+        // The answer of a quiet command might never come, and a flag must not end the line.
         let quiet = |word: &str| word.starts_with(['q', 'b', 'O']);
         if flags.bytes().any(|byte| byte.is_ascii_control()) {
             return Err(Error::Line(flags.to_owned()));
@@ -118,14 +117,14 @@ impl Client {
         if flags.split(' ').any(quiet) {
             return Err(Error::Flags(flags.to_owned()));
         }
-        // What a get with other flags changes is no concern of who keeps the value.
+        // A get with other flags changes nothing that concerns the near cache.
         let changes = |word: &str| verb != "mg" || word.starts_with(['N', 'T', 'E']);
         let _writing = flags.split(' ').any(changes).then(|| self.near_writing(key));
         self.meta_call(verb, key, value, flags).await
     }
 
-    /// Sends a meta command whose key and flags have been checked. What the near cache has of the
-    /// key is the caller's business.
+    /// Sends a meta command whose key and flags have been checked. The caller handles the key in
+    /// the near cache.
     pub(crate) async fn meta_call(
         &self,
         verb: &'static str,

@@ -1,4 +1,4 @@
-//! Commands to nodes rather than to keys.
+//! Commands to nodes instead of keys.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -15,23 +15,23 @@ use crate::rings;
 use crate::ttl::Ttl;
 use crate::wire::{Answer, Line, Request, shown};
 
-/// One node of the ring in force. An absent node is always an error here.
+/// One node of the current ring. An unreachable node is always an error here.
 #[derive(Clone, Debug)]
 pub struct NodeHandle {
     link: Arc<Link>,
 }
 
 impl Client {
-    /// The nodes of the ring in force, in the order of the ring.
+    /// The nodes of the current ring, in the order of the ring.
     pub fn nodes(&self) -> Vec<NodeHandle> {
         self.view().links.iter().map(|link| NodeHandle { link: Arc::clone(link) }).collect()
     }
 
-    /// Empties all nodes, or those that can be reached; gives the failures.
+    /// Empties all nodes that can be reached; returns the failures.
     ///
-    /// Each node of the ring in force is asked by [`NodeHandle::flush`]. Servers of
-    /// [`Client::with_servers`] may stand for others, as a load balancer does, and get a `flush_all`,
-    /// which a node of a ring passes on to all others.
+    /// Each node of the current ring gets [`NodeHandle::flush`]. The servers of
+    /// [`Client::with_servers`] may stand for others, as a load balancer does. They get a
+    /// `flush_all`, which a node of a ring passes on to all others.
     pub async fn flush_all(&self) -> Vec<Error> {
         let nodes = self.nodes();
         let _clearing = self.inner.near.as_ref().map(Near::clearing);
@@ -43,7 +43,7 @@ impl Client {
 }
 
 impl NodeHandle {
-    /// Its entry in the ring.
+    /// The node's entry in the ring.
     pub fn node(&self) -> &Node {
         &self.link.node
     }
@@ -51,7 +51,7 @@ impl NodeHandle {
     /// `stats`, or `stats` with an argument; names and values as the node writes them.
     ///
     /// # Errors
-    /// Where the node refuses, or is away.
+    /// If the node refuses, or is unreachable.
     pub async fn stats(&self, argument: &str) -> Result<Vec<(String, String)>, Error> {
         match self.ask(&Request::Stats { argument: single_line(argument)? }).await? {
             Answer::Stats(stats) => Ok(stats),
@@ -61,25 +61,25 @@ impl NodeHandle {
         }
     }
 
-    /// The version it says it is.
+    /// The version that the node reports.
     ///
     /// # Errors
-    /// Where the node is away.
+    /// If the node is unreachable.
     pub async fn version(&self) -> Result<String, Error> {
         let line = self.command("version").await?;
         Ok(line.strip_prefix("VERSION ").unwrap_or(&line).to_owned())
     }
 
-    /// Which ring it holds.
+    /// The identity of the node's ring.
     ///
     /// # Errors
-    /// Where the node has no ring, or is away.
+    /// If the node has no ring, or is unreachable.
     pub async fn ring_id(&self) -> Result<RingId, Error> {
         let stamp = rings::ask_version(&self.link).await?;
         Ok(RingId { version: stamp.version, digest: stamp.digest })
     }
 
-    /// The ring it holds.
+    /// The node's ring.
     ///
     /// # Errors
     /// See [`NodeHandle::ring_id`].
@@ -87,20 +87,20 @@ impl NodeHandle {
         rings::ask_ring(&self.link).await
     }
 
-    /// Empties it and no other node. Values in a near cache stay; [`Client::flush_all`] drops these
-    /// too.
+    /// Empties this node and no other. Values in a near cache stay; [`Client::flush_all`] drops
+    /// these too.
     ///
     /// # Errors
-    /// Where the node refuses, or is away.
+    /// If the node refuses, or is unreachable.
     pub async fn flush(&self) -> Result<(), Error> {
         self.flush_after(Duration::ZERO).await
     }
 
-    /// As [`NodeHandle::flush`], once this time is over; until then every value can be read. Parts of
+    /// As [`NodeHandle::flush`], after this delay; until then every value can be read. Fractions of
     /// a second are rounded up.
     ///
     /// # Errors
-    /// Where the node refuses, or is away.
+    /// If the node refuses, or is unreachable.
     pub async fn flush_after(&self, delay: Duration) -> Result<(), Error> {
         let delay = match delay {
             Duration::ZERO => String::new(),
@@ -121,16 +121,16 @@ impl NodeHandle {
         }
     }
 
-    /// Has the node read its certificates again (`refresh_certs`). Connections that exist stay as they
-    /// are.
+    /// Makes the node read its certificates again (`refresh_certs`). Existing connections do not
+    /// change.
     ///
     /// # Errors
-    /// [`Error::Refused`] with the node's reason if its files cannot be used, or it has no TLS; it then
-    /// goes on with the certificates it has. Any other error if the node is away.
+    /// [`Error::Refused`] with the node's reason if its files cannot be used, or it has no TLS; it
+    /// then keeps its certificates. Any other error if the node is unreachable.
     pub async fn refresh_certs(&self) -> Result<(), Error> {
         match self.ask(&Request::Line { line: "refresh_certs" }).await? {
             Answer::Line(Line::Ok) => Ok(()),
-            // This command alone says so without a `SERVER_`.
+            // Only this command reports an error without `SERVER_`.
             Answer::Line(Line::Other(line)) if line.starts_with("Error ") => {
                 let says = shown(line.trim_start_matches("Error "));
                 Err(Error::Refused { node: Arc::clone(&self.link.title), says })
@@ -139,11 +139,11 @@ impl NodeHandle {
         }
     }
 
-    /// Sends any command that is answered by one line, such as `verbosity 1`, and gives that line.
+    /// Sends any command with an answer of one line, such as `verbosity 1`, and returns that line.
     ///
     /// # Errors
-    /// Where the command is no single line, the node refuses it, or is away. A command that is
-    /// answered by more than one line ends the connection.
+    /// If the command is not a single line, or the node refuses it or is unreachable. A command
+    /// with an answer of more than one line ends the connection.
     pub async fn command(&self, line: &str) -> Result<String, Error> {
         match self.ask(&Request::Line { line: single_line(line)? }).await? {
             Answer::Line(Line::Other(line)) => Ok(line),
@@ -158,7 +158,7 @@ impl NodeHandle {
     }
 }
 
-/// Whether this answer to `ring flush` comes from a server whose `flush_all` is for itself alone: one
+/// Whether this answer to `ring flush` is from a server whose `flush_all` affects only itself: one
 /// without a ring, an older node, or memcached.
 fn has_no_ring_flush(says: &str) -> bool {
     says == Refusal::NoRing.line()
@@ -166,7 +166,7 @@ fn has_no_ring_flush(says: &str) -> bool {
         || says == "ERROR"
 }
 
-/// What must not end the line it stands in.
+/// Checks that a text does not end the line that contains it.
 fn single_line(text: &str) -> Result<&str, Error> {
     if text.chars().any(char::is_control) {
         return Err(Error::Line(text.to_owned()));

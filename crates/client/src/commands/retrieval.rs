@@ -1,4 +1,4 @@
-//! `get`, `gets`, `gat`, `gats`, of one key and of many.
+//! `get`, `gets`, `gat`, `gats`, of one key or many.
 
 use std::time::SystemTime;
 
@@ -11,14 +11,14 @@ use crate::ttl::Ttl;
 use crate::view::View;
 use crate::wire::{Answer, Request};
 
-/// Keys asked for in one line. Lines are sent together, and nothing waits between them.
+/// Keys in one line. All lines are sent together, without waiting in between.
 const KEYS_PER_LINE: usize = 256;
 
 impl Client {
     /// The item under a key.
     ///
     /// # Errors
-    /// A bad key, a refusal, or an absent owner where that is an error.
+    /// An invalid key, a refusal, or an unreachable owner if that is an error.
     pub async fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Item>, Error> {
         let key = checked(key.as_ref())?;
         if let Some(item) = self.inner.near.as_ref().and_then(|near| near.get(key)) {
@@ -56,15 +56,16 @@ impl Client {
         self.one(key, &Request::GetAndTouch { key, exptime, with_cas: true }).await
     }
 
-    /// The items under these keys, in their order. All nodes are asked at once.
+    /// The items under these keys, in the same order. Asks all nodes at once.
     ///
     /// # Errors
-    /// See [`Client::get`]; where a node is away and that is a miss, its keys are misses.
+    /// See [`Client::get`]; if a node is unreachable and that is a miss, its keys are misses.
     pub async fn get_many<K: AsRef<[u8]>>(&self, keys: &[K]) -> Result<Vec<Option<Item>>, Error> {
         self.many(keys, false).await
     }
 
-    /// The items under these keys with their CAS uniques, in their order. Never from the near cache.
+    /// The items under these keys with their CAS uniques, in the same order. Never from the near
+    /// cache.
     ///
     /// # Errors
     /// See [`Client::get_many`].
@@ -138,7 +139,7 @@ impl Client {
     }
 }
 
-/// Keys of one node, and where they stand among all.
+/// Keys of one node, and their positions among all keys.
 #[derive(Default)]
 struct Share<'k> {
     keys: Vec<&'k [u8]>,

@@ -14,8 +14,8 @@ impl Client {
     /// Stores a value, with flags 0.
     ///
     /// # Errors
-    /// A bad key, a refusal, or an absent owner where that is an error. After an error it is not
-    /// known whether the value is stored.
+    /// An invalid key, a refusal, or an unreachable owner if that is an error. After an error it is
+    /// unknown whether the value is stored.
     pub async fn set(
         &self,
         key: impl AsRef<[u8]>,
@@ -39,7 +39,7 @@ impl Client {
         self.store("set", key.as_ref(), value.as_ref(), flags, ttl.into()).await
     }
 
-    /// Stores a value where there is none.
+    /// Stores a value if the key is absent.
     ///
     /// # Errors
     /// See [`Client::set`].
@@ -52,7 +52,7 @@ impl Client {
         self.store("add", key.as_ref(), value.as_ref(), 0, ttl.into()).await
     }
 
-    /// Stores a value where there is one.
+    /// Stores a value if the key is present.
     ///
     /// # Errors
     /// See [`Client::set`].
@@ -65,7 +65,7 @@ impl Client {
         self.store("replace", key.as_ref(), value.as_ref(), 0, ttl.into()).await
     }
 
-    /// Puts bytes behind a value that is there; flags and time to live stay.
+    /// Appends bytes to a present value; flags and time to live stay.
     ///
     /// # Errors
     /// See [`Client::set`].
@@ -77,7 +77,7 @@ impl Client {
         self.store("append", key.as_ref(), value.as_ref(), 0, Ttl::Never).await
     }
 
-    /// Puts bytes before a value that is there; flags and time to live stay.
+    /// Prepends bytes to a present value; flags and time to live stay.
     ///
     /// # Errors
     /// See [`Client::set`].
@@ -89,7 +89,7 @@ impl Client {
         self.store("prepend", key.as_ref(), value.as_ref(), 0, Ttl::Never).await
     }
 
-    /// Stores a value if the item is still the one that [`Client::gets`] gave with this CAS unique.
+    /// Stores a value if the item still has this CAS unique, as returned by [`Client::gets`].
     ///
     /// # Errors
     /// See [`Client::set`].

@@ -1,15 +1,15 @@
-//! What can go wrong while a key is filled.
+//! Errors while a key is filled.
 
 use std::fmt;
 
 use crate::error::Error;
 use crate::item::Item;
 
-/// Why [`Client::get_or_fill`](crate::Client::get_or_fill) has no value: the cache's fault, or the
-/// fill's.
+/// The reason why [`Client::get_or_fill`](crate::Client::get_or_fill) has no value: a fault of the
+/// cache, or of the fill.
 ///
-/// It passes through `?` wherever errors of any type do. Where the caller's own error type can be
-/// made of an [`Error`], [`FillError::flatten`] makes it one of these:
+/// It passes through `?` wherever errors of any type do. If the caller's own error type can be made
+/// from an [`Error`], [`FillError::flatten`] converts to it:
 ///
 /// ```
 /// use std::time::Duration;
@@ -35,23 +35,22 @@ use crate::item::Item;
 /// ```
 #[derive(Clone, Debug)]
 pub enum FillError<E, V = Item> {
-    /// The fill that this caller gave has failed.
+    /// The caller's own fill failed.
     Fill {
-        /// What it failed with.
+        /// The fill's error.
         error: E,
-        /// The value it was to replace: stale, or near the end of its life.
+        /// The value that the fill should have replaced: stale, or near the end of its life.
         old: Option<V>,
     },
-    /// The cache could not be asked, or refuses.
+    /// The cache is unreachable, or refuses.
     Cache(Error),
 }
 
 impl<E, V> FillError<E, V> {
-    /// The value that was to be replaced in place of the error, where there is one:
-    /// `result.or_else(FillError::or_old)`.
+    /// The old value instead of the error, if there is one: `result.or_else(FillError::or_old)`.
     ///
     /// # Errors
-    /// This error, where there is none.
+    /// This error, if there is no old value.
     pub fn or_old(self) -> Result<V, FillError<E, V>> {
         match self {
             FillError::Fill { old: Some(old), .. } => Ok(old),
@@ -59,7 +58,7 @@ impl<E, V> FillError<E, V> {
         }
     }
 
-    /// The fill's own error; the cache's error is made one.
+    /// The fill's own error; converts the cache's error to one.
     pub fn flatten(self) -> E
     where
         E: From<Error>,
@@ -87,7 +86,7 @@ impl<E: fmt::Display, V> fmt::Display for FillError<E, V> {
 }
 
 impl<E: std::error::Error, V: fmt::Debug> std::error::Error for FillError<E, V> {
-    // What it shows is what is in it, so its source is that one's.
+    // It displays its inner error, so its source is that error's source.
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             FillError::Fill { error, .. } => error.source(),

@@ -1,12 +1,14 @@
-//! Callers of this process that want the same key: one asks, the others share what it hears.
+//! Shared fills: of the callers in this process that want the same key, one asks and the others
+//! share the result.
 //!
-//! They take turns. Whoever has the turn asks, waits and fills for all; one that gives its turn up
-//! without a value, because its fill failed or its caller went away, leaves it to the next.
+//! The callers take turns. The caller with the turn asks, waits and fills for all. If it ends its
+//! turn without a value, because its fill failed or it was dropped, the next caller gets the turn.
 //!
-//! Sharing must not bring back what the sharer itself has overwritten meanwhile: a value is shared
-//! only with callers that came before the request was sent that brought it.
+//! Sharing must not bring back a value that the sharer itself has overwritten meanwhile. So a value
+//! is shared only with callers that came before the request for it was sent.
 //!
-//! A flight lasts as long as a caller takes part in it, so there are never more of them than callers.
+//! A flight lasts as long as a caller takes part in it, so there are never more flights than
+//! callers.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -28,12 +30,12 @@ pub(crate) struct Flights {
 
 #[derive(Debug, Default)]
 struct Flight {
-    /// Requests that were sent.
+    /// Number of requests sent.
     requests: AtomicU64,
     turn: tokio::sync::Mutex<Option<Landed>>,
 }
 
-/// A value, and the number of the request that brought it.
+/// A value, and the number of the request that returned it.
 #[derive(Debug)]
 struct Landed {
     item: Item,
@@ -46,22 +48,22 @@ pub(super) struct Seat<'f> {
     flights: &'f Flights,
     key: Bytes,
     flight: Arc<Flight>,
-    /// Requests that were sent before it came.
+    /// Number of requests sent before the caller came.
     before: u64,
 }
 
-/// What a caller gets from its flight.
+/// The result of waiting in a flight.
 #[derive(Debug)]
 pub(super) enum Boarded<'s> {
     /// It is this caller's turn.
     Turn(Turn<'s>),
-    /// Another's value.
+    /// Another caller's value.
     Shared(Item),
-    /// Neither came in time.
+    /// The deadline passed first.
     Late,
 }
 
-/// The right to ask for all.
+/// The right to ask for all callers.
 #[derive(Debug)]
 pub(super) struct Turn<'s> {
     flight: &'s Flight,
@@ -86,8 +88,8 @@ impl Flights {
 }
 
 impl Seat<'_> {
-    /// Waits for the turn, or for a value that was asked for after this caller came. `runtime` is
-    /// where timers run.
+    /// Waits for the turn, or for a value requested after this caller came. `runtime` is the one
+    /// for timers.
     pub(super) async fn board(&self, deadline: Instant, runtime: &Handle) -> Boarded<'_> {
         let waiting = {
             let _timers = runtime.enter();
@@ -108,7 +110,8 @@ impl Seat<'_> {
 impl Drop for Seat<'_> {
     fn drop(&mut self) {
         let mut by_key = self.flights.by_key.lock();
-        // The map's and this one; seats are taken under the lock, so nobody joins meanwhile.
+        // The map's reference and this one; seats are taken under the lock, so no caller joins
+        // meanwhile.
         if Arc::strong_count(&self.flight) == 2 {
             by_key.remove(&self.key);
         }
@@ -116,13 +119,13 @@ impl Drop for Seat<'_> {
 }
 
 impl Turn<'_> {
-    /// To be called before each request that may bring the value.
+    /// Counts a request. Call this before each request that may return the value.
     pub(super) fn requesting(mut self) -> Self {
         self.request = self.flight.requests.fetch_add(1, Ordering::SeqCst) + 1;
         self
     }
 
-    /// Shares what the last request brought, and ends the turn.
+    /// Shares the value of the last request, and ends the turn.
     pub(super) fn share(mut self, item: &Item) {
         *self.landed = Some(Landed { item: item.clone(), request: self.request });
     }
@@ -160,7 +163,7 @@ mod tests {
         assert!(
             matches!(second.board(soon(), &Handle::current()).await, Boarded::Shared(shared) if shared == item("v"))
         );
-        // It may have written the key itself since: it asks again.
+        // The caller may have written the key itself since: it asks again.
         let asking = turn(&third).await.requesting();
         asking.share(&item("w"));
         assert!(

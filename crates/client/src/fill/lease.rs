@@ -1,8 +1,9 @@
-//! The meta commands behind a fill.
+//! The meta commands of a fill.
 //!
-//! A lease is what an answer with `W` gives: until it ends, the server tells everybody else that
-//! somebody fills (`Z`). It is either stored on, given back, or runs out. All of that names the CAS
-//! unique that came with it, so that none of it touches what others have written meanwhile.
+//! An answer with `W` grants a lease: until the lease ends, the server tells all other clients that
+//! a caller fills (`Z`). A lease ends with a store, or is given back, or expires. Each of these
+//! names the CAS unique that came with the lease, so none of them affects a later write of another
+//! client.
 
 use std::time::SystemTime;
 
@@ -15,37 +16,38 @@ use crate::commands::MetaReply;
 use crate::error::Error;
 use crate::item::Item;
 
-/// What the owner of a key says.
+/// The answer of a key's owner.
 #[derive(Debug)]
 pub(super) enum Found {
-    /// A value that stays for a while.
+    /// A value that is valid for a while.
     Value(Item),
     /// A value that another caller is about to replace.
     Old(Item),
-    /// This caller is to fill.
+    /// This caller must fill.
     Won(Lease),
-    /// Another fills, and there is no value yet.
+    /// Another caller fills, and there is no value yet.
     Taken,
-    /// The owner is away, or keeps no place for this key.
+    /// The owner is unreachable, or cannot store a placeholder for this key.
     Nowhere,
 }
 
-/// The right to fill a key, and the duty to give it back: dropped, it is given back in the
-/// background.
+/// The right to fill a key, and the duty to give it back. If dropped, the lease is given back in
+/// the background.
 #[derive(Debug)]
 pub(super) struct Lease {
-    /// What to replace, unless there is nothing.
+    /// The value to replace, if there is one.
     pub(super) old: Option<Item>,
     key: Bytes,
-    /// 0 where the server keeps no CAS uniques.
+    /// 0 if the server has no CAS uniques.
     cas: u64,
-    /// The exptime to give back to what to replace, where it was shortened.
+    /// The exptime to restore on the old value, if it was shortened.
     exptime: Option<i64>,
-    /// `None` once it was stored on or given back.
+    /// `None` once the lease was used for a store or given back.
     client: Option<Client>,
 }
 
-/// Whether this is what a server puts in place of a value that is being filled: no byte, no flag.
+/// Whether the item looks like a server's placeholder for a value that is being filled: no bytes,
+/// flags 0.
 pub(crate) fn is_placeholder(item: &Item) -> bool {
     item.value.is_empty() && item.flags == 0
 }
@@ -102,10 +104,10 @@ impl Client {
 }
 
 impl Lease {
-    /// Makes a stale value end with the lease, which is given back for that.
+    /// Shortens the life of a stale value to that of the lease. This gives the lease back.
     ///
-    /// A server never takes the right to replace a stale value from who has won it. Should that one
-    /// die, only the end of the value itself lets another win.
+    /// A server never takes a client's right to replace a stale value away. If that client dies,
+    /// only the end of the value itself lets another client win.
     async fn shorten(mut self, lease: u64) -> Result<(), Error> {
         let Some(client) = &self.client else { return Ok(()) };
         let flags = format!("C{} I T{lease}", self.cas);
@@ -114,8 +116,8 @@ impl Lease {
         Ok(())
     }
 
-    /// Stores what was filled; says whether it is stored, which it is not when somebody else has
-    /// written or deleted since the lease was won.
+    /// Stores the filled value. Returns whether it is stored, which it is not if another client has
+    /// written or deleted the key since the lease was won.
     pub(super) async fn store(mut self, item: &Item, fill: &Fill) -> bool {
         let Some(client) = &self.client else { return false };
         let exptime = fill.ttl().exptime(SystemTime::now);
@@ -154,10 +156,10 @@ impl Lease {
     }
 
     fn giving_back(&mut self) -> Option<impl Future<Output = ()> + Send + use<>> {
-        // Without a CAS unique it might be somebody else's value that is given up.
+        // Without a CAS unique this might give up another client's value.
         let client = self.client.take().filter(|_| self.cas != 0)?;
         let mut flags = format!("C{}", self.cas);
-        // What is to be replaced stays, marked stale: whoever asks next wins.
+        // The value to be replaced stays and is marked stale: the next caller that asks wins.
         if self.old.is_some() {
             flags.push_str(" I");
             if let Some(exptime) = self.exptime {

@@ -1,36 +1,36 @@
-//! A value from the cache, or from a function that one caller in the fleet runs.
+//! Fills: a value from the cache, or from a function that one caller in the fleet runs.
 //!
-//! Meta get decides who fills (`protocol.txt`, "Meta Get"): on a miss `N` makes an empty item, the
-//! placeholder, and the answer with `W` goes to one caller only, the winner. A value that was marked
-//! stale (`X`, by `md` with `I`), or that is near the end of its life (`R`), has a winner in the same
-//! way. All others are told that somebody fills (`Z`).
+//! Meta get decides which caller fills (`protocol.txt`, "Meta Get"). On a miss, `N` makes an empty
+//! item, the placeholder, and the answer with `W` goes to only one caller, the winner. A value that
+//! was marked stale (`X`, by `md` with `I`), or that is near the end of its life (`R`), has a
+//! winner in the same way. All other callers learn that a caller fills (`Z`).
 //!
-//! - **Nothing is there.** The winner fills, and stores what it filled with the CAS unique of the
-//!   placeholder: whatever was written meanwhile stays, and so does a delete, and the late value goes
-//!   to the winner's caller only. The others ask again and again, in growing and irregular pauses,
-//!   until the value is there, the lease has ended and one of them wins, or their patience ends.
-//!   Then they fill for themselves alone, and store nothing: a cache that is slow must not fail what
-//!   would succeed without it.
-//! - **An old value is there.** The winner waits for its own fill and gets the new value; the others
-//!   get the old one at once. No work goes on behind the winner's back, so its fill may borrow, and
-//!   its error has somebody to go to.
-//! - **The fill fails**, panics, or its caller goes away. The lease is given back at once (`md` with
-//!   the CAS unique) and the next who asks wins. Only the caller whose fill it was gets the error,
-//!   with the old value where there is one. After a refresh that failed the old value is marked stale,
-//!   so that the next caller tries again.
-//! - **The winner dies.** Its lease runs out. A stale value with a longer life is therefore given the
-//!   lease's time to live before it is replaced, and its own again when the fill fails; a value near
+//! - **There is no value.** The winner fills, and stores the result with the CAS unique of the
+//!   placeholder. So any write or delete that came meanwhile stays, and the late value goes only to
+//!   the winner's caller. The others ask repeatedly, in growing and irregular pauses, until the
+//!   value is there, the lease has ended and one of them wins, or their patience ends. Then each
+//!   fills for itself, and stores nothing: a slow cache must not fail a call that would succeed
+//!   without it.
+//! - **There is an old value.** The winner waits for its own fill and gets the new value; the
+//!   others get the old one at once. No work goes on in the background, so the winner's fill may
+//!   borrow, and its error has a caller to go to.
+//! - **The fill fails**, panics, or its caller is dropped. The lease is given back at once (`md`
+//!   with the CAS unique) and the next caller that asks wins. Only the fill's own caller gets the
+//!   error, with the old value if there is one. After a failed refresh the old value is marked
+//!   stale, so that the next caller tries again.
+//! - **The winner dies.** Its lease expires. For this a stale value with a longer life gets the
+//!   lease's time to live before it is replaced, and its own again if the fill fails. A value near
 //!   the end of its life ends soon anyway.
-//! - **The owner is away**, or dies on the way, or answers that it keeps no place for the key. Where
-//!   that [is a miss](crate::OnAway) the fill is called and nothing stored; otherwise it is an error.
-//!   What was filled is returned even if it can no longer be stored.
+//! - **The owner is unreachable**, or dies meanwhile, or answers that it cannot store a
+//!   placeholder. If that [is a miss](crate::OnAway), the fill runs and nothing is stored;
+//!   otherwise it is an error. The filled value is returned even if it can no longer be stored.
 //!
 //! Callers of one process take turns with a key; see [`flight`](self::flight).
 //!
-//! A placeholder is told from an empty value that somebody stored by `Z` and by the client flags,
-//! which are 0 for a placeholder. While an empty value with flags 0 is being refreshed it therefore
-//! counts as no value, and the others wait for the new one; give such values flags if that matters.
-//! Clients that know nothing of this, and [`Client::get`], see a placeholder as an empty value.
+//! `Z` and the client flags, which are 0, tell a placeholder from an empty value that a client
+//! stored. So an empty value with flags 0 counts as no value while it is being refreshed, and the
+//! others wait for the new one; give such values flags if that matters. Other clients, and
+//! [`Client::get`], see a placeholder as an empty value.
 
 mod error;
 pub(crate) mod flight;
@@ -53,40 +53,39 @@ use crate::item::Item;
 use flight::{Boarded, Turn};
 use lease::{Found, Lease};
 
-/// The first pause before a key is asked for again that another is filling.
+/// The first pause before asking again for a key that another caller is filling.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(4);
 
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_millis(256);
 
 impl Client {
-    /// The item under a key; where there is none, what `fill` gives, which is stored for all.
+    /// Returns the item under a key; if there is none, runs `fill` and stores its result for all.
     ///
     /// Of all callers of all clients that want a key at the same time, one runs its fill:
     ///
-    /// - Where nothing is there, the others wait for what it gives.
-    /// - A value that was marked stale ([`Client::meta_delete`] with `I`), or is near the end of its
-    ///   life, is filled anew by one caller, which waits for that, while the others get the old value.
-    /// - When the fill fails, or its caller goes away, the next caller fills at once. When its process
-    ///   dies, another fills after the lease.
-    /// - What somebody writes or deletes during the fill is never overwritten by it.
-    /// - A caller that has waited for as long as its patience lasts, or that finds the owner of the key
-    ///   away, fills for itself, and nothing is stored.
+    /// - If the key has no value, the other callers wait for the result.
+    /// - If the value was marked stale ([`Client::meta_delete`] with `I`), or is near the end of
+    ///   its life, one caller fills again and waits for that, while the others get the old value.
+    /// - If the fill fails, or its caller is dropped, the next caller fills at once. If its process
+    ///   dies, another caller fills after the lease.
+    /// - The fill never overwrites a write or a delete that another client made during it.
+    /// - A caller whose patience ends, or that finds the owner of the key unreachable, fills for
+    ///   itself, and nothing is stored.
     ///
     /// The times are those of [`Fill`]; a [`Duration`] in its place is the time to live. Concurrent
-    /// callers of one client share their requests. What was filled is returned even if it cannot be
-    /// stored. The item has no CAS unique, and may come from the near cache.
+    /// callers of one client share their requests. The filled value is returned even if it cannot
+    /// be stored. The item has no CAS unique, and may come from the near cache.
     ///
-    /// While a missing key is filled, commands that know nothing of it, such as [`Client::get`], find
-    /// an empty value with flags 0 there. The nodes must know the meta commands, as memcached does
-    /// since 1.6.
+    /// While a missing key is filled, other commands, such as [`Client::get`], find an empty value
+    /// with flags 0 there. The nodes must support the meta commands, as memcached does since 1.6.
     ///
     /// ```
     /// # use std::{io, time::Duration};
     /// # use ringbinder_client::Client;
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// // Nobody listens there, which is a miss: every call fills for itself.
+    /// // No server listens there, which is a miss: every call fills for itself.
     /// let cache = Client::with_servers(["127.0.0.1:1"]).connect().await?;
     /// let page = cache
     ///     .get_or_fill("page:start", Duration::from_secs(60), async || {
@@ -100,9 +99,9 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// [`FillError::Fill`] when this caller's own fill fails. [`FillError::Cache`] for a bad key, a
-    /// refusal (a server without meta commands says `ERROR`), or an absent owner where that is an
-    /// error.
+    /// [`FillError::Fill`] if this caller's own fill fails. [`FillError::Cache`] for an invalid
+    /// key, a refusal (a server without meta commands answers `ERROR`), or an unreachable owner if
+    /// that is an error.
     pub async fn get_or_fill<V, E, F, Fut>(
         &self,
         key: impl AsRef<[u8]>,
@@ -155,7 +154,7 @@ impl Client {
         }
     }
 
-    /// Asks until there is a value or something to do.
+    /// Asks until there is a value, or this caller must act.
     async fn win<'s>(
         &self,
         key: &[u8],
@@ -206,18 +205,18 @@ impl Client {
         }
     }
 
-    /// What the near cache has, unless it is a placeholder that a plain get has read.
+    /// The value in the near cache, unless it is a placeholder that a plain get has read.
     fn kept(&self, key: &[u8]) -> Option<Item> {
         let near = self.inner.near.as_ref()?;
         near.get(key).filter(|item| !is_placeholder(item))
     }
 }
 
-/// What a caller does after it has asked.
+/// The next step of a caller after a request.
 enum Step<'s> {
     /// Return this.
     Done(Item),
-    /// Fill and store; the turn goes on where there is no old value that others can have.
+    /// Fill and store. The turn is kept if there is no old value for the other callers.
     Won(Lease, Option<Turn<'s>>),
     /// Fill, and store nothing.
     Alone,

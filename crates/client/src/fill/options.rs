@@ -1,17 +1,17 @@
-//! How a key is filled.
+//! The options of a fill.
 
 use std::time::Duration;
 
 use crate::ttl::{MAX_RELATIVE, Ttl, rounded_up};
 
-/// Longest times that are taken; a server reads longer ones as dates.
+/// Longest accepted time; a server reads a longer one as a date.
 const LONGEST: Duration = Duration::from_secs(MAX_RELATIVE - 1);
 
-/// A ttl at least this many times the lease is long enough for early refreshes.
+/// Length of a ttl, in leases, from which early refreshes are on by default.
 const REFRESH_FROM: u32 = 10;
 
-/// How [`Client::get_or_fill`](crate::Client::get_or_fill) fills a key. A [`Duration`] or a [`Ttl`]
-/// becomes one, with the defaults.
+/// The options of [`Client::get_or_fill`](crate::Client::get_or_fill). A [`Duration`] or a [`Ttl`]
+/// converts to one, with the defaults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Fill {
@@ -23,7 +23,7 @@ pub struct Fill {
 }
 
 impl Fill {
-    /// Filled values live for `ttl`.
+    /// Options for values that live for `ttl`.
     pub fn new(ttl: impl Into<Ttl>) -> Fill {
         Fill {
             ttl: ttl.into(),
@@ -34,39 +34,40 @@ impl Fill {
         }
     }
 
-    /// How long the one caller that fills has for it before another takes its place; 10 s.
+    /// Time that the one filling caller has before another takes its place. At most 30 days; the
+    /// default is 10 s.
     ///
-    /// It should be longer than the fill ever takes: what is filled later than this is returned to
-    /// its caller and not stored. A client that dies while it fills makes the others wait for the
-    /// end of its lease. Servers count in seconds, so a lease lasts up to two seconds longer. At
-    /// most 30 days.
+    /// It should be longer than the longest fill: a later value is returned to its caller and not
+    /// stored. If a client dies while it fills, the others wait for the end of its lease. Servers
+    /// count in seconds, so a lease may last up to two seconds longer.
     pub fn lease(mut self, lease: Duration) -> Fill {
         self.lease = lease.min(LONGEST);
         self
     }
 
-    /// How long before the end of its life a value is refreshed: then one caller fills it anew, while
-    /// all others go on getting the value that is there. Zero for never, at most 30 days.
+    /// Time before the end of a value's life at which it is refreshed: one caller fills again,
+    /// while all others still get the old value. Zero means never; at most 30 days.
     ///
-    /// It should be longer than the fill takes and much shorter than the ttl: a value whose whole
-    /// life is within it is filled by whoever asks next. If left out it is the lease, where the ttl
-    /// is a [`Ttl::In`] of at least ten leases, and zero otherwise.
+    /// It should be longer than the fill and much shorter than the ttl: if a value's whole life is
+    /// within this time, the next caller fills it again. The default is the lease if the ttl is a
+    /// [`Ttl::In`] of at least ten leases, and zero otherwise.
     pub fn refresh_before(mut self, refresh_before: Duration) -> Fill {
         self.refresh_before = Some(refresh_before.min(LONGEST));
         self
     }
 
-    /// How long a caller waits for another's fill; twice the lease if left out, at most 30 days.
+    /// Time that a caller waits for another's fill. The default is twice the lease; at most 30
+    /// days.
     ///
-    /// After it the caller fills for itself alone, and nothing is stored. With less than the lease
-    /// (and the two seconds that may come on top) a slow fill, or a client that dies while it fills,
-    /// lets all waiting callers fill at once.
+    /// After it the caller fills for itself alone, and nothing is stored. If it is shorter than the
+    /// lease plus the possible two seconds, a slow fill, or a client that dies while it fills, lets
+    /// all waiting callers fill at once.
     pub fn patience(mut self, patience: Duration) -> Fill {
         self.patience = Some(patience.min(LONGEST));
         self
     }
 
-    /// The client flags that values are stored with; 0.
+    /// The client flags of stored values. The default is 0.
     pub fn flags(mut self, flags: u32) -> Fill {
         self.flags = flags;
         self
@@ -81,7 +82,7 @@ impl Fill {
     }
 
     /// Seconds for which a server keeps a lease. Its clock ticks once a second, so an item may lose
-    /// up to one of its seconds at birth.
+    /// up to a second of its life when it is created.
     pub(super) fn lease_seconds(&self) -> u64 {
         rounded_up(self.lease) + 1
     }

@@ -1,25 +1,25 @@
-//! What can be wrong with the files that TLS needs.
+//! Errors in the files for TLS.
 
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-/// Which part of a [`Tls`](crate::Tls), and the file it comes from; none where bytes were given.
+/// A part of a [`Tls`](crate::Tls), and its file, if it comes from one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFile {
-    /// What it is for.
+    /// The purpose of the file.
     pub part: TlsPart,
-    /// Where it is.
+    /// The file's path; `None` if the caller passed bytes.
     pub path: Option<PathBuf>,
 }
 
-/// What a file is for.
+/// The purpose of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TlsPart {
-    /// The CAs that are trusted.
+    /// The trusted CAs.
     Ca,
-    /// The client's certificate, and those between it and its CA.
+    /// The client's certificate, and the certificates between it and its CA.
     Chain,
     /// The key of the client's certificate.
     Key,
@@ -39,54 +39,54 @@ impl fmt::Display for TlsFile {
     }
 }
 
-/// Why there is no TLS: something in the client's own files or settings.
+/// The reason why there is no TLS: a fault in the client's own files or settings.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TlsError {
     /// A file cannot be read.
     #[error("cannot read {file}: {source}")]
     Unreadable {
-        /// Which.
+        /// The file.
         file: TlsFile,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
-    /// A file is no PEM.
+    /// A file is not PEM.
     #[error("{file} {why}")]
     Pem {
-        /// Which.
+        /// The file.
         file: TlsFile,
-        /// What is wrong with it: what goes on from its name.
+        /// The fault; continues the sentence after the file's name.
         why: String,
     },
-    /// A file has nothing of what it is for.
+    /// A file does not contain anything for its purpose.
     #[error("{file} has no {}", wanted(file.part))]
     Nothing {
-        /// Which.
+        /// The file.
         file: TlsFile,
     },
-    /// A key can only be used with a password.
+    /// A key is encrypted with a password.
     #[error("{file} is encrypted: give one that is not, readable by this user only")]
     EncryptedKey {
-        /// Which.
+        /// The file.
         file: TlsFile,
     },
-    /// A certificate is none, or one of a kind that is not understood.
+    /// A certificate is invalid, or of an unsupported kind.
     #[error("certificate {number} of {file} {why}")]
     Certificate {
-        /// Which file.
+        /// The file.
         file: TlsFile,
-        /// Which of those in it, from 1.
+        /// The certificate's number in the file, from 1.
         number: usize,
-        /// What is wrong with it: what goes on from its name.
+        /// The fault; continues the sentence after the file's name.
         why: String,
     },
-    /// A key is none, or one of a kind that is not understood.
+    /// A key is invalid, or of an unsupported kind.
     #[error("{file} {why}")]
     Key {
-        /// Which.
+        /// The file.
         file: TlsFile,
-        /// What is wrong with it: what goes on from its name.
+        /// The fault; continues the sentence after the file's name.
         why: String,
     },
     /// A key belongs to another certificate.
@@ -100,16 +100,16 @@ pub enum TlsError {
     /// The system has no CAs.
     #[error("the system has no CA certificates ({why}): install them, or name a CA")]
     NoSystemRoots {
-        /// Where they were looked for.
+        /// The places that were searched.
         why: String,
     },
-    /// The settings do not fit what this program was built with.
+    /// The settings do not suit this build of the program.
     #[error("TLS cannot be set up: {why}")]
     Settings {
-        /// What does not fit.
+        /// The setting that does not suit it.
         why: String,
     },
-    /// The name that certificates are to be for is none.
+    /// The expected name in certificates is invalid.
     #[error("{name:?} is no host name and no IP address that a certificate could be for")]
     ServerName {
         /// The name.

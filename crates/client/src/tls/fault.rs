@@ -1,4 +1,4 @@
-//! What can go wrong between two ends that both have their files in order.
+//! Faults between two sides whose own files are valid.
 
 use std::io;
 use std::time::Duration;
@@ -7,74 +7,75 @@ use ringbinder_tls::words::{self, name};
 use rustls::pki_types::UnixTime;
 use rustls::{AlertDescription, CertificateError, Error, InvalidMessage};
 
-/// Why there is no secure connection to a node, or an insecure one to a node that wants it secure.
+/// The reason why there is no secure connection to a node, or only an insecure one to a node that
+/// requires TLS.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TlsFault {
-    /// The node's certificate is too old.
+    /// The node's certificate has expired.
     #[error("its certificate has expired{}: renew it there", ago(*.0))]
     Expired(Option<Duration>),
-    /// The node's certificate, or this machine's clock, is too early.
+    /// The node's certificate is not valid yet, or this machine's clock is wrong.
     #[error("its certificate is not valid yet: see to the clocks of both")]
     NotYetValid,
-    /// The node's certificate is from a CA that is not trusted here.
+    /// The node's certificate is from an untrusted CA.
     #[error("its certificate is from none of the CAs that are trusted here")]
     UnknownIssuer,
     /// The node's certificate is for another host.
     #[error("its certificate is not for {expected}{}", but_for(presented))]
     WrongName {
-        /// The host that was dialled, or the name that was asked for.
+        /// The dialled host, or the requested name.
         expected: String,
-        /// What the certificate is for: the first of its names.
+        /// The first of the names in the certificate.
         presented: Vec<String>,
     },
-    /// The node's certificate has some other fault: what goes on from "certificate".
+    /// The node's certificate has another fault; continues the sentence after "certificate".
     #[error("its certificate, or one above it, {0}")]
     Certificate(String),
-    /// The host in the ring is nothing that a certificate could be for.
+    /// The host in the ring cannot be the subject of a certificate.
     #[error("{host:?} is no host name and no IP address that a certificate could be for")]
     Name {
         /// The host.
         host: String,
     },
-    /// The node wants a certificate of this client.
+    /// The node requires a certificate from this client.
     #[error("it asks for a client certificate, and was shown none")]
     CertificateRequired,
     /// The node does not trust this client's certificate.
     #[error("it does not accept this client's certificate: {0}")]
     ClientCertificate(String),
-    /// No version of TLS, no cipher or no kind of signature that both know.
+    /// The two sides have no version of TLS, cipher or kind of signature in common.
     #[error(
         "it and this client have no TLS version, cipher or kind of certificate in common ({0}): see \
          which keys are accepted in docs/tls.md"
     )]
     NothingInCommon(String),
-    /// What answers is no TLS.
+    /// The answer is not TLS.
     #[error("it does not speak TLS on this port")]
     NotTls,
     /// The node speaks TLS, and this client does not.
     #[error("it speaks TLS on this port, and this client does not")]
     OnlyTls,
-    /// The connection was made, and the handshake came to no end in time.
+    /// The connection was made, but the handshake did not finish in time.
     #[error(
         "it made no TLS handshake within {0:?}: it is slow, or does not speak TLS on this port"
     )]
     Late(Duration),
-    /// The node hung up during the handshake.
+    /// The node closed the connection during the handshake.
     #[error("it closed the connection during the TLS handshake")]
     Closed,
-    /// Anything else.
+    /// Any other fault.
     #[error("TLS: {0}")]
     Other(String),
 }
 
 impl TlsFault {
-    /// Of a handshake that failed.
+    /// The fault of a failed handshake.
     pub(super) fn of_handshake(error: &io::Error) -> TlsFault {
         super::told(error).map_or(TlsFault::Closed, TlsFault::of)
     }
 
-    /// Of a connection that failed after it; none where it simply ended.
+    /// The fault of a connection that failed after the handshake; `None` if it simply ended.
     pub(crate) fn of_stream(error: &io::Error) -> Option<TlsFault> {
         match super::told(error)? {
             Error::AlertReceived(
@@ -105,7 +106,8 @@ impl TlsFault {
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
                 TlsFault::NotYetValid
             }
-            // The latter is that of another CA with the name of a trusted one: one that was made anew.
+            // A bad signature means another CA with the name of a trusted one, such as a CA that
+            // was created again.
             CertificateError::UnknownIssuer | CertificateError::BadSignature => {
                 TlsFault::UnknownIssuer
             }

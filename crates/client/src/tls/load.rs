@@ -1,4 +1,4 @@
-//! From PEM to what rustls works with. The only place that reads the files.
+//! Converts PEM to the types of rustls. Only this module reads the files.
 
 use std::borrow::Cow;
 use std::io;
@@ -16,10 +16,10 @@ use rustls::{ClientConfig, Error, RootCertStore, SupportedProtocolVersion};
 use super::error::{TlsError, TlsFile, TlsPart};
 use super::{Pem, Tls, TlsVersion};
 
-/// Longest file that is read, in bytes: a system's whole bundle of CAs has a fraction of it.
+/// Longest file in bytes: a system's whole bundle of CAs is a small part of it.
 const MAX_FILE: u64 = 16 << 20;
 
-/// Everything that a handshake goes by.
+/// The complete configuration of a handshake.
 pub(super) fn config(tls: &Tls) -> Result<ClientConfig, TlsError> {
     let provider = ringbinder_tls::provider();
     let versions: &[&SupportedProtocolVersion] = match tls.min_version {
@@ -47,7 +47,7 @@ pub(super) fn config(tls: &Tls) -> Result<ClientConfig, TlsError> {
         IdentityError::Key(why) => TlsError::Key { file: key_file, why: why.to_string() },
     })?;
     if identity.is_old_version {
-        // No node takes it (RFC 8446, 4.4.2.3); said here, it is said to the one who can act.
+        // No node accepts it (RFC 8446, 4.4.2.3). An error here reaches the person who can act.
         let why = words::OF_AN_OLD_VERSION.to_owned();
         return Err(TlsError::Certificate { file: chain_file, number: 1, why });
     }
@@ -60,7 +60,7 @@ fn roots(ca: &[Pem]) -> Result<RootCertStore, TlsError> {
     if ca.is_empty() {
         let system = rustls_native_certs::load_native_certs();
         let why = system.errors.first().map(ToString::to_string);
-        // Among a system's there may be some that nobody understands.
+        // A system may have CAs that rustls does not support.
         let (used, _) = roots.add_parsable_certificates(system.certs);
         if used == 0 {
             let why = why.unwrap_or_else(|| "there are none where they usually are".to_owned());

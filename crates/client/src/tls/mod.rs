@@ -1,8 +1,8 @@
-//! TLS to the nodes: what a user chooses, and the handshake.
+//! TLS to the nodes: the user's settings, and the handshake.
 //!
-//! A node's certificate is always verified; there is no way around that. Files are read when the
-//! client is made, and again when it is told to ([`Client::reload_certificates`]): connections that
-//! are open stay as they are, and those made later use what was read.
+//! A node's certificate is always verified; this cannot be turned off. Files are read when the
+//! client is made, and again on request ([`Client::reload_certificates`]): open connections do not
+//! change, and new ones use the new certificates.
 //!
 //! [`Client::reload_certificates`]: crate::Client::reload_certificates
 
@@ -27,10 +27,10 @@ pub use fault::TlsFault;
 
 /// Encrypted connections to the nodes, whose certificates are verified.
 ///
-/// Without a CA the system's own are trusted. With one, only that is: the usual case for a cache,
-/// whose nodes have certificates of the company's own CA. The certificate must be for the host by
-/// which the ring has the node, a name or an IP address, unless [`server_name`](Tls::server_name)
-/// says another.
+/// Without a CA, the system's CAs are trusted. With one, only that is: the usual case for a cache,
+/// whose nodes have certificates of the company's own CA. The certificate must be valid for the
+/// node's host in the ring, a name or an IP address, unless [`server_name`](Tls::server_name) sets
+/// another.
 ///
 /// ```
 /// use ringbinder_client::{Client, Tls, TlsError, TlsVersion};
@@ -42,7 +42,7 @@ pub use fault::TlsFault;
 /// let client = Client::with_servers(["cache-a.example:11211"]).tls(tls).connect().await?;
 /// # drop(client);
 ///
-/// // What is wrong with a file is found when the client is made.
+/// // An invalid file is reported when the client is made.
 /// let tls = Tls::new().ca_file("/nonexistent/ca.pem");
 /// let error = Client::with_servers(["cache-a.example:11211"]).tls(tls).connect().await.unwrap_err();
 /// assert!(error.to_string().starts_with("cannot read the CA file /nonexistent/ca.pem: "));
@@ -52,9 +52,9 @@ pub use fault::TlsFault;
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct Tls {
-    /// The system's where there are none.
+    /// The trusted CAs; the system's if empty.
     ca: Vec<Pem>,
-    /// A chain and its key.
+    /// The client's certificate chain and its key.
     identity: Option<(Pem, Pem)>,
     server_name: Option<String>,
     min_version: TlsVersion,
@@ -71,7 +71,7 @@ pub enum TlsVersion {
     V1_3,
 }
 
-/// Where something in PEM comes from.
+/// The source of PEM data.
 #[derive(Clone)]
 enum Pem {
     File(PathBuf),
@@ -82,7 +82,7 @@ impl fmt::Debug for Pem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Pem::File(path) => path.fmt(f),
-            // It may be a key.
+            // The bytes may be a key.
             Pem::Bytes(bytes) => write!(f, "{} bytes", bytes.len()),
         }
     }
@@ -94,41 +94,41 @@ impl Tls {
         Tls::default()
     }
 
-    /// Trusts the CAs in this file, PEM, beside others that are named here, and no longer the
+    /// Trusts the CAs in this PEM file, in addition to others that are named here, instead of the
     /// system's.
     pub fn ca_file(mut self, path: impl Into<PathBuf>) -> Tls {
         self.ca.push(Pem::File(path.into()));
         self
     }
 
-    /// As [`Tls::ca_file`], of the text of such a file.
+    /// As [`Tls::ca_file`], with the text of such a file.
     pub fn ca_pem(mut self, pem: impl AsRef<[u8]>) -> Tls {
         self.ca.push(Pem::Bytes(pem.as_ref().into()));
         self
     }
 
-    /// Shows the nodes a certificate, for those that ask for one: its chain, from the client's own
-    /// upward, and its key, each a PEM file. The key is not encrypted.
+    /// Presents a certificate to nodes that ask for one: its chain, from the client's own
+    /// certificate upward, and its key, each a PEM file. The key must not be encrypted.
     pub fn certificate_files(mut self, chain: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Tls {
         self.identity = Some((Pem::File(chain.into()), Pem::File(key.into())));
         self
     }
 
-    /// As [`Tls::certificate_files`], of the texts of such files.
+    /// As [`Tls::certificate_files`], with the texts of such files.
     pub fn certificate_pem(mut self, chain: impl AsRef<[u8]>, key: impl AsRef<[u8]>) -> Tls {
         let bytes = |pem: &[u8]| Pem::Bytes(pem.into());
         self.identity = Some((bytes(chain.as_ref()), bytes(key.as_ref())));
         self
     }
 
-    /// The name or IP address that every node's certificate must be for, in place of the host by
-    /// which the ring has the node.
+    /// The name or IP address that every node's certificate must be valid for, instead of the
+    /// node's host in the ring.
     pub fn server_name(mut self, name: impl Into<String>) -> Tls {
         self.server_name = Some(name.into());
         self
     }
 
-    /// Older versions are not spoken; TLS 1.2 if left out.
+    /// The oldest version of TLS that is accepted; TLS 1.2 by default.
     pub fn min_version(mut self, version: TlsVersion) -> Tls {
         self.min_version = version;
         self
@@ -158,13 +158,13 @@ impl Connector {
         Ok(Connector { name: name.transpose()?, config, tls })
     }
 
-    /// Reads them again. What was read before stays where anything is wrong now.
+    /// Reads the files again. If anything is invalid, the previous configuration stays.
     pub(crate) fn reload(&self) -> Result<(), TlsError> {
         self.config.store(Arc::new(load::config(&self.tls)?));
         Ok(())
     }
 
-    /// The handshake with the node that `host` is dialled for.
+    /// The handshake with the node at `host`.
     pub(crate) async fn secure(
         &self,
         host: &str,
@@ -180,18 +180,18 @@ impl Connector {
     }
 }
 
-/// Whether this is what a Ringbinder node says to a plain client where it speaks TLS only.
+/// Whether this is the answer of a Ringbinder node to a plain client on a TLS-only port.
 pub(crate) fn is_only_tls(says: &[u8]) -> bool {
     says.starts_with(Refusal::TlsOnly.line().as_bytes())
 }
 
-/// Whether bytes that came in plain are the beginning of a TLS alert (RFC 8446, 5.1 and 6): nothing in
+/// Whether plain bytes are the beginning of a TLS alert (RFC 8446, 5.1 and 6): nothing in
 /// memcached's protocol begins so.
 pub(crate) fn is_alert(bytes: &[u8]) -> bool {
     bytes.starts_with(&[21, 3])
 }
 
-/// What rustls has to say in an error of a stream.
+/// The error of rustls inside the error of a stream.
 fn told(error: &io::Error) -> Option<&rustls::Error> {
     error.get_ref()?.downcast_ref()
 }

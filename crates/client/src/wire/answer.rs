@@ -1,4 +1,4 @@
-//! Answers, read.
+//! Decoded answers.
 
 use bytes::Bytes;
 use ringbinder_ring::printable::printable;
@@ -14,7 +14,7 @@ pub(crate) enum Answer {
     One(Option<Item>),
     /// The items of a get of several keys, one for each, in their order.
     Many(Vec<Option<Item>>),
-    /// A meta command's: its line, and the value behind a `VA`.
+    /// The answer to a meta command: its line, and the value after a `VA`.
     Meta(Bytes, Option<Bytes>),
     /// `STAT` lines.
     Stats(Vec<(String, String)>),
@@ -33,9 +33,9 @@ pub(crate) enum Line {
     Touched,
     Ok,
     Number(u64),
-    /// `ERROR` or `CLIENT_ERROR`, with all its words.
+    /// `ERROR` or `CLIENT_ERROR`, as a whole line.
     ClientError(String),
-    /// `SERVER_ERROR`, with all its words.
+    /// `SERVER_ERROR`, as a whole line.
     ServerError(String),
     Other(String),
 }
@@ -70,7 +70,7 @@ impl Line {
     }
 }
 
-/// What a server says goes on to logs and terminals: what could steer these is escaped.
+/// A server's text, safe for logs and terminals: escapes the characters that could control them.
 pub(crate) fn shown(text: &str) -> String {
     printable(text).into_owned()
 }

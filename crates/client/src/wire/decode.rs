@@ -1,9 +1,9 @@
-//! Answers out of the bytes that come in.
+//! Decodes answers from incoming bytes.
 //!
-//! A [`Decoder`] reads the answer to one request, from the front of the connection's input, however
-//! the bytes arrive. It takes what belongs to its answer and no more, believes no length before the
-//! bytes are there, and calls everything a server of this protocol would not say [`Nonsense`]:
-//! a connection that has lost its place must end, or one caller reads another's value.
+//! A [`Decoder`] reads the answer to one request from the front of the connection's input, however
+//! the bytes arrive. It takes only the bytes of its answer, trusts no length before the bytes are
+//! there, and returns [`Nonsense`] for anything that a server of this protocol would not send. A
+//! connection that is out of step must end, or one caller gets another's value.
 
 use std::hash::BuildHasher as _;
 use std::sync::OnceLock;
@@ -15,17 +15,17 @@ use super::answer::{Answer, Line};
 use crate::item::Item;
 use crate::tls::is_alert;
 
-/// Values from here on are handed out in the memory they were received in; smaller ones are copied,
-/// so that a small value does not keep a large buffer alive.
+/// Values of this length or more are returned in the memory they were received in. Smaller ones are
+/// copied, so that a small value does not keep a large buffer alive.
 const SHARED_FROM: usize = 32 << 10;
 
 /// Most memory for the `STAT` lines of one answer, in bytes.
 const MAX_STATS: usize = 16 << 20;
 
-/// What a `STAT` line takes beyond its text, about: two strings with their allocations.
+/// Approximate bytes of a `STAT` line beyond its text: two strings with their allocations.
 const STAT_OVERHEAD: usize = 128;
 
-/// An answer that is none: the first bytes of it.
+/// A malformed answer: its first bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Nonsense(pub(crate) String);
 
@@ -36,7 +36,7 @@ impl Nonsense {
     }
 }
 
-/// What is remembered of a key, to see that the value that comes is the one that was asked for.
+/// A digest of a key, to check that a value belongs to a requested key.
 pub(crate) fn key_mark(key: &[u8]) -> u64 {
     static STATE: OnceLock<foldhash::fast::RandomState> = OnceLock::new();
     STATE.get_or_init(foldhash::fast::RandomState::default).hash_one(key)
@@ -46,20 +46,20 @@ pub(crate) fn key_mark(key: &[u8]) -> u64 {
 #[derive(Debug)]
 pub(crate) struct Decoder {
     kind: Kind,
-    /// A header that has been read, while its bytes are coming in.
+    /// The header that was read, while its bytes arrive.
     header: Option<Header>,
 }
 
-/// Which lines answer a request of one line; an error always does.
+/// The valid answers to a request with an answer of one line; an error is always valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Expected {
-    /// What became of a value.
+    /// The result of a storage command.
     Storage,
-    /// Deleted, or not there.
+    /// Deleted, or not found.
     Deletion,
-    /// Touched, or not there.
+    /// Touched, or not found.
     Touch,
-    /// A number, or not there.
+    /// A number, or not found.
     Number,
     /// Any line.
     Any,
@@ -68,7 +68,7 @@ pub(crate) enum Expected {
 impl Expected {
     fn includes(self, line: &Line) -> bool {
         match (self, line) {
-            // A node that speaks TLS says so in an alert, which may happen to be a line.
+            // A node with TLS reports that in an alert, which may happen to be a line.
             (Expected::Any, Line::Other(text)) => !is_alert(text.as_bytes()),
             (Expected::Any, _) | (_, Line::ClientError(_) | Line::ServerError(_)) => true,
             (Expected::Storage, line) => {
@@ -96,11 +96,11 @@ struct Header {
     len: usize,
     flags: u32,
     cas: Option<u64>,
-    /// Kept where the caller wants it: meta answers and blocks.
+    /// Kept if the caller needs it, for meta answers and blocks.
     line: Bytes,
 }
 
-/// What a line or a value did to the answer.
+/// The effect of a line or a value on the answer.
 enum Step {
     Done(Answer),
     More,
@@ -136,10 +136,11 @@ impl Decoder {
         Decoder { kind, header: None }
     }
 
-    /// Takes what there is from the front of `input`. `None` while the answer is not all there.
+    /// Takes the available part of the answer from the front of `input`. `None` while the answer is
+    /// incomplete.
     ///
     /// # Errors
-    /// Where what comes is not an answer, or a value is longer than `max_value` bytes.
+    /// If the answer is malformed, or a value is longer than `max_value` bytes.
     #[inline]
     pub(crate) fn read(
         &mut self,
@@ -187,7 +188,7 @@ impl Decoder {
         Ok(Some(step))
     }
 
-    /// Whether a value with this key may come next; moves on to it.
+    /// Whether a value with this key may come next; moves on to that key.
     #[inline]
     fn expects(&mut self, key: Option<&[u8]>) -> bool {
         match (&mut self.kind, key) {
@@ -195,8 +196,8 @@ impl Decoder {
             (Kind::Many { marks, items, next }, Some(key)) => {
                 let key = key_mark(key);
                 let is_it = |&place: &usize| marks[place] == key && items[place].is_none();
-                // Values come in the order in which they were asked for, and misses are left out.
-                // A proxy that gathers them from several servers may change the order.
+                // Values come in the order of the request, without the misses. A proxy that gathers
+                // them from several servers may change the order.
                 let place = (*next..marks.len()).chain(0..*next).find(is_it);
                 *next = place.map_or(*next, |place| place + 1);
                 place.is_some()
@@ -258,7 +259,7 @@ impl Decoder {
         }
     }
 
-    /// Takes the bytes that a header announced, and the line end behind them.
+    /// Takes the bytes that a header announced, and the line end after them.
     #[inline]
     fn value(&mut self, input: &mut BytesMut) -> Result<Option<Step>, Nonsense> {
         let Some(header) = &self.header else {
@@ -278,8 +279,7 @@ impl Decoder {
             }
             len => {
                 let value = input.split_to(len).freeze();
-                // What follows moves, so that its memory is not kept alive by this value, nor this
-                // value's by what follows.
+                // Move the remaining input, so that neither keeps the other's memory alive.
                 *input = BytesMut::from(&input[..]);
                 value
             }
@@ -305,7 +305,7 @@ fn digits(word: &[u8]) -> Option<u64> {
     std::str::from_utf8(word).ok()?.parse().ok()
 }
 
-/// Whether this is what a meta command is answered with where there is no value.
+/// Whether this is an answer to a meta command without a value.
 fn is_meta(line: &[u8]) -> bool {
     matches!(Tokens::new(line).next(), Some(b"HD" | b"EN" | b"NF" | b"NS" | b"EX"))
 }

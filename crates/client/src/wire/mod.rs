@@ -1,4 +1,4 @@
-//! Requests as bytes, and answers out of bytes. No I/O.
+//! Encodes requests and decodes answers. No I/O.
 
 mod answer;
 mod decode;

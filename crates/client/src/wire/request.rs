@@ -1,4 +1,4 @@
-//! Requests, written.
+//! Encodes requests.
 
 use std::io::Write as _;
 
@@ -52,22 +52,22 @@ pub(crate) enum Request<'a> {
         value: Option<&'a [u8]>,
         flags: &'a str,
     },
-    /// Answered by one line.
+    /// A request with an answer of one line.
     Line {
         line: &'a str,
     },
-    /// Answered by `STAT` lines.
+    /// A request with an answer of `STAT` lines.
     Stats {
         argument: &'a str,
     },
-    /// Answered by a line that ends in a length, that many bytes, and `END`.
+    /// A request whose answer is a line that ends in a length, the bytes of that length, and `END`.
     Block {
         line: &'a str,
     },
 }
 
 impl Request<'_> {
-    /// Appends it to what is to be sent.
+    /// Appends the request to `out`.
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
         match *self {
             Request::Get { key, with_cas } => words(out, &[get(with_cas), key]),
@@ -121,7 +121,7 @@ impl Request<'_> {
         out.extend_from_slice(b"\r\n");
     }
 
-    /// What reads its answer.
+    /// The decoder for the answer.
     pub(crate) fn decoder(&self) -> Decoder {
         match self {
             Request::Get { key, .. } | Request::GetAndTouch { key, .. } => {
@@ -141,8 +141,8 @@ impl Request<'_> {
         }
     }
 
-    /// Whether asking twice does no harm: a write that was carried out and is sent again might undo
-    /// what somebody else has written in between.
+    /// Whether the request may safely be sent twice. A write that was carried out and is sent again
+    /// might undo a later write of another client.
     pub(crate) fn is_read(&self) -> bool {
         match self {
             Request::Get { .. }

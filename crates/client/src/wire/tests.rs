@@ -1,4 +1,4 @@
-//! Answers, cut anywhere; what is no answer; and bytes that mean nothing.
+//! Answers cut at every byte, malformed answers, and random bytes.
 
 use bytes::{Bytes, BytesMut};
 use proptest::collection::vec;
@@ -30,7 +30,8 @@ fn value_line(key: &str, value: &[u8]) -> Vec<u8> {
     [head.as_bytes(), value, b"\r\n"].concat()
 }
 
-/// Reads pieces as they come: the answer, and what is left; `None` where it is not all there.
+/// Reads pieces as they come: the answer, and the bytes left over; `None` if the answer is
+/// incomplete.
 fn read(
     request: Request<'_>,
     pieces: &[&[u8]],
@@ -46,7 +47,7 @@ fn read(
     Ok(None)
 }
 
-/// Reads it cut in two at every byte, and byte by byte, with another answer behind it.
+/// Reads the answer cut in two at every byte, and byte by byte, with another answer after it.
 #[track_caller]
 fn expect(request: Request<'_>, bytes: &[u8], expected: Answer) {
     let behind = b"VALUE k 0 1\r\n";
@@ -78,7 +79,7 @@ fn every_kind_of_answer_however_it_is_cut() {
     let lines = [("a", b"1"), ("b", b"2"), ("a", b"3"), ("c", b"4")]
         .map(|(key, value)| value_line(key, value));
     expect(MANY, &[&lines.concat()[..], b"END\r\n"].concat(), Answer::Many(all.to_vec()));
-    // Misses are left out, also the first of a key that was asked for twice.
+    // Misses are left out, including the first of two requests for one key.
     let [one, _, _, four] = all;
     let some = Answer::Many(vec![one, None, None, four]);
     expect(MANY, &[&lines[0][..], &lines[3], b"END\r\n"].concat(), some);
@@ -139,7 +140,7 @@ fn values_of_all_lengths_at_which_something_changes() {
     let longer = value_line("k", &vec![0; MAX_VALUE + 1]);
     for request in [GET, Request::GetMany { keys: &[b"k"], with_cas: true }] {
         assert!(read(request, &[&longer]).is_err());
-        // It is seen by its announcement.
+        // The announced length is enough to see it.
         assert!(read(request, &[&longer[..22]]).is_err());
     }
     assert!(read(META, &[format!("VA {}\r\n", MAX_VALUE + 1).as_bytes()]).is_err());
@@ -234,7 +235,7 @@ fn nonsense_is_told_in_a_few_words() {
     assert!(nonsense.0.starts_with("HTTP/1.1 xxx") && nonsense.0.len() < 200, "{nonsense:?}");
 }
 
-/// Feeds the same line for ever, and gives how many bytes were taken before it was refused.
+/// Sends the same line for ever, and returns the number of bytes taken before it was refused.
 fn taken_before_refusal(request: Request<'_>, line: &[u8]) -> usize {
     let (mut decoder, mut input, mut taken) = (request.decoder(), BytesMut::new(), 0);
     loop {
@@ -252,7 +253,7 @@ fn taken_before_refusal(request: Request<'_>, line: &[u8]) -> usize {
 fn what_never_ends_is_refused() {
     assert!(taken_before_refusal(GET, b"x") <= 4096);
     assert!(taken_before_refusal(STATS, b"x") <= 4096);
-    // Each costs memory, however little it says.
+    // Each line costs memory, however short it is.
     assert!(taken_before_refusal(STATS, b"STAT \r\n") <= 1 << 20);
     assert!(taken_before_refusal(STATS, b"STAT a b\r\n") <= 2 << 20);
     assert!(taken_before_refusal(MANY, b"VALUE a 0 0\r\n\r\n") <= 64);
@@ -298,7 +299,7 @@ fn noise() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![words(), vec(any::<u8>(), 0..300)]
 }
 
-/// What comes of bytes that are handed over in such pieces: an answer and what it left, an error, or
+/// The outcome of bytes that arrive in such pieces: an answer and the bytes left over, an error, or
 /// neither yet.
 fn outcome(
     mut decoder: Decoder,

@@ -1,4 +1,4 @@
-//! Nodes that cannot be reached, or say nothing. Time is the test's own here: it stands still while
+//! Nodes that cannot be reached, or do not answer. The test controls the time: it is paused while
 //! anything happens, and moves on to the next timer when nothing does.
 
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::{PATIENCE, absence, client_of, connect, value};
 
 const TIMEOUT: Duration = Duration::from_secs(300);
 
-/// Answers the first request, and no other on the same connection.
+/// Answers the first request on a connection, and no other.
 async fn falls_silent(mut peer: Peer) {
     if let Some(words) = fake::request(&mut peer).await {
         fake::say(&mut peer, fake::answer(&words)).await;
@@ -36,14 +36,14 @@ async fn all_who_wait_on_a_silent_node_wait_for_one_timeout() {
     }
     let waited = start.elapsed();
     assert!(waited >= TIMEOUT && waited <= TIMEOUT * 9 / 8, "{waited:?}");
-    // For now nobody asks it, and nobody waits.
+    // Meanwhile the node is not asked, and no caller waits.
     let before = Instant::now();
     for number in 0..100 {
         assert_eq!(absence(client.get(format!("k{number}")).await), Absence::Resting);
     }
     assert_eq!(absence(client.set("k", "v", Ttl::Never).await), Absence::Resting);
     assert_eq!(before.elapsed(), Duration::ZERO);
-    // However many waited, it rests for as long as after one failure.
+    // However many callers waited, it rests for as long as after one failure.
     advance(Duration::from_millis(50)).await;
     tokio::time::resume();
     assert_eq!(value(client.get("k").await), "of k");
@@ -76,7 +76,7 @@ async fn a_request_behind_others_has_its_own_time() {
     tokio::time::sleep(TIMEOUT / 2).await;
     let (second, since) = (get("second"), Instant::now());
     tokio::time::sleep(TIMEOUT / 3).await;
-    // Answers need the sockets, which know nothing of the test's time.
+    // Answers need the sockets, which do not follow the test's time.
     tokio::time::resume();
     answers.add_permits(1);
     assert_eq!(value(first.await.expect("no panic")), "of first");
@@ -96,7 +96,7 @@ async fn a_drip_of_bytes_is_no_answer_in_time() {
     })
     .await;
     let client = connect(client_of(&[&peer]).timeout(TIMEOUT)).await;
-    // Connected before time stands still.
+    // Connected before time is paused.
     let error = {
         let call = client.get("k");
         let fast = async {
@@ -126,7 +126,7 @@ async fn a_peer_that_never_reads_ends_the_wait_in_time() {
 
 #[tokio::test(start_paused = true)]
 async fn all_who_need_a_connection_wait_for_one_attempt() {
-    // A queue of connections that is full: further ones are neither taken nor refused.
+    // A full queue of connections: further ones are neither accepted nor refused.
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.bind("127.0.0.1:0".parse().expect("an address")).expect("a free port");
     let listener = socket.listen(1).expect("a listener");
@@ -159,7 +159,7 @@ async fn a_refused_connection_is_told_and_tried_again() {
     let error = client.get("k").await.expect_err("nobody listens");
     assert!(error.to_string().contains(&address.to_string()), "{error}");
     assert!(matches!(absence::<()>(Err(error)), Absence::Unreachable(_)));
-    // By default a cache that is away is an empty one.
+    // By default an unreachable cache is an empty one.
     let client = connect(builder).await;
     assert_eq!(client.get("k").await.expect("a miss"), None);
     assert_eq!(client.get_many(&["k", "j"]).await.expect("misses"), [None, None]);
@@ -210,7 +210,7 @@ async fn a_call_that_is_given_up_leaves_the_others_alone() {
         async move {
             let call = client.get(format!("k{number}"));
             if number % 3 == 0 {
-                // Given up before it has begun, while it is sent, or while it waits.
+                // Dropped before it has begun, while it is sent, or while it waits.
                 let soon = tokio::time::sleep(Duration::from_millis(number));
                 tokio::select! { biased; () = soon => return, _ = call => return }
             }

@@ -1,4 +1,4 @@
-//! Answers that are none, that end too early, or never do.
+//! Answers that are malformed, end too early, or never end.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,8 +10,8 @@ use tokio::io::AsyncReadExt as _;
 use crate::fake::{self, Fake, Peer};
 use crate::{absence, client_of, connect, value};
 
-/// A peer whose first connection answers the first request with these bytes, and whose others are as
-/// they should be.
+/// A peer whose first connection answers the first request with these bytes, and whose others
+/// behave correctly.
 async fn once_saying(bytes: impl Into<Vec<u8>>, then: Then) -> Fake {
     let bytes: Arc<[u8]> = bytes.into().into();
     Fake::at_first(move |mut peer| {
@@ -33,7 +33,7 @@ enum Then {
     Closes,
 }
 
-/// Asserts that the first get tells what the node said, and that the second one is answered.
+/// Asserts that the first get reports the node's answer, and that the second one is answered.
 async fn expect_nonsense(peer: &Fake, client: &Client, says: &str) {
     let error = client.get("k").await.expect_err("no answer");
     assert!(matches!(error, Error::Nonsense { .. }), "{error:?}");
@@ -81,7 +81,7 @@ async fn more_than_was_asked_ends_the_connection_before_anybody_reads_it() {
             .await;
     let client = connect(client_of(&[&peer])).await;
     assert_eq!(value(client.get("k").await), "of k");
-    // It came with the answer, when nobody had asked for it.
+    // It came with the answer, unrequested.
     assert_eq!(value(client.get("j").await), "of j");
     assert_eq!(peer.accepted(), 2);
 }
@@ -106,7 +106,7 @@ async fn a_node_without_room_for_connections_is_away() {
     .await;
     let client = connect(client_of(&[&peer])).await;
     let error = client.set("k", "v", Ttl::Never).await.expect_err("no answer");
-    // Its closing may overtake what it said.
+    // The close may arrive before the answer.
     assert!(matches!(absence::<()>(Err(error)), Absence::Full | Absence::Closed));
 }
 
@@ -121,7 +121,7 @@ async fn an_answer_cut_short_is_none() {
         assert!(error.to_string().contains(&peer.address()), "{error}");
         assert_eq!(absence::<()>(Err(error)), Absence::Closed);
         assert_eq!(value(client.get("k").await), "of k");
-        // With another try nobody notices.
+        // With a retry no caller notices.
         let peer = once_saying(says, Then::Closes).await;
         let client = connect(client_of(&[&peer])).await;
         assert_eq!(value(client.get("k").await), "of k");
@@ -131,7 +131,7 @@ async fn an_answer_cut_short_is_none() {
 #[tokio::test]
 async fn only_the_one_whose_answer_is_bad_is_told_and_others_ask_again() {
     let peer = Fake::at_first(|mut peer| async move {
-        // All are here before the first is answered.
+        // All requests have arrived before the first answer.
         for _ in 0..20 {
             fake::request(&mut peer).await;
         }
@@ -186,7 +186,7 @@ async fn a_connection_for_each_answer_does_for_reading() {
     }
 }
 
-/// A peer that never stops answering in this way, and how many bytes of it were taken.
+/// A peer that never ends its answer, and the number of its bytes that were taken.
 async fn endless(start: &'static str, again: &'static str) -> (Fake, Arc<AtomicUsize>) {
     let taken = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&taken);
@@ -206,7 +206,7 @@ async fn endless(start: &'static str, again: &'static str) -> (Fake, Arc<AtomicU
     (peer, taken)
 }
 
-/// More than all buffers of a socket hold, on both sides.
+/// More bytes than all buffers of a socket hold, on both sides.
 const SOCKET_BUFFERS: usize = 16 << 20;
 
 #[tokio::test]
@@ -236,7 +236,7 @@ async fn what_never_ends_is_not_read_to_its_end() {
     }
 }
 
-/// A server whose socket is read slowly, and in the end.
+/// A server that reads its socket slowly, but completely.
 async fn slow_reader(mut peer: Peer) {
     let mut line = Vec::new();
     while !line.ends_with(b"\n") {
@@ -263,7 +263,7 @@ async fn a_peer_that_reads_slowly_gets_all_of_it() {
     let others = (0..50).map(|number| {
         let client = client.clone();
         async move {
-            // After the value is begun.
+            // After the value has begun.
             tokio::task::yield_now().await;
             value(client.get(format!("k{number}")).await)
         }

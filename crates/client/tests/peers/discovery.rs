@@ -1,4 +1,4 @@
-//! Rings told by nodes, some of which lie.
+//! Rings reported by nodes, some of which lie.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use ringbinder_client::{Client, ConnectError};
 use crate::PATIENCE;
 use crate::fake::{self, Fake};
 
-/// What a node tells of its ring: its answers to `ring version` and to `ring get`.
+/// A node's report of its ring: its answers to `ring version` and to `ring get`.
 #[derive(Clone, Default)]
 struct Told {
     version: String,
@@ -34,7 +34,7 @@ fn digest(ring: &Ring) -> String {
     format!("{:016x}", ring.id().digest)
 }
 
-/// A node that tells what it is told to tell.
+/// A node that reports the ring it is given.
 struct Teller {
     told: Arc<Mutex<Told>>,
     peer: Fake,
@@ -106,7 +106,7 @@ async fn a_ring_is_told_by_the_first_seed_that_has_one_and_followed() {
     b.tells(Told::truly(&second));
     await_version(&client, 2).await;
     assert_eq!(client.nodes().len(), 2);
-    // The seed is gone from the ring, and tells an old one.
+    // The seed is no longer in the ring, and reports an old one.
     let third = ring(3, &[&b]);
     b.tells(Told::truly(&third));
     await_version(&client, 3).await;
@@ -140,7 +140,7 @@ async fn lies_and_older_rings_do_not_keep_a_newer_one_away() {
     let (old, first, next) = (ring(4, &nodes), ring(5, &nodes), ring(6, &nodes));
     nodes.iter().for_each(|node| node.tells(Told::truly(&first)));
     let client = discover(&nodes).await.expect("a ring");
-    // It announces a newer ring, and gives the present one.
+    // It announces a newer ring, and sends the present one.
     let mut lie = Told::truly(&first);
     lie.version = format!("RING 99 {}\r\n", digest(&first));
     liar.tells(lie);

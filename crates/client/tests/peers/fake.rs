@@ -1,4 +1,4 @@
-//! A server on a free port that treats its connections as it is told.
+//! A server on a free port that treats its connections as a test directs.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-/// A connection as the server has it.
+/// The server's side of a connection.
 pub(crate) type Peer = BufReader<TcpStream>;
 
 type Served = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -20,7 +20,7 @@ pub(crate) struct Fake {
 }
 
 impl Fake {
-    /// Serves each connection with `serve`, which is told how many came before it.
+    /// Serves each connection with `serve`, which gets the number of connections before it.
     pub(crate) async fn start<F>(serve: impl Fn(usize, Peer) -> F + Send + 'static) -> Fake
     where
         F: Future<Output = ()> + Send + 'static,
@@ -38,7 +38,7 @@ impl Fake {
         Fake { address, accepted, task }
     }
 
-    /// The first connection meets `first`; all others a server as it should be.
+    /// Serves the first connection with `first`, and all others correctly.
     pub(crate) async fn at_first<F>(first: impl Fn(Peer) -> F + Send + 'static) -> Fake
     where
         F: Future<Output = ()> + Send + 'static,
@@ -49,7 +49,7 @@ impl Fake {
         .await
     }
 
-    /// A server as it should be.
+    /// A server that behaves correctly.
     pub(crate) async fn well() -> Fake {
         Fake::start(|_, peer| well(peer)).await
     }
@@ -58,7 +58,7 @@ impl Fake {
         self.address.clone()
     }
 
-    /// How many connections were made to it.
+    /// Number of connections that it accepted.
     pub(crate) fn accepted(&self) -> usize {
         self.accepted.load(Ordering::SeqCst)
     }
@@ -70,7 +70,8 @@ impl Drop for Fake {
     }
 }
 
-/// Takes a request: its words, or `None` once the client has hung up. A value is read and left out.
+/// Reads a request: its words, or `None` once the client has disconnected. A value is read and
+/// discarded.
 pub(crate) async fn request(peer: &mut Peer) -> Option<Vec<String>> {
     let mut line = String::new();
     if peer.read_line(&mut line).await.ok()? == 0 {
@@ -85,17 +86,17 @@ pub(crate) async fn request(peer: &mut Peer) -> Option<Vec<String>> {
     Some(words)
 }
 
-/// Sends bytes; false once the client has hung up.
+/// Sends bytes; returns false once the client has disconnected.
 pub(crate) async fn say(peer: &mut Peer, bytes: impl AsRef<[u8]>) -> bool {
     peer.get_mut().write_all(bytes.as_ref()).await.is_ok()
 }
 
-/// Waits until the client hangs up, and takes nothing it sends in the meantime but its requests.
+/// Waits until the client disconnects, and only reads its requests meanwhile.
 pub(crate) async fn stay(mut peer: Peer) {
     while request(&mut peer).await.is_some() {}
 }
 
-/// The answer of a server whose values are `of` and their key.
+/// The answer of a server whose values are `of` and the key.
 pub(crate) fn answer(words: &[String]) -> String {
     let Some((verb, arguments)) = words.split_first() else {
         return "ERROR\r\n".to_owned();
@@ -114,7 +115,7 @@ pub(crate) fn answer(words: &[String]) -> String {
     }
 }
 
-/// Answers as a server should.
+/// Answers correctly.
 pub(crate) async fn well(mut peer: Peer) {
     while let Some(words) = request(&mut peer).await {
         if !say(&mut peer, answer(&words)).await {

@@ -1,5 +1,5 @@
-//! Whatever listens at the address of a node: the client says what it met, goes on, and never needs
-//! more memory or time than it was allowed. The peers are small servers inside the test.
+//! Whatever listens at a node's address, the client reports it, goes on, and never needs more
+//! memory or time than its limits. The peers are small servers inside the test.
 
 mod absence;
 mod answers;
@@ -16,11 +16,11 @@ use ringbinder_client::{Absence, Builder, Client, Error, OnAway};
 /// Longer than anything here takes, on any machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A client of these peers that says when they are away, and is patient.
+/// A patient client of these peers that reports unreachable ones as errors.
 fn client_of(peers: &[&Fake]) -> Builder {
     let addresses = peers.iter().map(|peer| peer.address());
     let builder = Client::with_servers(addresses).connections(1).timeout(PATIENCE);
-    // Some of these tests let time stand still, which only the test's own thread can see.
+    // Some of these tests pause time, which only the test's own thread can see.
     builder.thread_aside(false).on_away(OnAway::Error)
 }
 
@@ -28,7 +28,7 @@ async fn connect(builder: Builder) -> Client {
     builder.connect().await.expect("a list of addresses is a ring")
 }
 
-/// Why the node is away.
+/// The reason why the node is unreachable.
 #[track_caller]
 fn absence<T: std::fmt::Debug>(result: Result<T, Error>) -> Absence {
     match result {

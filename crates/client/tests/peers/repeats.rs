@@ -1,4 +1,4 @@
-//! What is sent again after a connection ended, and what never is.
+//! Requests that are sent again after a connection ended, and those that never are.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,7 +8,7 @@ use ringbinder_client::{Absence, Stored, Ttl};
 use crate::fake::{self, Fake};
 use crate::{absence, client_of, connect, value};
 
-/// A peer that hangs up on every request, and how many it has seen.
+/// A peer that closes the connection on every request, and the number of requests.
 async fn hangs_up() -> (Fake, Arc<AtomicUsize>) {
     let seen = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&seen);
@@ -67,7 +67,7 @@ async fn a_connection_that_was_closed_while_idle_is_made_anew() {
     let client = connect(client_of(&[&peer])).await;
     for number in 0..20 {
         assert_eq!(value(client.get("k").await), "of k");
-        // The client has seen it close once it would make another connection.
+        // The client has seen the close once it would make another connection.
         tokio::time::timeout(crate::PATIENCE, async {
             while peer.accepted() == number + 1 {
                 let stored = client.set("k", "v", Ttl::Never).await;

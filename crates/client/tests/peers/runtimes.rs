@@ -1,4 +1,4 @@
-//! The runtime that a client was made on, and others.
+//! Use of a client on its own runtime, on others, and on none.
 
 use std::sync::mpsc;
 
@@ -20,7 +20,7 @@ fn callers_may_run_anywhere() {
     let other = Builder::new_current_thread().enable_all().build().expect("a runtime");
     assert_eq!(value(other.block_on(client.get("k"))), "of k");
     drop(other);
-    // Not even a runtime is needed, as the connections have theirs.
+    // Callers do not even need a runtime, since the connections have theirs.
     let threads: Vec<_> = (0..8)
         .map(|thread| {
             let client = client.clone();

@@ -1,4 +1,4 @@
-//! CAs, and certificates of theirs, made for one test.
+//! CAs with their certificates, made for one test.
 
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ impl Authority {
         self.certify_in(names, 2020..=4000)
     }
 
-    /// One that is valid from the beginning of a year to that of another.
+    /// A certificate that is valid from the beginning of one year to that of another.
     pub(crate) fn certify_in(
         &self,
         names: &[&str],
@@ -50,12 +50,12 @@ impl Authority {
 }
 
 impl Identity {
-    /// A server with this certificate, which takes any client.
+    /// A server with this certificate, for any client.
     pub(crate) fn server(&self) -> Arc<ServerConfig> {
         self.server_with(rustls::ALL_VERSIONS, None)
     }
 
-    /// One that speaks these versions, and asks for a certificate of this CA.
+    /// A server with these versions, which asks for a certificate of this CA.
     pub(crate) fn server_with(
         &self,
         versions: &[&'static SupportedProtocolVersion],

@@ -1,4 +1,4 @@
-//! Ends that do not fit: each is told in one line that says who can do something about it.
+//! Sides that do not fit together: each fault is reported in one line that says who can act.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,7 +33,7 @@ async fn certificates_that_are_not_to_be_trusted() {
     let why = fault(client.get("k-1").await);
     let presented = vec!["a.example".to_owned(), "10.0.0.1".to_owned()];
     assert_eq!(why, TlsFault::WrongName { expected: "127.0.0.1".to_owned(), presented });
-    // Nothing was said to any of them but the handshake.
+    // Nothing was sent to any of them except the handshake.
     assert_eq!(node.heard(), Vec::<String>::new());
 }
 
@@ -45,7 +45,7 @@ async fn a_fault_of_tls_is_an_absence_as_any_other() {
     let client = connect(builder).await;
     assert_eq!(client.get("k-1").await.expect("a miss"), None);
     assert_eq!(client.set("k-1", "v", Ttl::Never).await.expect("no error"), Stored::Away);
-    // The node rests: a certificate that is not trusted is not looked at by every request.
+    // The node rests: not every request checks an untrusted certificate again.
     assert!(node.accepted() <= 2, "{}", node.accepted());
 }
 
@@ -68,7 +68,7 @@ async fn clients_that_a_node_does_not_trust() {
         assert_eq!(why, TlsFault::ClientCertificate("it has expired".to_owned()));
         let found = with(trust(&ca).certificate_pem(&own.chain, &own.key)).await;
         assert!(found.expect("an answer").is_some());
-        // With a login it comes out while that is said.
+        // With a login, the fault appears while the login is sent.
         let builder = client_of(node.address()).tls(trust(&ca));
         let client = connect(builder.login(Login::new("u", "p").expect("a login"))).await;
         assert_eq!(fault(client.get("k-1").await), TlsFault::CertificateRequired);
@@ -86,7 +86,7 @@ async fn versions_that_do_not_meet() {
     assert!(matches!(why, TlsFault::NothingInCommon(_)), "{why:?}");
 }
 
-/// Something that says these words to whatever comes, or nothing.
+/// A server that sends these words to every client, or nothing.
 async fn says(words: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("its address").to_string();
@@ -114,11 +114,11 @@ async fn a_plain_node_is_told_from_a_node_with_tls() {
         let client = connect(client_of(says(words).await).tls(trust(&ca))).await;
         assert_eq!(fault(client.get("k-1").await), TlsFault::NotTls, "{words}");
     }
-    // A server that waits for the end of a line, of which there is none in a handshake.
+    // A server that waits for a line end, which a handshake does not contain.
     let allowed = Duration::from_millis(200);
     let client = connect(client_of(says("").await).tls(trust(&ca)).timeout(allowed)).await;
     assert_eq!(fault(client.get("k-1").await), TlsFault::Late(allowed));
-    // One that hangs up.
+    // A server that closes the connection.
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("its address").to_string();
     tokio::spawn(async move { while listener.accept().await.is_ok() {} });
@@ -137,11 +137,11 @@ async fn a_node_with_tls_is_told_from_a_plain_one() {
     };
     assert_eq!(fault(client(None).await.get("k-1").await), TlsFault::OnlyTls);
     assert_eq!(fault(client(None).await.set("k", "v", Ttl::Never).await), TlsFault::OnlyTls);
-    // Any line would be an answer to it.
+    // Any line would be a valid answer to it.
     assert_eq!(fault(client(None).await.nodes()[0].version().await), TlsFault::OnlyTls);
     let login = Login::new("u", "p").expect("a login");
     assert_eq!(fault(client(Some(login)).await.get("k-1").await), TlsFault::OnlyTls);
-    // A Ringbinder node says it in words.
+    // A Ringbinder node reports it in words.
     let words = "CLIENT_ERROR this port speaks TLS only: connect with it\r\n";
     let client = connect(client_of(says(words).await)).await;
     assert_eq!(fault(client.get("k-1").await), TlsFault::OnlyTls);

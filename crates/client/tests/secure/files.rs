@@ -1,4 +1,4 @@
-//! Files of certificates: what is wrong with which, and new ones while a client runs.
+//! Files of certificates: faults in each, and new files while a client runs.
 
 use std::path::{Path, PathBuf};
 
@@ -112,15 +112,15 @@ async fn new_files_are_taken_up_for_new_connections() {
     client.get("k-1").await.expect("an answer");
     let server = new.certify(&["127.0.0.1"]).server();
     node.change(|manner| manner.tls = Some(server));
-    // What is wrong changes nothing.
+    // Invalid files change nothing.
     folder.write("ca", "hello");
     assert!(matches!(client.reload_certificates(), Err(TlsError::Nothing { .. })));
     folder.write("ca", &new.pem);
     client.reload_certificates().expect("a good file");
-    // The connection that is open goes on.
+    // The open connection is still usable.
     client.get("k-1").await.expect("an answer");
     assert_eq!(node.accepted(), 1);
-    // The builder reads the file whenever a client is made; a client without TLS has none.
+    // The builder reads the file for each client; a client without TLS reads none.
     connect(builder).await.get("k-1").await.expect("an answer");
     assert!(connect(client_of("127.0.0.1:1")).await.reload_certificates().is_ok());
 }
@@ -181,7 +181,7 @@ async fn files_as_openssl_makes_them() {
 
     openssl(&folder, "req -new -key rsa.key -subj /CN=a -out rsa.csr");
     openssl(&folder, "x509 -req -in rsa.csr -signkey rsa.key -out v1.pem");
-    // As a CA it is good.
+    // As a CA it is valid.
     connect(client_of("127.0.0.1:1").tls(Tls::new().ca_file(path("v1.pem")))).await;
     let with = |chain: &str, key: &str| Tls::new().certificate_files(path(chain), path(key));
     openssl(&folder, "x509 -in rsa.pem -outform DER -out der.pem");

@@ -1,4 +1,4 @@
-//! Who the client is: said first, and nothing else before the node has agreed.
+//! Logins: sent first, and nothing else before the node accepts.
 
 use ringbinder_client::{Absence, Error, Login, OnAway, Ttl};
 
@@ -8,7 +8,7 @@ use crate::{client_of, connect, trust, until};
 
 const PASSWORD: &str = "tr0ub4dor";
 
-/// Whether an error is the one that is expected.
+/// Whether an error is the expected one.
 type Fits<'f> = &'f dyn Fn(&Error) -> bool;
 
 fn login() -> Login {
@@ -57,7 +57,7 @@ async fn a_wrong_one_is_said_once_and_told_as_what_it_is() {
         tokio::time::resume();
         assert_eq!(node.accepted(), before + 1);
     }
-    // The node was asked for nothing else.
+    // The node received nothing else.
     assert!(node.heard().iter().all(|line| line == "set auth 0 -1 14"), "{:?}", node.heard());
 }
 
@@ -95,7 +95,7 @@ async fn a_node_that_asks_for_none_does_not_keep_it() {
     let node = Node::start(Manner::default()).await;
     let client = connect(client_of(node.address()).login(login())).await;
     assert!(client.get("k-3").await.expect("an answer").is_some());
-    // A value that ends before it begins (protocol.txt, "Storage commands").
+    // A value that expires at once (protocol.txt, "Storage commands").
     assert_eq!(node.heard()[0], "set auth 0 -1 14");
 }
 

@@ -1,5 +1,5 @@
-//! TLS and logins: what is carried, what is refused, and what is said about it. The nodes are small
-//! servers inside the test, with certificates of a CA that the test makes.
+//! TLS and logins: successful use, refusals, and the errors for them. The nodes are small servers
+//! inside the test, with certificates of a CA that the test makes.
 
 mod authority;
 mod faults;
@@ -17,7 +17,7 @@ use authority::Authority;
 /// Longer than anything here takes, on any machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A client of this address that says when it is away, and is patient.
+/// A patient client of this address that reports an unreachable node as an error.
 fn client_of(address: impl Into<String>) -> Builder {
     let builder = Client::with_servers([address.into()]).connections(1).timeout(PATIENCE);
     builder.thread_aside(false).on_away(OnAway::Error)
@@ -32,7 +32,7 @@ fn trust(ca: &Authority) -> Tls {
     Tls::new().ca_pem(&ca.pem)
 }
 
-/// What is wrong with TLS.
+/// The fault of TLS.
 #[track_caller]
 fn fault<T: std::fmt::Debug>(result: Result<T, Error>) -> TlsFault {
     match result {
@@ -41,7 +41,7 @@ fn fault<T: std::fmt::Debug>(result: Result<T, Error>) -> TlsFault {
     }
 }
 
-/// Waits for something that comes of itself.
+/// Waits for a condition that comes about by itself.
 async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let wait = async {
         while !is_so() {

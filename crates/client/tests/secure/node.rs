@@ -1,4 +1,4 @@
-//! A node on a free port, by TLS or without, with logins or without.
+//! A node on a free port, with or without TLS, with or without logins.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -15,15 +15,15 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
-/// How it behaves.
+/// The behaviour of a node.
 #[derive(Clone, Default)]
 pub(crate) struct Manner {
     pub(crate) tls: Option<Arc<ServerConfig>>,
-    /// `user password`, where it asks for that.
+    /// `user password`, if the node requires that.
     pub(crate) login: Option<&'static str>,
-    /// What it says to every login, whoever that is.
+    /// The answer to every login, right or wrong.
     pub(crate) retort: Option<&'static str>,
-    /// What it tells to `ring get`.
+    /// The answer to `ring get`.
     pub(crate) ring: Option<String>,
     /// Bytes of an answer in one record; 0 is all.
     pub(crate) record: usize,
@@ -66,7 +66,7 @@ impl Node {
         Node { address, manner, accepted, heard, goodbyes, task }
     }
 
-    /// With this certificate, and as it should be.
+    /// A node with this certificate that behaves correctly.
     pub(crate) async fn secure(tls: Arc<ServerConfig>) -> Node {
         Node::start(Manner { tls: Some(tls), ..Manner::default() }).await
     }
@@ -75,27 +75,27 @@ impl Node {
         self.address.clone()
     }
 
-    /// By this name rather than its IP address.
+    /// The node's address with this host name instead of its IP address.
     pub(crate) fn address_as(&self, host: &str) -> String {
         self.address.replace("127.0.0.1", host)
     }
 
-    /// How many connections were made to it.
+    /// Number of connections that it accepted.
     pub(crate) fn accepted(&self) -> usize {
         self.accepted.load(Ordering::SeqCst)
     }
 
-    /// The lines that it was sent.
+    /// The lines that it received.
     pub(crate) fn heard(&self) -> Vec<String> {
         self.heard.lock().clone()
     }
 
-    /// Connections that came to their end in good order.
+    /// Number of connections that were closed properly.
     pub(crate) fn goodbyes(&self) -> usize {
         self.goodbyes.load(Ordering::SeqCst)
     }
 
-    /// Has connections from now on treated otherwise.
+    /// Changes the treatment of new connections.
     pub(crate) fn change(&self, change: impl FnOnce(&mut Manner)) {
         change(&mut self.manner.lock());
     }
@@ -107,7 +107,7 @@ impl Drop for Node {
     }
 }
 
-/// `Some` once the client has said goodbye.
+/// Serves a connection; `Some` if the client closed it properly.
 async fn serve(stream: TcpStream, manner: Manner, heard: Arc<Mutex<Vec<String>>>) -> Option<()> {
     stream.set_nodelay(true).ok()?;
     let stream = Slow { stream, most: manner.segment };
@@ -162,7 +162,7 @@ where
     }
 }
 
-/// Values are as long as their keys say: `k-7` has seven bytes.
+/// The answer to a request. Values have the lengths in their keys: `k-7` has seven bytes.
 fn answer(words: &[&str], manner: &Manner) -> Vec<u8> {
     match words {
         ["get", keys @ ..] => {
@@ -185,7 +185,7 @@ fn answer(words: &[&str], manner: &Manner) -> Vec<u8> {
     }
 }
 
-/// Bytes of which no two near each other are the same.
+/// Bytes that differ from all others near them.
 pub(crate) fn content(len: usize) -> impl Iterator<Item = u8> {
     (0..len).map(|at| u8::try_from(at % 251).unwrap_or_default())
 }

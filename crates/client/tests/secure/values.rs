@@ -1,4 +1,4 @@
-//! What is carried by TLS is what would be carried without.
+//! TLS carries the same data as a plain connection.
 
 use futures_util::future::join_all;
 use ringbinder_client::ring::{Format, Ring};

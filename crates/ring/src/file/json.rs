@@ -1,4 +1,4 @@
-//! What JSON allows and a ring file does not: one key twice.
+//! Refuses what JSON allows and a ring file does not: a duplicate key.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -8,8 +8,8 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 use crate::error::RingFault;
 use crate::message::{one_line, quoted};
 
-/// Refuses a text that is no JSON, or has a key twice in one object: of two lists of nodes, left
-/// behind by a merge, one would go unnoticed.
+/// Refuses a text that is not JSON, or has a duplicate key in an object: of two lists of nodes,
+/// left behind by a merge, one would be ignored silently.
 pub(super) fn check(text: &str) -> Result<(), RingFault> {
     let mut reader = serde_json::Deserializer::from_str(text);
     Distinct

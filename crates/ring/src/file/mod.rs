@@ -1,9 +1,9 @@
-//! The ring file: a text in one of three formats, and the fields it may have.
+//! The ring file: a text in one of three formats, and its fields.
 //!
-//! The formats are read by the `config` crate. It is lenient where a ring must not be: it turns
-//! strings into numbers, builds YAML by recursion, follows aliases, and lets the last of two equal
-//! JSON keys win. So the types here take every value as it is written, and [`yaml`] and [`json`]
-//! look at those texts first.
+//! The `config` crate reads the formats. It is lenient where a ring must not be: it turns strings
+//! into numbers, builds YAML by recursion, follows aliases, and lets the last of two equal JSON
+//! keys win. So the types here accept every value as written, and [`yaml`] and [`json`] check those
+//! texts first.
 
 mod json;
 mod model;
@@ -21,7 +21,7 @@ use crate::regular;
 
 pub(crate) use model::{Contents, Entry};
 
-/// Form of a ring file.
+/// The format of a ring file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Format {
     /// TOML, `.toml`
@@ -33,11 +33,11 @@ pub enum Format {
 }
 
 impl Format {
-    /// The format that a file's name tells. There is no guessing from the contents: a half-written
-    /// file of one format may well be a whole one of another.
+    /// The format for a file's extension. The contents are not used to guess: a half-written file
+    /// of one format may be a complete one of another.
     ///
     /// # Errors
-    /// [`RingFault::Extension`] where it tells none.
+    /// [`RingFault::Extension`] if the extension determines no format.
     pub fn of(path: &Path) -> Result<Format, RingError> {
         match path.extension().and_then(|extension| extension.to_str()) {
             Some("toml") => Ok(Format::Toml),
@@ -48,7 +48,7 @@ impl Format {
     }
 }
 
-/// A file's text, and never much more than [`MAX_FILE_BYTES`] of it.
+/// Reads a file's text, and never much more than [`MAX_FILE_BYTES`] of it.
 pub(crate) fn read(path: &Path) -> Result<String, RingFault> {
     let bytes = regular::read(path, MAX_FILE_BYTES as u64)
         .map_err(|error| RingFault::Unreadable(error.to_string()))?;
@@ -61,12 +61,12 @@ pub(crate) fn read(path: &Path) -> Result<String, RingFault> {
     })
 }
 
-/// The fields of a ring file, each of the right type and none of them looked at further.
+/// The fields of a ring file, each of the right type but otherwise unchecked.
 pub(crate) fn parse(text: &str, format: Format) -> Result<Contents, RingFault> {
     if text.len() > MAX_FILE_BYTES {
         return Err(RingFault::TooLarge);
     }
-    // Some editors put a byte order mark there.
+    // Some editors write a byte order mark.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let format = match format {
         Format::Toml => FileFormat::Toml,
@@ -92,7 +92,7 @@ fn explain(message: &str, text: &str) -> String {
     one_line(message)
 }
 
-/// TOML's parser does not tell where the number is that 64 bits cannot hold.
+/// Finds the number that does not fit 64 bits: TOML's parser does not report where it is.
 fn oversized(text: &str) -> String {
     let digits = |line: &str| {
         let values = line.split('=').skip(1).map(|value| value.trim_start_matches([' ', '+', '-']));
@@ -110,7 +110,7 @@ fn oversized(text: &str) -> String {
 pub(crate) fn write(version: u64, nodes: &[Node]) -> String {
     let mut text = format!("version = {version}\nhash = \"ketama\"\n");
     for node in nodes {
-        // Writing to a string does not fail.
+        // Writing to a string cannot fail.
         let _ = write!(
             text,
             "\n[[node]]\nname = \"{}\"\naddress = \"{node}\"\nweight = {}\n",

@@ -1,4 +1,4 @@
-//! The fields of a ring file, taken as they are written.
+//! The fields of a ring file, as written.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use crate::error::RingFault;
 use crate::message::one_line;
 use crate::node::MAX_NODES;
 
-/// What a ring file says, unchecked but for types and the number of nodes.
+/// The contents of a ring file, unchecked except for types and the number of nodes.
 pub(crate) struct Contents {
     pub(crate) version: i128,
     pub(crate) hash: String,
@@ -67,13 +67,13 @@ impl Contents {
     }
 }
 
-/// A whole number. Left to itself `config` would take a string, a fraction or a truth value too.
+/// A whole number. By itself `config` would accept a string, a fraction or a boolean too.
 struct Whole(i128);
 
-/// A string. Left to itself `config` would take a number too.
+/// A string. By itself `config` would accept a number too.
 struct Text(String);
 
-/// The list of nodes; it is not even read where it is too long.
+/// The list of nodes, which is not read at all if it is too long.
 enum RawNodes {
     Listed(Vec<RawNode>),
     TooMany(usize),
@@ -162,7 +162,7 @@ impl<'de> Deserialize<'de> for RawNodes {
     }
 }
 
-/// What `config` found, in our words; its paths count nodes from 0, people from 1.
+/// Rewrites an error of `config` in our words. Its paths count nodes from 0, people count from 1.
 fn fault(error: ConfigError) -> RingFault {
     match error {
         ConfigError::NotFound(path) => RingFault::Missing { key: for_people(&path) },
@@ -173,7 +173,7 @@ fn fault(error: ConfigError) -> RingFault {
     }
 }
 
-/// `node[1]weight`, as `config` writes it, as `weight of node 2`.
+/// Rewrites `node[1]weight`, a path of `config`, as `weight of node 2`.
 fn for_people(path: &str) -> String {
     let Some((index, rest)) = path.strip_prefix("node[").and_then(|rest| rest.split_once(']'))
     else {

@@ -1,4 +1,4 @@
-//! What YAML allows and a ring file does not: aliases and depth.
+//! Refuses what YAML allows and a ring file does not: aliases and depth.
 
 use yaml_rust2::Event;
 use yaml_rust2::parser::Parser;
@@ -6,12 +6,12 @@ use yaml_rust2::parser::Parser;
 use crate::error::RingFault;
 use crate::message::one_line;
 
-/// A ring is a map of a list of maps; nothing in it is deeper.
+/// A ring is a map of a list of maps, and no deeper.
 const MAX_DEPTH: usize = 8;
 
-/// Refuses a text that is no YAML, or that would grow when it is loaded: an alias stands for what
-/// may itself be made of aliases, and each level of nesting takes stack. Events are looked at one
-/// by one, which takes neither.
+/// Refuses a text that is not YAML, or that would grow when it is loaded: an alias stands for a
+/// value that may contain aliases itself, and each level of nesting needs stack. This reads the
+/// events one by one, so it needs neither memory nor stack for them.
 pub(super) fn check(text: &str) -> Result<(), RingFault> {
     let mut parser = Parser::new_from_str(text);
     let mut depth = 0usize;

@@ -1,9 +1,11 @@
-//! The copy of the newest ring that was in force, for a start whose source has no ring or an older one.
+//! The copy of the newest ring that was ever current here, for a start whose source has no ring or
+//! an older one.
 //!
-//! It is written whole or not at all: a temporary file beside it, flushed to the disk, then renamed.
+//! The copy is written completely or not at all: to a temporary file beside it, which is flushed to
+//! the disk and then renamed.
 //!
-//! Comments at its beginning say where the ring came from: the source, and the last ring of that
-//! source that was in force. A start judges by them whether the copy belongs to the source (see
+//! Comments at its beginning record the origin of the ring: the source, and the last ring of that
+//! source that was current. A start uses them to judge whether the copy belongs to the source (see
 //! [`super::choice`]). They are comments, so the copy is a ring file like any other.
 
 use std::fs::{File, Permissions};
@@ -21,22 +23,22 @@ const NOTICE: &str =
 const SOURCE: &str = "# source: ";
 const SOURCE_RING: &str = "# source-ring: ";
 
-/// The place of a copy. Clones share the place and never write at the same time.
+/// The location of a copy. Clones share the location and never write at the same time.
 #[derive(Clone, Debug)]
 pub struct Cache {
     path: PathBuf,
-    /// The source, as the copy names it: without control characters.
+    /// The source, as written in the copy: without control characters.
     source: String,
     writing: Arc<Mutex<()>>,
 }
 
-/// What a cache file says.
+/// The contents of a cache file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Kept {
     pub(super) ring: Ring,
-    /// The source that the ring was kept for; `None` in a file that does not say so.
+    /// The source for which the ring was kept; `None` if the file does not name one.
     pub(super) source: Option<String>,
-    /// The last ring of that source that was in force here.
+    /// The last ring of that source that was current here.
     pub(super) source_ring: Option<RingId>,
 }
 
@@ -46,19 +48,19 @@ impl Cache {
         Cache { path, source, writing: Arc::default() }
     }
 
-    /// The file.
+    /// The path of the copy.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Keeps a copy of a ring that is in force, and gives the ring that the file holds then.
+    /// Keeps a copy of the current ring, and returns the ring that the file holds afterwards.
     ///
-    /// A copy that is newer and of the same nodes stays: another process has written it.
-    /// `source_ring` is the last ring of the source that was in force here; `None` leaves what the
-    /// file says about it. Blocks until the disk has the copy.
+    /// A newer copy with the same nodes stays: another process has written it. `source_ring` is the
+    /// last ring of the source that was current here; `None` keeps the file's own record of it.
+    /// Blocks until the disk has the copy.
     ///
     /// # Errors
-    /// If the file cannot be written; the copy from before is then still there.
+    /// If the file cannot be written; the previous copy is then still there.
     pub fn keep(&self, ring: &Ring, source_ring: Option<RingId>) -> io::Result<RingId> {
         let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         // A copy that cannot be read is replaced.
@@ -77,14 +79,14 @@ impl Cache {
         self.write(ring, source_ring)
     }
 
-    /// Keeps a copy of a ring, whatever the copy from before holds.
+    /// Keeps a copy of a ring, whatever the previous copy holds.
     #[cfg(feature = "etcd")]
     pub(super) fn replace(&self, ring: &Ring) -> io::Result<RingId> {
         let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         self.write(ring, Some(ring.id()))
     }
 
-    /// What the file says.
+    /// Reads the copy.
     ///
     /// # Errors
     /// If there is no file, or it holds no valid ring.
@@ -103,7 +105,7 @@ impl Cache {
         Ok(Kept { ring, source: said(SOURCE).map(str::to_owned), source_ring })
     }
 
-    /// Whether a copy was kept for this source, or does not say for which.
+    /// Whether a copy was kept for this source, or does not name one.
     pub(super) fn is_of_this_source(&self, kept: &Kept) -> bool {
         kept.source.as_ref().is_none_or(|source| *source == self.source)
     }
@@ -119,20 +121,21 @@ impl Cache {
     }
 }
 
-/// Keeps a copy of `ring` at `path`, in place of the one before, for no source in particular.
+/// Keeps a copy of `ring` at `path`, for no source in particular. It replaces the previous copy.
 ///
-/// The file is readable by everyone, as a ring is no secret. Blocks until the disk has it.
+/// The file is readable by everyone, since a ring is not secret. Blocks until the disk has the
+/// copy.
 ///
 /// # Errors
-/// Where it cannot be written; the copy before is then still there.
+/// If the file cannot be written; the previous copy is then still there.
 pub fn write_cache(path: &Path, ring: &Ring) -> io::Result<()> {
     write_whole(path, &ring.to_toml())
 }
 
-/// The ring that is kept at `path`.
+/// Reads the ring kept at `path`.
 ///
 /// # Errors
-/// Where there is none, or none that is good.
+/// If there is none, or it is not valid.
 pub fn read_cache(path: &Path) -> Result<Ring, SourceError> {
     parse(path, &text::read(path)?)
 }
@@ -154,12 +157,12 @@ fn write_whole(path: &Path, text: &str) -> io::Result<()> {
     beside.write_all(text.as_bytes())?;
     beside.as_file().sync_all()?;
     beside.persist(path).map_err(|error| error.error)?;
-    // The new name too is to survive a crash.
+    // Flush the directory, so that the new name survives a crash too.
     File::open(directory)?.sync_all()
 }
 
-/// Keeps a copy of `ring` by `how`, if there is a place for it, and gives it back. A copy that cannot
-/// be written is logged: the ring is good all the same.
+/// Keeps a copy of `ring` by `how`, if there is a location for it, and returns the ring. A failure
+/// to write is logged: the ring is good nevertheless.
 #[cfg(feature = "etcd")]
 pub(super) async fn keep(
     cache: Option<Cache>,
@@ -201,7 +204,7 @@ mod tests {
     #[test]
     fn a_copy_replaces_the_one_before_and_leaves_nothing_beside_it() {
         let directory = tempfile::tempdir().unwrap();
-        // The ending says nothing: a copy is always TOML.
+        // The extension does not matter: a copy is always TOML.
         let path = directory.path().join("ring.copy");
         for version in [1, 2] {
             write_cache(&path, &ring(version)).unwrap();
@@ -219,7 +222,7 @@ mod tests {
         fs::write(&path, "version = 0\n").unwrap();
         assert!(matches!(read_cache(&path), Err(SourceError::Invalid(_))));
         assert!(write_cache(&directory.path().join("none/ring.toml"), &ring(1)).is_err());
-        // A directory is in the place of the file: what was written beside it goes away again.
+        // A directory has the file's name: the temporary file is removed again.
         fs::create_dir(directory.path().join("taken")).unwrap();
         assert!(write_cache(&directory.path().join("taken"), &ring(1)).is_err());
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2);
@@ -243,7 +246,7 @@ mod tests {
         assert_eq!(cache.read().unwrap(), kept(Some(ring(1).id())), "what it says stays");
         assert_eq!(read_cache(&path).unwrap(), ring(2));
 
-        // Another source: what the copy said of the one before does not count.
+        // Another source: the record of the previous source does not count.
         let other = Cache::new(path.clone(), &Origin::File("/etc/b".into()));
         assert!(!other.is_of_this_source(&other.read().unwrap()));
         other.keep(&ring(2), None).unwrap();
@@ -265,11 +268,11 @@ mod tests {
         assert_eq!(cache.keep(&new, None).unwrap(), new.id());
         assert_eq!(cache.keep(&old, None).unwrap(), new.id());
         assert_eq!(cache.read().unwrap().ring, new);
-        // The same version with another content comes from a source that says what is meant.
+        // The same version with other content comes from the source, which decides.
         let other = ring_of(5, &["a:1", "b:1"]);
         assert_eq!(cache.keep(&other, None).unwrap(), other.id());
         assert_eq!(cache.keep(&new, None).unwrap(), new.id());
-        // Another fleet's copy, with a higher version, is in nobody's way.
+        // Another fleet's copy, with a higher version, does not stay.
         let foreign = ring_of(3, &["a:1", "x:1", "y:1"]);
         assert_eq!(cache.keep(&foreign, None).unwrap(), foreign.id());
         assert_eq!(cache.read().unwrap().ring, foreign);

@@ -1,59 +1,60 @@
-//! Which ring a start takes: the one that the ring file holds, or the copy of the newest one that was
-//! in force.
+//! Chooses the ring for a start: the ring in the ring file, or the copy of the newest ring that was
+//! current.
 //!
-//! The newer of the two wins, so a node does not go back to an older ring by itself. A copy that was
-//! left by another fleet must not win, however high its version. It belongs to the file if
+//! The newer of the two wins, so a node does not go back to an older ring by itself. But a copy
+//! left behind by another fleet must not win, however high its version. The copy belongs to the
+//! file if
 //!
-//! - the file still holds the ring that it held when the copy was written: then the copy is what the
-//!   other nodes have told since; or
-//! - more than half of the nodes of each ring stand in the other, by their addresses.
+//! - the file still holds the ring that it held when the copy was written: then the copy is a newer
+//!   ring that other nodes have reported since; or
+//! - more than half of the nodes of each ring are also in the other, by their addresses.
 //!
-//! Names say nothing here: many fleets have a `cache-a`. Neither does one common address: a machine
+//! Names prove nothing: many fleets have a `cache-a`. Neither does one common address: a machine
 //! that moves to another fleet may keep its own.
 //!
-//! If the file holds no valid ring there is nothing to compare the copy with. It is taken if it was
+//! If the file holds no valid ring, there is nothing to compare the copy with. It is used if it was
 //! kept for this very file.
 //!
-//! Nothing here does I/O.
+//! This module does no I/O.
 
 use super::SourceError;
 use super::cache::Kept;
 use crate::{Ring, RingId};
 
-/// Whether more than half of the nodes of each ring stand in the other.
+/// Whether more than half of the nodes of each ring are also in the other.
 pub(super) fn shares_most_nodes(one: &Ring, other: &Ring) -> bool {
     let common = one.nodes().iter().filter(|node| other.index_of(node).is_some()).count();
     2 * common > one.nodes().len().max(other.nodes().len())
 }
 
-/// What a start takes, and why.
+/// The ring for a start, and the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Choice {
-    /// The file's ring; the remark is about the copy, if there is something to say.
+    /// The file's ring, with a remark about the copy if there is one to make.
     File(Ring, Option<Remark>),
     /// The copy, since the file holds an older ring.
     Newer { copy: Ring, file: RingId },
-    /// The copy, since the file gives no ring.
+    /// The copy, since the file has no valid ring.
     Instead { copy: Ring, why: SourceError },
-    /// Nothing: the file gives no ring, and the copy is of no use.
+    /// No ring: the file has no valid ring, and the copy is of no use.
     Nothing { why: SourceError, copy: SourceError },
-    /// Nothing: the file gives no ring, and the copy was kept for the source of this name.
+    /// No ring: the file has no valid ring, and the copy was kept for the source with this name.
     OtherSource { why: SourceError, source: String },
 }
 
-/// What is to be said of a copy that is not taken.
+/// A remark about a copy that is not used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Remark {
-    /// It is newer, and of other nodes.
+    /// The copy is newer, and has other nodes.
     Foreign(RingId),
-    /// It has the version of the file's ring and another content.
+    /// The copy has the version of the file's ring, but other content.
     SameVersion(RingId),
-    /// It is there and cannot be used.
+    /// The copy exists but cannot be used.
     Useless(SourceError),
 }
 
-/// Chooses between what was read from the file and what is kept; `own` says whether the copy was
-/// kept for this file.
+/// Chooses between the ring read from the file and the copy; `own` is whether the copy was kept for
+/// this file.
 pub(super) fn choose(
     file: Result<Ring, SourceError>,
     kept: Result<Kept, SourceError>,
@@ -90,7 +91,7 @@ mod tests {
     use super::*;
     use crate::Format;
 
-    /// A ring of nodes on hosts with these letters, called cache-0 and so on.
+    /// A ring of nodes on hosts with these letters, named cache-0 and so on.
     fn ring(version: u64, hosts: &str) -> Ring {
         let mut text = format!("version = {version}\n");
         for (number, host) in hosts.chars().enumerate() {
@@ -121,7 +122,7 @@ mod tests {
         newer(&first, &ring(2, "abcd"), None);
         newer(&first, &ring(3, "ab"), None);
         newer(&ring(1, "a"), &ring(2, "a"), None);
-        // The file is as it was when others gave a ring of quite other nodes.
+        // The file has not changed since other nodes reported a ring of quite different nodes.
         newer(&first, &ring(2, "xyz"), Some(first.id()));
         for (file, copy) in [(2, 1), (2, 2)] {
             let (file, copy) = (ring(file, "abc"), ring(copy, "abc"));

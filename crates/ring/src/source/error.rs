@@ -1,4 +1,4 @@
-//! What can go wrong between a ring and who needs it.
+//! Errors of reading a ring from its source.
 
 use std::io;
 use std::path::PathBuf;
@@ -7,40 +7,40 @@ use super::Origin;
 use crate::RingError;
 use crate::shell::quoted;
 
-/// Why a source gave no ring, by what is at fault. The message says what happened, to what, and
+/// The reason why a source gave no ring, by fault. The message says what happened, to what, and
 /// what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SourceError {
-    /// There is no such file, or no such key.
+    /// The file or key does not exist.
     #[error("{}", missing(.0))]
     Missing(Origin),
-    /// There is nothing but white space in it.
+    /// The file or key holds nothing but white space.
     #[error("{0} is empty: write the ring into it")]
     Empty(Origin),
-    /// It was read, and is no ring.
+    /// The text was read, but is not a valid ring.
     #[error(transparent)]
     Invalid(RingError),
-    /// The file is there and cannot be read.
+    /// The file exists but cannot be read.
     #[error("cannot read the ring file {}: {reason}; check what it is and who may read it", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// For a program.
+        /// The reason for a program.
         kind: io::ErrorKind,
-        /// For people.
+        /// The reason for people.
         reason: String,
     },
-    /// etcd cannot be reached, is too slow, or what answers is no etcd.
+    /// etcd cannot be reached, is too slow, or the answer is not from an etcd.
     #[error(
         "etcd gives no ring for {origin}: {reason}; check that it runs and is what listens there"
     )]
     Away {
         /// The key and its endpoints.
         origin: Origin,
-        /// What was tried, and what came of it.
+        /// The attempts, and their results.
         reason: String,
     },
-    /// etcd answered, and does not let this program read the key.
+    /// etcd answered, but does not permit this program to read the key.
     #[error(
         "etcd refuses to give {origin}: {reason}; check ETCDCTL_USER and ETCDCTL_PASSWORD, and \
          that this user may read the key"
@@ -48,30 +48,30 @@ pub enum SourceError {
     Refused {
         /// The key and its endpoints.
         origin: Origin,
-        /// etcd's words.
+        /// etcd's message.
         reason: String,
     },
-    /// The source gives no ring, and the copy that was kept for this case does not help.
+    /// The source gives no ring, and the copy kept for this case is of no use.
     #[error("{away}; {}", no_copy(copy))]
     Stranded {
-        /// What is the matter with the source.
+        /// The fault of the source.
         away: Box<SourceError>,
-        /// What is the matter with the copy.
+        /// The fault of the copy.
         copy: Box<SourceError>,
     },
-    /// The copy that is to help out was kept for another source.
+    /// The copy kept for this case belongs to another source.
     #[error(
         "the copy of the ring in {} was kept for {source_name}: if that is the same ring, name that \
          source, or write the ring file; otherwise give each node a --ring-cache of its own",
         path.display()
     )]
     OtherSource {
-        /// The copy.
+        /// The path of the copy.
         path: PathBuf,
-        /// The source that it was kept for.
+        /// The source for which it was kept.
         source_name: String,
     },
-    /// An origin in etcd, in a program that cannot read from it.
+    /// An origin in etcd, in a program built without etcd.
     #[error(
         "this program was built without etcd: build it with --features etcd (which needs protoc)"
     )]
@@ -88,8 +88,8 @@ impl SourceError {
         }
     }
 
-    /// Whether this is no news to somebody who was told `other`: another attempt to reach etcd may
-    /// well fail in another way, and etcd is still away.
+    /// Whether this failure need not be reported after `other`: another attempt to reach etcd may
+    /// fail in another way, but etcd is still unreachable.
     pub(super) fn is_same_as(&self, other: &SourceError) -> bool {
         self == other || (self.is_away() && other.is_away())
     }

@@ -1,14 +1,14 @@
-//! A ring in etcd, and how a change of it is noticed.
+//! A ring in etcd: reads it, and watches it for changes.
 //!
-//! What counts is always a linearizable read of the key, which no member can answer from the past.
-//! The watch only says when to read. The key is also read every [`CHECK_EVERY`], which notices an
-//! etcd that keeps its connections and does nothing, and so stands in for keepalive packets too.
+//! The ring is always read by a linearizable read of the key, which no member can answer with old
+//! data. The watch only triggers reads. The key is also read every [`CHECK_EVERY`]. That detects an
+//! etcd that keeps its connections open and does nothing, and so replaces keepalive packets.
 //!
-//! All endpoints are asked at once and the first answer counts, so a member that hangs or is gone
-//! costs nothing while another one is there.
+//! All endpoints are asked at once and the first answer counts, so an unreachable or hanging member
+//! costs nothing while another one answers.
 //!
-//! The format is told by the key's ending as it is by a file's name, and without one of the known
-//! endings by the first line that is neither empty nor a comment.
+//! The key's ending determines the format, as a file's extension does. Without a known ending, the
+//! first line that is neither empty nor a comment does.
 
 use std::error::Error as _;
 use std::fmt;
@@ -27,20 +27,20 @@ use super::{Cache, Origin, SourceError, cache};
 use crate::error::{RingError, RingFault};
 use crate::{Format, MAX_FILE_BYTES, Ring};
 
-/// How long etcd has to answer, be it to connecting, logging in and reading together.
+/// Time that etcd has to answer, for connecting, logging in and reading together.
 const PATIENCE: Duration = Duration::from_secs(4);
 
-/// How often the key is read without any event.
+/// Interval of reads without any event.
 const CHECK_EVERY: Duration = Duration::from_secs(10);
 
-/// Bounds of the pause between attempts to reach etcd; it doubles from one to the other.
+/// Bounds of the pause between attempts to reach etcd, which doubles each time.
 const BACKOFF_LEAST: Duration = Duration::from_millis(100);
 const BACKOFF_MOST: Duration = Duration::from_secs(5);
 
-/// Most bytes of a message from etcd: the value and what is around it.
+/// Most bytes of a message from etcd: the value and its envelope.
 const MAX_MESSAGE: usize = MAX_FILE_BYTES + 64 * 1024;
 
-/// Who etcd takes this program for. The password shows in no output.
+/// The credentials for etcd. Never prints the password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Login {
     user: String,
@@ -59,13 +59,13 @@ impl Login {
         Login { user: user.into(), password: password.into() }
     }
 
-    /// What the environment says, in the variables that etcdctl reads.
+    /// The login from the environment, in the variables of etcdctl.
     pub(super) fn from_env() -> Option<Login> {
         let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
         Login::from_variables(variable("ETCDCTL_USER")?, variable("ETCDCTL_PASSWORD"))
     }
 
-    /// As etcdctl understands them: `user:password` in one, unless there is a second.
+    /// The login in etcdctl's form: `user:password` in one variable, unless there is a second.
     fn from_variables(user: String, password: Option<String>) -> Option<Login> {
         Some(match (password, user.split_once(':')) {
             (Some(password), _) => Login::new(user, password),
@@ -83,30 +83,30 @@ pub(super) struct Etcd {
     login: Option<Login>,
 }
 
-/// A member of etcd that answers, and what it said of the key.
+/// A member of etcd that answers, and its value of the key.
 struct Session {
     endpoint: String,
     client: Client,
     value: Value,
 }
 
-/// What a key held at a moment.
+/// The value of a key at a moment.
 struct Value {
-    /// `None` where there is no such key.
+    /// `None` if the key does not exist.
     bytes: Option<Vec<u8>>,
     /// The store's revision at that moment; a watch continues after it.
     revision: i64,
-    /// The revision that last changed the key, 0 without a key.
+    /// The revision that last changed the key, 0 if it does not exist.
     changed: i64,
 }
 
-/// Why one member gave no answer.
+/// The reason why one member gave no value.
 enum Failure {
-    /// What came of it.
+    /// No answer; with the reason.
     Away(String),
-    /// It answered, and does not let this program read.
+    /// The member answered, but does not permit this program to read.
     Refused(String),
-    /// It answered with more than a ring can be.
+    /// The member's answer is larger than any valid ring.
     TooLarge,
 }
 
@@ -124,7 +124,7 @@ impl Etcd {
         self.ring(self.connect().await?.value.bytes).await
     }
 
-    /// Reports every change of the ring, as long as it is polled. What is new is copied to `cache`.
+    /// Reports every change of the ring, as long as it is polled. Copies each new ring to `cache`.
     pub(super) async fn watch(
         &self,
         cache: Option<&Cache>,
@@ -139,7 +139,7 @@ impl Etcd {
                     let started = Instant::now();
                     let lost = self.follow(session, cache, &mut reporter, reload, &mut asked).await;
                     debug!("{}: {lost}; connecting again", self.origin());
-                    // A member may give values and yet no watch that lasts.
+                    // A member may answer reads and yet not keep a watch open.
                     if started.elapsed() > BACKOFF_MOST {
                         pause = BACKOFF_LEAST;
                     }
@@ -149,7 +149,7 @@ impl Etcd {
                     asked = false;
                 }
             }
-            // Not all nodes of a fleet at the same moment.
+            // Jitter, so that the nodes of a fleet do not read at the same moment.
             let jittered = pause.mul_f64(rand::random_range(0.5..1.0));
             pause = (pause * 2).min(BACKOFF_MOST);
             tokio::select! {
@@ -159,8 +159,9 @@ impl Etcd {
         }
     }
 
-    /// Reports what `session` gives and all that follows, until it is lost: returns why. `asked` is
-    /// true where somebody waits for an answer, and becomes false once it is given.
+    /// Reports the value of `session` and all that follow, until the session is lost, and returns
+    /// the reason. `asked` is true if a caller waits for an answer, and becomes false once the
+    /// answer is given.
     async fn follow(
         &self,
         session: Session,
@@ -227,7 +228,7 @@ impl Etcd {
         reporter.report(reading, asked).await;
     }
 
-    /// The ring that a value holds.
+    /// The ring in a value.
     async fn ring(&self, bytes: Option<Vec<u8>>) -> Result<Ring, SourceError> {
         let origin = self.origin();
         let bytes = bytes.ok_or_else(|| SourceError::Missing(origin.clone()))?;
@@ -237,7 +238,7 @@ impl Etcd {
         ring.await.map_err(SourceError::Invalid)
     }
 
-    /// Asks all endpoints for the key and takes the first answer.
+    /// Asks all endpoints for the key and uses the first answer.
     async fn connect(&self) -> Result<Session, SourceError> {
         let mut attempts = JoinSet::new();
         for endpoint in self.endpoints.clone() {
@@ -275,14 +276,15 @@ impl Etcd {
 
 /// Reads the key from one member.
 async fn open(endpoint: String, key: &str, login: Option<Login>) -> Result<Session, Failure> {
-    // A member that has lost the others has nothing to say.
+    // A member that has lost the others must not answer.
     let anonymous = ConnectOptions::new().with_require_leader(true).with_auto_token_refresh(true);
     let client = match login {
         None => Client::connect([&endpoint], Some(anonymous)).await,
         Some(Login { user, password }) => {
             let known = anonymous.clone().with_user(user, password);
             match Client::connect([&endpoint], Some(known)).await {
-                // etcd wants no login yet: it is given to the programs first, then demanded.
+                // etcd does not require a login yet: operators give programs a login first, and
+                // then require it.
                 Err(error) if code(&error) == Some(FAILED_PRECONDITION) => {
                     Client::connect([&endpoint], Some(anonymous)).await
                 }
@@ -317,15 +319,15 @@ impl Failure {
     }
 }
 
-// Codes of the gRPC specification, and what etcd says with them.
+// Codes of the gRPC specification, with their meaning in etcd.
 
-/// The user or the password is wrong, or there is none.
+/// The user or the password is wrong or missing.
 const INVALID_ARGUMENT: i32 = 3;
-/// The user has no right to this key.
+/// The user has no right to read this key.
 const PERMISSION_DENIED: i32 = 7;
-/// There is a login where none is wanted.
+/// There is a login, but etcd does not use logins.
 const FAILED_PRECONDITION: i32 = 9;
-/// Said on this side: the message is larger than [`MAX_MESSAGE`].
+/// Raised on this side: the message is larger than [`MAX_MESSAGE`].
 const OUT_OF_RANGE: i32 = 11;
 /// The login has expired.
 const UNAUTHENTICATED: i32 = 16;
@@ -338,7 +340,7 @@ fn code(error: &Error) -> Option<i32> {
     }
 }
 
-/// What is at the bottom of an error, without the layers above it.
+/// The innermost cause of an error.
 fn reason(error: &Error) -> String {
     let top: &dyn std::error::Error = match error {
         Error::GRpcStatus(status) => match status.source() {
@@ -356,10 +358,10 @@ fn reason(error: &Error) -> String {
     root.to_string()
 }
 
-/// The format that the first line is in which anything is said.
+/// The format by the first line that is neither empty nor a comment.
 ///
-/// Decided before parsing, not by trying, so that a mistake is explained in the terms of the one
-/// format that was meant.
+/// Decided before parsing, not by trying each format, so that an error message refers to the
+/// intended format.
 fn by_looks(text: &str) -> Format {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut lines = text.lines().map(str::trim);

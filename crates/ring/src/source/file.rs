@@ -1,14 +1,15 @@
-//! A ring in a file, and how a change of it is noticed.
+//! A ring in a file: reads it, and watches it for changes.
 //!
-//! The directory is watched, not the file: a file that is replaced by renaming is another file, and
-//! the files of a Kubernetes ConfigMap change by a symbolic link beside them. Where no event comes
-//! (network filesystems, a link that leads to another directory) a look at the file every
-//! [`LOOK_EVERY`] notices the change.
+//! The watch is on the directory, not on the file: a file that is replaced by renaming is another
+//! file, and the files of a Kubernetes ConfigMap change by a symbolic link beside them. If no event
+//! comes (network filesystems, a link that leads to another directory), a check of the file every
+//! [`LOOK_EVERY`] detects the change.
 //!
-//! **A half-written file is not a ring**, even if what is there of it happens to parse. A text
-//! counts once it rests: the file was not touched for [`REST`], or two readings that far apart are
-//! the same, and no writer has it open as far as events tell. A text that is no ring, or no text at
-//! all, always gets the second reading. Renaming a whole file into place is still what to recommend.
+//! **A half-written file is not a ring**, even if its first half happens to parse. A text counts
+//! once it is at rest: the file was not touched for [`REST`], or two readings that far apart are
+//! the same, and, as far as events show, no writer has it open. An invalid ring, or an unreadable
+//! file, always gets the second reading. Renaming a complete file into place is still the
+//! recommended way.
 
 use std::ffi::OsStr;
 use std::os::unix::fs::MetadataExt as _;
@@ -28,16 +29,16 @@ use super::report::Reporter;
 use super::text::{self, on_blocking_thread};
 use crate::{Format, Ring};
 
-/// How long a text has to stay the same to count.
+/// Time for which a text must stay the same to count.
 const REST: Duration = Duration::from_millis(50);
 
-/// How often a text that does not come to rest is read before it is taken as it is.
+/// Number of readings after which a text that does not come to rest is used as it is.
 const MOST_READINGS: u32 = 40;
 
-/// How often the file is looked at without any event.
+/// Interval of checks of the file without any event.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// Reads the ring in the file at `path`, once it rests.
+/// Reads the ring in the file at `path`, once it is at rest.
 pub(super) async fn read(path: &Path) -> Result<Ring, SourceError> {
     rested(path, &Seen::default()).await.1
 }
@@ -85,7 +86,7 @@ async fn run(
             }
         };
         if asked {
-            // Whoever asks says that it is whole.
+            // A caller that asks for a reload declares the file complete.
             seen.being_written.store(false, SeqCst);
         }
     }
@@ -95,9 +96,9 @@ async fn run(
 #[derive(Clone, Debug)]
 struct Reading {
     text: Result<String, SourceError>,
-    /// The file's, just before.
+    /// The file's stamp just before the reading.
     stamp: Option<Stamp>,
-    /// Nothing had happened to the file for [`REST`], nor did while it was read.
+    /// Whether nothing had happened to the file for [`REST`], nor happened while it was read.
     at_rest: bool,
 }
 
@@ -114,12 +115,12 @@ impl Reading {
     }
 }
 
-/// What the file at `path` holds once it rests, and the stamp it had then.
+/// The contents of the file at `path` once it is at rest, and its stamp then.
 async fn rested(path: &Path, seen: &Seen) -> (Option<Stamp>, Result<Ring, SourceError>) {
     settle(path, seen, || Reading::of(path.to_owned())).await
 }
 
-/// Reads with `read` until what it gives for the file at `path` rests.
+/// Repeats `read` until its result for the file at `path` is at rest.
 async fn settle<F: Future<Output = Reading>>(
     path: &Path,
     seen: &Seen,
@@ -130,12 +131,12 @@ async fn settle<F: Future<Output = Reading>>(
     loop {
         readings += 1;
         let last = readings == MOST_READINGS;
-        // What happens from here on may be missing from the reading.
+        // The reading may miss changes from here on.
         seen.touched.store(false, SeqCst);
         let Reading { text, stamp, at_rest } = read().await;
         let again = before.as_ref() == Some(&text);
-        // In this order: who sees that the writer has closed sees, too, that something happened, and
-        // what was read may be from before.
+        // In this order: a thread that sees the writer's close also sees that the file was touched,
+        // and that the reading may be older.
         let rests = !seen.being_written.load(SeqCst) && !seen.touched.load(SeqCst);
         if last || ((again || at_rest) && rests) {
             let ring = match &text {
@@ -144,7 +145,7 @@ async fn settle<F: Future<Output = Reading>>(
             };
             if ring.is_ok() || again || last {
                 if last {
-                    // A writer that never closes is waited for once, not with every change.
+                    // Wait for a writer that never closes only once, not with every change.
                     seen.being_written.store(false, SeqCst);
                 }
                 return (stamp, ring);
@@ -163,18 +164,18 @@ async fn parse(path: &Path, text: String) -> Result<Ring, SourceError> {
     ring.await.map_err(SourceError::Invalid)
 }
 
-/// What tells two states of a file apart without reading it, behind all symbolic links.
+/// Tells two states of a file apart without reading it, after following all symbolic links.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stamp {
     file: (u64, u64),
     len: u64,
     modified: (i64, i64),
-    /// Of the contents, the name, the owner or the rights; nobody can set it back.
+    /// Time of the last change of contents, name, owner or permissions; no program can set it back.
     changed: (i64, i64),
 }
 
 impl Stamp {
-    /// `None` where there is no file.
+    /// `None` if the file does not exist.
     fn of(path: &Path) -> Option<Stamp> {
         let metadata = path.metadata().ok()?;
         Some(Stamp {
@@ -185,8 +186,8 @@ impl Stamp {
         })
     }
 
-    /// Whether nothing has happened to the file for [`REST`]. A file from the future, by a server's
-    /// clock say, is not old.
+    /// Whether nothing has happened to the file for [`REST`]. A file with a time in the future, for
+    /// example by a server's clock, is not old.
     fn is_old(self) -> bool {
         let (seconds, nanoseconds) = self.changed;
         let Ok(seconds) = u64::try_from(seconds) else { return false };
@@ -197,7 +198,7 @@ impl Stamp {
     }
 }
 
-/// The events of the directory that a file is in.
+/// The events of the directory of a file.
 #[derive(Debug)]
 struct Events {
     seen: Arc<Seen>,
@@ -205,14 +206,14 @@ struct Events {
     _watcher: RecommendedWatcher,
 }
 
-/// What the events have told and nobody has looked at yet.
+/// The events that are not handled yet.
 #[derive(Debug, Default)]
 struct Seen {
-    /// Something happened in the directory.
+    /// An event in the directory.
     bell: Notify,
-    /// It happened to the file, by its name.
+    /// Whether an event concerned the file, by its name.
     touched: AtomicBool,
-    /// The file was written to and not closed since.
+    /// Whether the file was written to and not closed since.
     being_written: AtomicBool,
 }
 
@@ -235,20 +236,20 @@ impl Events {
 }
 
 impl Seen {
-    /// Notes an event in the directory, for the file of this name.
+    /// Records an event in the directory, for the file with this name.
     fn take(&self, event: &Event, name: &OsStr) {
         let closed = EventKind::Access(AccessKind::Close(AccessMode::Write));
         if event.kind.is_access() && event.kind != closed {
-            // Somebody reads, as this program does too.
+            // A read, such as this program's own.
             return;
         }
         if event.need_rescan() || event.paths.iter().any(|path| path.file_name() == Some(name)) {
             self.touched.store(true, SeqCst);
             match event.kind {
                 EventKind::Modify(ModifyKind::Data(_)) => self.being_written.store(true, SeqCst),
-                // Rights and owner say nothing about writers.
+                // Changes of permissions and owner do not show a writer.
                 EventKind::Modify(ModifyKind::Metadata(_)) => {}
-                // Closed; or there is another file of this name than before, or none.
+                // The file was closed; or the name now has another file, or none.
                 _ => self.being_written.store(false, SeqCst),
             }
         }
@@ -288,7 +289,7 @@ mod tests {
         }
     }
 
-    /// The version and number of nodes of the next ring; failures in between are passed over.
+    /// The version and number of nodes of the next ring; skips failures.
     async fn next(updates: &mut Receiver<Result<Update, SourceError>>) -> (u64, usize) {
         loop {
             let update = tokio::time::timeout(PATIENCE, updates.recv()).await;
@@ -300,7 +301,7 @@ mod tests {
         }
     }
 
-    /// Changes the file in every way there is, and expects the changes to be noticed.
+    /// Changes the file in every possible way, and expects each change to be noticed.
     async fn notices_every_change(events: bool, look_every: Duration) {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("ring.toml");
@@ -372,7 +373,7 @@ mod tests {
             let (path, seen) = (path.clone(), Arc::clone(&seen));
             async move { rested(&path, &seen).await.1 }
         });
-        // Every reading begins with this mark: at the third, two have had the same half.
+        // Every reading sets this mark: at the third, two have seen the same half.
         for _ in 0..3 {
             seen.touched.store(true, SeqCst);
             until("a reading", || !seen.touched.load(SeqCst)).await;
@@ -382,7 +383,7 @@ mod tests {
         assert_eq!(reader.await.unwrap().unwrap().nodes().len(), 2);
     }
 
-    /// What comes of these readings, `true` those of a file at rest, and how many are taken.
+    /// The result of these readings, `true` for those of a file at rest, and how many are used.
     async fn settled(readings: &[(bool, &str)]) -> (Result<Ring, SourceError>, usize) {
         let mut taken = 0;
         let read = || {

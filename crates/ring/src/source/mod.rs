@@ -1,14 +1,15 @@
-//! Where a node or a tool gets its ring from, and hears of changes: a file, or a key in etcd.
+//! The source of a ring, for a node or a tool: a file or a key in etcd, read and watched for
+//! changes.
 //!
 //! A [`Source`] is read once at start ([`Source::first`]) and watched from then on
-//! ([`Source::watch`]). It never judges rings against each other: whether a ring with a lower
-//! version may replace a higher one is for its user to say.
+//! ([`Source::watch`]). It never compares rings: its user decides whether a ring with a lower
+//! version may replace one with a higher version.
 //!
-//! What holds for both kinds of origin:
-//! - Nothing that is no ring reaches the user as a ring, and no failure takes a ring away: it is
-//!   reported, once, and the ring that was sent before stays good.
-//! - Events (inotify, a watch in etcd) only make it quick. What is true is always read anew, and is
-//!   looked at from time to time without any event.
+//! For both kinds of origin:
+//! - An invalid ring never reaches the user, and no failure takes a ring away: the failure is
+//!   reported once, and the ring that was sent before stays good.
+//! - Events (inotify, a watch in etcd) only speed things up. The source always reads the ring
+//!   again, and does so from time to time without any event.
 //! - At most [`MAX_FILE_BYTES`](crate::MAX_FILE_BYTES) are read.
 //!
 //! | file | purpose |
@@ -47,38 +48,38 @@ pub use etcd::Login;
 pub use origin::{Origin, OriginError};
 pub use text::read as read_text;
 
-/// News from a source that is watched.
+/// News from a watched source.
 #[derive(Debug)]
 pub enum Update {
-    /// Another ring than the one sent before.
+    /// A ring that differs from the one sent before.
     Ring(Ring),
-    /// The source gives the ring that was sent before, which is this one. Sent where somebody waits for
-    /// it: when a failure that was reported is over, and in answer to a reload.
+    /// The source still gives the ring that was sent before, which is this one. Sent when a
+    /// reported failure is over, and in answer to a reload.
     Unchanged(RingId),
 }
 
-/// Where the ring of [`Source::first`] came from.
+/// The provenance of the ring from [`Source::first`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Provenance {
     /// From the origin.
     Origin,
-    /// From the copy kept in the cache file, since the origin gives no ring.
+    /// The copy in the cache file, since the origin has no ring.
     Cache {
         /// The cache file.
         path: PathBuf,
-        /// Why the origin gave none.
+        /// The reason why the origin has none.
         why: SourceError,
     },
-    /// From the copy kept in the cache file, since the ring file holds an older ring.
+    /// The copy in the cache file, since the ring file holds an older ring.
     Newer {
         /// The cache file.
         path: PathBuf,
-        /// The ring that the ring file holds.
+        /// The ring in the ring file.
         file: RingId,
     },
 }
 
-/// Where a ring comes from.
+/// A source of a ring: reads it once, and watches it.
 #[derive(Debug)]
 pub struct Source {
     origin: Origin,
@@ -91,15 +92,15 @@ pub struct Source {
 impl Source {
     /// A source that reads from `origin`.
     ///
-    /// `cache` is the file that holds a copy of the newest ring that was in force. Rings from etcd are
-    /// copied there as they come. Beside a ring file the copy is only read: its user writes it, with
-    /// [`Source::cache`], since a ring may also come from elsewhere.
+    /// `cache` is the file with the copy of the newest ring that was current. Rings from etcd are
+    /// copied there when they arrive. With a ring file, the source only reads the copy: its user
+    /// writes it, with [`Source::cache`], since a ring may also come from elsewhere.
     ///
-    /// Who etcd is to take this program for is read from the environment, under the names that
-    /// etcdctl uses: `ETCDCTL_USER=user:password`, or `ETCDCTL_USER` and `ETCDCTL_PASSWORD`.
+    /// The login for etcd is read from the environment, under the names that etcdctl uses:
+    /// `ETCDCTL_USER=user:password`, or `ETCDCTL_USER` and `ETCDCTL_PASSWORD`.
     pub fn new(origin: Origin, cache: Option<PathBuf>) -> Source {
         let origin = match origin {
-            // Stays right when the process changes its directory.
+            // An absolute path stays right when the process changes its directory.
             Origin::File(path) => Origin::File(std::path::absolute(&path).unwrap_or(path)),
             etcd @ Origin::Etcd { .. } => etcd,
         };
@@ -112,7 +113,7 @@ impl Source {
         }
     }
 
-    /// The same source, with another login than that of the environment.
+    /// The same source, with this login instead of that of the environment.
     #[cfg(feature = "etcd")]
     #[must_use]
     pub fn with_login(mut self, login: Option<Login>) -> Source {
@@ -120,28 +121,28 @@ impl Source {
         self
     }
 
-    /// Where it reads from.
+    /// The origin of the ring.
     pub fn origin(&self) -> &Origin {
         &self.origin
     }
 
-    /// Where copies of rings are kept, if anywhere.
+    /// The location of copies of the ring, if any.
     pub fn cache(&self) -> Option<&Cache> {
         self.cache.as_ref()
     }
 
-    /// Reads the ring, once. Takes a few seconds at the most.
+    /// Reads the ring, once. Takes a few seconds at most.
     ///
-    /// A ring that came from etcd is copied to the cache file. If etcd cannot be asked (see
-    /// [`SourceError::is_away`]) the ring is taken from there. Of a ring file and its copy the newer
-    /// ring is taken, and the copy if the file holds no valid ring; a copy that another fleet left is
-    /// not taken. What is wrong with a copy that is left aside is logged. Needs a tokio runtime with
+    /// A ring from etcd is copied to the cache file. If etcd cannot be asked (see
+    /// [`SourceError::is_away`]), the ring is read from that copy. Of a ring file and its copy the
+    /// newer ring is used, and the copy if the file holds no valid ring. A copy that another fleet
+    /// left behind is not used. The fault of an unused copy is logged. Needs a tokio runtime with
     /// time and I/O.
     ///
     /// # Errors
-    /// If there is no ring at the origin, and no copy to start from. In etcd a missing key, an empty
-    /// value and an invalid ring are errors even if there is a copy: etcd was asked, and an operator
-    /// has to correct what it holds.
+    /// If the origin has no ring, and there is no copy to start from. In etcd a missing key, an
+    /// empty value and an invalid ring are errors even if there is a copy: etcd answered, and an
+    /// operator must correct the value.
     pub async fn first(&self) -> Result<(Ring, Provenance), SourceError> {
         let read = self.read().await;
         let result = match (&self.origin, &self.cache, read) {
@@ -161,7 +162,7 @@ impl Source {
         result
     }
 
-    /// The newer of what the ring file gave and the copy.
+    /// The newer of the ring file's result and the copy.
     async fn newest(
         &self,
         cache: Cache,
@@ -190,7 +191,7 @@ impl Source {
         }
     }
 
-    /// Logs why the copy at `path` is left aside.
+    /// Logs why the copy at `path` is not used.
     fn say(&self, ring: &Ring, path: &Path, remark: Remark) {
         let (file, copy, version) = (&self.origin, path.display(), ring.id().version);
         match remark {
@@ -211,15 +212,15 @@ impl Source {
         }
     }
 
-    /// Sends every change until `stop`, or until nobody receives any more.
+    /// Sends every change until `stop`, or until the receiver is dropped.
     ///
-    /// Sends a ring when it is another one than the last one sent or returned by
-    /// [`Source::first`], and a failure when it is another one than the last. What changes more
-    /// often than the receiver takes it is sent in its last state. Needs a tokio runtime with time
-    /// and I/O; a current-thread one will do, as rings are built on a thread for blocking work.
+    /// Sends a ring if it differs from the last one sent or returned by [`Source::first`], and a
+    /// failure if it differs from the last one. If changes come faster than the receiver takes
+    /// them, only the last state is sent. Needs a tokio runtime with time and I/O; a current-thread
+    /// one suffices, since rings are built on a thread for blocking work.
     ///
-    /// `reload` ([`Notify::notify_one`]) makes it read at once and answer in any case: with the
-    /// ring, with [`Update::Unchanged`], or with the failure even if it is the same again.
+    /// `reload` ([`Notify::notify_one`]) triggers a read at once and an answer in any case: the
+    /// ring, [`Update::Unchanged`], or the failure even if it is the same as before.
     pub async fn watch(
         self,
         updates: Sender<Result<Update, SourceError>>,
@@ -262,7 +263,7 @@ impl Source {
     }
 }
 
-/// The ring of the cache file, in place of one that could not be had because of `why`.
+/// The ring of the cache file, used because the source failed with `why`.
 async fn cached(cache: Cache, why: SourceError) -> Result<(Ring, Provenance), SourceError> {
     let path = cache.path().to_owned();
     match text::on_blocking_thread(move || read_cache(cache.path())).await {

@@ -1,12 +1,12 @@
-//! Where a ring is kept, as people write it.
+//! The syntax of a ring's origin.
 //!
 //! Either the path of a file, or `etcd://host:port[,host:port...]/key`. The slash after the last
-//! endpoint separates and is no part of the key: `etcd://10.0.0.1:2379/cache/ring.toml` is the key
-//! `cache/ring.toml`, and a key that itself begins with a slash is written with two. The key is
-//! taken as it stands, without percent-decoding.
+//! endpoint is a separator and not part of the key: `etcd://10.0.0.1:2379/cache/ring.toml` is the
+//! key `cache/ring.toml`, and a key that itself begins with a slash is written with two. The key is
+//! used as written, without percent-decoding.
 //!
-//! A user or a password is refused here: addresses end up in process lists, logs and `stats`. They
-//! are taken from the environment instead, see [`super::Source::new`].
+//! A user or a password is refused here: addresses end up in process lists, logs and `stats`. Both
+//! come from the environment instead, see [`super::Source::new`].
 
 use std::fmt;
 use std::net::Ipv6Addr;
@@ -15,7 +15,7 @@ use std::str::FromStr;
 
 const SCHEME: &str = "etcd://";
 
-/// Where a ring is kept.
+/// The place where a ring is kept.
 ///
 /// Parsed from and displayed as the path of a file or `etcd://host:port[,host:port...]/key`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,21 +31,21 @@ pub enum Origin {
     },
 }
 
-/// Why a text names no origin. The message says what to write instead.
+/// The reason why a text is not an origin. The message says what to write instead.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OriginError {
-    /// Nothing was written.
+    /// The text is empty.
     #[error("no ring file is named: write a path, or etcd://host:port/key")]
     Empty,
-    /// A URL of another kind.
+    /// A URL with another scheme.
     #[error("a ring cannot be read from {0}: write the path of a file, or etcd://host:port/key")]
     Scheme(String),
-    /// `etcd:` that goes on in the wrong way.
+    /// A malformed `etcd:` URL.
     #[error("{url} does not name a key in etcd: {reason}; write etcd://host:port/key")]
     Malformed {
-        /// As it was written.
+        /// The URL as written.
         url: String,
-        /// What is wrong with it.
+        /// The fault.
         reason: String,
     },
     /// A user or a password in the address. The message does not repeat it.

@@ -1,21 +1,21 @@
-//! What is sent to whoever watches a source: news only.
+//! Decides which readings of a source are sent to its user: only news.
 
 use tokio::sync::mpsc::Sender;
 
 use super::{SourceError, Update};
 use crate::{Ring, RingId};
 
-/// What the user of a source knows already.
+/// The last state reported to the user of a source.
 #[derive(Debug, Default)]
 pub(super) struct Told {
-    /// The ring it has from this source.
+    /// The ring that the user has from this source.
     pub(super) ring: Option<RingId>,
-    /// The failure it knows of; none where the last reading was good.
+    /// The last reported failure; `None` if the last reading was good.
     pub(super) failure: Option<SourceError>,
 }
 
 impl Told {
-    /// What is to be sent of a reading; `asked` says that somebody waits for an answer.
+    /// The message to send after a reading; `asked` is whether a caller waits for an answer.
     fn news(
         &mut self,
         reading: Result<Ring, SourceError>,
@@ -39,7 +39,7 @@ impl Told {
     }
 }
 
-/// Sends what is new in the readings of a source.
+/// Sends the news in the readings of a source.
 #[derive(Debug)]
 pub(super) struct Reporter {
     told: Told,
@@ -47,21 +47,21 @@ pub(super) struct Reporter {
 }
 
 impl Reporter {
-    /// For a user who knows `told`.
+    /// A reporter to a user who knows `told`.
     pub(super) fn new(told: Told, updates: Sender<Result<Update, SourceError>>) -> Self {
         Reporter { told, updates }
     }
 
-    /// Whether a ring is another one than the user has.
+    /// Whether a ring differs from the user's.
     #[cfg(feature = "etcd")]
     pub(super) fn is_new(&self, ring: &Ring) -> bool {
         self.told.ring != Some(ring.id())
     }
 
-    /// Sends a reading, if it is news or somebody waits for an answer.
+    /// Sends a reading, if it is news or a caller waits for an answer.
     pub(super) async fn report(&mut self, reading: Result<Ring, SourceError>, asked: bool) {
         if let Some(news) = self.told.news(reading, asked) {
-            // Where nobody receives any more, the watch ends by itself.
+            // If the receiver is dropped, the watch ends by itself.
             let _ = self.updates.send(news).await;
         }
     }

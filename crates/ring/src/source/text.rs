@@ -1,4 +1,4 @@
-//! From bytes somewhere to a ring.
+//! Turns the bytes of a source into a text and a ring.
 
 use std::io;
 use std::path::Path;
@@ -8,11 +8,11 @@ use crate::MAX_FILE_BYTES;
 use crate::error::{RingError, RingFault};
 use crate::regular;
 
-/// Runs `work` where it may take its time: building a ring of a thousand nodes takes longer than a
-/// runtime's thread can be spared.
+/// Runs `work` on a thread for blocking work: building a ring of a thousand nodes would block a
+/// thread of the runtime for too long.
 ///
 /// # Panics
-/// Where `work` does.
+/// If `work` does.
 pub(super) async fn on_blocking_thread<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> T {
@@ -20,18 +20,18 @@ pub(super) async fn on_blocking_thread<T: Send + 'static>(
         Ok(result) => result,
         Err(failed) => match failed.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
-            // Such work is only ever cancelled by a runtime that shuts down, and then nobody is
-            // left who could be told.
+            // Only a runtime that shuts down cancels such work, and then no caller is left to
+            // inform.
             Err(_) => std::future::pending().await,
         },
     }
 }
 
-/// The text of a ring file, unread as a ring: for whoever wants to change it.
+/// Reads the text of a ring file without parsing it, for callers that change it.
 ///
 /// # Errors
-/// Where there is no such regular file, it cannot be read, is empty, larger than
-/// [`MAX_FILE_BYTES`], or no text.
+/// If there is no such regular file, or it cannot be read, is empty, is larger than
+/// [`MAX_FILE_BYTES`], or is not text.
 pub fn read(path: &Path) -> Result<String, SourceError> {
     let origin = Origin::File(path.to_owned());
     let unreadable = |error: io::Error| match error.kind() {

@@ -1,4 +1,4 @@
-//! What the examples share: a store, a set, and the process's resident memory.
+//! Helpers for the examples: a store, a set, and the process's resident memory.
 
 #![allow(dead_code, reason = "no example uses all of it")]
 
@@ -6,7 +6,7 @@ use ringbinder_store::{Limits, Mode, NewValue, Seconds, SegmentStore, Store, Wri
 
 pub(crate) const MIB: u64 = 1 << 20;
 
-/// Nothing here depends on the time, so it stands still.
+/// A constant time, since no example depends on it.
 pub(crate) const NOW: Seconds = 1_700_000_000;
 
 pub(crate) fn store(max_bytes: u64) -> SegmentStore {
@@ -40,7 +40,7 @@ impl Random {
     }
 }
 
-/// Nanoseconds for which this thread has run on a processor; 0 where the system does not tell.
+/// Nanoseconds of processor time of this thread; 0 if the system does not report it.
 pub(crate) fn on_processor() -> u64 {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     text.split(' ').next().and_then(|word| word.parse().ok()).unwrap_or(0)

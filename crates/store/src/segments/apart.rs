@@ -1,11 +1,11 @@
-//! Values too large for a segment: cut into pieces that live on their own ([`crate::piece`]).
+//! Values too large for a segment: cut into separately allocated pieces ([`crate::piece`]).
 //!
-//! What does not fill a piece lies in the record, behind the handle of the pieces. So a large value
-//! stands in the same queues as every other and leaves when its turn comes.
+//! Bytes that do not fill a piece lie in the record, after the handle of the pieces. So a large
+//! value stands in the same queues as every other value and is evicted in its turn.
 //!
-//! Pieces are counted references: a socket can be given them without a copy, and what is being written
-//! out outlives its item. The store answers for the pieces of its items, and hands that on with those
-//! that a socket still holds when their item goes.
+//! Pieces are reference-counted: a socket can send them without a copy, and may keep them longer
+//! than their item lives. The store's account counts the pieces of its items. When an item goes
+//! while a socket still holds its pieces, the account outside the store counts them.
 
 use std::sync::Arc;
 
@@ -21,7 +21,8 @@ pub(super) struct Pieces {
 }
 
 impl Pieces {
-    /// Cuts a value up, but for its last bytes, at most `inline`. `outside` answers for the pieces.
+    /// Cuts a value into pieces, except its last bytes, at most `inline`. `outside` counts the
+    /// pieces.
     pub(super) fn cut<'v>(
         value: &'v [u8],
         inline: usize,
@@ -38,24 +39,25 @@ impl Pieces {
         (Pieces::new(pieces, value.len() - rest.len()), rest)
     }
 
-    /// Pieces that have `len` bytes together.
+    /// Pieces of `len` bytes together.
     pub(super) fn new(pieces: Vec<Piece>, len: usize) -> Pieces {
         let charge = Pieces::charge_of(pieces.len(), len);
         Pieces { pieces, len, charge }
     }
 
-    /// What so many pieces are charged that have `len` bytes together: themselves, and what keeps them.
+    /// Bytes charged for `pieces` pieces of `len` bytes together, including the entry that keeps
+    /// them.
     pub(super) fn charge_of(pieces: usize, len: usize) -> u64 {
         const ALL: u64 = 48;
         if pieces == 0 { 0 } else { charge(pieces, len) + ALL }
     }
 
-    /// The store answers for them from here on.
+    /// Moves the pieces to the store's account.
     pub(super) fn adopt(&self) {
         self.pieces.iter().for_each(Piece::adopt);
     }
 
-    /// Lets go of them: whoever else holds them answers for them from here on.
+    /// Drops the pieces; any other holder counts them from here on.
     pub(super) fn release(self) {
         for piece in self.pieces {
             piece.release();
@@ -76,19 +78,19 @@ impl Pieces {
         self.len
     }
 
-    /// What they are charged.
+    /// Bytes charged for the pieces.
     pub(super) fn charge(&self) -> u64 {
         self.charge
     }
 
-    /// Puts another piece of the same length, made for the store, in the place of one, which it returns.
+    /// Replaces a piece by another of the same length, made for the store, and returns the old one.
     pub(super) fn replace(&mut self, at: usize, piece: Piece) -> Piece {
         debug_assert!(piece.len() == self.pieces[at].len() && piece.is_stored());
         std::mem::replace(&mut self.pieces[at], piece)
     }
 }
 
-/// See the module's documentation.
+/// The large values of a shard, by handle. See the module's documentation.
 #[derive(Debug, Default)]
 pub(super) struct Apart {
     values: Vec<Option<Pieces>>,
@@ -97,7 +99,7 @@ pub(super) struct Apart {
 }
 
 impl Apart {
-    /// Keeps a value's pieces, for all of which the store answers, and returns their handle.
+    /// Keeps a value's pieces, all of which the store's account counts, and returns their handle.
     pub(super) fn insert(&mut self, pieces: Pieces) -> u32 {
         self.len += 1;
         if let Some(handle) = self.free.pop() {
@@ -105,7 +107,7 @@ impl Apart {
             return handle;
         }
         self.values.push(Some(pieces));
-        // More values than that would be more than any machine's memory.
+        // More values would exceed the memory of any machine.
         u32::try_from(self.values.len() - 1).unwrap_or(u32::MAX)
     }
 
@@ -117,12 +119,12 @@ impl Apart {
         self.values.get_mut(handle as usize)?.as_mut()
     }
 
-    /// Takes the pieces of a value that is about to be removed. Its charge stays as it was.
+    /// Takes the pieces of a value that is about to be removed. Its charge does not change.
     pub(super) fn take(&mut self, handle: u32) -> Vec<Piece> {
         self.get_mut(handle).map_or_else(Vec::new, |it| std::mem::take(&mut it.pieces))
     }
 
-    /// Takes a value out.
+    /// Removes a value and returns it.
     pub(super) fn remove(&mut self, handle: u32) -> Pieces {
         let Some(removed) = self.values.get_mut(handle as usize).and_then(Option::take) else {
             return Pieces::default();
@@ -135,7 +137,7 @@ impl Apart {
         removed
     }
 
-    /// How many values are kept.
+    /// Number of values.
     pub(super) fn len(&self) -> usize {
         self.len
     }

@@ -1,28 +1,28 @@
-//! Holding less than the budget where freed memory is not the system's again.
+//! Resident-memory correction: lowers the limit while freed memory is not returned to the system.
 //!
-//! The allocator keeps some freed pages for a while, and pages of which a part is still used. Nearly all
-//! memory is taken in whole pages, so that there are not many, but no charge can know of them. So where the
-//! store is given a look at what of the process is resident, it takes one for every few megabytes that
-//! room is made for. What is above the budget and an allowance is taken off the limit, a few percent of
-//! it at most, and put back as resident memory falls.
+//! The allocator keeps some freed pages for a while, and pages that are partly in use. Nearly all
+//! memory is taken in whole pages, so there are few of these, but no charge can account for them.
+//! So if the store has a probe for the resident bytes of the process, it calls the probe for every
+//! few megabytes of room made. It lowers the limit by the excess above the budget and an allowance,
+//! by a few percent of the budget at most, and raises it again as resident memory falls.
 //!
-//! What was resident when the budget was lowered is excused for as long as it stays: items are not given
-//! up twice for one change.
+//! Memory that was resident when the budget was lowered is excused for as long as it stays
+//! resident, so that one change does not evict items twice.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::SegmentStore;
 use super::sizing::Sizing;
 
-/// Looks up the resident bytes of the process, without those that have an account of their own, as what
-/// connections hold. It is given the bytes that the store holds. `None` if that cannot be known.
+/// Returns the resident bytes of the process, without those that have an account of their own, such
+/// as the memory of connections. The argument is the bytes that the store holds. `None` if unknown.
 pub type ResidentProbe = Box<dyn Fn(u64) -> Option<u64> + Send + Sync>;
 
-/// Resident bytes above the budget that are left to the program itself, and to the allocator for the
+/// Resident bytes above the budget that are allowed for the program itself, and for the allocator's
 /// next request.
 const ALLOWANCE: u64 = 26 << 20;
 
-/// The part of the budget that is taken off the limit at most.
+/// Divisor of the budget that gives the largest correction.
 const MOST: u64 = 32;
 
 #[derive(Default)]
@@ -30,9 +30,9 @@ pub(super) struct Ballast {
     probe: Option<ResidentProbe>,
     /// Bytes taken off the limit.
     weight: AtomicU64,
-    /// Bytes that room was made for since the last look.
+    /// Bytes of room made since the last probe.
     since: AtomicU64,
-    /// Bytes above what is allowed that are not held against the items.
+    /// Excess bytes that are not counted against the items.
     excused: AtomicU64,
 }
 
@@ -46,13 +46,13 @@ impl Ballast {
         self.weight.load(Relaxed)
     }
 
-    /// What is resident by now is excused.
+    /// Excuses all memory that is resident at this moment.
     pub(super) fn excuse(&self) {
         self.excused.store(u64::MAX, Relaxed);
         self.weight.store(0, Relaxed);
     }
 
-    /// Looks at what is resident, if there has been room made for so much that it is time for that.
+    /// Probes resident memory, if enough room has been made since the last probe.
     fn look(&self, wanted: u64, budget: u64, held: u64) -> Option<u64> {
         let probe = self.probe.as_ref()?;
         let step = (budget / 256).clamp(256 << 10, 2 << 20);
@@ -63,7 +63,7 @@ impl Ballast {
         probe(held)
     }
 
-    /// Takes in what is resident, and returns what is to be taken off the limit.
+    /// Records the resident bytes, and returns the bytes to take off the limit.
     fn weigh(&self, resident: u64, budget: u64) -> u64 {
         let allowed = budget + ALLOWANCE;
         let above = resident.saturating_sub(allowed);
@@ -80,7 +80,7 @@ impl Ballast {
 }
 
 impl SegmentStore {
-    /// Takes a look at resident memory, if it is time for that, and sets the limit.
+    /// Probes resident memory if it is time to, and sets the limit.
     pub(super) fn balance(&self, wanted: u64) {
         let budget = self.budget.load(Relaxed);
         let Some(resident) = self.ballast.look(wanted, budget, self.held()) else { return };
@@ -90,7 +90,7 @@ impl SegmentStore {
         }
     }
 
-    /// Sets the limit for a budget, and how large buffers are from here on.
+    /// Sets the limit for a budget, and the length of future buffers.
     pub(super) fn set_limit(&self, budget: u64) {
         let sizing = Sizing { shards: self.places.len(), layout: self.common.layout };
         let weight = self.ballast.weight().min(budget / MOST);

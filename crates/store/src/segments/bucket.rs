@@ -1,17 +1,17 @@
 //! Buckets of the index: cache lines of eight slots, in blocks of one size.
 //!
-//! Leaves grow and shrink, each in its own time. Were each one piece of memory, the allocator would be
-//! left with pieces of every size that a leaf ever had; so they are made of blocks, and a block that one
-//! leaf gives up is the next one's.
+//! Leaves grow and shrink independently. If each leaf were one allocation, the allocator would
+//! collect free memory of every size that a leaf ever had. So leaves consist of blocks, and a leaf
+//! can reuse a block that another one freed.
 
 use std::ops::{Index, IndexMut};
 
 use wide::{CmpEq as _, i32x8};
 
-/// Slots of a bucket: as many as a cache line has room for.
+/// Slots of a bucket: as many as fit a cache line.
 pub(super) const WIDTH: usize = 8;
 
-/// No record begins at the last byte of everything, so a slot with this place is free.
+/// Marks a free slot: no record begins at the last possible byte.
 pub(super) const FREE: u32 = u32::MAX;
 
 /// A tag and a place.
@@ -37,7 +37,7 @@ impl Slot {
     }
 }
 
-/// A cache line. All tags stand together, and all places: so eight are compared at once.
+/// A cache line. All tags are adjacent, and so are all places, so that eight are compared at once.
 #[derive(Clone, Debug)]
 #[repr(align(64))]
 pub(super) struct Bucket {
@@ -48,7 +48,7 @@ pub(super) struct Bucket {
 impl Bucket {
     const EMPTY: Bucket = Bucket { tags: [EMPTY.tag; WIDTH], places: [EMPTY.place; WIDTH] };
 
-    /// The ways that hold exactly this slot.
+    /// The ways that hold this very slot.
     #[inline]
     pub(super) fn ways_of(&self, slot: Slot) -> Ways {
         Ways(equal(&self.tags, slot.tag).0 & equal(&self.places, slot.place).0)
@@ -69,7 +69,7 @@ impl Bucket {
         (self.tags[way], self.places[way]) = (slot.tag, slot.place);
     }
 
-    /// Puts a slot where one is free. Whether there was one.
+    /// Puts a slot into a free way. Returns whether there was one.
     #[inline]
     pub(super) fn put(&mut self, slot: Slot) -> bool {
         let Some((_, way)) = self.free_ways().next() else { return false };
@@ -82,12 +82,13 @@ impl Bucket {
     }
 }
 
-/// Some ways of two buckets, a bit each: first those of the one, then those of the other.
+/// A set of ways of two buckets, one bit each: first those of the first bucket, then those of the
+/// second.
 #[derive(Clone, Copy)]
 pub(super) struct Ways(pub(super) u32);
 
 impl Ways {
-    /// Those of one bucket and those of another.
+    /// The ways of one bucket and those of another.
     #[inline]
     pub(super) fn of_both([first, second]: [Ways; 2]) -> Ways {
         Ways(first.0 | second.0 << WIDTH)
@@ -95,7 +96,7 @@ impl Ways {
 }
 
 impl Iterator for Ways {
-    /// Which of the two buckets, and the way in it.
+    /// The number of the bucket, 0 or 1, and the way in it.
     type Item = (usize, usize);
 
     #[inline]
@@ -109,7 +110,8 @@ impl Iterator for Ways {
     }
 }
 
-/// The ways whose word is `word`. All are compared at once: no branch could be foretold here.
+/// The ways whose word is `word`. All are compared at once, since no branch could be predicted
+/// here.
 #[inline]
 pub(super) fn equal(words: &[u32; WIDTH], word: u32) -> Ways {
     let here = i32x8::new(words.map(u32::cast_signed));
@@ -128,7 +130,7 @@ pub(super) struct Buckets {
 }
 
 impl Buckets {
-    /// At least so many, one block at the least.
+    /// At least `buckets` buckets, and at least one block.
     pub(super) fn new(buckets: usize) -> Buckets {
         let blocks = buckets.div_ceil(BLOCK).max(1);
         Buckets { blocks: (0..blocks).map(|_| Box::new([Bucket::EMPTY; BLOCK])).collect() }
@@ -142,7 +144,7 @@ impl Buckets {
         self.blocks.iter().flat_map(|block| block.iter())
     }
 
-    /// Bytes they take in memory.
+    /// Bytes of memory of the buckets.
     pub(super) fn bytes(&self) -> usize {
         self.blocks.len() * size_of::<[Bucket; BLOCK]>()
             + self.blocks.capacity() * size_of::<Box<[Bucket; BLOCK]>>()

@@ -1,4 +1,4 @@
-//! What all shards share: the budget, the epochs, and the numbers that are counted through.
+//! The state that all shards share: the budget, the epochs, and the counters.
 
 use std::hash::BuildHasher;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use super::segment::Queue;
 use super::sizing::Sizing;
 use crate::{Account, Cas, EvictionObserver};
 
-/// A key's hash: which shard, and its tag there.
+/// A key's hash: gives its shard, and its tag there.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Hash(pub(super) u64);
 
@@ -27,7 +27,7 @@ impl Hash {
     }
 }
 
-/// See the module's documentation.
+/// The state that all shards share.
 pub(super) struct Common {
     pub(super) layout: Layout,
     pub(super) pool: Pool,
@@ -35,18 +35,19 @@ pub(super) struct Common {
     pub(super) hasher: SeedableRandomState,
     pub(super) observer: Option<EvictionObserver>,
     pub(super) evict: bool,
-    /// Answers for pieces of values that are not items: on their way in, or still being sent.
+    /// Counts pieces of values that are not items: on their way in, or still being sent.
     pub(super) outside: Arc<Account>,
     shards: u64,
     /// Probation's share of the memory, see [`policy`].
     share: AtomicU32,
     last_cas: AtomicU64,
     serials: AtomicU64,
-    /// Bytes of all segments of each queue, values apart included.
+    /// Bytes of all segments of each queue, including large values.
     weights: [AtomicU64; 2],
-    /// Charges of all items. Only counted where nothing is evicted.
+    /// Charges of all items. Only counted if evictions are off.
     charged: AtomicU64,
-    /// The same when there was no room for more items. Only counted where nothing is evicted.
+    /// The same at the moment when there was no room for more items. Only counted if evictions are
+    /// off.
     charged_full: AtomicU64,
 }
 
@@ -75,7 +76,7 @@ impl Common {
         }
     }
 
-    /// Hashes keys by a seed from here on: for a store in which there is nothing yet.
+    /// Sets the seed of the hashes; only for an empty store.
     pub(super) fn seed_hashes(&mut self, seed: u64) {
         self.hasher = SeedableRandomState::with_seed(seed, SharedSeed::global_fixed());
     }
@@ -85,7 +86,7 @@ impl Common {
         Hash(self.hasher.hash_one(key))
     }
 
-    /// The CAS unique given out last.
+    /// The last CAS unique assigned.
     #[inline]
     pub(super) fn cas(&self) -> Cas {
         self.last_cas.load(Relaxed)
@@ -100,7 +101,7 @@ impl Common {
         self.last_cas.store(cas, Relaxed);
     }
 
-    /// Goes on above `cas`.
+    /// Raises the counter to at least `cas`.
     pub(super) fn raise_cas(&self, cas: Cas) {
         self.last_cas.fetch_max(cas, Relaxed);
     }
@@ -126,10 +127,11 @@ impl Common {
         self.share.load(Relaxed)
     }
 
-    /// Takes note that a queue gave up an item just a little too early. `items` are those of one shard.
+    /// Records that a queue evicted an item just a little too early. `items` are those of one
+    /// shard.
     pub(super) fn regret(&self, queue: Queue, items: u64) {
         let share = policy::share_after(self.share(), queue, items * self.shards);
-        // Of two at the same time one is lost, which does no harm.
+        // If two threads do this at the same time, one change is lost, which does no harm.
         self.share.store(share, Relaxed);
     }
 
@@ -139,14 +141,14 @@ impl Common {
         self.pool.limit() / self.shards
     }
 
-    /// What the policy has to know of the memory.
+    /// The state of the memory, as the policy needs it.
     pub(super) fn situation(&self, pressure: u8) -> Situation {
         let main_fill =
             policy::main_fill(self.weight(Queue::Main), self.pool.limit(), self.share());
         Situation { capacity: self.capacity(), main_fill, pressure }
     }
 
-    /// Takes note that items are charged more or less by now, where that matters.
+    /// Records a change in the charge of all items, if evictions are off.
     #[inline]
     pub(super) fn charge(&self, more: u64, less: u64) {
         if !self.evict {
@@ -154,20 +156,20 @@ impl Common {
         }
     }
 
-    /// The most that may be held, where nothing is evicted, for an item to come that is new.
+    /// The most bytes that may be held when a new item is stored while evictions are off.
     ///
-    /// A twelfth of the memory is left to changes of what is there: compacting makes up for them only once
-    /// a sixteenth is dead.
+    /// A twelfth of the memory is left for changes of present items: compaction makes up for them
+    /// only once a sixteenth is dead.
     pub(super) fn most_held(&self) -> u64 {
         let limit = self.pool.limit();
         limit - limit / 12
     }
 
-    /// Whether so much is held, where nothing is evicted, that there has to be less before an item comes
-    /// that is charged `more` in the place of one that is charged `less`.
+    /// Whether, with evictions off, the store holds so much that memory must be freed before an
+    /// item that is charged `more` replaces one that is charged `less`.
     ///
-    /// What grows a little may have some of what is left to changes, and so may what takes the place of
-    /// items that have gone since there was no room for more.
+    /// An item that grows a little may use some of the memory left for changes. So may an item that
+    /// replaces others that have gone since there was no room for more.
     #[cold]
     pub(super) fn is_crowded(&self, more: u64, less: u64) -> bool {
         let most = match less {
@@ -179,7 +181,7 @@ impl Common {
         self.pool.used() > most && self.charged_with(more, less) > self.charged_full.load(Relaxed)
     }
 
-    /// Takes note that there is no room for more items than there are.
+    /// Records that there is no room for more items than the present ones.
     pub(super) fn note_full(&self) {
         self.charged_full.store(self.charged.load(Relaxed), Relaxed);
     }
@@ -188,10 +190,10 @@ impl Common {
         (self.charged.load(Relaxed) + more).saturating_sub(less)
     }
 
-    /// Whether an item that is charged `more` may take the place of one that is charged `less`.
+    /// Whether an item that is charged `more` may replace one that is charged `less`.
     ///
-    /// Where nothing is evicted, an eighth of the memory is left to what is dead and not compacted
-    /// yet: so there is always something to compact, or room.
+    /// With evictions off, an eighth of the memory is left for dead records that are not compacted
+    /// yet, so there is always something to compact, or room.
     pub(super) fn admits(&self, more: u64, less: u64) -> bool {
         let limit = self.pool.limit() / 8 * 7;
         self.evict || more <= less || self.charged_with(more, less) <= limit

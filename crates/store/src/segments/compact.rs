@@ -1,14 +1,14 @@
-//! Getting back the room of dead records without giving up living ones.
+//! Compaction: recovers the room of dead records without evicting living ones.
 //!
-//! Some neighbours of a queue are written anew, one behind the other without what is dead, where that
-//! takes a segment less. What is written stands in the queue in front of what is still to be moved, so
-//! everything keeps its place and nothing grows younger by it.
+//! A run rewrites some neighbours of a queue one after the other, without their dead records, if
+//! that takes one segment less. The new segments stand in the queue before those that are still to
+//! be moved, so every record keeps its position and none becomes younger.
 //!
-//! A run of neighbours goes on in steps short enough that nobody waits long for the shard's lock. In
-//! between the shard is as whole as ever: what was moved is dead where it was. Whatever others do there
-//! meanwhile, the next step looks whether its segments are still the same ones, by their serials. A
-//! segment's memory is the next one's as soon as it is through: a run takes one buffer beyond what is
-//! there.
+//! A run proceeds in steps so short that no operation waits long for the shard's lock. Between
+//! steps the shard is consistent: a moved record is dead in its old place. Other operations may
+//! change anything between steps, so each step checks by their serials that its segments are still
+//! the same. The next segment reuses a segment's memory as soon as it is moved: a run takes one
+//! additional buffer.
 
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering::Relaxed;
@@ -20,15 +20,15 @@ use super::record::{Body, Draft, Record};
 use super::segment::{Queue, Segment};
 use super::shard::{Found, SMALL_BUFFER, Shard};
 
-/// Most neighbours that are compacted into one less: where something can be evicted instead, what
-/// takes more is not worth its time.
+/// Longest run of neighbours that are compacted to gain one segment, if evicting is an alternative:
+/// a longer run is not worth its time.
 const LONG_RUN: usize = 8;
 const LONGEST_RUN: usize = 16;
 
-/// Records whose slots in the index are fetched together before the first is moved.
+/// Records whose index slots are fetched together before the first record is moved.
 const BATCH: usize = 16;
 
-/// A segment, told from all others that ever had its number.
+/// Identifies a segment among all that ever had its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Ticket {
     number: u32,
@@ -39,28 +39,29 @@ struct Ticket {
 #[derive(Debug)]
 pub(super) struct Compacting {
     queue: Queue,
-    /// What is still to be moved, oldest first.
+    /// Segments still to be moved, oldest first.
     sources: VecDeque<Ticket>,
-    /// How far the first of them is moved.
+    /// Position in the first of them.
     at: usize,
-    /// What is written.
+    /// The segment being written.
     target: Option<Ticket>,
-    /// Bytes of all segments that were given back, and of all that were taken.
+    /// Bytes of all segments given back, and of all taken.
     given: u64,
     taken: u64,
 }
 
-/// How far compacting is.
+/// The state of a compaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Progress {
-    /// There is more to be moved.
+    /// There are more records to move.
     Going,
-    /// It is over, and memory was gained by it or not.
+    /// The run is over. `gained` says whether it gained memory.
     Over { gained: bool },
 }
 
 impl Shard {
-    /// Begins to compact the neighbours that are cheapest to move. `false` where nothing is to be gained.
+    /// Begins to compact the neighbours that are cheapest to move. Returns `false` if there is
+    /// nothing to gain.
     pub(super) fn begin_compacting(&mut self, common: &Common) -> bool {
         self.compacting = self.worthwhile_run(common);
         if self.compacting.is_none() {
@@ -69,7 +70,7 @@ impl Shard {
         self.compacting.is_some()
     }
 
-    /// Goes on with compacting, for about so many records.
+    /// Continues the compaction, for about `records` records.
     pub(super) fn compact_some(&mut self, common: &Common, records: usize) -> Progress {
         let Some(mut run) = self.compacting.take() else { return Progress::Over { gained: true } };
         let mut left = records;
@@ -79,7 +80,7 @@ impl Shard {
             let is_there = self.is_still(source);
             let taken = self.segments[source.number as usize].take_if(|_| is_there);
             let Some(mut segment) = taken else {
-                // Given up meanwhile, and its neighbours may be next.
+                // Evicted meanwhile; its neighbours may be next.
                 run.sources.clear();
                 break;
             };
@@ -107,12 +108,12 @@ impl Shard {
         Progress::Over { gained }
     }
 
-    /// There is nothing to be gained before there is more garbage.
+    /// Records that there is nothing to gain until there is more garbage.
     fn note_vain(&self) {
         self.hints.in_vain.store(self.hints.garbage.load(Relaxed), Relaxed);
     }
 
-    /// Whether a segment is still the same, and nobody gives it up.
+    /// Whether a segment is still the same, and is not being evicted.
     fn is_still(&self, ticket: Ticket) -> bool {
         let segment = self.segments[ticket.number as usize].as_ref();
         segment.is_some_and(|segment| segment.serial == ticket.serial)
@@ -124,7 +125,7 @@ impl Shard {
         segment.map_or(0, |segment| segment.data.capacity() as u64)
     }
 
-    /// Takes the first source, of which everything is moved, out of its queue.
+    /// Removes the first source, which is moved completely, from its queue.
     fn let_go_of_source(&mut self, common: &Common, run: &mut Compacting) {
         let Some(Ticket { number, .. }) = run.sources.pop_front() else { return };
         run.at = 0;
@@ -137,7 +138,8 @@ impl Shard {
         self.publish();
     }
 
-    /// The shortest run that gains a segment's memory, of those the one with the fewest bytes to move.
+    /// The shortest run that gains the memory of a segment; of several, the one with the fewest
+    /// bytes to move.
     fn worthwhile_run(&self, common: &Common) -> Option<Compacting> {
         let segment = common.pool.buffer_len() as u64;
         let longest = if common.evict { LONG_RUN } else { LONGEST_RUN };
@@ -157,12 +159,12 @@ impl Shard {
                 }
                 sum
             }));
-            // No longer than the best so far: a shorter run is the cheaper one.
+            // No longer than the best so far: a shorter run is cheaper.
             for len in 2..=best.map_or(longest, |(len, ..)| len).min(sealed) {
                 for start in 0..=sealed - len {
                     let (from, to) = (sums[start], sums[start + len]);
                     let (held, live) = (to.held - from.held, to.live - from.live);
-                    // About what is lost at the end of each segment that is written.
+                    // Approximate loss at the end of each segment that is written.
                     let margin = live / (to.records - from.records).max(1);
                     let gains = held >= live + (live / segment + 1) * margin + segment;
                     let is_better =
@@ -186,8 +188,8 @@ impl Shard {
         Some(Compacting { queue, sources, at: 0, target: None, given: 0, taken: 0 })
     }
 
-    /// Moves up to `left` records of a source, taken out of its place, behind what was written so far.
-    /// Whether that was the rest of them.
+    /// Moves up to `left` records of a source, taken out of its place, after those written so far.
+    /// Returns whether the source is finished.
     fn rewrite(
         &mut self,
         common: &Common,
@@ -244,7 +246,7 @@ impl Shard {
         self.moved(common, segment, &mut found, place, apart);
     }
 
-    /// Appends a record to the segment that is written, or to a new one.
+    /// Appends a record to the segment being written, or to a new one.
     fn write_behind(
         &mut self,
         common: &Common,
@@ -253,7 +255,7 @@ impl Shard {
         draft: &Draft<'_>,
         apart: u64,
     ) -> Option<u32> {
-        // What is alive by now must not come into a segment that is older than a forget.
+        // A record that is alive now must not enter a segment that is older than a forget.
         let epoch = common.epochs.current(self.now);
         let most = draft.most();
         let fits = |segment: &Segment| {
@@ -273,7 +275,7 @@ impl Shard {
         Some(common.layout.place(number, at))
     }
 
-    /// Opens a segment in front of the first source, whether there is room for it or not.
+    /// Opens a segment in front of the first source, even if there is no room for it.
     fn open_target(
         &mut self,
         common: &Common,
@@ -296,8 +298,8 @@ impl Shard {
         number
     }
 
-    /// Gives back what a segment did not fill, as far as a buffer of half or less will do. Lengths of
-    /// buffers are powers of two: what one segment gives back the next can use.
+    /// Gives back the unused part of a segment, if a buffer of half its length or less suffices.
+    /// Lengths of buffers are powers of two, so any other segment can use the memory.
     pub(super) fn shrink(&mut self, common: &Common, number: u32) {
         let Some(segment) = self.segments[number as usize].as_mut() else { return };
         let capacity = segment.data.capacity();
@@ -311,7 +313,7 @@ impl Shard {
         }
     }
 
-    /// Takes a record that was written elsewhere off the books where it was.
+    /// Removes a record that was moved from the books of its old segment.
     pub(super) fn moved(
         &mut self,
         common: &Common,
@@ -336,7 +338,7 @@ impl Shard {
     }
 }
 
-/// What the segments of a queue up to one hold, what of it lives, and in how many records.
+/// Sums over the segments of a queue up to one of them: bytes held, living bytes, living records.
 #[derive(Clone, Copy, Debug, Default)]
 struct Sums {
     held: u64,
@@ -372,7 +374,7 @@ mod tests {
         let store = SegmentStore::new(limits, None);
         let (items, mut random) = ((8 << 20) / 100 * 90 / (9 + 300 + 40), 1);
         for turn in 0..6 * items {
-            // Each key as often as every other, in an order of its own in each round.
+            // Each key as often as every other, in a different order in each round.
             let item = (turn * 7919 + turn / items) % items;
             let len = 150 + splitmix(&mut random) % 301;
             set(&store, &format!("key{item:06}"), &vec![b'v'; len], NOW);
@@ -417,11 +419,11 @@ mod tests {
             }
         }
         assert!(steps > 3);
-        // The last buffer is kept for the next segment.
+        // The store keeps the last buffer for the next segment.
         assert!(store.common.pool.used() - store.common.pool.spare_bytes() < before.1);
     }
 
-    /// Whatever others do between two steps of a run, everything is where it belongs.
+    /// Whatever happens between two steps of a run, every record is in its place.
     #[test]
     fn a_run_gives_way_to_whatever_happens_meanwhile() {
         let limits = Limits { max_bytes: 2 << 20, max_item: 1 << 20, evict: true };
@@ -442,7 +444,7 @@ mod tests {
             if shard.compacting.is_none() && choice.is_multiple_of(20) {
                 shard.begin_compacting(&store.common);
             }
-            // Now and then much happens between two steps.
+            // From time to time much happens between two steps.
             let steps_now = turn / 100 % 2 == 0;
             if choice < 300 && steps_now {
                 let was_going = shard.compacting.is_some();

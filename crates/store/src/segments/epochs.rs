@@ -1,19 +1,20 @@
-//! Death without visiting an item: flushes and forgets.
+//! Flushes and forgets, without visiting items.
 //!
-//! Every segment has the epoch that its items were stored in; a flush or a forget begins the next
-//! one. An item of the epoch in force is alive by that one comparison. What has come over an item of
-//! an older epoch is told by the [`Past`]: it was flushed if it is older than the last flush, and
-//! forgotten if it is older than a forget whose predicate says yes to its key. A flush for later is
-//! remembered by its second and applied by the first operation at or after it: until it is applied no
+//! Every segment has the epoch in which its items were stored; each flush or forget begins the next
+//! epoch. An item of the current epoch is alive, and one comparison shows it. The [`Past`] decides
+//! about an item of an older epoch: it was flushed if it is older than the last flush, and
+//! forgotten if it is older than a forget whose predicate matches its key. A flush for later is
+//! remembered by its second. The first operation at or after that second applies it; until then no
 //! operation can have seen that second.
 //!
-//! An item that is found alive may be changed where it lies: no forget so far is about its key. A
-//! sweep gives a segment whose items it found alive the epoch in force when it began with it. Once
-//! there are no older ones the forgets before it are over, and their predicates are dropped.
+//! An item found alive may be changed in place: no forget so far covers its key. A sweep gives a
+//! segment whose items it found alive the epoch that was current when it began with the segment.
+//! Once no item is older than an epoch, the forgets before it are over, and their predicates are
+//! dropped.
 //!
-//! Invariants: an epoch is in the past before it is in force, and an item is judged with its shard
-//! locked, so nobody meets an item of an epoch that the past at hand does not know; what is stored
-//! gets the epoch that its decision was made in.
+//! Invariants: the past knows an epoch before that epoch becomes current, and an item is judged
+//! while its shard is locked, so no operation meets an item of an epoch that its past does not
+//! know. An item gets the epoch in which the decision to store it was made.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -23,42 +24,42 @@ use parking_lot::Mutex;
 
 use crate::{KeyPredicate, Miss, Seconds};
 
-/// No flush is due. The end of time stands for it, which nobody waits for.
+/// No flush is due. The last possible second stands for it, and no flush can be due then.
 const NONE: Seconds = Seconds::MAX;
 
-/// Counted from 0. A flush every nanosecond would take centuries to count through them.
+/// Counted from 0. With a flush every nanosecond, the numbers would last for centuries.
 pub(super) type Epoch = u64;
 
-/// What an item is at one moment.
+/// The state of an item at one moment.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Verdict {
-    /// Why it is dead, if it is.
+    /// The reason why the item is dead, if it is.
     pub(super) miss: Option<Miss>,
-    /// The epoch in force at that moment.
+    /// The current epoch at that moment.
     pub(super) epoch: Epoch,
 }
 
 pub(super) struct Epochs {
-    /// The epoch in force, for the many who need no more of the past.
+    /// The current epoch, for the many operations that need nothing else of the past.
     current: AtomicU64,
     due: AtomicU32,
     past: ArcSwap<Past>,
     change: Mutex<()>,
 }
 
-/// All that epochs meant so far, as far as there may be items to whom it means something.
+/// The meaning of all epochs of which there may still be items.
 struct Past {
-    /// The epoch in force.
+    /// The current epoch.
     epoch: Epoch,
-    /// What is older is flushed.
+    /// Items of older epochs are flushed.
     floor: Epoch,
-    /// There is nothing older.
+    /// There are no items of older epochs.
     swept: Epoch,
-    /// Oldest first.
+    /// The forgets, oldest first.
     forgets: Vec<Forget>,
 }
 
-/// Items older than `epoch` whose keys are `lost` are dead.
+/// A forget: items older than `epoch` whose keys match `lost` are dead.
 #[derive(Clone)]
 struct Forget {
     epoch: Epoch,
@@ -76,7 +77,7 @@ impl Epochs {
         }
     }
 
-    /// The epoch in force at `now`.
+    /// The current epoch at `now`.
     #[inline]
     pub(super) fn current(&self, now: Seconds) -> Epoch {
         if now >= self.due.load(Ordering::Acquire) {
@@ -86,14 +87,14 @@ impl Epochs {
     }
 
     /// Whether an item stored in the epoch `stored` was flushed or forgotten. The caller holds the
-    /// lock of its shard.
+    /// lock of the item's shard.
     #[inline]
     pub(super) fn judge(&self, stored: Epoch, key: &[u8], now: Seconds) -> Verdict {
         let epoch = self.current(now);
         if stored == epoch { Verdict { miss: None, epoch } } else { self.judge_old(stored, key) }
     }
 
-    /// The verdict is that of the past, which may be one epoch ahead of the epoch in force.
+    /// The verdict of the past, which may be one epoch ahead of the current one.
     #[cold]
     fn judge_old(&self, stored: Epoch, key: &[u8]) -> Verdict {
         let past = self.past.load();
@@ -107,25 +108,25 @@ impl Epochs {
         Verdict { miss, epoch: past.epoch }
     }
 
-    /// Everything stored so far is dead from here on; a flush for later is forgotten.
+    /// Kills everything stored so far, and cancels a flush for later.
     pub(super) fn flush_now(&self) {
         let _change = self.change.lock();
         self.begin_flushed();
         self.due.store(NONE, Ordering::Release);
     }
 
-    /// When a flush is due, if one is.
+    /// The second at which a flush is due, if one is.
     pub(super) fn due(&self) -> Option<Seconds> {
         Some(self.due.load(Ordering::Acquire)).filter(|due| *due != NONE)
     }
 
-    /// Flushes at a second to come.
+    /// Schedules a flush for a later second.
     pub(super) fn flush_at(&self, at: Seconds) {
         let _change = self.change.lock();
         self.due.store(at, Ordering::Release);
     }
 
-    /// Everything stored so far whose key is `lost` is dead from here on.
+    /// Kills everything stored so far whose key matches `lost`.
     pub(super) fn forget(&self, lost: KeyPredicate) {
         let _change = self.change.lock();
         let past = self.past.load();
@@ -139,7 +140,7 @@ impl Epochs {
         self.past.load().swept >= epoch
     }
 
-    /// Takes note that no item is older than `epoch`. Should there be one after all, it is dead.
+    /// Records that no item is older than `epoch`. Any older item that remains is dead.
     pub(super) fn settle(&self, epoch: Epoch) {
         let _change = self.change.lock();
         let past = self.past.load();
@@ -157,19 +158,19 @@ impl Epochs {
         let _change = self.change.lock();
         if now >= self.due.load(Ordering::Relaxed) {
             self.begin_flushed();
-            // Only now: who sees that nothing is due any more sees the new epoch as well.
+            // Last, so that a thread that sees no due flush also sees the new epoch.
             self.due.store(NONE, Ordering::Release);
         }
     }
 
-    /// Begins an epoch before which nothing lives. The caller holds `change`.
+    /// Begins an epoch that makes everything before it dead. The caller holds `change`.
     fn begin_flushed(&self) {
         let past = self.past.load();
         let epoch = past.epoch + 1;
         self.begin(Past { epoch, floor: epoch, swept: past.swept, forgets: Vec::new() });
     }
 
-    /// Puts the next epoch in force. The caller holds `change`.
+    /// Makes the next epoch current. The caller holds `change`.
     fn begin(&self, past: Past) {
         let epoch = past.epoch;
         self.past.store(Arc::new(past));
@@ -183,9 +184,9 @@ mod tests {
 
     use super::*;
 
-    /// A thread stores in the epoch that it is told, and flushes and forgets: what it stored before is
-    /// dead to itself and to whoever it tells, and what it stores afterwards is alive, whatever others
-    /// do. It is told of no epoch twice in the wrong order.
+    /// Each thread stores, flushes and forgets, always in the epoch it reads. Items stored before
+    /// its own change are dead, to itself and to any thread it informs; items stored afterwards are
+    /// alive, whatever other threads do. The epochs that a thread reads never go back.
     #[test]
     fn what_a_thread_stores_after_its_own_change_is_alive_and_before_it_dead() {
         let epochs = Epochs::new();
@@ -198,7 +199,7 @@ mod tests {
                     for _ in 0..500 {
                         let before = epochs.current(1);
                         assert!(before >= latest, "an epoch was in force before a younger one");
-                        // The others forget their own keys only.
+                        // The other threads forget only their own keys.
                         epochs.forget(Arc::new(move |key| key == [number]));
                         assert!(epochs.judge(before, &mine, 1).miss.is_some());
                         let after = epochs.current(1);

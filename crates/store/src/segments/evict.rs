@@ -1,9 +1,9 @@
-//! Making room: giving up the oldest segment of a queue.
+//! Eviction: frees the oldest segment of a queue.
 //!
-//! Its items are looked at one by one, in steps short enough that nobody waits long for the shard's
-//! lock. Each is dropped or, if [`Policy`](super::policy::Policy) thinks that it will be asked for
-//! again, appended to a younger segment. Until its turn has come an item can be read and changed as
-//! ever. When all are through, the segment's buffer is the next one's.
+//! The shard decides about the segment's items one by one, in steps so short that no operation
+//! waits long for the shard's lock. It drops each item or, if [`Policy`](super::policy::Policy)
+//! expects it to be read again, appends it to a younger segment. Until then the item can be read
+//! and changed as usual. After the last item, the next segment reuses the buffer.
 
 use super::bucket::Slot;
 use super::common::{Common, Hash};
@@ -14,11 +14,11 @@ use super::segment::{Queue, Segment};
 use super::shard::{Evicting, Found, Need, Shard};
 use crate::{Evicted, Miss};
 
-/// Items whose slots in the index are fetched together before the first is decided about.
+/// Items whose index slots are fetched together before the first decision.
 const BATCH: usize = 16;
 
 impl Shard {
-    /// Begins to give up the oldest segment of a queue. `false` where there is none.
+    /// Begins to evict the oldest segment of a queue. Returns `false` if the queue has none.
     pub(super) fn begin_eviction(&mut self, queue: Queue, pressure: u8) -> bool {
         let Some(&number) = self.queues[queue as usize].front() else { return false };
         if self.open[queue as usize] == Some(number) {
@@ -30,14 +30,15 @@ impl Shard {
         true
     }
 
-    /// How many items there still are in the segment that is being given up.
+    /// Number of items left in the segment being evicted.
     pub(super) fn left_to_evict(&self) -> u64 {
         let number = self.evicting.as_ref().map(|evicting| evicting.number as usize);
         let segment = number.and_then(|number| self.segments[number].as_ref());
         segment.map_or(0, |segment| u64::from(segment.live))
     }
 
-    /// Goes on with giving up a segment, for at most so many items. Whether that is over.
+    /// Continues the eviction of a segment, for at most `items` items. Returns whether it is
+    /// finished.
     pub(super) fn evict_some(&mut self, common: &Common, items: usize) -> bool {
         let Some(Evicting { number, mut at, pressure }) = self.evicting.take() else { return true };
         let Some(mut segment) = self.segments[number as usize].take() else { return true };
@@ -123,7 +124,7 @@ impl Shard {
         self.take_off(common, segment, found);
     }
 
-    /// Takes an item off the books with its value.
+    /// Removes an item and its value from the books.
     fn take_off(&mut self, common: &Common, segment: &mut Segment, found: &mut Found) {
         let apart = self.apart_charge(segment, &found.record);
         if let Some(handle) = found.record.handle(&segment.data) {
@@ -141,7 +142,7 @@ impl Shard {
         self.dropped.give(apart);
     }
 
-    /// Appends an item to the open segment of a queue, whether there is room or not.
+    /// Appends an item to the open segment of a queue, even if there is no room.
     fn move_record(
         &mut self,
         common: &Common,

@@ -1,14 +1,14 @@
-//! What left lately: four bytes an item, in which queue it was and about when.
+//! Recently evicted keys: four bytes per item, with its queue and its approximate time of eviction.
 //!
-//! A table of buckets of sixteen entries, a cache line each. An entry is 15 bits of the key's tag, one
-//! for the queue, and 16 that say how much the queue had given up when the item left; time here is
-//! counted in bytes given up, as that is what decides whether a longer queue would have kept it. A
-//! bucket that is full forgets what is of least use: the entry that has outlived the most of the time
-//! for which its queue's are remembered. There are as many entries as items, or up to twice as many
-//! where that is a hundredth of the memory, and there is no table before the first item leaves.
+//! A table of buckets of sixteen entries, a cache line each. An entry holds 15 bits of the key's
+//! tag, one bit for the queue, and 16 bits for the bytes that the queue had evicted when the item
+//! left. Time is counted in evicted bytes here, because they decide whether a longer queue would
+//! have kept the item. A full bucket drops its least useful entry: the one that has used up most of
+//! the lifetime of its queue's entries. There are as many entries as items, or up to twice as many
+//! if that is a hundredth of the memory. The table does not exist before the first eviction.
 //!
-//! It may be wrong: two keys may look alike, and a stamp that went round looks young. Both are rare
-//! and cost an item a better or worse start, nothing else.
+//! The table may be wrong: two keys may look alike, and a stamp that wrapped around looks young.
+//! Both are rare, and only give an item a better or worse start.
 
 use super::segment::Queue;
 
@@ -18,7 +18,7 @@ const WIDTH: usize = 16;
 /// A queue's clock counts in units of the memory divided by this.
 const RESOLUTION: u64 = 4096;
 
-/// Memory for each entry beyond one an item.
+/// Memory, in bytes, per entry beyond one per item.
 const PLENTY: u64 = 400;
 
 const EMPTY: u32 = 0;
@@ -27,27 +27,28 @@ const EMPTY: u32 = 0;
 #[repr(align(64))]
 struct Bucket([u32; WIDTH]);
 
-/// Buckets of a block. A block is made when the first entry comes: nobody waits for a whole table.
+/// Buckets of a block. A block is allocated with its first entry, so no operation waits for a whole
+/// table.
 const BLOCK: usize = 64;
 
-/// See the module's documentation.
+/// The recently evicted keys of a shard. See the module's documentation.
 #[derive(Debug)]
 pub(super) struct Ghosts {
-    /// For how long each queue's are remembered, as a part of 100 of the memory.
+    /// Lifetime of each queue's entries, in percent of the memory.
     lives: [u32; 2],
     blocks: Vec<Option<Box<[Bucket; BLOCK]>>>,
-    /// How many blocks are made.
+    /// Number of allocated blocks.
     made: usize,
-    /// Bytes that each queue has given up so far.
+    /// Bytes that each queue has evicted so far.
     given_up: [u64; 2],
 }
 
-/// What is remembered of a key.
+/// The table's record of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Seen {
-    /// The queue that gave it up.
+    /// The queue that evicted the key.
     pub(super) queue: Queue,
-    /// Bytes that this queue has given up since.
+    /// Bytes that this queue has evicted since.
     pub(super) since: u64,
 }
 
@@ -56,13 +57,13 @@ impl Ghosts {
         Ghosts { lives, blocks: Vec::new(), made: 0, given_up: [0, 0] }
     }
 
-    /// Bytes it takes in memory beside itself.
+    /// Bytes of memory beyond the structure's own.
     pub(super) fn bytes(&self) -> usize {
         self.made * size_of::<[Bucket; BLOCK]>()
             + self.blocks.capacity() * size_of::<Option<Box<[Bucket; BLOCK]>>>()
     }
 
-    /// The block of a tag's bucket, and which of its buckets that is.
+    /// The block of a tag's bucket, and the bucket's number in it.
     #[inline]
     fn place(&self, tag: u32) -> (usize, usize) {
         let buckets = (self.blocks.len() * BLOCK) as u64;
@@ -76,7 +77,7 @@ impl Ghosts {
         Some(&self.blocks.get(block)?.as_ref()?[at].0)
     }
 
-    /// What is remembered of a key, in a shard of so many bytes.
+    /// The record of a key, in a shard of `capacity` bytes.
     #[inline]
     pub(super) fn find(&self, tag: u32, capacity: u64) -> Option<Seen> {
         let &entry = self.bucket(tag)?.iter().find(|&&entry| is_of(entry, tag))?;
@@ -84,8 +85,8 @@ impl Ghosts {
         Some(Seen { queue: queue_of(entry), since })
     }
 
-    /// Remembers a key that `queue` gives up, and with it so many bytes. A table of another size than
-    /// `items` suggests begins anew.
+    /// Records that `queue` evicts a key of `charge` bytes. If the table's size does not suit
+    /// `items`, a new table is begun.
     pub(super) fn add(&mut self, tag: u32, queue: Queue, charge: u64, capacity: u64, items: usize) {
         let plenty = usize::try_from(capacity / PLENTY).unwrap_or(usize::MAX);
         let wanted = plenty.clamp(items, 2 * items) / WIDTH + 1;
@@ -122,12 +123,12 @@ impl Ghosts {
         }
     }
 
-    /// How long ago an entry's item left, on the clock of its queue.
+    /// Time since an entry's item was evicted, on the clock of its queue.
     fn age(&self, entry: u32, capacity: u64) -> u16 {
         self.clock(queue_of(entry), capacity).wrapping_sub(low(entry))
     }
 
-    /// How much of its life an entry has outlived, on a scale common to both queues.
+    /// The part of its lifetime that an entry has used up, on one scale for both queues.
     fn outlived(&self, entry: u32, capacity: u64) -> u32 {
         u32::from(self.age(entry, capacity)) * 100 / self.lives[queue_of(entry) as usize]
     }
@@ -141,7 +142,7 @@ fn unit(capacity: u64) -> u64 {
     (capacity / RESOLUTION).max(1)
 }
 
-/// The part of an entry that tells keys of one bucket apart. Never that of [`EMPTY`].
+/// The part of an entry that tells keys of one bucket apart. Never equal to that of [`EMPTY`].
 fn fingerprint(tag: u32) -> u32 {
     (tag | 1) << 17
 }
@@ -201,7 +202,7 @@ mod tests {
 
     #[test]
     fn there_are_as_many_entries_as_items_or_twice_as_many() {
-        // As many keys as there are items, or somewhat fewer, all over the table.
+        // As many keys as there are items, or slightly fewer, spread over the table.
         let filled = |capacity, items: usize| {
             let mut ghosts = Ghosts::new([90, 5]);
             (0..1 << 12).for_each(|tag| ghosts.add(tag << 20, Queue::Main, 1, capacity, items));

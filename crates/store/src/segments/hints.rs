@@ -1,17 +1,17 @@
-//! What others may know of a shard without its lock: where the oldest segments are, and where a good
-//! part is dead. It may be late by an operation; who acts on it takes the lock and looks again.
+//! Facts about a shard that other threads may read without its lock: the age of its oldest
+//! segments, and its amount of garbage. A hint may be late by an operation; a thread that acts on
+//! it takes the lock and checks again.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// What others may know of a shard without its lock. Written with the lock held.
+/// Facts about a shard, readable without its lock. Written with the lock held.
 #[derive(Debug)]
 pub(super) struct Hints {
-    /// Births of the oldest segment of each queue; the end of time where there is none.
+    /// Birth of the oldest segment of each queue; the maximum if there is none.
     pub(super) oldest: [AtomicU64; 2],
-    /// Bytes of records that are dead.
+    /// Bytes of dead records.
     pub(super) garbage: AtomicU64,
-    /// As much garbage as there was when there was nothing to be gained from compacting it; more than
-    /// there can be where that is not known.
+    /// Bytes of garbage at which compaction had nothing to gain; more than is possible if unknown.
     pub(super) in_vain: AtomicU64,
 }
 
@@ -26,7 +26,7 @@ impl Hints {
 
     #[inline]
     pub(super) fn count_garbage(&self, more: u64, less: u64) {
-        // Only who holds the lock writes, so this need not be one step.
+        // Only the holder of the lock writes, so this need not be one atomic step.
         self.garbage.store(self.garbage.load(Relaxed) + more - less, Relaxed);
     }
 }

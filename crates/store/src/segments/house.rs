@@ -1,4 +1,4 @@
-//! Housekeeping: sweeping out the dead, another budget, checking the books.
+//! Maintenance: sweeping dead items, changing the budget, validating the bookkeeping.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -12,17 +12,18 @@ use super::tally::Tally;
 use super::{Place, SegmentStore};
 use crate::{Counters, ResizeResult, Seconds};
 
-/// Smallest budget that leaves room for items besides what is set aside.
+/// Smallest budget that leaves room for items beside the reserves.
 pub(super) const MIN_BUDGET: u64 = 1 << 20;
 
-/// Items that are looked at while a shard is locked.
+/// Items examined per lock of a shard.
 const STEP: usize = 128;
 
-/// Dead items that are reclaimed for one write, about, and segments that are looked through for them.
+/// Approximate number of dead items to reclaim for one write, and the most segments to search for
+/// them.
 const ENOUGH: u64 = 1_024;
 const MOST_SEGMENTS: u32 = 64;
 
-/// How far a sweep is with a segment.
+/// Position of a sweep in a segment.
 #[derive(Clone, Copy, Debug)]
 struct Cursor {
     number: u32,
@@ -33,8 +34,8 @@ struct Cursor {
 }
 
 impl SegmentStore {
-    /// Goes over the segments in which something may have died: of age, or of a new epoch. What lives
-    /// is of the epoch in force afterwards.
+    /// Sweeps all segments in which an item may have died, of age or in a new epoch. The living
+    /// items then belong to the current epoch. Returns the number of items removed.
     pub(super) fn sweep_dead(&self, now: Seconds) -> u64 {
         let epoch = self.common.epochs.current(now);
         let mut reclaimed = 0;
@@ -49,10 +50,10 @@ impl SegmentStore {
         reclaimed
     }
 
-    /// Removes what is dead in a few segments. Whether something was.
+    /// Removes dead items from a few segments. Returns whether it removed any.
     ///
-    /// For a write that finds no room where nothing is evicted. While nothing can have died since the
-    /// last time, this costs a comparison.
+    /// For a write that finds no room while evictions are off. While nothing can have died since
+    /// the last call, this costs a comparison.
     #[cold]
     pub(super) fn reclaim_some(&self, now: Seconds) -> bool {
         let epoch = self.common.epochs.current(now);
@@ -73,7 +74,7 @@ impl SegmentStore {
         reclaimed > 0
     }
 
-    /// The segments of a shard in which something may have died, and their serials.
+    /// The segments of a shard in which an item may have died, with their serials.
     fn due_in(&self, place: &Place, epoch: Epoch, now: Seconds) -> Vec<(u32, u64)> {
         loop {
             let mut shard = place.lock(&self.common);
@@ -84,8 +85,8 @@ impl SegmentStore {
         }
     }
 
-    /// Removes what is dead in a segment, letting go of the lock again and again. Returns how many items
-    /// went.
+    /// Removes the dead items of a segment, and releases the lock between steps. Returns their
+    /// number.
     fn sweep_segment(
         &self,
         place: &Place,
@@ -106,7 +107,7 @@ impl SegmentStore {
         }
     }
 
-    /// Sets another budget, and gives up what is above it.
+    /// Sets another budget, and evicts the excess.
     pub(super) fn resize_to(&self, max_bytes: u64) -> ResizeResult {
         let sizing = Sizing { shards: self.places.len(), layout: self.common.layout };
         if max_bytes < MIN_BUDGET || max_bytes > sizing.most() || sizing.limit(max_bytes) == 0 {
@@ -147,7 +148,7 @@ impl SegmentStore {
             assert_eq!(weight, weights[queue as usize], "the weight of {queue:?} is miscounted");
         }
         let budget = self.budget.load(Relaxed);
-        // Where nothing is evicted, what is there when the budget is made smaller stays.
+        // With evictions off, present items stay when the budget is lowered.
         let most = if self.common.evict { budget } else { budget.max(self.excess.load(Relaxed)) };
         assert!(pool.used() <= most, "more is held than the budget allows: {}", pool.used());
         assert!(charged <= pool.used().max(budget), "more is charged than is held");
@@ -155,7 +156,7 @@ impl SegmentStore {
 }
 
 impl Shard {
-    /// Closes open segments whose buffers are larger than those that are opened by now.
+    /// Closes open segments whose buffers are larger than those of new segments.
     fn seal_large(&mut self, common: &Common) {
         for queue in Queue::BOTH {
             let number = self.open[queue as usize];
@@ -167,7 +168,7 @@ impl Shard {
         self.publish();
     }
 
-    /// The segments in which something may have died.
+    /// The segments in which an item may have died.
     fn due(&self, epoch: Epoch, now: Seconds) -> Vec<(u32, u64)> {
         let numbers = self.queues.iter().flatten();
         let segments =
@@ -179,21 +180,22 @@ impl Shard {
             .collect()
     }
 
-    /// Removes what is dead among the next items of a segment. Says how many went, and whether that
-    /// was the rest of them.
+    /// Removes the dead among the next items of a segment. Returns how many it removed, and whether
+    /// the segment is finished.
     fn sweep_some(&mut self, common: &Common, cursor: &mut Cursor) -> (u64, bool) {
         let number = cursor.number as usize;
         let is_being_evicted = self.evicting.as_ref().is_some_and(|it| it.number == cursor.number);
         if is_being_evicted {
-            // What is still in it is of an older epoch than the sweep says that everything is of.
+            // The items left in it are of an older epoch than the one that the sweep declares for
+            // all items.
             self.evict_some(common, STEP);
             return (0, false);
         }
         let taken = self.segments[number].take_if(|segment| segment.serial == cursor.serial);
-        // Given up meanwhile: what was alive of it is in a younger segment.
+        // Evicted meanwhile: its living items are in a younger segment.
         let Some(mut segment) = taken else { return (0, true) };
         if cursor.at == 0 {
-            // What is given another expiry from here on is noted there, all else by the cursor.
+            // Expiries set from here on are noted in the segment, all others in the cursor.
             segment.soonest = Seconds::MAX;
         }
         let (mut checked, mut reclaimed) = (0, 0);
@@ -231,7 +233,7 @@ impl Shard {
         (reclaimed, is_over)
     }
 
-    /// Recounts everything and returns the bytes that the pool should know of.
+    /// Recounts everything and returns the bytes that the pool should count.
     fn validate(&self, common: &Common) -> u64 {
         self.index.validate();
         self.values.validate();
@@ -296,14 +298,14 @@ mod tests {
     }
 
     fn set(store: &SegmentStore, key: &str, len: usize, expiry: Expiry) {
-        // Whoever reads a record out of the middle of it sees one that has expired.
+        // A reader that starts in the middle of a record sees an expired one.
         let value = vec![1; len];
         let write =
             Write { expiry, ..Write::plain(Mode::Set, key.as_bytes(), NewValue::Slice(&value)) };
         assert!(matches!(store.write(write, NOW), WriteResult::Stored { .. }));
     }
 
-    /// A sweep that has begun with the one segment that there is.
+    /// A sweep that has begun with the only segment.
     fn begun(store: &SegmentStore, now: Seconds) -> Cursor {
         let epoch = store.common.epochs.current(now);
         let mut shard = store.places[0].lock(&store.common);
@@ -377,7 +379,7 @@ mod tests {
         }
         finish(&store, cursor);
         store.common.epochs.settle(cursor.epoch);
-        // All were read, so all of them stay.
+        // All items were read, so all of them stay.
         for item in 1..600 {
             assert!(store.get(format!("key{item}").as_bytes(), NOW, |_| ()).is_ok(), "{item}");
         }

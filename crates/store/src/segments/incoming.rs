@@ -1,4 +1,4 @@
-//! A value on its way into the store, before any shard is locked: cut up if it is large.
+//! A value on its way into the store, before any shard is locked. A large value is already cut.
 
 use std::borrow::Cow;
 
@@ -8,12 +8,12 @@ use super::pool::Grant;
 use super::shard::Value;
 use crate::{LargeValue, Piece};
 
-/// A value that is to be stored. Its pieces are still here as long as it is not.
+/// A value to be stored. It owns its pieces until it is stored.
 #[derive(Debug)]
 pub(super) enum Incoming<'a> {
     /// Short enough for a record.
     Here(&'a [u8]),
-    /// Its pieces, if it has some, and what follows them: no more than a record takes.
+    /// Its pieces, if any, and the bytes after them, which fit a record.
     Apart(Pieces, Cow<'a, [u8]>),
 }
 
@@ -27,7 +27,7 @@ impl<'a> Incoming<'a> {
         Incoming::Apart(pieces, Cow::Borrowed(rest))
     }
 
-    /// A value that arrived in pieces. The room that was kept for it is added to the grant.
+    /// A value that arrived in pieces. The memory reserved for it is added to the grant.
     #[inline(never)]
     pub(super) fn large(value: LargeValue, common: &Common, grant: &mut Grant<'_>) -> Incoming<'a> {
         let mut len = value.len() - value.rest().len();
@@ -36,7 +36,7 @@ impl<'a> Incoming<'a> {
             grant.add(common.pool.claim(*room));
         }
         if rest.len() > common.layout.inline {
-            // It was cut up for another store.
+            // The value was cut for another store.
             let (more, behind) = Pieces::cut(&rest, common.layout.inline, &common.outside);
             len += more.len();
             pieces.extend(more.into_vec());
@@ -67,7 +67,7 @@ impl<'a> Incoming<'a> {
         }
     }
 
-    /// What follows its pieces.
+    /// The bytes after the pieces.
     pub(super) fn rest(&self) -> &[u8] {
         match self {
             Incoming::Here(value) => value,
@@ -75,7 +75,7 @@ impl<'a> Incoming<'a> {
         }
     }
 
-    /// For storing it as it is.
+    /// The value in the form in which a record stores it.
     #[inline]
     pub(super) fn value(&mut self) -> Value<'_> {
         match self {

@@ -1,11 +1,11 @@
-//! Where the record of a key lies: a hash index that grows and shrinks in small steps.
+//! The index: finds the record of a key. A hash table that grows and shrinks in small steps.
 //!
-//! Extendible hashing (Fagin and others, 1979): the top bits of a tag choose a [`Leaf`], of which no
-//! one is larger than [`MAX_BUCKETS`]. A leaf that is full grows by about an eighth, and past that size is
-//! split in two; one that has become sparse shrinks, and joins the other half of its split when both
-//! are small. Each step touches one leaf and takes some
-//! microseconds, however many keys there are. At nine bytes a key, the index is the larger part of
-//! what an item costs, so it is kept that full.
+//! Extendible hashing (Fagin and others, 1979): the top bits of a tag choose a [`Leaf`], and no
+//! leaf is larger than [`MAX_BUCKETS`]. A full leaf grows by about an eighth; past the largest size
+//! it is split in two. A sparse leaf shrinks, and is joined with the other half of its split if
+//! both are small. Each step changes one leaf and takes some microseconds, however many keys there
+//! are. The index takes nine bytes per key, the larger part of an item's overhead, so its leaves
+//! are kept nearly full.
 
 use super::bucket::{BLOCK, Slot};
 use super::leaf::{Leaf, grown};
@@ -13,14 +13,14 @@ use super::leaf::{Leaf, grown};
 /// Buckets of the largest leaf: 16 KiB, up to 2,048 keys.
 const MAX_BUCKETS: usize = 256;
 
-/// Keys of a leaf that looks whether it can be joined with its other half, and of both together.
+/// Keys at which a leaf tries to join its other half, and the most keys of both together.
 const FEW: usize = 64;
 const FEW_TOGETHER: usize = 192;
 
-/// Leaves are not split further than this many bits of a tag can tell.
+/// Most bits of a tag that choose a leaf: a leaf at this depth is not split.
 const MAX_DEPTH: u32 = 20;
 
-/// See the module's documentation.
+/// The index of a shard. See the module's documentation.
 #[derive(Debug)]
 pub(super) struct Index {
     /// The leaf of each value of the top `depth` bits.
@@ -38,12 +38,12 @@ impl Index {
         Index { directory: vec![0], depth: 0, leaves: vec![leaf], bytes, len: 0 }
     }
 
-    /// Keys in it.
+    /// Number of keys.
     pub(super) fn len(&self) -> usize {
         self.len
     }
 
-    /// Bytes it takes in memory.
+    /// Bytes of memory of the index.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
             + self.directory.capacity() * size_of::<u32>()
@@ -55,24 +55,24 @@ impl Index {
         self.directory[self.top(tag)] as usize
     }
 
-    /// The place of the record with this tag that `is_it` says yes to.
+    /// The place of the record with this tag for which `is_it` returns true.
     #[inline(always)]
     pub(super) fn find(&self, tag: u32, is_it: impl FnMut(u32) -> bool) -> Option<u32> {
         self.leaves[self.leaf_number(tag)].find(tag, is_it)
     }
 
-    /// Has what this tag leads to come from memory: of several tags, all at the same time.
+    /// Prefetches the buckets of a tag. Calls for several tags overlap.
     #[inline]
     pub(super) fn touch(&self, tag: u32) {
         std::hint::black_box(self.leaves[self.leaf_number(tag)].touch(tag));
     }
 
-    /// Whether exactly this slot is in it.
+    /// Whether the index has this very slot.
     pub(super) fn contains(&self, slot: Slot) -> bool {
         self.leaves[self.leaf_number(slot.tag())].contains(slot)
     }
 
-    /// Enters a slot that is not in it.
+    /// Adds a slot, which must not be in the index.
     pub(super) fn insert(&mut self, slot: Slot) {
         loop {
             let number = self.leaf_number(slot.tag());
@@ -84,14 +84,14 @@ impl Index {
         }
     }
 
-    /// Leads to another place from now on. Whether the slot was in it.
+    /// Changes the place of a slot. Returns whether the slot was in the index.
     #[inline]
     pub(super) fn replace(&mut self, slot: Slot, place: u32) -> bool {
         let number = self.leaf_number(slot.tag());
         self.leaves[number].replace(slot, Slot::new(slot.tag(), place))
     }
 
-    /// Removes a slot. Whether it was in it.
+    /// Removes a slot. Returns whether it was in the index.
     pub(super) fn remove(&mut self, slot: Slot) -> bool {
         let number = self.leaf_number(slot.tag());
         let leaf = &mut self.leaves[number];
@@ -100,7 +100,7 @@ impl Index {
         }
         self.len -= 1;
         if leaf.is_sparse() {
-            // One block less at least: else it would be rebuilt for every slot that is removed.
+            // At least one block less: otherwise every removal would rebuild the leaf.
             let buckets = (leaf.buckets() * 5 / 8).min(leaf.buckets() - BLOCK);
             self.put_leaf(number, |leaf| leaf.rebuilt(buckets));
         } else if leaf.len() <= FEW && leaf.len().is_multiple_of(FEW / 4) && leaf.depth() > 0 {
@@ -109,7 +109,7 @@ impl Index {
         true
     }
 
-    /// Makes one leaf of the one to which `tag` belongs and its other half, if both are small.
+    /// Joins the leaf of `tag` with its other half, if both are small.
     fn join(&mut self, number: usize, tag: u32) {
         let depth = self.leaves[number].depth();
         let entries = 1 << (self.depth - depth);
@@ -131,7 +131,7 @@ impl Index {
         }
     }
 
-    /// Drops a leaf to which nothing leads; the last one takes its number.
+    /// Drops a leaf to which no entry leads; the last leaf takes its number.
     fn drop_leaf(&mut self, number: usize) {
         self.bytes -= self.leaves.swap_remove(number).bytes();
         let moved = u32::try_from(self.leaves.len()).unwrap_or(u32::MAX);
@@ -144,7 +144,7 @@ impl Index {
         }
     }
 
-    /// Gives the leaf to which `tag` belongs more room.
+    /// Makes room in the leaf of `tag`.
     fn grow(&mut self, number: usize, tag: u32) {
         let leaf = &self.leaves[number];
         if leaf.buckets() < MAX_BUCKETS || leaf.depth() == MAX_DEPTH {
@@ -156,7 +156,7 @@ impl Index {
             self.directory = self.directory.iter().flat_map(|&leaf| [leaf, leaf]).collect();
             self.depth += 1;
         }
-        // The directory's entries for a leaf stand together; the second half becomes the new leaf's.
+        // The directory's entries for a leaf are adjacent; the second half goes to the new leaf.
         let entries = 1 << (self.depth - leaf.depth());
         let start = self.top(tag) / entries * entries;
         let [left, right] = leaf.split();
@@ -173,8 +173,9 @@ impl Index {
         self.leaves[number] = leaf;
     }
 
-    /// The places of all records whose tags lie from `from` to `to`, both included. A key's tag never
-    /// changes, so a walk over all tags in such steps meets every key once, whatever moves meanwhile.
+    /// Collects the places of all records whose tags lie from `from` to `to`, both included. A
+    /// key's tag never changes, so a walk over all tags in such steps meets every key once, even if
+    /// records move meanwhile.
     pub(super) fn collect(&self, from: u32, to: u32, places: &mut Vec<u32>) {
         let mut last = None;
         for &number in &self.directory[self.top(from)..=self.top(to)] {
@@ -222,7 +223,7 @@ mod tests {
     use super::*;
 
     fn tag(key: u32) -> u32 {
-        // Enough like a hash: every bit depends on all bits below it.
+        // Similar to a hash: every bit depends on all bits below it.
         let mixed = key.wrapping_mul(0x85eb_ca6b);
         (mixed ^ mixed >> 15).wrapping_mul(0xc2b2_ae35) ^ mixed >> 13
     }

@@ -1,11 +1,11 @@
-//! A part put behind or before a value that lies apart, or will from then on.
+//! Append and prepend to a large value, or to a value that becomes large.
 //!
-//! The pieces there stay, and so do those of a long part: what is copied does not grow with either.
-//! Pieces are never written to, since sockets may hold them; a short part and what is short at the end
-//! where it comes are cut anew together. So a value that grows byte by byte has pages like any other.
-//! Where it has become huge, its pages are made into larger pieces, some at a time.
+//! The present pieces stay, and so do those of a long part, so the copied bytes do not grow with
+//! either. Pieces are never written to, since sockets may hold them. A short part is cut again
+//! together with the short pieces at its end of the value. So a value that grows byte by byte has
+//! pages like any other. Once it is huge, its pages are gradually merged into larger pieces.
 //!
-//! Long parts leave one piece of odd length each, where a rest was.
+//! Each long part leaves one piece of odd length, from the rest of the value or of the part.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -15,27 +15,27 @@ use super::incoming::Incoming;
 use crate::Account;
 use crate::piece::{HUGE, PAGE, Piece, SIZES, next_size};
 
-/// A part up to this length is copied.
+/// Longest part, in bytes, that is copied.
 const SHORT: usize = 4 * PAGE;
 
 /// Bytes of a piece of a huge value.
 const LARGE: usize = SIZES[0];
 
-/// Pieces that are looked at to be made into larger ones, and their bytes, at most.
+/// Most pieces that are examined in order to merge them into larger ones, and their most bytes.
 const MOST_LOOKED_AT: usize = 64;
 const MOST_MERGED: usize = 2 * LARGE;
 
-/// Where a part comes.
+/// The end of the value to which a part is added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
     Front,
     Back,
 }
 
-/// A value as it is there.
+/// The present value.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct There<'a> {
-    /// The handle of its pieces, if it has some.
+    /// The handle of its pieces, if any.
     pub(super) handle: Option<u32>,
     pub(super) pieces: &'a [Piece],
     /// Bytes of all pieces.
@@ -43,31 +43,31 @@ pub(super) struct There<'a> {
     pub(super) rest: &'a [u8],
 }
 
-/// How values are cut here.
+/// The rules by which values are cut here.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cutting<'a> {
     pub(super) inline: usize,
     pub(super) outside: &'a Arc<Account>,
 }
 
-/// The pieces of the value that a part and the value there make.
+/// A plan to join a part to the present value: the pieces of the result.
 #[derive(Debug)]
 pub(super) struct Join<'a> {
     end: End,
-    /// The value there, and which of its pieces stay.
+    /// The present value, and the range of its pieces that stay.
     handle: Option<u32>,
     kept: Range<usize>,
-    /// Pieces that are made for this, between those that stay and those of the part.
+    /// New pieces, between those that stay and those of the part.
     made: Vec<Piece>,
     part: Option<&'a mut Pieces>,
-    /// How many pieces there will be, and their bytes.
+    /// Number of pieces of the result, and their bytes.
     count: usize,
     len: usize,
 }
 
 impl<'a> Join<'a> {
-    /// Plans it. Nothing has changed until [`Join::finish`]. What is to follow the pieces is in `bytes`
-    /// afterwards, from the place that is returned.
+    /// Plans the join. Nothing changes before [`Join::finish`]. Afterwards `bytes` holds, from the
+    /// returned offset, the bytes to store after the pieces.
     pub(super) fn plan(
         end: End,
         there: There<'_>,
@@ -124,7 +124,7 @@ impl<'a> Join<'a> {
         (Join { end, handle: there.handle, kept, made, part, count, len }, rest)
     }
 
-    /// Whether there are no pieces at all.
+    /// Whether the result has no pieces.
     pub(super) fn is_empty(&self) -> bool {
         self.count == 0
     }
@@ -134,25 +134,25 @@ impl<'a> Join<'a> {
         self.len
     }
 
-    /// What they will be charged.
+    /// Bytes charged for the pieces of the result.
     pub(super) fn charge(&self) -> u64 {
         Pieces::charge_of(self.count, self.len)
     }
 
-    /// The handle of the value there.
+    /// The handle of the present value's pieces.
     pub(super) fn handle(&self) -> Option<u32> {
         self.handle
     }
 
-    /// Makes the value's pieces out of those `there`, and returns them and what is left over. The store
-    /// answers for all of them.
+    /// Makes the value's pieces out of those `there`, and returns them and the pieces left over.
+    /// The store's account counts all of them.
     pub(super) fn finish(self, mut there: Vec<Piece>) -> (Pieces, Pieces) {
         let part = self.part.map(std::mem::take).unwrap_or_default();
         part.adopt();
         let part = part.into_vec();
         let more = self.made.len() + part.len();
         if there.capacity() - there.len() < more {
-            // Little more than is needed: it is charged as if it were exact.
+            // Little spare capacity: the charge assumes the exact size.
             there.reserve_exact(more + there.len() / 8);
         }
         let left_over = match self.end {
@@ -167,7 +167,7 @@ impl<'a> Join<'a> {
 }
 
 impl Cutting<'_> {
-    /// Cuts a value of `whole` bytes from here on, and says where its rest begins.
+    /// Cuts a value of `whole` bytes from here on, and returns where its rest begins.
     fn forwards(self, bytes: &[u8], whole: usize) -> (Vec<Piece>, usize) {
         let (mut made, mut at) = (Vec::new(), 0);
         while let Some(size) = next_size(bytes.len() - at, whole, self.inline) {
@@ -177,7 +177,7 @@ impl Cutting<'_> {
         (made, at)
     }
 
-    /// Cuts what a value of `whole` bytes begins with, so that what is short comes first.
+    /// Cuts the beginning of a value of `whole` bytes, short pieces first.
     fn backwards(self, bytes: &[u8], whole: usize) -> Vec<Piece> {
         let mut end = bytes.len();
         let mut made = Vec::new();
@@ -197,7 +197,7 @@ impl Cutting<'_> {
     }
 }
 
-/// How many pieces at an end of a value are to be cut anew with what comes there.
+/// Number of pieces at an end of a value to cut again together with the part that comes there.
 fn run<'p>(from_end: impl Iterator<Item = &'p Piece> + Clone, whole: usize) -> usize {
     let lens = from_end.map(|piece| piece.len());
     if whole >= HUGE {
@@ -209,8 +209,8 @@ fn run<'p>(from_end: impl Iterator<Item = &'p Piece> + Clone, whole: usize) -> u
     count(lens, PAGE, SHORT).0
 }
 
-/// How many of the next lengths are below `size`, as long as they come to at most so many bytes, and
-/// how many that is.
+/// Counts the next lengths below `size`, as long as their sum is at most `most`. Returns the count
+/// and the sum.
 fn count(lens: impl Iterator<Item = usize>, size: usize, most: usize) -> (usize, usize) {
     let (mut count, mut bytes) = (0, 0);
     for len in lens.take(MOST_LOOKED_AT) {

@@ -1,21 +1,21 @@
-//! Where a record lies, in 32 bits.
+//! The place of a record, in 32 bits.
 
 use super::record::{HANDLE, MAX_INLINE};
 
-/// How large a segment is, and how a place is told in 32 bits: the number of the segment and where
-/// in it the record begins.
+/// The size of a segment, and the encoding of a place in 32 bits: the segment's number and the
+/// record's offset in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Layout {
     /// Bytes of a segment, a power of two.
     pub(super) segment: usize,
-    /// Longest value that goes into a segment, and the longest rest of one that follows its handle.
+    /// Longest value that a segment stores, and the longest rest of one after its handle.
     pub(super) inline: usize,
-    /// Bytes of values apart after which a segment is closed: what is given up at once.
+    /// Bytes of large values after which a segment is closed. They are evicted together.
     pub(super) apart: u64,
 }
 
 impl Layout {
-    /// Bytes that the places of one shard can tell apart.
+    /// Bytes that the places of one shard can address.
     pub(super) const REACH: u64 = 1 << 32;
 
     pub(super) fn new(segment: usize, budget: u64) -> Layout {
@@ -34,8 +34,8 @@ impl Layout {
         number << self.segment.trailing_zeros() | u32::try_from(at).unwrap_or(0)
     }
 
-    /// Most segments of one shard that are opened: a few more are written while some are compacted, and
-    /// the last place of all stands for none.
+    /// Most segments that one shard opens. Compaction writes a few more, and the last possible
+    /// place means "none".
     pub(super) fn most_segments(self) -> usize {
         usize::try_from(Self::REACH / self.segment as u64 - 64).unwrap_or(usize::MAX)
     }

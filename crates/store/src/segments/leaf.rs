@@ -1,20 +1,19 @@
 //! A leaf of the index: buckets of eight slots, filled nearly to the brim.
 //!
-//! A slot is a tag, 32 bits of the key's hash, and a place, where the record lies. A tag has two
-//! buckets in a leaf and its slot is in one of them, so a key costs two cache lines, which come from
+//! A slot is a tag, 32 bits of the key's hash, and the place of the record. A tag has two buckets
+//! in a leaf, and its slot is in one of them. So a lookup costs two cache lines, fetched from
 //! memory at the same time (Mitzenmacher's power of two choices; the tags are those of MemC3, NSDI
-//! '13). Where both are full one of their slots moves to its other bucket. Buckets follow from tags
-//! alone: a leaf is rebuilt, larger or smaller, without looking at any record.
+//! '13). If both buckets are full, one of their slots moves to its other bucket. The buckets follow
+//! from the tag alone, so a leaf can be rebuilt larger or smaller without reading any record.
 
 use super::bucket::{BLOCK, Bucket, Buckets, EMPTY, FREE, Slot, WIDTH, Ways, equal};
 
-/// See the module's documentation. `depth` bits at the top of a tag say which leaf it belongs to and
-/// tell nothing within one.
+/// A leaf. The top `depth` bits of a tag choose the leaf, and do not tell tags within it apart.
 #[derive(Debug)]
 pub(super) struct Leaf {
     buckets: Buckets,
-    /// Slots for which there is no place in their buckets, because too many have the same two. With
-    /// hashes that nobody can foresee there are none.
+    /// Slots without room in their buckets, because too many tags share the same two. With
+    /// unpredictable hashes there are none.
     stash: Vec<Slot>,
     depth: u32,
     slots: usize,
@@ -29,7 +28,7 @@ impl Leaf {
         self.depth
     }
 
-    /// How many slots are taken.
+    /// Number of used slots.
     pub(super) fn len(&self) -> usize {
         self.slots
     }
@@ -38,12 +37,12 @@ impl Leaf {
         self.buckets.len()
     }
 
-    /// Bytes it takes in memory, its buckets being all of it that grows.
+    /// Bytes of memory of the buckets, the only part that grows.
     pub(super) fn bytes(&self) -> usize {
         self.buckets.bytes()
     }
 
-    /// Whether so few of its slots are taken that half the buckets would do.
+    /// Whether so few slots are used that half the buckets would suffice.
     pub(super) fn is_sparse(&self) -> bool {
         self.buckets.len() > BLOCK && self.slots * 5 < self.buckets.len() * WIDTH * 2
     }
@@ -64,18 +63,18 @@ impl Leaf {
         [self.first(tag), self.second(tag)]
     }
 
-    /// A fraction of 2^32 as a bucket.
+    /// A fraction of 2^32 as the number of a bucket.
     #[inline]
     fn scale(&self, fraction: u32) -> usize {
         let buckets = self.buckets.len() as u64;
         usize::try_from((u64::from(fraction) * buckets) >> 32).unwrap_or(0)
     }
 
-    /// The place of the slot with this tag whose record `is_it` says yes to.
+    /// The place of the slot with this tag for which `is_it` returns true.
     #[inline(always)]
     pub(super) fn find(&self, tag: u32, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
         let buckets = self.both(tag).map(|bucket| &self.buckets[bucket]);
-        // Both are compared before either is decided on, so that both come from memory together.
+        // Compare both before deciding on either, so that both come from memory together.
         for (which, way) in Ways::of_both(buckets.map(|bucket| equal(&bucket.tags, tag))) {
             let place = buckets[which].places[way];
             if place != FREE && is_it(place) {
@@ -86,14 +85,14 @@ impl Leaf {
         stashed.find(|slot| is_it(slot.place())).map(|slot| slot.place())
     }
 
-    /// A word of each bucket of a tag.
+    /// A word from each bucket of a tag, to fetch the buckets.
     #[inline]
     pub(super) fn touch(&self, tag: u32) -> u32 {
         let [first, second] = self.both(tag).map(|bucket| self.buckets[bucket].tags[0]);
         first ^ second
     }
 
-    /// Enters a slot; `false` where it is too full for that and has to grow.
+    /// Adds a slot. Returns `false` if the leaf is too full and must grow.
     pub(super) fn insert(&mut self, slot: Slot) -> bool {
         let [first, second] = self.both(slot.tag());
         let done = self.buckets[first].put(slot)
@@ -105,7 +104,7 @@ impl Leaf {
         done
     }
 
-    /// Stashes a slot where buckets are not the thing that is missing.
+    /// Stashes a slot if more buckets would not help.
     fn stash(&mut self, slot: Slot) -> bool {
         let in_vain = self.buckets.len() > WIDTH && self.slots < self.buckets.len() * WIDTH / 2;
         if in_vain {
@@ -114,7 +113,8 @@ impl Leaf {
         in_vain
     }
 
-    /// Puts a slot into a full bucket, one of whose slots has room in its other bucket.
+    /// Puts a slot into a full bucket by moving one of the bucket's slots to its other bucket, if
+    /// that has room.
     fn displace(&mut self, bucket: usize, slot: Slot) -> bool {
         for way in 0..WIDTH {
             let moved = self.buckets[bucket].slot(way);
@@ -128,19 +128,19 @@ impl Leaf {
         false
     }
 
-    /// Whether exactly this slot is here.
+    /// Whether the leaf has this very slot.
     pub(super) fn contains(&self, slot: Slot) -> bool {
         self.both(slot.tag()).iter().any(|&bucket| self.buckets[bucket].ways_of(slot).0 != 0)
             || self.stash.contains(&slot)
     }
 
-    /// Puts `with` in the place of `slot`, whose tag it shares. Whether that was here.
+    /// Replaces `slot` by `with`, which has the same tag. Returns whether the slot was in the leaf.
     #[inline]
     pub(super) fn replace(&mut self, slot: Slot, with: Slot) -> bool {
         self.exchange(slot, with)
     }
 
-    /// Removes a slot. Whether it was here.
+    /// Removes a slot. Returns whether it was in the leaf.
     pub(super) fn remove(&mut self, slot: Slot) -> bool {
         let done = self.exchange(slot, EMPTY);
         self.slots -= usize::from(done);
@@ -150,7 +150,7 @@ impl Leaf {
     #[inline]
     fn exchange(&mut self, slot: Slot, with: Slot) -> bool {
         let buckets = self.both(slot.tag());
-        // As in `find`: both come from memory together.
+        // As in `find`: both buckets come from memory together.
         let mut ways = Ways::of_both(buckets.map(|bucket| self.buckets[bucket].ways_of(slot)));
         if let Some((which, way)) = ways.next() {
             self.buckets[buckets[which]].set(way, with);
@@ -172,12 +172,12 @@ impl Leaf {
         self.buckets.iter().flat_map(Bucket::slots).chain(self.stash.iter().copied())
     }
 
-    /// The same slots in so many buckets, or in as many more as it takes.
+    /// A leaf with the same slots in `buckets` buckets, or in as many more as needed.
     pub(super) fn rebuilt(&self, buckets: usize) -> Leaf {
         Leaf::holding(self.depth, buckets, || self.iter())
     }
 
-    /// Two leaves in place of this one: the next bit of a tag says in which its slot is.
+    /// Two leaves in place of this one: the next bit of a tag chooses between them.
     pub(super) fn split(&self) -> [Leaf; 2] {
         let buckets = self.buckets.len() * 9 / 16;
         [0, 1].map(|side| {
@@ -186,7 +186,7 @@ impl Leaf {
         })
     }
 
-    /// One leaf in place of the two that another was split into.
+    /// The leaf that joins the two halves of a split.
     pub(super) fn joined(left: &Leaf, right: &Leaf) -> Leaf {
         let buckets = (left.slots + right.slots) / WIDTH * 9 / 8;
         Leaf::holding(left.depth - 1, buckets, || left.iter().chain(right.iter()))
@@ -206,7 +206,7 @@ impl Leaf {
         }
     }
 
-    /// Counts the taken slots and makes sure that each is in a bucket of its tag.
+    /// Counts the used slots and checks that each is in a bucket of its tag.
     pub(super) fn validate(&self) {
         assert_eq!(self.iter().count(), self.slots, "a leaf miscounts its slots");
         for slot in self.iter() {
@@ -215,7 +215,7 @@ impl Leaf {
     }
 }
 
-/// The next size of a leaf with so many buckets: about an eighth more, in whole blocks.
+/// The next larger number of buckets of a leaf: about an eighth more, in whole blocks.
 pub(super) fn grown(buckets: usize) -> usize {
     (buckets + buckets / 8).next_multiple_of(BLOCK).max(buckets + BLOCK)
 }

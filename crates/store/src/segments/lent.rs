@@ -1,10 +1,10 @@
-//! An item as a callback sees it.
+//! A borrowed item, as a callback sees it.
 
 use super::common::Common;
 use super::shard::{Found, Shard};
 use crate::{Expiry, ItemMut, ItemRef, Meta, Seconds, ValueRef};
 
-/// An item lent to a callback. What the callback changes is carried over by [`Shard::lend`].
+/// An item lent to a callback. [`Shard::lend`] applies the callback's changes.
 pub(super) struct Lent<'a> {
     key: &'a [u8],
     value: ValueRef<'a>,
@@ -39,7 +39,7 @@ impl ItemMut for Lent<'_> {
 }
 
 impl Shard {
-    /// The item that was found; `None` if it is not there any more, which no caller lets happen.
+    /// The item that was found. `None` if it is gone, which callers rule out.
     #[inline(always)]
     pub(super) fn lent(&self, common: &Common, found: &Found, now: Seconds) -> Option<Lent<'_>> {
         let segment = self.segment(common, found.place)?;
@@ -55,7 +55,7 @@ impl Shard {
         })
     }
 
-    /// Lends an item for changing.
+    /// Lends an item for changes.
     pub(super) fn lend<R>(
         &mut self,
         common: &Common,

@@ -1,8 +1,8 @@
-//! Which keys were used while items of a snapshot are taken up: see [`super::restore`].
+//! The keys used while items of a snapshot are restored: see [`super::restore`].
 
 use super::common::Hash;
 
-/// Which keys of a shard were used, one bit for many keys.
+/// The used keys of a shard: a set of bits, each shared by many keys.
 #[derive(Debug)]
 pub(super) struct Marks {
     bits: Box<[u64]>,
@@ -10,7 +10,7 @@ pub(super) struct Marks {
 }
 
 impl Marks {
-    /// At least `bits` of them.
+    /// A set of at least `bits` bits.
     pub(super) fn new(bits: u64) -> Marks {
         let bits = bits.clamp(64, 1 << 32).next_power_of_two();
         let words = usize::try_from(bits / 64).unwrap_or(1);

@@ -1,19 +1,20 @@
 //! The engine: items in log-structured segments, found through a compact index, kept in two queues.
 //!
 //! An item is one record in a segment ([`record`], [`segment`]) and one slot of nine bytes in the
-//! index ([`index`]): no pointers between items, no allocation for an item, some twenty bytes beyond
-//! its key and value. Values too large for a segment live on their own ([`apart`]) and stand in the
-//! same queues. Segments are given up oldest first, and what deserves to stay is moved to a younger
-//! one ([`evict`], [`policy`]); what is dead of neighbours is squeezed out ([`compact`]). All memory
-//! comes out of one budget ([`pool`]).
+//! index ([`index`]): no pointers between items, no allocation per item, some twenty bytes beyond
+//! its key and value. Values too large for a segment are allocated separately ([`apart`]) and stand
+//! in the same queues. The oldest segments are evicted first, and items that deserve to stay move
+//! to a younger segment ([`evict`], [`policy`]). Compaction recovers the room of dead records from
+//! neighbouring segments ([`compact`]). All memory comes out of one budget ([`pool`]).
 //!
-//! The store is split into shards by the key's hash. A shard is plain code for one thread behind one
-//! short lock ([`shard`]). Nobody ever holds two locks of shards. Who needs memory lets go of its
-//! shard, makes room wherever the oldest segment is ([`room`]), and begins anew ([`task`]).
+//! The store is split into shards by the key's hash. A shard is plain code for one thread behind
+//! one lock, held briefly ([`shard`]). No thread ever holds the locks of two shards. A thread that
+//! needs memory releases its shard, makes room wherever the oldest segment is ([`room`]), and
+//! repeats its task ([`task`]).
 //!
-//! Ideas taken up: segments and their merging from Segcache (NSDI '21), queues and small counters in
-//! place of recency lists from S3-FIFO (SOSP '23), tags from MemC3 (NSDI '13). `docs/decisions` has
-//! the numbers, and what was not taken up.
+//! Ideas from the literature: segments and their merging from Segcache (NSDI '21), queues and small
+//! counters instead of recency lists from S3-FIFO (SOSP '23), tags from MemC3 (NSDI '13).
+//! `docs/decisions` has the measurements, and the ideas that were rejected.
 //!
 //! | file | purpose |
 //! |---|---|
@@ -103,11 +104,11 @@ pub struct SegmentStore {
     max_item: u64,
     budget: AtomicU64,
     ballast: Ballast,
-    /// What was held when the budget was changed last.
+    /// Bytes held when the budget was last changed.
     excess: AtomicU64,
-    /// When there was nothing dead to be reclaimed.
+    /// The epoch and second at which there was nothing dead to reclaim.
     reclaimed: Mutex<Option<(Epoch, Seconds)>>,
-    /// Items of another store are being taken up.
+    /// Whether items of another store are being restored.
     restoring: AtomicBool,
 }
 
@@ -118,8 +119,8 @@ struct NoRoom;
 impl SegmentStore {
     /// An empty store.
     ///
-    /// `observer` is called for every eviction while the item's shard is locked: it must be quick and
-    /// must not call the store.
+    /// The store calls `observer` for every eviction while the item's shard is locked: it must be
+    /// quick and must not call the store.
     pub fn new(limits: Limits, observer: Option<EvictionObserver>) -> SegmentStore {
         SegmentStore::with_sizing(limits, Sizing::for_budget(limits.max_bytes), observer)
     }
@@ -143,48 +144,49 @@ impl SegmentStore {
         }
     }
 
-    /// The same store, whose CAS uniques begin after `cas`: so that several stores which may each
-    /// hold a key in turn do not count through the same numbers.
+    /// The same store, with CAS uniques that begin after `cas`. Several stores that may each hold a
+    /// key in turn can so avoid assigning the same numbers.
     #[must_use]
     pub fn with_cas_after(self, cas: Cas) -> SegmentStore {
         self.common.set_cas(cas);
         self
     }
 
-    /// Has CAS uniques go on above `cas`, if they have not got there yet: what another store handed out
-    /// up to there is not met here again.
+    /// Raises the CAS uniques above `cas`, unless they are higher already, so that this store never
+    /// assigns a number that another store has assigned up to `cas`.
     pub fn raise_cas(&self, cas: Cas) {
         self.common.raise_cas(cas);
     }
 
-    /// Holds up to a thirty-second less than the budget while memory that the store has freed does not go back
-    /// to the system, as `probe` reports. For a process that is a cache and nothing else.
+    /// Holds up to a thirty-second less than the budget while memory that the store has freed is
+    /// not returned to the system, according to `probe`. For a process that is only a cache.
     #[must_use]
     pub fn with_resident_probe(mut self, probe: ResidentProbe) -> SegmentStore {
         self.ballast = Ballast::new(probe);
         self
     }
 
-    /// The same store, in which `outside` answers for what large values take before they are stored,
-    /// and for what sockets still hold of those that are dropped.
+    /// The same store, with `outside` as the account of large values before they are stored, and of
+    /// dropped pieces that sockets still hold.
     #[must_use]
     pub fn with_outside(mut self, outside: Arc<Account>) -> SegmentStore {
         self.common.outside = outside;
         self
     }
 
-    /// Room for a value of `len` bytes that is still to arrive: its memory is taken as it does.
+    /// Prepares for a value of `len` bytes that is still to arrive. It takes memory as its bytes
+    /// arrive.
     pub fn receive(&self, len: usize) -> Arriving {
         Arriving::new(len, self.common.layout.inline, &self.common.outside)
     }
 
-    /// Bytes that the store holds: records, dead ones included, values apart, the index and all other
-    /// bookkeeping, and buffers kept for the next segments. The budget is a bound for this.
+    /// Bytes that the store holds: records, including dead ones, large values, the index and all
+    /// other bookkeeping, and buffers kept for the next segments. The budget bounds this number.
     pub fn held(&self) -> u64 {
         self.common.pool.used()
     }
 
-    /// The shard of a key.
+    /// The number of a key's shard.
     #[inline]
     fn number(&self, hash: Hash) -> usize {
         let high = usize::try_from(hash.0 >> 32).unwrap_or(0);
@@ -204,7 +206,7 @@ impl SegmentStore {
         shard
     }
 
-    /// Lends the item under `key`; a dead one is removed.
+    /// Lends the item under `key`, or removes a dead one.
     #[inline]
     fn read<R>(
         &self,
@@ -216,7 +218,7 @@ impl SegmentStore {
         self.read_in(&mut self.lock(hash, now), hash, key, now, f)
     }
 
-    /// As [`SegmentStore::read`], for what changes the item: that it was not there counts as well.
+    /// As [`SegmentStore::read`], for operations that change the item: a miss counts as well.
     fn change<R>(
         &self,
         key: &[u8],
@@ -249,7 +251,7 @@ impl SegmentStore {
         f(shard, &mut found).ok_or(Miss::Absent)
     }
 
-    /// Carries out a task on a key, making room as often as it says that there is none.
+    /// Carries out a task on a key, and makes room whenever the task lacks some.
     #[inline]
     fn carry_out<R>(
         &self,
@@ -260,7 +262,7 @@ impl SegmentStore {
         self.carry_out_with(self.common.pool.nothing(), key, now, task)
     }
 
-    /// The same, with what it was granted beforehand.
+    /// As [`SegmentStore::carry_out`], with bytes that were granted beforehand.
     #[inline]
     fn carry_out_with<R>(
         &self,
@@ -295,13 +297,13 @@ impl SegmentStore {
         made.or_else(|NoRoom| self.reclaim_or_refuse(now))
     }
 
-    /// Where nothing is evicted, dead items are reclaimed before a write is refused.
+    /// With evictions off, reclaims dead items before a write is refused.
     fn reclaim_or_refuse(&self, now: Seconds) -> Result<(), NoRoom> {
         if !self.common.evict && self.reclaim_some(now) { Ok(()) } else { Err(NoRoom) }
     }
 
-    /// Counts a write that found no room, and where `drops` removes what its key held; returns the
-    /// length of what that was.
+    /// Counts a write that found no room. If `drops`, also removes the item under the key and
+    /// returns the length of its value.
     fn refuse(&self, key: &[u8], now: Seconds, drops: bool) -> Option<usize> {
         let hash = self.common.hash(key);
         let shard = &mut *self.lock(hash, now);
@@ -312,8 +314,7 @@ impl SegmentStore {
         drops.then(|| task.remove_any()).flatten()
     }
 
-    /// What is too large is not stored, and where it should have taken the place of what its key held,
-    /// that goes.
+    /// Refuses a value that is too large, and removes the item that it should have replaced.
     #[cold]
     fn refuse_too_large(&self, write: &Write<'_>, now: Seconds) -> WriteResult {
         let removes = write.mode == Mode::Set;

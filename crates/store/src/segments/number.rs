@@ -1,8 +1,8 @@
 //! Decimal numbers as increment and decrement read and write them.
 
-/// The number at the start of `value`, as C's `strtoull` reads it: white space and a sign may stand
-/// before it, and white space, a zero byte or nothing must follow. `None` for anything else, for
-/// what does not fit 64 bits, and for what is negative unless it wraps to a small number.
+/// The number at the start of `value`, as C's `strtoull` reads it: white space and a sign may come
+/// before it, and white space, a zero byte or the end must follow. `None` for any other value, for
+/// one that does not fit 64 bits, and for a negative one unless it wraps to a small number.
 pub(super) fn parse(value: impl Iterator<Item = u8>) -> Option<u64> {
     let mut value = value.skip_while(|&byte| is_space(byte));
     let mut next = value.next();
@@ -47,7 +47,7 @@ fn is_space(byte: u8) -> bool {
     byte.is_ascii_whitespace() || byte == 0x0b
 }
 
-/// Whether there is nothing but spaces.
+/// Whether there are only spaces.
 pub(super) fn is_blank(bytes: &[u8]) -> bool {
     const SPACES: [u8; 256] = [b' '; 256];
     bytes.chunks(SPACES.len()).all(|some| some == &SPACES[..some.len()])

@@ -1,5 +1,5 @@
-//! Changes in place that a record has no room for: another expiry where it had none, a CAS unique too far
-//! from its segment's. They are kept beside the records, in a table of the shard, and its memory is counted.
+//! Changes in place for which a record has no room: an expiry for a record without one, or a CAS
+//! unique too far from its segment's. A table of the shard holds them, and its memory is charged.
 
 use super::common::Common;
 use super::record::Override;
@@ -7,7 +7,7 @@ use super::shard::{Found, Shard};
 use crate::{Cas, Expiry};
 
 impl Shard {
-    /// Gives an item another expiry.
+    /// Sets an item's expiry.
     pub(super) fn set_expiry(&mut self, common: &Common, found: &mut Found, expiry: Expiry) {
         let Some(segment) = self.segments[common.layout.split(found.place).0].as_mut() else {
             return;
@@ -23,7 +23,7 @@ impl Shard {
         self.settle_account(common);
     }
 
-    /// Gives an item another CAS unique.
+    /// Sets an item's CAS unique.
     pub(super) fn set_cas(&mut self, common: &Common, found: &mut Found, cas: Cas) {
         let Some(segment) = self.segments[common.layout.split(found.place).0].as_mut() else {
             return;
@@ -38,13 +38,13 @@ impl Shard {
         self.settle_account(common);
     }
 
-    /// Whether another CAS unique can be written into a record.
+    /// Whether a record has room for another CAS unique.
     pub(super) fn has_room_for_cas(&self, common: &Common, found: &Found, cas: Cas) -> bool {
         let segment = self.segment(common, found.place);
         segment.is_none_or(|segment| found.record.has_room_for_cas(segment.cas_base, cas))
     }
 
-    /// Bytes that the books of the overrides grow by for one more.
+    /// Bytes that the table of overrides grows by for another entry.
     pub(super) fn override_growth(&self) -> u64 {
         let (len, capacity) = (self.overrides.len(), self.overrides.capacity());
         if len < capacity { 0 } else { table_bytes(2 * (capacity + 1)) }
@@ -58,7 +58,7 @@ impl Shard {
         }
     }
 
-    /// What the record at a place has no room for.
+    /// The override of the record at a place, created if missing.
     #[cold]
     fn override_at(&mut self, place: u32) -> &mut Override {
         if self.overrides.len() == self.overrides.capacity() {
@@ -68,7 +68,7 @@ impl Shard {
         self.overrides.entry(place).or_default()
     }
 
-    /// Removes what a record has no room for, and gives back room of the table where most of it is free.
+    /// Removes a record's override, and shrinks the table if it is mostly free.
     #[cold]
     pub(super) fn remove_override(&mut self, place: u32) {
         self.overrides.remove(&place);
@@ -80,13 +80,13 @@ impl Shard {
     }
 }
 
-/// Bytes of a hash table of overrides that has room for so many.
+/// Bytes of a hash table with room for `capacity` overrides.
 fn table_bytes(capacity: usize) -> u64 {
     const ENTRY: usize = size_of::<(u32, Override)>() + 1;
     const GROUP: usize = 16;
     match capacity {
         0 => 0,
-        // It is filled to seven eighths, and has a power of two of entries.
+        // The table is filled to seven eighths, and has a power of two of entries.
         _ => ((capacity * 8 / 7).next_power_of_two() * ENTRY + GROUP) as u64,
     }
 }

@@ -1,8 +1,9 @@
-//! Where a shard stands, behind its lock.
+//! A shard behind its lock.
 //!
-//! Whatever takes a value apart out of a shard leaves its pieces with the shard. Freeing them is the
-//! work of whoever had the lock, once it is let go of: a value may have thousands of pieces. The pool
-//! is given their bytes back when they are free. Nothing is left with a shard that nobody has locked.
+//! An operation that takes a large value out of a shard leaves the pieces with the shard. The
+//! holder of the lock frees them after it releases the lock, since a value may have thousands of
+//! pieces. The pool gets their bytes back once they are free. A shard that is not locked holds no
+//! such pieces.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
@@ -34,8 +35,8 @@ impl Place {
     }
 }
 
-/// Values that nothing in a shard leads to any more, and the bytes that the pool gets back for them.
-/// Nearly always there are none.
+/// Values to which nothing in a shard leads any more, and the bytes that the pool gets back for
+/// them. Nearly always empty.
 #[derive(Debug, Default)]
 pub(super) struct Dropped(Option<Box<Waste>>);
 
@@ -46,14 +47,14 @@ struct Waste {
 }
 
 impl Dropped {
-    /// Drops the pieces of a value when the lock is let go of.
+    /// Drops the pieces of a value after the lock is released.
     pub(super) fn add(&mut self, pieces: Pieces) {
         if !pieces.as_slice().is_empty() {
             self.0.get_or_insert_default().values.push(pieces);
         }
     }
 
-    /// Gives the pool so many bytes back when the lock is let go of.
+    /// Gives `bytes` back to the pool after the lock is released.
     #[inline]
     pub(super) fn give(&mut self, bytes: u64) {
         if bytes > 0 {
@@ -76,15 +77,15 @@ impl Dropped {
     }
 }
 
-/// A shard that is locked.
+/// A locked shard.
 pub(super) struct Locked<'a> {
-    // Fields are dropped in this order: the lock is let go of before anything is freed.
+    // Fields are dropped in this order: the lock is released before anything is freed.
     shard: MutexGuard<'a, Shard>,
     dropped: Option<Freed<'a>>,
     pool: &'a Pool,
 }
 
-/// Frees what it holds when it is dropped.
+/// Frees its contents when it is dropped.
 struct Freed<'a> {
     dropped: Dropped,
     pool: &'a Pool,

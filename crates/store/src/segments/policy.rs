@@ -1,94 +1,98 @@
-//! Which items stay.
+//! The eviction policy: which items stay.
 //!
-//! Two queues of segments, after S3-FIFO (SOSP '23): what is new is on probation, a short queue, and
-//! what has shown its use goes on to the main queue. In both the oldest leave; what was used often
-//! enough meanwhile goes round once more, at the end of the main queue, and has to show it again. A
-//! use costs two bits in the item's own record, and nothing else is touched by it.
+//! Two queues of segments, after S3-FIFO (SOSP '23): new items are on probation, in a short queue,
+//! and useful ones go on to the main queue. Both queues evict their oldest segment. Its items that
+//! were used often enough are appended to the main queue, once more if they come from there, and
+//! must be used again to stay longer. A use costs two bits in the item's own record and changes
+//! nothing else.
 //!
-//! Four things are added to that:
+//! Four rules are added:
 //!
-//! - An item has to show the more uses the larger it is: in its place others could be hit. It takes
-//!   half as many as it is larger than the mean, one at least.
-//! - What left is remembered for a while ([`Ghosts`]). What comes back soon has shown its use, unless
-//!   it is large, and starts in the main queue.
-//! - How long probation is follows from who comes back: what probation gave up just a little too
-//!   early makes it longer, what the main queue did makes it shorter (as ARC's two lists do, FAST '03).
-//! - Some of what showed no use goes on nevertheless, drawn by lot: nearly all while the main queue
-//!   has room, one in 64 otherwise. Of a loop that is longer than the cache a part is kept.
+//! - The larger an item, the more uses it must show, since other items could be hit in its place.
+//!   It needs half as many as it is times larger than the mean, and at least one.
+//! - Evicted keys are remembered for a while ([`Ghosts`]). An item that comes back soon has proved
+//!   useful, unless it is large, and starts in the main queue.
+//! - The items that come back decide the length of probation: an item that probation evicted just a
+//!   little too early makes it longer, one that the main queue evicted makes it shorter (as with
+//!   ARC's two lists, FAST '03).
+//! - Some unused items go on to the main queue nevertheless, at random: nearly all while the main
+//!   queue has room, one in 64 otherwise. So the cache keeps a part of a loop that is longer than
+//!   the cache.
 
 use super::ghosts::{Ghosts, Seen};
 use super::record::MAX_USES;
 use super::segment::Queue;
 
-/// Probation's share of the memory, in units of 2^-30: at first, at least and at most.
+/// Probation's share of the memory, in units of 2^-30: initial, minimum and maximum.
 pub(super) const FIRST_SHARE: u32 = SHARE_UNIT / 10;
 const LEAST_SHARE: u32 = SHARE_UNIT / 50;
 const MOST_SHARE: u32 = SHARE_UNIT / 10 * 9;
 const SHARE_UNIT: u32 = 1 << 30;
 
-/// How much the share changes for one item that came back too late, as a multiple of one item's share.
+/// Change of the share for one item that came back too late, as a multiple of one item's share.
 const STEP: u64 = 10;
 
-/// An item came back only just too late if its queue has given up less than so many hundredths of the
-/// memory since, and may start in the main queue if probation has given up less than so many.
+/// Bytes that a queue may have evicted since it evicted an item that comes back, in hundredths of
+/// the memory. Below the first bound the item came back only just too late. Below the second, for
+/// probation, it may start in the main queue.
 const JUST: u32 = 5;
 const SOON: u32 = 90;
 
-/// One in so many goes on without having shown its use.
+/// Unused items for each one that goes on to the main queue.
 const LOTS: u64 = 64;
 
-/// What decides in one shard.
+/// The policy of one shard.
 #[derive(Debug)]
 pub(super) struct Policy {
     ghosts: Ghosts,
     random: u64,
 }
 
-/// What an item is to the policy.
+/// An item as the policy sees it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Weighed {
     pub(super) tag: u32,
-    /// What it is charged, and what items here are charged on average.
+    /// The item's charge, and the mean charge of items in this shard.
     pub(super) charge: u64,
     pub(super) mean: u64,
 }
 
-/// What the memory of one shard looks like.
+/// The state of the memory of one shard.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Situation {
     /// Bytes that the items of a shard may take.
     pub(super) capacity: u64,
-    /// Bytes of the main queue, of what it should have at most, in units of 2^-16.
+    /// Bytes of the main queue as a part of its maximum, in units of 2^-16.
     pub(super) main_fill: u64,
-    /// How strictly items are judged: so many uses do not count.
+    /// Number of uses that do not count: the more, the stricter items are judged.
     pub(super) pressure: u8,
 }
 
-/// What becomes of an item whose segment is given up.
+/// The fate of an item whose segment is evicted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
-    /// It leaves.
+    /// The item is evicted.
     Evict,
-    /// It is appended to the main queue, with so many uses left.
+    /// The item is appended to the main queue, with this number of uses left.
     Keep(u8),
 }
 
-/// Where a new item goes, and what its coming says about the share of probation.
+/// The queue for a new item, and the effect of the item on probation's share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) queue: Queue,
-    /// The queue that gave it up just a little too early.
+    /// The queue that evicted the item just a little too early.
     pub(super) regretted: Option<Queue>,
 }
 
 impl Weighed {
-    /// Uses that an item of this size has to show: 1 to [`MAX_USES`].
+    /// Uses that an item of this size must show: 1 to [`MAX_USES`].
     fn needed(&self) -> u8 {
         let half = self.charge.div_ceil(2 * self.mean.max(1));
         u8::try_from(half).map_or(MAX_USES, |half| half.clamp(1, MAX_USES))
     }
 
-    /// Uses that another round in the main queue takes off.
+    /// Uses that another round in the main queue costs.
     fn taken(&self) -> u8 {
         let half = self.charge / (2 * self.mean.max(1));
         u8::try_from(half).map_or(MAX_USES, |half| half.clamp(1, MAX_USES))
@@ -104,12 +108,12 @@ impl Policy {
         Policy { ghosts: Ghosts::new([SOON, JUST]), random: seed | 1 }
     }
 
-    /// Bytes it takes in memory beside itself.
+    /// Bytes of memory beyond the structure's own.
     pub(super) fn bytes(&self) -> usize {
         self.ghosts.bytes()
     }
 
-    /// Where a new item goes. Nothing changes by asking.
+    /// The queue for a new item. The call changes nothing.
     #[inline]
     pub(super) fn entry(&self, item: Weighed, capacity: u64) -> Entry {
         let stranger = Entry { queue: Queue::Probation, regretted: None };
@@ -123,13 +127,13 @@ impl Policy {
         }
     }
 
-    /// A new item has gone where [`Policy::entry`] said.
+    /// Records that a new item went where [`Policy::entry`] directed it.
     #[inline]
     pub(super) fn entered(&mut self, tag: u32) {
         self.ghosts.remove(tag);
     }
 
-    /// What becomes of an item that has been used so many times in the `queue` that gives it up.
+    /// The fate of an item with `uses` uses in the `queue` that evicts its segment.
     pub(super) fn leave(
         &mut self,
         queue: Queue,
@@ -153,11 +157,11 @@ impl Policy {
         }
     }
 
-    /// Whether an item that has shown no use goes on nevertheless.
+    /// Whether an unused item goes on nevertheless.
     fn draws(&mut self, uses: u8, item: Weighed, situation: Situation) -> bool {
         const ONE: u64 = 1 << 16;
         let chance = ONE.saturating_sub(situation.main_fill).max(ONE / LOTS);
-        // xorshift64 (Marsaglia, 2003): nobody's secret hangs on it.
+        // xorshift64 (Marsaglia, 2003), which is enough: no secret depends on it.
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;
         self.random ^= self.random << 17;
@@ -165,8 +169,8 @@ impl Policy {
     }
 }
 
-/// Probation's share after an item came back that `queue` had given up just a little too early, with
-/// so many `items` in the store.
+/// Probation's share after the return of an item that `queue` had evicted just a little too early.
+/// `items` is the number of items in the store.
 pub(super) fn share_after(share: u32, regretted: Queue, items: u64) -> u32 {
     let step = STEP * u64::from(SHARE_UNIT) / items.max(1);
     let step = u32::try_from(step).unwrap_or(SHARE_UNIT).min(SHARE_UNIT / 100);
@@ -176,13 +180,13 @@ pub(super) fn share_after(share: u32, regretted: Queue, items: u64) -> u32 {
     }
 }
 
-/// The queue that has to give up a segment, the weights of both being given.
+/// The queue that must evict a segment, given the weights of both.
 pub(super) fn victim(probation: u64, main: u64, share: u32) -> Queue {
     let target = part(probation + main, share);
     if main == 0 || probation > target { Queue::Probation } else { Queue::Main }
 }
 
-/// How full the main queue is, in units of 2^-16 of what it should have at most.
+/// The fill of the main queue, in units of 2^-16 of its maximum.
 pub(super) fn main_fill(main: u64, limit: u64, share: u32) -> u64 {
     let most = limit.saturating_sub(part(limit, share));
     let fill = u128::from(main) * (1 << 16) / u128::from(most.max(1));

@@ -1,11 +1,12 @@
-//! The budget: one number that segments, values of their own and the index all draw on.
+//! The budget: one number of bytes that segments, large values and the index share.
 //!
-//! Who needs memory takes it from here first, and only then allocates; so whatever one kind of item
-//! gives up, another can have, and the sum never depends on what the traffic was yesterday. Taking
-//! happens once a segment or large value, not once an item, so that threads hardly meet here.
+//! A thread that needs memory takes bytes from the pool first, and allocates afterwards. So memory
+//! that one kind of item frees is available to any other, and the sum never depends on past
+//! traffic. Bytes are taken for a segment or a large value at a time, not for each item, so threads
+//! seldom contend here.
 //!
-//! Two who move items to make room may go past the limit by a segment each ([`Pool::take`]): the
-//! limit is set below the budget by that much.
+//! Two threads that move items to make room may exceed the limit by a segment each
+//! ([`Pool::take`]): the limit is that much below the budget.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -14,19 +15,19 @@ use parking_lot::Mutex;
 
 use super::reserved::{Ledger, Reserved};
 
-/// Buffers kept for the next segment instead of being freed.
+/// Most buffers kept for the next segments instead of being freed.
 const SPARES: usize = 16;
 
-/// See the module's documentation.
+/// The pool of bytes. See the module's documentation.
 pub(super) struct Pool {
     ledger: Arc<Ledger>,
     limit: AtomicU64,
     spares: Mutex<Vec<Vec<u8>>>,
-    /// Bytes of the buffer of a segment that is opened.
+    /// Bytes of the buffer of a new segment.
     buffer_len: AtomicUsize,
 }
 
-/// Bytes taken from the pool that are not made use of yet; what is left goes back.
+/// Bytes taken from the pool but not used yet; unused bytes go back when the grant is dropped.
 pub(super) struct Grant<'a> {
     pool: &'a Pool,
     bytes: u64,
@@ -42,7 +43,7 @@ impl Pool {
         }
     }
 
-    /// Bytes taken, spare buffers included.
+    /// Bytes taken, including spare buffers.
     pub(super) fn used(&self) -> u64 {
         self.ledger.used.load(Relaxed)
     }
@@ -58,19 +59,19 @@ impl Pool {
         }
     }
 
-    /// Bytes of the buffer of a segment that is opened.
+    /// Bytes of the buffer of a new segment.
     pub(super) fn buffer_len(&self) -> usize {
         self.buffer_len.load(Relaxed)
     }
 
-    /// Buffers have so many bytes from here on.
+    /// Sets the bytes of new buffers.
     pub(super) fn set_buffer_len(&self, bytes: usize) {
         if self.buffer_len.swap(bytes, Relaxed) != bytes {
             self.drop_spares();
         }
     }
 
-    /// Whether more is taken than may be.
+    /// Whether more bytes are taken than the limit allows.
     pub(super) fn is_over(&self) -> bool {
         self.used() > self.limit()
     }
@@ -81,7 +82,7 @@ impl Pool {
         self.ledger.used.fetch_update(Relaxed, Relaxed, take).is_ok()
     }
 
-    /// Takes so many bytes whether they are there or not.
+    /// Takes `bytes`, even past the limit.
     pub(super) fn take(&self, bytes: u64) {
         self.ledger.used.fetch_add(bytes, Relaxed);
     }
@@ -91,7 +92,7 @@ impl Pool {
         self.ledger.used.fetch_sub(bytes, Relaxed);
     }
 
-    /// Takes so many bytes if they are there, spare buffers being given up for them.
+    /// Takes `bytes` if they are available, and frees spare buffers for them if necessary.
     pub(super) fn grant(&self, bytes: u64) -> Option<Grant<'_>> {
         if self.try_take(bytes) {
             return Some(Grant { pool: self, bytes });
@@ -100,50 +101,51 @@ impl Pool {
         self.try_take(bytes).then(|| Grant { pool: self, bytes })
     }
 
-    /// Takes so many bytes whether they are there or not.
+    /// Takes `bytes`, even past the limit.
     pub(super) fn overdraft(&self, bytes: u64) -> Grant<'_> {
         self.take(bytes);
         Grant { pool: self, bytes }
     }
 
-    /// Takes up to so many bytes, as many as are there, spare buffers being given up for them.
+    /// Takes as many bytes as are available, up to `most`, and frees spare buffers for them if
+    /// necessary.
     pub(super) fn grant_some(&self, most: u64) -> Grant<'_> {
         if self.used().saturating_add(most) > self.limit() {
             self.drop_spares();
         }
         let bytes = self.limit().saturating_sub(self.used()).min(most);
-        // Of two at the same time one gets nothing, and asks again.
+        // If two threads do this at the same time, one gets nothing and asks again.
         self.grant(bytes).unwrap_or_else(|| self.nothing())
     }
 
-    /// Promises a value so many bytes in all, none of which it has yet; `None` while others were
-    /// promised so many that not all of them can have theirs.
+    /// Promises `bytes` in all to a value that has none of them yet. `None` while the promises to
+    /// others leave too little.
     pub(super) fn promise(&self, bytes: u64) -> Option<Reserved> {
-        // The index is not given up for anybody.
+        // The index cannot be evicted.
         Reserved::new(&self.ledger, bytes, self.limit() / 16 * 15)
     }
 
-    /// Keeps what was granted for a value that is to be written.
+    /// Keeps granted bytes for a value that is to be written.
     pub(super) fn keep(&self, mut grant: Grant<'_>, reserved: &mut Reserved) {
         reserved.keep(std::mem::take(&mut grant.bytes));
     }
 
-    /// What was kept for a value. That of another store goes back there.
+    /// Turns the bytes kept for a value into a grant. Those of another store go back there.
     pub(super) fn claim(&self, reserved: Reserved) -> Grant<'_> {
         Grant { pool: self, bytes: reserved.claim(&self.ledger) }
     }
 
-    /// Bytes that are kept for values that are to be written.
+    /// Bytes kept for values that are to be written.
     pub(super) fn reserved(&self) -> u64 {
         self.ledger.reserved()
     }
 
-    /// Nothing.
+    /// An empty grant.
     pub(super) fn nothing(&self) -> Grant<'_> {
         Grant { pool: self, bytes: 0 }
     }
 
-    /// The buffer of a segment, if it can be had.
+    /// A segment's buffer, if there are bytes for it.
     pub(super) fn buffer(&self, grant: &mut Grant<'_>) -> Option<Vec<u8>> {
         if let Some(spare) = self.spares.lock().pop() {
             return Some(spare);
@@ -152,7 +154,7 @@ impl Pool {
         grant.spend(len as u64).then(|| Vec::with_capacity(len))
     }
 
-    /// Takes a segment's buffer back, to be kept or freed.
+    /// Takes a segment's buffer back, to keep or free it.
     pub(super) fn give_buffer(&self, mut buffer: Vec<u8>) {
         if buffer.capacity() == self.buffer_len() && !self.is_over() {
             let mut spares = self.spares.lock();
@@ -165,27 +167,27 @@ impl Pool {
         self.give(buffer.capacity() as u64);
     }
 
-    /// Frees the buffers that are kept. Whether there were any.
+    /// Frees the spare buffers. Returns whether there were any.
     pub(super) fn drop_spares(&self) -> bool {
         let spares = std::mem::take(&mut *self.spares.lock());
         self.give(spares.iter().map(|spare| spare.capacity() as u64).sum());
         !spares.is_empty()
     }
 
-    /// Bytes of the buffers that are kept.
+    /// Bytes of the spare buffers.
     pub(super) fn spare_bytes(&self) -> u64 {
         self.spares.lock().iter().map(|spare| spare.capacity() as u64).sum()
     }
 }
 
 impl Grant<'_> {
-    /// What is left of it.
+    /// Bytes left in the grant.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Makes use of so many bytes, out of the grant and, for what it lacks, out of the pool. `false`
-    /// where they cannot be had.
+    /// Uses `bytes` of the grant and, if it has too few, of the pool. Returns `false` if they are
+    /// not available.
     pub(super) fn spend(&mut self, bytes: u64) -> bool {
         let lacking = bytes.saturating_sub(self.bytes);
         if lacking > 0 && !self.pool.try_take(lacking) {
@@ -195,12 +197,12 @@ impl Grant<'_> {
         true
     }
 
-    /// Takes back what was spent and not made use of.
+    /// Takes back bytes that were spent but not used.
     pub(super) fn put_back(&mut self, bytes: u64) {
         self.bytes += bytes;
     }
 
-    /// Adds what another was granted.
+    /// Adds the bytes of another grant.
     pub(super) fn add(&mut self, mut other: Grant<'_>) {
         self.bytes += std::mem::take(&mut other.bytes);
     }

@@ -1,8 +1,9 @@
-//! Making room for a large value in steps, before it is written.
+//! Makes room for a large value in steps, before it is written.
 //!
-//! A write makes the room that it needs. For a huge value that takes long, and a thread that serves
-//! others as well has them wait. So whoever writes such a value first asks for room, step by step, and
-//! serves others in between. What a step frees is kept for the value ([`super::reserved`]).
+//! A write makes the room that it needs. For a huge value that takes long, and delays the other
+//! clients of its thread. So a thread that writes such a value first asks for room, step by step,
+//! and serves other clients in between. The bytes that a step frees are kept for the value
+//! ([`super::reserved`]).
 
 use super::SegmentStore;
 use super::record::MAX_USES;
@@ -11,32 +12,36 @@ use super::room::{MOST_IDLE, PATIENCE};
 use crate::piece::HUGE;
 use crate::{LargeValue, Mode, Seconds};
 
-/// Items that one step looks at, and segments that it gives up or gains by compaction, at most. The last
-/// segment may go beyond it.
+/// Most items that one step examines, and most segments that it evicts or gains by compaction. The
+/// last segment may exceed the limit.
 const MOST_ITEMS: u64 = 2_048;
 const MOST_SEGMENTS: u32 = 16;
 
-/// So many bytes that were made room for allow for as many more items to be looked at with patience.
+/// Bytes of room that allow [`PATIENCE`] more items to be examined before the judgement gets
+/// stricter.
 const PATIENCE_FOR: u64 = 1 << 20;
 
-/// Whether there is room for a value.
+/// The state of the room for a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Readiness {
-    /// It can be written: its room is kept, or the write itself finds it, or says that there is none.
+    /// The value can be written: its room is kept, or the write itself finds room or reports that
+    /// there is none.
     Ready,
-    /// There is to be another step, after others had their turn.
+    /// Another step is needed, after other clients had their turn.
     Unfinished,
 }
 
 impl SegmentStore {
-    /// One step of making room for a large value that is about to be written under `key`. Whoever gets
-    /// [`Readiness::Unfinished`] serves others and calls it again, with the same value. After
-    /// [`Readiness::Ready`] the value is to be written at once, since others may wait for that; its
-    /// write finds the room that was kept. A value that is dropped instead gives it back.
+    /// One step of making room for a large value that is about to be written under `key`. After
+    /// [`Readiness::Unfinished`] the caller serves other clients and calls again, with the same
+    /// value. After [`Readiness::Ready`] it should write the value at once, since other values may
+    /// wait for that; the write finds the kept room. A value that is dropped instead gives its room
+    /// back.
     ///
-    /// A step looks at some 2,000 items, or gives up 16 segments: about a millisecond. Values below
-    /// 1 MiB are ready at once: a write makes room for them in no longer than some such steps.
+    /// A step examines some 2,000 items or evicts 16 segments, which takes about a millisecond.
+    /// Values below 1 MiB are ready at once: a write makes room for them in the time of a few such
+    /// steps.
     pub fn make_ready(
         &self,
         key: &[u8],
@@ -57,7 +62,7 @@ impl SegmentStore {
         let room = value.room().insert(reserved);
         let readiness = self.make_some_room(room);
         if readiness == Readiness::Ready && room.missing() > 0 {
-            // The write says so. What is kept may be what another waits for.
+            // The write reports that. Another value may wait for the bytes kept for this one.
             *value.room() = None;
         }
         readiness
@@ -78,7 +83,7 @@ impl SegmentStore {
             (Mode::Append | Mode::Prepend, _) | (_, None) => 0,
             (_, Some(charge)) => charge,
         };
-        // Its record may need a segment.
+        // The value's record may need a segment.
         let charge = value.charge() + self.common.layout.segment as u64;
         let pool = &self.common.pool;
         if value.charge() > pool.limit() || !self.common.admits(value.charge(), credit) {
@@ -89,7 +94,7 @@ impl SegmentStore {
         Ok(reserved)
     }
 
-    /// What the value under a key is charged, if there is one that is alive.
+    /// The charge of the living value under a key, if there is one.
     fn charge_there(&self, key: &[u8], now: Seconds) -> Option<u64> {
         let hash = self.common.hash(key);
         let shard = &*self.lock(hash, now);
@@ -124,7 +129,8 @@ impl SegmentStore {
                 room.examined += examined;
                 continue;
             }
-            // Others are about to store it, or it is kept for them.
+            // Other threads hold the memory for items that they are about to store, or it is kept
+            // for other values.
             room.idle += 1;
             let is_hopeless = room.idle > MOST_IDLE && pool.reserved() == room.kept();
             return if is_hopeless { Readiness::Ready } else { Readiness::Unfinished };

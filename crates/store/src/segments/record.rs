@@ -1,38 +1,38 @@
-//! How an item lies in a segment.
+//! The layout of an item in a segment.
 //!
-//! A record is a header of [`HEADER`] bytes, what only some items have, the key and the value:
+//! A record is a header of [`HEADER`] bytes, the optional fields, the key and the value:
 //!
-//! | bytes | what |
+//! | bytes | content |
 //! |---|---|
-//! | 1 | length of the key; 0 is one byte of filling, where a shorter record took a longer one's place |
-//! | 1 | which parts there are, whether it is dead, and how often it was used lately |
-//! | 2 | length of the value here, and three marks |
-//! | 4 | its CAS unique, as the distance from its segment's |
-//! | 3 | second of the last access, of which the lowest bits, and whether it was fetched |
-//! | 0, 4 | expiry; always there where nothing is evicted, so that a touch takes no memory |
+//! | 1 | length of the key; 0 is one byte of filling, after a shorter record that replaced a longer one |
+//! | 1 | which optional fields there are, whether the record is dead, and the number of recent uses |
+//! | 2 | length of the value in the record, and three marks |
+//! | 4 | the CAS unique, as its distance from the segment's |
+//! | 3 | the lowest bits of the second of the last access, and whether the item was fetched |
+//! | 0, 4 | expiry; always present if evictions are off, so that a touch needs no memory |
 //! | 0, 4 | client flags |
-//! | 0, 8 | its CAS unique, where the distance is too far |
+//! | 0, 8 | the CAS unique, if the distance is too large |
 //! | .. | key |
 //! | .. | value, or the handle of its pieces and its rest |
 //!
-//! Every byte here is paid for by every item, so what most items lack takes none. A change in place
-//! that the record has no room for, such as an expiry where there was none, is kept beside it (see
-//! [`Record::has_override`]).
+//! Every item pays for every byte here, so fields that most items lack are optional. A change in
+//! place for which a record has no room, such as an expiry for a record without one, is kept beside
+//! it (see [`Record::has_override`]).
 
 use std::ops::Range;
 
 use crate::{Cas, Expiry, Meta, Seconds};
 
-/// Bytes that every record has besides its key and value.
+/// Bytes of every record besides its key and value.
 pub(super) const HEADER: usize = 11;
 
-/// Longest value that a record can hold.
+/// Longest value, in bytes, that a record can hold.
 pub(super) const MAX_INLINE: usize = (1 << VALUE_BITS) - 1;
 
 /// Bytes of a handle.
 pub(super) const HANDLE: usize = 4;
 
-/// The most that is counted of an item's uses.
+/// Most uses of an item that are counted.
 pub(super) const MAX_USES: u8 = 3;
 
 const VALUE_BITS: u32 = 13;
@@ -52,11 +52,11 @@ const ACCESS_BITS: u32 = 23;
 const ACCESS: u32 = (1 << ACCESS_BITS) - 1;
 const FETCHED: u32 = 1 << ACCESS_BITS;
 
-/// How far ahead of an operation's time an access may lie: another thread's clock, or a clock that
-/// was set back.
+/// Most seconds that an access may lie ahead of an operation's time, because of another thread's
+/// clock, or a clock that was set back.
 const AHEAD: u32 = 1 << 16;
 
-/// A record in a segment, decoded.
+/// A decoded record of a segment.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Record {
     at: usize,
@@ -67,27 +67,27 @@ pub(super) struct Record {
     access: u32,
 }
 
-/// What a record is made of.
+/// The contents of a record to be written.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Draft<'a> {
     pub(super) key: &'a [u8],
     pub(super) body: Body<'a>,
     pub(super) meta: Meta,
     pub(super) uses: u8,
-    /// Whether there is room for an expiry where it has none.
+    /// Whether to leave room for an expiry if there is none.
     pub(super) touchable: bool,
 }
 
-/// A value as a record holds it.
+/// A value in the form in which a record holds it.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Body<'a> {
-    /// Two parts, one behind the other, of at most [`MAX_INLINE`] bytes together.
+    /// Two parts, one after the other, of at most [`MAX_INLINE`] bytes together.
     Here(&'a [u8], &'a [u8]),
-    /// The handle of a value's pieces, and what of it follows them.
+    /// The handle of the value's pieces, and the bytes after them.
     Apart(u32, &'a [u8]),
 }
 
-/// The changes in place that a record has no room for.
+/// The changes in place for which a record has no room.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Override {
     pub(super) expiry: Option<Expiry>,
@@ -95,8 +95,8 @@ pub(super) struct Override {
 }
 
 impl Record {
-    /// The record at `at`, `None` where there is filling. Only the log that wrote a record reads it,
-    /// so what it says of its length is true.
+    /// Reads the record at `at`; `None` for filling. Only the log that wrote a record reads it, so
+    /// its length can be trusted.
     #[inline]
     pub(super) fn read(data: &[u8], at: usize) -> Option<Record> {
         let header: &[u8; HEADER] = data[at..].first_chunk()?;
@@ -133,7 +133,7 @@ impl Record {
         &data[self.key_range()]
     }
 
-    /// Whether the record at `at` has this key, without decoding the rest of it.
+    /// Whether the record at `at` has this key. Does not decode the rest of the record.
     #[inline]
     pub(super) fn is_of(data: &[u8], at: usize, key: &[u8]) -> bool {
         let Some([key_len, parts]) = data[at..].first_chunk() else { return false };
@@ -142,21 +142,21 @@ impl Record {
             && data.get(start..start + key.len()).is_some_and(|there| is_same(there, key))
     }
 
-    /// Where the value lies, or the handle of its pieces and what follows them.
+    /// The range of the value, or of the handle of its pieces and the bytes after them.
     #[inline]
     pub(super) fn body_range(&self) -> Range<usize> {
         let start = self.key_range().end;
         start..start + self.body_len()
     }
 
-    /// Where the value lies, or what of it follows its pieces.
+    /// The range of the value, or of the bytes after its pieces.
     #[inline]
     pub(super) fn rest_range(&self) -> Range<usize> {
         let Range { start, end } = self.body_range();
         if self.parts & APART == 0 { start..end } else { start + HANDLE..end }
     }
 
-    /// The handle of the value's pieces, where it has some.
+    /// The handle of the value's pieces, if it has any.
     #[inline]
     pub(super) fn handle(&self, data: &[u8]) -> Option<u32> {
         if self.parts & APART == 0 {
@@ -170,19 +170,19 @@ impl Record {
         self.parts & DEAD != 0
     }
 
-    /// Whether an [`Override`] belongs to it.
+    /// Whether the record has an [`Override`].
     #[inline]
     pub(super) fn has_override(&self) -> bool {
         self.parts & OVERRIDE != 0
     }
 
-    /// How often it was used lately: 0 to [`MAX_USES`].
+    /// Number of recent uses: 0 to [`MAX_USES`].
     #[inline]
     pub(super) fn uses(&self) -> u8 {
         self.parts >> USES_SHIFT
     }
 
-    /// Its expiry, unless an override has another.
+    /// The item's expiry, unless an override has another.
     #[inline]
     pub(super) fn expiry(&self, data: &[u8]) -> Expiry {
         if self.parts & EXPIRY == 0 {
@@ -191,7 +191,7 @@ impl Record {
         Expiry::from_bits(word(data, self.at + HEADER))
     }
 
-    /// Its CAS unique, unless an override has another. `base` is its segment's.
+    /// The item's CAS unique, unless an override has another. `base` is its segment's.
     #[inline]
     pub(super) fn cas(&self, data: &[u8], base: Cas) -> Cas {
         if self.parts & WIDE_CAS == 0 {
@@ -201,7 +201,7 @@ impl Record {
         data[at..].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
     }
 
-    /// All that is known of the item, unless an override says otherwise.
+    /// The item's metadata, unless an override differs.
     #[inline]
     pub(super) fn meta(&self, data: &[u8], base: Cas, now: Seconds) -> Meta {
         let flags = match self.parts & FLAGS {
@@ -220,7 +220,7 @@ impl Record {
         }
     }
 
-    /// The second of the last access. Right for 96 days back and 18 hours ahead of `now`.
+    /// The second of the last access. Correct for 96 days before and 18 hours after `now`.
     #[inline]
     fn last_access(&self, now: Seconds) -> Seconds {
         let ago = now.wrapping_sub(self.access) & ACCESS;
@@ -231,7 +231,7 @@ impl Record {
         }
     }
 
-    /// Counts a use: more of them, and an access at `now`.
+    /// Counts a use, and an access at `now`.
     #[inline]
     pub(super) fn bump(&mut self, data: &mut [u8], now: Seconds) {
         let access = (now & ACCESS) | FETCHED;
@@ -246,14 +246,14 @@ impl Record {
         }
     }
 
-    /// Sets the second of the last access and nothing else.
+    /// Sets only the second of the last access.
     pub(super) fn set_last_access(&mut self, data: &mut [u8], now: Seconds) {
         self.access = (now & ACCESS) | (self.access & FETCHED);
         let [a0, a1, a2, _] = self.access.to_le_bytes();
         data[self.at + 8..self.at + HEADER].copy_from_slice(&[a0, a1, a2]);
     }
 
-    /// Marks the record as one that nothing leads to any more.
+    /// Marks the record dead.
     pub(super) fn kill(&mut self, data: &mut [u8]) {
         self.set_part(data, DEAD, true);
     }
@@ -280,7 +280,7 @@ impl Record {
         data[self.at + 2..self.at + 4].copy_from_slice(&self.value.to_le_bytes());
     }
 
-    /// Sets the expiry where the record has room for it. Whether it has.
+    /// Sets the expiry if the record has room for it. Returns whether it has.
     pub(super) fn set_expiry(&mut self, data: &mut [u8], expiry: Expiry) -> bool {
         if self.parts & EXPIRY == 0 {
             return expiry == Expiry::NEVER;
@@ -290,12 +290,12 @@ impl Record {
         true
     }
 
-    /// Whether another CAS unique can be written into the record.
+    /// Whether the record has room for another CAS unique.
     pub(super) fn has_room_for_cas(&self, base: Cas, cas: Cas) -> bool {
         self.parts & WIDE_CAS != 0 || distance(base, cas).is_some()
     }
 
-    /// Sets the CAS unique where the record has room for it. Whether it has.
+    /// Sets the CAS unique if the record has room for it. Returns whether it has.
     pub(super) fn set_cas(&mut self, data: &mut [u8], base: Cas, cas: Cas) -> bool {
         if self.parts & WIDE_CAS != 0 {
             let at = self.at + HEADER + optional(self.parts & (EXPIRY | FLAGS));
@@ -327,7 +327,7 @@ impl Draft<'_> {
         parts
     }
 
-    /// Bytes of its record in a segment whose CAS unique is `base`.
+    /// Bytes of the record in a segment whose CAS unique is `base`.
     #[inline]
     pub(super) fn len(&self, base: Cas) -> usize {
         let body = match self.body {
@@ -337,13 +337,13 @@ impl Draft<'_> {
         HEADER + optional(self.parts(base)) + self.key.len() + body
     }
 
-    /// The most that [`Draft::len`] can be in any segment.
+    /// The largest [`Draft::len`] in any segment.
     #[inline]
     pub(super) fn most(&self) -> usize {
         self.len(self.meta.cas) + 8
     }
 
-    /// Writes the record with `write`, piece by piece from its beginning.
+    /// Writes the record with `write`, part by part from its beginning.
     #[inline]
     pub(super) fn write(&self, base: Cas, mut write: impl FnMut(&[u8])) {
         let parts = self.parts(base);
@@ -400,21 +400,21 @@ impl Draft<'_> {
     }
 }
 
-/// Bytes of what only some records have.
+/// Bytes of the optional fields.
 #[inline]
 fn optional(parts: u8) -> usize {
     const LENGTHS: [u8; 8] = [0, 4, 4, 8, 8, 12, 12, 16];
     usize::from(LENGTHS[usize::from(parts & (EXPIRY | FLAGS | WIDE_CAS))])
 }
 
-/// A CAS unique as its distance from `base`, where that fits.
+/// The distance of a CAS unique from `base`, if it fits.
 #[inline]
 fn distance(base: Cas, cas: Cas) -> Option<u32> {
     let distance = cas.wrapping_sub(base).cast_signed();
     i32::try_from(distance).ok().map(i32::cast_unsigned)
 }
 
-/// Whether two keys of the same length are the same. Keys are short: a call would take longer.
+/// Whether two keys of the same length are equal. Keys are short: a call would take longer.
 #[inline]
 fn is_same(one: &[u8], other: &[u8]) -> bool {
     match (one.last_chunk::<8>(), other.last_chunk::<8>()) {

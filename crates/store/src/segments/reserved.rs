@@ -1,22 +1,22 @@
-//! Room that is kept for one large value until it is written.
+//! Room kept for one large value until it is written.
 //!
-//! Room for a large value is made in steps, and others write in between. What a step frees is taken at
-//! once and kept for the value, so that nobody else uses it up. Several values may be at this at the
-//! same time, but never so many that each holds a part and none can have the rest: each says at the
-//! beginning how much it wants in all, and begins only once all of that can be had beside what others
-//! were promised.
+//! Room for a large value is made in steps, while other writes go on. The bytes that a step frees
+//! are taken at once and kept for the value, so that no other write uses them up. Several values
+//! may be in progress, but never so many that each holds a part and none can get the rest: each
+//! announces its total at the beginning, and begins only once that total fits beside the promises
+//! to others.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// What a pool's bytes are taken for.
+/// The bytes taken from a pool, by purpose.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     /// Bytes taken in all.
     pub(super) used: AtomicU64,
-    /// Of those, kept for values that are to be written.
+    /// Bytes kept for values that are to be written; part of `used`.
     reserved: AtomicU64,
-    /// What such values want in all, once they have begun.
+    /// Total bytes wanted by the values that have begun.
     promised: AtomicU64,
 }
 
@@ -26,20 +26,20 @@ impl Ledger {
     }
 }
 
-/// Bytes of a pool that are kept for one value, and go back when this is dropped.
+/// Bytes of a pool kept for one value, which go back when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Reserved {
     ledger: Arc<Ledger>,
     wanted: u64,
     kept: u64,
-    /// Items that were looked at for it so far.
+    /// Items examined for the value so far.
     pub(super) examined: u64,
-    /// Steps in which nothing could be given up.
+    /// Steps in which nothing could be evicted.
     pub(super) idle: u32,
 }
 
 impl Reserved {
-    /// The beginning: `None` where so many bytes do not fit beside what others were promised.
+    /// Begins to reserve `wanted` bytes. `None` if they do not fit beside the promises to others.
     pub(super) fn new(ledger: &Arc<Ledger>, wanted: u64, limit: u64) -> Option<Reserved> {
         let promise = |promised: u64| {
             let all = promised.checked_add(wanted)?;
@@ -49,23 +49,23 @@ impl Reserved {
         Some(Reserved { ledger: Arc::clone(ledger), wanted, kept: 0, examined: 0, idle: 0 })
     }
 
-    /// Bytes that are kept.
+    /// Bytes kept so far.
     pub(super) fn kept(&self) -> u64 {
         self.kept
     }
 
-    /// Bytes that are wanted beyond those.
+    /// Bytes still wanted.
     pub(super) fn missing(&self) -> u64 {
         self.wanted.saturating_sub(self.kept)
     }
 
-    /// Keeps so many bytes more, which are taken from the pool already.
+    /// Keeps `bytes` more, which are already taken from the pool.
     pub(super) fn keep(&mut self, bytes: u64) {
         self.kept += bytes;
         self.ledger.reserved.fetch_add(bytes, Relaxed);
     }
 
-    /// Hands over what is kept, if it is of this pool.
+    /// Hands over the kept bytes, if they are of this pool.
     pub(super) fn claim(mut self, ledger: &Arc<Ledger>) -> u64 {
         if !Arc::ptr_eq(&self.ledger, ledger) {
             return 0;

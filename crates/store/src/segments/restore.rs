@@ -1,22 +1,22 @@
-//! Taking up what another store held, while everybody goes on.
+//! Restores the items of another store while clients are served.
 //!
-//! One thing must hold: an item from there never replaces, nor brings back, anything that was written,
-//! deleted, touched, flushed, forgotten or evicted here since that began. Two rules see to it, both
+//! Invariant: a restored item never replaces or brings back anything that was written, deleted,
+//! touched, flushed, forgotten or evicted here since the restore began. Two rules ensure it, both
 //! under the lock of the key's shard:
 //!
-//! - An item is taken up only where its key has no record, dead or alive, and no mark. A key is marked
-//!   whenever a record of it leaves the index, for whatever reason, and whenever an operation that
-//!   changes items asks for it and finds nothing. Marks are bits that keys share by their hashes: now
-//!   and then an item is left out for another key's sake.
-//! - It is judged as if it had been stored when taking up began: what was flushed or forgotten since,
-//!   or comes to be later, it is too. Where the forgets since then are settled, and nobody knows any
-//!   more what they were about, no item is taken up.
+//! - An item is restored only if its key has no record, dead or alive, and no mark. A key is marked
+//!   whenever a record of it leaves the index, for any reason, and whenever an operation that
+//!   changes items looks it up and finds nothing. Marks are bits that keys share by their hashes,
+//!   so occasionally an item is left out because of another key.
+//! - The item is judged as if it had been stored when the restore began: any flush or forget since
+//!   then, or later, covers it. Once the forgets since then are settled and their predicates
+//!   dropped, no more items are restored.
 //!
-//! Nothing is evicted for such an item. Where there is no room for it, it is left out.
+//! A restore evicts nothing: it leaves out an item for which there is no room.
 //!
-//! Many items are sorted by their shards first: a shard is locked once for several of them, whose
-//! places in its index then come from memory at the same time. Any number of threads may take up items
-//! at once, each its own.
+//! Many items are first sorted by shard: a shard is locked once for several of them, whose index
+//! slots are then fetched from memory at the same time. Any number of threads may restore items at
+//! once, each its own.
 
 use std::ops::ControlFlow;
 use std::sync::atomic::Ordering::Relaxed;
@@ -31,44 +31,44 @@ use super::shard::{self, New, Shard, Value};
 use crate::snapshot::SavedItem;
 use crate::{Cas, Miss, Seconds, memcached_item_size};
 
-/// Bits of marks for each item that is expected, at least, and in all. Twice as many at most.
+/// Minimum bits of marks per expected item, and in all. At most twice as many are used.
 const BITS_PER_ITEM: u64 = 4;
 const LEAST_BITS: u64 = 1 << 22;
 
-/// Marks take at most one byte in so many of the memory.
+/// Divisor of the memory that gives the most bytes of marks.
 const MARKS_SHARE: u64 = 64;
 
-/// Items that are sorted by their shards at once.
+/// Items that are sorted by shard at once.
 const BATCH: usize = 1024;
 
-/// Items that are taken up while their shard is locked, at most.
+/// Most items restored per lock of a shard.
 const STEP: usize = 32;
 
-/// That items are being taken up, and since when.
+/// A restore in progress, and when it began.
 #[derive(Debug)]
 pub struct Restore {
     epoch: Epoch,
 }
 
-/// What became of an item from a snapshot.
+/// The result of restoring one item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Restored {
-    /// It is there.
+    /// The item is restored.
     Kept,
-    /// Its key was used since taking up began, or is taken for one that was.
+    /// The item's key was used since the restore began, or shares a mark with one that was.
     Outdated,
-    /// It has expired.
+    /// The item has expired.
     Expired,
-    /// It is larger than the store takes.
+    /// The item is larger than the store allows.
     TooLarge,
-    /// There is no room for it.
+    /// There is no room for the item.
     Full,
-    /// All that was not taken up yet was flushed or forgotten meanwhile, or taking up was ended.
+    /// A flush or forget covers all items not restored yet, or the restore was ended.
     Over,
 }
 
 impl Shard {
-    /// Takes note that a key was used, while items are taken up.
+    /// Records, during a restore, that a key was used.
     #[inline]
     pub(super) fn mark(&mut self, hash: Hash) {
         if let Some(marks) = &mut self.marks {
@@ -78,9 +78,9 @@ impl Shard {
 }
 
 impl SegmentStore {
-    /// Begins to take up about `items` items of a store that gave out CAS uniques up to `last_cas`:
-    /// this one's rise above them. To be called before the first client is served: marks take memory,
-    /// for which items are given up if there are any. `None` while the like is under way already.
+    /// Begins to restore about `items` items of a store that assigned CAS uniques up to `last_cas`;
+    /// this store's rise above them. Call this before the first client is served: marks take
+    /// memory, for which present items are evicted. `None` while another restore is in progress.
     pub fn begin_restore(&self, items: u64, last_cas: Cas, now: Seconds) -> Option<Restore> {
         if self.restoring.swap(true, Relaxed) {
             return None;
@@ -95,7 +95,7 @@ impl SegmentStore {
             pool.limit().saturating_sub(pool.used()).min(pool.limit() / MARKS_SHARE) * MARKS_SHARE
         };
         let most = room / MARKS_SHARE * 8;
-        // A power of two that is not more than there may be.
+        // The largest power of two within the limit.
         let most = (most / shards).checked_ilog2().map_or(0, |log| 1 << log);
         let bits = items.saturating_mul(BITS_PER_ITEM).max(LEAST_BITS);
         let bits = (bits / shards).min(most);
@@ -108,7 +108,7 @@ impl SegmentStore {
         Some(Restore { epoch })
     }
 
-    /// Takes up an item, with all that it was, if nothing here stands against it.
+    /// Restores an item with its metadata, unless something in this store rules it out.
     pub fn restore(&self, restore: &Restore, item: &SavedItem<'_>, now: Seconds) -> Restored {
         if let Err(left_out) = self.may_keep(item, now) {
             return left_out;
@@ -118,9 +118,9 @@ impl SegmentStore {
         self.restore_in(&mut self.lock(hash, now), restore, hash, (item, incoming.value()), now)
     }
 
-    /// Takes up items as [`SegmentStore::restore`] does, but faster, and in an order of its own. `told`
-    /// hears what became of each, and may end it. It must be quick and must not call the store: a shard
-    /// is locked meanwhile.
+    /// Restores items as [`SegmentStore::restore`] does, but faster, and in its own order. `told`
+    /// receives each result, and may end the call. It must be quick and must not call the store: a
+    /// shard is locked meanwhile.
     pub fn restore_all<'a, B>(
         &self,
         restore: &Restore,
@@ -133,7 +133,7 @@ impl SegmentStore {
             if let Err(left_out) = self.may_keep(&item, now) {
                 told(left_out)?;
             } else if item.value.len() > self.common.layout.inline {
-                // It is cut into pieces with nothing locked.
+                // Cut the value into pieces while nothing is locked.
                 told(self.restore(restore, &item, now))?;
             } else {
                 batch.push((self.common.hash(item.key), item));
@@ -171,7 +171,7 @@ impl SegmentStore {
         ControlFlow::Continue(())
     }
 
-    /// What can be said of an item before its shard is locked.
+    /// Checks an item as far as possible before its shard is locked.
     fn may_keep(&self, item: &SavedItem<'_>, now: Seconds) -> Result<(), Restored> {
         if item.meta.expiry.is_past(now) {
             return Err(Restored::Expired);
@@ -204,7 +204,7 @@ impl SegmentStore {
             Some(Miss::Flushed) => return Restored::Over,
             Some(Miss::Absent | Miss::Expired) => return Restored::Outdated,
         }
-        // The books may grow by more than the record: that is not to press others out either.
+        // The bookkeeping may grow by more than the record: that must not evict other items either.
         let pool = &common.pool;
         let margin = 2 * common.layout.segment as u64;
         if pool.used().saturating_add(margin + apart) > pool.limit()
@@ -212,7 +212,7 @@ impl SegmentStore {
         {
             return Restored::Full;
         }
-        // What was read since it was stored has shown its use.
+        // An item that was read since it was stored has proved useful.
         let (queue, uses) = if meta.fetched { (Queue::Main, 1) } else { (Queue::Probation, 0) };
         let mut grant = pool.nothing();
         let room = shard.reserve(common, (queue, verdict.epoch), (most, apart), 0, &mut grant);
@@ -225,7 +225,8 @@ impl SegmentStore {
         }
     }
 
-    /// Ends it: nothing more is taken up, and nothing more is marked. Anybody may do so at any time.
+    /// Ends the restore: no more items are restored, and no more keys are marked. Any thread may
+    /// call this at any time.
     pub fn end_restore(&self) {
         for place in &self.places {
             let mut shard = place.lock(&self.common);
@@ -236,12 +237,12 @@ impl SegmentStore {
         self.restoring.store(false, Relaxed);
     }
 
-    /// The CAS unique given out last.
+    /// The last CAS unique assigned.
     pub fn last_cas(&self) -> Cas {
         self.common.cas()
     }
 
-    /// When a flush is due that was asked for, if one is.
+    /// The second at which a requested flush is due, if one is.
     pub fn flush_due(&self) -> Option<Seconds> {
         self.common.epochs.due()
     }

@@ -1,11 +1,11 @@
-//! Making room in the whole store: which shard gives up what.
+//! Makes room in the whole store: chooses which shard evicts what.
 //!
-//! The queues are cut by shard but judged together: the queue that is longer than it should be gives
-//! up its oldest segment, in whichever shard that is. So memory flows between shards as between kinds
+//! The queues are divided among the shards but judged together: the queue that is too long evicts
+//! its oldest segment, in whichever shard that is. So memory flows between shards as between kinds
 //! of items, and a shard with one huge item pays no more for it than others.
 //!
-//! One insertion makes the room that it needs and no more. How much it looks at for that is bounded:
-//! where all that is met would deserve to stay, it is judged more strictly the longer that lasts.
+//! One insertion makes the room that it needs and no more. It examines a bounded number of items:
+//! if all the items it meets deserve to stay, it judges the more strictly the longer that lasts.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -15,21 +15,23 @@ use super::record::MAX_USES;
 use super::segment::Queue;
 use super::{NoRoom, Place, SegmentStore, policy};
 
-/// Items that are looked at while a shard is locked.
+/// Items examined per lock of a shard.
 const STEP: usize = 128;
 
-/// Items that are looked at for one insertion before the next are judged more strictly: as many as
-/// take well under a millisecond.
+/// Items examined for one insertion before the next are judged more strictly: as many as take well
+/// under a millisecond.
 pub(super) const PATIENCE: u64 = 4_096;
 
-/// Garbage is compacted where it is more than one byte in so many.
+/// Divisor of a shard's memory that gives the most garbage before compaction.
 const GARBAGE: u64 = 16;
 
-/// Rounds in which nothing was there to be given up, because others are about to store it.
+/// Most rounds in which nothing can be evicted, because other threads hold the memory for items
+/// that they are about to store.
 pub(super) const MOST_IDLE: u32 = 1_000;
 
 impl SegmentStore {
-    /// Makes room for `bytes` in all, of which the grant may have some, and adds them to it.
+    /// Makes room for `bytes` in all, part of which may be in the grant, and adds them to the
+    /// grant.
     pub(super) fn make_room(&self, bytes: u64, grant: &mut Grant<'_>) -> Result<(), NoRoom> {
         let pool = &self.common.pool;
         let wanted = bytes.saturating_sub(grant.bytes());
@@ -65,12 +67,12 @@ impl SegmentStore {
         }
     }
 
-    /// Compacts as far as it takes for a new item to come, where nothing is evicted. It is a failure if
-    /// nothing is gained.
+    /// With evictions off, compacts as far as a new item needs. Fails if that gains nothing.
     pub(super) fn make_headroom(&self) -> Result<(), NoRoom> {
         let mut gained = false;
         while self.common.pool.used() > self.common.most_held() {
-            // What compacting gains is kept for the next segments: it is room as well.
+            // The bytes that compaction gains are kept for the next segments: they are room as
+            // well.
             if !self.compact_somewhere()
                 && !self.compact_anywhere()
                 && !self.common.pool.drop_spares()
@@ -86,8 +88,8 @@ impl SegmentStore {
         Err(NoRoom)
     }
 
-    /// Makes up for what was taken without asking. What changes items in place ends with this: it may
-    /// have made the books of its shard longer, item by item.
+    /// Makes up for bytes taken past the limit. Operations that change items in place end with
+    /// this: each may have made the bookkeeping of its shard a little longer.
     #[inline]
     pub(super) fn make_up(&self) {
         if self.common.evict && self.common.pool.is_over() {
@@ -95,7 +97,7 @@ impl SegmentStore {
         }
     }
 
-    /// Gives up what is held above the limit.
+    /// Evicts the excess above the limit.
     #[cold]
     pub(super) fn give_up_excess(&self) {
         while self.common.pool.is_over() {
@@ -111,8 +113,8 @@ impl SegmentStore {
         }
     }
 
-    /// Gives up the oldest segment of the queue that is too long and returns how many items that had;
-    /// `None` where there was none.
+    /// Evicts the oldest segment of the queue that is too long and returns its number of items;
+    /// `None` if there is no segment.
     pub(super) fn give_up_something(&self, pressure: u8) -> Option<u64> {
         let (probation, main) =
             (self.common.weight(Queue::Probation), self.common.weight(Queue::Main));
@@ -138,8 +140,8 @@ impl SegmentStore {
         None
     }
 
-    /// Gives up the oldest segment of a shard's queue, letting go of the lock again and again, and
-    /// returns how many items it had. If another thread is at one there, helps with that.
+    /// Evicts the oldest segment of a shard's queue, and releases the lock between steps. Returns
+    /// its number of items. If another thread is already evicting there, helps that thread.
     fn give_up(&self, place: usize, queue: Queue, pressure: u8) -> Option<u64> {
         let place = &self.places[place];
         let mut items = None;
@@ -157,14 +159,14 @@ impl SegmentStore {
         }
     }
 
-    /// Compacts some neighbours in the shard where most is dead, letting go of the lock again and
-    /// again. Whether that gained anything.
+    /// Compacts some neighbours in the shard with the most garbage, and releases the lock between
+    /// steps. Returns whether that gained anything.
     pub(super) fn compact_somewhere(&self) -> bool {
         self.worth_compacting().is_some_and(|place| self.compact(place))
     }
 
-    /// Compacts wherever anything is to be gained, be it that segments are not full. For where nothing
-    /// can be evicted instead.
+    /// Compacts in every shard where there is anything to gain, even if only because segments are
+    /// not full. For use when nothing can be evicted instead.
     fn compact_anywhere(&self) -> bool {
         let may_gain =
             |place: &&Place| place.hints.in_vain.load(Relaxed) != place.hints.garbage.load(Relaxed);
@@ -175,7 +177,7 @@ impl SegmentStore {
         let mut is_begun = false;
         loop {
             let mut shard = place.lock(&self.common);
-            // If another thread is at it there, this one helps.
+            // If another thread is compacting there, help it.
             if shard.compacting.is_none() {
                 if is_begun {
                     return true;
@@ -191,8 +193,8 @@ impl SegmentStore {
         }
     }
 
-    /// The shard with the most garbage, if that is more than a [`GARBAGE`]th of its share of the memory
-    /// and not what there was when there was nothing to be gained.
+    /// The shard with the most garbage, if that is more than a [`GARBAGE`]th of its share of the
+    /// memory and not the amount at which there was nothing to gain.
     fn worth_compacting(&self) -> Option<&Place> {
         let segment = self.common.pool.buffer_len() as u64;
         let least = (self.common.capacity() / GARBAGE).max(segment);

@@ -1,19 +1,19 @@
-//! A segment: records one behind the other, in the order in which they came.
+//! A segment: records one after the other, in their order of arrival.
 //!
-//! Records are appended at its end while it is open, and changed where they lie where that needs no
-//! more room. What is removed or moved is marked dead and its room is lost until the whole segment is
-//! given up, or its living records are moved together with a neighbour's.
+//! Records are appended to an open segment, and changed in place if that needs no more room.
+//! Removed and moved records are marked dead. Their room is lost until the whole segment is
+//! evicted, or its living records are moved together with a neighbour's.
 
 use super::epochs::Epoch;
 use super::record::{Draft, Record};
 use crate::{Cas, Expiry, Seconds};
 
-/// Which of the two queues a segment stands in, see [`super::policy`].
+/// The queue of a segment, see [`super::policy`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Queue {
-    /// What came lately and has yet to prove its use.
+    /// For new items, which have yet to prove useful.
     Probation = 0,
-    /// What was asked for again.
+    /// For items that were read again.
     Main = 1,
 }
 
@@ -21,24 +21,24 @@ impl Queue {
     pub(super) const BOTH: [Queue; 2] = [Queue::Probation, Queue::Main];
 }
 
-/// See the module's documentation.
+/// A segment. See the module's documentation.
 #[derive(Debug)]
 pub(super) struct Segment {
     pub(super) data: Vec<u8>,
     pub(super) queue: Queue,
-    /// When its first records came, on the scale of all segments ever opened.
+    /// Time of its first records, as a count of all segments ever opened.
     pub(super) birth: u64,
     pub(super) epoch: Epoch,
-    /// Tells it from every other segment there ever was.
+    /// Identifies the segment among all that ever existed.
     pub(super) serial: u64,
-    /// The CAS unique that those of its records are told from.
+    /// The CAS unique from which the distances of its records count.
     pub(super) cas_base: Cas,
-    /// Its living records, and their bytes.
+    /// Number of living records, and their bytes.
     pub(super) live: u32,
     pub(super) live_bytes: u32,
-    /// What its living records' values of their own are charged.
+    /// Bytes charged for the large values of its living records.
     pub(super) apart: u64,
-    /// No record expires before this second; the end of time where none does.
+    /// No record expires before this second; the maximum if none expires.
     pub(super) soonest: Seconds,
 }
 
@@ -65,17 +65,17 @@ impl Segment {
         }
     }
 
-    /// Bytes it holds in memory.
+    /// Bytes of memory that the segment holds.
     pub(super) fn weight(&self) -> u64 {
         self.data.capacity() as u64 + self.apart
     }
 
-    /// Bytes of records that are dead.
+    /// Bytes of dead records.
     pub(super) fn garbage(&self) -> u64 {
         self.data.len() as u64 - u64::from(self.live_bytes)
     }
 
-    /// Appends a record and returns where it begins. There is room for it.
+    /// Appends a record and returns its offset. The caller has made sure of the room.
     #[inline]
     pub(super) fn append(&mut self, draft: &Draft<'_>, apart: u64) -> usize {
         let at = self.data.len();
@@ -86,7 +86,8 @@ impl Segment {
         at
     }
 
-    /// Writes a record over the one at `at`, which is at least as long, and fills what is left.
+    /// Writes a record over the one at `at`, which is at least as long, and fills the remaining
+    /// bytes.
     pub(super) fn overwrite(&mut self, at: usize, old_len: usize, draft: &Draft<'_>) {
         let mut end = at;
         let data = &mut self.data;
@@ -114,7 +115,7 @@ impl Segment {
         self.apart -= apart;
     }
 
-    /// Marks a record dead whose value of its own, if any, was charged `apart`.
+    /// Marks a record dead; its large value, if any, was charged `apart`.
     pub(super) fn kill(&mut self, record: &mut Record, apart: u64) {
         record.kill(&mut self.data);
         self.discount(record.len(), apart);
@@ -126,7 +127,7 @@ impl Segment {
         }
     }
 
-    /// The first living record at or behind `at`, and where it begins.
+    /// The first living record at or after `at`, and its offset.
     #[inline]
     pub(super) fn next_living(&self, mut at: usize) -> Option<(usize, Record)> {
         while at < self.data.len() {
@@ -139,7 +140,7 @@ impl Segment {
         None
     }
 
-    /// All living records, and where they begin.
+    /// All living records with their offsets.
     pub(super) fn living(&self) -> impl Iterator<Item = (usize, Record)> {
         let mut from = 0;
         std::iter::from_fn(move || {

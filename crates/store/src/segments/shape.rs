@@ -1,4 +1,4 @@
-//! Shapes that no budget asks for: tests want a store in which everything happens all the time.
+//! Shapes of a store that no budget leads to, for tests that want every event to happen often.
 
 use std::fmt;
 
@@ -8,27 +8,28 @@ use super::layout::Layout;
 use super::sizing::Sizing;
 use crate::{EvictionObserver, Limits};
 
-/// How a store is cut up, whatever its budget suggests. For tests.
+/// The division of a store into shards and segments, independent of its budget. For tests.
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
-    /// A power of two, up to [`Shape::MOST_SHARDS`].
+    /// Number of shards: a power of two, up to [`Shape::MOST_SHARDS`].
     pub shards: usize,
     /// Bytes of a segment: a power of two within [`Shape::SEGMENTS`].
     pub segment: usize,
-    /// Keys are hashed alike in every store of this seed, so that a history repeats itself.
+    /// Seed of the hashes: stores with the same seed hash keys alike, so that a history repeats
+    /// itself.
     pub seed: u64,
 }
 
-/// Why a store cannot have a shape.
+/// The reason why a store cannot have a shape.
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ShapeError {
-    /// Not a power of two, or more than there may be: this many shards.
+    /// The number of shards is not a power of two, or too large.
     Shards(usize),
-    /// Not a power of two, or out of bounds: segments of so many bytes.
+    /// The bytes of a segment are not a power of two, or out of bounds.
     Segment(usize),
-    /// Too small or too large for the shape: this many bytes.
+    /// The budget in bytes is too small or too large for the shape.
     Budget(u64),
 }
 
@@ -36,7 +37,7 @@ impl Shape {
     /// Most shards of a store.
     pub const MOST_SHARDS: usize = 1 << 12;
 
-    /// Bytes of a segment, at least and at most.
+    /// Minimum and maximum bytes of a segment.
     pub const SEGMENTS: std::ops::RangeInclusive<usize> = 4 << 10..=1 << 20;
 
     fn sizing(self, budget: u64) -> Result<Sizing, ShapeError> {
@@ -49,7 +50,8 @@ impl Shape {
         }
         let layout = Layout::new(segment, budget);
         let sizing = Sizing { shards, layout };
-        // Every shard may have a segment open in each queue, and some are being written beside.
+        // Every shard may have an open segment in each queue, and some more segments are being
+        // written.
         let least = MIN_BUDGET.max(8 * segment as u64).max(4 * (shards * segment) as u64);
         if !(least..=sizing.most()).contains(&budget) {
             return Err(ShapeError::Budget(budget));
@@ -59,10 +61,10 @@ impl Shape {
 }
 
 impl SegmentStore {
-    /// An empty store of that shape.
+    /// An empty store of the given shape.
     ///
     /// # Errors
-    /// Where the shape is out of bounds, or does not go with the budget.
+    /// If the shape is out of bounds, or does not suit the budget.
     #[doc(hidden)]
     pub fn with_shape(
         limits: Limits,

@@ -1,12 +1,15 @@
-//! A shard: its part of the index, the segments that lead from there, and one lock around both.
+//! A shard: a part of the index, the segments to which it leads, and one lock around both.
 //!
-//! Everything in here is plain code for one thread; the lock is around the whole shard and held for
+//! Everything in here is plain code for one thread. The lock covers the whole shard and is held for
 //! one operation, or for one step of eviction, compaction or a sweep.
 //!
-//! Invariants: a slot of the index leads to a living record with its tag, and every living record has
-//! exactly one slot; a segment that is not being evicted stands in the queue that it says; what the
-//! pool counts as used is the buffers of all segments, the charges of values apart, the index and the
-//! overrides.
+//! Invariants:
+//!
+//! - A slot of the index leads to a living record with its tag, and every living record has exactly
+//!   one slot.
+//! - A segment that is not being evicted stands in the queue that it names.
+//! - The bytes that the pool counts as used are the buffers of all segments, the charges of large
+//!   values, the index and the overrides.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -31,13 +34,13 @@ use super::segment::{Queue, Segment};
 use super::tally::Tally;
 use crate::{Expiry, Meta, Miss, Seconds};
 
-/// What an item is charged for its slot in the index.
+/// Bytes charged for an item's slot in the index.
 const SLOT: u64 = 9;
 
-/// A segment that waits for values apart begins with so much room for their records.
+/// Bytes of the first buffer of a segment for large values, which holds their records.
 pub(super) const SMALL_BUFFER: usize = 1024;
 
-/// What is missing for an operation that has changed nothing yet: so many bytes of the pool.
+/// The bytes of the pool that an operation lacks. The operation has changed nothing yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Need(pub(super) u64);
 
@@ -51,11 +54,11 @@ pub(super) struct Found {
 /// A value on its way into a record.
 #[derive(Debug)]
 pub(super) enum Value<'a> {
-    /// Short enough for a record.
+    /// Short enough for a record, in two parts.
     Here(&'a [u8], &'a [u8]),
-    /// Its pieces, which are taken once it is stored, and what follows them.
+    /// Large: its pieces, which are taken once the value is stored, and the bytes after them.
     Apart(&'a mut Pieces, &'a [u8]),
-    /// The same, made of the value there and a part.
+    /// Large: a part joined to the present value, and the bytes after the pieces.
     Joined(Box<Join<'a>>, &'a [u8]),
 }
 
@@ -68,7 +71,7 @@ impl Value<'_> {
         }
     }
 
-    /// What its pieces are charged.
+    /// Bytes charged for the value's pieces.
     pub(super) fn apart(&self) -> u64 {
         match self {
             Value::Here(..) => 0,
@@ -78,12 +81,12 @@ impl Value<'_> {
     }
 }
 
-/// The segment that is being given up.
+/// The segment being evicted.
 #[derive(Debug)]
 pub(super) struct Evicting {
     pub(super) number: u32,
     pub(super) at: usize,
-    /// How strictly its items are judged: so many uses do not count.
+    /// Number of uses that do not count: the more, the stricter its items are judged.
     pub(super) pressure: u8,
 }
 
@@ -93,36 +96,36 @@ pub(super) struct New<'a> {
     pub(super) key: &'a [u8],
     pub(super) value: Value<'a>,
     pub(super) meta: Meta,
-    /// Where it goes, and the uses that it brings along.
+    /// The item's queue, and its initial uses.
     pub(super) queue: Queue,
     pub(super) uses: u8,
 }
 
-/// See the module's documentation.
+/// A shard. See the module's documentation.
 pub(super) struct Shard {
     pub(super) index: Index,
     pub(super) segments: Vec<Option<Segment>>,
     free: Vec<u32>,
-    /// Numbers of segments, oldest first.
+    /// Numbers of the segments in each queue, oldest first.
     pub(super) queues: [VecDeque<u32>; 2],
     pub(super) open: [Option<u32>; 2],
     pub(super) values: Apart,
-    /// What is to be freed once the lock is let go of.
+    /// Values and bytes to free after the lock is released.
     pub(super) dropped: Dropped,
     pub(super) overrides: HashMap<u32, Override, FixedState>,
-    /// Bytes of their table.
+    /// Bytes of the table of overrides.
     pub(super) override_bytes: u64,
     pub(super) evicting: Option<Evicting>,
     pub(super) compacting: Option<Compacting>,
     pub(super) policy: Policy,
     pub(super) tally: Tally,
-    /// What the pool was told of the index, the policy, the overrides and marks.
+    /// Bytes that the pool counts for the index, the policy, the overrides and marks.
     pub(super) told: u64,
     pub(super) hints: Arc<Hints>,
-    /// Latest second of any operation here.
+    /// Latest second of any operation on this shard.
     pub(super) now: Seconds,
     pub(super) scratch: Vec<u8>,
-    /// Keys used since items of another store are being taken up; `None` at all other times.
+    /// Keys used since a restore began; `None` if there is no restore.
     pub(super) marks: Option<Marks>,
 }
 
@@ -181,7 +184,7 @@ impl Shard {
         found.record.expiry(&segment.data)
     }
 
-    /// All that is known of an item.
+    /// The metadata of an item.
     #[inline]
     pub(super) fn meta(&self, segment: &Segment, found: &Found, now: Seconds) -> Meta {
         let mut meta = found.record.meta(&segment.data, segment.cas_base, now);
@@ -194,7 +197,7 @@ impl Shard {
         meta
     }
 
-    /// What an item is at `now`.
+    /// The state of an item at `now`.
     #[inline]
     pub(super) fn judge(
         &self,
@@ -217,19 +220,19 @@ impl Shard {
         pieces.map_or(0, Pieces::len) + record.rest_range().len()
     }
 
-    /// What the pool was charged for an item's value apart, if it has one.
+    /// Bytes charged for an item's large value; 0 if it has none.
     pub(super) fn apart_charge(&self, segment: &Segment, record: &Record) -> u64 {
         let pieces = record.handle(&segment.data).and_then(|handle| self.values.get(handle));
         pieces.map_or(0, Pieces::charge)
     }
 
-    /// What an item is charged as a whole.
+    /// The total charge of an item.
     pub(super) fn charge(record_len: usize, apart: u64) -> u64 {
         record_len as u64 + SLOT + apart
     }
 
-    /// Makes sure that a record of up to `most` bytes and a value apart of `apart` fit, of which
-    /// `credit` is about to be given back. What it takes it has taken when it succeeds.
+    /// Makes sure of room for a record of up to `most` bytes and a large value charged `apart`,
+    /// while `credit` bytes are about to be given back. On success the bytes are taken.
     pub(super) fn reserve(
         &mut self,
         common: &Common,
@@ -238,7 +241,7 @@ impl Shard {
         credit: u64,
         grant: &mut Grant<'_>,
     ) -> Result<(), Need> {
-        // Both or neither: one might be given up for the other, for ever.
+        // Both or neither: otherwise one might be evicted for the other, for ever.
         let extra = apart.saturating_sub(credit);
         if !grant.spend(extra) {
             return Err(Need(extra));
@@ -249,7 +252,7 @@ impl Shard {
         })
     }
 
-    /// As [`Shard::reserve`], for a value apart that is paid for already.
+    /// As [`Shard::reserve`], for a large value that is already paid for.
     pub(super) fn reserve_segment(
         &mut self,
         common: &Common,
@@ -321,21 +324,21 @@ impl Shard {
         self.queues[queue as usize].push_back(number);
         self.open[queue as usize] = Some(number);
         if !common.evict {
-            // The segment that was open is one that may be compacted.
+            // The segment that was open may be compacted from here on.
             self.hints.in_vain.store(u64::MAX, Relaxed);
         }
         self.publish();
         Ok(())
     }
 
-    /// What an item of such a charge is to the policy.
+    /// An item of such a charge, as the policy sees it.
     #[inline]
     pub(super) fn weighed(&self, tag: u32, charge: u64) -> Weighed {
         let mean = self.tally.bytes.checked_div(self.tally.items).unwrap_or(charge);
         Weighed { tag, charge, mean }
     }
 
-    /// Gives a segment a number.
+    /// Adds a segment and returns its number.
     pub(super) fn add_segment(&mut self, segment: Segment) -> u32 {
         if let Some(number) = self.free.pop() {
             self.segments[number as usize] = Some(segment);
@@ -345,7 +348,7 @@ impl Shard {
         u32::try_from(self.segments.len() - 1).unwrap_or(u32::MAX)
     }
 
-    /// Tells the other shards how old the oldest segments here are.
+    /// Publishes the age of this shard's oldest segments to the other shards.
     pub(super) fn publish(&self) {
         for queue in Queue::BOTH {
             let front = self.queues[queue as usize].front();
@@ -355,14 +358,15 @@ impl Shard {
         }
     }
 
-    /// Closes the open segment of a queue, which gives back what it did not fill.
+    /// Closes the open segment of a queue, and gives back its unused bytes.
     pub(super) fn seal(&mut self, common: &Common, queue: Queue) {
         let Some(number) = self.open[queue as usize].take() else { return };
         self.shrink(common, number);
         self.free_if_dead(common, number);
     }
 
-    /// Appends a record for which there is room, and says where. The index does not know of it yet.
+    /// Appends a record, for which there must be room, and returns its place. The index does not
+    /// lead to it yet.
     pub(super) fn append(
         &mut self,
         common: &Common,
@@ -378,7 +382,7 @@ impl Shard {
         Some(common.layout.place(number, at))
     }
 
-    /// Stores an item for which [`Shard::reserve`] made room, in the place of `old` if there is one.
+    /// Stores an item for which [`Shard::reserve`] made room, in place of `old` if that is given.
     pub(super) fn store(
         &mut self,
         common: &Common,
@@ -429,7 +433,8 @@ impl Shard {
         common.charge(0, charge);
     }
 
-    /// Whether a record may be written over the one there: it is about as long and needs nothing else.
+    /// Whether a record may be written over the present one: it is about as long and needs no other
+    /// memory.
     #[inline]
     pub(super) fn fits(&self, common: &Common, old: &Found, draft: &Draft<'_>) -> bool {
         let Some(segment) = self.segment(common, old.place) else { return false };
@@ -437,7 +442,7 @@ impl Shard {
         len <= old_len && old_len - len <= old_len / 8 && old.record.handle(&segment.data).is_none()
     }
 
-    /// Writes a record that [`Shard::fits`] over the one there.
+    /// Writes a record for which [`Shard::fits`] returned true over the present one.
     #[inline]
     pub(super) fn overwrite(
         &mut self,
@@ -462,8 +467,8 @@ impl Shard {
         Record::read(&self.segments[number].as_ref()?.data, at)
     }
 
-    /// Takes a record off the books, its slot in the index and the pool's charge for its value apart
-    /// excepted, and returns that charge.
+    /// Removes a record from the books, except its index slot and the pool's charge for its large
+    /// value, and returns that charge.
     pub(super) fn kill(&mut self, common: &Common, found: &mut Found) -> u64 {
         self.drop_override(common, found);
         let (number, _) = common.layout.split(found.place);
@@ -502,8 +507,9 @@ impl Shard {
         self.remove(common, hash, found);
     }
 
-    /// Frees the memory of a segment in which nothing lives, unless it is open or being evicted. An
-    /// open one is another segment from here on, to a sweep that was in the middle of it.
+    /// Frees the memory of a segment without living records, unless it is open or being evicted. An
+    /// open one gets another serial, so that a sweep in the middle of it treats it as another
+    /// segment.
     pub(super) fn free_if_dead(&mut self, common: &Common, number: u32) {
         let is_evicted = self.evicting.as_ref().is_some_and(|it| it.number == number);
         let Some(segment) = self.segments[number as usize].as_mut() else { return };
@@ -526,7 +532,7 @@ impl Shard {
         self.publish();
     }
 
-    /// Gives back a segment that stands in no queue.
+    /// Gives back a segment that is in no queue.
     pub(super) fn drop_segment(&mut self, common: &Common, number: u32) {
         if let Some(segment) = self.segments[number as usize].take() {
             self.hints.count_garbage(0, segment.garbage());
@@ -536,7 +542,7 @@ impl Shard {
         }
     }
 
-    /// Tells the pool what the index, the policy, the overrides and marks take by now.
+    /// Updates the bytes that the pool counts for the index, the policy, the overrides and marks.
     #[inline]
     pub(super) fn settle_account(&mut self, common: &Common) {
         let overrides = self.override_bytes;
@@ -550,7 +556,7 @@ impl Shard {
     }
 }
 
-/// The most that a record of a key and a value of `len` bytes takes.
+/// Most bytes that a record of a key and a value can take.
 pub(super) fn most(key_len: usize, value: &Value<'_>) -> usize {
     let body = match value {
         Value::Here(..) => value.len(),

@@ -1,15 +1,16 @@
-//! How a budget is cut up: how many shards, and how large a segment is.
+//! The division of a budget: the number of shards and the size of a segment.
 //!
-//! Many shards keep threads apart; few keep what stands half empty in each of them small. Large
-//! segments waste less at their ends; small ones give a finer order of age. There should be some
-//! thousand segments in all, and never so few that one of them is more than a percent of a budget.
+//! Many shards reduce contention between threads; few shards waste less on half-empty segments.
+//! Large segments waste less at their ends; small ones order items more finely by age. There should
+//! be some thousand segments in all, and never so few that one of them exceeds a percent of the
+//! budget.
 
 use super::layout::Layout;
 
-/// See the module's documentation.
+/// The number of shards and the layout of segments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Sizing {
-    /// A power of two.
+    /// Number of shards, a power of two.
     pub(super) shards: usize,
     pub(super) layout: Layout,
 }
@@ -33,14 +34,15 @@ impl Sizing {
         Sizing { shards, layout: Layout::new(segment, budget) }
     }
 
-    /// How much of a budget may be taken: the rest is for segments that are written while others are
-    /// given up. Nothing of a budget smaller than that.
+    /// Bytes of a budget that may be taken: the rest is for segments that are written while others
+    /// are evicted. 0 for a budget smaller than that rest.
     pub(super) fn limit(&self, budget: u64) -> u64 {
         budget.saturating_sub((budget / 256).max(4 * self.layout.segment as u64))
     }
 
-    /// Bytes of a segment's buffer: all of it, unless the budget is much smaller than the one that all
-    /// this was made for. Then the segments that every shard has open would take a good part of it.
+    /// Bytes of a segment's buffer: a whole segment, unless the budget is much smaller than the one
+    /// for which the store was built. Then the open segments of all shards would take a large part
+    /// of it.
     pub(super) fn buffer(&self, budget: u64) -> usize {
         let part = usize::try_from(budget / (32 * self.shards as u64)).unwrap_or(usize::MAX);
         let least = (self.layout.inline + 512).next_power_of_two();

@@ -1,4 +1,4 @@
-//! The seam, as the engine answers it.
+//! The implementation of [`Store`].
 
 use super::SegmentStore;
 use super::incoming::Incoming;
@@ -57,7 +57,7 @@ impl Store for SegmentStore {
         now: Seconds,
         f: impl FnOnce(&mut dyn ItemMut, bool) -> R,
     ) -> Result<R, Miss> {
-        // The callback runs once, on a hit here or else in a task.
+        // The callback runs once: on a hit here, or in a task.
         let mut f = Some(|lent: &mut Lent<'_>, is_new: bool| f(lent, is_new));
         let met = self.read(key, now, |shard, found| {
             let lend = |lent: &mut Lent<'_>| f.take().map(|f| f(lent, false));
@@ -136,7 +136,7 @@ impl Store for SegmentStore {
         let done = self.carry_out(key, now, |task| task.delete(how));
         self.make_up();
         done.unwrap_or_else(|_| {
-            // There is no room even for an item without its value: then it goes altogether.
+            // There is no room even for an item without its value: remove the item.
             let dropped = self.refuse(key, now, true);
             dropped.map_or(DeleteResult::NotFound, |len| DeleteResult::Deleted { len })
         })
@@ -153,7 +153,7 @@ impl Store for SegmentStore {
     }
 
     fn flush(&self, at: Seconds, now: Seconds) {
-        // A flush that has come due is not replaced any more.
+        // A flush that has come due must not be replaced.
         self.common.epochs.current(now);
         if at <= now {
             self.common.next_cas();

@@ -1,8 +1,8 @@
-//! What a shard counts: its items, and the events that statistics tell of.
+//! The counters of a shard: its items, and the events that statistics report.
 
 use crate::{Counters, Meta, Miss, Seconds};
 
-/// See the module's documentation. Changed under the shard's lock, so plain numbers.
+/// The counters of a shard. Changed under the shard's lock, so plain numbers.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Tally {
     pub(super) items: u64,
@@ -49,7 +49,7 @@ impl Tally {
         self.evicted_at = now;
     }
 
-    /// Counts an item that was dead already.
+    /// Counts a removed item that was already dead.
     pub(super) fn count_reclaim(&mut self, expired_unfetched: bool) {
         self.reclaimed += 1;
         self.expired_unfetched += u64::from(expired_unfetched);
@@ -73,13 +73,13 @@ impl Tally {
         self.out_of_memory += 1;
     }
 
-    /// Sets the counts of events, not those of state, back to zero.
+    /// Resets the counters of events, but not those of state, to zero.
     pub(super) fn reset_events(&mut self) {
         let Tally { items, bytes, total_items, .. } = *self;
         *self = Tally { items, bytes, total_items, ..Tally::default() };
     }
 
-    /// All shards' figures together.
+    /// The sum of the counters of all shards.
     pub(super) fn sum(tallies: impl Iterator<Item = Tally>, max_bytes: u64) -> Counters {
         let mut sum = Counters { max_bytes, ..Counters::default() };
         let mut latest = 0;

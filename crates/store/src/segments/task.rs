@@ -1,7 +1,7 @@
-//! Changing what a key holds: one step each, with the key's shard locked.
+//! Tasks: changes of a key's item, each in one step with the key's shard locked.
 //!
-//! A task may find that it needs memory which the budget does not have just now. It then has changed
-//! nothing yet; the lock is let go of, room is made, and it begins anew.
+//! A task may need memory that the budget does not have at the moment. It then stops before it
+//! changes anything. The caller releases the lock, makes room, and repeats the task.
 
 use super::apart::Pieces;
 use super::common::{Common, Hash};
@@ -19,17 +19,17 @@ use crate::{
     Mode, Piece, Seconds, Write, WriteResult, memcached_item_size,
 };
 
-/// A value longer than this is no number, whatever it says: memcached keeps such values in chunks and
+/// A longer value is not a number, whatever it holds: memcached keeps such values in chunks and
 /// does not look into them.
 const MAX_NUMBER_LEN: usize = 512 * 1024;
 
-/// Why a task could not be done.
+/// The reason why a task could not be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Obstacle {
-    /// It takes so many bytes more, or, where these are none, less has to be held before; nothing has
-    /// been changed.
+    /// The task needs this number of additional bytes; 0 means that the store must first hold less.
+    /// Nothing has been changed.
     Need(u64),
-    /// There is no room and none will be made.
+    /// There is no room, and none will be made.
     NoRoom,
 }
 
@@ -50,7 +50,7 @@ pub(super) struct Task<'a, 'g> {
     pub(super) max_item: u64,
 }
 
-/// A record under the key, and whether it is alive.
+/// A record under the key, and its state.
 #[derive(Clone, Copy)]
 struct Held {
     found: Found,
@@ -108,14 +108,14 @@ impl Task<'_, '_> {
             len,
         });
         if bytes.capacity() > 0 {
-            // Room for pieces that were cut anew is not kept.
+            // Free the memory of pieces that were cut again.
             bytes.shrink_to(MAX_INLINE);
             self.shard.scratch = bytes;
         }
         stored
     }
 
-    /// A part behind or before the value there. What of that is no piece lies in `bytes`.
+    /// Joins a part to the present value. The bytes that do not become pieces lie in `bytes`.
     #[inline(never)]
     fn join<'v>(
         &self,
@@ -145,7 +145,7 @@ impl Task<'_, '_> {
         }
     }
 
-    /// The value of an item as it lies there.
+    /// The value of a stored item.
     fn there(&self, found: &Found) -> There<'_> {
         let none = There { handle: None, pieces: &[], len: 0, rest: &[] };
         let Some(segment) = self.shard.segment(self.common, found.place) else { return none };
@@ -157,7 +157,7 @@ impl Task<'_, '_> {
         }
     }
 
-    /// Whether a write goes ahead, and what of the item there stays.
+    /// Whether a write goes ahead, and what it keeps of the present item.
     fn decide(
         &self,
         write: &Write<'_>,
@@ -186,7 +186,7 @@ impl Task<'_, '_> {
         }
     }
 
-    /// What a refused write still does: an add refreshes, and a dead item goes.
+    /// The effects of a refused write: an add refreshes the item, and a dead item is removed.
     fn refuse(&mut self, old: Option<Held>, mode: Mode) {
         let Some(mut held) = old else { return };
         if !held.is_live() {
@@ -289,8 +289,8 @@ impl Task<'_, '_> {
         Ok(made.map(ArithmeticResult::Done))
     }
 
-    /// Writes digits over the beginning of a value, and spaces over the rest. Of its pieces only those
-    /// are made anew that were something else.
+    /// Writes digits over the beginning of a value, and spaces over the rest. Replaces only the
+    /// pieces whose bytes change.
     fn write_digits(&mut self, found: &Found, mut digits: &[u8]) {
         let Some(segment) = self.shard.segment(self.common, found.place) else { return };
         let handle = found.record.handle(&segment.data);
@@ -352,8 +352,8 @@ impl Task<'_, '_> {
         Ok(deleted)
     }
 
-    /// Makes sure that there is room for a CAS unique that does not fit into its record, where nothing is
-    /// evicted for it afterwards.
+    /// Makes sure that there is room for a CAS unique that does not fit its record, if evictions
+    /// are off and room cannot be made afterwards.
     #[inline]
     fn reserve_cas(&mut self, found: &Found, new_cas: Option<Cas>) -> Result<(), Obstacle> {
         if self.common.evict { Ok(()) } else { self.reserve_override(found, new_cas) }
@@ -369,12 +369,12 @@ impl Task<'_, '_> {
         if growth > 0 && !self.grant.spend(growth) {
             return Err(Obstacle::Need(growth));
         }
-        // The books take it again as soon as they have grown.
+        // The bookkeeping takes the bytes again when it grows.
         self.common.pool.give(growth);
         Ok(())
     }
 
-    /// Puts a new item under the key and lends it to `f`.
+    /// Stores a new item under the key and lends it to `f`.
     fn put<R>(
         &mut self,
         old: Option<Held>,
@@ -407,7 +407,7 @@ impl Task<'_, '_> {
                 (entry.map_or(Queue::Probation, |entry| entry.queue), 0)
             }
         };
-        // An item that is alive may be changed where it lies; one that is dead belongs to the past.
+        // Only a living item may be changed in place: a dead one belongs to the past.
         let in_place = old.filter(Held::is_live).filter(|_| apart == 0);
         if let (Some(mut held), Value::Here(front, back)) = (in_place, &value) {
             let ahead = common.cas() + 1;
@@ -463,14 +463,14 @@ impl Task<'_, '_> {
         self.shard.lend(self.common, &mut found, self.now, f).ok_or(Obstacle::NoRoom)
     }
 
-    /// What an item is charged as a whole, and of that for its value apart.
+    /// The total charge of an item, and the part of it for its large value.
     fn charges(&self, found: &Found) -> (u64, u64) {
         let Some(segment) = self.shard.segment(self.common, found.place) else { return (0, 0) };
         let apart = self.shard.apart_charge(segment, &found.record);
         (Shard::charge(found.record.len(), apart), apart)
     }
 
-    /// Finds and judges what is under the key.
+    /// Finds and judges the record under the key.
     fn hold(&self) -> Option<Held> {
         let found = self.shard.find(self.common, self.hash, self.key)?;
         let segment = self.shard.segment(self.common, found.place)?;
@@ -490,7 +490,7 @@ impl Task<'_, '_> {
         segment.map_or(0, |segment| self.shard.value_len(segment, &found.record))
     }
 
-    /// What is known of an item that is new, its CAS unique excepted.
+    /// The metadata of a new item, except its CAS unique.
     fn fresh_meta(&self) -> Meta {
         Meta {
             flags: 0,
@@ -512,14 +512,14 @@ impl Task<'_, '_> {
         is_too_large(self.max_item, self.key, flags, value_len)
     }
 
-    /// Counts a use of what is under the key.
+    /// Counts a use of the item under the key.
     pub(super) fn bump(&mut self) {
         if let Some(mut found) = self.shard.find(self.common, self.hash, self.key) {
             self.shard.bump(self.common, &mut found, self.now);
         }
     }
 
-    /// Removes whatever is under the key, and returns the length of its value if it was alive.
+    /// Removes the item under the key, and returns the length of its value if it was alive.
     pub(super) fn remove_any(&mut self) -> Option<usize> {
         let mut held = self.hold()?;
         if !held.is_live() {
@@ -539,14 +539,14 @@ impl Task<'_, '_> {
     }
 }
 
-/// Whether an item is larger than a store takes.
+/// Whether an item is larger than a store allows.
 #[inline]
 pub(super) fn is_too_large(max_item: u64, key: &[u8], flags: u32, value_len: usize) -> bool {
     let size = memcached_item_size(key.len(), flags, value_len);
     u64::try_from(size).map_or(true, |size| size > max_item)
 }
 
-/// Whether a write goes ahead where there is nothing.
+/// Whether a write goes ahead if the key is absent.
 fn decide_absent(write: &Write<'_>) -> Result<Kept, WriteResult> {
     match write.mode {
         Mode::Set | Mode::Add => Ok(Kept::Nothing),
@@ -556,13 +556,13 @@ fn decide_absent(write: &Write<'_>) -> Result<Kept, WriteResult> {
     }
 }
 
-/// What of an item stays when it is written to.
+/// The parts of the present item that a write keeps.
 #[derive(Clone, Copy)]
 enum Kept {
-    /// Nothing: the new item takes its place.
+    /// Nothing: the new item replaces it.
     Nothing,
-    /// Its value, flags and expiry: a part is joined to it.
+    /// Its value, flags and expiry: a part is joined to the value.
     Value,
-    /// Its expiry and its right to recache; it is stale from now on.
+    /// Its expiry and its right to recache; the item becomes stale.
     Staleness,
 }

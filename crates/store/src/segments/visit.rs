@@ -1,8 +1,8 @@
-//! Visiting all items while everybody goes on.
+//! Visits all items while other operations go on.
 //!
-//! Items move between segments, but a key's tag stays. So the visit goes over the tags of each shard
-//! in steps: it copies the items of some dozens of tags that lie next to each other, lets go of the
-//! lock, and hands them to the visitor. Whoever is there all the time is met exactly once.
+//! Items move between segments, but a key's tag stays. So a visit goes over the tags of each shard
+//! in steps: it copies the items of a few dozen adjacent tags, releases the lock, and hands the
+//! copies to the visitor. An item that is there all the time is met exactly once.
 
 use super::SegmentStore;
 use super::shard::Found;
@@ -11,7 +11,7 @@ use crate::{Cursor, ItemRef, Meta, Piece, Seconds, ValueRef};
 /// About how many items are copied in one step.
 const STEP: usize = 64;
 
-/// An item as it was when it was met.
+/// An item as it was when the visit met it.
 struct Snapshot<'a> {
     key: &'a [u8],
     value: ValueRef<'a>,
@@ -32,17 +32,17 @@ impl ItemRef for Snapshot<'_> {
     }
 }
 
-/// Items that were copied: their bytes one behind the other, and how to tell them apart.
+/// Copied items: their bytes one after the other, and the lengths that separate them.
 #[derive(Default)]
 struct Copies {
     bytes: Vec<u8>,
-    /// Of each the lengths of its key, pieces and rest, and what is not bytes.
+    /// For each item the lengths of its key, pieces and rest, the pieces, and the metadata.
     items: Vec<([usize; 3], Vec<Piece>, Meta)>,
     places: Vec<u32>,
 }
 
 impl Copies {
-    /// Hands out all items, until one is the last that is wanted; false where one was.
+    /// Passes the items to `visit` until it returns false; returns false if it did.
     fn take(&mut self, mut visit: impl FnMut(&dyn ItemRef) -> bool) -> bool {
         let mut bytes = &self.bytes[..];
         for ([key_len, pieces_len, rest_len], pieces, meta) in self.items.drain(..) {
@@ -87,7 +87,7 @@ impl SegmentStore {
         next
     }
 
-    /// Copies the items of one step, and returns where the next one begins.
+    /// Copies the items of one step, and returns the start of the next step.
     fn copy_step(&self, from: Cursor, now: Seconds, copies: &mut Copies) -> Option<Cursor> {
         let Cursor { place, tag } = from;
         let to = self.copy(place, tag, now, copies);
@@ -98,7 +98,7 @@ impl SegmentStore {
         .filter(|next| next.place < self.places.len())
     }
 
-    /// Copies the living items of a shard whose tags begin at `from`, and returns their last tag.
+    /// Copies the living items of a shard whose tags begin at `from`, and returns the last tag.
     fn copy(&self, place: usize, from: u32, now: Seconds, copies: &mut Copies) -> u32 {
         let common = &self.common;
         let shard = self.places[place].lock(common);

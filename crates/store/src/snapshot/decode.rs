@@ -1,4 +1,4 @@
-//! Reading a snapshot out of whatever bytes have come so far.
+//! Decoding of a snapshot from the bytes that have arrived so far.
 
 use crc32fast::Hasher;
 
@@ -7,29 +7,31 @@ use super::{
     item,
 };
 
-/// What the next bytes are.
+/// The decoded next part.
 #[derive(Clone, Debug)]
 pub enum Decoded<'a> {
-    /// Not all here yet: it takes so many unread bytes at least, never more than [`Decoder::most`].
+    /// The part is incomplete: decoding needs at least this number of unread bytes, never more than
+    /// [`Decoder::most`].
     Incomplete(usize),
-    /// What the snapshot says of itself. The first thing there is.
+    /// The header, always the first part.
     Header(Header),
-    /// A block of items, all of it checked.
+    /// A block of items, checked as a whole.
     Items(Items<'a>),
-    /// Bytes of a block that is larger than the reader takes.
+    /// Bytes of a block that is larger than the reader takes, and skipped.
     Passed {
-        /// How many items were in the block; 0 where it goes on.
+        /// Number of items in the block; 0 if the block continues.
         items: u32,
     },
-    /// The end: everything was there.
+    /// The end of a complete snapshot.
     End(Totals),
 }
 
-/// Reads a snapshot. It keeps no bytes: what it has not consumed is to be shown again, with more.
+/// Decodes a snapshot. The decoder keeps no bytes: the caller passes unconsumed bytes again, with
+/// more.
 #[derive(Debug)]
 pub struct Decoder {
     state: State,
-    /// Longest contents of a block that are asked for.
+    /// Longest contents of a block that the decoder asks for.
     longest: usize,
     digest: Hasher,
     seen: Totals,
@@ -39,7 +41,7 @@ pub struct Decoder {
 enum State {
     Header,
     Blocks,
-    /// In a block that is too large.
+    /// In the middle of a block that is too large.
     Passing {
         left: usize,
         items: u32,
@@ -49,7 +51,7 @@ enum State {
     Over,
 }
 
-/// The numbers in front of a block's contents.
+/// The numbers before a block's contents.
 struct Head {
     kind: [u8; 4],
     number: u32,
@@ -72,8 +74,7 @@ impl Head {
 }
 
 impl Decoder {
-    /// A reader of items whose keys and values have up to `longest` bytes: what is larger is passed
-    /// over.
+    /// A decoder of items whose keys and values have up to `longest` bytes; it skips larger ones.
     pub fn new(longest: usize) -> Decoder {
         Decoder {
             state: State::Header,
@@ -83,15 +84,15 @@ impl Decoder {
         }
     }
 
-    /// The most bytes that it ever wants to see at once.
+    /// The most bytes that the decoder ever needs at once.
     pub fn most(&self) -> usize {
         self.longest.saturating_add(HEAD_LEN)
     }
 
-    /// Reads what `input` begins with, and says how many bytes that took.
+    /// Decodes the part at the beginning of `input`, and returns the number of bytes it took.
     ///
     /// # Errors
-    /// Where it is no snapshot, or a damaged one. After an error nothing more can be read.
+    /// If the input is not a snapshot, or is damaged. After an error nothing more can be decoded.
     pub fn decode<'a>(&mut self, input: &'a [u8]) -> Result<(usize, Decoded<'a>), SnapshotError> {
         let (consumed, decoded) = match &mut self.state {
             State::Header => match Header::read(input)? {
@@ -161,7 +162,7 @@ impl Decoder {
             self.state = State::Over;
             return Ok((whole, Decoded::End(totals)));
         }
-        // All of it is looked at before the first item is passed on.
+        // Check the whole block before the first item is passed on.
         let mut reader = Reader(contents);
         for _ in 0..head.items {
             item::read(&mut reader).ok_or(self.damaged())?;
@@ -173,7 +174,7 @@ impl Decoder {
         Ok((whole, Decoded::Items(Items { reader: contents, left: head.items })))
     }
 
-    /// Takes note of a block.
+    /// Adds a block to the totals.
     fn count(&mut self, items: u32, crc: u32) {
         self.digest.update(&crc.to_le_bytes());
         self.seen.items += u64::from(items);
@@ -212,10 +213,11 @@ impl<'a> Iterator for Items<'a> {
     }
 }
 
-/// Whether the last bytes of `len` in all are the end of a whole snapshot, without a look at the rest.
+/// Checks that the last bytes of `len` in all are the end of a complete snapshot, without reading
+/// the rest.
 ///
 /// # Errors
-/// Where they are not: the snapshot was not written to its end, or something was done to it later.
+/// If they are not: the snapshot is incomplete, or was changed afterwards.
 pub fn check_tail(tail: &[u8; TAIL_LEN], len: u64) -> Result<Totals, SnapshotError> {
     let contents = &tail[HEAD_LEN..];
     let head = Head::read(tail).filter(|head| head.kind == TAIL).ok_or(SnapshotError::CutOff)?;

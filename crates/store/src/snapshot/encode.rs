@@ -1,4 +1,4 @@
-//! Writing a snapshot, buffer by buffer.
+//! Encoding of a snapshot, buffer by buffer.
 
 use crc32fast::Hasher;
 
@@ -26,16 +26,16 @@ use crate::ItemRef;
 #[derive(Debug)]
 pub struct Encoder {
     buffer: Vec<u8>,
-    /// Where the block begins that items are appended to.
+    /// Start of the open block, to which items are appended.
     open: Option<usize>,
-    /// Items in it.
+    /// Number of items in the open block.
     count: u32,
     digest: Hasher,
     totals: Totals,
 }
 
 impl Encoder {
-    /// Begins with a header.
+    /// Begins a snapshot with a header.
     pub fn new(header: &Header) -> Encoder {
         let mut buffer = Vec::with_capacity(BLOCK_LEN + (64 << 10));
         let crc = header.write(&mut buffer);
@@ -45,7 +45,8 @@ impl Encoder {
         Encoder { buffer, open: None, count: 0, digest, totals }
     }
 
-    /// Appends an item. What is too large for the format, a value of 4 GiB, is left out.
+    /// Appends an item. Leaves out an item that the format cannot hold, with a value of 4 GiB or
+    /// more.
     pub fn push(&mut self, item: &dyn ItemRef) {
         let len = item::len(item);
         if self.open.is_some_and(|open| self.buffer.len() - open + len > BLOCK_LEN) {
@@ -65,26 +66,26 @@ impl Encoder {
         }
     }
 
-    /// Whether it is time to write the buffer out.
+    /// Whether the buffer should be written out.
     pub fn is_full(&self) -> bool {
         self.buffer.len() >= BLOCK_LEN
     }
 
-    /// All that was appended since the last [`Encoder::clear`], in whole blocks.
+    /// All bytes appended since the last [`Encoder::clear`], in whole blocks.
     pub fn bytes(&mut self) -> &[u8] {
         self.seal();
         &self.buffer
     }
 
-    /// Takes note that the bytes are written.
+    /// Empties the buffer, after its bytes are written.
     pub fn clear(&mut self) {
         self.seal();
         self.buffer.clear();
-        // Room for one large item is not kept.
+        // Free the memory that one large item needed.
         self.buffer.shrink_to(4 * BLOCK_LEN);
     }
 
-    /// Appends the end and returns what is left to be written.
+    /// Appends the end and returns the bytes that remain to be written.
     pub fn finish(&mut self) -> &[u8] {
         self.seal();
         self.totals.digest = self.digest.clone().finalize();
@@ -96,12 +97,12 @@ impl Encoder {
         &self.buffer
     }
 
-    /// What was written so far; of the whole once it is finished.
+    /// Totals of everything encoded so far; of the whole snapshot once it is finished.
     pub fn totals(&self) -> Totals {
         self.totals
     }
 
-    /// Ends the block that is open.
+    /// Ends the open block.
     fn seal(&mut self) {
         let Some(start) = self.open.take() else { return };
         let count = std::mem::take(&mut self.count);
@@ -111,7 +112,7 @@ impl Encoder {
         self.totals.bytes += (self.buffer.len() - start) as u64;
     }
 
-    /// Writes what stands in front of the contents that end the buffer.
+    /// Writes the numbers before the contents that end the buffer.
     fn write_head(&mut self, start: usize, kind: [u8; 4], items: u32) -> u32 {
         let (head, contents) = self.buffer[start..].split_at_mut(HEAD_LEN);
         head[..4].copy_from_slice(&kind);

@@ -1,28 +1,28 @@
-//! Why bytes are no snapshot that can be taken up.
+//! Errors of reading a snapshot.
 
 use std::fmt;
 
-/// Why bytes are no snapshot, or none that is whole.
+/// The reason why bytes are not a complete snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SnapshotError {
-    /// It begins with something else.
+    /// The bytes do not begin like a snapshot.
     Foreign,
-    /// It was written by a newer version of this program.
+    /// A newer version of this program wrote the snapshot.
     Newer {
-        /// The version of its format.
+        /// The version of the snapshot's format.
         version: u32,
     },
-    /// A header or block is not what its checksum, or the one before it, says.
+    /// A header or block does not match its checksum, or does not follow from the block before.
     Damaged {
         /// The block's number; `None` for the header.
         block: Option<u32>,
     },
-    /// It ends too soon.
+    /// The snapshot ends too soon.
     CutOff,
-    /// Its end does not agree with what came before.
+    /// The end does not agree with the blocks before it.
     Inconsistent,
-    /// Something follows its end.
+    /// Bytes follow the end.
     Trailing,
 }
 

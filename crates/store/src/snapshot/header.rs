@@ -1,47 +1,49 @@
-//! What a snapshot says of itself.
+//! The header of a snapshot.
 
 use super::{MAGIC, Reader, SnapshotError, VERSION};
 use crate::{Cas, Seconds};
 
-/// Most bytes of the fields.
+/// Maximum bytes of the fields.
 const MAX_FIELDS: usize = 2048;
 
-/// Longest name of a node that is written whole.
+/// Maximum bytes of a node's name; the encoder truncates a longer one.
 const MAX_NAME: usize = 1024;
 
 const CLEAN: u8 = 1;
 const ORIGIN: u8 = 2;
 
-/// What a snapshot says of itself.
+/// The header of a snapshot: facts about its store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Header {
-    /// Nobody was served any more when it was written: it holds the newest state of every item.
+    /// Whether the store served no clients any more while it was written, so that the snapshot has
+    /// the newest state of every item.
     pub is_clean: bool,
-    /// When it was written.
+    /// Time of writing.
     pub written_at: Seconds,
-    /// The CAS unique that its store gave out last.
+    /// The last CAS unique that the store assigned.
     pub last_cas: Cas,
-    /// Items there were when it was begun: about as many as follow.
+    /// Number of items when writing began: about as many as follow.
     pub items: u64,
-    /// When a flush was due that had been asked for.
+    /// Time of a pending flush, if there is one.
     pub flush_due: Option<Seconds>,
-    /// By which division of the keys they were its store's; `None` for a store that stood alone.
+    /// The division of keys under which the store held its items; `None` for a store that stood
+    /// alone.
     pub origin: Option<Origin>,
 }
 
-/// A division of keys among stores, and one store's part in it.
+/// A division of keys among stores, and one store in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Origin {
     /// Version of the division.
     pub version: u64,
-    /// Digest of its content.
+    /// Digest of the division's content.
     pub digest: u64,
-    /// The store's name in it; up to 1,024 bytes, the rest is cut off.
+    /// The store's name in the division; up to 1,024 bytes, a longer one is truncated.
     pub node: String,
 }
 
 impl Header {
-    /// Appends it.
+    /// Appends the header to `out` and returns its checksum.
     pub(super) fn write(&self, out: &mut Vec<u8>) -> u32 {
         let start = out.len();
         let origin = self.origin.clone().unwrap_or_default();
@@ -70,8 +72,8 @@ impl Header {
         crc
     }
 
-    /// Reads the header that `input` begins with: itself, its bytes and its checksum; or how many bytes
-    /// it takes at least to go on.
+    /// Reads the header at the beginning of `input`. Returns the header, its length in bytes and
+    /// its checksum, or the minimum number of bytes needed to go on.
     pub(super) fn read(input: &[u8]) -> Result<Result<(Header, usize, u32), usize>, SnapshotError> {
         const FRONT: usize = 16;
 

@@ -11,17 +11,17 @@ const BINARY_KEY: u8 = 16;
 const FETCHED: u8 = 32;
 const ALL: u8 = 63;
 
-/// Bytes that every item has besides key and value.
+/// Bytes of every item besides its key and value.
 const FIXED: usize = 18;
 
-/// An item of a snapshot, borrowed from the bytes that it was read from.
+/// An item of a snapshot, borrowed from the bytes it was read from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SavedItem<'a> {
     /// The key: 1 to [`MAX_KEY_LEN`] bytes.
     pub key: &'a [u8],
     /// The whole value.
     pub value: &'a [u8],
-    /// Everything else, as it was.
+    /// The item's metadata.
     pub meta: Meta,
 }
 
@@ -33,7 +33,7 @@ pub(super) fn len(item: &dyn ItemRef) -> usize {
     FIXED + expiry + flags + item.key().len() + item.value().len()
 }
 
-/// Appends an item. False, and nothing appended, where it is none that can be written.
+/// Appends an item. Returns false, and appends nothing, if the format cannot hold the item.
 pub(super) fn write(item: &dyn ItemRef, out: &mut Vec<u8>) -> bool {
     let (key, value, meta) = (item.key(), item.value(), item.meta());
     let (Ok(key_len), Ok(value_len)) = (u8::try_from(key.len()), u32::try_from(value.len())) else {
@@ -67,7 +67,7 @@ pub(super) fn write(item: &dyn ItemRef, out: &mut Vec<u8>) -> bool {
     true
 }
 
-/// Takes the item off the front of a block's contents. `None` where there is none.
+/// Takes the first item off a block's contents. `None` if they do not begin with a valid item.
 #[inline]
 pub(super) fn read<'a>(reader: &mut Reader<'a>) -> Option<SavedItem<'a>> {
     let (key_len, marks) = (usize::from(reader.u8()?), reader.u8()?);

@@ -1,32 +1,32 @@
-//! Items as a stream of bytes that outlives the process: what a snapshot file holds, and what one
-//! process hands to the next.
+//! Snapshots: items as a stream of bytes, for a file or for the next process.
 //!
 //! A stream is a header, blocks of items, and an end. All numbers are little-endian.
 //!
-//! | part | bytes | what |
+//! | part | bytes | content |
 //! |---|---|---|
 //! | header | 8 | [`MAGIC`] |
 //! | | 4 | version of the format, [`VERSION`] |
 //! | | 4 | length of the fields |
 //! | | .. | the fields: see [`Header`] |
-//! | | 4 | CRC-32 of all of it |
-//! | block | 4 | what it is: `ITEM` or `TAIL` |
+//! | | 4 | CRC-32 of the whole header |
+//! | block | 4 | its kind: `ITEM` or `TAIL` |
 //! | | 4 | its number, from 0 |
 //! | | 4 | length of its contents |
-//! | | 4 | how many items it holds |
+//! | | 4 | number of its items |
 //! | | 4 | CRC-32 of the four numbers above and of the contents |
-//! | | .. | contents: items one behind the other, or [`Totals`] |
+//! | | .. | contents: items one after the other, or [`Totals`] |
 //!
-//! An item is its key's length (1), what it has ([`item`]), its value's length (4), its CAS unique (8),
-//! the second of its last access (4), its expiry (0 or 4), its flags (0 or 4), key and value.
+//! An item is its key's length (1), a set of bits ([`item`]), its value's length (4), its CAS
+//! unique (8), the second of its last access (4), its expiry (0 or 4), its flags (0 or 4), key and
+//! value.
 //!
-//! The end counts items and blocks, sums up the blocks' checksums and says how long the whole is. So a
-//! stream that was cut off, or put together of two, is told from a whole one; of a file, by a look at its
-//! last bytes ([`check_tail`]).
+//! The end has the number of items and blocks, a digest of the blocks' checksums, and the length of
+//! the whole. So a truncated stream, or one joined from two, can be told from a complete one; for a
+//! file, its last bytes suffice ([`check_tail`]).
 //!
-//! Nothing here does I/O. [`Encoder`] fills a buffer, [`Decoder`] reads what it is shown. The decoder
-//! trusts no number: it holds no memory of its own, asks for no more bytes than the longest block that
-//! its user wants to see, and passes on items of a block only after all of it was checked.
+//! This module does no I/O. [`Encoder`] fills a buffer, [`Decoder`] reads the bytes it is given.
+//! The decoder trusts no number: it allocates nothing, asks for no more bytes than its user's
+//! longest block, and returns the items of a block only after it has checked the whole block.
 //!
 //! | file | purpose |
 //! |---|---|
@@ -49,35 +49,35 @@ pub use error::SnapshotError;
 pub use header::{Header, Origin};
 pub use item::SavedItem;
 
-/// What every snapshot begins with.
+/// The first bytes of every snapshot.
 pub const MAGIC: [u8; 8] = *b"RBSNAP\r\n";
 
-/// The version of the format that is written, and the newest that is read.
+/// The version of the format: the one written, and the newest one read.
 pub const VERSION: u32 = 1;
 
-/// Bytes that a block of items is filled with, unless one item is longer.
+/// Bytes of a full block of items, unless one item is longer.
 pub const BLOCK_LEN: usize = 256 << 10;
 
-/// Bytes of the end: of a whole snapshot, the last ones.
+/// Bytes of the end, which are the last bytes of a complete snapshot.
 pub const TAIL_LEN: usize = HEAD_LEN + Totals::LEN;
 
-/// Bytes in front of a block's contents.
+/// Bytes before a block's contents.
 const HEAD_LEN: usize = 20;
 
-/// What a block is.
+/// The kinds of block.
 const ITEMS: [u8; 4] = *b"ITEM";
 const TAIL: [u8; 4] = *b"TAIL";
 
-/// What the end says of the whole.
+/// Totals of a whole snapshot, stored in its end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// Items in all blocks.
+    /// Number of items in all blocks.
     pub items: u64,
-    /// Blocks of items.
+    /// Number of blocks of items.
     pub blocks: u32,
-    /// CRC-32 of the checksums of the header and of all blocks, in their order.
+    /// CRC-32 of the checksums of the header and of all blocks, in order.
     pub digest: u32,
-    /// Bytes of the whole snapshot, the end included.
+    /// Bytes of the whole snapshot, including the end.
     pub bytes: u64,
 }
 
@@ -105,7 +105,7 @@ impl Totals {
     }
 }
 
-/// Numbers off the front of a slice; `None` where it is too short.
+/// Takes numbers off the front of a slice; `None` if it is too short.
 struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {

@@ -1,4 +1,4 @@
-//! Snapshots that are whole, cut, damaged and made up.
+//! Tests with complete, truncated, damaged and made-up snapshots.
 
 use super::*;
 use crate::{Expiry, Meta, ValueRef};
@@ -60,7 +60,7 @@ fn header() -> Header {
     }
 }
 
-/// A snapshot of so many items, emptied into one buffer now and then.
+/// A snapshot of these items, with the buffer emptied from time to time.
 fn written(header: &Header, items: &[Stored]) -> Vec<u8> {
     let mut encoder = Encoder::new(header);
     let mut whole = Vec::new();
@@ -76,7 +76,7 @@ fn written(header: &Header, items: &[Stored]) -> Vec<u8> {
     whole
 }
 
-/// What was read.
+/// The decoded parts.
 #[derive(Debug, Default, PartialEq)]
 struct Seen {
     header: Option<Header>,
@@ -85,7 +85,8 @@ struct Seen {
     end: Option<Totals>,
 }
 
-/// Reads what comes in pieces of `step` bytes, and never sees more at once than the decoder asks for.
+/// Decodes input that arrives in pieces of `step` bytes, and never passes more at once than the
+/// decoder asks for.
 fn read_by(input: &[u8], step: usize, longest: usize) -> (Seen, Result<(), SnapshotError>) {
     let (mut seen, mut decoder) = (Seen::default(), Decoder::new(longest));
     let (mut start, mut end) = (0, 0);

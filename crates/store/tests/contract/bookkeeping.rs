@@ -26,7 +26,7 @@ pub(crate) fn increments_from_several_threads_all_count<S: Store>(make: fn(Limit
     });
     let total = (THREADS * TURNS).to_string();
     assert_eq!(value(&store, b"k"), Some(total.into_bytes()));
-    // All but the appends before the first add came through.
+    // All appends succeeded, except those before the first add.
     let logged = value(&store, b"log").unwrap().len();
     assert!((THREADS * (TURNS - 1)..=THREADS * TURNS).contains(&logged), "{logged}");
     store.validate(NOW);

@@ -1,7 +1,7 @@
 //! The budget at every moment.
 //!
-//! These rules want a process of their own: an engine may be unable to free what it evicted while
-//! any thread of the process is in the middle of a read, and other tests are full of such threads.
+//! These rules need a process of their own. An engine may be unable to free evicted memory while
+//! any thread of the process is in the middle of a read, and other tests have many such threads.
 
 use ringbinder_store::{Limits, Store};
 

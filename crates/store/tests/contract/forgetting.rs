@@ -1,4 +1,4 @@
-//! Rules of forgetting keys.
+//! Rules of `forget`.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, mpsc};
@@ -12,7 +12,7 @@ use ringbinder_store::{
 
 use super::{BUMP, MIB, NOW, add, calculate, limits, meta, roomy, set, stored, value, write};
 
-/// Forgets what begins with `prefix`.
+/// Forgets the keys that begin with `prefix`.
 fn forget(store: &impl Store, prefix: &'static [u8]) {
     store.forget(Arc::new(move |key| key.starts_with(prefix)), NOW);
 }
@@ -228,8 +228,8 @@ pub(crate) fn a_sweep_ends_a_forget<S: Store>(make: fn(Limits) -> S) {
     }
 }
 
-/// Runs `operation`, in the middle of which, while it makes sure of an old item, `lost` is forgotten:
-/// a forget before it has a predicate that lets that happen when it is asked first.
+/// Runs `operation`, and forgets `lost` in the middle of it, while it judges an old item. An
+/// earlier forget makes this possible: its predicate blocks when it is first called.
 fn forget_in_the_middle(store: &impl Store, lost: KeyPredicate, operation: impl FnOnce() + Send) {
     let (asked, is_asked) = mpsc::sync_channel(0);
     let (told, is_told) = mpsc::sync_channel::<()>(0);
@@ -334,7 +334,8 @@ pub(crate) fn an_item_on_its_way_in_outlives_a_sweep_of_others<S: Store>(make: f
             let create = MetaGet { vivify: true, ..BUMP };
             let created = store.meta_get(b"created", create, false, NOW, |_, is_new| {
                 begun.send(()).unwrap();
-                // A sweep either waits for this item, and then nothing comes, or knows of it.
+                // Either the sweep waits for this item, and nothing is received, or it knows of the
+                // item.
                 let _ = sweep_done.recv_timeout(Duration::from_millis(100));
                 is_new
             });
@@ -343,7 +344,7 @@ pub(crate) fn an_item_on_its_way_in_outlives_a_sweep_of_others<S: Store>(make: f
         in_callback.recv().unwrap();
         forget(store, b"other");
         store.sweep(NOW);
-        // Nobody hears it where the sweep waited for the item.
+        // There is no receiver any more if the sweep waited for the item.
         let _ = swept.send(());
     });
     assert!(value(&store, b"created").is_some());
@@ -351,9 +352,9 @@ pub(crate) fn an_item_on_its_way_in_outlives_a_sweep_of_others<S: Store>(make: f
     store.validate(NOW);
 }
 
-/// Each writer stores ever higher numbers under a key of its own and appends to them. A number
-/// whose write was over before a forget began must not be seen after it; one whose write began
-/// after the last forget was over must be.
+/// Each writer stores ever higher numbers under its own key and appends to them. A number whose
+/// write ended before a forget began must not be seen after it. A number whose write began after
+/// the last forget ended must be seen.
 pub(crate) fn forgets_among_writers_take_the_old_and_leave_the_new<S: Store>(
     make: fn(Limits) -> S,
 ) {

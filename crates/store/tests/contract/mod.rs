@@ -1,5 +1,5 @@
-//! What every engine must do, one function a rule, written against the seam alone. The rules of
-//! `budget.rs` are not part of the suite; they say why.
+//! The contract of every engine, one function per rule, written against the `Store` trait alone.
+//! The rules of `budget.rs` are not part of the suite; they say why.
 
 mod bookkeeping;
 mod forgetting;
@@ -17,7 +17,7 @@ use ringbinder_store::{
 
 pub(crate) const MIB: u64 = 1 << 20;
 
-/// When a test begins.
+/// Start time of a test.
 pub(crate) const NOW: Seconds = 1_700_000_000;
 
 pub(crate) const BUMP: MetaGet = MetaGet { bump: true, vivify: false, new_cas: None };
@@ -27,17 +27,17 @@ pub(crate) fn limits(max_bytes: u64) -> Limits {
     Limits { max_bytes, max_item: MIB, evict: true }
 }
 
-/// A store that has no reason to evict.
+/// A store with no reason to evict.
 pub(crate) fn roomy<S: Store>(make: fn(Limits) -> S) -> S {
     make(limits(64 * MIB))
 }
 
-/// A plain request; tests change what they are about.
+/// A plain request; each test changes the fields that it needs.
 pub(crate) fn write<'a>(mode: Mode, key: &'a [u8], value: &'a [u8]) -> Write<'a> {
     Write::plain(mode, key, NewValue::Slice(value))
 }
 
-/// Stores, which must succeed, and returns the CAS.
+/// Performs a write, which must succeed, and returns the CAS.
 pub(crate) fn stored(store: &impl Store, write: Write<'_>) -> u64 {
     match store.write(write, NOW) {
         WriteResult::Stored { cas, .. } => cas,
@@ -65,7 +65,7 @@ pub(crate) fn sub(delta: u64) -> Arithmetic {
     Arithmetic { increment: false, ..add(delta) }
 }
 
-/// Calculates; on success the number and the value as text.
+/// Performs an increment or decrement; on success returns the number, and the value as text.
 pub(crate) fn calculate(
     store: &impl Store,
     key: &[u8],
@@ -76,7 +76,8 @@ pub(crate) fn calculate(
     })
 }
 
-/// Every rule, except those of `budget`, as a test of the engine that `$make` builds from [`Limits`].
+/// Makes a test of every rule, except those of `budget`, for the engine that `$make` builds from
+/// [`Limits`].
 macro_rules! suite {
     ($make:path) => {
         $crate::contract::suite!(@rules $make;

@@ -1,4 +1,5 @@
-//! Random histories: an engine and a plain map are asked the same and must answer the same.
+//! Random histories: an engine and a plain map get the same requests and must give the same
+//! answers.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -16,9 +17,9 @@ use super::{NOW, roomy};
 struct Item {
     value: Vec<u8>,
     meta: Meta,
-    /// How many flushes there had been when it was stored.
+    /// Number of flushes before the item was stored.
     era: u32,
-    /// Whether it was there when its key was forgotten.
+    /// Whether the item was there when its key was forgotten.
     lost: bool,
 }
 
@@ -28,7 +29,7 @@ struct Model {
     last_cas: u64,
     era: u32,
     flush_due: Option<Seconds>,
-    /// What was told to be forgotten since the last sweep.
+    /// The forgets since the last sweep.
     forgets: Vec<Weak<Predicate>>,
 }
 
@@ -69,13 +70,13 @@ enum Op {
         drop_value: bool,
     },
     Flush(Seconds),
-    /// Of the keys whose bits are set.
+    /// Forgets the keys whose bits are set.
     Forget(u8),
     Sweep,
     Pass(Seconds),
 }
 
-/// A CAS relative to the one that the item has.
+/// A CAS relative to the item's own.
 #[derive(Clone, Copy, Debug)]
 enum Compare {
     None,
@@ -331,7 +332,7 @@ impl Model {
         })
     }
 
-    /// The living item, the dead one removed.
+    /// The living item; removes a dead one.
     fn live(&mut self, key: u8, now: Seconds) -> Result<&mut Item, Miss> {
         let Some(item) = self.items.get(&key) else { return Err(Miss::Absent) };
         if let Some(miss) = item.dead(self.era, now) {
@@ -341,8 +342,8 @@ impl Model {
         Ok(self.items.get_mut(&key).expect("just seen"))
     }
 
-    /// Value and metadata as a reader sees them, before `change`. A peek leaves a dead item where
-    /// it is in no case that a later operation could tell.
+    /// The value and metadata as a reader sees them, before `change`. A peek at the store leaves a
+    /// dead item in place, while the model removes it: no later operation can tell the difference.
     fn read(
         &mut self,
         key: u8,
@@ -464,7 +465,7 @@ impl Model {
         if how.compare != 0 && how.compare != old.meta.cas {
             return ArithmeticResult::Exists;
         }
-        // A number in these histories has nothing or a space behind it.
+        // In these histories, the end or a space follows a number.
         let text = String::from_utf8_lossy(&old.value);
         let Ok(number) = text.split(' ').next().unwrap_or("").parse::<u64>() else {
             return ArithmeticResult::NonNumeric;

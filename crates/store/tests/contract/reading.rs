@@ -72,7 +72,7 @@ pub(crate) fn meta_get_creates_once<S: Store>(make: fn(Limits) -> S) {
     assert!(!met.0);
     assert!(met.1.win_sent && met.1.fetched);
     assert_eq!(met.1.expiry, Expiry::at(NOW + 30));
-    // What is dead is created anew.
+    // A dead item is created again.
     let again = store.meta_get(b"k", create, false, NOW + 30, |item, is_new| {
         (is_new, item.meta().win_sent, item.meta().binary_key)
     });

@@ -62,7 +62,7 @@ pub(crate) fn for_each_meets_every_living_item_once<S: Store>(make: fn(Limits) -
             assert_eq!(item.value().to_vec()[5..], item.key()[3..]);
         }
         assert!(met.insert(item.key().to_vec()));
-        // The visitor is outside of all locks.
+        // The visitor runs outside all locks.
         assert!(store.peek(item.key(), NOW, |_| ()).is_ok());
         true
     });
@@ -100,7 +100,7 @@ pub(crate) fn steps_of_a_visit_are_short_and_meet_every_item_once<S: Store>(make
         });
         assert!(met.len() - before < 500, "{} in one step", met.len() - before);
         steps += 1;
-        // Whatever happens in between.
+        // The visit must not depend on changes between its steps.
         set(&store, format!("key{steps}").as_bytes(), b"another");
     }
     assert_eq!(met.len(), 5_000);
@@ -201,7 +201,7 @@ pub(crate) fn without_evictions_a_full_store_refuses<S: Store>(make: fn(Limits) 
     let counters = store.counters();
     assert_eq!((counters.items, counters.evictions, counters.out_of_memory), (held, 0, 1));
     assert!(counters.bytes <= 2 * MIB);
-    // What is there can be overwritten, and counted up, and made larger only while there is room.
+    // Present items can be overwritten and incremented; they can grow only while there is room.
     set(&store, b"key5", &value_of(1_000));
     let grow = write(Mode::Append, b"key5", b"0123456789012345678901234567890123456789");
     assert_eq!(store.write(grow, NOW), WriteResult::Stored { cas: held + 2, len: 1_040 });

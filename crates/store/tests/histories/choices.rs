@@ -1,4 +1,4 @@
-//! Where a history's decisions come from, and what they decide: which operation comes next.
+//! The decisions of a history: their source, and the choice of the next operation.
 
 use ringbinder_store::{Arithmetic, Cas, Delete, Expiry, MetaGet, Mode, Seconds};
 
@@ -13,7 +13,7 @@ pub(crate) trait Choices {
         self.below(n) == n - 1
     }
 
-    /// Letters, other ones nearly every time.
+    /// Letters, different ones nearly every time.
     fn letters(&mut self) -> [u8; 13] {
         [0; 13].map(|_: u8| b'a' + u8::try_from(self.below(26)).unwrap_or(0))
     }
@@ -37,34 +37,34 @@ impl Choices for Random {
     }
 }
 
-/// What comes next.
+/// The next operation.
 #[derive(Clone, Debug)]
 pub(crate) enum Op {
     Key(u32, KeyOp),
-    /// Of the keys whose numbers are this one's fellows, so many in all.
+    /// Forget the keys in one residue class of the numbers: the class, and the number of classes.
     Forget(u32, u32),
-    /// So many seconds from now.
+    /// Flush after this number of seconds.
     Flush(Seconds),
     Sweep,
     Resize(u64),
     ForEach,
     ResetCounters,
     Validate,
-    /// Begin to take up items of another store, or stop doing so.
+    /// Begin to restore items of another store, or end that.
     Restore,
     /// Seconds pass.
     Pass(Seconds),
 }
 
-/// What histories of one kind are about.
+/// The parameters of the histories of one kind.
 #[derive(Clone, Debug)]
 pub(crate) struct Mix {
     pub(crate) keys: u32,
     /// Longest value.
     pub(crate) longest: u32,
-    /// Budgets that the store is given in turn.
+    /// Budgets that the store gets in turn.
     pub(crate) budgets: Vec<u64>,
-    /// Once in so many operations something happens to the whole store.
+    /// Operations for each one that concerns the whole store.
     pub(crate) whole: u32,
 }
 
@@ -78,7 +78,7 @@ impl Mix {
         if choices.once_in(self.whole) {
             return self.next_whole(choices);
         }
-        // A third of all is about a few keys.
+        // A third of the operations concern a few keys.
         let hot = self.keys.div_ceil(40);
         let key = if choices.below(3) == 0 { choices.below(hot) } else { choices.below(self.keys) };
         let op = self.next_on_key(choices, now, item(key));
@@ -195,7 +195,7 @@ pub(crate) fn expiry(choices: &mut impl Choices, now: Seconds) -> Expiry {
     }
 }
 
-/// Letters or a number. Most are short, some are as long as may be.
+/// A value of letters or a number. Most are short, some have the maximum length.
 pub(crate) fn value(choices: &mut impl Choices, longest: u32) -> Vec<u8> {
     let len = match choices.below(64) {
         0..2 => 0,

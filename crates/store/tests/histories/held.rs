@@ -1,7 +1,7 @@
-//! Values that are still held after they were read, as sockets hold them while they are sent.
+//! Values still held after a read, as sockets hold them while they send.
 //!
-//! A piece is the store's as long as an item leads to it, and otherwise that of the account outside the
-//! store. Pieces are told apart by where they lie.
+//! The store counts a piece as long as an item leads to it; otherwise the account outside the store
+//! does. Pieces are told apart by their addresses.
 
 use std::collections::HashSet;
 use std::collections::VecDeque;
@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use ringbinder_store::{Account, ItemRef, Piece, SegmentStore, Store as _};
 
-/// Values that are held at a time, and after how many operations there is another.
+/// Number of values held at a time, and number of operations between two.
 const MOST: usize = 4;
 const EVERY: u64 = 7;
 
@@ -29,7 +29,7 @@ impl Holding {
         &self.outside
     }
 
-    /// Now and then holds the value of an item that is met.
+    /// From time to time, holds the value of an item that an operation meets.
     pub(super) fn meet(&mut self, item: &dyn ItemRef) {
         self.turn += 1;
         if !self.turn.is_multiple_of(EVERY) || item.value().pieces().is_empty() {
@@ -43,7 +43,7 @@ impl Holding {
         }
     }
 
-    /// Lets go of the value that was held longest, which must be what it was.
+    /// Drops the value held longest, which must not have changed.
     fn let_go(&mut self) {
         for (piece, before) in self.values.pop_front().into_iter().flatten() {
             assert!(piece[..] == before, "a piece that is held has changed");
@@ -61,15 +61,15 @@ impl Holding {
         self.values.iter().flatten().map(|(piece, _)| piece)
     }
 
-    /// The account is what is held and is not the store's.
+    /// The account has exactly the held bytes that the store does not count.
     pub(super) fn check(&self) {
         let others = self.pieces().filter(|piece| !piece.is_stored());
         let expected: u64 = others.map(Piece::charge).sum();
         assert_eq!(self.outside.held(), expected, "bytes outside the store are miscounted");
     }
 
-    /// What is held is the store's where an item leads to it. Items that are dead lead to pieces as well,
-    /// but are not visited: `are_all_alive` says that there are none.
+    /// The store counts a held piece if an item leads to it. Dead items lead to pieces as well, but
+    /// are not visited: `are_all_alive` says that there are none.
     pub(super) fn check_reached(&self, store: &SegmentStore, now: u32, are_all_alive: bool) {
         let mut reached = HashSet::new();
         store.for_each(now, &mut |item| {

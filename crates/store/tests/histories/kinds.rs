@@ -1,4 +1,4 @@
-//! The kinds of stores that histories are about.
+//! The kinds of stores in the histories.
 
 use ringbinder_store::{EvictionObserver, Limits, ResizeResult, SegmentStore, Shape, Store};
 
@@ -6,14 +6,14 @@ use super::choices::Mix;
 
 const MIB: u64 = 1 << 20;
 
-/// A kind of store, and what is done to it.
+/// A kind of store, and the operations on it.
 #[derive(Clone, Debug)]
 pub(crate) struct Kind {
     pub(crate) name: &'static str,
     pub(crate) limits: Limits,
-    /// Shards and bytes of a segment; as the budget suggests where there is none.
+    /// Number of shards and bytes of a segment; by the budget if `None`.
     shape: Option<(usize, usize)>,
-    /// The budget that it is given before it is used.
+    /// The budget set before the store is used.
     resized: Option<u64>,
     pub(crate) mix: Mix,
 }
@@ -82,7 +82,7 @@ pub(crate) fn all() -> Vec<Kind> {
     ]
 }
 
-/// Kinds in which a few hundred operations are enough for everything to happen.
+/// Kinds for which a few hundred operations are enough to cause every event.
 pub(crate) fn small() -> Vec<Kind> {
     let all = all().into_iter();
     let shaped = all.filter(|kind| kind.shape.is_some() || kind.resized.is_some());

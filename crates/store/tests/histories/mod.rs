@@ -1,13 +1,13 @@
-//! Random histories of a full store, and what must hold of them.
+//! Random histories of a full store, checked against a model.
 //!
-//! The store's budget is small, so items are given up and segments are sealed, compacted and used
-//! again all the time, while keys are flushed, forgotten and swept and the budget itself changes.
-//! An observer tells which items left to make room, and in which state; so the model ([`model`])
-//! stays exact: an item that is alive and was not given up is there, with its value, flags, CAS
-//! unique, expiry and marks, and what was given up was what stood there last. Where nothing is
-//! evicted nothing may be missing at all.
+//! The store's budget is small, so items are evicted and segments are sealed, compacted and reused
+//! all the time, while keys are flushed, forgotten and swept and the budget itself changes. An
+//! observer reports which items were evicted, and in which state, so the model ([`model`]) stays
+//! exact: a living item that was not evicted is there, with its value, flags, CAS unique, expiry
+//! and marks, and an evicted item was the last state of its key. With evictions off, nothing may be
+//! missing at all.
 //!
-//! The same machinery runs in tests, in the example `histories` and under the fuzzer.
+//! The same code runs in tests, in the example `histories` and under the fuzzer.
 
 #![allow(dead_code, reason = "no user of this uses all of it")]
 
@@ -33,10 +33,10 @@ use self::kinds::Kind;
 use self::model::{Answer, Item, KeyOp, Step};
 use self::restoring::Restoring;
 
-/// When a history begins.
+/// Start time of a history.
 const START: Seconds = 1_700_000_000;
 
-/// What happened in a history.
+/// Counts of the events in a history.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) steps: u64,
@@ -57,7 +57,7 @@ pub(crate) struct Tally {
     pub(crate) outdated: u64,
 }
 
-/// An item that left to make room.
+/// An evicted item.
 struct Gone {
     key: Vec<u8>,
     len: usize,
@@ -66,7 +66,7 @@ struct Gone {
 
 type Predicate = dyn Fn(&[u8]) -> bool + Send + Sync;
 
-/// A store, what it should hold, and how it came to that.
+/// A store, its expected state, and the counts of the history.
 pub(crate) struct History {
     store: SegmentStore,
     mix: Mix,
@@ -82,9 +82,9 @@ pub(crate) struct History {
     forgets: Vec<Weak<Predicate>>,
     now: Seconds,
     budget: u64,
-    /// More than the budget where it was made smaller and nothing is evicted.
+    /// The expected most bytes: above the budget if it was lowered while evictions are off.
     ceiling: u64,
-    /// Items that came, and that were removed, since the counters were reset.
+    /// Items stored, and items removed, since the counters were reset.
     entered: u64,
     removed: u64,
     total: u64,
@@ -141,7 +141,7 @@ impl History {
         self.tally
     }
 
-    /// Does the next operation and panics where the store does anything but what it must.
+    /// Performs the next operation and panics if the store deviates from the model.
     pub(crate) fn step(&mut self, choices: &mut impl Choices) {
         let op = self.mix.next(choices, self.now, |key| self.items.get(&key));
         self.tally.steps += 1;
@@ -166,7 +166,7 @@ impl History {
         self.holding.check();
     }
 
-    /// Looks at everything.
+    /// Checks everything.
     pub(crate) fn finish(&mut self) {
         self.apply_due();
         self.stop_restoring();
@@ -195,8 +195,8 @@ impl History {
         assert!(own.len() < 2, "{key} was given up twice in {op:?}");
         let own = own.pop();
         let refused = self.store.counters().out_of_memory > before.out_of_memory;
-        // What was given up for this operation was so before it; or after, where it took more memory
-        // than was foreseen.
+        // The item evicted during this operation was evicted before it, or after it if it took more
+        // memory than expected.
         let orders: &[(bool, bool)] =
             if own.is_some() { &[(true, false), (false, true)] } else { &[(false, false)] };
         let mut expectations = Vec::new();
@@ -299,7 +299,7 @@ impl History {
         }
     }
 
-    /// An operation may find no room only where there is hardly any.
+    /// An operation may find no room only if there is hardly any.
     fn check_refusal(&self, op: &KeyOp, name: &[u8], before: Counters) {
         let part = match op {
             KeyOp::Write { value, .. } => value.len(),
@@ -307,7 +307,7 @@ impl History {
         };
         let there = self.numbers.get(name).and_then(|key| self.items.get(key));
         let wanted = (part + name.len() + 100 + there.map_or(0, |item| item.value.len())) as u64;
-        // A sixteenth may be the bookkeeping of large values.
+        // Allow for the bookkeeping of large values.
         let wanted = wanted + wanted / 8;
         if self.evicts {
             assert!(wanted > self.budget / 4, "no room for {wanted} bytes in {}", self.budget);
@@ -317,7 +317,7 @@ impl History {
         }
     }
 
-    /// Takes note of what was given up. What is said of `own` is returned instead.
+    /// Records evicted items. Returns those under the key `own` instead.
     fn take_gone(&mut self, own: Option<&[u8]>) -> Vec<Gone> {
         let gone = std::mem::take(&mut *self.gone.lock().unwrap_or_else(PoisonError::into_inner));
         let mut rest = Vec::new();
@@ -382,12 +382,12 @@ impl History {
 
     fn resize(&mut self, bytes: u64) {
         let charged = self.store.counters().bytes;
-        // A resize does not know the time: a flush that is due is put in force before.
+        // A resize does not know the time: apply a due flush first.
         self.store.forget(Arc::new(|_| false), self.now);
         assert_eq!(self.store.resize(bytes), ResizeResult::Done);
         self.budget = bytes;
-        // Where more is there than may be: an expiry that was kept beside an item joins it, and is
-        // charged with it, when that is moved.
+        // With evictions off there may be more than the budget: an expiry kept beside an item
+        // becomes part of the record, and is charged, when the record is moved.
         self.ceiling = if self.evicts { bytes } else { bytes.max(charged + charged / 64) };
         self.take_gone(None);
         self.store.validate(self.now);
@@ -415,7 +415,7 @@ impl History {
     fn reset_counters(&mut self) {
         let before = self.store.counters();
         self.store.reset_counters();
-        // What is there now has entered and not left.
+        // The present items have entered and not left.
         (self.entered, self.removed, self.evicted, self.refused) = (before.items, 0, 0, 0);
     }
 
@@ -434,7 +434,7 @@ impl History {
         assert_eq!(counters.out_of_memory, self.refused);
         assert!(counters.evicted_unfetched <= evictions && counters.evicted_nonzero <= evictions);
         assert!(counters.sweep_reclaimed <= reclaimed && counters.expired_unfetched <= reclaimed);
-        // The dead may be gone already; nothing else is.
+        // Dead items may be gone already; no others are.
         assert!(items <= self.items.len() as u64, "there are more items than were stored");
         self.tally.reclaimed = self.tally.reclaimed.max(reclaimed);
     }
@@ -444,8 +444,9 @@ fn is_live(item: Option<&Item>, era: u32, now: Seconds) -> bool {
     item.is_some_and(|item| item.dead(era, now).is_none())
 }
 
-/// Takes away what was given up. Whether that was alive, and what it was said to be. A shard that
-/// nobody asked of late does not know yet who is too old, so those may be given up as well.
+/// Removes an evicted item. Returns whether that is valid: the item was alive, and in the reported
+/// state. A shard without recent operations may not know yet which items are too old, so it may
+/// evict those as well.
 fn leaves(state: &mut Option<Item>, gone: Option<&Gone>, era: u32, now: Seconds) -> bool {
     let (Some(item), Some(gone)) = (state.take(), gone) else { return false };
     matches!(item.dead(era, now), None | Some(Miss::Expired))
@@ -453,7 +454,8 @@ fn leaves(state: &mut Option<Item>, gone: Option<&Gone>, era: u32, now: Seconds)
         && item.value.len() == gone.len
 }
 
-/// Whether an answer is the one expected. A dead item may be gone for good when it is met.
+/// Whether an answer is the expected one. A dead item may already be gone when an operation meets
+/// it.
 fn agrees(seen: &Answer, expected: &Answer) -> bool {
     match (seen, expected) {
         (Answer::Read(Err(Miss::Absent)), Answer::Read(Err(_))) => true,
@@ -473,7 +475,7 @@ fn hash(name: &[u8]) -> u64 {
     hasher.finish()
 }
 
-/// The name of a key: most are short, and some are as long as may be.
+/// The name of a key: most are short, and some have the maximum length.
 fn name(key: u32) -> Vec<u8> {
     let mut name = key.to_string().into_bytes();
     let longest = if key % 8 == 7 { MAX_KEY_LEN } else { 24 };
@@ -485,7 +487,7 @@ fn name(key: u32) -> Vec<u8> {
     name
 }
 
-/// So many steps of a kind. Returns what happened.
+/// Runs `steps` steps of a kind. Returns the counts of events.
 pub(crate) fn run(kind: &Kind, seed: u64, steps: u64) -> Tally {
     let mut history = History::new(kind, seed);
     let mut random = choices::Random(seed);

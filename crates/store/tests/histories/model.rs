@@ -1,7 +1,7 @@
-//! What a key holds and what an operation on it answers, in as few words as possible.
+//! The model: the state of a key, and the answer of an operation on it, as briefly as possible.
 //!
-//! One key at a time: a [`Step`] takes the state of its key and gives the next one. Nothing is known
-//! here of other keys, memory or eviction.
+//! The model has one key at a time: a [`Step`] takes the state of its key and returns the next one.
+//! It knows nothing of other keys, memory or eviction.
 
 use std::sync::Arc;
 
@@ -10,20 +10,21 @@ use ringbinder_store::{
     MetaGet, Miss, Mode, NewValue, Seconds, Write, WriteResult, memcached_item_size,
 };
 
-/// A record takes so much of a value that is cut up: more than some of the stores have, less than others.
+/// Bytes of a value in pieces that a record takes: more than in some of the stores, less than in
+/// others.
 const INLINE: usize = 512;
 
-/// A longer value is no number, as memcached has it.
+/// A longer value is not a number, as in memcached.
 const MAX_NUMBER_LEN: usize = 512 * 1024;
 
-/// An item as the model holds it.
+/// An item in the model.
 #[derive(Clone, Debug)]
 pub(crate) struct Item {
     pub(crate) value: Vec<u8>,
     pub(crate) meta: Meta,
-    /// How many flushes there had been when it was stored.
+    /// Number of flushes before the item was stored.
     pub(crate) era: u32,
-    /// Whether it was there when its key was forgotten.
+    /// Whether the item was there when its key was forgotten.
     pub(crate) lost: bool,
 }
 
@@ -75,7 +76,7 @@ pub(crate) enum KeyOp {
 }
 
 impl KeyOp {
-    /// As the store is asked; `outside` answers for a value that arrives in pieces.
+    /// The request to the store; `outside` counts a value that arrives in pieces.
     pub(crate) fn to_write<'a>(
         &'a self,
         key: &'a [u8],
@@ -119,10 +120,10 @@ impl KeyOp {
     }
 }
 
-/// What an operation answered.
+/// The answer of an operation.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Answer {
-    /// Value, metadata, and whether it was created just now.
+    /// Value, metadata, and whether this call created the item.
     Read(Result<(Vec<u8>, Meta, bool), Miss>),
     Touched(bool),
     Written(WriteResult),
@@ -135,7 +136,7 @@ pub(crate) enum Answer {
 pub(crate) struct Step<'a> {
     pub(crate) key_len: usize,
     pub(crate) state: &'a mut Option<Item>,
-    /// CAS given out last.
+    /// The last CAS unique assigned.
     pub(crate) last_cas: &'a mut Cas,
     /// Items stored so far, as the store counts them.
     pub(crate) total: &'a mut u64,
@@ -145,7 +146,7 @@ pub(crate) struct Step<'a> {
 }
 
 impl Step<'_> {
-    /// Does it as a store does that has room for everything.
+    /// Performs the operation like a store with room for everything.
     pub(crate) fn take(mut self, op: &KeyOp) -> Answer {
         match op {
             KeyOp::Get => Answer::Read(self.read(|item, now| item.bump(now))),
@@ -156,7 +157,7 @@ impl Step<'_> {
                     item.meta.expiry = *expiry;
                 };
                 let read = self.read(change);
-                // The callback sees the item as it is afterwards.
+                // The callback sees the item's later state.
                 let after = self.state.as_ref().map(|item| item.meta);
                 Answer::Read(read.map(|(value, meta, new)| (value, after.unwrap_or(meta), new)))
             }
@@ -175,7 +176,7 @@ impl Step<'_> {
         }
     }
 
-    /// Does it as a store does that has no room for it.
+    /// Performs the operation like a store without room for it.
     pub(crate) fn refuse(self, op: &KeyOp) -> Answer {
         let (era, now) = (self.era, self.now);
         let live = self.state.as_ref().is_some_and(|item| item.dead(era, now).is_none());
@@ -196,7 +197,7 @@ impl Step<'_> {
         }
     }
 
-    /// The living item, the dead one removed.
+    /// The living item; removes a dead one.
     fn live(&mut self) -> Result<&mut Item, Miss> {
         let Some(item) = self.state else { return Err(Miss::Absent) };
         if let Some(miss) = item.dead(self.era, self.now) {
@@ -255,7 +256,7 @@ impl Step<'_> {
                 true
             }
         };
-        // Not looked at for its expiry again: what is created dead is lent nevertheless.
+        // Not judged by its expiry again: an item created dead is lent nevertheless.
         let item = self.state.as_mut().ok_or(Miss::Absent)?;
         item.meta.expiry = expiry.unwrap_or(item.meta.expiry);
         item.meta.win_sent |= win;
@@ -397,7 +398,7 @@ impl Step<'_> {
     }
 }
 
-/// The number that a value of these histories is: digits, and nothing or a space behind them.
+/// The number in a value of these histories: digits, followed by the end or a space.
 fn leading_number(value: &[u8]) -> Option<u64> {
     if !value.first()?.is_ascii_digit() {
         return None;

@@ -1,8 +1,8 @@
-//! Items of another store that are taken up in the middle of a history.
+//! Restoring items of another store in the middle of a history.
 //!
-//! The model knows exactly which keys were used, given up, flushed or forgotten since that began. An item
-//! that is kept must be of another key, and is there from then on as it was. That one is left out says
-//! nothing, since keys share marks.
+//! The model knows exactly which keys were used, evicted, flushed or forgotten since the restore
+//! began. A restored item must have another key, and is there unchanged from then on. An item that
+//! is left out proves nothing, since keys share marks.
 
 use std::collections::HashSet;
 
@@ -13,14 +13,14 @@ use super::choices::{self, Choices};
 use super::model::{Item, KeyOp};
 use super::{History, is_live};
 
-/// Items that are taken up at once.
+/// Items of one restore.
 const ITEMS: u32 = 300;
 
 pub(crate) struct Restoring {
     restore: Restore,
-    /// Those that are still to come.
+    /// Items not restored yet.
     items: Vec<(u32, Vec<u8>, Meta)>,
-    /// Keys that were used, or whose items were there or left, since it began.
+    /// Keys that were used, or whose items were present or left, since the restore began.
     used: HashSet<u32>,
     era: u32,
 }

@@ -8,7 +8,7 @@ use ringbinder_store::{
 use super::contract::{MIB, NOW, add, calculate};
 use super::{arrived, bytes, pieces, put, store, stored, value};
 
-/// Where pieces lie.
+/// Addresses of the pieces.
 fn addresses(pieces: &[Piece]) -> Vec<*const u8> {
     pieces.iter().map(|piece| piece.as_ptr()).collect()
 }
@@ -66,9 +66,9 @@ fn a_value_that_grows_bit_by_bit_has_few_pieces() {
                 len += part;
                 let count = pieces(&store, b"k").len();
                 let most = match part {
-                    // Pages up to a length of 1 MiB, and pieces of 64 KiB from then on.
+                    // Pages up to a length of 1 MiB, and pieces of 64 KiB beyond.
                     ..=16_384 => 256 + len / (64 << 10) + 64,
-                    // Each part's pages, its rest, and the rest there was.
+                    // Each part's pages and its rest, and the previous rest.
                     _ => len / part * (part / (4 << 10) + 2),
                 };
                 assert!(count <= most, "{count} pieces of {len} bytes");
@@ -94,7 +94,7 @@ fn the_pieces_of_a_value_and_of_a_long_part_are_not_copied() {
         stored(put(&store, Mode::Prepend, b"k", NewValue::Slice(b"x")));
     }
     let after = addresses(&pieces(&store, b"k"));
-    // Four of a page and three of 16 KiB come first, and are made into one with what comes before them.
+    // Four pages and three pieces of 16 KiB come first, and are merged with the bytes before them.
     let large: Vec<_> = before[7..45].to_vec();
     assert!(after.windows(large.len()).any(|some| some == large), "they were copied");
     let part = arrived(&store, &bytes(2_000_000, 1));

@@ -17,7 +17,7 @@ fn fill(store: &SegmentStore) -> u64 {
     item
 }
 
-/// Asks for room until it is there; returns how many steps that took.
+/// Makes room until it is ready; returns the number of steps.
 fn make_ready(store: &SegmentStore, key: &[u8], value: &mut LargeValue) -> u32 {
     let mut steps = 1;
     while store.make_ready(key, Mode::Set, value, NOW) == Readiness::Unfinished {
@@ -39,7 +39,7 @@ fn a_step_gives_up_little_and_what_it_frees_is_kept() {
         let after = store.counters().evictions;
         assert!(after - evictions <= 4_096, "{} items went in one step", after - evictions);
         evictions = after;
-        // Others write meanwhile, and make their own room.
+        // Other writes make their own room meanwhile.
         for item in 0..20 {
             set(&store, format!("other{steps}.{item}").as_bytes(), &[b'v'; 400]);
         }
@@ -51,7 +51,7 @@ fn a_step_gives_up_little_and_what_it_frees_is_kept() {
     let before = store.counters().evictions;
     stored(put(&store, Mode::Set, b"large", NewValue::Large(large)));
     assert!(store.counters().evictions - before < 300, "its room was not kept");
-    // What went is about what it takes.
+    // The evicted bytes are about those that the value takes.
     assert!(store.counters().evictions - first < 24 * MIB / 400 + 8_000);
     assert!(value(&store, b"large") == Some(bytes(24 << 20, 0)));
     store.validate(NOW);
@@ -73,7 +73,7 @@ fn what_was_kept_for_a_value_that_is_not_written_goes_back() {
         set(&store, format!("more{item}").as_bytes(), &[b'v'; 400]);
     }
     assert_eq!(store.counters().evictions, evictions, "there was room for all of them");
-    // The same where the write is refused.
+    // The same for a refused write.
     let mut large = arrived(&store, &bytes(24 << 20, 0));
     make_ready(&store, b"large", &mut large);
     assert_eq!(
@@ -107,7 +107,7 @@ fn two_large_values_at_once_both_find_room() {
             steps += 1;
             assert!(steps < 100_000, "they wait for each other");
         }
-        // Two of 40 MiB do not fit: the second took the place of the first.
+        // Two of 40 MiB do not fit: the second evicted the first.
         let there = [b"one", b"two"].map(|key| !pieces(&store, key).is_empty());
         assert_eq!(
             there.iter().filter(|there| **there).count(),
@@ -130,7 +130,7 @@ fn values_of_half_the_memory_are_all_stored() {
             }
             stored(put(&store, Mode::Set, &key, NewValue::Large(large)));
             assert!(value(&store, &key) == Some(bytes(len, turn.into())), "{turn}");
-            // The one before, of another length, in its place.
+            // Replaces the previous one, which has another length.
             stored(put(&store, Mode::Append, &key, NewValue::Slice(b"x")));
             let mut again = arrived(&store, &bytes(len, 9));
             make_ready(&store, &key, &mut again);

@@ -1,4 +1,5 @@
-//! Threads that read, hold, replace, join and evict large values at once leave the books in order.
+//! Threads that read, hold, replace, join and evict large values at once keep the bookkeeping
+//! correct.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;

@@ -1,11 +1,12 @@
-//! Several threads on few keys: what each of them saw could have happened one thing after the other.
+//! Linearizability: several threads use few keys, and a sequential order must explain their
+//! answers.
 //!
-//! Every operation of the seam in short rounds, by stateright's tester ([`rounds`]); sets, gets and
-//! deletes in long histories, by the checker that watches the rings as well. Both in a store with room
-//! for everything, where nothing may be missing, and in a full one, where other threads press items
-//! out, flush, forget, sweep and change the budget: there an item may leave at any moment, and never
-//! come back. `RINGBINDER_STORE_ROUNDS` says how many rounds, `RINGBINDER_STORE_SEED` with which
-//! operations; how these meet in time is new in each run.
+//! Stateright's tester checks every operation of the store in short rounds ([`rounds`]). The
+//! checker that also checks the rings does so for sets, gets and deletes in long histories. Both
+//! run in a store with room for everything, from which nothing may be missing, and in a full one,
+//! where other threads evict items, flush, forget, sweep and change the budget: there an item may
+//! leave at any moment, and must never come back. `RINGBINDER_STORE_ROUNDS` is the number of
+//! rounds, `RINGBINDER_STORE_SEED` chooses their operations; the interleaving differs in each run.
 
 #[allow(dead_code, unreachable_pub, reason = "the rings have their own use of it")]
 #[path = "../../../../tests/src/history.rs"]
@@ -56,7 +57,7 @@ fn store(budget: u64, shards: usize) -> SegmentStore {
     SegmentStore::with_shape(limits, shape, None).expect("a good shape")
 }
 
-/// Runs `work` while other threads leave no item in peace.
+/// Runs `work` while other threads put the store under pressure.
 fn under_pressure<R>(store: &SegmentStore, seed: u64, work: impl FnOnce() -> R) -> R {
     struct Stop<'a>(&'a AtomicBool);
     impl Drop for Stop<'_> {
@@ -66,7 +67,7 @@ fn under_pressure<R>(store: &SegmentStore, seed: u64, work: impl FnOnce() -> R) 
     }
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
-        // Also where `work` panics.
+        // Stop the threads even if `work` panics.
         let _stop = Stop(&stop);
         for thread in 0..2 {
             let stop = &stop;
@@ -131,7 +132,7 @@ fn long_histories_of_sets_gets_and_deletes_are_linearizable() {
             let action = match rng.random_range(0..10) {
                 0..3 => {
                     let value = values.fetch_add(1, SeqCst);
-                    // Of any length, so that they lie in records as well as apart.
+                    // Of any length, so that there are values in records and large values.
                     let text = format!("{value:<len$}", len = rng.random_range(1..2_000));
                     let set = store.write(write(Mode::Set, name.as_bytes(), text.as_bytes()), NOW);
                     assert!(matches!(set, WriteResult::Stored { .. }));
@@ -175,8 +176,8 @@ fn long_histories_of_sets_gets_and_deletes_are_linearizable() {
     store.validate(NOW);
 }
 
-/// Items of before are taken up while three threads use their keys: whoever wrote or deleted meets no
-/// older value afterwards.
+/// Older items are restored while three threads use their keys: a thread that wrote or deleted a
+/// key meets no older value afterwards.
 #[test]
 fn what_is_taken_up_meanwhile_replaces_nothing_newer() {
     const KEYS: usize = 40;
@@ -197,7 +198,7 @@ fn what_is_taken_up_meanwhile_replaces_nothing_newer() {
     assert!(read_old > 100, "items of before were read {read_old} times");
 }
 
-/// One round on fresh keys; returns how often an item of before was read.
+/// One round on fresh keys; returns the number of reads of an older item.
 fn restore_round(store: &SegmentStore, seed: u64, round: usize, keys: usize) -> usize {
     let (clock, values) = (AtomicU64::new(1), AtomicU64::new(1_000));
     let name = |key: usize| format!("round{round}key{key}");
@@ -273,7 +274,7 @@ fn restore_round(store: &SegmentStore, seed: u64, round: usize, keys: usize) -> 
     store.end_restore();
     let mut read_old = 0;
     for key in 0..keys {
-        // The item of before was written before all that happened here.
+        // The older item was written before all operations here.
         let value = key as u64;
         let action = history::Action::Write(value);
         let before = history::Operation { action, invoked: 0, responded: Some(0) };

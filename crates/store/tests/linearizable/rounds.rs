@@ -18,7 +18,7 @@ use crate::{NOW, write};
 const THREADS: usize = 3;
 const OPERATIONS: usize = 6;
 
-/// An operation of one thread, and between which moments it happened.
+/// An operation of one thread, and the moments between which it happened.
 #[derive(Clone, Debug)]
 pub(crate) struct Event {
     pub(crate) thread: usize,
@@ -28,7 +28,7 @@ pub(crate) struct Event {
     pub(crate) returned: u64,
 }
 
-/// Whether the operations could have happened one after the other.
+/// Whether a sequential order of the operations explains their answers.
 pub(crate) fn is_linearizable(events: &[Event], leaves: bool) -> bool {
     let mut moments: Vec<_> = events
         .iter()
@@ -46,7 +46,7 @@ pub(crate) fn is_linearizable(events: &[Event], leaves: bool) -> bool {
     tester.is_consistent()
 }
 
-/// Rounds on a fresh key each. Returns how many misses there were.
+/// Runs rounds, each on a fresh key. Returns the number of misses.
 pub(crate) fn run(store: &SegmentStore, rounds: usize, seed: u64, leaves: bool) -> usize {
     let clock = AtomicU64::new(0);
     let barrier = Barrier::new(THREADS + 1);
@@ -84,14 +84,14 @@ pub(crate) fn run(store: &SegmentStore, rounds: usize, seed: u64, leaves: bool) 
         for round in 0..rounds {
             barrier.wait();
             barrier.wait();
-            // Nobody adds to them before the next round begins.
+            // No thread adds events before the next round begins.
             let events = std::mem::take(&mut *events.lock().unwrap());
             misses += events.iter().filter(|event| event.ret == Ret::Miss).count();
             if failed.is_none() && !is_linearizable(&events, leaves) {
                 failed = Some((round, events));
             }
         }
-        // Only now: the threads wait for each other.
+        // Report only here: a panic in the loop would leave the other threads waiting.
         if let Some((round, mut events)) = failed {
             events.sort_by_key(|event| event.invoked);
             panic!("round {round} of seed {seed} is not linearizable: {events:#?}");

@@ -1,4 +1,4 @@
-//! One key of a cache, one operation at a time, as stateright's tester wants to be told.
+//! One key of a cache, one operation at a time, as a specification for stateright's tester.
 
 use stateright::semantics::SequentialSpec;
 
@@ -6,7 +6,7 @@ use stateright::semantics::SequentialSpec;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Key {
     pub(crate) item: Option<(String, u64)>,
-    /// Whether the item may leave at any moment, for want of room.
+    /// Whether the item may be evicted at any moment.
     pub(crate) leaves: bool,
 }
 
@@ -35,7 +35,7 @@ pub(crate) enum Ret {
 }
 
 impl Key {
-    /// What the operation answers if a new state gets the CAS unique `cas`.
+    /// The answer of the operation if a new state gets the CAS unique `cas`.
     fn apply(&mut self, op: &Op, cas: u64) -> Ret {
         let there = self.item.clone();
         let mut store = |value| {
@@ -87,7 +87,7 @@ impl SequentialSpec for Key {
             if !self.leaves {
                 return false;
             }
-            // Only if it left just before.
+            // Only if the item was evicted just before.
             after.item = None;
             if after.apply(op, cas) != *ret {
                 return false;
