@@ -65,7 +65,7 @@ pub(super) async fn greet(
             }
             Err(error) => {
                 greeted.closed = error.is_closed();
-                // A silent connection may still end, which is information too.
+                // A silent connection may still end, and its end matters.
                 let is_silent = matches!(error, TalkError::Timeout(_));
                 greeted.control = is_silent.then_some(talk);
                 greeted.error = Some(error);

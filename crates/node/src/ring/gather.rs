@@ -41,7 +41,7 @@ pub(crate) async fn gather(
     };
     let exchange = Rc::clone(output.foreign());
     let whole = ring.settings.peer_timeout;
-    // The forwarding peer waits for the request too, so this node must give up first.
+    // The forwarding peer waits for the request too, so the timeout here must be shorter.
     let patience = if forwarded { whole / 2 } else { whole };
     send(local, &exchange, patience);
     poll_fn(|context| exchange.borrow_mut().poll_closed(context.waker())).await;

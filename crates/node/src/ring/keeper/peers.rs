@@ -316,7 +316,7 @@ impl Keeper {
         }
     }
 
-    /// Declares peers failed that were silent for too long.
+    /// Declares peers failed if they were silent for too long.
     pub(super) fn give_up(&mut self, now: Instant) {
         let patience = self.node.settings.peer_give_up;
         for (address, contact) in &mut self.contacts {
