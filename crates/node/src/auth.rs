@@ -169,8 +169,8 @@ impl Users {
     }
 }
 
-/// A digest of one length for every comparison. No user contains a space, so the space marks its
-/// end.
+/// A digest of one length for every comparison. No user contains a space, so the space marks the
+/// end of the user.
 fn digest(user: &[u8], password: &[u8]) -> [u8; 32] {
     let mut hash = Sha256::new();
     hash.update(user);

@@ -9,7 +9,6 @@
 //!
 //! The memory is bounded: [`MAX_SOURCES`] sources are counted separately. While these are in use,
 //! all others together count as one.
-//! count as one while these are in use.
 
 use std::collections::HashMap;
 use std::time::Duration;

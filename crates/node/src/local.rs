@@ -22,8 +22,8 @@ use crate::stats::Counters;
 /// buffer of another.
 const MAX_SPARE: usize = 4;
 
-/// How many times a worker gives memory back after it has freed some. Each time, the allocator acts
-/// at random, nearly every second time.
+/// How many times a worker gives memory back after it has freed some. At each attempt, the
+/// allocator releases memory with a probability of nearly one half.
 const GIVE_BACK: u8 = 16;
 
 /// The memory that connections keep during the turns of others is counted in steps of this many

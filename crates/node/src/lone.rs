@@ -51,7 +51,6 @@ impl LoneNode {
     ///
     /// # Errors
     /// No socket from the system.
-    /// Where the system refuses a socket.
     pub fn exchange(&self, chunks: &[&[u8]]) -> io::Result<Vec<u8>> {
         let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
         ours.set_nonblocking(true)?;

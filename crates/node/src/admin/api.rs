@@ -268,8 +268,8 @@ fn ring_state(shared: &Shared, situation: &Situation, circle: &Circle) -> RingSt
     }
 }
 
-/// The reason why requests to a peer fail although it answers questions: these use older
-/// connections.
+/// The reason why requests to a peer fail although it answers questions, whose connection is older
+/// than the fault.
 fn why_away(peer: &Peer) -> String {
     match peer.reason() {
         reason if reason.is_empty() => "it does not answer requests".to_owned(),

@@ -1,9 +1,9 @@
 //! `/metrics`.
 //!
-//! A metric that memcached_exporter has has the same name, type and labels here, so that dashboards
-//! and alerts made for memcached keep working. Metrics of memcached's machinery without a
-//! counterpart here (chunks of slab classes, LRU queues, external storage) are left out. The others
-//! are named `ringbinder_...`. Keys are never labels, because their number is unlimited.
+//! A metric of memcached_exporter has the same name, type and labels here, so that dashboards and
+//! alerts made for memcached keep working. Metrics of memcached's machinery without a counterpart
+//! here (chunks of slab classes, LRU queues, external storage) are left out. All other metrics are
+//! named `ringbinder_...`. Keys are never labels, because their number is unlimited.
 
 use std::sync::atomic::Ordering::Relaxed;
 

@@ -6,9 +6,9 @@
 //!
 //! - A source loses no connection while it holds no more than its share of the places, whatever others
 //!   do.
-//! - Within one source, each connection has at least [`LEAST`] to ask and to be answered. A new connection
-//!   waits until the one that makes room has had that time, and never longer, so all places of the
-//!   socket's queue move up in that time.
+//! - Within one source, each connection has at least [`LEAST`] to ask and to be answered. A new
+//!   connection waits until the one that makes room has had that time, and never longer. So in that
+//!   time the socket's queue advances by the number of places.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -3,7 +3,7 @@
 //! Most meta gets only read, and use the store's fast path. A meta get holds the key while it
 //! writes the answer if it changes the item (time to live, creation, recache rights) or asks for a
 //! fact that an access would change (last access, hit before). The first reader of a stale item
-//! gets the right to recache it, so the fast path leaves such an item to the other one.
+//! gets the right to recache it, so a fast-path read that finds a stale item takes the slow path.
 
 use ringbinder_protocol::{Keyed, MAX_KEY_LEN, Meta, MetaKey, answer};
 use ringbinder_store::{Expiry, ItemMut, ItemRef, MetaGet, Miss, Store, memcached_item_size};

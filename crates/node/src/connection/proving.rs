@@ -57,7 +57,7 @@ impl Connection {
             if let Poll::Ready(kicked) = self.poll_kick(context) {
                 return Poll::Ready(kicked);
             }
-            // Checked at once, it would be woken.
+            // Checked only after the wake-up is registered, so that no change is missed.
             if self.ticket.standing() == Standing::Queued {
                 return Poll::Pending;
             }
@@ -239,8 +239,8 @@ impl Connection {
         }
     }
 
-    /// Whether its other side has proved to be the node of this name. Returns the number of nodes
-    /// whose places it may have.
+    /// The number of nodes whose places its other side may have, if it has proved to be the node of
+    /// this name; otherwise `None`.
     fn shows(&self, ring: &RingNode, name: &str) -> Option<usize> {
         if !ring.names_node(name) {
             return None;

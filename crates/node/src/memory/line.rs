@@ -121,7 +121,7 @@ impl Line {
         })
     }
 
-    /// Whether this one may exceed the bound and does so at present.
+    /// Whether this one may exceed the bound. If so, records that it is not stalled.
     pub(super) fn is_beyond(&mut self, number: u64, now: Instant) -> bool {
         match &mut self.beyond {
             Some(beyond) if beyond.number == number => {

@@ -7,7 +7,7 @@ use std::process::Command;
 /// The variable that jemalloc reads before `main`, and never again.
 const VARIABLE: &str = "_RJEM_MALLOC_CONF";
 
-/// jemalloc's settings, unless the environment already sets it.
+/// jemalloc's settings, unless the environment already sets them.
 ///
 /// - Freed pages go back to the system directly after a tenth of a second. jemalloc's default of ten
 ///   seconds is too long for a cache: at a gigabyte of writes a second, the memory limit would miss ten

@@ -84,7 +84,7 @@ impl Accepted {
         self.gone = true;
     }
 
-    /// Records that the accepted process did not answer and gave no other heartbeat.
+    /// Records that the accepted process did not answer and gave no heartbeat either.
     pub(super) fn unanswered(&mut self, now: Instant) {
         self.silent_since.get_or_insert(now);
     }

@@ -82,9 +82,10 @@ impl Desk<'_> {
         })
     }
 
-    /// Whether a retrieval checks the ring before it looks into the store. Otherwise the store
-    /// comes first: hits are this node's own, and most clients know the ring. If the client has
-    /// just asked for another node's key, a look into the store would most likely be in vain.
+    /// Whether a retrieval checks the ring before it looks into the store. Usually the store comes
+    /// first: hits are this node's own, and clients that know the ring ask the right node. If the
+    /// client has just asked for another node's key, the store would most likely not have the next
+    /// one either.
     #[inline]
     pub(crate) fn ring_comes_first(&self) -> bool {
         !self.hits_are_ours() || self.strays.get()

@@ -38,7 +38,6 @@ pub(crate) fn is_legacy_key(key: &[u8]) -> bool {
 /// A name without an address yet appears as the address, because clients that dial the address then
 /// look it up. A name of [`MAX_ADDRESS`] bytes or more gives an empty address, as AWS does outside
 /// of a VPC, because the PHP client would read no list at all with so long a field.
-/// a field the PHP client would read no list at all.
 pub(crate) fn list(ring: &Ring, address: impl Fn(&str) -> Option<IpAddr>) -> String {
     let mut nodes: Vec<_> = ring.nodes().iter().collect();
     nodes.sort_by(|a, b| (&a.host, a.port).cmp(&(&b.host, b.port)));

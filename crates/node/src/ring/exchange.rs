@@ -8,7 +8,6 @@
 //!
 //! Each key of one `get`, and of consecutive `get`s, is a slot of its own: each may have another
 //! owner, and each is found, missed or moved by itself.
-//! another owner, and each is found, missed or moved by itself.
 
 use std::cell::RefCell;
 use std::ops::Range;

@@ -121,7 +121,7 @@ async fn settle(
             ring.hint(Hint::Moved { peer });
         }
         let _ = tokio::time::timeout(pause.min(left), news).await;
-        // News may come in any number. Without a bound, the pause would grow beyond every limit.
+        // News may come in any number. Without a bound, doubling the pause would overflow.
         pause = (pause * 2).min(RETRY_LATEST);
     }
 }

@@ -145,8 +145,8 @@ impl Talk {
         Ok(self.stream.flush().await?)
     }
 
-    /// Reads an answer of `STAT` lines, without regard to lines that were left out. Takes its bytes
-    /// from `room`, and fails if they do not suffice.
+    /// Reads an answer of `STAT` lines, without the line that ends it. Takes its bytes from `room`,
+    /// and fails if they do not suffice.
     pub(crate) async fn stats(&mut self, room: &mut usize) -> Result<Vec<u8>, TalkError> {
         let mut answer = Vec::new();
         loop {

@@ -33,7 +33,7 @@ pub(crate) struct Pending {
     len: Option<u64>,
     /// The seconds that the clock went back since it was written.
     back: Seconds,
-    /// The owner whose keys are restored.
+    /// The ring and this node's place in it, which decide the keys to restore.
     keys: Option<(Arc<Ring>, Option<NodeIndex>)>,
 }
 

@@ -76,9 +76,9 @@ counters! {
     cas_hits
     cas_misses
     cas_badval
-    /// Number of logins.
+    /// Number of login attempts.
     auth_cmds
-    /// Number of logins with a wrong password.
+    /// Number of login attempts with a wrong password.
     auth_errors
     /// Number of logins that were delayed because of wrong passwords from the same address.
     auth_slowed
