@@ -104,7 +104,7 @@ impl Counted {
             || self.bytes.len() > longest_line(&self.bytes) + 1
     }
 
-    /// The whole line, and what follows it, as read.
+    /// The whole line and the data after it, as read.
     pub(crate) fn into_input(self) -> Input {
         Input::holding(self.bytes, self.charge)
     }

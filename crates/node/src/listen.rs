@@ -400,7 +400,8 @@ impl Acceptor {
         }
     }
 
-    /// Waits for a connection and releases it from this runtime, so that a worker's may take it.
+    /// Waits for a connection and releases it from this runtime, so that a worker's runtime may
+    /// take it.
     pub(crate) async fn accept(&self) -> io::Result<(Accepted, Peer)> {
         match self {
             Acceptor::Tcp(listener, _) => {

@@ -73,7 +73,7 @@ impl LoneNode {
             };
             let mut answers = Vec::new();
             let receive = async {
-                // A reset still leaves what was read before.
+                // The data read before a reset stays.
                 let _ = reader.read_to_end(&mut answers).await;
             };
             tokio::join!(serve, send, receive);

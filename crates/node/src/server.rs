@@ -45,7 +45,7 @@ const TICK: Duration = Duration::from_millis(250);
 /// Seconds after which memory that connections released counts as the system's again.
 const GIVEN_BACK: Seconds = 8;
 
-/// How long connections get to read their last answers when the node stops.
+/// The time in which connections may read their last answers when the node stops.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// The pause of accepting after the system refused a connection, for example for lack of
@@ -351,7 +351,7 @@ async fn accept_all(
     }
 }
 
-/// How a connection that finds all `-c` places taken may prove to be a node's.
+/// The way in which a connection that finds all `-c` places taken may prove to be a node's.
 fn origin(shared: &Shared, address: Option<IpAddr>, guard: Guard) -> Origin {
     let (Some(ring), Some(address)) = (&shared.ring, address) else {
         return Origin::Client;

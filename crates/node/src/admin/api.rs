@@ -43,7 +43,7 @@ pub(super) struct Overview {
 pub(super) enum Level {
     /// Requests fail, or nodes act by different rings.
     Error,
-    /// That may follow.
+    /// Such an error may follow.
     Warning,
 }
 
@@ -68,7 +68,7 @@ pub(super) struct RingState {
     pub(super) standing: &'static str,
     /// The problem with its standing; empty if there is none.
     pub(super) standing_reason: String,
-    /// How the source differs from the current ring; empty if it does not.
+    /// The difference between the source and the current ring; empty if there is none.
     drift: String,
     pub(super) awaited: Vec<String>,
     /// The policy for keys of other nodes.
@@ -82,7 +82,7 @@ pub(super) struct RingState {
 pub(super) struct NodeState {
     pub(super) name: String,
     address: String,
-    /// It is the node that answers.
+    /// True for the node that answers.
     own: bool,
     weight: Option<u32>,
     /// Its share of all keys, from 0 to 1; `null` for a node that the ring does not list.
@@ -106,7 +106,7 @@ pub(super) struct NodeState {
     pub(super) standing: String,
     /// The problem with its standing; empty if there is none.
     pub(super) standing_reason: String,
-    /// How its ring's source differs from its ring; empty if it does not.
+    /// The difference between its ring's source and its ring; empty if there is none.
     pub(super) ring_drift: String,
     /// The nodes that see two processes claim its name or its address.
     pub(super) disputed_by: Vec<String>,
@@ -144,7 +144,7 @@ pub(super) struct Unreached {
 struct HotKeyState {
     /// A readable form, which may differ from the key's bytes.
     key: String,
-    /// Estimated requests a second.
+    /// Estimated requests per second.
     rate: f64,
     /// Its share of the requests of all nodes, from 0 to 1; `null` if these are not known.
     share: Option<f64>,

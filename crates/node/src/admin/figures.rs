@@ -5,7 +5,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-/// Bounds of a latency histogram: powers of two in microseconds, and everything.
+/// The number of bounds of a latency histogram: powers of two in microseconds, and one without a
+/// limit.
 pub(super) const BOUNDS: usize = 22;
 
 /// The most classes of commands that are distinguished; there are about ten.
@@ -207,7 +208,7 @@ pub(super) fn together(classes: &BTreeMap<String, Histogram>) -> Histogram {
 pub(super) struct HotKey {
     /// The key's bytes.
     pub(super) key: Vec<u8>,
-    /// Estimated requests a second.
+    /// Estimated requests per second.
     pub(super) rate: f64,
 }
 

@@ -40,7 +40,7 @@ pub(super) const LONE: &str = "this node";
 pub(super) struct Place {
     pub(super) name: String,
     pub(super) address: String,
-    /// It is this node.
+    /// True for this node.
     pub(super) own: bool,
 }
 

@@ -26,7 +26,7 @@ use crate::shared::Shared;
 use crate::snapshot::{WriteError, on_demand};
 use crate::worker::Workers;
 
-/// How long a request waits until its snapshot is written.
+/// The time that a request waits for its snapshot.
 const SNAPSHOT_PATIENCE: Duration = Duration::from_secs(8);
 
 /// The most bytes of a request's body: no request needs one.

@@ -61,7 +61,7 @@ pub(super) struct Stand {
     pub(super) standing: String,
     /// The problem with its standing; empty if there is none.
     pub(super) standing_reason: String,
-    /// How its ring's source differs from its ring; empty if it does not.
+    /// The difference between its ring's source and its ring; empty if there is none.
     pub(super) drift: String,
     /// Nodes whose name or address two processes claim, as this node sees it.
     pub(super) disputed: Vec<String>,

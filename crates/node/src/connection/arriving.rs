@@ -313,8 +313,8 @@ impl Connection {
     }
 }
 
-/// Has this task polled again after a check of all sockets. If it only woke itself, it would be
-/// polled dozens of times before the next check.
+/// Makes the runtime poll this task again after a check of all sockets. If the task only woke
+/// itself, it would be polled dozens of times before the next check.
 fn let_others(context: &mut TaskContext<'_>) {
     let _ = pin!(tokio::task::yield_now()).poll(context);
 }

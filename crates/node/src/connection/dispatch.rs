@@ -83,8 +83,8 @@ pub(super) fn store(
     Handled::done(whole)
 }
 
-/// How to receive a value that has not arrived: a small one comes through the buffer, after its
-/// line.
+/// The step that receives a value which has not arrived. A small value comes through the buffer,
+/// after its line.
 fn arrival(line: usize, len: usize) -> Step {
     if len <= SMALL_VALUE { Step::Starved } else { Step::Value { line, len } }
 }

@@ -24,7 +24,7 @@ use crate::stop::StopCause;
 /// It continues to serve meanwhile.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How long connections get to read their last answers. New connections wait meanwhile.
+/// The time in which connections may read their last answers. New connections wait meanwhile.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// The hand-over socket, and what a new process receives on it.

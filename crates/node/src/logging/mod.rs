@@ -29,7 +29,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use self::queue::Queue;
 
-/// How long the end of the process waits until its last lines are read.
+/// The time that the end of the process waits until its last lines are read.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 static FILTER: OnceLock<Handle<Filter, Registry>> = OnceLock::new();

@@ -70,7 +70,7 @@ pub(crate) struct ConnectionMemory {
 pub(crate) struct Accounts {
     /// Items and all their bookkeeping: `-m` bounds it.
     pub(crate) items: u64,
-    /// What connections hold: `--connection-memory` bounds it.
+    /// The memory of connections: `--connection-memory` bounds it.
     pub(crate) connections: u64,
     /// All other resident memory: the program, its threads, and memory that the allocator keeps.
     pub(crate) fixed: u64,

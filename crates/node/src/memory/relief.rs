@@ -18,8 +18,8 @@ use crate::shared::Shared;
 /// The interval between two checks.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// How long a connection must have been stuck before it is closed in favour of arriving data.
-/// Meanwhile arriving data still proceeds, one at a time.
+/// The time for which a connection must have been stuck before it is closed in favour of arriving
+/// data. Meanwhile arriving data still proceeds, one at a time.
 const PATIENT: Duration = Duration::from_secs(2);
 
 /// The same if no new request can be begun: for a connection that does not read, and for one that

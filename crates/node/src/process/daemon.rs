@@ -1,4 +1,4 @@
-//! Running in the background (`-d`).
+//! Runs the process in the background (`-d`).
 //!
 //! The process starts its own program again, with the same arguments, in a session of its own, and
 //! waits until that second process reports that clients can connect. So an error such as a port in

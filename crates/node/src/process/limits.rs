@@ -41,7 +41,7 @@ pub(crate) enum LimitError {
 }
 
 impl LimitError {
-    /// The code to end the process with.
+    /// The process's exit code for this error.
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::OsError
     }

@@ -325,7 +325,7 @@ struct Running<'a> {
     /// Bytes of an unfinished answer.
     carried: Vec<u8>,
     large: Option<Large>,
-    /// When a large value last moved.
+    /// The time at which a large value last moved.
     moved_at: Instant,
     alarm: Option<Pin<Box<Sleep>>>,
 }

@@ -1,5 +1,5 @@
-//! The ring in a node: which keys are its own, who answers the others, and how nodes change from
-//! one ring to the next without two of them serving one key.
+//! The ring in a node: which keys are its own, which nodes answer for the others, and how nodes
+//! change from one ring to the next without two of them serving one key.
 //!
 //! | file | what it is |
 //! |---|---|

@@ -79,7 +79,7 @@ impl Pulse {
         self.calendar.store(now.calendar, SeqCst);
     }
 
-    /// How long the node was paused up to `now`, if it was paused since the last heartbeat or if a
+    /// The length of a pause up to `now`, if the node was paused since the last heartbeat or if a
     /// worker has noticed a pause.
     pub(super) fn stood_still(&self, now: Sign) -> Option<Duration> {
         let noticed = self.noticed.swap(false, SeqCst);

@@ -13,7 +13,7 @@ use ringbinder_protocol::MAC_LEN;
 use ringbinder_ring::regular;
 use sha2::Sha256;
 
-/// Shortest secret in bytes.
+/// The shortest secret in bytes.
 const MIN_LEN: usize = 16;
 
 /// The longest file that is read as a secret.
@@ -68,7 +68,7 @@ impl Secret {
         Some(mac)
     }
 
-    /// The code for a ring.
+    /// The code for a ring that this node offers.
     pub(crate) fn sign(&self, nonce: &Nonce, ring: &[u8]) -> Option<[u8; MAC_LEN]> {
         Some(self.mac(OFFER, nonce, ring)?.finalize().into_bytes().into())
     }

@@ -39,7 +39,7 @@ const MAX_KEYS: usize = 50;
 pub(crate) struct HotKey {
     /// Its raw bytes, which are not safe for a terminal.
     pub(crate) key: Box<[u8]>,
-    /// Estimated requests a second.
+    /// Estimated requests per second.
     pub(crate) rate: f64,
     /// Its share of all requests in the window, from 0 to 1.
     pub(crate) share: f64,

@@ -75,7 +75,7 @@ impl Sampler {
     }
 }
 
-/// A number above 0 and at most 1 from a counter (SplitMix64: Steele, Lea and Flood, 2014).
+/// Turns a counter into a number above 0 and at most 1 (SplitMix64: Steele, Lea and Flood, 2014).
 #[allow(clippy::cast_precision_loss, reason = "53 bits are what a double holds")]
 fn uniform(seed: u64) -> f64 {
     let mut bits = seed;

@@ -28,7 +28,7 @@ use foldhash::quality::RandomState;
 /// The number of watched keys.
 pub(crate) const ENTRIES: usize = 512;
 
-/// Cells of the filter. A power of two.
+/// The number of cells of the filter. A power of two.
 const CELLS: usize = 4096;
 
 /// One watched key.

@@ -17,7 +17,7 @@ pub(crate) enum SettingsError {
     Unsupported {
         /// The flag or option as it is written.
         what: String,
-        /// What to do instead.
+        /// The remedy.
         instead: String,
     },
     /// A name after `-o` that neither memcached nor this server knows.
@@ -48,7 +48,7 @@ pub(crate) enum SettingsError {
     /// A value that cannot be used, alone or beside another one.
     #[error("{place}: {reason}")]
     Value {
-        /// Where the value was written: a flag, a variable, or a key and its file.
+        /// The place of the value: a flag, a variable, or a key and its file.
         place: String,
         /// The problem, and the remedy.
         reason: String,
@@ -58,7 +58,7 @@ pub(crate) enum SettingsError {
 }
 
 impl SettingsError {
-    /// The code to end the process with.
+    /// The process's exit code for this error.
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
             Self::Usage(_)

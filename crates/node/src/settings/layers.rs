@@ -22,7 +22,7 @@ use super::error::{SettingsError, one_line};
 use super::flags;
 use super::options::{self, Options, VARIABLE_PREFIX, long_flag, variable};
 
-/// Largest settings file in bytes.
+/// The largest settings file in bytes.
 const MAX_FILE: u64 = 1 << 20;
 
 /// The variable that names the settings file.

@@ -13,7 +13,7 @@ pub(crate) enum ReadError {
     /// The bytes are not those of a complete snapshot.
     #[error("{0}")]
     Snapshot(#[from] SnapshotError),
-    /// The system could not give the bytes.
+    /// The system could not read the bytes.
     #[error("it cannot be read: {0}")]
     Io(#[from] io::Error),
 }
@@ -24,7 +24,7 @@ pub(crate) struct Stream<R> {
     source: R,
     decoder: Decoder,
     buffer: Vec<u8>,
-    /// Where the unread bytes of the buffer begin and end.
+    /// The range of the unread bytes in the buffer.
     start: usize,
     end: usize,
 }

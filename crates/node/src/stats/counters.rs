@@ -1,8 +1,8 @@
 //! Event counters: one set for each worker, written by that worker alone and summed on request.
 //!
-//! Counting is a plain load and store of a word no other thread writes, so it costs no contention.
-//! `stats reset` cannot reach into other workers' words without a race; it remembers the sums at
-//! that moment instead, and reports count from there.
+//! Counting is a plain load and store of a word that no other thread writes, so there is no
+//! contention. `stats reset` cannot write other workers' words without a race. Instead it remembers
+//! the sums at that moment, and reports count from there.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -104,14 +104,14 @@ counters! {
     /// Number of times that a connection let others have their turn after `-R` requests, or after a
     /// piece of a long one.
     conn_yields
-    /// Connections closed for idling.
+    /// Connections closed for being idle.
     idle_kicks
     /// Lines written for watchers.
     log_worker_written
 }
 
 impl Sums {
-    /// Every foreign request that no node answered. Each counts once, at the node that asked in vain.
+    /// Every foreign request that no node answered. Each counts once, at the node that sent it.
     pub(crate) fn foreign_failed(&self) -> u64 {
         self.foreign_get_failed.wrapping_add(self.foreign_request_failed)
     }

@@ -32,7 +32,7 @@ struct Figures {
 struct Table {
     rows: Vec<(Arc<[u8]>, Figures)>,
     places: HashMap<Arc<[u8]>, usize>,
-    /// Requests for keys whose prefix found no room.
+    /// Requests for keys whose prefix was not recorded for lack of room.
     unrecorded: u64,
 }
 
@@ -41,7 +41,7 @@ struct Table {
 pub(crate) struct Recorded {
     /// The number of recorded prefixes, at most [`MAX_PREFIXES`].
     pub(crate) prefixes: usize,
-    /// Requests for keys whose prefix found no room.
+    /// Requests for keys whose prefix was not recorded for lack of room.
     pub(crate) unrecorded: u64,
 }
 

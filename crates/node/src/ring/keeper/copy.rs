@@ -1,8 +1,8 @@
 //! Keeps a copy of the current ring in the file of `--ring-cache`.
 //!
-//! One task writes, on a thread for blocking work, one ring after the other, so a slow disk does not
-//! hold up the keeper and an older ring never replaces a newer one. If several rings come while it
-//! writes, only the last of them is written. A copy that cannot be written is tried again.
+//! One task writes one ring after another, on a thread for blocking work. So a slow disk does not
+//! delay the keeper, and an older ring never replaces a newer one. If several rings come while it
+//! writes, it writes only the last of them. It tries again if a copy cannot be written.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::ring::RingNode;
 /// The time after a failed write before the next attempt.
 const RETRY: Duration = Duration::from_secs(10);
 
-/// How long a stopping node waits for the disk.
+/// The time that a stopping node waits for the disk.
 const LAST_PATIENCE: Duration = Duration::from_secs(2);
 
 /// A ring to keep, and the last ring of the source that was the current one.

@@ -19,8 +19,8 @@ use crate::ring::start::name;
 const SOON: Duration = Duration::from_millis(10);
 const SOON_LATEST: Duration = Duration::from_millis(500);
 
-/// How long a process that greeted under this node's name is remembered. It greets again before
-/// that.
+/// The time for which a process that greeted under this node's name is remembered. It greets again
+/// before that.
 const RIVAL_REMEMBERED: Duration = Duration::from_secs(20);
 
 /// The schedule and the results of connections to this node's own address.

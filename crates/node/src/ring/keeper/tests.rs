@@ -37,7 +37,7 @@ pub(super) fn node_with(ring: &std::path::Path) -> Arc<RingNode> {
     };
     let guards = crate::guards::Guards::default();
     let dialer = crate::ring::Dialer::new(&guards, crate::settings::PeerTls::Off, Vec::new());
-    // Begins with a runtime of its own.
+    // It begins with a runtime of its own.
     let settings = settings.ring.unwrap();
     let start = move || crate::ring::start(&settings, dialer).unwrap().node;
     std::thread::spawn(start).join().unwrap()

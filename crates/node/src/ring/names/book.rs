@@ -23,7 +23,7 @@ const RETRY: Duration = Duration::from_secs(5);
 /// An outcome of at most this age needs no new look-up.
 pub(super) const FRESH: Duration = Duration::from_secs(1);
 
-/// How long a dial waits for an answer if it can use an older one instead.
+/// The time that a dial waits for an answer if it can use an older one instead.
 pub(super) const WAIT: Duration = Duration::from_millis(200);
 
 /// The time after which an unfinished look-up counts as failed until it ends.

@@ -31,7 +31,7 @@ use self::book::{Answer, Book, Change, Known};
 use self::epochs::Epochs;
 use super::discovery::{self, MAX_SAFE_PAYLOAD};
 
-/// How long a new list waits for look-ups that are under way, so that one change of many names
+/// The time that a new list waits for look-ups that are under way, so that one change of many names
 /// raises the version only once.
 const GATHER: Duration = Duration::from_secs(1);
 

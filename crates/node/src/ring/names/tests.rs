@@ -27,7 +27,7 @@ impl Fake {
     fn look_up(&self, name: &str) -> io::Result<Vec<IpAddr>> {
         self.looked.fetch_add(1, SeqCst);
         if *self.is_silent.lock() {
-            // Ends with the sender.
+            // This ends with the sender.
             let _ = self.silent.lock().as_ref().map(mpsc::Receiver::recv);
         }
         let answers = self.answers.lock();
@@ -155,7 +155,7 @@ async fn the_last_good_addresses_are_dialled_while_dns_fails_or_is_silent() {
     }
     assert_eq!(fake.looked.load(SeqCst), looked + 1);
 
-    // The answer that comes in the end beats the old one.
+    // The eventual answer takes precedence over the old one.
     *fake.is_silent.lock() = false;
     drop(end);
     until("the late answer", || names.payload() != before).await;

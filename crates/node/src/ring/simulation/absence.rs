@@ -32,7 +32,7 @@ impl Absence {
         Absence { fleet, saved, latest, returned: 0, dropped: 0, met: 0 }
     }
 
-    /// Has the node that serves a key give it another value.
+    /// Gives a key another value at the node that serves it.
     fn write(&mut self) {
         let key = self.fleet.random.random_range(0..KEYS);
         if let [index] = self.fleet.serving(key)[..] {

@@ -104,7 +104,7 @@ fn a_silent_resolver_counts_as_failed_and_is_asked_once() {
     assert_eq!(book.begin(late), [] as [&str; 0], "the thread is still blocked");
     assert_eq!(book.next(), None);
     assert_eq!(book.known(A, late, late), Known::Before(ips(&["10.0.0.2"])));
-    // Its answer is as good as any: nothing newer can have been answered.
+    // Its answer is valid: no newer answer can have come.
     assert!(matches!(book.ended(A, Ok(ips(&["10.0.0.9"])), late, 0.5), Change::Moved { .. }));
     assert_eq!(book.begin(late), [A], "it was forced meanwhile");
 }
