@@ -1,11 +1,12 @@
-//! What becomes of connections while one process takes over a port from another: by passing the
-//! listening socket on, and by a second one with `SO_REUSEPORT`.
+//! Counts the connections that fail while one process takes over a port from another: by passing on
+//! the listening socket, and by a second socket with `SO_REUSEPORT`.
 //!
 //!     cargo run -p ringbinder-node --example reuse_port -- [ROUNDS] [CLIENTS]
 //!
-//! Threads connect, send a byte and wait for one, over and over, while the "old" side stops accepting,
-//! rests for some milliseconds (its drain), and closes; the "new" side goes on. Counted is every
-//! connection that was refused, reset or not answered, and how long the slowest took.
+//! Threads connect, send a byte and wait for one, over and over. Meanwhile the "old" side stops
+//! accepting, rests for some milliseconds (its drain), and closes; the "new" side continues. The
+//! program counts every connection that was refused, reset or not answered, and the time of the
+//! slowest.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -15,16 +16,18 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// How long the old side drains, its socket still open.
+/// The drain time of the old side, during which its socket is still open.
 const DRAIN: Duration = Duration::from_millis(20);
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Way {
     /// The new side has a copy of the socket.
     Passed,
-    /// The new side has a socket of its own, and the old one is closed with what waits in it.
+    /// The new side has a socket of its own. The old one is closed with the connections waiting in
+    /// it.
     ReusePort,
-    /// The same, and a filter drops every new connection's first packet at the old socket while it drains.
+    /// The same, and a filter drops the first packet of new connections at the old socket while it
+    /// drains.
     Filtered,
 }
 
@@ -45,7 +48,7 @@ fn listener(address: SocketAddr, reuse: bool) -> std::io::Result<Socket> {
     Ok(socket)
 }
 
-/// Answers every connection's byte until told to stop.
+/// Answers every connection's byte until stopped.
 fn serve(socket: Socket, stop: &AtomicBool, drain: impl FnOnce(&Socket)) {
     let listener: TcpListener = socket.into();
     listener.set_nonblocking(true).expect("a socket");
@@ -55,7 +58,7 @@ fn serve(socket: Socket, stop: &AtomicBool, drain: impl FnOnce(&Socket)) {
                 stream.set_nonblocking(false).expect("a socket");
                 let mut byte = [0];
                 if stream.read_exact(&mut byte).is_ok() {
-                    // The client counts what it does not get.
+                    // The client counts a missing answer.
                     let _ = stream.write_all(&byte);
                 }
             }
@@ -83,12 +86,13 @@ fn ask(address: SocketAddr, seen: &Seen) {
     seen.slowest_us.fetch_max(took, SeqCst);
 }
 
-/// Drops packets with the SYN flag at a listening socket: who connects tries again after a second.
+/// Drops packets with the SYN flag at a listening socket. A client then connects again after a
+/// second.
 #[cfg(target_os = "linux")]
 fn drop_syns(socket: &Socket) -> std::io::Result<()> {
     use socket2::SockFilter;
 
-    // Load the byte of flags in the TCP header; where SYN is set keep no byte, else all.
+    // Loads the byte of flags in the TCP header; if SYN is set, keeps no byte, else all.
     let filter = [
         SockFilter::new(0x30, 0, 0, 13),
         SockFilter::new(0x45, 0, 1, 2),
@@ -140,7 +144,7 @@ fn run(way: Way, rounds: u32, clients: u32) -> std::io::Result<Seen> {
                 thread::sleep(Duration::from_millis(100));
                 over.store(last, SeqCst);
                 if last {
-                    // Let the last ones be answered.
+                    // Gives the last connections time to be answered.
                     thread::sleep(Duration::from_millis(1_500));
                 }
                 let next = copy.unwrap_or_else(|| listener(address, true).expect("a port"));
@@ -153,7 +157,7 @@ fn run(way: Way, rounds: u32, clients: u32) -> std::io::Result<Seen> {
     Ok(seen)
 }
 
-/// Answers what is in the queue of a socket that gets nothing new.
+/// Answers the connections in the queue of a socket that gets no new ones.
 fn accept_rest(socket: &Socket) {
     while let Ok((stream, _)) = socket.accept() {
         let mut stream: TcpStream = stream.into();

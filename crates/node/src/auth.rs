@@ -1,8 +1,8 @@
-//! Users and passwords (`-Y`): a file of lines `user:password`, and the question whether a client's
-//! words are among them.
+//! Users and passwords (`-Y`): a file of lines `user:password`, and the check of a client's
+//! credentials against it.
 //!
-//! What a client sends is compared with every line, by digests of one length, so that the time says
-//! neither which line nor how many bytes were right. Passwords are never logged.
+//! A client's credentials are compared with every line, by digests of one length, so that the time
+//! reveals neither the line nor the number of correct bytes. Passwords are never logged.
 
 use std::fmt;
 use std::io;
@@ -19,16 +19,16 @@ use crate::process::exit::ExitCode;
 use crate::sparing::Sparing;
 use crate::tls::too_open;
 
-/// Most lines that count, as in memcached.
+/// The most lines that count, as in memcached.
 const MAX_ENTRIES: usize = 8;
 
-/// Longest line in bytes, line end excluded, as in memcached.
+/// The longest line in bytes, without its line end, as in memcached.
 const MAX_LINE: usize = 254;
 
-/// Longest file that is read.
+/// The longest file that is read.
 const MAX_LEN: u64 = 64 * 1024;
 
-/// Why the file cannot be used.
+/// The reason why the file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AuthError {
     #[error("cannot read the users in {}: {source}", path.display())]
@@ -48,19 +48,19 @@ impl AuthError {
     }
 }
 
-/// Who may use this node.
+/// The users that may use this node.
 #[derive(Debug)]
 pub(crate) struct Auth {
     path: PathBuf,
     users: RwLock<Arc<Users>>,
-    /// Wrong passwords by where they came from.
+    /// Wrong passwords by source.
     pub(crate) guessing: Guessing,
-    /// Failures in the log.
+    /// The log rate limit for failures.
     pub(crate) complaints: Sparing,
 }
 
 impl Auth {
-    /// Reads the file; also what the operator should know, one line each.
+    /// Reads the file; also returns warnings for the operator, one line each.
     ///
     /// # Errors
     /// A file that cannot be used.
@@ -71,34 +71,34 @@ impl Auth {
         Ok((Auth { path: path.into(), users, guessing, complaints }, warnings))
     }
 
-    /// Reads the file anew. Who is connected stays so.
+    /// Reads the file again. Existing connections stay.
     ///
     /// # Errors
-    /// A file that cannot be used; then all stays as it was.
+    /// A file that cannot be used; the current users then stay.
     pub(crate) fn reload(&self) -> Result<Vec<String>, AuthError> {
         let (users, warnings) = read(&self.path)?;
         *self.users.write() = Arc::new(users);
         Ok(warnings)
     }
 
-    /// The file.
+    /// The path of the file.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Whether a client may come in.
+    /// Whether a client may log in.
     pub(crate) fn admits(&self, user: &[u8], password: &[u8]) -> bool {
         let users = Arc::clone(&self.users.read());
         users.admit(user, password)
     }
 
-    /// What this node says to other nodes: the first line's user, a space, and the password.
+    /// This node's credentials for other nodes: the first line's user, a space, and the password.
     pub(crate) fn own_words(&self) -> Arc<Users> {
         Arc::clone(&self.users.read())
     }
 }
 
-/// What the file holds.
+/// The content of the file.
 pub(crate) struct Users {
     digests: Vec<[u8; 32]>,
     first: Vec<u8>,
@@ -111,7 +111,7 @@ impl fmt::Debug for Users {
 }
 
 impl Users {
-    /// The words of the first line, as they are sent.
+    /// The credentials of the first line, as they are sent.
     pub(crate) fn first(&self) -> &[u8] {
         &self.first
     }
@@ -169,7 +169,8 @@ impl Users {
     }
 }
 
-/// One length for whatever is compared. No user has a space, so that the words say where it ends.
+/// A digest of one length for every comparison. No user contains a space, so the space marks the
+/// end of the user.
 fn digest(user: &[u8], password: &[u8]) -> [u8; 32] {
     let mut hash = Sha256::new();
     hash.update(user);

@@ -1,8 +1,8 @@
-//! What a connection keeps of an unfinished request while it waits for the rest.
+//! The part of an unfinished request that a connection keeps while it waits for the rest.
 //!
-//! Most of it is a few bytes, which the next read finds in front of its own. A line of many keys may have
-//! mebibytes: it grows where it is, and only what is new is looked at, so that a line costs the same in
-//! however many pieces it arrives. All of it is counted to the memory of connections.
+//! Usually it is a few bytes, which the next read puts before its own. A line of many keys may have
+//! mebibytes: it grows in place, and only the new bytes are examined, so that a line costs the same
+//! in however many pieces it arrives. All of it counts as connection memory.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -24,12 +24,12 @@ pub(crate) enum Carried {
     Line(Counted, Arrival),
 }
 
-/// Bytes and their place in the books.
+/// Bytes and their charge.
 #[derive(Debug)]
 pub(crate) struct Counted {
     bytes: Vec<u8>,
     charge: Charge,
-    /// Whether the last read found nothing more.
+    /// Whether the last read found no more data.
     pub(crate) drained: bool,
 }
 
@@ -48,7 +48,7 @@ impl Carried {
         }
     }
 
-    /// Whether the request's line is whole: then it is a value that is waited for.
+    /// Whether the request's line is complete, so that it waits for a value.
     pub(crate) fn has_line(&self) -> bool {
         match self {
             Carried::Begun(kept) => memchr::memchr(b'\n', &kept.bytes).is_some(),
@@ -65,12 +65,12 @@ impl Carried {
 }
 
 impl Counted {
-    /// Bytes that it takes.
+    /// The bytes that it occupies.
     pub(crate) fn held(&self) -> u64 {
         self.charge.bytes()
     }
 
-    /// Waits until there is memory to read more of a line into.
+    /// Waits for the memory to read more of a line.
     pub(crate) fn poll_room(
         &mut self,
         arrival: &mut Arrival,
@@ -80,8 +80,8 @@ impl Counted {
         if self.bytes.len() < self.bytes.capacity() {
             return Poll::Ready(());
         }
-        // Twice as much each time, so that a line is not copied again and again, but no more than it may
-        // have.
+        // Twice as much each time, so that a line is not copied again and again, but no more than
+        // the longest line.
         let most = longest_line(&self.bytes) + BUFFER_LEN;
         let wanted = (2 * self.bytes.len()).max(BUFFER_LEN).min(most);
         let more = wanted.saturating_sub(self.bytes.len()).max(SMALL_VALUE);
@@ -91,20 +91,20 @@ impl Counted {
         Poll::Ready(())
     }
 
-    /// Room to read more of a line into, once there is some.
+    /// The room to read more of a line, once there is some.
     pub(crate) fn room(&mut self) -> Limit<&mut Vec<u8>> {
         let room = self.bytes.capacity() - self.bytes.len();
         (&mut self.bytes).limit(room)
     }
 
-    /// Whether there is more to it than to wait for its end, now that `new` bytes were read.
+    /// Whether the line is complete or too long, after `new` more bytes were read.
     pub(crate) fn is_done(&self, new: usize) -> bool {
         let known = self.bytes.len() - new;
         memchr::memchr(b'\n', &self.bytes[known..]).is_some()
             || self.bytes.len() > longest_line(&self.bytes) + 1
     }
 
-    /// The whole line, and what follows it, as read.
+    /// The whole line and the data after it, as read.
     pub(crate) fn into_input(self) -> Input {
         Input::holding(self.bytes, self.charge)
     }

@@ -1,8 +1,9 @@
-//! `--check-config`: what a start would read, and the places where it would write, tried without serving.
+//! `--check-config`: reads the files that a start would read and tries the places where it would
+//! write, without serving.
 //!
-//! It goes in the order of a start and fails with a start's own errors, so the message and the exit code
-//! are those of the start that would fail. It listens nowhere, asks no other machine, and leaves nothing
-//! behind: it may run beside the node that serves with the same settings.
+//! It follows the order of a start and fails with a start's own errors, so the message and the exit
+//! code are those of the start that would fail. It does not listen, asks no other machine, and
+//! leaves nothing behind, so it may run beside the node that serves with the same settings.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -16,19 +17,20 @@ use crate::ring;
 use crate::settings::{ListenAddress, Settings};
 use crate::snapshot;
 
-/// Checks what these settings name. Returns what the operator should know, one line each.
+/// Checks the files and places that these settings name. Returns warnings for the operator, one
+/// line each.
 ///
-/// Becomes the user named with `-u`, whose rights a start would have from there on.
+/// Becomes the user named with `-u`, because a start would have that user's rights from there on.
 ///
 /// # Errors
-/// What a start would end with.
+/// The error with which a start would end.
 pub(crate) fn check(settings: &Settings) -> Result<Vec<String>, Failure> {
     let mut guards = Guards::load(settings, Clock::new().now())?;
     let mut warnings = std::mem::take(&mut guards.warnings);
     if let Some(path) = &settings.unix_socket {
         listen::check_unix(path)?;
     }
-    // Without a name a start says that it stays root; a check need not.
+    // A start without `-u` warns that it stays root; a check need not.
     if settings.user.is_some()
         && let Identity::Root { warning } | Identity::Dropped { warning, .. } =
             user::drop_privileges(settings.user.as_deref())?
@@ -51,8 +53,8 @@ pub(crate) fn check(settings: &Settings) -> Result<Vec<String>, Failure> {
     Ok(warnings)
 }
 
-/// The addresses to listen on, as far as they can be told without a resolver: `None` if there is a host
-/// name among them, or a port that the system chooses.
+/// The addresses to listen on, if they are known without a resolver: `None` if there is a host name
+/// among them, or a port that the system chooses.
 fn listening(settings: &Settings) -> Option<Vec<SocketAddr>> {
     let mut addresses = Vec::new();
     for ListenAddress::Tcp { host, port, .. } in &settings.listen {

@@ -1,10 +1,10 @@
-//! The server's clock: one word that the main thread ticks and everybody reads.
+//! The server's clock: one word that the main thread updates and all threads read.
 //!
-//! It begins with the calendar's second and goes on by the time that passes (`CLOCK_BOOTTIME`, which
-//! a suspended machine does not stop), whatever happens to the calendar. So an item set for a minute
-//! lives a minute even where somebody, or a time server, sets the system's clock by a day meanwhile.
-//! Two clocks meet in two places: an absolute exptime on its way in, by the calendar as it is then,
-//! and a moment shown to people.
+//! It begins with the calendar's second and advances by the time that passes (`CLOCK_BOOTTIME`,
+//! which includes the time a machine is suspended), whatever happens to the calendar. So an item
+//! set for a minute lives a minute even if an operator or a time server sets the system's clock by
+//! a day meanwhile. The two clocks meet in two places: when an absolute exptime arrives, which is
+//! read by the calendar of that moment, and when a moment is shown to people.
 
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -14,17 +14,17 @@ use ringbinder_store::{Expiry, Seconds, is_unix_exptime};
 
 use crate::sampling::Nanos;
 
-/// Whole seconds, as of the last tick. They are Unix seconds for as long as nobody sets the
-/// system's clock.
+/// Whole seconds, as of the last tick. They are Unix seconds as long as the system's clock is not
+/// set.
 #[derive(Debug)]
 pub(crate) struct Clock {
     now: AtomicU32,
     /// Seconds by which the calendar is ahead of `now`.
     ahead: AtomicI64,
     started: Seconds,
-    /// The calendar when this was made, and what [`passed`] said then.
+    /// The calendar at creation, and the result of [`passed`] at that moment.
     origin: (Duration, Duration),
-    /// The same moment, by a clock that costs little to ask.
+    /// The same moment by a clock that is cheap to read.
     began: Instant,
 }
 
@@ -45,17 +45,18 @@ impl Clock {
         self.now.load(Relaxed)
     }
 
-    /// Takes over the system's time.
+    /// Updates the clock from the system's time.
     pub(crate) fn tick(&self) {
         self.take(calendar(), passed());
     }
 
-    /// Never goes back, whoever else ticks.
+    /// Never goes back, even if several threads tick.
     fn take(&self, calendar: Duration, passed: Duration) {
         let (calendar_then, passed_then) = self.origin;
         let now = calendar_then + passed.saturating_sub(passed_then);
         self.now.fetch_max(whole(now), Relaxed);
-        // To the nearest second: parts of one are no reason to move what clients say.
+        // To the nearest second: a fraction of a second is no reason to shift the exptimes of
+        // clients.
         let half = Duration::from_millis(500);
         let ahead = match calendar.checked_sub(now) {
             Some(ahead) => signed(ahead + half),
@@ -64,25 +65,25 @@ impl Clock {
         self.ahead.store(ahead, Relaxed);
     }
 
-    /// Moves on by hand, where nothing ticks.
+    /// Advances the clock by hand, if nothing ticks it.
     pub(crate) fn advance(&self, seconds: u32) {
         self.now.fetch_add(seconds, Relaxed);
     }
 
-    /// Seconds by which it is late: more than a few where nobody ticks it.
+    /// Seconds by which it is late: more than a few if nothing ticks it.
     pub(crate) fn behind(&self) -> u32 {
         let (calendar_then, passed_then) = self.origin;
         let now = calendar_then + passed().saturating_sub(passed_then);
         whole(now).saturating_sub(self.now())
     }
 
-    /// When it was made.
+    /// The time of its creation.
     pub(crate) fn started(&self) -> Seconds {
         self.started
     }
 
-    /// Nanoseconds since the node started, by the clock that nobody sets; never 0. Other than the rest
-    /// it asks the system.
+    /// Nanoseconds since the node started, by the clock that cannot be set; never 0. Unlike the
+    /// other methods, this one asks the system.
     pub(crate) fn nanos(&self) -> Nanos {
         Nanos::try_from(self.began.elapsed().as_nanos()).unwrap_or(Nanos::MAX).max(1)
     }
@@ -91,7 +92,7 @@ impl Clock {
         self.now().saturating_sub(self.started)
     }
 
-    /// Reads an exptime that came over the wire at `now`: a distance, or a moment of the calendar.
+    /// Converts an exptime that arrived at `now`: a relative time, or a moment of the calendar.
     pub(crate) fn expiry(&self, exptime: i64, now: Seconds) -> Expiry {
         let ahead = self.ahead.load(Relaxed);
         if ahead == 0 || !is_unix_exptime(exptime) {
@@ -101,22 +102,22 @@ impl Clock {
         Expiry::at(Seconds::try_from(moment).unwrap_or(Seconds::MAX))
     }
 
-    /// A moment of this clock by the calendar, as people and clients read it.
+    /// Converts a moment of this clock to the calendar, for people and clients.
     pub(crate) fn unix(&self, moment: Seconds) -> Seconds {
         let unix = i64::from(moment).saturating_add(self.ahead.load(Relaxed));
         Seconds::try_from(unix.max(0)).unwrap_or(Seconds::MAX)
     }
 }
 
-/// Since the Unix epoch, as the system's clock was set last.
+/// The time since the Unix epoch, by the system's clock.
 fn calendar() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
-/// Since some moment, suspended or not; nobody sets it.
+/// The time since some fixed moment, including suspended time, by a clock that cannot be set.
 pub(crate) fn passed() -> Duration {
-    // Every system that this runs on has that clock; one without it would be told so at once, since
-    // no item would ever expire.
+    // Every supported system has this clock. A system without it would show at once, because no
+    // item would ever expire.
     clock_gettime(ClockId::CLOCK_BOOTTIME).map(Duration::from).unwrap_or_default()
 }
 

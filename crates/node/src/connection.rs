@@ -1,18 +1,19 @@
 //! One connection: a state machine between a socket and the commands.
 //!
-//! It reads what the socket has into a lent buffer, carries out every whole request in it, and
-//! writes all the answers at once. Then:
+//! It reads the available input into a borrowed buffer, carries out every complete request in it,
+//! and writes all the answers at once. Then:
 //!
-//! - nothing left to do: the buffers go back, and it waits for input holding no more than the bytes
-//!   of an unfinished request;
-//! - a large value is announced: it is read into memory of its own, as it arrives;
-//! - a refused value follows: it is read and dropped;
-//! - the answers reach the high-water mark: no further request is looked at until they are written,
+//! - if no input is left, it returns the buffers and waits for more. It holds no more than the bytes of
+//!   an unfinished request;
+//! - if a large value is announced, it reads the value into memory of its own as the data arrives;
+//! - if a refused value follows, it reads and drops the value;
+//! - if the answers reach the high-water mark, it processes no further request until they are written,
 //!   however slowly the client reads;
-//! - `-R` requests were carried out: the other connections of the worker get their turn;
-//! - connections hold all their memory: it begins nothing new until there is room ([`crate::memory`]).
+//! - after `-R` requests, the other connections of the worker get their turn;
+//! - if connections hold all their memory, it begins no new request until there is room
+//!   ([`crate::memory`]).
 //!
-//! It ends between answers, never within one, except where the client is gone.
+//! It ends between answers, never within one, unless the client is gone.
 //!
 //! | file | purpose |
 //! |---|---|
@@ -59,12 +60,13 @@ use crate::turn::{Held, Unfinished, unfinished};
 use self::dispatch::{desk, refuse};
 use self::proving::Next;
 
-/// Most bytes of a command or an answer in the log.
+/// The most bytes of a command or an answer in the log.
 const MAX_LOGGED: usize = 1024;
 
-/// Serves a connection until it ends. Called within the worker's runtime.
+/// Serves a connection until it ends. Must be called within the worker's runtime.
 ///
-/// No `async fn`: that would hold room for what it was called with as long as the connection lives.
+/// It is not an `async fn`, which would keep room for its arguments as long as the connection
+/// lives.
 pub(crate) fn run(
     local: Rc<Local>,
     accepted: Accepted,
@@ -73,7 +75,7 @@ pub(crate) fn run(
     serve(local, Socket::register(accepted), ticket)
 }
 
-/// [`run`] with a socket that the runtime knows.
+/// Does the same as [`run`], with a socket that is registered with the runtime.
 pub(crate) fn serve(
     local: Rc<Local>,
     socket: io::Result<Socket>,
@@ -101,10 +103,11 @@ pub(crate) fn serve(
         }
     };
     async move {
-        // By reference: what is moved within a future takes its room twice.
+        // By reference, because a value moved within a future takes its room twice.
         if let Some(connection) = &mut connection {
             connection.opened();
-            // Here, and not in a function of its own: that would be 24 bytes of every connection.
+            // This loop is not a function of its own, which would cost 24 bytes of every
+            // connection.
             let reason = loop {
                 let unfinished = match poll_fn(|context| connection.poll_turns(context)).await {
                     Ok(unfinished) => unfinished,
@@ -128,23 +131,24 @@ struct Connection {
     local: Rc<Local>,
     socket: Socket,
     ticket: Ticket,
-    /// An unfinished request, while waiting for its rest. Boxed, because most wait for a whole one.
+    /// An unfinished request, while waiting for its rest. Boxed, because most connections wait for
+    /// a whole request.
     carried: Option<Box<Carried>>,
-    /// What it said of itself, where it is a peer.
+    /// The facts that it has presented about itself, if it is a peer.
     peer: Option<Box<PeerSession>>,
-    /// Whether its last key was another node's.
+    /// Whether the last key of a retrieval on it belonged to another node.
     strays: Cell<bool>,
-    /// Whether it waits for a place, and has not read since.
+    /// Whether it waits for a place and has not read since.
     waited: bool,
     /// Whether its client must authenticate before anything else.
     locked: bool,
     /// Wrong passwords so far.
     failures: u8,
-    /// Whether the login that comes next has waited.
+    /// Whether the next login has already been delayed.
     slowed: bool,
-    /// Whether it waits until connections may hold more.
+    /// Whether it waits for connection memory.
     in_line: bool,
-    /// What it works with, while it lets others have their turn.
+    /// Its buffers, while it lets others have their turn.
     held: Option<Held>,
 }
 
@@ -168,15 +172,15 @@ impl Connection {
         }
     }
 
-    /// Reads, carries out and answers within this poll for as long as that needs no waiting but for
-    /// input; what else it comes to wait for is in what it returns.
+    /// Reads, carries out and answers within this poll, as long as it need not wait for anything
+    /// but input. The return value says what else it has to wait for.
     fn poll_turns(
         &mut self,
         context: &mut TaskContext<'_>,
     ) -> Poll<Result<Box<Unfinished>, CloseReason>> {
         loop {
             let held = match self.held.take() {
-                // It stood back, and it is its turn again.
+                // It gave way to others, and has its turn again.
                 Some(held) => {
                     self.local.resumes(held.bytes());
                     held
@@ -185,7 +189,7 @@ impl Connection {
                     return Poll::Ready(Err(CloseReason::Shutdown));
                 }
                 None => {
-                    // What is begun goes on, or its client is found to be stuck.
+                    // A request that has begun continues, or its client is found to be stuck.
                     if self.carried.is_none()
                         && (self.in_line || self.local.shared.memory.is_full())
                     {
@@ -206,7 +210,7 @@ impl Connection {
         }
     }
 
-    /// Carries out what was read and writes the answers.
+    /// Carries out the requests that were read and writes the answers.
     fn poll_turn(
         &mut self,
         mut held: Held,
@@ -237,7 +241,8 @@ impl Connection {
                     self.local.note_late(input);
                     self.local.yields(held.bytes());
                     self.held = Some(held);
-                    // Behind those that are ready now, without a look at the sockets in between.
+                    // This puts it after the tasks that are ready, without a check of the sockets
+                    // in between.
                     context.waker().wake_by_ref();
                     return Poll::Pending;
                 }
@@ -248,7 +253,7 @@ impl Connection {
         unfinished(held, progress, step)
     }
 
-    /// Keeps what is not a whole request yet, and gives the buffers back.
+    /// Keeps an unfinished request, and returns the buffers.
     #[inline]
     fn give_back(&mut self, held: Held) {
         let unread = held.input.unread();
@@ -259,7 +264,7 @@ impl Connection {
         self.local.give_output(held.output);
     }
 
-    /// Waits for input, and only then takes a buffer for it.
+    /// Waits for input, and takes a buffer only when input has arrived.
     async fn read(&mut self) -> Result<Box<Input>, CloseReason> {
         poll_fn(|context| self.poll_input(context)).await
     }
@@ -338,7 +343,7 @@ impl Connection {
         }
     }
 
-    /// Does what a turn came to wait for, and everything else that was read with it.
+    /// Does the work that a turn has to wait for, and carries out the other requests read with it.
     async fn finish(&mut self, unfinished: Box<Unfinished>) -> Result<(), CloseReason> {
         let Unfinished { mut held, mut progress, step } = *unfinished;
         self.keep_little(&mut held, &step);
@@ -348,9 +353,9 @@ impl Connection {
         finished
     }
 
-    /// Gives back what it need not hold while it waits: the worker's buffer.
+    /// Returns the worker's buffer, which it need not hold while it waits.
     fn keep_little(&self, Held { input, output }: &mut Held, step: &Step) {
-        // What brings a value takes that out of the buffer next.
+        // A request with a value takes the value out of the buffer next.
         let brings_value = matches!(step, Step::Value { .. } | Step::Swallow(_));
         if input.is_lent() && !brings_value {
             let own = match input.unread().len() {
@@ -400,7 +405,7 @@ impl Connection {
         }
     }
 
-    /// Carries out requests until something has to be waited for.
+    /// Carries out requests until it has to wait.
     fn step(&mut self, input: &mut Input, output: &mut Output, progress: &mut Progress) -> Step {
         self.local.look_up();
         if !output.foreign().borrow_mut().admits(self.local.generation()) {
@@ -506,7 +511,8 @@ impl Connection {
         }
     }
 
-    /// Something that is no memcached client: one line to it, one to the operator, and the end.
+    /// Handles input that is not memcached text: sends the client one line, logs one line, and
+    /// closes.
     fn foreign(&self, foreign: Foreign, output: &mut Output) -> Step {
         let peer = &self.ticket.peer;
         let line = foreign.refusal().map_or("an HTTP request", Refusal::line);
@@ -518,7 +524,7 @@ impl Connection {
             }
             Foreign::Tls | Foreign::EndlessLine => answer::line(&mut output.bytes, line),
         }
-        // One line a second at most: whoever makes a client wait in vain must not fill the log too.
+        // At most one log line a second, because such a client must not fill the log either.
         let now = self.local.shared.clock.now();
         if self.local.shared.foreign_logged.swap(now, Relaxed) != now {
             warn!("closed the connection of {peer}, which sent no memcached text protocol: {line}");
@@ -526,7 +532,7 @@ impl Connection {
         Step::Close(CloseReason::Error)
     }
 
-    /// What the end of input means.
+    /// The reason for closing at the end of input.
     fn ended(&self, end: io::Result<usize>) -> CloseReason {
         let Err(error) = end else {
             return CloseReason::Normal;
@@ -539,7 +545,8 @@ impl Connection {
     }
 }
 
-/// What is at the front of the buffer, where nothing is read twice of a line that is answered in pieces.
+/// Parses the request at the front of the buffer. A line that is answered in pieces is not parsed
+/// again.
 #[inline]
 fn again(paused: Option<Paused>, unread: &[u8]) -> Parsed<'_> {
     let known = paused.and_then(|paused| {

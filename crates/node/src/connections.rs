@@ -1,7 +1,7 @@
-//! Every open connection of the process: how many, who, since when idle, what place it holds; and the
-//! means to end one from outside.
+//! Every open connection of the process: its peer, its idle time, its place, and the means to end
+//! it from outside.
 //!
-//! [`places`] decides who holds which place. Here its decisions reach the connections.
+//! [`places`] decides which connection holds which place. This module applies its decisions.
 //!
 //! | file | purpose |
 //! |---|---|
@@ -29,12 +29,12 @@ pub(crate) use self::places::{MAX_PEERS, MAX_UNPROVED, Origin, Shares, Standing}
 
 #[derive(Debug, Default)]
 struct Open {
-    /// Where connections are accepted. Listeners have the first ids, as they have the first file
-    /// descriptors in memcached.
+    /// The addresses where connections are accepted. Listeners have the first ids, as they have the
+    /// first file descriptors in memcached.
     listeners: Vec<String>,
     entries: BTreeMap<u32, Arc<Entry>>,
     places: Places,
-    /// Ids given back, to be used again before new ones.
+    /// Released ids, to be reused before new ones.
     free: Vec<u32>,
     stopping: bool,
 }
@@ -53,8 +53,8 @@ pub(crate) struct Connections {
 }
 
 impl Connections {
-    /// At most `limit` clients at a time, and up to `queue` that wait for a place. Nodes have no places
-    /// until [`Connections::share`] gives them some.
+    /// Allows at most `limit` clients at a time, and up to `queue` clients that wait for a place.
+    /// Nodes have no places until [`Connections::share`] gives them some.
     pub(crate) fn new(limit: usize, queue: usize) -> Self {
         let places = Places::new(limit, queue);
         Connections {
@@ -68,23 +68,24 @@ impl Connections {
         }
     }
 
-    /// Takes note of where connections are accepted. To be called before the first one is.
+    /// Records the addresses where connections are accepted. Must be called before the first one is
+    /// accepted.
     pub(crate) fn listen(&self, places: Vec<String>) {
         self.open.lock().listeners = places;
     }
 
-    /// Where connections are accepted, in the order of their ids, which begin at 0.
+    /// The addresses where connections are accepted, in the order of their ids, which begin at 0.
     pub(crate) fn listeners(&self) -> Vec<String> {
         self.open.lock().listeners.clone()
     }
 
-    /// Gives the nodes of the ring so many places.
+    /// Sets the number of places of the nodes of the ring.
     pub(crate) fn share(&self, shares: Shares) {
         self.open.lock().places.share(shares);
     }
 
-    /// Lets a new connection in; `None` where there is no place for it. `origin` says what it may
-    /// prove, if it comes to that.
+    /// Admits a new connection; `None` if there is no place for it. `origin` says how it may prove
+    /// to be a node's, if that is needed.
     pub(crate) fn open(
         self: &Arc<Self>,
         peer: Peer,
@@ -109,20 +110,20 @@ impl Connections {
         Some(Ticket { entry, connections: Arc::clone(self) })
     }
 
-    /// Ends the time of those that were to prove something, and takes note of the time.
+    /// Records the time, and ends expired time limits for proofs.
     pub(crate) fn tick(&self, now: Seconds) {
         self.now.store(now, Relaxed);
         self.expire(Instant::now());
     }
 
-    /// Ends the time of those that were to prove something by `at`.
+    /// Ends time limits for proofs that expire by `at`.
     pub(crate) fn expire(&self, at: Instant) {
         let mut open = self.open.lock();
         let changes = open.places.expire(at);
         self.apply(&open, changes);
     }
 
-    /// Counts a connection that now holds this.
+    /// Counts a connection that has just got this standing.
     fn placed(&self, standing: Standing) {
         match standing {
             Standing::Client | Standing::Peer => self.total.fetch_add(1, Relaxed),
@@ -131,7 +132,7 @@ impl Connections {
         };
     }
 
-    /// Tells connections what they hold now.
+    /// Gives connections their new standing.
     fn apply(&self, open: &Open, changes: impl IntoIterator<Item = Change>) {
         for Change { id, to } in changes {
             let Some(entry) = open.entries.get(&id) else {
@@ -140,14 +141,14 @@ impl Connections {
             entry.stand(to);
             self.placed(to);
             if to == Standing::Client {
-                // It was not to say anything before.
+                // It was not expected to send anything before.
                 entry.commanded(self.now.load(Relaxed));
             }
             entry.kick(if to == Standing::Leaving { Kick::Full } else { Kick::No });
         }
     }
 
-    /// Waits until a client has a free place.
+    /// Waits until there is a free place for a client.
     pub(crate) async fn wait_for_place(&self) {
         loop {
             let closed = self.closed.notified();
@@ -158,7 +159,7 @@ impl Connections {
         }
     }
 
-    /// Waits until none is open.
+    /// Waits until no connection is open.
     pub(crate) async fn wait_for_none(&self) {
         loop {
             let closed = self.closed.notified();
@@ -169,43 +170,43 @@ impl Connections {
         }
     }
 
-    /// All that are open.
+    /// The number of open connections.
     pub(crate) fn all(&self) -> usize {
         self.open.lock().entries.len()
     }
 
-    /// Those that hold a `-c` place.
+    /// The number of connections with a `-c` place.
     pub(crate) fn clients(&self) -> usize {
         self.open.lock().places.clients()
     }
 
-    /// Those that hold a place of the nodes, and how many such places there are.
+    /// The number of connections with a place of the nodes, and the number of such places.
     pub(crate) fn peers(&self) -> (usize, usize) {
         let open = self.open.lock();
         (open.places.peers(), open.places.shares().total)
     }
 
-    /// The `-c` places.
+    /// The number of `-c` places.
     pub(crate) fn limit(&self) -> usize {
         self.limit
     }
 
-    /// Those that found a place since start.
+    /// Connections that found a place since the start.
     pub(crate) fn total(&self) -> u64 {
         self.total.load(Relaxed)
     }
 
-    /// Turned away since start.
+    /// Connections rejected since the start.
     pub(crate) fn rejected(&self) -> u64 {
         self.rejected.load(Relaxed)
     }
 
-    /// Times since start that a client was made to wait for a place.
+    /// The number of times since the start that a client had to wait for a place.
     pub(crate) fn suspended(&self) -> u64 {
         self.suspended.load(Relaxed)
     }
 
-    /// Accepting rests until there is a place.
+    /// Counts a pause of accepting until there is a place.
     pub(crate) fn suspend(&self) {
         self.suspended.fetch_add(1, Relaxed);
     }
@@ -215,13 +216,14 @@ impl Connections {
         self.open.lock().entries.values().cloned().collect()
     }
 
-    /// A copy of a part of the list: `count` at most, from an id on.
+    /// A copy of a part of the list: at most `count` connections, from an id on.
     pub(crate) fn some(&self, from: u32, count: usize) -> Vec<Arc<Entry>> {
         self.open.lock().entries.range(from..).take(count).map(|(_, it)| Arc::clone(it)).collect()
     }
 
-    /// Ends clients that sent nothing and read nothing for `timeout` seconds, but for watchers, who never do. The
-    /// connections of nodes stay: they are quiet while there is nothing to say.
+    /// Ends clients that sent nothing and read nothing for `timeout` seconds. Watchers are exempt,
+    /// because they never send. The connections of nodes stay: they are quiet while there is
+    /// nothing to send.
     pub(crate) fn kick_idle(&self, timeout: u32, now: Seconds) {
         for entry in self.list() {
             let idle = now.saturating_sub(entry.last_command());
@@ -232,8 +234,8 @@ impl Connections {
         }
     }
 
-    /// Ends all, and says whether that succeeded: each once its answers are out, and those that take
-    /// longer than `grace` to read them, at once.
+    /// Ends all connections: each once its answers are out, and after `grace` at once. Returns
+    /// whether all ended.
     pub(crate) async fn end_all(&self, grace: Duration) -> bool {
         self.stop();
         if timeout(grace, self.wait_for_none()).await.is_ok() {
@@ -246,12 +248,12 @@ impl Connections {
         timeout(grace, self.wait_for_none()).await.is_ok()
     }
 
-    /// Lets new ones in again.
+    /// Admits new connections again.
     pub(crate) fn reopen(&self) {
         self.open.lock().stopping = false;
     }
 
-    /// Ends all, each once its answers are out, and lets no new one in.
+    /// Ends all connections, each once its answers are out, and admits no new one.
     pub(crate) fn stop(&self) {
         self.open.lock().stopping = true;
         for entry in self.list() {
@@ -260,7 +262,7 @@ impl Connections {
     }
 }
 
-/// A place among the open connections, given back when dropped.
+/// A place among the open connections. Dropping it releases the place.
 #[derive(Debug)]
 pub(crate) struct Ticket {
     entry: Arc<Entry>,
@@ -276,9 +278,9 @@ impl std::ops::Deref for Ticket {
 }
 
 impl Ticket {
-    /// Its other side proved that it is a node: it holds a place of the nodes from here on, and is closed
-    /// neither for being idle nor for a proof that was late. False if they have none left for it. Its
-    /// address may have the places of so many nodes.
+    /// Records that its other side proved to be a node. It then holds a place of the nodes, and is
+    /// closed neither for being idle nor for a late proof. Returns false if there is no such place.
+    /// Its address may have the places of this many nodes.
     pub(crate) fn prove(&self, nodes: usize) -> bool {
         let connections = &self.connections;
         let mut guard = connections.open.lock();
@@ -313,22 +315,22 @@ impl Ticket {
         proof != Proof::Full
     }
 
-    /// Its worker has read what it sent, or found nothing. Starts the time in which it must prove that it
-    /// is a node's, unless that has started before.
+    /// Starts the time limit for its proof, unless it has started before: its worker has read it,
+    /// or found nothing to read.
     pub(crate) fn start_patience(&self) {
         if self.entry.standing() == Standing::Unproved {
             self.connections.open.lock().places.start_patience(self.entry.id, Instant::now());
         }
     }
 
-    /// It has sent what a node sends first to prove itself.
+    /// Records that it has sent the request with which a node begins a proof.
     pub(crate) fn begin_proof(&self) {
         if self.entry.standing() == Standing::Unproved {
             self.connections.open.lock().places.begin_proof(self.entry.id, Instant::now());
         }
     }
 
-    /// It is a client's: what it holds from now on, which is what it held before if there is nothing
+    /// Treats it as a client's. Returns its new standing, which is the old one if there is no place
     /// for it.
     pub(crate) fn claim(&self) -> Standing {
         let mut open = self.connections.open.lock();

@@ -1,8 +1,8 @@
-//! What takes a look at every item: `lru_crawler metadump`, `mgdump`, `stats cachedump` and `stats
-//! sizes`, in pieces.
+//! Commands that visit every item, in pieces: `lru_crawler metadump`, `mgdump`, `stats cachedump`
+//! and `stats sizes`.
 //!
-//! Between two pieces nothing is held but how far the dump has come: neither the store nor another
-//! dump waits for the client that reads it.
+//! Between two pieces a dump holds only its position: neither the store nor another dump waits for
+//! the client that reads it.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -14,17 +14,17 @@ use crate::clock::Clock;
 use crate::long::PIECE;
 use crate::shared::Shared;
 
-/// Most bytes of a cachedump, as in memcached.
+/// The most bytes of a cachedump, as in memcached.
 const MAX_CACHEDUMP: usize = 2 * 1024 * 1024;
 
-/// Steps of a visit that one piece is made of at most: where little of what is there is shown, the
-/// other connections wait no longer for it.
+/// The most steps of a visit for one piece. If few of the items are shown, the other connections
+/// must not wait longer for the piece.
 const STEPS: usize = 16;
 
-/// Sizes that are counted at a time. Where there are more, the items are gone over again.
+/// The number of sizes counted in one pass. If there are more, another pass over the items follows.
 const MAX_SIZES: usize = 2_048;
 
-/// What a dump shows of the items.
+/// The form in which a dump shows items.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
     /// `lru_crawler metadump`, `mgdump`.
@@ -33,11 +33,11 @@ pub(crate) enum Form {
     Cachedump(u32),
 }
 
-/// A dump of items under way.
+/// A dump of items in progress.
 #[derive(Debug)]
 pub(crate) struct Items {
     form: Form,
-    /// Where the next piece begins; `None` before the first.
+    /// The position of the next piece; `None` before the first.
     at: Option<Cursor>,
     items: u32,
     bytes: usize,
@@ -48,7 +48,7 @@ impl Items {
         Items { form, at: None, items: 0, bytes: 0 }
     }
 
-    /// Appends the next piece, and says whether another follows.
+    /// Appends the next piece, and returns whether another follows.
     pub(crate) fn piece(&mut self, shared: &Shared, out: &mut Vec<u8>) -> bool {
         let begins = out.len();
         if self.at.is_none() && matches!(self.form, Form::Crawler(_)) {
@@ -89,7 +89,7 @@ impl Items {
         self.bytes += out.len() - before;
     }
 
-    /// Whether no more is to be shown than there was.
+    /// Whether the limit of the dump is reached.
     fn is_full(&self) -> bool {
         match self.form {
             Form::Crawler(_) => false,
@@ -118,7 +118,7 @@ fn meta_line(clock: &Clock, item: &dyn ItemRef, out: &mut Vec<u8>) {
     );
 }
 
-/// `mg key`, ready to be sent back.
+/// `mg key`, in a form that can be sent back.
 fn get_line(item: &dyn ItemRef, out: &mut Vec<u8>) {
     let binary = item.meta().binary_key;
     out.extend_from_slice(b"mg ");
@@ -126,7 +126,7 @@ fn get_line(item: &dyn ItemRef, out: &mut Vec<u8>) {
     out.extend_from_slice(if binary { b" b\r\n" } else { b"\r\n" });
 }
 
-/// `ITEM key [5 b; 0 s]`; keys that are not text are left out.
+/// `ITEM key [5 b; 0 s]`. Keys that are not text are left out.
 fn cachedump_line(clock: &Clock, item: &dyn ItemRef, out: &mut Vec<u8>) {
     let meta = item.meta();
     let is_word = |key: &[u8]| key.iter().all(|&byte| byte > b' ' && byte != 0x7f);
@@ -140,21 +140,21 @@ fn cachedump_line(clock: &Clock, item: &dyn ItemRef, out: &mut Vec<u8>) {
     let _ = write!(out, " [{} b; {expiry} s]\r\n", item.value().len());
 }
 
-/// `stats sizes` under way: how many items there are of each size, in steps of 32 bytes as memcached
-/// counts an item.
+/// `stats sizes` in progress: the number of items of each size, in steps of 32 bytes by memcached's
+/// size of an item.
 #[derive(Debug, Default)]
 pub(crate) struct Sizes {
     at: Cursor,
-    /// Smaller sizes are written already.
+    /// Smaller sizes are already written.
     from: usize,
-    /// The smallest sizes from there on, [`MAX_SIZES`] at most.
+    /// The smallest sizes from `from` on, at most [`MAX_SIZES`].
     counts: BTreeMap<usize, u64>,
-    /// There are larger ones.
+    /// There are larger sizes.
     has_more: bool,
 }
 
 impl Sizes {
-    /// Does the next piece of work, which may leave nothing to write, and says whether another follows.
+    /// Does the next piece of work, which may write nothing, and returns whether another follows.
     pub(crate) fn piece(&mut self, shared: &Shared, out: &mut Vec<u8>) -> bool {
         let now = shared.clock.now();
         for _ in 0..STEPS {
@@ -185,7 +185,7 @@ impl Sizes {
         }
     }
 
-    /// Writes what was counted, and says whether there are larger sizes to be counted.
+    /// Writes the counts, and returns whether there are larger sizes to count.
     fn write(&mut self, out: &mut Vec<u8>) -> bool {
         for (size, items) in std::mem::take(&mut self.counts) {
             answer::stat(out, &size.to_string(), items);

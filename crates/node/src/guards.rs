@@ -1,4 +1,4 @@
-//! What guards a node: the certificates of its listeners and links, and who may log in.
+//! The guards of a node: the certificates of its listeners and links, and its users.
 
 use std::sync::Arc;
 
@@ -9,12 +9,12 @@ use crate::process::exit::ExitCode;
 use crate::settings::{ListenAddress, PeerTls, Settings};
 use crate::tls::{Tls, TlsError};
 
-/// What guards the node's listeners, and its links to other nodes.
+/// The guards of the node's listeners, and of its links to other nodes.
 #[derive(Debug, Default)]
 pub(crate) struct Guards {
     pub(crate) tls: Option<Arc<Tls>>,
     pub(crate) auth: Option<Arc<Auth>>,
-    /// What the operator should know, one line each.
+    /// Warnings for the operator, one line each.
     pub(crate) warnings: Vec<String>,
 }
 
@@ -41,7 +41,7 @@ impl Guards {
         Ok(guards)
     }
 
-    /// The files that can be read no more, now that the process is another user.
+    /// The files that are no longer readable, because the process has become another user.
     pub(crate) fn lost(&self) -> Vec<String> {
         let tls = self.tls.iter().flat_map(|tls| tls.files());
         let all = tls.chain(self.auth.iter().map(|auth| auth.path()));

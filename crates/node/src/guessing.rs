@@ -1,13 +1,14 @@
-//! How long a login waits before it is looked at, by where it comes from.
+//! The delay of logins before they are checked, by source.
 //!
-//! A wrong password costs its connection a pause, which whoever guesses escapes by another connection.
-//! So wrong ones are counted by source, and from [`FREE`] on every login from there, right or wrong,
-//! waits before the password is compared: hanging up early brings nothing, and the wait does not say
-//! whether the password was right. A wait is never longer than [`LONGEST`], so that honest clients
-//! behind the same address come in all the same, and it is forgotten within minutes.
+//! A wrong password costs its connection a pause, which an attacker avoids with another connection.
+//! So wrong passwords are counted by source. From [`FREE`] on, every login from that source, right
+//! or wrong, waits before the password is compared. Closing the connection early gains nothing, and
+//! the delay does not reveal whether the password was right. A delay is at most [`LONGEST`], so
+//! that honest clients behind the same address can still log in, and it is forgotten within
+//! minutes.
 //!
-//! The memory is bounded: [`MAX_SOURCES`] sources are known by themselves, and all others together
-//! count as one while these are in use.
+//! The memory is bounded: [`MAX_SOURCES`] sources are counted separately. While these are in use,
+//! all others together count as one.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -17,35 +18,35 @@ use ringbinder_store::Seconds;
 
 use crate::source::Source;
 
-/// Wrong passwords from one source before its logins wait.
+/// The number of wrong passwords from one source before its logins are delayed.
 const FREE: u32 = 8;
 
-/// The first wait; it doubles with each [`STEP`] further wrong passwords.
+/// The first delay. It doubles with each [`STEP`] further wrong passwords.
 const SHORTEST: Duration = Duration::from_millis(50);
 const STEP: u32 = 4;
 
-/// The longest.
+/// The longest delay.
 const LONGEST: Duration = Duration::from_secs(1);
 
-/// Most that are counted: what is above the longest wait is forgotten as fast.
+/// The highest count: wrong passwords beyond the longest delay do not take longer to forget.
 const MOST: u32 = FREE + 8 * STEP;
 
-/// Seconds without a wrong password in which half of them are forgotten.
+/// Seconds without a wrong password after which half of them are forgotten.
 const FADE: Seconds = 60;
 
-/// Sources that are counted by themselves.
+/// The number of sources that are counted separately.
 const MAX_SOURCES: usize = 1024;
 
-/// Wrong passwords from somewhere.
+/// The wrong passwords of one source.
 #[derive(Clone, Copy, Debug, Default)]
 struct Wrong {
     count: u32,
-    /// When the last of them came, or some were forgotten.
+    /// The time of the last of them, or of the last reduction.
     at: Seconds,
 }
 
 impl Wrong {
-    /// As many as are not forgotten yet.
+    /// The count after the reductions that are due.
     fn at(self, now: Seconds) -> Wrong {
         let halvings = now.saturating_sub(self.at) / FADE;
         if halvings == 0 {
@@ -72,9 +73,9 @@ impl Wrong {
 #[derive(Debug, Default)]
 struct Counted {
     by_source: HashMap<Source, Wrong>,
-    /// All sources for which there was no room.
+    /// All sources without an entry of their own.
     others: Wrong,
-    /// When room was looked for.
+    /// The time of the last search for a free entry.
     searched: Seconds,
 }
 
@@ -83,7 +84,7 @@ struct Counted {
 pub(crate) struct Guessing(Mutex<Counted>);
 
 impl Guessing {
-    /// How long a login from there waits.
+    /// The delay of a login from this source.
     pub(crate) fn wait(&self, source: Source, now: Seconds) -> Duration {
         let counted = self.0.lock();
         let wrong = match counted.by_source.get(&source) {
@@ -94,7 +95,7 @@ impl Guessing {
         wrong.at(now).wait()
     }
 
-    /// Takes note of a wrong password.
+    /// Records a wrong password.
     pub(crate) fn wrong(&self, source: Source, now: Seconds) {
         let mut counted = self.0.lock();
         let counted = &mut *counted;
@@ -146,7 +147,7 @@ mod tests {
         assert_eq!(guessing.wait(there, 159), LONGEST);
         assert!(guessing.wait(there, 160) < LONGEST);
         assert_eq!(guessing.wait(there, 100 + 3 * FADE), Duration::ZERO);
-        // The clock may be read by one worker before another.
+        // One worker may have read the clock before another.
         assert_eq!(guessing.wait(there, 99), LONGEST);
         assert_eq!(guessing.wait(there, Seconds::MAX), Duration::ZERO);
     }
@@ -173,9 +174,9 @@ mod tests {
         }
         assert_eq!(guessing.0.lock().by_source.len(), MAX_SOURCES, "bounded memory");
         assert_eq!(guessing.wait(Source::V6(5000), 100), LONGEST);
-        // Those known stay known: nobody is forgotten for newcomers.
+        // Known sources keep their entries: new ones do not replace them.
         assert!(guessing.wait(Source::V6(1), 100) > SHORTEST);
-        // Once they are quiet there is room again.
+        // Once they are quiet, there is room again.
         guessing.wrong(Source::V6(5000), 100 + 10 * FADE);
         assert_eq!(guessing.0.lock().by_source.len(), 1);
         assert_eq!(guessing.wait(Source::V6(6000), 100 + 10 * FADE), Duration::ZERO);

@@ -1,8 +1,8 @@
 //! `--check-health`: asks the node that runs with the settings of this start whether it serves.
 //!
-//! It is what a container's health check runs where there is no shell and no other program. It looks
-//! at a running node from outside, as a client does: one connection, one request, one answer, all
-//! within [`PATIENCE`].
+//! A container's health check uses it if the container has no shell and no other program. It checks
+//! a running node from outside, as a client does: one connection, one request, one answer, each
+//! step within [`PATIENCE`].
 
 use std::io::{self, BufRead as _, BufReader, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
@@ -12,20 +12,20 @@ use std::time::Duration;
 use crate::process::exit::ExitCode;
 use crate::settings::{Guard, ListenAddress, Settings};
 
-/// How long each of connecting, asking and answering may take.
+/// The timeout for each of connecting, asking and answering.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// More than any answer has.
+/// More bytes than any answer has.
 const MAX_ANSWER: u64 = 1024;
 
-/// What a client may ask before anything else.
+/// A request that a client may send before anything else.
 const VERSION: &[u8] = b"version\r\n";
 
-/// What a node may answer: one that wants a password first, or has no connection left, is alive and
-/// says so with an error.
+/// The possible beginnings of an answer. A node that requires a password first, or has no
+/// connection left, is alive and answers with an error.
 const ANSWERS: [&str; 4] = ["VERSION ", "ERROR", "CLIENT_ERROR ", "SERVER_ERROR "];
 
-/// Why the node does not count as healthy.
+/// The reason why the node does not count as healthy.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HealthError {
     /// The settings leave the port to the system.
@@ -34,16 +34,16 @@ pub(crate) enum HealthError {
     /// The host of the address has no address.
     #[error("cannot find the address of {address}: {source}; check -l")]
     Unresolved { address: String, source: io::Error },
-    /// Nobody serves there, or not in time.
+    /// No process serves there, or it is too slow.
     #[error("the node at {address} does not answer: {source}")]
     Silent { address: String, source: io::Error },
-    /// It is not well, or no node.
+    /// It is not healthy, or it is not a node.
     #[error("what listens on {address} answers {answer:?}, as no healthy node does")]
     Unwell { address: String, answer: String },
 }
 
 impl HealthError {
-    /// The code to end the process with.
+    /// The process's exit code for this error.
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
             HealthError::Unknown(_) => ExitCode::Usage,
@@ -52,7 +52,7 @@ impl HealthError {
     }
 }
 
-/// Asks, and says what the node answered.
+/// Asks the node, and returns its answer.
 pub(crate) fn check(settings: &Settings) -> Result<String, HealthError> {
     if let Some(admin) = &settings.admin {
         let (stream, address) = connect(&admin.address)?;
@@ -70,7 +70,7 @@ pub(crate) fn check(settings: &Settings) -> Result<String, HealthError> {
         limited.map_err(silent)?;
         return ask(&stream, &stream, &address, VERSION, &ANSWERS);
     }
-    // Preferably one that is asked without TLS: of others no more is seen than that they accept.
+    // Preferably one without TLS: of the others, the check sees only that they accept connections.
     let is_plain = |listen: &&ListenAddress| {
         let ListenAddress::Tcp { guard, .. } = listen;
         !matches!(guard, Guard::Tls(_))
@@ -87,7 +87,7 @@ pub(crate) fn check(settings: &Settings) -> Result<String, HealthError> {
     ask(&stream, &stream, &address, VERSION, &ANSWERS)
 }
 
-/// A connection to the first address of a place where the node listens.
+/// A connection to the first address where the node listens.
 fn connect(listen: &ListenAddress) -> Result<(TcpStream, String), HealthError> {
     let found = listen
         .resolve()
@@ -103,7 +103,7 @@ fn connect(listen: &ListenAddress) -> Result<(TcpStream, String), HealthError> {
     Ok((stream, address.to_string()))
 }
 
-/// Where a node that listens on this address can be reached from its own machine.
+/// The address at which a node that listens on this address can be reached from its own machine.
 fn reachable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -113,7 +113,7 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
-/// Sends a request and takes any answer that begins with one of these words.
+/// Sends a request and accepts any answer that begins with one of these words.
 fn ask(
     reader: impl Read,
     mut writer: impl Write,

@@ -1,16 +1,17 @@
-//! The read buffer a connection holds while it works, and what it keeps of it while it waits.
+//! The read buffer that a connection holds while it works, and the part that it keeps while it
+//! waits.
 //!
-//! Buffers belong to the worker and are lent to whichever connection has something to read. Of an
-//! unfinished request only its bytes stay with the connection.
+//! Buffers belong to the worker, which lends them to connections that have input. Only the bytes of
+//! an unfinished request stay with the connection.
 
 use crate::memory::Charge;
 use crate::sampling::Nanos;
 
-/// Bytes of a lent buffer. One read takes at most this much.
+/// The size of a borrowed buffer in bytes. One read takes at most this much.
 pub(crate) const BUFFER_LEN: usize = 64 * 1024;
 
-/// Values up to this many bytes pass through buffers together with their lines; larger ones go
-/// between socket and memory of their own.
+/// Values up to this many bytes pass through buffers together with their lines. Larger values go
+/// directly between the socket and memory of their own.
 pub(crate) const SMALL_VALUE: usize = 4 * 1024;
 
 /// A read buffer: bytes `start..end` are read and not consumed.
@@ -19,20 +20,20 @@ pub(crate) struct Input {
     bytes: Vec<u8>,
     start: usize,
     end: usize,
-    /// When the last read ended; 0 where nobody looked.
+    /// The time at which the last read ended; 0 if it was not measured.
     pub(crate) read_at: Nanos,
-    /// How far the request at the front is answered, if it is answered in pieces.
+    /// The progress of the request at the front, if it is answered in pieces.
     pub(crate) paused: Option<Paused>,
-    /// What the bytes take, where they are a connection's own.
+    /// The charge for the bytes, if they are the connection's own.
     charge: Option<Charge>,
 }
 
-/// A request that is answered in pieces, between two of them.
+/// A request that is answered in pieces, between two pieces.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Paused {
-    /// Bytes of its line, line end included.
+    /// The length of its line in bytes, line end included.
     pub(crate) line: usize,
-    /// Bytes of its keys that are dealt with.
+    /// The bytes of its keys that have been processed.
     pub(crate) done: usize,
 }
 
@@ -41,7 +42,7 @@ impl Input {
         Input::of(vec![0; BUFFER_LEN], 0)
     }
 
-    /// A buffer without memory, in place of one given back.
+    /// A buffer without memory, in place of one that was returned.
     pub(crate) fn empty() -> Self {
         Input::of(Vec::new(), 0)
     }
@@ -56,7 +57,7 @@ impl Input {
         Input { bytes, start: 0, end, read_at: 0, paused: None, charge: None }
     }
 
-    /// What was read and not consumed.
+    /// The bytes that were read and not consumed.
     #[inline]
     pub(crate) fn unread(&self) -> &[u8] {
         &self.bytes[self.start..self.end]
@@ -73,7 +74,7 @@ impl Input {
         }
     }
 
-    /// Puts bytes into the empty buffer, growing it where they and one more read would not fit.
+    /// Puts bytes into the empty buffer, and grows it if they and one more read would not fit.
     #[inline]
     pub(crate) fn load(&mut self, carried: &[u8]) {
         debug_assert!(self.unread().is_empty());
@@ -111,13 +112,13 @@ impl Input {
         self.bytes.len() == BUFFER_LEN && self.charge.is_none()
     }
 
-    /// Bytes that it takes in memory and that are not counted yet.
+    /// Bytes of memory that it takes and that are not counted yet.
     pub(crate) fn uncounted(&self) -> usize {
         if self.charge.is_some() { 0 } else { self.bytes.capacity() }
     }
 
-    /// What was read and not consumed, in a buffer of its own that is no longer than that. `self` is
-    /// empty afterwards.
+    /// Moves the bytes that were read and not consumed into a buffer of exactly that size. `self`
+    /// is empty afterwards.
     pub(crate) fn move_out(&mut self) -> Input {
         let unread = self.unread().to_vec();
         let end = unread.len();
@@ -126,7 +127,7 @@ impl Input {
         moved
     }
 
-    /// Forgets everything; false where the buffer grew beyond what is worth keeping.
+    /// Drops all bytes. Returns false if the buffer has grown beyond the size worth keeping.
     pub(crate) fn reset(&mut self) -> bool {
         self.start = 0;
         self.end = 0;

@@ -1,5 +1,5 @@
-//! A node: the server behind the binary `ringbinderd`, which stands where memcached stands: same
-//! protocol, same command line.
+//! A node: the server behind the binary `ringbinderd`, which replaces memcached: same protocol,
+//! same command line.
 //!
 //! | module | what it is |
 //! |---|---|
@@ -74,17 +74,17 @@ use crate::process::user::{self, Identity};
 use crate::process::{limits, resident, supervisor};
 use crate::settings::{Guard, Settings, Startup};
 
-/// Open files beyond the connections: listeners, runtimes, log, dumps.
+/// Open files in addition to the connections: listeners, runtimes, log, dumps.
 const RESERVED_FILES: u32 = 64;
 
-/// An end that is not the one asked for: what to say, and the code to end with.
+/// An end that was not requested: the message, and the exit code.
 #[derive(Debug)]
 struct Failure {
     message: String,
     code: ExitCode,
 }
 
-/// Turns every error that knows its code into a [`Failure`].
+/// Turns every error with an exit code into a [`Failure`].
 macro_rules! failures {
     ($($error:ty,)*) => {
         $(impl From<$error> for Failure {
@@ -114,7 +114,7 @@ impl From<std::io::Error> for Failure {
     }
 }
 
-/// Runs a node with this process's arguments and environment until it is told to stop.
+/// Runs a node with this process's arguments and environment until it must stop.
 pub fn main() -> std::process::ExitCode {
     let code = match start() {
         Ok(code) => code,
@@ -160,7 +160,7 @@ fn print(text: &str, warnings: Vec<String>) -> std::process::ExitCode {
     for warning in warnings {
         logging::say(&format!("ringbinderd: warning: {warning}"));
     }
-    // A reader that closed the pipe has seen enough.
+    // A reader that closed the pipe does not need the rest.
     let _ = std::io::stdout().write_all(text.as_bytes());
     ExitCode::Ok.into()
 }
@@ -176,7 +176,8 @@ fn serve(settings: Settings, ready: Option<daemon::Ready>) -> Result<(), Failure
     if settings.coredumps {
         limits::raise_core_size()?;
     }
-    // A certificate that cannot be read must not cost the process that serves its place.
+    // This comes before the hand-over, so that an unreadable certificate does not end the process
+    // that serves.
     let mut guards = guards::Guards::load(&settings, clock::Clock::new().now())?;
     let mut inherited = Inherited::from_manager()?;
     let offer = match &settings.hand_over {
@@ -280,7 +281,7 @@ fn serve(settings: Settings, ready: Option<daemon::Ready>) -> Result<(), Failure
             info!("{line}");
         }
         if let Some(ready) = ready {
-            // Standard error may lead nowhere afterwards.
+            // Standard error may be redirected after this.
             logging::flush();
             ready.announce(keep).map_err(std::io::Error::other)?;
         }
@@ -295,7 +296,7 @@ fn serve(settings: Settings, ready: Option<daemon::Ready>) -> Result<(), Failure
     Ok(())
 }
 
-/// What this is, where it listens and how to try it.
+/// The program's name, the addresses where it listens, and how to try it.
 fn greeting(settings: &Settings, listeners: &[listen::Listener]) -> Vec<String> {
     let places: Vec<String> = listeners.iter().map(ToString::to_string).collect();
     let mut lines = vec![format!(

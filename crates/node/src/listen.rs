@@ -17,7 +17,7 @@ use crate::process::exit::ExitCode;
 use crate::settings::{Guard, ListenAddress, Settings, Verify};
 use crate::socket::Accepted;
 
-/// Why the node cannot listen.
+/// The reason why the node cannot listen.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ListenError {
     /// The host has no address.
@@ -26,16 +26,16 @@ pub(crate) enum ListenError {
     /// The host of the admin port has no address.
     #[error("cannot find the address of {address}: {source}; check --admin")]
     UnknownAdmin { address: String, source: io::Error },
-    /// Another process has the address, or it is not this machine's.
+    /// Another process has the address, or the address does not belong to this machine.
     #[error("cannot listen on {address}: {source}; {advice}")]
     Bind { address: String, source: io::Error, advice: &'static str },
-    /// There is something at the socket's path that is no stale socket.
+    /// The path of the socket holds something other than a stale socket.
     #[error("cannot listen on {}: {problem}", path.display())]
     Path { path: PathBuf, problem: String, denied: bool },
 }
 
 impl ListenError {
-    /// The code to end the process with.
+    /// The process's exit code for this error.
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
             ListenError::Bind { source, .. }
@@ -59,27 +59,28 @@ pub(crate) enum Listener {
     Unix(UnixListener, SocketFile),
 }
 
-/// A Unix socket's file, removed when the listener goes.
+/// The file of a Unix socket, removed when the listener is dropped.
 #[derive(Debug)]
 pub(crate) struct SocketFile {
     path: PathBuf,
-    /// Whether it is another's to remove: of whoever opened the socket, or was given it.
+    /// Another process must remove it: the one that opened the socket, or that was given it.
     pub(crate) keep: bool,
 }
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
         if !self.keep {
-            // Somebody may have removed it, or a new node taken its place; neither is ours to mend.
+            // Another program may have removed it, or a new node may have replaced it. Neither is
+            // an error here.
             let _ = fs::remove_file(&self.path);
         }
     }
 }
 
-/// Binds everything the settings name.
+/// Binds every address that the settings name.
 ///
-/// Sockets that were `inherited` are used where they listen at the right places, or instead of all that
-/// the settings name.
+/// `inherited` sockets are used if they listen at the right addresses, or instead of everything
+/// that the settings name.
 pub(crate) fn bind(
     settings: &Settings,
     inherited: &mut Inherited,
@@ -112,7 +113,8 @@ pub(crate) fn bind(
                 Err(source) => failed = Some((candidate, source)),
             }
         }
-        // A name or `*` may stand for families this machine lacks: one that works is enough.
+        // A name or `*` may stand for address families that this machine lacks: one that works is
+        // enough.
         let in_use = |error: &io::Error| error.kind() == io::ErrorKind::AddrInUse;
         if let Some((candidate, source)) = failed.filter(|(_, error)| !bound || in_use(error)) {
             let advice = advice(&source);
@@ -125,11 +127,11 @@ pub(crate) fn bind(
     Ok(listeners)
 }
 
-/// Connections to the admin port that may wait to be accepted.
+/// The number of connections to the admin port that may wait to be accepted.
 const ADMIN_BACKLOG: i32 = 1024;
 
-/// Binds the admin port, under every address that its host stands for. A socket that was `inherited`
-/// and listens there is used; it must be asked for before those of the clients are.
+/// Binds the admin port under every address of its host. An `inherited` socket that listens there
+/// is used; it must be requested before the sockets of the clients.
 pub(crate) fn bind_admin(
     address: &ListenAddress,
     inherited: &mut Inherited,
@@ -138,7 +140,7 @@ pub(crate) fn bind_admin(
     let mut bound = Vec::new();
     let mut failed = None;
     for candidate in address.resolve().map_err(unknown)? {
-        // Any port would be one of the clients'.
+        // A request for any port would take one of the clients' sockets.
         let there = (candidate.port() != 0).then(|| inherited.take_tcp(candidate)).flatten();
         match there.map_or_else(|| tcp(candidate, ADMIN_BACKLOG), Ok) {
             Ok(listener) => bound.push(listener),
@@ -180,8 +182,8 @@ fn backlog(settings: &Settings) -> i32 {
     i32::try_from(settings.listen_backlog).unwrap_or(i32::MAX)
 }
 
-/// What is spoken at a socket that somebody else has opened: what the settings say of its address, or
-/// else TLS if they say so of any.
+/// The protocol of a socket that another process has opened: the one that the settings give its
+/// address or, without one, TLS if any address has TLS.
 fn guard_of(listener: &std::net::TcpListener, settings: &Settings) -> Guard {
     let at = listener.local_addr().ok();
     let mut any = Guard::Plain;
@@ -224,7 +226,7 @@ fn tcp(address: SocketAddr, backlog: i32) -> io::Result<std::net::TcpListener> {
     Ok(socket.into())
 }
 
-/// Why no Unix socket can be made at a path, as an error with advice.
+/// The reason why no Unix socket can be made at a path, as an error with advice.
 fn path_error(path: &Path, problem: &io::Error) -> ListenError {
     let advice = match problem.kind() {
         io::ErrorKind::PermissionDenied => "; check the permissions of the directory",
@@ -238,7 +240,7 @@ fn path_error(path: &Path, problem: &io::Error) -> ListenError {
     }
 }
 
-/// Why a path is not free for a Unix socket, if something else is there.
+/// The reason why a path is not free for a Unix socket, if something else is there.
 fn not_a_socket(path: &Path) -> Result<(), ListenError> {
     match fs::symlink_metadata(path) {
         Ok(there) if !there.file_type().is_socket() => Err(ListenError::Path {
@@ -250,11 +252,11 @@ fn not_a_socket(path: &Path) -> Result<(), ListenError> {
     }
 }
 
-/// Checks that a Unix socket can be made at a path, and makes none. A process that listens there is no
-/// fault: it may be the node that the check is for.
+/// Checks that a Unix socket can be made at a path, without making one. A process that listens
+/// there is no error: it may be the node for which the check runs.
 ///
 /// # Errors
-/// What [`bind`] would refuse, or [`bind_door`].
+/// The errors that [`bind`] or [`bind_door`] would return.
 pub(crate) fn check_unix(path: &Path) -> Result<(), ListenError> {
     not_a_socket(path)?;
     SockAddr::unix(path).map_err(|error| path_error(path, &error))?;
@@ -285,7 +287,7 @@ fn unix(
                 denied: false,
             });
         }
-        // What a node that was killed left behind.
+        // A node that was killed left it behind.
         Ok(_) => fs::remove_file(path).map_err(failed)?,
         Err(_) => {}
     }
@@ -293,7 +295,7 @@ fn unix(
         let socket = RawSocket::new(Domain::UNIX, Type::STREAM, None)?;
         socket.set_nonblocking(true)?;
         socket.bind(&SockAddr::unix(path)?)?;
-        // Nobody can connect before `listen`, so the permissions are in force in time.
+        // No client can connect before `listen`, so the permissions take effect in time.
         fs::set_permissions(path, fs::Permissions::from_mode(mask))?;
         socket.listen(backlog)?;
         Ok(socket)
@@ -311,7 +313,7 @@ impl Listener {
         }
     }
 
-    /// The TCP address, with the port the system chose where it was to choose.
+    /// The TCP address. If the system chose the port, it is that port.
     pub(crate) fn tcp_address(&self) -> Option<SocketAddr> {
         match self {
             Listener::Tcp(listener, _) => listener.local_addr().ok(),
@@ -319,7 +321,7 @@ impl Listener {
         }
     }
 
-    /// What is spoken there.
+    /// The protocol spoken there.
     pub(crate) fn guard(&self) -> Guard {
         match self {
             Listener::Tcp(_, guard) => *guard,
@@ -329,7 +331,7 @@ impl Listener {
 }
 
 impl Listener {
-    /// Where it listens, as `stats conns` shows it.
+    /// The address where it listens, as `stats conns` shows it.
     pub(crate) fn place(&self) -> String {
         match self {
             Listener::Tcp(listener, _) => match listener.local_addr() {
@@ -383,7 +385,7 @@ impl Acceptor {
         })
     }
 
-    /// What is spoken there.
+    /// The protocol spoken there.
     pub(crate) fn guard(&self) -> Guard {
         match self {
             Acceptor::Tcp(_, guard) => *guard,
@@ -391,14 +393,15 @@ impl Acceptor {
         }
     }
 
-    /// Leaves its file where it is when it goes: the socket is another process's now.
+    /// Keeps its file when it is dropped: the socket belongs to another process.
     pub(crate) fn keep_file(&mut self) {
         if let Acceptor::Unix(_, file) = self {
             file.keep = true;
         }
     }
 
-    /// Waits for a connection and releases it from this runtime, so that a worker's may take it.
+    /// Waits for a connection and releases it from this runtime, so that a worker's runtime may
+    /// take it.
     pub(crate) async fn accept(&self) -> io::Result<(Accepted, Peer)> {
         match self {
             Acceptor::Tcp(listener, _) => {
@@ -416,7 +419,8 @@ impl Acceptor {
 }
 
 /// Writes the bound ports into the file that `MEMCACHED_PORT_FILENAME` names, as memcached does for
-/// whoever started it with port 0. Written aside and renamed, so that a reader sees all or nothing.
+/// a program that started it with port 0. Writes another file and renames it, so that a reader sees
+/// all or nothing.
 pub(crate) fn write_port_file(listeners: &[Listener]) -> io::Result<()> {
     let Some(path) = std::env::var_os("MEMCACHED_PORT_FILENAME") else {
         return Ok(());

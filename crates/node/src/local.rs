@@ -1,6 +1,6 @@
-//! What the connections of one worker share: their counters and the buffers they borrow.
+//! The state that the connections of one worker share: their counters and the buffers they borrow.
 //!
-//! Tasks of one worker never run at the same time, so what is here needs no lock.
+//! Tasks of one worker never run at the same time, so this state needs no lock.
 
 use std::cell::{Cell, Ref, RefCell};
 use std::collections::HashMap;
@@ -18,22 +18,23 @@ use crate::sampling::Sampler;
 use crate::shared::Shared;
 use crate::stats::Counters;
 
-/// Buffers kept for later, of each kind: more than one is only in use where a turn needs another's.
+/// The number of spare buffers kept, of each kind. More than one is in use only if a turn needs the
+/// buffer of another.
 const MAX_SPARE: usize = 4;
 
-/// Times that a worker gives memory back after it has freed some: the allocator does it by chance, at
-/// nearly every second time.
+/// How many times a worker gives memory back after it has freed some. At each attempt, the
+/// allocator releases memory with a probability of nearly one half.
 const GIVE_BACK: u8 = 16;
 
-/// What connections keep during the turns of others is counted in steps of so many bytes, since it changes
-/// with every few requests.
+/// The memory that connections keep during the turns of others is counted in steps of this many
+/// bytes, because it changes with every few requests.
 const YIELDED: usize = 1 << 20;
 
-/// Buffers nobody is using. Boxed, because each goes from hand to hand several times a request.
+/// Unused buffers. Boxed, because each changes hands several times a request.
 #[allow(clippy::vec_box, reason = "a buffer changes hands more often than it is made")]
 type Spare<T> = Vec<Box<T>>;
 
-/// What the connections of one worker have in common.
+/// The state that the connections of one worker share.
 #[derive(Debug)]
 pub(crate) struct Local {
     pub(crate) shared: Arc<Shared>,
@@ -41,17 +42,17 @@ pub(crate) struct Local {
     pub(crate) sampler: Sampler,
     spare_inputs: RefCell<Spare<Input>>,
     spare_outputs: RefCell<Spare<Output>>,
-    /// The fewest spare buffers that there were since [`Local::tidy`]: so many were not needed.
+    /// The fewest spare buffers since the last [`Local::tidy`]: this many were not needed.
     unneeded: Cell<[usize; 2]>,
-    /// What they take.
+    /// The charge for the spare buffers.
     spare: RefCell<Charge>,
-    /// How often freed memory is still to be given back.
+    /// The number of times that freed memory must still be given back.
     to_give_back: Cell<u8>,
-    /// Bytes of what connections work with that let others have their turn.
+    /// Bytes of the buffers of connections that let others have their turn.
     yielded: Cell<usize>,
-    /// About as much.
+    /// The charge for them, in steps of [`YIELDED`].
     yielded_charge: RefCell<Charge>,
-    /// The ring as this worker acts by it; `None` in a node without one.
+    /// The view of the ring that this worker acts by; `None` in a node without a ring.
     view: RefCell<Option<Arc<View>>>,
     /// By the address of the peer.
     links: RefCell<HashMap<Arc<str>, Rc<Link>>>,
@@ -116,13 +117,14 @@ impl Local {
         taken
     }
 
-    /// Takes an output buffer back; what is left in it is dropped.
+    /// Takes an output buffer back, and drops any answers left in it.
     #[inline]
     pub(crate) fn give_output(&self, mut output: Box<Output>) {
         let mut spare = self.spare_outputs.borrow_mut();
         if spare.len() < MAX_SPARE {
             output.clear();
-            // Those of answers that were never handed over, or are not a connection's own.
+            // Samples of answers that were never handed over, or of an output that no connection
+            // owns.
             output.timed.clear();
             spare.push(output);
         } else {
@@ -130,25 +132,25 @@ impl Local {
         }
     }
 
-    /// Memory was freed that the system is to have again.
+    /// Records that memory was freed that must go back to the system.
     pub(crate) fn has_freed(&self) {
         self.to_give_back.set(GIVE_BACK);
     }
 
-    /// Whether freed memory is to be given back this time.
+    /// Whether freed memory must be given back this time.
     pub(crate) fn is_to_give_back(&self) -> bool {
         let left = self.to_give_back.get();
         self.to_give_back.set(left.saturating_sub(1));
         left > 0
     }
 
-    /// Gives back the memory of buffers that nobody needed since this was done last, and counts the
-    /// others. To be called about once a second.
+    /// Frees buffers that were not needed since the last call, and counts the others. Must be
+    /// called about once a second.
     pub(crate) fn tidy(&self) {
         let mut inputs = self.spare_inputs.borrow_mut();
         let mut outputs = self.spare_outputs.borrow_mut();
         let [unneeded_inputs, unneeded_outputs] = self.unneeded.get();
-        // Those at the bottom are the ones that were not used.
+        // The unused ones are at the bottom.
         let drop = unneeded_inputs.min(inputs.len());
         inputs.drain(..drop);
         inputs.shrink_to_fit();
@@ -164,13 +166,13 @@ impl Local {
         self.spare.borrow_mut().set(bytes as u64);
     }
 
-    /// A connection keeps so many bytes while others have their turn.
+    /// Records that a connection keeps this many bytes while others have their turn.
     #[inline]
     pub(crate) fn yields(&self, bytes: usize) {
         self.count_yielded(self.yielded.get() + bytes);
     }
 
-    /// A connection that kept so many bytes goes on.
+    /// Records that a connection that kept this many bytes continues.
     #[inline]
     pub(crate) fn resumes(&self, bytes: usize) {
         self.count_yielded(self.yielded.get() - bytes);
@@ -185,7 +187,7 @@ impl Local {
         }
     }
 
-    /// Notes when a read ended, where a sample may fall on what it brought.
+    /// Notes the end of a read, if a sample may fall on the requests in it.
     #[inline]
     pub(crate) fn note_read(&self, input: &mut Input) {
         if self.sampler.is_near(input.unread().len()) {
@@ -193,8 +195,9 @@ impl Local {
         }
     }
 
-    /// Notes it after all where the requests come to wait: meanwhile those of other connections may
-    /// bring the next sample to any of them. It is late by what this turn has done so far.
+    /// Notes the end of a read late, if its requests have to wait: meanwhile requests of other
+    /// connections may make any of them the next sample. The error is the time that this turn has
+    /// taken so far.
     pub(crate) fn note_late(&self, input: &mut Input) {
         if input.read_at == 0 {
             input.read_at = self.shared.clock.nanos();
@@ -207,7 +210,7 @@ impl Local {
         self.sampler.answered(&mut output.timed, self.shared.clock.nanos());
     }
 
-    /// Acts by another view of the ring from now on.
+    /// Switches to another view of the ring.
     pub(crate) fn hold(&self, view: Arc<View>) {
         self.links.borrow_mut().retain(|_, link| {
             let named = view.has_peer(&link.peer);
@@ -221,8 +224,8 @@ impl Local {
         self.news.notify_waiters();
     }
 
-    /// Where the node has stood still, serves nothing until the keeper has asked the peers what it
-    /// missed. To be called after requests were read and before they are carried out.
+    /// Serves no request if the node was paused, until the keeper has asked the peers what it
+    /// missed. Must be called after requests were read and before they are carried out.
     #[inline]
     pub(crate) fn look_up(&self) {
         if let Some(ring) = &self.shared.ring
@@ -246,7 +249,7 @@ impl Local {
         self.view.borrow()
     }
 
-    /// How many views there have been.
+    /// The number of views so far.
     #[inline]
     pub(crate) fn generation(&self) -> u64 {
         self.generation.get()
@@ -267,7 +270,7 @@ impl Local {
         }
         let link = Link::new(Arc::clone(peer));
         if !self.view().as_ref().is_some_and(|view| view.has_peer(peer)) {
-            // The request was judged by a view that named the peer, and the present one does not.
+            // The request was routed by a view that named the peer; the present view does not.
             link.retire();
         }
         if let Some(old) = links.insert(Arc::clone(&peer.address), Rc::clone(&link)) {

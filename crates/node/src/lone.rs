@@ -1,5 +1,5 @@
-//! A node without listeners: real connections over socket pairs, on the calling thread, with a clock
-//! that stands still. What fuzz targets and tests of whole exchanges drive.
+//! A node without listeners, for fuzz targets and tests of whole exchanges: real connections over
+//! socket pairs, on the calling thread, with a clock that moves only by hand.
 
 use std::ffi::OsString;
 use std::io;
@@ -27,11 +27,11 @@ pub struct LoneNode {
 }
 
 impl LoneNode {
-    /// A node with the settings of these flags; `None` where they ask for something else than to
-    /// serve.
+    /// A node with the settings of these flags; `None` if the flags ask for something other than
+    /// serving.
     ///
     /// # Errors
-    /// Where the flags are wrong, or the system refuses a runtime.
+    /// Invalid flags, or no runtime from the system.
     pub fn new(flags: &[&str]) -> io::Result<Option<LoneNode>> {
         let arguments = std::iter::once("ringbinderd").chain(flags.iter().copied());
         let startup =
@@ -46,11 +46,11 @@ impl LoneNode {
         Ok(Some(LoneNode { runtime, shared, local }))
     }
 
-    /// Opens a connection, sends the chunks one write each, ends the sending side, and returns all
-    /// that was answered until the node closed the connection.
+    /// Opens a connection, sends each chunk in one write, closes the sending side, and returns all
+    /// answers until the node closed the connection.
     ///
     /// # Errors
-    /// Where the system refuses a socket.
+    /// No socket from the system.
     pub fn exchange(&self, chunks: &[&[u8]]) -> io::Result<Vec<u8>> {
         let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
         ours.set_nonblocking(true)?;
@@ -73,7 +73,7 @@ impl LoneNode {
             };
             let mut answers = Vec::new();
             let receive = async {
-                // A reset still leaves what was read before.
+                // The data read before a reset stays.
                 let _ = reader.read_to_end(&mut answers).await;
             };
             tokio::join!(serve, send, receive);
@@ -81,7 +81,7 @@ impl LoneNode {
         })
     }
 
-    /// Moves the clock on.
+    /// Advances the clock.
     pub fn advance(&self, seconds: u32) {
         self.shared.clock.advance(seconds);
     }
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    // With what tokio adds, a task fits 256 bytes; the next size is 384.
+    // Together with tokio's own data, a task fits 256 bytes; the next size is 384.
     fn a_connection_that_waits_holds_little() {
         let node = LoneNode::new(&["-m", "8"]).unwrap().unwrap();
         let (ours, _theirs) = std::os::unix::net::UnixStream::pair().unwrap();
@@ -162,7 +162,7 @@ mod tests {
             // The first brings the buffers to their size.
             exchange(200);
             let (few, many) = (exchange(100), exchange(200));
-            // Apart from the client's own buffer, which grows with the answers.
+            // Excluding the client's own buffer, which grows with the answers.
             assert!(many < few + 100, "{few} allocations for 1000 hits, {many} for 2000");
         }
     }

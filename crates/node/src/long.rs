@@ -1,9 +1,9 @@
 //! Answers that can be long, in pieces.
 //!
-//! How long they are depends on what others did: on the items, the connections, the prefixes of keys,
-//! the nodes of the ring. So no such answer is made as a whole. A piece is made when the one before it
-//! has gone out, and in between the other connections of the worker have their turn: a client that does
-//! not read holds one piece, and one that reads quickly holds nobody up.
+//! Their length depends on other data: on the items, the connections, the prefixes of keys, the
+//! nodes of the ring. So no such answer is built as a whole. A piece is built after the previous
+//! one has been sent, and in between the other connections of the worker have their turn. A client
+//! that does not read holds one piece, and a client that reads quickly delays no other one.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -16,13 +16,13 @@ use crate::ring;
 use crate::shared::Shared;
 use crate::stats;
 
-/// About how many bytes a piece has.
+/// The approximate size of a piece in bytes.
 pub(crate) const PIECE: usize = 32 * 1024;
 
-/// Which answer.
+/// The kind of a long answer.
 #[derive(Clone, Debug)]
 pub(crate) enum Long {
-    /// The items, one after the other.
+    /// The items, one after another.
     Items(Form),
     /// `stats sizes`.
     Sizes,
@@ -36,22 +36,23 @@ pub(crate) enum Long {
     RingText(Arc<Ring>),
 }
 
-/// How far it has come.
+/// The progress of a long answer.
 #[derive(Debug)]
 enum Progress {
     Items(Items),
     Sizes(Sizes),
-    /// The id of the connection that comes next; `None` before the listeners.
+    /// The id of the next connection; `None` before the listeners.
     Connections(Option<u32>),
-    /// Prefixes that are written.
+    /// The number of prefixes written.
     Prefixes(usize),
-    /// Peers that are written; `None` before the node itself.
+    /// The number of peers written; `None` before the node itself.
     RingStatus(Option<usize>),
-    /// The ring and the bytes of its text that are written; `None` before the line about it.
+    /// The ring, and the bytes of its text that are written; `None` before the line ahead of the
+    /// text.
     RingText(Arc<Ring>, Option<usize>),
 }
 
-/// A long answer under way.
+/// A long answer in progress.
 #[derive(Debug)]
 pub(crate) struct Answer {
     shared: Arc<Shared>,
@@ -80,7 +81,7 @@ impl Answer {
         Answer { shared: Arc::clone(shared), asker, crawls, progress }
     }
 
-    /// Appends the next piece, and says whether another follows.
+    /// Appends the next piece, and returns whether another follows.
     pub(crate) fn piece(&mut self, out: &mut Vec<u8>) -> bool {
         let shared = &*self.shared;
         match &mut self.progress {
@@ -102,8 +103,8 @@ impl Drop for Answer {
     }
 }
 
-/// The text is made anew for every piece: it is no more than 2 MiB, and to keep it would be to keep it
-/// for everybody who asks and does not read.
+/// Builds the text again for every piece. It has at most 2 MiB, and keeping it would mean keeping
+/// it for every client that asks and does not read.
 fn ring_text(ring: &Ring, written: &mut Option<usize>, out: &mut Vec<u8>) -> bool {
     let text = ring.to_toml();
     if written.is_none() {

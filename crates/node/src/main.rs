@@ -1,6 +1,6 @@
 //! `ringbinderd`.
 
-/// Items come and go in all sizes for weeks: what this allocator gives back, the process does too.
+/// Items of all sizes come and go for weeks. This allocator gives freed memory back to the system.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

@@ -1,7 +1,7 @@
-//! Answers on their way out: small bytes in one buffer, large values by reference between them, and
-//! one vectored write for as much as the socket takes.
+//! Answers that wait to be written: small bytes in one buffer, large values by reference between
+//! them, and one vectored write for as much as the socket accepts.
 //!
-//! Answers that other nodes owe are holes in between. They are closed before anything is written.
+//! Answers that other nodes owe are holes in between. They are filled before anything is written.
 
 use std::io::{self, IoSlice};
 use std::sync::Arc;
@@ -15,17 +15,17 @@ use crate::ring::{Answered, Destination, Foreign, SharedExchange};
 use crate::sampling::Timed;
 use crate::socket::Socket;
 
-/// Bytes of a buffer that are kept for the next answers. Those up to [`HIGH_WATER`] and one more
-/// answer fit.
+/// The bytes of a buffer that are kept for the next answers. Answers up to [`HIGH_WATER`] and one
+/// more fit.
 const KEPT: usize = 64 * 1024;
 
-/// Slices handed to one write.
+/// The number of slices passed to one write.
 const MAX_SLICES: usize = 64;
 
-/// Texts from so many bytes on are counted and not copied.
+/// Texts of at least this many bytes are counted and not copied.
 const LARGE_TEXT: usize = 4 * 1024;
 
-/// A text that many answers hold.
+/// A text that many answers share.
 struct Text(Arc<str>);
 
 impl AsRef<[u8]> for Text {
@@ -34,10 +34,10 @@ impl AsRef<[u8]> for Text {
     }
 }
 
-/// Bytes that are sent from where they are.
+/// Bytes that are sent from where they are stored.
 #[derive(Debug)]
 pub(crate) enum Chunk {
-    /// A text, or a value that a peer answered.
+    /// A text, or a value from a peer.
     Bytes(Bytes),
     /// A piece of a value.
     Piece(Piece),
@@ -52,7 +52,7 @@ impl AsRef<[u8]> for Chunk {
     }
 }
 
-/// A chunk that goes out when `at` bytes of the buffer have.
+/// A chunk that goes out after `at` bytes of the buffer.
 #[derive(Debug)]
 struct Insert {
     at: usize,
@@ -62,23 +62,24 @@ struct Insert {
 /// The answers of one connection that are not written yet.
 #[derive(Debug)]
 pub(crate) struct Output {
-    /// Answers but for the large values.
+    /// Answers without the large values.
     pub(crate) bytes: Vec<u8>,
-    /// Sampled requests among those that the answers are to.
+    /// The sampled requests among those answered here.
     pub(crate) timed: Vec<Timed>,
     inserts: Vec<Insert>,
     inserted: usize,
     written: usize,
     foreign: SharedExchange,
-    /// Whether a hole was left since the exchange was empty: most outputs never have one.
+    /// Whether a hole was left since the exchange was last empty. Most outputs never have one.
     holed: bool,
-    /// Answers waiting above this many bytes are written before more requests are carried out, so that
-    /// a client that does not read cannot make its node buffer. The buffer doubles as it grows: from
-    /// here on to twice as much there is room for the answer that goes beyond.
+    /// When more than this many bytes of answers wait, they are written before more requests are
+    /// carried out, so that a client that does not read cannot make the node buffer without bound.
+    /// The buffer doubles as it grows: between this mark and twice as much there is room for the
+    /// answer that exceeds the mark.
     pub(crate) high_water: usize,
-    /// What it takes, while its connection waits.
+    /// The charge for its memory, while its connection waits.
     charge: Option<Charge>,
-    /// What its connection holds besides.
+    /// The other bytes that its connection holds.
     besides: usize,
 }
 
@@ -100,7 +101,7 @@ impl Default for Output {
 }
 
 impl Output {
-    /// Leaves a hole for what another node answers; `destination` as for [`Exchange::push`].
+    /// Leaves a hole for the answer of another node; `destination` is as for [`Exchange::push`].
     pub(crate) fn leave_hole(&mut self, foreign: Foreign<'_>, destination: Option<Destination>) {
         self.foreign.borrow_mut().push(self.bytes.len(), foreign, destination);
         self.holed = true;
@@ -112,18 +113,20 @@ impl Output {
         self.holed && !self.foreign.borrow().is_empty()
     }
 
-    /// What the holes wait for.
+    /// The exchange that the holes wait for.
     pub(crate) fn foreign(&self) -> &SharedExchange {
         &self.foreign
     }
 
-    /// Whether what waits must be written, or come in, before more is carried out.
+    /// Whether waiting answers must be written, or must arrive, before more requests are carried
+    /// out.
     #[inline]
     pub(crate) fn is_full(&self) -> bool {
         self.pending() > self.high_water || (self.holed && self.foreign.borrow().is_full())
     }
 
-    /// Puts the answers into the holes. Nothing may have been written since the first was left.
+    /// Fills the holes with the answers. Nothing may have been written since the first hole was
+    /// left.
     pub(crate) fn close_holes(&mut self) {
         debug_assert_eq!(self.written, 0);
         let foreign = std::mem::take(&mut self.foreign);
@@ -166,7 +169,7 @@ impl Output {
         self.keep_exchange(foreign);
     }
 
-    /// Puts bytes behind what is there, by reference.
+    /// Appends bytes by reference.
     pub(crate) fn insert(&mut self, bytes: Bytes) {
         self.insert_chunk(Chunk::Bytes(bytes));
     }
@@ -176,7 +179,7 @@ impl Output {
         self.inserts.push(Insert { at: self.bytes.len(), chunk });
     }
 
-    /// Puts a large value behind what is there, by reference.
+    /// Appends a large value by reference.
     pub(crate) fn large(&mut self, value: &LargeValue) {
         for piece in value.pieces() {
             self.insert_chunk(Chunk::Piece(piece.clone()));
@@ -184,15 +187,15 @@ impl Output {
         self.bytes.extend_from_slice(value.rest());
     }
 
-    /// Counts what it takes, and so many bytes besides, while its connection waits. Pieces of values are
-    /// counted by themselves. Returns all that its connection holds by it.
+    /// Counts its memory, and `besides` more bytes, while its connection waits. Pieces of values
+    /// are counted separately. Returns all the memory that its connection holds.
     #[cold]
     pub(crate) fn settle(&mut self, besides: usize, memory: &Arc<ConnectionMemory>) -> u64 {
         self.besides = besides;
         self.settle_again(memory)
     }
 
-    /// As [`Output::settle`], with the same bytes besides as then.
+    /// Does the same as [`Output::settle`], with the same extra bytes as in the last call.
     #[cold]
     pub(crate) fn settle_again(&mut self, memory: &Arc<ConnectionMemory>) -> u64 {
         let inserts = self.inserts.capacity() * size_of::<Insert>();
@@ -202,8 +205,8 @@ impl Output {
         own + self.inserted as u64
     }
 
-    /// Puts a text behind what is there, by reference where that costs less than a copy: everybody who
-    /// asks for it and does not read waits for the same bytes.
+    /// Appends a text, by reference if that costs less than a copy: all clients that ask for it and
+    /// do not read then share the same bytes.
     pub(crate) fn text(&mut self, text: Arc<str>) {
         if text.len() < LARGE_TEXT {
             self.bytes.extend_from_slice(text.as_bytes());
@@ -212,12 +215,12 @@ impl Output {
         }
     }
 
-    /// Whether a large value is among what waits.
+    /// Whether a large value is among the waiting answers.
     pub(crate) fn has_large(&self) -> bool {
         !self.inserts.is_empty()
     }
 
-    /// Empties the exchange, or leaves it to the links where they still fill it.
+    /// Empties the exchange, or leaves it to the links that still fill it.
     fn keep_exchange(&mut self, foreign: SharedExchange) {
         self.holed = false;
         self.foreign = match std::rc::Rc::strong_count(&foreign) {
@@ -238,7 +241,7 @@ impl Output {
         self.pending() == 0
     }
 
-    /// Appends an item's value, which the caller has looked up already, and a line end.
+    /// Appends an item's value, which the caller has already looked up, and a line end.
     #[inline]
     pub(crate) fn value(&mut self, value: ValueRef<'_>) {
         for piece in value.pieces() {
@@ -248,7 +251,7 @@ impl Output {
         self.bytes.extend_from_slice(b"\r\n");
     }
 
-    /// What one vectored write should try, in order, filled into `room`.
+    /// Fills `room` with the slices for one vectored write, in order.
     pub(crate) fn slices<'a>(&'a self, room: &mut Vec<IoSlice<'a>>) {
         let mut skip = self.written;
         let mut from = 0;
@@ -270,13 +273,13 @@ impl Output {
         push(&self.bytes[from..]);
     }
 
-    /// The unwritten bytes where no large value is among them.
+    /// The unwritten bytes, if no large value is among them.
     #[inline]
     pub(crate) fn plain(&self) -> Option<&[u8]> {
         self.inserts.is_empty().then(|| &self.bytes[self.written..])
     }
 
-    /// Writes as much of this, which must not be empty, as the socket takes.
+    /// Writes as much of `self`, which must not be empty, as the socket accepts.
     pub(crate) fn poll_write_to(
         &self,
         socket: &mut Socket,
@@ -292,7 +295,8 @@ impl Output {
         }
     }
 
-    /// Records that the socket took `len` more bytes; when all is out the buffer is empty again.
+    /// Records that the socket accepted `len` more bytes. When all are written, the buffer is empty
+    /// again.
     pub(crate) fn advance(&mut self, len: usize) {
         self.written += len;
         debug_assert!(self.written <= self.bytes.len() + self.inserted);
@@ -301,7 +305,7 @@ impl Output {
         }
     }
 
-    /// All of it in one piece.
+    /// All bytes in one piece.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mut slices = Vec::new();
         let mut from = 0;
@@ -314,7 +318,7 @@ impl Output {
         slices
     }
 
-    /// Forgets everything, and gives back room that one large answer took.
+    /// Drops everything, and releases memory that one large answer took.
     #[inline]
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();

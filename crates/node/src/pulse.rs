@@ -1,7 +1,7 @@
-//! Whether a thread still takes its turns: it is asked to say so, and it does where it runs.
+//! Checks whether a thread still runs its turns: it gets a question, and answers if it runs.
 //!
-//! At most one question is on its way to a thread, however many ask: a thread that hangs gathers
-//! none.
+//! At most one question is on its way to a thread, however many callers ask, so a hanging thread
+//! does not collect questions.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -16,12 +16,12 @@ pub(crate) struct Pulse {
 }
 
 impl Pulse {
-    /// Waits for an answer. `ask` brings the question to the thread, unless one is on its way; where
-    /// it cannot, there is no answer and this returns false.
+    /// Waits for an answer. `ask` sends the question to the thread, unless one is on its way.
+    /// Returns false, without an answer, if `ask` fails.
     pub(crate) async fn felt(self: &Arc<Self>, ask: impl FnOnce(Arc<Pulse>) -> bool) -> bool {
         let answered = self.answered.notified();
         tokio::pin!(answered);
-        // From here on an answer is not missed.
+        // From here on, no answer is missed.
         answered.as_mut().enable();
         if !self.asked.swap(true, SeqCst) && !ask(Arc::clone(self)) {
             self.asked.store(false, SeqCst);
@@ -31,7 +31,7 @@ impl Pulse {
         true
     }
 
-    /// The thread's answer.
+    /// Sends the thread's answer.
     pub(crate) fn answer(&self) {
         self.asked.store(false, SeqCst);
         self.answered.notify_waiters();

@@ -1,7 +1,8 @@
-//! Reading again what may change while a node runs: certificates, users and, by its keeper, the ring.
+//! Reloads the data that may change while a node runs: certificates, users and, through its keeper,
+//! the ring.
 //!
-//! Each part is taken as a whole or not at all: one that cannot be used is said to be so, and what is in
-//! force stays. No connection ends by it.
+//! Each part is replaced as a whole or not at all. If new data cannot be used, that is logged, and
+//! the current data stays. No connection ends because of a reload.
 
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use tracing::{error, info, warn};
 use crate::auth::Auth;
 use crate::shared::Shared;
 
-/// Reads the certificates anew; an error says why they stay what they were, as the log does.
+/// Reads the certificates again. The error, which is also logged, says why the current ones stay.
 pub(crate) fn certificates(shared: &Shared) -> Result<(), String> {
     let Some(tls) = &shared.tls else {
         return Err("TLS not enabled".to_owned());
@@ -43,7 +44,7 @@ fn users(auth: &Auth) {
     }
 }
 
-/// What SIGHUP asks for. `ring` wakes the keeper of the ring.
+/// Reloads everything, as SIGHUP asks. `ring` wakes the keeper of the ring.
 pub(crate) async fn all(shared: &Arc<Shared>, ring: Option<&Notify>) {
     if shared.tls.is_none() && shared.auth.is_none() && ring.is_none() {
         info!("SIGHUP: there is nothing to reload");
@@ -51,14 +52,14 @@ pub(crate) async fn all(shared: &Arc<Shared>, ring: Option<&Notify>) {
     let reader = Arc::clone(shared);
     let reading = tokio::task::spawn_blocking(move || {
         if reader.tls.is_some() {
-            // It is in the log.
+            // The error is in the log.
             let _ = certificates(&reader);
         }
         if let Some(auth) = &reader.auth {
             users(auth);
         }
     });
-    // It fails only where the runtime ends.
+    // This fails only if the runtime ends.
     let _ = reading.await;
     if let Some(ring) = ring {
         ring.notify_one();

@@ -1,7 +1,7 @@
-//! The node as a whole: its listeners, its workers, its clock and how it stops.
+//! The node as a whole: its listeners, its workers, its clock, and its shutdown.
 //!
-//! The main thread accepts connections and deals them out in turn, ticks the clock, kicks idle
-//! connections and waits for signals. Requests are the workers' business alone.
+//! The main thread accepts connections and distributes them in turn, ticks the clock, closes idle
+//! connections and waits for signals. Only the workers carry out requests.
 
 use std::io;
 use std::net::IpAddr;
@@ -39,31 +39,34 @@ use crate::stop::{Stop, StopCause};
 use crate::watch::Watch;
 use crate::worker::{Handover, Workers};
 
-/// How often the clock looks at the system's.
+/// The interval at which the clock reads the system's clock.
 const TICK: Duration = Duration::from_millis(250);
 
-/// Seconds after which what connections gave back is the system's again.
+/// Seconds after which memory that connections released counts as the system's again.
 const GIVEN_BACK: Seconds = 8;
 
-/// How long connections get to read their last answers when the node stops.
+/// The time in which connections may read their last answers when the node stops.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// How long accepting rests after the system refused a connection, for want of descriptors say.
+/// The pause of accepting after the system refused a connection, for example for lack of
+/// descriptors.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
 
-/// Where a node of a ring begins to count CAS uniques: below this, at a place that chance picks, so
-/// that a process does not count again through the numbers of the one before it. Some clients keep 32
-/// bits of a unique; this costs them a 256th of those (docs/decisions/0016-cas-uniques.md).
+/// The range from which a node of a ring picks its first CAS unique at random, so that a process
+/// does not repeat the numbers of its predecessor. Some clients keep 32 bits of a unique; this
+/// costs them a 256th of those (docs/decisions/0016-cas-uniques.md).
 const FIRST_CAS: std::ops::Range<u64> = 1..1 << 24;
 
-/// Most clients that wait for a place in this process, whatever the length of the sockets' queues.
+/// The most clients that wait for a place in this process, whatever the length of the sockets'
+/// queues.
 const MAX_QUEUED: usize = 1024;
 
-/// Bounds between passes that remove dead items: a pass that found many is soon followed by another.
+/// The bounds of the interval between passes that remove dead items. The next pass comes sooner
+/// after one that found many.
 const SWEEP_SOONEST: Duration = Duration::from_secs(5);
 const SWEEP_LATEST: Duration = Duration::from_secs(300);
 
-/// Builds the state that workers share, with a store that minds the memory of this process.
+/// Builds the state that workers share, with a store that adapts to the memory of this process.
 pub(crate) fn prepare(
     settings: Settings,
     guards: Guards,
@@ -81,7 +84,7 @@ pub(crate) fn prepare(
     })
 }
 
-/// Builds the state that workers share, in a process that is more than this node.
+/// Builds the state that workers share, in a process that contains more than this node.
 pub(crate) fn prepare_as_guest(settings: Settings) -> Arc<Shared> {
     build(settings, Guards::default(), None, 0, |store, _| store)
 }
@@ -138,11 +141,11 @@ fn build(
     shared
 }
 
-/// Clients that wait in this process for a `-c` place, at most.
+/// The most clients that wait in this process for a `-c` place.
 ///
-/// Where clients are to wait (`no_maxconns_fast`) and there is no ring, they wait in the sockets'
-/// queues. Other nodes would wait there behind them: a node of a ring takes its clients out of the
-/// queues, and as many wait as could there.
+/// If clients may wait (`no_maxconns_fast`) and there is no ring, they wait in the sockets' queues.
+/// In a ring, other nodes would wait there behind them. So a node of a ring takes its clients out
+/// of the queues, and as many may wait here as could wait there.
 pub(crate) fn queue_len(settings: &Settings) -> usize {
     if settings.maxconns_fast || settings.ring.is_none() {
         return 0;
@@ -150,21 +153,21 @@ pub(crate) fn queue_len(settings: &Settings) -> usize {
     usize::try_from(settings.listen_backlog).unwrap_or(usize::MAX).min(MAX_QUEUED)
 }
 
-/// Open files that connections beyond `-c` may take in a ring, whatever its size.
+/// Open files for connections beyond `-c` in a ring, whatever its size.
 pub(crate) fn files_of_nodes(settings: &Settings) -> u32 {
-    // The connections that this node makes to the others are half of those it has places for.
+    // The connections that this node makes to others are half of those for which it has places.
     let files = MAX_PEERS + MAX_PEERS / 2 + MAX_UNPROVED + queue_len(settings);
     u32::try_from(files).unwrap_or(u32::MAX)
 }
 
-/// Connections of other nodes that so many open files leave room for.
+/// The number of connections of other nodes that this many open files allow.
 pub(crate) fn room_for_peers(settings: &Settings, spare: u64) -> usize {
     let spare = usize::try_from(spare).unwrap_or(usize::MAX);
     spare.saturating_sub(MAX_UNPROVED + queue_len(settings)) / 3 * 2
 }
 
-/// Tells watchers of evictions. Ages are as of the clock's last tick at the item's own access, the
-/// only times an engine knows of.
+/// Reports evictions to watchers. Ages are as of the clock's last tick at the item's own access,
+/// which are the only times that an engine knows.
 fn observer(watch: &Arc<Watch>) -> EvictionObserver {
     let watch = Arc::clone(watch);
     let clock = Clock::new();
@@ -178,9 +181,9 @@ fn observer(watch: &Arc<Watch>) -> EvictionObserver {
     })
 }
 
-/// Serves until a signal or `shutdown` ends it. `begin` is called when all is ready to serve, `ready`
-/// once clients can connect. Returns whether all connections have ended, so that nothing changes any
-/// more.
+/// Serves until a signal or `shutdown` ends it. `begin` is called when all is ready to serve,
+/// `ready` once clients can connect. Returns whether all connections have ended, so that no item
+/// can change any more.
 pub(crate) fn run(
     shared: &Arc<Shared>,
     listeners: Vec<Listener>,
@@ -223,7 +226,7 @@ pub(crate) fn run(
         tasks.close();
         tasks.wait().await;
         let all_ended = shared.connections.end_all(GRACE).await;
-        // Until here it tells that the node stops.
+        // Up to here the admin port reports that the node is stopping.
         if let Some(admin) = admin {
             admin.stop();
         }
@@ -235,7 +238,7 @@ pub(crate) fn run(
     Ok(all_ended)
 }
 
-/// The signals a node knows.
+/// The signals that a node handles.
 #[derive(Debug)]
 struct Signals {
     terminate: tokio::signal::unix::Signal,
@@ -282,7 +285,7 @@ fn tell_why(shared: &Shared) {
     }
 }
 
-/// Writes a snapshot, and says in the log what came of it.
+/// Writes a snapshot, and logs the result.
 fn snapshot_on_signal(shared: &Arc<Shared>) {
     let shared = Arc::clone(shared);
     tokio::spawn(async move {
@@ -293,7 +296,7 @@ fn snapshot_on_signal(shared: &Arc<Shared>) {
     });
 }
 
-/// Accepts connections and deals them out to the workers in turn.
+/// Accepts connections and distributes them to the workers in turn.
 async fn accept_all(
     shared: Arc<Shared>,
     workers: Arc<Workers>,
@@ -313,7 +316,7 @@ async fn accept_all(
             }
         }
         let accepted = tokio::select! {
-            // The gate comes first: nothing is accepted once it is closed.
+            // The gate comes first: no connection is accepted once it is closed.
             biased;
             () = shared.stop.cancelled() => return,
             () = gate.closed() => {
@@ -335,7 +338,7 @@ async fn accept_all(
                 let origin = || origin(&shared, address, guard);
                 match connections.open(peer, shared.clock.now(), origin) {
                     Some(ticket) => workers.adopt(Handover { accepted, guard, ticket }),
-                    // Words that are not encrypted are none to a TLS client.
+                    // A TLS client cannot read a plain-text error.
                     None if matches!(guard, Guard::Tls(_)) => {}
                     None => turn_away(&accepted),
                 }
@@ -348,7 +351,7 @@ async fn accept_all(
     }
 }
 
-/// What a connection may prove that finds all `-c` places taken.
+/// The way in which a connection that finds all `-c` places taken may prove to be a node's.
 fn origin(shared: &Shared, address: Option<IpAddr>, guard: Guard) -> Origin {
     let (Some(ring), Some(address)) = (&shared.ring, address) else {
         return Origin::Client;
@@ -363,19 +366,19 @@ fn origin(shared: &Shared, address: Option<IpAddr>, guard: Guard) -> Origin {
     }
 }
 
-/// Says that there are too many connections, as far as the socket takes it at once.
+/// Answers that there are too many connections, as far as the socket accepts it at once.
 fn turn_away(accepted: &Accepted) {
     use std::io::Write;
 
     let line = format!("{}\r\n", Refusal::TooManyConnections.line());
-    // The connection closes either way.
+    // The connection closes in any case.
     let _ = match accepted {
         Accepted::Tcp(stream) => (&*stream).write(line.as_bytes()),
         Accepted::Unix(stream) => (&*stream).write(line.as_bytes()),
     };
 }
 
-/// Ticks the clock, kicks idle connections and has the workers tidy up.
+/// Ticks the clock, closes idle connections and has the workers tidy up.
 async fn keep_time(shared: Arc<Shared>, workers: Arc<Workers>) {
     let mut ticks = tokio::time::interval(TICK);
     let mut last = shared.clock.now();
@@ -401,7 +404,7 @@ async fn keep_time(shared: Arc<Shared>, workers: Arc<Workers>) {
     }
 }
 
-/// Removes dead items now and then, and when asked to, on a thread that blocks nobody.
+/// Removes dead items now and then, and on request, on a thread for blocking work.
 async fn sweep(shared: Arc<Shared>) {
     let mut pause = SWEEP_SOONEST;
     loop {
@@ -410,8 +413,8 @@ async fn sweep(shared: Arc<Shared>) {
             () = shared.sweep_wanted.notified() => {}
             () = shared.stop.cancelled() => return,
         }
-        // A ring needs its sweeps: until one is over, the store asks of every item whether it was given
-        // to another node.
+        // A ring needs its sweeps: until one is over, the store checks for every item whether its
+        // key was given to another node.
         if !shared.crawler_enabled.load(Relaxed) && shared.ring.is_none() {
             continue;
         }

@@ -1,4 +1,4 @@
-//! What all workers share: the store, the settings, the clock and the books.
+//! The state that all workers share: the store, the settings, the clock and the counters.
 
 use std::sync::Arc;
 use std::sync::atomic::{
@@ -23,10 +23,10 @@ use crate::stop::Stop;
 use crate::tls::Tls;
 use crate::watch::Watch;
 
-/// The engine behind the seam.
+/// The storage engine.
 pub(crate) type Engine = SegmentStore;
 
-/// One node's common state.
+/// The shared state of one node.
 pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) store: Engine,
@@ -37,33 +37,34 @@ pub(crate) struct Shared {
     pub(crate) prefixes: Prefixes,
     pub(crate) heat: Heat,
     pub(crate) latency: Latency,
-    /// What connections hold.
+    /// The memory of connections.
     pub(crate) memory: Arc<ConnectionMemory>,
     pub(crate) snapshots: Snapshots,
     /// Whether connections are accepted.
     pub(crate) gate: Gate,
-    /// The ring, where this node has one.
+    /// The ring, if this node has one.
     pub(crate) ring: Option<Arc<RingNode>>,
-    /// TLS, where anybody speaks it.
+    /// TLS, if any listener or link uses it.
     pub(crate) tls: Option<Arc<Tls>>,
-    /// Who may use this node, where clients must authenticate.
+    /// The users, if clients must authenticate.
     pub(crate) auth: Option<Arc<Auth>>,
     /// `verbosity`, as set by `-v` or the command.
     pub(crate) verbosity: AtomicU8,
     /// `lru_crawler enable`, `disable`.
     pub(crate) crawler_enabled: AtomicBool,
     pub(crate) crawler_starts: AtomicU64,
-    /// Wakes the sweeper before its time.
+    /// Wakes the sweeper early.
     pub(crate) sweep_wanted: Notify,
-    /// Dumps by `lru_crawler` that are under way.
+    /// The number of `lru_crawler` dumps in progress.
     pub(crate) crawls: AtomicUsize,
-    /// When the items of the last flush die, as [`Clock`] counts; 0 where there was none.
+    /// The time at which the items of the last flush expire, as [`Clock`] counts; 0 if there was
+    /// none.
     pub(crate) flushed_at: AtomicU32,
-    /// The second in which a foreign connection was last logged.
+    /// The second in which a connection with another protocol was last logged.
     pub(crate) foreign_logged: AtomicU32,
-    /// Connections of other nodes that open files leave room for.
+    /// The number of connections of other nodes that open files allow.
     pub(crate) room_for_peers: usize,
-    /// Whether the node is to stop, and why.
+    /// Whether the node must stop, and the cause.
     pub(crate) stop: Stop,
 }
 
@@ -74,13 +75,13 @@ impl std::fmt::Debug for Shared {
 }
 
 impl Shared {
-    /// Whether commands are to be logged one by one.
+    /// Whether single commands are logged.
     #[inline]
     pub(crate) fn logs_commands(&self) -> bool {
         self.verbosity.load(Relaxed) > 1
     }
 
-    /// Gives the nodes of the ring places for their connections, by the present rings.
+    /// Reserves connection places for the nodes of the ring, by the present rings.
     pub(crate) fn make_room(&self) {
         let Some(ring) = &self.ring else {
             return;
@@ -98,12 +99,12 @@ impl Shared {
         self.connections.share(shares);
     }
 
-    /// The keys that are asked for most at present.
+    /// The keys with most requests at present.
     pub(crate) fn hot_keys(&self) -> HotKeys {
         self.heat.hottest(self.clock.nanos())
     }
 
-    /// How long answers took, since start or the last reset.
+    /// The latency of answers since the start or the last reset.
     pub(crate) fn latency(&self) -> LatencySums {
         self.latency.sums()
     }

@@ -1,7 +1,7 @@
 //! A connected socket, TCP or Unix, plain or with TLS, with the polls that a connection needs.
 //!
-//! Bytes written with TLS may stay in the session's buffer, which is bounded: [`Socket::poll_flush`]
-//! brings them to the socket. Without TLS it has nothing to do.
+//! Bytes written with TLS may stay in the session's bounded buffer; [`Socket::poll_flush`] writes
+//! them to the socket. Without TLS it does nothing.
 
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
@@ -16,7 +16,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsStream;
 use tokio_util::io::poll_read_buf;
 
-/// A socket as the acceptor got it, not yet known to any runtime.
+/// A socket as the acceptor got it, not registered with any runtime.
 #[derive(Debug)]
 pub(crate) enum Accepted {
     Tcp(std::net::TcpStream),
@@ -28,7 +28,7 @@ pub(crate) enum Accepted {
 pub(crate) enum Socket {
     Tcp(TcpStream),
     Unix(UnixStream),
-    /// Boxed: a plain connection has no room for a session.
+    /// Boxed, so that a plain connection has no room for a session.
     Tls(Box<TlsStream<TcpStream>>),
 }
 
@@ -41,7 +41,7 @@ impl Socket {
         })
     }
 
-    /// The certificate that the other side showed, which was found to be good.
+    /// The valid certificate that the other side presented.
     pub(crate) fn certificate(&self) -> Option<&CertificateDer<'static>> {
         match self {
             Socket::Tls(stream) => stream.get_ref().1.peer_certificates()?.first(),
@@ -49,14 +49,15 @@ impl Socket {
         }
     }
 
-    /// Makes closing drop what the other side has not taken, rather than deliver it some day.
+    /// Makes closing drop the data that the other side has not accepted, instead of delivering it
+    /// later.
     pub(crate) fn drop_unsent(&self) {
         let socket = match self {
             Socket::Tcp(stream) => socket2::SockRef::from(stream),
             Socket::Unix(stream) => socket2::SockRef::from(stream),
             Socket::Tls(stream) => socket2::SockRef::from(stream.get_ref().0),
         };
-        // It only makes a late delivery less likely, which may happen in any case.
+        // This only makes a late delivery less likely; it may happen in any case.
         let _ = socket.set_linger(Some(Duration::ZERO));
     }
 
@@ -76,7 +77,7 @@ impl Socket {
         done.map_ok(|()| buffer.filled().len())
     }
 
-    /// Whether there is something to read, or the end, whether or not the runtime has noticed.
+    /// Whether there is data to read, or the end of it, even if the runtime has not noticed yet.
     pub(crate) fn has_arrived(&self) -> bool {
         let socket = match self {
             Socket::Tcp(stream) => socket2::SockRef::from(stream),
@@ -87,7 +88,7 @@ impl Socket {
         !peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 
-    /// Ready once there is something to read, or the end, since a read found nothing.
+    /// Ready once there is data to read, or the end of it, after a read found none.
     pub(crate) fn poll_read_ready(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Socket::Tcp(stream) => stream.poll_read_ready(context),
@@ -109,7 +110,7 @@ impl Socket {
         }
     }
 
-    /// Reads and drops what has arrived, as it is on the wire; 0 where nothing has.
+    /// Reads and drops the data that has arrived, as it is on the wire. Returns 0 if there is none.
     pub(crate) fn discard(&mut self, room: &mut [u8]) -> usize {
         let mut context = Context::from_waker(Waker::noop());
         let mut buffer = ReadBuf::new(room);
@@ -150,7 +151,7 @@ impl Socket {
         }
     }
 
-    /// Brings to the socket what was written.
+    /// Writes buffered bytes to the socket.
     #[inline]
     pub(crate) fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
@@ -159,8 +160,7 @@ impl Socket {
         }
     }
 
-    /// Says that nothing more comes, where the protocol has words for it, as far as the socket takes
-    /// them at once.
+    /// Sends the protocol's end of data, if it has one, as far as the socket accepts it at once.
     pub(crate) fn farewell(&mut self) {
         if let Socket::Tls(stream) = self {
             let mut context = Context::from_waker(Waker::noop());
@@ -178,8 +178,9 @@ fn read_records(
     hung_up(done.map_ok(|()| buffer.filled().len()))
 }
 
-/// Takes a connection that just closes for one that says so: many clients never do, and every request
-/// and answer says how long it is, so that one that was cut is not taken for a whole one.
+/// Treats a connection that closes without an end of data like one that sends it. Many clients
+/// never send it. Every request and answer states its length, so a cut one is not taken for a
+/// complete one.
 fn hung_up(done: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
     match done {
         Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {

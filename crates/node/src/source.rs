@@ -1,5 +1,5 @@
-//! Where a connection comes from, as far as one stranger can choose: what counts by source cannot be
-//! escaped by another address out of the same hand.
+//! The source of a connection: the part of its address that one untrusted client cannot choose
+//! freely. A count by source cannot be avoided by another address of the same owner.
 
 use std::net::IpAddr;
 
@@ -8,16 +8,17 @@ use crate::connections::Peer;
 /// One machine, or one customer of a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Source {
-    /// Somebody on this machine, by a Unix socket.
+    /// A client on this machine, through a Unix socket.
     Local,
     /// An IPv4 address.
     V4(u32),
-    /// The first 64 bits of an IPv6 address: whoever has one has all that begin like it.
+    /// The first 64 bits of an IPv6 address: the owner of one such address has all with the same
+    /// beginning.
     V6(u64),
 }
 
 impl Source {
-    /// Who is on the other side.
+    /// The source of a peer.
     pub(crate) fn of(peer: &Peer) -> Source {
         peer.ip().map_or(Source::Local, Source::from)
     }

@@ -1,5 +1,5 @@
-//! Lines of the log that strangers cause: each of them once a minute, and few in all, so that whoever
-//! makes a node complain cannot fill the disk with it.
+//! A rate limit for log lines that untrusted clients cause: each line once a minute, and few in
+//! all, so that a client cannot fill the disk with them.
 
 use std::net::IpAddr;
 
@@ -8,18 +8,18 @@ use ringbinder_store::Seconds;
 
 use crate::connections::Peer;
 
-/// Seconds in which the same is not said twice.
+/// Seconds in which the same line is not logged twice.
 const PAUSE: Seconds = 60;
 
-/// Most lines in that time.
+/// The most lines in that time.
 const MOST: usize = 16;
 
-/// What was said lately: about whom, what, and when.
+/// The recent lines: the peer, the text and the time of each.
 #[derive(Debug, Default)]
 pub(crate) struct Sparing(Mutex<Vec<(Option<IpAddr>, String, Seconds)>>);
 
 impl Sparing {
-    /// Whether this is to be said now of this peer, whatever its port.
+    /// Whether this line about this peer, whatever its port, may be logged.
     pub(crate) fn allows(&self, peer: &Peer, what: &str, now: Seconds) -> bool {
         let who = match peer {
             Peer::Tcp { from, .. } => Some(from.ip()),

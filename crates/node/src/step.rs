@@ -1,4 +1,4 @@
-//! What a connection has to do before it carries out further requests.
+//! The work that a connection must do before it carries out further requests.
 
 use std::time::Duration;
 
@@ -7,64 +7,65 @@ use ringbinder_protocol::WatchFlags;
 use crate::connections::CloseReason;
 use crate::long::Long;
 
-/// Why carrying out requests stopped.
+/// The reason why carrying out requests stopped.
 #[derive(Debug)]
 pub(crate) enum Step {
-    /// There is no further whole request.
+    /// There is no further complete request.
     Starved,
-    /// It is the others' turn.
+    /// Other connections must have their turn.
     Yield,
     /// The answers must be written first.
     Flush,
-    /// The value announced in the first `line` unread bytes, which has `len` bytes, is still on its way.
+    /// The value announced in the first `line` unread bytes, which has `len` bytes, has not arrived
+    /// yet.
     Value { line: usize, len: usize },
-    /// So many bytes are to be dropped.
+    /// This many bytes must be dropped.
     Swallow(usize),
-    /// A login is to be looked at, but only after so long.
+    /// A login must be checked, but only after this delay.
     Slow(Duration),
-    /// A wrong password is to be answered, but not at once.
+    /// A wrong password must be answered, but not at once.
     Penalty,
-    /// Every node of the ring is to be emptied, this one included.
+    /// Every node of the ring must be emptied, this one included.
     FlushAll {
-        /// The delay as an exptime; not positive is now.
+        /// The delay as an exptime; zero or less means at once.
         delay: i64,
-        /// The client wants no answer.
+        /// The client suppresses replies.
         noreply: bool,
     },
-    /// The client wants the certificates read anew.
+    /// The client asks for a reload of the certificates.
     Refresh,
-    /// The client wants to watch.
+    /// The client asks for log lines.
     Watch(WatchFlags),
-    /// The client wants an answer that may be long.
+    /// The client asks for an answer that may be long.
     Long(Long),
-    /// The end.
+    /// The connection ends.
     Close(CloseReason),
 }
 
-/// What became of the request at the front of the buffer.
+/// The outcome of the request at the front of the buffer.
 #[derive(Debug)]
 pub(crate) struct Handled {
-    /// Bytes of it that are dealt with; 0 where it stays for later.
+    /// The bytes of it that are processed; 0 if it stays for later.
     pub(crate) consumed: usize,
-    /// Why to stop here, if so.
+    /// The reason to stop here, if there is one.
     pub(crate) then: Option<Step>,
 }
 
 impl Handled {
-    /// A request of so many bytes, after which the next one follows.
+    /// A request of this many bytes that is finished. The next one follows.
     pub(crate) fn done(consumed: usize) -> Handled {
         Handled { consumed, then: None }
     }
 
-    /// A request that stays until something else was done.
+    /// A request that stays until other work is done.
     pub(crate) fn wait(then: Step) -> Handled {
         Handled { consumed: 0, then: Some(then) }
     }
 }
 
-/// How far the requests in a buffer are carried out.
+/// The progress of the requests in a buffer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Progress {
-    /// Requests until it is the others' turn.
+    /// The number of requests until others must have their turn.
     pub(crate) turns: u32,
 }

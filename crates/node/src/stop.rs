@@ -1,14 +1,14 @@
 //! The end of the node: one flag that every task waits for, and the cause that raised it.
 //!
-//! Whoever ends the node names the cause. The first cause counts and is the one in the log; later ones
-//! change nothing, because the node is stopping already.
+//! The code that ends the node names the cause. The first cause counts and is logged. Later ones
+//! change nothing, because the node is already stopping.
 
 use std::fmt;
 use std::sync::OnceLock;
 
 use tokio_util::sync::CancellationToken;
 
-/// Why the node stops.
+/// The cause of a stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StopCause {
     /// SIGTERM.
@@ -69,7 +69,7 @@ impl Stop {
         self.cause.get().copied()
     }
 
-    /// The flag alone, for code that knows nothing of a node.
+    /// The flag alone, for code that does not depend on a node.
     pub(crate) fn token(&self) -> CancellationToken {
         self.token.clone()
     }

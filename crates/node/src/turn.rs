@@ -1,5 +1,5 @@
-//! A turn of a connection: what it works with from reading to writing, and what is left of it where
-//! something has to be waited for in between.
+//! A turn of a connection: the buffers it uses from reading to writing, and the state that remains
+//! if it has to wait in between.
 
 use std::ops::ControlFlow;
 use std::task::Poll;
@@ -9,8 +9,8 @@ use crate::input::Input;
 use crate::output::Output;
 use crate::step::{Progress, Step};
 
-/// A turn that waits for something else than input, with all that it holds. Boxed as a whole: a
-/// connection that waits for requests must not hold room for it.
+/// A turn that waits for something other than input, with all that it holds. Boxed as a whole,
+/// because a connection that waits for requests must not hold room for it.
 #[derive(Debug)]
 pub(crate) struct Unfinished {
     pub(crate) held: Held,
@@ -18,14 +18,14 @@ pub(crate) struct Unfinished {
     pub(crate) step: Step,
 }
 
-/// What a connection borrows while it works.
+/// The buffers that a connection borrows while it works.
 #[derive(Debug)]
 pub(crate) struct Held {
     pub(crate) input: Box<Input>,
     pub(crate) output: Box<Output>,
 }
 
-/// A turn that something else must come to before it goes on.
+/// A turn that has to wait before it can continue.
 #[cold]
 pub(crate) fn unfinished(
     held: Held,
@@ -36,7 +36,7 @@ pub(crate) fn unfinished(
 }
 
 impl Held {
-    /// Bytes that it takes and that are not counted yet.
+    /// The bytes that it occupies and that are not counted yet.
     pub(crate) fn bytes(&self) -> usize {
         self.input.uncounted() + self.output.bytes.capacity()
     }

@@ -1,7 +1,7 @@
 //! `watch`: live log lines for connections that ask for them.
 //!
-//! While nobody watches, an event costs one load. Each watcher has a bounded buffer; what does not
-//! fit is counted and the watcher is told, so that a slow one costs its own lines and nothing else.
+//! Without a watcher, an event costs one load. Each watcher has a bounded buffer. Lines that do not
+//! fit are counted and reported to the watcher, so a slow watcher loses only its own lines.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 
 use crate::connections::{CloseReason, Peer};
 
-/// Most watchers at a time, as in memcached.
+/// The most watchers at a time, as in memcached.
 const MAX_WATCHERS: usize = 20;
 
 #[derive(Debug, Default)]
@@ -53,7 +53,7 @@ impl Watcher {
     }
 }
 
-/// Where log lines come together.
+/// The hub that collects log lines.
 #[derive(Debug)]
 pub(crate) struct Watch {
     mask: AtomicU8,
@@ -66,7 +66,7 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Each watcher buffers at most `buffer_limit` bytes.
+    /// A hub in which each watcher buffers at most `buffer_limit` bytes.
     pub(crate) fn new(buffer_limit: usize) -> Self {
         Watch {
             mask: AtomicU8::new(0),
@@ -79,13 +79,13 @@ impl Watch {
         }
     }
 
-    /// Whether anybody watches this stream.
+    /// Whether any connection watches this stream.
     #[inline]
     pub(crate) fn wants(&self, stream: WatchFlags) -> bool {
         WatchFlags::from_bits(self.mask.load(Relaxed)).intersects(stream)
     }
 
-    /// Adds a watcher; `None` where there are too many.
+    /// Adds a watcher; `None` if there are too many.
     pub(crate) fn add(self: &Arc<Self>, flags: WatchFlags) -> Option<Subscription> {
         let mut watchers = self.watchers.lock();
         if watchers.len() >= MAX_WATCHERS {
@@ -107,12 +107,13 @@ impl Watch {
         self.watchers.lock().len()
     }
 
-    /// Lines made, lines dropped, bytes handed to watchers.
+    /// The numbers of lines written, lines dropped, and bytes sent to watchers.
     pub(crate) fn figures(&self) -> (u64, u64, u64) {
         (self.written.load(Relaxed), self.skipped.load(Relaxed), self.sent.load(Relaxed))
     }
 
-    /// Sends a line, `ts=... gid=...` before and a newline behind it, to those who watch `stream`.
+    /// Sends a line to the watchers of `stream`, with `ts=... gid=...` before it and a newline
+    /// after it.
     fn publish(&self, stream: WatchFlags, write: impl FnOnce(&mut Vec<u8>)) {
         let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let gid = self.gid.fetch_add(1, Relaxed) + 1;
@@ -139,7 +140,7 @@ impl Watch {
         }
     }
 
-    /// An item was looked for.
+    /// Reports a look-up of an item.
     pub(crate) fn fetched(&self, key: &[u8], status: &str, len: usize, connection: u32) {
         self.publish(WatchFlags::FETCHERS, |line| {
             line.extend_from_slice(b"type=item_get key=");
@@ -149,7 +150,7 @@ impl Watch {
         });
     }
 
-    /// An item was stored, or not.
+    /// Reports a store, successful or not.
     pub(crate) fn stored(&self, stored: Stored<'_>) {
         let Stored { key, status, command, ttl, connection, len } = stored;
         self.publish(WatchFlags::MUTATIONS, |line| {
@@ -162,7 +163,7 @@ impl Watch {
         });
     }
 
-    /// An item was deleted.
+    /// Reports a deleted item.
     pub(crate) fn deleted(&self, key: &[u8], command: &str, len: usize) {
         self.publish(WatchFlags::DELETIONS, |line| {
             line.extend_from_slice(b"type=deleted key=");
@@ -171,7 +172,7 @@ impl Watch {
         });
     }
 
-    /// An item was evicted.
+    /// Reports an evicted item.
     pub(crate) fn evicted(&self, key: &[u8], fetched: bool, ttl: i64, idle: u32, len: usize) {
         self.publish(WatchFlags::EVICTIONS, |line| {
             line.extend_from_slice(b"type=eviction key=");
@@ -181,12 +182,12 @@ impl Watch {
         });
     }
 
-    /// A connection was opened.
+    /// Reports an opened connection.
     pub(crate) fn opened(&self, peer: &Peer, connection: u32) {
         self.connection("conn_new", peer, connection, None);
     }
 
-    /// A connection was closed.
+    /// Reports a closed connection.
     pub(crate) fn closed(&self, peer: &Peer, connection: u32, reason: CloseReason) {
         self.connection("conn_close", peer, connection, Some(reason));
     }
@@ -206,19 +207,19 @@ impl Watch {
     }
 }
 
-/// What is told of a store.
+/// The reported facts of a store.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stored<'a> {
     pub(crate) key: &'a [u8],
     pub(crate) status: &'static str,
     pub(crate) command: &'static str,
-    /// Seconds to live as memcached logs them: 0 for never.
+    /// The time to live in seconds as memcached logs it: 0 for never.
     pub(crate) ttl: u32,
     pub(crate) connection: u32,
     pub(crate) len: usize,
 }
 
-/// A watcher's place in the hub, given back when dropped.
+/// A watcher's entry in the hub, removed when dropped.
 #[derive(Debug)]
 pub(crate) struct Subscription {
     watcher: Arc<Watcher>,

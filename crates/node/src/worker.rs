@@ -29,22 +29,22 @@ use crate::tls;
 #[derive(Debug)]
 pub(crate) struct Handover {
     pub(crate) accepted: Accepted,
-    /// What is spoken where it was accepted.
+    /// The protocol of the listener that accepted it.
     pub(crate) guard: Guard,
     pub(crate) ticket: Ticket,
 }
 
-/// What a worker is told. Between two of its requests: nothing that it does spans an order.
+/// An order to a worker. The worker handles it between two requests, so no request spans an order.
 #[derive(Debug)]
 enum Order {
     Serve(Handover),
-    /// Act by this view of the ring from now on, and say when.
+    /// Use this view of the ring, and report when that is done.
     Hold(Arc<View>, Option<oneshot::Sender<()>>),
-    /// Say that it runs.
+    /// Report that the worker runs.
     Answer(Arc<Pulse>),
-    /// Give back memory that is not needed.
+    /// Release memory that is not needed.
     Tidy,
-    /// Stand still until somebody else comes to the barrier.
+    /// Block until another thread comes to the barrier.
     #[cfg(test)]
     Occupy(Arc<std::sync::Barrier>),
 }
@@ -65,14 +65,14 @@ pub(crate) struct Workers {
 }
 
 impl Workers {
-    /// Starts them.
+    /// Starts all workers.
     pub(crate) fn start(shared: &Arc<Shared>) -> io::Result<Workers> {
         let count = usize::from(shared.settings.threads);
         let handles = (0..count).map(|index| Handle::start(shared, index));
         Ok(Workers { handles: handles.collect::<io::Result<_>>()?, turn: AtomicUsize::new(0) })
     }
 
-    /// Hands a connection to the worker whose turn it is.
+    /// Passes a connection to the next worker in turn.
     pub(crate) fn adopt(&self, handover: Handover) {
         let turn = self.turn.fetch_add(1, Relaxed) % self.handles.len();
         if self.handles[turn].sender.send(Order::Serve(handover)).is_err() {
@@ -80,7 +80,7 @@ impl Workers {
         }
     }
 
-    /// Gives all workers a view of the ring, and returns once they act by it.
+    /// Gives all workers a view of the ring, and returns once all use it.
     pub(crate) async fn hold_all(&self, view: &Arc<View>) {
         let mut held = Vec::new();
         for handle in &self.handles {
@@ -90,7 +90,7 @@ impl Workers {
             }
         }
         for is_done in held {
-            // A worker that has ended serves nothing.
+            // A worker that has ended serves no request.
             let _ = is_done.await;
         }
     }
@@ -98,24 +98,24 @@ impl Workers {
     /// Gives all workers a view of the ring.
     pub(crate) fn tell(&self, view: &Arc<View>) {
         for handle in &self.handles {
-            // A worker that has ended needs none.
+            // A worker that has ended needs no view.
             let _ = handle.sender.send(Order::Hold(Arc::clone(view), None));
         }
     }
 
-    /// Has all workers give back memory that they do not need.
+    /// Makes all workers release memory that they do not need.
     pub(crate) fn tidy(&self) {
         for handle in &self.handles {
-            // A worker that has ended holds nothing.
+            // A worker that has ended holds no memory.
             let _ = handle.sender.send(Order::Tidy);
         }
     }
 
-    /// The numbers of the workers that do not say within `patience` that they take their turns.
+    /// The numbers of the workers that do not report within `patience` that they run.
     pub(crate) async fn silent(&self, patience: Duration) -> Vec<usize> {
         let deadline = Instant::now() + patience;
         let mut silent = Vec::new();
-        // One after the other, but by one deadline: those that run have answered by then.
+        // One after another but with one deadline: workers that run have answered by then.
         for (index, handle) in self.handles.iter().enumerate() {
             let ask = |pulse| handle.sender.send(Order::Answer(pulse)).is_ok();
             if !matches!(tokio::time::timeout_at(deadline, handle.pulse.felt(ask)).await, Ok(true))
@@ -126,13 +126,13 @@ impl Workers {
         silent
     }
 
-    /// Keeps a worker from its turns until somebody else comes to the barrier.
+    /// Blocks a worker until another thread comes to the barrier.
     #[cfg(test)]
     pub(crate) fn occupy(&self, index: usize, barrier: Arc<std::sync::Barrier>) {
         self.handles[index].sender.send(Order::Occupy(barrier)).expect("a worker that runs");
     }
 
-    /// Lets the workers end once their connections have, and waits for that.
+    /// Lets the workers end once their connections have ended, and waits for that.
     pub(crate) fn join(self) {
         for Handle { sender, thread, .. } in self.handles {
             drop(sender);
@@ -145,7 +145,7 @@ impl Workers {
 
 impl Handle {
     fn start(shared: &Arc<Shared>, index: usize) -> io::Result<Handle> {
-        // The number of connections in the channel is bounded by the places among them.
+        // The places bound the number of connections in the channel.
         let (sender, receiver) = unbounded_channel();
         let shared = Arc::clone(shared);
         let thread = std::thread::Builder::new()
@@ -161,7 +161,7 @@ fn run(local: Local, mut receiver: UnboundedReceiver<Order>) {
     builder.enable_io();
     let Shared { ring, tls, auth, .. } = &*local.shared;
     if ring.is_some() || tls.is_some() || auth.is_some() {
-        // Only requests to other nodes are timed, handshakes, and wrong passwords.
+        // Only requests to other nodes, handshakes and wrong passwords use timers.
         builder.enable_time();
     }
     let runtime = match builder.build_local(LocalOptions::default()) {
@@ -206,6 +206,6 @@ fn run(local: Local, mut receiver: UnboundedReceiver<Order>) {
                 }
             }
         }
-        // Connections hold their places, so they are done when this returns.
+        // Connections hold their places, so all have ended when this returns.
     });
 }

@@ -1,4 +1,4 @@
-//! What an operator should look at, in words, the worst first.
+//! Advice for the operator, in words, the worst first.
 
 use std::collections::BTreeMap;
 
@@ -6,22 +6,22 @@ use ringbinder_protocol::Standing;
 
 use super::api::{Advice, Level, NodeState, Overview, ratio};
 
-/// Connections of a node beyond this part of what is allowed are told.
+/// The share of the allowed connections above which a node is reported.
 const MANY_CONNECTIONS: f64 = 0.8;
 
-/// Memory of a node that does not evict beyond this part is told.
+/// The share of the memory above which a node that does not evict is reported.
 const MUCH_MEMORY: f64 = 0.9;
 
-/// A node whose part of all requests is so many times its part of the keys is told...
+/// A node is reported if its share of all requests exceeds its share of the keys by this factor...
 const UNEVEN: f64 = 1.5;
 
-/// ...where the ring serves at least so many requests a second.
+/// ...and the ring serves at least this many requests a second.
 const BUSY: f64 = 1000.0;
 
-/// Names told one by one at most.
+/// The most names listed one by one.
 const MAX_NAMES: usize = 5;
 
-/// Everything that is to be said.
+/// All advice.
 pub(super) fn of(overview: &Overview, evictions: bool) -> Vec<Advice> {
     let mut advice = Vec::new();
     let mut say = |level, text| advice.push(Advice { level, text });
@@ -76,7 +76,7 @@ pub(super) fn of(overview: &Overview, evictions: bool) -> Vec<Advice> {
     advice
 }
 
-/// Nodes that are not what the ring says, and rings that are not what their source says.
+/// Nodes that differ from the ring, and rings that differ from their source.
 fn places(nodes: &[NodeState]) -> Vec<(Level, String)> {
     let mut advice = Vec::new();
     for node in nodes {
@@ -92,7 +92,7 @@ fn places(nodes: &[NodeState]) -> Vec<(Level, String)> {
                 Level::Warning,
                 format!("{name} serves none of its keys yet: nothing proves its address.{reason}"),
             )),
-            // The node that shows this has a sentence of its own.
+            // The node that shows this page has a sentence of its own.
             "absent" if node.share.is_some() => advice.push((
                 Level::Warning,
                 format!("{name} is up, but its own ring does not name it.{reason}"),
@@ -113,7 +113,7 @@ fn places(nodes: &[NodeState]) -> Vec<(Level, String)> {
     advice
 }
 
-/// Nodes that this one reaches and others do not.
+/// Nodes that this node reaches and others do not.
 fn reach(nodes: &[NodeState]) -> Vec<(Level, String)> {
     let mut cut_off: BTreeMap<&str, (Vec<&str>, &str)> = BTreeMap::new();
     for node in nodes {
@@ -147,7 +147,7 @@ fn failing(nodes: &[NodeState]) -> Option<(Level, String)> {
     })
 }
 
-/// Another node's sentence behind one of ours, with a full stop; nothing for nothing.
+/// Another node's sentence to append to one of ours, with a full stop; empty for an empty text.
 fn sentence(text: &str) -> String {
     match text.trim().trim_end_matches('.') {
         "" => String::new(),
@@ -155,7 +155,7 @@ fn sentence(text: &str) -> String {
     }
 }
 
-/// Names in a row, not too many.
+/// A list of names, limited in length.
 fn names(names: &[&str]) -> String {
     match names {
         all if all.len() <= MAX_NAMES => all.join(", "),
@@ -163,7 +163,7 @@ fn names(names: &[&str]) -> String {
     }
 }
 
-/// Which nodes hold which ring, where that is not the same one.
+/// The ring that each node holds, if they differ.
 fn disagreement(nodes: &[NodeState]) -> Option<String> {
     let mut holders: BTreeMap<(u64, &str), Vec<&str>> = BTreeMap::new();
     for node in nodes {
@@ -185,7 +185,7 @@ fn disagreement(nodes: &[NodeState]) -> Option<String> {
     Some(format!("The nodes do not hold the same ring: {groups}."))
 }
 
-/// Nodes that do much more than their part.
+/// Nodes that do much more than their share.
 fn unevenness(nodes: &[NodeState]) -> Vec<String> {
     let all: f64 = nodes.iter().filter_map(|node| node.requests_per_second).sum();
     if nodes.len() < 2 || all < BUSY {
@@ -251,7 +251,7 @@ mod tests {
                 "d: ring.toml has version 1, older than the ring.",
             ]
         );
-        // A node that no ring names is no fault of that node.
+        // For a node that no ring lists, that is no fault.
         let mut alone = [node("e", 1, "x")];
         "absent".clone_into(&mut alone[0].standing);
         assert_eq!(places(&alone), []);

@@ -1,5 +1,5 @@
-//! `/api/ring` and `/api/history`: what the page shows, as JSON. Their form is described in
-//! `docs/observing.md`.
+//! `/api/ring` and `/api/history`: the data of the page, as JSON. `docs/observing.md` describes the
+//! format.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -14,15 +14,15 @@ use super::share::{Circle, Circles};
 use crate::ring::{Peer, Situation};
 use crate::shared::Shared;
 
-/// Keys told at most.
+/// The most keys that are returned.
 const MAX_HOT_KEYS: usize = 50;
 
-/// `/api/ring`
+/// The answer of `/api/ring`.
 #[derive(Debug, Serialize)]
 pub(super) struct Overview {
     /// Milliseconds since the Unix epoch.
     now: u64,
-    /// Seconds between two times that a node is asked.
+    /// The interval in seconds at which a node is asked.
     interval_seconds: u64,
     ringbinder_version: &'static str,
     protocol_version: &'static str,
@@ -33,28 +33,28 @@ pub(super) struct Overview {
     hot_keys: Vec<HotKeyState>,
     /// Latency by class of commands over the last minute, of all nodes.
     latency: BTreeMap<String, LatencyState>,
-    /// What to look at, as its reader finds; see [`super::advice`].
+    /// The problems to show; see [`super::advice`].
     pub(super) warnings: Vec<Advice>,
 }
 
-/// How bad it is.
+/// The severity of a problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Level {
     /// Requests fail, or nodes act by different rings.
     Error,
-    /// It may come to that.
+    /// Such an error may follow.
     Warning,
 }
 
-/// One thing to look at.
+/// One problem to show.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Advice {
     pub(super) level: Level,
     pub(super) text: String,
 }
 
-/// The ring in force at the node that answers.
+/// The current ring of the node that answers.
 #[derive(Debug, Serialize)]
 pub(super) struct RingState {
     pub(super) version: u64,
@@ -64,14 +64,14 @@ pub(super) struct RingState {
     pub(super) last_error: String,
     pub(super) settled: bool,
     member: bool,
-    /// How this node stands to its place in the ring.
+    /// This node's standing towards its place in the ring.
     pub(super) standing: &'static str,
-    /// What is wrong with that; empty if nothing is.
+    /// The problem with its standing; empty if there is none.
     pub(super) standing_reason: String,
-    /// How the source differs from the ring in force; empty if it does not.
+    /// The difference between the source and the current ring; empty if there is none.
     drift: String,
     pub(super) awaited: Vec<String>,
-    /// What becomes of keys of other nodes.
+    /// The policy for keys of other nodes.
     foreign_keys: String,
     /// The circle in equal parts: the number of the node that owns the middle of each.
     circle: Vec<u32>,
@@ -82,18 +82,18 @@ pub(super) struct RingState {
 pub(super) struct NodeState {
     pub(super) name: String,
     address: String,
-    /// It is the node that answers.
+    /// True for the node that answers.
     own: bool,
     weight: Option<u32>,
-    /// Of all keys, from 0 to 1; `null` for a node that the ring does not name.
+    /// Its share of all keys, from 0 to 1; `null` for a node that the ring does not list.
     pub(super) share: Option<f64>,
     /// `up`, `away`, or `unknown` before it was asked for the first time.
     pub(super) state: &'static str,
-    /// Why it is away.
+    /// The reason why it is unreachable.
     pub(super) fault: Option<String>,
-    /// Since when it is up or away, milliseconds since the Unix epoch.
+    /// The time since which it is up or unreachable, in milliseconds since the Unix epoch.
     since: u64,
-    /// When it last answered.
+    /// The time of its last answer.
     heard: Option<u64>,
     version: String,
     pub(super) uptime_seconds: u64,
@@ -101,22 +101,22 @@ pub(super) struct NodeState {
     pub(super) ring_digest: String,
     pub(super) ring_settled: bool,
     pub(super) ring_error: String,
-    /// How it stands to its place in the ring, by its own word: `confirmed`, `unconfirmed`,
-    /// `replaced`, `absent`; empty for a node that did not say.
+    /// Its standing towards its place in the ring, as it reports it: `confirmed`, `unconfirmed`,
+    /// `replaced`, `absent`; empty for a node that does not report it.
     pub(super) standing: String,
-    /// What is wrong with that; empty if nothing is.
+    /// The problem with its standing; empty if there is none.
     pub(super) standing_reason: String,
-    /// How its ring's source differs from its ring; empty if it does not.
+    /// The difference between its ring's source and its ring; empty if there is none.
     pub(super) ring_drift: String,
     /// The nodes that see two processes claim its name or its address.
     pub(super) disputed_by: Vec<String>,
-    /// The nodes that it does not reach.
+    /// The nodes that it cannot reach.
     pub(super) unreached: Vec<Unreached>,
     pub(super) requests_per_second: Option<f64>,
     pub(super) gets_per_second: Option<f64>,
     /// Gets that were misses because no owner answered.
     pub(super) failed_gets_per_second: Option<f64>,
-    /// All requests that no owner answered.
+    /// All requests that got no answer from an owner.
     failed_per_second: Option<f64>,
     hit_ratio: Option<f64>,
     pub(super) bytes: u64,
@@ -136,17 +136,17 @@ pub(super) struct NodeState {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Unreached {
     pub(super) node: String,
-    /// Empty if nothing more is known.
+    /// Empty if the reason is unknown.
     pub(super) reason: String,
 }
 
 #[derive(Debug, Serialize)]
 struct HotKeyState {
-    /// For people; not always the key's very bytes.
+    /// A readable form, which may differ from the key's bytes.
     key: String,
-    /// Estimated requests a second.
+    /// Estimated requests per second.
     rate: f64,
-    /// Of the requests of all nodes, from 0 to 1; `null` where these are not known.
+    /// Its share of the requests of all nodes, from 0 to 1; `null` if these are not known.
     share: Option<f64>,
     /// The node that owns it.
     owner: Option<String>,
@@ -174,7 +174,7 @@ impl LatencyState {
     }
 }
 
-/// A figure without digits that nobody reads.
+/// Rounds a number to the digits that matter.
 fn short(number: f64) -> f64 {
     let scale = if number.abs() < 10.0 { 1e4 } else { 1e2 };
     (number * scale).round() / scale
@@ -227,7 +227,7 @@ pub(super) fn overview(shared: &Shared, fleet: &Fleet, circles: &Circles) -> Ove
     }
 }
 
-/// Notes at each node who sees two processes claim its name or address.
+/// Adds to each node the list of nodes that see two processes claim its name or address.
 fn dispute(nodes: &mut [NodeState], places: &[Place], fleet: &Fleet) {
     let index: HashMap<&str, usize> =
         places.iter().zip(0..).map(|(place, index)| (place.name.as_str(), index)).collect();
@@ -268,7 +268,8 @@ fn ring_state(shared: &Shared, situation: &Situation, circle: &Circle) -> RingSt
     }
 }
 
-/// Why requests to a peer fail that answers questions: its connections are older than the reason.
+/// The reason why requests to a peer fail although it answers questions, whose connection is older
+/// than the fault.
 fn why_away(peer: &Peer) -> String {
     match peer.reason() {
         reason if reason.is_empty() => "it does not answer requests".to_owned(),
@@ -284,7 +285,7 @@ fn node(
     circle: Option<&Circle>,
 ) -> NodeState {
     let in_ring = situation.and_then(|it| it.view.ring.nodes().get(index));
-    // Links notice within milliseconds what the next question finds out.
+    // Links notice within milliseconds what the next question would find out.
     let peer = situation.and_then(|it| it.peers.iter().find(|it| *it.address == *place.address));
     let fault = record.and_then(|record| record.fault.clone());
     let cut_off = peer.is_some_and(|peer| peer.is_away());
@@ -346,7 +347,7 @@ fn node(
 }
 
 /// The hottest keys of the ring. A request counts at the node that carried it out, so the counts of
-/// several nodes add up.
+/// several nodes can be added.
 fn hottest(
     keys: HashMap<Vec<u8>, f64>,
     nodes: &[NodeState],
@@ -368,7 +369,7 @@ fn hottest(
     told.collect()
 }
 
-/// `/api/history`
+/// The answer of `/api/history`.
 #[derive(Debug, Serialize)]
 pub(super) struct History {
     /// Milliseconds since the Unix epoch.
@@ -378,7 +379,7 @@ pub(super) struct History {
     nodes: Vec<Series>,
 }
 
-/// One node's columns, oldest first.
+/// The columns of one node, oldest first.
 #[derive(Debug, Serialize)]
 struct Series {
     name: String,
@@ -394,7 +395,7 @@ struct Series {
     p99_us: Vec<Option<f64>>,
 }
 
-/// Builds `/api/history`, of what ended after `since`.
+/// Builds `/api/history` from the stretches that ended after `since`.
 pub(super) fn history(shared: &Shared, fleet: &Fleet, since: u64) -> History {
     let places = places(shared, fleet);
     let interval_seconds = interval(places.len()).as_secs();
@@ -424,7 +425,7 @@ pub(super) fn history(shared: &Shared, fleet: &Fleet, since: u64) -> History {
     }
 }
 
-/// A part of a whole, where there is a whole.
+/// A share of a whole; `None` if the whole is 0.
 pub(super) fn ratio(part: u64, whole: u64) -> Option<f64> {
     (whole > 0).then(|| as_float(part) / as_float(whole))
 }

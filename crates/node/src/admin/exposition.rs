@@ -1,15 +1,15 @@
-//! Metrics as Prometheus reads them: its own text format, or OpenMetrics where that is asked for.
+//! Metrics in the formats that Prometheus reads: its own text format, or OpenMetrics on request.
 //!
-//! Both are written from the same calls, so a value cannot differ between them. They differ in how a
-//! counter is declared: by its full name in the one, without `_total` in the other, which has no
-//! counter without that ending and no gauge named `..._info`.
+//! Both are written from the same calls, so a value cannot differ between them. They differ in how
+//! a counter is declared: by its full name in Prometheus's format, and without `_total` in
+//! OpenMetrics, which has no counter without that ending and no gauge named `..._info`.
 //!
-//! Everything that is told is counted elsewhere already, so there is no registry of metrics here: a
-//! library for that would hold copies, and the one for Rust writes OpenMetrics only.
+//! Every value is already counted elsewhere, so there is no registry of metrics here: a library for
+//! that would hold copies, and the one for Rust writes OpenMetrics only.
 
 use std::fmt::{Display, Write};
 
-/// Which of the two formats.
+/// The format of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
     /// Version 0.0.4 of Prometheus's text format.
@@ -19,7 +19,7 @@ pub(super) enum Form {
 }
 
 impl Form {
-    /// The format that an `Accept` header asks for. Whoever says nothing gets the older one.
+    /// The format that an `Accept` header asks for. Without the header it is the older one.
     pub(super) fn accepted(accept: &str) -> Form {
         let mut open_metrics = 0.0;
         let mut plain = 0.0;
@@ -41,7 +41,7 @@ impl Form {
         }
     }
 
-    /// What the answer is declared as.
+    /// The content type of the answer.
     pub(super) fn content_type(self) -> &'static str {
         match self {
             Form::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
@@ -50,10 +50,10 @@ impl Form {
     }
 }
 
-/// What kind of metric a family is.
+/// The kind of a family of metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Only grows, but for resets.
+    /// Only grows, except for resets.
     Counter,
     /// May go up and down.
     Gauge,
@@ -78,7 +78,7 @@ impl Exposition {
         Exposition { form, text: String::with_capacity(16 * 1024) }
     }
 
-    /// The finished page.
+    /// Finishes the page.
     pub(super) fn finish(mut self) -> String {
         if self.form == Form::OpenMetrics {
             self.text.push_str("# EOF\n");
@@ -122,12 +122,12 @@ impl Exposition {
         self.sample(name, &[], value);
     }
 
-    /// A counter of its own.
+    /// A family of one counter without labels.
     pub(super) fn counter(&mut self, name: &str, help: &str, value: impl Display) {
         self.single(name, Kind::Counter, help, value);
     }
 
-    /// A gauge of its own.
+    /// A family of one gauge without labels.
     pub(super) fn gauge(&mut self, name: &str, help: &str, value: impl Display) {
         self.single(name, Kind::Gauge, help, value);
     }

@@ -1,20 +1,21 @@
-//! What a node says of itself, taken out of the answers of its `stats` commands: of this node's own
-//! as of any peer's, so that both mean the same.
+//! A node's figures, parsed from the answers of its `stats` commands. This node's own answers are
+//! parsed in the same way, so that both mean the same.
 //!
-//! A peer's answer is not trusted: what is missing or no number counts as not said.
+//! A peer's answer is not trusted: a value that is missing or not a number counts as not reported.
 
 use std::collections::{BTreeMap, HashMap};
 
-/// Bounds of a latency histogram: powers of two in microseconds, and everything.
+/// The number of bounds of a latency histogram: powers of two in microseconds, and one without a
+/// limit.
 pub(super) const BOUNDS: usize = 22;
 
-/// Classes of commands that are told apart at most; there are about ten.
+/// The most classes of commands that are distinguished; there are about ten.
 const MAX_CLASSES: usize = 32;
 
-/// Longest name of a class, in bytes.
+/// The longest name of a class, in bytes.
 const MAX_CLASS_NAME: usize = 32;
 
-/// Keys taken of one node at most: as many as `stats hotkeys` has.
+/// The most keys read from one node: as many as `stats hotkeys` has.
 const MAX_HOT_KEYS: usize = 50;
 
 /// One answer of `stats`: names and values.
@@ -22,7 +23,7 @@ const MAX_HOT_KEYS: usize = 50;
 pub(super) struct Answer(HashMap<String, String>);
 
 impl Answer {
-    /// Reads `STAT name value` lines; others are passed over.
+    /// Reads `STAT name value` lines and skips others.
     pub(super) fn parse(text: &[u8]) -> Answer {
         let text = String::from_utf8_lossy(text);
         let stat = |line: &str| {
@@ -37,8 +38,8 @@ impl Answer {
         self.0.get(name).map(String::as_str)
     }
 
-    /// The names and values that say one thing of each peer: of `peer:NAME:reason`, NAME and its value,
-    /// by name.
+    /// The values of one kind for each peer: from `peer:NAME:reason`, NAME and the value, sorted by
+    /// name.
     pub(super) fn of_peers<'a>(&'a self, what: &str) -> Vec<(&'a str, &'a str)> {
         let peers = self.0.iter().filter_map(|(name, value)| {
             let peer = name.strip_prefix("peer:")?.strip_suffix(what)?.strip_suffix(':')?;
@@ -54,7 +55,7 @@ impl Answer {
         self.get(name)?.parse().ok()
     }
 
-    /// The sum of some values; those that are not there count as 0.
+    /// The sum of some values; missing ones count as 0.
     pub(super) fn sum(&self, names: &[&str]) -> u64 {
         let numbers = names.iter().filter_map(|name| self.number(name));
         numbers.fold(0, u64::saturating_add)
@@ -64,7 +65,7 @@ impl Answer {
 /// A cumulative histogram of sampled latencies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Histogram {
-    /// Samples.
+    /// The number of samples.
     pub(super) count: u64,
     /// Their sum in microseconds.
     pub(super) sum_us: u64,
@@ -79,7 +80,7 @@ impl Default for Histogram {
 }
 
 impl Histogram {
-    /// What came since an earlier state; all of it where the counters were reset in between.
+    /// The samples since an earlier state; all of them if the counters were reset in between.
     pub(super) fn since(&self, earlier: &Histogram) -> Histogram {
         if self.count < earlier.count || self.upto.iter().zip(&earlier.upto).any(|(a, b)| a < b) {
             return self.clone();
@@ -101,8 +102,8 @@ impl Histogram {
         }
     }
 
-    /// The latency in microseconds that a part of all samples, from 0 to 1, stays within; between
-    /// two bounds in proportion. `None` without samples.
+    /// The latency in microseconds that a part of all samples, from 0 to 1, does not exceed.
+    /// Interpolates between two bounds. `None` without samples.
     pub(super) fn quantile(&self, part: f64) -> Option<f64> {
         let all = self.upto[BOUNDS - 1];
         if all == 0 {
@@ -112,7 +113,7 @@ impl Histogram {
         let at = self.upto.iter().position(|&upto| as_float(upto) >= rank)?;
         let (low, high) = match at {
             0 => (0.0, bound(0)),
-            // Nothing is known beyond the last bound but that it is beyond it.
+            // Above the last bound, the value is unknown.
             at if at == BOUNDS - 1 => return Some(bound(BOUNDS - 2)),
             at => (bound(at - 1), bound(at)),
         };
@@ -135,10 +136,10 @@ pub(super) fn as_float(number: u64) -> f64 {
     number as f64
 }
 
-/// `stats latency`.
+/// The answer of `stats latency`.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Latency {
-    /// One request of so many is timed; 0 where the node does not say.
+    /// One request in this many is timed; 0 if the node does not report it.
     pub(super) sampled_every: u64,
     /// By class of commands.
     pub(super) classes: BTreeMap<String, Histogram>,
@@ -167,7 +168,7 @@ impl Latency {
                 sum_us: number("sum_us").unwrap_or(0),
                 ..Histogram::default()
             };
-            // Cumulative, whatever the node says.
+            // Cumulative, even if the node's values are not.
             let mut highest = 0;
             for (index, upto) in histogram.upto.iter_mut().enumerate() {
                 let said = match index {
@@ -182,7 +183,7 @@ impl Latency {
         latency
     }
 
-    /// What came since an earlier state, by class.
+    /// The samples since an earlier state, by class.
     pub(super) fn since(&self, earlier: &Latency) -> BTreeMap<String, Histogram> {
         let none = Histogram::default();
         let classes = self.classes.iter();
@@ -207,7 +208,7 @@ pub(super) fn together(classes: &BTreeMap<String, Histogram>) -> Histogram {
 pub(super) struct HotKey {
     /// The key's bytes.
     pub(super) key: Vec<u8>,
-    /// Estimated requests a second.
+    /// Estimated requests per second.
     pub(super) rate: f64,
 }
 
@@ -221,7 +222,7 @@ pub(super) fn hot_keys(answer: &Answer) -> Vec<HotKey> {
     (1..=MAX_HOT_KEYS).map_while(line).collect()
 }
 
-/// Undoes the percent-encoding of a key. What is not encoded well stays as it is.
+/// Decodes a percent-encoded key. Invalid encodings stay as they are.
 fn decode(text: &str) -> Vec<u8> {
     let bytes = text.as_bytes();
     let mut key = Vec::with_capacity(bytes.len());
@@ -242,8 +243,8 @@ fn decode(text: &str) -> Vec<u8> {
     key
 }
 
-/// A key for people: as it is where it is printable ASCII or letters and digits of any script, else
-/// percent-encoded, so that nothing in it can hide or turn the text around it.
+/// A key in readable form. Printable ASCII, and letters and digits of any script, stay as they are;
+/// the rest is percent-encoded, so that no character can hide or reverse the text around it.
 pub(super) fn shown(key: &[u8]) -> String {
     let plain = |c: char| c.is_ascii_graphic() || (!c.is_ascii() && c.is_alphanumeric());
     match std::str::from_utf8(key) {
@@ -259,8 +260,9 @@ pub(super) fn shown(key: &[u8]) -> String {
     }
 }
 
-/// Another node's words for people: printable ASCII, and letters and digits of any script, so that
-/// nothing in them can steer a terminal, hide, or turn the text around it. Cut after `most` bytes.
+/// Another node's text in readable form: printable ASCII, and letters and digits of any script, so
+/// that no character can control a terminal, or hide or reverse the text around it. Cut after
+/// `most` bytes.
 pub(super) fn plain(said: &str, most: usize) -> String {
     let mut kept = String::new();
     for character in said.chars() {

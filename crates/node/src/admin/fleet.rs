@@ -1,7 +1,7 @@
-//! What is known of every node of the ring: what it said last, and how the last minutes went.
+//! The state of every node of the ring: its last report, and its history of the last minutes.
 //!
-//! Bounded in all directions: as many nodes as the ring has, [`WINDOW`] of points for each, and the
-//! more nodes, the fewer points, since they are asked less often.
+//! All of it is bounded: as many nodes as the ring has, and [`WINDOW`] of points for each. The more
+//! nodes there are, the fewer points, because nodes are asked less often.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -12,24 +12,24 @@ use tokio::time::Instant;
 use super::figures::{Histogram, Latency, as_float, together};
 use super::said::Said;
 
-/// How far back the history goes.
+/// The length of the history.
 pub(super) const WINDOW: Duration = Duration::from_secs(600);
 
-/// What the latency of the present is taken from.
+/// The period from which the present latency is computed.
 const PRESENT: Duration = Duration::from_secs(60);
 
-/// Shortest time between two times that a node is asked.
+/// The shortest interval at which a node is asked.
 const SOONEST: Duration = Duration::from_secs(5);
 
-/// How often a node is asked at most by all others together, times a second.
+/// The bound on how often all other nodes together ask one node, per second.
 const ASKED_PER_SECOND: usize = 20;
 
-/// How long to wait between asking a node of a ring of so many: each of them asks each other one.
+/// The interval at which to ask a node, in a ring of this many nodes that all ask each other.
 pub(super) fn interval(nodes: usize) -> Duration {
     SOONEST.max(Duration::from_secs(nodes.div_ceil(ASKED_PER_SECOND) as u64))
 }
 
-/// A moment: by the clock on the wall for people, and by one that never jumps.
+/// A moment by the wall clock, for people, and by a monotonic clock.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Moment {
     /// Milliseconds since the Unix epoch.
@@ -37,32 +37,33 @@ pub(super) struct Moment {
     pub(super) steady: Instant,
 }
 
-/// How a stretch between two questions went.
+/// The figures of the stretch between two questions.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Stretch {
-    /// When it ended, milliseconds since the Unix epoch.
+    /// Its end, in milliseconds since the Unix epoch.
     pub(super) at: u64,
-    /// Requests carried out, a second.
+    /// Requests carried out, per second.
     pub(super) requests: f64,
-    /// Gets that found, missed, or failed for want of an owner, a second.
+    /// Gets that hit, missed, or failed because no owner answered, per second.
     pub(super) gets: f64,
-    /// Of these, the failed ones, a second.
+    /// The failed ones among them, per second.
     pub(super) failed_gets: f64,
-    /// All requests that no owner answered, a second.
+    /// All requests that got no answer from an owner, per second.
     pub(super) failed: f64,
-    /// Of all gets, the failed among them, from 0 to 1; `None` if there were none.
+    /// The share of all gets, including failed ones, that hit, from 0 to 1; `None` if there were
+    /// none.
     pub(super) hit_ratio: Option<f64>,
     /// Bytes in use at its end.
     pub(super) bytes: u64,
-    /// A second.
+    /// Per second.
     pub(super) evictions: f64,
-    /// Keys left to other nodes, a second.
+    /// Keys forwarded to other nodes, per second.
     pub(super) forwarded: f64,
-    /// Values refused for want of memory, a second.
+    /// Values refused for lack of memory, per second.
     pub(super) no_memory: f64,
-    /// Bytes to and from clients, a second.
+    /// Bytes to and from clients, per second.
     pub(super) traffic: f64,
-    /// Microseconds; `None` where nothing was timed.
+    /// Microseconds; `None` if no request was timed.
     pub(super) p50: Option<f64>,
     pub(super) p99: Option<f64>,
 }
@@ -70,13 +71,13 @@ pub(super) struct Stretch {
 /// One node.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Record {
-    /// What it said last, if it ever said anything.
+    /// Its last report, if there is any.
     pub(super) said: Option<Said>,
-    /// When.
+    /// The time of that report.
     said_at: Option<Moment>,
-    /// Why the last question has no answer.
+    /// The reason why the last question got no answer.
     pub(super) fault: Option<String>,
-    /// When it began to have, or not to have, answers: milliseconds since the Unix epoch.
+    /// The time since which it answers, or does not answer, in milliseconds since the Unix epoch.
     pub(super) since: u64,
     /// Oldest first.
     pub(super) stretches: VecDeque<Stretch>,
@@ -85,12 +86,12 @@ pub(super) struct Record {
 }
 
 impl Record {
-    /// Milliseconds since the Unix epoch of its last word.
+    /// The time of its last report, in milliseconds since the Unix epoch.
     pub(super) fn heard(&self) -> Option<u64> {
         self.said_at.map(|moment| moment.wall)
     }
 
-    /// How the last stretch went.
+    /// The last stretch.
     pub(super) fn last(&self) -> Option<&Stretch> {
         self.stretches.back()
     }
@@ -147,7 +148,7 @@ fn stretch(before: &Said, after: &Said, took: f64, at: u64) -> Stretch {
     let grown = |old: u64, new: u64| as_float(if new < old { new } else { new - old });
     let rate = |old, new| grown(old, new) / took;
     let (hits, misses) = (grown(old.hits, new.hits), grown(old.misses, new.misses));
-    // A get that its owner answered counts there, one that none answered counts here.
+    // A get that its owner answered counts at the owner; one that got no answer counts here.
     let failed_gets = grown(old.failed_gets, new.failed_gets);
     let gets = hits + misses + failed_gets;
     let latency = together(&after.latency.since(&before.latency));
@@ -173,7 +174,7 @@ fn stretch(before: &Said, after: &Said, took: f64, at: u64) -> Stretch {
 #[derive(Debug, Default)]
 pub(super) struct Fleet {
     records: Mutex<HashMap<String, Record>>,
-    /// Where this node listens.
+    /// The address on which this node listens.
     pub(super) serves: String,
 }
 
@@ -182,7 +183,7 @@ impl Fleet {
         Fleet { records: Mutex::default(), serves }
     }
 
-    /// Takes in what came of asking a node.
+    /// Records the result of asking a node.
     pub(super) fn take(&self, address: &str, now: Moment, said: Result<Said, String>) {
         let mut records = self.records.lock();
         if !records.contains_key(address) {
@@ -193,13 +194,13 @@ impl Fleet {
         }
     }
 
-    /// Forgets all but these.
+    /// Drops all nodes but these.
     pub(super) fn keep(&self, addresses: &[String]) {
         let kept: std::collections::HashSet<&String> = addresses.iter().collect();
         self.records.lock().retain(|address, _| kept.contains(address));
     }
 
-    /// Looks at a node.
+    /// Calls `look` with a node's record.
     pub(super) fn with<R>(&self, address: &str, look: impl FnOnce(Option<&Record>) -> R) -> R {
         look(self.records.lock().get(address))
     }
@@ -256,7 +257,7 @@ mod tests {
         let stretch = stretch(&before, &after, 10.0, 0);
         assert_eq!(stretch.hit_ratio, Some(0.75), "30 hits, 10 that failed");
         assert_eq!((stretch.gets, stretch.failed_gets, stretch.failed), (4.0, 1.0, 2.5));
-        // A node that only forwards has nothing but failures.
+        // A node that only forwards counts only failures.
         let mut after = said(100, 50, 1);
         after.load.failed_gets = 8;
         assert_eq!(super::stretch(&before, &after, 10.0, 0).hit_ratio, Some(0.0));

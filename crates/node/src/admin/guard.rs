@@ -1,26 +1,26 @@
-//! Who may ask the admin port for what, and what browsers are told about its answers.
+//! Access rules of the admin port, and the headers that restrict browsers.
 //!
-//! The port knows no passwords: whoever reaches it may read. What is kept out are web pages that
-//! make a browser ask in their name:
+//! The port has no passwords: any program that can reach it may read. The rules keep out web pages
+//! that make a browser send requests in their name:
 //!
-//! - A page whose name was bound anew to this node's address (DNS rebinding) sends its own name as
-//!   `Host`. Only IP addresses, `localhost`, and names that are known to be this fleet's are taken.
-//! - A page of another origin may send a POST without reading the answer. A POST is taken only with
-//!   a header of ours, which a browser sends to another origin only where that agrees, and nothing
-//!   here agrees to it; and never with the `Origin` of somebody else.
+//! - A page whose name was rebound to this node's address (DNS rebinding) sends its own name as `Host`.
+//!   Only IP addresses, `localhost`, and known names of this fleet are accepted.
+//! - A page of another origin may send a POST without reading the answer. A POST is accepted only with a
+//!   header of ours. A browser sends that header to another origin only if that origin allows it, and
+//!   this port never does. A POST with a foreign `Origin` is always rejected.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
-/// The header that a POST must have, whatever it says.
+/// The header that a POST must have, with any value.
 pub(super) const POST_HEADER: &str = "x-ringbinder";
 
-/// Longest name in bytes, and longest part of one between dots, as in DNS.
+/// The longest name in bytes, and the longest part between dots, as in DNS.
 const MAX_NAME: usize = 253;
 const MAX_LABEL: usize = 63;
 
-/// Who is asked for.
+/// The host that a request names.
 #[derive(Debug, PartialEq, Eq)]
 enum Host {
     Ip(IpAddr),
@@ -28,9 +28,9 @@ enum Host {
     Name(String),
 }
 
-/// The host of a `Host` header or of an authority; `None` where it is no `host` or `host:port` of
-/// characters that stand in names. A browser reads some of the others as the end of the host, so that
-/// what follows them would not be what it asked for.
+/// The host of a `Host` header or of an authority; `None` if it is not `host` or `host:port` in the
+/// characters that names may have. A browser treats some other characters as the end of the host,
+/// so the part after them would not be what it asked for.
 fn host_of(authority: &str) -> Option<Host> {
     let (host, port) = match authority.strip_prefix('[') {
         Some(rest) => {
@@ -59,10 +59,10 @@ fn named(host: &str) -> Option<Host> {
     is_name.then(|| Host::Name(name.to_ascii_lowercase()))
 }
 
-/// What is known of names.
+/// The known names of this node.
 #[derive(Clone, Copy)]
 pub(super) struct Known<'a> {
-    /// The port can be reached from this machine only.
+    /// The port can be reached only from this machine.
     pub(super) loopback: bool,
     /// Names from the settings, in lower case.
     pub(super) hosts: &'a [String],
@@ -87,7 +87,7 @@ impl Known<'_> {
     }
 }
 
-/// Why a POST is not taken; `None` where it is.
+/// The reason why a POST is rejected; `None` if it is accepted.
 pub(super) fn refused_post(headers: &HeaderMap, authority: &str) -> Option<&'static str> {
     if !headers.contains_key(POST_HEADER) {
         return Some("a POST needs the header X-Ringbinder, such as X-Ringbinder: 1");
@@ -104,9 +104,9 @@ pub(super) fn refused_post(headers: &HeaderMap, authority: &str) -> Option<&'sta
     (!ours).then_some("this POST comes from a page of another origin")
 }
 
-/// What a request is for, as it says; `None` where it says it twice, or not in ASCII. `target` is what
-/// its first line says, if it does. Whoever says no name at all, as some health checkers, is no browser:
-/// these always do.
+/// The host that a request names; `None` if it names two hosts, or one that is not ASCII. `target`
+/// is the host in its first line, if there is one. A request without any host, as some health
+/// checkers send, does not come from a browser, because browsers always send one.
 pub(super) fn asked_for<'a>(
     target: Option<&'a str>,
     headers: &'a HeaderMap,
@@ -118,7 +118,7 @@ pub(super) fn asked_for<'a>(
     Some(target.into_iter().chain(host).collect())
 }
 
-/// What every answer tells the browser.
+/// The headers of every answer, for browsers.
 pub(super) const ANSWER_HEADERS: [(HeaderName, HeaderValue); 7] = [
     (
         header::CONTENT_SECURITY_POLICY,

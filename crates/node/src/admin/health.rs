@@ -1,8 +1,8 @@
 //! `/healthz` and `/readyz`: whether the process serves, and whether it is ready for its keys.
 //!
-//! They differ in what is to be done. A process that is not healthy hangs: nothing but starting it
-//! anew helps. One that is not ready is on its way, or on its way out: it is to be left alone, and
-//! clients are to go elsewhere for a while. That all connections are taken is neither.
+//! They call for different reactions. An unhealthy process hangs, and only a restart helps. A
+//! process that is not ready is starting or stopping: it must be left alone, and clients must use
+//! other nodes for a while. A process whose connections are all taken is both healthy and ready.
 
 use std::time::Duration;
 
@@ -12,18 +12,18 @@ use crate::ring::Situation;
 use crate::shared::Shared;
 use crate::worker::Workers;
 
-/// How long a worker may take to come to a question. A healthy one takes microseconds; one that
-/// shares a loaded machine may take some turns of its scheduler.
+/// The time in which a worker must answer. A healthy one takes microseconds; on a loaded machine it
+/// may wait for some turns of the scheduler.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// How far the clock may be behind: the main thread, which accepts connections, ticks it four times
-/// a second.
+/// The lag allowed for the clock: the main thread, which accepts connections, ticks it four times a
+/// second.
 const MAX_BEHIND: u32 = 5;
 
-/// What is wrong, one sentence each; empty where nothing is.
+/// The problems found, one sentence each; empty if there are none.
 pub(super) type Faults = Vec<String>;
 
-/// What keeps the process from serving.
+/// The problems that keep the process from serving.
 pub(super) async fn health(shared: &Shared, workers: &Workers) -> Faults {
     let silent = workers.silent(PATIENCE).await;
     let mut faults: Faults = silent
@@ -38,7 +38,7 @@ pub(super) async fn health(shared: &Shared, workers: &Workers) -> Faults {
     faults
 }
 
-/// What keeps the node from being ready for its keys.
+/// The problems that keep the node from being ready for its keys.
 pub(super) fn unready(stopping: bool, situation: Option<&Situation>) -> Faults {
     let mut faults = Faults::new();
     if stopping {
@@ -51,8 +51,8 @@ pub(super) fn unready(stopping: bool, situation: Option<&Situation>) -> Faults {
     let has_place = match standing {
         Standing::Confirmed => true,
         Standing::Unconfirmed | Standing::Replaced => false,
-        // One that the ring does not name forwards for its clients. Under a new name nobody answers
-        // for its keys.
+        // A node that the ring does not list forwards for its clients. If the ring gives its
+        // address another name, no node serves the keys of that name.
         Standing::Absent => !situation.is_renamed,
     };
     if !has_place {
@@ -97,7 +97,7 @@ mod tests {
         workers.join();
     }
 
-    /// How a node of a ring of its own stands, right after its start.
+    /// The situation of a node with a ring of its own, right after its start.
     fn situation() -> Situation {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("ring.toml");

@@ -1,9 +1,9 @@
-//! HTTP with bounds: how many may ask at once, and how long and how much they may talk.
+//! HTTP with bounds on the number of connections, their time and their size.
 //!
-//! A connection carries one request and its answer and has [`PATIENCE`] for all of it, so that
-//! neither a client that sends its request letter by letter nor one that does not read its answer
-//! keeps a place for longer; and for less where others want it (see [`super::places`]). A request is
-//! read into a buffer of a fixed size.
+//! A connection carries one request and its answer, and has [`PATIENCE`] for both. So neither a
+//! client that sends its request letter by letter nor one that does not read its answer keeps a
+//! place for longer. If other clients wait for a place, it has less time (see [`super::places`]). A
+//! request is read into a buffer of a fixed size.
 
 use std::time::{Duration, Instant};
 
@@ -19,28 +19,28 @@ use tracing::{debug, warn};
 use super::places::{MAX_CONNECTIONS, Place, Places};
 use crate::source::Source;
 
-/// For one request and its answer.
+/// The time for one request and its answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// For the header of the request.
+/// The time for the header of the request.
 const HEADER_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Bytes of a request's header; hyper takes no smaller buffer than this.
+/// The most bytes of a request's header; hyper accepts no smaller buffer.
 const MAX_HEADER: usize = 8192;
 
-/// Lines of a request's header.
+/// The most lines of a request's header.
 const MAX_HEADERS: usize = 64;
 
-/// For the answers that are under way when the node stops.
+/// The time for unfinished answers when the node stops.
 const PARTING: Duration = Duration::from_secs(1);
 
-/// How often a newcomer looks whether there is a place, at least.
+/// The longest interval at which a new connection checks for a place.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
-/// How often the log says that connections make room.
+/// The interval at which the log reports that connections were closed to make room.
 const TELL_EVERY: Duration = Duration::from_secs(60);
 
-/// How long accepting rests after the system refused a connection.
+/// The pause of accepting after the system refused a connection.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
 
 /// Serves a listener until `stop`.
@@ -74,7 +74,7 @@ pub(super) async fn serve(
                     );
                 }
                 connections.spawn(serve_one(stream, place, router.clone(), stop.clone()));
-                // Those that are served have their turn before the next one takes a place.
+                // Connections in progress get their turn before the next one takes a place.
                 tokio::task::yield_now().await;
             }
             Err(error) => {
@@ -85,7 +85,8 @@ pub(super) async fn serve(
     }
     drop(listener);
     connections.close();
-    // What is not out by then is cut: a node that stops does not wait for a slow reader of this.
+    // Unfinished answers are cut off then: a stopping node does not wait for a slow reader of this
+    // port.
     let _ = tokio::time::timeout(PARTING, connections.wait()).await;
 }
 
@@ -119,7 +120,7 @@ async fn serve_one(stream: TcpStream, place: Place, router: Router, stop: Cancel
     };
     let served = async {
         tokio::select! {
-            // A place that is lost is no longer counted: whoever has it may not go on.
+            // A lost place is no longer counted, so its connection must not continue.
             biased;
             () = place.is_lost() => None,
             served = tokio::time::timeout(PATIENCE, served) => Some(served),

@@ -1,9 +1,9 @@
 //! `/metrics`.
 //!
-//! What memcached_exporter has a name for has that name, type and labels here, so that dashboards
-//! and alerts made for memcached go on working; where memcached's machinery has no counterpart here
-//! (slab classes' chunks, LRU queues, external storage) nothing is said. The rest is `ringbinder_...`.
-//! Names of keys are no labels: there is no end to them.
+//! A metric of memcached_exporter has the same name, type and labels here, so that dashboards and
+//! alerts made for memcached keep working. Metrics of memcached's machinery without a counterpart
+//! here (chunks of slab classes, LRU queues, external storage) are left out. All other metrics are
+//! named `ringbinder_...`. Keys are never labels, because their number is unlimited.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -21,7 +21,8 @@ use crate::process::resident;
 use crate::ring::Situation;
 use crate::shared::Shared;
 
-/// Rings of more nodes have no metrics for each peer: their number would be the square of that.
+/// In a larger ring there are no metrics for each peer, because their number would be the square of
+/// this.
 const MAX_PEERS_TOLD: usize = 128;
 
 /// Writes the page.
@@ -58,7 +59,7 @@ fn family(
     }
 }
 
-/// What the exporter has of a server as a whole.
+/// The metrics that the exporter has for a server as a whole.
 fn memcached(shared: &Shared, page: &mut Exposition) {
     let sums = shared.counters.sums();
     let store = shared.store.counters();
@@ -128,7 +129,7 @@ fn memcached(shared: &Shared, page: &mut Exposition) {
         "Values refused for want of memory.",
         sums.store_no_memory,
     );
-    // memcached, and this server, count a cas among the sets as well.
+    // In memcached, and in this server, a cas also counts as a set.
     let cas = sums.cas_hits.wrapping_add(sums.cas_misses).wrapping_add(sums.cas_badval);
     family(
         page,
@@ -173,7 +174,8 @@ fn memcached(shared: &Shared, page: &mut Exposition) {
     );
 }
 
-/// What the exporter has by slab class. The whole store stands for one, number 1, as in `stats items`.
+/// The metrics that the exporter has by slab class. The whole store counts as one, number 1, as in
+/// `stats items`.
 fn slab(shared: &Shared, page: &mut Exposition) {
     let store = shared.store.counters();
     for (name, kind, help, value) in [
@@ -216,7 +218,7 @@ fn slab(shared: &Shared, page: &mut Exposition) {
     }
 }
 
-/// What every exporter for Prometheus says of its process.
+/// The metrics that every exporter for Prometheus has for its process.
 fn process(shared: &Shared, page: &mut Exposition) {
     if let Some(resident) = resident::bytes() {
         page.gauge("process_resident_memory_bytes", "Resident memory.", resident);
@@ -253,7 +255,7 @@ fn open_files() -> Option<usize> {
     Some(std::fs::read_dir("/proc/self/fd").ok()?.count())
 }
 
-/// How near the node is to what it may use.
+/// The limits of the node, and how close it is to them.
 fn limits(shared: &Shared, page: &mut Exposition) {
     let store = shared.store.counters();
     let accounts = Accounts::of(store.held, &shared.memory);
@@ -315,7 +317,7 @@ fn limits(shared: &Shared, page: &mut Exposition) {
     );
 }
 
-/// Taking up a snapshot, and writing one. Says nothing where there is none.
+/// Restoring and writing a snapshot. Writes nothing if there is no snapshot.
 fn snapshots(said: &Answer, page: &mut Exposition) {
     const STATES: [&str; 6] = ["none", "refused", "running", "done", "stopped", "failed"];
     let number = |name| said.number(name).unwrap_or(0);
@@ -569,7 +571,7 @@ fn ring(shared: &Shared, situation: &Situation, circle: &Circle, page: &mut Expo
     );
 }
 
-/// Each of the other nodes.
+/// The metrics of each peer.
 fn peers(situation: &Situation, page: &mut Exposition) {
     let peers = &situation.peers;
     if peers.is_empty() || peers.len() > MAX_PEERS_TOLD {

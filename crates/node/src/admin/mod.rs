@@ -1,8 +1,8 @@
-//! The admin port: metrics, health checks, and a page that shows the whole ring, by HTTP.
+//! The admin port: metrics, health checks, and a page that shows the whole ring, over HTTP.
 //!
-//! It is off unless asked for. It runs on a thread and a runtime of its own, so that whatever is
-//! asked of it, no worker waits; it reads counters, and asks workers no more than whether they run.
-//! It knows no authentication: see [`guard`] for what keeps web pages out.
+//! It is off by default. It runs on a thread and a runtime of its own, so that no worker waits for
+//! its requests. It reads counters, and the only question that it asks workers is whether they run.
+//! It has no authentication: see [`guard`] for the rules that keep web pages out.
 //!
 //! | file | what it is |
 //! |---|---|
@@ -46,40 +46,40 @@ use crate::settings::AdminSettings;
 use crate::shared::Shared;
 use crate::worker::Workers;
 
-/// Files that the admin port may hold open.
+/// The number of files that the admin port may hold open.
 #[expect(clippy::cast_possible_truncation, reason = "a small constant")]
 pub(crate) const FILES: u32 = (places::MAX_CONNECTIONS + poll::MAX_KEPT) as u32 + 16;
 
 /// A bound admin port that does not serve yet.
 #[derive(Debug)]
 pub(crate) struct Bound {
-    /// What was asked for.
+    /// Its settings.
     pub(crate) settings: AdminSettings,
     /// Its sockets.
     pub(crate) listeners: Vec<TcpListener>,
-    /// Where the node itself listens, for people.
+    /// The address where the node itself listens, for people.
     pub(crate) serves: String,
 }
 
 impl Bound {
-    /// Where it is, with the ports that the system chose.
+    /// Its addresses, with the ports that the system chose.
     fn addresses(&self) -> impl Iterator<Item = SocketAddr> + '_ {
         self.listeners.iter().filter_map(|listener| listener.local_addr().ok())
     }
 
-    /// Whether nothing but this machine can reach it.
+    /// Whether only this machine can reach it.
     fn is_loopback(&self) -> bool {
         self.addresses().all(|address| address.ip().to_canonical().is_loopback())
     }
 
-    /// Where it is, for people.
+    /// Its address, for people.
     pub(crate) fn greeting(&self) -> String {
         let places: Vec<String> =
             self.addresses().map(|address| format!("http://{address}/")).collect();
         format!("the admin port is {}", places.join(", "))
     }
 
-    /// What the operator should know of it.
+    /// A warning for the operator.
     pub(crate) fn warning(&self) -> Option<String> {
         (!self.is_loopback()).then(|| {
             format!(
@@ -100,7 +100,7 @@ pub(crate) struct Admin {
 }
 
 impl Admin {
-    /// Begins to serve.
+    /// Starts serving.
     pub(crate) fn start(
         bound: Bound,
         shared: &Arc<Shared>,
@@ -124,7 +124,7 @@ impl Admin {
         Ok(Admin { stop, thread })
     }
 
-    /// Stops once the answers that are under way are out, and waits for that.
+    /// Stops once the unfinished answers are sent, and waits for that.
     pub(crate) fn stop(self) {
         self.stop.cancel();
         if self.thread.join().is_err() {

@@ -1,12 +1,14 @@
-//! Who holds a place at the admin port, and who loses his to a newcomer.
+//! The places of connections at the admin port, and the rule by which a new connection gets one.
 //!
-//! Silent connections must keep nobody out: where all places are taken, one that holds a place makes
-//! room for a newcomer. It is the oldest of the source that holds most of them, the newcomer counted. So:
+//! Silent connections must not keep others out. If all places are taken, one of their holders makes
+//! room for a new connection: the oldest connection of the source that holds most of them,
+//! including the new one. So:
 //!
-//! - A source loses none while it holds no more than its share of the places, whatever others do.
-//! - Within one source each connection has at least [`LEAST`] to ask and to be answered: a newcomer waits
-//!   until the one that makes room has had that. Nobody waits for longer, so the queue of the socket moves
-//!   by all places in that time.
+//! - A source loses no connection while it holds no more than its share of the places, whatever others
+//!   do.
+//! - Within one source, each connection has at least [`LEAST`] to ask and to be answered. A new
+//!   connection waits until the one that makes room has had that time, and never longer. So in that
+//!   time the socket's queue advances by the number of places.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,15 +19,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::source::Source;
 
-/// Connections at a time.
+/// The most connections at a time.
 pub(super) const MAX_CONNECTIONS: usize = 128;
 
-/// What a connection has at least before one of its own source may take its place.
+/// The time that a connection has before another one of its own source may take its place.
 const LEAST: Duration = Duration::from_millis(100);
 
 #[derive(Debug)]
 struct Held {
-    /// Rises with each connection.
+    /// Higher for each later connection.
     number: u64,
     source: Source,
     since: Instant,
@@ -34,7 +36,7 @@ struct Held {
 
 #[derive(Debug, Default)]
 struct Taken {
-    /// The oldest first.
+    /// Oldest first.
     held: Vec<Held>,
     opened: u64,
     cut: u64,
@@ -44,7 +46,7 @@ struct Taken {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Places(Arc<Mutex<Taken>>);
 
-/// A place, given back when dropped.
+/// A place, released when dropped.
 #[derive(Debug)]
 pub(super) struct Place {
     places: Places,
@@ -53,10 +55,10 @@ pub(super) struct Place {
 }
 
 impl Places {
-    /// Takes a place, if need be somebody else's.
+    /// Takes a place, if necessary from another connection.
     ///
     /// # Errors
-    /// How long it takes until there is one, at most.
+    /// The longest time until there is a place.
     pub(super) fn take(&self, source: Source, now: Instant) -> Result<Place, Duration> {
         let mut taken = self.0.lock();
         if taken.held.len() >= MAX_CONNECTIONS {
@@ -70,13 +72,13 @@ impl Places {
         Ok(Place { places: self.clone(), number, cut })
     }
 
-    /// Connections since the start that made room before their end.
+    /// The number of connections since the start that had to make room before their end.
     pub(super) fn cut(&self) -> u64 {
         self.0.lock().cut
     }
 }
 
-/// Which of those that hold places makes room for one from `newcomer`, or how long it still has.
+/// The connection that makes room for one from `newcomer`, or the time that it still has.
 fn victim(held: &[Held], newcomer: Source, now: Instant) -> Result<usize, Duration> {
     let mut of_source = HashMap::from([(newcomer, 1_usize)]);
     for it in held {
@@ -84,7 +86,7 @@ fn victim(held: &[Held], newcomer: Source, now: Instant) -> Result<usize, Durati
     }
     let most = held.iter().map(|it| of_source[&it.source]).max().unwrap_or_default();
     let victim = held.iter().position(|it| of_source[&it.source] == most).unwrap_or_default();
-    // Who has fewer than that does not wait for those who have more.
+    // A source with fewer places does not wait for one with more.
     let has_most = of_source[&newcomer] >= most;
     let age = held.get(victim).map_or(LEAST, |it| now.saturating_duration_since(it.since));
     match LEAST.checked_sub(age) {
@@ -94,7 +96,7 @@ fn victim(held: &[Held], newcomer: Source, now: Instant) -> Result<usize, Durati
 }
 
 impl Place {
-    /// Waits until it is somebody else's.
+    /// Waits until another connection has the place.
     pub(super) async fn is_lost(&self) {
         self.cut.cancelled().await;
     }
@@ -130,7 +132,8 @@ mod tests {
         assert_eq!(places.take(Source::V4(1), at(100)).expect_err("no more"), LEAST / 100);
         assert_eq!(lost(&held), (0..10).collect::<Vec<_>>());
         assert_eq!(places.cut(), 10);
-        // What ends by itself makes room, and what was cut gives nothing back twice.
+        // A connection that ends by itself makes room, and one that was cut does not release its
+        // place twice.
         held.drain(..11);
         held.push(places.take(Source::V4(1), at(100)).expect("a place"));
         assert!(lost(&held).is_empty());
@@ -146,7 +149,7 @@ mod tests {
             .flat_map(|source| [source, source])
             .map(|source| places.take(Source::V4(source), now).expect("at once"))
             .collect();
-        // The same source has half of the places now, and gets no more.
+        // The same source holds half of the places and gets no more.
         for round in 1..1000 {
             greedy.push(places.take(Source::V4(1), now + LEAST * round).expect("a place"));
             greedy.retain(|place| !place.cut.is_cancelled());

@@ -1,8 +1,8 @@
-//! Asking every node of the ring how it is, again and again.
+//! Asks every node of the ring for its state, again and again.
 //!
-//! A peer is asked over its ordinary port, on a connection like those of the ring's keeper, with
-//! commands that any client may send. The questions of one round are spread over its time, so that
-//! neither this node nor its peers see them all at once. In rings of up to [`MAX_KEPT`] nodes the
+//! A peer is asked over its ordinary port, on a connection like those of the keeper, with commands
+//! that any client may send. The questions of one round are spread over its time, so that neither
+//! this node nor its peers get them all at once. In rings of up to [`MAX_KEPT`] nodes the
 //! connections stay open.
 
 use std::collections::HashMap;
@@ -19,33 +19,32 @@ use super::said::{ANSWERS, MAX_TEXT, QUESTIONS, Said};
 use crate::ring::{RingNode, Talk, TalkError};
 use crate::shared::Shared;
 
-/// Connections that stay open between two rounds.
+/// The number of connections that stay open between two rounds.
 pub(super) const MAX_KEPT: usize = 128;
 
-/// After the first round: two are needed to tell a rate.
+/// The pause after the first round: two rounds are needed to compute a rate.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
-/// Shortest and longest time that an answer is waited for.
+/// The shortest and the longest timeout for an answer.
 const PATIENCE: Duration = Duration::from_secs(1);
 const PATIENCE_LATEST: Duration = Duration::from_secs(4);
 
-/// Most bytes of all answers of a peer: what a ring of 4,096 nodes takes, and to spare.
+/// The most bytes of all answers of a peer: more than a ring of 4,096 nodes needs.
 const MAX_ANSWERS: usize = 4 << 20;
 
-/// What a node without a ring is called on the page.
+/// The name of a node without a ring on the page.
 pub(super) const LONE: &str = "this node";
 
-/// A node to be asked.
+/// A node to ask.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) name: String,
     pub(super) address: String,
-    /// It is this node.
+    /// True for this node.
     pub(super) own: bool,
 }
 
-/// Every node of the ring in force in its order, and this one after them where the ring does not
-/// name it.
+/// Every node of the current ring in its order, then this one if the ring does not list it.
 pub(super) fn places(shared: &Shared, fleet: &Fleet) -> Vec<Place> {
     let lone =
         |name: &str| Place { name: name.to_owned(), address: fleet.serves.clone(), own: true };
@@ -63,7 +62,7 @@ pub(super) fn places(shared: &Shared, fleet: &Fleet) -> Vec<Place> {
         })
         .collect();
     if me.is_none() {
-        // A process that is replaced has the name of the one that replaced it.
+        // A replaced process has the name of the one that replaced it.
         let name = match situation.name.as_str() {
             "-" => LONE.to_owned(),
             name if places.iter().any(|place| place.name == name) => format!("{name}, {LONE}"),
@@ -74,13 +73,13 @@ pub(super) fn places(shared: &Shared, fleet: &Fleet) -> Vec<Place> {
     places
 }
 
-/// The present.
+/// The present moment.
 pub(super) fn now() -> Moment {
     let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Moment { wall: u64::try_from(wall.as_millis()).unwrap_or(u64::MAX), steady: Instant::now() }
 }
 
-/// Asks round after round until `stop`.
+/// Runs rounds of questions until `stop`.
 pub(super) async fn run(shared: Arc<Shared>, fleet: Arc<Fleet>, stop: CancellationToken) {
     let rounds = async {
         let mut kept = HashMap::new();
@@ -140,7 +139,7 @@ async fn round(
     open
 }
 
-/// Asks a peer, on a connection from before if there is one that still works.
+/// Asks a peer, over an existing connection if there is one that still works.
 async fn ask(ring: &RingNode, place: &Place, kept: Option<Talk>) -> Result<(Said, Talk), String> {
     let patience = ring.settings.peer_timeout.clamp(PATIENCE, PATIENCE_LATEST);
     let asked = async {

@@ -1,4 +1,4 @@
-//! What the admin port has at which path.
+//! The paths of the admin port.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,22 +26,22 @@ use crate::shared::Shared;
 use crate::snapshot::{WriteError, on_demand};
 use crate::worker::Workers;
 
-/// How long a request waits for its snapshot to be written.
+/// The time that a request waits for its snapshot.
 const SNAPSHOT_PATIENCE: Duration = Duration::from_secs(8);
 
-/// Bytes of a request's body: there is nothing to say in one.
+/// The most bytes of a request's body: no request needs one.
 const MAX_BODY: usize = 1024;
 
-/// What the routes answer from.
+/// The state from which the routes answer.
 #[derive(Debug)]
 pub(super) struct House {
     shared: Arc<Shared>,
     workers: Arc<Workers>,
     fleet: Arc<Fleet>,
     circles: Circles,
-    /// Nothing but this machine can reach the port.
+    /// Only this machine can reach the port.
     loopback: bool,
-    /// Names it may be asked for by.
+    /// Names that requests may use for it.
     hosts: Vec<String>,
 }
 
@@ -69,7 +69,7 @@ impl House {
         self.shared.ring.as_ref().map(|ring| ring.situation())
     }
 
-    /// Whether a request is for this node, by the name it has in mind.
+    /// Whether a request is for this node, by the host that it names.
     fn is_ours(&self, authority: &str) -> bool {
         let ring = |name: &str| {
             self.shared.ring.as_ref().is_some_and(|ring| {
@@ -98,7 +98,7 @@ pub(super) fn router(house: Arc<House>) -> Router {
         .with_state(house)
 }
 
-/// Lets through what may be asked, and tells browsers what they may do with the answer.
+/// Passes on permitted requests, and adds the headers that restrict browsers.
 async fn guarded(State(house): State<Arc<House>>, request: Request, next: Next) -> Response {
     let mut response = match refusal(&house, &request) {
         Some(refusal) => refusal,
@@ -148,7 +148,7 @@ async fn metrics(State(house): State<Arc<House>>, headers: HeaderMap) -> Respons
     ([(header::CONTENT_TYPE, form.content_type())], text).into_response()
 }
 
-/// The verdict of a check: 200 or 503, and in words.
+/// The result of a check: 200 or 503, and words.
 fn verdict(faults: &Faults, well: &str) -> Response {
     if faults.is_empty() {
         return (StatusCode::OK, format!("{well}\n")).into_response();
@@ -173,7 +173,7 @@ async fn ring(State(house): State<Arc<House>>) -> Response {
     Json(overview).into_response()
 }
 
-/// Has a snapshot written. It goes on where the request does not wait for its end.
+/// Requests a snapshot. Writing continues even if the request does not wait for its end.
 async fn snapshot(State(house): State<Arc<House>>) -> Response {
     let shared = house.shared();
     let writing = tokio::spawn(async move {
@@ -204,10 +204,10 @@ async fn snapshot(State(house): State<Arc<House>>) -> Response {
     }
 }
 
-/// What may be said about the history.
+/// The query parameters of the history.
 #[derive(Debug, Deserialize)]
 struct Span {
-    /// Only what is newer, in milliseconds since the Unix epoch.
+    /// Only newer points than this, in milliseconds since the Unix epoch.
     #[serde(default)]
     since: u64,
 }
@@ -223,7 +223,7 @@ async fn history(
     Json(api::history(&house.shared, &house.fleet, since)).into_response()
 }
 
-/// The page: files that the program carries with it.
+/// The page, whose files are built into the program.
 fn page() -> Router<Arc<House>> {
     const HTML: &str = include_str!("page/index.html");
     const STYLE: &str = include_str!("page/style.css");

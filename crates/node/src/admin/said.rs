@@ -1,4 +1,4 @@
-//! What one node said of itself at one moment: the few figures of its `stats` answers that are kept.
+//! A node's report at one moment: the few figures of its `stats` answers that are kept.
 
 use super::figures::{Answer, HotKey, Latency, hot_keys, plain};
 use crate::ring;
@@ -7,22 +7,22 @@ use crate::shared::Shared;
 use crate::snapshot;
 use crate::stats;
 
-/// The commands that a node is asked, in this order.
+/// The commands sent to a node, in this order.
 pub(super) const QUESTIONS: &[u8] = b"stats\r\nstats ring\r\nstats latency\r\nstats hotkeys\r\n";
 
-/// How many answers they have.
+/// The number of answers to them.
 pub(super) const ANSWERS: usize = 4;
 
-/// Longest text kept of a node's own words, in bytes.
+/// The longest text kept from a node, in bytes.
 pub(super) const MAX_TEXT: usize = 300;
 
-/// Peers kept of which a node says something is wrong with them.
+/// The most peers kept about which a node reports a problem.
 const MAX_PEERS: usize = 32;
 
 /// Counters and gauges of `stats`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Load {
-    /// Tells one process from the next at the same address.
+    /// Distinguishes one process from the next at the same address.
     pub(super) pid: u64,
     pub(super) uptime: u64,
     pub(super) version: String,
@@ -32,15 +32,15 @@ pub(super) struct Load {
     pub(super) sets: u64,
     /// Keys of gets that were misses because no owner answered.
     pub(super) failed_gets: u64,
-    /// All requests that no owner answered.
+    /// All requests that got no answer from an owner.
     pub(super) failed: u64,
-    /// Requests of every kind that were carried out here.
+    /// Requests of every kind that this node carried out.
     pub(super) requests: u64,
     pub(super) bytes: u64,
     pub(super) max_bytes: u64,
     pub(super) items: u64,
     pub(super) evictions: u64,
-    /// Values refused for want of memory.
+    /// Values refused for lack of memory.
     pub(super) no_memory: u64,
     pub(super) connections: u64,
     pub(super) max_connections: u64,
@@ -48,31 +48,32 @@ pub(super) struct Load {
     pub(super) bytes_written: u64,
 }
 
-/// What `stats ring` says.
+/// The figures of `stats ring`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Stand {
-    /// What the node calls itself.
+    /// The node's name, as it reports it.
     pub(super) name: String,
     pub(super) version: u64,
     pub(super) digest: String,
     pub(super) settled: bool,
-    /// How it stands to its place in the ring: `confirmed`, `unconfirmed`, `replaced`, `absent`.
+    /// Its standing towards its place in the ring: `confirmed`, `unconfirmed`, `replaced`,
+    /// `absent`.
     pub(super) standing: String,
-    /// What is wrong with that; empty if nothing is.
+    /// The problem with its standing; empty if there is none.
     pub(super) standing_reason: String,
-    /// How its ring's source differs from its ring; empty if it does not.
+    /// The difference between its ring's source and its ring; empty if there is none.
     pub(super) drift: String,
-    /// Nodes whose name or address two processes claim, as it sees it.
+    /// Nodes whose name or address two processes claim, as this node sees it.
     pub(super) disputed: Vec<String>,
-    /// Peers that do not answer it, and why.
+    /// Peers that do not answer it, and the reason.
     pub(super) unreached: Vec<(String, String)>,
-    /// Why its ring's source is not in force; empty where it is.
+    /// The reason why its source's ring is not the current one; empty if it is.
     pub(super) last_error: String,
-    /// Keys of other nodes that it left to them.
+    /// Requests for keys of other nodes that it forwarded.
     pub(super) foreign: u64,
 }
 
-/// All of it.
+/// The whole report.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Said {
     pub(super) load: Load,
@@ -83,7 +84,7 @@ pub(super) struct Said {
 }
 
 impl Said {
-    /// Takes the figures out of the answers to [`QUESTIONS`].
+    /// Extracts the figures from the answers to [`QUESTIONS`].
     pub(super) fn of(answers: &[Vec<u8>; ANSWERS]) -> Said {
         let [general, ring, latency, hot] = answers.each_ref().map(|text| Answer::parse(text));
         Said {
@@ -94,14 +95,14 @@ impl Said {
         }
     }
 
-    /// What this node says, without a connection to itself.
+    /// This node's own report, without a connection to itself.
     pub(super) fn own(shared: &Shared) -> Said {
         let mut answers: [Vec<u8>; ANSWERS] = Default::default();
         stats::general(shared, &mut answers[0]);
         let mut written = None;
         while ring::report(shared, &mut written, &mut answers[1]) {}
         sampling::latency(shared, &mut answers[2]);
-        // What is refused to clients is not shown to whoever reads the page.
+        // Data that is refused to clients is not shown on the page either.
         if shared.settings.dump_enabled {
             sampling::hot_keys(shared, &mut answers[3]);
         }
@@ -109,7 +110,7 @@ impl Said {
     }
 }
 
-/// What this node says of its snapshots.
+/// This node's report about its snapshots.
 pub(super) fn of_snapshots(shared: &Shared) -> Answer {
     let mut answer = Vec::new();
     snapshot::stats(&shared.snapshots, &mut answer);
@@ -169,12 +170,13 @@ fn stand(answer: &Answer) -> Option<Stand> {
     })
 }
 
-/// The standing of a node of an older version, which does not say.
+/// The standing of a node of an older version, which does not report it.
 fn by_membership(answer: &Answer) -> Option<&'static str> {
     Some(if answer.get("ring_member")? == "no" { "absent" } else { "confirmed" })
 }
 
-/// The nodes whose name or address two processes claim, as a node sees it, itself among them.
+/// The nodes whose name or address two processes claim, as a node sees it, including the node
+/// itself.
 fn disputed(answer: &Answer) -> Vec<String> {
     let own = answer.get("ring_node").zip(answer.get("ring_rival"));
     let rivals = own.into_iter().chain(answer.of_peers("rival"));
@@ -189,7 +191,7 @@ fn unreached(answer: &Answer) -> Vec<(String, String)> {
     unreached.take(MAX_PEERS).collect()
 }
 
-/// A node's own words, no longer than people read.
+/// A node's own text, cut to a readable length.
 fn text(said: Option<&str>) -> String {
     plain(said.unwrap_or_default(), MAX_TEXT)
 }

@@ -1,4 +1,4 @@
-//! How much of all keys each node of a ring owns.
+//! The share of all keys that each node of a ring owns.
 
 use std::sync::Arc;
 
@@ -7,19 +7,19 @@ use ringbinder_ring::{Point, Ring, RingId};
 
 use super::figures::as_float;
 
-/// Parts of the circle that the picture is made of.
+/// The number of parts of the circle in the picture.
 pub(super) const PICTURE: u32 = 720;
 
-/// A ring as it is shown.
+/// A ring in the form that is shown.
 #[derive(Debug)]
 pub(super) struct Circle {
-    /// Each node's part of all keys, from 0 to 1, in the order of the ring.
+    /// Each node's share of all keys, from 0 to 1, in the order of the ring.
     pub(super) shares: Vec<f64>,
     /// The circle in [`PICTURE`] parts: the owner of the middle of each.
     pub(super) picture: Vec<u32>,
 }
 
-/// The circle of the ring that was asked for last: it changes seldom and is asked for often.
+/// The circle of the last requested ring: it rarely changes and is often requested.
 #[derive(Debug, Default)]
 pub(super) struct Circles(Mutex<Option<(RingId, Arc<Circle>)>>);
 
@@ -38,7 +38,7 @@ impl Circles {
     }
 }
 
-/// The parts of the nodes.
+/// The shares of the nodes.
 fn shares(ring: &Ring) -> Vec<f64> {
     let mut points = vec![0_u64; ring.nodes().len()];
     let mut start = 0;

@@ -1,4 +1,4 @@
-//! Commands that name no key.
+//! Commands without a key.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -17,13 +17,13 @@ use crate::stats;
 use crate::step::Step;
 use crate::stop::StopCause;
 
-/// Highest verbosity, as in memcached.
+/// The highest verbosity, as in memcached.
 const MAX_VERBOSITY: u32 = 2;
 
-/// Smallest and largest budgets `cache_memlimit` takes, in MiB.
+/// The smallest and largest budgets that `cache_memlimit` accepts, in MiB.
 const MEMLIMIT_MIB: std::ops::RangeInclusive<u32> = 8..=1_000_000_000;
 
-/// Carries out a command. Returns what the connection has to do about it, if anything.
+/// Carries out a command. Returns the connection's next step, if there is one.
 pub(crate) fn execute(context: &Context<'_>, admin: &Admin<'_>, out: &mut Output) -> Option<Step> {
     context.offer(Class::Other, None, true, out);
     let shared = context.shared;
@@ -74,7 +74,7 @@ pub(crate) fn execute(context: &Context<'_>, admin: &Admin<'_>, out: &mut Output
     None
 }
 
-/// `flush_all`: of every node of the ring if this node forwards requests, else of this node.
+/// `flush_all`: on every node of the ring if this node forwards requests, else on this node.
 fn flush_all(
     context: &Context<'_>,
     delay: Result<i64, Refusal>,
@@ -111,13 +111,14 @@ pub(crate) fn flush_here(context: &Context<'_>, delay: Result<i64, Refusal>, out
     }
 }
 
-/// Counts a flush, and decides whether this node obeys.
+/// Counts a flush, and decides whether this node carries it out.
 fn may_flush(context: &Context<'_>, delay: Result<i64, Refusal>) -> Result<i64, Refusal> {
     context.counters.cmd_flush.increment();
     if context.shared.settings.flush_enabled { delay } else { Err(Refusal::FlushDisabled) }
 }
 
-/// Empties the store, at once or when the delay is over. `delay` is an exptime; not positive is now.
+/// Empties the store, at once or after the delay. `delay` is an exptime; zero or less means at
+/// once.
 pub(crate) fn flush_store(shared: &Shared, delay: i64) {
     let now = shared.clock.now();
     let at = shared.clock.expiry(delay.max(0), now).unix().unwrap_or(now);
@@ -175,7 +176,7 @@ fn statistics(context: &Context<'_>, what: Stats<'_>, out: &mut Output) -> Optio
         Stats::Sizes => stats::sizes_disabled(bytes),
         Stats::Conns => return Some(Step::Long(Long::Connections)),
         Stats::Ring => return Some(Step::Long(Long::RingStatus)),
-        // There is no external storage, and a memcached without any says no more.
+        // There is no external storage, and a memcached without it answers the same.
         Stats::Extstore => answer::line(bytes, "END"),
         Stats::HotKeys if !shared.settings.dump_enabled => {
             answer::refusal(bytes, Refusal::HotKeysDisabled);
@@ -210,7 +211,7 @@ fn statistics(context: &Context<'_>, what: Stats<'_>, out: &mut Output) -> Optio
     None
 }
 
-/// A dump, or without one a pass that removes dead items.
+/// Starts a dump, or a pass that removes dead items.
 fn crawl(
     context: &Context<'_>,
     dump: Option<Dump>,

@@ -112,7 +112,7 @@ pub(super) fn remaining(out: &mut Vec<u8>, expiry: Expiry, now: Seconds) {
     }
 }
 
-/// Gives an item the expiry a flag asks for.
+/// Sets the expiry that a flag asks for.
 pub(super) fn set_expiry(item: &mut dyn ItemMut, exptime: Option<i64>, context: &Context<'_>) {
     if let Some(exptime) = exptime {
         item.set_expiry(context.expiry(exptime));
@@ -125,7 +125,7 @@ fn without_item(meta: &Meta<'_>, key: &[u8], status: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Repeats the opaque and the key where they were asked for: the flags of an answer without item.
+/// Appends the requested opaque and key: the flags of an answer without an item.
 pub(crate) fn echo(meta: &Meta<'_>, key: &[u8], out: &mut Vec<u8>) {
     for (letter, argument) in meta.flags() {
         match letter {
@@ -143,7 +143,7 @@ fn count<R>(context: &Context<'_>, increment: bool, result: &ArithmeticResult<R>
         (ArithmeticResult::Done(_), false) => counters.decr_hits.increment(),
         (ArithmeticResult::NotFound, true) => counters.incr_misses.increment(),
         (ArithmeticResult::NotFound, false) => counters.decr_misses.increment(),
-        // As in memcached: what it creates is neither.
+        // As in memcached, a created item counts as neither.
         (ArithmeticResult::Created(_), _) => {}
         (
             ArithmeticResult::NonNumeric | ArithmeticResult::Exists | ArithmeticResult::NoMemory,

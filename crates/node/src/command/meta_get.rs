@@ -1,9 +1,9 @@
 //! `mg` and `me`.
 //!
-//! Most meta gets only read and take the store's fast path. Those that change the item (time to
-//! live, creation, recache rights) or ask for what an access would change (last access, hit before)
-//! hold its key while the answer is written. An item marked stale hands out the right to recache
-//! it, so meeting one on the fast path leads to the other.
+//! Most meta gets only read, and use the store's fast path. A meta get holds the key while it
+//! writes the answer if it changes the item (time to live, creation, recache rights) or asks for a
+//! fact that an access would change (last access, hit before). The first reader of a stale item
+//! gets the right to recache it, so a fast-path read that finds a stale item takes the slow path.
 
 use ringbinder_protocol::{Keyed, MAX_KEY_LEN, Meta, MetaKey, answer};
 use ringbinder_store::{Expiry, ItemMut, ItemRef, MetaGet, Miss, Store, memcached_item_size};
@@ -12,16 +12,16 @@ use super::Context;
 use super::arithmetic::{echo, remaining, set_expiry};
 use crate::output::Output;
 
-/// What an answered meta get was about.
+/// The object of an answered meta get.
 #[derive(Clone, Copy, Debug)]
 enum Answered {
     /// An item with a value of that many bytes.
     Hit(usize),
-    /// An item created just now.
+    /// An item that was just created.
     Created,
 }
 
-/// False if it is left to another node.
+/// Returns false if another node must answer.
 pub(super) fn get(context: &Context<'_>, meta: &Meta<'_>, out: &mut Output) -> bool {
     let mut room = [0; MAX_KEY_LEN];
     let key = meta.key.bytes(&mut room);
@@ -32,7 +32,7 @@ pub(super) fn get(context: &Context<'_>, meta: &Meta<'_>, out: &mut Output) -> b
         Ok(None) => read_locked(context, meta, key, out),
         Err(miss) => Err(miss),
     };
-    // What is in the store is this node's own; what is not may be another's.
+    // Items in the store are this node's own. A missing key may be another node's.
     if answered.is_err()
         && let Some(desk) = context.desk
         && desk.divert(&Keyed::MetaGet(*meta), out)
@@ -48,7 +48,7 @@ pub(super) fn get(context: &Context<'_>, meta: &Meta<'_>, out: &mut Output) -> b
     true
 }
 
-/// Answers from an item that needs no change; `None` where it does.
+/// Answers from an item that needs no change; returns `None` if it needs one.
 fn read(
     context: &Context<'_>,
     meta: &Meta<'_>,
@@ -74,7 +74,7 @@ fn read(
     }
 }
 
-/// Answers from an item held for changing, or created.
+/// Answers from an item that is held for a change, or that was created.
 fn read_locked(
     context: &Context<'_>,
     meta: &Meta<'_>,
@@ -108,7 +108,7 @@ fn read_locked(
     context.shared.store.meta_get(key, how, meta.key.binary, context.now, write)
 }
 
-/// Whether less time is left than `R` tolerates and nobody is recaching yet.
+/// Whether less time is left than `R` tolerates and no client is recaching yet.
 fn wants_recache(context: &Context<'_>, meta: &Meta<'_>, item: &dyn ItemMut) -> bool {
     let known = item.meta();
     let Some(recache) = meta.recache else {
@@ -131,7 +131,7 @@ fn begin(meta: &Meta<'_>, item: &(impl ItemRef + ?Sized), out: &mut Output) -> b
     has_value
 }
 
-/// Appends what one flag asks for.
+/// Appends the answer to one flag.
 fn flag(
     context: &Context<'_>,
     meta: &Meta<'_>,
@@ -156,7 +156,7 @@ fn flag(
     }
 }
 
-/// Appends what the item's state adds, the line end, and the value where it was asked for.
+/// Appends the flags of the item's state, the line end, and the value if it was requested.
 fn end(item: &(impl ItemRef + ?Sized), won: bool, has_value: bool, out: &mut Output) {
     let known = item.meta();
     if known.win_sent {
@@ -202,7 +202,7 @@ fn count(context: &Context<'_>, meta: &Meta<'_>, key: &[u8], answered: Result<An
     );
 }
 
-/// `me`: everything known of an item, for people.
+/// `me`: all details of an item, for people.
 pub(super) fn debug(context: &Context<'_>, key: MetaKey<'_>, out: &mut Output) {
     use std::io::Write;
 

@@ -17,7 +17,7 @@ pub(super) fn store(
     let key = meta.key.bytes(&mut room);
     let expiry = |exptime| context.expiry(exptime);
     let mode = storage::mode(store.verb);
-    // Only what needs an item to join can create one on the way.
+    // Only append and prepend, which need an existing item, can create one on the way.
     let joins = matches!(mode, Mode::Append | Mode::Prepend);
     let write = Write {
         key,
@@ -26,7 +26,7 @@ pub(super) fn store(
         expiry: meta.exptime.map_or(Expiry::NEVER, expiry),
         mode,
         compare: meta.compare_cas.unwrap_or(0),
-        // An item with CAS 0 could never be compared with.
+        // An item with CAS 0 could never be compared.
         new_cas: meta.new_cas.filter(|&cas| cas != 0),
         accept_stale: meta.has(b'I') && mode == Mode::Cas,
         vivify: meta.vivify.filter(|_| joins).map(expiry),

@@ -1,4 +1,5 @@
-//! Carrying out requests: from a parsed request to the store and the answer. Nothing here waits.
+//! Carries out requests: from a parsed request to the store and the answer. This module never
+//! waits.
 //!
 //! | file | purpose |
 //! |---|---|
@@ -32,31 +33,31 @@ pub(crate) use arithmetic::echo;
 pub(crate) use retrieval::{get, get_key, get_one};
 pub(crate) use storage::{admit, turned_away};
 
-/// What a request is carried out with.
+/// The context in which a request is carried out.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Context<'a> {
     pub(crate) shared: &'a Shared,
     pub(crate) counters: &'a Counters,
-    /// Number of the connection, as logs name it.
+    /// The number of the connection, as in logs.
     pub(crate) connection: u32,
     pub(crate) now: Seconds,
-    /// What some of the requests are offered to.
+    /// The sampler, to which some of the requests are offered.
     pub(crate) sampler: &'a Sampler,
-    /// When the request was read; 0 where nobody looked.
+    /// The time at which the request was read; 0 if it was not measured.
     pub(crate) read_at: Nanos,
-    /// Who carries out requests, where that is not always this node.
+    /// The router of requests, if not every key is this node's.
     pub(crate) desk: Option<Desk<'a>>,
 }
 
 impl Context<'_> {
-    /// When an item with this wire exptime dies.
+    /// The time at which an item with this wire exptime expires.
     #[inline]
     fn expiry(&self, exptime: i64) -> Expiry {
         self.shared.clock.expiry(exptime, self.now)
     }
 
-    /// Tells those who watch reads what a command is about to find under its key. The command finds out
-    /// for itself: others may be faster.
+    /// Reports to watchers of reads what a command is about to find under its key. The command
+    /// looks for itself, because another command may come first.
     #[inline]
     fn looks_up(&self, key: &[u8]) {
         if self.shared.watch.wants(WatchFlags::FETCHERS) {
@@ -69,7 +70,7 @@ impl Context<'_> {
         self.tell_fetched(key, self.shared.store.peek(key, self.now, |item| item.value().len()));
     }
 
-    /// Tells those who watch reads.
+    /// Reports a read to its watchers.
     #[inline]
     fn fetched(&self, key: &[u8], found: Result<usize, Miss>) {
         if self.shared.watch.wants(WatchFlags::FETCHERS) {
@@ -88,7 +89,7 @@ impl Context<'_> {
         self.shared.watch.fetched(key, status, len, self.connection);
     }
 
-    /// The CAS unique as clients see it: 0 where `-C` turned it off.
+    /// The CAS unique as clients see it: 0 if `-C` disabled it.
     #[inline]
     fn visible_cas(&self, cas: u64) -> u64 {
         if self.shared.settings.cas_enabled { cas } else { 0 }
@@ -109,7 +110,7 @@ pub(crate) fn keyed(context: &Context<'_>, keyed: &Keyed<'_>, out: &mut Output) 
     context.offer_keyed(keyed, served, out);
 }
 
-/// Asks the store. False if another node is to answer, which a lookup finds out by a miss.
+/// Asks the store. Returns false if another node must answer, which a lookup learns from a miss.
 #[inline]
 fn carry_out(context: &Context<'_>, keyed: &Keyed<'_>, out: &mut Output) -> bool {
     match keyed {
@@ -124,8 +125,8 @@ fn carry_out(context: &Context<'_>, keyed: &Keyed<'_>, out: &mut Output) -> bool
     true
 }
 
-/// Makes some room for a large value that a storage request brings, and says whether it is to be done
-/// again before the request is carried out. Nothing is done for a key of another node.
+/// Makes some room for a large value of a storage request. Returns whether the caller must call
+/// again before it carries out the request. Does nothing for a key of another node.
 pub(crate) fn make_ready(
     shared: &Shared,
     desk: Option<Desk<'_>>,
@@ -140,7 +141,7 @@ pub(crate) fn make_ready(
     shared.store.make_ready(key, storage::mode(storage.verb()), value, shared.clock.now())
 }
 
-/// Carries out a storage request whose value is here, or leaves it to the key's owner.
+/// Carries out a storage request whose value has arrived, or leaves it to the key's owner.
 #[inline]
 pub(crate) fn store(
     context: &Context<'_>,
@@ -161,14 +162,14 @@ pub(crate) fn store(
     }
 }
 
-/// Answers a classic command, unless the client wants no answer.
+/// Answers a classic command, unless the client suppresses replies.
 fn reply(out: &mut Output, noreply: bool, line: &str) {
     if !noreply {
         answer::line(&mut out.bytes, line);
     }
 }
 
-/// Refuses a classic command, unless the client wants no answer.
+/// Refuses a classic command, unless the client suppresses replies.
 fn refuse(out: &mut Output, noreply: bool, refusal: Refusal) {
     reply(out, noreply, refusal.line());
 }

@@ -35,7 +35,7 @@ pub(super) fn meta_delete(context: &Context<'_>, meta: &Meta<'_>, out: &mut Outp
     out.extend_from_slice(b"\r\n");
 }
 
-/// Deletes in the store, and in the books.
+/// Deletes from the store, and counts it.
 fn carry_out(
     context: &Context<'_>,
     key: &[u8],
@@ -46,14 +46,14 @@ fn carry_out(
     shared.prefixes.delete(key);
     context.looks_up(key);
     let result = shared.store.delete(key, how, now);
-    // What is left of an item whose value was dropped.
+    // The rest of an item whose value was dropped.
     let mut emptied = None;
     if let (DeleteResult::Deleted { len }, Some(_)) = (result, how.drop_value) {
         storage::tell_second(context, key, Ok(len), Mode::Set, 0);
         emptied = Some(0);
     }
     match result {
-        // An item that stays, marked stale, was not deleted.
+        // An item that stays and is marked stale was not deleted.
         DeleteResult::Deleted { .. } if how.mark_stale => {}
         DeleteResult::Deleted { len } => {
             counters.delete_hits.increment();

@@ -8,8 +8,8 @@ use crate::output::Output;
 use crate::ring::{self, Form, RingNode};
 use crate::sampling::Class;
 
-/// Reads the keys of a line. `done` is 0, or what this returned for the line before: the bytes of the
-/// keys that are dealt with, if other things are to be done before the rest.
+/// Reads the keys of a line. `done` is 0, or the value that the previous call returned for this
+/// line: the bytes of the keys that have been processed, if other work comes before the rest.
 #[inline]
 pub(crate) fn get(
     context: &Context<'_>,
@@ -18,7 +18,7 @@ pub(crate) fn get(
     out: &mut Output,
 ) -> Option<usize> {
     let Get { keys, exptime, with_cas } = *get;
-    // The list of nodes is every node's to give.
+    // Every node can give the list of nodes.
     let owned = keys.filter(|key| exptime.is_some() || !ring::is_legacy_key(key));
     if done == 0 && refused(context, owned, out) {
         return None;
@@ -44,8 +44,8 @@ pub(crate) fn get_one(context: &Context<'_>, key: &[u8], out: &mut Output) {
     answer::line(&mut out.bytes, "END");
 }
 
-/// One key of a line, without the line that ends the values. `leads` says that it is the first of all.
-/// `exptime` is a function, so that a `get` passes nothing and asks for nothing.
+/// Reads one key of a line, without the line that ends the values. `leads` says that it is the
+/// first one. `exptime` is a function, so that a `get` passes nothing and checks nothing.
 #[inline]
 pub(crate) fn get_key(
     context: &Context<'_>,
@@ -92,7 +92,7 @@ pub(crate) fn get_key(
     context.fetched(key, written);
 }
 
-/// Refuses a retrieval as a whole where one of its keys is another node's and that is the policy.
+/// Refuses a retrieval as a whole if one of its keys is another node's and the policy is to refuse.
 #[inline]
 fn refused<'k>(
     context: &Context<'_>,
@@ -107,8 +107,8 @@ fn refused<'k>(
     refused
 }
 
-/// Looks for a key in the store with `look`; `None` where it is left to another node, before that or
-/// after a miss.
+/// Looks for a key in the store with `look`. Returns `None` if it is left to another node, before
+/// the look-up or after a miss.
 #[inline]
 fn look_here(
     context: &Context<'_>,
@@ -158,12 +158,12 @@ fn write(
     value.len()
 }
 
-/// Keys of one line that are looked up before other connections get their turn.
+/// The number of keys of one line that are looked up before other connections get their turn.
 const KEYS_AT_ONCE: usize = 1024;
 
-/// Does one key after the other until too much waits to be written, or others are to have their turn:
-/// then it returns the bytes of the keys that are dealt with.
-/// `one` is told whether it is the first of all.
+/// Processes one key after another until too much output waits, or until others must have their
+/// turn. In these cases, returns the bytes of the keys that have been processed. `one` gets whether
+/// its key is the first one.
 #[inline]
 fn each(
     keys: Tokens<'_>,

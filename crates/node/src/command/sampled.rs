@@ -1,5 +1,5 @@
-//! Where requests are offered to the sampler: once for each key they name, when it is known who
-//! serves it. See [`crate::sampling`].
+//! Offers requests to the sampler: once for each key they name, once it is known which node serves
+//! it. See [`crate::sampling`].
 
 use ringbinder_protocol::{Keyed, MAX_KEY_LEN, MetaKey, Storage};
 
@@ -8,8 +8,8 @@ use crate::output::Output;
 use crate::sampling::{Class, Timed};
 
 impl Context<'_> {
-    /// Offers one key. `served` is it where this node serves it; `leads` says that it is the first of
-    /// its request, and so stands for the request's latency.
+    /// Offers one key. `served` is the key if this node serves it. `leads` says that it is the
+    /// first of its request, and so stands for the request's latency.
     #[inline]
     pub(super) fn offer(&self, class: Class, served: Option<&[u8]>, leads: bool, out: &mut Output) {
         if self.sampler.due() {
@@ -34,7 +34,7 @@ impl Context<'_> {
         }
     }
 
-    /// Offers a request that brings a value.
+    /// Offers a request with a value.
     #[inline]
     pub(super) fn offer_storage(&self, storage: &Storage<'_>, served: bool, out: &mut Output) {
         if self.sampler.due() {

@@ -1,5 +1,5 @@
-//! `set`, `add`, `replace`, `append`, `prepend`, `cas`; and what every storage request has in
-//! common before its value arrives.
+//! `set`, `add`, `replace`, `append`, `prepend`, `cas`; and the steps that every storage request
+//! takes before its value arrives.
 
 use ringbinder_protocol::{
     MAX_KEY_LEN, MetaStore, Refusal, Storage, Store as StoreLine, Verb, WatchFlags,
@@ -12,7 +12,7 @@ use super::{Context, refuse, reply};
 use crate::output::Output;
 use crate::watch::Stored;
 
-/// Whether the value a request announces may be stored at all.
+/// Whether the announced value may be stored at all.
 #[inline]
 pub(crate) fn admit(context: &Context<'_>, storage: &Storage<'_>) -> Result<(), Refusal> {
     let (key_len, flags) = match storage {
@@ -28,8 +28,8 @@ pub(crate) fn admit(context: &Context<'_>, storage: &Storage<'_>) -> Result<(), 
     Ok(())
 }
 
-/// Books a refused value, and drops what the key held before if a reader would otherwise take it for
-/// the refused one. True if the owner of the key does the latter, and the answer comes with it.
+/// Counts a refused value, and drops the key's previous item if a reader would otherwise take it
+/// for the refused one. Returns true if the owner of the key drops it and sends the answer.
 pub(crate) fn turned_away(
     context: &Context<'_>,
     storage: &Storage<'_>,
@@ -38,7 +38,7 @@ pub(crate) fn turned_away(
 ) -> bool {
     let (verb, drops_old) = match storage {
         Storage::Classic(store) => (store.verb, store.verb == Verb::Set),
-        // As in memcached, whatever its mode.
+        // As in memcached, whatever the mode.
         Storage::Meta(_) => (Verb::Set, true),
     };
     if let Some(desk) = context.desk
@@ -63,7 +63,7 @@ pub(crate) fn turned_away(
     false
 }
 
-/// Counts a refusal and names it as memcached's log does.
+/// Counts a refusal, and returns its name in memcached's log.
 fn count_refused(context: &Context<'_>, refusal: Refusal) -> &'static str {
     if refusal == Refusal::TooLarge {
         context.counters.store_too_large.increment();
@@ -96,7 +96,7 @@ pub(super) fn store(
     }
 }
 
-/// Writes to the store, and to the books.
+/// Writes to the store, and counts it.
 #[inline]
 pub(super) fn carry_out(context: &Context<'_>, write: Write<'_>) -> Result<WriteResult, Refusal> {
     let Context { shared, counters, now, connection, .. } = *context;
@@ -105,7 +105,7 @@ pub(super) fn carry_out(context: &Context<'_>, write: Write<'_>) -> Result<Write
     shared.prefixes.set(key);
     context.looks_up(key);
     let result = shared.store.write(write, now);
-    // What a full store refuses counts as refused and nothing else, as in memcached.
+    // As in memcached, a value that a full store refuses counts only as refused.
     if !matches!(result, WriteResult::NoMemory) {
         counters.cmd_set.increment();
     }
@@ -139,7 +139,7 @@ pub(super) fn carry_out(context: &Context<'_>, write: Write<'_>) -> Result<Write
             len,
         };
         if let (WriteResult::Stored { len, .. }, Mode::Append | Mode::Prepend) = (result, mode) {
-            // The item is what both parts are together, with the time that it has.
+            // The item consists of both parts, with its existing expiry.
             let kept = shared.store.peek(key, now, |item| item.meta().expiry);
             stored.ttl = kept.ok().and_then(|expiry| expiry.remaining(now)).unwrap_or(0);
             stored.len = len;
@@ -149,8 +149,7 @@ pub(super) fn carry_out(context: &Context<'_>, write: Write<'_>) -> Result<Write
     refused.map_or(Ok(result), Err)
 }
 
-/// Tells those who watch that a command, as the second thing it does, stored an item in place of what
-/// was there `before`.
+/// Reports to watchers that a command, as its second step, stored an item in place of `before`.
 pub(super) fn tell_second(
     context: &Context<'_>,
     key: &[u8],
@@ -181,7 +180,7 @@ pub(super) fn mode(verb: Verb) -> Mode {
     }
 }
 
-/// What a store is called in logs.
+/// The name of a store in logs.
 fn name(mode: Mode) -> &'static str {
     match mode {
         Mode::Set => "set",

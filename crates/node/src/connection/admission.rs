@@ -1,8 +1,9 @@
-//! What a connection does before its client has authenticated: nothing but that, where `-Y` asks for it.
+//! The state of a connection before its client has authenticated: with `-Y`, it accepts nothing but
+//! a login.
 //!
-//! As in memcached a client may try again after any refusal. What guessing costs is bounded here from
-//! below: the answer to a wrong password is held back for [`PENALTY`], and after [`MAX_FAILURES`] of
-//! them the connection closes. Where many come from one source, all logins from there wait
+//! As in memcached, a client may try again after any refusal. This module makes guessing expensive:
+//! the answer to a wrong password is delayed by [`PENALTY`], and after [`MAX_FAILURES`] wrong
+//! passwords the connection closes. If many come from one source, all logins from there wait
 //! ([`crate::guessing`]).
 
 use std::future::poll_fn;
@@ -20,14 +21,14 @@ use crate::output::Output;
 use crate::source::Source;
 use crate::step::{Progress, Step};
 
-/// How long the answer to a wrong password is held back.
+/// The delay before a wrong password is answered.
 const PENALTY: Duration = Duration::from_millis(100);
 
-/// Wrong passwords after which a connection closes.
+/// The number of wrong passwords after which a connection closes.
 const MAX_FAILURES: u8 = 8;
 
 impl Connection {
-    /// Looks for a login, and goes on with what follows one that is right.
+    /// Expects a login, and continues with the requests after a correct one.
     #[cold]
     pub(super) fn admit(
         &mut self,
@@ -68,7 +69,7 @@ impl Connection {
                     (consumed, (!admitted).then_some(Refusal::LoginFailed))
                 }
             };
-            // What was sent may hold a password: it is never shown.
+            // The input may hold a password, so it is never shown.
             debug!("<{} (authentication)", self.ticket.id);
             input.consume(consumed);
             progress.turns -= 1;
@@ -103,7 +104,7 @@ impl Connection {
         }
     }
 
-    /// Lets time pass before a login is looked at.
+    /// Delays the check of a login.
     pub(super) async fn slow(
         &mut self,
         wait: Duration,
@@ -113,14 +114,14 @@ impl Connection {
         self.pause(wait).await
     }
 
-    /// Lets time pass before a wrong password is answered; an error where that was the last one.
+    /// Delays the answer to a wrong password; returns an error if that was the last one allowed.
     pub(super) async fn penalty(&mut self, output: &mut Output) -> Result<(), CloseReason> {
         self.pause(PENALTY).await?;
         self.flush(output).await?;
         if self.failures >= MAX_FAILURES { Err(CloseReason::Error) } else { Ok(()) }
     }
 
-    /// Waits, unless somebody wants the connection ended.
+    /// Waits, unless the connection must end.
     async fn pause(&self, wait: Duration) -> Result<(), CloseReason> {
         let ticket = &self.ticket;
         let kicked = poll_fn(|context: &mut TaskContext<'_>| match ticket.poll_kick(context) {
@@ -133,7 +134,7 @@ impl Connection {
         }
     }
 
-    /// `refresh_certs`
+    /// Carries out `refresh_certs`.
     pub(super) async fn refresh(&mut self, output: &mut Output) {
         let shared = std::sync::Arc::clone(&self.local.shared);
         let reading = tokio::task::spawn_blocking(move || crate::reload::certificates(&shared));

@@ -1,8 +1,7 @@
-//! What a connection does while something large is still arriving: a long line, a large value, or the
-//! value of a storage command that was refused.
+//! Receives large data: a long line, a large value, or the value of a refused storage command.
 //!
-//! A line grows where it is ([`crate::carried`]); a value is read into memory of its own, and the store
-//! takes that over; what was refused is dropped as it comes.
+//! A line grows in place ([`crate::carried`]). A value is read into memory of its own, which the
+//! store then takes over. A refused value is dropped as it arrives.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -22,10 +21,10 @@ use crate::memory::Arrival;
 use crate::output::Output;
 use crate::ring;
 
-/// Bytes that are read at most before other connections of the worker have their turn.
+/// The most bytes that are read before other connections of the worker have their turn.
 const TURN: usize = 512 * 1024;
 
-/// A client that has sent so many bytes since is not stuck.
+/// A client that has sent this many bytes in the meantime is not stuck.
 const MOVED: usize = 1024;
 
 impl Connection {
@@ -35,7 +34,7 @@ impl Connection {
         self.carried = Some(Box::new(carried));
     }
 
-    /// Waits until connections may hold more.
+    /// Waits for connection memory.
     #[cold]
     pub(super) fn poll_memory(
         &mut self,
@@ -52,7 +51,7 @@ impl Connection {
         Poll::Ready(kicked)
     }
 
-    /// Reads more of a long line, until it is whole or can never be.
+    /// Reads more of a long line, until it is complete or turns out to be invalid.
     #[cold]
     pub(super) fn poll_line(
         &mut self,
@@ -61,7 +60,7 @@ impl Connection {
         let shared = &self.local.shared;
         let mut moved = 0;
         while let Some(Carried::Line(line, arrival)) = self.carried.as_deref_mut() {
-            // Nobody waits for memory to read what the client has not sent.
+            // A connection does not wait for memory to read data that the client has not sent.
             if line.drained && self.socket.poll_read_ready(context).is_pending() {
                 self.ticket.hold(line.held(), moved >= MOVED, shared.clock.nanos());
                 return self.poll_kick(context);
@@ -98,7 +97,8 @@ impl Connection {
         Poll::Ready(Ok(input))
     }
 
-    /// Receives a large value and stores it. The input holds its line and what has arrived of it.
+    /// Receives a large value and stores it. The input holds its line and the part that has
+    /// arrived.
     pub(super) async fn value(
         &mut self,
         line: usize,
@@ -115,10 +115,11 @@ impl Connection {
         input.consume(taken);
         end.extend_from_slice(input.unread());
         input.consume(end.len());
-        // Nothing is answered before the value is here.
+        // No answer is due before the value has arrived.
         self.local.give_input(std::mem::replace(input, Box::new(Input::empty())));
         self.local.give_output(std::mem::take(output));
-        // Until the value is stored: what it takes is not the connections' any more then.
+        // It lasts until the value is stored. From then on the memory is not the connections' any
+        // more.
         let mut arrival = Arrival::begin(&self.local.shared.memory);
         self.receive(&mut value, &mut end, &mut arrival).await?;
         self.ticket.hold_nothing();
@@ -162,7 +163,7 @@ impl Connection {
         is_whole: bool,
         output: &mut Output,
     ) {
-        // Others have their turns while room is made.
+        // Other connections have their turns while the store makes room.
         while is_whole && self.make_ready(storage, &mut value) == Readiness::Unfinished {
             tokio::task::yield_now().await;
         }
@@ -206,7 +207,7 @@ impl Connection {
                     let_others(context);
                     return Poll::Pending;
                 }
-                // Nobody waits for memory to read what the client has not sent.
+                // A connection does not wait for memory to read data that the client has not sent.
                 if drained && self.socket.poll_read_ready(context).is_pending() {
                     let now = self.local.shared.clock.nanos();
                     self.ticket.hold(value.held(), moved >= MOVED, now);
@@ -217,7 +218,7 @@ impl Connection {
                 let (held, bytes) = (value.held(), value.missing().min(BUFFER_LEN) as u64);
                 if bytes > 0 && arrival.poll_grow(held, bytes, Instant::now(), context).is_pending()
                 {
-                    // It is not the client that is waited for.
+                    // The connection does not wait for its client here.
                     self.ticket.hold_nothing();
                     return self.poll_kick(context);
                 }
@@ -247,13 +248,13 @@ impl Connection {
         .await
     }
 
-    /// Counts what was read. What is still coming in is no idling.
+    /// Counts the bytes read. A connection that still receives data is not idle.
     fn has_read(&self, len: usize) {
         self.local.counters.bytes_read.add(len as u64);
         self.ticket.commanded(self.local.shared.clock.now());
     }
 
-    /// Reads at most so many bytes by way of the worker's buffer.
+    /// Reads at most this many bytes through the worker's buffer.
     fn poll_read_part(
         &mut self,
         context: &mut TaskContext<'_>,
@@ -312,8 +313,8 @@ impl Connection {
     }
 }
 
-/// Has this task polled again after a look at all sockets. Just woken, it would be polled dozens of
-/// times before the next look.
+/// Makes the runtime poll this task again after a check of all sockets. If the task only woke
+/// itself, it would be polled dozens of times before the next check.
 fn let_others(context: &mut TaskContext<'_>) {
     let _ = pin!(tokio::task::yield_now()).poll(context);
 }

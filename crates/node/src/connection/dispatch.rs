@@ -1,4 +1,4 @@
-//! From a request at the front of a read buffer to whoever carries it out, by its kind.
+//! Dispatches the request at the front of a read buffer, by its kind.
 
 use std::cell::Cell;
 
@@ -12,7 +12,7 @@ use crate::output::Output;
 use crate::ring::{self, Desk, PeerSession, RingNode, View};
 use crate::step::{Handled, Progress, Step};
 
-/// Who carries out requests, where there is a ring.
+/// The router of requests, if there is a ring.
 #[inline]
 pub(super) fn desk<'a>(
     local: &'a Local,
@@ -25,14 +25,14 @@ pub(super) fn desk<'a>(
     Some(Desk { view: view?, policy, forwarding, strays, counters: &local.counters })
 }
 
-/// Answers that a request is not carried out, unless the client wants no answer.
+/// Answers that a request is not carried out, unless the client suppresses replies.
 pub(super) fn refuse(output: &mut Output, quiet: bool, refusal: Refusal) {
     if !quiet {
         answer::refusal(&mut output.bytes, refusal);
     }
 }
 
-/// Reads the keys of a line of so many bytes, or goes on with one that is answered in pieces.
+/// Reads the keys of a line of this many bytes, or continues a line that is answered in pieces.
 #[inline]
 pub(super) fn get(
     context: &Context<'_>,
@@ -47,12 +47,13 @@ pub(super) fn get(
         return Handled::done(line);
     };
     *paused = Some(Paused { line, done });
-    // A piece of one answer is as much as many answers are.
+    // A piece of one answer counts as much as many answers.
     progress.turns = 0;
     Handled::wait(if output.is_full() { Step::Flush } else { Step::Yield })
 }
 
-/// Stores a value that is here, or says how to get it. `unread` begins with the request's line.
+/// Stores a value that has arrived, or returns how to receive it. `unread` begins with the
+/// request's line.
 #[inline]
 pub(super) fn store(
     context: &Context<'_>,
@@ -82,7 +83,8 @@ pub(super) fn store(
     Handled::done(whole)
 }
 
-/// How a value that is not here gets here: a small one through the buffer, behind its line.
+/// The step that receives a value which has not arrived. A small value comes through the buffer,
+/// after its line.
 fn arrival(line: usize, len: usize) -> Step {
     if len <= SMALL_VALUE { Step::Starved } else { Step::Value { line, len } }
 }
@@ -118,7 +120,7 @@ pub(super) fn ring(
     }
 }
 
-/// Takes an offered ring that is here, or says how to get it.
+/// Accepts an offered ring that has arrived, or returns how to receive it.
 fn ring_offer(
     ring: &RingNode,
     offer: &RingOffer,
@@ -127,7 +129,7 @@ fn ring_offer(
     peer: &mut Option<Box<PeerSession>>,
     output: &mut Output,
 ) -> Handled {
-    // Nobody who has not been given a nonce may make this node hold a ring's worth of bytes.
+    // A client without a nonce must not make this node hold a ring's worth of bytes.
     if !peer.as_ref().is_some_and(|peer| peer.may_offer()) {
         refuse(output, false, Refusal::RingNotProved);
         return Handled { consumed: line, then: Some(Step::Swallow(offer.len + 2)) };

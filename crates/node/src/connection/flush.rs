@@ -1,4 +1,4 @@
-//! `flush_all` for the whole ring: between the requests before it and those behind it.
+//! `flush_all` for the whole ring, in order with the requests before and after it.
 
 use ringbinder_protocol::answer;
 use tracing::warn;
@@ -8,7 +8,8 @@ use crate::output::Output;
 use crate::ring;
 
 impl Connection {
-    /// Empties every node and answers. `delay` is an exptime; not positive is now. Earlier requests are answered first; later ones wait.
+    /// Empties every node and answers. `delay` is an exptime; zero or less means at once. Earlier
+    /// requests are answered first; later ones wait.
     #[cold]
     pub(super) async fn flush_all(&mut self, delay: i64, noreply: bool, output: &mut Output) {
         if output.has_holes() {

@@ -1,19 +1,20 @@
-//! What a connection does to hold a place of the nodes: it shows that its other side is one.
+//! The proof by which a connection gets a place of the nodes: that its other side is a node.
 //!
-//! Three things show it:
+//! Any of these is a proof:
 //!
-//! - it comes from an address of a node of the ring, and greets by the name of one;
-//! - it showed a certificate that is good for a host of the node by whose name it greets;
+//! - it comes from an address of a node of the ring, and greets by the name of such a node;
+//! - it showed a certificate that is valid for a host of the node by whose name it greets;
 //! - it sent a proof by the peer secret.
 //!
-//! A connection that came while clients held all `-c` places has to show it before anything else but a
-//! login, and within a second. Until then it holds at most [`MAX_UNPROVED`] bytes, and what it may ask
-//! for tells nothing that is stored. Everything else makes it a client's, which gets a place if there
-//! is one by then, waits for one if clients are to wait, or is turned away.
+//! A connection that came while clients held all `-c` places must prove this within a second, and
+//! before anything but a login. Until then it holds at most [`MAX_UNPROVED`] bytes, and the
+//! requests open to it reveal no stored data. Any other request makes it a client's. A client gets
+//! a place if there is one by then; otherwise it waits for one if clients may wait, or is rejected.
 //!
-//! A busy worker costs no node its connection. The second begins when the worker first looks into the
-//! socket, and the worker reads what has arrived before it turns a connection away. With
-//! `no_maxconns_fast` the connection waits among the clients after that second, and a proof still counts.
+//! A busy worker does not cost a node its connection. The second begins when the worker first reads
+//! the socket, and the worker reads the data that has arrived before it rejects a connection. With
+//! `no_maxconns_fast` the connection waits among the clients after that second, and a proof still
+//! counts.
 
 use std::rc::Rc;
 use std::task::{Context as TaskContext, Poll, Waker};
@@ -29,18 +30,18 @@ use crate::ring::{self, RingNode};
 use crate::step::{Progress, Step};
 use crate::tls;
 
-/// Bytes that are read of a connection that has shown nothing yet: more than a login of one node to
-/// another takes, a greeting or a proof.
+/// Bytes read from a connection that has proved nothing yet: enough for a login of one node to
+/// another, and a greeting or a proof.
 const MAX_UNPROVED: usize = 1024;
 
-/// How every request begins by which a node shows that it is one.
+/// The beginning of every request with which a node proves itself.
 const BEGINNING: &[u8] = b"ring ";
 
-/// What a connection may do next.
+/// The next action of a connection.
 pub(super) enum Next {
-    /// Carry out what it read before it waited for a place.
+    /// Carry out the input that was read before it waited for a place.
     Carried(Box<Input>),
-    /// Read so much.
+    /// Read at most this much.
     Read { at_most: usize },
 }
 
@@ -56,7 +57,7 @@ impl Connection {
             if let Poll::Ready(kicked) = self.poll_kick(context) {
                 return Poll::Ready(kicked);
             }
-            // Looked at once it would be woken.
+            // Checked only after the wake-up is registered, so that no change is missed.
             if self.ticket.standing() == Standing::Queued {
                 return Poll::Pending;
             }
@@ -77,7 +78,8 @@ impl Connection {
         })
     }
 
-    /// Waits for input without a place. If it is to be turned away, what has arrived is read first.
+    /// Waits for input without a place. If it must be rejected, the data that has arrived is read
+    /// first.
     #[cold]
     pub(super) fn poll_unplaced<T>(
         &self,
@@ -95,7 +97,7 @@ impl Connection {
         }
     }
 
-    /// Looks for something that shows a node in what was read, and goes on with what follows.
+    /// Looks for a proof in the input, and continues with the requests after it.
     #[cold]
     pub(super) fn present(
         &mut self,
@@ -149,7 +151,8 @@ impl Connection {
                 | Parsed::Foreign(_) => return self.present_as_client(input, output, progress),
             };
             match command {
-                // Its time is over. Only a proof counts, or it could ask for nonces for ever.
+                // Its time is over. Only a proof counts now; otherwise it could ask for nonces for
+                // ever.
                 RingCommand::Nonce if self.ticket.standing() == Standing::Leaving => {
                     return self.present_as_client(input, output, progress);
                 }
@@ -158,7 +161,7 @@ impl Connection {
                     ring::command(&context, ring, &command, &mut self.peer, output);
                 }
                 RingCommand::Prove(_) => {
-                    // The answer comes once there is a place.
+                    // The answer follows once there is a place.
                     let mut told = Output::default();
                     ring::command(&context, ring, &command, &mut self.peer, &mut told);
                     self.acquaint(&command);
@@ -168,7 +171,7 @@ impl Connection {
                     output.bytes.extend_from_slice(&told.bytes);
                 }
                 RingCommand::Greet { .. } => {
-                    // Carried out as any other, by whoever has a place.
+                    // Carried out like any other request, by a connection with a place.
                     self.acquaint(&command);
                     return self.present_as_client(input, output, progress);
                 }
@@ -188,7 +191,7 @@ impl Connection {
         }
     }
 
-    /// Goes on with a place, waits for one, or says that there is none.
+    /// Continues with a place, waits for one, or answers that there is none.
     fn present_as_client(
         &mut self,
         input: &mut Input,
@@ -205,7 +208,7 @@ impl Connection {
         }
     }
 
-    /// Gives it a place of the nodes, if this request shows that its other side is one.
+    /// Gives it a place of the nodes, if this request proves that its other side is one.
     pub(super) fn acquaint(&self, command: &RingCommand<'_>) {
         let Some(ring) = &self.local.shared.ring else {
             return;
@@ -236,8 +239,8 @@ impl Connection {
         }
     }
 
-    /// Whether its other side is the node of this name, for all that is known; and of how many nodes
-    /// it may have the places.
+    /// The number of nodes whose places its other side may have, if it has proved to be the node of
+    /// this name; otherwise `None`.
     fn shows(&self, ring: &RingNode, name: &str) -> Option<usize> {
         if !ring.names_node(name) {
             return None;
@@ -251,7 +254,7 @@ impl Connection {
         hosts.iter().any(|host| tls::is_for(certificate, host)).then_some(1)
     }
 
-    /// Says, as far as the socket takes it at once, that there is no place for it.
+    /// Answers, as far as the socket accepts it at once, that there is no place for it.
     #[cold]
     pub(super) fn turn_away(&mut self) {
         let mut line = Vec::new();

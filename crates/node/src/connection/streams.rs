@@ -1,5 +1,5 @@
-//! What a connection sends for as long as the client takes it, long answers and the log lines of a
-//! watcher.
+//! Output that a connection sends for as long as the client reads it: long answers, and the log
+//! lines of a watcher.
 
 use std::sync::Arc;
 
@@ -11,8 +11,8 @@ use crate::long::{Answer, Long};
 use crate::output::Output;
 
 impl Connection {
-    /// Writes an answer piece by piece, each when the one before it is out. Its last piece goes out with
-    /// what follows.
+    /// Writes an answer piece by piece, each when the previous one is out. The last piece goes out
+    /// together with the answers that follow.
     pub(super) async fn long(
         &mut self,
         long: Long,
@@ -32,7 +32,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Forwards log lines until the client leaves; what it sends meanwhile is dropped.
+    /// Forwards log lines until the client leaves. Input that it sends meanwhile is dropped.
     pub(super) async fn watch(&mut self, flags: WatchFlags, output: &mut Output) -> CloseReason {
         let Some(lines) = self.local.shared.watch.add(flags) else {
             answer::line(&mut output.bytes, "WATCHER_TOO_MANY log watcher limit reached");

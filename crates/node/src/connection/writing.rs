@@ -1,5 +1,5 @@
-//! What a connection does to get its answers out: it waits for those of other nodes, for its client to read,
-//! and at the end takes what has arrived off the socket.
+//! Writes a connection's answers: waits for the answers of other nodes and for the client to read,
+//! and drains the socket at the end.
 
 use std::future::poll_fn;
 use std::task::{Context as TaskContext, Poll, ready};
@@ -9,7 +9,8 @@ use crate::connections::{CloseReason, State};
 use crate::output::Output;
 use crate::ring;
 
-/// Most bytes looked at after the last answer: closing must not reset the connection before it came.
+/// The most bytes drained after the last answer. Closing must not reset the connection before the
+/// client has read it.
 const MAX_DRAIN: usize = 1 << 20;
 
 impl Connection {
@@ -23,7 +24,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Waits for what other nodes answer.
+    /// Waits for the answers of other nodes.
     #[cold]
     pub(super) async fn gather(&mut self, output: &mut Output) {
         let forwarded = self.peer.as_ref().is_some_and(|peer| peer.forwarding.is_some());
@@ -45,7 +46,7 @@ impl Connection {
             match output.poll_write_to(&mut self.socket, context) {
                 Poll::Ready(Ok(len)) if len > 0 => {
                     self.local.counters.bytes_written.add(len as u64);
-                    // Nor are answers that are still being read.
+                    // A client that still reads its answers is not idle either.
                     self.ticket.commanded(self.local.shared.clock.now());
                     output.advance(len);
                 }
@@ -77,15 +78,15 @@ impl Connection {
         let shared = &self.local.shared;
         let held = output.settle_again(&shared.memory);
         self.ticket.hold(held, moved, shared.clock.nanos());
-        // A node that stops lets the client read its answers to the end.
+        // A stopping node lets the client read its answers to the end.
         match ready!(self.poll_kick::<()>(context)) {
             Err(CloseReason::Shutdown) => Poll::Pending,
             other => Poll::Ready(other),
         }
     }
 
-    /// Takes what has arrived off the socket: closing with unread bytes would reset the connection
-    /// and could cost the client its last answer.
+    /// Drains the data that has arrived. Closing with unread bytes would reset the connection and
+    /// could cost the client its last answer.
     pub(super) fn drain(&mut self) {
         self.socket.farewell();
         let mut input = self.local.take_input();

@@ -1,5 +1,5 @@
-//! One open connection, as others see it: who, what it does, what it holds while it waits, and the means to
-//! end it from outside.
+//! One open connection as seen from outside: its peer, its activity, the memory it holds while it
+//! waits, and the means to end it.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -16,11 +16,11 @@ use crate::sampling::Nanos;
 /// The other side of a connection.
 #[derive(Clone, Debug)]
 pub(crate) enum Peer {
-    /// A TCP client and the address it reached us at.
+    /// A TCP client, and the local address that it connected to.
     Tcp {
         /// Its address.
         from: SocketAddr,
-        /// Ours.
+        /// The local address.
         to: SocketAddr,
     },
     /// A client on the Unix socket.
@@ -47,18 +47,19 @@ impl fmt::Display for Peer {
     }
 }
 
-/// Why a connection ends.
+/// The reason why a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CloseReason {
-    /// It failed, or sent what cannot be understood.
+    /// It failed, or sent invalid data.
     Error,
     /// The client ended it.
     Normal,
-    /// It idled longer than `-o idle_timeout`, or a newer connection of a node needed its place.
+    /// It was idle for longer than `-o idle_timeout`, or a newer connection of a node needed its
+    /// place.
     IdleTimeout,
-    /// It came beyond `-c`, and did not prove in time that it is another node.
+    /// It came beyond `-c`, and did not prove in time that it is another node's.
     Full,
-    /// Connections hold all the memory that they may, and this one had been stuck for longest.
+    /// Connections hold all the memory that they may, and this one had been stuck longest.
     Memory,
     /// The node stops.
     Shutdown,
@@ -76,7 +77,7 @@ impl CloseReason {
     }
 }
 
-/// What a connection is doing, in the words of `stats conns`.
+/// The activity of a connection, in the words of `stats conns`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum State {
@@ -84,7 +85,7 @@ pub(crate) enum State {
     Read,
     /// Waiting for the rest of a value.
     ReadValue,
-    /// Dropping a value that was refused.
+    /// Dropping a refused value.
     Swallow,
     /// Waiting for the client to read its answers.
     Write,
@@ -114,25 +115,25 @@ impl State {
     }
 }
 
-/// Why a connection is to end; the later ones overrule the earlier.
+/// The reason to end a connection. A later reason overrides an earlier one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Kick {
-    /// It is not to.
+    /// It must not end.
     No,
     Idle,
     Full,
     Memory,
-    /// Once what was read of it is answered.
+    /// It ends once the requests that were read are answered.
     Shutdown,
     /// At once.
     Cut,
 }
 
-/// One open connection, as others see it.
+/// One open connection as seen from outside.
 #[derive(Debug)]
 pub(crate) struct Entry {
-    /// Unique among those open; small, as a file descriptor is.
+    /// Unique among open connections, and small, like a file descriptor.
     pub(crate) id: u32,
     pub(crate) peer: Peer,
     last_command: AtomicU32,
@@ -140,15 +141,15 @@ pub(crate) struct Entry {
     kick: AtomicU8,
     /// Changes only while [`Connections::open`] is locked.
     standing: AtomicU8,
-    /// What it holds while it waits for its client, in KiB, and since when it has been stuck, in
-    /// milliseconds of the clock.
+    /// The memory that it holds while it waits for its client, in KiB, and the time since which it
+    /// has been stuck, in milliseconds of the clock.
     holds: AtomicU32,
     stuck_since: AtomicU32,
     waker: Mutex<Option<Waker>>,
 }
 
 impl Entry {
-    /// One that was opened at `now`.
+    /// A connection opened at `now`.
     pub(super) fn new(id: u32, peer: Peer, standing: Standing, now: Seconds) -> Entry {
         Entry {
             id,
@@ -163,12 +164,13 @@ impl Entry {
         }
     }
 
-    /// Gives it another place.
+    /// Gives it another standing.
     pub(super) fn stand(&self, standing: Standing) {
         self.standing.store(standing as u8, Relaxed);
     }
 
-    /// Records when it last sent a command, or bytes of one, or read some of its answers.
+    /// Records the time at which it last sent a command or a part of one, or read some of its
+    /// answers.
     #[inline]
     pub(crate) fn commanded(&self, now: Seconds) {
         self.last_command.store(now, Relaxed);
@@ -187,13 +189,14 @@ impl Entry {
         State::from_bits(self.state.load(Relaxed))
     }
 
-    /// What place it holds.
+    /// Its standing.
     #[inline]
     pub(crate) fn standing(&self) -> Standing {
         Standing::from_bits(self.standing.load(Relaxed))
     }
 
-    /// Whether somebody wants it ended; called while waiting, so that the wish wakes the task.
+    /// Checks whether it must end. Called while waiting, so that a request to end it wakes the
+    /// task.
     #[inline]
     pub(crate) fn poll_kick(&self, context: &Context<'_>) -> Option<CloseReason> {
         let kicked = || match self.kick.load(Relaxed) {
@@ -212,8 +215,9 @@ impl Entry {
         kicked()
     }
 
-    /// Records that it waits for its client to read or to send, and holds so many bytes meanwhile. It
-    /// has been stuck since `now`, if it `moved` since it was asked last or did not wait before.
+    /// Records that it waits for its client to read or to send, and holds this many bytes
+    /// meanwhile. It counts as stuck since `now` if it `moved` since the last call or did not wait
+    /// before.
     pub(crate) fn hold(&self, bytes: u64, moved: bool, now: Nanos) {
         let held = self.holds.swap(kib(bytes), Relaxed);
         if moved || held == 0 {
@@ -229,7 +233,8 @@ impl Entry {
         self.stay();
     }
 
-    /// It is not stuck after all: it was to be closed for that while its worker was busy with others.
+    /// Withdraws a request to end it for being stuck: the client moved while the worker was busy
+    /// with others.
     #[inline]
     fn stay(&self) {
         if self.kick.load(Relaxed) == Kick::Memory as u8 {
@@ -238,7 +243,7 @@ impl Entry {
         }
     }
 
-    /// It has a place after all: it proved that it is a node's while it was to be closed.
+    /// Withdraws a request to end it for lack of a place: it proved meanwhile that it is a node's.
     pub(super) fn cancel_full(&self) {
         let _ = self.kick.compare_exchange(Kick::Full as u8, Kick::No as u8, Relaxed, Relaxed);
     }
@@ -248,19 +253,20 @@ impl Entry {
         u64::from(self.holds.load(Relaxed)) << 10
     }
 
-    /// For how long it has been waiting for its client while it holds memory; `None` if it does not.
+    /// The time for which it has waited for its client while it holds memory; `None` if it does
+    /// not.
     pub(crate) fn stuck_for(&self, now: Nanos) -> Option<Duration> {
         let stuck = millis(now).wrapping_sub(self.stuck_since.load(Relaxed));
         let is_ending = self.kick.load(Relaxed) != Kick::No as u8;
         (self.holds() > 0 && !is_ending).then(|| Duration::from_millis(stuck.into()))
     }
 
-    /// Ends it, because others need the memory that it holds.
+    /// Ends it, because others need its memory.
     pub(crate) fn close_for_memory(&self) {
         self.kick(Kick::Memory);
     }
 
-    /// Whether it is to end once what was read of it is answered.
+    /// Whether it ends once the requests that were read are answered.
     #[inline]
     pub(crate) fn is_stopping(&self) -> bool {
         self.kick.load(Relaxed) >= Kick::Shutdown as u8
@@ -268,7 +274,7 @@ impl Entry {
 
     pub(super) fn kick(&self, why: Kick) {
         let waker = self.waker.lock();
-        // Without a reason to end it, it is only woken.
+        // Without a reason to end it, this only wakes it.
         self.kick.fetch_max(why as u8, Relaxed);
         if let Some(waker) = &*waker {
             waker.wake_by_ref();
@@ -276,12 +282,12 @@ impl Entry {
     }
 }
 
-/// Bytes in KiB, rounded up: what holds anything holds one at least.
+/// Bytes in KiB, rounded up, so that any memory counts as at least one.
 fn kib(bytes: u64) -> u32 {
     u32::try_from(bytes.div_ceil(1 << 10)).unwrap_or(u32::MAX)
 }
 
-/// A time in milliseconds, of which the lowest bits: nobody is stuck for weeks.
+/// The lowest bits of a time in milliseconds: no connection is stuck for weeks.
 #[expect(clippy::cast_possible_truncation, reason = "the lowest bits are what is wanted")]
 fn millis(at: Nanos) -> u32 {
     (at / 1_000_000) as u32

@@ -1,28 +1,28 @@
-//! Which places connections hold: the `-c` places of clients, and the places beside them that other
-//! nodes of the ring have.
+//! The places of connections: the `-c` places of clients, and the additional places of other nodes
+//! of the ring.
 //!
-//! A state machine without sockets; the time is a parameter. A connection enters as a client. If all
-//! `-c` places are taken, it enters as [`Standing::Unproved`], if it may be another node, and has
-//! [`PATIENCE`] to prove that. A connection that proves to be a node's holds one of the nodes' places and
-//! leaves the `-c` place that it may have held. A client that finds no place is refused or, with
-//! `no_maxconns_fast`, waits for one ([`Standing::Queued`]); so does a connection that may be a node's
-//! and has not proved it in time ([`Standing::Waiting`]).
+//! This is a state machine without sockets; the time is a parameter. A connection enters as a
+//! client. If all `-c` places are taken and the connection may be another node's, it enters as
+//! [`Standing::Unproved`] and has [`PATIENCE`] to prove that. A connection that proves to be a
+//! node's holds one of the nodes' places and leaves any `-c` place that it held. A client that
+//! finds no place is rejected or, with `no_maxconns_fast`, waits for one ([`Standing::Queued`]). So
+//! does a connection that may be a node's but has not proved it in time ([`Standing::Waiting`]).
 //!
-//! The time of a connection begins when its worker first reads it ([`Places::start_patience`]), so a worker that is
-//! busy costs no node its connection. A proof that arrives late still counts, while the connection waits
-//! to be closed or for a `-c` place.
+//! The time limit of a connection begins when its worker first reads it
+//! ([`Places::start_patience`]), so a node does not lose its connection because a worker is busy. A
+//! late proof still counts while the connection waits to be closed or for a `-c` place.
 //!
-//! Bounds, whatever strangers do:
+//! These bounds hold whatever untrusted clients do:
 //!
 //! - clients: `-c`;
-//! - nodes: the total of [`Shares`]; one address that proves no more than its address: its own share;
+//! - nodes: the total of [`Shares`]; one address that proves no more than its address has its own share;
 //! - unproved: [`NEIGHBOURS`] from addresses of the ring and [`STRANGERS`] from elsewhere, of which one
-//!   address has [`NEIGHBOURS_EACH`] and [`STRANGERS_EACH`]. Beyond that a new connection displaces one
-//!   that has had [`GRACE`], first those that have begun no proof. One that has begun is spared, unless
-//!   more than half of these places hold such ones: a stranger can begin a proof too, and must not hold
-//!   more than half of the places until [`PATIENCE`] is over. If none can be displaced, the new one is
-//!   refused. As many again may be about to close;
-//! - queued: as many as the queue has room for, in the order in which they came.
+//!   address has [`NEIGHBOURS_EACH`] and [`STRANGERS_EACH`]. Beyond that, a new connection displaces one
+//!   that has had [`GRACE`], starting with those that have begun no proof. A connection that has begun
+//!   one is spared, unless such connections hold more than half of these places: an untrusted client
+//!   can begin a proof too, and must not hold more than half of the places until [`PATIENCE`] is over.
+//!   If none can be displaced, the new one is rejected. As many again may be about to close;
+//! - queued: as many as the queue has room for, in order of arrival.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
@@ -31,10 +31,12 @@ use std::time::Duration;
 use ringbinder_store::Seconds;
 use tokio::time::Instant;
 
-/// How long a connection beyond `-c` may take to prove that it is another node, once its worker reads it.
+/// The time in which a connection beyond `-c` must prove that it is another node's. It starts when
+/// the worker first reads the connection.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
 
-/// How long an unproved connection stays once its worker reads it, however many come after it.
+/// The time for which an unproved connection keeps its place after its worker first reads it,
+/// however many connections come after it.
 const GRACE: Duration = Duration::from_millis(50);
 
 /// Unproved connections from addresses of the ring, in all and from one address.
@@ -45,27 +47,27 @@ const NEIGHBOURS_EACH: usize = 32;
 const STRANGERS: usize = 256;
 const STRANGERS_EACH: usize = 8;
 
-/// Unproved connections at most, those on their way out included.
+/// The most unproved connections, including those about to close.
 pub(crate) const MAX_UNPROVED: usize = 2 * (NEIGHBOURS + STRANGERS);
 
-/// Most places of nodes, however large the ring: 256 nodes of 4 threads.
+/// The most places of nodes, however large the ring: 256 nodes of 4 threads.
 pub(crate) const MAX_PEERS: usize = 4096;
 
-/// Seconds without a request after which a node's connection makes room for a new one, if all places
-/// are taken: its other end may be gone, as after a power cut, without a word of it having come.
+/// Seconds without a request after which a node's connection makes room for a new one if all places
+/// are taken. Its other end may be gone without having closed the connection, as after a power cut.
 const GHOST: Seconds = 30;
 
-/// What a connection holds.
+/// The place that a connection holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Standing {
     /// A `-c` place.
     Client,
-    /// None yet: it is to prove that it is a node.
+    /// None yet: it must prove that it is a node's.
     Unproved,
-    /// None: it did not prove anything in time. It is closed, unless a proof has arrived by then.
+    /// None: it proved nothing in time. It will be closed unless a proof has arrived by then.
     Leaving,
-    /// None yet: it is a client's, waits for a `-c` place and is not read from.
+    /// None yet: it is a client's, waits for a `-c` place, and is not read.
     Queued,
     /// None yet: it waits for a `-c` place, and may still prove that it is a node.
     Waiting,
@@ -92,30 +94,31 @@ impl Standing {
     }
 }
 
-/// Where a connection comes from, by what it may prove.
+/// The origin of a connection, which decides how it may prove to be a node's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
     /// An address of a node of the ring.
     Neighbour(IpAddr),
-    /// Another address, whose connection can prove itself by the peer secret or a certificate.
+    /// Another address. Its connection can prove itself by the peer secret or a certificate.
     Stranger(IpAddr),
     /// It cannot prove anything.
     Client,
 }
 
-/// How many places nodes have.
+/// The number of places of nodes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Shares {
-    /// All of them.
+    /// For all nodes together.
     pub(crate) total: usize,
-    /// Each node.
+    /// For each node.
     pub(crate) each: usize,
 }
 
 impl Shares {
-    /// For a ring of so many nodes whose processes have so many worker threads as this one: a link a
-    /// worker and a control connection, twice over while one process replaces another, and a few for
-    /// talks. `limit` is what open files leave room for.
+    /// The shares for a ring of `nodes` nodes with `threads` worker threads each, like this
+    /// process. Each node gets one link for each worker and a control connection, twice over for
+    /// the time while one process replaces another, and a few more for talks. `limit` is the number
+    /// that open files allow.
     pub(crate) fn of(nodes: usize, threads: u16, limit: usize) -> Shares {
         let each = 2 * usize::from(threads) + 8;
         let total = nodes.saturating_mul(each).min(MAX_PEERS).min(limit.max(each));
@@ -123,19 +126,19 @@ impl Shares {
     }
 }
 
-/// A connection that has another standing from now on.
+/// A connection whose standing changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Change {
     pub(super) id: u32,
     pub(super) to: Standing,
 }
 
-/// What came of a proof.
+/// The result of a proof.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Proof {
     /// The connection holds a place of the nodes.
     Placed,
-    /// The same; this other one was idle for so long that it made room.
+    /// The same; this other connection was idle for long enough and made room.
     Replaced(u32),
     /// Nodes have no place left.
     Full,
@@ -146,24 +149,24 @@ struct Unproved {
     id: u32,
     from: IpAddr,
     neighbour: bool,
-    /// When its worker first read it; `None` until then.
+    /// The time at which its worker first read it; `None` until then.
     read_since: Option<Instant>,
-    /// It has sent what a node sends first to prove itself.
+    /// It has sent the request with which a node begins a proof.
     has_begun: bool,
 }
 
 impl Unproved {
-    /// Whether its worker has been reading it for so long.
+    /// Whether this time has passed since its worker first read it.
     fn has_had(&self, time: Duration, now: Instant) -> bool {
         self.read_since.is_some_and(|since| now.saturating_duration_since(since) >= time)
     }
 }
 
-/// The places, by the numbers of the connections.
+/// The places, by connection number.
 #[derive(Debug, Default)]
 pub(super) struct Places {
     max_clients: usize,
-    /// Clients that may wait for a place.
+    /// The number of clients that may wait for a place.
     max_queued: usize,
     clients: usize,
     shares: Shares,
@@ -181,12 +184,12 @@ impl Places {
         Places { max_clients, max_queued, ..Places::default() }
     }
 
-    /// Clients that hold a `-c` place.
+    /// The number of clients that hold a `-c` place.
     pub(super) fn clients(&self) -> usize {
         self.clients
     }
 
-    /// Connections that hold a place of the nodes.
+    /// The number of connections that hold a place of the nodes.
     pub(super) fn peers(&self) -> usize {
         self.peer_count
     }
@@ -195,7 +198,7 @@ impl Places {
         self.shares
     }
 
-    /// Gives the nodes so many places. Those that hold one keep it.
+    /// Sets the number of places of nodes. Connections that hold one keep it.
     pub(super) fn share(&mut self, shares: Shares) {
         self.shares = shares;
     }
@@ -204,8 +207,8 @@ impl Places {
         self.clients < self.max_clients && self.queued.is_empty()
     }
 
-    /// Lets a connection in; `None` if there is no place of any kind for it. Another one may have to
-    /// go, or to wait, instead.
+    /// Admits a connection; `None` if there is no place of any kind. Another connection may have to
+    /// close or to wait instead.
     pub(super) fn open(
         &mut self,
         id: u32,
@@ -221,7 +224,8 @@ impl Places {
             Origin::Stranger(from) => (from, false),
             Origin::Client => return Some((self.queue(id, Standing::Queued)?, None)),
         };
-        // Strangers on their way out are in no neighbour's way either.
+        // Connections from other addresses that are about to close must not take room from
+        // neighbours.
         let most = if neighbour { MAX_UNPROVED } else { 2 * STRANGERS };
         if self.unproved.len() + self.leaving >= most {
             return Some((self.queue(id, Standing::Waiting)?, None));
@@ -252,7 +256,7 @@ impl Places {
         Some((Standing::Unproved, change))
     }
 
-    /// An unproved connection proved nothing: it waits as a client, or goes.
+    /// Handles an unproved connection that proved nothing: it waits as a client, or closes.
     fn give_up(&mut self, id: u32) -> Change {
         self.unproved.retain(|it| it.id != id);
         if let Some(to) = self.queue(id, Standing::Waiting) {
@@ -262,7 +266,7 @@ impl Places {
         Change { id, to: Standing::Leaving }
     }
 
-    /// Lets a connection wait for a `-c` place, if there is room for it.
+    /// Makes a connection wait for a `-c` place, if the queue has room.
     fn queue(&mut self, id: u32, standing: Standing) -> Option<Standing> {
         let has_room = self.queued.len() < self.max_queued;
         has_room.then(|| {
@@ -271,14 +275,14 @@ impl Places {
         })
     }
 
-    /// The worker of a connection has read what it sent, or found nothing. Starts its time.
+    /// Starts the time limit of a connection: its worker has read it, or found nothing to read.
     pub(super) fn start_patience(&mut self, id: u32, now: Instant) {
         if let Some(it) = self.unproved.iter_mut().find(|it| it.id == id) {
             it.read_since.get_or_insert(now);
         }
     }
 
-    /// A connection has sent what a node sends first to prove itself.
+    /// Records that a connection has sent the request with which a node begins a proof.
     pub(super) fn begin_proof(&mut self, id: u32, now: Instant) {
         if let Some(it) = self.unproved.iter_mut().find(|it| it.id == id) {
             it.read_since.get_or_insert(now);
@@ -286,15 +290,15 @@ impl Places {
         }
     }
 
-    /// Ends the time of the connections that have had [`PATIENCE`].
+    /// Ends the time limit of connections that have had [`PATIENCE`].
     pub(super) fn expire(&mut self, now: Instant) -> Vec<Change> {
         let late = self.unproved.iter().filter(|it| it.has_had(PATIENCE, now));
         let late: Vec<u32> = late.map(|it| it.id).collect();
         late.into_iter().map(|id| self.give_up(id)).collect()
     }
 
-    /// A connection without a place turned out to be a client's: what it holds from now on. If that
-    /// is what it held before, there is nothing for it.
+    /// Treats a connection without a place as a client's. Returns its new standing, which is the
+    /// old one if there is no place for it.
     pub(super) fn claim(&mut self, id: u32, standing: Standing) -> Standing {
         match standing {
             Standing::Unproved => {}
@@ -315,9 +319,10 @@ impl Places {
         claimed
     }
 
-    /// A connection proved that it is a node's. One that holds a `-c` place keeps that if nodes have
-    /// none left. `at_most` is how many its address may have, `idle` how long a connection sent
-    /// nothing. Not to be called for a connection that holds a place of the nodes.
+    /// Records that a connection proved to be a node's. If nodes have no place left, it keeps the
+    /// `-c` place that it may hold. `at_most` is the number of places of its address, and `idle`
+    /// the time for which a connection has sent nothing. Do not call this for a connection that
+    /// already holds a place of the nodes.
     pub(super) fn prove(
         &mut self,
         (id, standing, from): (u32, Standing, IpAddr),
@@ -343,7 +348,7 @@ impl Places {
         (proof, changes)
     }
 
-    /// The connection of a node, or of the node at an address, that sent nothing for longest.
+    /// The connection of a node, or of the node at an address, that has been silent longest.
     fn ghost(&self, of: Option<IpAddr>, idle: impl Fn(u32) -> Seconds) -> Option<u32> {
         let all = self.peers.iter().filter(|(from, _)| of.is_none_or(|of| of == **from));
         let longest = all.flat_map(|(_, ids)| ids).max_by_key(|id| idle(**id));
@@ -360,7 +365,7 @@ impl Places {
         self.peer_count -= before - after;
     }
 
-    /// A connection gives up what it holds. Clients that waited may have its place.
+    /// Releases the place of a connection. Waiting clients may get it.
     pub(super) fn leave(&mut self, id: u32, standing: Standing) -> Vec<Change> {
         match standing {
             Standing::Client => {
@@ -370,7 +375,7 @@ impl Places {
             Standing::Unproved => self.unproved.retain(|it| it.id != id),
             Standing::Leaving => self.leaving -= 1,
             Standing::Queued | Standing::Waiting => self.queued.retain(|it| *it != id),
-            // Not there if it made room for another.
+            // It is not there if it made room for another connection.
             Standing::Peer => self.remove_peer(id),
         }
         Vec::new()
@@ -388,8 +393,8 @@ impl Places {
     }
 }
 
-/// The one of these unproved connections that makes room for a new one; `None` if all of them stay. They
-/// are `limit` at most.
+/// The unproved connection, of at most `limit`, that makes room for a new one; `None` if all of
+/// them stay.
 fn to_displace<'a>(
     all: impl Iterator<Item = &'a Unproved> + Clone,
     limit: usize,

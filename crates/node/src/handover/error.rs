@@ -1,38 +1,38 @@
-//! Why one process could not take over from another.
+//! The reasons why one process could not take over from another.
 
 use std::io;
 use std::path::PathBuf;
 
 use crate::process::exit::ExitCode;
 
-/// Why this process could not take over, and cannot serve either.
+/// The reason why this process could not take over and must not serve either.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HandOverError {
-    /// The other says no, and serves on.
+    /// The other process refuses, and continues to serve.
     #[error(
         "the process behind {} refuses to hand over: {reason}; it goes on serving, stop it to \
          replace it", path.display()
     )]
     Refused { path: PathBuf, reason: String },
-    /// It says something else than it should.
+    /// It answered with an unexpected line.
     #[error(
         "the process behind {} speaks another protocol; it goes on serving, stop it to replace it",
         path.display()
     )]
     Protocol { path: PathBuf },
-    /// It runs as somebody else, whose items are not to be trusted.
+    /// It runs as another user, whose items are not trusted.
     #[error(
         "the process behind {} runs as user {uid}: only one of the same user, or of root, is taken \
          over from", path.display()
     )]
     Stranger { path: PathBuf, uid: u32 },
-    /// It did not answer in time, or ended.
+    /// It did not answer in time, or it ended.
     #[error("the process behind {} does not hand over: {source}; start again", path.display())]
     Io { path: PathBuf, source: io::Error },
 }
 
 impl HandOverError {
-    /// The code to end the process with.
+    /// The process's exit code for this error.
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
             HandOverError::Stranger { .. } => ExitCode::NoPermission,

@@ -1,4 +1,5 @@
-//! Whether connections are accepted. While the gate is closed they wait in the sockets' queues.
+//! The gate: whether connections are accepted. While it is closed, they wait in the sockets'
+//! queues.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -11,7 +12,7 @@ pub(crate) struct Gate {
     given: AtomicBool,
 }
 
-/// What an accept loop knows of the gate.
+/// An accept loop's handle on the gate.
 #[derive(Debug)]
 pub(crate) struct Watcher {
     open: watch::Receiver<bool>,
@@ -27,8 +28,8 @@ impl Gate {
         Watcher { open: self.open.subscribe() }
     }
 
-    /// Closes it. Accept loops on the calling thread's runtime that look at it first, whenever they are
-    /// polled, accept nothing from now on.
+    /// Closes it. Accept loops on the calling thread's runtime that check it first in every poll
+    /// accept no connection from this point on.
     pub(super) fn close(&self) {
         self.open.send_replace(false);
     }
@@ -37,7 +38,7 @@ impl Gate {
         self.open.send_replace(true);
     }
 
-    /// Another process serves from now on: it stays closed.
+    /// Records that another process serves: the gate stays closed.
     pub(super) fn give(&self) {
         self.given.store(true, Ordering::Release);
     }
@@ -61,7 +62,7 @@ impl Watcher {
 
     async fn becomes(&mut self, open: bool) {
         if self.open.wait_for(|is_open| *is_open == open).await.is_err() {
-            // The gate is gone only when the node is.
+            // The gate is gone only when the node is gone.
             std::future::pending::<()>().await;
         }
     }

@@ -1,4 +1,4 @@
-//! The side of the process that serves: it hands over when asked to.
+//! The side of the process that serves: it hands over on request.
 
 use std::io::{self, Write as _};
 use std::net::{Shutdown, TcpListener};
@@ -20,22 +20,22 @@ use crate::snapshot;
 use crate::socket::Accepted;
 use crate::stop::StopCause;
 
-/// How long the other may take for its next word, and this one until it has taken up all of its own
-/// items: it goes on serving meanwhile.
+/// The timeout for the other process's next line, and for the restore of this process's own items.
+/// It continues to serve meanwhile.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How long connections get to read their last answers: new ones wait meanwhile.
+/// The time in which connections may read their last answers. New connections wait meanwhile.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Where to knock, and what is given to who does.
+/// The hand-over socket, and what a new process receives on it.
 #[derive(Debug)]
 pub(crate) struct HandOver {
     door: Listener,
-    /// Copies of all listening sockets, the door's included.
+    /// Copies of all listening sockets, including the hand-over socket.
     sockets: Vec<OwnedFd>,
 }
 
-/// Why it came to nothing.
+/// The reason why the hand-over failed.
 #[derive(Debug, thiserror::Error)]
 enum GiveError {
     #[error("it broke off ({0})")]
@@ -45,10 +45,10 @@ enum GiveError {
 }
 
 impl HandOver {
-    /// Hands over these listeners to who knocks at the door.
+    /// A hand-over of these listeners to a process that connects to the hand-over socket.
     ///
     /// # Errors
-    /// Where the system gives no more descriptors.
+    /// An error if the system provides no more descriptors.
     pub(crate) fn new<'a>(
         door: Listener,
         listeners: &[Listener],
@@ -61,7 +61,8 @@ impl HandOver {
     }
 }
 
-/// Waits at the door until the node stops, or has been handed over and therefore stops.
+/// Waits at the hand-over socket until the node stops, or until it has handed over and therefore
+/// stops.
 pub(crate) async fn serve(shared: Arc<Shared>, hand_over: HandOver) {
     let HandOver { door, sockets } = hand_over;
     let mut door = match Acceptor::register(door) {
@@ -93,14 +94,14 @@ pub(crate) async fn serve(shared: Arc<Shared>, hand_over: HandOver) {
                 "a process wanted to take over and did not: {error}; this one goes on serving"
             ),
         }
-        // Whoever waits for its next word waits no longer.
+        // This wakes a thread that waits for the other's next line.
         let _ = stream.shutdown(Shutdown::Both);
     }
 }
 
-/// Says no.
+/// Sends a refusal.
 fn refuse(stream: &UnixStream, why: &'static str) -> GiveError {
-    // It may be gone; the log here says it as well.
+    // The other process may be gone; the log of this process has the reason as well.
     let _ = wire::send(stream, &format!("refused {why}\n"), &[]);
     GiveError::Refused(why)
 }
@@ -153,10 +154,10 @@ async fn talk(
     let header = snapshot::header(shared, true);
     let word = if header.is_some() { "go\n" } else { "go bare\n" };
     wire::send(stream, word, &[])?;
-    // From here on the other serves.
+    // From here on the other process serves.
     closed.given = true;
     shared.gate.give();
-    // Before this process can end: see there.
+    // Must come before this process can end: see there.
     supervisor::replaced_by(peer.pid().unsigned_abs());
     let Some(header) = header else {
         warn!("handed over without items: this node was about to change its ring");
@@ -178,21 +179,21 @@ fn expect(word: &str, expected: &str) -> Result<(), GiveError> {
     if word == expected { Ok(()) } else { Err(io::Error::from(io::ErrorKind::InvalidData).into()) }
 }
 
-/// Waits until nothing is being taken up.
+/// Waits until no restore is under way.
 async fn restored(shared: &Shared) {
     while shared.snapshots.progress.is_restoring() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
-/// The other's next line; nothing where the node stops.
+/// The other process's next line; an error if the node stops.
 async fn hear(shared: &Shared, stream: &Arc<UnixStream>) -> io::Result<String> {
     let own = Arc::clone(stream);
     let hearing = tokio::task::spawn_blocking(move || wire::receive(&own));
     tokio::select! {
         heard = hearing => Ok(heard.map_err(io::Error::other)??.0),
         () = shared.stop.cancelled() => {
-            // Ends the thread that waits for it.
+            // Ends the thread that waits for the line.
             let _ = stream.shutdown(Shutdown::Both);
             Err(io::Error::other("this process is stopping"))
         }

@@ -1,5 +1,5 @@
-//! Listening sockets that this process did not open: from a service manager (`LISTEN_FDS`), or from the
-//! process that it takes over from.
+//! Listening sockets that this process did not open: from a service manager (`LISTEN_FDS`), or from
+//! the process that it takes over from.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -11,7 +11,7 @@ use listenfd::ListenFd;
 use socket2::Socket;
 use tracing::{info, warn};
 
-/// All sockets of a service manager; those of Unix with their paths.
+/// All sockets of a service manager; Unix sockets with their paths.
 pub(crate) type AllSockets = (Vec<TcpListener>, Vec<(PathBuf, UnixListener)>);
 
 /// Sockets that wait to be used.
@@ -19,12 +19,12 @@ pub(crate) type AllSockets = (Vec<TcpListener>, Vec<(PathBuf, UnixListener)>);
 pub(crate) struct Inherited {
     tcp: Vec<(SocketAddr, TcpListener)>,
     unix: Vec<(PathBuf, UnixListener)>,
-    /// They are all there is to listen on, whatever the settings say.
+    /// The node listens only on these, whatever the settings say.
     replace: bool,
 }
 
 impl Inherited {
-    /// Those that a service manager opened for this process; none without one.
+    /// The sockets that a service manager opened for this process; none without a service manager.
     pub(crate) fn from_manager() -> io::Result<Inherited> {
         let mut inherited = Inherited::default();
         let mut given = ListenFd::from_env();
@@ -68,7 +68,7 @@ impl Inherited {
         Ok(())
     }
 
-    /// All of them, where they are all there is to listen on.
+    /// All of them, if the node listens only on these.
     pub(crate) fn take_all(&mut self) -> Option<AllSockets> {
         if !self.replace {
             return None;
@@ -77,7 +77,7 @@ impl Inherited {
         Some((tcp, self.unix.drain(..).collect()))
     }
 
-    /// The one that listens at an address; any port where that is 0.
+    /// The socket that listens at an address; any port matches if the wanted port is 0.
     pub(crate) fn take_tcp(&mut self, wanted: SocketAddr) -> Option<TcpListener> {
         let is_it = |address: &SocketAddr| {
             address.ip() == wanted.ip() && (wanted.port() == 0 || address.port() == wanted.port())
@@ -86,14 +86,14 @@ impl Inherited {
         Some(self.tcp.swap_remove(at).1)
     }
 
-    /// The one that listens at a path.
+    /// The socket that listens at a path.
     pub(crate) fn take_unix(&mut self, path: &Path) -> Option<UnixListener> {
         let same = |one: &Path| std::path::absolute(one).ok() == std::path::absolute(path).ok();
         let at = self.unix.iter().position(|(there, _)| same(there))?;
         Some(self.unix.swap_remove(at).1)
     }
 
-    /// Says which were not used; they close when this is dropped.
+    /// Logs which sockets were not used. They close when this is dropped.
     pub(crate) fn tell_unused(&self) {
         for (address, _) in &self.tcp {
             warn!("{address} is not listened on any more: the settings do not name it");

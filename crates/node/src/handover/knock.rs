@@ -1,4 +1,4 @@
-//! The side of the process that starts: it knocks, and takes over.
+//! The side of the process that starts: it requests the take-over.
 
 use std::io;
 use std::os::unix::net::UnixStream;
@@ -16,7 +16,7 @@ use crate::settings::Settings;
 use crate::shared::Shared;
 use crate::snapshot::{self, Pending, ReadError, Stream};
 
-/// How long the other may take: it may have to take up items of its own first.
+/// The timeout for the other process, which may have to finish a restore first.
 const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Another process that is ready to hand over, and serves until then.
@@ -26,10 +26,11 @@ pub(crate) struct Offer {
     stream: UnixStream,
 }
 
-/// Asks the process behind the socket for its listening sockets. `None` where there is none.
+/// Asks the process behind the socket for its listening sockets. `None` if there is no such
+/// process.
 ///
 /// # Errors
-/// Where there is one that does not hand over: it goes on serving.
+/// An error if there is a process that does not hand over: it continues to serve.
 pub(crate) fn knock(
     path: &Path,
     settings: &Settings,
@@ -66,18 +67,19 @@ pub(crate) fn knock(
     Ok(Some(offer))
 }
 
-/// Whether this process may believe what one of this user says.
+/// Whether this process may trust data from a process of this user.
 fn is_trusted(uid: u32, settings: &Settings) -> bool {
     let later = settings.user.as_deref().and_then(|name| User::from_name(name).ok().flatten());
     uid == 0 || uid == geteuid().as_raw() || later.is_some_and(|user| user.uid.as_raw() == uid)
 }
 
 impl Offer {
-    /// Takes over: when this returns, the other serves nobody any more, and its items are there to be
-    /// taken up; `None` where it has none for this node.
+    /// Takes over. When this returns, the other process has stopped serving, and its items can be
+    /// restored; `None` if it has none for this node.
     ///
     /// # Errors
-    /// Where it did not: it may go on serving, so this process must not.
+    /// An error if the take-over failed: the other process may still serve, so this process must
+    /// not.
     pub(crate) fn take(self, shared: &Shared) -> Result<Option<Pending>, HandOverError> {
         self.say("take")?;
         self.expect("yours")?;
@@ -126,7 +128,7 @@ impl Offer {
     }
 }
 
-/// Gets ready to take up what comes; or why nothing is.
+/// Prepares the restore of the items, or returns the reason why nothing is restored.
 fn pending(
     shared: &Shared,
     mut stream: Stream<Box<dyn io::Read + Send>>,

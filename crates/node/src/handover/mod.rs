@@ -1,27 +1,29 @@
-//! One process takes over from another: its listening sockets, and its items.
+//! One process takes over the listening sockets and the items of another.
 //!
-//! The one that serves listens on a Unix socket (`--hand-over`). One that starts with the same setting
-//! knocks there. The listening sockets themselves change hands, as file descriptors, and stay open all
-//! the time: who connects in the middle waits in their queue. They talk in lines:
+//! The process that serves listens on a Unix socket (`--hand-over`). A process that starts with the
+//! same setting connects to it. The listening sockets themselves are passed on as file descriptors
+//! and stay open all the time, so a client that connects in the middle waits in their queue. The
+//! two processes exchange lines:
 //!
 //! | from | line | what it means |
 //! |---|---|---|
 //! | new | `hand-over 1` | the version of this table |
 //! | old | `offer 1 N` and N descriptors | the listening sockets; it still serves |
 //! | new | `take` | it is ready to serve |
-//! | old | `yours` | it has answered everything and serves nobody |
-//! | new | `mine` | it is still there |
+//! | old | `yours` | it has answered everything and has stopped serving |
+//! | new | `mine` | it is still running |
 //! | old | `go` and a snapshot | the new one serves; here are the items |
 //! | | or `go bare` | the new one serves; there are no items that may be passed on |
 //!
-//! `refused WHY` may come in place of any line of the old one, which then goes on serving.
+//! The old process may send `refused WHY` in place of any line, and then continues to serve.
 //!
-//! What must hold is that never two processes serve at once, and that no client finds an older value
-//! than it was told of. So the old one serves again only where it could not send its `go`, and the new
-//! one serves only once that has come. Whatever happens before, the old one goes on. Whatever happens to
-//! the new one afterwards, the old one ends: its items are old by then.
+//! Two processes must never serve at once, and no client may find an older value than one it was
+//! told about. So the old process serves again only if it could not send its `go`, and the new one
+//! serves only after it has received `go`. If anything fails before that, the old process
+//! continues. If the new process fails afterwards, the old one still ends, because its items are
+//! out of date by then.
 //!
-//! `docs/decisions/0014-hand-over.md` says why this and not `SO_REUSEPORT`.
+//! `docs/decisions/0014-hand-over.md` explains why this is used instead of `SO_REUSEPORT`.
 //!
 //! | file | purpose |
 //! |---|---|
@@ -42,8 +44,8 @@ pub(crate) use self::give::{HandOver, serve};
 pub(crate) use self::inherit::Inherited;
 pub(crate) use self::knock::knock;
 
-/// The version of what is said.
+/// The version of the exchange.
 const PROTOCOL: u32 = 1;
 
-/// Most descriptors that are passed: as many as one message may carry.
+/// The most descriptors that are passed: as many as one message may carry.
 const MAX_LISTENERS: usize = 250;

@@ -1,4 +1,4 @@
-//! Lines, and descriptors beside them.
+//! Lines, and the descriptors sent with them.
 
 use std::io::{self, IoSlice, IoSliceMut, Read};
 use std::mem::MaybeUninit;
@@ -12,10 +12,10 @@ use rustix::net::{
 
 use super::MAX_LISTENERS;
 
-/// Longest line.
+/// The longest line in bytes.
 const MAX_LINE: usize = 512;
 
-/// Bytes for so many descriptors beside a message.
+/// The bytes for that many descriptors beside a message.
 const ROOM: usize = rustix::cmsg_space!(ScmRights(MAX_LISTENERS));
 
 /// Sends a line with descriptors.
@@ -29,12 +29,13 @@ pub(super) fn send(
     if !beside.push(SendAncillaryMessage::ScmRights(descriptors)) {
         return Err(io::Error::other("too many listening sockets"));
     }
-    // Lines are short, so the system takes them whole.
+    // Lines are short, so the system accepts each as a whole.
     let sent = sendmsg(stream, &[IoSlice::new(line.as_bytes())], &mut beside, SendFlags::NOSIGNAL)?;
     if sent == line.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
 }
 
-/// Receives a line, byte by byte so that nothing behind it is lost, and the descriptors beside it.
+/// Receives a line byte by byte, so that no later data is consumed, and the descriptors sent with
+/// it.
 pub(super) fn receive(mut stream: &UnixStream) -> io::Result<(String, Vec<OwnedFd>)> {
     let mut space = [MaybeUninit::uninit(); ROOM];
     let mut beside = RecvAncillaryBuffer::new(&mut space);

@@ -1,9 +1,9 @@
-//! The log: tracing events on standard error, as much of them as `-v` and `verbosity` ask for. A line
-//! has text in it and the colours of the log itself, whatever clients, peers and files said.
+//! The log: tracing events on standard error, filtered by `-v` and `verbosity`. A line contains
+//! text and the log's own colours only, whatever clients, peers and files sent.
 //!
-//! Whoever logs never waits for the reader of the log (see [`queue`]); nor does the end of the
-//! process, for longer than [`LAST_WORDS`]. A regular file has no reader that could stand still, so lines
-//! go there at once. Nothing else writes to standard error once this is started.
+//! A thread that logs never waits for the reader of the log (see [`queue`]). The end of the process
+//! waits at most [`LAST_WORDS`]. A regular file has no reader that could block, so lines go there
+//! at once. Once logging is started, nothing else writes to standard error.
 
 mod queue;
 
@@ -29,14 +29,14 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use self::queue::Queue;
 
-/// How long the end of the process waits for its last lines to be read.
+/// The time that the end of the process waits until its last lines are read.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 static FILTER: OnceLock<Handle<Filter, Registry>> = OnceLock::new();
 static LOG: OnceLock<Arc<Log>> = OnceLock::new();
 
-/// What each verbosity shows: start, stop and trouble; then connections refused and reloads; then
-/// every command; then everything.
+/// The lines that each verbosity shows: start, stop and trouble; then rejected connections and
+/// reloads; then every command; then everything.
 fn level(verbosity: u8) -> Filter {
     match verbosity {
         0 | 1 => LevelFilter::INFO,
@@ -45,10 +45,10 @@ fn level(verbosity: u8) -> Filter {
     }
 }
 
-/// Starts logging. Colours only on a terminal, and not where `NO_COLOR` is set.
+/// Starts logging. Uses colours only on a terminal, and not if `NO_COLOR` is set.
 ///
 /// # Errors
-/// Where the system gives no thread.
+/// An error if the system provides no thread.
 pub(crate) fn start(verbosity: u8) -> io::Result<()> {
     let is_file = File::from(io::stderr().as_fd().try_clone_to_owned()?).metadata()?.is_file();
     let log = Arc::new(Log { queue: Queue::default(), is_file });
@@ -64,7 +64,7 @@ pub(crate) fn start(verbosity: u8) -> io::Result<()> {
         .with_writer(Lines(Arc::clone(&log)))
         .with_target(false)
         .with_ansi(io::stderr().is_terminal() && !no_color);
-    // Fails only where a test has set up logging already.
+    // Fails only if a test has already set up logging.
     if tracing_subscriber::registry().with(filter).with(lines).try_init().is_ok() {
         let _ = FILTER.set(handle);
         let _ = LOG.set(log);
@@ -73,7 +73,7 @@ pub(crate) fn start(verbosity: u8) -> io::Result<()> {
     Ok(())
 }
 
-/// Shows more or less from now on.
+/// Changes the verbosity.
 pub(crate) fn set_verbosity(verbosity: u8) {
     if let Some(handle) = FILTER.get() {
         // Fails only once logging has ended.
@@ -81,33 +81,33 @@ pub(crate) fn set_verbosity(verbosity: u8) {
     }
 }
 
-/// Lines that nobody will read, since whoever reads the log did not keep up.
+/// The number of lines lost because the reader of the log did not keep up.
 pub(crate) fn lost() -> u64 {
     LOG.get().map_or(0, |log| log.queue.lost())
 }
 
-/// Waits a moment for what was logged to be written: before standard error leads elsewhere, and before
-/// the process ends.
+/// Waits a moment until the logged lines are written: before standard error is redirected, and
+/// before the process ends.
 pub(crate) fn flush() {
     if let Some(log) = LOG.get() {
         log.queue.flush(LAST_WORDS);
     }
 }
 
-/// Says a line for people on standard error, whether logging has started or not.
+/// Writes a line for people to standard error, whether logging has started or not.
 pub(crate) fn say(line: &str) {
     let line = format!("{}\n", styled(line));
     match LOG.get() {
         Some(log) => log.put(line.as_bytes()),
-        // Nobody is left to tell where standard error is gone.
+        // If standard error is gone, there is no other place to report that.
         None => drop(io::stderr().write_all(line.as_bytes())),
     }
 }
 
-/// What stands in the log where lines are missing.
+/// The log line in place of lost lines.
 fn lost_line(lost: u64) -> String {
     let mut line = String::new();
-    // A clock that cannot be asked is no reason not to say it.
+    // A failing clock is no reason to omit the line.
     let _ = SystemTime.format_time(&mut format::Writer::new(&mut line));
     let (lines, are) = if lost == 1 { ("line", "is") } else { ("lines", "are") };
     let _ = writeln!(
@@ -118,8 +118,8 @@ fn lost_line(lost: u64) -> String {
     line
 }
 
-/// Says what every panic says. The process may be about to abort, so this waits for the line to be out;
-/// and not for ever, since whoever supervises the process waits for its end.
+/// Writes the panic message. The process may be about to abort, so this waits until the line is
+/// written, for a limited time, because a supervisor waits for the end of the process.
 fn panicked(info: &PanicHookInfo<'_>) {
     let thread = std::thread::current();
     let mut text = format!("thread '{}' {info}", thread.name().unwrap_or("<unnamed>"));
@@ -131,7 +131,7 @@ fn panicked(info: &PanicHookInfo<'_>) {
     flush();
 }
 
-/// Where lines go.
+/// The destination of lines.
 #[derive(Debug)]
 struct Log {
     queue: Queue,
@@ -175,7 +175,7 @@ impl Write for Line<'_> {
     }
 }
 
-/// An event with everything escaped that could steer a terminal or mislead a reader.
+/// An event with every character escaped that could control a terminal or mislead a reader.
 fn printable(line: &[u8]) -> String {
     styled(&String::from_utf8_lossy(line)).to_string()
 }

@@ -1,9 +1,10 @@
-//! Lines on their way to standard error, so that nobody who serves waits for whoever reads them.
+//! Lines on their way to standard error, queued so that no serving thread waits for the reader of
+//! the log.
 //!
-//! A pipe whose reader stands still is full after 64 KiB, and a write to it waits. So one thread
-//! writes, and everybody else puts lines into a buffer of [`CAPACITY`] bytes and goes on. Where a line
-//! does not fit it is lost and counted. Once the writer has written what came before, it says how many
-//! were lost, at the place where they are missing.
+//! A pipe whose reader is blocked is full after 64 KiB, and a write to it waits. So one thread
+//! writes, and all others put lines into a buffer of [`CAPACITY`] bytes and continue. A line that
+//! does not fit is lost and counted. Once the writer has written the lines before the loss, it
+//! writes how many are missing there.
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -11,19 +12,18 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
-/// Bytes of lines that wait to be written, besides those that are being written: some ten thousand
-/// lines.
+/// Bytes of waiting lines, in addition to those being written: about ten thousand lines.
 const CAPACITY: usize = 1 << 20;
 
-/// How long writing rests where the reader's end takes nothing, and does not let a writer wait for it.
+/// The pause of the writer if the pipe is full and non-blocking.
 const REST: Duration = Duration::from_millis(10);
 
 #[derive(Debug, Default)]
 struct State {
     waiting: Vec<u8>,
-    /// Lost after the last that is in `waiting`, and before any other.
+    /// Lines lost after the last one in `waiting`, and before any other.
     lost: u64,
-    /// The thread has taken lines and not yet written them.
+    /// The thread has taken lines and not written them yet.
     writing: bool,
 }
 
@@ -31,19 +31,18 @@ struct State {
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     state: Mutex<State>,
-    /// There is something to write.
+    /// Notified when there are lines to write.
     filled: Condvar,
-    /// There is nothing left to write.
+    /// Notified when all lines are written.
     emptied: Condvar,
     lost: AtomicU64,
 }
 
 impl Queue {
-    /// Puts a line, or several whole ones, behind those that wait. Never blocks for longer than
-    /// copying takes.
+    /// Appends one or more whole lines. Never blocks for longer than copying takes.
     pub(super) fn push(&self, lines: &[u8]) {
         let mut state = self.state.lock();
-        // A short line that would fit after a loss would stand before the word of it.
+        // A short line that fits after a loss would appear before the report of the loss.
         if state.lost > 0 || state.waiting.len() + lines.len() > CAPACITY {
             let lost = count(lines);
             state.lost += lost;
@@ -55,7 +54,7 @@ impl Queue {
         self.filled.notify_one();
     }
 
-    /// Writes lines at once, past those that wait; where that cannot be done they count as lost.
+    /// Writes lines at once, ahead of those that wait. If that fails, they count as lost.
     pub(super) fn write_now(&self, out: &mut impl Write, lines: &[u8]) {
         self.write_all(out, lines);
     }
@@ -65,7 +64,7 @@ impl Queue {
         self.lost.load(Relaxed)
     }
 
-    /// Waits until all is written, but no longer than `patience`; whether it is.
+    /// Waits until all lines are written, but at most `patience`. Returns whether they are.
     pub(super) fn flush(&self, patience: Duration) -> bool {
         let mut state = self.state.lock();
         let deadline = std::time::Instant::now() + patience;
@@ -77,8 +76,8 @@ impl Queue {
         true
     }
 
-    /// Writes what is there to `out`, and what was lost after it as `report` words it. Waits for
-    /// something to write.
+    /// Writes the waiting lines to `out`, and then the losses after them in the words of `report`.
+    /// Waits if there is nothing to write.
     fn write_some(
         &self,
         out: &mut impl Write,
@@ -109,14 +108,14 @@ impl Queue {
         }
     }
 
-    /// Writes lines; where that cannot be done they count as lost.
+    /// Writes lines. If that fails, they count as lost.
     fn write_all(&self, out: &mut impl Write, mut lines: &[u8]) -> bool {
         while !lines.is_empty() {
             match out.write(lines) {
                 Ok(0) => break,
                 Ok(written) => lines = &lines[written..],
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // Another process may have set this up for the pipe that both write to.
+                // Another process may have made the shared pipe non-blocking.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     std::thread::sleep(REST);
                 }
@@ -148,7 +147,7 @@ fn count(lines: &[u8]) -> u64 {
 mod tests {
     use super::*;
 
-    /// Takes so many bytes, and then fails.
+    /// A writer that accepts this many bytes and then fails.
     #[derive(Default)]
     struct Reader {
         text: Vec<u8>,
@@ -160,7 +159,7 @@ mod tests {
             if self.broken {
                 return Err(io::ErrorKind::StorageFull.into());
             }
-            // In pieces, as a pipe takes them.
+            // In pieces, as a pipe accepts them.
             let some = bytes.len().min(1000);
             self.text.extend_from_slice(&bytes[..some]);
             Ok(some)
@@ -188,7 +187,7 @@ mod tests {
         for _ in 0..7 {
             queue.push(&line);
         }
-        // A short one that would fit is lost as well.
+        // A short line that would fit is lost as well.
         queue.push(b"\n");
         assert_eq!(queue.lost(), 8);
         queue.write_some(&mut out, &mut taken, &report);

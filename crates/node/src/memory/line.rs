@@ -1,34 +1,36 @@
-//! Who waits for memory, and in which order it goes out.
+//! The waiters for memory, and the order in which they get it.
 //!
-//! What arrives is served in the order in which it began: who is first takes all that it needs until it
-//! is complete, so there is never a crowd of which each holds a part and none finishes. Where the first
-//! cannot go on within the bound, it alone may go beyond. If it stalls there, the next one may.
+//! Arriving data is served in the order in which it began. The first takes all that it needs until
+//! it is complete, so it cannot happen that many hold a part each and none finishes. If the first
+//! cannot continue within the bound, it alone may exceed the bound. If it stalls there, the next
+//! one may.
 //!
-//! Requests that were not begun hold nothing: all of them go on as soon as there is room.
+//! Requests that were not begun hold no memory: all of them continue as soon as there is room.
 //!
-//! No I/O and no clock here: every method is told the time.
+//! This module does no I/O and reads no clock: every method takes the time.
 
 use std::task::Waker;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How long one that may go beyond the bound may take no more memory before another one may.
+/// The time without taking memory after which the one that may exceed the bound has stalled, so
+/// that another one may exceed it.
 pub(super) const STALLED: Duration = Duration::from_millis(500);
 
-/// What somebody waits for.
+/// The object of a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Want {
-    /// To begin something new.
+    /// The start of a new request.
     Turn {
         /// The number of the connection.
         connection: u32,
     },
-    /// So many bytes for what is arriving.
+    /// Memory for arriving data.
     Bytes {
-        /// When it began, among all that arrive.
+        /// Its number in the order of beginning, among all arriving data.
         number: u64,
-        /// How many.
+        /// The number of bytes.
         bytes: u64,
     },
 }
@@ -52,26 +54,26 @@ pub(super) struct Line {
     beyond: Option<Beyond>,
 }
 
-/// One that may go beyond the bound.
+/// Arriving data that may exceed the bound.
 #[derive(Clone, Copy, Debug)]
 struct Beyond {
     number: u64,
-    /// When it last took memory.
+    /// The time at which it last took memory.
     since: Instant,
 }
 
 impl Line {
-    /// How many wait.
+    /// The number of waiters.
     pub(super) fn len(&self) -> usize {
         self.turns.len() + self.arriving.len()
     }
 
-    /// Whether anybody waits to begin something new.
+    /// Whether a connection waits to begin a new request.
     pub(super) fn has_turns(&self) -> bool {
         !self.turns.is_empty()
     }
 
-    /// What the first of those that arrive waits for.
+    /// The bytes that the first of the arriving waits for.
     pub(super) fn first(&self) -> Option<u64> {
         match self.arriving.first()? {
             (Want::Bytes { bytes, .. }, _) => Some(*bytes),
@@ -79,7 +81,7 @@ impl Line {
         }
     }
 
-    /// Waits, or goes on waiting for something else. True where it did not wait before.
+    /// Adds a waiter or changes what it waits for. Returns true if it did not wait before.
     pub(super) fn wait(&mut self, want: Want, waker: &Waker) -> bool {
         let places = self.places(want);
         match places.iter_mut().find(|(other, _)| other.is_of(want)) {
@@ -99,7 +101,7 @@ impl Line {
         }
     }
 
-    /// Waits no more.
+    /// Removes a waiter.
     pub(super) fn remove(&mut self, want: Want) {
         self.places(want).retain(|(other, _)| !other.is_of(want));
     }
@@ -111,7 +113,7 @@ impl Line {
         }
     }
 
-    /// Whether nobody who began earlier waits.
+    /// Whether no waiter began earlier.
     pub(super) fn is_next(&self, number: u64) -> bool {
         !self.arriving.iter().any(|(want, _)| match *want {
             Want::Bytes { number: other, .. } => other < number,
@@ -119,7 +121,7 @@ impl Line {
         })
     }
 
-    /// Whether this one may go beyond the bound, and does so now.
+    /// Whether this one may exceed the bound. If so, records that it is not stalled.
     pub(super) fn is_beyond(&mut self, number: u64, now: Instant) -> bool {
         match &mut self.beyond {
             Some(beyond) if beyond.number == number => {
@@ -130,7 +132,7 @@ impl Line {
         }
     }
 
-    /// It arrives no more. True where it was the one that may go beyond the bound.
+    /// Records that it no longer arrives. Returns true if it was the one that may exceed the bound.
     pub(super) fn end(&mut self, number: u64) -> bool {
         self.remove(Want::Bytes { number, bytes: 0 });
         let was_beyond = self.beyond.is_some_and(|beyond| beyond.number == number);
@@ -140,12 +142,12 @@ impl Line {
         was_beyond
     }
 
-    /// Wakes all who wait to begin something new.
+    /// Wakes all that wait to begin a new request.
     pub(super) fn wake_turns(&mut self) {
         self.turns.drain(..).for_each(|(_, waker)| waker.wake());
     }
 
-    /// Wakes those that arrive for which there is room, the first ones first. True if some still wait.
+    /// Wakes arriving data for which there is room, in order. Returns true if some still wait.
     pub(super) fn wake_arriving(&mut self, mut room: u64) -> bool {
         for (want, waker) in &self.arriving {
             let Want::Bytes { bytes, .. } = *want else { continue };
@@ -158,8 +160,8 @@ impl Line {
         false
     }
 
-    /// Lets the first go beyond the bound, if no other one does, or one that has stalled and whose memory
-    /// may count (`has_room`). True if it took the place of such a one.
+    /// Lets the first exceed the bound if no other one does, or if the other one has stalled and
+    /// its memory may count (`has_room`). Returns true if it replaced such a one.
     pub(super) fn let_beyond(&mut self, has_room: bool, now: Instant) -> bool {
         let stalled = match self.beyond {
             Some(beyond) if !has_room || now < beyond.since + STALLED => return false,

@@ -1,19 +1,19 @@
-//! The memory of connections: what they hold, its bound, and who waits when it is tight.
+//! The memory of connections: its accounting, its bound, and the order of waiting when it is short.
 //!
-//! Every byte that a connection keeps while it waits is counted here: unfinished lines, values that are
-//! arriving, requests that were read and not carried out, answers that were not sent, and pieces of
-//! values that the store has dropped and a socket still sends. What a worker uses between two waits
-//! belongs to the worker and not to a connection.
+//! Every byte that a connection keeps while it waits is counted here: unfinished lines, values that
+//! are arriving, requests that were read but not carried out, answers that were not sent, and
+//! pieces of values that the store has dropped but a socket still sends. Memory that a worker uses
+//! between two waits belongs to the worker, not to a connection.
 //!
-//! The bound is kept in four steps, each of which comes before the next:
+//! Four steps keep the bound, in this order:
 //!
-//! 1. Up to half of the memory goes to what is arriving. Beyond that, values and long lines wait for
-//!    each other in the order in which they began ([`line`]); one at a time may go beyond the bound, so
-//!    that there is always one that finishes.
+//! 1. Arriving data gets up to half of the memory. Beyond that, values and long lines wait for each
+//!    other in the order in which they began ([`line`]). One at a time may exceed the bound, so that
+//!    there is always one that finishes.
 //! 2. From three quarters on, connections read and write in small parts.
-//! 3. Connections that neither read nor send, and for which others wait, are closed, those that have
-//!    been stuck for longest first ([`relief`]).
-//! 4. Where nothing is left, requests wait until something is. They are not refused.
+//! 3. Connections that neither read nor send while others wait for their memory are closed, starting
+//!    with the one that has been stuck longest ([`relief`]).
+//! 4. If no memory is left, requests wait. They are not refused.
 
 mod line;
 pub(crate) mod relief;
@@ -30,16 +30,17 @@ use tokio::time::Instant;
 use self::line::{Line, Want};
 use crate::process::resident;
 
-/// The least that connections may hold together by default, in bytes.
+/// The smallest default bound for all connections together, in bytes.
 const LEAST: u64 = 32 << 20;
 
-/// What one worker may add between a look at the account and its next one.
+/// Bytes that one worker may add between two checks of the account.
 const TURN: u64 = 512 << 10;
 
-/// Answers waiting above this many bytes are written before more requests are carried out.
+/// A connection with more bytes of waiting answers than this writes them before it carries out more
+/// requests.
 pub(crate) const HIGH_WATER: usize = 56 * 1024;
 
-/// The same where memory is tight.
+/// The same when memory is short.
 const LOW_WATER: usize = 4 * 1024;
 
 /// See the module's documentation.
@@ -47,36 +48,36 @@ const LOW_WATER: usize = 4 * 1024;
 pub(crate) struct ConnectionMemory {
     account: Arc<Account>,
     limit: u64,
-    /// Nothing new is begun from so many bytes on.
+    /// From this many bytes on, no new request is begun.
     full: u64,
-    /// Bytes of values that may go beyond the bound.
+    /// Bytes of values that are allowed to exceed the bound.
     beyond: AtomicU64,
-    /// Bytes of a value of a peer that may, 0 where there is none.
+    /// Bytes of a peer's value that is allowed to exceed the bound, or 0.
     peer_beyond: AtomicU64,
     line: Mutex<Line>,
-    /// How many wait in `line`.
+    /// The number of waiters in `line`.
     waiting: AtomicUsize,
-    /// Somebody waits.
+    /// Notified when a connection begins to wait.
     pressed: Notify,
-    /// Numbers what arrives in the order in which it began.
+    /// Numbers arriving data in the order in which it began.
     begun: AtomicU64,
     waits: AtomicU64,
     closed: AtomicU64,
 }
 
-/// All memory of the process, by who answers for it, in bytes.
+/// All memory of the process, by the part that accounts for it, in bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Accounts {
     /// Items and all their bookkeeping: `-m` bounds it.
     pub(crate) items: u64,
-    /// What connections hold: `--connection-memory` bounds it.
+    /// The memory of connections: `--connection-memory` bounds it.
     pub(crate) connections: u64,
-    /// Everything else that is resident: the program, its threads, and what the allocator keeps.
+    /// All other resident memory: the program, its threads, and memory that the allocator keeps.
     pub(crate) fixed: u64,
 }
 
 impl Accounts {
-    /// As they stand, with `items` held by the store.
+    /// The present values, if the store holds `items` bytes.
     pub(crate) fn of(items: u64, memory: &ConnectionMemory) -> Accounts {
         let connections = memory.held();
         let resident = resident::bytes().unwrap_or(0);
@@ -84,13 +85,13 @@ impl Accounts {
     }
 }
 
-/// What connections may hold together by default, for so much memory of items.
+/// The default bound for all connections together, for a given item memory.
 pub(crate) fn default_limit(items: u64) -> u64 {
     (items / 8).max(LEAST)
 }
 
 impl ConnectionMemory {
-    /// At most `limit` bytes, for `workers` that serve connections at the same time.
+    /// An account of at most `limit` bytes, for `workers` that serve connections at the same time.
     pub(crate) fn new(limit: u64, workers: usize) -> ConnectionMemory {
         let headroom = (TURN * workers as u64).min(limit / 4);
         ConnectionMemory {
@@ -108,7 +109,7 @@ impl ConnectionMemory {
         }
     }
 
-    /// The account behind it, which the pieces of values know.
+    /// The underlying account, which the pieces of values refer to.
     pub(crate) fn account(&self) -> &Arc<Account> {
         &self.account
     }
@@ -118,22 +119,22 @@ impl ConnectionMemory {
         self.account.held()
     }
 
-    /// Bytes that may be held, but for a value that may go beyond.
+    /// The bound in bytes. A value that may exceed it is not included.
     pub(crate) fn limit(&self) -> u64 {
         self.limit
     }
 
-    /// Times that a connection had to wait for memory.
+    /// The number of times that a connection had to wait for memory.
     pub(crate) fn waits(&self) -> u64 {
         self.waits.load(Relaxed)
     }
 
-    /// Connections that were closed because others needed what they held.
+    /// The number of connections that were closed because others needed their memory.
     pub(crate) fn closed(&self) -> u64 {
         self.closed.load(Relaxed)
     }
 
-    /// A connection was closed because others needed what it held.
+    /// Counts a connection that was closed because others needed its memory.
     pub(crate) fn has_closed(&self) {
         self.closed.fetch_add(1, Relaxed);
     }
@@ -144,26 +145,26 @@ impl ConnectionMemory {
         self.held().saturating_sub(beyond)
     }
 
-    /// Whether nothing new is to be begun.
+    /// Whether no new request may be begun.
     #[inline]
     pub(crate) fn is_full(&self) -> bool {
-        // What may go beyond the bound is looked at only where it matters.
+        // The memory that may exceed the bound matters only if the first test is true.
         self.account.held() >= self.full && self.counted() >= self.full
     }
 
-    /// How many bytes of answers a connection collects before it writes them.
+    /// Bytes of answers that a connection collects before it writes them.
     #[inline]
     pub(crate) fn high_water(&self) -> usize {
         if self.is_tight() { LOW_WATER } else { HIGH_WATER }
     }
 
-    /// How many bytes a connection reads at once.
+    /// Bytes that a connection reads at once.
     #[inline]
     pub(crate) fn read_at_once(&self) -> usize {
         if self.is_tight() { LOW_WATER } else { usize::MAX }
     }
 
-    /// Whether three quarters are held.
+    /// Whether three quarters of the memory are held.
     #[inline]
     pub(crate) fn is_tight(&self) -> bool {
         self.account.held() >= self.tight() && self.counted() >= self.tight()
@@ -173,12 +174,12 @@ impl ConnectionMemory {
         self.limit / 4 * 3
     }
 
-    /// Bytes that what is arriving may still take.
+    /// Bytes that arriving data may still take.
     fn arriving_room(&self) -> u64 {
         (self.limit / 2).saturating_sub(self.counted())
     }
 
-    /// Waits until something new may be begun. The connection of this `id` waits once at a time.
+    /// Waits until a new request may be begun. The connection of this `id` waits once at a time.
     #[cold]
     pub(crate) fn poll_turn(&self, id: u32, context: &Context<'_>) -> Poll<()> {
         if !self.is_full() {
@@ -188,7 +189,7 @@ impl ConnectionMemory {
         Poll::Pending
     }
 
-    /// The connection of this `id` waits for its turn no more.
+    /// Removes the connection of this `id` from the waiters.
     pub(crate) fn leave(&self, id: u32) {
         if self.waiting.load(Relaxed) > 0 {
             self.change(|line| line.remove(Want::Turn { connection: id }));
@@ -209,8 +210,9 @@ impl ConnectionMemory {
         result
     }
 
-    /// Takes memory for a value that a peer sends, `None` where there is none: nobody can wait for it,
-    /// since other answers come behind. One at a time may go beyond the bound.
+    /// Takes memory for a value that a peer sends; `None` if there is none. The caller cannot wait
+    /// for it, because other answers follow on the same connection. One at a time may exceed the
+    /// bound.
     pub(crate) fn take_for_peer(self: &Arc<Self>, bytes: u64) -> Option<PeerCharge> {
         let fits = self.counted() + bytes <= self.limit;
         let is_beyond =
@@ -223,7 +225,7 @@ impl ConnectionMemory {
     }
 }
 
-/// Memory that is counted until this is dropped.
+/// Memory that is counted until this value is dropped.
 #[derive(Debug)]
 pub(crate) struct Charge {
     memory: Arc<ConnectionMemory>,
@@ -231,19 +233,19 @@ pub(crate) struct Charge {
 }
 
 impl Charge {
-    /// Nothing yet.
+    /// A charge of 0 bytes.
     pub(crate) fn new(memory: &Arc<ConnectionMemory>) -> Charge {
         Charge { memory: Arc::clone(memory), bytes: 0 }
     }
 
-    /// So many bytes.
+    /// A charge of the given bytes.
     pub(crate) fn of(bytes: usize, memory: &Arc<ConnectionMemory>) -> Charge {
         let mut charge = Charge::new(memory);
         charge.set(bytes as u64);
         charge
     }
 
-    /// Counts so many bytes in place of those before.
+    /// Replaces the counted bytes.
     pub(crate) fn set(&mut self, bytes: u64) {
         let account = &self.memory.account;
         if bytes > self.bytes {
@@ -254,7 +256,7 @@ impl Charge {
         self.bytes = bytes;
     }
 
-    /// Bytes counted.
+    /// The bytes counted.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
@@ -283,25 +285,25 @@ impl Drop for PeerCharge {
     }
 }
 
-/// A value or a long line on its way in, from its first byte to its last.
+/// A value or a long line that is arriving, from its first byte to its last.
 #[derive(Debug)]
 pub(crate) struct Arrival {
     memory: Arc<ConnectionMemory>,
-    /// When it began, among all that arrive.
+    /// Its number in the order of beginning, among all arriving data.
     number: u64,
     /// Whether it had to wait.
     waited: bool,
 }
 
 impl Arrival {
-    /// One that begins. It holds nothing yet.
+    /// An arrival that begins and holds no memory yet.
     pub(crate) fn begin(memory: &Arc<ConnectionMemory>) -> Arrival {
         let number = memory.begun.fetch_add(1, Relaxed);
         Arrival { memory: Arc::clone(memory), number, waited: false }
     }
 
-    /// Waits until `bytes` more may be taken, by what holds `held` bytes already. Its caller takes them
-    /// itself.
+    /// Waits until `bytes` more may be taken, if the arrival already holds `held` bytes. The caller
+    /// takes them itself.
     pub(crate) fn poll_grow(
         &mut self,
         held: u64,

@@ -1,8 +1,8 @@
-//! Making room where connections hold all their memory and others wait for some.
+//! Frees memory when connections hold all of it and others wait.
 //!
-//! A look every few milliseconds, for as long as somebody waits. It wakes those for which there is room
-//! by now, and closes connections that have been stuck for longest: they hold memory and neither read
-//! what they asked for nor send what they announced.
+//! The task checks every few milliseconds, as long as a connection waits. It wakes the waiters for
+//! which there is room, and closes the connections that have been stuck longest: they hold memory
+//! and neither read the answers they asked for nor send the data they announced.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -15,21 +15,22 @@ use super::ConnectionMemory;
 use crate::connections::{Entry, State};
 use crate::shared::Shared;
 
-/// Between two looks.
+/// The interval between two checks.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// How long a connection must have been stuck before it is closed for the sake of what is arriving,
-/// which goes on meanwhile, one at a time.
+/// The time for which a connection must have been stuck before it is closed in favour of arriving
+/// data. Meanwhile arriving data still proceeds, one at a time.
 const PATIENT: Duration = Duration::from_secs(2);
 
-/// The same where nothing new can be begun: one that does not read, and one that does not send.
+/// The same if no new request can be begun: for a connection that does not read, and for one that
+/// does not send.
 const UNREAD: Duration = Duration::from_millis(20);
 const UNSENT: Duration = Duration::from_millis(500);
 
-/// Between two lines of the log.
+/// The shortest time between two log lines.
 const QUIET: Duration = Duration::from_secs(60);
 
-/// Makes room until the node stops.
+/// Frees memory until the node stops.
 pub(crate) async fn run(shared: Arc<Shared>) {
     let memory = &shared.memory;
     let mut report = Report::default();
@@ -57,12 +58,12 @@ pub(crate) async fn run(shared: Arc<Shared>) {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Shortage {
     pub(super) bytes: u64,
-    /// Nothing new can be begun.
+    /// No new request can be begun.
     pub(super) is_urgent: bool,
 }
 
 impl ConnectionMemory {
-    /// Wakes those for which there is room, and says what is missing for the others.
+    /// Wakes the waiters for which there is room, and returns the shortage of the others.
     pub(super) fn look(&self, now: Instant) -> Option<Shortage> {
         let (is_full, room) = (self.is_full(), self.arriving_room());
         let (needs_turn, first) = self.change(|line| {
@@ -71,7 +72,7 @@ impl ConnectionMemory {
             }
             let some_wait = line.wake_arriving(room);
             if some_wait {
-                // What one that has stalled took counts again once another goes beyond.
+                // The memory of one that has stalled counts again once another exceeds the bound.
                 let counted = self.counted() + self.beyond.load(Relaxed);
                 if line.let_beyond(counted < self.tight(), now) {
                     self.beyond.store(0, Relaxed);
@@ -80,7 +81,8 @@ impl ConnectionMemory {
             (line.has_turns(), line.first().filter(|_| some_wait))
         });
         if needs_turn {
-            // A part of it at once: one look for each connection would be many.
+            // Frees part of the memory at once, because one check for each connection would be too
+            // many.
             let bytes = self.counted().saturating_sub(self.full) + self.limit / 16;
             return Some(Shortage { bytes, is_urgent: true });
         }
@@ -89,7 +91,7 @@ impl ConnectionMemory {
     }
 }
 
-/// The connections that hold memory and have been stuck for too long, those stuck for longest first.
+/// The connections that hold memory and have been stuck too long, longest first.
 fn stuck(shared: &Shared, is_urgent: bool) -> Vec<Arc<Entry>> {
     let now = shared.clock.nanos();
     let entries = shared.connections.list();
@@ -109,8 +111,8 @@ fn stuck(shared: &Shared, is_urgent: bool) -> Vec<Arc<Entry>> {
     stuck.into_iter().map(|(_, entry)| entry).collect()
 }
 
-/// Has connections close until that gives so many bytes. One that moves before its worker comes to it
-/// stays.
+/// Asks connections to close until that frees this many bytes. A connection stays if it moves
+/// before its worker gets to it.
 fn close_longest(stuck: &[Arc<Entry>], bytes: u64) {
     let mut given = 0;
     for entry in stuck {
@@ -122,10 +124,10 @@ fn close_longest(stuck: &[Arc<Entry>], bytes: u64) {
     }
 }
 
-/// Tells the operator, but not for each connection.
+/// Informs the operator, but not about each connection.
 #[derive(Debug, Default)]
 struct Report {
-    /// How many it told of.
+    /// The number of connections reported.
     closed: u64,
     told: Option<Instant>,
 }

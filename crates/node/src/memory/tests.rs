@@ -9,7 +9,7 @@ use super::*;
 
 const MIB: u64 = 1 << 20;
 
-/// An account with nobody else in it, and a look at it.
+/// An account of its own, with a connection memory on it.
 struct Fixture {
     memory: Arc<ConnectionMemory>,
     now: Instant,
@@ -35,7 +35,7 @@ impl Fixture {
     }
 }
 
-/// One that arrives, and what it has taken.
+/// Arriving data, and the bytes that it has taken.
 struct Taking<'a> {
     arrival: Arrival,
     charge: Charge,

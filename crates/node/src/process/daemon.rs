@@ -1,16 +1,16 @@
-//! Running in the background (`-d`).
+//! Runs the process in the background (`-d`).
 //!
 //! The process starts its own program again, with the same arguments, in a session of its own, and
-//! waits until that second process says that clients can connect. So a port that is taken is
-//! reported where `-d` was typed, with the right exit code, and a script may use the cache as soon
-//! as the command returns. memcached returns before it has bound its port.
+//! waits until that second process reports that clients can connect. So an error such as a port in
+//! use appears where `-d` was typed, with the right exit code, and a script may use the cache as
+//! soon as the command returns. memcached returns before it has bound its port.
 //!
-//! Starting again rather than forking keeps this crate free of `unsafe`, and is sound whatever
-//! threads the libraries have started.
+//! Starting the program again instead of forking keeps this crate free of `unsafe`, and is sound
+//! whatever threads the libraries have started.
 //!
-//! The second process is told apart by [`MARKER`] in its environment, which carries the number of
-//! the first: a marker that was inherited from anywhere else does not match the parent and means
-//! nothing.
+//! The second process is recognised by [`MARKER`] in its environment, which holds the process
+//! number of the first. A marker inherited from anywhere else does not match the parent and is
+//! ignored.
 
 use std::env;
 use std::fs::OpenOptions;
@@ -24,18 +24,19 @@ use rustix::fs::fstat;
 
 use super::exit::ExitCode;
 
-/// The environment variable by which the process in the background knows what it is.
+/// The environment variable by which the background process recognises itself.
 pub(crate) const MARKER: &str = "RINGBINDERD_DETACHED_BY";
 
-/// What the process in the background writes to its standard output once clients can connect.
+/// The line that the background process writes to its standard output once clients can connect.
 const READY: &[u8] = b"ready\n";
 
-/// Which of the two processes this is.
+/// One of the two processes.
 #[derive(Debug)]
 pub(crate) enum Detached {
-    /// The one that was typed: the other serves, or has failed and said why. End with this number.
+    /// The process that the operator started. The other one serves, or has failed and reported why.
+    /// Exit with this number.
     Parent(u8),
-    /// The one in the background: go on, and use the token once clients can connect.
+    /// The background process: continue, and use the token once clients can connect.
     Child(Ready),
 }
 
@@ -48,20 +49,20 @@ pub(crate) enum DaemonError {
     /// The new process could not leave its terminal.
     #[error("cannot leave the terminal (-d): {0}; start without -d")]
     Session(#[source] Errno),
-    /// The standard streams could not be pointed at nothing.
+    /// The standard streams could not be redirected to the null device.
     #[error("cannot let go of the terminal (-d): {0}; start without -d")]
     Streams(#[source] io::Error),
 }
 
 impl DaemonError {
-    /// The code to end the process with.
+    /// The process's exit code for this error.
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::OsError
     }
 }
 
-/// Moves to the background. Call it before any thread is started and before warnings are printed:
-/// both processes come past here with the same arguments.
+/// Moves to the background. Must be called before any thread is started and before warnings are
+/// printed, because both processes run this code with the same arguments.
 pub(crate) fn detach() -> Result<Detached, DaemonError> {
     if env::var(MARKER).is_ok_and(|parent| parent == parent_id().to_string()) {
         setsid().map_err(DaemonError::Session)?;
@@ -97,32 +98,32 @@ fn start_and_wait(mut command: Command) -> io::Result<u8> {
     }
     let status = child.wait()?;
     Ok(match (status.code(), status.signal()) {
-        // A process that ends well without ever having been ready has not done what was asked.
+        // A process that exits with success before it was ready has not done its task.
         (Some(0), _) => ExitCode::Failure.number(),
         (Some(code), _) => u8::try_from(code).unwrap_or(ExitCode::Failure.number()),
-        // As a shell reports a process that a signal ended.
+        // The code that a shell reports for a process ended by a signal.
         (None, Some(signal)) => 128_u8.saturating_add(u8::try_from(signal).unwrap_or(0)),
         (None, None) => ExitCode::Failure.number(),
     })
 }
 
-/// The background process's word to the one that waits for it.
+/// The background process's channel to the process that waits for it.
 #[derive(Debug)]
 pub(crate) struct Ready {
     _private: (),
 }
 
-/// What the process in the background keeps of where it came from.
+/// The parts of its environment that the background process keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Keep {
-    /// Standard error stays open, as in memcached when `-v` is given, and if it is the journal.
+    /// Standard error stays open, as in memcached with `-v`, and if it is the journal.
     pub(crate) standard_error: bool,
-    /// The working directory stays, as in memcached when `-r` is given: core files go there.
+    /// The working directory stays, as in memcached with `-r`, because core files go there.
     pub(crate) directory: bool,
 }
 
-/// Whether standard error leads to the journal: a service manager says of which stream that is so
-/// (`JOURNAL_STREAM`), and a process that writes there has no terminal to let go of.
+/// Whether standard error leads to the journal. A service manager names the stream for which that
+/// is true (`JOURNAL_STREAM`), and a process that writes there has no terminal to leave.
 pub(crate) fn writes_to_journal() -> bool {
     let Ok(journal) = env::var("JOURNAL_STREAM") else {
         return false;
@@ -131,9 +132,10 @@ pub(crate) fn writes_to_journal() -> bool {
 }
 
 impl Ready {
-    /// Says that clients can connect, and lets go of the terminal and the working directory.
+    /// Reports that clients can connect, and leaves the terminal and the working directory.
     ///
-    /// Relative paths mean something else afterwards: make those that are still needed absolute.
+    /// Relative paths have another meaning afterwards, so the caller must make those it still needs
+    /// absolute.
     pub(crate) fn announce(self, keep: Keep) -> Result<(), DaemonError> {
         let nothing = OpenOptions::new()
             .read(true)
@@ -144,7 +146,7 @@ impl Ready {
             chdir("/").map_err(|errno| DaemonError::Streams(errno.into()))?;
         }
         let mut output = io::stdout().lock();
-        // Nobody waiting any more is no reason to stop serving.
+        // The node still serves if the waiting process is gone.
         let _ = output.write_all(READY).and_then(|()| output.flush());
         dup2_stdout(&nothing).map_err(|errno| DaemonError::Streams(errno.into()))?;
         if !keep.standard_error {
@@ -166,7 +168,8 @@ mod tests {
 
     #[test]
     fn returns_as_soon_as_the_other_process_is_ready() {
-        // What the other process does after its word does not matter to the one that waited.
+        // After the ready line, the exit code of the other process does not matter to the waiting
+        // process.
         assert_eq!(start_and_wait(shell("printf 'ready\\n'; exit 9")).unwrap(), 0);
         assert_eq!(start_and_wait(shell("printf 'rea'; printf 'dy\\n'")).unwrap(), 0);
     }

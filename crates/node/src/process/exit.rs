@@ -1,14 +1,14 @@
-//! The codes `ringbinderd` ends with, so that a service manager or a script can tell causes apart.
+//! The exit codes of `ringbinderd`, by which a service manager or a script can tell causes apart.
 //!
 //! The numbers are those of `sysexits.h`, as memcached uses them: 64 for a wrong command line, 67
-//! for an unknown user, 71 for a port that is taken. Every error type of this crate that may end
-//! the process maps to one of these in an `exit_code` method; nothing else picks a number.
+//! for an unknown user, 71 for a port in use. Every error type of this crate that may end the
+//! process maps to one of these in an `exit_code` method; no other code picks a number.
 
-/// Why the process ended.
+/// The reason why the process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum ExitCode {
-    /// Stopped as asked, or printed what was asked for.
+    /// Stopped on request, or printed the requested text.
     Ok = 0,
     /// A failure that none of the other codes describes.
     Failure = 1,
@@ -28,7 +28,7 @@ pub(crate) enum ExitCode {
 }
 
 impl ExitCode {
-    /// Every code with its meaning, in ascending order: what `--help` and the manual list.
+    /// Every code with its meaning, in ascending order, for `--help` and the manual.
     pub(crate) const ALL: [(ExitCode, &'static str); 8] = [
         (ExitCode::Ok, "stopped as asked"),
         (ExitCode::Failure, "any other failure"),

@@ -1,8 +1,8 @@
 //! The limits that the operating system puts on the process: open files, core dumps, locked memory.
 //!
-//! Limits are only ever raised. memcached lowers the limit of open files to `-c` exactly and counts
-//! its own descriptors against it; here the reserve for listeners, timers and files comes on top,
-//! so that `-c` connections really fit.
+//! Limits are only ever raised. memcached lowers the limit of open files to exactly `-c` and counts
+//! its own descriptors against it. Here the reserve for listeners, timers and files is added, so
+//! that `-c` connections really fit.
 
 use nix::errno::Errno;
 use nix::sys::mman::{MlockAllFlags, mlockall};
@@ -10,15 +10,15 @@ use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
 
 use super::exit::ExitCode;
 
-/// Why a limit could not be had.
+/// The reason why a limit could not be set.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LimitError {
     /// The limit could not be read.
     #[error("cannot read the limit of {what}: {source}")]
     Unreadable {
-        /// What is limited.
+        /// The limited resource.
         what: &'static str,
-        /// What the system said.
+        /// The system's error.
         source: Errno,
     },
     /// `-c` asks for more connections than the process may hold.
@@ -27,9 +27,9 @@ pub(crate) enum LimitError {
          start as root, raise the limit (ulimit -n, LimitNOFILE=), or lower -c"
     )]
     OpenFiles {
-        /// The connections asked for.
+        /// The requested number of connections.
         wanted: u32,
-        /// The open files that the system grants.
+        /// The number of open files that the system grants.
         allowed: u64,
     },
     /// `-r` was given but the system forbids core files.
@@ -41,25 +41,25 @@ pub(crate) enum LimitError {
 }
 
 impl LimitError {
-    /// The code to end the process with.
+    /// The process's exit code for this error.
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::OsError
     }
 }
 
-/// What [`raise_open_files`] achieved.
+/// The result of [`raise_open_files`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct OpenFiles {
-    /// How many files the process may now hold open.
+    /// The number of files that the process may hold open.
     pub(crate) limit: u64,
-    /// What to tell the operator, if there is room for `-c` connections but not for the reserve.
+    /// A warning for the operator, if there is room for `-c` connections but not for the reserve.
     pub(crate) warning: Option<String>,
-    /// How many files that leaves beyond `-c` connections and the reserve.
+    /// The number of files left beyond `-c` connections and the reserve.
     pub(crate) spare: u64,
 }
 
-/// Lets the process hold `conn_limit` connections and `reserve` other open files, and `extra` more if
-/// the system permits it.
+/// Allows the process to hold `conn_limit` connections and `reserve` other open files, and `extra`
+/// more if the system permits it.
 pub(crate) fn raise_open_files(
     conn_limit: u32,
     reserve: u32,
@@ -72,7 +72,7 @@ pub(crate) fn raise_open_files(
     let (soft, hard) = read()?;
     let needed = u64::from(conn_limit) + u64::from(reserve) + u64::from(extra);
     if soft < needed {
-        // Root may lift the hard limit as well; anyone else goes as high as the hard limit.
+        // Root may raise the hard limit as well; any other user goes as high as the hard limit.
         if setrlimit(Resource::RLIMIT_NOFILE, needed, hard.max(needed)).is_err() {
             let _ = setrlimit(Resource::RLIMIT_NOFILE, needed.min(hard), hard);
         }
@@ -109,11 +109,11 @@ pub(crate) fn raise_core_size() -> Result<(), LimitError> {
     if read()?.0 == 0 { Err(LimitError::NoCoreFiles) } else { Ok(()) }
 }
 
-/// Keeps all memory of the process out of swap (`-k`); the answer is a warning if it is not.
+/// Keeps all memory of the process out of swap (`-k`). Returns a warning if that fails.
 ///
-/// `needed` is what the process may grow to, in bytes. Under a smaller limit nothing is locked:
-/// once everything that is yet to be allocated must be locked too, the first allocation beyond the
-/// limit would end the process.
+/// `needed` is the size in bytes to which the process may grow. If the limit is smaller, nothing is
+/// locked: once all future memory must be locked too, the first allocation beyond the limit would
+/// end the process.
 pub(crate) fn lock_memory(needed: u64) -> Option<String> {
     let _ = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);
     let allowed = match getrlimit(Resource::RLIMIT_MEMLOCK) {

@@ -1,18 +1,18 @@
-//! What the node asks of its operating system around serving: detaching from the terminal, the pid
-//! file, the user it runs as, and the limits it runs under.
+//! The node's use of the operating system around serving: it detaches from the terminal, writes the
+//! pid file, and sets the user and the limits of the process.
 //!
-//! The order that works, and why:
+//! The order matters:
 //!
-//! 0. [`resident::settle_allocator`], which may start the program anew.
-//! 1. [`daemon::detach`] before any thread exists: the process that goes on is a fresh one.
-//! 2. [`limits`] while still root: raising a hard limit takes root.
-//! 3. bind the TCP listeners: a port below 1024 takes root.
+//! 0. [`resident::settle_allocator`], which may start the program again.
+//! 1. [`daemon::detach`], before any thread exists: the process that continues is a fresh one.
+//! 2. [`limits`], while still root: only root may raise a hard limit.
+//! 3. bind the TCP listeners: only root may bind a port below 1024.
 //! 4. [`user::drop_privileges`].
-//! 5. bind the Unix socket, which belongs to whoever makes it, and [`pidfile::PidFile::create`]:
-//!    the final user must be able to remove both again.
+//! 5. bind the Unix socket, which belongs to the user that creates it, and
+//!    [`pidfile::PidFile::create`]: the final user must be able to remove both again.
 //! 6. [`daemon::Ready::announce`], once clients can connect: the command line then returns 0.
 //!
-//! Nothing here reads the settings: each function takes the few values it needs.
+//! This module does not read the settings: each function takes the few values it needs.
 
 pub(crate) mod daemon;
 pub(crate) mod exit;

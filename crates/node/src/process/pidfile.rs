@@ -1,9 +1,9 @@
 //! The pid file (`-P`): one line with the process number, for scripts that signal the server.
 //!
-//! It is written beside its place and renamed, so that a reader never finds it empty, and removed
-//! when the server stops, unless another process has put its own number there meanwhile. memcached
-//! writes one only together with `-d`; here asking for it is enough. One that cannot be written is
-//! warned of and keeps nobody from serving, as there.
+//! It is written to a temporary file and renamed, so that a reader never finds it empty. It is
+//! removed when the server stops, unless another process has put its own number there meanwhile.
+//! memcached writes one only together with `-d`; here `-P` is enough. As in memcached, a pid file
+//! that cannot be written causes a warning, and the node still serves.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -14,7 +14,7 @@ use nix::sys::signal::kill;
 use nix::unistd::Pid;
 use ringbinder_ring::regular;
 
-/// Most that is read of a pid file, in bytes: more than any number has.
+/// The most bytes read of a pid file: more than any number has.
 const MAX_LEN: u64 = 64;
 
 /// The pid file could not be written.
@@ -24,9 +24,9 @@ const MAX_LEN: u64 = 64;
     path.display()
 )]
 pub(crate) struct PidFileError {
-    /// The place asked for.
+    /// The requested path.
     pub(crate) path: PathBuf,
-    /// What the system said.
+    /// The system's error.
     pub(crate) source: io::Error,
 }
 
@@ -40,13 +40,13 @@ pub(crate) struct PidFile {
 impl PidFile {
     /// Writes the number of this process to `path`.
     ///
-    /// The second part of the answer is a warning, if the file that was there named a process that
-    /// is still alive.
+    /// The second part of the result is a warning, if the old file named a process that is still
+    /// alive.
     pub(crate) fn create(path: &Path) -> Result<(Self, Option<String>), PidFileError> {
         Self::write(path).map_err(|source| PidFileError { path: path.into(), source })
     }
 
-    /// Checks that [`PidFile::create`] could write `path`, and leaves what is there.
+    /// Checks that [`PidFile::create`] could write `path`, and changes nothing.
     pub(crate) fn check(path: &Path) -> Result<(), PidFileError> {
         let try_out = || {
             let path = std::path::absolute(path)?;
@@ -60,7 +60,7 @@ impl PidFile {
     }
 
     fn write(path: &Path) -> io::Result<(Self, Option<String>)> {
-        // Absolute, since a daemon leaves the directory that a relative path starts from.
+        // Absolute, because a daemon leaves the directory to which a relative path refers.
         let path = std::path::absolute(path)?;
         replaceable(&path)?;
         let pid = std::process::id();
@@ -88,14 +88,15 @@ impl Drop for PidFile {
     }
 }
 
-/// The file that this process writes first.
+/// The temporary file of this process.
 fn aside(path: &Path, pid: u32) -> PathBuf {
     let mut aside = path.to_owned().into_os_string();
     aside.push(format!(".{pid}.tmp"));
     aside.into()
 }
 
-/// Writes a file that must not exist yet: a link planted in a shared directory is not followed.
+/// Writes a file that must not exist yet, so that a link planted in a shared directory is not
+/// followed.
 fn write_new(path: &Path, pid: u32) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -105,7 +106,7 @@ fn write_new(path: &Path, pid: u32) -> io::Result<()> {
     writeln!(file, "{pid}")
 }
 
-/// Whether a file may take this place: a pipe, or a device such as `/dev/null`, is somebody's.
+/// Whether a file may be replaced. A pipe, or a device such as `/dev/null`, may not.
 fn replaceable(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Ok(there) if !there.is_file() && !there.is_symlink() => {
@@ -191,7 +192,7 @@ mod tests {
             assert!(PidFile::create(path).unwrap_err().to_string().contains("no regular file"));
             assert!(PidFile::check(path).is_err());
         }
-        // A link is replaced, and what it leads to is left alone.
+        // A link is replaced, and its target is left alone.
         let (file, warning) = PidFile::create(&link).unwrap();
         assert_eq!(warning, None);
         drop(file);

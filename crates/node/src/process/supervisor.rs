@@ -1,46 +1,46 @@
-//! Messages to a service manager by `sd_notify`, if there is one (`NOTIFY_SOCKET`): that clients can
-//! connect, that settings are read again, that another process takes this one's place, that the end has
-//! begun, and that it takes its time.
+//! Messages to a service manager by `sd_notify`, if there is one (`NOTIFY_SOCKET`): clients can
+//! connect, settings are being reloaded, another process takes this one's place, the process is
+//! stopping, and the stop takes longer.
 
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
 use sd_notify::NotifyState;
 
-/// How much more time is asked for at once, and how often.
+/// The additional time requested at once, and the interval between requests.
 const MORE: Duration = Duration::from_secs(30);
 const EVERY: Duration = Duration::from_secs(5);
 
-/// Clients can connect. Names this process, which may have taken over from another.
+/// Reports that clients can connect. Names this process, which may have taken over from another.
 pub(crate) fn ready() {
     tell(&[NotifyState::Ready, NotifyState::MainPid(std::process::id())]);
 }
 
-/// Another process serves from now on: it is the service's main process.
+/// Reports that another process serves and is the service's main process.
 ///
-/// The manager must learn this before the present process ends, because it stops a service whose main
-/// process is gone. The new process says the same in [`ready`], but may come to that too late. The number
-/// 0 stands for a process that cannot be seen from here.
+/// The manager must learn this before the present process ends, because it stops a service whose
+/// main process is gone. The new process reports the same in [`ready`], but that may come too late.
+/// The number 0 stands for a process that is not visible from here.
 pub(crate) fn replaced_by(process: u32) {
     if process != 0 {
         tell(&[NotifyState::MainPid(process)]);
     }
 }
 
-/// Settings are being read again; [`ready`] says when that is over.
+/// Reports that settings are being reloaded; [`ready`] reports the end of that.
 pub(crate) fn reloading() {
     if let Ok(now) = NotifyState::monotonic_usec_now() {
         tell(&[NotifyState::Reloading, now]);
     }
 }
 
-/// The end has begun.
+/// Reports that the process is stopping.
 pub(crate) fn stopping() {
     tell(&[NotifyState::Stopping]);
     still_stopping();
 }
 
-/// The end takes its time, and goes on.
+/// Reports that the stop continues and takes longer.
 pub(crate) fn still_stopping() {
     let more = u32::try_from(MORE.as_micros()).unwrap_or(u32::MAX);
     tell(&[NotifyState::ExtendTimeoutUsec(more)]);
@@ -65,6 +65,6 @@ pub(crate) fn while_waiting<R>(work: impl FnOnce() -> R) -> R {
 }
 
 fn tell(states: &[NotifyState<'_>]) {
-    // A manager that does not listen is none.
+    // A manager that does not listen counts as no manager.
     let _ = sd_notify::notify(false, states);
 }

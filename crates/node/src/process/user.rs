@@ -1,8 +1,8 @@
-//! Giving up root for the user named with `-u`.
+//! Gives up root for the user named with `-u`.
 //!
-//! Called after the listeners are bound, since a port below 1024 takes root, and before the first
-//! client is served. Supplementary groups go first, then the group, then the user: the other order
-//! would lose the right to do the rest.
+//! This happens after the listeners are bound, because only root may bind a port below 1024, and
+//! before the first client is served. Supplementary groups are dropped first, then the group, then
+//! the user: in the other order, the process would lose the right to drop the rest.
 
 use std::ffi::CString;
 
@@ -11,17 +11,17 @@ use nix::unistd::{Uid, User, initgroups, setgid, setuid};
 
 use super::exit::ExitCode;
 
-/// Who the process runs as after [`drop_privileges`].
+/// The user of the process after [`drop_privileges`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Identity {
-    /// Started without root: `-u` has nothing to act on, as in memcached.
+    /// Started without root: `-u` has no effect, as in memcached.
     Unprivileged,
-    /// Still root, since no other user was named, or root itself was.
+    /// Still root, because no other user was named, or because root was named.
     Root {
-        /// What to tell the operator; `None` if root was asked for with `-u root`.
+        /// A warning for the operator; `None` if root was named with `-u root`.
         warning: Option<String>,
     },
-    /// Root no longer.
+    /// No longer root.
     Dropped {
         /// The user's name.
         user: String,
@@ -29,12 +29,12 @@ pub(crate) enum Identity {
         uid: u32,
         /// The number of the user's own group.
         gid: u32,
-        /// What to tell the operator, if the supplementary groups could not be changed.
+        /// A warning for the operator, if the supplementary groups could not be changed.
         warning: Option<String>,
     },
 }
 
-/// Why the process could not become the user.
+/// The reason why the process could not become the user.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum UserError {
     /// No account has that name.
@@ -43,22 +43,22 @@ pub(crate) enum UserError {
     /// The account database could not be read.
     #[error("cannot look up user '{user}': {source}")]
     Lookup {
-        /// The name asked for.
+        /// The requested name.
         user: String,
-        /// What the system said.
+        /// The system's error.
         source: Errno,
     },
     /// The system refused the change.
     #[error("cannot become user '{user}' ({step}): {source}; start as root or leave out -u")]
     Switch {
-        /// The name asked for.
+        /// The requested name.
         user: String,
         /// The call that failed.
         step: &'static str,
-        /// What the system said.
+        /// The system's error.
         source: Errno,
     },
-    /// Root could be taken back, so it was not given up.
+    /// The process could still become root again, so privileges were not dropped.
     #[error("became user '{0}' but could still return to root; refusing to run")]
     NotDropped(String),
 }
@@ -73,10 +73,10 @@ impl UserError {
     }
 }
 
-/// Becomes `user`, if the process is root and one is named.
+/// Becomes `user`, if the process is root and a user is named.
 ///
-/// Without a name, root stays root and the answer carries a warning; memcached refuses to start
-/// there, which in a container would leave nobody with a server that starts as it comes.
+/// Without a name, root stays root and the result has a warning. memcached refuses to start in this
+/// case, which would mean that a server in a container does not start with its default settings.
 pub(crate) fn drop_privileges(user: Option<&str>) -> Result<Identity, UserError> {
     if !Uid::current().is_root() && !Uid::effective().is_root() {
         return Ok(Identity::Unprivileged);
@@ -108,8 +108,8 @@ fn switch(account: &User) -> Result<Identity, UserError> {
         move |source| UserError::Switch { user, step, source }
     };
     let c_name = CString::new(user.as_str()).map_err(|_| UserError::Unknown(user.clone()))?;
-    // In a user namespace or a container without CAP_SETGID the groups cannot be changed although
-    // there is nothing left to give up; memcached goes on there too.
+    // In a user namespace, or in a container without CAP_SETGID, the groups cannot be changed,
+    // although there are no privileges left to drop. memcached continues in this case too.
     let warning = match initgroups(&c_name, account.gid) {
         Ok(()) => None,
         Err(Errno::EPERM) => {

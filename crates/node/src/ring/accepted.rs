@@ -1,27 +1,27 @@
-//! Which process a node accepts at the address of a peer.
+//! The process that a node accepts at the address of a peer.
 //!
-//! The first process that answers there is accepted. Another one is accepted only after the first is
-//! *gone*: it closed its connection, reported that it stood down, or was silent for as long as peers
-//! are waited for. Until then the other one is a *rival*. A node reports the accepted process to
-//! whoever greets under that name, and nobody serves under a name for which a peer accepts another
-//! process: so two processes under one name never both have the consent of all peers
-//! ([`super::standing`]).
+//! The first process that answers there is accepted. Another process is accepted only after the
+//! first is *gone*: it closed its connection, reported that it stood down, or was silent for as
+//! long as peers are waited for. Until then the other process is a *rival*. A node reports the
+//! accepted process to every process that greets under that name, and no process serves under a
+//! name for which a peer accepts another process. So two processes under one name never both have
+//! the consent of all peers ([`super::standing`]).
 //!
-//! There is no I/O and no clock here: every method is told the time.
+//! This module does no I/O and reads no clock: every method takes the time.
 
 use std::time::Duration;
 
 use ringbinder_protocol::{Instance, Standing};
 use tokio::time::Instant;
 
-/// What an answer from an address changed.
+/// The change that an answer from an address made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Change {
-    /// Nothing.
+    /// No change.
     Nothing,
     /// The first process is accepted.
     Accepted,
-    /// Another process is accepted in the place of one that is gone.
+    /// Another process is accepted, in place of one that is gone.
     Replaced,
     /// A process answers there while another one is accepted.
     Rivalled,
@@ -31,16 +31,16 @@ pub(super) enum Change {
 #[derive(Debug, Default)]
 pub(super) struct Accepted {
     process: Option<Instance>,
-    /// The accepted process serves no more under this name, or does not run any more.
+    /// The accepted process has stopped serving under this name, or has ended.
     gone: bool,
-    /// Since when the accepted process does not answer.
+    /// The time since which the accepted process does not answer.
     silent_since: Option<Instant>,
     /// Another process that answers at the address, or claims its name.
     rival: Option<Instance>,
 }
 
 impl Accepted {
-    /// The process whose word counts, unless it is gone.
+    /// The accepted process, unless it is gone.
     pub(super) fn process(&self) -> Option<Instance> {
         self.process.filter(|_| !self.gone)
     }
@@ -55,7 +55,7 @@ impl Accepted {
         self.rival
     }
 
-    /// A connection that was made just now reached this process.
+    /// Records that a new connection reached this process.
     pub(super) fn reached(&mut self, instance: Instance) -> Change {
         let before = self.process;
         if before.is_none_or(|before| before == instance || self.gone) {
@@ -71,7 +71,7 @@ impl Accepted {
         if news { Change::Rivalled } else { Change::Nothing }
     }
 
-    /// The accepted process answered over the connection that it has kept.
+    /// Records that the accepted process answered over the connection that it has kept.
     pub(super) fn answered(&mut self, standing: Option<Standing>) {
         self.silent_since = None;
         if standing == Some(Standing::Replaced) {
@@ -79,23 +79,23 @@ impl Accepted {
         }
     }
 
-    /// The accepted process closed its connection.
+    /// Records that the accepted process closed its connection.
     pub(super) fn closed(&mut self) {
         self.gone = true;
     }
 
-    /// The accepted process did not answer, and gave no other sign of life.
+    /// Records that the accepted process did not answer and gave no heartbeat either.
     pub(super) fn unanswered(&mut self, now: Instant) {
         self.silent_since.get_or_insert(now);
     }
 
-    /// The accepted process gave a sign of life.
+    /// Records a heartbeat of the accepted process.
     pub(super) fn is_alive(&mut self) {
         self.silent_since = None;
     }
 
-    /// Takes note of the time. True if the accepted process has just been declared failed because
-    /// another one answers in its place.
+    /// Checks the time limit. Returns true if this call declared the accepted process failed,
+    /// because another process answers in its place.
     pub(super) fn turn(&mut self, now: Instant, give_up: Duration) -> bool {
         let silent = self.silent_since.is_some_and(|since| now >= since + give_up);
         let failed = silent && self.rival.is_some() && !self.gone;
@@ -103,7 +103,7 @@ impl Accepted {
         failed
     }
 
-    /// Whether the accepted process does not run any more, or serves no more under this name.
+    /// Whether the accepted process has ended, or has stopped serving under this name.
     pub(super) fn is_gone(&self) -> bool {
         self.gone
     }

@@ -1,46 +1,49 @@
-//! When a peer is greeted next.
+//! The time of a peer's next greeting.
 //!
-//! One that is in order is greeted now and then; one that is waited for, soon and ever less often;
-//! one that does not answer is probed. At any moment at most one talk with a peer is under way.
-//! There is no clock here: every method is told the time.
+//! A healthy peer is greeted now and then. A peer that this node waits for is greeted soon, and
+//! then less and less often. A peer that does not answer is probed. At most one talk with a peer is
+//! under way at any moment. This module reads no clock: every method takes the time.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Between greetings of a peer that is in order.
+/// The interval between greetings of a healthy peer.
 pub(super) const CALM: Duration = Duration::from_secs(5);
 
-/// Between probes of a peer that does not answer requests.
+/// The interval between probes of a peer that does not answer requests.
 pub(super) const PROBE: Duration = Duration::from_secs(1);
 
-/// Between probes of an address where nothing listens, which is told at once.
+/// The interval between probes of an address that refuses connections, which such an address
+/// reports at once.
 const REFUSED: Duration = Duration::from_millis(200);
 
-/// Between greetings of a peer that is waited for: from, doubling, up to.
+/// The interval between greetings of a peer that this node waits for: the first, and the bound up
+/// to which it doubles.
 const SOON: Duration = Duration::from_millis(5);
 const SOON_LATEST: Duration = Duration::from_millis(500);
 
-/// Shortest time between two greetings that others ask for: strangers may hint as often as they like.
+/// The shortest time between two greetings that others ask for. Untrusted clients may send hints as
+/// often as they like.
 pub(super) const HINTED: Duration = Duration::from_millis(20);
 
-/// What the keeper remembers of a peer.
+/// The keeper's state of one peer.
 #[derive(Debug)]
 pub(super) struct Acquaintance {
     next: Instant,
     greeted: Option<Instant>,
     busy: bool,
-    /// Greet once more when the present talk is over.
+    /// Greet again when the present talk is over.
     again: bool,
     pause: Duration,
     away_since: Option<Instant>,
     awaited_since: Option<Instant>,
-    /// No probe is to clear the peer before.
+    /// The earliest time at which a probe may clear the peer.
     shunned_until: Option<Instant>,
 }
 
 impl Acquaintance {
-    /// A peer that was never talked to: it is due.
+    /// A peer that has not been contacted yet. It is due at once.
     pub(super) fn new(now: Instant) -> Acquaintance {
         Acquaintance {
             next: now,
@@ -54,7 +57,7 @@ impl Acquaintance {
         }
     }
 
-    /// When the next talk is due; `None` while one is under way.
+    /// The time at which the next talk is due; `None` while one is under way.
     pub(super) fn due(&self) -> Option<Instant> {
         (!self.busy).then_some(self.next)
     }
@@ -63,7 +66,7 @@ impl Acquaintance {
         self.busy
     }
 
-    /// Begins a talk; false where none is due.
+    /// Begins a talk; returns false if none is due.
     pub(super) fn begin(&mut self, now: Instant) -> bool {
         let due = self.due().is_some_and(|next| next <= now);
         if due {
@@ -74,14 +77,14 @@ impl Acquaintance {
         due
     }
 
-    /// Whether the peer has been silent for so long while it was waited for. Silence from before does
-    /// not count: what a node gets no answer to then, it has not asked.
+    /// Whether this node has waited for the peer for `patience`, and the peer was silent all that
+    /// time. Earlier silence does not count, because the node was not asking then.
     pub(super) fn is_silent(&self, now: Instant, patience: Duration) -> bool {
         let silent = self.away_since.zip(self.awaited_since);
         silent.is_some_and(|(away, awaited)| now >= away.max(awaited) + patience)
     }
 
-    /// Records whether the peer is waited for.
+    /// Records whether this node waits for the peer.
     pub(super) fn awaited(&mut self, now: Instant, awaited: bool) {
         if awaited {
             self.awaited_since.get_or_insert(now);
@@ -90,38 +93,39 @@ impl Acquaintance {
         }
     }
 
-    /// The peer gave a sign of life in another way than by answering a greeting.
+    /// Records a heartbeat other than an answer to a greeting.
     pub(super) fn is_alive(&mut self) {
         self.away_since = None;
     }
 
-    /// This node itself was silent: how long the peer was, nobody knows.
+    /// Starts the measurement again after this node itself was paused: it cannot know how long the
+    /// peer was silent.
     pub(super) fn start_over(&mut self, now: Instant) {
         self.away_since = None;
         self.awaited_since = None;
         self.next = now;
     }
 
-    /// There is something to tell or to hear: a talk is due at this time, or one more after the
-    /// present one.
+    /// Schedules a talk for this time, because there is something to send or to learn. If a talk is
+    /// under way, schedules another after it.
     pub(super) fn hasten(&mut self, at: Instant) {
         self.next = at;
         self.again = self.busy;
         self.pause = SOON;
     }
 
-    /// As [`Acquaintance::hasten`], on a hint.
+    /// Does the same as [`Acquaintance::hasten`], on a hint.
     pub(super) fn hinted(&mut self, now: Instant) {
         self.hasten(self.soonest(now));
     }
 
-    /// When a hint may lead to the next greeting.
+    /// The earliest time at which a hint may lead to the next greeting.
     fn soonest(&self, now: Instant) -> Instant {
         self.greeted.map_or(now, |greeted| now.max(greeted + HINTED))
     }
 
-    /// The peer did not answer requests. Where it let them time out, that it answers greetings
-    /// clears it only after a while.
+    /// Records that the peer did not answer requests. If requests timed out, an answer to a
+    /// greeting clears the peer only after a while.
     pub(super) fn failed(&mut self, now: Instant, timed_out: bool) {
         if timed_out {
             self.shunned_until = Some(now + PROBE);
@@ -129,7 +133,8 @@ impl Acquaintance {
         self.next = self.next.min(now + if timed_out { PROBE } else { SOON });
     }
 
-    /// It answered a greeting. False where that does not clear it yet, and the talk is over.
+    /// Records an answer to a greeting. Returns false if that does not clear the peer yet; the talk
+    /// is then over.
     pub(super) fn answered(&mut self, now: Instant) -> bool {
         self.away_since = None;
         match self.shunned_until.filter(|until| now < *until) {
@@ -145,7 +150,7 @@ impl Acquaintance {
         }
     }
 
-    /// A talk is over and nothing more is wanted of the peer, but for its next word where `waiting`.
+    /// Ends a talk when nothing more is wanted of the peer, except its next answer if `waiting`.
     pub(super) fn rest(&mut self, now: Instant, waiting: bool) {
         self.busy = false;
         if self.again {
@@ -160,8 +165,8 @@ impl Acquaintance {
         }
     }
 
-    /// It did not answer a greeting. One that is to be given up before long is probed in time for
-    /// that.
+    /// Records that the peer did not answer a greeting. A peer that will soon be declared failed is
+    /// probed before that.
     pub(super) fn unanswered(&mut self, now: Instant, refused: bool, give_up: Duration) {
         self.busy = false;
         self.again = false;
@@ -169,14 +174,15 @@ impl Acquaintance {
         self.next = now + if refused { REFUSED } else { PROBE.min(give_up / 2) };
     }
 
-    /// It answered over an old connection, and a new one could not be made.
+    /// Records that the peer answered over an old connection, but that a new connection failed.
     pub(super) fn unreached(&mut self, now: Instant, give_up: Duration) {
         self.busy = false;
         self.again = false;
         self.next = now + PROBE.min(give_up / 2);
     }
 
-    /// It was asked for rings; greet it again at once, or later where it did not give them.
+    /// Records that the peer was asked for rings. It is greeted again at once, or later if it did
+    /// not send them.
     pub(super) fn pulled(&mut self, now: Instant, given: bool) {
         self.busy = false;
         self.next = if given { now } else { now + PROBE };
@@ -187,7 +193,7 @@ impl Acquaintance {
 mod tests {
     use super::*;
 
-    /// Begins the next talk when it is due, and tells how long after `now` that is.
+    /// Begins the next talk when it is due, and returns how long after `now` that is.
     fn begin(it: &mut Acquaintance, now: Instant) -> Duration {
         let due = it.due().unwrap();
         assert!(it.begin(due.max(now)) && it.is_busy() && it.due().is_none());

@@ -15,10 +15,10 @@ use crate::command::{Context, flush_here};
 use crate::long::Long;
 use crate::output::Output;
 
-/// What a connection has said of itself as a peer.
+/// The facts that a connection has presented about itself as a peer.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct PeerSession {
-    /// By which ring the requests that follow were forwarded.
+    /// The ring by which the following requests were forwarded.
     pub(crate) forwarding: Option<Forwarding>,
     nonce: Option<Nonce>,
     /// It knows the peer secret.
@@ -31,13 +31,13 @@ impl PeerSession {
         self.proved
     }
 
-    /// Whether a ring may be offered: a nonce is out.
+    /// Whether a ring may be offered: this node has issued a nonce.
     pub(crate) fn may_offer(&self) -> bool {
         self.nonce.is_some()
     }
 }
 
-/// Carries out a `ring` command. What it returns is an answer that is still to be written.
+/// Carries out a `ring` command. Returns an answer that must still be written, if there is one.
 pub(crate) fn command(
     context: &Context<'_>,
     node: &RingNode,
@@ -99,8 +99,8 @@ pub(crate) fn command(
     None
 }
 
-/// Answers a greeting, and tells the keeper where there may be something to find out. What a stranger
-/// says in a greeting leads to questions at addresses of the ring, and to nothing else.
+/// Answers a greeting, and sends the keeper a hint if the greeting calls for a check. A greeting
+/// from an untrusted client leads to questions at addresses of the ring, and to nothing else.
 fn greet(
     node: &RingNode,
     name: &str,
@@ -149,7 +149,7 @@ pub(crate) fn begin_text(ring: &Ring, len: usize, out: &mut Vec<u8>) {
     let _ = write!(out, "RING {} {:016x} {len}\r\n", id.version, id.digest);
 }
 
-/// Takes an offered ring, if it is proved.
+/// Accepts an offered ring if its proof is valid.
 pub(crate) fn offer(
     node: &RingNode,
     offer: &RingOffer,

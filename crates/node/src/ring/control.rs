@@ -1,11 +1,11 @@
-//! Greetings over control connections: one connection to each peer that is kept from one greeting to
-//! the next.
+//! Greetings over control connections: one connection to each peer, kept from one greeting to the
+//! next.
 //!
-//! A connection that lasts tells more than one that is made for each greeting. It goes on while names
-//! do not resolve and while the peer has no place for another connection, so neither makes a healthy
-//! peer look dead. It ends when the process behind it ends, which no silence can prove. And what
-//! answers over it is the same process as before, so another one that answers a new connection is
-//! known to be another.
+//! A lasting connection gives more information than one for each greeting. It works while names do
+//! not resolve and while the peer has no place for another connection, so neither makes a healthy
+//! peer look dead. It ends when the process behind it ends, which silence alone cannot prove.
+//! Answers over it come from the same process as before, so an answer from another process over a
+//! new connection is recognised as such.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use super::greeting::{Talk, TalkError, within};
 use super::membership::stamp;
 use super::secret::Secret;
 
-/// What a node says of itself when it greets, and for how long it waits for the answer.
+/// A node's greeting, and its timeout.
 #[derive(Clone, Debug)]
 pub(super) struct Greeting {
     pub(super) name: String,
@@ -30,23 +30,24 @@ pub(super) struct Greeting {
     pub(super) patience: Duration,
 }
 
-/// What came of greeting one address.
+/// The result of greeting one address.
 #[derive(Debug)]
 pub(super) struct Greeted {
-    /// The connection to go on with.
+    /// The connection for the next greeting.
     pub(super) control: Option<Talk>,
-    /// The answer over the connection that there was.
+    /// The answer over the existing connection.
     pub(super) kept: Option<PeerLine>,
-    /// The process at the other end closed the connection that there was.
+    /// The process at the other end closed the existing connection.
     pub(super) closed: bool,
-    /// The answer over a new connection, or why there is none; `None` if none was made.
+    /// The answer over a new connection, or the reason why there is none; `None` if no connection
+    /// was made.
     pub(super) dialled: Option<Result<PeerLine, TalkError>>,
-    /// Why the connection that there was gave no answer, if it did not.
+    /// The reason why the existing connection gave no answer, if it gave none.
     pub(super) error: Option<TalkError>,
 }
 
-/// Greets the peer at an address over the connection that there is, and over a new one if there is
-/// none, or if `afresh` asks for it: to find out which process the address leads to now.
+/// Greets the peer at an address over the existing connection. Also makes a new one if there is
+/// none or `afresh` asks for it, to find out which process the address leads to at present.
 pub(super) async fn greet(
     dialer: &Dialer,
     address: &str,
@@ -64,7 +65,7 @@ pub(super) async fn greet(
             }
             Err(error) => {
                 greeted.closed = error.is_closed();
-                // A connection on which nothing comes may still end, and tell so.
+                // A silent connection may still end, and its end matters.
                 let is_silent = matches!(error, TalkError::Timeout(_));
                 greeted.control = is_silent.then_some(talk);
                 greeted.error = Some(error);
@@ -79,7 +80,8 @@ pub(super) async fn greet(
             let is_other = greeting.seen.is_some_and(|seen| seen != line.instance);
             match &mut greeted.control {
                 Some(old) if is_other && greeted.kept.is_some() => {
-                    // The process that this node accepts is told which one has its address, and looks.
+                    // This tells the accepted process which process has its address, so that it
+                    // checks.
                     let told = Greeting { seen: Some(line.instance), ..greeting.clone() };
                     match within(greeting.patience, ask(old, &told)).await {
                         Ok(answer) => greeted.kept = Some(answer),
@@ -91,7 +93,7 @@ pub(super) async fn greet(
                         }
                     }
                 }
-                // It may still end.
+                // The connection may still end.
                 Some(_) if is_other => {}
                 _ => greeted.control = Some(talk),
             }
@@ -102,7 +104,7 @@ pub(super) async fn greet(
     greeted
 }
 
-/// Asks which process an address leads to now, over a connection of its own.
+/// Finds out, over a connection of its own, which process an address leads to.
 pub(super) async fn find(
     dialer: &Dialer,
     address: &str,
@@ -111,7 +113,7 @@ pub(super) async fn find(
     begin(dialer, address, greeting).await.map(|(_, line)| line)
 }
 
-/// Makes a connection and greets over it. Tries again if the peer turns it away.
+/// Makes a connection and greets over it. Tries again if the peer rejects it.
 async fn begin(
     dialer: &Dialer,
     address: &str,
@@ -133,7 +135,7 @@ async fn begin(
         }
     });
     match begun.await {
-        // That it lives is known, although the last attempt came to no end.
+        // The peer is known to be alive, although the last attempt did not finish.
         Err(error @ TalkError::Timeout(_)) => {
             Err(turned_away.filter(TalkError::is_sign_of_life).unwrap_or(error))
         }
@@ -151,20 +153,20 @@ async fn begin_once(
     Ok((talk, line))
 }
 
-/// Says which ring is in force here and hears the same of the peer. A peer that holds an older one is
-/// offered this node's, if there is a secret to prove it by.
+/// Sends this node's current ring and reads the peer's. If the peer's ring is older and there is a
+/// secret for a proof, offers this node's ring.
 async fn ask(talk: &mut Talk, greeting: &Greeting) -> Result<PeerLine, TalkError> {
     let Greeting { name, instance, seen, ring, secret, .. } = greeting;
     let ours = stamp(ring.id());
     let seen = seen.map_or_else(|| "-".to_owned(), |seen| seen.to_string());
     let long = format!("ring greet {name} {ours} {instance} {seen}\r\n");
     let peer = match talk.peer_line(&long).await {
-        // A node of an older version, which knows the short form only.
+        // The peer is a node of an older version, which knows only the short form.
         Err(TalkError::Usage) => talk.peer_line(&format!("ring greet {name} {ours}\r\n")).await?,
         answer => answer?,
     };
     if let Some(secret) = secret.as_ref().filter(|_| peer.newest() < ours) {
-        // A peer without a secret says so; it gets the ring in another way.
+        // A peer without a secret answers with an error. It gets the ring in another way.
         let _ = talk.offer(secret, ring).await;
     }
     Ok(peer)

@@ -1,13 +1,14 @@
-//! Who carries out a request: this node, or the one that owns its key.
+//! Routes each request to this node's store or to the node that serves its key.
 //!
-//! Every request about a key passes here before (or, for reads of a store that holds only this
-//! node's own keys, after) the store is asked. What another node is to answer becomes a hole in the
-//! output; see [`super::exchange`].
+//! Every request about a key passes through here before the store is asked. Reads are the exception
+//! if the store holds only this node's own keys: they ask the store first. A request for another
+//! node leaves a hole in the output; see [`super::exchange`].
 //!
-//! A request that a peer forwarded is never forwarded to an owner again: where this node does not
-//! serve the key it answers `MOVED`, and the peer looks for the owner by a newer ring. Only where
-//! this node owns the key and the one before it may still serve does the request travel on, to that
-//! one; each such step is by an older ring than the one before, so it ends.
+//! A request that a peer forwarded is never forwarded to an owner again. If this node does not
+//! serve the key, it answers `MOVED`, and the peer looks for the owner by a newer ring. The request
+//! is passed on only if this node owns the key and the previous owner may still serve it: then it
+//! goes to that previous owner. Each such step uses an older ring than the step before, so the
+//! chain ends.
 
 use std::cell::Cell;
 
@@ -23,37 +24,38 @@ use super::{ForeignKeys, line};
 use crate::output::Output;
 use crate::stats::Counters;
 
-/// The view of one worker, and what this node does by it.
+/// The view of one worker, and the node's policy for keys of other nodes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Desk<'a> {
     pub(crate) view: &'a View,
     pub(crate) policy: ForeignKeys,
-    /// On whose behalf the connection sends, where a peer said so.
+    /// The sender and the ring of forwarded requests, if the connection is a peer's.
     pub(crate) forwarding: Option<Forwarding>,
-    /// Whether the last key of a retrieval on this connection was another node's.
+    /// Whether the last key of a retrieval on this connection belonged to another node.
     pub(crate) strays: &'a Cell<bool>,
     pub(crate) counters: &'a Counters,
 }
 
-/// What is to be done with a request that this node does not carry out.
+/// The decision about a request that this node does not carry out.
 enum Verdict {
-    /// Ask this peer; `None` where it is not known yet who.
+    /// Ask this peer; `None` if the right peer is not known yet.
     Elsewhere(Option<Destination>),
-    /// Say that this node does not serve the key.
+    /// Answer `MOVED`: this node does not serve the key.
     Moved,
     Refuse,
 }
 
 impl Desk<'_> {
-    /// Whether what is in the store is this node's to serve, so that a hit needs no further look.
+    /// Whether this node may serve every item in the store, so that a hit needs no further check.
     #[inline]
     pub(crate) fn hits_are_ours(&self) -> bool {
         (self.policy == ForeignKeys::Serve || self.view.hits_are_ours())
             && !self.may_have_missed_a_ring()
     }
 
-    /// Whether the peer that sends has seen rings come and go that this node has not: by one of them
-    /// others may have served what this node still holds. With no ring in between, nobody can have.
+    /// Whether the sending peer knows rings in between that this node does not know. By one of
+    /// those rings, another node may have served keys that this node still holds. Without a ring in
+    /// between, no other node can have served them.
     #[inline]
     fn may_have_missed_a_ring(&self) -> bool {
         self.forwarding.is_some_and(|forwarding| {
@@ -62,14 +64,15 @@ impl Desk<'_> {
         })
     }
 
-    /// Whether a `flush_all` is for every node of the ring: a client's is, if this node forwards. What
-    /// another node passes on is for this node alone, so nothing goes in circles.
+    /// Whether a `flush_all` is for every node of the ring. A client's is, if this node forwards.
+    /// One that another node sends is for this node alone, so no `flush_all` goes in circles.
     pub(crate) fn flushes_everywhere(&self) -> bool {
         self.policy == ForeignKeys::Forward && self.forwarding.is_none()
     }
 
-    /// Whether a node that forwards to this one may have to ask somebody else too: by a newer ring than
-    /// its own, or another process in the place of this one. `name` is this node's.
+    /// Whether a node that forwards to this one may have to ask another node or process too:
+    /// because this node has a newer ring or has not joined, or because another process replaced
+    /// this one. `name` is this node's name.
     pub(crate) fn is_not_the_last_word(&self, name: &str) -> bool {
         self.forwarding.is_some_and(|forwarding| {
             let replaced = self.view.me.is_none() && self.view.ring.index_of_name(name).is_some();
@@ -79,15 +82,16 @@ impl Desk<'_> {
         })
     }
 
-    /// Whether a retrieval looks at the ring before it looks into the store. Where hits are this
-    /// node's own it need not, and for clients that know the ring the store comes first; for one
-    /// that has just asked for another node's key, that look would most likely be in vain.
+    /// Whether a retrieval checks the ring before it looks into the store. Usually the store comes
+    /// first: hits are this node's own, and clients that know the ring ask the right node. If the
+    /// client has just asked for another node's key, the store would most likely not have the next
+    /// one either.
     #[inline]
     pub(crate) fn ring_comes_first(&self) -> bool {
         !self.hits_are_ours() || self.strays.get()
     }
 
-    /// What is to be done with a request; `None` where this node carries it out.
+    /// Decides about a request; `None` if this node carries it out.
     fn judge(&self, point: Point) -> Option<Verdict> {
         if self.policy == ForeignKeys::Serve && self.forwarding.is_none() {
             return None;
@@ -116,19 +120,19 @@ impl Desk<'_> {
         Some(verdict)
     }
 
-    /// Whether this node carries out what is asked of a key.
+    /// Whether this node carries out requests about a key.
     pub(crate) fn serves(&self, key: &[u8]) -> bool {
         self.judge(point(key)).is_none()
     }
 
-    /// Whether one of these keys is among those that this node refuses.
+    /// Whether this node refuses one of these keys.
     pub(crate) fn refuses<'k>(&self, mut keys: impl Iterator<Item = &'k [u8]>) -> bool {
         self.policy == ForeignKeys::Refuse
             && self.forwarding.is_none()
             && keys.any(|key| matches!(self.view.route(point(key)), Route::Owner(_)))
     }
 
-    /// Leaves a key of a retrieval to another node; false where it is this node's.
+    /// Leaves a key of a retrieval to another node; returns false if the key is this node's.
     pub(crate) fn divert_key(&self, key: &[u8], form: Form, out: &mut Output) -> bool {
         let point = point(key);
         let verdict = self.judge(point);
@@ -145,7 +149,8 @@ impl Desk<'_> {
                 out.bytes.extend_from_slice(b"\r\n");
                 return true;
             }
-            // Refused as a whole before the first key was looked at, by a view that has changed.
+            // The whole retrieval was accepted before its first key, by a view that has changed
+            // since.
             Verdict::Refuse => return true,
         };
         self.counters.foreign_gets.increment();
@@ -154,12 +159,12 @@ impl Desk<'_> {
         true
     }
 
-    /// Leaves a request to another node; false where this node carries it out.
+    /// Leaves a request to another node; returns false if this node carries it out.
     pub(crate) fn divert(&self, keyed: &Keyed<'_>, out: &mut Output) -> bool {
         self.divert_line(keyed.key(), out, |point, line| line::keyed(keyed, point, line))
     }
 
-    /// Leaves a request and its value to another node; false where this node carries it out.
+    /// Leaves a request and its value to another node; returns false if this node carries it out.
     pub(crate) fn divert_storage(
         &self,
         storage: &Storage<'_>,
@@ -171,8 +176,8 @@ impl Desk<'_> {
         })
     }
 
-    /// Leaves it to the owner to drop what a refused value was meant to replace; false where that
-    /// is this node.
+    /// Asks the owner to delete the item that a refused value was meant to replace; returns false
+    /// if this node is the owner.
     pub(crate) fn divert_refused(
         &self,
         storage: &Storage<'_>,
@@ -184,7 +189,8 @@ impl Desk<'_> {
         })
     }
 
-    /// Leaves what `write` writes to whoever serves the key; false where that is this node.
+    /// Leaves the line that `write` writes to the node that serves the key; returns false if that
+    /// is this node.
     fn divert_line(
         &self,
         key: MetaKey<'_>,
@@ -200,7 +206,7 @@ impl Desk<'_> {
         true
     }
 
-    /// Leaves a line to whoever serves it.
+    /// Carries out a verdict: leaves a hole for another node, or answers `MOVED` or the refusal.
     #[inline(never)]
     fn leave(&self, foreign: Foreign<'_>, verdict: Verdict, out: &mut Output) {
         match verdict {
@@ -222,7 +228,7 @@ impl Desk<'_> {
     }
 }
 
-/// The point of a key that may be in base64.
+/// The point of a key, which may be in base64.
 fn point_of(key: MetaKey<'_>) -> Point {
     if key.binary { point(key.bytes(&mut [0; MAX_KEY_LEN])) } else { point(key.word) }
 }

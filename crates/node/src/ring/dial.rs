@@ -1,17 +1,18 @@
-//! Dialling another node: connect, TLS, authenticate, prove to know the peer secret. What comes back is
-//! ready for requests, of which the first should be a greeting: a node whose clients take all its
-//! connections takes nothing else of other nodes.
+//! Dials another node: connects, does TLS, logs in, and proves knowledge of the peer secret. The
+//! result is ready for requests. The first should be a greeting, because a node whose clients take
+//! all its connections accepts nothing else from other nodes.
 //!
-//! [`super::names`] gives the addresses of a host name: those that the resolver gives now or, if it gives
-//! none, the last good ones. The name in certificates stays that of the ring.
+//! [`super::names`] gives the addresses of a host name: the resolver's present answer or, if it
+//! gives none, the last good one. Certificates are checked against the name in the ring.
 //!
-//! Nodes of a ring are set up alike, so a node dials the others as it is itself dialled at its own
-//! address in the ring: with TLS where its listener there speaks it, and with the first line of its own
-//! `-Y` file. Where that listener takes both kinds, as it does while a ring changes over to TLS, TLS
-//! comes first, and a peer that has none is dialled without.
+//! The nodes of a ring are configured alike. So a node dials the others in the way that it is
+//! dialled at its own address in the ring: with TLS if its listener there speaks TLS, and with the
+//! first line of its own `-Y` file. If that listener accepts both kinds, as it does while a ring
+//! changes over to TLS, the node tries TLS first, and dials a peer that has no TLS without it.
 //!
-//! A peer may turn a connection away and accept the next one: while strangers besiege it, or while its
-//! accept queue is full. Nothing has been asked by then, so the caller dials again ([`Attempts`]).
+//! A peer may reject one connection and accept the next: while untrusted clients flood it, or while
+//! its accept queue is full. No request has been sent by then, so the caller dials again
+//! ([`Attempts`]).
 
 use std::future::poll_fn;
 use std::io;
@@ -38,12 +39,12 @@ const PLAIN: u8 = 0;
 const TLS: u8 = 1;
 const EITHER: u8 = 2;
 
-/// Pause before a peer that turned a connection away is dialled again: the first one, and the longest.
-/// Each is twice as long as the one before.
+/// The pause before another attempt at a peer that rejected a connection: the first pause and the
+/// longest. Each pause is twice as long as the one before.
 const PAUSE: Duration = Duration::from_millis(10);
 const PAUSE_LONGEST: Duration = Duration::from_millis(250);
 
-/// Why a node was not reached, as a sentence about it.
+/// The reason why a node was not reached, worded as a sentence about the node.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DialError {
     #[error("cannot connect: {0}")]
@@ -58,10 +59,10 @@ pub(crate) enum DialError {
     NoTls,
     #[error("it speaks TLS only: start it without -Z, or this node with --peer-tls on")]
     TlsOnly,
-    /// The handshake failed, or the peer refused this node after its own part of it.
+    /// The handshake failed, or the peer rejected this node after its own part of the handshake.
     #[error("TLS with it failed: {0}")]
     Tls(String),
-    /// The connection broke during the handshake, without a word about TLS.
+    /// The connection broke during the handshake without a TLS alert.
     #[error("TLS with it failed: {0}")]
     TlsCut(String),
     #[error("it asks for a password: start this node with the same -Y file as the others")]
@@ -70,18 +71,18 @@ pub(crate) enum DialError {
     LoginFailed,
     #[error("it answered a password with {0:?}")]
     Login(String),
-    /// Its process runs, and has no place for this connection.
+    /// The peer's process runs but has no place for this connection.
     #[error("it has no place for another connection (its -c limit)")]
     Full,
 }
 
 impl DialError {
-    /// Whether somebody has to change something for it to end.
+    /// Whether only a change of the configuration can help.
     pub(crate) fn is_misfit(&self) -> bool {
         !matches!(self, DialError::Connect(_) | DialError::Io(_) | DialError::Closed)
     }
 
-    /// Whether the peer turned this connection away and may accept the next one.
+    /// Whether the peer rejected this connection and may accept the next one.
     pub(crate) fn is_passing(&self) -> bool {
         matches!(
             self,
@@ -89,7 +90,7 @@ impl DialError {
         )
     }
 
-    /// Whether a process at the address answered, be it with a refusal.
+    /// Whether a process at the address answered, even if with a refusal.
     pub(crate) fn is_sign_of_life(&self) -> bool {
         match self {
             DialError::NoTls
@@ -106,8 +107,8 @@ impl DialError {
         }
     }
 
-    /// What a failed read or write on a connection with a node says: in TLS 1.3 a client hears only
-    /// then that it was refused.
+    /// Classifies a failed read or write on a connection to a node. In TLS 1.3 a client learns only
+    /// at this point that it was rejected.
     pub(crate) fn of_io(error: io::Error) -> DialError {
         match explain::inner(&error) {
             Some(_) => DialError::Tls(explain::cause(&error)),
@@ -115,8 +116,8 @@ impl DialError {
         }
     }
 
-    /// What an answer that is none of a ring's says, where it is about dialling. A refusal may follow the
-    /// answer to a question: a peer turns a connection away whenever it needs its place.
+    /// Classifies an answer that is not a ring answer, if it is about dialling. A rejection may
+    /// follow the answer to a question: a peer closes a connection whenever it needs its place.
     pub(crate) fn of_answer(answer: &[u8]) -> Option<DialError> {
         let line = answer.strip_suffix(b"\r\n").unwrap_or(answer);
         let last = line.rsplit(|byte| *byte == b'\n').next();
@@ -135,7 +136,7 @@ impl DialError {
     }
 }
 
-/// The attempts to reach one peer, within a time.
+/// The attempts to reach one peer within a time limit.
 #[derive(Debug)]
 pub(super) struct Attempts {
     deadline: Instant,
@@ -143,7 +144,7 @@ pub(super) struct Attempts {
 }
 
 impl Attempts {
-    /// Attempts that may take so long together, pauses included.
+    /// Attempts that may take this long together, pauses included.
     pub(super) fn within(patience: Duration) -> Attempts {
         Attempts { deadline: Instant::now() + patience, pause: PAUSE }
     }
@@ -152,7 +153,7 @@ impl Attempts {
         self.deadline
     }
 
-    /// Waits until the next attempt is due; false if the time is over by then.
+    /// Waits until the next attempt is due; returns false if the time limit comes first.
     pub(super) async fn next(&mut self) -> bool {
         let at = Instant::now() + self.pause;
         if at >= self.deadline {
@@ -164,7 +165,7 @@ impl Attempts {
     }
 }
 
-/// How this node dials.
+/// The configuration for dialling other nodes.
 #[derive(Debug)]
 pub(crate) struct Dialer {
     tls: Option<Arc<Tls>>,
@@ -173,13 +174,13 @@ pub(crate) struct Dialer {
     wanted: PeerTls,
     /// The addresses that this node listens on.
     listening: Vec<(SocketAddr, Guard)>,
-    /// What is spoken, by this node's present address in the ring.
+    /// The protocol in use (TLS or not), by this node's present address in the ring.
     speaks: AtomicU8,
     names: Arc<Names>,
 }
 
 impl Dialer {
-    /// For a node that listens on these addresses.
+    /// A dialler for a node that listens on these addresses.
     pub(crate) fn new(
         guards: &Guards,
         wanted: PeerTls,
@@ -198,7 +199,7 @@ impl Dialer {
         dialer
     }
 
-    /// Has this node prove, on every connection, that it knows the peer secret.
+    /// Makes this node prove, on every connection, that it knows the peer secret.
     pub(super) fn proves(&mut self, secret: Secret) {
         self.secret = Some(secret);
     }
@@ -213,7 +214,7 @@ impl Dialer {
         &self.names
     }
 
-    /// Takes note of this node's own address in the ring in force, if it has one.
+    /// Records this node's own address in the current ring, if it has one.
     pub(crate) fn settle(&self, own: Option<&str>) {
         let speaks = match self.wanted {
             PeerTls::Off => PLAIN,
@@ -227,7 +228,7 @@ impl Dialer {
         self.speaks.store(speaks, Relaxed);
     }
 
-    /// Connects to a node, `host:port`.
+    /// Connects to a node at `host:port`.
     pub(crate) async fn dial(&self, address: &str) -> Result<Socket, DialError> {
         let socket = self.reach(address).await?;
         self.prove(self.log_in(socket).await?).await
@@ -263,11 +264,11 @@ impl Dialer {
         }
     }
 
-    /// Connects to the first address of the host that takes a connection.
+    /// Connects to the first address of the host that accepts a connection.
     ///
-    /// That nothing listens ([`io::ErrorKind::ConnectionRefused`]) is the error only if every address
-    /// says so and the resolver gives these addresses now: an old one may be another machine's by now,
-    /// and its refusal says nothing about the node.
+    /// The error is [`io::ErrorKind::ConnectionRefused`] only if every address refuses and the
+    /// resolver gives these addresses at present. An old address may belong to another machine, so
+    /// a refusal from it says nothing about the node.
     async fn connect(&self, address: &str) -> Result<TcpStream, DialError> {
         let unknown = || io::Error::other(format!("{address} is not host:port"));
         let (host, port) = split(address).ok_or_else(unknown).map_err(DialError::Connect)?;
@@ -294,7 +295,7 @@ impl Dialer {
         Err(DialError::Connect(failed.unwrap_or_else(none)))
     }
 
-    /// Says who this node is, where its own clients have to.
+    /// Logs in, if the node's own clients have to.
     async fn log_in(&self, mut socket: Socket) -> Result<Socket, DialError> {
         let Some(auth) = &self.auth else {
             return Ok(socket);
@@ -306,15 +307,15 @@ impl Dialer {
         let line = ask(&mut socket, &request).await?;
         match DialError::of_answer(&line) {
             Some(error) => Err(error),
-            // A node without users stores what it was sent, as memcached would.
+            // A node without users stores the value, as memcached does.
             None if line == b"STORED" => Ok(socket),
             None => Err(DialError::Login(shown(&line))),
         }
     }
 
-    /// Shows that this node knows the peer secret, which gives it a place where clients take all of
-    /// them. A node that has no secret, or another one, or none of this protocol, says so; its answer
-    /// to what comes next tells more.
+    /// Proves that this node knows the peer secret, which gives the connection a place even if
+    /// clients take all of theirs. A node with no secret, with another one or without this protocol
+    /// answers with an error, which is ignored: the answer to the next request shows more.
     async fn prove(&self, mut socket: Socket) -> Result<Socket, DialError> {
         let Some(secret) = &self.secret else {
             return Ok(socket);
@@ -330,19 +331,19 @@ impl Dialer {
     }
 }
 
-/// Sends a request of one line or value and reads its answer of one line.
+/// Sends a request of one line or value and reads a one-line answer.
 pub(super) async fn ask(socket: &mut Socket, request: &[u8]) -> Result<Vec<u8>, DialError> {
     let Err(error) = write(socket, request).await else {
         return read_line(socket).await;
     };
-    // A peer that closed the connection may have said why before.
+    // A peer that closed the connection may have sent the reason before.
     match read_line(socket).await {
         Ok(line) if DialError::of_answer(&line).is_some() => Ok(line),
         _ => Err(DialError::of_io(error)),
     }
 }
 
-/// Writes all of it.
+/// Writes all bytes.
 async fn write(socket: &mut Socket, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         let len = poll_fn(|context| socket.poll_write(context, bytes)).await?;
@@ -354,7 +355,7 @@ async fn write(socket: &mut Socket, mut bytes: &[u8]) -> io::Result<()> {
     poll_fn(|context| socket.poll_flush(context)).await
 }
 
-/// Reads one answer of one line; nothing may follow it.
+/// Reads an answer of one line; no data may follow it.
 pub(crate) async fn read_line(socket: &mut Socket) -> Result<Vec<u8>, DialError> {
     let mut line = Vec::with_capacity(256);
     loop {
@@ -372,20 +373,20 @@ pub(crate) async fn read_line(socket: &mut Socket) -> Result<Vec<u8>, DialError>
     }
 }
 
-/// The beginning of an answer, for a person.
+/// The beginning of an answer, made readable.
 pub(crate) fn shown(line: &[u8]) -> String {
     String::from_utf8_lossy(line).chars().take(80).collect()
 }
 
-/// Host and port of an address, the host of IPv6 without its brackets.
+/// Host and port of an address. The host of an IPv6 address has no brackets.
 pub(super) fn split(address: &str) -> Option<(&str, u16)> {
     let (host, port) = address.rsplit_once(':')?;
     let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     Some((host, port.parse().ok()?))
 }
 
-/// What is spoken at an address of this node. One that no listener has, as behind a load balancer, or
-/// that of a node which no ring names yet: TLS where all listeners have it.
+/// The protocol spoken at an address of this node. If no listener has the address (a load balancer
+/// is in front, or no ring lists the node yet), it is TLS if all listeners have TLS.
 fn guard_at(own: Option<(&str, u16)>, listening: &[(SocketAddr, Guard)]) -> Guard {
     let (host, port) = own.unzip();
     let ip: Option<IpAddr> = host.and_then(|host| host.parse().ok());
@@ -421,7 +422,7 @@ mod tests {
         let mut stream = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         stream.write_all(b"ring nonce\r\n").unwrap();
         let (mut accepted, _) = listener.accept().unwrap();
-        // Closed with something unread, it is reset.
+        // Closing a socket with unread data resets the connection.
         accepted.write_all(b"ERROR Too many open connections\r\n").unwrap();
         drop(accepted);
         stream.set_nonblocking(true).unwrap();

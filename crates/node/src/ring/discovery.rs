@@ -1,4 +1,4 @@
-//! The ring as auto-discovery clients read it: the form that AWS ElastiCache gave it.
+//! The ring in the form that auto-discovery clients read, which is that of AWS ElastiCache.
 //!
 //! ```text
 //! CONFIG cluster 0 LEN
@@ -8,9 +8,9 @@
 //! END
 //! ```
 //!
-//! The payload is the version and the list, a line each; `LEN` counts both with their line feeds.
-//! Nodes stand in the order of their hosts. It carries the list and not the hash. What the version is,
-//! and when it rises, is [`super::names`]'s business.
+//! The payload consists of the version and the list, one line each. `LEN` counts both with their
+//! line feeds. Nodes are sorted by host. The payload carries the list and not the hash.
+//! [`super::names`] defines the version and when it rises.
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -20,10 +20,11 @@ use ringbinder_ring::Ring;
 /// The key under which older clients ask for the payload.
 pub(crate) const LEGACY_KEY: &[u8] = b"AmazonElastiCache:cluster";
 
-/// Above so many bytes some clients, which read an answer in one go, lose nodes.
+/// The payload size in bytes above which some clients lose nodes, because they read an answer in
+/// one go.
 pub(crate) const MAX_SAFE_PAYLOAD: usize = 4096;
 
-/// Bytes of an address field of which the PHP client cannot read the list any more.
+/// The length in bytes of an address field from which the PHP client cannot read the list.
 const MAX_ADDRESS: usize = 50;
 
 /// Whether a key asks for the payload.
@@ -32,11 +33,11 @@ pub(crate) fn is_legacy_key(key: &[u8]) -> bool {
     key.len() == LEGACY_KEY.len() && key == LEGACY_KEY
 }
 
-/// The list of nodes of the payload, without a line end. `address` gives the address of a host name.
+/// The payload's list of nodes, without a line end. `address` gives the address of a host name.
 ///
-/// A name that has none yet stands for itself, since clients that dial the address look it up then. One
-/// of [`MAX_ADDRESS`] bytes or more gives an empty address, as AWS gives outside of a VPC: with so long
-/// a field the PHP client would read no list at all.
+/// A name without an address yet appears as the address, because clients that dial the address then
+/// look it up. A name of [`MAX_ADDRESS`] bytes or more gives an empty address, as AWS does outside
+/// of a VPC, because the PHP client would read no list at all with so long a field.
 pub(crate) fn list(ring: &Ring, address: impl Fn(&str) -> Option<IpAddr>) -> String {
     let mut nodes: Vec<_> = ring.nodes().iter().collect();
     nodes.sort_by(|a, b| (&a.host, a.port).cmp(&(&b.host, b.port)));

@@ -1,12 +1,13 @@
-//! Requests of one connection that other nodes answer, and their answers until they can be written.
+//! The requests of one connection that other nodes answer, and their answers until they can be
+//! written.
 //!
-//! While a connection carries out what it has read, each foreign request becomes a *slot*: a hole in
-//! the output, the request in a form that can be sent, or carried out here after all, and room for
-//! the answer. Links fill slots in whatever order peers answer; the connection closes the holes once
-//! none is open, so its client reads answers in the order it asked.
+//! While a connection carries out the requests it has read, each foreign request becomes a *slot*:
+//! a hole in the output, the request in a form that can be sent or carried out here after all, and
+//! room for the answer. Links fill slots in the order in which peers answer. The connection fills
+//! the holes once no slot is open, so its client reads the answers in the order of its requests.
 //!
-//! Keys of one `get`, and of `get`s that follow each other, are slots of their own: each may have
-//! another owner, and each is found, missed or moved by itself.
+//! Each key of one `get`, and of consecutive `get`s, is a slot of its own: each may have another
+//! owner, and each is found, missed or moved by itself.
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -22,44 +23,45 @@ use ringbinder_store::LargeValue;
 use super::peer::Peer;
 use crate::stats::Counters;
 
-/// Slots after which a connection waits for answers before it looks at further requests.
+/// The number of slots at which a connection waits for answers before it processes further
+/// requests.
 const MAX_SLOTS: usize = 256;
 
-/// Bytes of requests after which it does.
+/// The bytes of requests at which it does so.
 const MAX_REQUESTS: usize = 256 * 1024;
 
-/// Bytes of an answer that is still to come, as they are counted until it has.
+/// The bytes counted for an answer that has not arrived.
 const USUAL_ANSWER: usize = 1024;
 
-/// Where a slot is to be sent.
+/// The destination of a slot.
 #[derive(Clone, Debug)]
 pub(crate) struct Destination {
     pub(crate) peer: Arc<Peer>,
     pub(crate) claim: Claim,
 }
 
-/// What is sent for a slot, and how its answer ends.
+/// The kind of request sent for a slot, which decides how its answer ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
-    /// A key of `get`, `gets`, `gat` or `gats`: a value or nothing.
+    /// A key of `get`, `gets`, `gat` or `gats`. The answer is a value, or empty.
     Key {
-        /// `gat`, `gats`: as the client wrote it.
+        /// For `gat` and `gats`: the exptime as the client wrote it.
         exptime: Option<i64>,
-        /// `gets`, `gats`
+        /// True for `gets` and `gats`.
         with_cas: bool,
     },
     /// A whole request: one line, or one value.
     Line,
 }
 
-/// Which answers the client does not want to see.
+/// Replies the client asked to suppress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Hush {
-    /// None of them.
+    /// No replies.
     Nothing,
-    /// All of them: `noreply`.
+    /// All replies: `noreply`.
     Everything,
-    /// Those that begin with one of these: the meta flag `q`.
+    /// Replies that begin with one of these: the meta flag `q`.
     Status(&'static [&'static [u8]]),
 }
 
@@ -73,38 +75,38 @@ impl Hush {
     }
 }
 
-/// What became of a slot.
+/// The outcome of a slot.
 #[derive(Debug)]
 enum Answer {
     Open,
-    /// Bytes in the arena; none for a miss.
+    /// A range of bytes in the arena; empty for a miss.
     Text(Range<usize>),
-    /// A header in the arena, and a large value with its line end behind it.
+    /// A header in the arena, followed by a large value with its line end.
     Large(Range<usize>, Bytes),
     /// The peer does not serve the key.
     Moved,
 }
 
-/// A request as a connection hands it in.
+/// A request as a connection submits it.
 #[derive(Debug)]
 pub(crate) struct Foreign<'a> {
     pub(crate) point: Point,
     pub(crate) form: Form,
-    /// Whether a miss of it counts in `get_misses` at its owner. `gat` counts as a touch there.
+    /// Whether a miss counts in `get_misses` at its owner. A `gat` counts as a touch there.
     pub(crate) is_get: bool,
     pub(crate) hush: Hush,
-    /// The key, or the line with its end and its value if that is small.
+    /// The key, or the line with its end, and with its value if that is small.
     pub(crate) request: &'a [u8],
     /// A large value, without its line end.
     pub(crate) value: Option<LargeValue>,
-    /// What the client reads where nobody answers; `None` for a server error.
+    /// The client's reply if no node answers; `None` for a server error.
     pub(crate) without_answer: Option<Vec<u8>>,
-    /// What the client reads whatever the answer.
+    /// The client's reply whatever the answer is.
     pub(crate) instead: Option<Refusal>,
 }
 
 impl<'a> Foreign<'a> {
-    /// A line without a large value, whose client reads any answer.
+    /// A request of one line without a large value and without suppressed replies.
     pub(crate) fn new(point: Point, request: &'a [u8]) -> Foreign<'a> {
         Foreign {
             point,
@@ -119,16 +121,16 @@ impl<'a> Foreign<'a> {
     }
 }
 
-/// What became of a request.
+/// The outcome of a request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Answered<'a> {
-    /// Where the answer belongs in the output.
+    /// The position of the answer in the output.
     pub(crate) at: usize,
-    /// The key, of a request for one key of a retrieval.
+    /// The key, if the request is for one key of a retrieval.
     pub(crate) key: Option<&'a [u8]>,
     /// The answer; `None` if the peer does not serve the key.
     pub(crate) text: Option<&'a [u8]>,
-    /// A large value behind it, with its line end.
+    /// A large value that follows the text, with its line end.
     pub(crate) value: Option<&'a Bytes>,
 }
 
@@ -160,11 +162,11 @@ pub(crate) struct Exchange {
     slots: Vec<Slot>,
     requests: Vec<u8>,
     answers: Vec<u8>,
-    /// Groups to be sent, in order.
+    /// Groups to send, in order.
     groups: Vec<Group>,
     open: usize,
     waker: Option<Waker>,
-    /// The generation of the view that its requests were judged by.
+    /// The generation of the view by which its requests were routed.
     generation: u64,
 }
 
@@ -182,8 +184,8 @@ impl Exchange {
         self.slots.is_empty()
     }
 
-    /// Whether a request may join those that are here: all of them must be judged by one view, or
-    /// two about one key could overtake each other on different ways.
+    /// Whether a request may join the present ones. One view must route all of them; otherwise two
+    /// requests about one key could take different ways and overtake each other.
     pub(crate) fn admits(&mut self, generation: u64) -> bool {
         if self.slots.is_empty() {
             self.generation = generation;
@@ -191,13 +193,13 @@ impl Exchange {
         self.generation == generation
     }
 
-    /// Whether answers must come in before more is asked.
+    /// Whether the connection must wait for answers before it sends more.
     pub(crate) fn is_full(&self) -> bool {
         self.slots.len() >= MAX_SLOTS || self.requests.len() >= MAX_REQUESTS
     }
 
-    /// Bytes that it takes, and about those that the answers to come will. Large values are counted by
-    /// themselves.
+    /// The bytes in use, plus an estimate for answers that have not arrived. Large values are
+    /// counted separately.
     pub(crate) fn memory(&self) -> usize {
         self.requests.capacity()
             + self.answers.capacity()
@@ -205,7 +207,7 @@ impl Exchange {
             + self.open * USUAL_ANSWER
     }
 
-    /// Forgets everything.
+    /// Drops all requests and answers.
     pub(crate) fn clear(&mut self) {
         self.slots.clear();
         self.requests.clear();
@@ -217,8 +219,8 @@ impl Exchange {
         self.waker = None;
     }
 
-    /// Takes a request in, whose answer belongs at `at` bytes of the output. `destination` is `None`
-    /// where it is not known yet who to ask.
+    /// Adds a request whose answer belongs at `at` bytes of the output. `destination` is `None` if
+    /// the right peer is not known yet.
     pub(crate) fn push(
         &mut self,
         at: usize,
@@ -245,7 +247,7 @@ impl Exchange {
         }
     }
 
-    /// Opens a slot and puts it into the last group for its peer, where it may stand there.
+    /// Opens a slot and adds it to the last group for its peer if the group allows that.
     fn send(&mut self, slot: u32, destination: Destination) {
         let form = self.slots[slot as usize].form;
         self.slots[slot as usize].answer = Answer::Open;
@@ -273,12 +275,12 @@ impl Exchange {
         self.send(slot, destination);
     }
 
-    /// These slots alone, for answers that nobody waits for any more.
+    /// A copy of these slots alone, for answers that no connection waits for.
     pub(crate) fn detached(&self, slots: &[u32]) -> Exchange {
         let mut late = Exchange::default();
         for &slot in slots {
             let entry = &self.slots[slot as usize];
-            // A line is answered by whatever comes next; a key is known by itself.
+            // The next answer belongs to a line, whatever it is. A key is matched by its text.
             let request = match entry.form {
                 Form::Line => &b""[..],
                 Form::Key { .. } => self.request(slot),
@@ -290,12 +292,12 @@ impl Exchange {
         late
     }
 
-    /// What waits to be sent, in order.
+    /// Takes the groups that wait to be sent, in order.
     pub(crate) fn take_groups(&mut self) -> Vec<Group> {
         std::mem::take(&mut self.groups)
     }
 
-    /// A slot's key, or its line.
+    /// A slot's key or line.
     pub(crate) fn request(&self, slot: u32) -> &[u8] {
         &self.requests[self.slots[slot as usize].request.clone()]
     }
@@ -313,13 +315,13 @@ impl Exchange {
         self.slots[slot as usize].point
     }
 
-    /// The first slot that no peer has answered for good.
+    /// The first slot that no peer has finally answered.
     pub(crate) fn next_moved(&self) -> Option<u32> {
         let moved = |slot: &Slot| matches!(slot.answer, Answer::Moved);
         self.slots.iter().position(moved).and_then(|slot| u32::try_from(slot).ok())
     }
 
-    /// Answers a slot; an empty answer is a miss of a key.
+    /// Answers a slot. An empty answer is a miss of a key.
     pub(crate) fn answer(&mut self, slot: u32, answer: &[u8]) {
         let entry = &self.slots[slot as usize];
         let text = match entry.instead {
@@ -347,10 +349,10 @@ impl Exchange {
         self.close(slot, Answer::Moved);
     }
 
-    /// Answers a slot that nobody answers, a miss or a server error, and counts that.
+    /// Answers a slot that got no answer, with a miss or a server error, and counts that.
     ///
-    /// This is the only place that counts them, and no slot comes here twice: the owner never saw the
-    /// request, or its answer is lost, so nothing else tells that the client went without.
+    /// Only this function counts these, and no slot comes here twice. The owner never saw the
+    /// request, or its answer is lost, so no other counter covers the loss.
     pub(crate) fn fail(&mut self, slot: u32, counters: &Counters) {
         let entry = &self.slots[slot as usize];
         debug_assert!(matches!(entry.answer, Answer::Open | Answer::Moved));
@@ -396,7 +398,7 @@ impl Exchange {
         Poll::Pending
     }
 
-    /// What became of every slot, in order.
+    /// The outcomes of all slots, in order.
     pub(crate) fn answers(&self) -> impl Iterator<Item = Answered<'_>> {
         self.slots.iter().map(|slot| {
             let (text, value) = match &slot.answer {

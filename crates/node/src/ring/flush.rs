@@ -1,25 +1,26 @@
-//! `flush_all` for every node: this node empties itself, asks all others at once, and knows which of
-//! them did not obey.
+//! `flush_all` for every node: this node empties itself, asks all others at once, and records which
+//! of them failed to do so.
 //!
-//! Each node empties itself at the moment when it is reached; nothing makes that one moment. The
-//! promise is: when this succeeds, no client reads a value anywhere that was stored before the
-//! request came. Three rules make it hold while rings and processes replace each other:
+//! Each node empties itself when the request reaches it; these moments differ. The promise is: when
+//! the command succeeds, no client reads a value anywhere that was stored before the request came.
+//! Three rules keep it while rings and processes replace each other:
 //!
-//! 1. All nodes of the ring in force are asked, and those that may serve by an older one.
-//! 2. A node that is asked always obeys, but answers `MOVED` if it holds a newer ring than the node
-//!    that asks, has not joined, or has been replaced by another process: then there may be somebody
-//!    else to ask. It is asked again, by the ring and at the process that are known by then.
+//! 1. All nodes of the current ring are asked, and all nodes that may serve by an older one.
+//! 2. A node that is asked always empties itself. It answers `MOVED` if it holds a newer ring than the
+//!    asking node, has not joined, or has been replaced by another process: then another node may have
+//!    to be asked too. The asking node asks again, by the ring and at the process that it knows then.
 //! 3. A node that has not joined does not know by which older rings nodes may serve. It waits until it
-//!    has.
+//!    has joined.
 //!
-//! Why that is enough: a node that only a newer ring names serves a key after the key's owner by the
-//! older ring has confirmed the newer one (see [`super::membership`]). If that owner is asked before
-//! it confirms, the other node has served nothing yet; if after, the owner answers `MOVED`. The same
-//! with two processes under one name: only a confirmed one serves, and the other answers `MOVED`. As
-//! with keys, this holds as long as no node is declared failed that goes on serving.
+//! These rules suffice. A node that only a newer ring lists serves a key after the key's owner by
+//! the older ring has confirmed the newer one (see [`super::membership`]). If the owner is asked
+//! before it confirms, the other node has not served the key yet. If it is asked after that, it
+//! answers `MOVED`. The same holds for two processes under one name: only a confirmed one serves,
+//! and the other answers `MOVED`. As with keys, this holds as long as no node that still serves is
+//! declared failed.
 //!
-//! Nodes are asked by a plain `flush_all` behind `ring forward`, which no node passes on, not even one
-//! that is too old to know that `flush_all` can be for the ring.
+//! Nodes are asked by a plain `flush_all` after `ring forward`. No node passes that on, not even a
+//! node of a version that does not know that `flush_all` can be for the ring.
 
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -37,27 +38,27 @@ use super::peer::Peer;
 use crate::command;
 use crate::local::Local;
 
-/// What one node did.
+/// The result of one node.
 #[derive(Debug)]
 enum Outcome {
-    /// It obeyed, and serves by no newer ring.
+    /// It emptied itself, and serves by no newer ring.
     Flushed,
-    /// It obeyed, and there may be somebody else to ask.
+    /// It emptied itself, and another node may have to be asked.
     Moved,
-    /// It is not known to have obeyed.
+    /// It may not have emptied itself.
     Failed(FlushFault),
 }
 
-/// Empties this node and every other one. `delay` is an exptime; not positive is now.
+/// Empties this node and every other one. `delay` is an exptime; zero or less means at once.
 ///
-/// Takes `--peer-timeout` at most; while rings change, three times as long.
+/// Takes at most `--peer-timeout`; while rings change, up to three times as long.
 pub(crate) async fn flush_all(local: &Rc<Local>, delay: i64) -> Result<(), FlushFailed> {
     let Some(ring) = &local.shared.ring else {
         return Ok(());
     };
     command::flush_store(&local.shared, delay);
     let patience = ring.settings.peer_timeout;
-    // Those that are not to be asked any more, and what is wrong with them.
+    // Nodes that need not be asked again, with their fault if they have one.
     let mut done: Vec<(Arc<Peer>, Option<FlushFault>)> = Vec::new();
     let mut moved: Vec<Arc<Peer>> = Vec::new();
     let mut deadline = None;
@@ -109,7 +110,7 @@ pub(crate) async fn flush_all(local: &Rc<Local>, delay: i64) -> Result<(), Flush
     if nodes.is_empty() { Ok(()) } else { Err(FlushFailed { nodes }) }
 }
 
-/// Asks these nodes, all at once, by the ring in force.
+/// Asks these nodes, all at once, by the current ring.
 async fn ask(
     local: &Rc<Local>,
     peers: &[Arc<Peer>],
@@ -119,7 +120,7 @@ async fn ask(
     let exchange = SharedExchange::default();
     let line = format!("flush_all {delay}\r\n");
     for peer in peers {
-        // About no key.
+        // The request is not about a key.
         let foreign =
             Foreign { without_answer: Some(Vec::new()), ..Foreign::new(Point(0), line.as_bytes()) };
         let destination = Destination { peer: Arc::clone(peer), claim: Claim::Owner };

@@ -1,10 +1,10 @@
-//! Waiting for the answers that other nodes owe a connection.
+//! Waits for the answers that other nodes owe a connection.
 //!
-//! Usually that is one round: everything is sent, every answer comes. Where a peer answers that it
-//! does not serve a key, or where it was not known whom to ask, the request is tried again, one at
-//! a time and in order, whenever this node knows more, until the peers' patience is over.
-//! For a request that a peer forwarded here there is one round only: what moved is told to the
-//! peer, whose business the next try is.
+//! Usually one round suffices: everything is sent, and every answer comes. If a peer answers that
+//! it does not serve a key, or if the right peer was not known, this node tries the request again
+//! when it has a new view or after a short pause. Such requests are tried one at a time and in
+//! order, until the timeout of the peers is over. A request that a peer forwarded here gets one
+//! round only: the peer is told that the key moved, and makes the next attempt itself.
 
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -22,13 +22,14 @@ use crate::command::{self, Context};
 use crate::local::Local;
 use crate::output::Output;
 
-/// Shortest wait for news before a moved request is tried again.
+/// The shortest wait for a new view before a moved request is tried again.
 pub(super) const RETRY: Duration = Duration::from_millis(2);
 
-/// Longest, since a peer may take the ring that this node waits for without a sign of it here.
+/// The longest wait. A peer may adopt the ring that this node waits for without any sign of it
+/// here.
 pub(super) const RETRY_LATEST: Duration = Duration::from_millis(64);
 
-/// Waits for all answers and closes the holes of `output`.
+/// Waits for all answers and fills the holes of `output`.
 pub(crate) async fn gather(
     local: &Rc<Local>,
     connection: u32,
@@ -40,7 +41,7 @@ pub(crate) async fn gather(
     };
     let exchange = Rc::clone(output.foreign());
     let whole = ring.settings.peer_timeout;
-    // The one who forwarded a request waits for it too, and must not lose patience first.
+    // The forwarding peer waits for the request too, so the timeout here must be shorter.
     let patience = if forwarded { whole / 2 } else { whole };
     send(local, &exchange, patience);
     poll_fn(|context| exchange.borrow_mut().poll_closed(context.waker())).await;
@@ -57,7 +58,7 @@ pub(crate) async fn gather(
     output.close_holes();
 }
 
-/// Hands what waits to be sent to the links.
+/// Gives the waiting groups to the links.
 pub(super) fn send(local: &Rc<Local>, exchange: &SharedExchange, patience: Duration) {
     let groups = exchange.borrow_mut().take_groups();
     let Some(stamp) = local.view().as_ref().map(|view| stamp(view.id())) else {
@@ -69,7 +70,7 @@ pub(super) fn send(local: &Rc<Local>, exchange: &SharedExchange, patience: Durat
     }
 }
 
-/// Finds out who serves a moved request, and has it carried out.
+/// Finds the node that serves a moved request, and has the request carried out.
 async fn settle(
     local: &Rc<Local>,
     connection: u32,
@@ -120,12 +121,12 @@ async fn settle(
             ring.hint(Hint::Moved { peer });
         }
         let _ = tokio::time::timeout(pause.min(left), news).await;
-        // News come in any number: without a bound the pause would outgrow what can be told.
+        // News may come in any number. Without a bound, doubling the pause would overflow.
         pause = (pause * 2).min(RETRY_LATEST);
     }
 }
 
-/// Carries a request out here after all.
+/// Carries out a request in this node after all.
 fn carry_out(local: &Rc<Local>, connection: u32, exchange: &SharedExchange, slot: u32) {
     let shared = &*local.shared;
     let context = Context {
@@ -155,8 +156,8 @@ fn carry_out(local: &Rc<Local>, connection: u32, exchange: &SharedExchange, slot
     if is_known { exchange.answer(slot, &answer) } else { exchange.fail(slot, &local.counters) }
 }
 
-/// Carries out a line as it was written for a peer: the request that it was written from is gone with
-/// the client's buffer. False if it is not about one key.
+/// Carries out a line in the form written for a peer, because the original request is gone with the
+/// client's buffer. Returns false if the line is not about one key.
 fn carry_out_line(
     context: &Context<'_>,
     line: &[u8],
@@ -192,7 +193,7 @@ mod tests {
     use crate::server;
     use crate::settings::{self, Startup};
 
-    /// What the client reads of a moved request that is carried out here.
+    /// The client's reply for a moved request that is carried out here.
     fn carried_out(local: &Rc<Local>, form: Form, request: &[u8]) -> Vec<u8> {
         let exchange = SharedExchange::default();
         exchange.borrow_mut().push(0, Foreign { form, ..Foreign::new(Point(0), request) }, None);

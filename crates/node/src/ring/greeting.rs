@@ -1,6 +1,8 @@
-//! What nodes say to each other about rings, from the side that dials: ask, read a bounded answer.
+//! The handshake between nodes about rings, from the dialling side: ask, and read an answer of
+//! bounded size.
 //!
-//! Greetings go over connections that are kept ([`super::control`]); reading a ring has one of its own.
+//! Greetings use connections that are kept ([`super::control`]). Reading a ring uses a connection
+//! of its own.
 
 use std::fmt::Write as _;
 use std::io;
@@ -14,24 +16,24 @@ use super::dial::{DialError, Dialer};
 use super::secret::{Nonce, Secret};
 use crate::socket::Socket;
 
-/// How long reading a whole ring from a peer may take.
+/// The timeout for reading a whole ring from a peer.
 const PULL_PATIENCE: Duration = Duration::from_secs(10);
 
-/// Why a talk came to nothing.
+/// The reason why a talk failed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum TalkError {
-    /// Nobody listens there: the process is gone, and with it what it served.
+    /// Nothing listens at the address: the process is gone, and it no longer serves any key.
     #[error("nothing listens there")]
     Refused,
-    /// It cannot be talked to until somebody changes something.
+    /// The peer cannot be used until an operator changes something.
     #[error("{reason}")]
     Misfit {
-        /// What the matter is.
+        /// The cause, for the log.
         reason: String,
-        /// Something answered: the process there runs.
+        /// Some process answered, so the process there runs.
         alive: bool,
     },
-    /// Its process runs and turned this connection away. It may accept the next one.
+    /// The peer's process runs and rejected this connection. It may accept the next one.
     #[error("{0}")]
     TurnedAway(String),
     #[error("it did not answer within {} ms", .0.as_millis())]
@@ -41,7 +43,7 @@ pub(crate) enum TalkError {
     Closed,
     #[error("{0}")]
     Io(String),
-    /// It is a node that does not know this form of the command.
+    /// The peer is a node that does not know this form of the command.
     #[error("it does not know this command")]
     Usage,
     #[error("it answered {0:?}, which no node of a ring does")]
@@ -49,22 +51,23 @@ pub(crate) enum TalkError {
 }
 
 impl TalkError {
-    /// Whether the process at the other end closed the connection: it ended, or did not want it.
+    /// Whether the process at the other end closed the connection: it ended, or it rejected the
+    /// connection.
     pub(super) fn is_closed(&self) -> bool {
         matches!(self, TalkError::Closed)
     }
 
-    /// Whether something answered that may well be the peer: it runs, and cannot be talked to.
+    /// Whether an answer came that may well be the peer's: it runs, but cannot be used.
     pub(super) fn is_sign_of_life(&self) -> bool {
         matches!(self, TalkError::Misfit { alive: true, .. } | TalkError::TurnedAway(_))
     }
 
-    /// Whether a new connection was turned away and the next one may be accepted.
+    /// Whether a new connection was rejected but the next one may be accepted.
     pub(super) fn is_passing(&self) -> bool {
         matches!(self, TalkError::TurnedAway(_) | TalkError::Closed)
     }
 
-    /// Whether nothing answers at the address at all.
+    /// Whether the address gives no answer at all.
     pub(super) fn is_silence(&self) -> bool {
         !matches!(
             self,
@@ -110,13 +113,13 @@ fn is_reset(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
 }
 
-/// A connection to a peer, for questions one after the other.
+/// A connection to a peer that carries one question after another.
 #[derive(Debug)]
 pub(crate) struct Talk {
     stream: BufReader<Socket>,
-    /// What has come of a line.
+    /// The part of a line that has arrived.
     line: Vec<u8>,
-    /// Answers that are still to come before that to the next question.
+    /// The number of answers still to come before the answer to the next question.
     late: usize,
 }
 
@@ -126,7 +129,8 @@ impl Talk {
         Ok(Talk { stream, line: Vec::new(), late: 0 })
     }
 
-    /// Says who asks: a node whose clients take all its connections answers nobody else.
+    /// Identifies this node. A node whose clients take all its connections answers only other
+    /// nodes.
     pub(super) async fn introduce(
         &mut self,
         name: &str,
@@ -135,14 +139,14 @@ impl Talk {
         self.peer_line(&format!("ring greet {name} {ours}\r\n")).await
     }
 
-    /// Sends a question, or several.
+    /// Sends one or more questions.
     pub(crate) async fn say(&mut self, text: &[u8]) -> Result<(), TalkError> {
         self.stream.write_all(text).await?;
         Ok(self.stream.flush().await?)
     }
 
-    /// Reads an answer of `STAT` lines, whatever line ends it left out. Takes its bytes from `room`,
-    /// and fails where they do not suffice.
+    /// Reads an answer of `STAT` lines, without the line that ends it. Takes its bytes from `room`,
+    /// and fails if they do not suffice.
     pub(crate) async fn stats(&mut self, room: &mut usize) -> Result<Vec<u8>, TalkError> {
         let mut answer = Vec::new();
         loop {
@@ -157,7 +161,7 @@ impl Talk {
         }
     }
 
-    /// Sends a greeting and reads what the peer says of itself.
+    /// Sends a greeting and reads the peer's line about itself.
     pub(super) async fn peer_line(&mut self, greeting: &str) -> Result<PeerLine, TalkError> {
         let line = self.ask(greeting.as_bytes()).await?;
         if line.starts_with(b"CLIENT_ERROR usage: ring") {
@@ -167,7 +171,7 @@ impl Talk {
             .ok_or_else(|| DialError::of_answer(&line).map_or_else(|| nonsense(&line), Into::into))
     }
 
-    /// Offers a ring, with a proof by the secret.
+    /// Offers a ring, with a proof by the peer secret.
     pub(super) async fn offer(&mut self, secret: &Secret, ring: &Ring) -> Result<(), TalkError> {
         let line = self.ask(b"ring nonce\r\n").await?;
         let nonce: Option<Nonce> = line.strip_prefix(b"NONCE ").and_then(from_hex);
@@ -183,8 +187,7 @@ impl Talk {
         Ok(())
     }
 
-    /// Asks for one line. An answer to the question before, for which nobody waited to the end, is
-    /// dropped first.
+    /// Asks for one line. First drops the answers to earlier questions that were abandoned.
     async fn ask(&mut self, question: &[u8]) -> Result<Vec<u8>, TalkError> {
         while self.late > 0 {
             self.line().await?;
@@ -194,7 +197,7 @@ impl Talk {
         let asked = self.say(question).await;
         let line = match (asked, self.line().await) {
             (Ok(()), line) => line?,
-            // A peer that closed the connection may have said why before.
+            // A peer that closed the connection may have sent the reason before.
             (Err(_), Ok(line)) if DialError::of_answer(&line).is_some() => line,
             (Err(error), _) => return Err(error),
         };
@@ -202,7 +205,7 @@ impl Talk {
         Ok(line)
     }
 
-    /// Reads a line. What has come of it stays if nobody waits for the rest.
+    /// Reads a line. If the caller stops waiting, the part that has arrived is kept.
     async fn line(&mut self) -> Result<Vec<u8>, TalkError> {
         let limit = (MAX_REPLY_LINE - self.line.len().min(MAX_REPLY_LINE)) as u64;
         (&mut self.stream).take(limit).read_until(b'\n', &mut self.line).await?;
@@ -219,7 +222,7 @@ fn nonsense(line: &[u8]) -> TalkError {
     TalkError::Nonsense(String::from_utf8_lossy(line).chars().take(80).collect())
 }
 
-/// Waits for a talk no longer than `patience`.
+/// Waits for a talk for at most `patience`.
 pub(super) async fn within<T>(
     patience: Duration,
     talk: impl Future<Output = Result<T, TalkError>>,

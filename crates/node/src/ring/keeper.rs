@@ -1,9 +1,9 @@
-//! The task that keeps the ring: it hears of new rings, tells them to the peers, waits for them,
-//! and hands the workers what follows from it. The decisions are [`super::membership`]'s.
+//! The task that keeps the ring. It learns of new rings, sends them to the peers, waits for the
+//! peers, and gives the workers their view. [`super::membership`] takes the decisions.
 //!
-//! Putting a ring in force has an order that everything else relies on: every worker has the new
-//! view; then what the ring gives to others is forgotten; only then do greetings say that this node
-//! holds it.
+//! A ring becomes the current one in an order on which everything else relies. First every worker
+//! gets the new view. Then the store drops the keys that the ring gives to others. Only then do
+//! greetings say that this node holds the ring.
 //!
 //! | file | purpose |
 //! |---|---|
@@ -48,38 +48,39 @@ use super::{ForeignKeys, RingNode};
 use crate::shared::Shared;
 use crate::worker::Workers;
 
-/// Shortest time a greeting is waited for. It says nothing about requests, which have their own.
+/// The shortest timeout of a greeting. Requests have a timeout of their own.
 const GREETING_PATIENCE: Duration = Duration::from_secs(1);
 
-/// How many CAS uniques a process leaves out when it starts (docs/decisions/0016-cas-uniques.md).
+/// The number of CAS uniques that a process skips when it starts
+/// (docs/decisions/0016-cas-uniques.md).
 const STARTED_CAS: u64 = 1 << 22;
 
-/// Something that a worker noticed.
+/// An observation of a worker.
 #[derive(Debug)]
 pub(crate) enum Hint {
     /// A peer did not answer.
     Away { peer: Arc<Peer>, timed_out: bool },
-    /// A node of this name greeted, and there may be something to find out.
+    /// A node of this name greeted, and its greeting may call for a check.
     Greeted {
         name: String,
-        /// It is another process than the one that is accepted under the name.
+        /// It is another process than the one accepted under the name.
         unknown: bool,
         /// It accepts another process than this one under this node's name.
         doubts: bool,
     },
-    /// Another process greeted under the name of this node.
+    /// Another process greeted under this node's name.
     Rivalled { instance: Instance },
     /// A peer does not serve a key that was sent to it.
     Moved { peer: Arc<Peer> },
-    /// A ring that was proved by the peer secret.
+    /// A ring with a valid proof by the peer secret.
     Offered { text: String },
 }
 
-/// What came of talking to a peer.
+/// The result of a talk with a peer.
 #[derive(Debug)]
 enum News {
     Greeted(Address, Box<Greeted>),
-    /// What a connection to this node's own address in the ring reached.
+    /// The process that a connection to this node's own address in the ring reached.
     Own(Address, Result<PeerLine, TalkError>),
     Rings(Address, Vec<Result<String, TalkError>>, Pulled),
 }
@@ -96,28 +97,27 @@ pub(crate) struct Keeper {
     node: Arc<RingNode>,
     workers: Arc<Workers>,
     membership: Membership,
-    /// The revision of the membership that the workers were told of, and that what follows here
-    /// is of.
+    /// The membership revision that the workers have, and from which the fields below are derived.
     told: Option<u64>,
-    /// Every peer to be greeted.
+    /// Every peer to greet.
     peers: Vec<Address>,
-    /// Those of them that are waited for.
+    /// The peers that this node waits for.
     awaited: Vec<Address>,
     /// All of `peers`, and others while a talk with them is under way.
     contacts: HashMap<Address, Contact>,
     own: OwnAddress,
-    /// The standing that was logged last, and what was said of it.
+    /// The standing that was logged last, and its reason.
     logged: Option<(Standing, String)>,
-    /// The addresses of the nodes, as they were when places were made for them.
+    /// The addresses of the nodes when places for their connections were last reserved.
     addresses: Arc<HashSet<IpAddr>>,
-    /// CAS uniques go on above those of the process before this one.
+    /// New CAS uniques are above those of the previous process.
     counts: bool,
     news: mpsc::UnboundedSender<News>,
-    /// How the source stands to the ring in force.
+    /// The difference between the source and the current ring.
     drift: Drift,
     copies: Copies,
-    /// This node took up items from before it was away, and has not heard yet from all its peers that
-    /// no other ring was in force meanwhile.
+    /// This node restored items from before it was away, and not all its peers have yet reported
+    /// that there was no other ring meanwhile.
     came_back: bool,
 }
 
@@ -160,7 +160,8 @@ impl Keeper {
         node: Arc<RingNode>,
         membership: Membership,
     ) -> (Keeper, mpsc::UnboundedReceiver<News>) {
-        // As many messages as there are peers, since each is talked to by one task at a time.
+        // The channel holds at most one message for each peer, because one task at a time talks to
+        // it.
         let (news, heard) = mpsc::unbounded_channel();
         let keeper = Keeper {
             came_back: shared.snapshots.progress.came_back(),
@@ -183,8 +184,8 @@ impl Keeper {
         (keeper, heard)
     }
 
-    /// Leaves a sign of life. Where this node stood still since the last one, no worker serves
-    /// anything from before on, until the peers have told what it missed.
+    /// Emits a heartbeat. If this node was paused since the last one, no worker serves older items
+    /// until the peers have reported what the node missed.
     async fn wake(&mut self) {
         let now = Sign::now();
         if let Some(since) = self.node.pulse.stood_still(now) {
@@ -200,12 +201,13 @@ impl Keeper {
         self.node.pulse.beat(now);
     }
 
-    /// What is due by the clock.
+    /// Does the work that is due by the clock.
     fn turn(&mut self) {
         let now = Instant::now();
         self.came_back &= !self.membership.has_met_all();
         if !self.counts && self.membership.joined() {
-            // Above what the process before this one may have handed out since a peer heard of it.
+            // Stays above any unique that the previous process may have handed out since a peer
+            // last heard of it.
             self.counts = true;
             self.shared.store.raise_cas(self.shared.store.last_cas() + STARTED_CAS);
         }
@@ -229,28 +231,28 @@ impl Keeper {
         self.watch_drift(now);
     }
 
-    /// When something is due again by the clock.
+    /// The next time at which work is due by the clock.
     fn next_due(&self) -> Option<Instant> {
         let probes = self.contacts.values().filter_map(|contact| contact.probe.due());
         probes.chain(self.own.due()).min()
     }
 
-    /// Forgets whoever is no peer any more, except while a talk is under way.
+    /// Drops contacts that are not peers any more, except while a talk with them is under way.
     fn part(&mut self) {
         let peers: HashSet<&Address> = self.peers.iter().collect();
         self.contacts.retain(|address, contact| contact.probe.is_busy() || peers.contains(address));
     }
 
-    /// Greets all peers at once: there is something to tell or to hear.
+    /// Greets all peers at once, because there is something to send or to learn.
     fn hasten_all(&mut self) {
         for contact in self.contacts.values_mut() {
             contact.probe.hasten(Instant::now());
         }
     }
 
-    /// Has the workers act by this process's standing, if that is another one than before. A process
-    /// that has been replaced reports it only once no worker serves any more and its items are
-    /// forgotten: from then on peers accept the other one.
+    /// Makes the workers act by this process's standing if it has changed. A replaced process
+    /// reports its standing only after all workers have stopped serving and its items are dropped:
+    /// from then on peers accept the other process.
     async fn stand(&mut self) {
         let standing = self.membership.standing();
         if standing == self.membership.acted() {
@@ -263,7 +265,7 @@ impl Keeper {
         }
         self.membership.stand();
         self.log_standing();
-        // It may have to join its peers, and they have something to hear.
+        // This process may have to join its peers, and they must learn its standing.
         self.hasten_all();
         self.publish();
     }
@@ -280,7 +282,7 @@ impl Keeper {
         self.adopt(ring, from).await;
     }
 
-    /// Puts a ring in force, if it comes after the one that is.
+    /// Activates a ring if it comes after the current one.
     async fn adopt(&mut self, ring: Ring, from: String) {
         let before = Arc::clone(self.membership.ring());
         let owned_before = self.membership.me();
@@ -294,10 +296,11 @@ impl Keeper {
         let view = self.post();
         self.workers.hold_all(&view).await;
         match self.node.settings.foreign_keys {
-            // Another process may have served its keys, and may do so now.
+            // Another process may have served this node's keys, or may be serving them.
             _ if self.membership.standing() == Standing::Unconfirmed => self.forget_all(),
             ForeignKeys::Forward | ForeignKeys::Refuse => self.forget_foreign(&ring),
-            // Clients that do not follow the ring keep theirs here; those that do have moved on.
+            // Clients that do not follow the ring keep using this node. Clients that do follow it
+            // have moved on.
             ForeignKeys::Serve => {
                 let (old, new, me) = (Arc::clone(&before), Arc::clone(&ring), self.membership.me());
                 let lost = move |key: &[u8]| {
@@ -326,9 +329,9 @@ impl Keeper {
         self.publish();
     }
 
-    /// Drops all that was taken up from before this node was away, where another ring comes to light
-    /// before all peers were met: by one of those that were in force meanwhile, others may have served
-    /// any of its keys.
+    /// Drops all items restored from before this node was away, if another ring appears before all
+    /// peers were met. By a ring that was current meanwhile, other nodes may have served any of
+    /// these keys.
     fn forget_absence(&mut self) {
         if std::mem::take(&mut self.came_back) {
             warn!(
@@ -340,10 +343,10 @@ impl Keeper {
         }
     }
 
-    /// Drops everything: another process serves this node's keys.
+    /// Drops all items: another process serves this node's keys.
     fn forget_all(&mut self) {
         if self.node.settings.foreign_keys == ForeignKeys::Serve {
-            // It is a cache of its own, ring or no ring.
+            // With this policy the node is a cache of its own, whatever the ring.
             return;
         }
         self.came_back = false;
@@ -358,16 +361,16 @@ impl Keeper {
         self.forget(Arc::new(move |key: &[u8]| me != Some(ring.owner(key))));
     }
 
-    /// Drops keys, at once for every request, and takes them out of the store before long: until
-    /// that is done each item from before costs a look at the ring.
+    /// Drops keys: every request stops seeing them at once, and a background task removes them from
+    /// the store. Until it has finished, each older item costs a check of the ring.
     fn forget(&self, lost: KeyPredicate) {
         let (shared, now) = (Arc::clone(&self.shared), self.shared.clock.now());
         shared.store.forget(lost, now);
         tokio::task::spawn_blocking(move || shared.store.sweep(now));
     }
 
-    /// Tells the workers, and whoever asks, what is new, if anything is: a view that says the same
-    /// as the one before would cost every worker a look at each of its links.
+    /// Publishes changes to the workers and to reports. Does nothing if nothing changed, because a
+    /// new view makes every worker check each of its links.
     fn publish(&mut self) {
         if self.told != Some(self.membership.revision()) {
             let view = self.post();
@@ -375,8 +378,8 @@ impl Keeper {
         }
     }
 
-    /// Takes in what follows from the membership, and shows it to whoever asks. The workers are to
-    /// be given the view.
+    /// Derives the posted state and the view from the membership. The caller gives the view to the
+    /// workers.
     fn post(&mut self) -> Arc<View> {
         let view = Arc::new(self.membership.view(&self.node.peers));
         self.told = Some(self.membership.revision());
@@ -410,7 +413,7 @@ impl Keeper {
         view
     }
 
-    /// Gives the nodes of the rings that are kept places for their connections.
+    /// Reserves connection places for the nodes of the kept rings.
     fn make_room(&mut self) {
         let names = self.node.names();
         let addresses = names.addresses();

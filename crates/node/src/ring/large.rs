@@ -1,25 +1,24 @@
-//! A large value that a peer sends: straight off the socket into memory of its own, which is then
-//! lent to the client's answer. It is counted to the memory of connections until the last byte is
-//! written.
+//! A large value that a peer sends. It is read from the socket into memory of its own, which the
+//! client's answer then borrows. It counts as connection memory until its last byte is written.
 
 use bytes::BytesMut;
 
 use crate::memory::PeerCharge;
 
-/// A large value on its way in.
+/// A large value that is arriving.
 #[derive(Debug)]
 pub(super) struct Large {
     pub(super) header: Vec<u8>,
     pub(super) value: BytesMut,
-    /// Bytes that have not come yet, line end included.
+    /// Bytes that have not arrived, including the line end.
     pub(super) left: usize,
-    /// Its room; `None` if there is none: it is read and dropped. It belongs to the first open slot of
-    /// the first request that waits.
+    /// The memory for the value; `None` if there is none, and the value is read and dropped. It
+    /// belongs to the first open slot of the first waiting request.
     pub(super) keep: Option<PeerCharge>,
 }
 
 impl Large {
-    /// Records that `len` bytes more were appended to the value.
+    /// Records that `len` more bytes were appended to the value.
     pub(super) fn arrived(&mut self, len: usize) {
         self.left -= len;
         if self.keep.is_none() {
@@ -28,7 +27,7 @@ impl Large {
     }
 }
 
-/// A value together with the room it takes.
+/// A value together with the charge for its memory.
 pub(super) struct Held {
     pub(super) value: BytesMut,
     pub(super) _charge: PeerCharge,

@@ -1,5 +1,5 @@
-//! A request as the node that owns its key is asked: one line that is answered in any case, which of
-//! the answers the client wants to see, and what it gets if there is none.
+//! A request in the form sent to the key's owner: one line that is answered in any case, with the
+//! replies that the client wants to see and its reply if there is no answer.
 
 use std::io::Write as _;
 
@@ -15,9 +15,9 @@ const GET: &[&[u8]] = &[b"EN"];
 const STORE: &[&[u8]] = &[b"HD"];
 const ARITHMETIC: &[&[u8]] = &[b"HD", b"VA"];
 
-/// Writes a request that brings no value. `line` is empty, and `point` is that of the key.
+/// Writes a request without a value. `line` is empty, and `point` is that of the key.
 pub(super) fn keyed<'a>(keyed: &Keyed<'_>, point: Point, line: &'a mut Vec<u8>) -> Foreign<'a> {
-    // What a client reads instead of an error if nobody answers: a miss, if it only looks.
+    // A client that only reads gets a miss instead of an error if no node answers.
     let mut miss = None;
     let mut is_get = false;
     // Writing to a vector cannot fail.
@@ -55,7 +55,7 @@ pub(super) fn keyed<'a>(keyed: &Keyed<'_>, point: Point, line: &'a mut Vec<u8>) 
     Foreign { hush, is_get, without_answer: miss, ..Foreign::new(point, line) }
 }
 
-/// Writes a request that brings a value. `line` is empty, and `point` is that of the key.
+/// Writes a request with a value. `line` is empty, and `point` is that of the key.
 pub(super) fn storage<'a>(
     storage: &Storage<'_>,
     value: &NewValue<'_>,
@@ -91,8 +91,8 @@ pub(super) fn storage<'a>(
     Foreign { hush, value: large, ..Foreign::new(point, line) }
 }
 
-/// Writes the deletion of a key whose new value is refused. `line` is empty, and `point` is that of the
-/// key.
+/// Writes the deletion of a key whose new value is refused. `line` is empty, and `point` is that of
+/// the key.
 pub(super) fn deletion<'a>(
     storage: &Storage<'_>,
     refusal: Refusal,
@@ -141,7 +141,7 @@ fn meta_line(
     flags(meta, expected, line)
 }
 
-/// Appends the flags in the order given, but for `q`, which hides the `expected` answers.
+/// Appends the flags in the given order, except `q`, which suppresses the `expected` answers.
 fn flags(meta: &Meta<'_>, expected: &'static [&'static [u8]], line: &mut Vec<u8>) -> Hush {
     for (letter, argument) in meta.flags().filter(|&(letter, _)| letter != b'q') {
         line.extend_from_slice(&[b' ', letter]);
@@ -156,7 +156,7 @@ mod tests {
 
     use super::*;
 
-    /// What the owner reads of a line that a client sends.
+    /// The line that the owner reads if a client sends the given line.
     fn passed_on(sent: &[u8], value: &[u8]) -> Vec<u8> {
         let Parsed::Request { request, .. } = parse(sent) else {
             panic!("{}", sent.escape_ascii());

@@ -1,18 +1,17 @@
-//! One worker's connection to one peer: every foreign request of the worker's clients goes through
-//! it, pipelined, and answers come back in order.
+//! One worker's connection to one peer. It carries every foreign request of the worker's clients in
+//! a pipeline, and answers come back in order.
 //!
-//! A link opens when something is to be sent and stays open. Before any request the peer must name
-//! itself as the ring names it, so that nothing is told to a stranger behind an old address. A peer that
-//! turns the connection away is dialled again while the time for an answer lasts.
+//! A link opens when a request is to be sent, and stays open. Before any request the peer must name
+//! itself as the ring names it, so that no data goes to an untrusted process at an old address. A
+//! peer that rejects the connection is dialled again while the time for an answer lasts.
 //!
-//! A request that is not answered in time fails alone: its answer is still awaited, and dropped when it
-//! comes. A peer that answers nothing for twice that time is away: the connection is closed, and
-//! everything behind the request fails. While a large value moves in either direction the time does not
-//! run.
+//! A request that is not answered in time fails alone: the link still waits for its answer and
+//! drops it. A peer that sends no answer for twice that time is unreachable: the connection is
+//! closed, and every waiting request fails. The timeout does not run while a large value moves in
+//! either direction.
 //!
-//! What a peer may make a link hold is bounded: lines and small values by the read buffer, large
-//! values by the memory of connections, requests not yet written by
-//! [`MAX_UNWRITTEN`].
+//! The memory that a peer can occupy is bounded: lines and small values by the read buffer, large
+//! values by the memory of connections, and unwritten requests by [`MAX_UNWRITTEN`].
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -42,14 +41,14 @@ use crate::local::Local;
 use crate::output::Output;
 use crate::socket::Socket;
 
-/// Requests that a peer does not take are held up to this many bytes.
+/// The most bytes of requests held while a peer does not accept them.
 const MAX_UNWRITTEN: usize = 16 << 20;
 const MAX_UNWRITTEN_TIGHT: usize = 64 << 10;
 
-/// Longest line of keys sent to a peer, in bytes.
+/// The longest line of keys sent to a peer, in bytes.
 const MAX_KEYS: usize = 64 * 1024;
 
-/// Why a link broke.
+/// The reason why a link broke.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LinkError {
     #[error("{0}")]
@@ -69,17 +68,17 @@ pub(crate) enum LinkError {
 }
 
 impl LinkError {
-    /// Whether requests are to fail at once until a probe has reached the peer.
+    /// Whether requests fail at once until a probe reaches the peer.
     fn is_away(&self) -> bool {
-        // A connection that ends says nothing about the next one. That none could be opened, in as many
-        // attempts as there was time for, does.
+        // The end of one connection says nothing about the next one. A failure to open any
+        // connection, with several attempts in the time available, does.
         !matches!(self, LinkError::Closed | LinkError::Io(_))
     }
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// Requests not written yet.
+    /// Requests that are not written yet.
     out: Output,
     waiting: VecDeque<Waiting>,
     announced: Option<Forwarding>,
@@ -100,7 +99,7 @@ impl Link {
         Rc::new(Link { peer, state: RefCell::default() })
     }
 
-    /// Closes the connection once nothing waits: no ring names the peer any more.
+    /// Closes the connection once no request waits, because no ring names the peer any more.
     pub(crate) fn retire(&self) {
         let mut state = self.state.borrow_mut();
         state.retired = true;
@@ -114,7 +113,8 @@ impl Link {
         self.state.borrow().retired
     }
 
-    /// Sends a group of slots by the ring `stamp`, or fails them at once where the peer is away.
+    /// Sends a group of slots under the ring `stamp`, or fails them at once if the peer is
+    /// unreachable.
     pub(crate) fn send(
         self: &Rc<Self>,
         local: &Rc<Local>,
@@ -136,7 +136,8 @@ impl Link {
             is_late: false,
         };
         self.peer.forwarded.fetch_add(waiting.slots.len() as u64, Relaxed);
-        // Where connections hold all their memory, what a slow peer does not take is given up first.
+        // If connection memory is short, requests that a slow peer does not accept are the first to
+        // fail.
         let most = match local.shared.memory.is_tight() {
             true => MAX_UNWRITTEN_TIGHT,
             false => MAX_UNWRITTEN,
@@ -159,7 +160,7 @@ impl Link {
         Losses { counters: &local.counters, peer: &self.peer }
     }
 
-    /// Ends the connection: whatever waits fails.
+    /// Ends the connection: every waiting request fails.
     fn fall(&self, local: &Local, error: &LinkError) {
         let mut state = self.state.borrow_mut();
         let in_time = state.waiting.iter().filter(|waiting| !waiting.is_late);
@@ -195,7 +196,7 @@ impl Link {
 }
 
 impl State {
-    /// Says on whose behalf the next requests come, where that was not said last.
+    /// Announces the ring and claim of the next requests, unless they are the same as last time.
     fn announce(&mut self, forwarding: Forwarding) {
         use std::io::Write;
 
@@ -284,7 +285,7 @@ impl State {
     }
 }
 
-/// Serves a link until it breaks, or is retired and idle.
+/// Runs a link until it breaks, or until it is retired and idle.
 async fn run(local: Rc<Local>, link: Rc<Link>) {
     let Some(ring) = &local.shared.ring else {
         return;
@@ -304,7 +305,7 @@ async fn run(local: Rc<Local>, link: Rc<Link>) {
             };
             let ended = poll_fn(|context| running.poll(context)).await;
             if ended.is_err() {
-                // Its requests are answered with errors: they are not to be carried out later.
+                // Its requests are answered with errors, so the peer must not carry them out later.
                 running.socket.drop_unsent();
             }
             ended
@@ -324,13 +325,14 @@ struct Running<'a> {
     /// Bytes of an unfinished answer.
     carried: Vec<u8>,
     large: Option<Large>,
-    /// When a large value last moved.
+    /// The time at which a large value last moved.
     moved_at: Instant,
     alarm: Option<Pin<Box<Sleep>>>,
 }
 
 impl Running<'_> {
-    /// Reads, writes and looks at the clock, in this order: what has arrived is never late.
+    /// Reads, writes and checks the clock, in this order, so that an answer that has arrived is
+    /// never late.
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
         while self.poll_read(context)?.is_ready() {}
         self.poll_write(context)?;
@@ -359,7 +361,7 @@ impl Running<'_> {
             if now >= due {
                 self.expire(now)?;
             }
-            // It was set for a request that is answered, or failed, by now.
+            // The timer was set for a request that has been answered or has failed.
             if let Some(due) = self.next_due()
                 && let Some(alarm) = &mut self.alarm
             {
@@ -368,7 +370,7 @@ impl Running<'_> {
         }
     }
 
-    /// When the next request fails, or the peer is away.
+    /// The time at which the next request fails, or at which the peer counts as unreachable.
     fn next_due(&self) -> Option<Instant> {
         let state = self.link.state.borrow();
         let first = state.waiting.front()?;
@@ -382,7 +384,8 @@ impl Running<'_> {
         waiting.sent.max(self.moved_at)
     }
 
-    /// Fails what was not answered in time; an error where the peer has been silent for too long.
+    /// Fails requests that were not answered in time; returns an error if the peer was silent too
+    /// long.
     fn expire(&mut self, now: Instant) -> Result<(), LinkError> {
         let moved_at = self.moved_at;
         let mut state = self.link.state.borrow_mut();
@@ -419,12 +422,12 @@ impl Running<'_> {
         if !state.out.is_empty() {
             state.out.settle(self.carried.capacity(), &self.local.shared.memory);
         }
-        // Where it waits, it is woken to go on.
+        // If this call waits, the task is woken to continue.
         let _ = self.socket.poll_flush(context)?;
         Ok(())
     }
 
-    /// Reads once; ready where there may be more.
+    /// Reads once; ready if there may be more to read.
     fn poll_read(&mut self, context: &mut Context<'_>) -> Result<Poll<()>, LinkError> {
         if let Some(large) = &mut self.large {
             if large.keep.is_none() {
@@ -465,7 +468,7 @@ impl Running<'_> {
         outcome
     }
 
-    /// Takes every whole answer out of the buffer.
+    /// Takes every complete answer out of the buffer.
     fn take_all(&mut self, input: &mut Input) -> Result<(), LinkError> {
         while !input.unread().is_empty() && self.large.is_none() {
             let consumed = self.take(input.unread())?;
@@ -487,7 +490,7 @@ impl Running<'_> {
         Ok(())
     }
 
-    /// Takes one answer, or the header of a large one; 0 where it is not all there.
+    /// Takes one answer, or the header of a large one. Returns 0 if it has not arrived completely.
     fn take(&mut self, unread: &[u8]) -> Result<usize, LinkError> {
         let nonsense = |text: &[u8]| {
             LinkError::Nonsense(String::from_utf8_lossy(text).chars().take(80).collect())
@@ -548,7 +551,8 @@ impl Running<'_> {
         let Some(waiting) = state.waiting.front_mut() else {
             return Ok(());
         };
-        // The one that the header announced: by another number, if it was given up meanwhile.
+        // The request announced by the header. Its slot has another number if it timed out
+        // meanwhile.
         let Some(&slot) = waiting.open().first() else {
             return Ok(());
         };

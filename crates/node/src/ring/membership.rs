@@ -1,35 +1,36 @@
-//! When a node serves a key: the state machine that keeps two nodes from serving the same one
-//! while a ring replaces another.
+//! Decides when a node serves a key: the state machine that keeps two nodes from serving the same
+//! key while one ring replaces another.
 //!
-//! Rings are ordered by [`RingId`]. A node takes a ring only if it comes after the one in force.
-//! It *serves* a key where
+//! Rings are ordered by [`RingId`]. A node adopts a ring only if it comes after the current one. It
+//! *serves* a key if
 //!
-//! 1. the ring in force gives it the key, and
-//! 2. it has joined: every peer of that ring has told which older rings may still be served by,
-//!    or is given up; and
-//! 3. for every such older ring, the node that ring gave the key to has confirmed the ring in
-//!    force, or is given up, or is this node.
+//! 1. the current ring gives it the key, and
+//! 2. it has joined: every peer of the current ring has reported which older rings may still be
+//!    served by, or has been declared failed; and
+//! 3. for every such older ring, the node to which that ring gave the key has confirmed the current
+//!    ring, has been declared failed, or is this node.
 //!
-//! A node confirms a ring once all its workers hold it, and the confirmation names every older ring
-//! it knows to be unsettled, so that the one who asked learns of owners it had not heard of before
-//! it serves. Only a confirmation of *exactly* the ring in force counts: a peer with a newer one may
-//! have handed the key on already.
+//! A node confirms a ring once all its workers hold it. The confirmation names every older ring
+//! that the node knows to be unsettled, so the peer that asked learns of earlier owners before it
+//! serves. Only a confirmation of *exactly* the current ring counts: a peer with a newer ring may
+//! already have passed the key on.
 //!
-//! Why no two nodes serve one key at one moment, as long as nobody is given up who still serves:
-//! suppose n serves it by ring c and x by ring u < c. Then x confirmed neither c nor anything after
-//! u to n, although u gave it the key. If n knows u, rule 3 holds n back. If not, somebody that n
-//! asked was asked by x before (x needed the same confirmations at u), knew u from then on, and
-//! named it to n. The simulation beside this file looks for a counterexample in random schedules.
+//! Two nodes never serve one key at one moment, as long as no node that still serves is declared
+//! failed. Suppose n serves the key by ring c, and x serves it by ring u < c. Then x confirmed to n
+//! neither c nor any ring after u, although u gave x the key. If n knows u, rule 3 holds n back. If
+//! n does not know u, some node that n asked had been asked by x before, because x needed the same
+//! confirmations at u. That node knew u from then on, and named it to n. The simulation beside this
+//! file searches random schedules for a counterexample.
 //!
-//! All this is said of nodes. That this process *is* the node, and no other one is, is the business of
-//! [`super::standing`]: a process serves only while its claim is confirmed, and it has met a peer only
+//! All this is about nodes. [`super::standing`] ensures that this process, and no other process,
+//! *is* the node: a process serves only while its claim is confirmed, and it has met a peer only
 //! once that peer accepts no other process under its name.
 //!
-//! A node that skipped a version may have missed a ring that gave its keys away and back. So may one
-//! that slept longer than its peers wait. It joins again: its peers tell it the rings in between,
-//! and it forgets the keys that those gave to others.
+//! A node that skipped a version may have missed a ring that gave its keys away and back. So may a
+//! node that was paused for longer than its peers wait. Such a node joins again: its peers report
+//! the rings in between, and the node drops the keys that those rings gave to others.
 //!
-//! Nothing here does I/O or reads a clock.
+//! This module does no I/O and reads no clock.
 
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
@@ -42,7 +43,7 @@ use super::peer::{Address, NAMELESS, Peers, address_of};
 use super::standing::Claim;
 use super::view::{Former, Past, View};
 
-/// Rings kept at most, the one in force included.
+/// The number of rings kept at most, including the current one.
 pub(crate) const MAX_RINGS: usize = PeerLine::MAX_KNOWN;
 
 pub(crate) fn stamp(id: RingId) -> Stamp {
@@ -53,12 +54,12 @@ pub(crate) fn ring_id(stamp: Stamp) -> RingId {
     RingId { version: stamp.version, digest: stamp.digest }
 }
 
-/// How a node finds itself in a ring.
+/// The means by which a node finds itself in a ring.
 #[derive(Clone, Debug)]
 pub(crate) struct Identity {
-    /// The name that it was started with. Without one it finds itself by its addresses.
+    /// The name given at the start. A node without a name finds itself by its addresses.
     pub(crate) name: Option<String>,
-    /// The addresses that it listens on.
+    /// The addresses that the node listens on.
     pub(crate) addresses: Vec<SocketAddr>,
 }
 
@@ -72,8 +73,8 @@ impl Identity {
         place.and_then(|index| NodeIndex::try_from(index).ok())
     }
 
-    /// The node of a ring that this process must be by the addresses it listens on, whatever name it
-    /// was started with.
+    /// The node of a ring that this process must be, judged only by the addresses it listens on and
+    /// not by its name.
     pub(crate) fn place_by_address(&self, ring: &Ring) -> Option<usize> {
         ring.nodes().iter().position(|node| self.listens_on(node))
     }
@@ -85,14 +86,14 @@ impl Identity {
     }
 }
 
-/// What a peer's answer to a greeting asks for.
+/// The request that follows from a peer's answer to a greeting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Wanted {
-    /// Nothing.
+    /// Nothing to ask for.
     Nothing,
-    /// Its ring, which is newer than the one in force.
+    /// The peer's ring, which is newer than the current one.
     Newer(RingId),
-    /// Rings that were in force before, oldest first. It is to be greeted again once they are here.
+    /// Earlier rings, oldest first. Greet the peer again once this node has them.
     Past(Vec<RingId>),
 }
 
@@ -101,25 +102,25 @@ pub(crate) enum Wanted {
 pub(crate) struct Membership {
     identity: Identity,
     claim: Claim,
-    /// The standing that the workers act by: what peers are told.
+    /// The standing that the workers act by. Peers are sent this one.
     acted: Standing,
-    /// Ascending; the last is in force.
+    /// Ascending; the last ring is the current one.
     rings: Vec<Arc<Ring>>,
-    /// Index of the oldest ring by which somebody may still serve.
+    /// The index of the oldest ring by which some node may still serve.
     base: usize,
-    /// All workers hold it.
+    /// The newest ring that all workers hold.
     held: RingId,
     joined: bool,
-    /// Rings after this one that are not known yet may have given keys away; `None` at the start,
-    /// when there is nothing to lose.
+    /// Unknown rings after this one may have given keys away. `None` at the start, when the node
+    /// holds no keys.
     gap_after: Option<RingId>,
-    /// Peers that have told of older rings since the ring in force came.
+    /// Peers that have reported older rings since the current ring was adopted.
     met: HashSet<Address>,
-    /// Peers that serve by the ring in force.
+    /// Peers that serve by the current ring.
     confirmed: HashSet<Address>,
-    /// Peers that are out of reach and no longer waited for.
+    /// Peers that were unreachable for too long and are declared failed.
     given_up: HashSet<Address>,
-    /// What each peer said last, for people.
+    /// The ring that each peer last reported, for status output only.
     said: HashMap<Address, RingId>,
     clean: bool,
     /// See [`Membership::revision`].
@@ -127,7 +128,7 @@ pub(crate) struct Membership {
 }
 
 impl Membership {
-    /// A node that starts with `ring` and holds nothing.
+    /// A node that starts with `ring` and holds no keys.
     pub(crate) fn new(identity: Identity, instance: Instance, ring: Arc<Ring>) -> Membership {
         let held = ring.id();
         let mut membership = Membership {
@@ -152,8 +153,8 @@ impl Membership {
         membership
     }
 
-    /// Takes the place that the ring in force gives this node. True if it is at another address than
-    /// before, and nothing proves yet that it leads to this process.
+    /// Takes the place that the current ring gives this node. Returns true if the place has another
+    /// address than before, and it is not yet proved that this address leads to this process.
     fn claim_place(&mut self) -> bool {
         let ring = Arc::clone(self.ring());
         let node = self.me().map(|me| &ring.nodes()[me as usize]);
@@ -161,7 +162,7 @@ impl Membership {
         self.claim.move_to(node.map(address_of), listens)
     }
 
-    /// How this process stands to its place in the ring in force.
+    /// This process's standing towards its place in the current ring.
     pub(crate) fn standing(&self) -> Standing {
         self.claim.standing()
     }
@@ -171,20 +172,20 @@ impl Membership {
         &self.claim
     }
 
-    /// How this node finds itself.
+    /// The means by which this node finds itself.
     pub(crate) fn identity(&self) -> &Identity {
         &self.identity
     }
 
-    /// Takes in the process that a connection to this node's own address reached.
+    /// Records the process that a connection to this node's own address reached.
     pub(crate) fn dialled_itself(&mut self, found: Instance) {
         let before = self.standing();
         self.claim.dialled(found);
         self.stood(before);
     }
 
-    /// Takes the place without a proof, where nobody can give one: see [`Claim::presume`]. True if
-    /// that changes anything.
+    /// Takes the place without a proof if no peer can give one: see [`Claim::presume`]. Returns
+    /// true if this changes anything.
     pub(crate) fn presume(&mut self) -> bool {
         let alone = self.joined && self.met.is_empty();
         let presumed = alone && self.standing() == Standing::Unconfirmed;
@@ -195,14 +196,15 @@ impl Membership {
         presumed
     }
 
-    /// A peer does not answer: what it reported of this node counts no more.
+    /// Records that a peer does not answer: its reports about this node no longer count.
     pub(crate) fn lost(&mut self, peer: &Address) {
         let before = self.standing();
         self.claim.lost(peer);
         self.stood(before);
     }
 
-    /// All workers act by the present standing, and what a replaced process held is forgotten.
+    /// Records that all workers act by the present standing, and that the keys a replaced process
+    /// held have been dropped.
     pub(crate) fn stand(&mut self) {
         self.acted = self.standing();
         self.clean = self.held == self.id();
@@ -230,7 +232,7 @@ impl Membership {
         }
     }
 
-    /// The ring in force.
+    /// The current ring.
     pub(crate) fn ring(&self) -> &Arc<Ring> {
         &self.rings[self.rings.len() - 1]
     }
@@ -239,7 +241,7 @@ impl Membership {
         self.ring().id()
     }
 
-    /// This node's place in the ring in force.
+    /// This node's place in the current ring.
     pub(crate) fn me(&self) -> Option<NodeIndex> {
         self.identity.place_in(self.ring())
     }
@@ -249,8 +251,8 @@ impl Membership {
         self.identity.place_in(ring)
     }
 
-    /// Whether the node at an address of a kept ring is this process: it neither greets it nor waits for
-    /// it. The place of a replaced process is another's.
+    /// Whether the node at an address of a kept ring is this process. A process neither greets
+    /// itself nor waits for itself. The place of a replaced process belongs to another process.
     fn is_own(&self, node: &Node) -> bool {
         match self.claim.address() {
             Some(own) if **own == *address_of(node) => self.standing() != Standing::Replaced,
@@ -258,49 +260,50 @@ impl Membership {
         }
     }
 
-    /// Whether a ring in use gives the node at an address this name. A process that has no name yet may
-    /// be any.
+    /// Whether a ring in use gives the node at an address this name. A process that has no name yet
+    /// may be any node.
     pub(crate) fn is_called(&self, address: &Address, name: &str) -> bool {
         let nodes = self.rings[self.base..].iter().flat_map(|ring| ring.nodes());
         name == NAMELESS
             || nodes.filter(|node| *address_of(node) == **address).any(|node| node.name == name)
     }
 
-    /// A ring that is kept.
+    /// A kept ring.
     pub(crate) fn kept(&self, id: RingId) -> Option<&Arc<Ring>> {
         self.rings.iter().find(|ring| ring.id() == id)
     }
 
-    /// All rings that are kept, oldest first.
+    /// All kept rings, oldest first.
     pub(crate) fn rings(&self) -> &[Arc<Ring>] {
         &self.rings
     }
 
-    /// Another number whenever anything may have changed that follows from this state: the view, the
-    /// answer to greetings, who is to be greeted and who is waited for. What [`Membership::said`]
-    /// tells is no part of that.
+    /// A number that changes with every change that may affect the view, the answer to greetings,
+    /// the peers to greet or the peers to wait for. It does not cover the report of
+    /// [`Membership::said`].
     pub(crate) fn revision(&self) -> u64 {
         self.revision
     }
 
-    /// Whether every peer has told which older rings may still be served by, or was given up.
+    /// Whether every peer has reported which older rings may still be served by, or was declared
+    /// failed.
     pub(crate) fn joined(&self) -> bool {
         self.joined
     }
 
-    /// Whether every peer of the ring in force has told which older rings it knows, and has none that
-    /// is newer. Who was given up has told nothing.
+    /// Whether every peer of the current ring has reported the older rings it knows, and has no
+    /// newer ring. A peer that was declared failed has reported nothing.
     pub(crate) fn has_met_all(&self) -> bool {
         self.joined && self.current_peers().all(|address| self.met.contains(&address))
     }
 
-    /// Whether nobody is waited for.
+    /// Whether this node waits for no peer.
     #[cfg(test)]
     pub(crate) fn is_settled(&self) -> bool {
         self.joined && self.base + 1 == self.rings.len()
     }
 
-    /// What a greeting is answered with.
+    /// The answer to a greeting.
     pub(crate) fn peer_line(&self, name: &str) -> PeerLine {
         PeerLine {
             name: name.to_owned(),
@@ -312,13 +315,13 @@ impl Membership {
         }
     }
 
-    /// What the peer at an address held when it last answered.
+    /// The ring that the peer at an address held when it last answered.
     pub(crate) fn said(&self, address: &Address) -> Option<RingId> {
         self.said.get(address).copied()
     }
 
-    /// Every peer to be greeted: those of the ring in force, and those that may still serve by an
-    /// older one.
+    /// Every peer to greet: the peers of the current ring, and peers that may still serve by an
+    /// older ring.
     pub(crate) fn peers(&self) -> Vec<Address> {
         let mut addresses: Vec<Address> = Vec::new();
         let mut seen = HashSet::new();
@@ -333,7 +336,7 @@ impl Membership {
         addresses
     }
 
-    /// The peers that this node waits for. A replaced process has nothing to wait for.
+    /// The peers that this node waits for. A replaced process waits for none.
     pub(crate) fn awaited(&self) -> Vec<Address> {
         if self.standing() == Standing::Replaced {
             return Vec::new();
@@ -366,8 +369,8 @@ impl Membership {
         nodes.filter(|node| !self.is_own(node)).map(address_of)
     }
 
-    /// Puts a newer ring in force; false where it is none. The workers must be given the new view,
-    /// then [`Membership::hold`] told.
+    /// Activates a ring; returns false if it is not newer. The caller must give the workers the new
+    /// view and then call [`Membership::hold`].
     pub(crate) fn adopt(&mut self, ring: Arc<Ring>) -> bool {
         let before = self.id();
         if ring.id() <= before {
@@ -381,7 +384,7 @@ impl Membership {
         }
         let was_placed = self.claim.address().is_some();
         let moved = self.claim_place();
-        // Whoever was at the new address before may still be accepted there.
+        // Peers may still accept the process that was at the new address before.
         if skipped || (was_placed && moved) {
             self.joined = false;
         }
@@ -390,14 +393,15 @@ impl Membership {
         true
     }
 
-    /// All workers hold the ring, and what it gives to others is forgotten.
+    /// Records that all workers hold the ring, and that the keys it gives to others have been
+    /// dropped.
     pub(crate) fn hold(&mut self, id: RingId) {
         self.held = id;
         self.clean = id == self.id();
         self.revision += 1;
     }
 
-    /// Joins again, after a sleep in which peers may have gone on without this node.
+    /// Joins again after a pause in which peers may have gone on without this node.
     pub(crate) fn rejoin(&mut self) {
         self.joined = false;
         let before = self.rings[self.base].id();
@@ -414,7 +418,7 @@ impl Membership {
         self.settle();
     }
 
-    /// Drops the oldest rings beyond what is kept, those that nobody serves by first.
+    /// Drops the oldest rings beyond the limit, starting with those that no node serves by.
     fn trim(&mut self) {
         while self.rings.len() > MAX_RINGS {
             self.rings.remove(0);
@@ -422,7 +426,7 @@ impl Membership {
         }
     }
 
-    /// Takes in what a peer answered to a greeting.
+    /// Processes a peer's answer to a greeting.
     pub(crate) fn heard(&mut self, from: &Address, line: &PeerLine) -> Wanted {
         let held = ring_id(line.held);
         self.said.insert(Arc::clone(from), held);
@@ -452,7 +456,8 @@ impl Membership {
         Wanted::Nothing
     }
 
-    /// Whether the ring by which a peer answers gives this node the address that the ring in force does.
+    /// Whether the ring by which a peer answers gives this node the same address as the current
+    /// ring.
     fn is_at_its_place_in(&self, line: &PeerLine) -> bool {
         self.kept(ring_id(line.newest())).is_some_and(|ring| {
             let place = self.identity.place_in(ring).map(|me| &ring.nodes()[me as usize]);
@@ -460,14 +465,14 @@ impl Membership {
         })
     }
 
-    /// A ring that a peer of the ring in force has, if it is newer than that.
+    /// The ring that a peer of the current ring holds, if it is newer than the current one.
     pub(crate) fn newer_of(&self, from: &Address, line: &PeerLine) -> Option<RingId> {
         let newest = ring_id(line.newest());
         let is_named = || self.current_peers().any(|address| address == *from);
         (newest > self.id() && is_named()).then_some(newest)
     }
 
-    /// Rings that a peer knows and this node must know before it serves.
+    /// Rings that a peer knows and that this node must know before it serves.
     fn missing(&self, line: &PeerLine) -> Vec<RingId> {
         let base = ring_id(line.base);
         let since = match self.gap_after {
@@ -484,8 +489,8 @@ impl Membership {
         missing
     }
 
-    /// Takes in a ring that was in force before the present one. True where keys that it gives to
-    /// others must be forgotten, because this node skipped it.
+    /// Adds a ring that preceded the current one. Returns true if this node skipped that ring and
+    /// must drop the keys that it gives to others.
     pub(crate) fn learn(&mut self, ring: Arc<Ring>) -> bool {
         let id = ring.id();
         if id >= self.id() || self.kept(id).is_some() {
@@ -493,14 +498,14 @@ impl Membership {
         }
         let at = self.rings.partition_point(|kept| kept.id() < id);
         self.rings.insert(at, ring);
-        // A peer says that somebody may still serve by it, or after it.
+        // According to a peer, some node may still serve by this ring or by one after it.
         self.base = self.base.min(at);
         self.trim();
         self.settle();
         self.gap_after.is_some_and(|gap| id > gap)
     }
 
-    /// Stops waiting for a peer that is out of reach. True where it was waited for.
+    /// Declares an unreachable peer failed. Returns true if this node was waiting for it.
     pub(crate) fn give_up(&mut self, address: &Address) -> bool {
         if !self.awaits(address) {
             return false;
@@ -510,7 +515,8 @@ impl Membership {
         true
     }
 
-    /// Draws the conclusions from a change of the rings, or of who is met, confirmed or given up.
+    /// Updates the derived state after a change of the rings, or of the peers met, confirmed or
+    /// failed.
     fn settle(&mut self) {
         self.revision += 1;
         let settled = |set: &HashSet<Address>, address: &Address| {
@@ -531,7 +537,7 @@ impl Membership {
         }
     }
 
-    /// The picture for the workers.
+    /// The view for the workers.
     pub(crate) fn view(&self, peers: &Peers) -> View {
         let ring = Arc::clone(self.ring());
         let me = self.me().filter(|_| self.standing() != Standing::Replaced);

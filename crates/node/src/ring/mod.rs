@@ -1,5 +1,5 @@
-//! The ring in a node: which keys are its own, who answers the others, and how nodes change from
-//! one ring to the next without two of them serving one key.
+//! The ring in a node: which keys are its own, which nodes answer for the others, and how nodes
+//! change from one ring to the next without two of them serving one key.
 //!
 //! | file | what it is |
 //! |---|---|
@@ -94,32 +94,33 @@ use self::pulse::Pulse;
 use self::secret::Secret;
 use self::status::Status;
 
-/// Hints that wait for the keeper at most; more of them say nothing new.
+/// The number of hints that may wait for the keeper. Further hints are dropped: they add no
+/// information.
 const MAX_HINTS: usize = 1024;
 
-/// Seconds between two lines about clients that ask the wrong node.
+/// Seconds between two log lines about clients that ask the wrong node.
 const MISROUTED_EVERY: Seconds = 60;
 
-/// What everybody in the process may see of the ring.
+/// The state of the ring that the whole process may read.
 #[derive(Debug)]
 pub(crate) struct Posted {
     pub(crate) view: Arc<View>,
-    /// What a greeting is answered with.
+    /// The answer to a greeting.
     pub(crate) line: PeerLine,
-    /// Every ring that is kept, oldest first.
+    /// Every kept ring, oldest first.
     pub(crate) rings: Vec<Arc<Ring>>,
     pub(crate) status: Status,
 }
 
-/// How this node stands to the ring at a moment.
+/// A snapshot of this node's relation to the ring.
 #[derive(Clone, Debug)]
 pub(crate) struct Situation {
     pub(crate) view: Arc<View>,
-    /// What this node is called; `-` where it has no name.
+    /// This node's name; `-` if it has none.
     pub(crate) name: String,
-    /// The ring does not name this node, and gives its address another name than it was started with.
+    /// The ring does not list this node's name, and gives its address another name.
     pub(crate) is_renamed: bool,
-    /// Every peer that is greeted.
+    /// Every peer that this node greets.
     pub(crate) peers: Vec<Arc<Peer>>,
     pub(crate) status: Status,
 }
@@ -130,7 +131,7 @@ pub(crate) struct RingNode {
     pub(crate) settings: RingSettings,
     secret: Option<Secret>,
     neighbours: Neighbours,
-    /// Proofs by another secret, in the log.
+    /// The log rate limit for proofs by another secret.
     unproved: Sparing,
     dialer: Dialer,
     peers: Peers,
@@ -139,12 +140,12 @@ pub(crate) struct RingNode {
     pub(crate) pulse: Pulse,
     /// The second in which a misrouted key was last logged.
     misrouted_logged: AtomicU32,
-    /// What was logged lately of requests that failed.
+    /// The log rate limit for failed requests.
     pub(crate) sparing: Sparing,
 }
 
 impl RingNode {
-    /// What this node is called: by the ring in force, or as it was started.
+    /// This node's name: by the current ring, or as given at the start.
     pub(crate) fn name(&self) -> String {
         self.posted.read().line.name.clone()
     }
@@ -163,7 +164,7 @@ impl RingNode {
         self.dialer.names()
     }
 
-    /// A connection to the peer at an address, as the keeper's are.
+    /// A connection to the peer at an address, made as the keeper makes its own.
     pub(crate) async fn talk(&self, address: &str) -> Result<Talk, TalkError> {
         let mut talk = Talk::begin(&self.dialer, address).await?;
         let stamp = membership::stamp(self.view().id());
@@ -171,7 +172,7 @@ impl RingNode {
         Ok(talk)
     }
 
-    /// Takes note of a greeting by somebody who has shown that it is a node: the accepted process of that
+    /// Records a greeting from a sender that has proved to be a node: the accepted process of that
     /// name is alive.
     pub(crate) fn is_heard(&self, name: &str, greeter: Option<Greeter>) {
         let peer = self.posted.read().address_named(name).and_then(|it| self.peers.at(&it));
@@ -182,38 +183,38 @@ impl RingNode {
         }
     }
 
-    /// Whether a ring that is kept has a node at this address: one of its connections may be that
+    /// Whether a kept ring has a node at this address, so that a connection from it may be that
     /// node's. Host names count once they are resolved.
     pub(crate) fn is_peer_address(&self, address: IpAddr) -> bool {
         self.neighbours.at(address) > 0 || self.names().knows(address)
     }
 
-    /// How many nodes the rings that are kept have at an address.
+    /// The number of nodes that the kept rings have at an address.
     pub(crate) fn nodes_at(&self, address: IpAddr) -> usize {
         self.neighbours.at(address)
     }
 
-    /// Whether a ring that is kept has a node of this name.
+    /// Whether a kept ring has a node of this name.
     pub(crate) fn names_node(&self, name: &str) -> bool {
         self.neighbours.names(name)
     }
 
-    /// The hosts at which the rings that are kept have the node of this name.
+    /// The hosts at which the kept rings have the node of this name.
     pub(crate) fn hosts_of(&self, name: &str) -> Vec<String> {
         self.neighbours.hosts_of(name)
     }
 
-    /// Nodes of the ring in force.
+    /// The number of nodes in the current ring.
     pub(crate) fn node_count(&self) -> usize {
         self.neighbours.nodes()
     }
 
-    /// Whether other nodes can prove themselves by the peer secret.
+    /// Whether other nodes can authenticate by the peer secret.
     pub(crate) fn has_secret(&self) -> bool {
         self.secret.is_some()
     }
 
-    /// Says that a node sent a proof by another peer secret.
+    /// Logs that a node sent a proof by another peer secret.
     pub(crate) fn unproved(&self, node: &crate::connections::Peer, now: Seconds) {
         if self.unproved.allows(node, "", now) {
             warn!(
@@ -223,7 +224,7 @@ impl RingNode {
         }
     }
 
-    /// A copy of what is posted, for whoever reports it.
+    /// A copy of the posted state, for reports.
     pub(crate) fn situation(&self) -> Situation {
         let posted = self.posted.read();
         let status = posted.status.clone();
@@ -245,13 +246,13 @@ impl RingNode {
         Identity { name: None, addresses }.place_by_address(&posted.view.ring).is_some()
     }
 
-    /// Tells the keeper something. Lost where it has too much to do already: hints only make quick
-    /// what it would find out by itself.
+    /// Sends a hint to the keeper. The hint is lost if too many wait: hints only speed up what the
+    /// keeper would find out by itself.
     pub(crate) fn hint(&self, hint: Hint) {
         let _ = self.hints.try_send(hint);
     }
 
-    /// Says now and then that a client asks this node for the keys of others.
+    /// Logs, at a limited rate, that a client asks this node for the keys of other nodes.
     pub(crate) fn misrouted(&self, client: &dyn std::fmt::Display, now: Seconds) {
         let last = self.misrouted_logged.load(Relaxed);
         if now.saturating_sub(last) >= MISROUTED_EVERY
@@ -266,7 +267,7 @@ impl RingNode {
 }
 
 impl Posted {
-    /// The name of the node at an address, by the ring in force.
+    /// The address that the current ring gives a node name.
     fn address_named(&self, name: &str) -> Option<peer::Address> {
         let nodes = self.view.ring.nodes();
         nodes.iter().find(|node| node.name == name).map(peer::address_of)

@@ -1,9 +1,9 @@
-//! Whom this node takes for another node by the address that it comes from: the nodes of every ring
-//! that is kept, and the addresses that their hosts stand for.
+//! Decides, from its address, whether a connection may be another node's. The addresses are those
+//! of the nodes of every kept ring, and those to which their host names resolve.
 //!
-//! The keeper feeds it; whoever accepts connections reads it. An address alone proves nothing: a
-//! client may run on a node's machine. It says who may ask for one of the nodes' places, and how many
-//! of them it may have.
+//! The keeper updates this state; the code that accepts connections reads it. An address alone
+//! proves nothing, because a client may run on a node's machine. The address only decides which
+//! connections may ask for one of the nodes' places, and how many of these places they may have.
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
@@ -20,19 +20,19 @@ pub(super) struct Neighbours(RwLock<Known>);
 
 #[derive(Debug, Default)]
 struct Known {
-    /// The rings that the rest was made of.
+    /// The rings from which the other fields were derived.
     rings: Vec<RingId>,
-    /// Nodes of the newest ring.
+    /// The number of nodes in the newest ring.
     nodes: usize,
-    /// How many nodes are, or were, at an address.
+    /// The number of nodes that are, or were, at an address.
     at: HashMap<IpAddr, usize>,
-    /// The hosts that rings give to a name.
+    /// The hosts that the rings give to a name.
     hosts: HashMap<String, HashSet<String>>,
 }
 
 impl Neighbours {
-    /// Takes in the rings that are kept, oldest first. `addresses_of` says what a host name stands
-    /// for; `anew` that it may say something else than before. True where anything may have changed.
+    /// Sets the kept rings, oldest first. `addresses_of` resolves a host name; `anew` says that its
+    /// results may have changed. Returns true if anything may have changed.
     pub(super) fn settle(
         &self,
         rings: &[Arc<Ring>],
@@ -64,12 +64,12 @@ impl Neighbours {
         true
     }
 
-    /// How many nodes are at an address, or were by an older ring that is still kept.
+    /// The number of nodes at an address by any kept ring.
     pub(super) fn at(&self, address: IpAddr) -> usize {
         self.0.read().at.get(&address.to_canonical()).copied().unwrap_or(0)
     }
 
-    /// Whether a ring that is kept names this node.
+    /// Whether a kept ring lists this node.
     pub(super) fn names(&self, name: &str) -> bool {
         self.0.read().hosts.contains_key(name)
     }
@@ -79,7 +79,7 @@ impl Neighbours {
         self.0.read().hosts.get(name).into_iter().flatten().cloned().collect()
     }
 
-    /// Nodes of the newest ring.
+    /// The number of nodes in the newest ring.
     pub(super) fn nodes(&self) -> usize {
         self.0.read().nodes
     }

@@ -1,8 +1,8 @@
-//! Opening a link: dials the peer, and checks that it is the node that the ring names.
+//! Opens a link: dials the peer, and checks that it is the node that the ring names.
 //!
-//! Nothing but a greeting is sent here, so an attempt that fails may be repeated. A peer turns a
-//! connection away while strangers fill its places, or while it has no room in its accept queue; the
-//! requests that wait for the link are then late, and fail only once `--peer-timeout` is over.
+//! Only a greeting is sent here, so a failed attempt may be repeated. A peer rejects a connection
+//! while untrusted clients fill its places, or while its accept queue is full. The requests that
+//! wait for the link are then late, and fail only once `--peer-timeout` is over.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use super::peer::NAMELESS;
 use crate::local::Local;
 use crate::socket::Socket;
 
-/// Opens the connection. Tries again if the peer turns it away: requests wait, and none has been sent.
+/// Opens the connection. Tries again if the peer rejects it: requests wait, and none has been sent.
 pub(super) async fn within(
     patience: Duration,
     local: &Rc<Local>,
@@ -35,7 +35,7 @@ pub(super) async fn within(
             }
             Ok(opened) => return opened,
             Err(_) => {
-                // That it lives is known, although the last attempt came to no end.
+                // The peer is known to be alive, although the last attempt did not finish.
                 let alive = turned_away.filter(DialError::is_sign_of_life);
                 return Err(alive.map_or(LinkError::Timeout(patience), Into::into));
             }
@@ -43,7 +43,7 @@ pub(super) async fn within(
     }
 }
 
-/// Connects, and checks that the peer is who the ring says.
+/// Connects, and checks that the peer is the node that the ring names.
 async fn open(local: &Rc<Local>, link: &Link) -> Result<Socket, LinkError> {
     let Some(ring) = &local.shared.ring else {
         return Err(LinkError::Closed);
@@ -64,14 +64,14 @@ async fn open(local: &Rc<Local>, link: &Link) -> Result<Socket, LinkError> {
             None => LinkError::NoPeer(dial::shown(&line)),
         });
     };
-    // One that no ring names yet, or any more, by its own knowledge, serves nothing: it answers that
-    // its keys have moved, until it holds the ring that this node holds.
+    // A node that no ring lists as far as it knows serves no key. It answers `MOVED` until it holds
+    // the same ring as this node.
     if peer.name != NAMELESS && !names.contains(&peer.name) {
         return Err(LinkError::OtherName(words(&peer.name)));
     }
     if link.peer.processes().accepted.is_some_and(|accepted| accepted != peer.instance) {
-        // The node was restarted, or its address leads to another process now. Each process knows
-        // whether it may serve; which one is to be asked from now on is the keeper's to find out.
+        // The node was restarted, or its address leads to another process. Each process knows
+        // whether it may serve. The keeper finds out which process to ask from this point on.
         ring.hint(Hint::Greeted { name: link.peer.name.clone(), unknown: true, doubts: false });
     }
     Ok(socket)

@@ -1,7 +1,7 @@
-//! The other nodes, as this process knows them: where they are, and whether they answer.
+//! The other nodes as this process knows them: their addresses, and whether they answer.
 //!
-//! A peer is the process behind an address. A ring that gives a name another address names another
-//! peer; one that keeps the address keeps the peer, and what is known of it.
+//! A peer is the process behind an address. If a ring gives a name another address, it names
+//! another peer. If the address stays the same, the peer and its state stay too.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -12,10 +12,10 @@ use parking_lot::Mutex;
 use ringbinder_protocol::Instance;
 use ringbinder_ring::Node;
 
-/// What a node calls itself that no ring names and that was started without a name.
+/// The name that a node reports if no ring lists it and it was started without one.
 pub(crate) const NAMELESS: &str = "-";
 
-/// What clients and nodes dial, as the ring writes it: `host:port`.
+/// The address that clients and nodes dial, as the ring writes it: `host:port`.
 pub(crate) type Address = Arc<str>;
 
 /// The address of a node of a ring.
@@ -29,27 +29,27 @@ pub(crate) struct Peer {
     /// The name that the newest ring gives it.
     pub(crate) name: String,
     pub(crate) address: Address,
-    /// Requests for it fail at once until a probe has reached it.
+    /// It is unreachable: requests for it fail at once until a probe succeeds.
     away: AtomicBool,
-    /// Why it is away; empty if it is not.
+    /// The reason why it is unreachable; empty if it is reachable.
     reason: Mutex<String>,
     processes: Mutex<Processes>,
-    /// It has answered something since the keeper last looked.
+    /// It has answered since the keeper last checked.
     alive: AtomicBool,
     /// Requests that were sent to it.
     pub(crate) forwarded: AtomicU64,
     /// Requests that it did not answer.
     pub(crate) failed: AtomicU64,
-    /// Requests that it answered later than they were waited for.
+    /// Requests that it answered after their timeout.
     pub(crate) slow: AtomicU64,
 }
 
 /// The processes that claim to be a peer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Processes {
-    /// The one that this node accepts; `None` if it knows none that runs.
+    /// The accepted process; `None` if this node knows of none that runs.
     pub(crate) accepted: Option<Instance>,
-    /// Another one that answers at the address.
+    /// Another process that answers at the address.
     pub(crate) rival: Option<Instance>,
 }
 
@@ -68,7 +68,7 @@ impl Peer {
         }
     }
 
-    /// The same address with nothing known of the process there. The counters go on.
+    /// A peer at the same address, with no state of the process there. The counters continue.
     fn again(&self, name: &str) -> Peer {
         let count = |counter: &AtomicU64| AtomicU64::new(counter.load(Relaxed));
         Peer {
@@ -83,12 +83,12 @@ impl Peer {
         self.away.load(Relaxed)
     }
 
-    /// Records whether it answers; true where that is news.
+    /// Records whether it is unreachable; returns true if that changed.
     pub(crate) fn set_away(&self, away: bool) -> bool {
         self.away.swap(away, Relaxed) != away
     }
 
-    /// Records why it is away; true if that is news.
+    /// Records the reason why it is unreachable; returns true if that changed.
     pub(crate) fn set_reason(&self, reason: &str) -> bool {
         let mut known = self.reason.lock();
         let news = *known != reason;
@@ -98,21 +98,21 @@ impl Peer {
         news
     }
 
-    /// Why it is away; empty if it is not.
+    /// The reason why it is unreachable; empty if it is reachable.
     pub(crate) fn reason(&self) -> String {
         self.reason.lock().clone()
     }
 
-    /// Records that it answered something.
+    /// Records that it answered.
     #[inline]
     pub(crate) fn is_heard(&self) {
-        // Links read often, and a store that changes nothing is to cost no cache line.
+        // Links read often, and a store without a change would still cost a cache line.
         if !self.alive.load(Relaxed) {
             self.alive.store(true, Relaxed);
         }
     }
 
-    /// Whether it has answered anything since this was last asked.
+    /// Whether it has answered since the last call.
     pub(super) fn was_heard(&self) -> bool {
         self.alive.swap(false, Relaxed)
     }
@@ -144,8 +144,8 @@ pub(crate) struct Peers {
 }
 
 impl Peers {
-    /// The peer behind the address of a node of the ring in force. If the ring calls it otherwise than
-    /// the one before did, it is another peer: connections are checked against the name.
+    /// The peer behind the address of a node of the current ring. If the ring gives it another name
+    /// than before, it is another peer, because connections are checked against the name.
     pub(crate) fn of(&self, node: &Node) -> Arc<Peer> {
         let mut known = self.known.lock();
         let address = address_of(node);
@@ -168,20 +168,20 @@ impl Peers {
         Arc::clone(known.entry(Arc::clone(&address)).or_insert_with(new))
     }
 
-    /// Puts another process in the place of the peer at an address: connections to the one before
-    /// are of no use. The views that name the old one are to be replaced.
+    /// Replaces the peer at an address by another process, because connections to the old process
+    /// are of no use. The caller must replace the views that name the old peer.
     pub(super) fn replace(&self, address: &str) {
         if let Some(peer) = self.known.lock().get_mut(address) {
             *peer = Arc::new(peer.again(&peer.name));
         }
     }
 
-    /// The peer at an address, if some ring names it.
+    /// The peer at an address, if some ring lists it.
     pub(crate) fn at(&self, address: &str) -> Option<Arc<Peer>> {
         self.known.lock().get(address).cloned()
     }
 
-    /// Forgets all but these.
+    /// Drops all peers but these.
     pub(crate) fn keep(&self, keep: impl Fn(&Address) -> bool) {
         self.known.lock().retain(|address, _| keep(address));
     }

@@ -1,19 +1,21 @@
-//! Whether this node has stood still: stopped by a signal, a debugger or a hypervisor, starved, or
-//! suspended with its machine.
+//! Detects whether this node was paused: stopped by a signal, a debugger or a hypervisor, starved
+//! of CPU time, or suspended with its machine.
 //!
-//! Peers that wait for such a node give it up, and serve its keys by a newer ring. When it goes on,
-//! it still acts by the older one, until the keeper has greeted the peers. Requests are not to be
-//! carried out in between. So the keeper leaves a sign of life many times a second, and a worker
-//! looks at it *after* it has read requests and before it carries them out. Whatever was read before
-//! the node stood still was sent before, too, and may count as carried out then; whatever is read
-//! afterwards meets an old sign and has to wait for the peers.
+//! Peers that wait for such a node declare it failed and serve its keys by a newer ring. When it
+//! continues, it still acts by the older ring until the keeper has greeted the peers. It must not
+//! carry out requests in between. So the keeper emits a heartbeat several times a second, and a
+//! worker checks the heartbeat *after* it has read requests and before it carries them out.
+//! Requests read before the pause were also sent before it, and may count as carried out then.
+//! Requests read after the pause meet an old heartbeat and must wait for the peers.
 //!
-//! A peer gives a node up when a greeting was not answered for a second or more, and the node stayed
-//! silent for `peer_give_up` after that. Signs older than that time and half a second come sooner.
+//! A peer declares a node failed if a greeting was not answered for a second or more and the node
+//! stayed silent for `peer_give_up` after that. A heartbeat that is older than `peer_give_up` plus
+//! half a second is detected before that.
 //!
-//! Workers look often, so they look at the system's coarse clocks, which cost no system call. The
-//! monotonic one misses what a machine slept; the calendar does not, but may be set: only where it
-//! has moved as well is the clock asked that counts sleep and cannot be set.
+//! Workers check often, so they use the system's coarse clocks, which need no system call. The
+//! coarse monotonic clock does not count the time that a machine is suspended. The calendar clock
+//! does, but can be set. So only if the calendar clock has moved too far does the check use the
+//! clock that counts suspended time and cannot be set.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
@@ -22,42 +24,42 @@ use nix::time::{ClockId, clock_gettime};
 
 use crate::clock::passed;
 
-/// Longest time between two signs of life while the keeper runs.
+/// The longest time between two heartbeats while the keeper runs.
 pub(super) const BEAT: Duration = Duration::from_millis(250);
 
-/// How much older than `peer_give_up` a sign may be.
+/// The amount by which a heartbeat may be older than `peer_give_up`.
 const SLACK: Duration = Duration::from_millis(500);
 
-/// A moment, by three clocks, in milliseconds.
+/// A moment by three clocks, in milliseconds.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sign {
-    /// Sleep included, by [`passed`].
+    /// Includes suspended time, by [`passed`].
     passed: u64,
     awake: u64,
     calendar: u64,
 }
 
 impl Sign {
-    /// Now.
+    /// The present moment.
     pub(super) fn now() -> Sign {
         Sign { passed: milliseconds(passed()), awake: awake(), calendar: calendar() }
     }
 }
 
-/// The keeper's sign of life.
+/// The keeper's heartbeat.
 #[derive(Debug)]
 pub(crate) struct Pulse {
     passed: AtomicU64,
     awake: AtomicU64,
     calendar: AtomicU64,
-    /// A worker has seen an old sign.
+    /// A worker has seen an old heartbeat.
     noticed: AtomicBool,
     /// In milliseconds.
     patience: u64,
 }
 
 impl Pulse {
-    /// A node that its peers give up after `give_up`.
+    /// A heartbeat for a node that its peers declare failed after `give_up`.
     pub(super) fn new(give_up: Duration) -> Pulse {
         let Sign { passed, awake, calendar } = Sign::now();
         Pulse {
@@ -69,24 +71,24 @@ impl Pulse {
         }
     }
 
-    /// Leaves a sign of life, as of `now`: a moment before the keeper asked
-    /// [`Pulse::stood_still`] and did what follows from that.
+    /// Emits a heartbeat as of `now`, a moment before the keeper called [`Pulse::stood_still`] and
+    /// acted on the result.
     pub(super) fn beat(&self, now: Sign) {
         self.passed.store(now.passed, SeqCst);
         self.awake.store(now.awake, SeqCst);
         self.calendar.store(now.calendar, SeqCst);
     }
 
-    /// How long the node stood still up to `now`, if it did so since the last sign, or a worker says
-    /// so.
+    /// The length of a pause up to `now`, if the node was paused since the last heartbeat or if a
+    /// worker has noticed a pause.
     pub(super) fn stood_still(&self, now: Sign) -> Option<Duration> {
         let noticed = self.noticed.swap(false, SeqCst);
         let since = now.passed.saturating_sub(self.passed.load(SeqCst));
         (noticed || since > self.patience).then(|| Duration::from_millis(since))
     }
 
-    /// Whether the node has stood still and the keeper has not seen to it since. Where that is so,
-    /// the keeper learns of it.
+    /// Whether the node was paused and the keeper has not handled that yet. If so, this call also
+    /// notifies the keeper.
     #[inline]
     pub(crate) fn is_old(&self) -> bool {
         self.is_old_at(awake(), calendar(), || milliseconds(passed()))
@@ -106,12 +108,12 @@ impl Pulse {
 }
 
 fn awake() -> u64 {
-    // Where there is no such clock the others decide.
+    // On a system without this clock, the other clocks decide.
     clock_gettime(ClockId::CLOCK_MONOTONIC_COARSE).map_or(0, |time| milliseconds(time.into()))
 }
 
 fn calendar() -> u64 {
-    // Without it the clock that counts sleep is asked each time.
+    // Without it, every check uses the clock that counts suspended time.
     clock_gettime(ClockId::CLOCK_REALTIME_COARSE).map_or(u64::MAX, |time| milliseconds(time.into()))
 }
 
@@ -125,7 +127,8 @@ mod tests {
 
     const START: Sign = Sign { passed: 1_000_000, awake: 900_000, calendar: 1_800_000_000_000 };
 
-    /// So many milliseconds after the start, `slept` of them asleep, the calendar set by `set`.
+    /// A moment `millis` after the start, of which `slept` were suspended, with the calendar
+    /// shifted by `set`.
     fn at(millis: u64, slept: u64, set: i64) -> Sign {
         Sign {
             passed: START.passed + millis,

@@ -1,4 +1,4 @@
-//! `stats ring`: what an operator wants to know of the ring and of the other nodes.
+//! `stats ring`: the state of the ring and of the other nodes, for operators.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -12,8 +12,8 @@ use super::peer::Address;
 use crate::long::PIECE;
 use crate::shared::Shared;
 
-/// Appends a piece of the report: first what is to be said of this node, where nothing was `written`
-/// before, then of its peers from the one on to which it was. Says whether another piece follows.
+/// Appends a piece of the report: first this node's part, if nothing is `written` yet, then the
+/// peers from index `written` on. Returns whether another piece follows.
 pub(crate) fn report(shared: &Shared, written: &mut Option<usize>, out: &mut Vec<u8>) -> bool {
     let Some(node) = &shared.ring else {
         answer::line(out, "END");

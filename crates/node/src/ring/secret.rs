@@ -1,9 +1,9 @@
-//! The peer secret: how a node that the ring in force does not name proves that it may bring
-//! another ring, and how any node proves that it is one.
+//! The peer secret. It lets a node that the current ring does not list prove that it may bring
+//! another ring, and lets any node prove that it is a node.
 //!
-//! The receiver draws a nonce for one connection; the sender answers with HMAC-SHA-256 over the
-//! nonce, and the ring if it offers one (RFC 2104). A code for one purpose is none for the other. The
-//! secret itself is never sent and never logged.
+//! The receiver draws a nonce for one connection. The sender answers with HMAC-SHA-256 (RFC 2104)
+//! over the nonce, and over the ring if it offers one. A code for one purpose is invalid for the
+//! other. The secret itself is never sent and never logged.
 
 use std::fmt;
 use std::path::Path;
@@ -13,16 +13,16 @@ use ringbinder_protocol::MAC_LEN;
 use ringbinder_ring::regular;
 use sha2::Sha256;
 
-/// Shortest secret in bytes.
+/// The shortest secret in bytes.
 const MIN_LEN: usize = 16;
 
-/// Longest file that is read for one.
+/// The longest file that is read as a secret.
 const MAX_LEN: u64 = 4096;
 
-/// What separates the codes of offered rings from any other use of the same secret.
+/// Separates the codes of offered rings from any other use of the same secret.
 const OFFER: &[u8] = b"ringbinder ring offer 1\0";
 
-/// What separates the codes by which a node shows that it is one.
+/// Separates the codes that prove a sender to be a node from any other use of the same secret.
 const PROOF: &[u8] = b"ringbinder peer proof 1\0";
 
 /// A number used once, for one offer on one connection.
@@ -39,10 +39,10 @@ impl fmt::Debug for Secret {
 }
 
 impl Secret {
-    /// Reads a secret from a file; white space at its ends does not count.
+    /// Reads a secret from a file, without the white space at its ends.
     ///
     /// # Errors
-    /// A sentence on what is wrong with the file.
+    /// A sentence that describes what is wrong with the file.
     pub(crate) fn read(path: &Path) -> Result<Secret, String> {
         let place = path.display();
         let text = regular::read(path, MAX_LEN);
@@ -68,22 +68,22 @@ impl Secret {
         Some(mac)
     }
 
-    /// The code for a ring.
+    /// The code for a ring that this node offers.
     pub(crate) fn sign(&self, nonce: &Nonce, ring: &[u8]) -> Option<[u8; MAC_LEN]> {
         Some(self.mac(OFFER, nonce, ring)?.finalize().into_bytes().into())
     }
 
-    /// The code that shows that this node knows the secret.
+    /// The code that proves that this node knows the secret.
     pub(crate) fn prove(&self, nonce: &Nonce) -> Option<[u8; MAC_LEN]> {
         Some(self.mac(PROOF, nonce, b"")?.finalize().into_bytes().into())
     }
 
-    /// Whether a node knows the secret, compared in constant time.
+    /// Whether the code proves that the sender knows the secret. Compares in constant time.
     pub(crate) fn is_proof(&self, nonce: &Nonce, code: &[u8; MAC_LEN]) -> bool {
         self.mac(PROOF, nonce, b"").is_some_and(|mac| mac.verify_slice(code).is_ok())
     }
 
-    /// Whether a code is right, compared in constant time.
+    /// Whether the code of an offered ring is valid. Compares in constant time.
     pub(crate) fn verify(&self, nonce: &Nonce, ring: &[u8], code: &[u8; MAC_LEN]) -> bool {
         self.mac(OFFER, nonce, ring).is_some_and(|mac| mac.verify_slice(code).is_ok())
     }

@@ -1,12 +1,13 @@
 //! Random schedules of several [`Membership`]s, in search of two nodes that serve one key.
 //!
-//! Everything that takes time in a real fleet is a step here, and any step may come next: a new
-//! ring reaches one node's own file, a greeting is asked, answered and heard, a worker takes its new
-//! view. After each step every key must have at most one process with a worker that serves it. When
-//! the dust has settled every key has exactly one, and it is the owner.
+//! Every operation that takes time in a real fleet is a step here, and any step may come next: a
+//! new ring reaches one node's own file, a greeting is asked, answered and heard, a worker takes
+//! its new view. After each step, every key must have at most one process with a worker that serves
+//! it. At the end, when no step is left, every key has exactly one such process, and that is the
+//! owner.
 //!
-//! A process is not its name and not its address: several may be started under one name, and each
-//! process has its own idea of where an address leads (`claims`).
+//! A process is neither its name nor its address: several may be started under one name, and
+//! processes may disagree about where an address leads (`claims`).
 
 mod absence;
 mod claims;
@@ -68,21 +69,21 @@ struct Simulated {
     /// The index of the name that it was started with.
     called: usize,
     membership: Membership,
-    /// What each worker acts by.
+    /// The view of each worker.
     workers: Vec<View>,
-    /// Which ring the node is waiting for its workers to hold.
+    /// The ring that the node waits for its workers to hold.
     adopting: Option<RingId>,
-    /// What it holds under keys.
+    /// The value that it holds for each key.
     items: HashMap<u32, u64>,
-    /// Some of it is from before it was away, and not all peers were met since.
+    /// Some of its items are from before it was away, and it has not met all peers since.
     came_back: bool,
-    /// Whom it accepts at each address.
+    /// The process that it accepts at each address.
     accepted: HashMap<Address, Accepted>,
     /// The processes to which it has connections.
     controls: HashMap<Address, Instance>,
-    /// Addresses to be dialled although there is a connection.
+    /// Addresses to dial although there is a connection.
     afresh: HashSet<Address>,
-    /// It is to look who answers at its own address.
+    /// It must check which process answers at its own address.
     doubted: bool,
 }
 
@@ -95,7 +96,7 @@ impl Simulated {
         self.accepted.entry(Arc::clone(address)).or_default()
     }
 
-    /// The address that the ring in force gives a name.
+    /// The address that the current ring gives a name.
     fn address_named(&self, called: usize) -> Option<Address> {
         let nodes = self.membership.ring().nodes();
         nodes.iter().find(|node| node.name == name(called)).map(address_of)
@@ -110,7 +111,7 @@ struct Letter {
     reached: Instance,
     /// Over a new connection.
     fresh: bool,
-    /// What it answered; `None` while the question is on its way.
+    /// Its answer; `None` while the question is in transit.
     answer: Option<PeerLine>,
 }
 
@@ -119,9 +120,9 @@ struct Fleet {
     peers: Peers,
     /// The processes that run.
     nodes: HashMap<usize, Simulated>,
-    /// Where each address leads.
+    /// The process to which each address leads.
     book: HashMap<String, usize>,
-    /// Where it leads for one process, or that it leads nowhere.
+    /// The process to which an address leads for one process, or `None` if it leads nowhere.
     lies: HashMap<(usize, String), Option<usize>>,
     /// Nodes that the newest ring has at their second address.
     moved: HashSet<usize>,
@@ -199,7 +200,7 @@ impl Fleet {
         self.nodes.insert(pid, node);
     }
 
-    /// Where an address leads for a process, if anything listens there.
+    /// The process to which an address leads for the observer, if any listens there.
     fn lookup(&self, observer: usize, address: &str) -> Option<usize> {
         let lie = self.lies.get(&(observer, address.to_owned()));
         let pid = lie.copied().unwrap_or_else(|| self.book.get(address).copied())?;
@@ -232,7 +233,7 @@ impl Fleet {
         self.trace.push(format!("ring {} is {weights:?}", self.newest.id().version));
     }
 
-    /// One node is given a ring by its own file.
+    /// Gives one node a ring by its own file.
     fn give(&mut self, index: usize, ring: &Arc<Ring>) {
         match self.nodes.get(&index) {
             Some(_) => self.adopt(index, ring),
@@ -246,7 +247,7 @@ impl Fleet {
 
     fn adopt(&mut self, index: usize, ring: &Arc<Ring>) {
         let node = self.nodes.get_mut(&index).unwrap();
-        // A node takes one ring after the other.
+        // A node adopts one ring after another.
         if node.adopting.is_none() && node.membership.adopt(Arc::clone(ring)) {
             if node.membership.standing() == Standing::Unconfirmed {
                 node.items.clear();
@@ -284,7 +285,7 @@ impl Fleet {
         }
     }
 
-    /// Looks who answers at the process's own address.
+    /// Checks which process answers at the process's own address.
     fn look(&mut self, index: usize) {
         let node = self.nodes.get_mut(&index).unwrap();
         let doubted = std::mem::take(&mut node.doubted);
@@ -306,7 +307,7 @@ impl Fleet {
         }
     }
 
-    /// Greets an address: over the connection that there is, over a new one where that is called for.
+    /// Greets an address over the existing connection, and over a new one if that is needed.
     fn greet(&mut self, from: usize, to: Address) {
         let node = self.nodes.get_mut(&from).unwrap();
         let afresh = node.afresh.remove(&to) || node.accepted(&to).rival().is_some();
@@ -340,14 +341,14 @@ impl Fleet {
         }
     }
 
-    /// The process at the other end of a connection has ended.
+    /// Records that the process at the other end of a connection has ended.
     fn closed(&mut self, from: usize, to: &Address) {
         let node = self.nodes.get_mut(&from).unwrap();
         node.controls.remove(to);
         node.accepted(to).closed();
     }
 
-    /// What a process answers to a greeting, and what it learns by it.
+    /// The answer of a process to a greeting, with the effects of the greeting on it.
     fn answer(&mut self, at: usize, from: usize, seen: Option<Instance>) -> PeerLine {
         let greeter = self.nodes[&from].instance();
         let called = self.nodes[&from].called;
@@ -371,7 +372,7 @@ impl Fleet {
         PeerLine { process, ..line }
     }
 
-    /// Moves one letter on.
+    /// Advances one letter by one step.
     fn carry(&mut self, letter: usize) {
         let Letter { from, reached, fresh, .. } = self.letters[letter];
         let to = Arc::clone(&self.letters[letter].to);
@@ -392,7 +393,7 @@ impl Fleet {
         let is_called = node.membership.is_called(&to, &line.name);
         let accepted = node.accepted(&to);
         if !is_called {
-            // Another node: only a newer ring could make it this one.
+            // It is another node: only a newer ring could make it this one.
             if let Some(id) = node.membership.newer_of(&to, &line) {
                 let ring = Arc::clone(&self.rings[&id]);
                 self.adopt(from, &ring);
@@ -401,7 +402,7 @@ impl Fleet {
         }
         if fresh {
             if accepted.reached(reached) == Change::Rivalled {
-                // The accepted process is told over the connection to it.
+                // The accepted process learns of it over the connection to it.
                 let old = accepted.process();
                 self.trace.push(format!("n{from} finds n{at} at {to} beside {old:?}"));
                 if let Some(old) = old.and_then(|old| self.running(old)) {
@@ -429,7 +430,8 @@ impl Fleet {
             node.membership.dialled_itself(reached);
         }
         let wanted = node.membership.heard(&to, &line);
-        // Of the ring that it came back with: putting another in force is one step for it.
+        // Meeting all peers counts only by the ring with which the node came back, so not while it
+        // adopts another one.
         node.came_back &= node.adopting.is_some() || !node.membership.has_met_all();
         self.trace.push(format!(
             "n{from} hears n{at}: held {} base {} {:?}: {wanted:?}",
@@ -485,7 +487,7 @@ impl Fleet {
         }
     }
 
-    /// Which nodes serve a key.
+    /// The nodes that serve a key.
     fn serving(&self, key: u32) -> Vec<usize> {
         let point = point(key);
         let serves = |view: &View| matches!(view.route(point), Route::Local);
@@ -516,7 +518,7 @@ impl Fleet {
         pids
     }
 
-    /// Everybody gets the newest ring, and everything that can happen does.
+    /// Gives every node the newest ring, and runs steps until none is left.
     fn come_to_rest(&mut self) {
         let ring = Arc::clone(&self.newest);
         for _ in 0..8 {

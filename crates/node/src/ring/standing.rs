@@ -1,26 +1,27 @@
-//! Whether this process is the node that the ring means: its claim to the name and the address that
-//! the ring gives it.
+//! This process's claim to be the node that the ring means: to the name and the address that the
+//! ring gives it.
 //!
-//! A name alone proves nothing. Two processes may be started under one name, a ring may give the name
-//! to another address, DNS may lead a host name to another machine, a machine may be cloned with its
-//! configuration. So a process serves its keys only while its claim is [`Standing::Confirmed`]:
+//! A name alone proves nothing. Two processes may be started under one name. A ring may give the
+//! name to another address. DNS may lead a host name to another machine. A machine may be cloned
+//! with its configuration. So a process serves its keys only while its claim is
+//! [`Standing::Confirmed`]:
 //!
 //! - The claim is *proved* once this process listens on the very IP address and port in the ring, or a
 //!   connection to the address reached this process, or a peer reports that it accepts this process
-//!   there. A proof holds until the ring gives this node another address: silence never revokes it, so
-//!   a network or DNS outage stops nobody.
+//!   there. A proof holds until the ring gives this node another address. Silence never revokes it, so
+//!   a network or DNS outage does not stop a node.
 //! - The claim is *lost* if a connection to the address reached another process of the same name. A
-//!   process that has served loses it as well if at least one peer accepts another process there and
-//!   none accepts this one. One that has not served yet just waits: the peers may still accept the
-//!   process before it, which has ended.
+//!   process that has served also loses it if at least one peer accepts another process there and none
+//!   accepts this one. A process that has not served yet just waits: the peers may still accept its
+//!   predecessor, which has ended.
 //!
-//! Why at most one of two claimants serves: a newcomer joins only once no peer accepts another process
-//! under its name ([`super::membership`]), and a peer accepts another process only after the old one
-//! has closed its connection, has reported that it stood down, or was declared failed
-//! ([`super::accepted`]). So the process that serves keeps its place until it has found out itself
-//! that the address leads elsewhere, or is gone.
+//! At most one of two claimants serves. A new process joins only once no peer accepts another
+//! process under its name ([`super::membership`]). A peer accepts another process only after the
+//! old one has closed its connection, has reported that it stood down, or was declared failed
+//! ([`super::accepted`]). So the process that serves keeps its place until it finds out itself that
+//! the address leads elsewhere, or until it is gone.
 //!
-//! There is no I/O and no clock here.
+//! This module does no I/O and reads no clock.
 
 use std::collections::HashMap;
 
@@ -28,12 +29,12 @@ use ringbinder_protocol::{Instance, Standing};
 
 use super::peer::Address;
 
-/// The process that somebody found at this node's address.
+/// The process found at this node's address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Found {
-    /// This one.
+    /// This process.
     This,
-    /// Another one.
+    /// Another process.
     Other(Instance),
 }
 
@@ -41,19 +42,19 @@ pub(crate) enum Found {
 #[derive(Debug)]
 pub(crate) struct Claim {
     instance: Instance,
-    /// The address that the ring in force gives this node; `None` if it does not name it.
+    /// The address that the current ring gives this node; `None` if the ring does not list it.
     address: Option<Address>,
     proved: bool,
-    /// It has had the consent of all peers: from then on it may serve.
+    /// All peers have consented: from then on the process may serve.
     established: bool,
-    /// What the last connection to the address found.
+    /// The process that the last connection to the address found.
     dialled: Option<Found>,
-    /// The process that each peer accepts at the address, if it knows one.
+    /// The process that each peer accepts at the address, if the peer knows one.
     reported: HashMap<Address, Found>,
 }
 
 impl Claim {
-    /// The claim of a process that no ring names yet.
+    /// The claim of a process that no ring lists yet.
     pub(super) fn new(instance: Instance) -> Claim {
         Claim {
             instance,
@@ -73,9 +74,9 @@ impl Claim {
         self.address.as_ref()
     }
 
-    /// Takes in the address that the ring in force gives this node. `listens` tells that it is an IP
-    /// address and port on which this process listens. Returns true if the claim starts again from
-    /// nothing: the address is another one, and nothing proves that it leads here.
+    /// Sets the address that the current ring gives this node. `listens` says that it is an IP
+    /// address and port on which this process listens. Returns true if the claim starts again
+    /// without a proof: the address is new, and it is not yet proved that it leads here.
     pub(super) fn move_to(&mut self, address: Option<Address>, listens: bool) -> bool {
         if self.address == address {
             return false;
@@ -88,7 +89,7 @@ impl Claim {
         self.address.is_some() && !listens
     }
 
-    /// How this process stands to its place in the ring.
+    /// This process's standing towards its place in the ring.
     pub(super) fn standing(&self) -> Standing {
         if self.address.is_none() {
             Standing::Absent
@@ -112,7 +113,7 @@ impl Claim {
         self.rival()
     }
 
-    /// Another process that claims this node's place by the word of a peer.
+    /// Another process that claims this node's place, as reported by a peer.
     pub(super) fn rival(&self) -> Option<Instance> {
         let other = |found: &Found| match found {
             Found::Other(other) => Some(*other),
@@ -122,14 +123,14 @@ impl Claim {
         self.reported.values().filter_map(other).min_by_key(|instance| instance.0)
     }
 
-    /// Takes in the process that a connection to the own address reached.
+    /// Records the process that a connection to the own address reached.
     pub(super) fn dialled(&mut self, found: Instance) {
         let found = self.found(found);
         self.proved |= found == Found::This;
         self.dialled = Some(found);
     }
 
-    /// Takes in the process that a peer accepts at the own address; `None` if it knows none.
+    /// Records the process that a peer accepts at the own address; `None` if it knows none.
     pub(super) fn reported(&mut self, peer: &Address, seen: Option<Instance>) {
         match seen.map(|seen| self.found(seen)) {
             None => {
@@ -147,23 +148,23 @@ impl Claim {
         matches!(self.reported.get(peer), Some(Found::Other(_)))
     }
 
-    /// Forgets what a peer reported that does not answer any more.
+    /// Drops the report of a peer that does not answer any more.
     pub(super) fn lost(&mut self, peer: &Address) {
         self.reported.remove(peer);
     }
 
-    /// Forgets every report but those of these peers.
+    /// Drops every report except those of these peers.
     pub(super) fn keep(&mut self, peers: &[Address]) {
         self.reported.retain(|peer, _| peers.contains(peer));
     }
 
-    /// All peers have given their consent.
+    /// Records that all peers have consented.
     pub(super) fn establish(&mut self) {
         self.established = true;
     }
 
-    /// Takes the place without a proof: nobody could be asked for as long as peers are waited for, and
-    /// nobody answered at the address.
+    /// Takes the place without a proof, because no peer answered within the time that peers are
+    /// waited for, and no process answered at the address.
     pub(super) fn presume(&mut self) {
         self.proved = true;
     }

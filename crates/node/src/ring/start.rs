@@ -1,4 +1,4 @@
-//! The ring at the start of a node: read it, find this node in it.
+//! The ring at the start of a node: reads it, and finds this node in it.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -24,7 +24,7 @@ use super::{Hint, MAX_HINTS, Posted, RingNode, RingSettings};
 use crate::process::exit::ExitCode;
 use crate::sparing::Sparing;
 
-/// Why a node cannot start with its ring.
+/// The reason why a node cannot start with its ring.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StartError {
     #[error("--ring: {0}")]
@@ -33,7 +33,7 @@ pub(crate) enum StartError {
     Source(#[from] SourceError),
     #[error("--peer-secret-file: {0}")]
     Secret(String),
-    /// The system gives nothing to wait for the source with.
+    /// The system offers no means to watch the source.
     #[error(
         "cannot begin to read the ring {origin}: the system refuses what waiting for it takes \
          ({reason}); check the limit of open files (ulimit -n) and the memory that is free"
@@ -52,7 +52,7 @@ impl StartError {
     }
 }
 
-/// A ring that was read, and everything that goes on from there.
+/// A ring that was read, and the parts that continue from it.
 #[derive(Debug)]
 pub(crate) struct Started {
     pub(crate) node: Arc<RingNode>,
@@ -65,9 +65,9 @@ pub(crate) struct Started {
 /// A ring that was read for the first time.
 struct First {
     ring: Arc<Ring>,
-    /// Where it came from, and what the source holds.
+    /// The origin of the ring, and the content of the source.
     status: Status,
-    /// What the operator should know, one line each.
+    /// Warnings for the operator, one line each.
     warnings: Vec<String>,
 }
 
@@ -76,7 +76,7 @@ fn secret(settings: &RingSettings) -> Result<Option<Secret>, StartError> {
     secret.map_err(StartError::Secret)
 }
 
-/// Where the ring is read, and where a copy of it is kept.
+/// The source of the ring, and the file for a copy of it.
 fn source(settings: &RingSettings) -> Result<Source, StartError> {
     let origin = settings.source.parse()?;
     let cache = settings.ring_cache.clone().filter(|cache| may_keep(cache, &origin));
@@ -124,8 +124,8 @@ fn first(source: &Source) -> Result<First, StartError> {
     Ok(First { ring: Arc::new(ring), status, warnings })
 }
 
-/// A warning if the ring does not name this node. That is no error: a node may start before it is in
-/// the ring.
+/// A warning if the ring does not list this node. That is not an error: a node may start before it
+/// is in the ring.
 fn absence(
     settings: &RingSettings,
     identity: &Identity,
@@ -146,8 +146,8 @@ fn absence(
     ))
 }
 
-/// Checks what a start with these settings would read: the secret, and a ring file. etcd is not asked.
-/// Returns what the operator should know, one line each.
+/// Checks the secret and the ring file that a start with these settings would read. etcd is not
+/// asked. Returns warnings for the operator, one line each.
 ///
 /// `listening` has the addresses that the node would listen on; `None` if they are not known.
 ///
@@ -230,7 +230,8 @@ pub(crate) fn start(settings: &RingSettings, mut dialer: Dialer) -> Result<Start
     Ok(Started { node, source, membership, hints, drift })
 }
 
-/// Whether a copy may be kept in a file: not if that is the ring file itself, by another name.
+/// Whether a copy may be kept in a file. It may not if that is the ring file itself under another
+/// name.
 fn may_keep(cache: &Path, origin: &Origin) -> bool {
     let same = match origin {
         Origin::File(file) => {
@@ -245,18 +246,18 @@ fn may_keep(cache: &Path, origin: &Origin) -> bool {
     !same
 }
 
-/// What this node is called: by the ring in force, or as it was started, or not at all.
+/// This node's name: by the current ring, or as given at the start, or the placeholder for no name.
 pub(crate) fn name(settings: &RingSettings, membership: &Membership) -> String {
     let placed = membership.me().map(|me| membership.ring().nodes()[me as usize].name.clone());
     placed.or_else(|| settings.node.clone()).unwrap_or_else(|| NAMELESS.to_owned())
 }
 
-/// This node's address by the ring in force, if that names it.
+/// This node's address by the current ring, if the ring lists the node.
 pub(crate) fn own_address(membership: &Membership) -> Option<Address> {
     membership.me().map(|me| address_of(&membership.ring().nodes()[me as usize]))
 }
 
-/// The addresses that reach this node: those it listens on, and every one of the machine where it
+/// The addresses that reach this node: those it listens on, and every address of the machine if it
 /// listens on all.
 pub(super) fn own_addresses(listening: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
     let mut addresses = Vec::new();

@@ -1,4 +1,4 @@
-//! What the keeper tells of itself, for `stats ring`.
+//! The keeper's state, for `stats ring`.
 
 use std::cmp::Ordering;
 
@@ -7,46 +7,47 @@ use ringbinder_ring::RingId;
 
 use super::peer::Address;
 
-/// What the keeper knows beyond the view.
+/// The keeper's state beyond the view.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Status {
-    /// Where this node reads its ring.
+    /// The place from which this node reads its ring.
     pub(crate) source: String,
-    /// Where the ring in force came from.
+    /// The place from which the current ring came.
     pub(crate) taken_from: String,
-    /// Rings put in force since the start.
+    /// The number of rings activated since the start.
     pub(crate) changes: u64,
-    /// Why the newest text of the source was not taken; empty where it was.
+    /// The reason why the newest text of the source was rejected; empty if it was accepted.
     pub(crate) last_error: String,
-    /// The newest valid ring that was read from the source.
+    /// The newest valid ring read from the source.
     pub(crate) file: Option<RingId>,
-    /// The source was read last and holds no valid ring. Not if it cannot be asked (etcd is away).
+    /// The last read of the source gave no valid ring. False if the source cannot be read (etcd is
+    /// unreachable).
     pub(crate) file_fails: bool,
-    /// Where a copy of the ring is kept; empty without `--ring-cache`.
+    /// The file that keeps a copy of the ring; empty without `--ring-cache`.
     pub(crate) cache: String,
     /// The ring that the copy holds.
     pub(crate) cached: Option<RingId>,
-    /// Why the ring in force is not kept; empty if it is.
+    /// The reason why there is no copy of the current ring; empty if there is one.
     pub(crate) cache_error: String,
     /// Peers that this node waits for before it serves some of its keys.
     pub(crate) awaited: Vec<Address>,
-    /// Peers given up since the start.
+    /// The number of peers declared failed since the start.
     pub(crate) given_up: u64,
-    /// What peers said last: the ring they hold.
+    /// The ring that each peer last reported.
     pub(crate) said: Vec<(Address, Option<RingId>)>,
-    /// How this process stands to its place in the ring.
+    /// This process's standing towards its place in the ring.
     pub(crate) standing: Standing,
-    /// Why it does not serve, or what else is the matter with its place; empty if nothing is.
+    /// The reason why it does not serve, or another problem with its place; empty if there is none.
     pub(crate) standing_reason: String,
-    /// The address that the ring gives this node, if it names it.
+    /// The address that the ring gives this node, if the ring lists it.
     pub(crate) address: Option<Address>,
     /// Another process that claims this node's place.
     pub(crate) rival: Option<Instance>,
 }
 
 impl Status {
-    /// How the source differs from the ring in force, and what to do about it, in one sentence.
-    /// Empty if they agree, and if it is not known what the source holds.
+    /// Describes, in one sentence, how the source differs from the current ring and what to do
+    /// about it. Empty if they agree, or if the content of the source is unknown.
     pub(crate) fn drift(&self, in_force: RingId) -> String {
         let (source, version) = (&self.source, in_force.version);
         let whence = match self.taken_from.is_empty() {
@@ -81,7 +82,7 @@ impl Status {
         }
     }
 
-    /// Records which ring a peer holds by its own word.
+    /// Records which ring a peer reports.
     pub(crate) fn has_said(&mut self, address: &Address, held: RingId) {
         if let Some((_, said)) = self.said.iter_mut().find(|(it, _)| it == address) {
             *said = Some(held);

@@ -1,8 +1,8 @@
-//! A request that a link has sent, and what of its answer has come.
+//! A request that a link has sent, and the part of its answer that has arrived.
 //!
-//! Keys are answered in the order they were asked, those that are not found not at all: a value for
-//! a later key says that the ones before it were missed. A line that answers nothing that was asked
-//! breaks the link, since nothing behind it could be trusted.
+//! Keys are answered in the order of the request, and missing keys get no answer: a value for a
+//! later key means that the keys before it were missed. A line that answers no sent request breaks
+//! the link, because no later answer could be trusted.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -16,7 +16,7 @@ use super::exchange::{Form, SharedExchange};
 use super::peer::Peer;
 use crate::stats::Counters;
 
-/// Where requests count that a peer does not answer.
+/// The counters for requests that a peer does not answer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Losses<'a> {
     pub(super) counters: &'a Counters,
@@ -29,13 +29,13 @@ pub(super) struct Waiting {
     pub(super) exchange: SharedExchange,
     pub(super) form: Form,
     pub(super) slots: Vec<u32>,
-    /// How many of the slots are answered.
+    /// The number of slots that are answered.
     pub(super) answered: usize,
-    /// The line that ends the answer to keys has come.
+    /// The line that ends an answer to keys has arrived.
     pub(super) ended: bool,
     pub(super) sent: Instant,
     pub(super) patience: Duration,
-    /// Nobody waits for the answer any more; it is still to come, and to be dropped.
+    /// No connection waits for the answer any more. It must still be read and dropped.
     pub(super) is_late: bool,
 }
 
@@ -44,14 +44,15 @@ impl Waiting {
         &self.slots[self.answered..]
     }
 
-    /// Answers what is open without the peer.
+    /// Answers the open slots without the peer.
     pub(super) fn fail(&self, losses: Losses<'_>) {
         for &slot in self.open() {
             self.fail_one(slot, losses);
         }
     }
 
-    /// Answers one of its slots without the peer. What was given up is answered and counted already.
+    /// Answers one of its slots without the peer. If it timed out before, it is already answered
+    /// and counted.
     pub(super) fn fail_one(&self, slot: u32, losses: Losses<'_>) {
         if !self.is_late {
             losses.peer.failed.fetch_add(1, Relaxed);
@@ -59,8 +60,8 @@ impl Waiting {
         }
     }
 
-    /// Fails what is open, and keeps what it takes to know the answer when it comes after all. Returns
-    /// how many requests that were.
+    /// Fails the open slots, but keeps the state needed to recognise the answer when it arrives.
+    /// Returns the number of failed requests.
     pub(super) fn give_up(&mut self, losses: Losses<'_>) -> usize {
         let late = self.exchange.borrow().detached(self.open());
         self.fail(losses);
@@ -72,7 +73,8 @@ impl Waiting {
         count
     }
 
-    /// The slot that a value answers. Keys before it were not found. It stays the first open one.
+    /// The slot that a value answers. Keys before it were not found. The slot stays the first open
+    /// one.
     pub(super) fn expect_value(&mut self, key: Option<&[u8]>) -> Option<u32> {
         let Some(key) = key else {
             // `VA`
@@ -81,7 +83,7 @@ impl Waiting {
         self.skip_to(key)
     }
 
-    /// Misses every open key before this one.
+    /// Answers every open key before this one with a miss.
     fn skip_to(&mut self, key: &[u8]) -> Option<u32> {
         if self.form == Form::Line {
             return None;
@@ -95,7 +97,7 @@ impl Waiting {
         self.slots.get(self.answered).copied()
     }
 
-    /// Takes a line that is no header; `None` where it answers nothing that was asked.
+    /// Processes a line that is not a header; returns `None` if it answers no sent request.
     pub(super) fn take_line(
         &mut self,
         line: &[u8],
@@ -142,7 +144,7 @@ impl Waiting {
         self.ended = true;
     }
 
-    /// Whether nothing more comes for it.
+    /// Whether no further data comes for it.
     pub(super) fn is_done(&self) -> bool {
         self.ended || (self.form == Form::Line && self.open().is_empty())
     }

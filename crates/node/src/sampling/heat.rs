@@ -1,18 +1,19 @@
 //! The hottest keys of the last minute.
 //!
-//! Each worker counts its samples by panes of 30 seconds, of which it keeps the present one and the
-//! one before. All workers' panes begin at the same moments, so those of one moment can be added up:
-//! what is told covers between 30 and 60 seconds, and a key that is no longer asked for is gone after
-//! at most 60.
+//! Each worker counts its samples in panes of 30 seconds, and keeps the present and the previous
+//! pane. The panes of all workers begin at the same moments, so those of one moment can be added.
+//! The report covers between 30 and 60 seconds, and a key that is no longer requested disappears
+//! after at most 60.
 //!
-//! A worker takes its lock for samples only, and only where it is free at once: while somebody reads,
-//! which takes less than a millisecond, its samples are lost rather than waited for.
+//! A worker takes its lock only for samples, and only if it is free at once. While another thread
+//! reads, which takes less than a millisecond, the worker drops its samples instead of waiting.
 //!
-//! # How true a rate is
-//! A key told with rate `r` in a window of `w` seconds was sampled at least `n = r w / 128` times. The
-//! choice of samples makes the standard error of `r` about `r / sqrt(n)`: a tenth at 100 samples. What
-//! the sketches cannot attribute is left out: it makes rates too low, never too high, by at most one
-//! in 512 of the worker's requests in each pane, and by nothing for keys that are hot all the time.
+//! # Accuracy of a rate
+//! A key reported with rate `r` in a window of `w` seconds was sampled at least `n = r w / 128`
+//! times. The random choice of samples makes the standard error of `r` about `r / sqrt(n)`: a tenth
+//! at 100 samples. Samples that the sketches cannot attribute are left out. That makes rates too
+//! low, never too high, by at most one in 512 of the worker's requests in each pane, and by nothing
+//! for keys that are hot all the time.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -24,44 +25,44 @@ use parking_lot::Mutex;
 use super::sketch::Sketch;
 use super::{Nanos, SAMPLED_EVERY};
 
-/// Length of a pane.
+/// The length of a pane.
 const PANE: Nanos = 30_000_000_000;
 
-/// Shortest time that rates are told of.
+/// The shortest time over which rates are reported.
 const SHORTEST: Nanos = 1_000_000_000;
 
-/// Most keys told.
+/// The most keys reported.
 const MAX_KEYS: usize = 50;
 
-/// One key and how much it is asked for.
+/// One key, and how often it is requested.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct HotKey {
-    /// Its bytes, as they are: not fit for a terminal.
+    /// Its raw bytes, which are not safe for a terminal.
     pub(crate) key: Box<[u8]>,
-    /// Estimated requests a second.
+    /// Estimated requests per second.
     pub(crate) rate: f64,
-    /// Of all requests in the window: 0 to 1.
+    /// Its share of all requests in the window, from 0 to 1.
     pub(crate) share: f64,
 }
 
 /// The hottest keys of a node.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct HotKeys {
-    /// Seconds that the rates are of: up to now.
+    /// The period of the rates in seconds, up to the present.
     pub(crate) window: f64,
-    /// The hottest first, at most 50.
+    /// Hottest first, at most 50.
     pub(crate) keys: Vec<HotKey>,
 }
 
-/// A pane: what was sampled in one stretch of time.
+/// A pane: the samples of one stretch of time.
 #[derive(Debug)]
 struct Pane {
-    /// How many panes there were before it since the node started.
+    /// The number of panes before it since the node started.
     number: u64,
     sketch: Sketch,
 }
 
-/// The present pane and the one before.
+/// The present pane and the previous one.
 #[derive(Debug)]
 struct Panes {
     present: Pane,
@@ -74,7 +75,7 @@ impl Panes {
         Panes { present: pane(), before: pane() }
     }
 
-    /// Counts a key at a time, which may be a little older than one before it.
+    /// Counts a key at a time that may be a little earlier than that of the key before.
     fn count(&mut self, key: &[u8], at: Nanos) {
         let number = at / PANE;
         if number > self.present.number {
@@ -91,7 +92,7 @@ impl Panes {
     }
 }
 
-/// What one worker has sampled. Made with the first sample: an idle node holds none.
+/// The samples of one worker. Created with the first sample, so an idle node holds none.
 #[derive(Debug, Default)]
 pub(crate) struct WorkerHeat(Mutex<Option<Box<Panes>>>);
 
@@ -104,11 +105,11 @@ impl WorkerHeat {
     }
 }
 
-/// What all workers have sampled.
+/// The samples of all workers.
 #[derive(Debug)]
 pub(crate) struct Heat {
     workers: Vec<Arc<WorkerHeat>>,
-    /// When counting last began anew.
+    /// The time at which counting last started.
     since: AtomicU64,
 }
 
@@ -144,7 +145,8 @@ impl Heat {
             }
         }
         let mut counts: Vec<_> = counts.into_iter().collect();
-        // By key where they are equally hot, so that one picture does not differ from the next.
+        // Equally hot keys are sorted by key, so that the order stays the same from one report to
+        // the next.
         counts.sort_unstable_by(|(a, many), (b, more)| {
             Reverse(many).cmp(&Reverse(more)).then(a.cmp(b))
         });
@@ -159,7 +161,7 @@ impl Heat {
         HotKeys { window, keys: keys.collect() }
     }
 
-    /// Forgets everything.
+    /// Drops all counts.
     pub(crate) fn reset(&self, now: Nanos) {
         for worker in &self.workers {
             if let Some(panes) = &mut *worker.0.lock() {
@@ -217,7 +219,7 @@ mod tests {
         assert!((rate(60).unwrap() - 128.0 * 30.0 / 30.0).abs() < 1e-9);
         assert!(rate(75).unwrap() < 0.7 * 128.0);
         assert_eq!(rate(90), None);
-        // Another key's samples push the panes on.
+        // Another key's samples advance the panes.
         worker.count(b"new", 100 * SECOND);
         assert_eq!(told(&heat, 101 * SECOND).len(), 1);
         worker.count(b"new", 1000 * SECOND);

@@ -1,7 +1,9 @@
-//! How long answers take, by class of command: histograms that one worker writes and anybody reads.
+//! The latency of answers by class of command: histograms that one worker writes and any thread
+//! reads.
 //!
-//! Like the event counters they are words with one writer; `stats reset` remembers the sums of that
-//! moment, and reports count from there. A reader may see a sample in a bucket and not in the sum yet.
+//! Like the event counters, they are words with one writer. `stats reset` remembers the sums of
+//! that moment, and reports count from there. A reader may see a sample in a bucket before it is in
+//! the sum.
 
 use std::sync::Arc;
 
@@ -15,17 +17,17 @@ pub(crate) const BOUNDS: usize = 21;
 
 macro_rules! classes {
     ($($(#[$doc:meta])* $class:ident $name:literal)*) => {
-        /// Commands that are measured together.
+        /// A class of commands that are measured together.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(crate) enum Class {
             $($(#[$doc])* $class,)*
         }
 
         impl Class {
-            /// Every class there is, in the order of reports.
+            /// Every class, in the order of reports.
             pub(crate) const ALL: &[Class] = &[$(Class::$class,)*];
 
-            /// As reports name it.
+            /// The name in reports.
             pub(crate) fn name(self) -> &'static str {
                 match self { $(Class::$class => $name,)* }
             }
@@ -54,7 +56,7 @@ classes! {
     MetaDelete "meta_delete"
     /// `ma`.
     MetaArithmetic "meta_arithmetic"
-    /// Everything else but what nodes say to each other about the ring.
+    /// Everything else, except the exchange between nodes about the ring.
     Other "other"
 }
 
@@ -63,7 +65,7 @@ classes! {
 pub(crate) struct Histogram {
     /// Samples in each bucket, not cumulative: up to 1 us, up to 2 us, ... up to 2^20 us, more.
     pub(crate) buckets: [u64; BOUNDS + 1],
-    /// All samples together, in nanoseconds.
+    /// The sum of all samples, in nanoseconds.
     pub(crate) sum: Nanos,
 }
 
@@ -120,12 +122,12 @@ struct Counters {
     sum: Counter,
 }
 
-/// What one worker has measured.
+/// The measurements of one worker.
 #[derive(Debug, Default)]
 pub(crate) struct WorkerLatency([Counters; Class::ALL.len()]);
 
 impl WorkerLatency {
-    /// Counts an answer that took so long.
+    /// Counts an answer that took this long.
     pub(crate) fn record(&self, class: Class, took: Nanos) {
         let counters = &self.0[class as usize];
         counters.buckets[bucket(took)].increment();
@@ -133,14 +135,14 @@ impl WorkerLatency {
     }
 }
 
-/// Which bucket a time belongs to.
+/// The bucket of a time.
 fn bucket(took: Nanos) -> usize {
     let micros = took.div_ceil(1000);
     let at = u64::BITS - micros.saturating_sub(1).leading_zeros();
     usize::try_from(at).unwrap_or(BOUNDS).min(BOUNDS)
 }
 
-/// What all workers have measured.
+/// The measurements of all workers.
 #[derive(Debug)]
 pub(crate) struct Latency {
     workers: Vec<Arc<WorkerLatency>>,

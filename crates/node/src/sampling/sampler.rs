@@ -1,4 +1,4 @@
-//! A worker's choice of requests to look at.
+//! A worker's random choice of requests to sample.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -9,14 +9,14 @@ use super::{Class, Heat, Latency, Nanos, WorkerHeat, WorkerLatency};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Timed {
     pub(crate) class: Class,
-    /// When it was read.
+    /// The time at which it was read.
     pub(crate) read_at: Nanos,
 }
 
-/// Chooses units by chance, and keeps what is learnt from them.
+/// Chooses units at random, and records the measurements.
 #[derive(Debug)]
 pub(crate) struct Sampler {
-    /// Units until the next one that is sampled, that one included: at least 1.
+    /// The number of units until the next sample, that one included: at least 1.
     left: Cell<u32>,
     random: Cell<u64>,
     heat: Arc<WorkerHeat>,
@@ -24,7 +24,7 @@ pub(crate) struct Sampler {
 }
 
 impl Sampler {
-    /// Of the worker with that index. `seed` may be anything that clients cannot know.
+    /// The sampler of the worker with that index. `seed` may be any value that clients cannot know.
     pub(crate) fn new(heat: &Heat, latency: &Latency, index: usize, seed: u64) -> Self {
         let sampler = Sampler {
             left: Cell::new(0),
@@ -36,7 +36,7 @@ impl Sampler {
         sampler
     }
 
-    /// Counts a unit; true where it is one to look at.
+    /// Counts a unit; returns true if it must be sampled.
     #[inline]
     pub(crate) fn due(&self) -> bool {
         let left = self.left.get() - 1;
@@ -47,7 +47,8 @@ impl Sampler {
         left == 0
     }
 
-    /// Whether a sample may fall on what that many bytes hold: a key and the space before it are two.
+    /// Whether that many bytes may contain a sample. A key and the space before it take at least
+    /// two bytes.
     #[inline]
     pub(crate) fn is_near(&self, bytes: usize) -> bool {
         self.left.get() as usize <= bytes / 2
@@ -66,7 +67,7 @@ impl Sampler {
         self.heat.count(key, at);
     }
 
-    /// Counts sampled requests whose answers were handed over just now.
+    /// Counts sampled requests whose answers were just handed over.
     pub(crate) fn answered(&self, timed: &mut Vec<Timed>, now: Nanos) {
         for Timed { class, read_at } in timed.drain(..) {
             self.latency.record(class, now.saturating_sub(read_at));
@@ -74,7 +75,7 @@ impl Sampler {
     }
 }
 
-/// A number above 0 and at most 1 from a counter (SplitMix64: Steele, Lea and Flood, 2014).
+/// Turns a counter into a number above 0 and at most 1 (SplitMix64: Steele, Lea and Flood, 2014).
 #[allow(clippy::cast_precision_loss, reason = "53 bits are what a double holds")]
 fn uniform(seed: u64) -> f64 {
     let mut bits = seed;
@@ -87,7 +88,7 @@ fn uniform(seed: u64) -> f64 {
 /// The logarithm of the chance that a unit is not sampled, 127 in 128.
 const LOG_MISS: f64 = -0.007_843_177_461_025_893;
 
-/// How many units until one that is sampled.
+/// The number of units until the next sample.
 #[allow(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -109,7 +110,7 @@ mod tests {
     #[test]
     fn every_unit_has_the_same_chance() {
         let sampler = sampler(7);
-        // Units of a pattern that repeats with the mean distance: none of them may be favoured.
+        // The units of a pattern that repeats with the mean distance: none of them may be favoured.
         let mut taken = [0; 128];
         for unit in 0..128 * 128 * 1000 {
             if sampler.due() {

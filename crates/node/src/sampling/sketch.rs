@@ -1,59 +1,62 @@
 //! Heavy hitters of a stream of keys: Filtered Space-Saving (Homem and Carvalho, 2010), which is
 //! Space-Saving (Metwally, Agrawal and El Abbadi, 2005) behind a filter of plain counters.
 //!
-//! [`ENTRIES`] keys are watched, each with a count. Every other key only counts in the cell of the
-//! filter that its hash names. Once a cell has seen as much as the least of the watched keys, the
-//! key that brought it there takes that one's place, and begins with the count of its cell.
+//! [`ENTRIES`] keys are watched, each with a count. Every other key counts only in the cell of the
+//! filter to which it hashes. Once a cell has seen as much as the lowest count of a watched key,
+//! the key that raised the cell to that replaces this watched key, and begins with the count of its
+//! cell.
 //!
 //! With `n` keys counted and `f` the true count of a key:
 //!
 //! - a watched key has `count - error <= f <= count`, and `error <= n / ENTRIES`;
-//! - a key that is not watched has `f <= ` the count of its cell, which is at most the least count
-//!   of a watched key, and so at most `n / ENTRIES`;
+//! - a key that is not watched has `f <= ` the count of its cell, which is at most the lowest count of a
+//!   watched key, and so at most `n / ENTRIES`;
 //! - so every key with `f > n / ENTRIES` is watched.
 //!
-//! The bounds hold for any stream. The filter makes the errors of usual streams, where most keys are
-//! rare, far smaller, and spares them the cost of taking places.
+//! The bounds hold for any stream. In usual streams, most keys are rare. The filter makes the
+//! errors of such streams far smaller, and saves the cost of replacing watched keys.
 //!
-//! Memory: [`CELLS`] and [`ENTRIES`] are fixed, so at most 200 KiB with keys of 250 bytes, 60 KiB
-//! with keys of 20. Nothing is allocated but for keys longer than those before in their place.
+//! Memory: [`CELLS`] and [`ENTRIES`] are fixed, so the sketch has at most 200 KiB with keys of 250
+//! bytes, and 60 KiB with keys of 20. It allocates only for a key that is longer than all keys
+//! before in its place.
 
 use std::collections::HashMap;
 use std::hash::BuildHasher;
 
 use foldhash::quality::RandomState;
 
-/// Keys watched.
+/// The number of watched keys.
 pub(crate) const ENTRIES: usize = 512;
 
-/// Cells of the filter. A power of two.
+/// The number of cells of the filter. A power of two.
 const CELLS: usize = 4096;
 
 /// One watched key.
 #[derive(Debug, Default)]
 struct Entry {
     hash: u64,
-    /// What the cell of the key had seen when the key took its place.
+    /// The count of the key's cell when the key took its place.
     error: u32,
     key: Vec<u8>,
 }
 
-/// Counts of a stream's most frequent keys.
+/// The counts of a stream's most frequent keys.
 #[derive(Debug)]
 pub(crate) struct Sketch {
     hasher: RandomState,
-    /// Where a hash is watched.
+    /// The place of each watched hash.
     index: HashMap<u64, u16, foldhash::fast::RandomState>,
-    /// Counts of the watched keys, apart from these: the least is looked for among them.
+    /// The counts of the watched keys, separate from the keys, because the search for the lowest
+    /// reads them.
     counts: Vec<u32>,
-    /// As long as `counts` or longer: those behind keep their memory.
+    /// As long as `counts` or longer: unused entries at the end keep their memory.
     entries: Vec<Entry>,
-    /// The least count of a watched key, once all places are taken; 0 before.
+    /// The lowest count of a watched key once all places are taken; 0 before that.
     floor: u32,
-    /// How many watched keys count no more than that.
+    /// The number of watched keys with that count.
     at_floor: usize,
-    /// Where the next of them is looked for: one place after the other is given up, so that looking
-    /// costs little on the whole.
+    /// The place where the search for the next of them starts. Places are replaced in turn, so that
+    /// the searches cost little on the whole.
     cursor: usize,
     cells: Vec<u32>,
     total: u64,
@@ -86,7 +89,7 @@ impl Sketch {
                 if self.entries[at].key == key {
                     self.raise(at);
                 } else {
-                    // Two keys with one hash: the later one is never watched beside the other.
+                    // Two keys have one hash: the later one is never watched beside the other.
                     self.cells[cell] = self.cells[cell].saturating_add(1);
                 }
             }
@@ -116,7 +119,7 @@ impl Sketch {
         }
     }
 
-    /// One watched key less counts the least.
+    /// Records that one watched key less has the lowest count.
     fn left_floor(&mut self) {
         self.at_floor = self.at_floor.saturating_sub(1);
         if self.at_floor == 0 {
@@ -130,7 +133,7 @@ impl Sketch {
         self.at_floor = self.counts.iter().filter(|&&count| count == least).count();
     }
 
-    /// Watches one key more.
+    /// Watches another key.
     fn watch(&mut self, key: &[u8], hash: u64) {
         let at = self.counts.len();
         let would_be = self.cells[cell(hash)].saturating_add(1);
@@ -154,7 +157,7 @@ impl Sketch {
         self.index.insert(hash, u16::try_from(at).unwrap_or(u16::MAX));
     }
 
-    /// Leaves what a key has counted to its cell.
+    /// Returns the count of a key to its cell.
     fn release(&mut self, at: usize) {
         let hash = self.entries[at].hash;
         self.index.remove(&hash);
@@ -162,7 +165,7 @@ impl Sketch {
         *cell = self.counts[at].max(*cell);
     }
 
-    /// A watched key that counts least.
+    /// A watched key with the lowest count.
     fn least(&mut self) -> usize {
         let (before, from) = self.counts.split_at(self.cursor.min(self.counts.len()));
         let is_least = |&count: &u32| count == self.floor;
@@ -172,7 +175,7 @@ impl Sketch {
         at
     }
 
-    /// Forgets everything but its memory.
+    /// Drops all counts but keeps the memory.
     pub(crate) fn clear(&mut self) {
         self.index.clear();
         self.counts.clear();
@@ -183,18 +186,18 @@ impl Sketch {
         self.total = 0;
     }
 
-    /// Keys counted.
+    /// The number of keys counted.
     pub(crate) fn total(&self) -> u64 {
         self.total
     }
 
-    /// The watched keys, each with its count and by how much that may be too high.
+    /// The watched keys, each with its count and the amount by which that may be too high.
     pub(crate) fn watched(&self) -> impl Iterator<Item = (&[u8], u32, u32)> {
         let entries = self.entries.iter().zip(&self.counts);
         entries.map(|(entry, &count)| (&entry.key[..], count, entry.error))
     }
 
-    /// Recounts the books.
+    /// Recounts all bookkeeping.
     #[cfg(test)]
     pub(crate) fn validate(&self) {
         assert!(self.counts.len() <= ENTRIES && self.counts.len() <= self.entries.len());
@@ -234,7 +237,7 @@ mod tests {
 
     use super::*;
 
-    /// Feeds a stream, and compares with exact counts whatever the bounds promise.
+    /// Feeds a stream, and compares the sketch with exact counts within the bounds.
     fn check(stream: impl IntoIterator<Item = u32>) -> (Sketch, HashMap<Vec<u8>, u32>) {
         let mut sketch = Sketch::new();
         let mut exact: HashMap<Vec<u8>, u32> = HashMap::new();
@@ -335,7 +338,7 @@ mod tests {
         fn bounds_hold_for_any_stream(
             pieces in prop::collection::vec((0u32..3000, 1u32..2000, 1u32..4), 1..60)
         ) {
-            // Runs over ranges, each some times: floods, repetitions and their mixtures.
+            // Runs over ranges, each repeated: floods, repetitions and their mixtures.
             let stream = pieces.into_iter().flat_map(|(from, len, times)| {
                 (0..times).flat_map(move |_| from..from + len)
             });

@@ -1,4 +1,4 @@
-//! What can be wrong with the settings: one line for the operator, and the code to end with.
+//! The errors in settings: one line for the operator, and the exit code.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use crate::process::exit::ExitCode;
 
 /// Settings that the node cannot start with.
 ///
-/// Every message says what is wrong, where it was written, and what to do, on one line.
+/// Every message states the problem, its place and the remedy, on one line.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SettingsError {
     /// The command line does not parse.
@@ -17,7 +17,7 @@ pub(crate) enum SettingsError {
     Unsupported {
         /// The flag or option as it is written.
         what: String,
-        /// What to do instead.
+        /// The remedy.
         instead: String,
     },
     /// A name after `-o` that neither memcached nor this server knows.
@@ -28,7 +28,7 @@ pub(crate) enum SettingsError {
     File {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it, and what to do.
+        /// The problem, and the remedy.
         reason: String,
     },
     /// The settings file has a key that does not exist.
@@ -48,17 +48,17 @@ pub(crate) enum SettingsError {
     /// A value that cannot be used, alone or beside another one.
     #[error("{place}: {reason}")]
     Value {
-        /// Where the value was written: a flag, a variable, or a key and its file.
+        /// The place of the value: a flag, a variable, or a key and its file.
         place: String,
-        /// What is wrong with it, and what to do.
+        /// The problem, and the remedy.
         reason: String,
-        /// Whether the command line is to blame, rather than a file or a variable.
+        /// Whether the value is on the command line rather than in a file or a variable.
         on_command_line: bool,
     },
 }
 
 impl SettingsError {
-    /// The code to end the process with.
+    /// The process's exit code for this error.
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
             Self::Usage(_)
@@ -76,7 +76,7 @@ fn did_you_mean(suggestion: Option<&str>) -> String {
     suggestion.map(|name| format!(" (did you mean '{name}'?)")).unwrap_or_default()
 }
 
-/// Folds a message of several lines, as the parsers below write them, into one.
+/// Joins a message of several lines, as the parsers below write them, into one line.
 pub(super) fn one_line(message: &str) -> String {
     let lines = message.lines().map(str::trim);
     // Lines with a bar quote the input; the first line says where it is.

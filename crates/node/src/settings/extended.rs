@@ -1,8 +1,8 @@
-//! What may follow `-o`: every name that memcached 1.6 knows, and what comes of it here.
+//! The options that may follow `-o`: every name that memcached 1.6 knows, and its effect here.
 //!
-//! [`EXTENDED`] is the one list of them: parsing, the help and the test of the manual read it. An
-//! option either sets one of our own settings, or shows in `stats settings`; where that is all, it is
-//! accepted with a warning that says why it has nothing to act on.
+//! [`EXTENDED`] is the only list of them: parsing, the help and the test of the manual read it. An
+//! option either sets one of our own settings, or shows in `stats settings`. If it only shows, it
+//! is accepted with a warning that explains why it has no effect.
 
 use super::error::SettingsError;
 use super::figures::Figures;
@@ -13,12 +13,12 @@ pub(super) struct ExtendedOption {
     pub(super) name: &'static str,
     takes: Takes,
     does: &'static [Does],
-    /// For an option without effect: why there is nothing to act on.
+    /// For an option without effect: the reason.
     pub(super) why_idle: &'static str,
 }
 
 impl ExtendedOption {
-    /// Whether the server behaves differently for it.
+    /// Whether it changes the server's behaviour.
     pub(super) fn has_effect(&self) -> bool {
         self.does
             .iter()
@@ -26,35 +26,35 @@ impl ExtendedOption {
     }
 }
 
-/// The names of all options that do something here, or of all that do not, for help.
+/// The names of all options with an effect here, or of all without, for the help.
 pub(super) fn names(effect: bool) -> String {
     let options = EXTENDED.iter().filter(|option| option.has_effect() == effect);
     options.map(|option| option.name).collect::<Vec<_>>().join(", ")
 }
 
-/// What may follow the name after an equals sign.
+/// The value that an option may have after an equals sign.
 enum Takes {
-    /// Nothing; what is there is ignored, as memcached does.
+    /// None. A given value is ignored, as memcached does.
     Nothing,
     /// Any text.
     Text,
-    /// Any text or nothing, which then reads as the given one.
+    /// Any text, or no value, which then means the given one.
     OptionalText(&'static str),
-    /// A whole number from one bound to the other, or nothing, which then reads as the given one.
+    /// A whole number within two bounds, or no value, which then means the given one.
     OptionalWhole(u64, u64, &'static str),
-    /// Sizes of slab classes in bytes, from small to large, with hyphens between them.
+    /// Ascending sizes of slab classes in bytes, separated by hyphens.
     SlabSizes,
-    /// `FILE:SIZE` or `FILE:SIZE:BUCKET`, the size with a unit and not nothing.
+    /// `FILE:SIZE` or `FILE:SIZE:BUCKET`, with a unit in the size. May not be empty.
     ExternalFile,
-    /// A whole number from one bound to the other, shown multiplied.
+    /// A whole number within two bounds, shown multiplied by the third number.
     Whole(u64, u64, u64),
-    /// A fraction from one bound to the other, shown with so many decimals.
+    /// A fraction within two bounds, shown with this many decimals.
     Fraction(f64, f64, usize),
     /// One of these words.
     Word(&'static [&'static str]),
 }
 
-/// What comes of an option.
+/// The effect of an option.
 enum Does {
     /// The value goes to this key.
     Set(&'static str),
@@ -62,7 +62,7 @@ enum Does {
     SetTo(&'static str, &'static str),
     /// The value shows in this line of `stats settings`.
     Show(&'static str),
-    /// As [`Does::ShowAs`], and the server acts by what the line shows.
+    /// Does the same as [`Does::ShowAs`], and the server acts by the shown value.
     ActAs(&'static str, &'static str),
     /// This line of `stats settings` shows this value.
     ShowAs(&'static str, &'static str),
@@ -102,7 +102,7 @@ const SIZE: u64 = u32::MAX as u64;
 const KB: u64 = 1 << 10;
 const MB: u64 = 1 << 20;
 
-/// Every name, those with an effect first.
+/// Every name; those with an effect come first.
 pub(super) const EXTENDED: &[ExtendedOption] = &[
     option("maxconns_fast", Nothing, &[SetTo("maxconns_fast", "true")], ACTS),
     option("no_maxconns_fast", Nothing, &[SetTo("maxconns_fast", "false")], ACTS),
@@ -203,7 +203,7 @@ const NO_MAINTAINER: &[Does] =
     &[ShowAs("lru_maintainer_thread", "no"), ShowAs("lru_segmented", "no")];
 const TEMPORARY: &[Does] = &[Show("temporary_ttl"), ShowAs("temp_lru", "yes")];
 
-/// What a command line's `-o` options come to.
+/// The result of a command line's `-o` options.
 #[derive(Debug, Default)]
 pub(super) struct Extended {
     /// Keys and their values as text, in the order given; a later one wins.
@@ -214,7 +214,7 @@ pub(super) struct Extended {
     pub(super) warnings: Vec<String>,
 }
 
-/// Reads the comma separated lists that followed `-o`.
+/// Parses the comma separated lists that follow `-o`.
 pub(super) fn parse(lists: &[String]) -> Result<Extended, SettingsError> {
     let mut extended = Extended::default();
     for list in lists.iter().map(|list| list.trim()).filter(|list| !list.is_empty()) {
@@ -261,7 +261,7 @@ fn apply(part: &str, extended: &mut Extended) -> Result<(), SettingsError> {
 }
 
 impl Takes {
-    /// The value as `stats settings` shows it, or what is wrong with it.
+    /// The value as `stats settings` shows it, or the problem with it.
     fn read(&self, given: Option<&str>) -> Result<String, String> {
         let required =
             || given.filter(|value| !value.is_empty()).ok_or("needs a value after an equals sign");
@@ -301,8 +301,8 @@ impl Takes {
     }
 }
 
-/// Bytes of the smallest and the largest slab class, how far two of them are apart, and how many there
-/// may be, by memcached's defaults.
+/// The smallest and the largest slab class in bytes, the distance between two of them, and their
+/// maximum number, by memcached's defaults.
 const SLAB_SIZES: std::ops::RangeInclusive<u64> = 48..=512 * KB;
 const SLAB_STEP: u64 = 8;
 const MAX_SLAB_SIZES: usize = 62;
@@ -324,7 +324,7 @@ fn slab_sizes(text: &str) -> Result<String, String> {
     })
 }
 
-/// What memcached keeps in files of external storage, by the word for it.
+/// The kinds of data that memcached keeps in files of external storage, by their names.
 const BUCKETS: [&str; 6] = ["default", "compact", "lowttl", "chunked", "coldcompact", "old"];
 
 fn external_file(text: &str) -> Result<String, String> {

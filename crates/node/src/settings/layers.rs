@@ -1,9 +1,9 @@
-//! The layers of settings, each over the one before: defaults, file, the files in `FILE.d`, environment,
-//! flags, `-o`.
+//! The layers of settings, each over the one before: defaults, file, the files in `FILE.d`,
+//! environment, flags, `-o`.
 //!
-//! Every layer is checked on its own before they are merged, so that a mistake is reported where it
-//! was made, even if a later layer would have hidden it. The merged result remembers which layer
-//! each value came from.
+//! Every layer is checked on its own before all are merged, so that a mistake is reported with its
+//! place, even if a later layer would have hidden it. The merged result records the layer of each
+//! value.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -22,7 +22,7 @@ use super::error::{SettingsError, one_line};
 use super::flags;
 use super::options::{self, Options, VARIABLE_PREFIX, long_flag, variable};
 
-/// Largest settings file in bytes.
+/// The largest settings file in bytes.
 const MAX_FILE: u64 = 1 << 20;
 
 /// The variable that names the settings file.
@@ -31,10 +31,10 @@ pub(super) const CONFIG_VARIABLE: &str = "RINGBINDER_CONFIG";
 /// The variable in which systemd names the directories of `StateDirectory=`, separated by colons.
 const STATE_DIRECTORY: &str = "STATE_DIRECTORY";
 
-/// The copy of the ring in there.
+/// The name of the ring's copy in that directory.
 const RING_CACHE_NAME: &str = "ring.toml";
 
-/// Where a value was written.
+/// The place where a value was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Origin {
     Default,
@@ -47,7 +47,7 @@ pub(super) enum Origin {
 }
 
 impl Origin {
-    /// Where exactly, for a person who looks for it.
+    /// The exact place, for a person who looks for it.
     pub(super) fn place(&self, key: &str) -> String {
         match self {
             Self::Default => format!("default of {key}"),
@@ -59,13 +59,13 @@ impl Origin {
         }
     }
 
-    /// Whether it was typed for this start.
+    /// Whether it is on the command line.
     pub(super) fn is_command_line(&self) -> bool {
         matches!(self, Self::Flag | Self::Extended)
     }
 }
 
-/// The settings as one layer has them: keys that it does not mention are absent.
+/// The settings of one layer: keys that it does not mention are absent.
 #[derive(Clone, Debug)]
 pub(super) struct Layer {
     pub(super) origin: Origin,
@@ -90,12 +90,12 @@ pub(super) struct Merged {
 }
 
 impl Merged {
-    /// Where the value of a key in force was written.
+    /// The place where the effective value of a key was written.
     pub(super) fn origin(&self, key: &str) -> &Origin {
         self.origins.get(key).unwrap_or(&Origin::Default)
     }
 
-    /// An error about the value of a key in force.
+    /// An error about the effective value of a key.
     pub(super) fn error(&self, key: &str, reason: impl fmt::Display) -> SettingsError {
         let origin = self.origin(key);
         SettingsError::Value {
@@ -106,7 +106,7 @@ impl Merged {
     }
 }
 
-/// Lays `layers`, the weakest first, over the defaults.
+/// Merges `layers`, lowest priority first, over the defaults.
 pub(super) fn merge(layers: &[Layer]) -> Result<Merged, SettingsError> {
     let defaults = Layer { origin: Origin::Default, values: to_map(&flags::defaults())? };
     for layer in layers {
@@ -137,7 +137,7 @@ fn deserialize<'a>(
     })
 }
 
-/// Takes the key out of an error, since the place is told with it.
+/// Takes the key out of an error, because the message names it with its place.
 fn explain(error: ConfigError) -> (Option<String>, String) {
     match error {
         ConfigError::Type { unexpected, expected, key, .. } => {
@@ -151,7 +151,7 @@ fn explain(error: ConfigError) -> (Option<String>, String) {
     }
 }
 
-/// Turns serde's words for a wrong type into ours.
+/// Replaces serde's message for a wrong type by ours.
 fn reworded(reason: String) -> String {
     match reason.strip_prefix("invalid type: ").and_then(|rest| rest.split_once(", expected ")) {
         Some((found, expected)) => format!("must be {expected}, not {found}"),
@@ -178,13 +178,13 @@ fn format_of(path: &Path) -> Option<FileFormat> {
     }
 }
 
-/// The files in the directory `FILE.d` beside the settings file `FILE`, sorted by name: the settings of
-/// this machine beside those that a package or an image brings. The second part of the answer is a
-/// warning for each file whose format is unknown. Hidden files are skipped, and so is a link to
-/// `/dev/null`, which is how a file of the package is put out of force.
+/// The files in the directory `FILE.d` beside the settings file `FILE`, sorted by name: the
+/// settings of this machine, in addition to those of a package or an image. The second part of the
+/// result has a warning for each file whose format is unknown. Hidden files are skipped, and so is
+/// a link to `/dev/null`, which is the way to disable a file of the package.
 ///
 /// # Errors
-/// A directory or a file in it that cannot be used. A missing directory is none.
+/// A directory or a file in it that cannot be used. A missing directory is not an error.
 pub(super) fn from_directory_of(path: &Path) -> Result<(Vec<Layer>, Vec<String>), SettingsError> {
     let mut directory = path.as_os_str().to_owned();
     directory.push(".d");
@@ -249,7 +249,8 @@ pub(super) fn from_file(path: &Path) -> Result<Layer, SettingsError> {
     Ok(Layer { origin: Origin::File(path.into()), values })
 }
 
-/// The variables that set keys, and a warning for each one that looks like it but does not.
+/// The variables that set keys, and a warning for each one that looks like such a variable but is
+/// not.
 pub(super) fn from_environment(
     environment: &[(OsString, OsString)],
 ) -> Result<(Layer, Vec<String>), SettingsError> {
@@ -288,8 +289,8 @@ pub(super) fn from_environment(
     Ok((Layer { origin: Origin::Environment, values }, warnings))
 }
 
-/// A place for the copy of the ring, if the service manager keeps a directory for this service and
-/// nothing else says where the copy is to be. Not if the ring itself is there, under that name.
+/// The path of the ring's copy, if the service manager keeps a directory for this service and no
+/// other layer sets the path. Not if the ring itself is there under that name.
 pub(super) fn from_state_directory(
     environment: &[(OsString, OsString)],
     merged: &Merged,
@@ -306,8 +307,8 @@ pub(super) fn from_state_directory(
     Some(Layer { origin: Origin::StateDirectory, values })
 }
 
-/// Whether a variable is one that Kubernetes sets in every container for a service named
-/// `ringbinder`, such as `RINGBINDER_PORT=tcp://10.0.0.1:11211`.
+/// Whether Kubernetes sets this variable in every container for a service named `ringbinder`, such
+/// as `RINGBINDER_PORT=tcp://10.0.0.1:11211`.
 fn is_service_link(name: &str, value: Option<&str>) -> bool {
     let is_link = |value: &str| value.starts_with("tcp://") || value.starts_with("udp://");
     let is_port = |rest: &str| rest.starts_with(|c: char| c.is_ascii_digit());
@@ -333,14 +334,14 @@ pub(super) fn from_extended(keys: &[(&'static str, String)]) -> Layer {
     Layer { origin: Origin::Extended, values }
 }
 
-/// The key that was probably meant: the same letters, or at most two edits away.
+/// The key that was probably meant: with the same letters, or at most two edits away.
 fn nearest(written: &str, known: &[String]) -> Option<String> {
     let plain = written.to_ascii_lowercase().replace(['-', '.'], "_");
     let distances = known.iter().map(|key| (edits(&plain, key), key));
     distances.filter(|(edits, _)| *edits <= 2).min().map(|(_, key)| key.clone())
 }
 
-/// How many letters must be inserted, removed or changed to make one word of the other.
+/// The number of letters to insert, remove or change to make one word of the other.
 fn edits(from: &str, to: &str) -> usize {
     let to: Vec<char> = to.chars().collect();
     let mut row: Vec<usize> = (0..=to.len()).collect();

@@ -1,16 +1,17 @@
 //! The addresses that follow `-l`.
 //!
-//! An address is a host, `host:port`, `[IPv6]:port`, a bare IPv6 address, or `*`; commas and, as in
-//! memcached, semicolons separate several. memcached's prefixes may stand before it:
-//! `proto[ascii]:` and `tag[name]:` change nothing here and are taken off with a warning, and what
-//! asks for another protocol is refused. With `-Z`, `notls:` is without TLS, `btls:` asks clients for
-//! no certificate, `mtls:` requires one, and `opttls:`, which is ours, takes clients of both kinds.
+//! An address is a host, `host:port`, `[IPv6]:port`, a bare IPv6 address, or `*`. Commas and, as in
+//! memcached, semicolons separate several addresses. memcached's prefixes may precede one:
+//! `proto[ascii]:` and `tag[name]:` have no effect and are removed with a warning, and a prefix
+//! that asks for another protocol is refused. With `-Z`, `notls:` disables TLS, `btls:` requests no
+//! certificate from clients, `mtls:` requires one, and `opttls:`, which is our own, accepts clients
+//! with and without TLS.
 
 use super::model::ListenAddress;
 use super::tls::{Guard, Verify};
 
-/// The addresses, and a warning for each prefix without effect; or what is wrong. `secure` says whom
-/// TLS asks for certificates, where it is spoken.
+/// The addresses, and a warning for each prefix without effect; or the problem. `secure` says which
+/// certificates TLS requests from clients, if TLS is on.
 pub(super) fn parse(
     lists: &[String],
     default_port: u16,
@@ -37,11 +38,10 @@ pub(super) fn parse(
     Ok((addresses, warnings))
 }
 
-/// The port of the admin port where an address names none: the one at which memcached's exporter is
-/// looked for.
+/// The default port of the admin port: the one that memcached's exporter uses.
 const ADMIN_PORT: u16 = 9150;
 
-/// The address of the admin port: a port of the loopback interface, or any one address.
+/// The address of the admin port: a port of the loopback interface, or any single address.
 pub(super) fn parse_admin(text: &str) -> Result<ListenAddress, String> {
     if text.is_empty() {
         return Err("needs a port of this machine, such as 9150, or an address".into());
@@ -64,7 +64,7 @@ pub(super) fn host_name(text: &str) -> Result<String, String> {
     }
 }
 
-/// What each prefix makes of an address, where TLS asks for certificates as `ssl_verify_mode` says.
+/// The meaning of each prefix, if TLS requests certificates as `ssl_verify_mode` says.
 fn guards(verify: Verify) -> [(&'static str, Guard); 4] {
     [
         ("notls:", Guard::Plain),
@@ -97,7 +97,7 @@ fn take_prefixes<'a>(
             *guard = *is;
             rest = after;
         } else if let Some((protocol, after)) = bracketed(rest, "proto", "") {
-            // memcached compares no further than what is written, so that `proto[neg]` works.
+            // memcached compares only as many letters as are written, so that `proto[neg]` works.
             if !["ascii", "auto", "negotiating"].iter().any(|known| known.starts_with(protocol)) {
                 return Err(format!(
                     "'{part}': protocol '{protocol}' is not supported; use proto[ascii] or none"

@@ -1,16 +1,16 @@
-//! The settings of a node: what can be set, where it is read from, and what it comes to.
+//! The settings of a node: which there are, where they are read from, and their effective values.
 //!
-//! An operator starts `ringbinderd` with the command line that started memcached, so flags come
-//! first here: memcached's names, meanings, defaults and limits. The same settings can be written
-//! in a file and in the environment. [`load`] reads all of them, each layer over the one before
-//! (defaults, file, the files in `FILE.d`, `RINGBINDER_*`, flags), and answers with plain values or one line that says
-//! what is wrong.
+//! An operator starts `ringbinderd` with the command line of memcached, so flags come first: they
+//! have memcached's names, meanings, defaults and limits. The same settings can be written in a
+//! file and in the environment. [`load`] reads all of them, each layer over the one before
+//! (defaults, file, the files in `FILE.d`, `RINGBINDER_*`, flags). It returns plain values, or one
+//! line that states the problem.
 //!
-//! Each setting is defined once, as a field of `Options` in `options.rs`: its flag, its key, its
-//! variable, its default, its bounds and its help follow from that field. `extended.rs` has the one
-//! table of what may follow `-o`. The manual in `docs/configuration.md` is checked against both.
+//! Each setting is defined once, as a field of `Options` in `options.rs`: its flag, key, variable,
+//! default, bounds and help follow from that field. `extended.rs` has the only table of the options
+//! after `-o`. The manual in `docs/configuration.md` is checked against both.
 //!
-//! Nothing here opens a socket or changes the process, and the only files read are settings files.
+//! This module opens no socket, does not change the process, and reads only settings files.
 //!
 //! | file | purpose |
 //! |---|---|
@@ -49,45 +49,45 @@ pub(crate) use error::SettingsError;
 pub(crate) use model::{AdminSettings, ForeignKeys, ListenAddress, RingSettings, Settings};
 pub(crate) use tls::{Guard, PeerTls, TlsSettings, Verify};
 
-/// What a command line asks for.
+/// The action that a command line requests.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Startup {
     /// Serve with these settings.
     Run {
-        /// The settings in force.
+        /// The effective settings.
         settings: Box<Settings>,
-        /// What the operator should know, one line each.
+        /// Warnings for the operator, one line each.
         warnings: Vec<String>,
     },
-    /// Ask the node that runs with these settings whether it serves, and end with the answer:
-    /// `--check-health`.
+    /// Ask the node that runs with these settings whether it serves, and exit with the answer
+    /// (`--check-health`).
     AskHealth {
         /// The settings of that node.
         settings: Box<Settings>,
     },
-    /// Check what can only be checked on this machine, then print the settings in force
+    /// Check whatever can only be checked on this machine, then print the effective settings
     /// (`--check-config`).
     Check {
-        /// The settings in force.
+        /// The effective settings.
         settings: Box<Settings>,
         /// The text, with its line end.
         text: String,
-        /// What the operator should know, one line each, for standard error.
+        /// Warnings for the operator, one line each, for standard error.
         warnings: Vec<String>,
     },
-    /// Print this to standard output and end well: `--help`, `--version`, `--license`, `--man`,
-    /// `--completions`.
+    /// Print this to standard output and exit with success: `--help`, `--version`, `--license`,
+    /// `--man`, `--completions`.
     Print {
         /// The text, with its line end.
         text: String,
-        /// What the operator should know, one line each, for standard error.
+        /// Warnings for the operator, one line each, for standard error.
         warnings: Vec<String>,
     },
 }
 
 /// Reads the settings of this start from all layers.
 ///
-/// `arguments` begins with the name of the program, as `std::env::args_os` does; `environment` is
+/// `arguments` begins with the name of the program, as in `std::env::args_os`; `environment` is
 /// that of `std::env::vars_os`.
 pub(crate) fn load(
     arguments: impl IntoIterator<Item = OsString>,
@@ -138,7 +138,7 @@ pub(crate) fn load(
         return Ok(Startup::Check { settings, text, warnings });
     }
     if flags.check_health {
-        // The node that serves has given the warnings.
+        // The serving node has already logged the warnings.
         return Ok(Startup::AskHealth { settings: Box::new(settings) });
     }
     Ok(Startup::Run { settings: Box::new(settings), warnings })

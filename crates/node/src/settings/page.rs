@@ -1,5 +1,5 @@
-//! What describes the command line to other programs: the man page, and the completions of shells.
-//! Both are made from the flags, so they say what `--help` says.
+//! Descriptions of the command line for other programs: the man page, and the completions of
+//! shells. Both are made from the flags, so they match `--help`.
 
 use clap_complete::Shell;
 use clap_mangen::Man;
@@ -9,7 +9,7 @@ use super::extended::names;
 use super::flags::{EXAMPLES, SETTINGS, command};
 use crate::process::exit::ExitCode;
 
-/// What a node does on each signal.
+/// A node's reaction to each signal.
 const SIGNALS: [(&str, &str); 2] = [
     (
         "SIGTERM, SIGINT, SIGUSR1",
@@ -18,7 +18,7 @@ const SIGNALS: [(&str, &str); 2] = [
     ("SIGHUP", "Read the ring, certificates and users again."),
 ];
 
-/// What the program is, in the words that `apropos` finds.
+/// The description of the program, in the words that `apropos` finds.
 const BRIEF: &str = "cache server that speaks memcached's text protocol";
 
 /// The man page, as roff.
@@ -27,7 +27,7 @@ pub(super) fn man() -> String {
     let head = Man::new(command().about(BRIEF))
         .title("RINGBINDERD")
         .section("8")
-        // A page made from the same program is the same page.
+        // Without a date, the same program always gives the same page.
         .date("")
         .source(concat!("ringbinder ", env!("CARGO_PKG_VERSION")))
         .manual("Ringbinder");
@@ -43,7 +43,7 @@ pub(super) fn man() -> String {
     String::from_utf8_lossy(&page).into_owned()
 }
 
-/// The sections that no flag has.
+/// The sections that do not come from flags.
 fn rest() -> Roff {
     let mut roff = Roff::new();
     let list = |roff: &mut Roff, items: &[(String, &str)]| {

@@ -1,5 +1,5 @@
-//! What `--check-config` prints: all settings as a TOML file that, used as such, gives the same
-//! settings again, with where each value comes from.
+//! The output of `--check-config`: all settings as a TOML file, with the place from which each
+//! value comes. Used as a settings file, it gives the same settings again.
 
 use std::fmt::Write;
 
@@ -9,7 +9,7 @@ use super::error::SettingsError;
 use super::layers::{Merged, Origin, to_map};
 use super::options;
 
-/// The settings in force, one line for each key.
+/// The effective settings, one line for each key.
 pub(super) fn toml(merged: &Merged) -> Result<String, SettingsError> {
     let values = to_map(&merged.options)?;
     let mut text = String::new();

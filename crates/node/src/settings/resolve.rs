@@ -1,4 +1,4 @@
-//! From merged options to [`Settings`]: units, and the rules between one setting and another.
+//! Turns merged options into [`Settings`]: converts units, and applies the rules between settings.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,15 +15,15 @@ use super::tls::{Guard, TlsSettings, Verify};
 use super::values::{ItemSize, Mebibytes};
 use crate::memory::default_limit;
 
-/// More worker threads than this rarely help; memcached warns at the same number.
+/// More worker threads than this rarely help. memcached warns at the same number.
 const MANY_THREADS: u16 = 64;
 
-/// Settings that say something about the ring, and nothing without one. Not `ring_cache`: it names a place,
-/// as the packaged settings do for nodes that get a ring later.
+/// Settings about the ring, which have no effect without one. `ring_cache` is not among them: it
+/// names a path, which the packaged settings also set for nodes that get a ring later.
 const RING_ONLY: [&str; 6] =
     ["node", "foreign_keys", "peer_timeout", "peer_give_up", "peer_secret_file", "peer_tls"];
 
-/// Applies the rules; the second part of the answer is warnings, one line each.
+/// Applies the rules. The second part of the result is warnings, one line each.
 pub(super) fn resolve(
     merged: &Merged,
     flags: &CommandLine,
@@ -54,7 +54,7 @@ pub(super) fn resolve(
     }
     check_item_size(merged, options.max_item_size, options.memory_limit)?;
 
-    // -1 stands for a port that the system chooses, which it knows as 0.
+    // -1 asks the system to choose a port, which the system expresses as 0.
     let port = u16::try_from(options.port.0).unwrap_or(0);
     let tcp_is_off = options.port.0 == 0;
     let secure = options.enable_ssl.then(|| Verify::of(options.ssl_verify_mode.0));
@@ -83,7 +83,7 @@ pub(super) fn resolve(
         listen.clear();
     }
 
-    // A process in the background leaves the directory that relative paths start from.
+    // A background process leaves the directory to which relative paths refer.
     let settle = |path: Option<PathBuf>| {
         path.map(|path| match options.daemon {
             true => std::path::absolute(&path).unwrap_or(path),
@@ -147,7 +147,7 @@ pub(super) fn resolve(
         interfaces: options.listen.join(","),
         unix_socket: settle(unix_socket),
         unix_mask: options.unix_mask.0,
-        // -1 reaches the system as the largest number there is, which it then cuts down.
+        // -1 reaches the system as the largest number, which the system then reduces.
         listen_backlog: u32::try_from(options.listen_backlog.0).unwrap_or(i32::MAX.unsigned_abs()),
         conn_limit: options.conn_limit.0,
         maxconns_fast: options.maxconns_fast,
@@ -190,7 +190,7 @@ pub(super) fn resolve(
     Ok((settings, warnings))
 }
 
-/// The admin port, where one is asked for.
+/// The admin port, if it is enabled.
 fn admin(
     merged: &Merged,
     warnings: &mut Vec<String>,
@@ -212,7 +212,7 @@ fn admin(
     Ok(Some(AdminSettings { address, hosts }))
 }
 
-/// memcached's rule; both numbers are named, since either may be the mistake.
+/// memcached's rule. The message names both numbers, because either may be the mistake.
 fn check_item_size(
     merged: &Merged,
     item: ItemSize,
@@ -221,7 +221,7 @@ fn check_item_size(
     if item.bytes() <= memory.bytes() / 2 {
         return Ok(());
     }
-    // The one that was set is to blame; if both were, the item size.
+    // The error is about the value that was set; if both were, about the item size.
     let size_is_default = *merged.origin("max_item_size") == Origin::Default;
     let key = if size_is_default { "memory_limit" } else { "max_item_size" };
     Err(merged.error(
@@ -234,7 +234,7 @@ fn check_item_size(
     ))
 }
 
-/// A line for each flag that parses and does nothing.
+/// One line for each flag that is accepted and has no effect.
 fn idle_flags(flags: &CommandLine) -> Vec<String> {
     let idle = [
         (flags.enable_largepages, "-L", "large pages are left to the system"),

@@ -1,4 +1,4 @@
-//! What is set about TLS, resolved: the rules between one setting and another.
+//! The settings about TLS, resolved: the rules between them.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use super::layers::{Merged, Origin};
 use super::text::text_of;
 use super::tls::{Guard, PeerTls, TlsSettings, Verify};
 
-/// Settings that mean nothing where nobody speaks TLS.
+/// Settings that have no effect if no listener speaks TLS.
 const TLS_ONLY: [&str; 6] = [
     "ssl_chain_cert",
     "ssl_key",
@@ -17,7 +17,8 @@ const TLS_ONLY: [&str; 6] = [
     "ssl_session_cache",
 ];
 
-/// Applies the rules. `settle` makes a path one that stays right; `guards` are the listeners'.
+/// Applies the rules. `settle` makes a path absolute if needed; `guards` are those of the
+/// listeners.
 pub(super) fn resolve(
     merged: &Merged,
     settle: impl Fn(Option<PathBuf>) -> Option<PathBuf>,

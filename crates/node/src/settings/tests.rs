@@ -423,7 +423,7 @@ fn files_beside_the_settings_file_override_single_keys() {
     );
     let beside = dir.path().join("a.toml.d");
     fs::create_dir(&beside).unwrap();
-    // Written in another order than that of their names, in which they count.
+    // Not written in the order of their names, which decides their priority.
     let last = file(&beside, "90-last.json", r#"{"idle_timeout": 9}"#);
     file(&beside, "10-site.toml", "listen = 'c'\nconn_limit = 3\nidle_timeout = 1");
     file(&beside, ".hidden.toml", "threads = 'many'");
@@ -445,11 +445,11 @@ fn files_beside_the_settings_file_override_single_keys() {
     };
     assert!(text.contains(last.to_str().unwrap()), "{text}");
 
-    // A mistake in one of them is a mistake, named with its file.
+    // A mistake in one of them is reported with the name of its file.
     fs::write(&last, r#"{"idle_timout": 9}"#).unwrap();
     let message = refused(&line, ExitCode::Config);
     assert!(message.contains("idle_timout") && message.contains("90-last.json"), "{message}");
-    // Nothing but a directory can hold them.
+    // Only a directory can hold them.
     fs::remove_dir_all(&beside).unwrap();
     fs::write(&beside, "").unwrap();
     let message = refused(&line, ExitCode::Config);

@@ -1,11 +1,11 @@
-//! Text of a setting that may be left out but not left empty.
+//! The text of a setting that may be omitted but not empty.
 
 use std::path::{Path, PathBuf};
 
 use super::error::SettingsError;
 use super::layers::Merged;
 
-/// A path that may be left out but not left empty.
+/// A path that may be omitted but not empty.
 pub(super) fn text_of(
     merged: &Merged,
     key: &str,

@@ -1,8 +1,8 @@
-//! The kinds of values that settings have, each with its bounds.
+//! The kinds of values of settings, each with its bounds.
 //!
-//! A value is parsed the same way wherever it is written: as text after a flag or in a variable, as
-//! text or a number in a file. What exists is within its bounds, so nothing checks again later.
-//! Leading and trailing blanks are ignored, as memcached does with what follows a flag.
+//! A value is parsed in the same way wherever it is written: as text after a flag or in a variable,
+//! as text or a number in a file. A value that exists is within its bounds, so no later check is
+//! needed. Leading and trailing blanks are ignored, as memcached does for the value of a flag.
 
 use std::fmt::Display;
 use std::marker::PhantomData;
@@ -11,7 +11,7 @@ use std::str::FromStr;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
-/// What a value must be.
+/// The requirement that an invalid value violates.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be {0}")]
 pub(crate) struct ValueError(String);
@@ -144,7 +144,7 @@ impl Display for Octal {
     }
 }
 
-/// One printable ASCII character; memcached takes the first of several, and so does this.
+/// One printable ASCII character. Of several, the first one counts, as in memcached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Delimiter(pub(super) u8);
 
@@ -297,7 +297,7 @@ pub(super) fn one_of<'de, D: Deserializer<'de>, T: clap::ValueEnum>(
     })
 }
 
-/// Reads how often a flag that counts would have been given.
+/// Reads how often a counting flag would have been given.
 pub(super) fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u8, D::Error> {
     Bounded::<u8, 0, 255>::deserialize(deserializer).map(|number| number.0)
 }

@@ -1,18 +1,18 @@
-//! Snapshots: the items of this node in a file, written at a graceful stop or on demand, and taken up
-//! at the next start while the node already serves.
+//! Snapshots: the items of this node in a file, written at a graceful stop or on demand, and
+//! restored at the next start while the node already serves.
 //!
-//! What must hold is that no acknowledged write is ever replaced by an older one. So:
+//! A restore must never replace an acknowledged write by an older one. So:
 //!
 //! - A snapshot is *clean* if it was written after the last answer and after the last connection had
-//!   ended. Only such a one is taken up, unless the operator says that old values are acceptable.
-//! - It is consumed: its file is gone before the first client is served. A crash later on means a cold
-//!   start and never the same items again.
-//! - In a ring it is taken up only by the node of that name, with the very ring in force that it was
-//!   written by, and dropped as a whole where that turns out not to be everybody's
+//!   ended. Only a clean snapshot is restored, unless the operator accepts old values.
+//! - It is consumed: its file is removed before the first client is served. A later crash means a cold
+//!   start, and the same items are never restored again.
+//! - In a ring, only the node of that name restores it, and only if the current ring is the very ring
+//!   under which it was written. If it turns out that other nodes had another ring, all of it is dropped
 //!   (`docs/decisions/0013-warm-restart.md`).
-//! - What clients do meanwhile comes first: see `ringbinder_store::Restore`.
+//! - Writes of clients during a restore take precedence: see `ringbinder_store::Restore`.
 //!
-//! The format, and what is made of bytes that are none, is `ringbinder_store::snapshot`'s business.
+//! `ringbinder_store::snapshot` defines the format and handles invalid bytes.
 //!
 //! | file | purpose |
 //! |---|---|
@@ -40,12 +40,12 @@ pub(crate) use self::write::{
     WriteError, at_stop, check_place, check_writable, header, on_demand, write_items,
 };
 
-/// What is set about snapshots, and how they do.
+/// The settings of snapshots, and their progress.
 #[derive(Debug)]
 pub(crate) struct Snapshots {
-    /// The file, absolute if the node runs in the background; `None` for no snapshots.
+    /// The file, absolute if the node runs in the background; `None` without snapshots.
     path: Option<PathBuf>,
-    /// Take up one that is not clean.
+    /// Restore a snapshot that is not clean.
     stale: bool,
     pub(crate) progress: Progress,
 }
@@ -55,7 +55,7 @@ impl Snapshots {
         Snapshots { path, stale, progress: Progress::default() }
     }
 
-    /// Whether there is anything to tell of them.
+    /// Whether there is anything to report about snapshots.
     fn are_used(&self) -> bool {
         self.path.is_some() || self.progress.restore() != progress::RestoreState::None
     }

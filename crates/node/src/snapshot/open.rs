@@ -1,4 +1,4 @@
-//! Looking for a snapshot at the start, and deciding about it before the first client is served.
+//! Looks for a snapshot at the start, and decides about it before the first client is served.
 
 use std::fs::{self, File};
 use std::io;
@@ -14,9 +14,9 @@ use super::stream::{ReadError, Stream};
 use super::take::{Pending, header_fits};
 use crate::shared::Shared;
 
-/// Opens the snapshot that the settings name, if it may be taken up. What may not is told of in the
-/// log; and where it is a snapshot, and not one that waits for the operator's word, it is moved out of
-/// the way, so that it is never taken up later on.
+/// Opens the snapshot that the settings name, if it may be restored. Otherwise logs the reason. A
+/// snapshot that may not be restored is moved away, so that it is never restored later, unless it
+/// needs a decision of the operator.
 pub(crate) fn open(shared: &Shared) -> Option<Pending> {
     let path = shared.snapshots.path.as_deref()?;
     let found = match look(path, longest(shared)) {
@@ -52,8 +52,8 @@ pub(crate) fn open(shared: &Shared) -> Option<Pending> {
     Pending::new(shared, stream, &header, (from, Some(len)))
 }
 
-/// Sees to it that no snapshot is taken up at a later start, where this node has its items from
-/// elsewhere.
+/// Prevents a snapshot from being restored at a later start, if this node has its items from
+/// another process.
 pub(crate) fn put_aside(shared: &Shared) {
     if let Some(path) = shared.snapshots.path.as_deref()
         && let Ok(Some(found)) = look(path, longest(shared))
@@ -63,13 +63,13 @@ pub(crate) fn put_aside(shared: &Shared) {
     }
 }
 
-/// Why a file would not be taken up for its beginning or its end; `None` for one that is whole there, or
-/// none at all.
+/// The reason why a file's beginning or end makes it unusable; `None` if both are valid, or if
+/// there is no file.
 pub(super) fn damage(path: &Path) -> Option<String> {
     look(path, usize::MAX).err().map(|error| error.to_string())
 }
 
-/// Bytes of the largest item that is read.
+/// The size in bytes of the largest item that is read.
 pub(crate) fn longest(shared: &Shared) -> usize {
     usize::try_from(shared.settings.max_item_size).unwrap_or(usize::MAX)
 }
@@ -84,19 +84,19 @@ fn refuse(shared: &Shared, path: &Path, reason: &str, aside: bool) {
     warn!("the snapshot {} is not taken up: {reason}; {left}", path.display());
 }
 
-/// Sees to it that the snapshot is not there any more, even if the machine fails.
+/// Removes the snapshot in a way that survives a failure of the machine.
 fn consume(path: &Path) -> io::Result<()> {
     fs::remove_file(path)?;
     sync_directory(path)
 }
 
-/// Makes sure of what was done to the names in the directory of a file.
+/// Makes changes of the names in a file's directory durable.
 pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
     let directory = path.parent().filter(|it| !it.as_os_str().is_empty());
     File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
 }
 
-/// A snapshot that is whole by its header and its end.
+/// A snapshot with a valid header and end.
 struct Found {
     stream: Stream<Box<dyn io::Read + Send>>,
     header: Header,
@@ -104,7 +104,7 @@ struct Found {
     len: u64,
 }
 
-/// Why a file is not taken up.
+/// The reason why a file is not restored.
 #[derive(Debug, thiserror::Error)]
 enum LookError {
     #[error("{0}")]
@@ -114,7 +114,7 @@ enum LookError {
 }
 
 impl LookError {
-    /// Whether the file was written as a snapshot: then it is ours to move.
+    /// Whether the file was written as a snapshot, so that this node may move it.
     fn is_ours(&self, path: &Path) -> bool {
         match self {
             LookError::Read(ReadError::Snapshot(SnapshotError::Foreign)) => {
@@ -132,7 +132,7 @@ impl From<io::Error> for LookError {
     }
 }
 
-/// Looks at a file's header and end.
+/// Checks a file's header and end.
 fn look(path: &Path, longest: usize) -> Result<Option<Found>, LookError> {
     let metadata = match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -143,7 +143,7 @@ fn look(path: &Path, longest: usize) -> Result<Option<Found>, LookError> {
     }
     let file = File::open(path)?;
     let len = file.metadata()?.len();
-    // It only makes the system read ahead.
+    // This call only makes the system read ahead.
     let _ = fadvise(&file, 0, None, Advice::Sequential);
     let mut tail = [0; TAIL_LEN];
     let end = len.checked_sub(TAIL_LEN as u64);

@@ -1,9 +1,9 @@
-//! What lies at the place of a snapshot, and where one is kept that is not taken up.
+//! The file at the snapshot's path, and the path where a rejected snapshot is kept.
 //!
-//! A file that may be somebody else's is never replaced, renamed or removed. One counts as ours if it
-//! begins as a snapshot does, or if it is what damage leaves of one: it ends as a snapshot does, it
-//! begins with nearly the right bytes, or with a block of zeros, as a file system leaves it whose
-//! machine lost its power.
+//! A file that may not be ours is never replaced, renamed or removed. A file is ours if it begins
+//! as a snapshot does, or if it may be a damaged snapshot: it ends as a snapshot does, it begins
+//! with nearly the right bytes, or it begins with a block of zeros, as a file system leaves it
+//! after a power loss.
 
 use std::fs;
 use std::io::{self, Read as _};
@@ -15,32 +15,32 @@ use ringbinder_store::snapshot::{MAGIC, TAIL_LEN, check_tail};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
-/// Bytes that are looked at for zeros: the block of a file system.
+/// The number of bytes checked for zeros: the block of a file system.
 const BLOCK: u64 = 4096;
 
-/// Bytes of the beginning that may differ in a damaged one.
+/// The number of wrong bytes allowed at the beginning of a damaged snapshot.
 const WRONG_BYTES: usize = 2;
 
-/// Names that are tried for one that is not taken up.
+/// The number of names tried for a rejected snapshot.
 const NAMES: u32 = 9;
 
 /// See the module's documentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
-    /// Nothing, or an empty file, as whoever prepares a place leaves it.
+    /// No file, or an empty file, which an operator may have created in advance.
     Nothing,
-    /// What begins as a snapshot.
+    /// A file that begins as a snapshot.
     Snapshot,
-    /// What was one, or was to become one.
+    /// A damaged or unfinished snapshot.
     Damaged,
-    /// Anything else.
+    /// Any other file.
     Foreign,
 }
 
-/// Looks at a place.
+/// Examines a place.
 ///
 /// # Errors
-/// What the system says, but for that nothing is there.
+/// The system's error, unless there is no file.
 pub(super) fn found(path: &Path) -> io::Result<Found> {
     let len = match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
@@ -72,11 +72,11 @@ pub(super) fn found(path: &Path) -> io::Result<Found> {
     Ok(if ends_well { Found::Damaged } else { Found::Foreign })
 }
 
-/// Moves a snapshot that is not taken up to where it is kept, and says where that is. It takes the place
-/// of the one that was kept before, and of nothing that may be somebody else's.
+/// Moves a rejected snapshot to the place where such files are kept, and returns that place. It
+/// replaces the one kept before, but never a file that may not be ours.
 ///
 /// # Errors
-/// Where it cannot be moved.
+/// An error if it cannot be moved.
 pub(super) fn set_aside(path: &Path) -> io::Result<PathBuf> {
     for number in 1..=NAMES {
         let mut aside = path.to_owned().into_os_string();
@@ -90,9 +90,9 @@ pub(super) fn set_aside(path: &Path) -> io::Result<PathBuf> {
             Found::Foreign => continue,
             Found::Snapshot | Found::Damaged => fs::rename(path, &aside),
             Found::Nothing => match renameat_with(CWD, path, CWD, &aside, RenameFlags::NOREPLACE) {
-                // It is empty, or came in this moment.
+                // It is empty, or was created just now.
                 Err(Errno::EXIST) => continue,
-                // Some file systems cannot promise it.
+                // Some file systems cannot guarantee that.
                 Err(Errno::INVAL | Errno::NOSYS) => fs::rename(path, &aside),
                 other => other.map_err(io::Error::from),
             },

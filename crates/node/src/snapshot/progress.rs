@@ -1,24 +1,24 @@
-//! How taking up and writing do: numbers that anybody may read.
+//! The progress of restoring and writing: numbers that any thread may read.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use parking_lot::{Condvar, Mutex};
 
-/// How far taking up is.
+/// The progress of a restore.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum RestoreState {
-    /// There was nothing to take up.
+    /// There was no snapshot to restore.
     None,
-    /// There was something, and it was refused.
+    /// There was a snapshot, and it was rejected.
     Refused,
     /// Under way.
     Running,
-    /// Over: all of it was looked at.
+    /// Finished: every item was processed.
     Done,
-    /// Over before its end: the memory was full, or a flush or a change of the ring came over it.
+    /// Stopped early: the memory was full, or a flush or a change of the ring intervened.
     Stopped,
-    /// Over before its end: what followed could not be read.
+    /// Stopped early: the rest could not be read.
     Failed,
 }
 
@@ -41,17 +41,17 @@ impl RestoreState {
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
     pub(super) restore: AtomicU8,
-    /// Whether what was taken up belongs to a ring.
+    /// Whether the restored items belong to a ring.
     of_ring: AtomicBool,
     pub(super) restore_items: AtomicU64,
     pub(super) restore_skipped: AtomicU64,
     pub(super) restore_bytes: AtomicU64,
     pub(super) restore_total_items: AtomicU64,
-    /// Taking up is under way, and who waits for its end.
+    /// Whether a restore is under way. Threads wait on this for its end.
     running: Mutex<bool>,
     ended: Condvar,
 
-    /// One snapshot is written at a time.
+    /// True while a snapshot is being written; there is at most one at a time.
     pub(super) writing: AtomicBool,
     pub(super) failed: AtomicBool,
     pub(super) snapshot_items: AtomicU64,
@@ -66,7 +66,7 @@ impl Progress {
         RestoreState::of(self.restore.load(Ordering::Acquire)).0
     }
 
-    /// Whether items of another run of this node in the ring were taken up, or are being so.
+    /// Whether items of another run of this node in the ring were restored, or are being restored.
     pub(crate) fn came_back(&self) -> bool {
         self.of_ring.load(Ordering::Acquire)
     }
@@ -88,12 +88,12 @@ impl Progress {
         self.ended.notify_all();
     }
 
-    /// Whether items are being taken up.
+    /// Whether a restore is under way.
     pub(crate) fn is_restoring(&self) -> bool {
         *self.running.lock()
     }
 
-    /// Blocks until nothing is being taken up.
+    /// Blocks until no restore is under way.
     pub(crate) fn wait_for_restore(&self) {
         let mut running = self.running.lock();
         while *running {

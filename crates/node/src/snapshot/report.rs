@@ -1,4 +1,4 @@
-//! What `stats` says of snapshots.
+//! The `stats` lines about snapshots.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -7,7 +7,7 @@ use ringbinder_protocol::answer;
 use super::Snapshots;
 use super::progress::RestoreState;
 
-/// Appends what `stats` says of snapshots, where there are any.
+/// Appends the `stats` lines about snapshots, if there are any.
 pub(crate) fn stats(snapshots: &Snapshots, out: &mut Vec<u8>) {
     if !snapshots.are_used() {
         return;

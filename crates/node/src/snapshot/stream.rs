@@ -1,19 +1,19 @@
-//! A snapshot out of a file or a socket, piece by piece, through one buffer.
+//! Reads a snapshot from a file or a socket, piece by piece, through one buffer.
 
 use std::io::{self, Read};
 
 use ringbinder_store::snapshot::{Decoded, Decoder, SnapshotError};
 
-/// Bytes that are read at once.
+/// The number of bytes read at once.
 const BUFFER: usize = 1 << 20;
 
-/// Why reading ended before the end.
+/// The reason why reading stopped before the end.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReadError {
-    /// The bytes are none of a whole snapshot.
+    /// The bytes are not those of a complete snapshot.
     #[error("{0}")]
     Snapshot(#[from] SnapshotError),
-    /// The system could not give the bytes.
+    /// The system could not read the bytes.
     #[error("it cannot be read: {0}")]
     Io(#[from] io::Error),
 }
@@ -24,28 +24,30 @@ pub(crate) struct Stream<R> {
     source: R,
     decoder: Decoder,
     buffer: Vec<u8>,
-    /// Where the unread bytes of the buffer begin and end.
+    /// The range of the unread bytes in the buffer.
     start: usize,
     end: usize,
 }
 
 impl<R: Read> Stream<R> {
-    /// Of items of up to `longest` bytes; others are passed over.
+    /// A stream that returns items of up to `longest` bytes and skips larger ones.
     pub(crate) fn new(source: R, longest: usize) -> Stream<R> {
         let decoder = Decoder::new(longest);
         Stream { source, decoder, buffer: vec![0; BUFFER], start: 0, end: 0 }
     }
 
-    /// Hands on the next part, and says how many bytes it took.
+    /// Passes the next part to `take`. Returns the number of bytes of the part, and the result of
+    /// `take`.
     ///
     /// # Errors
-    /// Where there is none.
+    /// An error if there is no next part.
     pub(crate) fn next<T>(
         &mut self,
         take: impl FnOnce(Decoded<'_>) -> T,
     ) -> Result<(usize, T), ReadError> {
         loop {
-            // Two steps, since what was decoded borrows from the buffer that is read into.
+            // Two steps, because the decoded part borrows from the buffer into which the next bytes
+            // are read.
             let needed = match self.decoder.decode(&self.buffer[self.start..self.end])? {
                 (_, Decoded::Incomplete(needed)) => needed,
                 (consumed, decoded) => {
@@ -63,7 +65,8 @@ impl<R: Read> Stream<R> {
         (self.start, self.end) = (0, self.end - self.start);
         while self.end < needed {
             if self.end == self.buffer.len() {
-                // No more than twice what has really come: what a head says of its block may be wrong.
+                // At most twice the bytes that have arrived, because the block size in a head may
+                // be wrong.
                 let len = (2 * self.buffer.len()).min(needed.max(BUFFER));
                 self.buffer.resize(len, 0);
             }

@@ -1,4 +1,4 @@
-//! Taking up a snapshot in the background.
+//! Restores a snapshot in the background.
 
 use std::io::Read;
 use std::ops::ControlFlow;
@@ -16,28 +16,28 @@ use super::stream::{ReadError, Stream};
 use crate::ring::ForeignKeys;
 use crate::shared::Shared;
 
-/// How often the log says how far it is.
+/// The interval at which the log reports the progress.
 const TELL_EVERY: Duration = Duration::from_secs(3);
 
-/// Items one after the other for which there was no room, before it is taken as full. Shards fill up
-/// one by one.
+/// The number of consecutive items without room after which the memory counts as full. Shards fill
+/// up one by one.
 const PATIENCE: u32 = 4096;
 
-/// A snapshot whose header fits, and that nobody else will take up.
+/// A snapshot with a matching header that no other process will restore.
 pub(crate) struct Pending {
     stream: Stream<Box<dyn Read + Send>>,
     restore: Restore,
-    /// For people: where it comes from.
+    /// Its origin, for people.
     from: String,
-    /// Bytes of all of it, where that is known.
+    /// Its length in bytes, if known.
     len: Option<u64>,
-    /// Seconds that the clock went back since it was written.
+    /// The seconds that the clock went back since it was written.
     back: Seconds,
-    /// Whose keys are taken up.
+    /// The ring and this node's place in it, which decide the keys to restore.
     keys: Option<(Arc<Ring>, Option<NodeIndex>)>,
 }
 
-/// How it went.
+/// The result of a restore.
 #[derive(Debug, Default)]
 struct Sums {
     kept: u64,
@@ -54,7 +54,7 @@ impl Sums {
         self.outdated + self.expired + self.too_large + self.full + self.foreign
     }
 
-    /// Takes note of an item; says why it was the last, if it was.
+    /// Counts an item; returns the reason if it was the last one.
     fn count(&mut self, restored: Restored) -> ControlFlow<End> {
         if restored != Restored::Full {
             self.full_in_a_row = 0;
@@ -77,14 +77,15 @@ impl Sums {
     }
 }
 
-/// Why it ended.
+/// The reason why a restore ended.
 enum End {
     All,
     Full,
     Over,
 }
 
-/// Whether a snapshot is this node's, by the ring in force; else why not.
+/// Checks whether a snapshot belongs to this node under the current ring; if not, returns the
+/// reason.
 pub(crate) fn header_fits(shared: &Shared, header: &Header) -> Result<(), String> {
     match (&shared.ring, &header.origin) {
         (None, None) => Ok(()),
@@ -111,8 +112,8 @@ pub(crate) fn header_fits(shared: &Shared, header: &Header) -> Result<(), String
 }
 
 impl Pending {
-    /// Gets the store ready for what follows the header. `None` where that is nothing any more: a flush
-    /// came due meanwhile.
+    /// Prepares the store for the items after the header. `None` if there is nothing left to
+    /// restore, because a flush came due meanwhile.
     pub(crate) fn new(
         shared: &Shared,
         stream: Stream<Box<dyn Read + Send>>,
@@ -149,7 +150,7 @@ impl Pending {
         Some(Pending { stream, restore, from, len, back, keys })
     }
 
-    /// Takes it up on a thread of its own.
+    /// Starts the restore on a thread of its own.
     pub(crate) fn start(self, shared: &Arc<Shared>) {
         let thread = std::thread::Builder::new().name("restore".to_owned());
         let own = Arc::clone(shared);
@@ -159,7 +160,8 @@ impl Pending {
         }
     }
 
-    /// Takes it up. Not even a stop cuts this short: what is not taken up yet would be lost.
+    /// Restores the snapshot. Not even a stop interrupts this, because the remaining items would be
+    /// lost.
     pub(crate) fn run(mut self, shared: &Shared) {
         let ending = Ending { shared, state: RestoreState::Failed };
         self.take_all(shared, ending);
@@ -225,7 +227,7 @@ impl Pending {
         info!("{}: {} items, {} MiB{share}", self.from, sums.kept, bytes >> 20);
     }
 
-    /// Takes up the next part.
+    /// Restores the next part.
     fn take_some(
         &mut self,
         shared: &Shared,
@@ -247,7 +249,7 @@ impl Pending {
 
 type Keys = Option<(Arc<Ring>, Option<NodeIndex>)>;
 
-/// Takes up the items of a block; says why one was the last, if it was.
+/// Restores the items of a block; returns the reason if one of them was the last.
 fn take_block(
     shared: &Shared,
     restore: &Restore,
@@ -275,7 +277,7 @@ fn take_block(
     end.break_value()
 }
 
-/// Ends taking up, however it comes to that.
+/// Ends the restore when it is dropped, whatever the reason.
 struct Ending<'a> {
     shared: &'a Shared,
     state: RestoreState,

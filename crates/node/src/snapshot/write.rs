@@ -1,7 +1,7 @@
-//! Writing a snapshot: aside, whole and safe on the disk, and only then under its name.
+//! Writes a snapshot to a temporary file, makes it durable, and only then gives it its name.
 //!
-//! Whatever goes wrong, the snapshot that was there before is unharmed and nothing is left beside it.
-//! A file that is no snapshot is never replaced.
+//! If anything goes wrong, the previous snapshot is intact and no other file is left behind. A file
+//! that is not a snapshot is never replaced.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -22,13 +22,13 @@ use crate::process::exit::ExitCode;
 use crate::process::supervisor;
 use crate::shared::Shared;
 
-/// How often whoever started this process is told that it is still at it.
+/// The interval at which the service manager is told that this process is still busy.
 const TELL_EVERY: Duration = Duration::from_secs(3);
 
-/// What was written.
+/// The result of writing a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Report {
-    /// Where it is.
+    /// Its path.
     pub(crate) path: PathBuf,
     pub(crate) items: u64,
     pub(crate) bytes: u64,
@@ -43,7 +43,7 @@ impl std::fmt::Display for Report {
     }
 }
 
-/// Why no snapshot was written.
+/// The reason why no snapshot was written.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum WriteError {
     #[error("no file is set for snapshots; name one with -e, --snapshot")]
@@ -64,13 +64,13 @@ pub(crate) enum WriteError {
     Damaged { path: PathBuf, reason: String },
     #[error("cannot write the snapshot {} ({doing}): {source}; {advice}", path.display())]
     Io { path: PathBuf, doing: &'static str, source: io::Error, advice: &'static str },
-    /// There were items, and no promise could be kept about them.
+    /// There were items, but their snapshot could not be guaranteed to be current.
     #[error("no snapshot is written: {0}; the next start is a cold one")]
     Unsafe(&'static str),
 }
 
 impl WriteError {
-    /// The code to end the process with.
+    /// The process's exit code for this error.
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
             WriteError::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
@@ -96,8 +96,8 @@ impl WriteError {
     }
 }
 
-/// What a snapshot of this node says of itself; `None` where its ring is just changing, so that nobody
-/// could say whose keys these are.
+/// The header of a snapshot of this node; `None` while its ring is changing, because the owner of
+/// its keys is unknown then.
 pub(crate) fn header(shared: &Shared, is_clean: bool) -> Option<Header> {
     let origin = match &shared.ring {
         None => None,
@@ -123,7 +123,7 @@ pub(crate) fn header(shared: &Shared, is_clean: bool) -> Option<Header> {
 /// Writes a snapshot while the node serves.
 ///
 /// # Errors
-/// Where that cannot be done, or is being done.
+/// An error if that fails, or if a snapshot is already being written.
 pub(crate) async fn on_demand(shared: &Arc<Shared>) -> Result<Report, WriteError> {
     let shared = Arc::clone(shared);
     let written = tokio::task::spawn_blocking(move || write(&shared, false)).await;
@@ -133,22 +133,22 @@ pub(crate) async fn on_demand(shared: &Arc<Shared>) -> Result<Report, WriteError
     }
 }
 
-/// Writes the snapshot of a node that has ended serving; `all_ended` says whether no connection can
-/// change anything any more.
+/// Writes the snapshot of a node that has stopped serving. `all_ended` says that no connection can
+/// change an item any more.
 ///
 /// # Errors
-/// Where it was to be written and is not.
+/// An error if a snapshot was due but was not written.
 pub(crate) fn at_stop(shared: &Shared, all_ended: bool) -> Result<(), WriteError> {
-    // Whoever took over has the items.
+    // The process that took over has the items.
     if shared.snapshots.path.is_none() || shared.gate.is_given() {
         return Ok(());
     }
     if !all_ended {
         return Err(WriteError::Unsafe("there are connections that could not be ended"));
     }
-    // What is not taken up yet would be lost.
+    // Items that are not restored yet would be lost.
     supervisor::while_waiting(|| shared.snapshots.progress.wait_for_restore());
-    // One on demand gives way when the node stops.
+    // A snapshot on demand gives way when the node stops.
     while shared.snapshots.progress.writing.load(Relaxed) {
         std::thread::sleep(Duration::from_millis(1));
     }
@@ -215,7 +215,7 @@ fn write_aside(shared: &Shared, path: &Path, is_clean: bool) -> Result<(u64, u64
     Ok((totals.items, totals.bytes))
 }
 
-/// An item with its moments as the calendar tells them: another process counts from another origin.
+/// An item with its times in calendar time, because another process counts from another origin.
 struct ByCalendar<'a> {
     item: &'a dyn ItemRef,
     clock: &'a Clock,
@@ -241,10 +241,10 @@ impl ItemRef for ByCalendar<'_> {
     }
 }
 
-/// Writes all items as a snapshot, in buffers that `sink` is given with what was written so far.
+/// Writes all items as a snapshot. `sink` receives each buffer, with the result so far.
 ///
 /// # Errors
-/// Those of `sink`, the first of which ends it.
+/// The first error of `sink`, which ends the writing.
 pub(crate) fn write_items(
     shared: &Shared,
     header: &Header,
@@ -269,11 +269,11 @@ pub(crate) fn write_items(
     Ok(encoder.totals())
 }
 
-/// Whether a snapshot may take this place: nothing is there, or one of before.
+/// Whether a snapshot may take this place: there is no file, or an earlier snapshot.
 fn is_ours(path: &Path) -> Result<(), WriteError> {
     match look_at(path)? {
         Found::Nothing | Found::Snapshot => Ok(()),
-        // It was to be moved out of the way at the start, and could not be.
+        // It was due to be moved away at the start, but could not be.
         Found::Damaged | Found::Foreign => Err(WriteError::Foreign { path: path.to_owned() }),
     }
 }
@@ -282,20 +282,21 @@ fn look_at(path: &Path) -> Result<Found, WriteError> {
     place::found(path).map_err(|error| WriteError::io(path, "looking at its place", error))
 }
 
-/// Checks at the start that a snapshot can be written at the stop. What is damaged there passes unless
-/// the start is to be `strict`: it is moved out of the way later on, and where that cannot be done,
-/// neither can a snapshot be written.
+/// Checks at the start that a snapshot can be written at the stop. A damaged file there passes
+/// unless the start is `strict`: it is moved away later. If that fails, no snapshot can be written
+/// either.
 ///
 /// # Errors
-/// Where it could not.
+/// The error that writing would return.
 pub(crate) fn check_writable(path: &Path, strict: bool) -> Result<(), WriteError> {
     check(path, strict, ".new")
 }
 
-/// The same, beside a node that may be writing its snapshot: what it writes is left alone.
+/// Does the same beside a node that may be writing its snapshot: the file being written is left
+/// alone.
 ///
 /// # Errors
-/// Those of [`check_writable`].
+/// The errors of [`check_writable`].
 pub(crate) fn check_place(path: &Path, strict: bool) -> Result<(), WriteError> {
     check(path, strict, &format!(".check-{}", std::process::id()))
 }
@@ -314,7 +315,7 @@ fn check(path: &Path, strict: bool, ending: &str) -> Result<(), WriteError> {
     }
 }
 
-/// A file beside the one that it is to become; removed unless it becomes that.
+/// A temporary file beside the final one; removed unless it is renamed to it.
 struct Aside {
     path: PathBuf,
     file: File,
@@ -327,7 +328,7 @@ impl Aside {
         aside.push(ending);
         let aside = PathBuf::from(aside);
         let failed = |error| WriteError::io(path, "creating a file beside it", error);
-        // What a node that was killed left behind.
+        // Left behind by a node that was killed.
         match fs::remove_file(&aside) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
             _ => {}

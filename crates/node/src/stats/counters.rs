@@ -1,8 +1,8 @@
-//! Event counters: one set a worker, written by that worker alone and summed when somebody asks.
+//! Event counters: one set for each worker, written by that worker alone and summed on request.
 //!
-//! Counting is a plain load and store of a word no other thread writes, so it costs no contention.
-//! `stats reset` cannot reach into other workers' words without a race; it remembers the sums at
-//! that moment instead, and reports count from there.
+//! Counting is a plain load and store of a word that no other thread writes, so there is no
+//! contention. `stats reset` cannot write other workers' words without a race. Instead it remembers
+//! the sums at that moment, and reports count from there.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -76,17 +76,17 @@ counters! {
     cas_hits
     cas_misses
     cas_badval
-    /// Times a client said who it is.
+    /// Number of login attempts.
     auth_cmds
-    /// Times it was wrong.
+    /// Number of login attempts with a wrong password.
     auth_errors
-    /// Times a login had to wait because of wrong ones from the same address.
+    /// Number of logins that were delayed because of wrong passwords from the same address.
     auth_slowed
     store_too_large
     store_no_memory
-    /// Keys of retrievals that were left to other nodes.
+    /// Keys of retrievals that were forwarded to other nodes.
     foreign_gets
-    /// Other requests that were left to other nodes.
+    /// Other requests that were forwarded to other nodes.
     foreign_requests
     /// Requests refused because another node owns their key.
     foreign_refused
@@ -94,23 +94,24 @@ counters! {
     foreign_moved
     /// Requests that peers forwarded here.
     foreign_received
-    /// Keys of `get`, `gets` and `mg` that were left to other nodes and that none of them answered:
-    /// the client reads a miss.
+    /// Keys of `get`, `gets` and `mg` that were forwarded and that no node answered: the client
+    /// reads a miss.
     foreign_get_failed
-    /// Other requests that none of them answered: `gat` and `gats` miss, the rest are errors.
+    /// Other forwarded requests without an answer: `gat` and `gats` miss, the rest are errors.
     foreign_request_failed
     bytes_read
     bytes_written
-    /// Times a connection stood back after `-R` requests, or a piece of one that is long.
+    /// Number of times that a connection let others have their turn after `-R` requests, or after a
+    /// piece of a long one.
     conn_yields
-    /// Connections closed for idling.
+    /// Connections closed for being idle.
     idle_kicks
     /// Lines written for watchers.
     log_worker_written
 }
 
 impl Sums {
-    /// Every foreign request that no node answered. Each counts once, at the node that asked in vain.
+    /// Every foreign request that no node answered. Each counts once, at the node that sent it.
     pub(crate) fn foreign_failed(&self) -> u64 {
         self.foreign_get_failed.wrapping_add(self.foreign_request_failed)
     }

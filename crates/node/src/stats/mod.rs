@@ -1,4 +1,4 @@
-//! What the node counts and how it is reported.
+//! The node's counters and their reports.
 //!
 //! | file | purpose |
 //! |---|---|

@@ -1,9 +1,10 @@
 //! Per-prefix statistics: `stats detail on`, `dump`, `off`, and `-D`.
 //!
-//! The prefix of a key is what stands before the delimiter. A client that sends endless new
-//! prefixes must not eat the memory, so their number is bounded and later ones are not recorded.
+//! The prefix of a key is the part before the delimiter. A client that sends endless new prefixes
+//! must not use up the memory, so their number is bounded and later ones are not recorded.
 //!
-//! A key in base64 may hold any byte, so prefixes are written as the other dumps write keys.
+//! A key in base64 may hold any byte, so prefixes are written in the same form as keys in other
+//! dumps.
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -15,7 +16,7 @@ use ringbinder_protocol::answer;
 
 use crate::long::PIECE;
 
-/// Most prefixes recorded.
+/// The most prefixes that are recorded.
 pub(crate) const MAX_PREFIXES: usize = 10_000;
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -26,25 +27,25 @@ struct Figures {
     deletes: u64,
 }
 
-/// The prefixes, in the order in which they were met first.
+/// The prefixes, in the order in which they were first seen.
 #[derive(Debug, Default)]
 struct Table {
     rows: Vec<(Arc<[u8]>, Figures)>,
     places: HashMap<Arc<[u8]>, usize>,
-    /// Requests for keys whose prefix found no room.
+    /// Requests for keys whose prefix was not recorded for lack of room.
     unrecorded: u64,
 }
 
-/// How full the table is.
+/// The fill level of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Recorded {
-    /// Prefixes that are recorded, [`MAX_PREFIXES`] at most.
+    /// The number of recorded prefixes, at most [`MAX_PREFIXES`].
     pub(crate) prefixes: usize,
-    /// Requests for keys whose prefix found no room.
+    /// Requests for keys whose prefix was not recorded for lack of room.
     pub(crate) unrecorded: u64,
 }
 
-/// What happened to keys of each prefix while recording was on.
+/// The events on keys of each prefix while recording was on.
 #[derive(Debug)]
 pub(crate) struct Prefixes {
     enabled: AtomicBool,
@@ -120,8 +121,8 @@ impl Prefixes {
         Recorded { prefixes: table.rows.len(), unrecorded: table.unrecorded }
     }
 
-    /// Appends a piece of `PREFIX name get 1 hit 1 set 1 del 0` lines, from the prefix on to which it
-    /// was `written` before, and behind the last one `END`. Says whether another piece follows.
+    /// Appends a piece of `PREFIX name get 1 hit 1 set 1 del 0` lines, from index `written` on, and
+    /// `END` after the last one. Returns whether another piece follows.
     pub(crate) fn dump(&self, written: &mut usize, out: &mut Vec<u8>) -> bool {
         let table = self.table.lock();
         let begins = out.len();

@@ -1,9 +1,8 @@
-//! The answers of `stats`: memcached's names, with true figures.
+//! The answers of `stats`: memcached's names, with accurate values.
 //!
-//! Names that describe machinery which does not exist here (slab pages, LRU queues, a hash table)
-//! are kept, because readers look for them, and say what is true of it: that there is none of it.
-//! The whole store stands for one slab class, number 1, whose pages are of 1 MiB and whose chunks
-//! are the items.
+//! Names for machinery that does not exist here (slab pages, LRU queues, a hash table) are kept,
+//! because readers look for them. Their values say that the machinery is absent. The whole store is
+//! reported as one slab class, number 1, whose pages are 1 MiB and whose chunks are the items.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -244,7 +243,8 @@ pub(crate) fn settings(shared: &Shared, out: &mut Vec<u8>) {
     answer::line(out, "END");
 }
 
-/// When the items of the last flush die or died, in seconds since the start; 0 where there was none.
+/// The time at which the items of the last flush expire or expired, in seconds since the start; 0
+/// if there was none.
 fn oldest(shared: &Shared) -> u32 {
     match shared.flushed_at.load(Relaxed) {
         0 => 0,
@@ -292,9 +292,9 @@ pub(crate) fn items(shared: &Shared, out: &mut Vec<u8>) {
     answer::line(out, "END");
 }
 
-/// What the store's one slab class consists of, as readers of slab figures expect it.
+/// The store's one slab class, in the form that readers of slab figures expect.
 struct Chunks {
-    /// Bytes of the average item, or of memcached's smallest chunk while there is none.
+    /// The size of the average item in bytes, or of memcached's smallest chunk if there is no item.
     size: u64,
     per_page: u64,
     pages: u64,
@@ -352,11 +352,11 @@ pub(crate) fn sizes_disabled(out: &mut Vec<u8>) {
     answer::line(out, "END");
 }
 
-/// Connections that one piece of `stats conns` tells of.
+/// The number of connections in one piece of `stats conns`.
 const CONNECTIONS: usize = 128;
 
 /// Appends a piece of `stats conns` for the connection that asks: first the listeners, then the
-/// connections from the one on that is `next`. Says whether another piece follows.
+/// connections from `next` on. Returns whether another piece follows.
 pub(crate) fn connections(
     shared: &Shared,
     asker: u32,

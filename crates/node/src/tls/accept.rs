@@ -1,9 +1,9 @@
-//! From an accepted socket to a connection: its first byte says what the client speaks, then comes the
-//! handshake.
+//! Turns an accepted socket into a connection: its first byte shows which protocol the client
+//! speaks, then comes the handshake.
 //!
-//! All of it is a worker's business, within [`PATIENCE`], and ends when the node stops. Before its first
-//! byte a client costs nothing but its place; during the handshake, what rustls bounds: one message of
-//! at most 64 KiB and one record.
+//! A worker does all of it within [`PATIENCE`]; it ends when the node stops. Before its first byte
+//! a client costs only its place. During the handshake it costs the memory that rustls bounds: one
+//! message of at most 64 KiB and one record.
 
 use std::future::{poll_fn, ready};
 use std::io;
@@ -28,40 +28,41 @@ use crate::local::Local;
 use crate::settings::{Guard, Verify};
 use crate::socket::{Accepted, Socket};
 
-/// How long a client may take until its handshake is done.
+/// The time in which a client must finish its handshake.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Most encrypted bytes that a connection holds for a client that does not read, and most plain ones
-/// that it takes before its handshake is done.
+/// The most encrypted bytes that a connection holds for a client that does not read, and the most
+/// plain bytes that it accepts before its handshake is done.
 const MAX_UNSENT: usize = 64 * 1024;
 
-/// What every TLS client sends first.
+/// The first byte of every TLS client.
 const HANDSHAKE: u8 = 0x16;
 
-/// Most bytes looked at of a client that is sent away, so that closing does not reset the connection
+/// The most bytes drained from a rejected client, so that closing does not reset the connection
 /// while the answer is on its way.
 const MAX_DRAIN: usize = 64 * 1024;
 
-/// Why nothing came of a client.
+/// The reason why a client got no connection.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
-    /// It left before it said anything, as probes of a port do.
+    /// It left before it sent any byte, as port probes do.
     #[error("it left before it said anything")]
     Silent,
     #[error("it speaks no TLS, and there is nothing else on this port")]
     Plain,
     #[error("it did not finish its handshake within {} seconds", PATIENCE.as_secs())]
     Timeout,
-    /// It was ended from this side.
+    /// This side ended it.
     #[error("the node stops, or has no place for it")]
     Kicked,
     #[error("{}", explain::cause(.0))]
     Handshake(io::Error),
 }
 
-/// Serves a connection of a listener with TLS until it ends. Called within the worker's runtime.
+/// Serves a connection of a listener with TLS until it ends. Must be called within the worker's
+/// runtime.
 pub(crate) async fn serve(local: Rc<Local>, accepted: Accepted, guard: Guard, ticket: Ticket) {
-    // Boxed, so that the room for a handshake is not kept as long as the connection lives.
+    // Boxed, so that the connection does not keep the room for a handshake as long as it lives.
     let socket = match Box::pin(establish(&local, accepted, guard, &ticket)).await {
         Ok(socket) => socket,
         Err(failure) => return report(&local, &ticket, &failure),
@@ -87,7 +88,7 @@ async fn establish(
         None => Poll::Pending,
     });
     if !ticket.standing().has_place() {
-        // The runtime looks at the sockets before the time begins in which it must prove something.
+        // The runtime checks the sockets before the time limit for a proof begins.
         tokio::task::yield_now().await;
         ticket.start_patience();
     }
@@ -98,7 +99,7 @@ async fn establish(
         () = kicked => {}
         () = tokio::time::sleep(PATIENCE) => return Err(Failure::Timeout),
     }
-    // What has arrived counts, however late the worker reads it.
+    // Data that has arrived counts, however late the worker reads it.
     tokio::task::yield_now().await;
     tokio::select! {
         biased;
@@ -133,8 +134,9 @@ async fn begin(
         session.set_buffer_limit(Some(MAX_UNSENT));
     });
     let stream = accept.await.map_err(Failure::Handshake)?;
-    // Otherwise a client that lets its first request wait for word of its handshake waits until the
-    // system's own patience is over, 40 ms; without it, things are only slower.
+    // Without this, a client that delays its first request until its handshake is acknowledged
+    // waits for the system's delayed acknowledgement, 40 ms. If the call fails, connections are
+    // only slower.
     let _ = SockRef::from(stream.get_ref().0).set_tcp_quickack(true);
     if stream.get_ref().1.handshake_kind() != Some(HandshakeKind::Resumed) {
         tls.new_sessions.fetch_add(1, Relaxed);
@@ -142,10 +144,10 @@ async fn begin(
     Ok(Socket::Tls(Box::new(stream.into())))
 }
 
-/// Says what is spoken here, as far as the socket takes it at once.
+/// Answers which protocol is spoken here, as far as the socket accepts it at once.
 fn send_away(stream: &TcpStream) {
     let line = format!("{}\r\n", Refusal::TlsOnly.line());
-    // The connection closes either way.
+    // The connection closes in any case.
     let _ = stream.try_write(line.as_bytes());
     let mut room = [0; 4096];
     let mut drained = 0;

@@ -1,4 +1,4 @@
-//! What went wrong with TLS, in words for the one who can act. "It" is the other side.
+//! The causes of TLS failures, in words for the person who can act. "It" is the other side.
 
 use std::io;
 
@@ -11,7 +11,7 @@ pub(crate) fn inner(error: &io::Error) -> Option<&Error> {
     error.get_ref()?.downcast_ref()
 }
 
-/// Whether the other side speaks something else.
+/// Whether the other side speaks another protocol.
 pub(crate) fn is_no_tls(error: &Error) -> bool {
     matches!(
         error,
@@ -74,7 +74,7 @@ fn certificate(error: &CertificateError) -> String {
     }
 }
 
-/// The names in a certificate, as far as they are shown: the other side chose them.
+/// The names in a certificate, shortened for display: the other side chose them.
 fn for_whom(presented: &[String]) -> String {
     if presented.is_empty() {
         return "nobody (it has no subjectAltName)".to_owned();
@@ -82,7 +82,7 @@ fn for_whom(presented: &[String]) -> String {
     words::names(presented).join(", ")
 }
 
-/// What the other side said before it hung up.
+/// The reason that the other side sent before it closed the connection.
 fn refusal(alert: AlertDescription) -> String {
     use AlertDescription as A;
     let why = match alert {

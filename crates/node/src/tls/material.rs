@@ -1,4 +1,4 @@
-//! Certificates and keys out of PEM files.
+//! Reads certificates and keys from PEM files.
 
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -17,10 +17,10 @@ use rustls::sign::CertifiedKey;
 
 use crate::process::exit::ExitCode;
 
-/// Longest file that is read, in bytes: more than every authority there is.
+/// The longest file that is read, in bytes: larger than all existing authorities together.
 const MAX_LEN: u64 = 4 << 20;
 
-/// Why certificates cannot be used. Each is one line for the operator.
+/// The reason why certificates cannot be used. Each is one line for the operator.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TlsError {
     #[error("cannot read {}: {reason}", path.display())]
@@ -52,13 +52,13 @@ impl TlsError {
         TlsError::Build(error.to_string())
     }
 
-    /// What is wrong with a file, as a clause that goes on from its name.
+    /// The problem with a file, as a clause that continues its name.
     fn text(path: &Path, reason: impl std::fmt::Display) -> TlsError {
         TlsError::Text { path: path.into(), reason: reason.to_string() }
     }
 
-    /// What is wrong with one of the certificates in a file, numbered from 1, as a clause that goes on
-    /// from "certificate".
+    /// The problem with one of the certificates in a file, numbered from 1, as a clause that
+    /// continues "certificate".
     fn certificate(path: &Path, number: usize, reason: String) -> TlsError {
         TlsError::Certificate { path: path.into(), number, reason }
     }
@@ -71,7 +71,7 @@ impl TlsError {
     }
 }
 
-/// That everybody can read or write a file of secrets, in words, where it is so.
+/// A warning if every user can read or write a file of secrets.
 pub(crate) fn too_open(path: &Path) -> Option<String> {
     let mode = std::fs::metadata(path).ok()?.mode();
     (mode & 0o006 != 0).then(|| {
@@ -84,11 +84,11 @@ pub(crate) fn too_open(path: &Path) -> Option<String> {
     })
 }
 
-/// What a node is: its certificate, those that vouch for it, and its key.
+/// A node's identity: its certificate, the chain that vouches for it, and its key.
 #[derive(Debug)]
 pub(super) struct Identity {
     pub(super) certified: CertifiedKey,
-    /// When the first of the certificates ends, as a Unix time.
+    /// The time at which the first of the certificates expires, as a Unix time.
     pub(super) expires: u64,
     pub(super) warnings: Vec<String>,
 }
@@ -157,7 +157,7 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     pem::certificates(&read(path)?).map_err(|error| TlsError::text(path, error))
 }
 
-/// Authorities out of a file.
+/// Reads authorities from a file.
 pub(super) fn authorities(path: &Path) -> Result<RootCertStore, TlsError> {
     let mut store = RootCertStore::empty();
     for (number, certificate) in (1..).zip(certificates(path)?) {
@@ -172,8 +172,8 @@ pub(super) fn authorities(path: &Path) -> Result<RootCertStore, TlsError> {
     Ok(store)
 }
 
-/// The authorities that the system trusts. Those that cannot be read are passed over: some systems
-/// have a few that nobody can.
+/// The authorities that the system trusts. Unreadable ones are skipped: some systems have a few
+/// that no program can read.
 pub(super) fn system_authorities(warnings: &mut Vec<String>) -> RootCertStore {
     let found = rustls_native_certs::load_native_certs();
     let mut store = RootCertStore::empty();

@@ -1,4 +1,4 @@
-//! TLS: what listeners present and whom they trust, and the same towards other nodes.
+//! TLS: the certificates that listeners present and trust, and the same towards other nodes.
 //!
 //! | file | what it is |
 //! |---|---|
@@ -6,10 +6,10 @@
 //! | `accept` | from an accepted socket to a connection, with whatever the client begins |
 //! | `explain` | what went wrong, in words for the one who can act |
 //!
-//! Everything that comes from files is one [`State`], replaced as a whole: a reload that fails leaves
-//! what is in force, and connections keep what they began with. Each kind of listener has a
-//! configuration of its own, so that a session which began without a client certificate cannot be
-//! taken up where one is required.
+//! All data from files is one [`State`], replaced as a whole. If a reload fails, the current state
+//! stays. Connections keep the state with which they began. Each kind of listener has a
+//! configuration of its own, so that a session without a client certificate cannot be resumed if
+//! one is required.
 
 mod accept;
 pub(crate) mod explain;
@@ -36,7 +36,7 @@ use self::material::Identity;
 use crate::settings::{TlsSettings, Verify};
 use crate::sparing::Sparing;
 
-/// A certificate that ends within so many seconds is warned about.
+/// A certificate that expires within this many seconds causes a warning.
 const SOON: u64 = 14 * 24 * 3600;
 
 static LATEST: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
@@ -46,9 +46,9 @@ static ALL: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13, &rustls::v
 #[derive(Debug)]
 pub(crate) struct Tls {
     settings: TlsSettings,
-    /// Which configurations listeners need.
+    /// The configurations that listeners need.
     verify: Vec<Verify>,
-    /// Whether other nodes may be dialled with TLS.
+    /// Whether this node may dial other nodes with TLS.
     dials: bool,
     state: RwLock<Arc<State>>,
     reloading: Mutex<()>,
@@ -58,11 +58,11 @@ pub(crate) struct Tls {
     pub(crate) proto_errors: AtomicU64,
     /// Handshakes that began a new session.
     pub(crate) new_sessions: AtomicU64,
-    /// Failed handshakes in the log.
+    /// The log rate limit for failed handshakes.
     complaints: Sparing,
 }
 
-/// What the files hold.
+/// The data from the files.
 #[derive(Debug)]
 struct State {
     servers: Vec<(Verify, Arc<ServerConfig>)>,
@@ -72,8 +72,8 @@ struct State {
 }
 
 impl Tls {
-    /// Reads the files; also what the operator should know, one line each. `verify` says what
-    /// listeners ask of clients, `dials` whether other nodes may be dialled.
+    /// Reads the files; also returns warnings for the operator, one line each. `verify` says which
+    /// certificates listeners request from clients, `dials` whether this node may dial other nodes.
     ///
     /// # Errors
     /// A file that cannot be used.
@@ -101,11 +101,11 @@ impl Tls {
         Ok((tls, warnings))
     }
 
-    /// Reads the files anew, for connections that begin from now on. It takes as long as reading
-    /// does: not for a worker's own thread.
+    /// Reads the files again, for connections that begin after this. Blocks while it reads, so it
+    /// must not run on a worker's thread.
     ///
     /// # Errors
-    /// A file that cannot be used; then all stays as it was.
+    /// A file that cannot be used; the current state then stays.
     pub(crate) fn reload(&self, now: Seconds) -> Result<Vec<String>, TlsError> {
         let _one_at_a_time = self.reloading.lock();
         let (state, warnings) = State::read(&self.settings, &self.verify, self.dials, now)?;
@@ -119,23 +119,24 @@ impl Tls {
         Ok(warnings)
     }
 
-    /// What a listener presents, and whom it trusts.
+    /// The configuration of a listener: its certificate, and the authorities that it trusts.
     fn server(&self, verify: Verify) -> Option<Arc<ServerConfig>> {
         let state = self.state.read();
         state.servers.iter().find(|(it, _)| *it == verify).map(|(_, server)| Arc::clone(server))
     }
 
-    /// What other nodes are shown, and whom of them to trust.
+    /// The configuration towards other nodes: this node's certificate, and the authorities that it
+    /// trusts.
     pub(crate) fn client(&self) -> Option<Arc<ClientConfig>> {
         self.state.read().client.clone()
     }
 
-    /// When the first certificate of the chain ends, as a Unix time.
+    /// The time at which the first certificate of the chain expires, as a Unix time.
     pub(crate) fn expires(&self) -> Option<u64> {
         self.state.read().expires
     }
 
-    /// When the files were last read, as a Unix time.
+    /// The time at which the files were last read, as a Unix time.
     pub(crate) fn read_at(&self) -> Seconds {
         self.state.read().read_at
     }
@@ -185,7 +186,7 @@ pub(crate) fn is_for(certificate: &CertificateDer<'_>, host: &str) -> bool {
     verify_server_name(&certificate, &host).is_ok()
 }
 
-/// What is to be said of a certificate that ends at `expires`.
+/// A warning about a certificate that expires at `expires`.
 fn age(chain: &Path, expires: u64, now: Seconds) -> Option<String> {
     let (chain, date, now) = (chain.display(), date(expires), u64::from(now));
     match expires.checked_sub(now) {
@@ -202,7 +203,7 @@ fn age(chain: &Path, expires: u64, now: Seconds) -> Option<String> {
     }
 }
 
-/// Everything that a configuration is built from.
+/// The data from which configurations are built.
 struct Build<'a> {
     settings: &'a TlsSettings,
     provider: Arc<CryptoProvider>,
@@ -239,8 +240,8 @@ impl Build<'_> {
         let mut config = builder.with_cert_resolver(Arc::new(resolver));
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
-        // A session that is taken up is not asked for its certificate again, which may have ended or
-        // lost its authority: so there are none where certificates are asked for.
+        // A resumed session does not present its certificate again, which may have expired or lost
+        // its authority. So there are no sessions if certificates are requested.
         if self.settings.session_cache && verify == Verify::Nobody {
             config.ticketer = ringbinder_tls::ticketer().map_err(TlsError::build)?;
             config.send_tls13_tickets = 1;

@@ -1,4 +1,5 @@
-//! Connections beyond `-c` whose worker is late: the time passes while what they sent lies in their sockets.
+//! Tests of connections beyond `-c` with a late worker: time passes while their data lies in the
+//! sockets.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -56,7 +57,7 @@ impl FullNode {
         FullNode { runtime, shared, listener, _client: client }
     }
 
-    /// A connection from an address of the ring, which the worker has not seen yet.
+    /// A connection from an address of the ring, which the worker has not read yet.
     fn accept(&self) -> (TcpStream, Accepted, Ticket) {
         let theirs = TcpStream::connect(self.listener.local_addr().unwrap()).unwrap();
         theirs.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
@@ -68,12 +69,12 @@ impl FullNode {
         (theirs, Accepted::Tcp(ours), ticket)
     }
 
-    /// Lets the time pass in which connections are to prove something.
+    /// Lets the time limit for proofs pass.
     fn let_time_pass(&self) {
         self.shared.connections.expire(Instant::now() + Duration::from_secs(60));
     }
 
-    /// Serves a connection until `theirs` has read a line. `nap` happens behind the worker's back, once
+    /// Serves a connection until `theirs` has read a line. `nap` runs unseen by the worker, after
     /// it has answered a question.
     fn serve(
         &self,

@@ -6,7 +6,7 @@ fn ip(last: u8) -> IpAddr {
     Ipv4Addr::new(10, 0, 0, last).into()
 }
 
-/// Full of one client, number 0, with places for nodes.
+/// Places that are full with one client, number 0, and that have room for nodes.
 fn full(max_queued: usize) -> Places {
     let mut places = Places::new(1, max_queued);
     places.share(Shares { total: 3, each: 2 });
@@ -91,7 +91,7 @@ fn the_newest_displaces_the_oldest_of_its_address_and_of_its_kind() {
     let begin = Instant::now();
     let later = begin + GRACE;
     let mut id = 0;
-    // The one that had to go, if any.
+    // The connection that had to close, if any.
     let mut open = |places: &mut Places, origin: Origin, now: Instant| {
         id += 1;
         let (standing, change) = places.open(id, || origin, now)?;
@@ -186,7 +186,7 @@ fn one_that_has_begun_is_spared_while_few_have() {
     let each = u32::try_from(STRANGERS_EACH).unwrap();
     let stranger = || Origin::Stranger(ip(9));
     let mut id = 0;
-    // The one that had to go, if the new one was let in.
+    // The connection that had to close, if the new one was admitted.
     let mut open = |places: &mut Places, now: Instant| {
         id += 1;
         let (_, change) = places.open(id, stranger, now)?;
@@ -206,7 +206,7 @@ fn one_that_has_begun_is_spared_while_few_have() {
         assert_eq!(open(&mut places, now), Some(silent), "the silent ones go");
     }
     assert_eq!(open(&mut places, now), None, "the rest has begun, or has not been read");
-    // One more begins: they hold more than half.
+    // One more begins a proof: such connections hold more than half.
     places.begin_proof(each + 1, now);
     assert_eq!(open(&mut places, now), Some(1));
     assert_eq!(open(&mut places, now), None, "half of them again");

@@ -1,8 +1,8 @@
-//! Keeps a copy of the ring in force in the file of `--ring-cache`.
+//! Keeps a copy of the current ring in the file of `--ring-cache`.
 //!
-//! One task writes, on a thread for blocking work, one ring after the other, so a slow disk does not
-//! hold up the keeper and an older ring never replaces a newer one. If several rings come while it
-//! writes, only the last of them is written. A copy that cannot be written is tried again.
+//! One task writes one ring after another, on a thread for blocking work. So a slow disk does not
+//! delay the keeper, and an older ring never replaces a newer one. If several rings come while it
+//! writes, it writes only the last of them. It tries again if a copy cannot be written.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,20 +16,20 @@ use tracing::{info, warn};
 
 use crate::ring::RingNode;
 
-/// How long after a failure it is tried again.
+/// The time after a failed write before the next attempt.
 const RETRY: Duration = Duration::from_secs(10);
 
-/// How long a node that stops waits for the disk.
+/// The time that a stopping node waits for the disk.
 const LAST_PATIENCE: Duration = Duration::from_secs(2);
 
-/// A ring to keep, and the last ring of the source that was in force.
+/// A ring to keep, and the last ring of the source that was the current one.
 #[derive(Clone, Debug)]
 struct Copy {
     ring: Arc<Ring>,
     source_ring: Option<RingId>,
 }
 
-/// The way to the task that writes; without `--ring-cache` there is none.
+/// The channel to the writing task; there is none without `--ring-cache`.
 #[derive(Debug, Default)]
 pub(super) struct Copies {
     writer: Option<Writer>,
@@ -38,12 +38,12 @@ pub(super) struct Copies {
 type Writer = (watch::Sender<Option<Copy>>, JoinHandle<()>);
 
 impl Copies {
-    /// Starts the task, if there is a place for copies.
+    /// Starts the task if `--ring-cache` is set.
     pub(super) fn start(cache: Option<&Cache>, node: &Arc<RingNode>) -> Copies {
         Copies { writer: cache.map(|cache| start(cache.clone(), Arc::clone(node), RETRY)) }
     }
 
-    /// Has the ring in force kept, unless that was asked for last.
+    /// Requests a copy of the current ring, unless it was the last one requested.
     pub(super) fn keep(&self, ring: &Arc<Ring>, source_ring: Option<RingId>) {
         let Some((sender, _)) = &self.writer else {
             return;
@@ -59,7 +59,7 @@ impl Copies {
         });
     }
 
-    /// Waits until the last ring is kept, though not for ever.
+    /// Waits, for a limited time, until the last requested ring is kept.
     pub(super) async fn finish(self) {
         if let Some((sender, task)) = self.writer {
             drop(sender);
@@ -75,7 +75,7 @@ fn start(cache: Cache, node: Arc<RingNode>, retry: Duration) -> Writer {
     (sender, tokio::spawn(write(cache, receiver, node, retry)))
 }
 
-/// Writes what comes, until nothing comes any more.
+/// Writes the requested rings until the channel closes.
 async fn write(
     cache: Cache,
     mut copies: watch::Receiver<Option<Copy>>,

@@ -1,27 +1,28 @@
-//! Whether the node's own source (its ring file, or the key in etcd) holds the ring in force.
+//! Detects whether the node's own source (its ring file, or the key in etcd) differs from the
+//! current ring.
 //!
-//! They drift apart when a ring comes from a peer, when a file is refused, and when a start takes a
-//! copy instead of an older file. That is no fault by itself: a new file usually reaches all hosts
-//! within moments, and one node is enough to bring it. So it is logged once, after [`GRACE`], and once
-//! more when it is over. The words are [`super::super::status::Status::drift`]'s, which `stats` shows
-//! without a delay.
+//! They differ when a ring comes from a peer, when a file is rejected, and when a start uses a copy
+//! instead of an older file. That alone is no fault: a new file usually reaches all hosts within
+//! moments, and one node is enough to bring it. So the difference is logged once, after [`GRACE`],
+//! and once more when it is over. [`super::super::status::Status::drift`] writes the text, which
+//! `stats` shows without a delay.
 //!
-//! Nothing here does I/O or reads a clock.
+//! This module does no I/O and reads no clock.
 
 use std::time::Duration;
 
 use ringbinder_ring::RingId;
 use tokio::time::Instant;
 
-/// How long the source may hold another ring than the one in force before it is logged.
+/// The time for which the source may differ from the current ring before that is logged.
 pub(crate) const GRACE: Duration = Duration::from_secs(5);
 
-/// What is to be logged.
+/// The event to log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Line {
-    /// The source holds another ring than the one in force.
+    /// The source holds another ring than the current one.
     Begun,
-    /// It holds the ring in force again.
+    /// The source holds the current ring again.
     Over,
 }
 
@@ -29,52 +30,54 @@ pub(crate) enum Line {
 enum Phase {
     #[default]
     Agrees,
-    /// It holds another ring since then, and nothing was logged.
+    /// The source has held another ring since then, and that was not logged.
     Apart { since: Instant },
-    /// It holds another ring, and that was logged.
+    /// The source holds another ring, and that was logged.
     Told,
 }
 
-/// The state.
+/// The state of the comparison.
 #[derive(Debug, Default)]
 pub(crate) struct Drift {
-    /// The newest valid ring that was read from the source.
+    /// The newest valid ring read from the source.
     file: Option<RingId>,
-    /// The last ring of the source that was in force.
+    /// The last ring of the source that was the current one.
     taken: Option<RingId>,
-    /// The ring of the source that was refused last.
+    /// The ring of the source that was rejected last.
     refused: Option<RingId>,
     phase: Phase,
 }
 
 impl Drift {
-    /// At the start, with what was read from the source; `told` says that a difference was logged.
+    /// The state at the start, with the ring read from the source. `told` says that a difference
+    /// was logged.
     pub(crate) fn at_start(file: Option<RingId>, told: bool) -> Drift {
         let phase = if told { Phase::Told } else { Phase::Agrees };
         Drift { file, taken: None, refused: None, phase }
     }
 
-    /// The source was read, and holds this ring.
+    /// Records that the source was read and holds this ring.
     pub(super) fn read(&mut self, ring: RingId) {
         self.file = Some(ring);
     }
 
-    /// The ring of the source is not put in force, since that would be a step back.
+    /// Records that the source's ring is not adopted, because it is older than the current one.
     pub(super) fn refuse(&mut self, ring: RingId) {
         self.refused = Some(ring);
     }
 
-    /// Whether this ring was refused when it was read.
+    /// Whether this ring was rejected when it was read.
     pub(super) fn has_refused(&self, ring: RingId) -> bool {
         self.refused == Some(ring)
     }
 
-    /// The last ring of the source that was in force; `None` if none was since the start.
+    /// The last ring of the source that was the current one; `None` if there was none since the
+    /// start.
     pub(super) fn taken(&self) -> Option<RingId> {
         self.taken
     }
 
-    /// Compares the source with the ring in force.
+    /// Compares the source with the current ring.
     pub(super) fn look(&mut self, in_force: RingId, now: Instant) -> Option<Line> {
         let file = self.file?;
         if file == in_force {
@@ -116,7 +119,7 @@ mod tests {
         assert_eq!(drift.look(id(2), start + SECOND), None);
         assert_eq!(drift.look(id(2), start + GRACE), None, "it began a second later");
         assert_eq!(drift.look(id(2), start + SECOND + GRACE), Some(Line::Begun));
-        // It goes on, by another ring too: no news.
+        // The difference continues, with another ring: nothing to log.
         assert_eq!(drift.look(id(2), start + 3 * GRACE), None);
         assert_eq!(drift.look(id(3), start + 4 * GRACE), None);
         drift.read(id(2));
@@ -133,7 +136,7 @@ mod tests {
         assert_eq!(drift.look(id(2), start), None);
         drift.read(id(2));
         assert_eq!(drift.look(id(2), start + SECOND), None);
-        // The next one has a grace of its own.
+        // The next difference has a grace period of its own.
         assert_eq!(drift.look(id(3), start + GRACE), None);
         assert_eq!(drift.look(id(3), start + GRACE + SECOND), None);
         assert_eq!(drift.look(id(3), start + GRACE + GRACE), Some(Line::Begun));
@@ -173,7 +176,7 @@ mod tests {
         assert_eq!(drift.look(id(2), start), None);
         assert_eq!(drift.look(id(2), start + GRACE), Some(Line::Begun));
         assert_eq!(drift.taken(), Some(id(2)), "it was never in force");
-        // A peer brings that very ring.
+        // A peer brings that same ring.
         assert_eq!(drift.look(other, start + GRACE), Some(Line::Over));
         assert_eq!(drift.taken(), Some(other));
         assert!(!drift.has_refused(other));

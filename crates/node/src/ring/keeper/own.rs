@@ -1,4 +1,4 @@
-//! The keeper and this node's own address: which process answers there.
+//! The keeper's checks of this node's own address: which process answers there.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,32 +14,34 @@ use crate::ring::greeting::TalkError;
 use crate::ring::peer::Address;
 use crate::ring::start::name;
 
-/// Between connections to an address that is not known to lead here: from, doubling, up to.
+/// The interval between connections to an address that is not known to lead here: the first, and
+/// the bound up to which it doubles.
 const SOON: Duration = Duration::from_millis(10);
 const SOON_LATEST: Duration = Duration::from_millis(500);
 
-/// How long a process that greeted under this node's name is remembered: it greets again sooner.
+/// The time for which a process that greeted under this node's name is remembered. It greets again
+/// before that.
 const RIVAL_REMEMBERED: Duration = Duration::from_secs(20);
 
-/// When this node connects to its own address, and what came of it.
+/// The schedule and the results of connections to this node's own address.
 #[derive(Debug)]
 pub(super) struct OwnAddress {
     next: Instant,
     looked: Option<Instant>,
     busy: bool,
     pause: Duration,
-    /// Somebody accepts another process there: this one looks, even where it listens there itself.
+    /// A peer accepts another process there. This process checks, even if it listens there itself.
     doubted: bool,
-    /// Since when nothing has answered there.
+    /// The time since which no process has answered there.
     silent_since: Option<Instant>,
-    /// Why the last connection found nothing; empty if it did.
+    /// The reason why the last connection reached no process; empty if it reached one.
     failure: String,
-    /// A process that greeted under this node's name, and when.
+    /// A process that greeted under this node's name, and the time.
     rival: Option<(Instance, Instant)>,
 }
 
 impl OwnAddress {
-    /// An address that is to be looked at.
+    /// An address that has not been checked.
     pub(super) fn new(now: Instant) -> OwnAddress {
         OwnAddress {
             next: now,
@@ -53,19 +55,20 @@ impl OwnAddress {
         }
     }
 
-    /// When it is looked at next; `None` while that is under way.
+    /// The time of the next check; `None` while one is under way.
     pub(super) fn due(&self) -> Option<Instant> {
         (!self.busy).then_some(self.next)
     }
 
-    /// Looks soon: somebody accepts another process there. Strangers may say so as often as they like.
+    /// Schedules a check soon, because a peer accepts another process there. Untrusted clients may
+    /// claim that as often as they like.
     pub(super) fn doubted(&mut self, now: Instant) {
         self.doubted = true;
         let soonest = self.looked.map_or(now, |looked| now.max(looked + HINTED));
         self.next = self.next.min(soonest);
     }
 
-    /// The ring may give this node another address.
+    /// Records that the ring may give this node another address.
     pub(super) fn moved(&mut self, now: Instant) {
         self.next = now;
         self.pause = SOON;
@@ -75,7 +78,7 @@ impl OwnAddress {
 }
 
 impl Keeper {
-    /// Connects to this node's own address where that may tell something.
+    /// Connects to this node's own address if that may give information.
     pub(super) fn look_at_itself(&mut self, now: Instant) {
         if self.own.busy || self.own.next > now {
             return;
@@ -90,8 +93,8 @@ impl Keeper {
         let Some(address) = self.membership.claim().address().cloned() else {
             return;
         };
-        // A connection to an address on which this process listens reaches this process. Where another
-        // one has its place, it is greeted as any peer is.
+        // A connection to an address on which this process listens reaches this process. If another
+        // process has its place, that process is greeted like any peer.
         if is_peer || (listens && !std::mem::take(&mut self.own.doubted)) {
             return;
         }
@@ -105,7 +108,7 @@ impl Keeper {
         });
     }
 
-    /// Takes in what a connection to the own address reached.
+    /// Processes the result of a connection to the own address.
     pub(super) fn found_itself(&mut self, address: &Address, found: Result<PeerLine, TalkError>) {
         let now = Instant::now();
         self.own.busy = false;
@@ -142,7 +145,7 @@ impl Keeper {
         self.own.pause = (self.own.pause * 2).min(SOON_LATEST);
     }
 
-    /// Another process greeted under this node's name.
+    /// Records that another process greeted under this node's name.
     pub(super) fn rivalled_itself(&mut self, instance: Instance) {
         let now = Instant::now();
         let known = self.own.rival.is_some_and(|(_, at)| now < at + RIVAL_REMEMBERED);
@@ -165,7 +168,7 @@ impl Keeper {
         claim.successor().or(claim.rival()).or(greeted.map(|(instance, _)| instance))
     }
 
-    /// What is the matter with this process's place in the ring; empty if nothing is.
+    /// The problem with this process's place in the ring; empty if there is none.
     pub(super) fn standing_reason(&self) -> String {
         let membership = &self.membership;
         let version = membership.id().version;
@@ -215,7 +218,7 @@ impl Keeper {
         }
     }
 
-    /// Says in the log how this process stands to its place.
+    /// Logs this process's standing towards its place.
     pub(super) fn log_standing(&mut self) {
         let (standing, reason) = (self.membership.standing(), self.standing_reason());
         if self.logged.as_ref() == Some(&(standing, reason.clone())) {

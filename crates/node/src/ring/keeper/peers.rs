@@ -1,4 +1,4 @@
-//! The keeper and its peers: greeting them, and what follows from their answers or their silence.
+//! The keeper's handling of its peers: greetings, and the reaction to answers and silence.
 
 use std::sync::Arc;
 
@@ -16,21 +16,22 @@ use crate::ring::membership::{Wanted, ring_id, stamp};
 use crate::ring::peer::{Address, Peer, Processes};
 use crate::ring::start::name;
 
-/// Highest CAS unique that is believed: the largest number that every client holds exactly.
+/// The highest CAS unique that a node accepts from a peer: the largest number that every client
+/// holds exactly.
 const MAX_CAS: u64 = 1 << 53;
 
-/// How many CAS uniques a node may have handed out since it was last heard of: more than the fastest
-/// does between two greetings and until it is declared failed.
+/// The number of CAS uniques that a node may have handed out since it was last heard from: more
+/// than the fastest node does between two greetings and until it is declared failed.
 const UNHEARD_CAS: u64 = 1 << 25;
 
-/// What the keeper knows of a peer.
+/// The keeper's state of a peer.
 #[derive(Debug)]
 pub(super) struct Contact {
-    /// When it is greeted next.
+    /// The schedule of greetings.
     pub(super) probe: Acquaintance,
-    /// The processes there.
+    /// The processes at the address.
     accepted: Accepted,
-    /// The connection over which it is greeted, while no greeting is under way.
+    /// The connection for greetings, while no greeting is under way.
     control: Option<Talk>,
     /// The next greeting makes a new connection as well.
     afresh: bool,
@@ -39,7 +40,7 @@ pub(super) struct Contact {
 }
 
 impl Contact {
-    /// A peer that was never greeted.
+    /// A peer that has never been greeted.
     pub(super) fn new(now: Instant) -> Contact {
         Contact {
             probe: Acquaintance::new(now),
@@ -52,7 +53,7 @@ impl Contact {
 }
 
 impl Keeper {
-    /// What this node says when it greets.
+    /// The greeting that this node sends.
     pub(super) fn greeting(&self) -> Greeting {
         Greeting {
             name: name(&self.node.settings, &self.membership),
@@ -71,12 +72,13 @@ impl Keeper {
             return;
         };
         if let Some(peer) = &peer {
-            // From here on its answers to requests count as signs of life.
+            // From here on its answers to requests count as heartbeats.
             peer.was_heard();
         }
         greeting.seen = contact.accepted.process();
         let control = contact.control.take();
-        // One that requests cannot reach is not in order because an old connection still works.
+        // A peer that requests cannot reach is not healthy just because an old connection still
+        // works.
         let is_away = peer.is_some_and(|peer| peer.is_away());
         let afresh = std::mem::take(&mut contact.afresh)
             || contact.accepted.rival().is_some()
@@ -90,7 +92,7 @@ impl Keeper {
         });
     }
 
-    /// Takes in what came of a greeting.
+    /// Processes the result of a greeting.
     pub(super) fn greeted(&mut self, address: Address, greeted: Greeted) {
         let now = Instant::now();
         let Greeted { control, kept, closed, dialled, error } = greeted;
@@ -146,7 +148,7 @@ impl Keeper {
             return;
         };
         if contact.accepted.is_gone() {
-            // Its place is free: the next greeting finds out who is there now.
+            // Its place is free: the next greeting finds out which process is there.
             contact.control = None;
             contact.probe.hasten(now);
         }
@@ -155,7 +157,7 @@ impl Keeper {
         }
         match answer {
             Some(line) => self.answered(&address, &line, failure.as_ref()),
-            // A rival's word does not count as the peer's.
+            // A rival's answer does not count as the peer's.
             None if is_reached => self.unanswered(&address, &rivalry(), heard),
             None => {
                 let error = failure.unwrap_or(TalkError::Closed);
@@ -164,8 +166,9 @@ impl Keeper {
         }
     }
 
-    /// An answer, if it is the peer's. Another node gives it if the address leads to the wrong place, or
-    /// if a ring has renamed the node. That one may still bring a newer ring, by which it is the peer.
+    /// The answer, if it is the peer's. Another node may answer if the address leads to the wrong
+    /// place, or if a ring has renamed the node. Such a node may still bring a newer ring by which
+    /// it is the peer.
     pub(super) fn recognized(
         &self,
         address: &Address,
@@ -181,8 +184,8 @@ impl Keeper {
         Err(TalkError::Misfit { reason, alive: false })
     }
 
-    /// Another process than before has the place of a peer. Connections to the one before are of no use,
-    /// even if it runs on: it answers that it serves nothing.
+    /// Handles another process in the place of a peer. Connections to the old process are of no
+    /// use, even if it still runs: it answers that it serves no key.
     fn replaced(&mut self, address: &Address, line: &PeerLine) {
         if let Some(peer) = self.node.peers.at(address) {
             info!("another process answers as {peer}: {}", line.instance);
@@ -203,7 +206,7 @@ impl Keeper {
         );
     }
 
-    /// Shows whom this node accepts to whoever greets, and in statistics.
+    /// Publishes the process that this node accepts at an address, for greetings and statistics.
     fn show(&self, address: &Address) {
         if let (Some(peer), Some(contact)) =
             (self.node.peers.at(address), self.contacts.get(address))
@@ -215,7 +218,7 @@ impl Keeper {
         }
     }
 
-    /// The accepted process answered.
+    /// Handles an answer of the accepted process.
     pub(super) fn answered(
         &mut self,
         address: &Address,
@@ -243,7 +246,7 @@ impl Keeper {
         let disputed = contact.accepted.rival().is_some();
         if let Some(peer) = peer {
             match failure {
-                // It can be heard and not be reached: new connections fail.
+                // The peer can be heard but not reached: new connections fail.
                 Some(error) => {
                     set_away(&peer, &error.to_string());
                 }
@@ -272,8 +275,8 @@ impl Keeper {
         }
     }
 
-    /// Counts CAS uniques above those of a peer: a key that moves must not meet the number that it was
-    /// read with.
+    /// Counts CAS uniques above those of a peer, so that a key that moves never gets a unique with
+    /// which it was read before.
     fn heard_cas(&mut self, address: &Address, cas: u64) {
         if cas > MAX_CAS {
             return;
@@ -296,8 +299,8 @@ impl Keeper {
         if is_alive {
             contact.probe.is_alive();
         }
-        // The process that was there is known to be gone, or none was: a host name may lead to another
-        // machine than the one on which it runs.
+        // The process that was there is known to be gone, or there was none. A host name may lead
+        // to another machine than the one on which the process runs.
         let is_gone = contact.accepted.is_gone()
             || (contact.accepted.process().is_none() && is_literal(address));
         let Some(peer) = self.node.peers.at(address) else {
@@ -313,7 +316,7 @@ impl Keeper {
         }
     }
 
-    /// Declares peers failed that were silent for too long.
+    /// Declares peers failed if they were silent for too long.
     pub(super) fn give_up(&mut self, now: Instant) {
         let patience = self.node.settings.peer_give_up;
         for (address, contact) in &mut self.contacts {
@@ -429,7 +432,7 @@ impl Keeper {
         }
     }
 
-    /// Greets a peer at once, or once more if that is under way.
+    /// Greets a peer at once, or once more if a greeting is under way.
     fn soon(&mut self, address: &Address) {
         if let Some(contact) = self.contacts.get_mut(address) {
             contact.probe.hinted(Instant::now());
@@ -445,12 +448,12 @@ impl Keeper {
     }
 }
 
-/// Whether an address has an IP address and no host name.
+/// Whether an address is an IP address rather than a host name.
 fn is_literal(address: &Address) -> bool {
     address.parse::<std::net::SocketAddr>().is_ok()
 }
 
-/// Records why a peer is away, and logs it if that is news.
+/// Records the reason why a peer is unreachable, and logs it if it is new.
 fn set_away(peer: &Peer, reason: &str) {
     let news = peer.set_away(true);
     if peer.set_reason(reason) | news {
@@ -458,7 +461,7 @@ fn set_away(peer: &Peer, reason: &str) {
     }
 }
 
-/// What is the matter with a peer whose address leads to another process than the accepted one.
+/// The error for a peer whose address leads to another process than the accepted one.
 fn rivalry() -> TalkError {
     TalkError::Misfit {
         reason: "its address leads to another process than the one that serves".to_owned(),
@@ -466,7 +469,7 @@ fn rivalry() -> TalkError {
     }
 }
 
-/// A ring that came from a peer, built on a thread that may take its time.
+/// A ring that came from a peer, built on a thread for blocking work.
 async fn built(text: String, from: &str) -> Option<Ring> {
     let parse = move || Ring::parse(&text, Format::Toml, "the ring of a peer");
     match tokio::task::spawn_blocking(parse).await {

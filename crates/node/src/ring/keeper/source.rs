@@ -1,4 +1,4 @@
-//! What the keeper makes of its own source: news of it, and how it stands to the ring in force.
+//! The keeper's handling of its own source: updates, and the difference from the current ring.
 
 use std::cmp::Ordering;
 
@@ -11,9 +11,9 @@ use super::Keeper;
 use super::drift::Line;
 
 impl Keeper {
-    /// Takes in news of the source.
+    /// Processes an update of the source.
     pub(super) async fn updated(&mut self, update: Result<Update, SourceError>) {
-        // SIGHUP, which reads the source, asks for what its host names are now as well.
+        // SIGHUP makes the node read the source, and also look up its host names again.
         self.node.names().refresh();
         let ring = match update {
             Ok(Update::Ring(ring)) => ring,
@@ -38,7 +38,7 @@ impl Keeper {
         self.has_read(theirs);
     }
 
-    /// The source holds the ring that it held before.
+    /// Records that the source holds the same ring as before.
     fn unchanged(&mut self, id: RingId) {
         self.has_read(id);
         let ours = self.membership.id();
@@ -58,7 +58,7 @@ impl Keeper {
         self.complain(String::new());
     }
 
-    /// Shows which ring the source holds.
+    /// Publishes which ring the source holds.
     fn has_read(&mut self, id: RingId) {
         self.drift.read(id);
         let status = &mut self.node.posted.write().status;
@@ -66,7 +66,7 @@ impl Keeper {
         status.file_fails = false;
     }
 
-    /// Compares the source with the ring in force, and has a copy of that kept.
+    /// Compares the source with the current ring, and requests a copy of the current ring.
     pub(super) fn watch_drift(&mut self, now: Instant) {
         let ours = self.membership.id();
         match self.drift.look(ours, now) {
@@ -87,7 +87,7 @@ impl Keeper {
         self.copies.keep(self.membership.ring(), self.drift.taken());
     }
 
-    /// Records why the newest text of the source is not in force.
+    /// Records the reason why the newest text of the source was not adopted.
     fn complain(&self, reason: String) {
         let mut posted = self.node.posted.write();
         let status = &mut posted.status;
@@ -102,7 +102,8 @@ impl Keeper {
     }
 }
 
-/// Why a ring of the source does not replace the one in force; `None` if it does, or is the same.
+/// The reason why a ring of the source does not replace the current one; `None` if it does, or if
+/// it is the same ring.
 fn refusal(theirs: RingId, ours: RingId) -> Option<String> {
     match theirs.version.cmp(&ours.version) {
         Ordering::Equal if theirs == ours => None,

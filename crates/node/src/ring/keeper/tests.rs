@@ -1,4 +1,4 @@
-//! What the keeper shows, without a network: peers' answers are put into its hands.
+//! Tests of the keeper's published state without a network: they pass in the answers of peers.
 
 use std::ffi::OsString;
 
@@ -21,14 +21,14 @@ fn parsed(version: u64) -> Ring {
     Ring::parse(&ring(version), Format::Toml, "test").unwrap()
 }
 
-/// What node b answers, once all its workers hold this ring.
+/// The answer of node b once all its workers hold this ring.
 fn answer_of_b(ring: Ring) -> PeerLine {
     let identity =
         Identity { name: Some("b".to_owned()), addresses: vec!["10.0.0.2:11211".parse().unwrap()] };
     Membership::new(identity, Instance(1), Arc::new(ring)).peer_line("b")
 }
 
-/// A node with this ring file, which nothing runs.
+/// A node with this ring file, without running tasks.
 pub(super) fn node_with(ring: &std::path::Path) -> Arc<RingNode> {
     let flags = ["ringbinderd", "--node", "a", "--ring"].map(OsString::from);
     let flags = flags.into_iter().chain([ring.into()]);
@@ -37,13 +37,13 @@ pub(super) fn node_with(ring: &std::path::Path) -> Arc<RingNode> {
     };
     let guards = crate::guards::Guards::default();
     let dialer = crate::ring::Dialer::new(&guards, crate::settings::PeerTls::Off, Vec::new());
-    // Begins with a runtime of its own.
+    // It begins with a runtime of its own.
     let settings = settings.ring.unwrap();
     let start = move || crate::ring::start(&settings, dialer).unwrap().node;
     std::thread::spawn(start).join().unwrap()
 }
 
-/// The keeper of node a, which holds ring 1 and has told its workers so.
+/// The keeper of node a, which holds ring 1 and has given it to its workers.
 fn keeper_of_a() -> Keeper {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("ring.toml");
@@ -117,7 +117,7 @@ fn a_confirmation_makes_a_view_once() {
     assert_eq!((adopted.id(), adopted.is_settled()), (parsed(2).id(), false));
     assert!(node.cluster().starts_with("2\n"), "{}", node.cluster());
 
-    // It has met b by the first of these; that b is behind is no news by the second.
+    // The first answer means that it has met b. By the second, it is no news that b is behind.
     let met = hear(&answer_of_b(parsed(1)));
     assert!(!met.is_settled());
     assert!(Arc::ptr_eq(&met, &hear(&answer_of_b(parsed(1)))));
@@ -143,7 +143,8 @@ fn store_own(keeper: &Keeper) -> Vec<u8> {
 fn what_came_back_goes_with_a_ring_that_nobody_foresaw() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let b: Address = "10.0.0.2:11211".into();
-    // The next ring but one, whose predecessor no peer knows any more; and one of the same version.
+    // The next ring but one, whose predecessor no peer knows any more; and a ring of the same
+    // version.
     for (met, version) in [(false, 3), (false, 2), (true, 2)] {
         let mut keeper = keeper_of_a();
         keeper.came_back = true;

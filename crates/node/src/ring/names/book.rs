@@ -1,11 +1,11 @@
-//! The addresses of host names, and when each name is looked up next: a state machine without a clock
-//! or a network. [`super::lookup`] does the look-ups.
+//! The addresses of host names, and the time of each name's next look-up: a state machine without a
+//! clock or a network. [`super::lookup`] does the look-ups.
 //!
 //! - At most one look-up of a name is under way, and at most [`MAX_RUNNING`] in all: the system's
-//!   resolver blocks a thread for each, for as long as it likes.
-//! - A name keeps the addresses of its last good answer while newer look-ups fail, answer nothing or
-//!   do not end. A good answer replaces them whole.
-//! - Names that nobody follows are forgotten.
+//!   resolver blocks a thread for each, for an unlimited time.
+//! - A name keeps the addresses of its last good answer while newer look-ups fail, return no address or
+//!   do not end. A good answer replaces all of them.
+//! - Names that no ring in use lists are dropped.
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
@@ -13,34 +13,35 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Between two look-ups of a name: half to one and a half of it, so that nodes do not ask in step.
+/// The mean interval between two look-ups of a name. The interval is random, from half to one and a
+/// half of this, so that nodes do not ask in step.
 const PERIOD: Duration = Duration::from_secs(15);
 
 /// The same after a look-up without an answer.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// An outcome that is not older needs no new look-up.
+/// An outcome of at most this age needs no new look-up.
 pub(super) const FRESH: Duration = Duration::from_secs(1);
 
-/// How long a dial waits for an answer if it has an older one to fall back on.
+/// The time that a dial waits for an answer if it can use an older one instead.
 pub(super) const WAIT: Duration = Duration::from_millis(200);
 
-/// A look-up that takes longer counts as failed until it ends.
+/// The time after which an unfinished look-up counts as failed until it ends.
 pub(super) const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Look-ups that run at once, at most.
+/// The most look-ups that run at once.
 pub(super) const MAX_RUNNING: usize = 8;
 
-/// Addresses that are kept of a name, at most; the resolver's first ones.
+/// The most addresses kept for a name; these are the resolver's first ones.
 pub(super) const MAX_ADDRESSES: usize = 16;
 
-/// The outcome of a look-up: addresses in the resolver's order, or why there are none.
+/// The outcome of a look-up: addresses in the resolver's order, or the reason why there are none.
 pub(super) type Answer = Result<Vec<IpAddr>, String>;
 
-/// How the newest look-up of a name ended.
+/// The result of the newest look-up of a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Standing {
-    /// None has ended yet.
+    /// No look-up has ended yet.
     Unknown,
     Good,
     Failing {
@@ -51,16 +52,16 @@ enum Standing {
 
 #[derive(Debug)]
 struct Entry {
-    /// A ring in use names it.
+    /// A ring in use lists it.
     followed: bool,
     /// The last good answer; empty before the first.
     addresses: Vec<IpAddr>,
-    /// When that came.
+    /// The time of that answer.
     answered: Option<Instant>,
     standing: Standing,
-    /// Since when a look-up is under way.
+    /// The start of the look-up that is under way.
     running: Option<Instant>,
-    /// When the newest look-up that ended had begun, and when it ended.
+    /// The start and the end of the newest look-up that ended.
     last: Option<(Instant, Instant)>,
     due: Instant,
 }
@@ -72,7 +73,7 @@ pub(super) enum Change {
     Found,
     /// It has other addresses than before.
     Moved { before: Vec<IpAddr>, after: Vec<IpAddr> },
-    /// It resolves again, to the addresses it had.
+    /// It resolves again, to the same addresses as before.
     Back,
     /// It no longer resolves.
     Lost { kept: Vec<IpAddr>, reason: String },
@@ -80,20 +81,20 @@ pub(super) enum Change {
     None,
 }
 
-/// How far a dial is with the addresses of a name.
+/// The addresses of a name that a dial may use so far.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Known {
     /// The resolver's present answer.
     Now(Vec<IpAddr>),
-    /// The last good answer: the resolver gives none at present.
+    /// The last good answer, because the resolver gives none at present.
     Before(Vec<IpAddr>),
-    /// None was ever found.
+    /// No answer was ever found.
     Nothing(String),
     /// Ask again at the end of the look-up, or at this time.
     Wait(Instant),
 }
 
-/// A name as `stats ring` shows it.
+/// A name in the form that `stats ring` shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Shown {
     pub(super) addresses: Vec<IpAddr>,
@@ -139,7 +140,7 @@ impl Entry {
         let was = std::mem::replace(&mut self.standing, Standing::Good);
         self.answered = Some(now);
         let before = std::mem::replace(&mut self.addresses, addresses);
-        // A resolver may turn the order of its answer each time.
+        // A resolver may change the order of its answer each time.
         let same = before.len() == self.addresses.len()
             && before.iter().all(|address| self.addresses.contains(address));
         match (before.is_empty(), same, was) {
@@ -179,7 +180,7 @@ impl Book {
         }
     }
 
-    /// Looks every name up again, at once but for those whose outcome is fresh.
+    /// Looks every name up again at once, except those with a fresh outcome.
     pub(super) fn hurry(&mut self, now: Instant) {
         for entry in self.entries.values_mut() {
             let fresh_until = entry.last.map_or(now, |(_, ended)| ended + FRESH);
@@ -194,7 +195,7 @@ impl Book {
         }
     }
 
-    /// Begins the look-ups that are due, those first that have been due longest.
+    /// Begins the look-ups that are due, longest overdue first.
     pub(super) fn begin(&mut self, now: Instant) -> Vec<String> {
         let idle = |(_, entry): &(&String, &mut Entry)| entry.running.is_none() && entry.due <= now;
         let mut due: Vec<_> = self.entries.iter_mut().filter(idle).collect();
@@ -209,7 +210,7 @@ impl Book {
             .collect()
     }
 
-    /// Takes in the outcome of a look-up. `chance`, from 0 to 1, spreads the next one.
+    /// Processes the outcome of a look-up. `chance`, from 0 to 1, spreads the next one.
     pub(super) fn ended(
         &mut self,
         name: &str,
@@ -230,7 +231,7 @@ impl Book {
             false => Ok(addresses),
         });
         let period = if answer.is_ok() { PERIOD } else { RETRY };
-        // Somebody asked meanwhile for a look-up that begins later than this one did.
+        // Meanwhile a caller asked for a look-up that begins later than this one did.
         if entry.due <= begun {
             entry.due = now + period.mul_f64(0.5 + chance.clamp(0.0, 1.0));
         }
@@ -243,7 +244,7 @@ impl Book {
         if followed { change } else { Change::None }
     }
 
-    /// Counts look-ups that do not end as failed; returns the names of which that is news.
+    /// Counts unfinished look-ups as failed; returns the names for which that is new.
     pub(super) fn overdue(&mut self, now: Instant) -> Vec<(String, Change)> {
         let mut news = Vec::new();
         for (name, entry) in &mut self.entries {
@@ -256,7 +257,7 @@ impl Book {
         news
     }
 
-    /// When there is something to do next.
+    /// The time of the next action.
     pub(super) fn next(&self) -> Option<Instant> {
         let free = self.running < MAX_RUNNING;
         let times =
@@ -268,7 +269,7 @@ impl Book {
         times.min()
     }
 
-    /// What a dial that began at `asked` may use.
+    /// The addresses that a dial which began at `asked` may use.
     pub(super) fn known(&self, name: &str, asked: Instant, now: Instant) -> Known {
         let Some(entry) = self.entries.get(name) else {
             return Known::Nothing("it is not in the ring any more".to_owned());
@@ -292,7 +293,7 @@ impl Book {
         }
     }
 
-    /// Whether every name that is followed was looked up by a look-up that began at `since` or later.
+    /// Whether every followed name was resolved by a look-up that began at `since` or later.
     pub(super) fn looked_since(&self, since: Instant) -> bool {
         let looked = |entry: &Entry| entry.last.is_some_and(|(begun, _)| begun >= since);
         self.entries.values().filter(|entry| entry.followed).all(looked)
@@ -304,14 +305,14 @@ impl Book {
         self.entries.values().filter(|entry| entry.followed).any(busy)
     }
 
-    /// The address that clients are given: the lowest IPv4 address or, without one, the lowest IPv6
-    /// address, so that all nodes choose alike from one answer in any order.
+    /// The address that clients get: the lowest IPv4 address or, without one, the lowest IPv6
+    /// address. So all nodes choose the same address from one answer, whatever its order.
     pub(super) fn address(&self, name: &str) -> Option<IpAddr> {
         // `IpAddr` orders IPv4 first.
         self.entries.get(name)?.addresses.iter().min().copied()
     }
 
-    /// Every address that is known of any followed name.
+    /// Every known address of any followed name.
     pub(super) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
         let followed = self.entries.values().filter(|entry| entry.followed);
         followed.flat_map(|entry| entry.addresses.iter().copied())
@@ -334,7 +335,7 @@ impl Book {
 }
 
 /// The addresses of an answer that a node can have. A resolver that blocks a name answers 0.0.0.0,
-/// which would be dialled as this machine.
+/// which would lead a dial to this machine.
 fn usable(answer: Vec<IpAddr>) -> Vec<IpAddr> {
     let mut addresses: Vec<IpAddr> = Vec::new();
     for address in answer {

@@ -1,29 +1,30 @@
-//! The part of auto-discovery's version that follows the addresses of host names: the version that
-//! clients see is the ring's version plus the epoch.
+//! The part of the auto-discovery version that follows the addresses of host names. Clients see the
+//! ring's version plus the epoch.
 //!
-//! Clients take a list only with a version above the one they hold, from whichever node they ask. So:
+//! Clients accept a list only with a version above the one they hold, from whichever node they ask.
+//! So:
 //!
 //! - **A node never gives two lists under one version.** If its list changes and the ring's version did
 //!   not rise, its epoch rises.
-//! - **Nodes adopt the highest epoch they hear of**, after a look at their own names, so that they give
-//!   the change with it that the other node saw.
+//! - **Nodes adopt the highest epoch they hear of**, after they have looked up their own names again, so
+//!   that their list includes the change that the other node saw.
 //!
-//! Once no list changes any more, all nodes give the highest epoch, and none has given another list
-//! under it: that node would have raised its epoch beyond. An epoch begins from the clock at the start
-//! of a process, so that it rises even if all nodes of a ring are started again at once.
+//! Once no list changes any more, all nodes give the highest epoch. No node has given another list
+//! under it, because that node would have raised its epoch further. An epoch begins from the clock
+//! at the start of a process, so that it rises even if all nodes of a ring restart at once.
 
 use tokio::time::Instant;
 
 /// An epoch's unit in the clock, in seconds.
 const UNIT: u64 = 10;
 
-/// 2025-01-01T00:00:00Z, from which the clock counts.
+/// 2025-01-01T00:00:00Z, the origin of the clock.
 const ORIGIN: u64 = 1_735_689_600;
 
 /// The highest epoch. Clients read the sum as a number below 2^31.
 pub(super) const MAX: u64 = 1 << 30;
 
-/// The epoch of this node, and the highest it heard of.
+/// The epoch of this node, and the highest that it heard of.
 #[derive(Debug, Default)]
 pub(super) struct Epochs {
     given: u64,
@@ -36,25 +37,25 @@ enum Check {
     /// The node gives the highest epoch it knows.
     #[default]
     Settled,
-    /// A peer gives a higher one; this node looks at its names first.
+    /// A peer gives a higher one; this node looks up its names first.
     Looking { since: Instant },
 }
 
 impl Epochs {
-    /// The ring names a host name for the first time, at `clock` seconds of Unix time.
+    /// Begins the epoch when the ring first contains a host name, at `clock` seconds of Unix time.
     pub(super) fn begin(&mut self, clock: u64) {
         let begin = clock.saturating_sub(ORIGIN) / UNIT;
         self.given = self.given.max(begin.min(MAX));
         self.settle();
     }
 
-    /// The list is another one, under the same version of the ring.
+    /// Records that the list changed under the same version of the ring.
     pub(super) fn changed(&mut self) {
         self.given = (self.given + 1).max(self.heard).min(MAX);
         self.settle();
     }
 
-    /// A peer gives this epoch. True if this node is to look at its names.
+    /// Records the epoch of a peer. Returns true if this node must look up its names.
     pub(super) fn heard(&mut self, epoch: u64, now: Instant) -> bool {
         let epoch = epoch.min(MAX);
         let news = epoch > self.given.max(self.heard);
@@ -65,7 +66,7 @@ impl Epochs {
         news
     }
 
-    /// Since when this node is to look at its names.
+    /// The time since which this node must look up its names.
     pub(super) fn looking(&self) -> Option<Instant> {
         match self.check {
             Check::Settled => None,
@@ -73,7 +74,7 @@ impl Epochs {
         }
     }
 
-    /// It did so: whatever they are now is given with the epoch heard.
+    /// Records that it has done so: the present list is given with the epoch heard.
     pub(super) fn looked(&mut self) {
         self.given = self.given.max(self.heard);
         self.settle();
@@ -148,9 +149,9 @@ mod tests {
         }
     }
 
-    /// Nodes learn of changes and of each other in any order and start again now and then, and clients
-    /// ask any of them. In the end all nodes give one version and list, and every client that asks once
-    /// more holds that list, whatever it held.
+    /// Nodes learn of changes and of each other in any order and restart now and then, and clients
+    /// ask any of them. In the end all nodes give one version and list, and every client that asks
+    /// once more holds that list, whatever it held before.
     #[test]
     fn every_client_ends_with_the_newest_list() {
         let now = Instant::now();
@@ -165,7 +166,7 @@ mod tests {
                 let at = chance.random_range(0..nodes.len());
                 match chance.random_range(0..8) {
                     0 => newest = chance.random_range(0..4),
-                    // A resolver between may still give an older list.
+                    // A resolver in between may still give an older list.
                     1 => nodes[at].sees(chance.random_range(0..4)),
                     2 => nodes[at].sees(newest),
                     3 => {
@@ -173,7 +174,8 @@ mod tests {
                         nodes[at].epochs.heard(epoch, now);
                     }
                     4 => nodes[at].epochs.looked(),
-                    // The clock has passed every epoch: fewer changes than units of it.
+                    // The clock has passed every epoch: there were fewer changes than units of the
+                    // clock.
                     5 if nodes.iter().all(|it| it.epochs.current() < (clock - ORIGIN) / UNIT) => {
                         nodes[at] = Node { list: newest, ..Node::default() };
                         nodes[at].epochs.begin(clock);
@@ -201,7 +203,7 @@ mod tests {
         }
     }
 
-    /// As AWS's clients do.
+    /// Asks as AWS's clients do.
     fn ask(client: &mut (u64, u32), node: &Node) {
         if node.epochs.current() > client.0 {
             *client = (node.epochs.current(), node.list);

@@ -1,6 +1,6 @@
-//! The task that looks names up as [`super::book`] has it, each on a thread of its own: the system's
-//! resolver blocks, and cannot be stopped. The threads are no pool's, so that none of them holds up the
-//! end of the process.
+//! The task that resolves the names due in [`super::book`], each on a thread of its own, because
+//! the system's resolver blocks and cannot be stopped. The threads belong to no pool, so that none
+//! of them delays the end of the process.
 
 use std::io;
 use std::net::{IpAddr, ToSocketAddrs};
@@ -13,10 +13,11 @@ use tokio_util::sync::CancellationToken;
 use super::Names;
 use super::book::Answer;
 
-/// Stack of a thread that looks up a name, in bytes: the resolver's plugins want more than a little.
+/// The stack size of a look-up thread in bytes. The resolver's plugins need more than a minimal
+/// stack.
 const STACK: usize = 512 * 1024;
 
-/// Looks a name up, and may block for it.
+/// Resolves a name. May block.
 pub(super) type LookUp = dyn Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync;
 
 /// Asks the system, as every program of this machine does: its hosts file, then DNS.
@@ -24,7 +25,7 @@ pub(super) fn system(name: &str) -> io::Result<Vec<IpAddr>> {
     Ok((name, 0).to_socket_addrs()?.map(|address| address.ip()).collect())
 }
 
-/// Looks names up until the node stops.
+/// Resolves names until the node stops.
 pub(super) async fn run(names: Arc<Names>, look_up: Arc<LookUp>, stop: CancellationToken) {
     let (sender, mut answers) = mpsc::unbounded_channel();
     loop {
@@ -55,7 +56,7 @@ fn begin(name: String, look_up: &Arc<LookUp>, answers: &mpsc::UnboundedSender<(S
     let thread = std::thread::Builder::new().name("resolve".to_owned()).stack_size(STACK);
     let started = thread.spawn(move || {
         let answer = look_up(&asked).map_err(|error| error.to_string());
-        // Nobody listens once the node stops.
+        // The receiver is gone once the node stops.
         let _ = sender.send((asked, answer));
     });
     if let Err(error) = started {

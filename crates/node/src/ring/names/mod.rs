@@ -6,9 +6,9 @@
 //! | `epochs` | state machine: the version of the list, which rises with every change of an address |
 //! | `lookup` | the task that asks the system's resolver |
 //!
-//! Names are looked up every 15 s or so, at once after a change of the ring, after SIGHUP and when a
-//! peer gives a newer list, and for every dial. An address that the resolver gives now beats an older
-//! one; an older one is used only if the resolver gives none.
+//! Names are looked up about every 15 s, at once after a change of the ring, after SIGHUP and when
+//! a peer gives a newer list, and for every dial. A present answer of the resolver takes precedence
+//! over an older one. An older one is used only if the resolver gives none.
 
 mod book;
 mod epochs;
@@ -31,18 +31,18 @@ use self::book::{Answer, Book, Change, Known};
 use self::epochs::Epochs;
 use super::discovery::{self, MAX_SAFE_PAYLOAD};
 
-/// How long a new list waits for look-ups that are under way, so that one change of many names raises
-/// the version once.
+/// The time that a new list waits for look-ups that are under way, so that one change of many names
+/// raises the version only once.
 const GATHER: Duration = Duration::from_secs(1);
 
-/// How long a node looks at its names after a peer gave a newer list, at most.
+/// The longest time that a node looks up its names after a peer gave a newer list.
 const LOOK: Duration = Duration::from_secs(3);
 
 /// The addresses of a node, and whether they are the resolver's present answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Found {
     pub(crate) addresses: Vec<IpAddr>,
-    /// The resolver gives none at present: these are the last that it gave.
+    /// The resolver gives no answer at present: these addresses are from its last good answer.
     pub(crate) is_old: bool,
 }
 
@@ -51,9 +51,9 @@ pub(crate) struct Found {
 pub(crate) struct Names {
     state: Mutex<State>,
     shown: RwLock<Shown>,
-    /// The task has something to do.
+    /// Notified when the task has work.
     wake: Notify,
-    /// Counts look-ups that ended.
+    /// Counts finished look-ups.
     ended: watch::Sender<u64>,
 }
 
@@ -61,15 +61,15 @@ pub(crate) struct Names {
 struct State {
     book: Book,
     epochs: Epochs,
-    /// The ring in force.
+    /// The current ring.
     ring: Option<Arc<Ring>>,
-    /// The rings that were in use when `book` and `literals` were last told.
+    /// The rings in use when `book` and `literals` were last updated.
     followed: Vec<RingId>,
-    /// Addresses that the rings in use name as such.
+    /// IP addresses that the rings in use contain directly.
     literals: Vec<IpAddr>,
     /// The list that is given, and the version of its ring.
     given: Option<(u64, String)>,
-    /// Since when addresses are newer than the list that is given.
+    /// The time since which addresses are newer than the given list.
     stale: Option<Instant>,
 }
 
@@ -97,7 +97,7 @@ impl Names {
         lookup::run(self, Arc::new(lookup::system), stop).await;
     }
 
-    /// Takes in the ring in force and all rings in use, whose nodes may be dialled.
+    /// Sets the current ring and all rings in use, whose nodes may be dialled.
     pub(crate) fn follow(&self, ring: &Arc<Ring>, rings: &[Arc<Ring>]) {
         let now = Instant::now();
         let mut state = self.state.lock();
@@ -139,13 +139,13 @@ impl Names {
         }
     }
 
-    /// Looks all names up now: an operator asks for it.
+    /// Looks up all names at once, at an operator's request.
     pub(crate) fn refresh(&self) {
         self.state.lock().book.force(Instant::now());
         self.wake.notify_one();
     }
 
-    /// A peer gives its list under this epoch.
+    /// Records that a peer gives its list under this epoch.
     pub(crate) fn heard(&self, epoch: u64) {
         let now = Instant::now();
         let mut state = self.state.lock();
@@ -171,7 +171,7 @@ impl Names {
         self.shown.read().version
     }
 
-    /// The addresses of all nodes of the rings in use: the same set as long as none changes.
+    /// The addresses of all nodes of the rings in use. The same set is returned until one changes.
     pub(crate) fn addresses(&self) -> Arc<HashSet<IpAddr>> {
         Arc::clone(&self.shown.read().addresses)
     }
@@ -181,8 +181,8 @@ impl Names {
         self.shown.read().addresses.contains(&ip.to_canonical())
     }
 
-    /// The addresses of a host, in the resolver's order and without repetition, and for how many
-    /// seconds it has not resolved, if so.
+    /// The addresses of a host, in the resolver's order and without repetition, and the seconds for
+    /// which it has not resolved, if it does not resolve.
     pub(crate) fn standing(&self, host: &str) -> (Vec<IpAddr>, Option<u64>) {
         if let Ok(ip) = host.parse() {
             return (vec![ip], None);
@@ -228,7 +228,7 @@ impl Names {
         begun
     }
 
-    /// When there is something to do next.
+    /// The time of the next action.
     fn next(&self, now: Instant) -> Option<Instant> {
         let state = self.state.lock();
         let gathered = state.stale.map(|since| since + GATHER);
@@ -266,7 +266,7 @@ impl Names {
         }
     }
 
-    /// Gives the list as it is now, under a version that it alone has.
+    /// Gives the present list under a new version.
     fn give(&self, state: &mut State) {
         let State { book, epochs, ring: Some(ring), given, stale, .. } = state else {
             return;

@@ -1,4 +1,4 @@
-//! The whole of it with a resolver of the test's.
+//! Tests of the whole module with a fake resolver.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -8,7 +8,7 @@ use ringbinder_ring::Format;
 
 use super::*;
 
-/// A resolver: what it answers, or that it blocks.
+/// A fake resolver: its answers, or that it blocks.
 #[derive(Default)]
 struct Fake {
     answers: Mutex<HashMap<String, Vec<IpAddr>>>,
@@ -27,7 +27,7 @@ impl Fake {
     fn look_up(&self, name: &str) -> io::Result<Vec<IpAddr>> {
         self.looked.fetch_add(1, SeqCst);
         if *self.is_silent.lock() {
-            // Ends with the sender.
+            // This ends with the sender.
             let _ = self.silent.lock().as_ref().map(mpsc::Receiver::recv);
         }
         let answers = self.answers.lock();
@@ -82,7 +82,7 @@ async fn the_list_follows_its_names_and_its_version_rises() {
     }
     assert!(!names.knows(ip("10.0.0.9")));
 
-    // A change of both names at once is one of the list.
+    // A change of both names at once is one change of the list.
     fake.set("cache-a", &["10.0.0.9"]);
     fake.set("cache-b", &["10.0.0.8"]);
     names.refresh();
@@ -94,7 +94,8 @@ async fn the_list_follows_its_names_and_its_version_rises() {
     assert_eq!(second, first + 1);
     assert!(names.knows(ip("10.0.0.9")) && !names.knows(ip("10.0.0.1")));
 
-    // A peer has seen more changes: its version is given after a look of one's own.
+    // A peer has seen more changes: this node gives that version after it has looked up its own
+    // names.
     names.heard(names.epoch() + 5);
     until("the peer's version", || names.version() == second + 5).await;
 
@@ -140,7 +141,7 @@ async fn the_last_good_addresses_are_dialled_while_dns_fails_or_is_silent() {
     assert_eq!(names.find("cache-a").await.unwrap(), found(true));
     assert_eq!((names.payload(), names.knows(good[0])), (before.clone(), true));
 
-    // Silent: no dial waits long, and threads do not pile up.
+    // While the resolver is silent, no dial waits long, and threads do not pile up.
     fake.set("cache-a", &["10.0.0.3"]);
     let (end, silent) = mpsc::channel();
     *fake.silent.lock() = Some(silent);
@@ -154,7 +155,7 @@ async fn the_last_good_addresses_are_dialled_while_dns_fails_or_is_silent() {
     }
     assert_eq!(fake.looked.load(SeqCst), looked + 1);
 
-    // The answer that comes in the end beats the old one.
+    // The eventual answer takes precedence over the old one.
     *fake.is_silent.lock() = false;
     drop(end);
     until("the late answer", || names.payload() != before).await;

@@ -1,13 +1,13 @@
-//! Nodes that go away with what they hold, and come back with it while rings replace each other: nobody
-//! may ever find an older value under a key than the one written last.
+//! Nodes that stop with their items and come back with them while rings replace each other. No
+//! client may ever find an older value under a key than the one written last.
 //!
-//! One node is away at a time. Left out is what the decision says that nobody can find out about
-//! (`docs/decisions/0013-warm-restart.md`): a node that comes back with an old ring while every one that
-//! knows a newer one is away.
+//! One node is away at a time. The schedules leave out the case that no node can detect
+//! (`docs/decisions/0013-warm-restart.md`): a node comes back with an old ring while every node
+//! that knows a newer one is away.
 
 use super::*;
 
-/// What a node left behind: by which ring, and its items.
+/// The state that a stopped node saved: its index, its ring, and its items.
 type Saved = Option<(usize, RingId, HashMap<u32, u64>)>;
 
 struct Absence {
@@ -32,7 +32,7 @@ impl Absence {
         Absence { fleet, saved, latest, returned: 0, dropped: 0, met: 0 }
     }
 
-    /// Whoever serves a key gives it another value.
+    /// Gives a key another value at the node that serves it.
     fn write(&mut self) {
         let key = self.fleet.random.random_range(0..KEYS);
         if let [index] = self.fleet.serving(key)[..] {
@@ -42,7 +42,7 @@ impl Absence {
         }
     }
 
-    /// A node stops, and keeps what it holds if it knows whose that is.
+    /// Stops a node, which keeps its items if it knows that it owns them.
     fn stop(&mut self) {
         let fleet = &mut self.fleet;
         if !fleet.gone.is_empty() || fleet.nodes.values().any(|node| node.came_back) {
@@ -59,7 +59,7 @@ impl Absence {
         self.saved = Some((index, id, items));
     }
 
-    /// A node that stopped comes back with the newest ring, or with the one it had.
+    /// Starts a stopped node again with the newest ring, or with the one it had.
     fn start(&mut self) {
         let fleet = &mut self.fleet;
         let Some((index, id, items)) = self.saved.take() else { return };
@@ -79,7 +79,7 @@ impl Absence {
         }
     }
 
-    /// While a node is away, the others are given another ring.
+    /// Gives the other nodes another ring while a node is away.
     fn change(&mut self) {
         let fleet = &mut self.fleet;
         if let (false, Some(other)) = (fleet.gone.is_empty(), fleet.index()) {
@@ -89,7 +89,7 @@ impl Absence {
         }
     }
 
-    /// While a node is away, another is killed and starts anew: it has lost its items, and what it knew
+    /// Kills and restarts another node while a node is away. It loses its items and its knowledge
     /// of older rings.
     fn bounce(&mut self) {
         let fleet = &mut self.fleet;

@@ -1,9 +1,9 @@
-//! Several processes under one name: a ring that gives the name to another address while the old process
-//! runs on, a host name that is repointed, a clone of a machine, restarts, and processes that disagree
-//! about where an address leads. At most one of them may ever serve a key.
+//! Several processes under one name: a ring that gives the name to another address while the old
+//! process runs on, a host name that is repointed, a clone of a machine, restarts, and processes
+//! that disagree about where an address leads. At most one of them may ever serve a key.
 //!
-//! A process that cannot be reached is never declared failed here while it runs: that is the exception
-//! which nothing can mend (`docs/reliability.md`).
+//! No process is declared failed here while it runs but is unreachable: that exception cannot be
+//! prevented (`docs/reliability.md`).
 
 use super::rules::member;
 use super::*;
@@ -25,7 +25,7 @@ impl Fleet {
         self.letters.retain(|letter| letter.from != pid);
     }
 
-    /// The operator gives a name to another address, and starts a process there at some time.
+    /// Gives a name to another address, and starts a process there at some time.
     fn move_node(&mut self) {
         let index = self.random.random_range(0..NODES);
         if !self.moved.remove(&index) {
@@ -57,14 +57,14 @@ impl Fleet {
         }
     }
 
-    /// DNS leads an address to the clone, or back.
+    /// Makes DNS lead an address to the clone, or back.
     fn repoint(&mut self, index: usize) {
         let pid = if self.book[&address(index)] == index { clone_of(index) } else { index };
         self.trace.push(format!("{} leads to n{pid}", address(index)));
         self.book.insert(address(index), pid);
     }
 
-    /// An address leads elsewhere for one process, or nowhere; or it does no more.
+    /// Makes an address lead elsewhere or nowhere for one process, or ends such a fault.
     fn lie(&mut self) {
         let Some(observer) = self.index() else { return };
         let index = self.random.random_range(0..NODES);
@@ -116,7 +116,8 @@ impl Fleet {
         }
     }
 
-    /// DNS tells everybody the truth, and something runs at each address that a ring has named.
+    /// Makes DNS correct for all processes, and starts a process at each address that a ring has
+    /// listed.
     fn make_whole(&mut self) {
         self.lies.clear();
         for index in 0..NODES {
@@ -166,11 +167,11 @@ fn at_rest(seed: u64, mapped: bool) -> (Fleet, usize) {
     (fleet, index)
 }
 
-/// Lets a fleet go on for a while, in which the process `old` looks at its own address rarely.
+/// Runs a fleet for a while in which the process `old` rarely checks its own address.
 fn go_on(fleet: &mut Fleet, old: usize) {
     for _ in 0..800 {
         match fleet.random.random_range(0..1000) {
-            // Peers forget whom they accepted.
+            // Peers forget the processes that they accepted.
             0..5 => {
                 if let Some(pid) = fleet.index().filter(|pid| *pid < NODES && *pid != old) {
                     let node = &fleet.nodes[&pid].membership;

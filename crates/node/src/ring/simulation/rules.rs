@@ -1,4 +1,4 @@
-//! Single rules of the state machine, each by the shortest schedule that needs it.
+//! Single rules of the state machine, each tested by the shortest schedule that needs it.
 
 use super::*;
 

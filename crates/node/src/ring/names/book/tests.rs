@@ -81,7 +81,7 @@ fn good_addresses_stay_while_dns_is_away_and_each_turn_is_news_once() {
     assert_eq!(book.shown(A, later), Shown { addresses: good, failing: None });
     later += PERIOD * 2;
     assert_eq!(look(&mut book, later, failed()), lost);
-    // Whatever is answered in the end beats what was known.
+    // The eventual answer replaces the earlier addresses.
     later += PERIOD * 2;
     assert!(matches!(look(&mut book, later, Ok(ips(&["10.0.0.9"]))), Change::Moved { .. }));
 }
@@ -104,7 +104,7 @@ fn a_silent_resolver_counts_as_failed_and_is_asked_once() {
     assert_eq!(book.begin(late), [] as [&str; 0], "the thread is still blocked");
     assert_eq!(book.next(), None);
     assert_eq!(book.known(A, late, late), Known::Before(ips(&["10.0.0.2"])));
-    // Its answer is as good as any: nothing newer can have been answered.
+    // Its answer is valid: no newer answer can have come.
     assert!(matches!(book.ended(A, Ok(ips(&["10.0.0.9"])), late, 0.5), Change::Moved { .. }));
     assert_eq!(book.begin(late), [A], "it was forced meanwhile");
 }
@@ -151,7 +151,7 @@ fn a_dial_takes_the_present_answer_and_the_old_one_only_without_any() {
     let start = Instant::now();
     let mut book = book(&[A], start);
     let old = ips(&["10.0.0.2"]);
-    // Never resolved: there is nothing to fall back on.
+    // It has never resolved, so there is no older answer.
     assert_eq!(book.known(A, start, start), Known::Wait(start + PATIENCE));
     look(&mut book, start, failed());
     assert_eq!(book.known(A, start, start), Known::Nothing("away".into()));
@@ -190,11 +190,11 @@ fn names_that_no_ring_names_are_forgotten() {
     book.ended(A, Ok(ips(&["10.0.0.1"])), now, 0.5);
     book.follow([B.to_owned()].into(), now);
     assert_eq!(book.address(A), None);
-    // One that is forgotten during a look-up goes with its end, and says nothing.
+    // A name that is dropped during a look-up disappears when it ends, without a log line.
     book.follow([A.to_owned()].into(), now);
     assert_eq!(book.ended(B, Ok(ips(&["10.0.0.2"])), now, 0.5), Change::None);
     assert_eq!(book.entries.keys().collect::<Vec<_>>(), [A]);
-    // A dial of a name that is not followed leaves nothing behind.
+    // A dial of a name that is not followed leaves no entry behind.
     book.want(B, now);
     assert_eq!(book.begin(now).len(), 2);
     book.ended(B, failed(), now, 0.5);
