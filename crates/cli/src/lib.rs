@@ -68,7 +68,7 @@ fn execute(cli: Cli, json: bool) -> Result<Answer, CliError> {
         .map_err(CliError::Runtime)?;
     let mut out = Output::new(json);
     let answer = runtime.block_on(cli.command.run(&mut out));
-    // What was printed before a failure is still part of the answer.
+    // Output printed before a failure is still part of the answer.
     let flushed = out.flush();
     let answer = answer?;
     flushed?;
