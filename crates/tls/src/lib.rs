@@ -27,15 +27,15 @@ use rustls::Error;
 use rustls::crypto::aws_lc_rs;
 use rustls::server::ProducesTickets;
 
-/// The cryptography that all sides use.
+/// The cryptography provider that all sides use.
 pub fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }
 
-/// What seals the tickets by which sessions are taken up, with a key of its own.
+/// Creates the ticketer for session resumption. It encrypts tickets with a key of its own.
 ///
 /// # Errors
-/// The system gives no random bytes.
+/// If the system provides no random bytes.
 pub fn ticketer() -> Result<Arc<dyn ProducesTickets>, Error> {
     aws_lc_rs::Ticketer::new()
 }
