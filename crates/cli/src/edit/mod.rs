@@ -1,7 +1,7 @@
 //! In-place changes to a ring file: comments, order and layout stay.
 //!
-//! The new text is the old text with a few bytes replaced. Nothing is written unless it parses as exactly the
-//! intended ring.
+//! A new text is the old one with a few bytes replaced. It is never trusted: it must parse as exactly
+//! the ring that it is meant to be, or nothing is written.
 
 mod file;
 mod json;

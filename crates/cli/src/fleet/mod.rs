@@ -1,7 +1,8 @@
 //! Commands that use a ring's nodes as one cache, and commands that ask every node.
 //!
 //! They all read the ring themselves and ask the owner of each key directly. An unreachable node never hides
-//! the answers of the others: these are printed first, then the failure, which has its own exit code.
+//! the answers of the others: these are printed first, and the failure comes after them,
+//! with an exit code of its own.
 
 pub(crate) mod advice;
 pub(crate) mod check;

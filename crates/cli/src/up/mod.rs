@@ -6,7 +6,7 @@
 //!   unless its text has changed since.
 //! - No node outlives the command, however it ends. The nodes form a process group. The command signals that
 //!   group when it stops; if it cannot, a [`guard`] in the group does.
-//! - The terminal is restored after every end that can be caught.
+//! - The terminal is given back as it was, whatever happens in between that can be caught.
 
 mod board;
 mod entry;
