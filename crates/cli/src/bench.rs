@@ -30,7 +30,7 @@ pub(crate) fn run(mut bench: Bench, out: &Output) -> Result<Answer, CliError> {
     }
 }
 
-/// What standard error can display.
+/// The capabilities of standard error.
 fn look() -> Look {
     let stderr = std::io::stderr();
     let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");

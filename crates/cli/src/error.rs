@@ -99,7 +99,7 @@ pub(crate) enum CliError {
         path: PathBuf,
         /// The error of the system.
         source: io::Error,
-        /// What to do.
+        /// The remedy.
         hint: &'static str,
     },
     /// Standard output cannot be written.

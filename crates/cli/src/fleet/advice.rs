@@ -2,7 +2,7 @@
 
 use ringbinder_client::{Absence, Error, TlsFault};
 
-/// What the user can change at this end if a node rejects the connection. `None` if nothing here would help.
+/// The remedy at this end if a node rejects the connection. `None` if nothing here would help.
 pub(crate) fn advice(error: &Error) -> Option<&'static str> {
     let fault = match error {
         Error::Unauthenticated { user: None, .. } => {

@@ -59,7 +59,7 @@ pub(super) struct Board {
     pub(super) file: PathBuf,
     /// The version of the ring.
     pub(super) version: u64,
-    /// How long the nodes have been running.
+    /// Time since the nodes were started.
     pub(super) age: Duration,
     /// The rows of the nodes.
     pub(super) rows: Vec<Row>,

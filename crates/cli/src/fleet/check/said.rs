@@ -44,7 +44,7 @@ pub(super) struct Said {
     pub(super) settled: Option<bool>,
     /// Addresses of the nodes for which it waits.
     pub(super) awaited: Option<String>,
-    /// How many peers it has declared failed since its start.
+    /// Number of peers that it has declared failed since its start.
     pub(super) given_up: u64,
     /// The reason why it rejects the newest ring that it received.
     pub(super) last_error: Option<String>,
@@ -54,7 +54,7 @@ pub(super) struct Said {
     pub(super) cache_error: Option<String>,
     /// The ring in its own source.
     pub(super) file: Option<RingId>,
-    /// What it does with requests for keys of other nodes.
+    /// The policy for requests for keys of other nodes.
     pub(super) policy: Option<String>,
     /// The lines of [`NEEDED`] that its version does not report.
     pub(super) missing: Vec<&'static str>,
