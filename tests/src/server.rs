@@ -94,7 +94,7 @@ pub fn parse_version(text: &str) -> Option<(u32, u32, u32)> {
     Some((parts.next()??, parts.next()??, parts.next()??))
 }
 
-/// The path of one of our programs in the profile directory of the running test.
+/// A program of ours in the profile directory that the running test was built into.
 fn beside_us(name: &str, package: &str) -> PathBuf {
     let exe = std::env::current_exe().expect("a running program has a path");
     let path = exe.ancestors().nth(2).expect("target/<profile>/deps/<test>").join(name);

@@ -81,7 +81,7 @@ impl Cargo {
     }
 }
 
-/// Cargo's target directory and profile, from the directory of the built programs.
+/// Cargo's target directory and profile, from the directory that holds what it has built.
 fn target_and_profile(directory: &Path) -> Option<(&Path, &str)> {
     let profile = match directory.file_name()?.to_str()? {
         "debug" => "dev",
