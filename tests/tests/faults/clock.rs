@@ -13,7 +13,7 @@ use crate::{NODES, Row, back_to, briefly, checked, figure, goes_on, levels, plan
 
 const DAY: i64 = 24 * 3600;
 
-/// The offset of the clock in libfaketime's format, and its error in seconds.
+/// The offset of the clock, in libfaketime's format and in seconds.
 const JUMPS: [(&str, i64); 4] = [("+1d", DAY), ("+0", 0), ("-1d", -DAY), ("+0", 0)];
 
 #[test]

@@ -222,7 +222,7 @@ fn an_empty_value_is_filled_once_too() {
             assert_eq!(text(&item), "");
         }
         assert_eq!(fill.count(), 1);
-        // During a refresh other callers get the value, even if its flags mark it as a placeholder.
+        // During a refresh other callers get the empty value if its flags show that it is not a placeholder.
         let flagged = Fill::new(HOUR).flags(1).refresh_before(2 * HOUR);
         let fill = async || Ok::<_, Infallible>("");
         client.get_or_fill("flagged", flagged, fill).await.expect("a value");

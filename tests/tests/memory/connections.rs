@@ -12,7 +12,7 @@ use crate::Subject;
 /// Bytes written at once to one of many connections.
 const PIECE: usize = 64 * 1024;
 
-/// A round value size that every server accepts without further flags.
+/// The longest value that every server accepts without further flags, rounded.
 const LARGE: usize = 1_000_000;
 
 /// First number of ordinary items that do not exist yet.

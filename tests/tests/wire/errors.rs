@@ -289,7 +289,7 @@ fn garbage_never_takes_the_server_down() {
                 seed ^= seed << 17;
                 seed.to_be_bytes()[0]
             })
-            // Excludes first bytes of a binary client, and of a client that closes by itself.
+            // Excludes the first byte of a binary request, and of a TLS handshake.
             .map(|byte| if byte == 0x80 || byte == 0x16 { b'\n' } else { byte })
             .collect();
         conn.send(&bytes);

@@ -21,7 +21,7 @@ const CASES: [Case; 4] = [
     Case { name: "mix-p32", sets: 1, gets: 10, pipeline: 32 },
 ];
 
-/// Connections of a load without pipelining, and of one with pipelining. Each node gets the same number.
+/// Connections of a load without pipelining, and of one with it. Each node gets the same number.
 const UNPIPELINED: usize = 16 * NODES;
 const PIPELINED: usize = 6 * NODES;
 

@@ -7,7 +7,7 @@ use super::bed::{Bed, Flags, KEY, MEBIBYTE, NEW, ORDINARY};
 use super::{Aim, Aimed, EXTRA, Input, KEPT, Unit, peak};
 use ringbinder_stress::Crowd;
 
-/// A round value size that every server accepts without further flags.
+/// The longest value that every server accepts without further flags, rounded.
 pub(super) const LARGE: usize = 1_000_000;
 
 /// Bytes written at once to one of many connections.
