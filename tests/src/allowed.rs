@@ -1,11 +1,11 @@
-//! Every difference to memcached that is meant. Whatever is not listed here is a failure.
+//! The list of intended differences from memcached. Any other difference is a failure.
 
 use crate::diff::{Profile, unbase64};
 
-/// One command and the two answers that differ.
+/// One command with two different answers.
 #[derive(Clone, Copy, Debug)]
 pub struct Case<'a> {
-    /// The bytes sent, line and body.
+    /// The bytes sent: the line and the body.
     pub command: &'a [u8],
     /// The reference's answer.
     pub theirs: &'a [u8],
@@ -13,15 +13,15 @@ pub struct Case<'a> {
     pub ours: &'a [u8],
 }
 
-/// A difference that is meant.
+/// An intended difference.
 pub struct Difference {
-    /// Short, for counting.
+    /// A short name, for counting.
     pub name: &'static str,
-    /// Why it is there and is to stay.
+    /// The reason for it.
     pub reason: &'static str,
-    /// The memcacheds that it is a difference to.
+    /// The memcached profiles that it applies to.
     pub from: &'static [Profile],
-    /// Whether the case is exactly this difference and no other.
+    /// Whether the case is exactly this difference.
     pub holds: fn(&Case<'_>) -> bool,
 }
 
@@ -29,7 +29,7 @@ const BOTH: &[Profile] = &[Profile::Debian, Profile::Latest];
 const DEBIAN: &[Profile] = &[Profile::Debian];
 const LATEST: &[Profile] = &[Profile::Latest];
 
-/// The whole list.
+/// All intended differences.
 pub const ALLOWED: &[Difference] = &[
     Difference {
         name: "body-swallowed",
@@ -120,20 +120,20 @@ pub const ALLOWED: &[Difference] = &[
     },
 ];
 
-/// The name of the difference that this case is to a memcached of this profile, if it is one.
+/// The name of the difference in this case from a memcached of this profile, if it is an intended one.
 pub fn explain(profile: Profile, case: &Case<'_>) -> Option<&'static str> {
     let listed = || ALLOWED.iter().filter(|difference| difference.from.contains(&profile));
     let named = |case: &Case<'_>| {
         listed().find(|difference| (difference.holds)(case)).map(|difference| difference.name)
     };
-    // A key that memcached forgot to spell in base64 may stand beside another difference.
+    // A key that memcached failed to encode in base64 may occur together with another difference.
     named(case).or_else(|| named(&Case { theirs: &respelt(case)?, ..*case }))
 }
 
 const BAD_FORMAT: &[u8] = b"CLIENT_ERROR bad command line format\r\n";
 const STORAGE: [&[u8]; 6] = [b"set", b"add", b"replace", b"append", b"prepend", b"cas"];
 
-/// The command of a case; empty where it has none.
+/// The command of a case; empty if there is none.
 fn verb<'a>(case: &Case<'a>) -> &'a [u8] {
     words(first_line(case.command).0).first().copied().unwrap_or_default()
 }
@@ -183,7 +183,7 @@ fn clock_tick(case: &Case<'_>) -> bool {
 fn ticked(theirs: &[u8], ours: &[u8]) -> bool {
     let figure = |word: &[u8], flag| word.strip_prefix(flag).and_then(number);
     if let (Some(theirs), Some(ours)) = (figure(theirs, b"t"), figure(ours, b"t")) {
-        // Never stays never: -1 is no neighbour of 0.
+        // -1 means never, so it is not a neighbour of 0.
         return theirs >= 0 && ours >= 0 && (theirs - ours).abs() <= 1;
     }
     if let (Some(theirs), Some(ours)) = (figure(theirs, b"l"), figure(ours, b"l")) {
@@ -193,7 +193,7 @@ fn ticked(theirs: &[u8], ours: &[u8]) -> bool {
 }
 
 fn last_access(theirs: i64, ours: i64) -> bool {
-    // Who counts more accesses as such shows the smaller age.
+    // The server that counts more accesses shows the smaller age.
     theirs >= 0 && ours >= 0 && ours <= theirs + 1
 }
 
@@ -204,7 +204,7 @@ fn me_line(case: &Case<'_>) -> bool {
     let same = |theirs: &[u8], ours: &[u8]| {
         let figure = |word: &[u8], name: &[u8]| word.strip_prefix(name).and_then(number);
         if let (Some(theirs), Some(ours)) = (figure(theirs, b"exp="), figure(ours, b"exp=")) {
-            // -1 is never, in both notations.
+            // -1 means never, in both notations.
             let left = theirs.abs();
             return theirs == ours
                 || (theirs != -1 && ours != -1 && (left - ours.abs()).abs() <= 1);
@@ -224,7 +224,7 @@ fn me_line(case: &Case<'_>) -> bool {
         && theirs_words.iter().zip(&ours_words).all(|(theirs, ours)| same(theirs, ours))
 }
 
-/// Their answer with its key spelt in base64 as in ours, where memcached forgot that it is base64.
+/// Their answer with its key in base64, as in ours, if memcached failed to encode it.
 fn respelt(case: &Case<'_>) -> Option<Vec<u8>> {
     let (ours, _) = first_line(case.ours);
     let ours: Vec<_> = ours.split(|&byte| byte == b' ').collect();
@@ -237,7 +237,7 @@ fn respelt(case: &Case<'_>) -> Option<Vec<u8>> {
     };
     let raw = [letter, &*unbase64(encoded)].concat();
     let spelt = if letter.is_empty() { encoded.to_vec() } else { [b"k", encoded, b" b"].concat() };
-    // What stands before the key are words without spaces: as many here as there.
+    // The words before the key contain no spaces, so both answers have the same number of them.
     let before = case.theirs.split_inclusive(|&byte| byte == b' ').take(at);
     let before: usize = before.map(<[u8]>::len).sum();
     let (head, tail) = case.theirs.split_at(before);
@@ -267,7 +267,7 @@ fn twenty_tokens(case: &Case<'_>) -> bool {
         && !case.ours.starts_with(b"CLIENT_ERROR options flags ")
 }
 
-/// Whether these are so many refusals and nothing else.
+/// The number of refusals in an answer. `None` if it contains anything else.
 fn refusals(answer: &[u8]) -> Option<usize> {
     let lines = answer.strip_suffix(b"\r\n")?.split(|&byte| byte == b'\n');
     lines
@@ -279,7 +279,7 @@ fn refusals(answer: &[u8]) -> Option<usize> {
 fn value_dropped(case: &Case<'_>) -> bool {
     let (line, body) = first_line(case.command);
     let storage = STORAGE.contains(&verb(case)) || verb(case) == b"ms";
-    // The last number of the line is the length, or that of `cas` is its unique.
+    // The length is the last number of the line; for `cas` it may be the one before the CAS unique.
     let mut numbers =
         words(line).into_iter().skip(1).rev().filter_map(|word| {
             usize::try_from(number(word.strip_prefix(b"S").unwrap_or(word))?).ok()

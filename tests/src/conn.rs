@@ -1,7 +1,7 @@
-//! One client connection that speaks bytes and reads while it writes.
+//! A client connection that reads while it writes.
 //!
-//! A server that stops reading because its answers are not taken must not be deadlocked by the
-//! test: every exchange polls the socket in both directions.
+//! A server stops reading if its answers are not read. To avoid a deadlock, every exchange polls the socket
+//! in both directions.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
@@ -50,9 +50,9 @@ impl Socket {
 /// A connection to a server under test.
 pub struct Conn {
     socket: Socket,
-    /// Received and not yet taken.
+    /// Bytes received but not taken.
     received: Vec<u8>,
-    /// The peer closed, or reset, its side.
+    /// Whether the peer has closed or reset the connection.
     ended: bool,
     scratch: Box<[u8]>,
 }
@@ -66,7 +66,7 @@ impl Conn {
         Ok(Conn::over(Socket::Tcp(stream)))
     }
 
-    /// Connects over TCP from this address of the machine.
+    /// Connects over TCP from this local address.
     pub fn tcp_from(from: Ipv4Addr, to: SocketAddrV4) -> io::Result<Conn> {
         let kind = (SockType::Stream, SockFlag::SOCK_CLOEXEC);
         let socket = socket(AddressFamily::Inet, kind.0, kind.1, None)?;
@@ -94,7 +94,7 @@ impl Conn {
         }
     }
 
-    /// This side's port, as the server's `rport=` shows it; 0 on a Unix socket.
+    /// The local port, which the server shows as `rport=`; 0 on a Unix socket.
     pub fn local_port(&self) -> u16 {
         match &self.socket {
             Socket::Tcp(stream) => stream.local_addr().expect("a connected socket").port(),
@@ -102,12 +102,12 @@ impl Conn {
         }
     }
 
-    /// What was received and not taken so far.
+    /// The bytes received but not taken.
     pub fn pending(&self) -> &[u8] {
         &self.received
     }
 
-    /// Writes everything, taking in answers meanwhile.
+    /// Writes everything, and reads answers meanwhile.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let mut rest = bytes.as_ref();
         let deadline = Instant::now() + PATIENCE;
@@ -116,12 +116,12 @@ impl Conn {
         }
     }
 
-    /// Writes as much as the socket takes without waiting and without reading any answer.
+    /// Writes as much as the socket takes without waiting. Reads no answers.
     pub fn send_unread(&mut self, bytes: &[u8]) -> usize {
         self.try_send_unread(bytes).unwrap_or_else(|error| panic!("sending: {error}"))
     }
 
-    /// As [`Conn::send_unread`], where the server may have closed the connection.
+    /// Like [`Conn::send_unread`], but returns an error if the server has closed the connection.
     pub fn try_send_unread(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self.socket.write(bytes) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
@@ -129,14 +129,14 @@ impl Conn {
         }
     }
 
-    /// Waits until at least `count` bytes are there and takes them.
+    /// Waits for at least `count` bytes and takes that many.
     pub fn take(&mut self, count: usize) -> Vec<u8> {
         self.wait(&format!("{count} bytes"), |received| received.len() >= count);
         assert!(self.received.len() >= count, "closed early; had {}", show(&self.received));
         self.received.drain(..count).collect()
     }
 
-    /// Waits until what is there contains `end` and takes everything up to and including it.
+    /// Waits for `end` and takes everything up to and including it.
     pub fn take_until(&mut self, end: &[u8]) -> Vec<u8> {
         let mut searched = 0usize;
         let mut found = None;
@@ -156,13 +156,13 @@ impl Conn {
         String::from_utf8_lossy(&self.take_until(b"\n")).into_owned()
     }
 
-    /// Waits for the server to close and gives what came before.
+    /// Waits until the server closes the connection and returns the remaining bytes.
     pub fn take_rest(&mut self) -> Vec<u8> {
         self.wait("the connection to be closed", |_| false);
         std::mem::take(&mut self.received)
     }
 
-    /// Closes the sending side; what was sent before still reaches the server.
+    /// Closes the sending side. The server still receives everything sent before.
     pub fn finish_sending(&self) {
         let how = std::net::Shutdown::Write;
         let _ = match &self.socket {
@@ -171,9 +171,9 @@ impl Conn {
         };
     }
 
-    /// Sends `request` and a sentinel; gives everything answered before the sentinel's answer.
+    /// Sends `request` and a sentinel. Returns all bytes before the sentinel's answer.
     ///
-    /// No answer asserted this way may hold a line `MN` of its own.
+    /// The answer must not contain a line `MN`.
     pub fn ask(&mut self, request: impl AsRef<[u8]>) -> Vec<u8> {
         let mut bytes = request.as_ref().to_vec();
         bytes.extend_from_slice(b"mn\r\n");
@@ -183,7 +183,7 @@ impl Conn {
         answer
     }
 
-    /// Asserts that `request` is answered with exactly `expected`, and nothing beside it.
+    /// Asserts that the answer to `request` is exactly `expected`.
     #[track_caller]
     pub fn talk(&mut self, request: impl AsRef<[u8]>, expected: impl AsRef<[u8]>) {
         let (request, expected) = (request.as_ref(), expected.as_ref());
@@ -197,7 +197,8 @@ impl Conn {
         );
     }
 
-    /// Asserts that `request` is answered with exactly `expected` and the connection then closed.
+    /// Asserts that the answer to `request` is exactly `expected`, after which the server closes the
+    /// connection.
     #[track_caller]
     pub fn talk_to_close(&mut self, request: impl AsRef<[u8]>, expected: impl AsRef<[u8]>) {
         self.send(request.as_ref());
@@ -211,7 +212,7 @@ impl Conn {
         );
     }
 
-    /// [`Conn::ask`] as text lines, for stats.
+    /// [`Conn::ask`] with text, for `stats`.
     pub fn ask_text(&mut self, request: &str) -> String {
         String::from_utf8(self.ask(request)).expect("a text answer")
     }
@@ -235,7 +236,7 @@ impl Conn {
         }
     }
 
-    /// Writes from `out` and reads what it can, waiting until one of both is possible.
+    /// Writes from `out` and reads, waiting until one of the two is possible.
     fn step(&mut self, out: &mut &[u8], may_wait: bool, deadline: Instant, what: &str) {
         if may_wait {
             let mut wanted = PollFlags::POLLIN;
@@ -253,7 +254,7 @@ impl Conn {
             match self.socket.write(out) {
                 Ok(written) => *out = &out[written..],
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                // The peer closed. What it answered before is still to be read.
+                // The peer has closed. Its last answers can still be read.
                 Err(_) => *out = &[],
             }
         }
@@ -273,22 +274,22 @@ impl Conn {
         }
     }
 
-    /// Whether the peer has closed, as far as was read.
+    /// Whether the peer was seen to close the connection.
     pub fn ended(&self) -> bool {
         self.ended
     }
 
-    /// Takes in whatever has arrived, without waiting.
+    /// Reads everything that has arrived, without waiting.
     pub fn poll_now(&mut self) {
         let deadline = Instant::now() + PATIENCE;
         self.step(&mut &[][..], false, deadline, "nothing");
     }
 }
 
-/// Sends each connection its own pieces and reads until each has answered `sentinels` sentinels.
+/// Sends each connection its own pieces, and reads until each has answered `sentinels` sentinels.
 ///
-/// The pieces go out in separate writes, as far as the sockets allow; both servers work at once.
-/// Gives what each answered; for one that closed early, or fell silent, what it had.
+/// Each piece is a separate write, as far as the sockets allow. Both servers work at the same time. Returns
+/// the answers of each. If a connection closes early or falls silent, returns the bytes received until then.
 pub fn exchange<const N: usize>(
     conns: &mut [&mut Conn; N],
     pieces: &[Vec<Vec<u8>>; N],
@@ -313,7 +314,7 @@ pub fn exchange<const N: usize>(
             conn.step(out, false, deadline + PATIENCE, "answers");
             if out.is_empty() {
                 queues[i].pop();
-                // Lets the server wake for this piece before the next one joins it.
+                // Lets the server wake up for this piece before the next one arrives.
                 std::thread::yield_now();
             }
             while ends[i].is_none() {
@@ -357,8 +358,8 @@ fn wait_for(fds: &mut [PollFd<'_>]) {
     }
 }
 
-/// Where the first sentinel's answer that starts a line at or after `from` ends. Remembers in
-/// `from` how far it need not look again.
+/// The end of the first sentinel's answer that starts a line at or after `from`. Updates `from` to the
+/// position from which the next search can start.
 fn sentinel(received: &[u8], from: &mut usize) -> Option<usize> {
     let mut at = *from;
     while let Some(found) = find(&received[at..], SENTINEL) {
@@ -372,7 +373,7 @@ fn sentinel(received: &[u8], from: &mut usize) -> Option<usize> {
     None
 }
 
-/// Position of `needle` in `haystack`.
+/// The position of `needle` in `haystack`.
 pub fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
     let (&first, _) = needle.split_first()?;
     let mut at = 0;
@@ -386,7 +387,7 @@ pub fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
     None
 }
 
-/// Bytes as a person can read them: escapes, and the middle of something long left out.
+/// Formats bytes for people: escaped, with the middle left out if they are long.
 pub fn show(bytes: &[u8]) -> String {
     const ENDS: usize = 400;
     if bytes.len() <= 2 * ENDS {

@@ -1,4 +1,4 @@
-//! A crowd of connections whose failures fail the test.
+//! A crowd of connections whose failures panic.
 
 use std::io;
 use std::net::SocketAddr;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::wait;
 
-/// How long all sockets of a crowd may take no byte before the server counts as taking no more.
+/// Time without progress on any socket after which the server counts as having stopped reading.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Many connections to one server. They close when this is dropped.
@@ -34,35 +34,35 @@ impl DerefMut for Crowd {
 }
 
 impl Crowd {
-    /// So many connections.
+    /// Opens this many connections.
     ///
     /// # Panics
-    /// When the server takes no connection.
+    /// If the server does not accept one.
     pub fn of(count: usize, server: SocketAddr) -> Crowd {
         let mut crowd = Crowd::default();
         crowd.0.join_many(count, server, go_on).expect("the server takes connections");
         crowd
     }
 
-    /// Sends in turns, at most `piece` bytes of each at a time, until all is sent or the server
-    /// takes no more. Gives the number of bytes that were not sent.
+    /// Sends in turns of at most `piece` bytes per connection, until everything is sent or the server stops
+    /// reading. Returns the number of unsent bytes.
     pub fn send(&mut self, piece: usize) -> usize {
         self.0.send(piece, go_on).expect("somebody can wait for sockets")
     }
 
-    /// Sends what the sockets take without waiting.
+    /// Sends as much as the sockets take without waiting.
     pub fn send_what_fits(&mut self) {
         (0..self.0.len()).for_each(|number| self.0.send_what_fits(number));
     }
 
-    /// Waits until everyone was answered a line, or closed, and gives those lines without their
-    /// ends; None for one that was closed before.
+    /// Waits until every connection has received a line or is closed. Returns the lines without their line
+    /// breaks, and `None` for a connection that was closed before.
     pub fn lines(&mut self) -> Vec<Option<String>> {
         wait::until("a line for everyone", || self.0.receive().then_some(()));
         self.0.answers()
     }
 
-    /// Waits until everyone was sent something, or closed. Takes nothing.
+    /// Waits until every connection has received something or is closed. Reads nothing.
     pub fn await_answers(&self) {
         let what = "the beginning of an answer for everyone";
         wait::until(what, || self.0.is_answered().then_some(()));

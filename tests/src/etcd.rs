@@ -1,4 +1,4 @@
-//! A real etcd beside the nodes, with a directory of its own, and the ring that is kept in it.
+//! A real etcd with its own data directory, which holds the ring.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -12,10 +12,10 @@ use crate::ring::reserve_port;
 use crate::server::{Kind, scratch};
 use crate::{process, wait};
 
-/// Where the ring stands.
+/// The key that holds the ring.
 pub const KEY: &str = "fleet/ring.toml";
 
-/// An etcd with a directory of its own, killed when dropped.
+/// A running etcd with its own data directory. It is killed when this is dropped.
 pub struct Etcd {
     child: Child,
     port: u16,
@@ -24,10 +24,10 @@ pub struct Etcd {
 }
 
 impl Etcd {
-    /// Starts it and waits until it is healthy.
+    /// Starts etcd and waits until it is healthy.
     ///
     /// # Panics
-    /// When it ends.
+    /// If it exits.
     pub fn start() -> Etcd {
         let (port, peer_port, dir) = (reserve_port(), reserve_port(), scratch());
         let child = run(port, peer_port, dir.path());
@@ -44,7 +44,7 @@ impl Etcd {
         });
     }
 
-    /// Runs etcdctl; whether it succeeded.
+    /// Runs etcdctl. Returns whether it succeeded.
     fn ctl(&self, arguments: &[&str], input: &str) -> bool {
         let mut child = Command::new("etcdctl")
             .env("ETCDCTL_API", "3")
@@ -56,48 +56,48 @@ impl Etcd {
             .spawn()
             .expect("etcdctl");
         let mut stdin = child.stdin.take().expect("a pipe");
-        // Commands without input may close it.
+        // Commands that read no input may close it.
         let _ = stdin.write_all(input.as_bytes());
         drop(stdin);
         child.wait().expect("waiting for a child").success()
     }
 
-    /// Puts a ring under [`KEY`].
+    /// Stores a ring under [`KEY`].
     ///
     /// # Panics
-    /// When etcd does not take it.
+    /// If etcd rejects it.
     pub fn put(&self, ring: &str) {
         assert!(self.ctl(&["put", KEY], ring), "etcdctl put");
     }
 
-    /// Kills it.
+    /// Kills etcd.
     pub fn stop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 
-    /// Starts it with the data it had.
+    /// Starts etcd with its old data.
     pub fn start_again(&mut self) {
         self.child = run(self.port, self.peer_port, self.dir.path());
         self.await_health();
     }
 
-    /// Kills it, and starts another one in its place that knows nothing.
+    /// Kills etcd and starts another one without data.
     ///
     /// # Panics
-    /// When it ends.
+    /// If it exits.
     pub fn start_empty(&mut self) {
         self.stop();
         std::fs::remove_dir_all(self.dir.path().join("data")).expect("its data");
         self.start_again();
     }
 
-    /// Sends it a signal.
+    /// Sends etcd a signal.
     pub fn signal(&self, signal: Signal) {
         process::signal(self.child.id(), signal);
     }
 
-    /// What a node takes as its ring's source.
+    /// The URL of the ring for a node's `--ring`.
     pub fn url(&self) -> String {
         format!("etcd://127.0.0.1:{}/{KEY}", self.port)
     }
@@ -126,7 +126,7 @@ fn run(port: u16, peer_port: u16, dir: &Path) -> Child {
         .expect("etcd")
 }
 
-/// What is missing on this machine, or in the node under test.
+/// The requirement that is missing on this machine or in the tested node, if any.
 pub fn missing() -> Option<&'static str> {
     let there = |program: &str| Command::new(program).arg("--help").output().is_ok();
     if !there("etcd") || !there("etcdctl") {

@@ -1,70 +1,71 @@
-//! Whether what several clients saw of one key could have happened one thing after the other.
+//! A linearizability checker for one key.
 //!
-//! A key is a register that may forget: a get answers with the newest value or misses, and a miss
-//! is always allowed. Every value is written at most once, which makes the question easy: Gibbons
-//! and Korach, "Testing Shared Memories", SIAM Journal on Computing 26(4), 1997.
+//! A key is a register that may forget: a get returns the newest value or misses, and a miss is always
+//! allowed. Every value is written at most once, which makes the check efficient: Gibbons and Korach,
+//! "Testing Shared Memories", SIAM Journal on Computing 26(4), 1997.
 //!
-//! A write and the reads that saw its value form a *cluster*. Its *zone* lies between the first
-//! response and the last invocation of its members. Where the first response comes before the last
-//! invocation, the value must have stood there all the while: the zone is *forward*. Otherwise some
-//! moment in it is enough: the zone is *backward*. The history is linearizable exactly if
+//! A write and the reads that returned its value form a *cluster*. Its *zone* lies between the first response
+//! and the last invocation of its members. If the first response comes before the last invocation, the key
+//! must have had this value for the whole zone: the zone is *forward*. Otherwise one moment in the zone
+//! suffices: the zone is *backward*. The history is linearizable exactly if
 //!
 //! - no value is read before its write is invoked, or without any write,
 //! - no two forward zones overlap, and
 //! - no backward zone lies inside a forward one.
 //!
-//! A delete is a write that nobody reads. A write that was answered with an error may have taken
-//! effect, or may yet: it has no response, and unread it says nothing.
+//! A delete is a write whose value is never read. A write that was answered with an error may have taken
+//! effect, or may do so later. It has no response, and if its value was never read, it does not constrain the
+//! history.
 
 use std::collections::HashMap;
 use std::fmt;
 
-/// A moment, in any unit, the same for all clients.
+/// A moment, in any unit that all clients share.
 pub type Moment = u64;
 
-/// What one operation did.
+/// The effect of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Wrote this value, which nobody else writes.
+    /// Wrote this value, which no other operation writes.
     Write(u64),
     /// Read this value. A miss is not recorded.
     Read(u64),
-    /// Removed whatever was there.
+    /// Removed the value, if there was one.
     Delete,
 }
 
-/// One operation of one client on the key.
+/// One client's operation on the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Operation {
-    /// What it did.
+    /// The effect.
     pub action: Action,
     /// Before the request was sent.
     pub invoked: Moment,
-    /// After the answer was read; `None` where there was none that says what happened.
+    /// After the answer was read; `None` if there was no answer that tells the effect.
     pub responded: Option<Moment>,
 }
 
-/// Why a history is not linearizable.
+/// The reason why a history is not linearizable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Violation {
-    /// A value was read that nobody wrote.
+    /// A value was read that was never written.
     Unwritten(u64),
-    /// A value was written twice: the history does not fit the checker.
+    /// A value was written twice, so the checker does not apply.
     WrittenTwice(u64),
     /// A value was read before its write was invoked.
     FromTheFuture(u64),
-    /// Both values must have stood at one moment.
+    /// The key must have had both values at the same moment.
     Overlap(Zone, Zone),
-    /// The first was written, or deleted, while the second must have stood.
+    /// The first value was written or deleted while the key must have had the second.
     Within(Zone, Zone),
 }
 
-/// Between the first response and the last invocation of the operations on one value.
+/// The time from the first response to the last invocation of the operations on one value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Zone {
     /// The value; `None` for a delete.
     pub value: Option<u64>,
-    /// The first response; none at all is later than everything.
+    /// The first response. Without any response, it is later than everything.
     pub first_response: Moment,
     /// The last invocation.
     pub last_invocation: Moment,
@@ -79,7 +80,7 @@ impl Zone {
         }
     }
 
-    /// Whether the value must have stood from the first response to the last invocation.
+    /// Whether the key must have had the value from the first response to the last invocation.
     fn is_forward(&self) -> bool {
         self.first_response < self.last_invocation
     }
@@ -151,7 +152,7 @@ pub fn check(operations: &[Operation]) -> Result<(), Violation> {
         }
     }
     for inner in backward {
-        // Forward zones do not overlap: only the last one that begins before can hold it.
+        // Forward zones do not overlap, so only the last one that begins earlier can contain it.
         let begun = |zone: &Zone| zone.first_response < inner.last_invocation;
         let outer = forward[..forward.partition_point(begun)].last();
         if let Some(outer) = outer.filter(|outer| inner.first_response < outer.last_invocation) {
@@ -234,11 +235,11 @@ mod tests {
         assert_eq!(check(&deleted), Ok(()));
     }
 
-    /// Tries every order that agrees with time.
+    /// Tries every order that is consistent with time.
     fn by_trying(operations: &[Operation]) -> bool {
         fn go(operations: &[Operation], done: u32, value: Option<u64>) -> bool {
             let whole = (1u32 << operations.len()) - 1;
-            // What was never answered need not happen.
+            // An operation without a response need not have happened.
             let owed = |i: usize| operations[i].responded.is_some();
             if (0..operations.len()).all(|i| done & 1 << i != 0 || !owed(i)) {
                 return true;

@@ -1,4 +1,4 @@
-//! Asking a node's admin port, as plainly as HTTP allows.
+//! A minimal HTTP client for a node's admin port.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -6,26 +6,26 @@ use std::net::{SocketAddr, TcpStream};
 use crate::server::Server;
 use crate::wait::{self, PATIENCE};
 
-/// An answer.
+/// A response.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    /// Its status, such as 200.
+    /// Its status code, such as 200.
     pub status: u16,
-    /// Its header lines, names in lower case.
+    /// Its headers, with names in lower case.
     pub headers: Vec<(String, String)>,
     /// Its body.
     pub body: String,
 }
 
 impl Answer {
-    /// A header's value; empty where there is none.
+    /// The value of a header; empty if it is missing.
     pub fn header(&self, name: &str) -> &str {
         let found = self.headers.iter().find(|(known, _)| known == name);
         found.map_or("", |(_, value)| value)
     }
 }
 
-/// Where a node's admin port is, as its log tells it.
+/// The address of a node's admin port, read from its log.
 pub fn admin_of(server: &Server) -> SocketAddr {
     wait::until("the node to tell its admin port", || {
         let log = server.log();
@@ -34,7 +34,7 @@ pub fn admin_of(server: &Server) -> SocketAddr {
     })
 }
 
-/// Asks with these further header lines.
+/// Sends a request with these additional headers.
 pub fn ask(address: SocketAddr, method: &str, path: &str, headers: &[&str]) -> Answer {
     let mut text = format!("{method} {path} HTTP/1.1\r\n");
     if !headers.iter().any(|line| line.to_ascii_lowercase().starts_with("host:")) {
@@ -48,21 +48,21 @@ pub fn ask(address: SocketAddr, method: &str, path: &str, headers: &[&str]) -> A
     send(address, text.as_bytes()).expect("an answer over HTTP")
 }
 
-/// A plain GET.
+/// Sends a GET request.
 pub fn get(address: SocketAddr, path: &str) -> Answer {
     ask(address, "GET", path, &[])
 }
 
-/// Sends bytes and reads all that comes back.
+/// Sends bytes and reads the whole response.
 ///
 /// # Errors
-/// Where nothing that is HTTP comes back.
+/// If the response is not HTTP.
 pub fn send(address: SocketAddr, bytes: &[u8]) -> io::Result<Answer> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.write_all(bytes)?;
     let mut text = Vec::new();
-    // A server that refuses before it has read all may reset the connection after its answer.
+    // A server that refuses before it has read everything may reset the connection after its response.
     if let Err(error) = stream.read_to_end(&mut text)
         && text.is_empty()
     {

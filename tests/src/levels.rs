@@ -1,5 +1,5 @@
-//! What a process holds of the system's: open files, threads, memory. A fault that is over must have
-//! left none of it behind.
+//! The resources of a process: open files, threads, memory. After a fault, all resources used for it must
+//! have been released.
 
 use std::fmt;
 use std::fs;
@@ -7,14 +7,14 @@ use std::fs;
 use crate::process::{rss_kib, status_kib};
 use crate::wait;
 
-/// Threads that a node may have beyond those it started with: blocking work leaves threads that end
-/// after some idle seconds.
+/// Threads that a node may have beyond its initial ones: blocking work leaves threads that end after some
+/// idle seconds.
 const IDLE_THREADS: usize = 8;
 
-/// Open files that may come and go at any moment: a greeting on its way, a file that is read.
+/// Open files that may exist at any moment: for a handshake, or a file that is being read.
 const PASSING_FILES: usize = 8;
 
-/// What a process holds.
+/// The resources of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Levels {
     /// Open files.
@@ -26,10 +26,10 @@ pub struct Levels {
 }
 
 impl Levels {
-    /// As it is now.
+    /// Reads the current values.
     ///
     /// # Panics
-    /// When the process is gone.
+    /// If the process is gone.
     pub fn of(pid: u32) -> Levels {
         let count = |what: &str| {
             let entries = fs::read_dir(format!("/proc/{pid}/{what}"));
@@ -38,11 +38,11 @@ impl Levels {
         Levels { files: count("fd"), threads: count("task"), resident: rss_kib(pid) }
     }
 
-    /// Waits until no more files and threads are there than at `before`, but for what comes and goes,
-    /// and gives what there is.
+    /// Waits until the process has no more files and threads than in `before`, except for temporary ones.
+    /// Returns the current values.
     ///
     /// # Panics
-    /// When they stay.
+    /// If it still has more after some time.
     pub fn back_to(pid: u32, before: Levels) -> Levels {
         let mut last = before;
         let returned = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
@@ -69,10 +69,10 @@ impl fmt::Display for Levels {
     }
 }
 
-/// The largest resident size that a process ever had, in KiB.
+/// The peak of a process's resident size, in KiB.
 ///
 /// # Panics
-/// When the process is gone.
+/// If the process is gone.
 pub fn peak_kib(pid: u32) -> u64 {
     status_kib(pid, "VmHWM").unwrap_or_else(|| panic!("process {pid} is gone"))
 }

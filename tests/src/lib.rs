@@ -1,12 +1,13 @@
-//! What crosses processes: servers as children, bytes over sockets, real memcached beside them.
+//! The harness for tests across processes: servers as child processes, bytes over sockets, and real memcached
+//! for comparison.
 //!
-//! The library holds the harness; the tests stand in `tests/`, one binary a subject:
-//! `differential` sends generated histories to ringbinderd and to memcached and compares every
-//! answer, `wire` asserts the protocol at byte level, `ring` runs several nodes that share a ring, `faults` does
-//! to them what happens to machines,
-//! `client` and `fill` run the Rust client on nodes and on memcached, `etcd` and
-//! `twemproxy` meet those programs, `memory` holds servers to what they may keep in memory.
-//! Expectations in `wire` are proved honest by running them against memcached itself
+//! The tests themselves are in `tests/`, with one binary for each subject. `differential` sends generated
+//! histories to ringbinderd and to memcached and compares every answer. `wire` asserts the protocol at byte
+//! level. `ring` runs several nodes that share a ring, and `faults` exposes them to faults of machines.
+//! `client` and `fill` run the Rust client on nodes and on memcached. `etcd` and `twemproxy` use those
+//! programs. `memory` checks the memory limits of servers.
+//!
+//! The expectations in `wire` are verified by running them against memcached itself
 //! (`RINGBINDER_WIRE_TARGET=memcached`).
 
 pub mod allowed;

@@ -1,9 +1,9 @@
-//! A load whose every answer is checked: clients that read, write and delete the same few keys on
-//! all nodes, while a test does to the nodes what it wants to do.
+//! A load with checked answers: clients read, write and delete the same few keys on all nodes, while a test
+//! acts on the nodes.
 //!
-//! Each client records what it asked and was answered; [`judge`] holds the history of each key
-//! against what one node could have answered, misses aside (see [`crate::history`]). A write that was
-//! answered with an error, or not at all, may have happened, or may yet.
+//! Each client records its requests and answers. [`judge`] checks the history of each key against those that
+//! a single node could have produced, except for misses (see [`crate::history`]). A write that was answered
+//! with an error, or not at all, may have taken effect, or may do so later.
 
 use std::collections::HashMap;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
@@ -19,25 +19,24 @@ use crate::history::{Action, Moment, Operation, check};
 use crate::ring::local;
 use crate::wait;
 
-/// What clients do.
+/// The settings of the clients.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// How many there are, each a thread.
+    /// Number of clients, each a thread.
     pub clients: u64,
-    /// How many connections each keeps; every request goes out on one of them.
+    /// Connections of each client; every request uses one of them.
     pub connections: usize,
-    /// What the names of their keys begin with: loads that follow each other on the same nodes need
-    /// keys of their own.
+    /// The prefix of their keys. Successive loads on the same nodes need different keys.
     pub prefix: &'static str,
-    /// How many keys they share.
+    /// Number of keys that they share.
     pub keys: usize,
-    /// How long an answer is waited for before the connection is given up.
+    /// Time-out for an answer, after which the connection is abandoned.
     pub patience: Duration,
-    /// Between two requests of a client.
+    /// Pause between two requests of a client.
     pub pause: Duration,
-    /// Whether one value in sixteen is a large one, which nodes pass on in another way.
+    /// Whether one value in sixteen is large. Nodes forward large values in another way.
     pub large: bool,
-    /// What the clients choose follows from it; how that meets in time does not.
+    /// The seed of the clients' choices. Their timing differs between runs.
     pub seed: u64,
 }
 
@@ -56,32 +55,32 @@ impl Default for Plan {
     }
 }
 
-/// How much has been answered so far.
+/// The progress of a load.
 #[derive(Debug, Default)]
 pub struct Gauge {
     answered: AtomicU64,
 }
 
 impl Gauge {
-    /// Requests that were answered, with errors or without.
+    /// Requests answered, successfully or with errors.
     pub fn answered(&self) -> u64 {
         self.answered.load(Relaxed)
     }
 
-    /// Waits until so many more are.
+    /// Waits for this many further answers.
     ///
     /// # Panics
-    /// When clients are not served.
+    /// If the clients are not served.
     pub fn await_more(&self, count: u64) {
         let wanted = self.answered() + count;
         wait::until("clients to be served", || (self.answered() >= wanted).then_some(()));
     }
 }
 
-/// Runs the clients on these ports of 127.0.0.1 while `act` runs, and gives what they saw.
+/// Runs the clients on these ports of 127.0.0.1 while `act` runs, and returns their logs.
 ///
 /// # Panics
-/// When `act` panics, or a client reads what is no answer to its request. The clients end first.
+/// If `act` panics, or a client reads an answer that does not fit its request. The clients end first.
 pub fn under<R>(ports: &[u16], plan: &Plan, act: impl FnOnce(&Gauge) -> R) -> (R, Vec<Log>) {
     let (stop, gauge, start) = (AtomicBool::new(false), Gauge::default(), Instant::now());
     std::thread::scope(|scope| {
@@ -99,15 +98,15 @@ pub fn under<R>(ports: &[u16], plan: &Plan, act: impl FnOnce(&Gauge) -> R) -> (R
     })
 }
 
-/// What the names of keys begin with where a plan does not say.
+/// The default prefix of keys.
 const REGISTERS: &str = "register-";
 
-/// The name of a key, where the plan does not say how it begins.
+/// The name of a key with the default prefix.
 pub fn name_of(key: usize) -> String {
     format!("{REGISTERS}{key}")
 }
 
-/// What a client did, by key, and what came of it.
+/// A client's operations by key, and their results.
 #[derive(Debug, Default)]
 pub struct Log {
     histories: HashMap<usize, Vec<Operation>>,
@@ -116,7 +115,7 @@ pub struct Log {
     acknowledged: u64,
     errors: u64,
     broken: u64,
-    /// The first errors and broken connections, for people.
+    /// The first errors and broken connections, as text.
     pub troubles: Vec<String>,
 }
 
@@ -128,7 +127,7 @@ impl Log {
     }
 }
 
-/// One thread, on one connection after another.
+/// A client: one thread that uses one connection after another.
 struct Client<'a> {
     rng: StdRng,
     plan: &'a Plan,
@@ -136,7 +135,7 @@ struct Client<'a> {
     start: Instant,
     gauge: &'a Gauge,
     connections: Vec<Option<BufReader<TcpStream>>>,
-    /// The one in use.
+    /// The index of the current connection.
     current: usize,
     next_value: u64,
     log: Log,
@@ -171,7 +170,7 @@ impl<'a> Client<'a> {
     fn work(mut self, stop: &AtomicBool) -> Log {
         for index in 0..self.plan.connections {
             self.current = index;
-            // Another try follows when it is wanted.
+            // The next use tries again.
             let _ = self.connect();
         }
         while !stop.load(Relaxed) {
@@ -180,7 +179,7 @@ impl<'a> Client<'a> {
                 self.connections[self.current] = None;
             }
             if self.connections[self.current].is_none() && self.connect().is_err() {
-                // A node that was killed; another one is chosen.
+                // The node was killed; the client chooses another one.
                 std::thread::yield_now();
                 continue;
             }
@@ -316,25 +315,25 @@ impl<'a> Client<'a> {
     }
 }
 
-/// What came of a load.
+/// The results of a load.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Summary {
     /// Keys read, written and deleted.
     pub operations: u64,
-    /// Keys asked for and answered.
+    /// Keys requested by gets that were answered.
     pub gets: u64,
-    /// Those of them that were found.
+    /// Keys of those gets that were found.
     pub hits: u64,
-    /// Writes and deletes that were answered with success.
+    /// Writes and deletes that succeeded.
     pub acknowledged: u64,
     /// Requests answered with an error.
     pub errors: u64,
-    /// Connections that ended, or fell silent, in the middle of a request.
+    /// Connections that ended or fell silent during a request.
     pub broken: u64,
 }
 
 impl Summary {
-    /// Both loads together.
+    /// The sums of two loads.
     pub fn and(self, other: Summary) -> Summary {
         Summary {
             operations: self.operations + other.operations,

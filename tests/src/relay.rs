@@ -1,8 +1,8 @@
-//! Something between nodes that can hold up what they say, as a network does that is cut: bytes are
-//! kept and delivered once it is mended, to whoever still listens.
+//! A relay between nodes that can delay their traffic, like a broken network. Bytes are held, and delivered
+//! after the network is repaired, if the receiver still listens.
 //!
-//! Nodes name themselves when they connect (`ring greet NAME ...`), so that a relay can hold up those
-//! of one of them.
+//! Nodes send their name when they connect (`ring greet NAME ...`), so a relay can hold the connections of
+//! one node.
 
 use std::collections::HashSet;
 use std::io::{Read as _, Write as _};
@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crate::ring::local;
 
-/// Every connection, whoever made it.
+/// Every connection, from any node.
 pub const ALL: &str = "*";
 
 #[derive(Default)]
@@ -25,7 +25,7 @@ struct Gate {
 }
 
 impl Gate {
-    /// Returns once nothing of this node is held up.
+    /// Returns as soon as this node's traffic is not held.
     fn pass(&self, name: &str) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         while !self.over.load(SeqCst) && (held.contains(ALL) || held.contains(name)) {
@@ -34,17 +34,17 @@ impl Gate {
     }
 }
 
-/// Listens on one port and passes on to another.
+/// A listener on one port that relays to another.
 pub struct Relay {
     port: u16,
     gate: Arc<Gate>,
 }
 
 impl Relay {
-    /// Passes on what comes to `port` to `target`, both on 127.0.0.1.
+    /// Relays connections from `port` to `target`, both on 127.0.0.1.
     ///
     /// # Panics
-    /// When the port is taken.
+    /// If the port is in use.
     pub fn start(port: u16, target: u16) -> Relay {
         let listener = TcpListener::bind(local(port)).expect("a reserved port");
         let gate = Arc::new(Gate::default());
@@ -55,14 +55,14 @@ impl Relay {
                     break;
                 }
                 let (Ok(stream), gate) = (stream, Arc::clone(&gate)) else { continue };
-                // Ends with the connection; both sides are processes of the test.
+                // The thread ends with the connection; both sides are processes of the test.
                 thread::spawn(move || connect(stream, target, &gate));
             }
         });
         Relay { port, gate: ours }
     }
 
-    /// Holds up what travels on connections that this node made, or lets it go on.
+    /// Holds or releases the traffic of connections that this node opened.
     pub fn hold(&self, name: &str, held: bool) {
         let mut names = self.gate.held.lock().unwrap_or_else(PoisonError::into_inner);
         if held {
@@ -78,7 +78,7 @@ impl Drop for Relay {
     fn drop(&mut self) {
         self.gate.over.store(true, SeqCst);
         self.hold(ALL, false);
-        // Wakes the thread that accepts.
+        // Wakes the thread that accepts connections.
         let _ = TcpStream::connect_timeout(&local(self.port), Duration::from_secs(1));
     }
 }
@@ -103,7 +103,7 @@ fn connect(mut near: TcpStream, target: u16, gate: &Arc<Gate>) {
     let _ = forth.join();
 }
 
-/// Passes on until one side closes. What is held up is passed on later, its end too.
+/// Copies bytes until one side closes. Held bytes are sent later, and so is the end of the connection.
 fn pump(mut from: TcpStream, mut to: TcpStream, gate: &Gate, name: &str) {
     let mut buffer = vec![0; 64 * 1024];
     loop {

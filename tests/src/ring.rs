@@ -1,7 +1,7 @@
-//! Several nodes with a ring: each with a ring file of its own, on a port known before it starts.
+//! Several nodes with a ring. Each has its own ring file, and a port that is known before it starts.
 //!
-//! Changes of the ring are written as an operator's tool writes them, to another file that is then
-//! renamed. What a node makes of them is awaited through its own `stats ring`.
+//! Ring files are changed as an operator's tool does: the new text goes to another file, which is then
+//! renamed. Tests wait for the effect in the node's own `stats ring`.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -20,20 +20,20 @@ use crate::relay::{self, Relay};
 use crate::server::{Kind, Server, scratch};
 use crate::wait;
 
-/// How long nodes wait for an answer of their peers, in milliseconds: a loaded machine must not make
-/// a peer look as if it were away.
+/// Time for which nodes wait for their peers' answers, in milliseconds. It is long, so that a peer on a
+/// loaded machine does not seem unreachable.
 pub const PEER_TIMEOUT: &str = "5000";
 
-/// Ports that this process has handed out.
+/// The ports that this process has reserved.
 static RESERVED: Mutex<Option<HashSet<u16>>> = Mutex::new(None);
 
-/// A port of 127.0.0.1 that nobody listens on.
+/// Reserves a free port of 127.0.0.1.
 ///
-/// It lies below the range from which the system takes ports for outgoing connections, so that it
-/// stays free until a node takes it, and while a node is restarted.
+/// The port is below the system's range for outgoing connections, so it stays free until a node takes it, and
+/// while a node is restarted.
 ///
 /// # Panics
-/// When no free port is found.
+/// If there is no free port.
 pub fn reserve_port() -> u16 {
     let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok();
     let low = range.and_then(|text| text.split_whitespace().next()?.parse().ok());
@@ -54,7 +54,7 @@ pub fn local(port: u16) -> SocketAddr {
     (Ipv4Addr::LOCALHOST, port).into()
 }
 
-/// A ring file: a version, and name, port and weight of each node.
+/// A ring file with a version, and the name, port and weight of each node.
 pub fn ring_file<'a>(version: u64, nodes: impl IntoIterator<Item = (&'a str, u16, u32)>) -> String {
     let mut text = format!("version = {version}\nhash = \"ketama\"\n");
     for (name, port, weight) in nodes {
@@ -68,22 +68,22 @@ pub fn ring_file<'a>(version: u64, nodes: impl IntoIterator<Item = (&'a str, u16
 /// One node of a [`Fleet`].
 struct Place {
     name: String,
-    /// Where the ring says that it is.
+    /// The port in the ring.
     port: u16,
-    /// What stands there, where the node itself listens elsewhere.
+    /// The relay on that port, and the port on which the node itself listens.
     relay: Option<(Relay, u16)>,
     file: PathBuf,
     server: Option<Server>,
 }
 
-/// Nodes with ring files. A node is named by its index and called `cache-<index>` in rings.
+/// Nodes with ring files. A node is identified by its index, and called `cache-<index>` in rings.
 pub struct Fleet {
     places: Vec<Place>,
     dir: TempDir,
 }
 
 impl Fleet {
-    /// `count` nodes with ports, none of them running.
+    /// Creates `count` nodes with ports. None of them runs.
     pub fn new(count: usize) -> Fleet {
         let dir = scratch();
         let place = |index| Place {
@@ -96,7 +96,7 @@ impl Fleet {
         Fleet { places: (0..count).map(place).collect(), dir }
     }
 
-    /// `count` running nodes in a ring of version 1, settled.
+    /// Starts `count` nodes in a ring of version 1, and waits until they have settled.
     pub fn running(count: usize, arguments: &[&str]) -> Fleet {
         let mut fleet = Fleet::new(count);
         let all: Vec<usize> = (0..count).collect();
@@ -105,7 +105,7 @@ impl Fleet {
         fleet
     }
 
-    /// Gives these nodes the ring and starts them.
+    /// Writes the ring to the files of these nodes and starts them.
     pub fn launch(&mut self, nodes: &[usize], ring: &str, arguments: &[&str]) {
         for &node in nodes {
             self.write(node, ring);
@@ -113,13 +113,13 @@ impl Fleet {
         }
     }
 
-    /// The ring of these nodes, each of weight 1.
+    /// A ring of these nodes, each with weight 1.
     pub fn ring(&self, version: u64, nodes: &[usize]) -> String {
         let weighted: Vec<_> = nodes.iter().map(|&node| (node, 1)).collect();
         self.weighted(version, &weighted)
     }
 
-    /// The ring of these nodes with these weights.
+    /// A ring of these nodes with these weights.
     pub fn weighted(&self, version: u64, nodes: &[(usize, u32)]) -> String {
         let entry = |&(node, weight): &(usize, u32)| {
             let place = &self.places[node];
@@ -128,7 +128,7 @@ impl Fleet {
         ring_file(version, nodes.iter().map(entry))
     }
 
-    /// Replaces a node's ring file, as a whole.
+    /// Replaces a node's ring file atomically.
     pub fn write(&self, node: usize, ring: &str) {
         let file = &self.places[node].file;
         let temporary = file.with_extension("new");
@@ -141,26 +141,25 @@ impl Fleet {
         fs::remove_file(&self.places[node].file).expect("a file");
     }
 
-    /// A file beside the ring files.
+    /// Writes a file beside the ring files.
     pub fn file(&self, name: &str, text: &str) -> String {
         let path = self.dir.path().join(name);
         fs::write(&path, text).expect("a temp file");
         path.to_str().expect("a plain path").to_owned()
     }
 
-    /// The path of a file beside the ring files, whether it is there or not.
+    /// The path of a file beside the ring files, which may not exist.
     pub fn path(&self, name: &str) -> String {
         self.dir.path().join(name).to_str().expect("a plain path").to_owned()
     }
 
-    /// Starts a node. It waits for its peers as long as [`PEER_TIMEOUT`] says, unless the arguments
-    /// say otherwise.
+    /// Starts a node. It waits for its peers for [`PEER_TIMEOUT`], unless the arguments override that.
     pub fn start(&mut self, node: usize, arguments: &[&str]) {
         let file = self.places[node].file.to_str().expect("a plain path").to_owned();
         self.start_with(node, &file, arguments, |_| {});
     }
 
-    /// [`Fleet::start`] with another source of the ring; `adjust` may change the command.
+    /// Like [`Fleet::start`], with another source of the ring. `adjust` may change the command.
     pub fn start_with(
         &mut self,
         node: usize,
@@ -181,8 +180,8 @@ impl Fleet {
         place.server = Some(Server::start_on(Kind::Ringbinder, &all, adjust));
     }
 
-    /// Puts a relay at the place of every node, none of which may run yet. Clients of a test reach
-    /// the nodes themselves; the nodes reach each other through the relays.
+    /// Puts a relay in front of every node, before any of them runs. Test clients connect to the nodes
+    /// directly, and nodes connect to each other through the relays.
     pub fn put_relays(&mut self) {
         for place in &mut self.places {
             let port = reserve_port();
@@ -195,7 +194,7 @@ impl Fleet {
         &self.places[node].relay.as_ref().expect("a relay").0
     }
 
-    /// Holds up, or lets through, whatever travels between a node and the others, both ways.
+    /// Holds or releases all traffic between a node and the others, in both directions.
     pub fn cut_off(&self, node: usize, cut: bool) {
         for (place, other) in self.places.iter().zip(0..) {
             let (relay, _) = place.relay.as_ref().expect("a relay");
@@ -204,14 +203,14 @@ impl Fleet {
         }
     }
 
-    /// Sends a node a signal, waits for its end, and gives what it ended with and what it logged.
+    /// Sends a node a signal and waits for its end. Returns its exit status and its log.
     pub fn end(&mut self, node: usize, signal: Signal) -> (ExitStatus, String) {
         let mut server = self.places[node].server.take().expect("a running node");
         (server.stop(signal), server.log())
     }
 
-    /// Starts another process in the place of a node that runs, and waits for the end of the old one,
-    /// which the new one is to bring about.
+    /// Starts another process in place of a running node, and waits for the end of the old one, which the new
+    /// one must cause.
     pub fn replace(&mut self, node: usize, arguments: &[&str]) -> ExitStatus {
         let mut old = self.places[node].server.take().expect("a running node");
         self.start(node, arguments);
@@ -228,13 +227,13 @@ impl Fleet {
         &self.places[node].file
     }
 
-    /// Ends a node at once and waits for its end.
+    /// Kills a node and waits for its end.
     pub fn kill(&mut self, node: usize) {
         let mut server = self.places[node].server.take().expect("a running node");
         server.stop(Signal::SIGKILL);
     }
 
-    /// Ends a node as its operator would, and waits for its end.
+    /// Stops a node like an operator and waits for its end.
     pub fn stop(&mut self, node: usize) {
         let mut server = self.places[node].server.take().expect("a running node");
         let status = server.stop(Signal::SIGTERM);
@@ -246,7 +245,7 @@ impl Fleet {
         process::signal(self.server(node).pid(), signal);
     }
 
-    /// Stops a node's threads, as a machine does that hangs. Connections to it stay open.
+    /// Pauses a node's threads, as on a machine that hangs. Its connections stay open.
     pub fn pause(&self, node: usize) -> Paused {
         let pid = self.server(node).pid();
         process::signal(pid, Signal::SIGSTOP);
@@ -257,7 +256,7 @@ impl Fleet {
         Paused { pid }
     }
 
-    /// What every running node has logged since it started, for a test that fails.
+    /// The logs of all running nodes since their start, for a failing test.
     pub fn logs(&self) -> String {
         let running = self.places.iter().filter_map(|place| Some((place, place.server.as_ref()?)));
         running.map(|(place, server)| format!("--- {}\n{}", place.name, server.log())).collect()
@@ -305,7 +304,7 @@ impl Fleet {
         value.parse().unwrap_or_else(|_| panic!("{name} is no number: {value}"))
     }
 
-    /// Waits until a line of `stats ring` is as wanted, and gives it.
+    /// Waits until a line of `stats ring` satisfies `wanted`, and returns it.
     pub fn await_stat(&self, node: usize, name: &str, wanted: impl Fn(&str) -> bool) -> String {
         let mut last = String::new();
         let what = format!("{name} of node {node}");
@@ -327,7 +326,7 @@ impl Fleet {
         }
     }
 
-    /// Waits until these nodes hold a ring of this version, wait for nobody, and know that the others
+    /// Waits until these nodes hold a ring of this version, wait for no other node, and know that the others
     /// of them are up.
     pub fn await_settled(&self, nodes: &[usize], version: u64) {
         self.await_version(nodes, version);
@@ -343,12 +342,12 @@ impl Fleet {
         }
     }
 
-    /// The node that owns a key, as `node` says.
+    /// The owner of a key, as reported by `node`.
     pub fn owner(&self, node: usize, key: &str) -> usize {
         owner(&mut self.connect(node), key)
     }
 
-    /// `count` keys that begin with `prefix` and that `owner` owns, as `node` says.
+    /// `count` keys that begin with `prefix` and belong to `owned_by`, as reported by `node`.
     pub fn keys_of(&self, node: usize, owned_by: usize, prefix: &str, count: usize) -> Vec<String> {
         let mut conn = self.connect(node);
         let keys = (0..10_000).map(|number| format!("{prefix}{number}"));
@@ -359,17 +358,17 @@ impl Fleet {
     }
 }
 
-/// The node that owns a key, as the node at the other end says.
+/// The owner of a key, as reported by the connected node.
 ///
 /// # Panics
-/// When it says anything but the name of a node of a [`Fleet`].
+/// If the answer is not the name of a node of a [`Fleet`].
 pub fn owner(conn: &mut Conn, key: &str) -> usize {
     let answer = conn.ask_text(&format!("ring owner {key}\r\n"));
     let name = answer.strip_prefix("OWNER cache-").and_then(|rest| rest.split(' ').next());
     name.and_then(|index| index.parse().ok()).unwrap_or_else(|| panic!("{key}: {answer}"))
 }
 
-/// A node whose threads stand still until this is dropped.
+/// A node whose threads are paused until this is dropped.
 pub struct Paused {
     pid: u32,
 }

@@ -1,4 +1,4 @@
-//! Servers as child processes: started on a free port, killed when dropped.
+//! Servers as child processes. They start on a free port and are killed when dropped.
 
 use std::fs::{self, File};
 use std::net::SocketAddr;
@@ -14,15 +14,15 @@ use crate::conn::Conn;
 use crate::process;
 use crate::wait;
 
-/// Which program.
+/// The program of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// `ringbinderd`: env `RINGBINDERD`, else the one built beside the running test.
+    /// `ringbinderd`: the variable `RINGBINDERD`, else the one built beside the running test.
     Ringbinder,
-    /// memcached: env `RINGBINDER_TEST_MEMCACHED`, else the one on `PATH`.
+    /// memcached: the variable `RINGBINDER_TEST_MEMCACHED`, else the one on `PATH`.
     Memcached,
-    /// Another memcached that stands in for ringbinderd, to try the tests themselves:
-    /// env `RINGBINDER_DIFF_SUBJECT`.
+    /// Another memcached in place of ringbinderd, to check the tests themselves: the variable
+    /// `RINGBINDER_DIFF_SUBJECT`.
     Subject,
 }
 
@@ -38,7 +38,7 @@ impl Kind {
         }
     }
 
-    /// Whether the program can be started at all.
+    /// Whether the program can be started.
     pub fn available(self) -> bool {
         Command::new(self.program())
             .arg("-V")
@@ -48,7 +48,7 @@ impl Kind {
             .is_ok()
     }
 
-    /// Version as memcached numbers it: what `-V` prints last.
+    /// The version in memcached's numbering: the last word that `-V` prints.
     pub fn version(self) -> (u32, u32, u32) {
         let output = Command::new(self.program())
             .arg("-V")
@@ -60,7 +60,7 @@ impl Kind {
             .unwrap_or_else(|| panic!("no version in {text:?}"))
     }
 
-    /// A command for this program that can run as root: for tests of flags and exit codes.
+    /// A command for this program that can run as root, for tests of flags and exit codes.
     pub fn command(self) -> Command {
         let mut command = unsteered(&self.program());
         if self != Kind::Ringbinder && nix::unistd::geteuid().is_root() {
@@ -70,14 +70,14 @@ impl Kind {
     }
 }
 
-/// The operator's tool, `ringbinder`: env `RINGBINDER`, else the one built beside the running test.
+/// The operator's tool `ringbinder`: the variable `RINGBINDER`, else the one built beside the running test.
 pub fn tool() -> Command {
     let program = std::env::var_os("RINGBINDER")
         .map_or_else(|| beside_us("ringbinder", "ringbinder-cli"), Into::into);
     unsteered(&program)
 }
 
-/// What steers the tests is no setting of a program, and it would say so.
+/// A command without the variables that control the tests. The program would report them as unknown settings.
 fn unsteered(program: &Path) -> Command {
     let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
@@ -88,7 +88,7 @@ fn unsteered(program: &Path) -> Command {
     command
 }
 
-/// `1.6.18` as numbers.
+/// Parses `1.6.18` into numbers.
 pub fn parse_version(text: &str) -> Option<(u32, u32, u32)> {
     let mut parts = text.split('.').map(|part| part.parse().ok());
     Some((parts.next()??, parts.next()??, parts.next()??))
@@ -127,16 +127,16 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a server on a free port of 127.0.0.1, with these further arguments, and waits until
-    /// it listens.
+    /// Starts a server on a free port of 127.0.0.1 with these additional arguments, and waits until it
+    /// listens.
     pub fn start(kind: Kind, arguments: &[&str]) -> Server {
         let mut all = vec!["-p", "-1", "-l", "127.0.0.1"];
         all.extend_from_slice(arguments);
         Server::start_on(kind, &all, |_| {})
     }
 
-    /// Starts a server that is told its addresses by `arguments`; waits for the first of them.
-    /// `adjust` may change the command, its environment above all.
+    /// Starts a server whose addresses are in `arguments`, and waits for the first of them. `adjust` may
+    /// change the command, mainly its environment.
     pub fn start_on(kind: Kind, arguments: &[&str], adjust: impl FnOnce(&mut Command)) -> Server {
         let dir = scratch();
         let mut server = Server::spawn_in(kind, arguments, dir, adjust);
@@ -151,7 +151,7 @@ impl Server {
         server
     }
 
-    /// Starts a server that listens on a Unix socket only; waits until it takes connections.
+    /// Starts a server that listens only on a Unix socket, and waits until it accepts connections.
     pub fn start_unix(kind: Kind, socket: &Path, arguments: &[&str], dir: TempDir) -> Server {
         let path = socket.to_str().expect("a plain path");
         let mut all = vec!["-s", path];
@@ -176,14 +176,14 @@ impl Server {
         let mut command = kind.command();
         command.args(arguments).env("MEMCACHED_PORT_FILENAME", dir.path().join("ports"));
         adjust(&mut command);
-        // Afterwards: another program may stand in front of this one now.
+        // Done after `adjust`, which may have put another program in front of this one.
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("a second handle")).stderr(log);
         let child =
             command.spawn().unwrap_or_else(|error| panic!("{}: {error}", kind.program().display()));
         Server { child, kind, address: None, dir }
     }
 
-    /// Which program this is.
+    /// The program of this server.
     pub fn kind(&self) -> Kind {
         self.kind
     }
@@ -198,12 +198,12 @@ impl Server {
         self.address.expect("a server on TCP")
     }
 
-    /// All its TCP addresses, as its port file tells them.
+    /// All its TCP addresses, from its port file.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         listening(&self.port_file()).unwrap_or_default()
     }
 
-    /// A directory of its own that goes away with it.
+    /// A directory of its own, which is removed with it.
     pub fn dir(&self) -> &Path {
         self.dir.path()
     }
@@ -212,7 +212,7 @@ impl Server {
         self.dir.path().join("ports")
     }
 
-    /// What it has written to stdout and stderr.
+    /// Its output to stdout and stderr so far.
     pub fn log(&self) -> String {
         let bytes = fs::read(self.dir.path().join("stderr")).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
@@ -223,13 +223,13 @@ impl Server {
         Conn::tcp(self.address()).unwrap_or_else(|error| panic!("connecting: {error}"))
     }
 
-    /// Sends a signal and waits for the end.
+    /// Sends a signal and waits for the end of the process.
     pub fn stop(&mut self, signal: Signal) -> ExitStatus {
         process::signal(self.pid(), signal);
         self.wait()
     }
 
-    /// Waits for the end.
+    /// Waits for the end of the process.
     pub fn wait(&mut self) -> ExitStatus {
         wait::until("the server to end", || self.child.try_wait().expect("waiting for a child"))
     }
@@ -244,7 +244,7 @@ impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-        // A server must never panic, whatever a test sent it.
+        // A server must never panic, whatever a test has sent.
         if self.kind == Kind::Ringbinder && !std::thread::panicking() {
             let log = self.log();
             assert!(!log.contains("panicked at"), "the server panicked:\n{log}");
@@ -252,14 +252,14 @@ impl Drop for Server {
     }
 }
 
-/// A temp directory that a server which gave up root can write to as well.
+/// A temporary directory that is also writable for a server that has dropped root privileges.
 pub fn scratch() -> TempDir {
     let dir = TempDir::with_prefix("ringbinder-test-").expect("a temp directory");
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).expect("our own directory");
     dir
 }
 
-/// The `TCP INET: <port>` lines of a port file; `None` until there is one.
+/// The `TCP INET: <port>` lines of a port file; `None` until it exists.
 fn listening(ports: &Path) -> Option<Vec<SocketAddr>> {
     let text = fs::read_to_string(ports).ok()?;
     let found: Vec<SocketAddr> = text
@@ -273,8 +273,8 @@ fn listening(ports: &Path) -> Option<Vec<SocketAddr>> {
     (!found.is_empty()).then_some(found)
 }
 
-/// The program that the shared wire cases run against: `RINGBINDER_WIRE_TARGET`, `ringbinderd`
-/// unless it says `memcached`.
+/// The program for the shared wire tests: memcached if `RINGBINDER_WIRE_TARGET` is `memcached`, else
+/// `ringbinderd`.
 pub fn target() -> Kind {
     static TARGET: OnceLock<Kind> = OnceLock::new();
     *TARGET.get_or_init(|| match std::env::var("RINGBINDER_WIRE_TARGET").as_deref() {

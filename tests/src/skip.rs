@@ -1,11 +1,11 @@
-//! What happens when something a test needs is not on this machine.
+//! Skips a test if this machine lacks a requirement.
 
 use std::io::Write as _;
 
-/// Says loudly that the running test is skipped because `missing` is not here.
+/// Reports prominently that the running test is skipped because `missing` is missing.
 ///
-/// Where everything is expected to be present (`CI=true`) that is a failure. The line goes past
-/// the test runner's capture, straight to stderr, where `tests/run` counts it.
+/// If everything must be present (`CI=true`), that is a failure. The line bypasses the test runner's capture
+/// and goes directly to stderr, where `tests/run` counts it.
 pub fn skip(test: &str, missing: &str) {
     assert!(
         std::env::var("CI").as_deref() != Ok("true"),

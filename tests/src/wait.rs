@@ -1,12 +1,12 @@
-//! Waiting for a condition, with a deadline, in place of fixed sleeps.
+//! Waits for conditions with a deadline, instead of fixed sleeps.
 
 use std::time::{Duration, Instant};
 
-/// How long anything may take before the test that waits for it fails. Generous: a loaded machine
-/// must not make a sound server fail, and a sound server never comes near it.
+/// Deadline for everything a test waits for. It is generous: a correct server never comes near it, even on a
+/// loaded machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Polls `probe` until it gives a value; panics with `what` when [`PATIENCE`] runs out.
+/// Polls `probe` until it returns a value. Panics with `what` after [`PATIENCE`].
 pub fn until<T>(what: &str, probe: impl FnMut() -> Option<T>) -> T {
     until_within(PATIENCE, what, probe)
 }

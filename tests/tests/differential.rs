@@ -1,9 +1,8 @@
-//! Generated histories against real memcached, every answer compared byte for byte.
+//! Generated histories against real memcached, with every answer compared byte for byte.
 //!
-//! `RINGBINDER_DIFF_COMMANDS` (20000) and `RINGBINDER_DIFF_SEED` (random) change the run;
-//! `RINGBINDER_DIFF_SUBJECT=<a memcached>` puts another memcached in ringbinderd's place, which
-//! shows what the comparison itself is worth. `RINGBINDER_DIFF_SURVEY=1` goes on past differences
-//! and lists their kinds.
+//! `RINGBINDER_DIFF_COMMANDS` (20000) and `RINGBINDER_DIFF_SEED` (random) change the run.
+//! `RINGBINDER_DIFF_SUBJECT=<a memcached>` tests another memcached in place of ringbinderd, which checks the
+//! comparison itself. `RINGBINDER_DIFF_SURVEY=1` continues after differences and lists their kinds.
 
 use std::time::Instant;
 
@@ -29,10 +28,10 @@ fn answers_are_memcacheds() {
     } else {
         Kind::Ringbinder
     };
-    // Memory enough that nothing is evicted: the two would not choose alike.
+    // Enough memory that nothing is evicted: the two would evict different items.
     let arguments = ["-m", "1024", "-t", "2"];
-    // memcached's background thread holds on to items for a moment, and an item that is held loses
-    // the padding that decr leaves: without it the reference answers the same every time.
+    // memcached's background thread holds items for a moment, and a held item loses the padding that decr
+    // leaves. Without that thread the reference's answers are reproducible.
     let steady = [&arguments[..], &["-o", "no_lru_maintainer,no_lru_crawler"]].concat();
     let theirs = Server::start(Kind::Memcached, &steady);
     let ours = match subject {

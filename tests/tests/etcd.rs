@@ -1,5 +1,5 @@
-//! Nodes whose ring is in a real etcd: read at start, followed when it changes, kept when etcd goes
-//! away, and started from the cached copy.
+//! Tests of nodes whose ring is in a real etcd. They read it at the start, follow changes, keep it while etcd
+//! is unreachable, and start from the cached copy.
 
 use std::path::Path;
 
@@ -43,7 +43,7 @@ fn nodes_follow_a_ring_in_etcd_and_outlive_it() {
     etcd.put(&ring_file(2, [("a", ports[0], 1), ("b", ports[1], 3)]));
     nodes.iter().for_each(|node| await_version(node, 2));
 
-    // A text that is no ring changes nothing, and says so.
+    // An invalid ring changes nothing, and the node reports it.
     etcd.put("version = 3\n[[node]]\nname = \"a\"\n");
     wait::until("the bad ring to be reported", || {
         let stats = nodes[0].connect().ask_text("stats ring\r\n");
@@ -63,7 +63,7 @@ fn nodes_follow_a_ring_in_etcd_and_outlive_it() {
     await_version(&b, 2);
     assert!(b.log().contains("kept from before"), "{}", b.log());
 
-    // A change made while etcd was away, or after, is taken.
+    // A change made while etcd was down, or after that, is adopted.
     etcd.start_again();
     etcd.put(&ring_file(4, both));
     await_version(&a, 4);

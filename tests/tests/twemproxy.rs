@@ -1,10 +1,9 @@
-//! twemproxy (nutcracker) in front of nodes: every key it sends on lands on the node that the ring
-//! names.
+//! Tests of twemproxy (nutcracker) in front of nodes: every key that it forwards reaches the node that owns
+//! it by the ring.
 //!
-//! That takes `distribution: ketama` with `hash: md5`. What twemproxy hashes for a server is its
-//! name where it has one, and `host:port`, or `host` for port 11211, where it has none. So servers
-//! without names need the addresses of the ring file, and names let servers at any address, as here,
-//! stand for any ring.
+//! That requires `distribution: ketama` with `hash: md5`. For a server with a name, twemproxy hashes the
+//! name. For one without, it hashes `host:port`, or `host` if the port is 11211. So servers without names
+//! need the addresses of the ring file. With names, as here, servers at any address can represent any ring.
 
 use std::fs;
 use std::net::TcpListener;
@@ -16,25 +15,25 @@ use ringbinder_tests::skip::skip;
 use ringbinder_tests::{Conn, Kind, Server, wait};
 use tempfile::TempDir;
 
-/// Where Debian puts it, and where else it may be.
+/// The paths of the program: Debian's, and the PATH.
 const PROGRAMS: [&str; 2] = ["/usr/sbin/nutcracker", "nutcracker"];
 
-/// Keys of each kind that are sent.
+/// Number of keys of each kind.
 const KEYS: usize = 1000;
 
 /// Keys in one request.
 const BATCH: usize = 50;
 
-/// A running nutcracker that listens on a socket in a directory of its own.
+/// A running nutcracker that listens on a socket in its own directory.
 struct Proxy {
     child: Child,
     dir: TempDir,
 }
 
 impl Proxy {
-    /// Starts one in front of these servers, each as its configuration writes it.
+    /// Starts nutcracker in front of these servers, each in the format of its configuration.
     fn start(program: &Path, hash: &str, servers: &[String]) -> Proxy {
-        // It has no way to be given a free port for its figures, so somebody may take it first.
+        // It cannot choose a free port for its statistics, so another program may take the port first.
         (0..10)
             .find_map(|_| Proxy::try_start(program, hash, servers))
             .expect("a port for nutcracker's figures")
@@ -90,7 +89,7 @@ impl Drop for Proxy {
     }
 }
 
-/// nutcracker's path, unless it is not installed.
+/// nutcracker's path. `None` if it is not installed.
 fn nutcracker(test: &str) -> Option<PathBuf> {
     let works = |program: &&&str| {
         let mut command = Command::new(program);
@@ -103,12 +102,12 @@ fn nutcracker(test: &str) -> Option<PathBuf> {
     found
 }
 
-/// Nodes without a ring: they keep whatever they are given.
+/// Starts nodes without a ring, which store any key.
 fn start_nodes(count: usize) -> Vec<Server> {
     (0..count).map(|_| Server::start(Kind::Ringbinder, &[])).collect()
 }
 
-/// Short and long keys, and such as are no text.
+/// Short keys, long keys, and keys that are not text.
 fn keys() -> Vec<Vec<u8>> {
     let numbered = (0..KEYS).map(|n| format!("key:{n}").into_bytes());
     let named = (0..KEYS).map(|n| format!("schlüssel/{n}/鍵").into_bytes());
@@ -117,7 +116,7 @@ fn keys() -> Vec<Vec<u8>> {
     numbered.chain(named).chain(long).chain(bytes).collect()
 }
 
-/// Sets every key through the proxy, and tells which node has got each.
+/// Sets every key through the proxy. Returns the node that received each.
 fn owners(proxy: &Proxy, nodes: &[Server], keys: &[Vec<u8>]) -> Vec<NodeIndex> {
     let mut conns: Vec<Conn> = nodes.iter().map(Server::connect).collect();
     for conn in &mut conns {
@@ -159,7 +158,7 @@ fn differences(ring: &Ring, keys: &[Vec<u8>], found: &[NodeIndex]) -> usize {
     ring.owners(keys).zip(found).filter(|(ours, theirs)| ours != *theirs).count()
 }
 
-/// What ketama hashes for a node.
+/// The text that ketama hashes for a node.
 fn hashed(node: &Node) -> String {
     if node.port == 11211 { node.host.clone() } else { format!("{}:{}", node.host, node.port) }
 }
@@ -237,10 +236,10 @@ fn a_name_replaces_the_address_in_what_is_hashed() {
     let lines = nodes.iter().zip(names).map(|(node, name)| format!("{}:1 {name}", node.address()));
     let proxy = Proxy::start(&program, "md5", &lines.collect::<Vec<_>>());
     let found = owners(&proxy, &nodes, &keys);
-    // A host alone is what ketama hashes where the port is 11211.
+    // If the port is 11211, ketama hashes the host alone.
     let by_name = ring(names.map(|name| (format!("{name}:11211"), 1)));
     assert_eq!(differences(&by_name, &keys, &found), 0);
-    // So names of one's own choice send most keys to other nodes than the ring file does.
+    // So with arbitrary names, most keys go to other nodes than by the ring file.
     let by_address = ring(nodes.iter().map(|node| (node.address().to_string(), 1)));
     assert!(differences(&by_address, &keys, &found) > keys.len() / 3);
 }
@@ -251,7 +250,7 @@ fn another_hash_is_another_ring() {
     let nodes = start_nodes(4);
     let keys = keys();
     let servers: Vec<String> = nodes.iter().map(|node| format!("{}:1", node.address())).collect();
-    // twemproxy's default.
+    // The default of twemproxy.
     let proxy = Proxy::start(&program, "fnv1a_64", &servers);
     let found = owners(&proxy, &nodes, &keys);
     let ring = ring(nodes.iter().map(|node| (node.address().to_string(), 1)));

@@ -1,6 +1,6 @@
-//! The command line: what `ringbinder bench` understands.
+//! The command line of `ringbinder bench`.
 //!
-//! Help, man pages, completions and `docs/cli.md` follow from these structs.
+//! Help, man pages, completions and `docs/cli.md` are generated from these structs.
 
 use std::path::PathBuf;
 
@@ -23,7 +23,7 @@ pub enum Bench {
 }
 
 impl Bench {
-    /// Has JSON printed in place of the table, unless it goes to a file.
+    /// Prints JSON in place of the table, unless the JSON goes to a file.
     pub fn print_json(&mut self) {
         let data = match self {
             Bench::Compare(options) => &mut options.data,

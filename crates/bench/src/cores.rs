@@ -1,7 +1,7 @@
-//! Which cores the servers and the load run on.
+//! The cores on which the servers and the load run.
 //!
-//! A process inherits its affinity from the thread that starts it. So this program moves itself to
-//! the servers' cores, starts them, and then moves to the load's cores and stays there.
+//! A process inherits its affinity from the thread that starts it. So this program moves itself to the
+//! servers' cores, starts them, and then moves to the load's cores and stays there.
 
 use std::fmt;
 use std::str::FromStr;
@@ -52,7 +52,7 @@ impl fmt::Display for Cores {
     }
 }
 
-/// Who runs where.
+/// The cores of the servers and of the load.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Placement {
     /// The servers' cores. They are never under load at the same time.
@@ -66,7 +66,7 @@ pub(crate) struct Placement {
 }
 
 impl Placement {
-    /// What was asked for, and for the rest what suits servers with `threads` worker threads.
+    /// Takes the cores that the user named. Chooses the rest to suit servers with `threads` worker threads.
     pub(crate) fn choose(
         servers: Option<Cores>,
         load: Option<Cores>,
@@ -88,8 +88,8 @@ impl Placement {
         Ok(Self { servers, load, apart, allowed: allowed.len() })
     }
 
-    /// What was asked for, and for the rest a core for each of so many workers, as far as there are
-    /// cores. The load shares them where no others are left.
+    /// Takes the cores that the user named. The rest is one core for each worker, as far as there are cores.
+    /// If no other cores are left, the load shares them.
     pub(crate) fn for_workers(
         servers: Option<Cores>,
         load: Option<Cores>,
@@ -99,14 +99,14 @@ impl Placement {
         Self::choose(Some(servers.unwrap_or(all)), Some(load.unwrap_or(rest)), workers)
     }
 
-    /// Threads that the load generator runs: one on each of its cores.
+    /// Threads of the load generator: one on each of its cores.
     pub(crate) fn load_threads(&self) -> usize {
         self.load.0.len()
     }
 }
 
-/// The first cores for the servers, as many as they have threads, and as many more for the load.
-/// With a single core, everybody shares it.
+/// Takes the first cores for the servers, one for each thread, and the same number of others for the load. A
+/// single core is shared by all.
 fn split(allowed: &[usize], threads: usize) -> (Cores, Cores) {
     let servers = threads.min(allowed.len() / 2).max(1);
     let load = threads.min(allowed.len().saturating_sub(servers)).max(1);
@@ -116,15 +116,16 @@ fn split(allowed: &[usize], threads: usize) -> (Cores, Cores) {
     (first, next)
 }
 
-/// A core for each worker, and as many others for the load; the same where there are no others.
+/// Takes a core for each worker and the same number of others for the load. If there are no others, the load
+/// shares the workers' cores.
 fn spread(allowed: &[usize], workers: usize) -> (Cores, Cores) {
     let (servers, rest) = allowed.split_at(workers.min(allowed.len()));
     let load = if rest.is_empty() { servers } else { &rest[..workers.min(rest.len())] };
     (Cores(servers.to_vec()), Cores(load.to_vec()))
 }
 
-/// The cores that this program was allowed to use when it first asked. Afterwards it moves about, and
-/// the thread that asks is only told where it was moved to.
+/// The cores that this program was allowed to use at the first call. Later calls must not ask the system: the
+/// thread may have been moved, and the system reports its current cores.
 fn allowed() -> anyhow::Result<Vec<usize>> {
     static AT_FIRST: OnceLock<Vec<usize>> = OnceLock::new();
 
@@ -136,7 +137,7 @@ fn allowed() -> anyhow::Result<Vec<usize>> {
     Ok(AT_FIRST.get_or_init(|| now).clone())
 }
 
-/// Moves the calling thread, and with it whatever it starts from now on.
+/// Moves the calling thread, and with it every process and thread that it starts later.
 pub(crate) fn move_to(cores: &Cores) -> anyhow::Result<()> {
     let mut set = CpuSet::new();
     for &core in &cores.0 {
@@ -188,7 +189,7 @@ mod tests {
     fn what_is_allowed_does_not_change_with_where_the_program_is_moved() {
         let at_first = allowed().unwrap();
         let last = Cores(vec![at_first[at_first.len() - 1]]);
-        // On a thread of its own: the other tests' stay where they are.
+        // Uses a thread of its own, so that the threads of other tests stay where they are.
         let then = std::thread::spawn(move || {
             move_to(&last).unwrap();
             allowed().unwrap()

@@ -1,27 +1,27 @@
-//! What can keep a benchmark from its figures, by who is at fault.
+//! Errors that keep a benchmark from its figures, by cause.
 //!
-//! Inside, errors travel as `anyhow::Error` and gather context; those that are somebody's fault are
-//! made as a [`BenchError`] and found again at the end, whatever was said around them.
+//! Internally, errors travel as `anyhow::Error` and gather context. An error with a known cause is created as
+//! a [`BenchError`] and found again at the end, whatever context was added.
 
 use std::io;
 use std::path::PathBuf;
 
 use crate::stop::Interrupted;
 
-/// Why there are no figures.
+/// The reason why there are no figures.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BenchError {
-    /// The command line parses and still makes no sense.
+    /// The command line parses but is inconsistent.
     #[error("{0}")]
     Usage(String),
-    /// A program is not there, or a server that was named does not answer.
+    /// A program is missing, or a named server does not answer.
     #[error("{0}")]
     NoServer(String),
-    /// There is no trace to read.
+    /// The trace does not exist or cannot be read.
     #[error("{0}")]
     NoTrace(String),
-    /// A trace is not what its format says.
+    /// The trace does not match its format.
     #[error("{0}")]
     BadTrace(String),
     /// A file with the results cannot be written.
@@ -29,16 +29,16 @@ pub enum BenchError {
     Write {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         source: io::Error,
     },
-    /// Standard output does not take what is printed.
+    /// Standard output cannot be written.
     #[error("cannot print: {0}")]
     Print(io::Error),
-    /// Somebody asked for the end.
+    /// A signal ended the benchmark.
     #[error("interrupted; the servers are stopped")]
     Interrupted,
-    /// It began, and did not come to its end.
+    /// The benchmark started and failed.
     #[error("{0:#}")]
     Failed(anyhow::Error),
 }

@@ -1,12 +1,12 @@
-//! `ringbinder bench`: ringbinderd, its client and others of their kind, side by side on one machine.
+//! `ringbinder bench`: comparisons of ringbinderd and its client with similar programs on one machine.
 //!
-//! `compare` measures what a request costs, `memory` what an item and an idle connection cost,
-//! `replay` how often a cache of a size has what a trace asks for, `ring` what a request costs that
-//! another node of a ring answers. They start the servers on free ports of 127.0.0.1. They print
-//! Markdown on stdout and their progress on stderr.
+//! `compare` measures the cost of a request, and `memory` that of an item and of an idle connection. `replay`
+//! measures the hit ratio of a cache of a given size on a trace, and `ring` the cost of a request that
+//! another node of the ring answers. They start the servers on free ports of 127.0.0.1. They print Markdown
+//! on stdout and their progress on stderr.
 //!
-//! The command line is a part of the operator's tool: `ringbinder` has [`Bench`] as a subcommand,
-//! and calls [`run`]. Errors say who is at fault; what exit code that makes is the tool's business.
+//! The command line is part of the operator's tool: `ringbinder` has [`Bench`] as a subcommand and calls
+//! [`run`]. Errors tell their cause; the tool maps it to an exit code.
 //!
 //! The feature `developer` adds the benchmarks that only developers of Ringbinder run, and the caches
 //! and clients that these compare it with. They have a program of their own, `ringbinder-bench`.
@@ -46,22 +46,22 @@ pub use progress::Look;
 
 use stop::Stop;
 
-/// How a run ended that printed all it was asked for.
+/// The result of a run that printed all its figures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Nothing spoils the figures.
+    /// No row carries a flag.
     Clean,
-    /// At least one row carries a flag, such as misses that should not be.
+    /// At least one row carries a flag, such as unexpected misses.
     Flagged,
 }
 
-/// Measures what was asked for, and prints it on stdout. `look` is what stderr can show.
+/// Runs the benchmark and prints its figures on stdout. `look` describes the capabilities of stderr.
 ///
-/// From then on SIGINT, SIGTERM and SIGHUP end the run and no longer the process, and a panic ends
-/// the servers that were started. It blocks, and moves the calling thread to the load's cores.
+/// During the call SIGINT, SIGTERM and SIGHUP end the run and not the process, and a panic ends the servers
+/// that were started. The call blocks, and moves the calling thread to the load's cores.
 ///
 /// # Errors
-/// Where something could not be measured. The servers that were started are stopped by then.
+/// If something could not be measured. All servers that were started have been stopped by then.
 pub fn run(bench: Bench, look: Look) -> Result<Verdict, BenchError> {
     measure(|stop| match bench {
         Bench::Compare(options) => compare::run(&options, look, stop),
@@ -71,14 +71,14 @@ pub fn run(bench: Bench, look: Look) -> Result<Verdict, BenchError> {
     })
 }
 
-/// Runs a benchmark that signals can end, with the servers that it starts.
+/// Runs a benchmark with the servers that it starts. Signals can end it.
 fn measure(
     benchmark: impl FnOnce(&Stop) -> anyhow::Result<Verdict>,
 ) -> Result<Verdict, BenchError> {
     servers::end_children_on_panic();
     let stop = Stop::on_signals()?;
     match benchmark(&stop) {
-        // Ctrl-C reaches the servers too: what their end looks like is not what went wrong.
+        // Ctrl-C ends the servers too, so their exit is not the cause of the failure.
         Err(_) if stop.check().is_err() => Err(BenchError::Interrupted),
         verdict => Ok(verdict?),
     }

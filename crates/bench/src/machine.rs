@@ -1,4 +1,4 @@
-//! What a table of figures says of the machine it comes from.
+//! The description of the machine in reports.
 
 use crate::cores::Placement;
 
@@ -7,13 +7,13 @@ pub(crate) fn describe(place: &Placement) -> String {
     format!("machine: {}, {} cores, Linux {}", processor(), place.allowed, kernel())
 }
 
-/// Processor and kernel, of what is not placed on cores.
+/// Processor and kernel, for benchmarks without placement on cores.
 #[cfg(feature = "developer")]
 pub(crate) fn describe_processor() -> String {
     format!("machine: {}, Linux {}", processor(), kernel())
 }
 
-/// Who ran where: `on core 0; load: 1 thread on core 1`.
+/// The cores of the servers and the load: `on core 0; load: 1 thread on core 1`.
 pub(crate) fn describe_places(place: &Placement) -> String {
     let threads = match place.load_threads() {
         1 => "1 thread".to_owned(),

@@ -1,7 +1,7 @@
-//! Who is when in a round.
+//! The order of servers in a round.
 
-/// The order of a round: every other runs backwards, and every second pair begins with another one,
-/// so that nobody is always early, nor always behind the same one.
+/// Returns the order of a round. Every second round runs backwards, and every second pair of rounds begins
+/// with another server, so that no server is always early or always after the same one.
 pub(crate) fn order(round: u32, count: usize) -> Vec<usize> {
     let first = usize::try_from(round / 2).unwrap_or(0);
     let mut order: Vec<usize> = (0..count).map(|place| (first + place) % count).collect();

@@ -1,4 +1,4 @@
-//! Where results go: Markdown to stdout, JSON and a picture into files.
+//! The destinations of results: Markdown to stdout, JSON and a picture into files.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -9,11 +9,11 @@ use serde::Serialize;
 
 use crate::error::BenchError;
 
-/// The name of a file that is stdout.
+/// The file name that means stdout.
 const STDOUT: &str = "-";
 
-/// Prints the Markdown, in which servers and files may have words, and writes the data where somebody asked for it. Where that is stdout, it
-/// takes the place of the Markdown.
+/// Prints the Markdown, escaped because it may quote servers and files, and writes the data to `json` if it
+/// is given. If that is stdout, the data replaces the Markdown.
 pub(crate) fn publish(
     markdown: &str,
     json: Option<&Path>,
@@ -26,7 +26,7 @@ pub(crate) fn publish(
     if path == Path::new(STDOUT) {
         return print(&printable::json(&text));
     }
-    // Printed first: the figures took minutes, and a file may turn out not to be writable.
+    // Printed first: the figures took minutes, and the file may turn out to be unwritable.
     print(&printable::lines(markdown))?;
     save(path, &text)
 }
@@ -36,8 +36,7 @@ pub(crate) fn save(path: &Path, text: &str) -> Result<(), BenchError> {
     std::fs::write(path, text).map_err(|source| BenchError::Write { path: path.into(), source })
 }
 
-/// Finds out whether a file can be written before minutes go into what it will hold. What it holds
-/// stays until then.
+/// Checks that a file can be written, before a run of minutes. The file keeps its content.
 pub(crate) fn will_write(path: Option<&Path>) -> Result<(), BenchError> {
     match path {
         Some(path) if path != Path::new(STDOUT) => OpenOptions::new()

@@ -1,8 +1,8 @@
-//! Ratios as a picture, in SVG: a bar for each from 1, and a line from the least to the most.
+//! Ratios as a picture in SVG: a bar from 1 to each ratio, and a line from the smallest value to the largest.
 //!
-//! Both directions have the same scale: half is as far from 1 as double. What is better is green,
-//! what is worse red, and where the spread lies on both sides of 1 the bar is grey: no difference
-//! was shown. The card has a background of its own, light or dark as the reader prefers.
+//! Both directions have the same scale: half is as far from 1 as double. Better ratios are green and worse
+//! ones red. If the spread includes 1 the bar is grey: the run shows no difference. The card has its own
+//! background, light or dark by the reader's preference.
 
 use std::fmt::Write as _;
 
@@ -12,11 +12,11 @@ use crate::table::Spread;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Panel {
     pub(crate) title: &'static str,
-    /// Whether less than 1 is better.
+    /// Whether a ratio below 1 is better.
     pub(crate) less: bool,
 }
 
-/// A load, say, with a ratio for each panel.
+/// One row, such as a load, with a ratio for each panel.
 #[derive(Clone, Debug)]
 pub(crate) struct Row {
     pub(crate) name: String,
@@ -46,7 +46,7 @@ pub(crate) fn bars(title: &str, note: &str, panels: &[Panel], rows: &[Row]) -> S
     let height = TOP + LINE * rows.len() as f64 + 44.0;
     let scale = Scale::of(rows);
     let mut svg = String::new();
-    // Writing to a string does not fail.
+    // Writing to a string cannot fail.
     let _ = write!(
         svg,
         "<svg xmlns=\"http://www.w3.org/2000/svg\" role=\"img\" width=\"{width:.0}\" \
@@ -123,14 +123,14 @@ fn draw(svg: &mut String, panel: Panel, left: f64, scale: &Scale, ratios: &[Opti
     }
 }
 
-/// Ratios on a line, by their logarithms to the base 2.
+/// A logarithmic scale of ratios, to the base 2.
 struct Scale {
-    /// How far it goes to both sides of 1.
+    /// Its extent to each side of 1.
     powers: f64,
 }
 
 impl Scale {
-    /// More than 16 times as much is cut off.
+    /// Ratios above 16 are cut off.
     const MOST: f64 = 4.0;
 
     fn of(rows: &[Row]) -> Self {
@@ -151,7 +151,7 @@ impl Scale {
     }
 }
 
-/// The text with everything escaped that XML would take for itself.
+/// Escapes the characters that XML reserves.
 fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {

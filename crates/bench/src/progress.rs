@@ -1,23 +1,23 @@
-//! What is going on, on stderr: a bar on a terminal, plain lines elsewhere.
+//! Progress on stderr: a bar on a terminal, plain lines elsewhere.
 
 use std::io::Write;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// What stderr can show.
+/// The capabilities of stderr.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Look {
-    /// It is a terminal on which a line can be drawn again.
+    /// It is a terminal that can redraw a line.
     pub terminal: bool,
-    /// Colours are welcome there.
+    /// It may show colours.
     pub colors: bool,
 }
 
-/// How far it is, and what is being done. On a terminal, what is shown is gone at the end.
+/// The progress and the current stage. On a terminal, it is erased at the end.
 #[derive(Debug)]
 pub(crate) struct Progress {
-    /// None where lines stay.
+    /// `None` if lines are printed instead.
     bar: Option<ProgressBar>,
     look: Look,
     last: String,
@@ -25,11 +25,11 @@ pub(crate) struct Progress {
     at: u64,
 }
 
-/// Elsewhere than on a terminal, a long stage says how far it is as often as this.
+/// Without a terminal, a long stage reports its progress this many times.
 const PARTS: u64 = 4;
 
 impl Progress {
-    /// Nothing shown yet, and no end known.
+    /// Shows nothing yet; the number of steps is unknown.
     pub(crate) fn new(look: Look) -> Self {
         let bar = look.terminal.then(|| {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
@@ -40,7 +40,7 @@ impl Progress {
         Self { bar, look, last: String::new(), total: 0, at: 0 }
     }
 
-    /// From here on there are so many steps to do.
+    /// Sets the number of steps.
     pub(crate) fn begin(&mut self, total: u64) {
         (self.total, self.at) = (total, 0);
         if let Some(bar) = &self.bar {
@@ -54,7 +54,7 @@ impl Progress {
         }
     }
 
-    /// Shows `stage` and, on a terminal only, the `detail` that changes often.
+    /// Shows `stage` and, on a terminal only, the `detail`, which changes often.
     pub(crate) fn show(&mut self, stage: &str, detail: &str) {
         match &self.bar {
             Some(bar) => bar.set_message(format!("{stage} {detail}")),
@@ -64,7 +64,7 @@ impl Progress {
         stage.clone_into(&mut self.last);
     }
 
-    /// One step is done.
+    /// Counts one step.
     pub(crate) fn step(&mut self) {
         self.at += 1;
         if let Some(bar) = &self.bar {
@@ -72,7 +72,7 @@ impl Progress {
         }
     }
 
-    /// So many steps are done: for a long stage of many small ones.
+    /// Sets the number of steps done, for a long stage of many small ones.
     pub(crate) fn reach(&mut self, at: u64) {
         let part = |at: u64| at.saturating_mul(PARTS) / self.total.max(1);
         if self.bar.is_none() && part(at) > part(self.at) && at < self.total {
@@ -93,13 +93,13 @@ impl Drop for Progress {
     }
 }
 
-/// Nobody can be told that stderr is gone, and the measurement does not need it.
+/// Prints a line. If stderr is gone there is no way to report that, and the measurement does not need it.
 fn line(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 fn style(template: &str) -> ProgressStyle {
-    // A template of ours that is none would show in the tests below.
+    // The tests below would detect an invalid template.
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 

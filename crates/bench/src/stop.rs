@@ -1,7 +1,7 @@
-//! Ending early: Ctrl-C and its like raise a flag, and every wait in this program looks at it.
+//! Early termination: Ctrl-C and similar signals raise a flag, and every wait in this program checks it.
 //!
-//! Nothing is done in the signal handler itself. The error travels up like any other, so that each
-//! guard on the way ends its process and removes its files.
+//! The signal handler does nothing else. The error travels up like any other, so that each guard on the way
+//! ends its process and removes its files.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-/// Somebody asked this program to end.
+/// The error after a signal asked this program to end.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Interrupted;
 
@@ -22,12 +22,12 @@ impl std::fmt::Display for Interrupted {
 
 impl std::error::Error for Interrupted {}
 
-/// The flag.
+/// The stop flag.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Stop(Arc<AtomicBool>);
 
 impl Stop {
-    /// The longest that a wait goes without looking.
+    /// Longest interval between two checks during a wait.
     pub(crate) const GLANCE: Duration = Duration::from_millis(20);
 
     /// A flag that SIGINT, SIGTERM and SIGHUP raise.
@@ -40,12 +40,12 @@ impl Stop {
         Ok(stop)
     }
 
-    /// An error once the flag is up.
+    /// Fails if the flag is raised.
     pub(crate) fn check(&self) -> Result<(), Interrupted> {
         if self.0.load(Ordering::Relaxed) { Err(Interrupted) } else { Ok(()) }
     }
 
-    /// Sleeps, but not on after the flag is up.
+    /// Sleeps, but returns early if the flag is raised.
     pub(crate) fn pause(&self, time: Duration) -> Result<(), Interrupted> {
         let until = Instant::now() + time;
         loop {

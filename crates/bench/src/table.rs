@@ -1,8 +1,8 @@
-//! Figures as Markdown: medians with their spread, and tables whose columns line up.
+//! Formats figures as Markdown: medians with their spread, and aligned tables.
 
 use serde::Serialize;
 
-/// Several measurements of the same thing.
+/// The spread of several measurements of the same figure.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(crate) struct Spread {
     pub(crate) median: f64,
@@ -11,7 +11,7 @@ pub(crate) struct Spread {
 }
 
 impl Spread {
-    /// None without a single finite value.
+    /// Computes the spread. `None` if there is no finite value.
     pub(crate) fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
         let mut values: Vec<f64> = values.into_iter().filter(|value| value.is_finite()).collect();
         values.sort_by(f64::total_cmp);
@@ -25,7 +25,7 @@ impl Spread {
         Some(Self { median, least, most })
     }
 
-    /// As a ratio: `0.97 (0.95–1.02)`.
+    /// Formats a ratio: `0.97 (0.95–1.02)`.
     pub(crate) fn ratio(spread: Option<Self>) -> String {
         spread.map_or_else(
             || NOTHING.to_owned(),
@@ -37,7 +37,7 @@ impl Spread {
 /// A cell without a figure.
 pub(crate) const NOTHING: &str = "–";
 
-/// Whole numbers with thousands separated: `81,250`.
+/// Formats a whole number with thousands separated: `81,250`.
 pub(crate) fn grouped(number: f64) -> String {
     let digits = format!("{number:.0}");
     let (sign, digits) = digits.strip_prefix('-').map_or(("", &*digits), |digits| ("-", digits));
@@ -51,7 +51,7 @@ pub(crate) fn grouped(number: f64) -> String {
     text
 }
 
-/// A time given in microseconds: `0.42 us`, `12.3 us`, `1.68 ms`.
+/// Formats a time in microseconds: `0.42 us`, `12.3 us`, `1.68 ms`.
 pub(crate) fn time(micros: f64) -> String {
     match micros {
         ..10.0 => format!("{micros:.2} us"),
@@ -61,12 +61,12 @@ pub(crate) fn time(micros: f64) -> String {
     }
 }
 
-/// Bytes in units of 1024 * 1024: `64.5 MB`.
+/// Formats bytes in units of 1024 * 1024: `64.5 MB`.
 pub(crate) fn megabytes(bytes: u64) -> String {
     format!("{:.1} MB", bytes as f64 / (1024.0 * 1024.0))
 }
 
-/// A Markdown table: the first row is the head.
+/// Formats a Markdown table. The first row is the head.
 pub(crate) fn markdown(rows: &[Vec<String>]) -> String {
     let columns = rows.first().map_or(0, Vec::len);
     let width = |column: usize| {

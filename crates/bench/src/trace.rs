@@ -1,12 +1,13 @@
-//! Traces: what was asked of a cache, in the order in which it was asked.
+//! Traces: requests to a cache, in order.
 //!
-//! A trace is read as it is replayed and never held. Three formats, none of them compressed:
+//! A trace is read during the replay and never held in memory. There are three formats, none of them
+//! compressed:
 //!
 //! - `bin`: records of 12 bytes, the key as u64 and the size of its value as u32, little-endian.
-//! - `csv`: libCacheSim's, lines of `time,id,size` with or without a head, and whatever follows
-//!   them on a line. An id that is no number becomes one by hashing.
-//! - `oracleGeneral`: libCacheSim's, records of 24 bytes, little-endian: time as u32, id as u64,
-//!   size as u32, and the next access as i64.
+//! - `csv`: libCacheSim's format, lines of `time,id,size`. A head line is optional, and further columns are
+//!   ignored. An id that is not a number is hashed to one.
+//! - `oracleGeneral`: libCacheSim's format, records of 24 bytes, little-endian: time as u32, id as u64, size
+//!   as u32, and the next access as i64.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind, Read};
@@ -29,7 +30,7 @@ pub(crate) enum Format {
 }
 
 impl Format {
-    /// What the name of a file says.
+    /// The format that follows from a file's name.
     fn of(path: &Path) -> Result<Self, BenchError> {
         let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
         let wrong = |what: &str| Err(BenchError::Usage(format!("{}: {what}", path.display())));
@@ -62,7 +63,7 @@ pub(crate) struct Request {
     pub(crate) size: u32,
 }
 
-/// Opens a trace. Without a format the name of the file tells.
+/// Opens a trace. Without a format, the file's name decides.
 pub(crate) fn open(path: &Path, format: Option<Format>) -> anyhow::Result<Trace> {
     let format = format.map_or_else(|| Format::of(path), Ok)?;
     let no = |error| BenchError::NoTrace(format!("cannot read {}: {error}", path.display()));
@@ -85,16 +86,16 @@ pub(crate) struct Trace<R = BufReader<File>> {
     line: Vec<u8>,
 }
 
-/// Bytes of the longest line.
+/// Most bytes of a line.
 const LONGEST: u64 = 4096;
 
 impl<R: BufRead> Trace<R> {
-    /// Bytes of the whole.
+    /// Size of the file in bytes.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Bytes of what was read.
+    /// Bytes read so far.
     pub(crate) fn read(&self) -> u64 {
         self.read
     }
@@ -160,7 +161,7 @@ impl<R: BufRead> Trace<R> {
             };
             match size.parse() {
                 Ok(size) => return Ok(Some(Request { key: number(id), size })),
-                // A head has words where the numbers are.
+                // A head line has words in place of the numbers.
                 Err(_) if self.count == 1 && !size.starts_with(|c: char| c.is_ascii_digit()) => {}
                 Err(_) => return Err(self.bad(&format!("{size:?} is no size"))),
             }
@@ -177,7 +178,7 @@ impl<R: BufRead> Iterator for Trace<R> {
     }
 }
 
-/// The id itself, or FNV-1a of its text.
+/// The id itself, or the FNV-1a hash of its text.
 fn number(id: &str) -> u64 {
     id.parse().unwrap_or_else(|_| {
         id.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {

@@ -1,4 +1,4 @@
-//! The command line: every command is a variant of [`Command`], and a struct in a file of its own.
+//! The command line. Every command is a variant of [`Command`] and a struct in a file of its own.
 
 use std::ffi::OsString;
 
@@ -76,7 +76,7 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    /// Does it.
+    /// Runs the command.
     pub(crate) async fn run(self, out: &mut Output) -> Result<Answer, CliError> {
         match self {
             Command::Up(command) => command.run(out).await,
@@ -98,14 +98,14 @@ impl Command {
 }
 
 impl Cli {
-    /// What was typed, and whether JSON is asked for.
+    /// Parses the arguments. The flag of the result is true if the user asked for JSON.
     pub(crate) fn parse(arguments: Vec<OsString>) -> Result<(Cli, bool), clap::Error> {
         let matches = command().try_get_matches_from(arguments)?;
         Ok((Cli::from_arg_matches(&matches)?, is_json(&matches)))
     }
 }
 
-/// The whole command line, as help, completions, man pages and the manual are made from.
+/// The whole command line, from which help, completions, man pages and the manual are generated.
 pub fn command() -> clap::Command {
     with_json(Cli::command())
 }
@@ -113,8 +113,8 @@ pub fn command() -> clap::Command {
 /// The name of the flag that asks for JSON.
 pub(crate) const JSON: &str = "json";
 
-/// Gives `--json` to a command and all below it, but for those that have one which names a file.
-/// A global flag of clap's cannot be left out anywhere.
+/// Adds `--json` to a command and all its subcommands, except those with a `--json` that names a file. A
+/// global flag of clap cannot be left out of a subcommand.
 fn with_json(command: clap::Command) -> clap::Command {
     let command = command.mut_subcommands(with_json);
     let takes = |command: &clap::Command| {
@@ -128,8 +128,8 @@ fn with_json(command: clap::Command) -> clap::Command {
     command.arg(json.action(ArgAction::SetTrue).display_order(0))
 }
 
-/// Whether the flag stands anywhere. Where `--json` names a file, errors are told as JSON if that is
-/// standard output.
+/// Whether the flag is set anywhere. If `--json` names a file, errors are JSON only if that file is standard
+/// output.
 fn is_json(matches: &ArgMatches) -> bool {
     let here = match matches.try_get_one::<bool>(JSON) {
         Ok(flag) => flag.copied().unwrap_or(false),
@@ -141,8 +141,8 @@ fn is_json(matches: &ArgMatches) -> bool {
     here || matches.subcommand().is_some_and(|(_, below)| is_json(below))
 }
 
-/// What `--color` says, looked for before the command line is parsed: what is wrong with the
-/// command line is printed in the colours that it asks for.
+/// The value of `--color`, read before the command line is parsed: usage errors are printed in the colours
+/// that the user asked for.
 pub(crate) fn color_of(arguments: &[OsString]) -> ColorChoice {
     let words = arguments.iter().filter_map(|argument| argument.to_str());
     let mut words = words.skip(1).take_while(|&word| word != "--");

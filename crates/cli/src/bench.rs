@@ -1,7 +1,7 @@
-//! `ringbinder bench`: what another crate measures.
+//! `ringbinder bench`: runs the benchmarks of `ringbinder_bench`.
 //!
-//! The benchmarks print by themselves and write their own files; here their verdict becomes an exit
-//! code, and what went wrong a message.
+//! The benchmarks print their results and write their own files. This module turns their verdict into an exit
+//! code and their errors into messages.
 
 use std::io::IsTerminal as _;
 use std::thread;
@@ -18,19 +18,19 @@ pub(crate) fn run(mut bench: Bench, out: &Output) -> Result<Answer, CliError> {
         bench.print_json();
     }
     let look = look();
-    // On a thread of its own: it is moved to the cores of the load, and some benchmarks have a
-    // runtime of their own, which may not be within another.
+    // The benchmark gets its own thread: it moves to the cores of the load generator, and some benchmarks
+    // start a runtime, which must not be nested in another.
     let verdict = thread::scope(|scope| scope.spawn(|| ringbinder_bench::run(bench, look)).join());
     match verdict {
         Ok(Ok(Verdict::Clean)) => Ok(Answer::Yes),
         Ok(Ok(Verdict::Flagged)) => Ok(Answer::No),
         Ok(Err(error)) => Err(error.into()),
-        // Its message is on standard error.
+        // The panic hook has already printed the message.
         Err(panic) => std::panic::resume_unwind(panic),
     }
 }
 
-/// What standard error can show.
+/// The capabilities of standard error.
 fn look() -> Look {
     let stderr = std::io::stderr();
     let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");

@@ -1,4 +1,4 @@
-//! Changes of a ring, as the command line writes them, and what a ring becomes by them.
+//! Changes to a ring as the command line writes them, and the ring that results.
 
 use std::str::FromStr;
 
@@ -9,14 +9,14 @@ use crate::error::CliError;
 /// One change of a ring.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
-    /// A node more, at the end of the list.
+    /// Appends a node to the list.
     Add(Node),
-    /// A node less.
+    /// Removes a node.
     Remove {
         /// Its name.
         name: String,
     },
-    /// Another weight.
+    /// Sets the weight of a node.
     Weight(NewWeight),
 }
 
@@ -43,14 +43,14 @@ impl FromStr for NewNode {
 pub(crate) struct NewWeight {
     /// The node.
     pub(crate) name: String,
-    /// Its weight from now on.
+    /// Its new weight.
     pub(crate) weight: u32,
 }
 
 impl NewWeight {
-    /// A weight within its bounds.
+    /// Checks the bounds of a weight.
     pub(crate) fn new(name: &str, weight: i128) -> Result<NewWeight, String> {
-        // Any address will do to have the name and the weight checked.
+        // Only the name and the weight are checked; any address will do.
         let node = Node::new(name, "host:1", weight).map_err(|fault| fault.to_string())?;
         Ok(NewWeight { name: node.name, weight: node.weight })
     }
@@ -65,16 +65,16 @@ impl FromStr for NewWeight {
     }
 }
 
-/// A whole number, of any size: its bounds are looked at by those who know them.
+/// Parses an integer of any size; the caller checks its bounds.
 pub(crate) fn number(text: &str) -> Result<i128, String> {
     text.parse().map_err(|_| format!("{text:?} is no whole number"))
 }
 
-/// The ring that `old` becomes by `changes`, one after the other, with the next version. `origin`
-/// names it in messages.
+/// Applies `changes` to `old` in order and returns the ring with the next version. `origin` names the ring in
+/// messages.
 ///
 /// # Errors
-/// Where a change does not fit the ring, or there can be no such ring.
+/// If a change does not fit the ring, or the result is invalid.
 pub(crate) fn apply(old: &Ring, changes: &[Change], origin: &str) -> Result<Ring, CliError> {
     let misfit = |reason: String| CliError::Change { origin: origin.to_owned(), reason };
     let version = Some(old.id().version).filter(|&version| version < MAX_VERSION);
@@ -121,14 +121,14 @@ fn step(nodes: &mut Vec<Node>, change: &Change) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether one ring could not name both: the same server, however it is spelled.
+/// Whether both nodes are the same server, however it is spelled. One ring cannot list both.
 fn same_address(one: &Node, other: &Node) -> bool {
     Ring::of_nodes(1, std::slice::from_ref(one), "a node")
         .is_ok_and(|ring| ring.index_of_address(&other.host, other.port).is_some())
 }
 
 fn place_of(nodes: &[Node], name: &str) -> Result<usize, String> {
-    /// As many as help.
+    /// Most names in a message; more would not help.
     const LISTED: usize = 8;
     nodes.iter().position(|node| node.name == name).ok_or_else(|| {
         let names: Vec<&str> = nodes.iter().map(|node| node.name.as_str()).take(LISTED).collect();

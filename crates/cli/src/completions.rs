@@ -15,7 +15,7 @@ pub(crate) struct Completions {
 }
 
 impl Completions {
-    /// `command` is the whole command line.
+    /// Prints the completions. `command` is the whole command line.
     pub(crate) fn run(self, command: Command, out: &mut Output) -> Result<Answer, CliError> {
         let mut command = command.mut_subcommand(BENCH, without_hidden);
         let mut script = Vec::new();
@@ -26,10 +26,10 @@ impl Completions {
     }
 }
 
-/// The command that has a hidden one below it.
+/// The command with a hidden subcommand.
 const BENCH: &str = "bench";
 
-/// Leaves out what people do not type: clap completes hidden commands too.
+/// Removes hidden subcommands, which clap would complete too.
 fn without_hidden(bench: Command) -> Command {
     let shown = bench.get_subcommands().filter(|command| !command.is_hide_set()).cloned();
     let about = bench.get_about().cloned().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What can keep a command from being carried out, and the exit code each of it means.
+//! The errors of commands and the exit code of each.
 
 use std::io;
 use std::path::PathBuf;
@@ -12,46 +12,46 @@ use crate::fleet::error::FleetError;
 use crate::shell::{self, quoted};
 use crate::up::error::UpError;
 
-/// Why a command failed.
+/// The reason why a command failed.
 ///
-/// Every message says what happened, to what, and what to do, on one line.
+/// Every message says, on one line, what happened, to what, and what to do.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CliError {
-    /// The command line parses and still makes no sense.
+    /// The command line parses but is inconsistent.
     #[error("{0}")]
     Usage(String),
-    /// No ring was named, and there is none in the place that is looked at then.
+    /// No ring was named, and the default file does not exist.
     #[error(
         "there is no ring: no --ring, no RINGBINDER_RING, and no {default} here; name one with \
          --ring FILE, or write one (docs/ring.md has an example)"
     )]
     NoRing {
-        /// The file that is taken where none is named.
+        /// The default file.
         default: &'static str,
     },
-    /// What was named as a ring is no name of one.
+    /// The name given for the ring is invalid.
     #[error("--ring: {0}")]
     Origin(#[from] OriginError),
     /// The ring cannot be read.
     #[error(transparent)]
     Source(#[from] SourceError),
-    /// A change that does not fit the ring.
+    /// The change does not fit the ring.
     #[error("cannot change {origin}: {reason}")]
     Change {
         /// The ring.
         origin: String,
-        /// What does not fit, and what to do.
+        /// The reason, and what to do.
         reason: String,
     },
-    /// A key that memcached would not take.
+    /// A key that memcached would reject.
     #[error("{place}: {reason}")]
     Key {
-        /// Where it was written: an argument, or a line of standard input.
+        /// The place of the key: an argument, or a line of standard input.
         place: String,
-        /// What is wrong, and what to do.
+        /// The reason, and what to do.
         reason: String,
     },
-    /// A ring file is written so that it cannot be changed and all else kept.
+    /// The ring file is written in a way that cannot be edited in place.
     #[error(
         "cannot change {} without touching what is around it: make the change in an editor, raise \
          the version, and run `{}`; nothing was changed",
@@ -62,15 +62,15 @@ pub(crate) enum CliError {
         /// The file.
         path: PathBuf,
     },
-    /// A ring in etcd is nobody's file.
+    /// The ring is in etcd, so there is no file to change.
     #[error("{}", in_etcd(endpoints, key))]
     InEtcd {
-        /// Where etcd is.
+        /// The endpoints of etcd.
         endpoints: Vec<String>,
         /// The key that holds the ring.
         key: String,
     },
-    /// Somebody else is changing the file and does not come to an end.
+    /// Another process holds the lock of the file for too long.
     #[error(
         "somebody else is changing {} (its lock is held): try again; nothing was changed",
         path.display()
@@ -79,7 +79,7 @@ pub(crate) enum CliError {
         /// The file.
         path: PathBuf,
     },
-    /// Something wrote the file meanwhile, without asking for the lock.
+    /// Another program wrote the file meanwhile without taking the lock.
     #[error(
         "{} was changed by something else at the same moment: look at it and try again; it is as \
          it was left",
@@ -89,7 +89,7 @@ pub(crate) enum CliError {
         /// The file.
         path: PathBuf,
     },
-    /// A ring that a client cannot be configured for.
+    /// The client cannot be configured for this ring.
     #[error("{0}")]
     Export(String),
     /// A file cannot be written.
@@ -97,39 +97,39 @@ pub(crate) enum CliError {
     Write {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         source: io::Error,
-        /// What to do.
+        /// The remedy.
         hint: &'static str,
     },
-    /// Standard output does not take what is printed.
+    /// Standard output cannot be written.
     #[error("cannot print: {0}")]
     Print(#[from] io::Error),
     /// Standard input cannot be read.
     #[error("cannot read standard input: {0}")]
     Input(io::Error),
-    /// A file that TLS needs is not in order.
+    /// A file for TLS is invalid or missing.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// The file with the login is not in order.
+    /// The login file is invalid or missing.
     #[error(transparent)]
     Login(#[from] LoginError),
-    /// Nodes that do not do what they are asked.
+    /// Nodes did not do what the command asked.
     #[error(transparent)]
     Fleet(#[from] FleetError),
-    /// Local nodes that do not run.
+    /// Local nodes do not run.
     #[error(transparent)]
     Up(#[from] UpError),
-    /// What could not be measured.
+    /// A benchmark failed.
     #[error(transparent)]
     Bench(#[from] BenchError),
-    /// The system gives no means to wait for input and output.
+    /// The system provides no means to wait for input and output.
     #[error("the system refuses what this program needs to run: {0}")]
     Runtime(io::Error),
 }
 
 impl CliError {
-    /// The code to end the process with.
+    /// The exit code of the process.
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Usage(_) | Self::Origin(_) | Self::InEtcd { .. } => Exit::Usage,
@@ -151,7 +151,7 @@ impl CliError {
         }
     }
 
-    /// Whether nobody reads any more what is printed, as behind `| head`: no reason to complain.
+    /// Whether the reader of the output is gone, as behind `| head`. That is not an error.
     pub(crate) fn is_closed_pipe(&self) -> bool {
         match self {
             Self::Print(error) | Self::Bench(BenchError::Print(error)) => {
@@ -215,7 +215,7 @@ pub(crate) fn of_write(error: &io::Error) -> Exit {
     }
 }
 
-/// The code of a benchmark's error: who is at fault.
+/// The code for an error of a benchmark, by its cause.
 fn of_bench(error: &BenchError) -> Exit {
     match error {
         BenchError::Usage(_) => Exit::Usage,
@@ -224,7 +224,7 @@ fn of_bench(error: &BenchError) -> Exit {
         BenchError::Write { source, .. } => of_write(source),
         BenchError::Print(_) => Exit::Io,
         BenchError::Interrupted => Exit::Interrupted,
-        // A server that is not there, that ends, or that does not answer.
+        // A server that cannot be reached, that exits, or that does not answer.
         _ => Exit::Unavailable,
     }
 }

@@ -1,8 +1,8 @@
-//! Text of nodes and files, safe to print: [`ringbinder_ring::printable`], by the name it has here.
+//! Escaping of text from nodes and files: re-exports [`ringbinder_ring::printable`].
 //!
-//! Whoever puts a node's words into a sentence makes them [`printable`]; [`Output`] lets nothing
-//! through but text and its own styles, whatever was forgotten. Output as JSON escapes the same
-//! characters as JSON does, so nothing is lost there.
+//! Code that puts text from a node into a sentence makes it [`printable`] first. [`Output`] also removes
+//! everything except text and our own styles, in case that was forgotten. JSON output escapes the same
+//! characters in JSON's way, so no information is lost.
 //!
 //! [`Output`]: crate::output::Output
 

@@ -1,57 +1,57 @@
-//! The codes `ringbinder` ends with, so that a script can tell causes apart.
+//! The exit codes of `ringbinder`, by which a script can tell causes apart.
 //!
-//! The numbers from 64 to 77 are those of `sysexits.h`. Every [`CliError`](crate::error::CliError)
-//! maps to one of these; nothing else picks a number.
+//! The numbers from 64 to 77 come from `sysexits.h`. Every [`CliError`](crate::error::CliError) maps to one
+//! of these codes; no other code picks a number.
 
 use std::process::ExitCode;
 
-/// How a command that could be carried out ends.
+/// The result of a command that ran.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
-    /// Done, found, in order.
+    /// Success: done, found, or no problems.
     Yes,
-    /// The answer is no: problems were found, a key is not there.
+    /// Negative answer: problems found, or a missing key.
     No,
-    /// Processes and the ring do not match: who is who is wrong.
+    /// Processes do not match the ring.
     WrongProcess,
 }
 
-/// Why the process ended.
+/// The reason why the process exits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Exit {
-    /// Done.
+    /// Success.
     Ok = 0,
-    /// The answer is no.
+    /// Negative answer.
     No = 1,
-    /// The command line is wrong.
+    /// The command line is invalid.
     Usage = 64,
-    /// What was read is not what it should be.
+    /// The input is invalid.
     Data = 65,
-    /// There is nothing to read.
+    /// There is no input.
     NoInput = 66,
-    /// Nodes, or etcd, are away.
+    /// Nodes or etcd are unreachable.
     Unavailable = 69,
     /// The operating system refused.
     Os = 71,
     /// A file cannot be written.
     CannotCreate = 73,
-    /// Reading or writing failed on the way.
+    /// Reading or writing failed.
     Io = 74,
-    /// Somebody else is at it.
+    /// Another process holds the lock or changed the file.
     TryAgain = 75,
-    /// A node answers what the protocol does not allow.
+    /// A node violated the protocol.
     Protocol = 76,
     /// A permission is missing.
     NoPermission = 77,
-    /// A process is not the node that the ring names at its address.
+    /// A process is not the node that the ring lists at its address.
     Identity = 78,
     /// Ctrl-C, as shells number it.
     Interrupted = 130,
 }
 
 impl Exit {
-    /// Every code with its meaning, in ascending order: what `--help` and the manual list.
+    /// All codes with their meanings, in ascending order, as `--help` and the manual list them.
     pub(crate) const ALL: [(Exit, &'static str); 14] = [
         (Exit::Ok, "done"),
         (

@@ -1,17 +1,17 @@
-//! What memcached takes as a key.
+//! Checks of keys by memcached's rules.
 
 use crate::error::CliError;
 
 /// Longest key, in bytes: memcached's `KEY_MAX_LENGTH`.
 pub(crate) const MAX_KEY: usize = 250;
 
-/// As much of a line as tells that it holds no key.
+/// Most bytes of a line that are read: enough to see that it is not a key.
 pub(crate) const MAX_LINE: u64 = MAX_KEY as u64 + 3;
 
-/// Checks a key before it is sent or placed; `place` is where it was written.
+/// Checks a key before it is sent or placed. `place` names the place where it was written.
 ///
 /// # Errors
-/// Where it is empty, longer than [`MAX_KEY`], or holds a space or a control character.
+/// If the key is empty, longer than [`MAX_KEY`], or contains a space or a control character.
 pub(crate) fn check(key: &[u8], place: impl Fn() -> String) -> Result<(), CliError> {
     let reason = if key.is_empty() {
         "an empty key; a key has at least one byte".to_owned()

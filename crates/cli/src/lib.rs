@@ -1,9 +1,9 @@
-//! The `ringbinder` command: what people do with rings and the nodes of a ring.
+//! The `ringbinder` command: commands for rings and for the nodes of a ring.
 //!
-//! `args` has every command as one variant of an enum; each command is a struct of its flags, in a
-//! file of its own, with a `run`. Help, completions, man pages and `docs/cli.md` all follow from
-//! these structs. A command reads its ring through `source`, prints through `output`, which
-//! knows about terminals and JSON, and fails with a `CliError`, which alone
+//! Every command is a variant of an enum in `args`, and a struct of its flags in a file of its own, with a
+//! `run`. Help, completions, man pages and `docs/cli.md` are generated from these structs. A command reads
+//! its ring through `source`. It prints through `output`, which handles terminals and JSON. It fails with a
+//! `CliError`, which alone
 //! decides the exit code.
 //!
 //! | file | purpose |
@@ -78,7 +78,7 @@ fn execute(cli: Cli, json: bool) -> Result<Answer, CliError> {
         .map_err(CliError::Runtime)?;
     let mut out = Output::new(json);
     let answer = runtime.block_on(cli.command.run(&mut out));
-    // What was printed before a failure is still part of the answer.
+    // Output printed before a failure is still part of the answer.
     let flushed = out.flush();
     let answer = answer?;
     flushed?;

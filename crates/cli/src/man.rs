@@ -18,7 +18,7 @@ pub(crate) struct Man {
 }
 
 impl Man {
-    /// `command` is the whole command line.
+    /// Prints or writes the man pages. `command` is the whole command line.
     pub(crate) fn run(self, command: Command, out: &mut Output) -> Result<Answer, CliError> {
         let Some(directory) = self.out else {
             let mut page = Vec::new();

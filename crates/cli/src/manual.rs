@@ -1,4 +1,4 @@
-//! The manual `docs/cli.md`, made from the flags. A test compares the two.
+//! The manual `docs/cli.md`, generated from the flags. A test compares the two.
 
 use std::fmt::Write as _;
 
@@ -51,12 +51,12 @@ says what is measured and how to read it.
 /// The text of the manual.
 pub fn markdown() -> String {
     let mut command = crate::command();
-    // Lets every subcommand know its whole name.
+    // Gives every subcommand its full name.
     command.build();
     let mut text = String::from(INTRODUCTION);
     text.push_str("\n## Exit codes\n\n| code | meaning |\n|---|---|\n");
     for (exit, meaning) in Exit::ALL {
-        // Writing to a string does not fail.
+        // Writing to a string cannot fail.
         let _ = writeln!(text, "| {} | {meaning} |", exit.number());
     }
     text.push_str("\n## With every command, and the ring\n\n");
@@ -99,13 +99,13 @@ fn section(text: &mut String, command: &Command) {
     }
 }
 
-/// Whether every command has it.
+/// Whether every command has this flag.
 fn is_everywhere(argument: &Arg) -> bool {
     let json = argument.get_id() == JSON && !argument.get_action().takes_values();
     argument.is_global_set() || json
 }
 
-/// Whether it says how nodes are dialled, which a table of its own tells.
+/// Whether the flag configures connections to nodes. These flags have their own table.
 fn is_security(argument: &Arg) -> bool {
     argument.get_help_heading() == Some(security::HEADING)
 }
@@ -118,7 +118,7 @@ fn dialling(command: &Command) -> Option<&Command> {
     }
 }
 
-/// The flag that names the ring, which most commands have, from the first that has it.
+/// The flag that names the ring, from the first command that has it. Most commands do.
 fn ring_option(command: &Command) -> Option<&Arg> {
     command
         .get_arguments()

@@ -1,9 +1,9 @@
-//! What commands print: text for people or JSON for programs, to a terminal or a pipe.
+//! Output of commands: text for people or JSON for programs, to a terminal or a pipe.
 //!
-//! Commands style their text freely; escape sequences reach a terminal only, and there only where
-//! `--color`, `NO_COLOR` and `TERM` let them. Answers go to standard output, everything else to
-//! standard error. Text passes [`styled`] on its way: whatever a node, a file or the command line put
-//! into it, a terminal gets text and our own styles.
+//! Commands style their text freely. Escape sequences reach only a terminal, and only if `--color`,
+//! `NO_COLOR` and `TERM` permit them. Answers go to standard output, everything else to standard error. All
+//! text passes through [`styled`], so that a terminal gets only text and our own styles, whatever a node, a
+//! file or the command line contains.
 
 use std::fmt::Display;
 use std::io::{self, BufWriter, IsTerminal as _, Write as _};
@@ -18,19 +18,19 @@ use crate::exit::Exit;
 use crate::style::{BAD, DIM, WARN};
 use crate::table::Table;
 
-/// Columns of a terminal that does not tell.
+/// Columns of a terminal that does not report its size.
 const COLUMNS: u16 = 80;
 
 /// Standard output as a command sees it.
 pub(crate) struct Output {
     json: bool,
-    /// Of the terminal; none where output is no terminal, and lines may be of any length.
+    /// Columns of the terminal. `None` if output is not a terminal, so that lines may have any length.
     columns: Option<u16>,
     stdout: BufWriter<AutoStream<io::Stdout>>,
 }
 
 impl Output {
-    /// For a command that prints JSON, or text.
+    /// Creates the output of a command that prints JSON, or text.
     pub(crate) fn new(json: bool) -> Output {
         let stdout = io::stdout();
         let columns = stdout.is_terminal().then(|| {
@@ -40,18 +40,17 @@ impl Output {
         Output { json, columns, stdout: BufWriter::new(AutoStream::auto(stdout)) }
     }
 
-    /// Whether JSON is asked for. Then nothing but [`Output::json`] may be printed, once, or a
-    /// [`JsonList`].
+    /// Whether the user asked for JSON. If so, print only [`Output::json`], once, or a [`JsonList`].
     pub(crate) fn is_json(&self) -> bool {
         self.json
     }
 
-    /// Whether somebody looks at it as it appears.
+    /// Whether standard output is a terminal.
     pub(crate) fn is_terminal(&self) -> bool {
         self.columns.is_some()
     }
 
-    /// Columns there are; none where lines may be of any length.
+    /// Columns available; `None` if lines may have any length.
     pub(crate) fn columns(&self) -> Option<u16> {
         self.columns
     }
@@ -61,19 +60,19 @@ impl Output {
         Ok(writeln!(self.stdout, "{}", styled(&line.to_string()))?)
     }
 
-    /// Prints a text as it stands.
+    /// Prints text unchanged.
     pub(crate) fn text(&mut self, text: impl Display) -> Result<(), CliError> {
         Ok(write!(self.stdout, "{}", styled(&text.to_string()))?)
     }
 
-    /// Prints bytes as they are, whatever they are.
+    /// Prints bytes unchanged.
     pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Result<(), CliError> {
-        // The stream in between takes escape sequences out, which may be part of a value.
+        // The stream in between removes escape sequences, which may be part of a value.
         self.flush()?;
         Ok(io::stdout().write_all(bytes)?)
     }
 
-    /// Prints a table, in the columns there are.
+    /// Prints a table that fits the available columns.
     pub(crate) fn table(&mut self, table: &Table) -> Result<(), CliError> {
         let text = table.render(self.columns);
         self.text(text)
@@ -91,46 +90,46 @@ impl Output {
         self.line(escape::json(&text))
     }
 
-    /// Begins a list that is printed as it comes.
+    /// Begins a list whose elements are printed one by one.
     pub(crate) fn json_list(&mut self) -> JsonList<'_> {
         JsonList { out: self, empty: true }
     }
 
-    /// Says on standard error what the reader should know beside the answer.
+    /// Prints a warning on standard error.
     pub(crate) fn warn(&mut self, message: impl Display) -> Result<(), CliError> {
         self.flush()?;
         eprintln!("{WARN}warning:{WARN:#} {}", styled(&message.to_string()));
         Ok(())
     }
 
-    /// Says on standard error what is no warning and no part of the answer either.
+    /// Prints a note, which is not part of the answer, on standard error.
     pub(crate) fn note(&mut self, message: impl Display) -> Result<(), CliError> {
         self.flush()?;
         eprintln!("{DIM}{}{DIM:#}", styled(&message.to_string()));
         Ok(())
     }
 
-    /// Puts a question to whoever sits at the terminal, on standard error.
+    /// Asks the user a question on standard error.
     pub(crate) fn ask(&mut self, question: impl Display) -> Result<(), CliError> {
         self.flush()?;
         anstream::eprint!("{}", styled(&question.to_string()));
         Ok(())
     }
 
-    /// Hands everything printed so far to the reader.
+    /// Flushes the output.
     pub(crate) fn flush(&mut self) -> Result<(), CliError> {
         Ok(self.stdout.flush()?)
     }
 }
 
-/// A JSON list in the making, one element a line.
+/// A JSON list that is being printed, one element per line.
 pub(crate) struct JsonList<'a> {
     out: &'a mut Output,
     empty: bool,
 }
 
 impl JsonList<'_> {
-    /// Prints one more element.
+    /// Prints another element.
     pub(crate) fn push(&mut self, element: &impl Serialize) -> Result<(), CliError> {
         self.out.text(if self.empty { "[\n  " } else { ",\n  " })?;
         self.empty = false;
@@ -144,7 +143,7 @@ impl JsonList<'_> {
     }
 }
 
-/// Has `--color` decide for everything that is printed from now on.
+/// Applies `--color` to everything printed from here on.
 pub(crate) fn choose_color(choice: ColorChoice) {
     match choice {
         ColorChoice::Auto => anstream::ColorChoice::Auto,
@@ -154,12 +153,12 @@ pub(crate) fn choose_color(choice: ColorChoice) {
     .write_global();
 }
 
-/// Prints what the parser of the command line has to say: help and version, or what is wrong.
+/// Prints a message of the command-line parser: help, version, or a usage error.
 pub(crate) fn print_usage(error: &clap::Error) -> Exit {
     let text = error.render().ansi().to_string();
-    // It repeats what is wrong in the command line.
+    // The message quotes invalid arguments.
     let text = styled(&text);
-    // Nobody is left to be told where printing fails.
+    // If printing fails, there is no way to report it.
     if error.use_stderr() {
         let _ = write!(anstream::stderr(), "{text}");
         Exit::Usage
@@ -170,7 +169,7 @@ pub(crate) fn print_usage(error: &clap::Error) -> Exit {
     }
 }
 
-/// Says on standard error why a command failed.
+/// Prints on standard error why a command failed.
 pub(crate) fn print_error(error: &CliError, json: bool) {
     if json {
         let exit = error.exit().number();

@@ -1,10 +1,10 @@
-//! What is to be done before a panic is told: where it ends the process at once, nothing is dropped.
+//! A hook that runs before the panic message. If a panic aborts the process, no destructor runs.
 
 use std::panic;
 use std::sync::Once;
 
-/// Has `first` done before the message of a panic is written. Of several calls the first counts: a
-/// process takes its terminal for one view.
+/// Runs `first` before the message of a panic is printed. Only the first call has an effect: a process takes
+/// its terminal for one view.
 pub(crate) fn on_panic(first: fn()) {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

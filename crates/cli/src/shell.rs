@@ -1,5 +1,5 @@
-//! Commands that people are told to type: how this program is called from the current folder, words as
-//! a shell reads them, and lines that fit a terminal and still can be typed.
+//! Commands that users are advised to type: the way to call this program from the current directory, shell
+//! quoting, and folding of long commands for a terminal.
 
 use std::env;
 use std::ffi::OsStr;
@@ -7,20 +7,19 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use ringbinder_ring::shell::quoted;
 
-/// The program's name where it cannot be found out how it was called.
+/// The program's name if the way it was called is unknown.
 const NAME: &str = "ringbinder";
 
-/// The ring that is taken where none is named.
+/// The ring that is used if none is named.
 const DEFAULT_RING: &str = "ring.toml";
 
-/// Before each line of a command that stands on lines of its own.
+/// Indentation of a command on separate lines.
 pub(crate) const INDENT: &str = "    ";
 
-/// Fewest columns behind the indent in which a command can be read.
+/// Fewest columns after the indentation in which a command is readable.
 const MIN_COLUMNS: usize = 12;
 
-/// A command of this program, as it can be typed in the current folder. `ring` is left out where it
-/// would be taken anyway.
+/// A command of this program to type in the current directory. `ring` is left out if it is the default.
 pub(crate) fn command(command: &str, ring: &str, arguments: &str) -> String {
     let here = env::current_dir().ok();
     let own = env::current_exe().ok();
@@ -41,7 +40,7 @@ fn line(program: &str, command: &str, ring: &str, arguments: &str) -> String {
     line
 }
 
-/// The bare name where a shell finds this very file by it, else a path.
+/// The bare name if a shell finds this very file by it, else a path.
 fn program(own: Option<&Path>, here: Option<&Path>, search: &OsStr) -> String {
     let Some((own, name)) = own.and_then(|own| Some((own, own.file_name()?))) else {
         return NAME.to_owned();
@@ -52,20 +51,20 @@ fn program(own: Option<&Path>, here: Option<&Path>, search: &OsStr) -> String {
         return name.to_string_lossy().into_owned();
     }
     let path = from_here(own, here);
-    // A bare name would be looked for on the PATH.
+    // The shell would look for a bare name on the PATH.
     if path.contains('/') { path } else { format!("./{path}") }
 }
 
-/// A path as seen from the current folder: relative where it is below.
+/// A path as seen from the current directory: relative if it is below it.
 fn from_here(path: &Path, here: Option<&Path>) -> String {
     let below = here.and_then(|here| path.strip_prefix(here).ok());
     let below = below.filter(|below| !below.as_os_str().is_empty());
     below.unwrap_or(path).to_string_lossy().into_owned()
 }
 
-/// A command in lines of at most so many columns, each with [`INDENT`] before it but those that go on
-/// within a word: a backslash at the end of a line has the shell read on. None where there are too few
-/// columns for that.
+/// Folds a command into lines of at most `columns` columns. Each line begins with [`INDENT`] unless it
+/// continues a word. A backslash at the end of a line makes the shell read on. Returns `None` if there are
+/// too few columns.
 pub(crate) fn fold(command: &str, columns: usize) -> Option<Vec<String>> {
     if columns < INDENT.len() + MIN_COLUMNS {
         return None;
@@ -78,7 +77,7 @@ pub(crate) fn fold(command: &str, columns: usize) -> Option<Vec<String>> {
     for word in words(command) {
         let is_empty = line.trim_start().is_empty();
         let gap = if is_empty { "" } else { " " };
-        // Two columns are kept for what has the shell read on.
+        // Two columns are reserved for the continuation mark.
         if width(&line) + gap.len() + width(&word) + 2 <= columns {
             line.push_str(gap);
             line.push_str(&word);
@@ -90,7 +89,7 @@ pub(crate) fn fold(command: &str, columns: usize) -> Option<Vec<String>> {
         }
         let mut is_quoted = false;
         for piece in pieces(&word) {
-            // Before the quote that closes there is always room for it.
+            // There is always room for the mark before a closing quote.
             let kept = if is_quoted && piece == "'" { 2 } else { 3 };
             if width(&line) + width(piece) + kept > columns {
                 let quote = if is_quoted { "'" } else { "" };
@@ -109,7 +108,7 @@ fn width(text: &str) -> usize {
     unicode_width::UnicodeWidthStr::width(text)
 }
 
-/// The words of a command that was put together of [`quoted`] ones, with their quotes.
+/// Splits a command built from [`quoted`] words into these words, with their quotes.
 fn words(command: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     let mut is_quoted = false;
@@ -123,8 +122,8 @@ fn words(command: &str) -> Vec<String> {
     words
 }
 
-/// What a line must not end within: a character, or one with the backslash before it. Backslashes stand
-/// outside quotes only, before a quote.
+/// Pieces of a word that a line break must not split: a character, or a character and the backslash before
+/// it. Backslashes occur only outside quotes, before a quote.
 fn pieces(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;
     std::iter::from_fn(move || {
@@ -198,12 +197,12 @@ mod tests {
         assert_eq!(of(&folder, &folder), "a bin/ringbinder");
         assert_eq!(of(&bin, &folder), "./ringbinder");
         assert_eq!(of(Path::new("/nonexistent"), &folder), own.to_str().unwrap());
-        // Another file of this name comes first.
+        // Another file with this name comes first.
         let other = folder.join("ringbinder");
         std::fs::write(&other, "").unwrap();
         let both = env::join_paths([&folder, &bin]).unwrap();
         assert_eq!(program(Some(&own), Some(&folder), &both), "a bin/ringbinder");
-        // A link to it does not.
+        // A link to the same file does not hide it.
         std::fs::remove_file(&other).unwrap();
         std::os::unix::fs::symlink(&own, &other).unwrap();
         assert_eq!(program(Some(&own), Some(&folder), &both), "ringbinder");

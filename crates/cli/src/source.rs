@@ -1,4 +1,4 @@
-//! The ring that a command works on: one flag, the same for all of them.
+//! The ring that a command works on, named by one flag that all commands share.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -9,10 +9,10 @@ use ringbinder_ring::source::{Origin, OriginError, Source};
 
 use crate::error::CliError;
 
-/// The variable that names a ring where no flag does. `ringbinderd` reads the same one.
+/// The variable that names the ring if no flag does. `ringbinderd` reads the same variable.
 const VARIABLE: &str = "RINGBINDER_RING";
 
-/// The file that is taken where nothing is named.
+/// The file that is used if nothing is named.
 const DEFAULT: &str = "ring.toml";
 
 /// Which ring.
@@ -25,13 +25,13 @@ pub(crate) struct RingOption {
 }
 
 impl RingOption {
-    /// Where the ring is kept.
+    /// The location of the ring.
     ///
     /// # Errors
-    /// Where no ring is named and none is in the current directory, or the name is no name.
+    /// If no ring is named and the current directory has none, or the name is invalid.
     pub(crate) fn origin(&self) -> Result<Origin, CliError> {
         match &self.ring {
-            // An empty variable counts as not set, as it does for nodes.
+            // An empty variable counts as unset, as it does for nodes.
             Some(name) if name.is_empty() && !is_set_empty() => Err(OriginError::Empty.into()),
             Some(name) if !name.is_empty() => Ok(parse(name)?),
             _ if Path::new(DEFAULT).exists() => Ok(Origin::File(PathBuf::from(DEFAULT))),
@@ -42,7 +42,7 @@ impl RingOption {
     /// Reads the ring.
     ///
     /// # Errors
-    /// Where there is none, it cannot be read, or what is there is none.
+    /// If there is no ring, it cannot be read, or it is invalid.
     pub(crate) async fn load(&self) -> Result<Ring, CliError> {
         let (ring, _) = Source::new(self.origin()?, None).first().await?;
         Ok(ring)
@@ -53,7 +53,7 @@ fn is_set_empty() -> bool {
     std::env::var_os(VARIABLE).is_some_and(|value| value.is_empty())
 }
 
-/// A name that is no text can only be a path.
+/// Parses a name. A name that is not valid UTF-8 can only be a path.
 fn parse(name: &OsStr) -> Result<Origin, OriginError> {
     name.to_str().map_or_else(|| Ok(Origin::File(PathBuf::from(name))), str::parse)
 }

@@ -1,14 +1,14 @@
-//! The styles of what is printed; they are left out where nobody wants colours.
+//! The styles of printed text. They are left out if colours are off.
 
 use anstyle::{AnsiColor, Style};
 
-/// Headings, and what counts most.
+/// Headings and the most important values.
 pub(crate) const BOLD: Style = Style::new().bold();
-/// What explains.
+/// Explanations.
 pub(crate) const DIM: Style = Style::new().dimmed();
-/// What is as it should be.
+/// Good states.
 pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
-/// What deserves a look.
+/// States that deserve attention.
 pub(crate) const WARN: Style = AnsiColor::Yellow.on_default().bold();
-/// What is wrong.
+/// Faults.
 pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();

@@ -1,7 +1,7 @@
-//! Tables without lines: aligned columns, that a person reads and `awk` splits.
+//! Tables without lines: aligned columns that people can read and `awk` can split.
 //!
-//! On a terminal a table fits its width, and what is too wide is wrapped within its column. In a
-//! pipe nothing is ever wrapped.
+//! On a terminal a table fits its width, and text too wide for its column is wrapped within it. In a pipe
+//! nothing is wrapped.
 
 use std::fmt::Display;
 
@@ -9,19 +9,19 @@ use comfy_table::{Cell, CellAlignment, ContentArrangement};
 
 use crate::style::BOLD;
 
-/// Columns between two columns.
+/// Terminal columns between two columns of the table.
 const GAP: u16 = 2;
 
-/// Where the text of a column stands.
+/// The alignment of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Align {
-    /// Words.
+    /// Left, for words.
     Left,
-    /// Numbers.
+    /// Right, for numbers.
     Right,
 }
 
-/// A table in the making.
+/// A table that is being built.
 #[derive(Clone, Debug)]
 pub(crate) struct Table {
     columns: Vec<(&'static str, Align)>,
@@ -34,13 +34,13 @@ impl Table {
         Table { columns: columns.to_vec(), rows: Vec::new() }
     }
 
-    /// Adds a row of as many cells as there are columns; they may be styled.
+    /// Adds a row with one cell for each column. Cells may be styled.
     pub(crate) fn row<const N: usize>(&mut self, cells: [&dyn Display; N]) {
         assert_eq!(N, self.columns.len(), "a row has a cell for every column");
         self.rows.push(cells.iter().map(ToString::to_string).collect());
     }
 
-    /// The text, with a line end after each line.
+    /// Renders the table, with a line break after each line.
     pub(crate) fn render(&self, width: Option<u16>) -> String {
         let mut table = comfy_table::Table::new();
         table.load_style(comfy_table::presets::NOTHING);

@@ -1,4 +1,4 @@
-//! `ringbinder bench` against ringbinderd alone: what it prints and counts, and never how fast.
+//! Tests of `ringbinder bench` against ringbinderd alone: its output and counts, but never its speed.
 
 mod command;
 
@@ -11,8 +11,8 @@ use nix::sys::signal::Signal;
 use ringbinder_tests::{Kind, Server, process, wait};
 use serde_json::Value;
 
-/// Runs a benchmark in a directory of its own. ringbinderd is what it measures, and what it
-/// compares that with.
+/// Runs a benchmark in its own directory. ringbinderd is the measured server, and also the one it is compared
+/// with.
 fn bench(place: &Place, words: &[&str]) -> Command {
     let program = node();
     let program = program.to_str().unwrap();
@@ -28,7 +28,7 @@ fn node() -> PathBuf {
     std::path::absolute(Kind::Ringbinder.program()).unwrap()
 }
 
-/// Ten requests, of which five are hits where all fits.
+/// Ten requests. Five of them are hits if everything fits.
 const TRACE: &str =
     "time,id,size\n1,1,10\n2,2,20\n3,1,10\n4,3,0\n5,2,20\n6,1,10\n7,3,0\n8,4,5\n9,5,5\n10,5,5\n";
 
@@ -105,10 +105,10 @@ fn a_server_that_runs_is_replayed_on_and_left_alone() {
     let first = &outcomes(&data)[0];
     assert_eq!((&first["server"], &first["requests"]), (&address.clone().into(), &3.into()));
     assert_eq!((&first["hits"], &first["memory_limit_mb"]), (&1.into(), &Value::Null));
-    // Its process is one of this machine.
+    // The process is on this machine.
     assert!(first["resident_peak"].as_u64().unwrap() > 1 << 20, "{data}");
     assert!(server.running());
-    // What it holds by now is no fair beginning: told, and the answer is no.
+    // The server already holds items, so the result is flagged and the exit code is 1.
     let ran = Ran::of(&mut bench(&place, &words));
     assert_eq!((ran.code, &outcomes(&ran.json())[0]["items_before"]), (1, &2.into()));
 }
@@ -169,7 +169,7 @@ fn hostile_inputs_are_measured_of_every_server_and_held_to_their_aims() {
         assert!(measured["ringbinderd"].is_f64() && measured["ringbinderd-2"].is_f64(), "{data}");
         assert!(figure["aim"]["at_most"].is_f64() || figure["aim"]["at_least"].is_f64(), "{data}");
     }
-    // A figure that misses its aim is told by the exit code.
+    // The exit code reports a figure that misses its aim.
     assert_eq!(ran.code, i32::from(figures.iter().any(|it| it["holds"] == false)), "{ran:?}");
     let fails = |words: &[&str], said: &[&str]| Ran::of(&mut bench(&place, words)).fails(64, said);
     fails(&["memory", "--hostile", "--only", "kind"], &["no hostile input", "half-sent"]);
@@ -209,7 +209,7 @@ fn an_interrupted_benchmark_says_so() {
     command.stdout(Stdio::null()).stderr(fs::File::create(&log).unwrap());
     let mut child = command.spawn().unwrap();
     let said = || fs::read_to_string(&log).unwrap();
-    // By then its servers hold all keys.
+    // By this time the servers hold all keys.
     wait::until("the load to begin", || said().contains("\nget-p1-32\n").then_some(()));
     process::signal(child.id(), Signal::SIGINT);
     let status = wait::until("the end", || child.try_wait().unwrap());

@@ -1,4 +1,4 @@
-//! Changes of a ring file: what they keep, two at once, and what keeps them from being made.
+//! Tests of changes to a ring file: the text that stays, concurrent changes, and failures.
 
 mod command;
 
@@ -143,7 +143,7 @@ fn while_somebody_else_has_the_file_it_is_left_alone() {
     let ran = place.run(&["ring", "remove", "cache-b", "--wait", "0"]);
     ran.fails(75, &["somebody else is changing ring.toml", "try again"]);
     assert_eq!(place.text(), RING);
-    // To look at it, nobody has to wait.
+    // A dry run does not wait for the lock.
     place.run(&["ring", "remove", "cache-b", "--dry-run", "--wait", "0"]).succeeds();
     let mut waiting = place.command(&["ring", "remove", "cache-b", "--wait", "60"]);
     let mut child = waiting.stdout(Stdio::null()).spawn().unwrap();
@@ -152,7 +152,7 @@ fn while_somebody_else_has_the_file_it_is_left_alone() {
     assert_eq!(Ring::load(place.ring()).unwrap().id().version, 8);
 }
 
-/// The next version is that of the ring as it is, whoever wrote it last.
+/// The next version follows that of the current ring, even if another process wrote it.
 #[test]
 fn of_changes_made_at_once_all_survive() {
     const ROUNDS: usize = 20;
@@ -192,7 +192,7 @@ fn of_changes_made_at_once_all_survive() {
     }
 }
 
-/// Killed at any moment, a change has been made or it has not.
+/// If the command is killed at any moment, the change is made whole or not at all.
 #[test]
 fn a_kill_leaves_a_whole_file() {
     let nodes =
@@ -212,7 +212,7 @@ fn a_kill_leaves_a_whole_file() {
         let weight = (round + 2).to_string();
         let mut change = place.command(&["ring", "weight", "n500", &weight, "--wait", "60"]);
         let mut child = change.stdout(Stdio::null()).spawn().unwrap();
-        // The new text is in the making: now, and in other rounds a little later.
+        // The new text is being written. Later rounds kill the command a little later.
         let mut turns = 0;
         while child.try_wait().unwrap().is_none() && (beside() == left || turns < round % 30) {
             turns += usize::from(beside() > left);
@@ -233,17 +233,17 @@ fn a_kill_leaves_a_whole_file() {
     assert!(cut_short > 0, "no change was ever cut short");
 }
 
-/// The command as somebody who is not root, who may do anything.
+/// The command as a user other than root, since root may do anything.
 fn as_nobody(place: &Place, words: &[&str]) -> Command {
     if !geteuid().is_root() {
         return place.command(words);
     }
     const NOBODY: u32 = 65534;
-    // Where cargo builds, nobody may have no way to.
+    // The other user may not have access to cargo's build directory.
     let program = place.path().join("ringbinder");
     if !program.exists() {
-        // By another process: a program that this one writes may be kept open by what another
-        // thread starts at this moment, and then does not run.
+        // Another process copies the program. If this process did, a child started by another thread at this
+        // moment could inherit the open file, and the program could not be run.
         let built = env!("CARGO_BIN_EXE_ringbinder");
         assert!(Command::new("cp").arg(built).arg(&program).status().unwrap().success());
     }
@@ -260,7 +260,7 @@ fn a_file_that_one_may_not_write_stays_as_it_is() {
     let ran = Ran::of(&mut as_nobody(&place, &["ring", "remove", "cache-b"]));
     ran.fails(77, &["cannot write ring.toml", "check who may write it", "nothing was changed"]);
     assert_eq!(place.text(), RING);
-    // To look at it is no crime.
+    // A dry run needs no permission to write.
     Ran::of(&mut as_nobody(&place, &["ring", "remove", "cache-b", "--dry-run"])).succeeds();
 }
 
@@ -295,7 +295,7 @@ fn a_file_that_one_may_not_read_is_told_apart_from_none() {
     }
 }
 
-/// What is no file is not opened: a pipe would wait for somebody who reads.
+/// A path that is not a regular file is never opened: opening a pipe would wait for its writer.
 #[test]
 fn what_is_no_file_is_not_waited_for() {
     let place = Place::with(RING);
@@ -304,7 +304,7 @@ fn what_is_no_file_is_not_waited_for() {
     place.run(&["ring", "add", "b=h:2", "--ring", "pipe.toml"]).fails(66, &["no regular file"]);
 }
 
-/// A ring file that is mounted into a container is a mount of its own: nothing can take its place.
+/// A ring file mounted into a container is itself a mount, so it cannot be replaced.
 #[test]
 fn a_file_that_is_a_mount_is_written_in_place() {
     let place = Place::with(RING);
@@ -331,7 +331,7 @@ fn a_file_that_is_a_mount_is_written_in_place() {
     let ring = Ring::load(place.ring()).unwrap();
     assert_eq!((ring.id().version, ring.nodes().len()), (8, 4));
     assert!(place.text().starts_with("# Our ring.\nversion = 8   # raised"), "{}", place.text());
-    // A shorter text leaves nothing of the longer one.
+    // A shorter text leaves no remains of the longer one.
     within("", "remove cache-d").succeeds();
     let ring = Ring::load(place.ring()).unwrap();
     assert_eq!((ring.id().version, ring.nodes().len()), (9, 3));

@@ -1,4 +1,4 @@
-//! What can be asked of a ring file, in a pipe.
+//! Tests of the commands that read a ring file, in a pipe.
 
 mod command;
 
@@ -95,7 +95,7 @@ fn check_answers_by_its_code() {
     let place = Place::with(RING);
     let ran = place.run(&["ring", "check"]).succeeds();
     assert_eq!(ran.out, "ok ring.toml: version 7, 3 nodes\n");
-    // So little beside so much owns nothing.
+    // A weight this small beside one this large owns no points.
     let place = Place::with(&RING.replace("weight = 2", "weight = 65535"));
     let ran = place.run(&["ring", "check"]);
     assert_eq!((ran.code, ran.out.matches("owns no key").count()), (1, 2), "{ran:?}");
@@ -196,7 +196,7 @@ fn a_plan_shows_what_would_move_and_changes_nothing() {
         "-"
     ])));
     assert_eq!(place.text(), RING);
-    // A node may come back at another address.
+    // A node may return at another address.
     place
         .run(&["ring", "plan", "--remove", "cache-b", "--add", "cache-b=10.0.0.9:11211"])
         .succeeds();
@@ -264,7 +264,7 @@ fn a_closed_pipe_ends_it_quietly() {
     let mut stdin = child.stdin.take().unwrap();
     let feeder = std::thread::spawn(move || {
         use std::io::Write as _;
-        // As long as it reads; it ends by itself once nobody reads what it prints.
+        // Writes as long as the command reads. It ends by itself after the reader of its output is gone.
         while stdin.write_all(b"some:key\n").is_ok() {}
     });
     let mut first = String::new();

@@ -1,4 +1,4 @@
-//! `docs/cli.md` is what the flags say.
+//! Test that `docs/cli.md` matches the flags.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! The command in a terminal of 80 columns and 24 lines.
+//! Tests of the command in a terminal of 80 columns and 24 lines.
 
 mod command;
 
@@ -11,7 +11,7 @@ use portable_pty::{CommandBuilder, PtySize, native_pty_system};
 const COLUMNS: u16 = 80;
 const LINES: u16 = 24;
 
-/// Runs the command in a terminal of its own; returns everything it wrote there, and its code.
+/// Runs the command in its own pseudo-terminal. Returns all its output and its exit code.
 fn run(place: &Place, words: &[&str], environment: &[(&str, &str)]) -> (String, u32) {
     let size = PtySize { rows: LINES, cols: COLUMNS, pixel_width: 0, pixel_height: 0 };
     let pty = native_pty_system().openpty(size).unwrap();
@@ -26,17 +26,17 @@ fn run(place: &Place, words: &[&str], environment: &[(&str, &str)]) -> (String, 
         command.env(name, value);
     }
     let mut child = pty.slave.spawn_command(command).unwrap();
-    // Reading ends once nobody has the other side any more.
+    // Reading ends after the last process has closed the other side.
     drop(pty.slave);
     let mut written = Vec::new();
     let mut reader = pty.master.try_clone_reader().unwrap();
-    // That the other side is gone may also be told by an error.
+    // An error can also mean that the other side is closed.
     let _ = reader.read_to_end(&mut written);
     let code = child.wait().unwrap().exit_code();
     (String::from_utf8(written).unwrap(), code)
 }
 
-/// What is to be read, without what steers the terminal.
+/// The text without escape sequences.
 fn plain(written: &str) -> String {
     anstream::adapter::strip_str(written).to_string().replace("\r\n", "\n")
 }
@@ -48,7 +48,7 @@ fn screen(written: &str) -> vt100::Parser {
     terminal
 }
 
-/// A ring whose names and addresses are as long as they may be.
+/// A ring with the longest possible names and addresses.
 fn wide() -> Place {
     let node = |n: u32| {
         let (name, host) = (format!("{n}{}", "n".repeat(63)), format!("{n}{}", ".host".repeat(50)));
@@ -124,7 +124,7 @@ fn nothing_is_wider_than_the_terminal() {
             assert!(line.chars().count() <= usize::from(COLUMNS), "{words:?}: {line:?}");
         }
     }
-    // Cut into pieces, and nothing is lost.
+    // Text is wrapped, and nothing is lost.
     let (written, _) = run(&place, &["ring", "show"], &[]);
     let text = plain(&written);
     assert_eq!(text.matches('n').count(), place.run(&["ring", "show"]).out.matches('n').count());
@@ -140,7 +140,7 @@ fn the_largest_moves_fit_a_screen() {
     let text = plain(&written);
     assert!(text.lines().count() <= usize::from(LINES), "{text}");
     assert!(text.contains("smaller moves"), "{text}");
-    // In a pipe all are listed.
+    // A pipe gets the complete list.
     let piped = place.run(&plan).out;
     assert!(piped.lines().count() > text.lines().count() && !piped.contains("smaller moves"));
 }
@@ -152,7 +152,7 @@ fn a_benchmark_shows_a_bar_and_leaves_nothing_of_it() {
     let program = std::path::absolute(ringbinder_tests::Kind::Ringbinder.program()).unwrap();
     let program = program.to_str().unwrap();
     let replay = ["bench", "replay", "t.csv", "--ringbinderd", program, "--vs", program];
-    // Colours of texts, as escape sequences.
+    // Escape sequences of text colours.
     let has_color = |written: &str| written.contains("\x1b[3");
     for (environment, colors) in [(&[][..], true), (&[("NO_COLOR", "1")], false)] {
         let (written, code) = run(&place, &replay, environment);
@@ -163,7 +163,7 @@ fn a_benchmark_shows_a_bar_and_leaves_nothing_of_it() {
         assert!(contents.contains("A miss is followed by a set"), "{contents}");
         assert!(!contents.contains("replaying"), "{contents}");
     }
-    // Lines that stay where nothing can be drawn again.
+    // A terminal that cannot redraw gets plain lines.
     let (written, _) = run(&place, &replay, &[("TERM", "dumb")]);
     assert!(!written.contains('\x1b') && written.contains("ringbinderd -m 64:\r\n"), "{written:?}");
 }

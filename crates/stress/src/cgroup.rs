@@ -1,21 +1,21 @@
-//! A control group with a limit of memory, as a container has one.
+//! A control group with a memory limit, like a container's.
 //!
-//! Version 2 of the interface is tried first, then version 1. Both are used below the group that this
-//! process is in, and below its ancestors.
+//! Version 2 of the interface is tried first, then version 1. In both, the group is created below this
+//! process's group, or below one of its ancestors.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
-/// Which files a group has.
+/// The version of the interface, which decides the names of a group's files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Version {
     One,
     Two,
 }
 
-/// A group of its own, removed when this is dropped. The processes in it have to be gone by then.
+/// A control group that is removed when this is dropped. All its processes must have ended by then.
 #[derive(Debug)]
 pub struct Cgroup {
     folder: PathBuf,
@@ -23,16 +23,16 @@ pub struct Cgroup {
 }
 
 impl Cgroup {
-    /// A group whose processes may have so many bytes of memory together, and no swap.
+    /// Creates a group whose processes may use this many bytes of memory together, and no swap.
     ///
     /// # Errors
-    /// Why this machine has none for us.
+    /// The reason why the group cannot be created on this machine.
     pub fn with_limit(bytes: u64) -> Result<Cgroup, String> {
         let mounts = read(Path::new("/proc/self/mounts"))?;
         let own = read(Path::new("/proc/self/cgroup"))?;
         let mut why = "no control groups are mounted".to_owned();
         for (version, mount, own) in places(&mounts, &own) {
-            // An ancestor of ours may be where groups with limits can be made, up to the root.
+            // This process's group may not permit groups with limits; an ancestor, up to the root, may.
             for parent in own.ancestors() {
                 let parent = mount.join(parent.strip_prefix("/").unwrap_or(parent));
                 match Cgroup::below(&parent, version, bytes) {
@@ -56,13 +56,13 @@ impl Cgroup {
         let folder = parent.join(format!("ringbinder-{id}-{number}"));
         fs::create_dir(&folder)
             .map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
-        // From here on dropping it removes the folder.
+        // From this point on, dropping the value removes the folder.
         let group = Cgroup { folder, version };
         let limit = bytes.to_string();
         match version {
             Version::Two => {
                 write(&group.folder.join("memory.max"), &limit)?;
-                // Where there is no swap there is no such file.
+                // Without swap this file does not exist.
                 let _ = write(&group.folder.join("memory.swap.max"), "0");
             }
             Version::One => {
@@ -73,15 +73,15 @@ impl Cgroup {
         Ok(group)
     }
 
-    /// Puts a process into it. What it has in memory so far counts where it was before.
+    /// Moves a process into the group. Its present memory stays charged to its old group.
     ///
     /// # Errors
-    /// Why the process cannot be moved.
+    /// The reason why the process cannot be moved.
     pub fn take(&self, pid: u32) -> Result<(), String> {
         write(&self.folder.join("cgroup.procs"), &pid.to_string())
     }
 
-    /// The most bytes that the group had at any moment, if the kernel says so.
+    /// The peak of the group's memory in bytes, if the kernel reports it.
     pub fn peak(&self) -> Option<u64> {
         let name = match self.version {
             Version::Two => "memory.peak",
@@ -93,7 +93,7 @@ impl Cgroup {
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
-        // A process that has just ended leaves a moment later.
+        // A process that has just ended leaves the group a moment later.
         for _ in 0..100 {
             if fs::remove_dir(&self.folder).is_ok() {
                 return;
@@ -104,7 +104,7 @@ impl Drop for Cgroup {
     }
 }
 
-/// Where groups may be made: the version, where it is mounted, and our own place in it.
+/// Places where groups may be created: the version, the mount point, and this process's group below it.
 fn places(mounts: &str, own: &str) -> Vec<(Version, PathBuf, PathBuf)> {
     let mut places = Vec::new();
     for (version, kind) in [(Version::Two, "cgroup2"), (Version::One, "cgroup")] {

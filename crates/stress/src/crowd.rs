@@ -1,7 +1,7 @@
-//! Connections that send what they are told and read nothing until they are asked to.
+//! Connections that send given bytes and read only on request.
 //!
-//! All of them are served in turns by the calling thread. A write never waits longer than
-//! the crowd's patience for a server that takes no more, so no server can hang the program this way.
+//! The calling thread serves all of them in turn. A write waits at most for the crowd's patience if the
+//! server stops reading, so a server cannot block the program this way.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -14,24 +14,24 @@ use nix::sys::socket::{
     AddressFamily, SockFlag, SockType, SockaddrStorage, connect, setsockopt, socket, sockopt,
 };
 
-/// What the kernel keeps for a client that does not read, in bytes. Small, so that what a server
-/// holds for it does not depend on how the kernel sizes buffers.
+/// Size of the kernel's receive buffer for a client that does not read, in bytes. It is small, so that the
+/// amount held by the server does not depend on the kernel's choice.
 const RECEIVE_BUFFER: usize = 64 * 1024;
 
-/// What values are made of.
+/// The bytes of values.
 static FILLER: [u8; 64 * 1024] = [b'v'; 64 * 1024];
 
 /// Many connections to one server. They close when this is dropped.
 pub struct Crowd {
     members: Vec<Member>,
-    /// How long all sockets may be idle.
+    /// Longest time for which no socket makes progress.
     patience: PollTimeout,
 }
 
 struct Member {
-    /// None once the server has closed it.
+    /// `None` after the server has closed it.
     stream: Option<TcpStream>,
-    /// Still to be sent: first this, then so many bytes of filler, then that.
+    /// Bytes to send: the head, then the number of filler bytes, then the tail.
     head: Vec<u8>,
     filler: usize,
     tail: &'static [u8],
@@ -45,17 +45,17 @@ impl Default for Crowd {
 }
 
 impl Crowd {
-    /// No connection yet. A server that takes no byte of any, or sends none, for so long counts as taking or
-    /// sending no more.
+    /// Creates a crowd without connections. If the server reads or sends nothing on any connection for this
+    /// time, the crowd stops waiting.
     pub fn with_patience(patience: Duration) -> Crowd {
         let patience = PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX);
         Crowd { members: Vec::new(), patience }
     }
 
-    /// One connection more.
+    /// Adds a connection.
     ///
     /// # Errors
-    /// When the server takes no connection.
+    /// If the server does not accept it.
     pub fn join(&mut self, server: SocketAddr) -> io::Result<()> {
         let stream = Some(quiet(server)?);
         let (head, received) = (Vec::new(), Vec::new());
@@ -63,10 +63,10 @@ impl Crowd {
         Ok(())
     }
 
-    /// So many connections more. `check` says whether to go on.
+    /// Adds this many connections. `check` returns an error to stop.
     ///
     /// # Errors
-    /// What `check` says, or that the server takes no connection.
+    /// The error of `check`, or of a connection that the server does not accept.
     pub fn join_many<E: From<io::Error>>(
         &mut self,
         count: usize,
@@ -82,45 +82,44 @@ impl Crowd {
         Ok(())
     }
 
-    /// How many there are, closed ones among them.
+    /// Number of connections, including closed ones.
     pub fn len(&self) -> usize {
         self.members.len()
     }
 
-    /// Whether there is none.
+    /// Whether there are no connections.
     pub fn is_empty(&self) -> bool {
         self.members.is_empty()
     }
 
-    /// How many the server has closed, as far as was seen.
+    /// Number of connections that the server is known to have closed.
     pub fn closed(&self) -> usize {
         self.members.iter().filter(|member| member.stream.is_none()).count()
     }
 
-    /// Closes one and forgets it; the last takes its number.
+    /// Closes and removes a connection; the last one takes its number.
     pub fn close(&mut self, number: usize) {
         self.members.swap_remove(number);
     }
 
-    /// Everyone is to send `head` and `filler` bytes after it. `head` is given the number of the
-    /// connection.
+    /// Queues `head` and `filler` bytes on every connection. `head` gets the number of the connection.
     pub fn everyone(&mut self, filler: usize, mut head: impl FnMut(usize) -> String) {
         for number in 0..self.members.len() {
             self.tell(number, head(number), filler, b"");
         }
     }
 
-    /// One is to send `head`, `filler` bytes and `tail`.
+    /// Queues `head`, `filler` bytes and `tail` on one connection.
     pub fn tell(&mut self, number: usize, head: String, filler: usize, tail: &'static [u8]) {
         let member = &mut self.members[number];
         (member.head, member.filler, member.tail) = (head.into_bytes(), filler, tail);
     }
 
-    /// Sends in turns, at most `piece` bytes of each at a time, until all is sent or the server
-    /// takes no more. Gives the number of bytes that were not sent. `check` says whether to go on.
+    /// Sends in turns of at most `piece` bytes per connection, until everything is sent or the server stops
+    /// reading. Returns the number of unsent bytes. `check` returns an error to stop.
     ///
     /// # Errors
-    /// What `check` says, or that nobody can wait for sockets.
+    /// The error of `check`, or a failure to wait for sockets.
     pub fn send<E: From<io::Error>>(
         &mut self,
         piece: usize,
@@ -139,16 +138,16 @@ impl Crowd {
         }
     }
 
-    /// Sends what the socket of one takes without waiting.
+    /// Sends on one connection as much as its socket takes without waiting.
     pub fn send_what_fits(&mut self, number: usize) {
         while self.members[number].write(FILLER.len()) {}
     }
 
-    /// Waits until everyone was answered a line, or closed, or nobody is answered any more, and gives
-    /// those lines without their ends. `check` says whether to go on.
+    /// Waits until every connection has received a line or is closed, or the server stops sending. Returns
+    /// the lines without their line breaks. `check` returns an error to stop.
     ///
     /// # Errors
-    /// What `check` says, or that nobody can wait for sockets.
+    /// The error of `check`, or a failure to wait for sockets.
     pub fn lines<E: From<io::Error>>(
         &mut self,
         mut check: impl FnMut() -> Result<(), E>,
@@ -161,7 +160,7 @@ impl Crowd {
         }
     }
 
-    /// Takes in what has come. Whether everyone was answered a line, or closed.
+    /// Reads the bytes that have arrived. Returns whether every connection has received a line or is closed.
     pub fn receive(&mut self) -> bool {
         for member in &mut self.members {
             member.read();
@@ -169,19 +168,20 @@ impl Crowd {
         !self.members.iter().any(Member::waits)
     }
 
-    /// The first line that each was answered, without its end; None for one that was closed before.
+    /// The first line of each connection, without its line break. `None` for one that was closed before.
     pub fn answers(&self) -> Vec<Option<String>> {
         self.members.iter().map(Member::line).collect()
     }
 
-    /// Whether everyone was sent something, or closed. Takes nothing.
+    /// Whether every connection has received something or is closed. Reads nothing.
     pub fn is_answered(&self) -> bool {
         let mut peeked = [0];
         let mut open = self.members.iter().flat_map(|member| &member.stream);
         open.all(|stream| stream.peek(&mut peeked).is_ok())
     }
 
-    /// Waits until one of those that are meant is ready; false when none is for long.
+    /// Waits until one of the connections that `meant` selects is ready. Returns false after the crowd's
+    /// patience.
     fn await_any(&self, wanted: PollFlags, meant: impl Fn(&Member) -> bool) -> io::Result<bool> {
         let members = self.members.iter().filter(|member| meant(member));
         let mut fds: Vec<PollFd<'_>> = members
@@ -197,7 +197,7 @@ impl Crowd {
 }
 
 impl Member {
-    /// Whether a line of the server is still to come.
+    /// Whether a line from the server is pending.
     fn waits(&self) -> bool {
         self.stream.is_some() && self.line().is_none()
     }
@@ -209,7 +209,7 @@ impl Member {
         }
     }
 
-    /// Whether anything was sent, or the end of the connection seen.
+    /// Returns whether anything was sent or the connection turned out to be closed.
     fn write(&mut self, piece: usize) -> bool {
         let Some(stream) = &mut self.stream else { return false };
         let bytes: &[u8] = match (self.head.len(), self.filler) {
@@ -228,7 +228,7 @@ impl Member {
         true
     }
 
-    /// Takes in the first kilobytes that have come.
+    /// Reads at most the next 4 KiB that have arrived.
     fn read(&mut self) {
         let Some(stream) = &mut self.stream else { return };
         let mut bytes = [0; 4096];
@@ -246,14 +246,14 @@ impl Member {
     }
 }
 
-/// A connection that does not wait and whose side of the kernel keeps little.
+/// A non-blocking connection with a small receive buffer.
 fn quiet(server: SocketAddr) -> io::Result<TcpStream> {
     let family = match server {
         SocketAddr::V4(_) => AddressFamily::Inet,
         SocketAddr::V6(_) => AddressFamily::Inet6,
     };
     let socket = socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
-    // Before it connects: what the other side may send follows from it.
+    // Set before connecting, because the window of the other side depends on it.
     setsockopt(&socket, sockopt::RcvBuf, &RECEIVE_BUFFER)?;
     connect(socket.as_raw_fd(), &SockaddrStorage::from(server))?;
     let stream = TcpStream::from(socket);

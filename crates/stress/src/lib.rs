@@ -1,5 +1,5 @@
-//! Clients that hold what a server lets them, and groups of processes with a limit of memory: what the tests
-//! and `ringbinder bench memory --hostile` have in common.
+//! Crowds of clients that make a server hold memory, and control groups with a memory limit. Both the tests
+//! and `ringbinder bench memory --hostile` use them.
 
 mod cgroup;
 mod crowd;

@@ -1,4 +1,4 @@
-//! What a full TLS 1.3 handshake costs, by provider and kind of key, in memory: the figures of
+//! Benchmark of a full TLS 1.3 handshake in memory, by provider and kind of key: the figures of
 //! `docs/decisions/0018-tls-provider.md`.
 //!
 //!     cargo run --profile dist -p ringbinder-tls --features ring --example handshakes
@@ -17,7 +17,7 @@ use rustls::{
     ServerConnection, SideData,
 };
 
-/// Handshakes of each kind; the median counts.
+/// Handshakes of each kind; the median is reported.
 const ROUNDS: usize = 300;
 
 const KINDS: [&str; 7] = [
@@ -65,7 +65,7 @@ fn openssl(folder: &Path, arguments: &str) -> Result<(), Failure> {
     if output.status.success() { Ok(()) } else { Err(error.into()) }
 }
 
-/// The medians of the time that the two sides take.
+/// The median times of both sides.
 fn measure(folder: &Path, provider: Arc<CryptoProvider>) -> Result<(Duration, Duration), Failure> {
     let read = |name: &str| std::fs::read(folder.join(name));
     let chain = pem::certificates(&read("pem")?)?;
@@ -104,7 +104,7 @@ fn measure(folder: &Path, provider: Arc<CryptoProvider>) -> Result<(Duration, Du
     Ok((servers[ROUNDS / 2], clients[ROUNDS / 2]))
 }
 
-/// Has one side take what the other sent and answer it, and tells how long that took.
+/// Passes bytes from one side to the other, which processes and answers them. Returns the time that took.
 fn turn<D: SideData>(
     side: &mut ConnectionCommon<D>,
     flight: &mut Vec<u8>,

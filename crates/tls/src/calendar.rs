@@ -1,15 +1,15 @@
-//! Days of the Gregorian calendar in UTC, which certificates end by, and seconds of Unix time.
+//! Conversion between Gregorian dates in UTC, as in certificates, and Unix time.
 
-/// Days from the first of March of year 0 to the first of January 1970.
+/// Days from 1 March of year 0 to 1 January 1970.
 const EPOCH: i64 = 719_468;
 
-/// Days of 400 years, after which the calendar repeats itself.
+/// Days of 400 years, after which the calendar repeats.
 const CYCLE: i64 = 146_097;
 
 const DAY: i64 = 24 * 60 * 60;
 
-/// The Unix time of a moment: year, month, day, hour, minute, second. `None` if there is no such moment,
-/// or before year 0. There are no leap seconds.
+/// The Unix time of a moment: year, month, day, hour, minute, second. `None` if there is no such moment, or
+/// it is before year 0. Leap seconds do not exist here.
 pub(crate) fn unix([year, month, day, hour, minute, second]: [i64; 6]) -> Option<i64> {
     if year < 0 || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
         return None;
@@ -17,17 +17,17 @@ pub(crate) fn unix([year, month, day, hour, minute, second]: [i64; 6]) -> Option
     if !((0..24).contains(&hour) && (0..60).contains(&minute) && (0..60).contains(&second)) {
         return None;
     }
-    // Years begin in March here: the leap day is the last of its year.
+    // Years begin in March here, so that the leap day is the last of its year.
     let (from_march, since) = if month > 2 { (month - 3, year) } else { (month + 9, year - 1) };
     let (cycle, of_cycle) = (since.div_euclid(400), since.rem_euclid(400));
     let of_year = (153 * from_march + 2) / 5 + day - 1;
     let days = cycle * CYCLE + of_cycle * 365 + of_cycle / 4 - of_cycle / 100 + of_year - EPOCH;
-    // The 30th of February comes out as another day.
+    // A date such as 30 February maps to a different date.
     let exists = civil(days) == [year, month, day];
     exists.then_some(days * DAY + hour * 60 * 60 + minute * 60 + second)
 }
 
-/// Year, month and day of a day that is counted from the first of January 1970.
+/// Year, month and day of a day number, counted from 1 January 1970.
 fn civil(days: i64) -> [i64; 3] {
     let days = days + EPOCH;
     let (cycle, day) = (days.div_euclid(CYCLE), days.rem_euclid(CYCLE));
@@ -39,7 +39,7 @@ fn civil(days: i64) -> [i64; 3] {
     [year, month, of_year - (153 * from_march + 2) / 5 + 1]
 }
 
-/// The day of a Unix time, for people: 2026-12-01. After year 9999, the seconds in words.
+/// The date of a Unix time, for people: `2026-12-01`. After year 9999, a phrase with the number of seconds.
 pub fn date(unix: u64) -> String {
     let days = i64::try_from(unix).map_or(i64::MAX, |unix| unix / DAY);
     match civil(days.min(10_000 * 366)) {

@@ -1,5 +1,5 @@
-//! What a node reads of its own certificates, of whichever version of X.509 they are (RFC 5280, 4.1).
-//! Nothing is trusted by what is read here.
+//! Reads some fields of a node's own certificates, of any version of X.509 (RFC 5280, 4.1). This module
+//! decides no question of trust.
 
 use crate::calendar;
 use crate::der::{Element, Reader, tag};
@@ -7,29 +7,29 @@ use crate::der::{Element, Reader, tag};
 /// `id-ce-basicConstraints`.
 const BASIC_CONSTRAINTS: [u8; 3] = [0x55, 0x1d, 0x13];
 
-/// A certificate, as far as it is read.
+/// The fields of a certificate that are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Certificate<'a> {
     /// `subjectPublicKeyInfo`, tag and length included.
     pub(crate) public_key: &'a [u8],
-    /// When it ends, as a Unix time; 0 if that is before 1970.
+    /// End of validity as a Unix time; 0 if it is before 1970.
     pub expires: u64,
-    /// Whether it may sign others.
+    /// Whether it may sign other certificates.
     pub is_authority: bool,
 }
 
 impl<'a> Certificate<'a> {
-    /// Reads one in DER. `None` if it is damaged.
+    /// Reads a certificate in DER. `None` if it is damaged.
     pub fn read(der: &'a [u8]) -> Option<Certificate<'a>> {
         let mut certificate = Reader::new(der).sequence()?;
         let mut signed = certificate.sequence()?;
-        // The algorithm of the signature, and the signature.
+        // The signature algorithm and the signature.
         certificate.take(tag::SEQUENCE)?;
         certificate.take(tag::BIT_STRING)?;
 
-        // The version, which the first one leaves out.
+        // The version, which version 1 omits.
         signed.take(tag::CONTEXT_0);
-        // The number, the algorithm of the signature, the issuer.
+        // The serial number, the signature algorithm and the issuer.
         signed.take(tag::INTEGER)?;
         signed.take(tag::SEQUENCE)?;
         signed.take(tag::SEQUENCE)?;
@@ -39,7 +39,7 @@ impl<'a> Certificate<'a> {
         // The subject.
         signed.take(tag::SEQUENCE)?;
         let public_key = signed.take(tag::SEQUENCE)?.whole;
-        // Identifiers of issuer and subject, which nobody uses.
+        // The unique identifiers of issuer and subject, which are not in use.
         signed.take(tag::CONTEXT_1);
         signed.take(tag::CONTEXT_2);
         let is_authority = match signed.take(tag::CONTEXT_3) {
@@ -58,7 +58,7 @@ fn is_authority(extensions: &[u8]) -> Option<bool> {
     while !extensions.is_empty() {
         let mut extension = extensions.sequence()?;
         let id = extension.take(tag::OBJECT_ID)?.content;
-        // Whether it is critical.
+        // The `critical` flag.
         extension.take(tag::BOOLEAN);
         let value = extension.take(tag::OCTET_STRING)?.content;
         if id == BASIC_CONSTRAINTS {
@@ -69,7 +69,7 @@ fn is_authority(extensions: &[u8]) -> Option<bool> {
     Some(authority)
 }
 
-/// A Unix time (RFC 5280, 4.1.2.5: seconds are always there, and the zone is always Z).
+/// Parses a time to Unix time (RFC 5280, 4.1.2.5: seconds are always present, and the zone is always Z).
 fn time(element: Element<'_>) -> Option<i64> {
     let digits = element.content.strip_suffix(b"Z")?;
     if !digits.iter().all(u8::is_ascii_digit) {
@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn what_a_certificate_says() {
         let key = KeyPair::generate().unwrap();
-        // The first year is written with two digits, the second with four.
+        // 2049 is encoded with two digits, 2051 with four.
         for (year, is_ca, is_authority) in [
             (2049, IsCa::NoCa, false),
             (2051, IsCa::ExplicitNoCa, false),
@@ -130,7 +130,7 @@ mod tests {
         };
         for place in 0..made.der().len() {
             let noticed = (0..8).filter(|&bit| damaged(place, bit)).count();
-            // The outermost tag and length.
+            // Bytes 0 and 1 are the outermost tag and length: any damage to them is detected.
             assert!(noticed == 8 || place > 1, "byte {place}");
         }
     }

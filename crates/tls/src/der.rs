@@ -1,7 +1,7 @@
-//! As much of DER (X.690) as it takes to tell what kind of key something is, and what a certificate
-//! says. Nothing is trusted by what is read here.
+//! A minimal DER (X.690) parser, sufficient to recognise kinds of keys and to read some fields of a
+//! certificate. This module decides no question of trust.
 
-/// Tags, as they stand in the encoding.
+/// Tags as encoded.
 pub(crate) mod tag {
     pub(crate) const BOOLEAN: u8 = 0x01;
     pub(crate) const INTEGER: u8 = 0x02;
@@ -11,7 +11,7 @@ pub(crate) mod tag {
     pub(crate) const UTC_TIME: u8 = 0x17;
     pub(crate) const GENERALIZED_TIME: u8 = 0x18;
     pub(crate) const SEQUENCE: u8 = 0x30;
-    /// `[1]` and `[2]`, not constructed.
+    /// `[1]` and `[2]`, primitive.
     pub(crate) const CONTEXT_1: u8 = 0x81;
     pub(crate) const CONTEXT_2: u8 = 0x82;
     /// `[0]` and `[3]`, constructed.
@@ -19,7 +19,7 @@ pub(crate) mod tag {
     pub(crate) const CONTEXT_3: u8 = 0xa3;
 }
 
-/// What is left to read of some elements that follow each other.
+/// A reader of successive elements.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reader<'a>(&'a [u8]);
 
@@ -28,9 +28,9 @@ pub(crate) struct Reader<'a>(&'a [u8]);
 pub(crate) struct Element<'a> {
     /// Its tag.
     pub(crate) tag: u8,
-    /// What it holds.
+    /// Its content.
     pub(crate) content: &'a [u8],
-    /// All of it, tag and length included.
+    /// The whole encoding, tag and length included.
     pub(crate) whole: &'a [u8],
 }
 
@@ -39,12 +39,12 @@ impl<'a> Reader<'a> {
         Reader(bytes)
     }
 
-    /// Whether nothing is left.
+    /// Whether no bytes are left.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The next element; none at the end, and where there is no whole one.
+    /// Reads the next element. `None` at the end, or if the next element is incomplete.
     pub(crate) fn next(&mut self) -> Option<Element<'a>> {
         let (&tag, rest) = self.0.split_first()?;
         let (&first, rest) = rest.split_first()?;
@@ -62,7 +62,7 @@ impl<'a> Reader<'a> {
         Some(Element { tag, content, whole })
     }
 
-    /// The next element if it has this tag. Where it has not, it stays the next one.
+    /// Reads the next element if it has this tag. Otherwise it stays the next element.
     pub(crate) fn take(&mut self, tag: u8) -> Option<Element<'a>> {
         let mut ahead = *self;
         let element = ahead.next().filter(|element| element.tag == tag)?;
@@ -70,7 +70,7 @@ impl<'a> Reader<'a> {
         Some(element)
     }
 
-    /// What is in the next element, if that is a sequence.
+    /// Returns a reader for the content of the next element, if that is a sequence.
     pub(crate) fn sequence(&mut self) -> Option<Reader<'a>> {
         self.take(tag::SEQUENCE).map(|element| Reader(element.content))
     }

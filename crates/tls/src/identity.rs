@@ -1,4 +1,4 @@
-//! A certificate and its key: whether they are of a kind that is taken, and belong together.
+//! A certificate and its key: checks that their kinds are accepted and that they belong together.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,43 +12,42 @@ use crate::certificate::Certificate;
 use crate::der::{Reader, tag};
 use crate::words;
 
-/// A way to make a key that is taken, for [`IdentityError::Key`].
+/// A command that makes an accepted key, for [`IdentityError::Key`].
 const MAKE_KEY: &str = "openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256";
 
-/// A certificate, those that vouch for it, and its key.
+/// A certificate, its chain, and its key.
 #[derive(Clone, Debug)]
 pub struct Identity {
-    /// What handshakes show and sign with.
+    /// The chain and the key for handshakes.
     pub certified: CertifiedKey,
-    /// Whether the certificate is of X.509 version 1 or 2: OpenSSL's clients may take it, and none
-    /// of rustls's do.
+    /// Whether the certificate is X.509 version 1 or 2. OpenSSL's clients may accept it; rustls's do not.
     pub is_old_version: bool,
 }
 
-/// Why a certificate and a key cannot be used.
+/// The reason why a certificate and a key cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IdentityError {
-    /// The key: a clause that goes on from its file's name.
+    /// The key is at fault: a clause that follows its file's name.
     #[error("{0}")]
     Key(KeyError),
-    /// The certificate: a clause that goes on from "it", the certificate.
+    /// The certificate is at fault: a clause that follows "it", the certificate.
     #[error("{0}")]
     Certificate(String),
-    /// The key is another certificate's.
+    /// The key belongs to another certificate.
     #[error("the key is not that of the certificate")]
     Mismatch,
 }
 
-/// What is wrong with a key: a clause that goes on from its file's name.
+/// The fault of a key: a clause that follows its file's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
-    /// It is of a kind that is not taken.
+    /// Its kind is not accepted.
     #[error(
         "holds {0}, which is not accepted: RSA keys of 2048 to 8192 bits are, EC keys of P-256, P-384 \
          and P-521, and Ed25519; `{MAKE_KEY}` makes one, and the certificate is to be made anew for it"
     )]
     Kind(KeyKind),
-    /// It is of a kind that is taken, and damaged.
+    /// Its kind is accepted, but it is damaged.
     #[error("holds {0}, which is damaged")]
     Damaged(KeyKind),
 }
@@ -57,17 +56,17 @@ pub enum KeyError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum KeyKind {
-    /// RSA, of so many bits.
+    /// RSA with this number of bits.
     Rsa(usize),
-    /// RSA that signs by PSS only.
+    /// RSA restricted to PSS signatures.
     RsaPss,
-    /// EC of P-256.
+    /// EC on P-256.
     P256,
-    /// EC of P-384.
+    /// EC on P-384.
     P384,
-    /// EC of P-521.
+    /// EC on P-521.
     P521,
-    /// EC of some other curve.
+    /// EC on another curve.
     OtherCurve,
     /// Ed25519.
     Ed25519,
@@ -75,7 +74,7 @@ pub enum KeyKind {
     Ed448,
     /// DSA.
     Dsa,
-    /// Something else.
+    /// Any other kind.
     Other,
 }
 
@@ -97,7 +96,7 @@ impl fmt::Display for KeyKind {
 }
 
 impl KeyKind {
-    /// What kind a key is of, as far as can be seen.
+    /// Determines the kind of a key, as far as possible.
     pub fn of(key: &PrivateKeyDer<'_>) -> KeyKind {
         let kind = match key {
             PrivateKeyDer::Pkcs1(key) => rsa(key.secret_pkcs1_der()),
@@ -122,7 +121,7 @@ impl KeyKind {
     }
 }
 
-/// `RSAPrivateKey` (RFC 8017, A.1.2).
+/// Parses `RSAPrivateKey` (RFC 8017, A.1.2).
 fn rsa(der: &[u8]) -> Option<KeyKind> {
     let mut key = Reader::new(der).sequence()?;
     key.take(tag::INTEGER)?;
@@ -132,7 +131,7 @@ fn rsa(der: &[u8]) -> Option<KeyKind> {
     Some(KeyKind::Rsa((modulus.len() - first) * 8 - zeros))
 }
 
-/// `ECPrivateKey` (RFC 5915, 3).
+/// Parses `ECPrivateKey` (RFC 5915, 3).
 fn sec1(der: &[u8]) -> Option<KeyKind> {
     let mut key = Reader::new(der).sequence()?;
     key.take(tag::INTEGER)?;
@@ -141,7 +140,7 @@ fn sec1(der: &[u8]) -> Option<KeyKind> {
     Reader::new(curve).take(tag::OBJECT_ID).map(|curve| ec(curve.content))
 }
 
-/// `PrivateKeyInfo` (RFC 5208, 5).
+/// Parses `PrivateKeyInfo` (RFC 5208, 5).
 fn pkcs8(der: &[u8]) -> Option<KeyKind> {
     let mut key = Reader::new(der).sequence()?;
     key.take(tag::INTEGER)?;
@@ -171,14 +170,13 @@ fn ec(curve: &[u8]) -> KeyKind {
 }
 
 impl Identity {
-    /// Puts a chain, its own certificate first, and a key together.
+    /// Combines a chain, whose first certificate is its own, with a key.
     ///
-    /// A certificate of X.509 version 1 passes and is pointed out
-    /// ([`is_old_version`](Identity::is_old_version)): whether it is trusted is for those to decide
-    /// who are shown it.
+    /// A certificate of X.509 version 1 is accepted and marked
+    /// ([`is_old_version`](Identity::is_old_version)): the other side decides whether to trust it.
     ///
     /// # Errors
-    /// One of them cannot be used, or they do not belong together.
+    /// If one of them cannot be used, or they do not belong together.
     pub fn new(
         chain: Vec<CertificateDer<'static>>,
         key: PrivateKeyDer<'static>,
@@ -212,12 +210,12 @@ fn is_old(error: &CertificateError) -> bool {
     words::objection(error) == Some(&webpki::Error::UnsupportedCertVersion)
 }
 
-/// What rustls checks itself where it understands the certificate.
+/// Whether the key belongs to the certificate. rustls checks this itself if it can parse the certificate.
 fn belong_together(certified: &CertifiedKey) -> bool {
     let shown = certified.cert.first().and_then(|certificate| Certificate::read(certificate));
     let shown = shown.map(|certificate| certificate.public_key);
     let own = certified.key.public_key();
-    // A key that does not tell is not known to be another one.
+    // A key that does not reveal its public half is not known to be a different one.
     own.is_none_or(|own| shown == Some(own.as_ref()))
 }
 

@@ -1,5 +1,5 @@
-//! What nodes and clients have in common about TLS: which keys and certificates they take, and words
-//! for what is wrong with others.
+//! TLS code shared by nodes and clients: the keys and certificates that they accept, and texts for the
+//! faults of others.
 //!
 //! | module | what it is |
 //! |---|---|
@@ -10,8 +10,8 @@
 //! | [`identity`] | a certificate and its key, and whether they belong together |
 //! | [`words`] | what rustls and webpki object to, as clauses for people |
 //!
-//! No I/O: callers read files, and name them in their own errors. No text here shows a piece of a key,
-//! or a byte of a certificate as it is.
+//! This crate does no I/O: callers read files, and name them in their own errors. No text here shows part
+//! of a key, or unescaped bytes of a certificate.
 
 pub mod calendar;
 pub mod certificate;
@@ -28,15 +28,15 @@ use rustls::Error;
 use rustls::crypto::aws_lc_rs;
 use rustls::server::ProducesTickets;
 
-/// The cryptography that all sides use.
+/// The cryptography provider that all sides use.
 pub fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }
 
-/// What seals the tickets by which sessions are taken up, with a key of its own.
+/// Creates the ticketer for session resumption. It encrypts tickets with a key of its own.
 ///
 /// # Errors
-/// The system gives no random bytes.
+/// If the system provides no random bytes.
 pub fn ticketer() -> Result<Arc<dyn ProducesTickets>, Error> {
     aws_lc_rs::Ticketer::new()
 }

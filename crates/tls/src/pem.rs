@@ -1,35 +1,35 @@
-//! Certificates and keys out of the text of a file.
+//! Reads certificates and keys from the text of a PEM file.
 
 use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-/// What an encrypted key has in its text: in PKCS#8, and in the older forms (RFC 1421).
+/// Marks of an encrypted key: in PKCS#8, and in the older formats (RFC 1421).
 const ENCRYPTED: [&str; 2] = ["-----BEGIN ENCRYPTED PRIVATE KEY-----", "Proc-Type: 4,ENCRYPTED"];
 
-/// Longest name of a section that is shown, in bytes.
+/// Longest label of a section that is shown, in bytes.
 const MAX_LABEL: usize = 40;
 
-/// What is wrong with the text of a file: a clause that goes on from the file's name.
+/// The fault of a file's text: a clause that follows the file's name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PemError {
-    /// There is nothing in it.
+    /// The text is empty.
     #[error("is empty")]
     Empty,
-    /// There is something else in it.
+    /// The wanted section is missing.
     #[error("holds no {wanted} in PEM form{}", instead(found.as_deref()))]
     Absent {
-        /// What was wanted.
+        /// The kind of section that was wanted.
         wanted: &'static str,
-        /// What the first section calls itself, if there is one.
+        /// The label of the first section, if there is one.
         found: Option<String>,
     },
-    /// It is no text.
+    /// The file is not text.
     #[error(
         "is no PEM file but a binary one (DER or PKCS#12): turn it into PEM, as `{} -inform DER` or \
          `openssl pkcs12` does", .0
     )]
     Binary(&'static str),
-    /// A key that can only be used with a passphrase.
+    /// The key is encrypted with a passphrase.
     #[error("is encrypted")]
     Encrypted,
     /// A section is damaged.
@@ -41,20 +41,20 @@ fn instead(found: Option<&str>) -> String {
     found.map(|found| format!(", but this: {found}")).unwrap_or_default()
 }
 
-/// All certificates in a text, at least one.
+/// Reads all certificates in a text, at least one.
 ///
 /// # Errors
-/// There are none, or one is damaged.
+/// If there is none, or one is damaged.
 pub fn certificates(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, PemError> {
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text).collect();
     let found = found.map_err(|error| torn(&error))?;
     if found.is_empty() { Err(absent(text, "certificate", "openssl x509")) } else { Ok(found) }
 }
 
-/// The first private key in a text that is not encrypted: PKCS#8, PKCS#1 or SEC1.
+/// Reads the first unencrypted private key in a text: PKCS#8, PKCS#1 or SEC1.
 ///
 /// # Errors
-/// There is none, or it is damaged or encrypted.
+/// If there is none, or it is damaged or encrypted.
 pub fn private_key(text: &[u8]) -> Result<PrivateKeyDer<'static>, PemError> {
     PrivateKeyDer::from_pem_slice(text).map_err(|error| {
         let has = |mark: &str| text.windows(mark.len()).any(|part| part == mark.as_bytes());
@@ -76,7 +76,7 @@ fn absent(text: &[u8], wanted: &'static str, tool: &'static str) -> PemError {
     }
 }
 
-/// What the first section in a text calls itself.
+/// The label of the first section in a text.
 fn label(text: &[u8]) -> Option<String> {
     let name = text
         .split(|&byte| byte == b'\n')
@@ -86,7 +86,7 @@ fn label(text: &[u8]) -> Option<String> {
     Some(String::from_utf8_lossy(name).into_owned())
 }
 
-/// Of a key not even a piece is shown.
+/// The error for a damaged section. It shows no part of a key.
 fn torn(error: &pem::Error) -> PemError {
     PemError::Torn(match error {
         pem::Error::MissingSectionEnd { .. } => "it ends before a -----END line",
@@ -117,7 +117,7 @@ mod tests {
             certificates(section("TRUSTED CERTIFICATE").as_bytes()).unwrap_err().to_string(),
             "holds no certificate in PEM form, but this: TRUSTED CERTIFICATE"
         );
-        // What could steer a terminal is not repeated.
+        // A label that could control a terminal is not repeated.
         assert_eq!(says(section("A\x1b[2J").as_bytes()), "holds no private key in PEM form");
         let binary = [0x30, 0x82, 0x01, 0xff];
         assert!(says(&binary).contains("`openssl pkey -inform DER`"));
@@ -131,7 +131,7 @@ mod tests {
         for text in [section("ENCRYPTED PRIVATE KEY"), old.to_owned()] {
             assert_eq!(private_key(text.as_bytes()), Err(PemError::Encrypted));
         }
-        // Another one that can be used is used.
+        // A usable key after an encrypted one is used.
         let both = section("ENCRYPTED PRIVATE KEY") + &section("EC PRIVATE KEY");
         assert!(private_key(both.as_bytes()).is_ok());
     }

@@ -1,36 +1,35 @@
-//! What rustls and webpki object to, as clauses for people.
+//! Errors of rustls and webpki as clauses for people.
 //!
-//! Their own texts are names out of the code for much of it, and the other side's choice of bytes for
-//! some. Here is no text but ours: such a name becomes words ([`name`]), and values are left out.
+//! Their own texts often contain names from the code, and sometimes bytes chosen by the other side. The texts
+//! here are all our own: such a name is converted to words ([`name`]), and values are left out.
 
 use std::fmt;
 
 use rustls::{CertificateError, Error};
 
-/// What a certificate of an old version is, and what to do: a clause that goes on from "certificate".
+/// Describes a certificate of an old version, and what to do: a clause that follows "certificate".
 pub const OF_AN_OLD_VERSION: &str = "is of X.509 version 1, which has no place for names, where TLS wants version 3: make it anew with \
      `printf subjectAltName=DNS:HOST | openssl x509 -req -in HOST.csr -CA ca.pem -CAkey ca.key \
      -CAcreateserial -days 365 -extfile /dev/stdin -out HOST.pem`";
 
-/// What a certificate that may sign others is, and what to do: a clause that goes on from
-/// "certificate".
+/// Describes a certificate that may sign others, and what to do: a clause that follows "certificate".
 pub const FOR_AN_AUTHORITY: &str = "is that of an authority (CA:TRUE), which nobody may use for itself: have the authority sign \
      another one, or make one that says CA:FALSE (`openssl req -x509 -addext \
      basicConstraints=critical,CA:FALSE`)";
 
-/// Names of a certificate that are shown.
+/// Most names of a certificate that are shown.
 const SHOWN_NAMES: usize = 4;
 
-/// Longest text of the other side that is shown, in characters.
+/// Longest text from the other side that is shown, in characters.
 const SHOWN_LEN: usize = 80;
 
-/// Longest name out of the code that is shown, in characters.
+/// Longest name from the code that is shown, in characters.
 const MAX_NAME: usize = 60;
 
-/// What is wrong with a certificate, or one above it: a clause that goes on from "its certificate".
+/// Describes the fault of a certificate, or of one above it: a clause that follows "its certificate".
 ///
-/// Ends, names, purposes and issuers that are not known are for callers to tell: who is to do something
-/// about these depends on the side. Here they are told in general.
+/// Callers should handle expiry, names, purposes and unknown issuers themselves, because the remedy depends
+/// on the side. For these, this function returns a general text.
 pub fn certificate(error: &CertificateError) -> String {
     use CertificateError as E;
     match error {
@@ -64,7 +63,7 @@ pub fn certificate(error: &CertificateError) -> String {
     }
 }
 
-/// What webpki objected to, where rustls has no words of its own for it.
+/// The error of webpki, if rustls has no error of its own for it.
 pub(crate) fn objection(error: &CertificateError) -> Option<&webpki::Error> {
     match error {
         CertificateError::Other(inner) => inner.0.downcast_ref(),
@@ -97,7 +96,7 @@ fn of_webpki(error: &webpki::Error) -> String {
     }
 }
 
-/// The algorithm of a signature, by its identifier (RFC 3279, 4055, 5758): the content of an
+/// The name of a signature algorithm by its identifier (RFC 3279, 4055, 5758): the content of an
 /// `AlgorithmIdentifier`, which begins with the object identifier.
 fn signature(id: &[u8]) -> &'static str {
     const RSA: [u8; 10] = [0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01];
@@ -119,7 +118,7 @@ fn signature(id: &[u8]) -> &'static str {
     }
 }
 
-/// What else can be wrong between two ends: a clause about the other side, which goes on from "it".
+/// Describes any other TLS error: a clause about the other side, which follows "it".
 pub fn other(error: &Error) -> String {
     match error {
         Error::InvalidCertificate(error) => {
@@ -141,9 +140,8 @@ pub fn other(error: &Error) -> String {
     }
 }
 
-/// The names that a certificate is for, for people: the first few of them, each in a bounded length,
-/// with everything escaped that is not plain ASCII. webpki gives them in a way of its own:
-/// `DnsName("a.example")`, `IpAddress(10.0.0.1)`.
+/// The names of a certificate, for people: the first few of them, each of bounded length and escaped except
+/// for plain ASCII. webpki writes them in its own form: `DnsName("a.example")`, `IpAddress(10.0.0.1)`.
 pub fn names(presented: &[String]) -> Vec<String> {
     let bare = |name: &String| {
         let inner = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
@@ -152,7 +150,7 @@ pub fn names(presented: &[String]) -> Vec<String> {
     presented.iter().take(SHOWN_NAMES).map(bare).collect()
 }
 
-/// A text of the other side, of bounded length, with everything escaped that is not plain ASCII.
+/// A text from the other side, of bounded length and escaped except for plain ASCII.
 pub fn plain(text: &str) -> String {
     let mut shown = String::new();
     for char in text.chars().take(SHOWN_LEN) {
@@ -164,8 +162,8 @@ pub fn plain(text: &str) -> String {
     shown
 }
 
-/// A name out of rustls's code as words: `NoCipherSuitesInCommon` is "no cipher suites in common". Of
-/// what it holds beside its name, nothing is shown.
+/// Converts a name from rustls's code to words: `NoCipherSuitesInCommon` becomes "no cipher suites in
+/// common". Shows nothing of the value except its name.
 pub fn name(value: impl fmt::Debug) -> String {
     let debug = format!("{value:?}");
     let mut words = String::new();

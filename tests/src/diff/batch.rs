@@ -1,11 +1,11 @@
-//! A batch on its way out: framed or raw, cut at random places.
+//! The bytes of a batch, framed or raw, cut at random positions.
 
 use rand::Rng as _;
 use rand::rngs::StdRng;
 
 use super::command::{Command, Side};
 
-/// The bytes of a batch for one side. A raw batch still ends in one sentinel, to know its end.
+/// The bytes of a batch for one side. A raw batch also ends in a sentinel, which marks its end.
 pub(super) fn bytes(commands: &[Command], raw: bool, side: Side) -> Vec<u8> {
     let mut out = Vec::new();
     for command in commands {
@@ -20,7 +20,7 @@ pub(super) fn bytes(commands: &[Command], raw: bool, side: Side) -> Vec<u8> {
     out
 }
 
-/// Where to cut, as shares of the whole, so that both sides are cut alike.
+/// The positions of the cuts as shares of the whole, so that both sides are cut alike.
 pub(super) fn cuts(rng: &mut StdRng) -> Vec<f64> {
     let count = if rng.random_ratio(1, 3) { 0 } else { rng.random_range(1..8) };
     let mut cuts: Vec<f64> = (0..count).map(|_| rng.random_range(0.0..1.0)).collect();
@@ -28,7 +28,7 @@ pub(super) fn cuts(rng: &mut StdRng) -> Vec<f64> {
     cuts
 }
 
-/// The bytes in pieces.
+/// Cuts bytes into pieces.
 pub(super) fn pieces(bytes: &[u8], cuts: &[f64]) -> Vec<Vec<u8>> {
     let mut pieces = Vec::with_capacity(cuts.len() + 1);
     let mut from = 0;
@@ -49,7 +49,7 @@ pub(super) fn pieces(bytes: &[u8], cuts: &[f64]) -> Vec<Vec<u8>> {
     pieces
 }
 
-/// A framed answer cut into the answers of its commands; `None` if there are not `count`.
+/// Splits a framed answer into the answers of its commands. `None` if there are not `count` of them.
 pub(super) fn answers(mut all: &[u8], count: usize) -> Option<Vec<&[u8]>> {
     use crate::conn::{SENTINEL, find};
     let mut answers = Vec::with_capacity(count);

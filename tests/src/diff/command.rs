@@ -1,6 +1,6 @@
-//! One generated command, in the bytes that each side gets.
+//! A generated command, with the bytes for each side.
 
-/// Which server.
+/// One of the two servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
     /// The reference.
@@ -9,7 +9,7 @@ pub enum Side {
     Ours,
 }
 
-/// The CAS number of one state of one item, as each side numbered it.
+/// The CAS numbers that each side assigned to the same state of an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CasPair {
     /// The reference's number.
@@ -31,14 +31,14 @@ enum Piece {
     Cas(CasPair),
 }
 
-/// A command line and, where one belongs to it, its body.
+/// A command line with its body, if it has one.
 #[derive(Clone, Debug, Default)]
 pub struct Command {
     pieces: Vec<Piece>,
 }
 
 impl Command {
-    /// Starts with these bytes.
+    /// A command that starts with these bytes.
     pub fn new(bytes: impl AsRef<[u8]>) -> Command {
         Command { pieces: vec![Piece::Bytes(bytes.as_ref().to_vec())] }
     }
@@ -53,13 +53,13 @@ impl Command {
         self
     }
 
-    /// Adds a CAS number, to each side its own.
+    /// Adds a CAS number, which differs between the sides.
     pub fn push_cas(&mut self, pair: CasPair) -> &mut Command {
         self.pieces.push(Piece::Cas(pair));
         self
     }
 
-    /// Adds all of another.
+    /// Appends another command.
     pub fn append(&mut self, other: &Command) -> &mut Command {
         for piece in &other.pieces {
             match piece {
@@ -93,7 +93,7 @@ pub(super) fn words(command: &[u8]) -> Vec<&[u8]> {
     line.split(|&byte| byte == b' ').filter(|word| !word.is_empty()).collect()
 }
 
-/// Whether a meta command carries this flag.
+/// Whether a meta command has this flag.
 pub(super) fn has_flag(words: &[&[u8]], flag: u8) -> bool {
     let skip = if words.first() == Some(&b"ms".as_slice()) { 3 } else { 2 };
     words.iter().skip(skip).any(|word| word[0] == flag)

@@ -1,8 +1,8 @@
-//! Malformed commands, in framed batches only.
+//! Malformed commands, which are used in framed batches only.
 //!
-//! What is sent never leaves the two sides reading at different places for longer than one
-//! command: a body that is too short or too long is filled up to what the reference consumes. A storage
-//! line without a length, after which ringbinderd closes, comes on connections of its own
+//! After a malformed command the two sides may read at different positions, but for at most one command: a
+//! body that is too short or too long is padded to the bytes that the reference consumes. After a storage
+//! line without a length, ringbinderd closes the connection, so such a line has its own connections
 //! ([`without_length`]).
 
 use rand::Rng as _;
@@ -10,7 +10,7 @@ use rand::Rng as _;
 use super::command::Command;
 use super::generate::Generator;
 
-/// Lines that are wrong in themselves.
+/// Lines that are invalid by themselves.
 const LINES: &[&str] = &[
     "",
     " ",
@@ -140,7 +140,7 @@ const LINES: &[&str] = &[
     "extstore bogus 1",
 ];
 
-/// Storage lines whose length nobody can read, or of which it cannot be told where it stands.
+/// Storage lines whose length cannot be read or located.
 const WITHOUT_LENGTH: &[&str] = &[
     "set",
     "set k1",
@@ -172,7 +172,7 @@ const WITHOUT_LENGTH: &[&str] = &[
     "ms k1 abc T0 c",
 ];
 
-/// Lines with more words than they need, which 1.6.45 carries out and 1.6.18 does not.
+/// Lines with more words than they need. 1.6.45 executes them and 1.6.18 does not.
 const MORE_WORDS: &[&str] = &[
     "incr {} 1 2 3",
     "decr {} 1 x y z noreply",
@@ -190,7 +190,7 @@ const MORE_WORDS: &[&str] = &[
     "cache_memlimit 1024 0 0",
 ];
 
-/// More of them, which store something or take a CAS unique.
+/// Such lines that store something or have a CAS unique.
 const MORE_WORDS_THAT_STORE: &[&str] = &[
     "set {} 0 0 3 x y\r\nxyz",
     "set {} 0 0 3 noreply x\r\nxyz",
@@ -205,7 +205,7 @@ const MORE_WORDS_THAT_STORE: &[&str] = &[
     "ms {} 3 MSS\r\nxyz",
 ];
 
-/// Storage lines that are refused although their length can be read; a body follows.
+/// Storage lines that are refused although their length is readable. A body follows.
 const REFUSED: &[&str] = &[
     "set k1 abc 0 3",
     "set k1 -1 0 3",
@@ -216,17 +216,17 @@ const REFUSED: &[&str] = &[
     "cas k1 0 0 3 18446744073709551616 noreply",
     "replace k1 0 1x 3 noreply",
     "append k1 x 0 3",
-    // A unique that is missing.
+    // The CAS unique is missing.
     "cas k1 0 0 3",
     "cas k1 0 0 3 noreply",
-    // Words too many, and one that is wrong.
+    // There are too many words, and one of them is invalid.
     "set k1 x 0 3 y",
     "set k1 0 x 3 y z",
     "cas k1 0 0 3 x y z",
 ];
 
-/// Storage lines with a key that is missing or has blanks. memcached looks for the length at the wrong
-/// place; it reads the body, or a part of it, as a command.
+/// Storage lines whose key is missing or contains blanks. memcached reads the length from the wrong position,
+/// and executes the body, or part of it, as a command.
 const NO_WORD_FOR_A_KEY: &[&str] = &[
     "set my key 0 0 3",
     "set my own key 0 0 3",
@@ -237,7 +237,7 @@ const NO_WORD_FOR_A_KEY: &[&str] = &[
     "ms k1 S3",
 ];
 
-/// Meta sets that are refused after their length was read: the body is swallowed.
+/// Meta sets that are refused after their length was read. Their body is consumed.
 const REFUSED_META: &[&str] = &[
     "ms k1 3 z",
     "ms k1 3 c c",
@@ -255,7 +255,7 @@ const REFUSED_META: &[&str] = &[
     "ms k1 3 Dx MS",
 ];
 
-/// One malformed command.
+/// Generates a malformed command.
 pub(super) fn any(make: &mut Generator) -> Command {
     match make.rng.random_range(0..12) {
         0..5 => {
@@ -274,13 +274,13 @@ pub(super) fn any(make: &mut Generator) -> Command {
     }
 }
 
-/// A storage line after which ringbinderd closes.
+/// Generates a storage line after which ringbinderd closes the connection.
 pub(super) fn without_length(make: &mut Generator) -> Command {
     Command::new(format!("{}\r\n", make.pick(WITHOUT_LENGTH)))
 }
 
 fn more_words(make: &mut Generator) -> Command {
-    // Where the reference refuses them, they are about a key that is never there: or the two would hold
+    // If the reference refuses them, they use a key that never exists. Otherwise the two servers would hold
     // different items from then on.
     let (line, key) = match make.latest() {
         true if make.chance(40) => (make.pick(MORE_WORDS_THAT_STORE), make.key()),
@@ -297,7 +297,7 @@ fn more_words(make: &mut Generator) -> Command {
 }
 
 fn refused(make: &mut Generator, lines: &[&'static str]) -> Command {
-    // The body, where it is taken for a command, is an unknown one.
+    // The body, if it is executed as a command, is an unknown one.
     Command::new(format!("{}\r\nxyz\r\n", make.pick(lines)))
 }
 
@@ -325,16 +325,16 @@ fn long_key(make: &mut Generator) -> Command {
         "touch {} 0 noreply\r\n",
         "incr {} 1 noreply\r\n",
     ]);
-    // `gets k1 <long> k2` drops what stands before it in the same write; framing keeps it apart.
+    // `gets k1 <long> k2` drops the commands before it in the same write; framing keeps it separate.
     Command::new(form.replace("{}", &key))
 }
 
-/// A body that does not end where its length says.
+/// Generates a body that does not end at its announced length.
 fn bad_chunk(make: &mut Generator) -> Command {
     let key = make.key();
     let announced = make.rng.random_range(0..40usize);
-    // 1.6.45 gives the CAS unique that such an `ms` took to the next set of the connection, which is then
-    // lower than those before it.
+    // In 1.6.45, the connection's next set gets the CAS unique that such an `ms` took, which is then lower
+    // than those before it.
     let forms = if make.latest() { 3 } else { 5 };
     let (before, after) = match make.rng.random_range(0..forms) {
         0 => ("set {} 0 0 ", ""),
@@ -346,9 +346,9 @@ fn bad_chunk(make: &mut Generator) -> Command {
     let (verb, rest) = before.split_once("{}").expect("a key in each form");
     let mut command = Command::new(verb);
     command.push(&key).push(format!("{rest}{announced}{after}\r\n"));
-    // Exactly as many bytes as are consumed, ending in anything but CRLF ...
+    // Exactly as many bytes as are consumed, with an end other than CRLF ...
     command.push(vec![b'z'; announced]).push(make.pick(&["zz", "\n\r", "z\n", "\rz"]));
-    // ... and sometimes more, up to the line's end: a command nobody knows.
+    // ... and sometimes more, up to the end of the line: an unknown command.
     if make.chance(60) {
         command.push("zzzz\r\n");
     }
@@ -358,7 +358,7 @@ fn bad_chunk(make: &mut Generator) -> Command {
 fn too_large(make: &mut Generator) -> Command {
     let key = make.key();
     if make.chance(70) {
-        // Dear, so rare.
+        // Rare, because it is slow.
         return long_key(make);
     }
     let length = 1_048_577 + make.rng.random_range(0..1000usize);

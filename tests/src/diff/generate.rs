@@ -1,4 +1,5 @@
-//! Makes commands: few keys, so that their states meet; every verb; right, old and wrong CAS.
+//! Generates commands with all verbs, on few keys so that many commands meet the same item, and with current,
+//! old and wrong CAS numbers.
 
 use std::collections::HashMap;
 
@@ -9,39 +10,39 @@ use rand::{Rng as _, RngCore as _, SeedableRng as _};
 use super::command::{CasPair, Command};
 use super::{Profile, errors, meta};
 
-/// Keys that a history uses. Few, so that every state is met by every command.
+/// Number of keys in a history. It is small, so that every command meets every state.
 const KEYS: usize = 50;
-/// memcached's limit for an item, with everything it counts.
+/// memcached's limit for an item, including all overhead.
 const ITEM_MAX: usize = 1024 * 1024;
-/// What memcached counts for an item beside key, flags and value.
+/// Bytes that memcached counts for an item besides key, flags and value.
 const ITEM_OVERHEAD: usize = 48 + 8 + 1 + 2;
 
-/// A source of commands. It learns CAS numbers from the answers.
+/// A generator of commands. It learns CAS numbers from the answers.
 pub struct Generator {
     pub(super) rng: StdRng,
     profile: Profile,
-    /// CAS numbers are renamed: see [`super::Plan::rename_cas`].
+    /// Whether CAS numbers are renamed: see [`super::Plan::rename_cas`].
     rename_cas: bool,
     keys: Vec<Vec<u8>>,
-    /// The latest CAS seen of each key, by the key as sent (base64 where it was).
+    /// The latest known CAS of each key. The key is as sent, so in base64 if it was.
     known: HashMap<Vec<u8>, CasPair>,
     /// CAS numbers of earlier states.
     older: Vec<CasPair>,
-    /// Set while a raw batch is made.
+    /// Whether the current batch is a raw one.
     raw: bool,
-    /// In a raw batch: keys that were read, whose answers may still lie in memcached's queue. There
-    /// a number is not changed in place while an answer refers to it, and so loses its padding.
+    /// The keys read in the current raw batch. Their answers may still be in memcached's queue. While an
+    /// answer refers to a number, memcached does not change it in place, and so it loses its padding.
     read: Vec<Vec<u8>>,
 }
 
 impl Generator {
-    /// A generator whose commands depend on `seed`, the profile and what it is told of answers.
+    /// A generator whose commands depend on `seed`, the profile, and the CAS numbers that it learns.
     pub fn new(seed: u64, profile: Profile, rename_cas: bool) -> Generator {
         let mut keys: Vec<Vec<u8>> =
             (0..KEYS - 6).map(|number| format!("k{number}").into_bytes()).collect();
         keys.push(vec![b'x'; 250]);
         keys.push(vec![b'y'; 249]);
-        // 1.6.45 takes `noreply` for the word of that name wherever it stands last.
+        // Not `noreply` itself: 1.6.45 takes it for the option wherever it is the last word.
         keys.push(b"noreplies".to_vec());
         keys.push(b"0".to_vec());
         keys.push("schl\u{fc}ssel/\u{1f511}".as_bytes().to_vec());
@@ -63,17 +64,18 @@ impl Generator {
         self.profile == Profile::Latest
     }
 
-    /// Whether CAS numbers in a batch's output must be left out, since a raw one is not looked into.
+    /// Whether the output of a batch must not contain CAS numbers. That is the case for a raw batch, whose
+    /// output is not parsed.
     pub(super) fn hides_cas(&self) -> bool {
         self.raw && self.rename_cas
     }
 
-    /// Whether the batch in the making is a raw one.
+    /// Whether the current batch is a raw one.
     pub(super) fn raw(&self) -> bool {
         self.raw
     }
 
-    /// Takes in the CAS that an answer told for a key.
+    /// Records the CAS of a key from an answer.
     pub fn learn(&mut self, key: Vec<u8>, pair: CasPair) {
         if let Some(before) = self.known.insert(key, pair)
             && before != pair
@@ -85,13 +87,13 @@ impl Generator {
         }
     }
 
-    /// The next batch: its commands, and whether it is a raw one.
+    /// Generates the next batch. Returns its commands, and whether it is a raw batch.
     pub fn batch(&mut self) -> (Vec<Command>, bool) {
         self.raw = self.chance(30);
         self.read.clear();
         let count = self.rng.random_range(1..=50);
         let mut commands = Vec::with_capacity(count + 1);
-        // A CAS learned in the batch before is still right as long as nothing else came between.
+        // A CAS from the previous batch is still current unless another command came between.
         if self.chance(60) {
             commands.push(self.compare_and_store());
         }
@@ -135,7 +137,7 @@ impl Generator {
     }
 
     pub(super) fn key(&mut self) -> Vec<u8> {
-        // Half of all traffic on a few keys: sequences on one key are what finds differences.
+        // Half of all commands use a few keys: sequences on the same key find differences.
         let index = if self.chance(50) {
             self.rng.random_range(0..6)
         } else {
@@ -144,7 +146,7 @@ impl Generator {
         self.keys[index].clone()
     }
 
-    /// A CAS for a command on `key`: mostly the one last seen, else an older or a wrong one.
+    /// A CAS for a command on `key`: usually the last known one, else an older or a wrong one.
     pub(super) fn cas_for(&mut self, key: &[u8]) -> CasPair {
         let known = self.known.get(key).copied();
         match (self.rng.random_range(0..100), known) {
@@ -157,10 +159,10 @@ impl Generator {
         }
     }
 
-    /// An expiry that does not make answers depend on when they are asked for.
+    /// An expiry for which answers do not depend on the time of the request.
     pub(super) fn exptime(&mut self) -> &'static str {
         let always = ["0", "0", "0", "0", "1500", "5000", "86400", "2592000", "2000000000"];
-        // Dead at once: negative, or a Unix time long past.
+        // Expired at once: negative, or a Unix time in the past.
         let dead = ["-1", "-100", "2592001", "-2147483648"];
         if self.chance(92) { self.pick(&always) } else { self.pick(&dead) }
     }
@@ -174,8 +176,8 @@ impl Generator {
         }
     }
 
-    /// A value: numbers and what nearly are, small ones, some large. Holds no `M`, so that it can
-    /// not hold a sentinel.
+    /// A value: a number, almost a number, or random bytes, usually few. It never contains `M`, so it cannot
+    /// contain a sentinel.
     pub(super) fn value(&mut self) -> Vec<u8> {
         let length = match self.rng.random_range(0..1000) {
             0..250 => return self.number().into_bytes(),
@@ -201,8 +203,8 @@ impl Generator {
             let at = self.rng.random_range(0..=length - 5);
             bytes[at..at + 5].copy_from_slice(b"END\r\n");
         }
-        // A value that begins with white space could be nothing but that, and memcached then reads
-        // its number from behind the value.
+        // A value that begins with white space might contain nothing else. memcached would then read a number
+        // beyond the end of the value.
         if let Some(first) = bytes.first_mut().filter(|first| is_space(**first)) {
             *first = b'x';
         }
@@ -220,7 +222,8 @@ impl Generator {
         }
     }
 
-    /// Not white space alone: memcached then reads its number from behind the value.
+    /// A text that is almost a number. It is never only white space: memcached would then read a number
+    /// beyond the end of the value.
     fn almost_number(&mut self) -> &'static str {
         self.pick(&[
             "12 ",
@@ -242,8 +245,8 @@ impl Generator {
         ])
     }
 
-    /// What to add or to start from. Sums stay below 2^63: with numbers from there on, 1.6.18 looks
-    /// for a minus sign in whatever memory follows the value.
+    /// A number to add or to start from. Sums stay below 2^63. For larger numbers, 1.6.18 looks for a minus
+    /// sign in the memory after the value.
     pub(super) fn increment(&mut self) -> String {
         match self.rng.random_range(0..6) {
             0 => "0".into(),
@@ -252,7 +255,7 @@ impl Generator {
         }
     }
 
-    /// What to subtract: anything.
+    /// Any number to subtract.
     pub(super) fn decrement(&mut self) -> String {
         match self.rng.random_range(0..6) {
             0 => "0".into(),
@@ -266,7 +269,7 @@ impl Generator {
         if self.chance(12) { " noreply" } else { "" }
     }
 
-    /// Where a line ends: CRLF, now and then LF alone.
+    /// A line break: CRLF, and sometimes LF alone.
     pub(super) fn eol(&mut self) -> &'static str {
         if self.chance(3) { "\n" } else { "\r\n" }
     }
@@ -287,7 +290,8 @@ impl Generator {
         self.store(verb, &key, &value)
     }
 
-    /// A value to join to another: never digits alone, which could make a number of 2^63 and more.
+    /// A value to append or prepend. It never has digits alone, which could result in a number of 2^63 or
+    /// more.
     pub(super) fn part(&mut self) -> Vec<u8> {
         let mut part = self.value();
         if part.iter().all(u8::is_ascii_digit) {
@@ -314,7 +318,7 @@ impl Generator {
     }
 
     fn retrieval(&mut self) -> Command {
-        // Whole batches are not masked, so those show no CAS where numbers are renamed.
+        // Raw batches are not masked, so they contain no CAS numbers if these are renamed.
         let verbs = if self.hides_cas() {
             ["get", "get", "get", "gat"]
         } else {
@@ -328,7 +332,7 @@ impl Generator {
         let count = match self.rng.random_range(0..10) {
             0..6 => 1,
             6..9 => self.rng.random_range(2..8),
-            // More than one round of memcached's tokenizer.
+            // More words than memcached's tokenizer takes in one pass.
             _ => self.rng.random_range(20..60),
         };
         for _ in 0..count {
@@ -340,7 +344,7 @@ impl Generator {
         command
     }
 
-    /// A CAS read of a few keys, for the batch that follows.
+    /// A command that reads the CAS of a few keys, for the next batch.
     fn read_cas(&mut self) -> Command {
         let mut command = Command::new("gets");
         for _ in 0..self.rng.random_range(1..6) {
@@ -350,14 +354,14 @@ impl Generator {
         command
     }
 
-    /// Remembers that the batch read this key.
+    /// Records that the batch has read this key.
     pub(super) fn note_read(&mut self, key: &[u8]) {
         if self.raw {
             self.read.push(key.to_vec());
         }
     }
 
-    /// A key for arithmetic: one whose answers cannot be waiting in memcached's queue.
+    /// A key for arithmetic whose answers cannot be in memcached's queue.
     pub(super) fn key_for_arithmetic(&mut self) -> Vec<u8> {
         for _ in 0..20 {
             let key = self.key();
@@ -395,7 +399,7 @@ impl Generator {
     }
 
     fn plain(&mut self) -> Command {
-        // No `mn`: a framed batch would take it for a sentinel.
+        // Without `mn`, which a framed batch would take for a sentinel.
         let lines = ["verbosity 0", "verbosity 1", "verbosity 0 noreply", "get missing"];
         Command::new(format!("{}\r\n", self.pick(&lines)))
     }
@@ -405,7 +409,7 @@ impl Generator {
         Command::new(format!("{}\r\n", self.pick(&lines)))
     }
 
-    /// A value at memcached's limit or just beyond, then appended to.
+    /// Generates a value at memcached's limit or slightly above, and an append to it.
     fn near_the_limit(&mut self, commands: &mut Vec<Command>) {
         let key = self.key();
         let off = self.rng.random_range(-2i32..=3);
@@ -430,7 +434,7 @@ impl Generator {
         let mut read = self.start("mg", &key);
         read.push(if self.raw { " s f\r\n" } else { " s f k\r\n" });
         commands.push(read);
-        // Large values are dear to read: most go at once.
+        // Large values are slow to read, so most are deleted at once.
         if self.chance(80) {
             let mut delete = self.start("delete", &key);
             delete.push("\r\n");
@@ -440,15 +444,15 @@ impl Generator {
         }
     }
 
-    /// The recache flows that meta commands are made for, on one key.
+    /// Generates the cache-refill sequences that meta commands are made for, on one key.
     fn stale_and_win(&mut self, commands: &mut Vec<Command>) {
         let key = self.key();
         let steps: &[&str] = match self.rng.random_range(0..4) {
-            // Invalidate, two readers, refill with the CAS that the winner saw.
+            // Invalidation, two readers, and a refill with the CAS that the winner received.
             0 => &["md {} I T1500", "mg {} v t", "mg {} v", "ms {} 2 I\r\nok", "mg {} v s"],
-            // A miss that is filled once.
+            // A miss with a single winner, which fills it.
             1 => &["delete {}", "mg {} s v N1500", "mg {} s v N1500", "ms {} 2 T5000\r\nok"],
-            // Recache ahead of expiry: one winner, then none, again after a refill.
+            // Refresh before expiry: one winner, no further ones, and another after a refill.
             2 => &[
                 "mg {} T1500",
                 "mg {} v R3000",
@@ -457,13 +461,13 @@ impl Generator {
                 "mg {} v R3000",
                 "mg {} v R30",
             ],
-            // Marked twice, with a plain set between.
+            // Invalidated twice, with a plain set in between.
             _ => &["md {} I", "mg {} k", "md {} I q", "mg {} k v", "set {} 0 0 2\r\nok", "mg {} k"],
         };
         self.note_read(&key);
         for step in steps {
             let (before, after) = step.split_once("{}").expect("a key in each step");
-            // What a raw batch cannot hold: times and the keys of items that exist.
+            // A raw batch must not contain times, or the keys of items that exist.
             let raw = || after.replace(" t", "").replace(" k", "");
             let after = if self.raw { raw() } else { after.to_owned() };
             let mut command = Command::new(before);
@@ -476,7 +480,7 @@ impl Generator {
     }
 }
 
-/// White space as C has it.
+/// White space by C's definition.
 fn is_space(byte: u8) -> bool {
     byte.is_ascii_whitespace() || byte == 0x0b
 }

@@ -1,4 +1,4 @@
-//! Meta commands with random flags.
+//! Generates meta commands with random flags.
 
 use rand::Rng as _;
 use rand::seq::SliceRandom as _;
@@ -6,14 +6,14 @@ use rand::seq::SliceRandom as _;
 use super::command::Command;
 use super::generate::Generator;
 
-/// The flags of one command in the making.
+/// The flags of a command that is being built.
 struct Flags<'a> {
     make: &'a mut Generator,
     words: Vec<Command>,
 }
 
 impl Flags<'_> {
-    /// Adds the flag in `percent` of all cases.
+    /// Adds the flag with this probability in percent.
     fn maybe(&mut self, percent: u32, flag: &str) {
         if self.make.chance(percent) {
             self.words.push(Command::new(flag));
@@ -41,7 +41,7 @@ impl Flags<'_> {
         }
     }
 
-    /// A client's own CAS number: small, where the server's numbers never are.
+    /// Adds a CAS number of the client's own. It is small, unlike the server's numbers.
     fn own_cas(&mut self, percent: u32) {
         if self.make.latest() && self.make.chance(percent) {
             let number = self.make.rng.random_range(1..super::renaming::OWN_NUMBERS);
@@ -49,7 +49,7 @@ impl Flags<'_> {
         }
     }
 
-    /// Opaque, hints for proxies, and `q`: every meta command takes them.
+    /// Adds flags that every meta command accepts: opaque, proxy hints, and `q`.
     fn common(&mut self) {
         self.maybe_with(20, "O", |make| {
             let length = make.rng.random_range(0..=31);
@@ -58,12 +58,13 @@ impl Flags<'_> {
         self.maybe(2, "P");
         self.maybe(2, "Lhint");
         self.maybe(12, "q");
-        // A raw batch is not looked into, so it cannot hold the known difference in binary keys.
+        // The output of a raw batch is not parsed, so it must not contain the known difference in binary
+        // keys.
         let raw = self.make.raw();
         self.maybe(if raw { 0 } else { 25 }, "k");
     }
 
-    /// The words in random order, each after a space.
+    /// Appends the words in random order, each after a space.
     fn append_to(mut self, command: &mut Command) -> Vec<u8> {
         self.words.shuffle(&mut self.make.rng);
         let mut letters = Vec::new();
@@ -76,12 +77,12 @@ impl Flags<'_> {
     }
 }
 
-/// A key, sometimes in base64; `true` if so.
+/// Returns a key, sometimes in base64, and whether it is.
 fn key(make: &mut Generator, arithmetic: bool) -> (Vec<u8>, bool) {
     let key = if arithmetic { make.key_for_arithmetic() } else { make.key() };
-    // Padded to 250 bytes in base64, a key may be 186 bytes long.
+    // A key of 186 bytes has 250 bytes as padded base64.
     if key.len() <= 186 && make.chance(12) {
-        // The same item by its other spelling, or one that has no other.
+        // The same item under its base64 key, or a key that has no plain form.
         let raw = if make.chance(60) || arithmetic { key } else { vec![0, 1, b' ', b'\n', 0xff] };
         (base64(&raw).into_bytes(), true)
     } else {
@@ -90,7 +91,7 @@ fn key(make: &mut Generator, arithmetic: bool) -> (Vec<u8>, bool) {
 }
 
 fn exptime_from_now(make: &mut Generator) -> String {
-    // `t` beside a time already past shows the server's uptime: no two agree on that.
+    // `t` with a time in the past shows the server's uptime, which differs between servers.
     make.pick(&["0", "0", "1500", "5000", "86400", "2592000", "2000000000"]).to_owned()
 }
 
@@ -103,10 +104,10 @@ fn timed(make: &mut Generator) -> (bool, fn(&mut Generator) -> String) {
     (shows_time, if shows_time { exptime_from_now } else { exptime })
 }
 
-/// `mg`.
+/// Generates `mg`.
 pub(super) fn get(make: &mut Generator) -> Command {
     let (key, binary) = key(make, false);
-    // 1.6.45 does not find a key that is base64 here.
+    // 1.6.45 does not find a base64 key here.
     let unknown = binary && make.latest();
     if !make.raw() && !unknown && make.chance(4) {
         let mut command = make.start("me", &key);
@@ -142,12 +143,12 @@ pub(super) fn get(make: &mut Generator) -> Command {
     command
 }
 
-/// The key as a classic command would spell it.
+/// The key as a classic command spells it.
 fn plain(key: &[u8], binary: bool) -> Vec<u8> {
     if binary { unbase64(key) } else { key.to_vec() }
 }
 
-/// `ms`.
+/// Generates `ms`.
 pub(super) fn set(make: &mut Generator) -> Command {
     let (key, binary) = key(make, false);
     let value = make.value();
@@ -174,7 +175,7 @@ pub(super) fn set(make: &mut Generator) -> Command {
     command
 }
 
-/// `md`.
+/// Generates `md`.
 pub(super) fn delete(make: &mut Generator) -> Command {
     let (key, binary) = key(make, false);
     let mut command = make.start("md", &key);
@@ -194,7 +195,7 @@ pub(super) fn delete(make: &mut Generator) -> Command {
     command
 }
 
-/// `ma`.
+/// Generates `ma`.
 pub(super) fn arithmetic(make: &mut Generator) -> Command {
     let (key, binary) = key(make, true);
     let mut command = make.start("ma", &key);
@@ -205,17 +206,17 @@ pub(super) fn arithmetic(make: &mut Generator) -> Command {
     flags.maybe(if binary { 100 } else { 0 }, "b");
     flags.maybe(if shows_time { 100 } else { 0 }, "t");
     flags.maybe(if mode.is_empty() { 0 } else { 100 }, mode);
-    // Beside q a known difference, which a raw batch cannot hold.
+    // With `q` this is a known difference, which a raw batch must not contain.
     flags.maybe_with(if raw { 0 } else { 20 }, "N", exptime);
     flags.maybe_with(30, "J", Generator::increment);
     let subtracts = ["MD", "M-"].contains(&mode);
     let delta = if subtracts { Generator::decrement } else { Generator::increment };
     flags.maybe_with(50, "D", delta);
-    // No T: where the number grows, memcached gives the exptime to the item it has just replaced.
+    // Without T: if the number gets longer, memcached sets the exptime of the item that it has just replaced.
     flags.compare(20, &key);
     flags.maybe(50, "v");
     flags.maybe(if hides_cas { 0 } else { 40 }, "c");
-    // No E: where the number grows, 1.6.45 gives the new item a CAS of its own all the same.
+    // Without E: if the number gets longer, 1.6.45 nevertheless gives the new item a CAS of its own.
     flags.common();
     flags.append_to(&mut command);
     command.push(make.eol());

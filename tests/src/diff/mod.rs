@@ -1,8 +1,9 @@
-//! Generated histories, sent to memcached and to a subject alike, every answer compared.
+//! Differential testing: generated histories are sent to memcached and to a subject, and all answers are
+//! compared.
 //!
-//! A history is made of batches. In a *framed* batch each command is followed by `mn`, whose `MN`
-//! separates the answers, so commands may be malformed and are compared one by one. In a *raw*
-//! batch nothing stands between the commands and the whole output is compared byte for byte.
+//! A history consists of batches. In a *framed* batch each command is followed by `mn`, whose `MN` separates
+//! the answers. Its commands may be malformed and are compared one by one. In a *raw* batch the commands
+//! follow each other directly, and the whole output is compared byte for byte.
 
 mod batch;
 mod command;
@@ -18,14 +19,14 @@ pub(crate) use meta::unbase64;
 pub use renaming::Renaming;
 pub use run::{Outcome, Plan, run};
 
-/// What may be sent, and how CAS numbers compare, by the memcached that is the reference.
+/// The version of the reference, which decides which commands are sent and how CAS numbers are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Profile {
-    /// Up to 1.6.18 or thereabouts: meta flags that it does not know are not sent, and CAS numbers must
-    /// be the very same. It refuses more lines than ringbinderd, in other words.
+    /// Versions up to about 1.6.18. Meta flags that they do not know are not sent, and CAS numbers must be
+    /// equal. They refuse more lines than ringbinderd.
     Debian,
-    /// 1.6.45, which ringbinderd follows: its meta flags are sent, and CAS numbers are compared by order,
-    /// for it skips numbers where 1.6.18 does not.
+    /// Version 1.6.45, which ringbinderd follows. Its meta flags are sent. CAS numbers are compared by order,
+    /// because it skips numbers that 1.6.18 does not.
     Latest,
 }
 

@@ -1,25 +1,24 @@
-//! CAS numbers in answers: where they stand, and whether two servers number alike.
+//! CAS numbers in answers: their positions, and whether two servers number consistently.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::command::{CasPair, has_flag, words};
 
-/// Below this, numbers are a client's own (`E`), never the server's: they must be the very same.
-/// A run that renames first burns this many of the server's numbers.
+/// Numbers below this are set by clients (`E`), never by the server, and must be equal. A run that renames
+/// first uses up this many of the server's numbers.
 pub(super) const OWN_NUMBERS: u64 = 1000;
 
 /// An order-preserving map from the reference's CAS numbers to the subject's.
 ///
-/// Servers may skip different numbers; what a client relies on is that equal means equal and that
-/// later means larger.
+/// Servers may skip different numbers. Clients rely only on equality, and on later numbers being larger.
 #[derive(Debug, Default)]
 pub struct Renaming {
     known: BTreeMap<u64, u64>,
 }
 
 impl Renaming {
-    /// Whether `pair` fits everything seen so far; remembers it if so.
+    /// Records `pair` if it is consistent with all earlier pairs. Returns whether it is.
     pub fn accept(&mut self, pair: CasPair) -> bool {
         if pair.theirs < OWN_NUMBERS || pair.ours < OWN_NUMBERS {
             return pair.theirs == pair.ours;
@@ -38,10 +37,10 @@ impl Renaming {
     }
 }
 
-/// A CAS number in an answer: where it stands, what it is, whose it is.
+/// A CAS number in an answer: its position, its value, and its item.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Found {
-    /// Its digits in the answer.
+    /// The position of its digits in the answer.
     pub at: Range<usize>,
     /// Its value.
     pub number: u64,
@@ -49,7 +48,7 @@ pub(super) struct Found {
     pub key: Vec<u8>,
 }
 
-/// All CAS numbers in the answer to `command`.
+/// Finds all CAS numbers in the answer to `command`.
 pub(super) fn cas_numbers(command: &[u8], answer: &[u8]) -> Vec<Found> {
     let words = words(command);
     let Some(&verb) = words.first() else { return Vec::new() };
@@ -101,7 +100,7 @@ fn number(digits: &[u8]) -> Option<u64> {
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
-/// The answer with its CAS numbers made unrecognisable, for comparing the rest.
+/// Masks the CAS numbers of an answer, so that the rest can be compared.
 pub(super) fn masked(answer: &[u8], found: &[Found]) -> Vec<u8> {
     let mut out = Vec::with_capacity(answer.len());
     let mut at = 0;

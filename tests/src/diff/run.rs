@@ -13,34 +13,34 @@ use crate::allowed::{self, Case};
 use crate::conn::{Conn, SENTINEL, exchange, show};
 use crate::server::{Kind, Server};
 
-/// How many connections take turns.
+/// Number of connections that take turns.
 const CONNECTIONS: usize = 4;
-/// How many earlier commands on the same key a failure tells.
+/// Number of earlier commands on the same key in a failure report.
 const HISTORY: usize = 12;
 
-/// What to run.
+/// The settings of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
-    /// Commands to send, rounded up to whole batches.
+    /// Number of commands, rounded up to whole batches.
     pub commands: u64,
-    /// Everything generated follows from it.
+    /// The seed of all generated commands.
     pub seed: u64,
-    /// What may be sent.
+    /// The profile of the reference.
     pub profile: Profile,
-    /// Compare CAS numbers by their order and not literally: for a memcached that skips numbers.
+    /// Whether to compare CAS numbers by order instead of equality, for a memcached that skips numbers.
     pub rename_cas: bool,
-    /// Do not stop at the first difference: count their kinds, with one example each.
+    /// Whether to continue after differences, and count them by kind with one example each.
     pub survey: bool,
 }
 
-/// What a clean run showed.
+/// The result of a run without failure.
 #[derive(Debug, Default)]
 pub struct Outcome {
     /// Commands whose answers were compared.
     pub commands: u64,
-    /// How often each allowed difference was met.
+    /// Number of occurrences of each intended difference.
     pub allowed: BTreeMap<&'static str, u64>,
-    /// A survey's findings: how often each kind of difference was met, and its first example.
+    /// The differences of a survey: the number of each kind, and its first example.
     pub differences: BTreeMap<String, (u64, String)>,
 }
 
@@ -48,14 +48,14 @@ struct Run {
     plan: Plan,
     outcome: Outcome,
     renaming: Renaming,
-    /// The commands just compared, latest last, for explaining a failure.
+    /// The last compared commands, the latest at the end, for failure reports.
     recent: VecDeque<(u64, Vec<u8>, Vec<u8>)>,
 }
 
-/// Runs it; the error says everything needed to see and repeat the failure.
+/// Runs a plan. The error contains all information needed to understand and repeat the failure.
 pub fn run(theirs: &Server, ours: &Server, plan: Plan) -> Result<Outcome, String> {
     let mut generator = Generator::new(plan.seed, plan.profile, plan.rename_cas);
-    // Cuts and turns come from a stream of their own, so that they do not change what is sent.
+    // Cuts and turns use a random generator of their own, so that they do not affect the commands.
     let mut rng = StdRng::seed_from_u64(plan.seed ^ 0x5eed);
     let connections = || -> Vec<[Conn; 2]> {
         (0..CONNECTIONS).map(|_| [theirs.connect(), ours.connect()]).collect()
@@ -90,7 +90,7 @@ pub fn run(theirs: &Server, ours: &Server, plan: Plan) -> Result<Outcome, String
             if !plan.survey {
                 return Err(report);
             }
-            // The two read at different places of what was sent: start over on new connections.
+            // The two sides read at different positions, so the run continues on new connections.
             let kinds = &mut run.outcome.differences;
             kinds.entry("out of step".into()).or_insert((0, report)).0 += 1;
             conns = connections();
@@ -100,7 +100,7 @@ pub fn run(theirs: &Server, ours: &Server, plan: Plan) -> Result<Outcome, String
     Ok(run.outcome)
 }
 
-/// Sets a key so often that no number below [`OWN_NUMBERS`] is left for the server to give out.
+/// Sets a key until the server has used all its numbers below [`OWN_NUMBERS`].
 fn burn_own_numbers(conn: &mut Conn) {
     let request = b"set burnt 0 0 0 noreply\r\n\r\n".repeat(1000);
     assert_eq!(u64::try_from(request.len() / 27), Ok(OWN_NUMBERS));
@@ -108,8 +108,8 @@ fn burn_own_numbers(conn: &mut Conn) {
 }
 
 impl Run {
-    /// Compares what is said to a storage line without a length, on connections of its own: ringbinderd
-    /// closes, and memcached reads on.
+    /// Compares the answers to a storage line without a length, on separate connections: ringbinderd closes,
+    /// and memcached continues to read.
     fn compare_end(
         &mut self,
         command: &Command,
@@ -296,7 +296,7 @@ impl Run {
     }
 }
 
-/// What a line is like, without its numbers.
+/// The form of a line without its numbers.
 fn kind(bytes: &[u8]) -> String {
     let words = words(bytes).into_iter().take(2);
     let text: Vec<_> =

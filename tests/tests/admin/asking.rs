@@ -1,4 +1,4 @@
-//! Who is answered, and what an answer tells the browser.
+//! Tests of the requests that the admin port answers, and of the headers in its answers.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -118,11 +118,11 @@ fn connections_that_say_nothing_do_not_keep_others_out_for_long() {
     for stream in &mut silent {
         stream.write_all(b"GET /healthz HT").expect("a letter or two");
     }
-    // They are cut before the patience of this client ends, and meanwhile the cache serves.
+    // They are closed before this client's time-out, and the cache serves meanwhile.
     assert!(server.connect().ask_text("version\r\n").starts_with("VERSION "));
     assert_eq!(get(admin, "/healthz").status, 200);
     for mut stream in silent {
-        // What is left of them is the end.
+        // Only the end of the connection is left to read.
         let _ = stream.read_to_end(&mut Vec::new());
     }
 }

@@ -1,4 +1,4 @@
-//! Health checks while others take all places of the admin port.
+//! Tests of health checks while other clients hold all connections of the admin port.
 
 use std::io::{ErrorKind, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
@@ -10,11 +10,11 @@ use ringbinder_tests::{Conn, process, skip, wait};
 
 use crate::node;
 
-/// Connections that an attacker holds, in so many threads.
+/// Number of connections that an attacker holds, and of threads that hold them.
 const HELD: usize = 600;
 const THREADS: usize = 2;
 
-/// Whether the other side has closed it.
+/// Whether the other side has closed the connection.
 fn is_over(stream: &TcpStream) -> bool {
     match stream.peek(&mut [0]) {
         Ok(len) => len == 0,
@@ -22,8 +22,8 @@ fn is_over(stream: &TcpStream) -> bool {
     }
 }
 
-/// Holds connections that say these words and nothing more, and opens each again as it ends, until told
-/// to stop. Counts those opened.
+/// Opens connections that send these bytes and nothing more, and replaces each as it ends, until `stop`.
+/// Counts the connections opened in `opened`.
 fn hold(admin: SocketAddr, words: &str, stop: &AtomicBool, opened: &AtomicUsize) {
     let open = || {
         let mut stream = TcpStream::connect(admin).ok()?;
@@ -39,12 +39,13 @@ fn hold(admin: SocketAddr, words: &str, stop: &AtomicBool, opened: &AtomicUsize)
                 *stream = open();
             }
         }
-        // Others need a processor as well.
+        // Other threads need the processor too.
         thread::yield_now();
     }
 }
 
-/// Runs `work` while connections are held that say these words. It is given how many were opened.
+/// Runs `work` while connections that send these bytes are held. `work` gets the number of opened
+/// connections.
 fn in_a_crowd(admin: SocketAddr, words: &str, work: impl FnOnce(&AtomicUsize)) {
     let (stop, opened) = (AtomicBool::new(false), AtomicUsize::new(0));
     thread::scope(|scope| {
@@ -87,7 +88,7 @@ fn an_address_that_keeps_to_its_share_of_the_places_loses_none() {
         let to = SocketAddrV4::new(ip, admin.port());
         let mut slow = Conn::tcp_from(Ipv4Addr::new(127, 0, 0, 2), to).expect("a connection");
         slow.send("GET /healthz HTTP/1.1\r\n");
-        // Every place has another holder by then, many times over.
+        // By this time each connection has been replaced many times.
         let before = opened.load(Ordering::Relaxed);
         wait::until("the crowd to turn over", || {
             (opened.load(Ordering::Relaxed) > before + 5 * HELD).then_some(())

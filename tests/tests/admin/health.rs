@@ -1,4 +1,4 @@
-//! `/healthz` and `/readyz`.
+//! Tests of `/healthz` and `/readyz`.
 
 use std::net::SocketAddr;
 
@@ -58,8 +58,7 @@ fn a_node_that_waits_for_a_peer_says_for_which() {
         return ringbinder_tests::skip::skip("readiness in a ring", "no ringbinderd");
     }
     let fleet = Fleet::running(2, &["--admin", "0", "--peer-give-up", "3600000"]);
-    // One of them stands still when the next ring comes: whether it serves by the old one, nobody
-    // can know.
+    // A node is paused when the next ring arrives. The others cannot know whether it serves by the old ring.
     let paused = fleet.pause(1);
     fleet.write(0, &fleet.ring(2, &[0, 1]));
     let admin = admin_of(fleet.server(0));
@@ -86,7 +85,7 @@ fn a_node_that_the_ring_calls_otherwise_is_not_ready_and_one_that_it_does_not_na
     let admin = admin_of(fleet.server(1));
     assert_eq!(says(admin, "/readyz"), (200, "ready\n".to_owned()));
 
-    // Its address is another node's now: nobody answers for the keys of that name.
+    // Another node has its address, so no node serves the keys of that name.
     let (first, second) = (fleet.port(0), fleet.port(1));
     let renamed = ring_file(2, [("cache-0", first, 1), ("cache-b", second, 1)]);
     fleet.write(1, &renamed);
@@ -97,7 +96,7 @@ fn a_node_that_the_ring_calls_otherwise_is_not_ready_and_one_that_it_does_not_na
     assert!(said.starts_with("this node is absent: ring 2 names no node cache-1"), "{said}");
     assert!(said.contains("--node cache-b"), "{said}");
 
-    // One that the ring does not name at all forwards for its clients, which are to find it.
+    // A node that the ring does not list forwards for its clients, so they must be able to find it.
     fleet.write(1, &fleet.ring(3, &[0]));
     fleet.await_version(&[1], 3);
     wait::until("the node to be ready", || (says(admin, "/readyz").0 == 200).then_some(()));
@@ -113,7 +112,7 @@ fn a_node_whose_place_another_process_has_is_not_ready() {
     fleet.launch(&[0], &first, &["--admin", "0"]);
     fleet.launch(&[1], &first, &["--admin", "0", "--node", "cache-1"]);
     fleet.await_settled(&[0, 1], 1);
-    // The name goes to a new process at another address; the old one is not stopped.
+    // The name moves to a new process at another address, and the old process keeps running.
     let second = ring_file(2, [("cache-0", fleet.port(0), 1), ("cache-1", fleet.port(2), 1)]);
     fleet.launch(&[2], &second, &["--admin", "0", "--node", "cache-1"]);
     for node in [0, 1] {
@@ -129,7 +128,7 @@ fn a_node_whose_place_another_process_has_is_not_ready() {
     for line in ["ringbinder_ring_standing{standing=\"replaced\"} 1", "ringbinder_ring_member 0"] {
         assert!(metrics.contains(&format!("\n{line}\n")), "{line}: {metrics}");
     }
-    // Its page tells the two apart.
+    // Its page distinguishes the two.
     let page = get(old, "/api/ring").body;
     for name in ["\"name\":\"cache-1\"", "\"name\":\"cache-1, this node\""] {
         assert!(page.contains(name), "{page}");

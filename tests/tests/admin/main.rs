@@ -1,4 +1,4 @@
-//! The admin port: metrics as Prometheus reads them, health checks, what is turned away.
+//! Tests of the admin port: metrics for Prometheus, health checks, and rejected requests.
 
 mod asking;
 mod crowd;
@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use ringbinder_tests::http::admin_of;
 use ringbinder_tests::{Kind, Server};
 
-/// A node with an admin port, or nothing where there is no node to be had.
+/// Starts a node with an admin port. Returns `None` if the tested node is not available.
 fn node(test: &str, arguments: &[&str]) -> Option<(Server, SocketAddr)> {
     if !Kind::Ringbinder.available() {
         ringbinder_tests::skip::skip(test, "no ringbinderd");

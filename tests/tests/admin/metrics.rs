@@ -1,4 +1,4 @@
-//! `/metrics`: memcached_exporter's names, types and labels; ours beside them; both formats.
+//! Tests of `/metrics`: the names, types and labels of memcached_exporter, our own metrics, and both formats.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -10,7 +10,7 @@ use ringbinder_tests::{Kind, skip, wait};
 
 use crate::node;
 
-/// memcached_exporter's metrics that are told here: name and type, as its source declares them.
+/// The metrics of memcached_exporter that a node reports: name and type, as declared in its source.
 const EXPORTER: &[(&str, &str)] = &[
     ("memcached_up", "gauge"),
     ("memcached_uptime_seconds", "counter"),
@@ -144,7 +144,7 @@ fn latencies_are_cumulative_histograms_in_seconds() {
     let samples = samples(&answer);
     let count = samples["ringbinder_request_duration_seconds_count{command=\"get\"}"];
     assert_eq!(count, buckets[21].1);
-    // One in 128 of 10,000, give or take what a sample of that size varies by.
+    // One in 128 of 10,000, with the variation of a sample of that size.
     assert!((60.0..400.0).contains(&count), "{count}");
     assert!(samples["ringbinder_request_duration_seconds_sum{command=\"get\"}"] >= 0.0);
     assert_eq!(samples["ringbinder_request_duration_sampled_every"], 128.0);
@@ -179,7 +179,7 @@ fn a_ring_is_told_with_what_became_of_foreign_keys() {
     let [here, there] = [0, 1].map(|index| samples(&answers[index]));
     let forwarded = here["ringbinder_foreign_keys_total{outcome=\"forwarded\"}"];
     assert!(forwarded > 0.0 && forwarded < 200.0, "{forwarded}");
-    // A worker's link says once on whose behalf it sends, which counts as well.
+    // A worker's link once sends its node's identity, which counts as a request too.
     let received = there["ringbinder_peer_requests_total{outcome=\"received\"}"];
     assert!((forwarded..=forwarded + 2.0).contains(&received), "{received} of {forwarded}");
     assert_eq!(here["ringbinder_peer_forwarded_total{peer=\"cache-1\"}"], forwarded);
@@ -195,7 +195,7 @@ fn a_ring_is_told_with_what_became_of_foreign_keys() {
     for answer in &answers {
         promtool(answer);
         for name in types(answer).keys() {
-            // In backticks, with its labels or without.
+            // A documented name is in backticks, with or without its labels.
             let found =
                 manual.contains(&format!("`{name}`")) || manual.contains(&format!("`{name}{{"));
             assert!(found, "docs/observing.md does not mention {name}");
@@ -232,7 +232,7 @@ fn requests_that_no_owner_answered_have_a_metric_and_the_place_in_the_ring_too()
     assert_eq!(told["ringbinder_ring_standing{standing=\"replaced\"}"], 0.0);
     assert_eq!((told["ringbinder_ring_member"], told["ringbinder_ring_drift"]), (1.0, 0.0));
 
-    // A node that is taken out of the ring says so.
+    // A node that was removed from the ring reports that.
     fleet.write(0, &fleet.ring(2, &[1]));
     fleet.await_version(&[0], 2);
     let told = samples(&get(admin_of(fleet.server(0)), "/metrics"));
@@ -257,7 +257,7 @@ fn a_peer_that_answers_no_greeting_is_away_and_no_request_need_fail_for_that() {
     assert_eq!(told["ringbinder_peer_up{peer=\"cache-1\"}"], 0.0);
     assert_eq!(told["ringbinder_foreign_keys_total{outcome=\"forwarded\"}"], 0.0);
     assert_eq!(told["ringbinder_foreign_keys_total{outcome=\"failed\"}"], 0.0);
-    // The page says why.
+    // The page shows the reason.
     wait::until("the page to tell it", || {
         let page: serde_json::Value = serde_json::from_str(&get(admin, "/api/ring").body).ok()?;
         let node = &page["nodes"][1];
@@ -266,8 +266,7 @@ fn a_peer_that_answers_no_greeting_is_away_and_no_request_need_fail_for_that() {
     });
 }
 
-/// Everything that promtool finds fault with, but for what memcached_exporter's own names are to
-/// blame for.
+/// Checks that promtool finds no fault except those caused by memcached_exporter's own names.
 fn promtool(answer: &Answer) {
     let child = Command::new("promtool")
         .args(["check", "metrics"])
@@ -291,6 +290,6 @@ fn promtool(answer: &Answer) {
         })
         .collect();
     assert!(ours.is_empty(), "{found}\n{}", answer.body);
-    // 3 says that there are findings, all of which are the one that is let pass.
+    // Exit code 3 means findings. All of them are of the kind that is allowed.
     assert!(matches!(output.status.code(), Some(0 | 3)), "{:?}", output.status);
 }

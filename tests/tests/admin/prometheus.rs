@@ -1,4 +1,4 @@
-//! A real Prometheus scrapes a node, and its API tells what it read.
+//! Test with a real Prometheus, which scrapes a node. The test reads the samples from its API.
 
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::node;
 
-/// A running Prometheus with a store of its own.
+/// A running Prometheus with its own storage.
 struct Prometheus {
     child: Child,
     address: SocketAddr,
@@ -18,7 +18,7 @@ struct Prometheus {
 }
 
 impl Prometheus {
-    /// Scrapes `target` every half second; `None` where Prometheus is not installed.
+    /// Starts Prometheus, which scrapes `target` every half second. `None` if it is not installed.
     fn start(target: SocketAddr) -> Option<Prometheus> {
         let dir = tempfile::tempdir().expect("a temp dir");
         let config = format!(
@@ -46,11 +46,11 @@ impl Prometheus {
         }
     }
 
-    /// The values that a query finds, by their labels as JSON.
+    /// The values of a query, each with its labels as JSON.
     fn query(&self, query: &str) -> Vec<(serde_json::Value, String)> {
         let text =
             format!("GET /api/v1/query?query={query} HTTP/1.0\r\nHost: {}\r\n\r\n", self.address);
-        // It does not listen yet.
+        // Prometheus does not listen yet.
         let Ok(Answer { status: 200, body, .. }) = send(self.address, text.as_bytes()) else {
             return Vec::new();
         };

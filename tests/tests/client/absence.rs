@@ -1,4 +1,4 @@
-//! Nodes that are killed, started again, or stand still.
+//! Tests with nodes that are killed, restarted, or paused.
 
 use std::time::Duration;
 
@@ -11,12 +11,12 @@ use crate::{connect, here, keys, patient, text, until};
 
 const ALL: [usize; 3] = [0, 1, 2];
 
-/// A client of these nodes that takes no part in their ring's changes.
+/// A client of these nodes whose ring never changes.
 fn client_of(fleet: &Fleet) -> Builder {
     Client::with_ring_file(fleet.file("client.toml", &fleet.ring(1, &ALL)))
 }
 
-/// Keys by the node that owns them.
+/// Groups keys by the node that owns them.
 fn by_owner(client: &Client, keys: &[String]) -> [Vec<String>; 3] {
     let ring = client.ring();
     ALL.map(|node| {
@@ -107,11 +107,11 @@ async fn a_node_that_stands_still_holds_up_only_those_who_already_wait() {
     let resting = |result: &Result<_, Error>| {
         matches!(result, Err(Error::Away { why: Absence::Resting, .. }))
     };
-    // All these are under way at once, and all end with the same timeout.
+    // All of these are in flight at the same time and end with the same time-out.
     let waited = join_all(owned[1].iter().map(|key| client.get(key))).await;
     assert!(waited.iter().all(|result| silent(result) || resting(result)), "{waited:?}");
     assert!(waited.iter().any(silent));
-    // Now one in a while tries, and all others are told at once.
+    // From here on one request tries occasionally, and all others fail at once.
     let mut tried = 0;
     for round in 0..20 {
         let waited = join_all(owned[1].iter().map(|key| client.get(key))).await;
@@ -142,7 +142,7 @@ async fn an_owner_that_only_the_nodes_miss_is_away_too() {
     let mut fleet = Fleet::running(2, &["--peer-timeout", "200"]);
     let key = fleet.keys_of(0, 1, "k", 1).remove(0);
     fleet.kill(1);
-    // This client knows no ring and leaves it to the first node.
+    // This client has no ring and relies on the first node.
     let servers = [local(fleet.port(0)).to_string()];
     let client = connect(patient(Client::with_servers(servers.clone()))).await;
     let error = client.set(&key, "v", Ttl::Never).await.expect_err("its owner is away");

@@ -1,4 +1,4 @@
-//! Every command, with ringbinderd and with memcached.
+//! Tests of every command, with ringbinderd and with memcached.
 
 use std::time::{Duration, SystemTime};
 
@@ -10,7 +10,7 @@ use crate::{connect, here, kinds, patient, text};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Starts each kind of server in turn, and hands a client of it to `check`.
+/// Starts each kind of server in turn, and calls `check` with a client of it.
 async fn with_each(test: &str, check: impl AsyncFn(&Client)) {
     for kind in kinds(test) {
         println!("{test}: {kind:?}");
@@ -41,7 +41,7 @@ async fn values_are_stored_and_read() {
             matches!(&error, Error::Failed { says, .. } if says.contains("too large")),
             "{error}"
         );
-        // The connection has not lost its place by that.
+        // The connection is still in step.
         assert_eq!(client.get("sized").await.unwrap().unwrap().value.len(), 1_000_000);
     })
     .await;
@@ -96,7 +96,7 @@ async fn numbers_deletions_and_times_to_live() {
             async || client.meta_get("t", "t").await.unwrap().and_then(|reply| reply.number(b't'));
         let about = |left: Option<i64>, wanted: Duration| {
             let wanted = i64::try_from(wanted.as_secs()).unwrap();
-            // Servers count in seconds, and seconds pass.
+            // Servers count in seconds, and some seconds pass.
             let near = left.is_some_and(|left| (wanted - 60..=wanted + 1).contains(&left));
             assert!(near, "{left:?} and not {wanted}");
         };
@@ -165,7 +165,7 @@ async fn many_keys_at_once() {
         for key in keys.iter().step_by(2) {
             assert!(client.set(key, format!("of {key}"), Ttl::Never).await.unwrap().is_stored());
         }
-        // Each twice, and long keys among them.
+        // Each key twice, and long keys among them.
         let long = "l".repeat(250);
         assert!(client.set(&long, "of the long one", Ttl::Never).await.unwrap().is_stored());
         let asked: Vec<&str> =
@@ -230,10 +230,10 @@ async fn commands_to_nodes() {
         assert!(client.flush_all().await.is_empty());
         assert_eq!(client.get("k").await.unwrap(), None);
         assert!(client.set("k", "v", Ttl::Never).await.unwrap().is_stored());
-        // Above 30 days the protocol reads a Unix time.
+        // The protocol reads a Unix time above 30 days.
         node.flush_after(60 * DAY).await.unwrap();
         assert_eq!(text(client.get("k").await).as_deref(), Some("v"));
-        // A server without a ring knows no `ring flush`.
+        // A server without a ring does not support `ring flush`.
         node.flush().await.unwrap();
         assert_eq!(client.get("k").await.unwrap(), None);
     })

@@ -1,4 +1,4 @@
-//! Emptying a ring and one node of it.
+//! Tests that flush a ring, and one node of it.
 
 use ringbinder_client::{Client, Error, Ttl};
 use ringbinder_tests::Kind;
@@ -6,7 +6,7 @@ use ringbinder_tests::ring::{Fleet, local};
 
 use crate::{connect, here, keys, patient};
 
-/// The owners of the keys that are there, with the number of keys of each.
+/// The number of existing keys of each owner.
 async fn found(client: &Client, keys: &[String]) -> [usize; 3] {
     let ring = client.ring();
     let mut found = [0; 3];
@@ -40,7 +40,7 @@ async fn a_node_is_emptied_alone_and_all_are_together() {
     assert!(client.flush_all().await.is_empty());
     assert_eq!(found(&client, &keys).await, [0; 3]);
 
-    // A listed server may stand for a whole ring.
+    // A listed server may represent a whole ring.
     store_all(&client, &keys).await;
     let one = connect(patient(Client::with_servers([local(fleet.port(2)).to_string()]))).await;
     assert!(one.flush_all().await.is_empty());

@@ -1,8 +1,8 @@
-//! What many tasks of several clients see of a few keys while rings replace each other is what one
-//! server could have shown them, misses aside. So is what the tasks of one client see through its near
-//! cache, since its own writes go through it.
+//! Many tasks of several clients use a few keys while rings replace each other. Their results must be
+//! consistent with a single server, except for misses. So must the results of one client's tasks through its
+//! near cache, since the client's own writes go through that cache.
 //!
-//! `RINGBINDER_RING_SECONDS` says how long each run takes, `RINGBINDER_RING_SEED` what is chosen.
+//! `RINGBINDER_RING_SECONDS` sets the duration of each run, `RINGBINDER_RING_SEED` the random choices.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -52,7 +52,7 @@ impl Log {
     }
 }
 
-/// One task that reads and writes until it is told to stop.
+/// A task that reads and writes until it is stopped.
 struct Worker {
     client: Client,
     rng: StdRng,
@@ -137,7 +137,7 @@ impl Worker {
     }
 }
 
-/// Lets the tasks work on the clients in turn while `changes` runs, and judges what they saw.
+/// Runs the tasks on the clients in turn while `changes` runs, and checks their history.
 async fn run(test: &str, seed: u64, clients: &[Client], changes: impl AsyncFnOnce(StdRng)) {
     let (stop, start) = (Arc::new(AtomicBool::new(false)), Instant::now());
     let workers: Vec<_> = (0..TASKS)
@@ -193,7 +193,7 @@ async fn several_clients_while_rings_change() {
         clients.push(connect(patient(builder)).await);
     }
     clients.push(connect(patient(Client::with_ring_file(&file))).await);
-    // One keeps its first ring: the nodes set it right.
+    // One client keeps its first ring: the nodes correct its requests.
     clients.push(connect(patient(Client::with_fixed_ring((*clients[0].ring()).clone()))).await);
     let changes = async |mut rng: StdRng| {
         let (mut version, mut members, begun) = (1, vec![0, 1], Instant::now());
@@ -210,8 +210,8 @@ async fn several_clients_while_rings_change() {
             std::fs::write(&temporary, &ring).expect("a temp file");
             std::fs::rename(&temporary, &file).expect("a rename");
             members = next;
-            // This is what is tried: rings that follow each other faster and slower than they are
-            // agreed on.
+            // The sleep is part of the test: rings must follow each other faster and slower than the nodes
+            // agree on them.
             tokio::time::sleep(Duration::from_millis(rng.random_range(20..150))).await;
         }
         assert!(version > seconds, "only {version} rings: nothing was tried");
@@ -229,7 +229,7 @@ async fn one_client_with_a_near_cache() {
     let server = Server::start(Kind::Ringbinder, &["-t", "2"]);
     let near = NearCache { bytes: 1 << 20, ttl: Duration::from_secs(3600) };
     let builder = Client::with_servers([server.address().to_string()]).near_cache(near);
-    // On two connections, answers overtake each other.
+    // With two connections, a later answer may arrive first.
     let client = connect(patient(builder.connections(2))).await;
     let changes =
         async |_: StdRng| tokio::time::sleep(Duration::from_secs(seconds.div_ceil(2))).await;

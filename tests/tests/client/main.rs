@@ -1,6 +1,6 @@
-//! The Rust client with real nodes, and with memcached.
+//! Tests of the Rust client with real nodes and with memcached.
 //!
-//! What it does with servers that are none stands in `crates/client/tests/peers`.
+//! `crates/client/tests/peers` tests it with servers that are not memcached.
 
 mod absence;
 mod commands;
@@ -16,7 +16,7 @@ use ringbinder_client::{Builder, Client, Error, Item, OnAway};
 use ringbinder_tests::ring::Fleet;
 use ringbinder_tests::{Conn, Kind, wait};
 
-/// Whether this program can be started; says so where not.
+/// Whether this program can be started. Reports a skipped test if not.
 fn here(test: &str, kind: Kind) -> bool {
     let here = kind.available();
     if !here {
@@ -25,12 +25,12 @@ fn here(test: &str, kind: Kind) -> bool {
     here
 }
 
-/// The kinds of server that are here.
+/// The kinds of server that can be started.
 fn kinds(test: &str) -> Vec<Kind> {
     [Kind::Ringbinder, Kind::Memcached].into_iter().filter(|&kind| here(test, kind)).collect()
 }
 
-/// A patient client that says when nodes are away.
+/// A client with long time-outs that returns an error if a node is unreachable.
 fn patient(builder: Builder) -> Builder {
     builder.timeout(wait::PATIENCE).on_away(OnAway::Error)
 }
@@ -39,7 +39,7 @@ async fn connect(builder: Builder) -> Client {
     builder.connect().await.unwrap_or_else(|error| panic!("no client: {error}"))
 }
 
-/// Waits, without holding up the clients' tasks.
+/// Waits without blocking the clients' tasks.
 async fn until(what: &str, mut probe: impl AsyncFnMut() -> bool) {
     let waited = tokio::time::timeout(wait::PATIENCE, async {
         while !probe().await {
@@ -67,7 +67,7 @@ fn count(conn: &mut Conn, name: &str) -> u64 {
     line.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {name}: {stats}"))
 }
 
-/// Requests that these nodes have passed on to each other.
+/// Number of requests that these nodes have forwarded to each other.
 fn forwarded(fleet: &Fleet, nodes: &[usize]) -> u64 {
     let of =
         |&node: &usize| fleet.count(node, "foreign_gets") + fleet.count(node, "foreign_requests");

@@ -1,4 +1,4 @@
-//! The near cache: what is read without asking, and what must not be.
+//! Tests of the near cache: reads without a request, and reads that need one.
 
 use std::time::{Duration, Instant};
 
@@ -37,7 +37,7 @@ async fn what_was_read_is_read_again_without_asking() {
         assert_eq!(text(client.get("a").await).as_deref(), Some("of a"));
     }
     assert_eq!(asked(), before);
-    // Of several keys only those that are not near are asked for.
+    // Only the keys that are not in the near cache are requested.
     let expected = keys.map(|key| Some(format!("of {key}")));
     let found: Vec<_> =
         client.get_many(&keys).await.unwrap().into_iter().map(|item| text(Ok(item))).collect();
@@ -45,12 +45,12 @@ async fn what_was_read_is_read_again_without_asking() {
     assert_eq!(asked(), before + 2);
     assert_eq!(client.get_many(&keys).await.unwrap().len(), 3);
     assert_eq!(asked(), before + 2);
-    // Where the CAS unique is wanted, the node is asked.
+    // A read that needs the CAS unique asks the node.
     assert!(client.gets("a").await.unwrap().is_some_and(|item| item.cas.is_some()));
     assert!(client.gets_many(&["a"]).await.unwrap()[0].is_some());
     assert!(client.meta_get("a", "v").await.unwrap().is_some());
     assert!(asked() >= before + 5);
-    // A miss is not kept.
+    // A miss is not cached.
     assert_eq!(client.get("later").await.unwrap(), None);
     assert!(other.set("later", "here", Ttl::Never).await.unwrap().is_stored());
     assert_eq!(text(client.get("later").await).as_deref(), Some("here"));
@@ -112,7 +112,7 @@ async fn the_time_to_live_bounds_how_stale_a_value_is() {
     let other = client_of(&server, None).await;
     let client = client_of(&server, Some(TTL)).await;
     let (mut stale, mut rounds) = (0, 0u32);
-    // On a machine that stands still now and then, a round may see nothing stale.
+    // On a machine that is paused now and then, a round may see no stale value.
     while stale == 0 {
         rounds += 1;
         assert!(rounds < 50, "nothing is ever read from the near cache");

@@ -1,4 +1,4 @@
-//! Many callers on few connections: each gets its own answers, also when others give up.
+//! Tests of many callers on few connections: each gets its own answers, even if other callers give up.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -25,21 +25,21 @@ fn client_of(servers: &[Server]) -> ringbinder_client::Builder {
     patient(Client::with_servers(addresses)).connections(CONNECTIONS)
 }
 
-/// What one caller wrote last for certain, and what may have been written since.
+/// The last value that one caller is known to have written, and the values that may have been written since.
 struct Writer {
     key: String,
     certain: u64,
     newest: u64,
-    /// What was given up. It may be carried out at any later time, as it may be on the other
+    /// Writes that the caller abandoned. Each may take effect at any later time, for example on the other
     /// connection.
     given_up: HashSet<u64>,
 }
 
 impl Writer {
-    /// Writes the next number; where it is given up, that may or may not happen.
+    /// Writes the next number. If the caller abandons the write, it may or may not take effect.
     async fn write(&mut self, client: &Client, patience: Option<Duration>) {
         self.newest += 1;
-        // Of all lengths, so that answers come in pieces.
+        // Values of all lengths, so that answers arrive in pieces.
         let padding = "x".repeat(usize::try_from(self.newest * 37 % 3000).expect("a short one"));
         let value = format!("{}:{}:{padding}", self.key, self.newest);
         let set = client.set(&self.key, value, Ttl::Never);

@@ -1,4 +1,4 @@
-//! The ring from a file and from the nodes, and its changes while the client runs.
+//! Tests of rings from a file and from the nodes, and of ring changes while the client runs.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,14 +14,14 @@ use crate::{await_version, connect, count, forwarded, here, keys, patient, text,
 
 const ALL: [usize; 3] = [0, 1, 2];
 
-/// Replaces a file as a whole.
+/// Replaces a file atomically.
 fn replace(path: &Path, text: &str) {
     let temporary = path.with_extension("new");
     std::fs::write(&temporary, text).expect("a temp file");
     std::fs::rename(&temporary, path).expect("a rename");
 }
 
-/// Writes and reads all of these keys, one by one and together.
+/// Writes and reads all of these keys, individually and together.
 async fn use_all(client: &Client, keys: &[String], value: &str) {
     let stored = join_all(keys.iter().map(|key| client.set(key, value, Ttl::Never))).await;
     assert!(stored.into_iter().all(|stored| stored.expect("an answer") == Stored::Stored));
@@ -53,7 +53,7 @@ async fn a_ring_file_is_followed_and_keys_go_to_their_owners() {
     use_all(&client, &keys, "by ring 1").await;
     assert_eq!(forwarded(&fleet, &ALL), 0);
 
-    // Nobody who uses the client notices.
+    // The users of the client see no error.
     let over = Arc::new(AtomicBool::new(false));
     let busy = (0..4).map(|number| {
         let (client, over) = (client.clone(), Arc::clone(&over));
@@ -88,7 +88,7 @@ async fn a_ring_file_is_followed_and_keys_go_to_their_owners() {
     let of_the_new = keys.iter().filter(|key| ring.owner(key.as_bytes()) == 2).count();
     assert!(of_the_new > 100, "the new node owns {of_the_new} keys of {}", keys.len());
 
-    // What is no newer ring changes nothing; what comes after it does.
+    // An invalid ring, or one that is not newer, changes nothing. A valid newer one after it does.
     for bad in ["version = 3\n[[node", &fleet.ring(1, &[0]), &fleet.weighted(2, &[(0, 5), (1, 1)])]
     {
         replace(&file, bad);
@@ -111,7 +111,7 @@ async fn a_ring_is_discovered_from_one_seed_and_followed() {
         return;
     }
     let fleet = two_of_three();
-    // The seed is in no ring: what it knows is enough.
+    // The seed node is in no ring, but it knows the ring.
     let seeds = [local(fleet.port(2)).to_string()];
     let builder = Client::with_discovery(seeds).discover_every(Duration::from_millis(20));
     let client = connect(patient(builder)).await;
@@ -140,7 +140,7 @@ async fn nodes_that_left_the_ring_lose_their_connections() {
     let client = connect(patient(Client::with_ring_file(&file).connections(3))).await;
     use_all(&client, &keys("k", 200), "v").await;
     let mut conn = servers[0].connect();
-    // Besides the one that asks.
+    // Excludes the connection that asks.
     let mut connections = || count(&mut conn, "curr_connections") - 1;
     assert!((1..=3).contains(&connections()));
     replace(&file, &ring_file(2, [("b", b, 1)]));

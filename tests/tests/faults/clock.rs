@@ -1,6 +1,5 @@
-//! The system's clock is set by a day, forward and back (libfaketime, which leaves the clocks alone
-//! that nobody can set): times to live go on as they were given, and moments are read by the calendar
-//! of their request.
+//! Fault: the system clock is set forward and back by a day. (libfaketime leaves alone the clocks that cannot
+//! be set.) Times to live continue unchanged, and absolute times use the clock at the time of the request.
 
 use std::fs;
 use std::path::PathBuf;
@@ -14,7 +13,7 @@ use crate::{NODES, Row, back_to, briefly, checked, figure, goes_on, levels, plan
 
 const DAY: i64 = 24 * 3600;
 
-/// What the clock says, as libfaketime reads it, and by how many seconds it is wrong.
+/// The offset of the clock, in libfaketime's format and in seconds.
 const JUMPS: [(&str, i64); 4] = [("+1d", DAY), ("+0", 0), ("-1d", -DAY), ("+0", 0)];
 
 #[test]
@@ -52,14 +51,14 @@ fn set(conn: &mut Conn, key: &str, exptime: i64) {
     conn.talk(format!("set {key} 0 {exptime} 1\r\nx\r\n"), "STORED\r\n");
 }
 
-/// Seconds that an item has left, -1 for ever; `None` where there is none.
+/// Remaining seconds of an item, -1 for unlimited; `None` if there is no item.
 fn left(conn: &mut Conn, key: &str) -> Option<i64> {
     let answer = conn.ask_text(&format!("mg {key} t\r\n"));
     let left = answer.strip_prefix("HD t");
     left.map(|left| left.trim_end().parse().expect("a number"))
 }
 
-/// Looks at items from before the jump and at new ones, by way of a node.
+/// Checks items from before the jump, and new ones, through a node.
 fn look(conn: &mut Conn, keys: &[String], wrong_by: i64, round: usize) {
     for key in keys {
         let hour = left(conn, &format!("hour-{key}")).expect("it has most of its hour left");
@@ -120,18 +119,18 @@ pub(crate) fn run(duration: Duration) -> Result<Row, &'static str> {
             jumps += 1;
             let version = jumps as u64 + 1;
             for node in NODES {
-                // Whole in one step: the nodes read it at any moment.
+                // Replaced atomically, since the nodes read it at any moment.
                 let aside = format!("{}.new", files[node]);
                 fs::write(&aside, says).expect("a temp file");
                 fs::rename(&aside, &files[node]).expect("a rename");
-                // One after the other: clocks of nodes disagree by a day meanwhile.
+                // One node after the other, so that their clocks differ by a day meanwhile.
                 await_calendar(&mut fleet.connect(node), wrong_by);
                 gauge.await_more(50);
             }
             for node in NODES {
                 look(&mut fleet.connect(node), &keys, wrong_by, jumps * 3 + node);
             }
-            // Greetings, timers and the watched file go on.
+            // Handshakes, timers and the file watch keep working.
             fleet.write(0, &fleet.weighted(version, &[(0, 2), (1, 2), (2, 2)]));
             fleet.await_settled(&NODES, version);
             gauge.await_more(200);

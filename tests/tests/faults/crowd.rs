@@ -1,5 +1,5 @@
-//! Ten thousand connections: a quarter sends a byte now and then, a quarter nothing, or half a
-//! request, and half are a load that is served as if they were alone.
+//! Fault: ten thousand connections. A quarter sends a byte occasionally, a quarter sends nothing or half a
+//! request, and half are a load that is served as if it were alone.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
@@ -16,7 +16,7 @@ const CONNECTIONS: usize = 10_000;
 const SLOW: usize = CONNECTIONS / 4;
 const SILENT: usize = CONNECTIONS / 4;
 
-/// Memory that a node may keep for later when the crowd is gone.
+/// Memory in MiB that a node may keep after the crowd is gone.
 const KEPT_MIB: u64 = 24;
 
 const REQUEST: &[u8] = b"get a-key-that-nobody-ever-wrote\r\n";
@@ -27,7 +27,7 @@ fn ten_thousand_connections_half_of_them_slow_or_silent() {
     briefly("ten_thousand_connections_half_of_them_slow_or_silent");
 }
 
-/// A client behind a bad line.
+/// A client on a slow line.
 struct Slow {
     stream: TcpStream,
     sent: usize,
@@ -45,7 +45,7 @@ impl Slow {
         self.sent += self.stream.write(byte).expect("room for a byte");
     }
 
-    /// Ends its request and reads what was answered to all of them.
+    /// Completes its request and reads the answers to all its requests.
     fn finish(mut self) {
         while !self.sent.is_multiple_of(REQUEST.len()) {
             self.send_a_byte();
@@ -93,7 +93,7 @@ pub(crate) fn run(duration: Duration) -> Result<Row, &'static str> {
                 client.send_a_byte();
             }
             bytes += SLOW;
-            // The load is served in between.
+            // The load is served meanwhile.
             gauge.await_more(100);
         }
         slow.into_iter().for_each(Slow::finish);

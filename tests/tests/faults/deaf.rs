@@ -1,5 +1,5 @@
-//! Clients that ask for large values without end and never read an answer: what a node holds for
-//! them is bounded, and the others are served.
+//! Fault: clients that request large values without end and never read an answer. The memory that a node
+//! holds for them is bounded, and other clients are served.
 
 use std::time::{Duration, Instant};
 
@@ -9,13 +9,14 @@ use ringbinder_tests::ring::Fleet;
 
 use crate::{NODES, Row, back_to, briefly, checked, goes_on, levels, plan};
 
-/// Of each node, in MiB.
+/// Memory of each node in MiB.
 const MEMORY: u64 = 32;
 const CLIENTS: usize = 120;
 const VALUES: usize = 24;
 const VALUE: usize = 500_000;
 
-/// What a node may hold beside items: what connections may, and its own code, threads and slack.
+/// Memory in MiB that a node may hold besides items: for connections, and for its own code, threads and
+/// slack.
 const BESIDE_ITEMS_MIB: u64 = 32 + 32;
 
 #[test]
@@ -39,11 +40,11 @@ pub(crate) fn run(duration: Duration) -> Result<Row, &'static str> {
         let (start, mut sent, mut closed) = (Instant::now(), 0, 0);
         while goes_on(start, duration) {
             for conn in &mut deaf {
-                // As much as the node, and the system between, take. Part of a request will do: the
-                // next write goes on with the same bytes, and what is malformed is answered as well.
+                // Sends as much as the node and the kernel take. Part of a request is enough: the next write
+                // continues with the same bytes, and a malformed request is answered too.
                 match conn.try_send_unread(&request) {
                     Ok(written) => sent += written,
-                    // Others waited for what it held.
+                    // The node closed it, because other connections needed its memory.
                     Err(_) => {
                         closed += 1;
                         *conn = fleet.connect(NODES[closed % 3]);
@@ -54,8 +55,7 @@ pub(crate) fn run(duration: Duration) -> Result<Row, &'static str> {
         }
         sent
     });
-    // What clients do not read is held once, in the store; values of other nodes count to the
-    // connections.
+    // Unread values are held once, in the store; values from other nodes count as memory of connections.
     let bound = MEMORY + BESIDE_ITEMS_MIB;
     let peak = NODES.map(|node| peak_kib(fleet.server(node).pid()).div_ceil(1024));
     assert!(peak.iter().all(|&peak| peak <= bound), "{peak:?} MiB, promised {bound}");

@@ -1,4 +1,4 @@
-//! A ring in etcd, and etcd killed, stopped, or back without its data.
+//! Fault: the ring is in etcd, and etcd is killed, paused, or returns without its data.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! Nodes that are killed and started again, without anything of what they had.
+//! Fault: nodes are killed and restarted without their data.
 
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,7 @@ pub(crate) fn run(duration: Duration) -> Result<Row, &'static str> {
             let node = NODES[rand::rng().random_range(0..NODES.len())];
             fleet.kill(node);
             if kills % 2 == 0 {
-                // Long enough for the others to find out; every other time it is back before that.
+                // Long enough for the others to notice. In every second round the node is back before that.
                 gauge.await_more(500);
             }
             fleet.start(node, &[]);

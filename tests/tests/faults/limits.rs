@@ -1,5 +1,5 @@
-//! What cannot be promised, shown happening: each test is an interleaving that `docs/reliability.md`
-//! names as an exception. Relays between the nodes make it happen every time.
+//! The guarantees that cannot be given. Each test shows an interleaving that `docs/reliability.md` lists as
+//! an exception. Relays between the nodes make it happen every time.
 
 use ringbinder_tests::ring::Fleet;
 use ringbinder_tests::{Conn, relay, wait};
@@ -8,7 +8,7 @@ use crate::{NODES, alone, ready};
 
 const PATIENCE: [&str; 4] = ["--peer-timeout", "500", "--peer-give-up", "500"];
 
-/// Three nodes with relays between them, the ring in force and settled.
+/// Three nodes with relays between them and a current ring, settled.
 fn fleet() -> Fleet {
     let mut fleet = Fleet::new(3);
     fleet.put_relays();
@@ -25,7 +25,8 @@ fn hit(key: &str, value: &str) -> String {
     format!("VALUE {key} 0 {}\r\n{value}\r\nEND\r\n", value.len())
 }
 
-/// Sends until it is stored: the first requests after a change may find a link that is being made.
+/// Sends until the value is stored: after a change, the first requests may find a link that is still
+/// connecting.
 fn store(conn: &mut Conn, key: &str, value: &str) {
     wait::until("a write to be acknowledged", || {
         let request = format!("set {key} 0 0 {}\r\n{value}\r\n", value.len());
@@ -33,8 +34,8 @@ fn store(conn: &mut Conn, key: &str, value: &str) {
     });
 }
 
-/// A node that its peers cannot reach, that clients can, and that is taken out of the ring
-/// meanwhile: it has not heard of that, and has no reason to stop serving.
+/// A node that clients can reach and its peers cannot is removed from the ring. It has not received the new
+/// ring, and so has no reason to stop serving.
 #[test]
 fn a_node_cut_off_from_its_peers_answers_by_the_ring_it_knows() {
     let _turn = alone();
@@ -58,7 +59,7 @@ fn a_node_cut_off_from_its_peers_answers_by_the_ring_it_knows() {
     assert!(log.contains("out of reach and no longer waited for"), "it is logged: {log}");
     assert!(fleet.count(0, "ring_given_up") >= 1, "it is counted");
 
-    // It ends when they hear of each other.
+    // It ends as soon as they reach each other.
     fleet.cut_off(2, false);
     fleet.await_version(&[2], 2);
     wait::until("the node to serve no more", || {
@@ -68,8 +69,9 @@ fn a_node_cut_off_from_its_peers_answers_by_the_ring_it_knows() {
     });
 }
 
-/// A write that reached its owner late, after the node that passed it on had answered with an error,
-/// and after somebody had written a newer value. That error says: it may have happened, or may yet.
+/// A write reaches its owner late, after the forwarding node has answered with an error, and after another
+/// client has written a newer value. The error means that the write may have taken effect, or may do so
+/// later.
 #[test]
 fn a_write_answered_with_an_error_may_happen_after_a_newer_one() {
     let _turn = alone();

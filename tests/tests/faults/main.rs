@@ -1,13 +1,13 @@
-//! What happens to machines, done to three nodes that share a ring, while clients on all of them
-//! read, write and delete and every answer is checked: per key the history must be linearizable,
-//! where a get may miss and a write that was not acknowledged may or may not happen.
+//! Faults of machines on three nodes that share a ring. Meanwhile clients on all nodes read, write and
+//! delete, and every answer is checked. The history of each key must be linearizable, except that a get may
+//! miss, and a write that was not acknowledged may or may not take effect.
 //!
-//! Each file is a fault, or a family. A test runs its fault for a short time. The long run does one
-//! after the other and prints the table of `docs/reliability.md`:
+//! Each file is a fault, or a family of faults. A test runs its fault for a short time. The long run executes
+//! all of them and prints the table of `docs/reliability.md`:
 //!
 //!     RINGBINDER_FAULT_SECONDS=30 cargo test -p ringbinder-tests --test faults table -- --nocapture
 //!
-//! `limits` is the other side: what cannot be promised, shown happening.
+//! `limits` shows the guarantees that cannot be given.
 
 mod clock;
 mod crowd;
@@ -29,10 +29,10 @@ use ringbinder_tests::ring::Fleet;
 use ringbinder_tests::skip::skip;
 use ringbinder_tests::{Conn, Kind};
 
-/// The nodes of each fault.
+/// The nodes in each fault.
 const NODES: [usize; 3] = [0, 1, 2];
 
-/// A line of the table.
+/// A row of the table.
 struct Row {
     fault: &'static str,
     done: String,
@@ -40,7 +40,7 @@ struct Row {
     held: String,
 }
 
-/// A fault: does it for about this long, or says what is missing.
+/// A fault. Runs for about this long, or returns the requirement that is missing.
 type Fault = fn(Duration) -> Result<Row, &'static str>;
 
 /// Every fault with the name of its test, in the order of the table.
@@ -56,7 +56,7 @@ const FAULTS: [(&str, Fault); 9] = [
     ("nodes_are_restarted_and_replaced_with_their_items", warm::run),
 ];
 
-/// One fault at a time: they are loads, and some wait for what a loaded machine cannot do in time.
+/// Lets one fault run at a time: they put load on the machine, and some fail if it is too slow.
 fn alone() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
@@ -101,7 +101,7 @@ fn table() {
 
 fn line(row: &Row) -> String {
     let Summary { operations, gets, hits, acknowledged, errors, broken } = row.summary;
-    // A fault with a violation has no row: its test fails.
+    // A fault with a violation has no row, because its test fails.
     format!(
         "| {} | {} | {operations} | {acknowledged} | {gets} | {} | {} | 0 | {} |",
         row.fault,
@@ -112,7 +112,7 @@ fn line(row: &Row) -> String {
     )
 }
 
-/// The load beside a fault: as much as leaves the machine time for the fault.
+/// The load during a fault. It leaves the machine enough time for the fault.
 fn plan() -> Plan {
     Plan {
         clients: 4,
@@ -129,7 +129,7 @@ fn ports(fleet: &Fleet) -> Vec<u16> {
     NODES.iter().map(|&node| fleet.port(node)).collect()
 }
 
-/// Runs `act` under a load and checks every answer; shows what the nodes say where that fails.
+/// Runs `act` under a load and checks every answer. On failure, prints the nodes' logs.
 fn checked<R>(
     fleet: &mut Fleet,
     plan: &Plan,
@@ -138,7 +138,7 @@ fn checked<R>(
     let ports = ports(fleet);
     let ran = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         under(&ports, plan, |gauge| {
-            // Everybody is served before the fault.
+            // All clients are served before the fault.
             gauge.await_more(200);
             let acted = act(fleet, gauge);
             // And after it.
@@ -165,15 +165,15 @@ fn explain(logs: &[Log]) {
     }
 }
 
-/// What each node holds, once it has done everything that it does once.
+/// The resources of each node, after all one-time allocations.
 fn levels(fleet: &mut Fleet) -> Vec<Levels> {
     let plan = Plan { prefix: "warm-", ..plan() };
     let _ = checked(fleet, &plan, |_, gauge| gauge.await_more(1000));
     NODES.iter().map(|&node| Levels::of(fleet.server(node).pid())).collect()
 }
 
-/// Asserts that the nodes hold what they held before, and at most so many MiB more memory; says what
-/// they hold.
+/// Asserts that the nodes use no more resources than before, and at most this many MiB more memory. Returns a
+/// description of the memory.
 fn back_to(fleet: &Fleet, before: &[Levels], more_mib: u64) -> String {
     let mut said = Vec::new();
     for (node, &before) in NODES.into_iter().zip(before) {
@@ -193,7 +193,7 @@ fn back_to(fleet: &Fleet, before: &[Levels], more_mib: u64) -> String {
     format!("the node that grew most: {before} before, {now} after, {} MiB at most", peak >> 10)
 }
 
-/// Whether there is time left since `start`.
+/// Whether the duration since `start` is not over.
 fn goes_on(start: Instant, duration: Duration) -> bool {
     start.elapsed() < duration
 }
@@ -211,7 +211,7 @@ fn figure(conn: &mut Conn, name: &str) -> u64 {
     stat(conn, name).parse().expect("a number")
 }
 
-/// Whether the node under test knows an option.
+/// Whether the tested node supports an option.
 fn knows(option: &str) -> bool {
     let help = Kind::Ringbinder.command().arg("--help").output().expect("a node that helps");
     String::from_utf8_lossy(&help.stdout).contains(option)

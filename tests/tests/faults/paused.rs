@@ -1,9 +1,8 @@
-//! Nodes that stand still (SIGSTOP) and go on: for less than their peers wait for an answer, for
-//! more, and for so long that they are given up; with changes of the ring meanwhile and without.
+//! Fault: nodes are paused (SIGSTOP) and continued, with and without ring changes. Pauses are shorter than
+//! the time-out of their peers, longer than that, or so long that the peers declare them failed.
 //!
-//! Clients talk to the node that stands still as well, directly, and their requests lie in its
-//! sockets when it goes on. See `crates/node/src/ring/pulse.rs` for why it answers none of them with
-//! what it had before.
+//! Clients also send requests directly to the paused node. They are in its sockets when it continues.
+//! `crates/node/src/ring/pulse.rs` explains why it answers none of them with its old data.
 
 use std::time::{Duration, Instant};
 
@@ -13,10 +12,11 @@ use ringbinder_tests::{Conn, wait};
 
 use crate::{NODES, Row, alone, back_to, briefly, checked, goes_on, levels, plan, ready};
 
-/// How long nodes wait for answers, and for a node that gives none, in milliseconds.
+/// Time-outs for answers and for declaring a node failed, in milliseconds.
 const PATIENCE: [&str; 4] = ["--peer-timeout", "500", "--peer-give-up", "1000"];
 
-/// Pauses: less than `peer-timeout`, more, and more than a greeting's second and `peer-give-up`.
+/// Pauses: shorter than `peer-timeout`, longer than it, and longer than a handshake's second and
+/// `peer-give-up`.
 const PAUSES: [Duration; 3] =
     [Duration::from_millis(200), Duration::from_millis(900), Duration::from_millis(2600)];
 
@@ -41,7 +41,7 @@ pub(crate) fn run(duration: Duration) -> Result<Row, &'static str> {
                 version += 1;
                 fleet.write(others[0], &fleet.ring(version, &others));
             }
-            // The length of the pause is what is tried.
+            // The length of the pause is part of the test.
             std::thread::sleep(pause.saturating_sub(since.elapsed()));
             if pauses % 2 == 1 && pause == PAUSES[2] {
                 fleet.await_settled(&others, version);
@@ -72,8 +72,8 @@ pub(crate) fn run(duration: Duration) -> Result<Row, &'static str> {
     })
 }
 
-/// A node that was given up while it stood still finds requests in its sockets when it goes on. By
-/// what it knows it owns their keys, and it has values; others have written newer ones.
+/// A node that was declared failed during its pause finds requests in its sockets. By its own ring it still
+/// owns their keys, and it has values; other nodes have accepted newer ones.
 #[test]
 fn a_node_that_stood_still_answers_nothing_with_what_it_had_before() {
     let _turn = alone();
@@ -89,7 +89,7 @@ fn a_node_that_stood_still_answers_nothing_with_what_it_had_before() {
         for key in &keys {
             via_0.talk(format!("set {key} 0 0 3\r\nold\r\n"), "STORED\r\n");
         }
-        // Connections of both workers.
+        // Connections to both workers.
         let mut direct: Vec<Conn> = keys.iter().map(|_| fleet.connect(2)).collect();
         for conn in &mut direct {
             conn.talk("", "");

@@ -1,5 +1,5 @@
-//! A ring file that is written in place, piece by piece, emptied, replaced by a directory or by
-//! nonsense: the ring in force stays, and the next whole one is taken.
+//! Fault: a ring file is written in place in pieces, emptied, or replaced by a directory or an invalid file.
+//! The current ring stays, and the next complete one is adopted.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
@@ -10,7 +10,7 @@ use ringbinder_tests::ring::Fleet;
 
 use crate::{NODES, Row, back_to, briefly, checked, goes_on, levels, plan};
 
-/// Requests answered between two pieces, and while a bad file lies there.
+/// Number of requests answered between two pieces, and while the file is invalid.
 const MEANWHILE: u64 = 300;
 
 #[test]
@@ -18,7 +18,7 @@ fn a_ring_file_is_written_badly() {
     briefly("a_ring_file_is_written_badly");
 }
 
-/// A ring that the others would notice, were it taken too early: its first half names one node less.
+/// A ring whose premature use would be noticed: its first half lists one node less.
 fn next(fleet: &Fleet, version: u64) -> String {
     let weight = |node| 1 + u32::try_from((node + version) % 3).expect("small");
     fleet.weighted(version, &[(0, weight(0)), (1, weight(1)), (2, weight(2))])
@@ -30,7 +30,7 @@ fn assert_in_force(fleet: &Fleet, version: u64) {
     }
 }
 
-/// Writes the ring in place in three pieces: cut within a line, and where what is there is a ring.
+/// Writes the ring in place in three pieces. One cut is within a line, and the other leaves a valid ring.
 fn in_pieces(fleet: &Fleet, gauge: &Gauge, version: u64) {
     let text = next(fleet, version);
     let last_node = text.rfind("\n[[node]]").expect("three nodes");
@@ -38,7 +38,7 @@ fn in_pieces(fleet: &Fleet, gauge: &Gauge, version: u64) {
     let mut file = File::create(fleet.ring_path(0)).expect("a ring file");
     let start = Instant::now();
     for piece in [&text[..first], &text[first..second], &text[second..]] {
-        // A writer that keeps the file open is waited for, though not for ever.
+        // Nodes wait for a writer that keeps the file open, but not forever.
         if start.elapsed() < Duration::from_millis(1000) {
             assert_in_force(fleet, version - 1);
         }
@@ -49,7 +49,7 @@ fn in_pieces(fleet: &Fleet, gauge: &Gauge, version: u64) {
     fleet.await_version(&NODES, version);
 }
 
-/// Does something to the file that leaves no ring there; waits until the node has said so.
+/// Makes the file invalid and waits until the node has reported it.
 fn spoil(fleet: &Fleet, gauge: &Gauge, version: u64, kind: u64) {
     let path = fleet.ring_path(0);
     match kind {

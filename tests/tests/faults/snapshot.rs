@@ -1,8 +1,8 @@
-//! A disk that is full under the snapshot: what was there before is unharmed, the node says what is
-//! wrong, and goes on.
+//! Fault: the disk fills up while a snapshot is written. The previous contents are unharmed, the node reports
+//! the error and continues.
 //!
-//! The disk is a small tmpfs in a mount namespace of the node's own, so that nothing else can meet it
-//! and it is gone with the node.
+//! The disk is a small tmpfs in a mount namespace of the node, so that it affects nothing else and disappears
+//! with the node.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,11 +21,11 @@ const NODE: usize = 2;
 /// Size of the disk.
 const DISK: &str = "2m";
 
-/// What is stored to outgrow it.
+/// Number of values that exceed the disk.
 const MUCH: usize = 60;
 const VALUE: usize = 100_000;
 
-/// The exit code of a node that could not write its snapshot at the end (sysexits' EX_CANTCREAT).
+/// The exit code of a node that could not write its final snapshot (sysexits' EX_CANTCREAT).
 const CANNOT_CREATE: i32 = 73;
 
 #[test]
@@ -33,7 +33,7 @@ fn the_disk_under_the_snapshot_is_full() {
     briefly("the_disk_under_the_snapshot_is_full");
 }
 
-/// Puts a shell in front of a command that mounts the disk, where only the command sees it.
+/// Wraps a command in a shell that mounts the disk in a namespace of the command.
 fn with_a_small_disk(command: &mut Command, at: &Path) {
     let script = format!(r#"mount -t tmpfs -o size={DISK},mode=777 none "$0" && exec "$@""#);
     let mut wrapped = Command::new("unshare");
@@ -55,7 +55,7 @@ fn mounts_are_allowed(at: &Path) -> bool {
     ran.is_ok_and(|status| status.success())
 }
 
-/// The disk as the node sees it.
+/// The path of the disk from outside the node's namespace.
 fn disk(fleet: &Fleet, at: &Path) -> PathBuf {
     let root = PathBuf::from(format!("/proc/{}/root", fleet.server(NODE).pid()));
     root.join(at.strip_prefix("/").expect("an absolute path"))

@@ -1,6 +1,6 @@
-//! Nodes that are stopped and started, or replaced by a new process, and keep their items, while
-//! clients write: nobody may find a value that was replaced. And nodes that are killed after they wrote
-//! a snapshot, whose items are older than what was acknowledged: those start cold.
+//! Fault: nodes are stopped and restarted, or replaced by a new process, and keep their items while clients
+//! write. No client may read a value that was replaced. Nodes that are killed after a snapshot have items
+//! older than the acknowledged writes, so they start cold.
 
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,7 @@ fn set(conn: &mut Conn, key: &str, value: usize) {
     conn.talk(format!("set {key} 0 0 9\r\n{value}\r\n"), "STORED\r\n");
 }
 
-/// How many of the keys a node still has. None may have another value.
+/// The number of keys that a node still has. Asserts that none has another value.
 fn found(conn: &mut Conn, keys: &[String], value: usize) -> usize {
     let mut found = 0;
     for key in keys {
@@ -71,7 +71,7 @@ pub(crate) fn run(duration: Duration) -> Result<Row, &'static str> {
             keys[node].iter().for_each(|key| set(&mut conn, key, rounds));
             drop(conn);
             let kept = match rounds % 4 {
-                // Stopped and started.
+                // Stopped and restarted.
                 0 => {
                     let (status, log) = fleet.end(node, Signal::SIGTERM);
                     assert!(status.success(), "{status}: {log}");
@@ -97,7 +97,8 @@ pub(crate) fn run(duration: Duration) -> Result<Row, &'static str> {
                     fleet.start(node, &arguments(node));
                     false
                 }
-                // Stopped, and the ring goes on without it and back: others have served its keys.
+                // Stopped, while the ring changes to one without it and back: other nodes have served its
+                // keys.
                 _ => {
                     let mut conn = fleet.connect(node);
                     keys[node].iter().for_each(|key| set(&mut conn, key, rounds + 1_000_000));
@@ -111,7 +112,8 @@ pub(crate) fn run(duration: Duration) -> Result<Row, &'static str> {
                     let mut conn = fleet.connect(others[0]);
                     keys[node].iter().for_each(|key| set(&mut conn, key, rounds));
                     version += 1;
-                    // All of them: what is taken up has to be of the ring that a node starts with.
+                    // The files of all nodes: a snapshot is restored only if its ring is the one that the
+                    // node starts with.
                     NODES.iter().for_each(|&it| fleet.write(it, &fleet.ring(version, &NODES)));
                     fleet.start(node, &arguments(node));
                     false

@@ -1,8 +1,8 @@
-//! One fill for a missing or stale key, whoever asks: `get_or_fill` of the client, and typed values.
+//! Tests of `get_or_fill`, which fills a missing or stale key once for all callers, and of typed values.
 //!
-//! Each subject runs against three nodes and against memcached itself, since all it needs of a server
-//! is meta get. Fills wait for what the test wants to happen meanwhile, not for a time; leases are so
-//! long that a test which waits one out fails, except where that is the subject.
+//! Each subject runs against three nodes and against memcached, since a server only needs meta get. Fills
+//! wait for the events of the test, not for a time. Leases are so long that a test fails if it waits for one
+//! to end, except if that is its subject.
 
 mod near;
 mod refresh;
@@ -21,18 +21,18 @@ use ringbinder_tests::ring::Fleet;
 use ringbinder_tests::wait::PATIENCE;
 use ringbinder_tests::{Conn, Kind, Server};
 
-/// Longer than any test takes.
+/// Longer than any test.
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// What is asked for a key.
+/// The servers of a test.
 enum Nodes {
-    /// With the ring file of the clients.
+    /// The nodes, and the ring file of the clients.
     Fleet(Fleet, String),
     Memcached(Server),
 }
 
 impl Nodes {
-    /// A connection that stands for a client of another kind. Any node takes any key.
+    /// A connection that acts as a client of another kind. Any node accepts any key.
     fn conn(&self) -> Conn {
         match self {
             Nodes::Fleet(fleet, _) => fleet.connect(0),
@@ -53,7 +53,7 @@ impl Nodes {
     }
 }
 
-/// A loaded machine must not make a node look as if it were away.
+/// Sets long time-outs, so that a node on a loaded machine does not seem unreachable.
 fn patient(builder: Builder) -> Builder {
     builder.timeout(PATIENCE)
 }
@@ -82,7 +82,7 @@ fn on_fleet<Fut: Future<Output = ()>>(test: &str, run: impl Fn(Arc<Nodes>) -> Fu
     }
 }
 
-/// Runs a test, which fails if it waits for ever.
+/// Runs a test, and fails if it does not end.
 fn run_to_end(test: &str, run: impl Future<Output = ()>) {
     let waited = runtime().block_on(async { tokio::time::timeout(4 * PATIENCE, run).await });
     waited.unwrap_or_else(|_| panic!("{test} waits in vain"));
@@ -92,12 +92,12 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("it")
 }
 
-/// Filled values live long, and nobody waits out a lease.
+/// Settings of a fill with a long time to live and a long lease.
 fn how() -> Fill {
     Fill::new(HOUR).lease(HOUR)
 }
 
-/// A fill that gives this value and is counted.
+/// A fill that returns this value and counts its calls.
 struct Counted {
     value: &'static str,
     count: AtomicUsize,
@@ -123,7 +123,7 @@ async fn never() -> Result<&'static str, Infallible> {
     panic!("filled without need")
 }
 
-/// Waits for a condition that is looked at again and again.
+/// Polls a condition until it is true.
 async fn until<Fut: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> Fut) {
     let looked = async {
         while !condition().await {
@@ -133,13 +133,13 @@ async fn until<Fut: Future<Output = bool>>(what: &str, mut condition: impl FnMut
     in_time(what, looked).await;
 }
 
-/// The output of what must not take for ever.
+/// Waits for a future, and fails if it does not complete in time.
 async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T {
     let waited = tokio::time::timeout(PATIENCE, future).await;
     waited.unwrap_or_else(|_| panic!("waited {PATIENCE:?} in vain: {what}"))
 }
 
-/// Gets that all nodes have carried out so far, meta gets among them.
+/// Number of gets, including meta gets, that all nodes have executed.
 async fn gets(client: &Client) -> u64 {
     let mut gets = 0;
     for node in client.nodes() {
@@ -150,7 +150,7 @@ async fn gets(client: &Client) -> u64 {
     gets
 }
 
-/// A port that nobody listens on.
+/// An address with a port on which no server listens.
 fn nobody() -> SocketAddr {
     ringbinder_tests::ring::local(ringbinder_tests::ring::reserve_port())
 }

@@ -1,4 +1,4 @@
-//! Fills and what the client keeps in its own memory.
+//! Tests of fills with the near cache.
 
 use ringbinder_client::NearCache;
 
@@ -21,7 +21,7 @@ fn values_are_kept_when_they_are_read() {
         let item = client.get_or_fill("k", how(), never).await.expect("a value");
         assert_eq!(text(&item), "kept");
         assert_eq!(text(&client.get("k").await.expect("a node").expect("an item")), "kept");
-        // This client's own writes are seen at once.
+        // The client sees its own writes at once.
         assert!(client.set("k", "written", HOUR).await.expect("a node").is_stored());
         let item = client.get_or_fill("k", how(), never).await.expect("a value");
         assert_eq!((text(&item), fill.count()), ("written", 1));
@@ -45,7 +45,7 @@ fn what_is_about_to_be_replaced_is_not_kept() {
     });
 }
 
-/// A fill replaces what a plain get has kept of the stale value.
+/// A fill replaces a stale value that a plain get has cached.
 #[test]
 fn a_fill_is_a_write() {
     on_each("a_fill_is_a_write", async |nodes| {

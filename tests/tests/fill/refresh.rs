@@ -1,4 +1,4 @@
-//! An old value is there.
+//! Tests of fills for a stale value.
 
 use ringbinder_client::FillError;
 
@@ -41,7 +41,7 @@ fn a_failed_refresh_gives_its_error_with_the_old_value_and_the_next_caller_tries
     });
 }
 
-/// Its life is shortened to the lease for the time of the refresh only.
+/// The life of the stale value is shortened to the lease only during the refresh.
 #[test]
 fn a_stale_value_whose_refresh_fails_has_its_life_back() {
     on_each("a_stale_value_whose_refresh_fails_has_its_life_back", async |nodes| {
@@ -68,7 +68,7 @@ fn a_stale_value_whose_refresh_fails_has_its_life_back() {
     });
 }
 
-/// The winner's process is gone in the middle, and with it what would give the lease back.
+/// The process of the winner is gone during its fill, so nothing releases the lease.
 #[test]
 fn a_stale_value_whose_winner_dies_is_filled_by_another_when_the_lease_ends() {
     on_each("a_stale_value_whose_winner_dies_is_filled_by_another", async |nodes| {
@@ -117,7 +117,7 @@ fn what_is_written_during_a_refresh_stays() {
     });
 }
 
-/// A value that was invalidated again while it was being refreshed is to be filled once more.
+/// A value that is invalidated during its refresh must be filled once more.
 #[test]
 fn what_is_invalidated_during_a_refresh_is_refreshed_again() {
     on_each("what_is_invalidated_during_a_refresh_is_refreshed_again", async |nodes| {

@@ -1,4 +1,4 @@
-//! Nothing is there, and many want it.
+//! Tests of many callers that want the same missing key.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,8 +11,8 @@ use super::*;
 const CLIENTS: usize = 5;
 const CALLERS: usize = 40;
 
-/// Runs five clients on a thread and a runtime each, with forty callers each, who all begin at once;
-/// gives all that they got.
+/// Runs five clients, each with its own thread and runtime and forty callers that start together. Returns all
+/// their results.
 fn stampede(nodes: &Arc<Nodes>, key: &str, how: Fill, fill: &Arc<Slow>) -> Vec<Item> {
     let ready = Arc::new(AtomicUsize::new(0));
     let client = || {
@@ -41,15 +41,15 @@ fn stampede(nodes: &Arc<Nodes>, key: &str, how: Fill, fill: &Arc<Slow>) -> Vec<I
     clients.into_iter().flat_map(|client| client.join().expect("no panic")).collect()
 }
 
-/// A fill that does not end before every caller has begun, and then what else it is to wait for.
+/// A fill that waits until every caller has started, and for the further conditions below.
 struct Slow {
     value: &'static str,
     begun: AtomicUsize,
     ended: AtomicUsize,
     fills: AtomicUsize,
-    /// Gets that the nodes must have seen.
+    /// Number of gets that the nodes must have received.
     gets: u64,
-    /// Callers that must have their value already.
+    /// Number of callers that must already have their value.
     served: usize,
 }
 
@@ -76,7 +76,7 @@ fn two_hundred_callers_on_five_clients_fill_once() {
     on_each("two_hundred_callers_on_five_clients_fill_once", async |nodes| {
         let client = nodes.client().await;
         for round in 0..8 {
-            // Every client has asked the nodes, and all but one are told to wait.
+            // Every client has asked the nodes, and all but one have been told to wait.
             let gets = gets(&client).await + CLIENTS as u64;
             let fill = Arc::new(Slow { gets, ..Slow::new("filled") });
             let all = tokio::task::block_in_place(|| {
@@ -89,7 +89,7 @@ fn two_hundred_callers_on_five_clients_fill_once() {
     });
 }
 
-/// The fill of a stale value does not end before everybody else has got the old value.
+/// The fill of a stale value does not end before all other callers have received the old value.
 #[test]
 fn two_hundred_callers_get_the_stale_value_while_one_refreshes_it() {
     on_each("two_hundred_callers_get_the_stale_value_while_one_refreshes_it", async |nodes| {
@@ -137,7 +137,7 @@ fn callers_of_one_client_share_one_request() {
         for _ in 0..CALLERS {
             let (client, begun, fills) = (client.clone(), Arc::clone(&begun), Arc::clone(&fills));
             callers.spawn(async move {
-                // Counted when it is first polled, which is when it joins the others.
+                // Counted at its first poll, when it joins the other callers.
                 let counted = async {
                     begun.fetch_add(1, Ordering::SeqCst);
                 };
@@ -145,7 +145,7 @@ fn callers_of_one_client_share_one_request() {
                     fills.fetch_add(1, Ordering::SeqCst);
                     until("all to have joined", async || begun.load(Ordering::SeqCst) == CALLERS)
                         .await;
-                    // The last of them may be counted and not yet be there.
+                    // The last callers may have been counted but not have joined yet.
                     for _ in 0..100 {
                         tokio::task::yield_now().await;
                     }
@@ -163,7 +163,7 @@ fn callers_of_one_client_share_one_request() {
     });
 }
 
-/// Any node does: two clients that know one node each, and a key that neither owns.
+/// The fill works through any node: two clients know one node each, which does not own the key.
 #[test]
 fn a_key_of_another_node_is_filled_once_through_any_node() {
     on_fleet("a_key_of_another_node_is_filled_once_through_any_node", async |nodes| {
@@ -174,7 +174,7 @@ fn a_key_of_another_node_is_filled_once_through_any_node() {
         };
         let (first, second, watch) = (through(0).await, through(1).await, nodes.client().await);
         for key in fleet.keys_of(0, 2, "foreign-", 20) {
-            // Its owner counts them.
+            // The owner counts them.
             let before = gets(&watch).await;
             let fill = Counted::new("v");
             let slow = async || {
@@ -211,7 +211,7 @@ fn what_was_filled_is_stored_with_its_ttl_and_flags() {
     });
 }
 
-/// An empty value is one, unless it is a placeholder.
+/// An empty value is a value, unless it is a placeholder.
 #[test]
 fn an_empty_value_is_filled_once_too() {
     on_each("an_empty_value_is_filled_once_too", async |nodes| {
@@ -222,7 +222,7 @@ fn an_empty_value_is_filled_once_too() {
             assert_eq!(text(&item), "");
         }
         assert_eq!(fill.count(), 1);
-        // Being refreshed, it is served to others if its flags say that it is none.
+        // During a refresh other callers get the empty value if its flags show that it is not a placeholder.
         let flagged = Fill::new(HOUR).flags(1).refresh_before(2 * HOUR);
         let fill = async || Ok::<_, Infallible>("");
         client.get_or_fill("flagged", flagged, fill).await.expect("a value");

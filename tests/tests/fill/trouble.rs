@@ -1,4 +1,4 @@
-//! Fills that fail, are given up, come too late; nodes that are away.
+//! Tests of fills that fail, are abandoned, or end too late, and of unreachable nodes.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
@@ -12,7 +12,7 @@ use super::*;
 #[derive(Debug, PartialEq)]
 struct Broken;
 
-/// Lets the winner fill until another client has asked, too; both want the same missing key.
+/// Holds the winner's fill until another client has asked too; both want the same missing key.
 async fn with_a_waiter<T>(
     nodes: &Nodes,
     win: impl AsyncFnOnce(Client, oneshot::Sender<()>, oneshot::Receiver<()>) -> T,
@@ -88,7 +88,7 @@ fn after_a_fill_that_panicked_the_next_fills_at_once() {
     });
 }
 
-/// Callers of one client, of whom each but the last has a fill that fails.
+/// Several callers of one client. The fill of each but the last fails.
 #[test]
 fn each_gets_the_error_of_its_own_fill() {
     on_each("each_gets_the_error_of_its_own_fill", async |nodes| {
@@ -112,7 +112,7 @@ fn each_gets_the_error_of_its_own_fill() {
     });
 }
 
-/// A client that never comes back has won.
+/// A client wins and never returns.
 #[test]
 fn after_a_winner_that_died_another_fills_when_the_lease_ends() {
     on_each("after_a_winner_that_died_another_fills_when_the_lease_ends", async |nodes| {
@@ -135,7 +135,7 @@ fn after_its_patience_a_caller_fills_for_itself_and_stores_nothing() {
         for patience in [Duration::ZERO, Duration::from_millis(50)] {
             let fill = Counted::new("mine");
             let how = how().patience(patience);
-            // One of them asks, and the other waits for it.
+            // One of them asks, and the other waits for its result.
             let both = async {
                 tokio::join!(
                     client.get_or_fill("k", how, || fill.fill()),
@@ -177,7 +177,7 @@ fn what_is_deleted_while_it_is_filled_stays_deleted() {
         };
         client.get_or_fill("k", how(), deleting).await.expect("a value");
         assert_eq!(other.get("k").await.expect("a node"), None);
-        // Nor does it overwrite the fill that comes after the delete.
+        // Nor does it overwrite a fill that comes after the delete.
         let overtaken = async || {
             assert!(other.delete("k").await.expect("a node"));
             let fill = async || Ok::<_, Infallible>("fresh");
@@ -202,7 +202,7 @@ fn a_fill_that_fails_leaves_what_was_written_meanwhile() {
     });
 }
 
-/// A caller that has just written a key shares no value from before.
+/// A caller that has just written a key does not get an older value from a shared fill.
 #[test]
 fn a_client_sees_what_it_has_written_while_it_fills() {
     on_each("a_client_sees_what_it_has_written_while_it_fills", async |nodes| {
@@ -263,7 +263,7 @@ fn without_its_owner_a_key_is_filled_for_the_caller_alone() {
     });
 }
 
-/// The owner dies while one fills and others wait: all of them get a value.
+/// The owner dies while one caller fills and others wait: all of them get a value.
 #[test]
 fn callers_of_a_node_that_dies_fill_for_themselves() {
     if !Kind::Ringbinder.available() {
@@ -299,7 +299,7 @@ fn callers_of_a_node_that_dies_fill_for_themselves() {
         let (first, (second, fills)) = in_time("both to have a value", both).await;
         assert_eq!(text(&first.expect("a value")), "won");
         assert_eq!((text(&second.expect("a value")), fills), ("mine", 1));
-        // The keys of the other nodes are filled as ever.
+        // The keys of the other nodes are filled as usual.
         for key in fleet.keys_of(0, 2, "living-", 3) {
             let fill = Counted::new("v");
             for _ in 0..2 {
@@ -310,8 +310,8 @@ fn callers_of_a_node_that_dies_fill_for_themselves() {
     });
 }
 
-/// A server of one connection, which reads so many lines and gives this answer, again and again; then
-/// it tells all that it has read.
+/// A server for one connection. For each step of the script it reads this number of lines and sends this
+/// answer. The thread returns all lines that it has read.
 fn scripted(script: &'static [(usize, &str)]) -> (String, thread::JoinHandle<Vec<String>>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address").to_string();
@@ -334,7 +334,7 @@ async fn with_one_connection(address: String) -> Client {
     builder.connect().await.expect("a ring")
 }
 
-/// Servers older than the meta commands.
+/// Servers older than the meta commands are rejected.
 #[test]
 fn a_server_without_meta_commands_is_refused() {
     let (address, server) = scripted(&[(1, "ERROR\r\n")]);

@@ -1,4 +1,4 @@
-//! Values of types, and the codecs they go through.
+//! Tests of typed values and their codecs.
 
 use ringbinder_client::{Codec, Error, FillError, Ttl};
 use serde::de::DeserializeOwned;
@@ -16,7 +16,7 @@ fn ada() -> User {
     User { name: "Ada".to_owned(), age: 36 }
 }
 
-/// JSON with brackets around it and flags of its own.
+/// A codec that puts JSON in brackets and uses its own flags.
 struct Bracketed;
 
 impl Codec for Bracketed {
@@ -35,7 +35,7 @@ impl Codec for Bracketed {
     }
 }
 
-/// What no JSON can hold.
+/// A type that JSON cannot represent.
 #[derive(Debug, Deserialize)]
 struct Unwritable;
 
@@ -75,7 +75,7 @@ fn values_are_json_that_everybody_reads() {
         let bo = User { name: "Bo".to_owned(), age: 7 };
         assert_eq!(all, [Some(bo), None, Some(ada())]);
         assert_eq!(client.get_typed::<User>("none").await.expect("a miss"), None);
-        // Whole numbers count.
+        // Integers also work with incr and decr.
         assert!(client.set_typed("count", &41, Ttl::Never).await.expect("a node").is_stored());
         assert_eq!(client.incr("count", 1).await.expect("a node"), Some(42));
         assert_eq!(client.get_typed("count").await.expect("a value"), Some(42));
@@ -98,10 +98,10 @@ fn what_another_codec_wrote_is_refused_and_the_key_named() {
         }
         assert!(client.set_typed("ours", &ada(), HOUR).await.expect("a node").is_stored());
         assert_codec(bracketed.get::<User>("ours").await, &["ours", "1048576"]);
-        // A pickle of pylibmc or pymemcache.
+        // A pickle, as pylibmc or pymemcache stores it.
         assert!(client.set_with_flags("pickle", "1", 1, HOUR).await.expect("a node").is_stored());
         assert_codec(client.get_typed::<u8>("pickle").await, &["pickle"]);
-        // The right codec, another type.
+        // The right codec with another type.
         assert_codec(client.get_typed::<Vec<u8>>("ours").await, &["ours"]);
         assert_codec(client.set_typed("ours", &Unwritable, HOUR).await, &["ours", "never written"]);
     });
@@ -154,7 +154,7 @@ fn errors_of_typed_fills_keep_their_type_and_the_old_value() {
             Err(FillError::Fill { error: NoSuchUser, old: None }) => {}
             other => panic!("{other:?}"),
         }
-        // What cannot be written gives the lease back, too.
+        // A value that cannot be encoded releases the lease, too.
         let unwritable = async || Ok::<_, NoSuchUser>(Unwritable);
         match client.get_or_fill_typed("k", how(), unwritable).await {
             Err(FillError::Cache(error)) => assert_codec(Err::<(), _>(error), &["k", "never"]),

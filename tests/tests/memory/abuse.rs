@@ -1,7 +1,7 @@
-//! Everything at once, at random: what holds memory and what is hard to store, from several threads.
+//! A random mix from several threads: connections that hold memory, and contents that are hard to store.
 //!
-//! A run is a number of steps that follow from a seed, or, with `RINGBINDER_ABUSE_SECONDS=600`, as
-//! many as fit into so many seconds. The seed is printed; `RINGBINDER_ABUSE_SEED` repeats it.
+//! The length of a run is a number of steps, or with `RINGBINDER_ABUSE_SECONDS=600` a number of seconds. The
+//! steps follow from a seed, which is printed; `RINGBINDER_ABUSE_SEED` repeats it.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -19,16 +19,16 @@ use crate::{Subject, promise_kib};
 
 const MEGABYTES: u64 = 64;
 
-/// Who does it at the same time.
+/// Number of threads.
 const THREADS: u64 = 4;
 
-/// Connections that one thread holds at most.
+/// Most connections that one thread holds.
 const HELD: usize = 200;
 
-/// Steps of each thread where no time is given.
+/// Steps of each thread if no duration is given.
 const STEPS: u64 = 200;
 
-/// The longest value that is sent.
+/// The longest value sent.
 const LARGE: usize = 1_000_000;
 
 /// Ordinary keys.
@@ -71,7 +71,7 @@ fn random_abuse_stays_within_the_promise() {
         while !abusers.iter().all(std::thread::ScopedJoinHandle::is_finished) {
             let resident = rss_kib(pid);
             if resident > promise && target() == Kind::Ringbinder {
-                // Everyone ends first: the panic below waits for them.
+                // All threads end first: the panic below waits for them.
                 stop.store(true, Relaxed);
                 panic!("{resident} KiB resident, {promise} promised; RINGBINDER_ABUSE_SEED={seed}");
             }
@@ -90,20 +90,20 @@ fn random_abuse_stays_within_the_promise() {
         let answer = format!("VALUE fresh-{number} 0 5\r\nhello\r\nEND\r\n");
         fresh.talk(format!("get fresh-{number}\r\n"), answer);
     }
-    // Nothing that was held keeps items out, once there is nothing else, but for the third that may be
-    // given up for what the allocator keeps (docs/decisions/0020).
+    // After all connections are closed, no memory keeps items out, except for the third that may be given up
+    // for memory that the allocator keeps (docs/decisions/0020).
     subject.conn.talk("flush_all\r\n", "OK\r\n");
     let kept = subject.fill();
     assert!(kept >= 55_000 || target() != Kind::Ringbinder, "only {kept} ordinary items fit");
 }
 
-/// A number in the environment.
+/// Reads a number from the environment.
 fn number(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
     Some(text.parse().unwrap_or_else(|_| panic!("{name}={text}: a number")))
 }
 
-/// One thread's part.
+/// The state of one thread.
 struct Abuser {
     address: SocketAddr,
     random: StdRng,
@@ -125,7 +125,7 @@ impl Abuser {
                 self.hold(format!("set large-{key} 0 0 {LARGE}\r\n"), sent);
             }
             15..35 => {
-                // Stored anew for each: nobody else holds what this one does not read.
+                // Stores a new value for each connection, so that the unread answers hold separate memory.
                 let key = self.store_large();
                 self.hold(format!("get large-{key}\r\n").repeat(6), 0);
             }
@@ -135,7 +135,7 @@ impl Abuser {
                 self.hold(format!("get{}\r\n", format!(" key-{key}").repeat(keys)), 0);
             }
             40..45 => {
-                // A line that does not end.
+                // A line without end.
                 let sent = self.random.random_range(0..LARGE);
                 self.hold("get ".to_owned(), sent);
             }
@@ -166,7 +166,7 @@ impl Abuser {
                 self.conn.talk(format!("cache_memlimit {limit}\r\n"), "OK\r\n");
             }
             _ => {
-                // A few, and now and then most.
+                // Closes a few connections, and occasionally most of them.
                 let most = if self.random.random_ratio(1, 10) { self.held.len() } else { 5 };
                 let gone = self.random.random_range(0..=most.min(self.held.len()));
                 for _ in 0..gone {
@@ -177,13 +177,13 @@ impl Abuser {
         }
     }
 
-    /// Opens a connection that sends this and stays.
+    /// Opens a connection that sends this and stays open.
     fn hold(&mut self, head: String, filler: usize) {
         if self.held.len() == HELD {
             let number = self.random.random_range(0..HELD);
             self.held.close(number);
         }
-        // Refused at times: others hold what there is.
+        // The server may refuse it, since other threads hold memory.
         if self.held.join(self.address).is_ok() {
             let last = self.held.len() - 1;
             self.held.tell(last, head, filler, b"");
@@ -191,14 +191,14 @@ impl Abuser {
         }
     }
 
-    /// Gives the number of the key.
+    /// Stores a large value and returns the number of its key.
     fn store_large(&mut self) -> u64 {
         let (key, length) =
             (self.random.random_range(0..100), self.random.random_range(LARGE / 5..=LARGE));
         let mut request = format!("set large-{key} 0 0 {length}\r\n").into_bytes();
         request.resize(request.len() + length, b'v');
         request.extend_from_slice(b"\r\n");
-        // Stored, or refused where memory is short.
+        // Stored, or refused if memory is short.
         self.conn.ask(request);
         key
     }

@@ -1,4 +1,5 @@
-//! Connections that hold memory: half-sent sets, answers and lines that nobody reads.
+//! Tests of connections that hold memory: half-sent sets, and answers and lines that the client does not
+//! read.
 
 use ringbinder_tests::crowd::Crowd;
 use ringbinder_tests::process::raise_open_files;
@@ -8,13 +9,13 @@ use ringbinder_tests::{Kind, wait};
 
 use crate::Subject;
 
-/// Bytes that are written at once for one connection of many.
+/// Bytes written at once to one of many connections.
 const PIECE: usize = 64 * 1024;
 
-/// The longest value that every server takes without further flags, in round numbers.
+/// The longest value that every server accepts without further flags, rounded.
 const LARGE: usize = 1_000_000;
 
-/// Numbers of ordinary items that are not there yet.
+/// First number of ordinary items that do not exist yet.
 const NEW: u64 = 10_000_000;
 
 #[test]
@@ -53,13 +54,13 @@ fn thousands_of_half_sent_sets_evict_nothing() {
 #[test]
 fn values_that_nobody_reads_evict_nothing() {
     let mut subject = Subject::start(64, &["-t", "2"]);
-    // memcached stays empty: it gives no memory of small items to large ones for a long time.
+    // memcached stays empty, because it takes long to move memory from small items to large ones.
     let before = if target() == Kind::Ringbinder { subject.fill() } else { 0 };
     let mut crowd = Crowd::default();
     let value = "v".repeat(LARGE);
     for round in 0..200 {
         let answer = subject.conn.ask(format!("set large 0 0 {LARGE}\r\n{value}\r\n"));
-        // memcached refuses it at times, while readers hold all of its memory.
+        // memcached sometimes refuses it while readers hold all of its memory.
         assert!(answer == b"STORED\r\n" || target() != Kind::Ringbinder, "round {round}");
         crowd.join(subject.server.address()).expect("the server takes connections");
         crowd.tell(round, "get large\r\n".repeat(6), 0, b"");
@@ -69,7 +70,7 @@ fn values_that_nobody_reads_evict_nothing() {
     subject.store(NEW..NEW + 3000);
     let input = "200 readers of 1 MB that do not read";
     subject.keeps_the_promise(input);
-    // The large value itself has taken the place of a thousand.
+    // The large value itself has displaced a thousand.
     subject.kept(before.saturating_sub(1000), input);
 }
 
@@ -111,10 +112,10 @@ fn long_lines_that_nobody_reads_the_answers_of_evict_nothing() {
 
 #[test]
 fn what_only_announces_holds_nothing() {
-    // No server reads so much at once.
+    // More than any server reads at once.
     const LENGTH: usize = 300_000;
     let mut subject = Subject::start(64, &["-t", "2"]);
-    // Large values, since memcached gives no memory of small ones to large ones for a long time.
+    // The values are large, since memcached takes long to move memory from small values to large ones.
     subject.store_as(0..250, |_| LENGTH);
     let before = subject.figure("curr_items");
     let mut crowd = Crowd::of(80, subject.server.address());
@@ -132,7 +133,8 @@ fn what_only_announces_holds_nothing() {
 fn honest_uploads_that_are_slow_are_stored() {
     const COUNT: usize = 100;
     let mut subject = Subject::start(64, &["-t", "2"]);
-    // Of the same length, since memcached gives no memory of small ones to large ones for a long time.
+    // The values have the same length, since memcached takes long to move memory from small values to large
+    // ones.
     subject.store_as(0..150, |_| LARGE / 2);
     let before = subject.figure("curr_items");
     let mut crowd = Crowd::of(COUNT, subject.server.address());

@@ -1,4 +1,5 @@
-//! The shipped container: `-m 256` and a limit of 384 MiB, where the kernel ends what is larger.
+//! Tests in the shipped container: `-m 256` and a limit of 384 MiB, beyond which the kernel kills the
+//! process.
 
 use ringbinder_stress::Cgroup;
 use ringbinder_tests::crowd::Crowd;
@@ -7,11 +8,11 @@ use ringbinder_tests::wait;
 
 use crate::Subject;
 
-/// As in `deploy/`, in MiB.
+/// The value of `-m` in `deploy/`, in MiB.
 const MEMORY: u64 = 256;
 const LIMIT: u64 = 384;
 
-/// Bytes of what is uploaded and asked for.
+/// Size in bytes of the values that are sent and requested.
 const LARGE: usize = 1_000_000;
 
 const PIECE: usize = 64 * 1024;
@@ -19,7 +20,7 @@ const PIECE: usize = 64 * 1024;
 /// A server in a container, full of items.
 struct Contained {
     subject: Subject,
-    // Behind the server: a group can be removed once nothing runs in it.
+    // Declared after the server: a group can be removed only when no process runs in it.
     group: Cgroup,
 }
 
@@ -34,13 +35,13 @@ impl Contained {
         };
         let mut subject = Subject::start(MEMORY, &["-t", "4"]);
         group.take(subject.server.pid()).expect("a process of ours");
-        // Large values, since memcached gives no memory of small ones to large ones for a long time.
+        // The values are large, since memcached takes long to move memory from small values to large ones.
         subject.store_as(0..300, |_| LARGE);
         assert!(subject.figure("evictions") > 0, "it is not full");
         Some(Contained { subject, group })
     }
 
-    /// Asserts that it still serves.
+    /// Asserts that the server still answers.
     #[track_caller]
     fn survives(&mut self, input: &str) {
         let conn = &mut self.subject.conn;
@@ -64,7 +65,7 @@ fn a_container_survives_readers_that_do_not_read() {
     let value = "v".repeat(LARGE);
     let mut crowd = Crowd::default();
     for number in 0..150 {
-        // A value of its own for each: what is stored anew is held by its readers alone.
+        // Each reader gets its own value: a value that is replaced is held only by its readers.
         subject.conn.talk(format!("set large 0 0 {LARGE}\r\n{value}\r\n"), "STORED\r\n");
         crowd.join(subject.server.address()).expect("the server takes connections");
         crowd.tell(number, "get large\r\n".repeat(6), 0, b"");

@@ -1,4 +1,4 @@
-//! Contents that are hard to keep: large values, dead items, a limit that moves, overwrites.
+//! Tests with difficult contents: large values, dead items, a changing limit, overwrites.
 
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom as _;
@@ -24,7 +24,7 @@ fn values_of_half_the_memory_are_stored() {
 #[test]
 fn an_append_to_a_large_value_needs_no_room_beyond_the_promise() {
     const LENGTH: usize = 31 << 20;
-    // memcached has no room for a second one beside it.
+    // memcached has no room for a second value beside it.
     if target() != Kind::Ringbinder {
         return;
     }
@@ -55,7 +55,7 @@ fn flushed_items_make_room_where_nothing_is_evicted() {
 fn deleted_items_make_room_where_nothing_is_evicted() {
     let mut subject = Subject::start(8, &["-t", "2", "-M"]);
     let stored = subject.store(0..10_000);
-    // Every other one, so that what is free lies between what is not.
+    // Deletes every other value, so that free space is fragmented.
     let deletes = (0..stored).step_by(2).map(|it| format!("delete {it:08} noreply\r\n"));
     subject.conn.talk(deletes.collect::<String>(), "");
     let deleted = stored - subject.figure("curr_items");
@@ -95,7 +95,7 @@ fn a_lower_limit_keeps_its_worth_of_items_and_the_best_of_them() {
     const READ: u64 = 2000;
     let mut subject = Subject::start(128, &["-t", "2"]);
     let full = subject.fill();
-    // What is read stays; these are 2 of 128 MiB.
+    // Items that are read survive; these are 2 of 128 MiB.
     let newest = (128 << 20) / ORDINARY as u64;
     let read: Vec<u64> = (newest..newest + READ).collect();
     for _ in 0..3 {
@@ -109,7 +109,7 @@ fn a_lower_limit_keeps_its_worth_of_items_and_the_best_of_them() {
                 (rss_kib(subject.server.pid()) <= promise_kib(limit)).then_some(())
             });
         }
-        // As many as are replaced, so that whatever is corrected later has been.
+        // Replaces as many items, so that deferred corrections take effect.
         subject.store(20_000_000..20_000_000 + 2000);
         let (items, worth) = (subject.figure("curr_items"), full * limit / 128);
         println!("cache_memlimit {limit}: {items} items of {worth}");
@@ -123,7 +123,7 @@ fn a_lower_limit_keeps_its_worth_of_items_and_the_best_of_them() {
 #[test]
 fn overwrites_lose_little_where_nine_tenths_are_full() {
     let mut subject = Subject::start(64, &["-t", "2"]);
-    // What the formula of docs/capacity.md has beyond key and value, and what memcached needs.
+    // Overhead beyond key and value: by the formula in docs/capacity.md, and memcached's.
     let overhead = if target() == Kind::Ringbinder { 40 } else { 183 };
     let count = (64 << 20) * 9 / 10 / (8 + 1000 + overhead);
     let mut random = StdRng::seed_from_u64(1);

@@ -1,6 +1,6 @@
-//! The promise while the lengths of values drift.
+//! Test of the memory promise while the sizes of values change.
 //!
-//! `RINGBINDER_CHURN_FULL=1` makes the churn its full size: 256 MB, 10 million sets.
+//! `RINGBINDER_CHURN_FULL=1` runs the churn at full size: 256 MB, 10 million sets.
 
 use ringbinder_tests::conn::Conn;
 use ringbinder_tests::process::rss_kib;
@@ -12,8 +12,8 @@ use crate::promise_kib;
 /// Sets per write.
 const BATCH: u64 = 200;
 
-/// Length of the value of set `number` of `count`: 50 bytes at both ends, 50 KB in the middle, with
-/// equal time spent at each order of magnitude.
+/// Value size of set `number` of `count`: 50 bytes at both ends and 50 KB in the middle. Each order of
+/// magnitude takes the same time.
 fn length(number: u64, count: u64) -> usize {
     #[expect(clippy::cast_precision_loss, reason = "a share between 0 and 1")]
     let share = number as f64 / count as f64;
@@ -53,7 +53,7 @@ fn resident_size_keeps_the_promise_while_sizes_drift() {
     let (mut peak, mut request, mut used) = (0, Vec::new(), 0);
     for number in 0..count {
         let length = length(number, count);
-        // A part of the keys comes again, as in real traffic.
+        // Some of the keys repeat, as in real traffic.
         let key = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) % (count / 2);
         request.extend_from_slice(format!("set key-{key} 0 0 {length} noreply\r\n").as_bytes());
         request.extend_from_slice(&value[..length]);
@@ -74,7 +74,7 @@ fn resident_size_keeps_the_promise_while_sizes_drift() {
         }
     }
     println!("-m {megabytes}: at most {peak} KiB of {promise} KiB");
-    // It was full of values of 50 KB: a cache that keeps nothing would keep the promise too.
+    // The cache was full of values of 50 KB. A cache that stores nothing would keep the promise too.
     assert!(figure(&mut conn, "evictions") > 0, "nothing was evicted");
     assert!(used > (megabytes << 20) / 100 * 88, "only {used} bytes used");
     assert!(figure(&mut conn, "bytes") <= megabytes << 20);

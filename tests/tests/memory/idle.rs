@@ -1,4 +1,4 @@
-//! What idleness costs: an idle connection, and a node that was busy before.
+//! Tests of the memory of an idle connection, and of a node that was busy before.
 
 use ringbinder_tests::conn::Conn;
 use ringbinder_tests::crowd::Crowd;
@@ -29,7 +29,7 @@ fn an_idle_connection_costs_little() {
         };
         (0..count).map(one).collect()
     };
-    // Whatever is made once is made before the first measurement.
+    // Everything that is allocated once is allocated before the first measurement.
     let first = connect(50);
     let before = rss_kib(server.pid());
     let idle = connect(CONNECTIONS);

@@ -1,13 +1,14 @@
-//! What a server keeps in memory, measured from outside: items kept, and resident size.
+//! Tests of a server's memory, measured from outside: items kept, and resident size.
 //!
-//! The promise, for every input here: resident size is at most `-m`, the memory of connections and
-//! [`FIXED_KIB`], and connections evict no items. `drift` and `idle` are about usual use. The others
-//! are hostile: `connections` holds what it was sent or asked for, `contents` stores what is hard to
-//! store, `container` does both where the kernel kills what is too large, `abuse` does everything at
-//! once, at random. `ringbinder bench memory --hostile` does the same at full size, beside memcached.
+//! The promise, for every input here: resident size is at most the sum of `-m`, the memory of connections,
+//! and [`FIXED_KIB`], and connections evict no items. `drift` and `idle` test normal use. The others are
+//! hostile: connections in `connections` hold sent or requested data, `contents` stores contents that are
+//! hard to store, `container` does both where the kernel kills a process that is too large, and `abuse` mixes
+//! all of them at random. `ringbinder bench memory --hostile` does the same at full size and compares with
+//! memcached.
 //!
-//! The hostile tests run against memcached too (`RINGBINDER_WIRE_TARGET=memcached`), to show that
-//! they ask for nothing impossible. Its own promise is another, so its resident size is not asserted.
+//! The hostile tests also run against memcached (`RINGBINDER_WIRE_TARGET=memcached`), which shows that they
+//! demand nothing impossible. memcached makes a different promise, so its resident size is not asserted.
 
 mod abuse;
 mod connections;
@@ -21,26 +22,26 @@ use ringbinder_tests::process::status_kib;
 use ringbinder_tests::server::target;
 use ringbinder_tests::{Kind, Server};
 
-/// What a server holds beside items and connections: code, threads, the allocator's slack.
+/// Memory of a server besides items and connections: code, threads, the allocator's slack.
 const FIXED_KIB: u64 = 32 * 1024;
 
 /// Bytes of an ordinary value.
 const ORDINARY: usize = 1000;
 
-/// The percentage of items that must still be there after connections did what they could.
+/// The percentage of items that must survive the connections.
 const KEPT: u64 = 97;
 
-/// What connections may hold together with `-m` so large.
+/// Most memory of all connections together, for this `-m`.
 fn connections_kib(megabytes: u64) -> u64 {
     (megabytes / 8).max(32) * 1024
 }
 
-/// What may be resident with `-m` so large.
+/// Most resident memory, for this `-m`.
 fn promise_kib(megabytes: u64) -> u64 {
     megabytes * 1024 + connections_kib(megabytes) + FIXED_KIB
 }
 
-/// A server whose memory is looked at, and one connection to it.
+/// A server whose memory is measured, and one connection to it.
 struct Subject {
     server: Server,
     megabytes: u64,
@@ -48,7 +49,7 @@ struct Subject {
 }
 
 impl Subject {
-    /// With `-m` so large and these flags.
+    /// Starts a server with this `-m` and these flags.
     fn start(megabytes: u64, flags: &[&str]) -> Subject {
         let memory = megabytes.to_string();
         let mut all = vec!["-m", &memory];
@@ -58,12 +59,12 @@ impl Subject {
         Subject { server, megabytes, conn }
     }
 
-    /// Sets ordinary values under these numbers and gives how many were stored.
+    /// Sets ordinary values with these numbers. Returns how many were stored.
     fn store(&mut self, numbers: impl IntoIterator<Item = u64>) -> u64 {
         self.store_as(numbers, |_| ORDINARY)
     }
 
-    /// The same with values as long as `length` says.
+    /// Like `store`, with values of the sizes that `length` returns.
     fn store_as(
         &mut self,
         numbers: impl IntoIterator<Item = u64>,
@@ -89,8 +90,8 @@ impl Subject {
         }
     }
 
-    /// Stores ordinary values until old ones are evicted, and gives how many are there then. Their
-    /// numbers are below `10_000_000`.
+    /// Stores ordinary values until old ones are evicted, and returns the number of items at that point. The
+    /// numbers of the values are below `10_000_000`.
     fn fill(&mut self) -> u64 {
         let fit = (self.megabytes << 20) / ORDINARY as u64;
         self.store(0..fit + fit / 8);
@@ -106,17 +107,17 @@ impl Subject {
         line.unwrap_or_else(|| panic!("no {name}")).parse().expect("a number")
     }
 
-    /// Whether this key is there.
+    /// Whether this key exists.
     fn has(&mut self, key: &str) -> bool {
         find(&self.conn.ask(format!("mg {key}\r\n")), b"HD").is_some()
     }
 
-    /// The most that was resident so far, in KiB.
+    /// The peak of resident memory, in KiB.
     fn peak_kib(&self) -> u64 {
         status_kib(self.server.pid(), "VmHWM").expect("the server is gone")
     }
 
-    /// Asserts that the resident size kept the promise up to here.
+    /// Asserts that resident size has kept the promise so far.
     #[track_caller]
     fn keeps_the_promise(&self, input: &str) {
         let (peak, promise) = (self.peak_kib(), promise_kib(self.megabytes));
@@ -128,8 +129,8 @@ impl Subject {
         );
     }
 
-    /// Asserts that as good as all of `before` ordinary items are there. Ordinary sets since then
-    /// do no harm: each takes the place of one.
+    /// Asserts that almost all of `before` ordinary items remain. Later ordinary sets do not matter: each
+    /// displaces one item.
     #[track_caller]
     fn kept(&mut self, before: u64, input: &str) {
         let after = self.figure("curr_items");

@@ -1,4 +1,4 @@
-//! Sockets and words between a node and its service manager.
+//! Tests of socket activation, and of notifications to the service manager.
 
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
@@ -13,7 +13,7 @@ use ringbinder_tests::{Conn, Kind, Server, process, wait};
 
 use super::{count, fill, stop};
 
-/// Starts `ringbinderd` as a service manager does: with a listening socket as its descriptor 3.
+/// Starts `ringbinderd` like a service manager: descriptor 3 is a listening socket.
 fn activated(socket: OwnedFd, arguments: &[&str]) -> Running {
     let script = "exec 3<&0 </dev/null; LISTEN_FDS=1 LISTEN_PID=$$ exec \"$0\" \"$@\"";
     let mut command = Command::new("sh");
@@ -50,7 +50,7 @@ fn sockets_of_the_manager_take_the_place_of_all_others() {
     conn.talk("set a 0 0 1\r\nx\r\n", "STORED\r\n");
     drop(conn);
     server.stop();
-    // Nobody serves, and nobody is refused: the manager has the socket.
+    // The node is down, but connections are not refused: the manager has the socket.
     let mut waiting = Conn::tcp(address).expect("a place in the queue");
     waiting.send_unread(b"get a\r\n");
     let mut server = activated(listener.into(), &["-t", "1"]);
@@ -73,7 +73,7 @@ fn a_unix_socket_of_the_manager_is_left_where_it_is() {
 fn systemd_itself_starts_a_node_on_demand() {
     let program = Path::new("/usr/bin/systemd-socket-activate");
     if !program.exists() {
-        // The tests above do the same without it.
+        // The tests above cover the same without it.
         return;
     }
     let port = reserve_port();
@@ -87,7 +87,7 @@ fn systemd_itself_starts_a_node_on_demand() {
     server.stop();
 }
 
-/// What the node has told its manager so far.
+/// Appends the notifications received so far to `all`.
 fn told(socket: &UnixDatagram, all: &mut String) {
     let mut buffer = [0; 4096];
     while let Ok(len) = socket.recv(&mut buffer) {

@@ -1,4 +1,4 @@
-//! One process takes over from another.
+//! Tests of a process that takes over from another.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -15,7 +15,7 @@ use ringbinder_tests::{Conn, Kind, Server, wait};
 
 use super::{count, fill, restored, stat, stop};
 
-/// How many times a node is replaced under load.
+/// Number of replacements under load.
 const TIMES: usize = 10;
 
 fn start(port: u16, socket: &Path, more: &[&str]) -> Server {
@@ -25,7 +25,7 @@ fn start(port: u16, socket: &Path, more: &[&str]) -> Server {
     Server::start_on(Kind::Ringbinder, &arguments, |_| {})
 }
 
-/// Starts a process that takes over, and waits for the end of the one before.
+/// Starts a process that takes over, and waits for the end of the old one.
 fn replace(mut old: Server, port: u16, socket: &Path, more: &[&str]) -> Server {
     let new = start(port, socket, more);
     let status = old.wait();
@@ -56,14 +56,14 @@ fn items_and_sockets_change_hands() {
     assert_eq!(count(&third, 3_000, 200), 3_000);
     stop(third);
     assert!(file.exists() && !socket.exists());
-    // And with that file, nobody being there.
+    // Without an old process, the next start restores the file.
     let fourth = start(port, &socket, &snapshot);
     assert_eq!(restored(&fourth), "done");
     assert_eq!(count(&fourth, 3_000, 200), 3_000);
     stop(fourth);
 }
 
-/// What clients saw.
+/// The observations of clients.
 #[derive(Default)]
 struct Seen {
     connections: AtomicU64,
@@ -72,8 +72,8 @@ struct Seen {
     misses: AtomicU64,
 }
 
-/// Stores ever higher numbers under its key and reads them again, until told to stop. Returns the last
-/// number that was acknowledged.
+/// Stores increasing numbers under its key and reads them back, until stopped. Returns the last acknowledged
+/// number.
 fn write_on(address: SocketAddr, key: &str, seen: &Seen, stopped: &AtomicBool) -> u64 {
     let (mut acknowledged, mut next) = (0, 0);
     while !stopped.load(SeqCst) {
@@ -137,7 +137,7 @@ fn under_load_no_connection_is_refused_and_no_write_is_lost() {
     let keys: Vec<String> = (0..4).map(|writer| format!("writer{writer}")).collect();
     std::thread::scope(|scope| {
         let (seen, stopped) = (&seen, &stopped);
-        // Also where this thread panics.
+        // Also if this thread panics.
         let stop_all = Stop(stopped);
         let writers: Vec<_> = keys
             .iter()
@@ -168,12 +168,12 @@ fn under_load_no_connection_is_refused_and_no_write_is_lost() {
         figure(&seen.misses),
     );
     assert_eq!(figure(&seen.refused), 0);
-    // Now and then one is taken for a key that was used.
+    // Occasionally an item is lost, because its key is mistaken for one that was used.
     assert!(count(&server, 2_000, 100) >= 1_990);
     stop(server);
 }
 
-/// A place holder while one server is replaced by the next.
+/// A placeholder for the variable while one server is replaced by the next.
 fn start_nothing() -> Server {
     Server::start(Kind::Ringbinder, &["-t", "1"])
 }
@@ -186,7 +186,7 @@ impl Drop for Stop<'_> {
     }
 }
 
-/// Says these lines at the door, one after each answer, and returns the last answer.
+/// Sends these lines to the hand-over socket, each after the previous answer, and returns the last answer.
 fn say(socket: &Path, lines: &[&str]) -> (UnixStream, String) {
     let mut stream = UnixStream::connect(socket).expect("the door");
     stream.set_read_timeout(Some(wait::PATIENCE)).expect("a timeout");
@@ -222,7 +222,7 @@ fn who_breaks_off_leaves_the_other_serving() {
     drop(stream);
     let (stream, answer) = say(&socket, &["hand-over 1\n", "take\n"]);
     assert_eq!(answer, "yours\n");
-    // Nobody serves now: who connects waits.
+    // The node is down, and connections wait in the queue.
     let mut waiting = Conn::tcp(server.address()).expect("a place in the queue");
     waiting.send_unread(b"get while\r\n");
     drop(stream);
@@ -310,7 +310,7 @@ fn other_settings_are_no_obstacle() {
     let mut conn = Conn::tcp(([127, 0, 0, 1], other).into()).expect("a connection");
     assert_eq!(stat(&mut conn, "limit_maxbytes"), (32 << 20).to_string());
     assert_eq!(count(&second, 100, 10), 100);
-    // A port that is not wanted any more is given up.
+    // A port that is no longer configured is closed.
     let third = replace(second, other, &socket, &[]);
     wait::until("the port to be given up", || {
         TcpStream::connect(("127.0.0.1", port)).is_err().then_some(())

@@ -1,5 +1,5 @@
-//! A node that ends and comes back with its items: by a snapshot, or by handing over to the process
-//! that takes its place.
+//! Tests of a node that stops and returns with its items, by a snapshot or by a hand-over to the next
+//! process.
 
 mod activation;
 mod handover;
@@ -25,7 +25,7 @@ fn stat(conn: &mut Conn, name: &str) -> String {
     line.unwrap_or_else(|| panic!("no {name} in {text}")).to_owned()
 }
 
-/// Waits until nothing is being taken up, and gives what became of it.
+/// Waits until the restore is complete, and returns its result.
 fn restored(server: &Server) -> String {
     let mut conn = server.connect();
     wait::until("the items to be taken up", || {
@@ -34,7 +34,7 @@ fn restored(server: &Server) -> String {
     })
 }
 
-/// Stores `count` items of `len` bytes and more.
+/// Stores `count` items, each of `len` bytes or more.
 fn fill(server: &Server, count: usize, len: usize) {
     let mut conn = server.connect();
     let mut text = String::new();
@@ -51,7 +51,7 @@ fn value(number: usize, len: usize) -> String {
     format!("{number:0len$}")
 }
 
-/// How many of these items are there; what is there must be right.
+/// Counts the items that exist. Asserts that their values are right.
 fn count(server: &Server, count: usize, len: usize) -> usize {
     let mut conn = server.connect();
     let mut there = 0;
@@ -68,7 +68,7 @@ fn count(server: &Server, count: usize, len: usize) -> usize {
     there
 }
 
-/// Ends a server well.
+/// Stops a server gracefully.
 fn stop(mut server: Server) -> String {
     let status = server.stop(Signal::SIGTERM);
     let log = server.log();

@@ -1,4 +1,4 @@
-//! Snapshots of nodes in a ring: what others may have served meanwhile never comes back.
+//! Tests of snapshots of nodes in a ring: data that other nodes may have served meanwhile never returns.
 
 use ringbinder_tests::ring::Fleet;
 use ringbinder_tests::wait;
@@ -29,7 +29,7 @@ fn set(fleet: &Fleet, node: usize, keys: &[String], value: &str) {
     }
 }
 
-/// How many of the keys hold this value, as a node says. The others must miss.
+/// The number of keys with this value, as read through a node. Asserts that all others miss.
 fn holding(fleet: &Fleet, node: usize, keys: &[String], value: &str) -> usize {
     let mut conn = fleet.connect(node);
     let hit = |key: &String| format!("VALUE {key} 0 {}\r\n{value}\r\nEND\r\n", value.len());
@@ -53,7 +53,7 @@ fn a_node_of_a_ring_comes_back_with_its_items() {
     fleet.await_settled(&[0, 1], 1);
     assert_eq!(holding(&fleet, 0, &keys, "value"), 50);
     assert_eq!(holding(&fleet, 1, &keys, "value"), 50, "through its peer");
-    // A change that it takes part in costs it what it loses and nothing else.
+    // In a change in which it takes part, a node loses only the keys that it no longer owns.
     let both = fleet.ring(2, &[0, 1]);
     fleet.write(0, &both);
     fleet.await_settled(&[0, 1], 2);
@@ -90,7 +90,7 @@ fn a_node_that_comes_back_with_an_old_ring_drops_its_items_before_it_serves_them
     fleet.write(1, &fleet.ring(2, &[1]));
     fleet.await_settled(&[1], 2);
     set(&fleet, 1, &keys, "new");
-    // Its own file still has the ring of before.
+    // Its own file still has the previous ring.
     start(&mut fleet, 0);
     fleet.await_version(&[0], 2);
     let log = || fleet.server(0).log();

@@ -1,4 +1,4 @@
-//! Snapshots of a node that stands alone.
+//! Tests of snapshots of a node without a ring.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -71,7 +71,7 @@ fn a_snapshot_is_never_taken_up_twice() {
     stop(server);
     let mut server = with_snapshot(&file, &[]);
     assert_eq!(restored(&server), "done");
-    // A crash: what was changed since must not be undone.
+    // After a crash, changes made since the snapshot must not be undone.
     server.stop(Signal::SIGKILL);
     let server = with_snapshot(&file, &[]);
     assert_eq!(restored(&server), "none");
@@ -104,7 +104,7 @@ fn one_on_demand_is_taken_up_only_where_old_values_are_welcome() {
     stop(server);
 }
 
-/// A snapshot of 500 items in this file, and its bytes.
+/// The bytes of a snapshot of 500 items, which is written to this file.
 fn whole_snapshot(file: &Path) -> Vec<u8> {
     let server = with_snapshot(file, &[]);
     fill(&server, 500, 100);
@@ -140,7 +140,7 @@ fn what_is_torn_foreign_or_newer_is_told_of_and_not_taken_up() {
         assert_eq!(fs::read(aside).expect("the rejected snapshot"), bytes);
         stop(server);
     }
-    // In the middle: what was checked before the damage is right, and stays.
+    // Damage in the middle: items that were verified before it are right, and stay.
     let mut damaged = whole.clone();
     damaged[whole.len() / 2] ^= 1;
     fs::write(&file, &damaged).expect("a file");
@@ -151,7 +151,7 @@ fn what_is_torn_foreign_or_newer_is_told_of_and_not_taken_up() {
     stop(server);
 }
 
-/// Ways in which the beginning of a snapshot is lost.
+/// Ways to damage the beginning of a snapshot.
 fn damages(whole: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     let mut head = whole.to_vec();
     head[..64].fill(0xff);
@@ -183,7 +183,7 @@ fn what_is_damaged_at_its_beginning_keeps_nobody_from_starting() {
         assert!(log.contains("is not taken up") && log.contains("it is kept as"), "{what}: {log}");
         let aside = file.with_extension("rejected");
         assert_eq!(fs::read(&aside).expect("the damaged snapshot"), bytes, "{what}");
-        // The next stop writes one again, and the start after it finds it.
+        // The next stop writes a snapshot again, and the start after it finds it.
         fill(&server, 10, 100);
         stop(server);
         let server = with_snapshot(&file, &[]);
@@ -201,7 +201,7 @@ fn what_is_damaged_at_its_beginning_keeps_nobody_from_starting() {
 fn what_is_damaged_and_cannot_be_moved_is_not_written_over() {
     let dir = scratch();
     let file = dir.path().join("snapshot");
-    // Somebody else has all names for it.
+    // Other files already have all names to which it could be moved.
     let mut others = vec![dir.path().join("snapshot.rejected")];
     others.extend((2..=9).map(|number| dir.path().join(format!("snapshot.rejected-{number}"))));
     for other in &others {
@@ -319,7 +319,7 @@ fn a_disk_that_is_full_costs_the_snapshot_and_nothing_else() {
     assert_eq!(fs::read_dir(&place).expect("a folder").count(), 1, "nothing is left beside it");
 }
 
-/// A file system of a megabyte, unmounted when dropped.
+/// A mounted file system of one megabyte. It is unmounted when this is dropped.
 struct Mounted(std::path::PathBuf);
 
 impl Mounted {
@@ -385,7 +385,7 @@ fn clients_that_stay_busy_do_not_keep_a_node_from_its_snapshot() {
     let address = server.address();
     let stopped = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {
-        // Answers are never all read, and requests never end.
+        // The clients never read all answers, and never stop sending requests.
         let writers: Vec<_> = (0..2)
             .map(|writer| {
                 let stopped = &stopped;
@@ -422,7 +422,7 @@ fn clients_that_stay_busy_do_not_keep_a_node_from_its_snapshot() {
             let acknowledged = writer.join().expect("a writer");
             let answer = conn.ask_text(&format!("get busy{number}\r\n"));
             let there: u64 = answer.lines().nth(1).expect("a value").parse().expect("a number");
-            // One more may have been stored whose answer nobody read.
+            // One more may have been stored, whose answer was not read.
             assert!((acknowledged..=acknowledged + 1).contains(&there), "{acknowledged}: {answer}");
         }
         drop(conn);

@@ -1,4 +1,4 @@
-//! One ring replaces another, and nodes that are away meanwhile.
+//! Tests of ring changes, and of nodes that are unreachable meanwhile.
 
 use std::collections::HashSet;
 
@@ -168,7 +168,7 @@ fn two_changes_in_quick_succession_bring_no_old_value_back() {
         store_all(&fleet, 0, &keys, &value(1));
         fleet.write(0, &fleet.ring(version + 1, &[0, 1, 2]));
         store_all(&fleet, 1, &keys, &value(2));
-        // Given to another one, which may not have heard of the one before.
+        // The next ring goes to another node, which may not have received the previous one.
         fleet.write(1, &fleet.ring(version + 2, &[0, 1]));
         store_all(&fleet, 0, &keys[..30], &value(3));
         let newest = |at: usize| if at < 30 { value(3) } else { value(2) };
@@ -229,7 +229,7 @@ fn without_the_secret_a_new_node_leaves_its_keys_to_their_owners() {
     assert_eq!(fleet.stat(2, "ring_settled"), "no");
     assert_ne!(fleet.stat(2, "ring_awaited"), "-");
     assert_eq!(fleet.stat(0, "ring_version"), "1");
-    // The file reaches one that the others believe.
+    // The file is written at a node that the others trust.
     fleet.write(0, &fleet.ring(2, &[0, 1, 2]));
     fleet.await_settled(&[0, 1, 2], 2);
     store_all(&fleet, 1, &keys, "together");
@@ -264,7 +264,7 @@ fn an_owner_that_hangs_costs_its_keys_and_nothing_else() {
         conn.talk(format!("get {key}\r\n"), hit(key, "mine"));
     }
     assert_eq!(fleet.stat(0, "peer:cache-1:state"), "away");
-    // Only the first request waited: the others knew.
+    // Only the first request waited: the other nodes already knew.
     let log = fleet.server(0).log();
     assert_eq!(log.matches("is away: it did not answer within").count(), 1, "{log}");
     assert!(fleet.count(0, "foreign_failed") >= 160, "{:?}", fleet.stats(0));
@@ -326,7 +326,7 @@ fn a_node_that_hangs_and_is_removed_is_given_up() {
     store_all(&fleet, 1, &gone, "after");
     assert_all_agree(&fleet, &[0, 1], &gone, |_| "after".to_owned());
     drop(paused);
-    // It hears of the ring that it slept through, and keeps nothing of what it had.
+    // The node receives the ring that it missed during its pause, and drops its data.
     fleet.await_version(&[2], 2);
     assert_all_agree(&fleet, &[0, 1, 2], &gone, |_| "after".to_owned());
     assert_eq!(fleet.stat(2, "ring_member"), "no");

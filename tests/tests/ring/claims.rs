@@ -1,5 +1,5 @@
-//! Who is who: processes under one name, and names that go to another address or lead elsewhere. At most
-//! one process serves under a name, and everybody says so where there are two.
+//! Tests of node identity: several processes with one name, and names whose address changes or leads
+//! elsewhere. At most one process serves under a name, and all nodes report a conflict.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::thread;
@@ -9,7 +9,7 @@ use ringbinder_tests::ring::{Fleet, ring_file};
 
 use crate::{assert_all_agree, here, hit, set, value_of};
 
-/// Three nodes, the second of which was started with its name.
+/// Three nodes. The second one was started with its name.
 fn named() -> Fleet {
     let mut fleet = Fleet::new(5);
     let ring = fleet.ring(1, &[0, 1, 2]);
@@ -19,7 +19,7 @@ fn named() -> Fleet {
     fleet
 }
 
-/// The ring of three nodes in which the second one is at the port of `place`.
+/// A ring of three nodes, whose second node is at the port of `place`.
 fn ring_with(fleet: &Fleet, version: u64, name: &str, place: usize) -> String {
     let nodes = [
         ("cache-0", fleet.port(0), 1),
@@ -45,7 +45,7 @@ fn a_process_whose_name_went_to_another_address_serves_nothing_any_more() {
     }
     let acknowledged = AtomicU64::new(0);
     let over = AtomicBool::new(false);
-    // The new process runs before anybody hears of the new ring.
+    // The new process runs before any node has the new ring.
     let ring = ring_with(&fleet, 2, "cache-1", 3);
     fleet.launch(&[3], &ring, &["--node", "cache-1"]);
     let fleet = &fleet;
@@ -170,7 +170,7 @@ fn a_clone_of_a_node_serves_nothing_beside_it() {
     let log = fleet.server(1).log();
     assert!(log.contains(&format!("another process, {clone}, claims to be cache-1")), "{log}");
 
-    // The clone does not take over: its address is another one. What it held is of no use.
+    // The clone does not take over, because its address is different. Its data is not used.
     fleet.kill(1);
     fleet.await_stat(0, "peer:cache-1:state", is("away"));
     assert_eq!(value_of(&mut fleet.connect(3), &keys[0]), None);
@@ -218,7 +218,7 @@ fn a_peer_that_no_request_was_sent_to_is_away_when_it_does_not_answer() {
     let mut ring = fleet.ring(1, &[0, 1]);
     ring.push_str("\n[[node]]\nname = \"lost\"\naddress = \"no-such-host.invalid:11211\"\n");
     fleet.launch(&[0, 1], &ring, &["--peer-timeout", "300"]);
-    // A peer is up until a greeting fails: only its instance shows that one was answered.
+    // A peer counts as up until a handshake fails. Only its instance shows that a handshake succeeded.
     fleet.await_stat(0, "peer:cache-1:instance", |instance| instance != "-");
     fleet.await_stat(0, "peer:cache-1:state", is("up"));
     fleet.await_stat(0, "peer:lost:state", is("away"));
@@ -254,7 +254,7 @@ fn silence_from_before_a_change_does_not_count_as_waiting() {
     assert_eq!(fleet.count(0, "ring_given_up") + fleet.count(1, "ring_given_up"), 0);
 }
 
-/// The number that `gets` shows.
+/// The CAS number that `gets` returns.
 fn unique(fleet: &Fleet, node: usize, key: &str) -> u64 {
     let answer = fleet.connect(node).ask_text(&format!("gets {key}\r\n"));
     let line = answer.lines().next().unwrap_or_default();
@@ -269,7 +269,7 @@ fn uniques_fit_32_bits_and_no_two_of_a_key_are_the_same() {
     }
     let fleet = Fleet::running(2, &[]);
     let keys = fleet.keys_of(0, 1, "unique", 20);
-    // The node that gives the keys away has counted further than the other one.
+    // The node that gives up the keys has higher CAS numbers than the other one.
     let mut conn = fleet.connect(1);
     for _ in 0..2_000 {
         conn.talk(set(&keys[0], "counted"), "STORED\r\n");

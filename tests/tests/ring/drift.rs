@@ -1,5 +1,5 @@
-//! The ring file of a node holds another ring than the one in force: it is said, and a node that keeps
-//! a copy of the ring does not go back to the older one when it starts.
+//! Tests of a node whose ring file differs from the current ring. The node reports it. A node that keeps a
+//! copy of the ring does not return to the older ring when it starts.
 
 use std::fs;
 
@@ -16,7 +16,8 @@ fn start_with_copy(fleet: &mut Fleet, node: usize) {
     fleet.start(node, &["--ring-cache", &copy]);
 }
 
-/// Three nodes with ring 1, of which node 0 was given ring 2, and which all keep copies of that.
+/// Three nodes whose files have ring 1, except for node 0, whose file has changed to ring 2. All have adopted
+/// ring 2 and keep copies of it.
 fn after_a_change() -> Fleet {
     let mut fleet = Fleet::new(3);
     for node in ALL {
@@ -47,7 +48,7 @@ fn nodes_with_copies_keep_a_ring_whose_only_file_is_lost() {
     }
     let mut fleet = after_a_change();
     let digest = fleet.stat(0, "ring_digest");
-    // A power cut, and the node that had the new file stays away.
+    // A power failure, after which the node with the new file stays down.
     ALL.iter().for_each(|&node| fleet.kill(node));
     for node in [1, 2] {
         start_with_copy(&mut fleet, node);
@@ -64,7 +65,7 @@ fn nodes_with_copies_keep_a_ring_whose_only_file_is_lost() {
     }
     fleet.await_settled(&[1, 2], 2);
 
-    // The file comes back to one of them: the other one's is still old.
+    // The new ring is written to the file of one of them. The file of the other is still old.
     let ring = fleet.connect(1).ask_text("ring get\r\n");
     let (_, text) = ring.split_once("\r\n").expect("a header");
     fleet.write(1, text.strip_suffix("\r\nEND\r\n").expect("an end"));
@@ -87,7 +88,7 @@ fn nodes_without_copies_go_back_to_their_files() {
     fleet.start(2, &[]);
     fleet.await_settled(&[1, 2], 1);
     assert_eq!(fleet.stat(1, "ring_cache"), "-");
-    // The one with the file brings it again.
+    // The node with the new file brings that ring back.
     fleet.start(0, &[]);
     fleet.await_settled(&ALL, 2);
 }
@@ -140,7 +141,7 @@ fn a_copy_of_another_fleet_does_not_take_a_node_away() {
     assert!(fleet.server(0).log().contains("as if it were another fleet's"), "{}", fleet.logs());
     fleet.await_stat(0, "ring_cache_version", |version| version == "3");
 
-    // Kept for another file, it does not stand in for one that is missing.
+    // A copy of a ring from another file does not replace a missing file.
     let output = Kind::Ringbinder
         .command()
         .args(["-p", "-1", "--ring", &fleet.path("typo.toml"), "--ring-cache", &copy])
@@ -197,7 +198,7 @@ fn a_file_that_was_not_changed_with_the_ring_is_told() {
     await_log(&fleet, 1, "write ring 2 to it");
     assert!(fleet.server(1).log().contains("without --ring-cache a restart may go back"));
 
-    // Who asks is told the truth; that the file is written anew with the same ring changes nothing.
+    // The answer to a query is up to date. If the file is rewritten with the same ring, nothing changes.
     fleet.signal(1, Signal::SIGHUP);
     await_log(&fleet, 1, "the ring file is unchanged: it has ring 1; ring 2 is in force");
     fleet.write(1, &format!("# again\n{}", fleet.ring(1, &[0, 1])));
@@ -215,7 +216,7 @@ fn a_file_that_was_not_changed_with_the_ring_is_told() {
     fleet.signal(1, Signal::SIGHUP);
     await_log(&fleet, 1, "the ring file is unchanged: ring 2");
 
-    // Node 0 had it from its file all the time.
+    // Node 0 had the ring in its file all the time.
     assert_eq!(fleet.stat(0, "ring_drift"), "-");
     assert!(!fleet.server(0).log().contains("in force again"), "{}", fleet.logs());
 }

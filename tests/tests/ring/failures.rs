@@ -1,7 +1,7 @@
-//! Requests that no owner answers: what is counted of them, and where.
+//! Tests of the counters for requests that no owner answers.
 //!
-//! The owner never saw such a request, so no other figure of any node tells of it: a client's hit ratio
-//! is right only if each counts once, at the node that asked.
+//! The owner never received such a request, so no other counter of any node includes it. A client's hit ratio
+//! is right only if each such request counts once, at the node that the client asked.
 
 use std::collections::HashMap;
 
@@ -41,7 +41,7 @@ fn each_counts_once_where_it_was_asked_and_gets_by_themselves() {
         conn.talk(set(key, "v"), "STORED\r\n");
     }
     fleet.kill(2);
-    // One connection is cut, others are refused: each way to fail counts alike.
+    // One connection is reset and others are refused: all failures count alike.
     let all = [&lost[..], &kept[..]].concat().join(" ");
     let found: String = kept.iter().map(|key| format!("VALUE {key} 0 1\r\nv\r\n")).collect();
     conn.talk(format!("get {all}\r\n"), format!("{found}END\r\n"));
@@ -63,7 +63,7 @@ fn each_counts_once_where_it_was_asked_and_gets_by_themselves() {
     assert_eq!(fleet.count(0, "foreign_failed"), gets + others);
     assert_eq!(fleet.count(0, "peer:cache-2:failed"), gets + others);
     assert_eq!(fleet.count(0, "peer:cache-1:failed"), 0);
-    // What an owner answered counts there and nowhere else.
+    // A request that its owner answered counts only there.
     assert_eq!(figure(&fleet, 1, "get_hits"), 4);
     for name in ["foreign_get_failed", "foreign_failed"] {
         assert_eq!(figure(&fleet, 1, name), 0, "{name}");
@@ -72,7 +72,7 @@ fn each_counts_once_where_it_was_asked_and_gets_by_themselves() {
         assert_eq!(figure(&fleet, 0, name), 0, "{name}");
     }
 
-    // The sum outlives the peer, which a ring without it forgets.
+    // The total survives the removal of the peer, which a ring without it forgets.
     for node in [0, 1] {
         fleet.write(node, &fleet.ring(2, &[0, 1]));
     }
@@ -81,7 +81,7 @@ fn each_counts_once_where_it_was_asked_and_gets_by_themselves() {
         (!fleet.stats(0).contains_key("peer:cache-2:failed")).then_some(())
     });
     assert_eq!(fleet.count(0, "foreign_failed"), gets + others);
-    // And `stats reset` begins anew, as for all counters.
+    // `stats reset` resets it, like all counters.
     conn.talk("stats reset\r\n", "RESET\r\n");
     assert_eq!(fleet.count(0, "foreign_failed"), 0);
     assert_eq!(figure(&fleet, 0, "foreign_get_failed"), 0);
@@ -99,7 +99,7 @@ fn a_peer_that_hangs_fails_what_waits_for_it_once() {
     conn.talk(format!("get {}\r\n", keys[0]), "END\r\n");
     let before = fleet.count(0, "foreign_get_failed");
     let paused = fleet.pause(1);
-    // All of them wait for one answer, which does not come; then the peer is known to be away.
+    // All requests wait for one answer, which does not come. After that the peer counts as unreachable.
     conn.talk(format!("get {}\r\n", keys.join(" ")), "END\r\n");
     conn.talk(format!("get {}\r\n", keys.join(" ")), "END\r\n");
     for name in ["foreign_get_failed", "foreign_failed", "peer:cache-1:failed"] {

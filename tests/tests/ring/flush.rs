@@ -1,4 +1,5 @@
-//! `flush_all` through one node empties all, and the answer is true; `ring flush` empties one.
+//! Tests of `flush_all`, which empties all nodes through one and reports failures, and of `ring flush`, which
+//! empties one node.
 
 use ringbinder_tests::ring::{Fleet, owner};
 use ringbinder_tests::{Conn, wait};
@@ -7,7 +8,7 @@ use crate::{here, hit, set, value_of};
 
 const NODES: [usize; 3] = [0, 1, 2];
 
-/// Keys of every node, `count` of each.
+/// Keys of every node, `count` for each.
 fn keys_of_all(fleet: &Fleet, nodes: &[usize], count: usize) -> Vec<String> {
     let of = |owner: &usize| fleet.keys_of(nodes[0], *owner, "flushed-", count);
     nodes.iter().flat_map(of).collect()
@@ -19,7 +20,7 @@ fn store_all(conn: &mut Conn, keys: &[String]) {
     }
 }
 
-/// How many of these keys a node finds.
+/// The number of these keys that are found through a node.
 fn found(fleet: &Fleet, node: usize, keys: &[String]) -> usize {
     let mut conn = fleet.connect(node);
     keys.iter().filter(|key| value_of(&mut conn, key).is_some()).count()
@@ -43,7 +44,7 @@ fn flushes(fleet: &Fleet, nodes: &[usize]) -> Vec<u64> {
     nodes.iter().map(|&node| general(fleet, node, "cmd_flush")).collect()
 }
 
-/// How a node appears in an answer.
+/// The form of a node in an answer.
 fn shown(fleet: &Fleet, node: usize) -> String {
     format!("{} (127.0.0.1:{})", fleet.name(node), fleet.port(node))
 }
@@ -61,9 +62,9 @@ fn flush_all_through_one_node_empties_all() {
         assert_eq!(found(&fleet, node, &keys), keys.len());
         conn.talk("flush_all\r\n", "OK\r\n");
         assert_empty(&fleet, &NODES, &keys);
-        // Each node was asked once, and passed nothing on.
+        // Each node was asked once and forwarded nothing.
         assert_eq!(flushes(&fleet, &NODES), [round; 3]);
-        // What comes later stays.
+        // Items stored later stay.
         store_all(&mut conn, &keys);
         assert_eq!(found(&fleet, node, &keys), keys.len());
     }
@@ -83,7 +84,7 @@ fn a_pipeline_keeps_its_order_around_a_flush() {
             requests += &set(key, "before");
             answers += "STORED\r\n";
         }
-        // Nobody waits for this one, and it too is over before the flush begins.
+        // The client does not wait for this request, but it too completes before the flush starts.
         requests += &format!("set {} 0 0 4 noreply\r\nlate\r\n", keys[7]);
         requests += flush;
         answers += if flush.contains("noreply") { "" } else { "OK\r\n" };
@@ -111,7 +112,7 @@ fn a_flush_that_nobody_waits_for_reaches_all() {
     let mut conn = fleet.connect(1);
     store_all(&mut conn, &keys);
     conn.send("flush_all noreply\r\n");
-    // Its client is gone before it is carried out.
+    // The client closes its connection before the request is executed.
     drop(conn);
     wait::until("all nodes to be empty", || {
         NODES.iter().all(|&node| found(&fleet, node, &keys) == 0).then_some(())
@@ -133,14 +134,14 @@ fn a_delayed_flush_is_delayed_on_all() {
     for node in NODES {
         assert_eq!(found(&fleet, node, &keys), keys.len(), "through node {node}");
     }
-    // A later one takes the place of the one before, as on a single node.
+    // A later flush replaces the pending one, as on a single node.
     conn.talk("flush_all 2\r\n", "OK\r\n");
     wait::until("the flush to come due everywhere", || {
         NODES.iter().all(|&node| found(&fleet, node, &keys) == 0).then_some(())
     });
     store_all(&mut conn, &keys);
     assert_eq!(found(&fleet, 0, &keys), keys.len());
-    // A Unix time that has passed.
+    // A Unix time in the past.
     conn.talk("flush_all 1000000000\r\n", "OK\r\n");
     assert_empty(&fleet, &NODES, &keys);
     conn.talk("flush_all soon\r\n", "CLIENT_ERROR invalid exptime argument\r\n");
@@ -159,7 +160,7 @@ fn a_node_that_is_down_is_named_and_the_others_are_emptied() {
     let failed = format!("SERVER_ERROR flush_all failed on {}: no answer\r\n", shown(&fleet, 1));
     conn.talk("flush_all\r\n", &failed);
     assert_empty(&fleet, &[0, 2], &keys);
-    // Nobody reads the answer to this one, but the log says it.
+    // The client gets no answer to this one, but the log reports it.
     conn.talk("flush_all noreply\r\n", "");
     let log = fleet.server(0).log();
     assert!(log.contains("cannot empty all nodes of the ring for "), "{log}");
@@ -189,7 +190,7 @@ fn a_node_that_hangs_is_named() {
         conn.talk("flush_all\r\n", &failed);
     }
     assert_empty(&fleet, &[0, 1], &keys);
-    // From then on it is known to be away, as it is for requests about keys.
+    // From here on the node counts as unreachable, as after a request for a key.
     assert_eq!(fleet.stat(0, "peer:cache-2:state"), "away");
     drop(paused);
     fleet.await_stat(0, "peer:cache-2:state", |state| state == "up");
@@ -214,14 +215,14 @@ fn a_node_that_refuses_is_named_with_its_reason() {
         format!("SERVER_ERROR flush_all failed on {}: flush_all not allowed\r\n", shown(&fleet, 1));
     conn.talk("flush_all\r\n", &failed);
     for node in NODES {
-        // What the others had is gone; what it had stays.
+        // The other nodes are empty, and its items stay.
         assert_eq!(found(&fleet, node, &keys), 10, "through node {node}");
     }
     let before = flushes(&fleet, &[0, 2]);
     for line in ["flush_all\r\n", "flush_all 10\r\n", "ring flush\r\n"] {
         fleet.connect(1).talk(line, "CLIENT_ERROR flush_all not allowed\r\n");
     }
-    // It asks nobody.
+    // It does not ask other nodes.
     assert_eq!(flushes(&fleet, &[0, 2]), before);
     assert_eq!(found(&fleet, 0, &keys), 10);
 }
@@ -259,7 +260,7 @@ fn what_a_node_passes_on_is_not_passed_on() {
     store_all(&mut fleet.connect(0), &keys);
     let mut conn = fleet.connect(0);
     conn.talk("ring forward 1.0000000000000000 owner\r\n", "");
-    // This node holds a newer ring than the node that asks: there may be others to ask.
+    // This node holds a newer ring than the asking node, so there may be other nodes to ask.
     conn.talk("flush_all\r\n", "MOVED\r\n");
     assert_eq!(flushes(&fleet, &NODES), [1, 0, 0]);
     assert_eq!(found(&fleet, 1, &keys), 20);
@@ -286,8 +287,8 @@ fn nodes_that_do_not_forward_flush_themselves() {
     }
 }
 
-/// Three nodes of which the third has left the ring and does not know it: the others reach it, but it
-/// cannot fetch the ring that says so, and serves its keys. Gives some of these.
+/// Three nodes. The third has left the ring without knowing it: the others reach it, but it cannot fetch the
+/// new ring, and still serves its keys. Also returns some of these keys.
 fn with_a_former_owner(arguments: &[&str]) -> (Fleet, Vec<String>) {
     let mut fleet = Fleet::new(3);
     fleet.put_relays();
@@ -309,12 +310,12 @@ fn a_former_owner_that_still_serves_is_emptied_too() {
     if !here("a_former_owner_that_still_serves_is_emptied_too") {
         return;
     }
-    // Nobody is declared failed before the test is over.
+    // No node is declared failed before the test ends.
     let (fleet, of_two) = with_a_former_owner(&["--peer-give-up", "600000"]);
     let mut conn = fleet.connect(0);
     conn.talk("flush_all\r\n", "OK\r\n");
     assert_eq!(found(&fleet, 2, &of_two), 0);
-    // Cut off, it is not emptied, and the answer says so.
+    // The node is cut off, so it is not emptied, and the answer reports that.
     store_all(&mut fleet.connect(2), &of_two);
     fleet.cut_off(2, true);
     let answer = conn.ask_text("flush_all\r\n");
@@ -356,8 +357,8 @@ fn a_node_of_a_newer_ring_is_emptied_too() {
         let mut writer = fleet.connect(1);
         let keys = (0..200).map(|key| format!("newer-{key}"));
         let keys: Vec<String> = keys.filter(|key| owner(&mut conn, key) == 1).collect();
-        // Node 1 and the new one hold the newer ring; node 0 hears of it late, since node 1 cannot tell
-        // it, and the new one is not believed.
+        // Node 1 and the new node hold the newer ring. Node 0 receives it late: node 1 cannot send it, and
+        // node 0 does not trust the new node.
         fleet.relay(0).hold("cache-1", true);
         let version = 2 * round;
         for node in [1, 2] {
@@ -377,8 +378,8 @@ fn a_node_of_a_newer_ring_is_emptied_too() {
     }
 }
 
-/// What was given to another node must go too, so in a ring the store is swept whether the crawler is on or
-/// not.
+/// Keys moved to another node must be removed too. So in a ring the store is swept even if the crawler is
+/// off.
 #[test]
 fn what_has_expired_is_removed_in_a_ring_without_the_crawler() {
     let mut fleet = Fleet::new(1);

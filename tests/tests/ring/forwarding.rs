@@ -1,4 +1,4 @@
-//! Foreign keys, forwarded: whatever node a client asks, it reads what a single node would answer.
+//! Tests of forwarding: a client gets the same answer from any node as from a single node.
 
 use ringbinder_tests::conn::show;
 use ringbinder_tests::ring::Fleet;
@@ -6,10 +6,10 @@ use ringbinder_tests::{Conn, Kind, Server};
 
 use crate::{here, hit, set};
 
-/// What stands for the number of the item's present CAS, read just before.
+/// A placeholder for the item's current CAS number, which is read just before.
 const CAS: &str = "{cas}";
 
-/// Every command about a key `K`, in every form, with what makes its answers differ.
+/// All forms of every command on a key `K`, with every state that affects the answer.
 const COMMANDS: &[&str] = &[
     "get K\r\n",
     "set K 5 0 3\r\nabc\r\n",
@@ -130,7 +130,7 @@ const COMMANDS: &[&str] = &[
     "mg K v v\r\n",
 ];
 
-/// Meta commands about a key in base64, `B`.
+/// Meta commands on a base64 key `B`.
 const BINARY: &[&str] = &[
     "mg B b v\r\n",
     "ms B 3 b T0 k\r\nabc\r\n",
@@ -149,7 +149,7 @@ const BINARY: &[&str] = &[
     "mg B b k O4\r\n",
 ];
 
-/// An answer with the numbers that no two servers share taken out: CAS, and what a clock counts.
+/// The answer without the numbers that differ between servers: CAS numbers and times.
 fn comparable(answer: &[u8]) -> String {
     let text = String::from_utf8(answer.to_vec()).expect("answers of these commands are text");
     let line = |line: &str| {
@@ -188,7 +188,7 @@ fn cas_of(conn: &mut Conn, key: &str) -> String {
     answer.trim_end().strip_prefix("HD c").unwrap_or_else(|| panic!("{answer}")).to_owned()
 }
 
-/// Sends a script to both, a command at a time, and compares each answer.
+/// Sends a script to both servers, one command at a time, and compares the answers.
 #[track_caller]
 fn compare(ours: &mut Conn, reference: &mut Conn, commands: &[&str], key: &str) {
     for command in commands {
@@ -225,7 +225,7 @@ fn every_command_is_answered_as_by_one_node() {
             compare(&mut ours, &mut reference, COMMANDS, &key);
         }
     }
-    // Bytes that no text line can hold, spread over all owners.
+    // Bytes that a plain key cannot contain, spread over all owners.
     for binary in ["AAE=", "IA0K", "/////w==", "CiA=", "Cg0=", "IAo=", "ICA=", "AA==", "DQ0N"] {
         compare(&mut ours, &mut reference, BINARY, binary);
     }
@@ -242,7 +242,7 @@ fn a_script_in_one_piece_is_answered_in_order() {
     let fleet = Fleet::running(3, &[]);
     let single = Server::start(Kind::Ringbinder, &[]);
     let keys: Vec<String> = (0..3).flat_map(|owner| fleet.keys_of(1, owner, "piped-", 3)).collect();
-    // Each command goes to all keys before the next one does, so neighbours have other owners.
+    // Each command goes to all keys before the next one, so neighbours have different owners.
     let mut script = String::new();
     for command in COMMANDS.iter().filter(|command| !command.contains(CAS)) {
         for key in &keys {
@@ -277,7 +277,7 @@ fn a_long_pipeline_of_own_and_foreign_keys_is_answered_in_order() {
         expected.push_str("STORED\r\n");
         expected.push_str(&hit(&key, &value));
         if number % 5 == 0 {
-            // A silent command between foreign ones leaves no trace.
+            // A silent command between foreign ones produces no output.
             request.push_str(&format!("set silent-{number} 0 0 1 noreply\r\nx\r\n"));
             request.push_str(&format!("delete silent-{number}\r\n"));
             expected.push_str("DELETED\r\n");
@@ -306,7 +306,7 @@ fn a_multi_get_answers_in_the_order_asked_whoever_owns_the_keys() {
     let owners: std::collections::HashSet<usize> =
         keys.iter().map(|(key, _)| fleet.owner(0, key)).collect();
     assert_eq!(owners.len(), 3);
-    // Some keys more than once, next to each other and apart.
+    // Some keys occur more than once, next to each other and apart.
     let mut asked = keys.clone();
     asked.extend_from_slice(&keys[10..30]);
     asked.insert(50, keys[49].clone());
@@ -368,7 +368,7 @@ fn a_value_that_is_too_large_drops_the_old_one_at_its_owner() {
         conn.talk(set(key, "old"), "STORED\r\n");
         conn.talk(format!("ms {key} {} q\r\n{too_large}\r\n", too_large.len()), REFUSED);
         fleet.connect(owner).talk(format!("get {key}\r\n"), "END\r\n");
-        // Only a set means to replace whatever is there.
+        // Only a set replaces the item unconditionally.
         conn.talk(set(key, "old"), "STORED\r\n");
         conn.talk(format!("add {key} 0 0 {}\r\n{too_large}\r\n", too_large.len()), REFUSED);
         fleet.connect(owner).talk(format!("get {key}\r\n"), hit(key, "old"));

@@ -1,8 +1,8 @@
-//! Clients on all nodes while rings replace each other: every key's history must be one that a
-//! single node could have given, misses aside.
+//! Clients on all nodes while rings replace each other. The history of every key must be possible on a single
+//! node, except for misses.
 //!
-//! `RINGBINDER_RING_SECONDS` says how long each run takes, `RINGBINDER_RING_SEED` which rings come
-//! and which operations the clients choose. How these meet in time is new in each run.
+//! `RINGBINDER_RING_SECONDS` sets the duration of each run, `RINGBINDER_RING_SEED` the rings and the clients'
+//! operations. Their timing differs in each run.
 
 use std::time::{Duration, Instant};
 
@@ -18,14 +18,14 @@ const NODES: usize = 5;
 const CLIENTS: u64 = 8;
 const KEYS: usize = 20;
 
-/// What a run does to the fleet.
+/// The kinds of run.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Run {
-    /// New rings are given to a node of the ring in force, or to all nodes at once.
+    /// New rings go to one node of the current ring, or to all nodes at once.
     Named,
-    /// They are given to any node, and to one that only they name; the peer secret proves them.
+    /// New rings go to any node, and to one that only they list. The peer secret authenticates them.
     Secret,
-    /// As `Named`, while nodes are killed and started again.
+    /// Like `Named`, while nodes are killed and restarted.
     Crashes,
 }
 
@@ -93,7 +93,7 @@ fn run(test: &str, kind: Run) {
     calm_down(&fleet, rings.version, summary.operations);
 }
 
-/// Shows, where the test fails, what went wrong and what the nodes say of it.
+/// If the test fails, prints the errors and the nodes' logs.
 struct Explanation<'a> {
     fleet: &'a Fleet,
     logs: &'a [Log],
@@ -110,7 +110,8 @@ impl Drop for Explanation<'_> {
     }
 }
 
-/// Once the clients are gone, nothing travels between the nodes, and they agree.
+/// Waits until there is no traffic between the nodes after the clients have ended, and checks that they
+/// agree.
 fn calm_down(fleet: &Fleet, version: u64, operations: u64) {
     let everybody: Vec<usize> = (0..NODES).collect();
     fleet.await_settled(&everybody, version);
@@ -119,7 +120,7 @@ fn calm_down(fleet: &Fleet, version: u64, operations: u64) {
         let sum = |&node: &usize| names.iter().map(|name| fleet.count(node, name)).sum::<u64>();
         everybody.iter().map(sum).sum()
     };
-    // From the node that was asked to the owner, and on by older rings.
+    // A request may go from the node that was asked to the owner, and further by older rings.
     let before = foreign();
     assert!(before < operations * 4, "{before} foreign requests for {operations} operations");
     for key in (0..KEYS).map(name_of) {
@@ -142,7 +143,7 @@ struct Rings {
 }
 
 impl Rings {
-    /// Puts the next ring out, and waits a while.
+    /// Distributes the next ring and waits for a while.
     fn next(&mut self, fleet: &mut Fleet, kind: Run, arguments: &[&str]) {
         if kind == Run::Crashes && self.rng.random_bool(0.3) {
             return self.crash(fleet, arguments);
@@ -166,12 +167,12 @@ impl Rings {
         }
         self.newest = ring;
         self.members = members;
-        // This is what is tried, not something waited for: rings that follow each other faster and
-        // slower than nodes agree on them.
+        // The sleep is part of the test: rings must follow each other faster and slower than the nodes agree
+        // on them.
         std::thread::sleep(Duration::from_millis(self.rng.random_range(20..150)));
     }
 
-    /// Ends a node and starts it again, with the newest ring.
+    /// Kills a node and restarts it with the newest ring.
     fn crash(&mut self, fleet: &mut Fleet, arguments: &[&str]) {
         let node = self.rng.random_range(0..NODES);
         fleet.kill(node);

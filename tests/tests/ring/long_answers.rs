@@ -1,4 +1,5 @@
-//! Answers about a ring of many nodes: whole, and bounded for whoever asks and does not read.
+//! Tests of answers about a ring of many nodes: they are complete, and bounded for clients that do not read
+//! them.
 
 use ringbinder_tests::process::rss_kib;
 use ringbinder_tests::ring::{Fleet, ring_file};
@@ -6,13 +7,13 @@ use ringbinder_tests::{Conn, wait};
 
 use super::here;
 
-/// Nodes of the ring beside the one that runs; nothing listens where it has them.
+/// Nodes of the ring besides the one that runs. Their ports are closed.
 const OTHERS: u16 = 900;
 
-/// Connections that ask and never read.
+/// Connections that send requests and never read.
 const DEAF: usize = 60;
 
-/// What each of them may make the node hold, in KiB; the wire tests have the same bound.
+/// Memory that each of them may take in the node, in KiB. The wire tests have the same bound.
 const EACH: u64 = 400;
 
 fn one_of_many() -> Fleet {

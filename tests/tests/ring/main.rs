@@ -1,7 +1,7 @@
-//! Several nodes that share a ring: foreign keys, changes of the ring, peers that misbehave.
+//! Tests of several nodes that share a ring: foreign keys, ring changes, faulty peers.
 //!
-//! Each file is one subject. `linearizable` is the randomized one: clients on all nodes while rings
-//! replace each other, and every key's history checked.
+//! Each file is one subject. `linearizable` is the randomised one: clients on all nodes while rings replace
+//! each other, with every key's history checked.
 
 mod changes;
 mod claims;
@@ -19,7 +19,7 @@ mod sampling;
 use ringbinder_tests::ring::Fleet;
 use ringbinder_tests::{Conn, Kind};
 
-/// Whether the node under test can be started; says so where not.
+/// Whether the tested node can be started. Reports a skipped test if not.
 fn here(test: &str) -> bool {
     let here = Kind::Ringbinder.available();
     if !here {
@@ -28,17 +28,17 @@ fn here(test: &str) -> bool {
     here
 }
 
-/// What a set of `value` with flags 0 sends.
+/// A request that sets `value` with flags 0.
 fn set(key: &str, value: &str) -> String {
     format!("set {key} 0 0 {}\r\n{value}\r\n", value.len())
 }
 
-/// What a get that finds `value` with flags 0 is answered with.
+/// The answer to a get that finds `value` with flags 0.
 fn hit(key: &str, value: &str) -> String {
     format!("VALUE {key} 0 {}\r\n{value}\r\nEND\r\n", value.len())
 }
 
-/// The value that a get answers with, or none for a miss.
+/// The value that a get returns; `None` for a miss.
 #[track_caller]
 fn value_of(conn: &mut Conn, key: &str) -> Option<String> {
     let answer = conn.ask_text(&format!("get {key}\r\n"));
@@ -50,7 +50,8 @@ fn value_of(conn: &mut Conn, key: &str) -> Option<String> {
     Some(body.unwrap_or_else(|| panic!("get {key}: {answer:?}")).to_owned())
 }
 
-/// Asserts that every node answers a get of every key alike: with what was written, or all miss.
+/// Asserts that every node gives the same answer to a get of each key: the written value, or a miss on all
+/// nodes.
 #[track_caller]
 fn assert_all_agree(
     fleet: &Fleet,

@@ -1,5 +1,5 @@
-//! Peers that misbehave: whatever listens at the address of a node, clients get a miss or an error,
-//! and the node that was asked goes on.
+//! Tests of faulty peers. If a program at the address of a node misbehaves, clients get a miss or an error,
+//! and the node that was asked keeps working.
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -15,52 +15,52 @@ use crate::{here, hit, set};
 
 const AWAY: &str = "SERVER_ERROR the node that owns this key does not answer\r\n";
 
-/// How long the node waits for an answer.
+/// Time-out of the node for an answer.
 const PEER_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How the stand-in for a node answers.
+/// The behaviour of the stand-in for a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Manner {
-    /// As a node does that keeps nothing.
+    /// Like a node that stores nothing.
     Well,
-    /// Greetings too are answered with something else.
+    /// It answers everything, including handshakes, with another protocol.
     OtherProtocol,
-    /// It has the name of another node.
+    /// It reports the name of another node.
     OtherName,
-    /// It answers the first connections that clients have no place for another one.
+    /// It refuses the first connections because all client slots are taken.
     FullAtFirst,
-    /// It closes the first connections without a word.
+    /// It closes the first connections without an answer.
     ClosesAtFirst,
-    /// It hangs up as soon as it is asked.
+    /// It closes the connection at the first request.
     HangsUp,
-    /// A part of a value, and it hangs up.
+    /// It sends a part of a value and closes the connection.
     HalfAValue { announced: usize },
-    /// More of a value than announced.
+    /// It sends more of a value than announced.
     MoreThanAnnounced { announced: usize },
-    /// It reads, and says nothing.
+    /// It reads and never answers.
     Silent,
-    /// A value of a key that was not asked for.
+    /// It sends a value for a key that was not requested.
     OtherKey,
-    /// A value of the right key, twice.
+    /// It sends a value for the right key twice.
     Twice,
-    /// Bytes without a line end, and the connection stays open.
+    /// It sends bytes without a line break, and keeps the connection open.
     EndlessLine,
-    /// A header that is none.
+    /// It sends an invalid header.
     BrokenHeader,
-    /// Lines that end in a bare line feed.
+    /// It ends lines with a bare line feed.
     BareLineFeeds,
     /// It answers every get with a value, the first one late.
     LateOnce,
-    /// It has no memory for the answer, and says so.
+    /// It refuses because it has no memory for the answer.
     Refuses,
-    /// It stops in the middle of a large value of the last key, for longer than the node waits.
+    /// It stops in the middle of a large value of the last key, for longer than the node's time-out.
     Stalls,
 }
 
-/// How late a late answer is: longer than `--peer-timeout` in its test, shorter than twice that.
+/// Delay of a late answer: longer than `--peer-timeout` in its test, and less than twice as long.
 const LATE: Duration = Duration::from_millis(1500);
 
-/// How many connections it turns away that turns the first ones away.
+/// Number of connections that it refuses if it refuses the first ones.
 const TURNED_AWAY: usize = 3;
 
 struct Shared {
@@ -68,11 +68,11 @@ struct Shared {
     manner: Mutex<Manner>,
     over: AtomicBool,
     was_late: AtomicBool,
-    /// Greetings on new connections that it turned away.
+    /// Number of handshakes on new connections that it refused.
     turned_away: AtomicUsize,
 }
 
-/// Something that listens where a node of the ring should.
+/// A program that listens at the address of a node of the ring.
 struct StandIn {
     port: u16,
     shared: Arc<Shared>,
@@ -95,7 +95,7 @@ impl StandIn {
                     break;
                 }
                 let (Ok(stream), shared) = (stream, Arc::clone(&shared)) else { continue };
-                // Ends when the node hangs up, at the latest when it is killed.
+                // The thread ends when the node closes the connection, at the latest when it is killed.
                 thread::spawn(move || serve(stream, &shared));
             }
         });
@@ -114,12 +114,12 @@ impl StandIn {
 impl Drop for StandIn {
     fn drop(&mut self) {
         self.shared.over.store(true, Ordering::Relaxed);
-        // Wakes the thread that accepts.
+        // Wakes the thread that accepts connections.
         let _ = TcpStream::connect(local(self.port));
     }
 }
 
-/// Answers on one connection until it ends.
+/// Serves one connection until it ends.
 fn serve(stream: TcpStream, shared: &Shared) -> io::Result<()> {
     let mut out = stream.try_clone()?;
     let mut input = BufReader::new(stream);
@@ -166,13 +166,13 @@ fn serve(stream: TcpStream, shared: &Shared) -> io::Result<()> {
     }
 }
 
-/// Whether it turns this connection away.
+/// Whether to refuse this connection.
 fn turns_away(shared: &Shared, manner: Manner) -> bool {
     matches!(manner, Manner::FullAtFirst | Manner::ClosesAtFirst)
         && shared.turned_away.fetch_add(1, Ordering::Relaxed) < TURNED_AWAY
 }
 
-/// Answers as `manner` says, unless it is to behave well; an error hangs up.
+/// Answers by `manner`. An error closes the connection.
 fn misbehave(shared: &Shared, manner: Manner, key: &str, out: &mut TcpStream) -> io::Result<bool> {
     match manner {
         Manner::Well
@@ -219,7 +219,7 @@ fn misbehave(shared: &Shared, manner: Manner, key: &str, out: &mut TcpStream) ->
     Ok(true)
 }
 
-/// A node whose peer is a stand-in; the node has joined.
+/// A node whose peer is a stand-in. The node has joined the ring.
 fn beside(manner: Manner) -> (Fleet, StandIn) {
     let mut fleet = Fleet::new(2);
     let stand_in = StandIn::start(fleet.port(1), fleet.name(1), manner);
@@ -232,7 +232,7 @@ fn beside(manner: Manner) -> (Fleet, StandIn) {
     (fleet, stand_in)
 }
 
-/// Waits until the stand-in, which behaves again, is asked again.
+/// Waits until the node again sends requests to the stand-in, which behaves well again.
 fn await_stored(fleet: &Fleet, key: &str) {
     let mut conn = fleet.connect(0);
     wait::until("the peer to be asked again", || {
@@ -250,7 +250,7 @@ fn a_get_that_the_owner_refuses_counts_as_failed() {
     await_stored(&fleet, &keys[0]);
     let before = fleet.count(0, "foreign_failed");
     stand_in.behaves(Manner::Refuses);
-    // The client sees misses, and the owner has not counted them.
+    // The client gets misses, and the owner has not counted them.
     fleet.connect(0).talk(format!("get {}\r\n", keys.join(" ")), "END\r\n");
     assert_eq!(fleet.count(0, "foreign_failed") - before, 3);
     assert_eq!(fleet.count(0, "foreign_get_failed"), 3);
@@ -267,7 +267,7 @@ fn a_large_value_that_stalls_is_a_miss_and_its_rest_harms_nothing() {
     await_stored(&fleet, &keys[0]);
     let before = fleet.count(0, "foreign_failed");
     stand_in.behaves(Manner::Stalls);
-    // The keys before it were missed, which its header tells; it alone is given up.
+    // The keys before it were misses, as its header tells; only this key fails.
     fleet.connect(0).talk(format!("get {}\r\n", keys.join(" ")), "END\r\n");
     assert_eq!(fleet.count(0, "foreign_failed") - before, 1);
     stand_in.behaves(Manner::Well);
@@ -276,7 +276,7 @@ fn a_large_value_that_stalls_is_a_miss_and_its_rest_harms_nothing() {
     assert!(!log.contains("panic"), "{log}");
 }
 
-/// Has the peer misbehave once for a get and, where that makes it fail, once for a set.
+/// For each manner, makes the peer misbehave once for a get and, if that fails, once for a set.
 fn suffer(manners: &[Manner]) {
     let (fleet, stand_in) = beside(Manner::Well);
     let own = &fleet.keys_of(0, 0, "own-", 1)[0];
@@ -332,7 +332,7 @@ fn a_peer_that_turns_the_first_connections_away_is_asked_in_time() {
         let mut fleet = Fleet::new(2);
         let stand_in = StandIn::start(fleet.port(1), fleet.name(1), Manner::Well);
         fleet.launch(&[0], &fleet.ring(1, &[0, 1]), &[]);
-        // The node has met its peer by now, and no worker has a connection to it.
+        // By this time the node has reached its peer, and no worker has a connection to it.
         fleet.await_settled(&[0], 1);
         stand_in.behaves(manner);
         let foreign = &fleet.keys_of(0, 1, "foreign-", 1)[0];
@@ -411,7 +411,7 @@ fn one_late_answer_costs_one_miss() {
     let foreign = fleet.keys_of(0, 1, "foreign-", 20);
     let mut conn = fleet.connect(0);
     conn.talk(format!("get {}\r\n", foreign[0]), "END\r\n");
-    // Its answer comes while this one is waited for, and is not taken for it.
+    // The late answer arrives during this request, and is not taken for its answer.
     for key in &foreign[1..] {
         conn.talk(format!("get {key}\r\n"), hit(key, "x"));
     }

@@ -1,8 +1,8 @@
-//! Places for connections: clients that take all of `-c` cut no node off from the others, and no
-//! stranger takes the places that nodes have beside them.
+//! Tests of connection slots: clients that take all of `-c` do not cut a node off from the others, and
+//! untrusted clients do not take the slots reserved for nodes.
 //!
-//! All nodes of a test fleet are on 127.0.0.1; a stranger comes from 127.0.0.2. Where nodes are to be
-//! unknown by their addresses, the ring has them on 127.0.0.2, which they reach from 127.0.0.1.
+//! All nodes of a test are on 127.0.0.1, and an untrusted client connects from 127.0.0.2. If nodes must not
+//! be recognised by their addresses, the ring lists them on 127.0.0.2, and they connect from 127.0.0.1.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -17,24 +17,24 @@ const FULL: &str = "ERROR Too many open connections\r\n";
 const AWAY: &str = "SERVER_ERROR the node that owns this key does not answer\r\n";
 const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
-/// A node's `-c`.
+/// The value of a node's `-c`.
 const LIMIT: usize = 8;
 const ARGUMENTS: [&str; 2] = ["-c", "8"];
 
-/// The same for nodes of a siege. It keeps both nodes busy, and a slow answer is not what it is about: a
-/// node that is turned away once, and does not dial again, fails its requests at once.
+/// The same for the nodes of a siege. The siege keeps both nodes busy, and slow answers are not its subject.
+/// A node that is refused once and does not dial again fails its requests at once.
 const BESIEGED: [&str; 4] = ["-c", "8", "--peer-timeout", "15000"];
 
 fn place(fleet: &Fleet, node: usize) -> SocketAddrV4 {
     SocketAddrV4::new(Ipv4Addr::LOCALHOST, fleet.port(node))
 }
 
-/// A client from elsewhere.
+/// An untrusted client.
 fn stranger(fleet: &Fleet, node: usize) -> Conn {
     Conn::tcp_from(ELSEWHERE, place(fleet, node)).expect("a connection")
 }
 
-/// `stats`, over a connection that is there.
+/// Reads `stats` over an existing connection.
 fn figures(conn: &mut Conn) -> HashMap<String, String> {
     let text = conn.ask_text("stats\r\n");
     let entry = |line: &str| {
@@ -48,7 +48,7 @@ fn count(conn: &mut Conn, name: &str) -> usize {
     figures(conn)[name].parse().expect("a number")
 }
 
-/// Clients that hold every place of a node that clients may have.
+/// Opens clients until they hold every client slot of a node.
 fn fill(fleet: &Fleet, node: usize) -> Vec<Conn> {
     fill_from(fleet, node, ELSEWHERE)
 }
@@ -60,7 +60,7 @@ fn fill_from(fleet: &Fleet, node: usize, from: Ipv4Addr) -> Vec<Conn> {
             let mut conn = Conn::tcp_from(from, place(fleet, node)).expect("a connection");
             conn.send("version\r\n");
             if !conn.take_line().starts_with("VERSION") {
-                // A connection of before is not closed yet, or others keep the places.
+                // An earlier connection is not closed yet, or other connections hold the slots.
                 refused += 1;
                 return (refused == 50).then_some(());
             }
@@ -72,7 +72,7 @@ fn fill_from(fleet: &Fleet, node: usize, from: Ipv4Addr) -> Vec<Conn> {
     held
 }
 
-/// A fleet whose node 1 has no place left for clients, and those that took them.
+/// A fleet whose node 1 has no client slot left, and the clients that hold the slots.
 fn beside_a_full_one(count: usize, arguments: &[&str]) -> (Fleet, Vec<Conn>) {
     let arguments = [&ARGUMENTS[..], arguments].concat();
     let fleet = Fleet::running(count, &arguments);
@@ -80,7 +80,7 @@ fn beside_a_full_one(count: usize, arguments: &[&str]) -> (Fleet, Vec<Conn>) {
     (fleet, held)
 }
 
-/// Writes through one node what another one owns, and reads it back.
+/// Writes and reads through one node a key that another owns.
 fn assert_reached(fleet: &Fleet, from: usize, owner: usize, value: &str) {
     let mut conn = fleet.connect(from);
     for key in fleet.keys_of(from, owner, "reached-", 4) {
@@ -99,7 +99,7 @@ fn clients_that_take_all_places_cut_nobody_off() {
     if !here("clients_that_take_all_places_cut_nobody_off") {
         return;
     }
-    // Links end with their process: these begin while the node is full.
+    // Links end with their process: these start while the node is full.
     let (mut fleet, mut held) = beside_a_full_one(3, &[]);
     for node in [0, 2] {
         fleet.stop(node);
@@ -118,7 +118,7 @@ fn clients_that_take_all_places_cut_nobody_off() {
     assert_eq!(stats["curr_connections"], LIMIT.to_string());
     let peers: usize = stats["peer_connections"].parse().expect("a number");
     let most: usize = stats["max_peer_connections"].parse().expect("a number");
-    // A link of each node at least, and at most what two workers and their greetings need.
+    // At least one link of each node, and at most those that two workers and their handshakes need.
     assert!((2..=most).contains(&peers), "{stats:?}");
     assert_eq!(most, 3 * (2 * 2 + 8), "by the size of the ring");
     assert!(stats["rejected_connections"] != "0", "{stats:?}");
@@ -133,7 +133,7 @@ fn a_ring_changes_while_a_node_has_no_place_for_clients() {
     fleet.launch(&[0, 1], &fleet.ring(1, &[0, 1]), &ARGUMENTS);
     fleet.await_settled(&[0, 1], 1);
     let held = fill(&fleet, 1);
-    // The full node has to hear of it from the others: its own file stays.
+    // The full node must receive the ring from the others: its own file stays.
     let next = fleet.ring(2, &[0, 1, 2]);
     fleet.write(0, &next);
     fleet.launch(&[2], &next, &ARGUMENTS);
@@ -169,7 +169,7 @@ fn nodes_take_no_places_of_clients() {
     assert_eq!(count(&mut conn, "rejected_connections"), 0);
 }
 
-/// Opens connections from many addresses, again and again, and keeps each as long as it is let.
+/// Repeatedly opens connections from many addresses, and keeps each until the node closes it.
 fn besiege(at: SocketAddrV4, request: &str, over: &AtomicBool) -> usize {
     let mut opened = 0;
     let mut held = VecDeque::new();
@@ -187,7 +187,8 @@ fn besiege(at: SocketAddrV4, request: &str, over: &AtomicBool) -> usize {
     opened
 }
 
-/// Has strangers besiege node 1, whose places are all taken, while node 0 starts and asks it for keys.
+/// Lets untrusted clients besiege node 1, whose client slots are all taken, while node 0 starts and requests
+/// keys from it.
 fn assert_not_kept_out(fleet: &mut Fleet, request: &str, arguments: &[&str]) {
     let mut held = fill(fleet, 1);
     let over = AtomicBool::new(false);
@@ -207,12 +208,12 @@ fn assert_not_kept_out(fleet: &mut Fleet, request: &str, arguments: &[&str]) {
     assert_eq!(stats["curr_connections"], LIMIT.to_string());
     let number = |name: &str| stats[name].parse::<usize>().expect("a number");
     assert!(number("peer_connections") <= number("max_peer_connections"), "{stats:?}");
-    // The clients, the nodes, and what the module `places` permits beside them.
+    // The clients, the nodes, and the connections that the module `places` permits besides them.
     let bound = LIMIT + number("max_peer_connections") + 2 * (128 + 256);
     assert!(number("connection_structures") <= bound, "{stats:?}");
 }
 
-/// Ends a siege, whether the test goes well or not.
+/// Ends a siege, even if the test fails.
 struct OnDrop<'a>(&'a AtomicBool);
 
 impl Drop for OnDrop<'_> {
@@ -247,8 +248,7 @@ fn strangers_who_could_prove_something_do_not_keep_nodes_out() {
     assert_not_kept_out(&mut fleet, &proof, &arguments);
 }
 
-/// Two nodes whose ring has them at addresses from which they do not come, none of them running, and
-/// a secret.
+/// Two nodes, not started, that connect from other addresses than the ring lists. Also returns a peer secret.
 fn behind_other_addresses() -> (Fleet, String) {
     let fleet = Fleet::new(2);
     let secret = fleet.file("secret", "a secret that is long enough\n");
@@ -259,7 +259,7 @@ fn behind_other_addresses() -> (Fleet, String) {
     (fleet, secret)
 }
 
-/// Where such a node listens as well.
+/// The additional address on which such a node listens.
 const BOTH: [&str; 2] = ["-l", "127.0.0.2"];
 
 #[test]
@@ -280,7 +280,7 @@ fn a_node_is_known_by_the_secret_wherever_it_comes_from() {
     fleet.await_settled(&[0], 1);
     assert_reached(&fleet, 0, 1, "x");
     assert!(count(&mut held[0], "peer_connections") >= 1);
-    // One that does not know it is told why, and what it is told is no reason to serve in its stead.
+    // A node without the secret learns the reason, which does not let it serve the other's keys.
     fleet.stop(0);
     fleet.start(0, &without);
     let line = "is away: it has no place for another connection (its -c limit)";
@@ -290,7 +290,7 @@ fn a_node_is_known_by_the_secret_wherever_it_comes_from() {
     let log = fleet.server(0).log();
     assert!(!log.contains("is no node of this ring"), "{log}");
     assert_eq!(fleet.stat(0, "ring_given_up"), "0");
-    // It asks again, and finds a place when there is one.
+    // It tries again, and gets a slot as soon as one is free.
     drop(held);
     fleet.await_settled(&[0], 1);
     assert_reached(&fleet, 0, 1, "y");
@@ -333,8 +333,8 @@ fn nodes_may_be_idle_and_strangers_who_greet_may_not() {
     let links = |conn: &mut Conn| count(conn, "peer_connections");
     let mut watcher = stranger(&fleet, 1);
     assert!(links(&mut watcher) >= 1);
-    // A stranger who says the words, and a client on a node's machine who does not, are cut; by then
-    // the link has been idle for longer.
+    // An untrusted client that sends a node's handshake, and a client on a node's machine that does not, are
+    // closed. By then the link has been idle for longer.
     let mut posing = stranger(&fleet, 1);
     posing.send("ring greet cache-0 1.0000000000000000\r\n");
     assert!(posing.take_line().starts_with("PEER cache-1 "));
@@ -360,7 +360,7 @@ fn clients_that_are_to_wait_do_so_in_their_order_and_nodes_pass_them() {
     let arguments = [&ARGUMENTS[..], &waiting].concat();
     let mut late: Vec<Conn> = Vec::new();
     for number in 0..3 {
-        // The first one may be a node's by its address, and says something else than a node.
+        // By its address the first connection may be a node's, but its first request is not a node's.
         let mut conn = if number == 0 { fleet.connect(1) } else { stranger(&fleet, 1) };
         conn.send(format!("mn\r\nmn\r\nset waited 0 0 1\r\n{number}\r\n"));
         late.push(conn);
@@ -377,7 +377,7 @@ fn clients_that_are_to_wait_do_so_in_their_order_and_nodes_pass_them() {
         assert!(conn.pending().is_empty(), "{number} was served without a place");
         drop(held.pop());
         assert_eq!(conn.take(16), b"MN\r\nMN\r\nSTORED\r\n");
-        // It takes the place along.
+        // It keeps the slot that it got.
         held.insert(0, conn);
     }
     held[0].talk("get waited\r\n", hit("waited", "2"));
@@ -444,7 +444,7 @@ fn one_beyond_the_limit_may_prove_that_it_is_a_node_and_nothing_else() {
         conn.send(request);
         assert_eq!(String::from_utf8_lossy(&conn.take_rest()), FULL, "{request:.40}");
     }
-    // Nor may a node's machine have more places than its nodes.
+    // A node's machine cannot have more slots than its nodes either.
     let most = count(&mut held[0], "max_peer_connections");
     let mut inside = Vec::new();
     loop {

@@ -1,4 +1,4 @@
-//! What a node says of its ring, and what it does with foreign keys where it does not forward them.
+//! Tests of a node's reports about its ring, and of foreign keys on a node that does not forward them.
 
 use ringbinder_tests::ring::Fleet;
 
@@ -44,7 +44,7 @@ fn the_list_of_nodes_is_every_nodes_to_give() {
             let other = (node + 1) % 3;
             let foreign = &fleet.keys_of(node, other, "foreign-", 1)[0];
             let mut conn = fleet.connect(node);
-            // A connection that has just asked for another node's key is no other case.
+            // A connection that has just requested another node's key is treated the same.
             conn.ask(format!("get {foreign}\r\n"));
             let answer = conn.ask_text("get AmazonElastiCache:cluster\r\n");
             assert!(answer.starts_with("VALUE AmazonElastiCache:cluster 0 "), "{policy}: {answer}");
@@ -118,23 +118,23 @@ fn a_stranger_does_no_harm() {
     let offer = format!("ring offer {} {}\r\n{other}\r\n", "0".repeat(64), other.len());
     for node in 0..2 {
         let mut conn = fleet.connect(node);
-        // Without a number to prove it with, then with one.
+        // First without a nonce to authenticate with, then with one.
         conn.talk(&offer, NOT_PROVED);
         let nonce = conn.ask_text("ring nonce\r\n");
         assert_eq!(nonce.starts_with("NONCE "), node == 0, "{nonce}");
         conn.talk(&offer, NOT_PROVED);
         conn.talk("ring offer 00 3\r\nxyz\r\n", "CLIENT_ERROR bad command line format\r\n");
-        // A greeting with a newer ring in a node's name only makes this one ask that node.
+        // A handshake in a node's name with a newer ring only makes this node ask that node.
         let greeting = format!("ring greet {} 99.0000000000000000\r\n", fleet.name(1 - node));
         assert!(conn.ask_text(&greeting).starts_with("PEER "));
-        // Nor does another process under the name of either node get its place.
+        // Another process with the name of either node cannot take its place.
         for name in [0, 1].map(|node| fleet.name(node)) {
             let greeting =
                 format!("ring greet {name} 1.0000000000000000 {0} {0}\r\n", "a".repeat(16));
             assert!(conn.ask_text(&greeting).starts_with("PEER "));
         }
     }
-    // Requests as if from a peer by the ring that comes next: served where owned, else told apart.
+    // Requests as from a peer with the next ring: owned keys are served, and others are refused distinctly.
     let (own, foreign) =
         (&fleet.keys_of(0, 0, "own-", 1)[0], &fleet.keys_of(0, 1, "foreign-", 1)[0]);
     let mut conn = fleet.connect(0);
@@ -173,10 +173,10 @@ fn a_node_that_may_have_missed_a_ring_serves_no_peer() {
     conn.talk(format!("get {key}\r\n"), format!("MOVED {key}\r\nEND\r\n"));
     conn.talk(set(key, "new"), "MOVED\r\n");
     conn.talk(format!("mg {key} v\r\n"), "MOVED\r\n");
-    // Between ring 1 and ring 2 there was none.
+    // Between ring 1 and ring 2 there was no other ring.
     conn.talk("ring forward 2.0000000000000000 owner\r\n", "");
     conn.talk(format!("get {key}\r\n"), hit(key, "old"));
-    // Who asks a former owner wants what it serves by the ring that it holds.
+    // A request to a former owner asks for the keys that it serves by its own ring.
     conn.talk("ring forward 3.0000000000000000 former\r\n", "");
     conn.talk(format!("get {key}\r\n"), hit(key, "old"));
 }
@@ -246,7 +246,7 @@ fn foreign_requests_are_counted_where_they_come_in() {
     conn.talk(format!("get {foreign} {foreign} {own}\r\n"), hit(own, "mine"));
     let [gets, requests, forwarded] = before;
     assert_eq!(figures(&fleet), [gets + 2, requests + 2, forwarded + 4]);
-    // Nothing is sent on by the one that was asked.
+    // The node that was asked forwards nothing.
     assert_eq!(fleet.count(1, "foreign_gets"), 0);
     assert_eq!(fleet.count(1, "foreign_requests"), 0);
     assert_eq!(fleet.stat(0, "peer:cache-1:address"), format!("127.0.0.1:{}", fleet.port(1)));

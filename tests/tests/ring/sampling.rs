@@ -1,4 +1,4 @@
-//! Hot keys and latencies of several nodes.
+//! Tests of hot keys and latencies of several nodes.
 
 use ringbinder_tests::ring::Fleet;
 
@@ -18,7 +18,7 @@ fn a_forwarded_key_is_hot_where_it_is_served_and_its_wait_counts_where_it_was_as
         for node in [0, 1] {
             fleet.connect(node).talk("stats reset\r\n", "RESET\r\n");
         }
-        // That not one of 2,000 is sampled would happen once in 10^13 runs.
+        // The chance that none of 2,000 requests is sampled is one in 10^13.
         for _ in 0..20 {
             conn.send(format!("{}mn\r\n", requests.repeat(100)));
             conn.take_until(b"MN\r\n");
@@ -28,7 +28,7 @@ fn a_forwarded_key_is_hot_where_it_is_served_and_its_wait_counts_where_it_was_as
         assert!(!told.contains("STAT 2:key"), "{told}");
         let told = tell(0, "hotkeys");
         assert!(!told.contains(":key"), "{requests:?}: {told}");
-        // Gets are forwarded together, as few requests of many keys.
+        // Gets are forwarded together, as a few requests with many keys.
         let nodes = if requests.starts_with("get") { &[0][..] } else { &[0, 1] };
         for &node in nodes {
             let told = tell(node, "latency");

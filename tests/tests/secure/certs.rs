@@ -1,4 +1,4 @@
-//! Certificates for tests: an authority, and what it signs.
+//! Certificates for tests, and the authority that signs them.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -9,7 +9,7 @@ use rcgen::{
     KeyPair, KeyUsagePurpose, date_time_ymd,
 };
 
-/// Signs certificates.
+/// A certificate authority.
 pub(crate) struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     /// Its own certificate.
@@ -21,12 +21,12 @@ pub(crate) struct Authority {
 pub(crate) struct Files {
     pub(crate) chain: PathBuf,
     pub(crate) key: PathBuf,
-    /// The authority's.
+    /// The authority's certificate.
     pub(crate) authority: PathBuf,
 }
 
 impl Files {
-    /// What follows `-o`.
+    /// The value of `-o`.
     pub(crate) fn options(&self) -> String {
         let Files { chain, key, authority } = self;
         format!(
@@ -37,14 +37,14 @@ impl Files {
         )
     }
 
-    /// Puts another certificate in the place of this one.
+    /// Overwrites this certificate with another one.
     pub(crate) fn replace_by(&self, other: &Files) {
         fs::copy(&other.chain, &self.chain).expect("our own file");
         fs::copy(&other.key, &self.key).expect("our own file");
     }
 }
 
-/// A file that only its owner reads.
+/// Writes a file that only its owner can read.
 pub(crate) fn write(path: &Path, text: &str) -> PathBuf {
     fs::write(path, text).expect("our own directory");
     fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("our own file");
@@ -63,12 +63,12 @@ impl Authority {
         Authority { issuer, file }
     }
 
-    /// A certificate for these names.
+    /// Issues a certificate for these names.
     pub(crate) fn issue(&self, dir: &Path, name: &str, names: &[&str]) -> Files {
         self.issue_with(dir, name, names, |_| {})
     }
 
-    /// A certificate that ended in 2021.
+    /// Issues a certificate that expired in 2021.
     pub(crate) fn issue_expired(&self, dir: &Path, name: &str, names: &[&str]) -> Files {
         self.issue_with(dir, name, names, |params| {
             params.not_before = date_time_ymd(2020, 1, 1);
@@ -76,7 +76,7 @@ impl Authority {
         })
     }
 
-    /// A certificate for these names and these uses.
+    /// Issues a certificate for these names and these uses.
     pub(crate) fn issue_for(
         &self,
         dir: &Path,

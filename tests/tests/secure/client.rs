@@ -1,4 +1,4 @@
-//! A client with TLS, or without, that speaks bytes.
+//! A byte-level client, with or without TLS.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -21,7 +21,7 @@ pub(crate) static OLD: &[&SupportedProtocolVersion] = &[&rustls::version::TLS12]
 /// TLS 1.3 only.
 pub(crate) static NEW: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
 
-/// How a client dials.
+/// The settings of a client's connection.
 pub(crate) struct Dial<'a> {
     authority: &'a Path,
     certificate: Option<&'a Files>,
@@ -30,17 +30,17 @@ pub(crate) struct Dial<'a> {
 }
 
 impl<'a> Dial<'a> {
-    /// Trusting this authority.
+    /// Trusts this authority.
     pub(crate) fn trusting(authority: &'a Path) -> Dial<'a> {
         Dial { authority, certificate: None, versions: rustls::ALL_VERSIONS, resumes: None }
     }
 
-    /// Showing this certificate.
+    /// Sends this certificate.
     pub(crate) fn showing(self, files: &'a Files) -> Dial<'a> {
         Dial { certificate: Some(files), ..self }
     }
 
-    /// Speaking these versions only.
+    /// Offers only these versions.
     pub(crate) fn speaking(
         self,
         versions: &'static [&'static SupportedProtocolVersion],
@@ -48,12 +48,12 @@ impl<'a> Dial<'a> {
         Dial { versions, ..self }
     }
 
-    /// Taking up a session of this configuration, if it has one.
+    /// Resumes a session of this configuration, if it has one.
     pub(crate) fn resuming(self, config: &'a Arc<ClientConfig>) -> Dial<'a> {
         Dial { resumes: Some(config), ..self }
     }
 
-    /// The configuration that this comes to.
+    /// The resulting configuration.
     pub(crate) fn config(&self) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
         for certificate in CertificateDer::pem_file_iter(self.authority).expect("a file") {
@@ -75,7 +75,7 @@ impl<'a> Dial<'a> {
         })
     }
 
-    /// Connects, up to the end of the handshake as a client sees it.
+    /// Connects, and completes the client's side of the handshake.
     pub(crate) fn connect(&self, address: SocketAddr) -> io::Result<Client> {
         let config = self.resumes.cloned().unwrap_or_else(|| self.config());
         let name = ServerName::from(address.ip());
@@ -106,7 +106,7 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// Without TLS.
+    /// Connects without TLS.
     pub(crate) fn plain(address: SocketAddr) -> Client {
         Client { stream: Stream::Plain(tcp(address).expect("connecting")) }
     }
@@ -118,22 +118,22 @@ impl Client {
         }
     }
 
-    /// The certificate that the server showed.
+    /// The server's certificate.
     pub(crate) fn certificate(&self) -> Vec<u8> {
         self.session().peer_certificates().expect("a certificate")[0].to_vec()
     }
 
-    /// The version that is spoken.
+    /// The negotiated version.
     pub(crate) fn version(&self) -> rustls::ProtocolVersion {
         self.session().protocol_version().expect("a version")
     }
 
-    /// Whether an earlier session was taken up.
+    /// Whether an earlier session was resumed.
     pub(crate) fn is_resumed(&self) -> bool {
         self.session().handshake_kind() == Some(rustls::HandshakeKind::Resumed)
     }
 
-    /// Sends all of it, in a record of its own.
+    /// Sends all bytes, in a record of their own.
     pub(crate) fn try_send(&mut self, bytes: &[u8]) -> io::Result<()> {
         match &mut self.stream {
             Stream::Plain(stream) => stream.write_all(bytes),
@@ -165,7 +165,7 @@ impl Client {
         bytes
     }
 
-    /// Waits until the server closes, in order or not, and gives what came before.
+    /// Waits until the server closes the connection, cleanly or not. Returns the bytes received before that.
     pub(crate) fn try_rest(&mut self) -> (Vec<u8>, io::Result<()>) {
         let (mut bytes, mut room) = (Vec::new(), [0; 4096]);
         loop {
@@ -177,7 +177,7 @@ impl Client {
         }
     }
 
-    /// Sends a request and gives its whole answer.
+    /// Sends a request and returns its whole answer.
     pub(crate) fn ask(&mut self, request: impl AsRef<[u8]>) -> Vec<u8> {
         self.send([request.as_ref(), b"mn\r\n"].concat());
         let (mut answer, mut room) = (Vec::new(), [0; 16 * 1024]);
@@ -196,7 +196,7 @@ impl Client {
         String::from_utf8(self.ask(request)).expect("a text answer")
     }
 
-    /// Asserts that `request` is answered with exactly `expected`.
+    /// Asserts that the answer to `request` is exactly `expected`.
     #[track_caller]
     pub(crate) fn talk(&mut self, request: impl AsRef<[u8]>, expected: impl AsRef<[u8]>) {
         let answer = self.ask(request.as_ref());
@@ -209,8 +209,8 @@ impl Client {
         );
     }
 
-    /// Asserts that `request`, which need not be one after which more is answered, is answered with
-    /// exactly `expected`.
+    /// Asserts that the answer to `request` is exactly `expected`. The server may close the connection after
+    /// it.
     #[track_caller]
     pub(crate) fn tell(&mut self, request: impl AsRef<[u8]>, expected: &str) {
         self.send(request.as_ref());
@@ -219,7 +219,7 @@ impl Client {
     }
 }
 
-/// The request that says who a client is.
+/// The login request.
 pub(crate) fn login(user: &str, password: &str) -> String {
     let words = format!("{user} {password}");
     format!("set auth 0 0 {}\r\n{words}\r\n", words.len())

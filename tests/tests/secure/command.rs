@@ -1,4 +1,4 @@
-//! The operator's tool with a ring whose nodes speak TLS and ask for a password.
+//! Tests of the operator's tool with a ring whose nodes require TLS and a password.
 
 use std::process::Stdio;
 
@@ -8,7 +8,7 @@ use ringbinder_tests::server::tool;
 use super::certs::{Authority, write};
 use super::fleet::{Fleet, keys};
 
-/// What became of a command.
+/// The result of a command.
 #[derive(Debug)]
 pub(crate) struct Ran {
     pub(crate) code: Option<i32>,
@@ -17,7 +17,7 @@ pub(crate) struct Ran {
 }
 
 impl Ran {
-    /// With these words, and those files after flags.
+    /// Runs the command with these words, and these files for flags.
     pub(crate) fn of(ring: &str, words: &[&str], flags: &[(&str, &str)]) -> Ran {
         let mut command = tool();
         command.args(words).args(["--ring", ring]).stdin(Stdio::null());
@@ -33,7 +33,7 @@ impl Ran {
         self.out
     }
 
-    /// That it ended with this code and one line that says all this.
+    /// Asserts that it exited with this code, and with one line of error that contains all these texts.
     #[track_caller]
     fn fails(self, code: i32, said: &[&str]) {
         assert!(self.code == Some(code) && self.out.is_empty(), "{self:?}");
@@ -44,7 +44,7 @@ impl Ran {
     }
 }
 
-/// The paths that flags name.
+/// The paths for the flags.
 struct Paths {
     authority: String,
     auth: String,
@@ -67,7 +67,7 @@ fn every_command_works_and_any_node_passes_on() {
     let fleet = Fleet::running(3, &["-o", "ssl_verify_mode=1"]);
     let keys = keys(&mut fleet.connect(0), 3);
     let (all, paths) = (fleet.ring(), Paths::of(&fleet));
-    // A ring as its operator must not write it: all is asked of one node.
+    // A ring that an operator must not write: all keys belong to one node.
     let one = ring_file(1, [("cache-0", fleet.ports[0], 1)]);
     let one = write(&fleet.dir().join("one.toml"), &one).display().to_string();
     let run = |ring: &str, words: &[&str]| Ran::of(ring, words, &paths.flags());
@@ -125,7 +125,7 @@ fn what_does_not_fit_is_one_line_and_an_exit_code() {
         for words in [&["get", "k"][..], &["set", "k", "v"], &["delete", "k"]] {
             Ran::of(&ring, words, flags).fails(code, &said);
         }
-        // These ask all nodes, and say so of each.
+        // These commands ask all nodes, and report each.
         let stats = Ran::of(&ring, &["stats"], flags);
         assert!(stats.code == Some(code) && stats.err.contains(said[0]), "{stats:?}");
         assert!(!stats.err.contains("tr0ub4dor"), "{stats:?}");
@@ -147,6 +147,6 @@ fn what_does_not_fit_is_one_line_and_an_exit_code() {
         .fails(76, &["it does not speak TLS on this port", "; leave out --tls"]);
     let top = Ran::of(&plain.ring(), &["top", "--json", "--interval", "0.1"], &paths.flags());
     assert_eq!((top.code, top.err.lines().count()), (Some(76), 1), "{top:?}");
-    // A login is no harm where nobody asks for it.
+    // Login flags do no harm if the nodes require no login.
     Ran::of(&plain.ring(), &["set", "k", "v"], &[auth]).succeeds();
 }

@@ -1,4 +1,4 @@
-//! A ring whose nodes speak TLS and ask for a password.
+//! A ring whose nodes require TLS and a password.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -11,17 +11,17 @@ use tempfile::TempDir;
 use super::certs::{Authority, Files, write};
 use super::client::{Client, Dial, login};
 
-/// Nodes of a ring, `cache-0` and so on.
+/// The nodes of a ring, named `cache-0` and so on.
 pub(crate) struct Fleet {
     dir: TempDir,
     pub(crate) authority: Authority,
-    /// A client's own certificate, of that authority.
+    /// A client certificate from the same authority.
     pub(crate) certificate: Files,
     pub(crate) ports: Vec<u16>,
     pub(crate) servers: Vec<Option<Server>>,
 }
 
-/// How one node is started.
+/// The settings of one node.
 pub(crate) struct Setup {
     pub(crate) files: Option<Files>,
     pub(crate) users: Option<String>,
@@ -42,7 +42,7 @@ impl Fleet {
         Fleet { dir, authority, certificate, ports, servers }
     }
 
-    /// `count` running nodes, all of them secure, that know each other; with these further arguments.
+    /// Starts `count` secure nodes with these additional arguments, and waits until they are connected.
     pub(crate) fn running(count: usize, more: &[&str]) -> Fleet {
         let mut fleet = Fleet::new(count);
         for node in 0..count {
@@ -63,17 +63,17 @@ impl Fleet {
         self.dir.path()
     }
 
-    /// The ring file of all.
+    /// The ring file of all nodes.
     pub(crate) fn ring(&self) -> String {
         self.dir().join("ring.toml").display().to_string()
     }
 
-    /// A file of users.
+    /// Writes a file of users.
     pub(crate) fn users(&self, name: &str, text: &str) -> Option<String> {
         Some(write(&self.dir().join(name), text).display().to_string())
     }
 
-    /// A node with a certificate, and the users that all have.
+    /// Settings of a node with a certificate and the common users.
     pub(crate) fn secure(&self, node: usize) -> Setup {
         let name = format!("node-{node}");
         Setup {
@@ -111,7 +111,7 @@ impl Fleet {
         local(self.ports[node])
     }
 
-    /// A client with TLS that shows its certificate if it is asked for it, and has authenticated.
+    /// A client with TLS that has logged in. It sends its certificate if the node asks for one.
     pub(crate) fn connect(&self, node: usize) -> Client {
         let dial = Dial::trusting(&self.authority.file).showing(&self.certificate);
         let mut client = dial.connect(self.address(node)).unwrap();
@@ -119,7 +119,7 @@ impl Fleet {
         client
     }
 
-    /// Waits until a node knows that the other one is up.
+    /// Waits until a node reports the other one as up.
     pub(crate) fn await_up(&self, client: &mut Client, node: usize) {
         wait::until("the nodes to know each other", || {
             let stats = client.ask_text("stats ring\r\n");

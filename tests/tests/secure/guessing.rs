@@ -1,4 +1,5 @@
-//! Guessing passwords over many connections: by address, it becomes slow, and nobody is kept out.
+//! Tests of password guessing over many connections: logins from the attacker's address are slowed down, and
+//! no client is locked out.
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::os::unix::fs::PermissionsExt as _;
@@ -8,7 +9,7 @@ use ringbinder_tests::{Conn, Kind, Server, wait};
 
 use super::client::login;
 
-/// Wrong passwords from one address before its logins wait.
+/// Wrong passwords from one address before its logins are delayed.
 const FREE: u64 = 8;
 
 fn server() -> Server {
@@ -39,13 +40,13 @@ fn whoever_guesses_over_new_connections_waits_and_others_do_not() {
     let server = server();
     let mut friend = from(3, &server);
     friend.talk(login("foo", "bar"), "STORED\r\n");
-    // Each guess has a connection of its own, which does not wait for the answer.
+    // Each guess uses its own connection and does not wait for the answer.
     let guesses = 2 * FREE;
     for number in 0..guesses {
         let mut conn = from(2, &server);
         conn.send(login("foo", &format!("guess{number}")));
         drop(conn);
-        // Those that came before the others were counted do not wait.
+        // Guesses that arrived before the others were counted are not delayed.
         let looked_at = |friend: &mut Conn| figure(friend, "auth_errors") > number;
         wait::until("the guess to be looked at", || looked_at(&mut friend).then_some(()));
     }
@@ -55,10 +56,10 @@ fn whoever_guesses_over_new_connections_waits_and_others_do_not() {
         guesses - FREE,
         "each guess beyond the free ones waits before it is looked at"
     );
-    // The right password waits as well, so that the wait says nothing, and is taken all the same.
+    // The right password is delayed too, so that the delay reveals nothing, and then accepted.
     from(2, &server).talk(login("foo", "bar"), "STORED\r\n");
     assert_eq!(figure(&mut friend, "auth_slowed"), slowed + 1);
-    // Another address does not.
+    // Another address is not delayed.
     from(4, &server).talk(login("foo", "bar"), "STORED\r\n");
     assert_eq!(figure(&mut friend, "auth_slowed"), slowed + 1);
     assert_eq!(figure(&mut friend, "auth_errors"), guesses);

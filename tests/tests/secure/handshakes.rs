@@ -1,4 +1,4 @@
-//! Handshakes that come to nothing: the client hears why, and so does the operator.
+//! Tests of failed handshakes: the client and the operator learn the reason.
 
 use std::io::Read as _;
 use std::net::TcpStream;
@@ -11,7 +11,7 @@ use super::certs::Authority;
 use super::client::{Client, Dial, OLD};
 use super::{addresses, await_log, pair, start, start_on, stat};
 
-/// How a client's connection fails: while it dials, or at the first answer.
+/// The error of a client's connection, during the handshake or at the first answer.
 fn refusal(dial: &Dial<'_>, address: std::net::SocketAddr) -> String {
     let failed = dial.connect(address).and_then(|mut client| {
         client.try_send(b"get a\r\n")?;
@@ -33,7 +33,7 @@ fn clients_show_certificates_where_they_are_asked_to() {
     let purpose = ExtendedKeyUsagePurpose::ServerAuth;
     let for_servers = authority.issue_for(dir.path(), "for-servers", &["client"], purpose);
     let dial = || Dial::trusting(&authority.file);
-    // Each mode by itself, since the log tells one failure a second.
+    // One mode at a time, since the log reports one failure per second.
     for (mode, prefix, anonymous) in [
         ("0", "", true),
         ("1", "", true),
@@ -107,7 +107,7 @@ fn each_side_hears_what_the_other_speaks() {
     await_log(&server, "it speaks no TLS, and there is nothing else on this port");
     assert!(Dial::trusting(&authority.file).connect(plain).is_err());
     await_log(&server, "this port speaks the memcached text protocol without TLS");
-    // Somebody who only looks whether the port is open is no failure.
+    // A client that only checks whether the port is open is not a failure.
     drop(TcpStream::connect(tls).unwrap());
     let mut client = Client::plain(plain);
     assert_eq!(stat(&mut client, "", "ssl_handshake_errors"), "1");
@@ -123,7 +123,7 @@ fn a_silent_client_does_not_keep_its_place() {
     std::io::Write::write_all(&mut halfway, &[0x16, 0x03, 0x01]).unwrap();
     for stream in [&mut silent, &mut halfway] {
         stream.set_read_timeout(Some(wait::PATIENCE)).unwrap();
-        // Closed, in order or not.
+        // The connection is closed, cleanly or not.
         let end = stream.read(&mut [0; 64]);
         assert!(
             !matches!(end, Ok(1..))

@@ -1,5 +1,5 @@
-//! Certificates and keys of every kind, as `openssl` makes them: at listeners, shown by clients, and of
-//! authorities. What is refused is refused in one line that says what it is and how a good one is made.
+//! Tests with certificates and keys of every kind, as `openssl` makes them: of listeners, of clients, and of
+//! authorities. A refusal is one line that says what was refused and how to make an acceptable one.
 
 use std::path::Path;
 
@@ -17,7 +17,7 @@ use super::start::run;
 
 const P256: &Key = &GOOD[4];
 
-/// Words out of the code of libraries, which mean nothing to people.
+/// Asserts that a text contains no identifiers from the code of libraries.
 #[track_caller]
 fn is_for_people(text: &str) {
     for code in ["Other(", "OtherError", "UnsupportedCert", "InvalidCert", "CaUsed", "PeerIncom"] {
@@ -25,7 +25,7 @@ fn is_for_people(text: &str) {
     }
 }
 
-/// What `--check-config` says: exit code, and standard error.
+/// The result of `--check-config`: exit code and standard error.
 fn check(files: &Files) -> (Option<i32>, String) {
     let (code, _, error) = run(&["-Z", "-o", &files.options(), "--check-config"]);
     is_for_people(&error);
@@ -38,8 +38,8 @@ fn start(files: &Files, more: &[&str]) -> Server {
     Server::start(Kind::Ringbinder, &arguments)
 }
 
-/// The last certificate is one of version 1: all versions of each kind of key, by OpenSSL's client,
-/// which is what stock clients have, and by rustls's where that takes it.
+/// Tests all versions of each kind of key; the last certificate is one of version 1. The client is OpenSSL's,
+/// as in most clients, and also rustls's if that accepts the certificate.
 #[test]
 fn a_node_shows_every_kind_of_certificate() {
     let dir = scratch();
@@ -61,8 +61,7 @@ fn a_node_shows_every_kind_of_certificate() {
                 let dial = Dial::trusting(&files.authority).showing(&files);
                 dial.connect(server.address()).unwrap().talk("get a\r\n", "END\r\n");
             } else {
-                // Nobody tells who a client with such a certificate is, or may sign for (RFC 5246,
-                // 7.4.6; RFC 8446, 4.4.2.3).
+                // Such a client certificate is not usable (RFC 5246, 7.4.6; RFC 8446, 4.4.2.3).
                 assert!(served.is_err(), "{}", kind.name);
                 await_log(&server, "its certificate, or one above it, is of X.509 version 1");
                 is_for_people(&server.log());
@@ -96,7 +95,7 @@ fn a_key_of_another_kind_is_named() {
             assert!(error.contains(&line) && error.lines().count() == 1, "{error}");
             assert!(error.contains("`openssl genpkey -algorithm EC"), "{error}");
         }
-        // A client with one.
+        // A client with such a certificate.
         let good = authority.issue(dir.path(), &self::key(dir.path(), P256), Version::V3);
         let files = authority.issue(dir.path(), &key, Version::V3);
         let server = start(&good, &["-o", "ssl_verify_mode=2"]);
@@ -126,7 +125,7 @@ fn authorities_of_every_kind() {
     }
 }
 
-/// A certificate that `openssl req -x509` makes is an authority's, and most people's first.
+/// `openssl req -x509` makes an authority's certificate. Many users start with one.
 #[test]
 fn an_authority_s_certificate_is_pointed_out() {
     let dir = scratch();
@@ -145,7 +144,7 @@ fn an_authority_s_certificate_is_pointed_out() {
     assert!(warned.contains("-addext basicConstraints=critical,CA:FALSE"), "{warned}");
     let server = start(&files, &[]);
     assert_eq!(client(server.address(), &files.authority, &[]), Ok(()));
-    // What the line recommends is taken everywhere.
+    // The certificate that the line recommends is accepted everywhere.
     let files = own("good.pem", &["-addext", "basicConstraints=critical,CA:FALSE"]);
     assert_eq!(check(&files), (Some(0), String::new()));
     let server = start(&files, &["-o", "ssl_verify_mode=2"]);
@@ -190,7 +189,7 @@ fn nodes_and_tools_that_are_shown_such_a_certificate() {
             let ran = Ran::of(&fleet.ring(), words, &flags);
             let all = format!("{}{}", ran.out, ran.err);
             is_for_people(&all);
-            // A table may break the line.
+            // A table may wrap the line.
             let flat = all.split_whitespace().collect::<Vec<_>>().join(" ");
             assert!(flat.contains(says), "{words:?}: {all}");
         }
@@ -215,7 +214,7 @@ fn files_of_every_form() {
         };
         let read = |path: &Path| std::fs::read_to_string(path).unwrap();
 
-        // PKCS#1 or SEC1, after PKCS#8; words before it; the ends of lines of another system.
+        // PKCS#1 or SEC1 instead of PKCS#8; text before it; line breaks of another system.
         let traditional =
             convert("traditional", if old == "rsa" { &["-traditional"] } else { &[] });
         let around = format!("Bag Attributes\n    friendlyName: a\n{}", read(&key));
@@ -231,7 +230,7 @@ fn files_of_every_form() {
             assert_eq!(check(&with_chain(chain)), (Some(0), String::new()), "{chain:?}");
         }
 
-        // What is refused.
+        // Keys that are refused.
         let password = ["-aes128", "-passout", "pass:secret"];
         let encrypted = write(&path("encrypted"), "");
         let names = ["-in", text(&key), "-out", text(&encrypted)];
@@ -256,7 +255,7 @@ fn files_of_every_form() {
             assert!(code == Some(78) && error.lines().count() == 1, "{line}: {error}");
             assert!(error.contains(line), "{line}: {error}");
         }
-        // Neither does a certificate of version 1 with the key of another.
+        // A version 1 certificate with another certificate's key is refused too.
         let (code, error) = check(&Files { key: foreign.clone(), ..v1 });
         assert!(code == Some(78) && error.contains("is not that of the certificate in"), "{error}");
         let der = path("der.pem");

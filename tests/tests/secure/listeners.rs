@@ -1,4 +1,4 @@
-//! What is spoken on an address, and values of all sizes through TLS.
+//! Tests of the protocols on each address, and of values of all sizes through TLS.
 
 use ringbinder_tests::process::rss_kib;
 use ringbinder_tests::server::scratch;
@@ -24,7 +24,7 @@ fn requests_are_answered_through_every_version() {
         let expected: String =
             (0..2000).map(|number| format!("VALUE k{number} 0 1\r\nx\r\nEND\r\n")).collect();
         client.talk(pipeline, expected);
-        // The node says farewell, and does not just hang up.
+        // The node closes the TLS session properly instead of only closing the connection.
         client.send("quit\r\n");
         let (rest, end) = client.try_rest();
         assert!(rest.is_empty() && end.is_ok(), "{end:?}");
@@ -49,7 +49,7 @@ fn values_pass_however_they_are_cut() {
         let expected = b"STORED\r\nVALUE s 0 12\r\nsmall\r\nvalue\r\nEND\r\n";
         assert_eq!(client.take(expected.len()), expected, "cut at {cut}");
     }
-    // Around the sizes of a record, of a buffer, and of what is stored apart.
+    // Sizes around those of a record, of a buffer, and of large values.
     for len in [4095, 4096, 4097, 16_383, 16_384, 16_385, 65_535, 65_537, 1 << 20, 5_000_000] {
         let value: Vec<u8> = (0..len).map(|at: usize| (at % 251).to_le_bytes()[0]).collect();
         let request = [format!("set big 0 0 {len}\r\n").as_bytes(), &value, b"\r\n"].concat();

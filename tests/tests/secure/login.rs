@@ -1,4 +1,4 @@
-//! Authentication (`-Y`) at byte level.
+//! Byte-level tests of authentication (`-Y`).
 
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -14,7 +14,7 @@ fn ours() -> bool {
     target() == Kind::Ringbinder
 }
 
-/// A server with memcached's own two users.
+/// A server with the two users of memcached's own tests.
 fn server(arguments: &[&str]) -> Server {
     let dir = scratch();
     let path = dir.path().join("users");
@@ -88,7 +88,7 @@ fn what_is_wrong_is_said_and_may_be_tried_again() {
         let request = request.replace("baaaz bar", "baaaz ba!");
         client.tell(request, answer);
         if answer.contains("termination") {
-            // What is left of it is a line by itself.
+            // The rest of it is a line by itself.
             client = Client::plain(server.address());
         }
     }

@@ -1,6 +1,6 @@
-//! TLS and authentication: what clients, operators and other nodes see of them.
+//! Tests of TLS and authentication, from the view of clients, operators and other nodes.
 //!
-//! Certificates are made by the tests. What holds for memcached's `-Y` too runs against it with
+//! The tests make their own certificates. Tests that also apply to memcached's `-Y` run against it with
 //! `RINGBINDER_WIRE_TARGET=memcached`.
 
 mod certs;
@@ -23,7 +23,7 @@ use ringbinder_tests::{Kind, Server, wait};
 
 use certs::{Authority, Files};
 
-/// A server that speaks TLS as `files` says, with these further arguments.
+/// Starts a TLS server with the certificate in `files` and these additional arguments.
 fn start(files: &Files, arguments: &[&str]) -> Server {
     let options = files.options();
     let mut all = vec!["-Z", "-o", &options];
@@ -31,11 +31,11 @@ fn start(files: &Files, arguments: &[&str]) -> Server {
     Server::start(Kind::Ringbinder, &all)
 }
 
-/// A server on these addresses of 127.0.0.1, each a prefix such as `notls:`.
+/// Starts a server on these addresses of 127.0.0.1, each a prefix such as `notls:`.
 fn start_on(files: &Files, prefixes: &[&str], arguments: &[&str]) -> Server {
     let options = files.options();
     let list: Vec<String> = prefixes.iter().map(|prefix| format!("{prefix}127.0.0.1:0")).collect();
-    // The same address with port 0 twice is no twin: each gets a port of its own.
+    // The same address with port 0 twice is not a duplicate: each gets its own port.
     let list: Vec<String> = list
         .iter()
         .zip(1..)
@@ -47,13 +47,13 @@ fn start_on(files: &Files, prefixes: &[&str], arguments: &[&str]) -> Server {
     Server::start_on(Kind::Ringbinder, &all, |_| {})
 }
 
-/// The addresses of a server of [`start_on`], in order.
+/// The addresses of a server from [`start_on`], in order.
 fn addresses(server: &Server) -> Vec<std::net::SocketAddr> {
     let ports = server.addresses().into_iter().zip(1..);
     ports.map(|(address, last)| ([127, 0, 0, last], address.port()).into()).collect()
 }
 
-/// Waits until a server has logged this.
+/// Waits until this text is in a server's log.
 #[track_caller]
 fn await_log(server: &Server, wanted: &str) {
     let shown = std::cell::RefCell::new(String::new());
@@ -74,7 +74,7 @@ fn stat(client: &mut client::Client, what: &str, name: &str) -> String {
     line.unwrap_or_else(|| panic!("no {name} in {answer}")).to_owned()
 }
 
-/// An authority and a server's files by it, in the server's name `127.0.0.1` and `localhost`.
+/// An authority, and a server certificate from it for the names `127.0.0.1` and `localhost`.
 fn pair(dir: &std::path::Path) -> (Authority, Files) {
     let authority = Authority::new(dir, "authority");
     let files = authority.issue(

@@ -1,5 +1,5 @@
-//! Certificates and keys as `openssl` makes them, and its client: what people have, and what memcached's
-//! own library takes.
+//! Certificates and keys made by `openssl`, and its client: common tools of users, and the library of
+//! memcached.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -7,13 +7,13 @@ use std::process::{Command, Stdio};
 
 use super::certs::{Files, write};
 
-/// What `openssl genpkey` is told for each kind of key.
+/// A kind of key, with its arguments for `openssl genpkey`.
 pub(crate) struct Key {
     pub(crate) name: &'static str,
     pub(crate) arguments: &'static [&'static str],
 }
 
-/// Kinds that handshakes work with.
+/// Kinds of key that are accepted.
 pub(crate) const GOOD: [Key; 8] = [
     Key { name: "rsa-2048", arguments: &["RSA", "-pkeyopt", "rsa_keygen_bits:2048"] },
     Key { name: "rsa-3072", arguments: &["RSA", "-pkeyopt", "rsa_keygen_bits:3072"] },
@@ -25,24 +25,24 @@ pub(crate) const GOOD: [Key; 8] = [
     Key { name: "ed25519", arguments: &["ED25519"] },
 ];
 
-/// Kinds that are refused.
+/// Kinds of key that are refused.
 pub(crate) const REFUSED: [Key; 3] = [
     Key { name: "rsa-1024", arguments: &["RSA", "-pkeyopt", "rsa_keygen_bits:1024"] },
     Key { name: "rsa-pss", arguments: &["RSA-PSS", "-pkeyopt", "rsa_keygen_bits:2048"] },
     Key { name: "ed448", arguments: &["ED448"] },
 ];
 
-/// Which version of X.509 a certificate is.
+/// The X.509 version of a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Version {
-    /// Without extensions, and so without names: what `openssl x509 -req` makes where it is told of
-    /// none.
+    /// Without extensions, and so without names. `openssl x509 -req` makes such a certificate if it is given
+    /// no extensions.
     V1,
     /// With the name `127.0.0.1`.
     V3,
 }
 
-/// Runs `openssl`, and gives what it printed.
+/// Runs `openssl` and returns its output.
 #[track_caller]
 pub(crate) fn openssl(arguments: &[&str]) -> Vec<u8> {
     let output = Command::new("openssl").args(arguments).stdin(Stdio::null()).output();
@@ -57,7 +57,7 @@ pub(crate) fn text(path: &Path) -> &str {
     path.to_str().expect("a path of ours")
 }
 
-/// A key of this kind.
+/// Makes a key of this kind.
 pub(crate) fn key(dir: &Path, kind: &Key) -> PathBuf {
     let path = write(&dir.join(format!("{}.key", kind.name)), "");
     let mut arguments = vec!["genpkey", "-out", text(&path), "-algorithm"];
@@ -66,7 +66,7 @@ pub(crate) fn key(dir: &Path, kind: &Key) -> PathBuf {
     path
 }
 
-/// An authority, which is of version 3 or, as the oldest are, of version 1.
+/// An authority, whose certificate is of version 3 or, like very old ones, of version 1.
 pub(crate) struct Authority {
     pub(crate) certificate: PathBuf,
     key: PathBuf,
@@ -91,7 +91,7 @@ impl Authority {
         Authority { certificate, key }
     }
 
-    /// A certificate for a key, and the files of both.
+    /// Issues a certificate for a key. Returns the files of both.
     pub(crate) fn issue(&self, dir: &Path, key: &Path, version: Version) -> Files {
         let name = key.file_stem().and_then(|name| name.to_str()).expect("a name");
         let path = |end: &str| dir.join(format!("{name}-{version:?}.{end}"));
@@ -111,8 +111,7 @@ impl Authority {
     }
 }
 
-/// What a node answers to `mn` by way of `openssl s_client`, or what that says of a handshake that
-/// failed.
+/// Asks a node for its version with `openssl s_client`. Returns the client's error output if that fails.
 pub(crate) fn client(address: SocketAddr, authority: &Path, more: &[&str]) -> Result<(), String> {
     let address = address.to_string();
     let mut command = Command::new("openssl");
@@ -120,7 +119,7 @@ pub(crate) fn client(address: SocketAddr, authority: &Path, more: &[&str]) -> Re
     command.arg(authority).args(more).stdin(Stdio::piped());
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut running = command.spawn().expect("openssl");
-    // It may have ended before it is told anything.
+    // The client may have exited already.
     let _ = std::io::Write::write_all(
         &mut running.stdin.take().expect("a pipe"),
         b"version\r\nquit\r\n",

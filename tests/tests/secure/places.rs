@@ -1,5 +1,5 @@
-//! Places of nodes that are known by their certificates: the ring has the nodes of these tests on
-//! 127.0.0.2, and their connections come from 127.0.0.1.
+//! Tests of the slots for nodes that are recognised by their certificates. The ring lists the nodes on
+//! 127.0.0.2, and they connect from 127.0.0.1.
 
 use std::fs;
 
@@ -11,7 +11,7 @@ use super::fleet::{Fleet, Setup, keys};
 
 const FULL: &str = "ERROR Too many open connections\r\n";
 
-/// A node with a certificate for both addresses, that asks for one, and has places for two clients.
+/// Settings of a node with two client slots and a certificate for both addresses. It requires certificates.
 fn setup(fleet: &Fleet, node: usize) -> Setup {
     let name = format!("both-{node}");
     let files = fleet.authority.issue(fleet.dir(), &name, &["127.0.0.1", "127.0.0.2"]);
@@ -19,7 +19,7 @@ fn setup(fleet: &Fleet, node: usize) -> Setup {
     Setup { files: Some(files), prefix: "mtls:", more, ..fleet.secure(node) }
 }
 
-/// A client that has authenticated and whose first request was answered, if it has a place.
+/// A client that has logged in. `None` if it gets no slot.
 fn client(fleet: &Fleet, node: usize) -> Option<Client> {
     let mut client = fleet.connect(node);
     client.send("version\r\n");
@@ -65,7 +65,7 @@ fn a_node_is_known_by_its_certificate_and_no_client_is() {
     }
     assert!(count(&mut held[0], "peer_connections") >= 1);
     assert_eq!(count(&mut held[0], "curr_connections"), 2);
-    // A client's certificate is as good as a node's, and is for no node's host.
+    // A client certificate is valid, but it is not for the host of a node.
     let greeting = "ring greet cache-0 1.0000000000000000\r\n";
     let mut posing = fleet.connect(1);
     posing.send(greeting);
@@ -75,7 +75,7 @@ fn a_node_is_known_by_its_certificate_and_no_client_is() {
     held[1].send(greeting);
     assert!(held[1].take(12).starts_with(b"PEER cache-1"));
     assert_eq!(count(&mut held[0], "peer_connections"), before);
-    // A node's own certificate, in any hand, is a node's.
+    // Any holder of a node's certificate counts as that node.
     let files = setup(&fleet, 0).files.expect("a certificate");
     let mut node = Dial::trusting(&fleet.authority.file)
         .showing(&files)

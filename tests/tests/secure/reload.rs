@@ -1,4 +1,4 @@
-//! Certificates and users that change while a node runs.
+//! Tests of certificates and users that change while a node runs.
 
 use nix::sys::signal::Signal;
 use ringbinder_tests::process;
@@ -102,7 +102,7 @@ fn refresh_certs_without_tls_is_what_memcached_says() {
     Client::plain(server.address()).talk("refresh_certs\r\n", "Error TLS not enabled\r\n");
 }
 
-/// Whether the memcached at hand is built with TLS.
+/// Whether the available memcached is built with TLS.
 fn ringbinder_has_tls() -> bool {
     let output = target().command().arg("-h").output().expect("a program");
     String::from_utf8_lossy(&output.stdout).contains("ssl_chain_cert")

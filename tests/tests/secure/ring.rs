@@ -1,4 +1,4 @@
-//! Rings whose nodes speak TLS and authenticate to each other.
+//! Tests of rings whose nodes use TLS and authenticate to each other.
 
 use rcgen::ExtendedKeyUsagePurpose;
 use ringbinder_tests::wait;
@@ -34,7 +34,7 @@ fn a_ring_that_is_encrypted_and_authenticated_forwards() {
             );
         }
     }
-    // Nothing in the clear is taken anywhere.
+    // No node accepts a plain-text connection.
     let mut plain = Client::plain(fleet.address(0));
     plain.send("get a\r\n");
     let (answer, _) = plain.try_rest();
@@ -45,7 +45,7 @@ fn a_ring_that_is_encrypted_and_authenticated_forwards() {
     }
 }
 
-/// Starts a good node and one that is set up otherwise, and waits for the good node's line about it.
+/// Starts a good node and one with different settings, and waits until the good node logs `line` about it.
 #[track_caller]
 pub(crate) fn misfit(adjust: impl FnOnce(&Fleet, &mut Setup), line: &str) -> Fleet {
     let mut fleet = Fleet::new(2);
@@ -174,8 +174,8 @@ fn a_ring_goes_over_to_tls_node_by_node() {
             Client::plain(fleet.address(node))
         }
     };
-    // Plain, then either, then TLS: at each step the nodes reach each other, and the clients that
-    // there may be at that time are served.
+    // Plain, then both, then TLS. At each step the nodes reach each other, and the clients that may exist at
+    // that time are served.
     let steps: [[Option<&'static str>; 2]; 5] = [
         [None, None],
         [Some("opttls:"), None],

@@ -1,4 +1,4 @@
-//! The Rust client with a ring whose nodes speak TLS and ask for a password.
+//! Tests of the Rust client with a ring whose nodes require TLS and a password.
 
 use std::fs;
 use std::time::Duration;
@@ -14,26 +14,26 @@ use super::certs::Authority;
 use super::client::login;
 use super::fleet::{Fleet, keys};
 
-/// A node that asks every client for a certificate.
+/// Makes a node require a certificate from every client.
 const MUTUAL: &[&str] = &["-o", "ssl_verify_mode=2"];
 
 fn web(password: &str) -> Login {
     Login::new("web", password).unwrap()
 }
 
-/// What a client of this ring needs.
+/// The TLS settings of a client of this ring.
 fn tls(fleet: &Fleet) -> Tls {
     let own = &fleet.certificate;
     Tls::new().ca_file(&fleet.authority.file).certificate_files(&own.chain, &own.key)
 }
 
-/// Patient, and says when nodes are away.
+/// Connects a client with long time-outs that returns an error if a node is unreachable.
 async fn connect(builder: Builder) -> Client {
     let builder = builder.timeout(wait::PATIENCE).on_away(OnAway::Error);
     builder.connect().await.unwrap_or_else(|error| panic!("no client: {error}"))
 }
 
-/// A client that knows one node, which is to pass on what others own.
+/// A client that knows only one node and relies on its forwarding.
 fn through(fleet: &Fleet, node: usize) -> Builder {
     Client::with_servers([fleet.address(node).to_string()])
 }
@@ -59,7 +59,7 @@ async fn await_set(client: &Client, key: &str, value: &str) {
     waited.await.unwrap_or_else(|_| panic!("{key} cannot be written"));
 }
 
-/// Requests that a node has passed on, as an operator's connection reads it.
+/// Number of requests that a node has forwarded, read over an operator's connection.
 fn forwarded(fleet: &Fleet, node: usize) -> u64 {
     let stats = fleet.connect(node).ask_text("stats ring\r\n");
     let value = |name: &str| {
@@ -91,7 +91,7 @@ async fn owners_are_asked_and_any_node_passes_on() {
     }
     assert_eq!((0..3).map(|node| forwarded(&fleet, node)).sum::<u64>(), 0);
 
-    // The ring as a node tells it.
+    // The ring is read from a node.
     let seed = fleet.address(2).to_string();
     let found = secure(Client::with_discovery([seed])).await;
     assert_eq!(found.ring().id(), client.ring().id());
@@ -113,7 +113,7 @@ async fn owners_are_asked_and_any_node_passes_on() {
     }
 }
 
-/// How each request of a client fails, in the same words.
+/// The error of a client's requests. Asserts that they all fail with the same text.
 async fn failure(builder: Builder) -> Error {
     let client = connect(builder).await;
     let error = client.get("k").await.expect_err("the node should have refused");
@@ -147,7 +147,7 @@ async fn a_client_that_does_not_fit_is_told_why() {
     let error = failure(ring().tls(named).login(web("two"))).await;
     assert!(error.to_string().ends_with("is not for cache.example but for 127.0.0.1"), "{error}");
 
-    // A request says it, and so does a first write, which a node could take for a login.
+    // A request returns the error. So does a first write, which a node could take for a login.
     let client = connect(ring().tls(tls(&fleet))).await;
     for error in [client.get("k").await.unwrap_err(), set(&client, "k", "v").await.unwrap_err()] {
         assert!(error.to_string().ends_with("asks for a login, and this client has none"));
@@ -163,7 +163,7 @@ async fn a_client_that_does_not_fit_is_told_why() {
         assert!(!log.contains("web two") && !log.contains("tr0ub4dor"), "{log}");
     }
 
-    // The other way round: nodes without either.
+    // The reverse: nodes without TLS and without a password.
     let mut plain = Fleet::new(1);
     let mut setup = plain.secure(0);
     (setup.files, setup.users) = (None, None);
@@ -190,7 +190,7 @@ async fn clients_go_on_while_the_authority_is_replaced() {
         assert_eq!(text(stale.get(key).await).as_deref(), Some("1"));
     }
 
-    // Another authority of the same name, as of one that is made anew: for nodes and clients.
+    // Another authority with the same name, like a renewed one, for nodes and clients.
     let place = fleet.dir().join("renewed");
     fs::create_dir(&place).unwrap();
     let renewed = Authority::new(&place, "authority");
@@ -209,7 +209,7 @@ async fn clients_go_on_while_the_authority_is_replaced() {
         assert_eq!(text(stale.get(key).await).as_deref(), Some("2"));
     }
 
-    // Before it has read its file again, a client that has to dial is told.
+    // A client that has to dial gets an error until it rereads its file.
     fleet.servers[0] = None;
     fleet.start(0, &setups[0]);
     for client in [&client, &stale] {
@@ -220,20 +220,20 @@ async fn clients_go_on_while_the_authority_is_replaced() {
     client.reload_certificates().unwrap();
     await_set(&client, &keys[0], "3").await;
     assert_unknown(&stale, &keys[0]).await;
-    // So can the nodes, to each other.
+    // The nodes also connect to each other.
     let narrow = secure(through(&fleet, 1)).await;
     await_set(&narrow, &keys[0], "4").await;
     assert_eq!(text(client.get(&keys[0]).await).as_deref(), Some("4"));
     fleet.connect(0).tell(login("web", "two"), "STORED\r\n");
 }
 
-/// Waits until a client says that a key's node shows a certificate of somebody unknown.
+/// Waits until a client reports that a key's node has a certificate from an unknown authority.
 async fn assert_unknown(client: &Client, key: &str) {
     let waited = tokio::time::timeout(wait::PATIENCE, async {
         loop {
             match client.get(key).await.expect_err("the node should not be trusted") {
                 Error::Away { why: Absence::Tls(TlsFault::UnknownIssuer), .. } => break,
-                // The connection that was there, and rests after an attempt.
+                // The old connection was closed, or the client pauses after a failed attempt.
                 Error::Away { why: Absence::Closed | Absence::Resting, .. } => {
                     tokio::time::sleep(Duration::from_millis(5)).await;
                 }

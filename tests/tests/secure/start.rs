@@ -1,4 +1,4 @@
-//! Starting with what cannot be used, and the permissions of a Unix socket.
+//! Tests of starts with unusable files, and of the permissions of a Unix socket.
 
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::process::Stdio;
@@ -9,7 +9,7 @@ use ringbinder_tests::{Conn, Kind, Server, wait};
 use super::certs::write;
 use super::pair;
 
-/// Runs ringbinderd to its end: exit code, stdout, stderr.
+/// Runs ringbinderd to its end. Returns exit code, stdout and stderr.
 pub(crate) fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
     let mut command = Kind::Ringbinder.command();
     let output = command.args(arguments).stdin(Stdio::null()).output().expect("a program");
@@ -103,7 +103,7 @@ fn a_unix_socket_has_its_permissions_before_anybody_connects() {
         let dir = scratch();
         let socket = dir.path().join("socket");
         let path = socket.clone();
-        // Looks at the file all the time from before it is there.
+        // Checks the file continuously, from before it exists.
         let watched = std::thread::spawn(move || {
             wait::until("a connection", || {
                 let before = std::fs::symlink_metadata(&path).ok()?;

@@ -1,4 +1,4 @@
-//! version, verbosity, quit, flush_all, cache_memlimit, shutdown, and the tuning commands.
+//! Tests of version, verbosity, quit, flush_all, cache_memlimit, shutdown, and the tuning commands.
 
 use super::{Target, ours_only};
 
@@ -45,7 +45,7 @@ fn flush_all_forgets_at_once_or_later() {
         t.talk(format!("{line}\r\n"), expected);
         t.talk("get a\r\n", "END\r\n");
         t.talk("incr a 1\r\n", "NOT_FOUND\r\n");
-        // What comes after is not touched.
+        // Later items are not affected.
         t.set("a", "2");
         t.talk("get a\r\n", "VALUE a 0 1\r\n2\r\nEND\r\n");
     }

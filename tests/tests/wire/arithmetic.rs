@@ -1,4 +1,4 @@
-//! incr and decr.
+//! Tests of incr and decr.
 
 use super::Target;
 
@@ -24,8 +24,8 @@ fn decr_keeps_the_length_and_stops_at_zero() {
     t.set("a", "100");
     t.talk("decr a 1\r\n", "99\r\n");
     t.talk("get a\r\n", "VALUE a 0 3\r\n99 \r\nEND\r\n");
-    // Read once only: memcached drops the padding of an item that its background thread holds,
-    // as it does for a moment after a second read.
+    // Read only once: memcached drops the padding of an item that its background thread holds, which it does
+    // for a moment after a second read.
     t.set("a", "100");
     t.talk("decr a 1000\r\n", "0\r\n");
     t.talk("incr a 12\r\n", "12\r\n");

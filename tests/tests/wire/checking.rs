@@ -1,4 +1,4 @@
-//! `--check-config`: it refuses what a start would refuse, and leaves everything as it was.
+//! Tests of `--check-config`: it rejects exactly the settings that a start would reject, and changes nothing.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -12,14 +12,14 @@ use ringbinder_tests::{Kind, Server};
 
 const RING: &str = "version = 1\n[[node]]\nname = \"a\"\naddress = \"127.0.0.1:11211\"\n";
 
-/// What these settings come to: the code and the last line on standard error, which is the error.
+/// The result of these settings: the exit code, and the error, which is the last line on standard error.
 fn ends(arguments: &[&str]) -> (Option<i32>, String) {
     let (code, _, stderr) = run(arguments);
     (code, stderr.lines().last().unwrap_or_default().to_owned())
 }
 
-/// Checks that a check and a start end alike, with this code and these words. `{}` in an argument
-/// stands for the directory.
+/// Asserts that a check and a start end alike, with this code and this text. `{}` in an argument stands for
+/// the directory.
 fn refused(dir: &Path, arguments: &str, code: i32, words: &str) {
     let directory = dir.to_str().expect("a plain path");
     let arguments = arguments.replace("{}", directory);
@@ -83,7 +83,7 @@ fn secrets_may_be_links_and_drop_ins_may_be_put_out_of_force() {
     ours_only!();
     let dir = scratch();
     let path = |name: &str| dir.path().join(name).to_str().expect("a plain path").to_owned();
-    // As Kubernetes mounts them.
+    // In the layout that Kubernetes mounts.
     fs::create_dir(path("..data")).expect("a folder");
     fs::write(path("..data/users"), "foo:bar\n").expect("a file");
     fs::set_permissions(path("..data/users"), fs::Permissions::from_mode(0o600)).expect("our own");
@@ -172,7 +172,7 @@ fn a_check_warns_of_a_ring_without_this_node_and_ends_well() {
 #[test]
 fn a_check_does_not_ask_etcd() {
     ours_only!();
-    // Nobody listens at port 1, so a start would fail.
+    // Port 1 is closed, so a start would fail.
     let (code, stdout, stderr) = run(&["--ring", "etcd://127.0.0.1:1/ring", "--check-config"]);
     if stderr.contains("without etcd") {
         assert_eq!(code, Some(78), "{stderr}");
@@ -188,7 +188,7 @@ fn a_check_leaves_the_files_of_a_running_node_alone() {
     ours_only!();
     let dir = scratch();
     let path = |name: &str| dir.path().join(name).to_str().expect("a plain path").to_owned();
-    // As a node has them that serves and is writing its snapshot.
+    // The files of a running node that is writing its snapshot.
     let listeners =
         [path("socket"), path("door")].map(|at| UnixListener::bind(at).expect("a socket"));
     fs::write(path("pid"), "1\n").expect("a file");

@@ -1,4 +1,4 @@
-//! Connections: their number, their idleness, their addresses, Unix sockets.
+//! Tests of connections: their number, idle time-outs, addresses, Unix sockets.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use ringbinder_tests::{Conn, Kind, Server, wait};
 #[test]
 fn one_connection_too_many_is_told_and_closed() {
     let t = Target::with(&["-c", "40", "-t", "1"]);
-    // memcached sets some of the number aside for itself.
+    // memcached reserves some connections for itself.
     let mut held: Vec<Conn> = Vec::new();
     let refused = loop {
         assert!(held.len() <= 40, "41 connections with -c 40");
@@ -62,11 +62,11 @@ fn an_idle_connection_is_closed() {
 fn an_upload_that_goes_on_is_no_idling() {
     let mut t = Target::with(&["-o", "idle_timeout=1"]);
     let mut slow = t.server.connect();
-    // Large enough for a buffer of its own, or too large to be taken: it comes in all the same.
+    // Values that need their own buffer, or that are too large to store, are read all the same.
     let mut refused = t.server.connect();
     slow.send("set a 0 0 100000\r\n");
     refused.send("set b 0 0 2000000\r\n");
-    // A line of many keys, for which memcached has no patience.
+    // A line of many keys. memcached does not wait for the end of such a line.
     let mut asking = t.is_ours().then(|| t.server.connect());
     if let Some(asking) = &mut asking {
         asking.send("get".to_owned() + &" k".repeat(3_000));
@@ -124,7 +124,7 @@ fn several_addresses_are_served() {
     let server = Server::start_on(target(), &["-p", "-1", "-l", "127.0.0.1,127.0.0.2"], |_| {});
     let addresses = server.addresses();
     assert_eq!(addresses.len(), 2, "{addresses:?}");
-    // The port file tells ports, not hosts.
+    // The port file lists ports without hosts.
     let mut first = Conn::tcp(([127, 0, 0, 1], addresses[0].port()).into()).expect("127.0.0.1");
     let mut second = Conn::tcp(([127, 0, 0, 2], addresses[1].port()).into()).expect("127.0.0.2");
     first.talk("set a 0 0 1\r\nx\r\n", "STORED\r\n");
@@ -168,6 +168,6 @@ fn many_connections_at_once_see_one_cache() {
             });
         }
     });
-    // The first of 3,200 made it, at 0.
+    // The first of 3,200 created it with the value 0.
     t.server.connect().talk("mg n v\r\n", "VA 4\r\n3199\r\n");
 }

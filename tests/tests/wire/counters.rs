@@ -1,5 +1,5 @@
-//! What every command counts, beside memcached: one script for both, every figure compared after each
-//! request. And the names of all figures.
+//! Test of the counters of every command, compared with memcached: one script for both, and all figures
+//! compared after each request. Also tests the names of all figures.
 
 use std::collections::BTreeMap;
 
@@ -9,11 +9,11 @@ use ringbinder_tests::{Conn, Kind, Server, skip, wait};
 /// A step of the script.
 #[derive(Clone, Copy, Debug)]
 enum Step {
-    /// Of every memcached.
+    /// A request for every version of memcached.
     Ask(&'static str),
-    /// Of those that are not Debian's.
+    /// A request for versions newer than Debian's.
     AskLatest(&'static str),
-    /// Waits until all that was stored to live for a second is dead.
+    /// Waits until every item with a time to live of one second has expired.
     Expire,
 }
 
@@ -50,7 +50,7 @@ const SCRIPT: &[Step] = &[
     Ask("incr n x\r\n"),
     Ask("delete b\r\n"),
     Ask("delete nope\r\n"),
-    // Meta gets, and what they create.
+    // Meta gets, and the items that they create.
     Ask("mg a v\r\n"),
     Ask("mg nope v\r\n"),
     Ask("mg a t T30\r\n"),
@@ -85,7 +85,7 @@ const SCRIPT: &[Step] = &[
     Ask("md nope I\r\n"),
     AskLatest("md m x\r\n"),
     Ask("md m\r\n"),
-    // Meta arithmetic, and what it creates.
+    // Meta arithmetic, and the items that it creates.
     Ask("ma n\r\n"),
     Ask("ma n T30\r\n"),
     Ask("ma count N60 J10\r\n"),
@@ -96,7 +96,7 @@ const SCRIPT: &[Step] = &[
     Ask("ma nope MD\r\n"),
     Ask("ma down N60 MD\r\n"),
     Ask("ma a\r\n"),
-    // What is refused.
+    // Requests that are refused.
     Ask("set c 0 0 1\r\nxxx\r\n"),
     Ask("ms c 1\r\nxx\r\n"),
     Ask("set big 0 0 600000\r\nLARGE\r\n"),
@@ -105,7 +105,7 @@ const SCRIPT: &[Step] = &[
     Ask("add c 0 0 1200000\r\nLARGE\r\n"),
     Ask("ms c 1200000\r\nLARGE\r\n"),
     Ask("get a\r\n"),
-    // What is dead when it is met.
+    // Items that have expired when they are accessed.
     Ask("set e1 0 1 1\r\n1\r\n"),
     Ask("set e2 0 1 1\r\n1\r\n"),
     Ask("set e3 0 1 1\r\n1\r\n"),
@@ -145,7 +145,7 @@ const SCRIPT: &[Step] = &[
     Ask("nonsense\r\n"),
 ];
 
-/// Figures that are compared.
+/// The figures that are compared.
 const NAMES: &[&str] = &[
     "cmd_get",
     "cmd_set",
@@ -173,10 +173,10 @@ const NAMES: &[&str] = &[
     "evictions",
 ];
 
-/// Requests that are meant to count otherwise, and why. None so far.
+/// Requests with an intended difference, and the reason. There are none so far.
 const MEANT: &[(&str, &str)] = &[];
 
-/// A server under the script.
+/// A server that runs the script.
 struct Side {
     server: Server,
     conn: Conn,
@@ -198,10 +198,10 @@ impl Side {
         NAMES.iter().map(|&name| figures[name].parse().expect("a number")).collect()
     }
 
-    /// What a request adds to each figure.
+    /// The increase of each figure by a request.
     fn adds(&mut self, request: &str) -> Vec<(&'static str, i64)> {
         let before = self.counts();
-        // The connection may not survive what 1.6.18 makes of a value that is too large.
+        // 1.6.18 may close the connection after a value that is too large.
         let mut conn = self.server.connect();
         conn.ask(request.replace("LARGE", &"v".repeat(length(request))));
         let after = self.counts();
@@ -217,7 +217,7 @@ impl Side {
         wait::until("an item to expire", || {
             (self.conn.ask("get last\r\n") == b"END\r\n").then_some(())
         });
-        // And a second more: memcached flushes what is older than the present one.
+        // Waits another second: memcached flushes items older than the current second.
         self.conn.talk("set last 0 1 1\r\n1\r\n", "STORED\r\n");
         wait::until("an item to expire", || {
             (self.conn.ask("get last\r\n") == b"END\r\n").then_some(())
@@ -252,7 +252,7 @@ fn every_request_counts_as_in_memcached() {
             Ask(request) => request,
             AskLatest(request) if latest => request,
             AskLatest(request) => {
-                // Both have what it leaves behind, or neither.
+                // Both servers skip it, so their states stay equal.
                 assert!(!request.is_empty());
                 continue;
             }
@@ -286,7 +286,7 @@ fn what_a_full_store_refuses_counts_as_in_memcached() {
     assert_eq!(adds, [vec![("store_no_memory", 1)], vec![("store_no_memory", 1)]]);
 }
 
-/// Names of memcached's that are left out, and why.
+/// Figures of memcached that are left out, and the reasons.
 const LEFT_OUT: &[(&str, &str)] = &[
     ("libevent", "not used"),
     ("hash_is_expanding", "1.6.45 leaves it out while there is nothing to expand"),

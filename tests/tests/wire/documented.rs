@@ -1,4 +1,5 @@
-//! docs/protocol.md lists every difference to memcached; each row names the tests that assert it.
+//! Test that docs/protocol.md, which lists every difference from memcached, names in each row tests that
+//! exist.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -1,8 +1,8 @@
-//! lru_crawler metadump and mgdump, stats cachedump.
+//! Tests of lru_crawler metadump and mgdump, and stats cachedump.
 
 use super::Target;
 
-/// Sends a dump command on a connection of its own and takes it up to its last line.
+/// Sends a dump command on its own connection and reads up to its last line.
 fn dump(t: &Target, line: &str, last: &str) -> Vec<String> {
     let mut conn = t.server.connect();
     conn.send(format!("{line}\r\n"));
@@ -48,7 +48,7 @@ fn without_the_crawler_there_are_no_dumps() {
             if options.is_empty() { "yes" } else { "no" }
         );
         t.talk("lru_crawler disable\r\n", "OK\r\n");
-        // memcached's thread comes to it in a moment.
+        // memcached's thread takes a moment to start.
         ringbinder_tests::wait::until("the crawler to stop", || {
             (t.stat("settings", "lru_crawler") == "no").then_some(())
         });
@@ -58,7 +58,7 @@ fn without_the_crawler_there_are_no_dumps() {
             t.talk("lru_crawler mgdump all\r\n", off);
         }
         if !t.is_ours() {
-            // memcached's thread may miss that it is wanted again so soon.
+            // memcached's thread may miss a request that comes this soon after another.
             continue;
         }
         t.talk("lru_crawler enable\r\n", "OK\r\n");
@@ -77,7 +77,7 @@ fn metadump_lists_every_item() {
     t.talk("set b 7 1000 1\r\nx\r\n", "STORED\r\n");
     t.talk("set dead 0 -1 1\r\nx\r\n", "STORED\r\n");
     let (first, second) = (t.cas("a%b"), t.cas("b"));
-    // memcached's crawler passes over what moves between its queues just then.
+    // memcached's crawler misses items that are just moving between its queues.
     let mut lines = ringbinder_tests::wait::until("both items in the dump", || {
         let lines = dump(&t, "lru_crawler metadump all", "END\r\n");
         (lines.len() == 2).then_some(lines)
@@ -89,7 +89,7 @@ fn metadump_lists_every_item() {
     assert_eq!(head, "key=a%25b exp=-1");
     let (_, tail) = tail.split_once(' ').expect("more");
     assert_eq!(tail, format!("cas={first} fetch=yes cls=1 size={size}{flags}"));
-    // The time it dies, as a Unix time.
+    // The time of its expiry, as a Unix time.
     let exp = lines[1].strip_prefix("key=b exp=").and_then(|rest| rest.split(' ').next());
     let exp: u64 = exp.expect("exp").parse().expect("a number");
     let now = super::unix_now();
@@ -123,7 +123,7 @@ fn a_dump_of_many_items_is_whole_and_blocks_nobody() {
     t.talk(request, "");
     let mut reader = t.server.connect();
     reader.send("lru_crawler metadump all\r\n");
-    // Before a line of it is read, others are served.
+    // Others are served before the first line is read.
     t.talk("get key-7\r\n", "VALUE key-7 0 10\r\n0123456789\r\nEND\r\n");
     let all = String::from_utf8(reader.take_until(b"\nEND\r\n")).expect("text");
     let mut keys: Vec<&str> =
@@ -131,7 +131,7 @@ fn a_dump_of_many_items_is_whole_and_blocks_nobody() {
     keys.sort_unstable();
     keys.dedup();
     assert_eq!(keys.len(), 50_000);
-    // And the connection goes on.
+    // The connection is still usable.
     reader.talk("get key-8\r\n", "VALUE key-8 0 10\r\n0123456789\r\nEND\r\n");
 }
 
@@ -140,7 +140,7 @@ fn cachedump_lists_a_class() {
     let mut t = Target::start();
     t.set("a", "1");
     t.talk("set b 0 1000 22\r\n0123456789012345678901\r\n", "STORED\r\n");
-    // memcached looks at its cold items only; new ones become that in a moment.
+    // memcached dumps only its cold items; new items become cold after a moment.
     let answer = ringbinder_tests::wait::until("both items in the dump", || {
         let answer = t.conn.ask_text("stats cachedump 1 0\r\n");
         (answer.lines().count() == 3).then_some(answer)

@@ -1,4 +1,4 @@
-//! What is wrong with a command, and where reading goes on after it.
+//! Tests of invalid commands, and of the position at which reading continues after them.
 
 use super::{Target, ours_only};
 
@@ -72,14 +72,14 @@ fn words_too_many_say_nothing() {
     t.talk("flush_all 0 0 0\r\n", "OK\r\n");
 }
 
-/// The value of each of these, 13 bytes, would delete another item if it were read as a command.
+/// Each value, 13 bytes long, would delete another item if it were executed as a command.
 #[test]
 fn no_value_is_ever_carried_out() {
     ours_only!();
     let long = "k".repeat(9000);
     let t = Target::start();
     for (line, goes_on) in [
-        // The length stands where it should, or where blanks in the key have moved it to.
+        // The length is in its place, or where blanks in the key have moved it.
         ("set k abc 0 13", true),
         ("set k -1 0 13", true),
         ("set k 4294967296 0 13", true),
@@ -99,7 +99,7 @@ fn no_value_is_ever_carried_out() {
         ("ms k 13 ?", true),
         ("ms k S13", true),
         (&format!("set {long} 0 0 13"), true),
-        // Nobody can tell where it ends.
+        // The end of the value is unknown.
         ("set k 0 13", false),
         ("set k 0 0", false),
         ("set k", false),
@@ -167,7 +167,7 @@ fn keys_hold_no_control_characters() {
 #[test]
 fn long_keys_are_refused_everywhere() {
     let mut t = Target::start();
-    // 1.6.45 has other words in one case, and a line too many in others.
+    // 1.6.45 has another text in one case, and an additional line in others.
     if !t.takes_older_lines() {
         return;
     }
@@ -188,7 +188,7 @@ fn long_keys_are_refused_everywhere() {
     ] {
         t.talk(line.replace("{}", &key) + "\r\n", BAD_FORMAT);
     }
-    // None of the values, only the refusal.
+    // Only the refusal, without any value.
     t.talk(format!("get a {key} a\r\n"), BAD_FORMAT);
 }
 
@@ -216,8 +216,8 @@ fn exptimes_beyond_32_bits_lie_far_ahead() {
 
 #[test]
 fn minus_one_may_come_as_libmemcached_writes_it() {
-    // Its times are unsigned 32-bit numbers: a client's -1, which Django sends for "at once",
-    // leaves it as 4294967295.
+    // Its times are unsigned 32-bit numbers. A client's -1, which Django sends for immediate expiry, arrives
+    // as 4294967295.
     let mut t = Target::start();
     if !t.takes_older_lines() {
         return;
@@ -245,7 +245,7 @@ fn tls_clients_are_told_and_closed() {
         b"\x16\x03\x01\x00\xc8\x01\x00\x00\xc4\x03\x03",
         "CLIENT_ERROR this port speaks the memcached text protocol without TLS: connect without it\r\n",
     );
-    // Others are served on.
+    // Other clients are still served.
     t.server.connect().talk("get a\r\n", "END\r\n");
 }
 
@@ -253,7 +253,7 @@ fn tls_clients_are_told_and_closed() {
 fn binary_clients_are_told_in_their_own_protocol_and_closed() {
     ours_only!();
     let t = Target::start();
-    // A version, a get with its key, a quiet set, and the beginning of a SASL login.
+    // A version request, a get with its key, a quiet set, and the start of a SASL login.
     for (opcode, body) in
         [(0x0b, &b""[..]), (0x00, b"key"), (0x11, b"ffffeeeekeyvalue"), (0x20, b"")]
     {
@@ -289,7 +289,7 @@ fn garbage_never_takes_the_server_down() {
                 seed ^= seed << 17;
                 seed.to_be_bytes()[0]
             })
-            // Not a binary client's, nor one that hangs up by itself.
+            // Excludes the first byte of a binary request, and of a TLS handshake.
             .map(|byte| if byte == 0x80 || byte == 0x16 { b'\n' } else { byte })
             .collect();
         conn.send(&bytes);

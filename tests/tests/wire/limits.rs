@@ -1,4 +1,4 @@
-//! Sizes: of items, of lines, of what a client may leave unread.
+//! Tests of size limits: items, lines, and answers that a client may leave unread.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use super::{Target, ours_only, store};
 use ringbinder_tests::process::rss_kib;
 use ringbinder_tests::wait;
 
-/// What memcached counts for an item beside key, flags and value.
+/// Bytes that memcached counts for an item besides key, flags and value.
 const OVERHEAD: usize = 48 + 8 + 1 + 2;
 
 #[test]
@@ -17,7 +17,7 @@ fn an_item_may_have_a_mebibyte_with_all_that_counts() {
     t.talk("mg a s\r\n", format!("HD s{most}\r\n"));
     let refusal = "SERVER_ERROR object too large for cache\r\n";
     t.talk(store("a", most + 1), refusal);
-    // The old value is gone too: its owner believes it replaced.
+    // The old value is removed too: its client considers it replaced.
     t.talk("get a\r\n", "END\r\n");
     t.talk(store("a", 3 << 20), refusal);
     let flags = format!("ms a {most} F1\r\n{}\r\n", "v".repeat(most));
@@ -41,7 +41,7 @@ fn a_line_without_end_is_refused() {
         let mut t = Target::start();
         t.conn.send(line);
         let rest = String::from_utf8(t.conn.take_rest()).expect("text");
-        // memcached closes without a word.
+        // memcached closes without an answer.
         let expected = if t.is_ours() { "CLIENT_ERROR line too long\r\n" } else { "" };
         assert_eq!(rest, expected);
         t.server.connect().talk("get a\r\n", "END\r\n");
@@ -72,7 +72,7 @@ fn a_long_line_costs_its_neighbours_nothing() {
     }
 }
 
-/// A line of `get` with so many keys.
+/// A `get` line with this many keys.
 fn multi_get(keys: usize) -> String {
     use std::fmt::Write as _;
     (0..keys).fold("get".to_owned(), |mut line, key| {
@@ -93,7 +93,7 @@ fn a_line_of_many_mebibytes_is_answered() {
         [0, 200_000, 399_999].map(|key| format!("VALUE key:{key:010} 0 1\r\n1\r\n")).concat();
     t.talk(&line, format!("{expected}END\r\n"));
     assert!(t.count("get_misses") >= 399_997);
-    // A key that cannot be one, far behind, refuses the line as a whole.
+    // An invalid key near the end makes the server refuse the whole line.
     if t.takes_older_lines() {
         let bad = line.trim_end().to_owned() + " " + &"k".repeat(251) + "\r\n";
         t.talk(bad, "CLIENT_ERROR bad command line format\r\n");
@@ -107,7 +107,7 @@ fn a_line_of_any_length_lets_others_have_their_turn() {
     let mut t = Target::with(&["-m", "128", "-t", "1"]);
     let mut other = t.server.connect();
     other.send(multi_get(1_000_000));
-    // Asked while the worker reads and answers that line.
+    // Sent while the worker reads and answers that line.
     wait::until("the line to be under way", || (t.count("get_misses") > 0).then_some(()));
     let yields = t.count("conn_yields");
     other.take_until(b"END\r\n");
@@ -133,7 +133,7 @@ fn a_slow_reader_is_not_read_ahead_of() {
         [b"VALUE big 0 500000\r\n".as_slice(), &vec![b'v'; 500_000], b"\r\nEND\r\n"].concat(),
     );
     let before = rss_kib(t.server.pid());
-    // 40,000 answers of half a megabyte are asked for and none is read.
+    // Requests 40,000 answers of half a megabyte and reads none.
     let mut slow = t.server.connect();
     let request = b"get big\r\n".repeat(40_000);
     let (mut sent, mut idle_since) = (0, Instant::now());
@@ -149,7 +149,7 @@ fn a_slow_reader_is_not_read_ahead_of() {
     }
     // Others are served meanwhile.
     t.talk("mg big s\r\n", "HD s500000\r\n");
-    // It still gets what it asked for, whole.
+    // It still gets all its answers, complete.
     let first = slow.take(20 + 500_000 + 7);
     assert!(first.starts_with(b"VALUE big 0 500000\r\n") && first.ends_with(b"v\r\nEND\r\n"));
 }
@@ -174,7 +174,7 @@ fn one_line_cannot_make_a_node_buffer_its_answers() {
         let grown = rss_kib(t.server.pid()).saturating_sub(before);
         assert!(grown < 32 * 1024, "{grown} KiB more for one line");
     }
-    // Others are served meanwhile, and it still gets all it asked for.
+    // Others are served meanwhile, and it still gets all its answers.
     t.talk("mg k s\r\n", "HD s4000\r\n");
     let one = b"VALUE k 0 4000\r\n".len() + 4_000 + 2;
     for _ in 0..20_000 {
@@ -203,7 +203,7 @@ fn without_evictions_a_full_cache_says_so() {
     assert_eq!(t.count("evictions"), 0);
 }
 
-/// docs/capacity.md promises a fiftieth of `-m`, and says that what is read stays.
+/// docs/capacity.md promises a fiftieth of `-m`, and that items that are read stay.
 #[test]
 fn what_nobody_reads_stays_for_a_while_and_goes_first() {
     const VALUE: usize = 1000;
@@ -221,7 +221,7 @@ fn what_nobody_reads_stays_for_a_while_and_goes_first() {
         let answer = t.conn.ask(format!("get{keys}\r\n"));
         answer.windows(6).filter(|bytes| bytes == b"VALUE ").count()
     };
-    // What is read again and again, and more than fits beside it.
+    // Items that are read repeatedly, and other items that exceed the remaining memory.
     store(&mut t, "read", 0, 30_000);
     for _ in 0..3 {
         assert_eq!(hits(&mut t, "read", 30_000), 30_000);
@@ -231,7 +231,7 @@ fn what_nobody_reads_stays_for_a_while_and_goes_first() {
     assert!(t.count("evictions") > 0, "the cache is full");
     store(&mut t, "late", 0, 100);
     store(&mut t, "fresh", 0, 100);
-    // A fiftieth of 64 MiB in items of this size, with all that they take.
+    // A fiftieth of 64 MiB in items of this size, with all their overhead.
     store(&mut t, "new", 0, (64 << 20) / 50 / (VALUE + 100));
     assert_eq!(hits(&mut t, "fresh", 100), 100);
     store(&mut t, "more", 0, 40_000);

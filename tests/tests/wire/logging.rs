@@ -1,4 +1,4 @@
-//! A log that nobody reads: it costs lines of the log, and no answer.
+//! Tests of a log that is not read: log lines are lost, but answers are not.
 
 use std::fs;
 use std::io::Read as _;
@@ -11,7 +11,7 @@ use ringbinder_tests::process::signal;
 use ringbinder_tests::server::scratch;
 use ringbinder_tests::{Conn, Kind, wait};
 
-/// A node that logs every request into a pipe which nobody reads.
+/// A node that logs every request into a pipe that is not read.
 struct Mute {
     child: Child,
     log: Option<ChildStderr>,
@@ -46,7 +46,7 @@ impl Mute {
         lost.and_then(|lost| lost.trim().parse().ok()).unwrap_or_else(|| panic!("{stats}"))
     }
 
-    /// Has requests answered until lines of the log are lost.
+    /// Sends requests until log lines are lost.
     fn fill(&mut self) {
         let key = "k".repeat(250);
         let requests = format!("get {key}\r\n").repeat(100);
@@ -73,7 +73,7 @@ fn a_log_that_nobody_reads_stops_nobody() {
     let mut node = Mute::start();
     node.fill();
     let lost = node.lost();
-    // The reader comes back: it finds how many are missing, and then what follows.
+    // The reader returns. It gets the number of missing lines, and then the following ones.
     let text = Arc::new(Mutex::new(String::new()));
     let mut log = node.log.take().expect("a pipe");
     let reader = {

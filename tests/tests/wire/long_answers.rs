@@ -1,5 +1,5 @@
-//! Answers that grow with what others did: bounded for whoever does not read them, and no wait for the
-//! rest.
+//! Tests of answers that grow with the data of other clients: their memory is bounded if the client does not
+//! read them, and other clients do not wait.
 
 use std::fmt::Write as _;
 
@@ -8,15 +8,15 @@ use ringbinder_tests::{Conn, wait};
 
 use super::{Target, ours_only};
 
-/// Connections that ask and never read.
+/// Connections that send requests and never read.
 const DEAF: usize = 120;
 
-/// What each of them may make the node hold, in KiB: its answers and requests, some 64 KiB of each, and what an
-/// allocator keeps for later.
+/// Memory that each of them may take in the node, in KiB: about 64 KiB each for its answers and its requests,
+/// and memory that an allocator keeps.
 const EACH: u64 = 400;
 
-/// Asks for something many times over on many connections, reads nothing of it, and asserts that the node
-/// holds little of it and answers others.
+/// Repeats a request on many connections without reading answers. Asserts that the node holds little memory
+/// for them and answers other clients.
 #[track_caller]
 fn assert_bounded(t: &mut Target, request: &str) {
     let before = rss_kib(t.server.pid());
@@ -29,7 +29,7 @@ fn assert_bounded(t: &mut Target, request: &str) {
         })
         .collect();
     let stuck = wait::until("all of them to be waited for", || {
-        // Others are answered all the while.
+        // Other clients are answered meanwhile.
         t.talk("get a\r\n", "VALUE a 0 1\r\n1\r\nEND\r\n");
         let conns = t.conn.ask_text("stats conns\r\n");
         let stuck = conns.matches(":state conn_mwrite").count();
@@ -137,7 +137,7 @@ fn a_dump_that_nobody_reads_stops_no_other() {
         assert!(dump.starts_with(b"OK\r\nmg 0"));
         assert_eq!(dump.iter().filter(|&&byte| byte == b'\n').count(), 60_002);
     }
-    // And the first one is whole, whenever it is read.
+    // The first answer is complete, even if it is read this late.
     let dump = deaf.take_until(b"\nEND\r\n");
     assert_eq!(dump.iter().filter(|&&byte| byte == b'\n').count(), 60_002);
     wait::until("no dump to run", || (t.count("lru_crawler_running") == 0).then_some(()));

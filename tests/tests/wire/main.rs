@@ -1,9 +1,9 @@
-//! The protocol at byte level, over sockets.
+//! Tests of the protocol at byte level, over sockets.
 //!
-//! Each file is one family of commands. Cases that hold for memcached too run against it with
-//! `RINGBINDER_WIRE_TARGET=memcached` (and `RINGBINDER_TEST_MEMCACHED` for another than the one on
-//! `PATH`), which proves that what is expected is memcached's and not ours. Where ringbinderd is
-//! meant to differ, or where 1.6.18 and 1.6.45 do, the case says so through [`Target`].
+//! Each file is one family of commands. Tests that also apply to memcached run against it with
+//! `RINGBINDER_WIRE_TARGET=memcached` (and `RINGBINDER_TEST_MEMCACHED` for one that is not on `PATH`). That
+//! proves that the expected answers are memcached's. If ringbinderd intentionally differs, or 1.6.18 and
+//! 1.6.45 do, the test says so through [`Target`].
 
 mod admin;
 mod arithmetic;
@@ -33,7 +33,7 @@ mod watch_beside;
 use ringbinder_tests::server::target;
 use ringbinder_tests::{Conn, Kind, Server};
 
-/// A running target and one connection to it.
+/// A running server and one connection to it.
 struct Target {
     server: Server,
     conn: Conn,
@@ -50,19 +50,19 @@ impl Target {
         Target { conn: server.connect(), server, version: target().version() }
     }
 
-    /// Whether the target is ringbinderd and not memcached.
+    /// Whether the target is ringbinderd.
     fn is_ours(&self) -> bool {
         self.server.kind() == Kind::Ringbinder
     }
 
-    /// Whether lines are taken that 1.6.18 takes and 1.6.45 does not: with blanks before the command, or
-    /// with a plus sign before a length.
+    /// Whether the target accepts lines that 1.6.18 accepts and 1.6.45 does not: with blanks before the
+    /// command, or a plus sign before a length.
     fn takes_older_lines(&self) -> bool {
         self.is_ours() || self.version < (1, 6, 32)
     }
 
-    /// Whether what memcached has learned since 1.6.18 can be expected: its meta flags, the lines that it
-    /// takes and its words for errors.
+    /// Whether the target has the features of memcached after 1.6.18: meta flags, accepted lines, and error
+    /// texts.
     fn has_latest(&self) -> bool {
         self.is_ours() || self.version >= (1, 6, 32)
     }
@@ -72,14 +72,14 @@ impl Target {
         self.conn.talk(request, expected);
     }
 
-    /// Stores a value under a key without flags or expiry.
+    /// Stores a value without flags or expiry.
     #[track_caller]
     fn set(&mut self, key: &str, value: &str) {
         let request = format!("set {key} 0 0 {}\r\n{value}\r\n", value.len());
         self.conn.talk(request, "STORED\r\n");
     }
 
-    /// The key's CAS.
+    /// The key's CAS number.
     fn cas(&mut self, key: &str) -> u64 {
         let answer = self.conn.ask_text(&format!("mg {key} c\r\n"));
         let digits = answer.split_whitespace().find_map(|word| word.strip_prefix('c'));
@@ -99,7 +99,7 @@ impl Target {
     }
 }
 
-/// The request that stores so many bytes under a key.
+/// A request that stores a value of this length.
 fn store(key: &str, length: usize) -> Vec<u8> {
     let mut request = format!("set {key} 0 0 {length}\r\n").into_bytes();
     request.extend_from_slice(&vec![b'v'; length]);
@@ -107,7 +107,7 @@ fn store(key: &str, length: usize) -> Vec<u8> {
     request
 }
 
-/// A server in which nothing but requests removes what is dead.
+/// A server in which only requests remove expired items.
 fn start_unswept(kind: Kind) -> Server {
     let options = match kind {
         Kind::Ringbinder => "no_lru_crawler",
@@ -116,7 +116,7 @@ fn start_unswept(kind: Kind) -> Server {
     Server::start(kind, &["-o", options])
 }
 
-/// Ends the test where only ringbinderd can be expected to do this.
+/// Ends the test unless the target is ringbinderd.
 macro_rules! ours_only {
     () => {
         if ringbinder_tests::server::target() != ringbinder_tests::Kind::Ringbinder {
@@ -126,7 +126,7 @@ macro_rules! ours_only {
 }
 use ours_only;
 
-/// Now, as a Unix time.
+/// The current Unix time.
 fn unix_now() -> u64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     now.expect("after 1970").as_secs()

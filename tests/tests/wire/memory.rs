@@ -1,4 +1,4 @@
-//! The memory of connections: what counts, who waits, and who is closed.
+//! Tests of the memory of connections: what counts, which connections wait, and which are closed.
 
 use ringbinder_tests::wait;
 
@@ -6,7 +6,7 @@ use crate::{Target, ours_only, store};
 
 const MIB: u64 = 1 << 20;
 
-/// What connections hold by the node's own account, this one included.
+/// Memory of connections by the node's own report, this connection included.
 fn held(t: &mut Target) -> u64 {
     t.count("memory_connections")
 }
@@ -23,7 +23,7 @@ fn what_is_only_announced_takes_nothing() {
     wait::until("all to be read", || (t.count("curr_connections") > 100).then_some(()));
     let taken = held(&mut t).saturating_sub(before);
     assert!(taken < 100 * 1024, "{taken} bytes for what was announced");
-    // Nor is what is swallowed kept.
+    // The beginning of a value takes about as much memory as its bytes.
     for other in &mut others {
         other.send("v".repeat(10_000));
     }
@@ -59,7 +59,7 @@ fn unfinished_lines_wait_for_each_other_and_all_are_answered() {
         other.send(&line);
     }
     wait::until("some to wait", || (t.count("memory_waits") > 0).then_some(()));
-    // Half of it, what each took when it began, and one that may go beyond.
+    // Half of it, the initial memory of each connection, and one connection that may exceed the limit.
     assert!(held(&mut t) < 3 * MIB, "{} bytes", held(&mut t));
     others.iter_mut().for_each(|other| other.send("\r\n"));
     for other in &mut others {
@@ -76,7 +76,7 @@ fn values_that_arrive_slowly_wait_for_each_other_and_all_are_stored() {
     for (number, other) in others.iter_mut().enumerate() {
         other.send(format!("set slow{number} 0 0 900000\r\n"));
     }
-    // In turn, so that none is complete before the last round.
+    // In turn, so that no value is complete before the last round.
     for _ in 0..9 {
         for other in &mut others {
             other.send("v".repeat(100_000));
@@ -99,13 +99,13 @@ fn who_does_not_read_is_closed_before_anybody_is_refused() {
     }
     let keys: String = (0..100).map(|number| format!(" k{number}")).collect();
     let line = format!("get{keys}\r\n").repeat(20);
-    // Each holds as many answers as one connection may, once the kernel has taken what it takes.
+    // Each holds the maximum of answers for one connection, beyond those in the kernel's buffers.
     let mut stuck: Vec<_> = (0..40).map(|_| t.server.connect()).collect();
     for one in &mut stuck {
         one.send(&line);
     }
     wait::until("the first to be closed", || {
-        // Each of these is answered.
+        // Each request is answered.
         t.talk("get none\r\n", "END\r\n");
         (t.count("memory_closed_connections") > 0).then_some(())
     });
@@ -122,7 +122,7 @@ fn a_value_that_a_socket_still_sends_counts_once_its_item_is_gone() {
     let mut t = Target::with(&["-m", "64", "-t", "1"]);
     t.talk(store("big", 1_000_000), "STORED\r\n");
     let before = held(&mut t);
-    // More than the kernel takes: the last of it waits in the node.
+    // More than the kernel buffers: the rest waits in the node.
     let mut reader = t.server.connect();
     reader.send("get big\r\n".repeat(20));
     let mut other = t.server.connect();

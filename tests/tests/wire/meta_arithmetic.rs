@@ -1,4 +1,4 @@
-//! ma.
+//! Tests of ma.
 
 use super::{Target, ours_only};
 

@@ -1,4 +1,4 @@
-//! md.
+//! Tests of md.
 
 use super::Target;
 
@@ -30,7 +30,7 @@ fn i_marks_stale_and_keeps() {
     let cas = t.cas("a");
     t.talk("md a I\r\n", "HD\r\n");
     assert!(t.cas("a") > cas);
-    // That read was the one that won.
+    // That read was the winner.
     t.talk("mg a v t\r\n", "VA 1 t-1 Z X\r\n1\r\n");
     t.talk("md a I T1000\r\n", "HD\r\n");
     let answer = t.conn.ask_text("mg a t\r\n");
@@ -64,13 +64,13 @@ fn what_memcached_learned_since() {
         return;
     }
     t.talk("set a 5 1000 3\r\nabc\r\n", "STORED\r\n");
-    // x: the key stays, its value and flags go.
+    // x: the key stays, and its value and flags are removed.
     t.talk("md a x\r\n", "HD\r\n");
     t.talk("mg a v s f\r\n", "VA 0 s0 f0\r\n\r\n");
     t.set("a", "abc");
     t.talk("md a x I T1000\r\n", "HD\r\n");
     t.talk("mg a v\r\n", "VA 0 X W\r\n\r\n");
-    // E: the client's own CAS for what stays.
+    // E: a CAS from the client for the remaining item.
     t.set("a", "abc");
     t.talk("md a I E4321\r\n", "HD\r\n");
     t.talk("mg a c\r\n", "HD c4321 X W\r\n");

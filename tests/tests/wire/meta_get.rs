@@ -1,4 +1,4 @@
-//! mg, me, mn.
+//! Tests of mg, me and mn.
 
 use super::{Target, ours_only};
 
@@ -24,7 +24,7 @@ fn flags_are_answered_in_the_order_asked() {
     let cas = t.cas("a");
     t.talk("mg a s v f Oq1 k c t\r\n", format!("VA 3 s3 f7 Oq1 ka c{cas} t-1\r\nabc\r\n"));
     t.talk("mg a t c k\r\n", format!("HD t-1 c{cas} ka\r\n"));
-    // Hints for proxies are taken and not answered.
+    // Proxy hints are accepted and not returned.
     t.talk("mg a P Lx s\r\n", "HD s3\r\n");
     t.talk("mg nope v k Oxyz s f\r\n", "EN knope Oxyz\r\n");
     t.talk("mg nope\r\n", "EN\r\n");
@@ -48,7 +48,7 @@ fn h_and_l_tell_of_earlier_accesses_and_u_makes_none() {
 fn capital_t_sets_another_expiry() {
     let mut t = Target::start();
     t.set("a", "1");
-    // In the order written: before the change, after it.
+    // In the written order: before the change, then after it.
     t.talk("mg a t T2000\r\n", "HD t-1\r\n");
     t.talk("mg a T0 t\r\n", "HD t-1\r\n");
     let left = t.conn.ask_text("mg a T1000 t\r\n");
@@ -77,7 +77,7 @@ fn r_lets_one_client_refill_ahead_of_expiry() {
     t.talk("mg a v R200\r\n", "VA 2 Z\r\nok\r\n");
     t.talk("ms a 2 T1000\r\nno\r\n", "HD\r\n");
     t.talk("mg a v R200\r\n", "VA 2\r\nno\r\n");
-    // What never expires is never due.
+    // An item that never expires is never due for a refresh.
     t.talk("mg a T0\r\n", "HD\r\n");
     t.talk("mg a R1000\r\n", "HD\r\n");
 }
@@ -108,10 +108,10 @@ fn q_keeps_misses_quiet_and_nothing_else() {
 #[test]
 fn base64_keys_hold_any_bytes() {
     let mut t = Target::start();
-    // "k1" by its other spelling.
+    // "k1" in base64.
     t.set("k1", "x");
     t.talk("mg azE= b v\r\n", "VA 1\r\nx\r\n");
-    // Bytes that no plain key can hold: 00 01 20 0a ff.
+    // Bytes that a plain key cannot contain: 00 01 20 0a ff.
     t.talk("ms AAEgCv8= 1 b\r\ny\r\n", "HD\r\n");
     t.talk("mg AAEgCv8= v b k\r\n", "VA 1 kAAEgCv8= b\r\ny\r\n");
     t.talk("mg AAEgCv0= v b k\r\n", "EN kAAEgCv0= b\r\n");
@@ -136,7 +136,7 @@ fn base64_has_one_spelling_a_key() {
 
 #[test]
 fn an_item_made_by_n_remembers_that_its_key_is_binary() {
-    // memcached forgets, and shows the bytes bare.
+    // memcached does not encode the key here and shows its bytes unescaped.
     ours_only!();
     let mut t = Target::start();
     t.talk("mg AAEgCv8= b k N0\r\n", "HD kAAEgCv8= b W\r\n");
@@ -184,7 +184,7 @@ fn malformed_flags_are_refused() {
 fn twenty_words_are_enough() {
     let mut t = Target::start();
     t.set("a", "1");
-    // 21 words in all.
+    // 21 words in total.
     let many = "mg a v c f t k q O1 P L s u h l N0 T0 R30 C1 F1 M1 J1\r\n";
     assert_eq!(many.split_whitespace().count(), 22);
     t.talk(many, "CLIENT_ERROR options flags are too long\r\n");
@@ -215,7 +215,7 @@ fn me_tells_what_is_known_of_an_item() {
     t.talk("me a\r\n", "EN\r\n");
     t.talk("set a 5 0 3\r\nabc\r\n", "STORED\r\n");
     let cas = t.cas("a");
-    // 48 + 8 for the item, the key and its end, flags, value and line end.
+    // 48 + 8 for the item, then the key and its end, flags, value and line break.
     let size = 48 + 8 + 2 + 4 + 5;
     t.talk("me a\r\n", format!("ME a exp=-1 la=0 cas={cas} fetch=yes cls=1 size={size}\r\n"));
     t.talk("set a 0 1000 3\r\nabc\r\n", "STORED\r\n");
@@ -227,7 +227,7 @@ fn me_tells_what_is_known_of_an_item() {
         );
     }
     assert!(answer.contains(" fetch=no "), "{answer}");
-    // 1.6.45 does not find a key that is base64 here.
+    // 1.6.45 does not find a base64 key here.
     if t.takes_older_lines() {
         t.talk("ms AAEgCv8= 1 b\r\ny\r\n", "HD\r\n");
         let answer = t.conn.ask_text("me AAEgCv8= b\r\n");

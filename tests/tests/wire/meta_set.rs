@@ -1,4 +1,4 @@
-//! ms.
+//! Tests of ms.
 
 use super::Target;
 
@@ -96,26 +96,26 @@ fn what_memcached_learned_since() {
     if !t.has_latest() {
         return;
     }
-    // E: the client's own CAS.
+    // E: a CAS from the client.
     t.talk("ms a 1 E1234 c\r\nx\r\n", "HD c1234\r\n");
     t.talk("ms a 1 C1234 E5678\r\ny\r\n", "HD\r\n");
     t.talk("mg a c v\r\n", "VA 1 c5678\r\ny\r\n");
-    // s: the size that is there now.
+    // s: the current size.
     t.talk("ms a 3 s\r\nabc\r\n", "HD s3\r\n");
     t.talk("ms a 2 MA s\r\nde\r\n", "HD s5\r\n");
-    // N: append to nothing makes the item.
+    // N: an append to a missing key creates the item.
     t.talk("ms b 2 MA N0\r\nab\r\n", "HD\r\n");
     t.talk("ms b 1 MA N0\r\nc\r\n", "HD\r\n");
     t.talk("ms c 1 MP N1000 s\r\nz\r\n", "HD s1\r\n");
     t.talk("get b c\r\n", "VALUE b 0 3\r\nabc\r\nVALUE c 0 1\r\nz\r\nEND\r\n");
     t.talk("ms d 1 MR N0\r\nz\r\n", "NS\r\n");
-    // Where nothing is joined, N says nothing.
+    // Without append or prepend, N has no effect.
     t.talk("ms n 1 N50\r\nx\r\n", "HD\r\n");
     t.talk("mg n t\r\n", "HD t-1\r\n");
-    // E0: a CAS of the server's own, for none could be compared with 0.
+    // E0: the server assigns a CAS, since 0 cannot be compared.
     t.talk("ms e 1 E0\r\nx\r\n", "HD\r\n");
     assert_ne!(t.cas("e"), 0);
-    // md x: the value goes, the key stays, with the flags given.
+    // md x: the value is removed, and the key stays with the given flags.
     t.talk("set f 5 0 1\r\nx\r\n", "STORED\r\n");
     t.talk("md f x F7\r\n", "HD\r\n");
     t.talk("mg f f s\r\n", "HD f7 s0\r\n");

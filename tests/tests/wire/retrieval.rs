@@ -1,4 +1,4 @@
-//! get, gets, gat, gats, touch, delete.
+//! Tests of get, gets, gat, gats, touch and delete.
 
 use super::Target;
 
@@ -84,7 +84,7 @@ fn delete_removes() {
     t.set("a", "1");
     t.talk("delete a noreply\r\nget a\r\n", "END\r\n");
     if t.has_latest() {
-        // The time that a delete once had is taken and says nothing, whatever it is.
+        // A time argument, which delete once had, is accepted and ignored, whatever it is.
         for words in ["0", "5", "600", "abc", "noreply 0", "0 0 0"] {
             t.set("a", "1");
             t.talk(format!("delete a {words}\r\nget a\r\n"), "DELETED\r\nEND\r\n");

@@ -1,12 +1,12 @@
-//! stats hotkeys and stats latency: what ringbinderd learns from one request in 128.
+//! Tests of stats hotkeys and stats latency, which ringbinderd derives from one request in 128.
 
 use super::{Target, ours_only};
 
-/// Pipelined requests whose answers are read and not looked at.
+/// Sends pipelined requests and discards the answers.
 fn ask_often(t: &mut Target, requests: &str, times: usize) {
     let mut left = times;
     while left > 0 {
-        // Few enough that the answers fit the buffers between us.
+        // Few enough that the answers fit into the socket buffers.
         let some = left.min(500);
         t.conn.send(format!("{}mn\r\n", requests.repeat(some)));
         t.conn.take_until(b"MN\r\n");
@@ -23,7 +23,7 @@ fn hot_keys_are_told_hottest_first_with_what_they_take() {
     ours_only!();
     let mut t = Target::with(&["-t", "2"]);
     t.talk("stats hotkeys\r\n", "STAT window_seconds 1\r\nSTAT sampled_every 128\r\nEND\r\n");
-    // Of the units, `a b%` makes a half, `warm` a quarter, and `mn` one in 2000.
+    // By weight, `a b%` is a half, `warm` a quarter, and `mn` one in 2000.
     for round in 0..40 {
         let others: String = (0..500).map(|at| format!("get x{round}-{at}\r\n")).collect();
         ask_often(&mut t, &others, 1);
@@ -35,7 +35,7 @@ fn hot_keys_are_told_hottest_first_with_what_they_take() {
     assert_eq!(keys[0], "STAT 1:key %C3%A4%3Ab%25");
     assert_eq!(keys[1], "STAT 2:key warm");
     assert_eq!(t.stat("hotkeys", "sampled_every"), "128");
-    // About 1250 samples in all.
+    // About 1250 samples in total.
     let share = figure(&mut t, "hotkeys", "1:share");
     assert!((0.4..0.6).contains(&share), "{share}");
     let (window, rate) =
@@ -67,7 +67,7 @@ fn every_command_that_names_a_key_can_make_it_hot() {
     ] {
         let requests = requests.replace('V', &"v".repeat(5000));
         t.talk("stats reset\r\n", "RESET\r\n");
-        // That not one of 2,000 is sampled would happen once in 10^13 runs.
+        // The chance that none of 2,000 requests is sampled is one in 10^13.
         ask_often(&mut t, &requests, 2000);
         assert_eq!(t.stat("hotkeys", "1:key"), "K", "{}", requests.escape_debug());
         assert!(figure(&mut t, "latency", &format!("{class}:count")) > 0.0, "{class}");

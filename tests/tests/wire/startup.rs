@@ -1,4 +1,4 @@
-//! Flags, exit codes, the background, the port file.
+//! Tests of flags, exit codes, daemon mode, and the port file.
 
 use std::fs;
 use std::process::Stdio;
@@ -9,7 +9,7 @@ use ringbinder_tests::process::{alive, signal};
 use ringbinder_tests::server::{scratch, target};
 use ringbinder_tests::{Conn, Kind, Server, wait};
 
-/// Runs the target to its end: exit code, stdout, stderr.
+/// Runs the target to its end. Returns exit code, stdout and stderr.
 pub(super) fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
     let output = target()
         .command()
@@ -102,7 +102,7 @@ fn in_the_background_it_serves_and_keeps_its_pid_file() {
     drop(stop);
 }
 
-/// Stops a process that is nobody's child, should the test fail before it does.
+/// Stops a detached process if the test fails before it does so itself.
 struct Stop(u32);
 
 impl Drop for Stop {
@@ -122,7 +122,7 @@ fn port_0_turns_tcp_off() {
     assert_eq!(server.addresses(), []);
     ours_only!();
     assert!(!server.log().contains("no effect"), "{}", server.log());
-    // memcached goes on, and nobody can reach it.
+    // memcached runs anyway, unreachable.
     for arguments in [&["-p", "0"][..], &["-p", "0", "-l", "127.0.0.1:11299"]] {
         let (code, _, stderr) = run(arguments);
         assert_eq!(code, Some(64), "{stderr}");

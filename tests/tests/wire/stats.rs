@@ -1,8 +1,8 @@
-//! stats: the names that tools read, and figures that are true.
+//! Tests of stats: the names that tools read, and correct figures.
 
 use super::{Target, ours_only};
 
-/// What prometheus/memcached_exporter reads of `stats`.
+/// The figures of `stats` that prometheus/memcached_exporter reads.
 const GENERAL: &[&str] = &[
     "version",
     "get_hits",
@@ -47,7 +47,7 @@ const GENERAL: &[&str] = &[
     "moves_to_warm",
     "moves_within_lru",
     "accepting_conns",
-    // And of what people look at by hand, and memcached-tool and other agents read.
+    // And those that people, memcached-tool and other agents read.
     "pid",
     "pointer_size",
     "max_connections",
@@ -70,7 +70,7 @@ const GENERAL: &[&str] = &[
     "lrutail_reflocked",
     "log_watchers",
 ];
-/// What it reads of `stats settings`.
+/// The figures of `stats settings` that it reads.
 const SETTINGS: &[&str] = &[
     "maxconns",
     "lru_crawler",
@@ -105,7 +105,7 @@ const SETTINGS: &[&str] = &[
     "dump_enabled",
     "shutdown_command",
 ];
-/// What it reads of `stats items`, of each class.
+/// The figures of `stats items` that it reads, for each class.
 const ITEMS: &[&str] = &[
     "number",
     "age",
@@ -132,7 +132,7 @@ const ITEMS: &[&str] = &[
     "age_hot",
     "age_warm",
 ];
-/// What it reads of `stats slabs`, of each class.
+/// The figures of `stats slabs` that it reads, for each class.
 const SLABS: &[&str] = &[
     "get_hits",
     "delete_hits",
@@ -397,6 +397,6 @@ fn sizes_are_counted_where_asked_for() {
     t.set("a", "x");
     t.set("b", "x");
     t.set("long", &"x".repeat(100));
-    // 61 and 163 bytes as memcached counts them, in steps of 32.
+    // 61 and 163 bytes by memcached's count, in steps of 32.
     t.talk("stats sizes\r\n", "STAT 64 2\r\nSTAT 192 1\r\nEND\r\n");
 }

@@ -1,4 +1,4 @@
-//! Signals: the server ends well and cuts no answer in half.
+//! Tests of signals: the server stops gracefully and truncates no answer.
 
 use nix::sys::signal::Signal;
 
@@ -65,7 +65,7 @@ fn no_answer_is_cut_in_half() {
         t.set("a", &value);
         let answer = format!("VALUE a 0 10000\r\n{value}\r\nEND\r\n");
         let mut conn = t.server.connect();
-        // Answers flow, more are asked for than are read, and then the end comes.
+        // Answers are being sent, more are requested than read, and then the server is stopped.
         conn.send_unread(&b"get a\r\n".repeat(3000));
         let first = conn.take(answer.len() * 10);
         assert_eq!(first, answer.repeat(10).as_bytes());

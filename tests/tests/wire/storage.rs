@@ -1,4 +1,4 @@
-//! set, add, replace, append, prepend, cas.
+//! Tests of set, add, replace, append, prepend and cas.
 
 use super::Target;
 
@@ -13,7 +13,7 @@ fn set_stores_and_replaces() {
         t.talk("set a +7 0 +1\r\nx\r\n", "STORED\r\n");
         t.talk("get a\r\n", "VALUE a 7 1\r\nx\r\nEND\r\n");
     }
-    // A value may hold line ends and what looks like answers.
+    // A value may contain line breaks and text that looks like answers.
     t.talk("set a 0 0 9\r\na\r\nEND\r\nb\r\n", "STORED\r\n");
     t.talk("get a\r\n", "VALUE a 0 9\r\na\r\nEND\r\nb\r\nEND\r\n");
 }
@@ -108,7 +108,7 @@ fn noreply_is_silent_and_obeyed() {
     t.talk("replace a 0 0 1 noreply\r\nr\r\n", "");
     t.talk("get a\r\n", "VALUE a 0 1\r\nr\r\nEND\r\n");
     t.talk("cas a 0 0 1 99999 noreply\r\nr\r\n", "");
-    // Any other word there is let pass, and is answered.
+    // Any other word in that place is accepted, and the request is answered.
     t.talk("set a 0 0 1 norepl\r\nx\r\n", "STORED\r\n");
 }
 
@@ -129,7 +129,7 @@ fn a_key_may_have_250_bytes_and_any_above_space() {
 fn a_bare_line_feed_ends_a_line() {
     let mut t = Target::start();
     t.talk("set a 0 0 1\nx\r\nget a\n", "STORED\r\nVALUE a 0 1\r\nx\r\nEND\r\n");
-    // The body itself ends in CRLF and nothing else.
+    // The body must end in CRLF.
     t.talk("set a 0 0 1\nx\nyzzz\n", "CLIENT_ERROR bad data chunk\r\nERROR\r\n");
 }
 
@@ -143,7 +143,7 @@ fn expiry_is_relative_absolute_or_at_once() {
         (&*soon.to_string(), true),
         ("-1", false),
         ("-2147483648", false),
-        // One second more than 30 days is a Unix time, and long past.
+        // One second more than 30 days is a Unix time in the distant past.
         ("2592001", false),
     ] {
         t.talk(format!("set a 0 {exptime} 1\r\nx\r\n"), "STORED\r\n");

@@ -1,9 +1,9 @@
-//! watch: log lines as memcached writes them.
+//! Tests of watch: log lines in memcached's format.
 
 use super::Target;
 use ringbinder_tests::Conn;
 
-/// Starts watching and waits until the server has said so.
+/// Starts watching and waits for the server's confirmation.
 fn watch(t: &Target, what: &str) -> Conn {
     let mut conn = t.server.connect();
     conn.send(format!("watch {what}\r\n"));
@@ -11,8 +11,8 @@ fn watch(t: &Target, what: &str) -> Conn {
     conn
 }
 
-/// Asserts that a line is `ts=<secs>.<micros> gid=<n> ` and then `rest`, where a `*` stands for any
-/// run of digits.
+/// Asserts that a line is `ts=<secs>.<micros> gid=<n> ` followed by `rest`, in which `*` stands for any
+/// number of digits.
 #[track_caller]
 fn assert_line(line: &str, rest: &str) {
     let line = line.strip_suffix('\n').unwrap_or_else(|| panic!("{line:?} has no end"));
@@ -50,7 +50,7 @@ fn fetchers_tell_hits_and_misses() {
         let line = watcher.take_line();
         assert_line(&line, "type=item_get key=a%25b status=found clsid=1 cfd=* size=3");
     }
-    // Without a word, fetchers are meant.
+    // Without an argument, watch means fetchers.
     let mut watcher = watch(&t, "");
     t.conn.ask("get nope\r\n");
     assert_line(
@@ -136,7 +136,7 @@ fn a_watcher_may_ask_for_several() {
     let mut watcher = watch(&t, "fetchers mutations");
     t.set("a", "1");
     t.conn.ask("get a\r\n");
-    // memcached tells of the look-up inside the set as well.
+    // memcached also logs the look-up inside the set.
     let found = "type=item_get key=a status=found";
     let mut lines = vec![watcher.take_line()];
     while !lines.last().expect("a line").contains(found) {
@@ -151,7 +151,7 @@ fn a_slow_watcher_loses_lines_and_slows_nobody() {
     let mut watcher = watch(&t, "fetchers");
     let request = format!("get {}\r\n", "x".repeat(240)).repeat(20_000);
     for _ in 0..5 {
-        // 30 MB of lines that nobody reads.
+        // 30 MB of lines that are not read.
         t.talk(&request, "END\r\n".repeat(20_000));
     }
     ringbinder_tests::wait::until("a line about skipped lines", || {

@@ -1,4 +1,4 @@
-//! watch, beside memcached: the lines that every command leads to.
+//! Tests of watch compared with memcached: the log lines of every command.
 
 use super::start_unswept;
 use ringbinder_tests::{Conn, Kind, Server, skip, wait};
@@ -87,7 +87,7 @@ const SCRIPT: &[&str] = &[
     "touch e5 1\r\n",
 ];
 
-/// Stands for a wait until what was stored to live for a second is dead.
+/// Stands for a wait until every item with a time to live of one second has expired.
 const EXPIRE: &str = "";
 
 struct Side {
@@ -105,12 +105,12 @@ impl Side {
         Side { conn: server.connect(), watcher, _server: server }
     }
 
-    /// The lines that a request leads to, without what differs between servers.
+    /// The log lines of a request, without parts that differ between servers.
     fn lines(&mut self, request: &str) -> Vec<String> {
         let len = request.lines().next().and_then(|line| line.split(' ').nth(4));
         let len = len.and_then(|word| word.parse().ok()).unwrap_or(0);
         self.conn.ask(request.replace("LARGE", &"v".repeat(len)));
-        // The last line of a request that nothing else leads to.
+        // This request marks the end: no other one logs its line.
         self.conn.ask("get the-end\r\n");
         let mut lines = Vec::new();
         loop {
@@ -120,7 +120,7 @@ impl Side {
             }
             let words = line.split_whitespace();
             let told = words.filter(|word| {
-                // Bounds of memcached's own: 1.6.45 tells no class and no connection of what is refused.
+                // A limit of memcached itself: 1.6.45 logs no class and no connection for refused requests.
                 ["ts=", "gid=", "clsid=", "cfd="].iter().all(|own| !word.starts_with(own))
             });
             lines.push(told.map(rounded).collect::<Vec<_>>().join(" "));
@@ -136,7 +136,7 @@ impl Side {
     }
 }
 
-/// A word, where a time to live that runs since earlier requests is about a thousand seconds.
+/// A word; a remaining time to live of almost a thousand seconds is rounded to that.
 fn rounded(word: &str) -> &str {
     let left = word.strip_prefix("ttl=").and_then(|digits| digits.parse().ok()).unwrap_or(0);
     if (900..=1_000).contains(&left) { "ttl=~1000" } else { word }
@@ -148,7 +148,7 @@ fn every_request_is_told_as_memcached_tells_it() {
         return skip::skip("every_request_is_told_as_memcached_tells_it", "memcached");
     }
     if Kind::Memcached.version() < (1, 6, 32) {
-        // It tells of no deletion, and knows fewer flags: only a newer one is compared with.
+        // It does not log deletions and has fewer flags, so only newer versions are compared.
         return;
     }
     let mut sides = [Kind::Memcached, Kind::Ringbinder].map(Side::start);
@@ -166,7 +166,7 @@ fn every_request_is_told_as_memcached_tells_it() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// What 1.6.45 tells, for where there is none to compare with.
+/// The lines of 1.6.45, for machines without one to compare with.
 #[test]
 fn commands_that_look_and_commands_that_store_are_told() {
     let mut side = Side::start(Kind::Ringbinder);

@@ -1,11 +1,11 @@
-//! Everything that `compare` has measured, as JSON.
+//! The measurements of `compare` as JSON.
 
 use serde_json::{Map, Value, json};
 
 use super::{Bench, CaseResult, rounds::FIGURES};
 use crate::machine;
 
-/// One object: who was compared where, and for each load every run and the ratios. Times are in
+/// One object: the servers and the machine, and for each load every run and the ratios. Times are in
 /// microseconds.
 pub(super) fn data(bench: &Bench<'_>, results: &[CaseResult]) -> Value {
     let options = bench.options;

@@ -1,9 +1,9 @@
-//! Which loads there are, and which of them run.
+//! The loads, and the selection of those that run.
 
 use crate::error::BenchError;
 use crate::load::Load;
 
-/// What is asked for.
+/// The kind of request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Get,
@@ -12,43 +12,43 @@ enum Kind {
     Mix,
     /// One get of 100 keys.
     ManyKeys,
-    /// The same key, over every connection.
+    /// One key, over every connection.
     Hot,
 }
 
-/// One load, and one row of the table.
+/// One load, which is one row of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Case {
     kind: Kind,
     pipeline: usize,
     /// Bytes of each value.
     pub(super) value_size: usize,
-    /// Worker threads of the servers, each with a core; None for as many as `--threads` says.
+    /// Worker threads of the servers, one core for each. `None` for the number of `--threads`.
     pub(super) workers: Option<u16>,
 }
 
-/// What cases have in common that run on the same servers.
+/// The settings by which cases share servers: worker threads and value size.
 pub(super) type Group = (Option<u16>, usize);
 
-/// Keys of one get where it asks for many.
+/// Keys of one get in a load of large gets.
 const MANY: usize = 100;
 
-/// Connections of requests that wait for each other, as from many small web workers ...
+/// Connections of a load without pipelining, as from many small web workers ...
 const UNPIPELINED: usize = 50;
-/// ... and of those that do not, or that are large.
+/// ... and of a load with pipelining or large gets.
 const PIPELINED: usize = 16;
 
-/// What any load needs at most.
+/// Most connections of any load.
 pub(super) const MOST_CONNECTIONS: usize = UNPIPELINED;
 
 const SMALL: usize = 32;
 const MIDDLE: usize = 1024;
 const LARGE: usize = 100 * 1024;
 
-/// Workers of the loads that show how servers use several cores.
+/// Workers for the loads that show how servers use several cores.
 const WORKERS: Option<u16> = Some(2);
 
-/// The loads that run unless others are asked for.
+/// The loads that run by default.
 const SELECTION: &[(Kind, usize, usize, Option<u16>)] = &[
     (Kind::Get, 1, SMALL, None),
     (Kind::Set, 1, SMALL, None),
@@ -82,12 +82,12 @@ impl Case {
         format!("{kind}-p{}-{}{workers}", self.pipeline, size_name(self.value_size))
     }
 
-    /// Which servers it runs on.
+    /// The group of servers on which it runs.
     pub(super) fn group(&self) -> Group {
         (self.workers, self.value_size)
     }
 
-    /// The load itself.
+    /// The load of this case.
     pub(super) fn load(&self) -> Load {
         let (sets, gets) = match self.kind {
             Kind::Get | Kind::ManyKeys | Kind::Hot => (0, 1),
@@ -107,17 +107,17 @@ impl Case {
     }
 }
 
-/// So many that neither a core's cache holds them nor 1024 megabytes are too few.
+/// A number of keys that exceeds a core's cache and fits into 1024 megabytes.
 fn key_count(value_size: usize) -> u64 {
     if value_size >= LARGE { 2_000 } else { 200_000 }
 }
 
-/// What a name calls the size.
+/// The name of a size in a case's name.
 fn size_name(size: usize) -> String {
     if size.is_multiple_of(1024) { format!("{}k", size / 1024) } else { size.to_string() }
 }
 
-/// One set of each key.
+/// A load that sets each key once.
 pub(super) fn preload(value_size: usize) -> Load {
     Load {
         connections: 4,
@@ -130,7 +130,7 @@ pub(super) fn preload(value_size: usize) -> Load {
     }
 }
 
-/// The groups that occur, each once.
+/// The groups of these cases, each once.
 pub(super) fn groups(cases: &[Case]) -> Vec<Group> {
     let mut groups: Vec<Group> = cases.iter().map(Case::group).collect();
     groups.sort_unstable();
@@ -138,7 +138,8 @@ pub(super) fn groups(cases: &[Case]) -> Vec<Group> {
     groups
 }
 
-/// Everything: each kind, pipeline and size. A get of many keys is a pipeline of its own kind.
+/// All combinations of kind, pipeline and size. A get of many keys is never pipelined: it is a pipeline of
+/// its own kind.
 fn everything() -> Vec<Case> {
     let mut cases = Vec::new();
     let own = [(None, SMALL), (None, MIDDLE), (None, LARGE)];
@@ -155,8 +156,8 @@ fn everything() -> Vec<Case> {
     cases
 }
 
-/// The cases to run: all, those whose name is one of the words or contains one that is no name, or the
-/// usual selection.
+/// The cases to run: all of them, those that `only` selects, or the default selection. A word selects the
+/// case with this name; if there is none, it selects the cases whose names contain it.
 pub(super) fn select(full: bool, only: &[String]) -> anyhow::Result<Vec<Case>> {
     let mut cases = everything();
     if !only.is_empty() {
@@ -236,7 +237,7 @@ mod tests {
             let load = case.load();
             assert!(load.connections <= MOST_CONNECTIONS);
             assert!(load.sets + load.gets > 0 && load.keys_per_get > 0);
-            // What is on its way at once stays far below the memory of any machine.
+            // The bytes in flight at once stay far below the memory of any machine.
             let flight = load.connections * load.pipeline * load.keys_per_get * load.value_size;
             assert!(flight <= 256 * 1024 * 1024, "{}", case.name());
         }

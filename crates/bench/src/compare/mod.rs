@@ -1,8 +1,8 @@
 //! `compare`: the same loads on several servers, in turns.
 //!
-//! The runs of a round make one ratio for each server that ringbinderd is compared with, so that what
-//! changes slowly on the machine meets all. Who comes first alternates, so that nobody is favoured.
-//! Loads that have the number of workers and the size of values in common run on the same servers.
+//! The runs of a round give one ratio for each server that ringbinderd is compared with, so that slow changes
+//! of the machine affect all servers alike. The order alternates, so that no server has an advantage. Loads
+//! with the same number of workers and the same value size run on the same servers.
 
 mod data;
 mod matrix;
@@ -25,7 +25,7 @@ use crate::stop::Stop;
 use matrix::{Case, Group};
 use rounds::{Pace, Rounds};
 
-/// Connections beyond those of the load that a server allows: ours, and some slack.
+/// Connections that a server allows beyond those of the load: for this program's own, and some reserve.
 const SPARE_CONNECTIONS: usize = 100;
 
 /// Runs `ringbinder bench compare`.
@@ -40,7 +40,7 @@ pub(crate) fn run(options: &CompareOptions, look: Look, stop: &Stop) -> anyhow::
     contenders.push(Contender::ringbinderd(&options.node)?);
     let generator = choose_generator(options)?;
     let bench = Bench { contenders, generator, options, stop };
-    // Before the minutes that it takes: is everything there, may the results be written?
+    // Checked before the run, which takes minutes: all programs exist, and the results can be written.
     for group in matrix::groups(&cases) {
         bench.place(group)?;
     }
@@ -71,16 +71,16 @@ pub(crate) fn run(options: &CompareOptions, look: Look, stop: &Stop) -> anyhow::
     Ok(if report.is_flagged() { Verdict::Flagged } else { Verdict::Clean })
 }
 
-/// All that stays the same throughout.
+/// Everything that stays the same during the benchmark.
 struct Bench<'a> {
-    /// What ringbinderd is compared with, and it, the last.
+    /// The servers that ringbinderd is compared with, and ringbinderd as the last.
     contenders: Vec<Contender>,
     generator: Generator,
     options: &'a CompareOptions,
     stop: &'a Stop,
 }
 
-/// A case whose rounds are over.
+/// A case whose rounds are done.
 struct CaseResult {
     case: Case,
     place: Placement,
@@ -92,7 +92,7 @@ impl Bench<'_> {
         usize::from(workers.unwrap_or(self.options.node.threads))
     }
 
-    /// Who runs where in the cases of a group.
+    /// The cores of the servers and of the load in the cases of a group.
     fn place(&self, group: Group) -> anyhow::Result<Placement> {
         let node = &self.options.node;
         let choose = match group {
@@ -102,7 +102,7 @@ impl Bench<'_> {
         choose(node.server_cores.clone(), node.load_cores.clone(), self.threads(group))
     }
 
-    /// All servers afresh, with values of one size.
+    /// Starts all servers and stores values of one size.
     fn start(
         &self,
         group: Group,
@@ -153,7 +153,7 @@ impl Bench<'_> {
         Ok(rounds)
     }
 
-    /// How long it will take, roughly.
+    /// A rough estimate of the duration.
     fn estimate(&self, cases: &[Case]) -> String {
         let (rounds, seconds) = (self.options.rounds, self.options.seconds);
         let turn = Duration::from_secs(u64::from(seconds)) + self.generator.overhead();
@@ -186,7 +186,7 @@ fn choose_generator(options: &CompareOptions) -> anyhow::Result<Generator> {
     }
 }
 
-/// Stores every key, and makes sure that all are there.
+/// Stores every key and checks that all are there.
 fn preload(server: &mut Server, size: usize, stop: &Stop) -> anyhow::Result<()> {
     let load = matrix::preload(size);
     if let Err(error) = fill(&load, Keys::Memtier, server.address, stop) {

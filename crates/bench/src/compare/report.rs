@@ -1,4 +1,4 @@
-//! What `compare` prints, and what it draws.
+//! The table and the picture of `compare`.
 
 use super::matrix::Case;
 use super::rounds::{FIGURES, Rounds, Run};
@@ -21,7 +21,7 @@ const HEAD: [&str; 10] = [
     "flags",
 ];
 
-/// The head, and a line for each load and each server that ringbinderd is compared with.
+/// The head, and one line for each load and each server that ringbinderd is compared with.
 #[derive(Debug)]
 pub(super) struct Report {
     head: String,
@@ -30,7 +30,7 @@ pub(super) struct Report {
 }
 
 impl Report {
-    /// Of cases whose rounds are over.
+    /// The report on cases whose rounds are done.
     pub(super) fn new(bench: &Bench<'_>, results: &[CaseResult]) -> Self {
         let mut report = Self { head: head(bench, results), lines: Vec::new(), flagged: false };
         let ours = bench.contenders.len() - 1;
@@ -59,12 +59,12 @@ impl Report {
         self.lines.push(line);
     }
 
-    /// Whether anything spoils a line.
+    /// Whether any line carries a flag.
     pub(super) fn is_flagged(&self) -> bool {
         self.flagged
     }
 
-    /// All of it, and how to read its names.
+    /// The whole report, with an explanation of its names.
     pub(super) fn text(&self) -> String {
         let mut rows = vec![HEAD.map(str::to_owned).to_vec()];
         rows.extend(self.lines.iter().cloned());
@@ -80,7 +80,7 @@ impl Report {
     }
 }
 
-/// The other's own figures: medians over the rounds.
+/// The other server's absolute figures: medians over the rounds.
 fn scale(rounds: &Rounds, server: usize) -> String {
     let [cpu, per_second, p50, p99, p999] =
         FIGURES.map(|(_, figure)| rounds.spread(server, figure).map(|spread| spread.median));
@@ -89,7 +89,7 @@ fn scale(rounds: &Rounds, server: usize) -> String {
     format!("{}; {per_second}; {} / {} / {}", time(cpu), time(p50), time(p99), time(p999))
 }
 
-/// How much of the time a server was running.
+/// The share of the time in which a server was running.
 fn busy(rounds: &Rounds, server: usize) -> String {
     let busy: fn(&Run) -> Option<f64> = |run| run.busy;
     rounds
@@ -97,7 +97,7 @@ fn busy(rounds: &Rounds, server: usize) -> String {
         .map_or_else(|| NOTHING.to_owned(), |spread| format!("{:.0} %", spread.median * 100.0))
 }
 
-/// What went wrong, by server.
+/// The problems of each server.
 fn flags(contenders: &[Contender], pair: [usize; 2], rounds: &Rounds) -> Vec<String> {
     let mut flags = Vec::new();
     for at in pair {
@@ -112,14 +112,14 @@ fn flags(contenders: &[Contender], pair: [usize; 2], rounds: &Rounds) -> Vec<Str
         }
     }
     flags.extend(rounds.failure.as_ref().map(|failure| format!("stopped: {failure}")));
-    // What a program said may hold anything, and a cell may not.
+    // A program's message may contain characters that a table cell may not.
     for flag in &mut flags {
         *flag = flag.replace(['|', '\n', '\r'], " ");
     }
     flags
 }
 
-/// What was compared, and how.
+/// The servers, the machine and the settings.
 fn head(bench: &Bench<'_>, results: &[CaseResult]) -> String {
     let options = bench.options;
     let mut text = String::new();
@@ -146,14 +146,14 @@ fn head(bench: &Bench<'_>, results: &[CaseResult]) -> String {
     text
 }
 
-/// The figures that are drawn, by their places in [`FIGURES`].
+/// The figures in the picture, by index in [`FIGURES`].
 const PANELS: [(usize, Panel); 3] = [
     (0, Panel { title: "CPU per request", less: true }),
     (1, Panel { title: "throughput", less: false }),
     (3, Panel { title: "p99", less: true }),
 ];
 
-/// The ratios as bars.
+/// Draws the ratios as bars.
 pub(super) fn picture(bench: &Bench<'_>, results: &[CaseResult]) -> String {
     let (ours, others) = match bench.contenders.split_last() {
         Some((_, others)) => (others.len(), others),

@@ -1,4 +1,4 @@
-//! One load in turns on all servers, and what each turn showed.
+//! One load in turns on all servers, and the result of each turn.
 
 use std::time::Duration;
 
@@ -11,23 +11,23 @@ use crate::servers::Server;
 use crate::stop::{Interrupted, Stop};
 use crate::table::Spread;
 
-/// Load before the first round, by this program and not counted.
+/// Duration of the load before the first round, which is made by this program and not counted.
 pub(super) const WARM_UP: Duration = Duration::from_millis(500);
 
 /// One run on one server.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Run {
-    /// What the load generator saw.
+    /// The result from the load generator.
     #[serde(flatten)]
     pub(super) outcome: Outcome,
-    /// User and system time of the server per request, in microseconds; None where nobody may look
-    /// at its process.
+    /// User and system time of the server per request, in microseconds. `None` if its process is not
+    /// readable.
     pub(super) cpu_per_request: Option<f64>,
     /// The same time as a share of the seconds of load.
     pub(super) busy: Option<f64>,
 }
 
-/// A figure of a run that is compared.
+/// A function that extracts a figure from a run.
 pub(super) type Figure = fn(&Run) -> Option<f64>;
 
 /// The figures, in the order of the table.
@@ -42,13 +42,13 @@ pub(super) const FIGURES: [(&str, Figure); 5] = [
 /// All rounds of a case.
 #[derive(Debug, Default)]
 pub(super) struct Rounds {
-    /// By round, and in it by server; the rounds in which every server had its turn.
+    /// The runs by round and then by server. Holds only rounds in which every server had its turn.
     pub(super) done: Vec<Vec<Run>>,
-    /// Why there are no more of them.
+    /// The reason why the rounds ended early.
     pub(super) failure: Option<String>,
 }
 
-/// How the load is made.
+/// The settings of the load.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace<'a> {
     pub(super) generator: &'a Generator,
@@ -57,19 +57,19 @@ pub(super) struct Pace<'a> {
 }
 
 impl Rounds {
-    /// The ratios of a figure of one server to another's, each round by itself.
+    /// The ratios of a figure of one server to another's, one for each round.
     pub(super) fn ratio(&self, ours: usize, theirs: usize, figure: Figure) -> Option<Spread> {
         let ratio = |round: &Vec<Run>| Some(figure(&round[ours])? / figure(&round[theirs])?);
         Spread::of(self.done.iter().filter_map(ratio))
     }
 
-    /// A figure of one server, over the rounds.
+    /// A figure of one server over the rounds.
     pub(super) fn spread(&self, server: usize, figure: Figure) -> Option<Spread> {
         Spread::of(self.done.iter().filter_map(|round| figure(&round[server])))
     }
 
-    /// One turn on each server, in the order of the round. A load that fails is noted and ends the
-    /// case, a server that is gone ends everything. `turned` is called after each turn.
+    /// Runs one turn on each server, in the order of the round. A load that fails is recorded and ends the
+    /// case. A server that exits ends the benchmark. `turned` is called after each turn.
     pub(super) fn run(
         &mut self,
         round: u32,
@@ -113,7 +113,7 @@ fn turn(case: &Case, pace: Pace<'_>, server: &mut Server, stop: &Stop) -> anyhow
     })
 }
 
-/// Load that is not counted.
+/// Runs a load that is not counted.
 pub(super) fn warm_up(
     case: &Case,
     server: &mut Server,

@@ -1,4 +1,4 @@
-//! The command line: what `ringbinder-bench` understands.
+//! The command line of `ringbinder-bench`.
 
 use std::path::PathBuf;
 

@@ -1,9 +1,9 @@
-//! `ringbinder-bench`: the benchmarks that only developers of Ringbinder run.
+//! `ringbinder-bench`: benchmarks for developers of Ringbinder.
 //!
-//! `clients` measures what a get costs the client, on nodes that it starts. `instructions` counts under
-//! valgrind what a request costs the server. Two need no server: `simulate` replays a trace against
-//! known eviction policies, `engine` measures the store within this process. What Ringbinder is
-//! compared with here stays out of the operator's programs.
+//! `clients` measures the cost of a get for the client, on nodes that it starts. `instructions` counts under
+//! valgrind the cost of a request for the server. Two need no server: `simulate` replays a trace against
+//! known eviction policies, and `engine` measures the store within this process. The programs and crates that
+//! Ringbinder is compared with here stay out of the operator's programs.
 
 mod cli;
 mod clients;
@@ -21,8 +21,8 @@ use crate::progress::Look;
 use crate::{Verdict, measure};
 use cli::{Bench, Cli};
 
-/// Runs the benchmark that this process was started with: 0 if its figures are clean, 1 if one
-/// carries a flag, 2 if there are none, 130 after Ctrl-C.
+/// Runs the benchmark named on the command line. Exits with 0 if its figures are clean, 1 if one carries a
+/// flag, 2 if there are none, and 130 after Ctrl-C.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let look = look();
@@ -43,7 +43,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// What standard error can show.
+/// The capabilities of standard error.
 fn look() -> Look {
     let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");

@@ -1,31 +1,31 @@
-//! Reading answers as they trickle in, however the network splits them.
+//! Parser for answers, which the network may split anywhere.
 //!
-//! Values are counted and not kept: a value of any size passes through without a buffer.
+//! Values are counted and dropped: a value of any size needs no buffer.
 
 /// One piece of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answer<'a> {
-    /// A value of so many bytes begins.
+    /// The start of a value of this many bytes.
     Value(usize),
-    /// A get is answered.
+    /// The end of a get.
     End,
-    /// A set is done.
+    /// A successful set.
     Stored,
-    /// Anything else, without its line end.
+    /// Any other line, without its line break.
     Other(&'a [u8]),
 }
 
-/// Where in an answer the reader stands.
+/// The state of the parser.
 #[derive(Debug, Default)]
 pub(crate) struct Answers {
-    /// The start of a line whose end has not come yet.
+    /// The start of an incomplete line.
     line: Vec<u8>,
-    /// Bytes of a value, and of the line end after it, that are still to come.
+    /// Remaining bytes of a value and of the line break after it.
     body: usize,
 }
 
 impl Answers {
-    /// Takes the next bytes and hands on each piece that they complete.
+    /// Parses the next bytes and passes on each piece that they complete.
     pub(crate) fn feed(&mut self, mut bytes: &[u8], mut on: impl FnMut(Answer<'_>)) {
         while !bytes.is_empty() {
             if self.body > 0 {
@@ -64,7 +64,7 @@ impl<'a> Answer<'a> {
         }
     }
 
-    /// `VALUE key flags bytes`
+    /// Parses `VALUE key flags bytes`.
     fn value(line: &[u8]) -> Option<Self> {
         let words = line.strip_prefix(b"VALUE ")?.strip_suffix(b"\r\n")?;
         let digits = words.rsplit(|&byte| byte == b' ').next()?;

@@ -1,4 +1,4 @@
-//! One connection of the generator: requests go out as answers come in.
+//! One connection of the generator: it sends requests as answers arrive.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
@@ -8,19 +8,19 @@ use std::time::{Duration, Instant};
 use super::answers::{Answer, Answers};
 use super::requests::{Expect, Requests};
 
-/// Bytes that were sent and are still in the buffer before they are worth moving the rest.
+/// Bytes that were sent and are still in the buffer before the rest is moved to the front.
 const COMPACT: usize = 1024 * 1024;
 
-/// What a connection learns from answers.
+/// Counts of answers.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
     /// Requests answered.
     pub(crate) requests: u64,
-    /// Keys asked for that were not there.
+    /// Requested keys that were missing.
     pub(crate) misses: u64,
-    /// Answers that are no answer to the request.
+    /// Answers that do not fit their request.
     pub(crate) wrong: u64,
-    /// The first of them.
+    /// The first such answer.
     pub(crate) first_wrong: Option<String>,
 }
 
@@ -31,7 +31,7 @@ struct Pending {
     values: usize,
 }
 
-/// A connection that is never waited for.
+/// A non-blocking connection.
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) stream: TcpStream,
@@ -43,7 +43,7 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Connects, expecting values of one size.
+    /// Connects. Every value must have this size.
     pub(crate) fn open(server: SocketAddr, value_size: usize) -> io::Result<Self> {
         let stream = TcpStream::connect_timeout(&server, Duration::from_secs(10))?;
         stream.set_nodelay(true)?;
@@ -58,17 +58,17 @@ impl Connection {
         })
     }
 
-    /// Whether no answer is awaited.
+    /// Whether no answer is pending.
     pub(crate) fn is_idle(&self) -> bool {
         self.pending.is_empty()
     }
 
-    /// Whether bytes wait for room in the socket.
+    /// Whether unsent bytes wait for room in the socket.
     pub(crate) fn is_blocked(&self) -> bool {
         self.written < self.out.len()
     }
 
-    /// Adds requests until so many are in flight, and sends what the socket takes.
+    /// Adds requests until `pipeline` of them are in flight, and sends as much as the socket takes.
     pub(crate) fn send(&mut self, pipeline: usize, requests: &mut Requests) -> io::Result<()> {
         if self.pending.len() < pipeline {
             let sent = Instant::now();
@@ -80,13 +80,13 @@ impl Connection {
         self.flush()
     }
 
-    /// Sends what the socket takes.
+    /// Sends as much as the socket takes.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         while self.is_blocked() {
             match self.stream.write(&self.out[self.written..]) {
                 Ok(sent) => self.written += sent,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    // A connection that never catches up must not keep all it ever sent.
+                    // Otherwise a connection that never catches up would keep every byte it sent.
                     if self.written >= COMPACT {
                         self.out.drain(..self.written);
                         self.written = 0;
@@ -102,7 +102,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Reads once, and reports the time that each answered request took.
+    /// Reads once, and reports the latency of each answered request.
     pub(crate) fn receive(
         &mut self,
         buffer: &mut [u8],
@@ -138,7 +138,7 @@ impl Connection {
                     tally.misses += u64::try_from(missed).unwrap_or(u64::MAX);
                 }
                 (Answer::Stored, Expect::Stored) => {}
-                // An error ends its request like any other answer.
+                // An error completes its request like any other answer.
                 (answer, _) => tally.note_wrong(answer),
             }
             tally.requests += 1;
@@ -160,7 +160,7 @@ impl Tally {
         });
     }
 
-    /// Adds another's figures.
+    /// Adds the counts of another tally.
     pub(crate) fn add(&mut self, other: Self) {
         self.requests += other.requests;
         self.misses += other.misses;
@@ -168,7 +168,7 @@ impl Tally {
         self.first_wrong = self.first_wrong.take().or(other.first_wrong);
     }
 
-    /// What is wrong with the answers, if anything is.
+    /// A description of the wrong answers, if there are any.
     pub(crate) fn trouble(&self) -> Option<String> {
         let first = self.first_wrong.as_ref()?;
         Some(format!("{} wrong answers, the first {first:?}", self.wrong))

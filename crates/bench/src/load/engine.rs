@@ -1,4 +1,4 @@
-//! The generator of this program: on each thread an epoll loop over its share of the connections.
+//! The built-in generator: each thread runs an epoll loop over its share of the connections.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -12,13 +12,13 @@ use super::requests::{Keys, Requests};
 use super::{Load, Numbers, Outcome, Target};
 use crate::stop::Stop;
 
-/// How long answers may take once no more requests are sent.
+/// Longest time for answers after the last request.
 const DRAIN: Duration = Duration::from_secs(20);
 
-/// How much is read at once.
+/// Size of one read in bytes.
 const BUFFER: usize = 256 * 1024;
 
-/// Loads the server with all keys for that time.
+/// Loads the server with all keys for this time.
 pub(crate) fn run(
     load: &Load,
     server: SocketAddr,
@@ -33,7 +33,7 @@ fn whole(load: &Load, address: SocketAddr) -> Target {
     Target { address, numbers: Numbers::UpTo(load.keys) }
 }
 
-/// Loads several servers together for that time. Each thread deals its connections out to them.
+/// Loads several servers together for this time. Each thread distributes its connections over them.
 pub(crate) fn run_at(
     load: &Load,
     targets: &[Target],
@@ -81,7 +81,7 @@ pub(crate) fn fill(load: &Load, keys: Keys, server: SocketAddr, stop: &Stop) -> 
     fill_at(load, keys, &[whole(load, server)], stop)
 }
 
-/// Stores each key of the load once, at the target that asks for it.
+/// Stores each key of the load once, at the target that gets its requests.
 pub(crate) fn fill_at(
     load: &Load,
     keys: Keys,
@@ -102,9 +102,9 @@ pub(crate) fn fill_at(
 
 struct Done {
     tally: Tally,
-    /// Requests that were answered before the time was up.
+    /// Requests that were answered within the time.
     in_time: u64,
-    /// Nanoseconds.
+    /// Latencies in nanoseconds.
     times: Histogram<u64>,
 }
 
@@ -120,7 +120,7 @@ struct Loop {
     epoll: Epoll,
     connections: Vec<Connection>,
     pipeline: usize,
-    /// By target. Connections belong to the targets in turn.
+    /// The requests of each target. Connections are assigned to the targets in turn.
     requests: Vec<Requests>,
 }
 
@@ -149,7 +149,7 @@ impl Loop {
         Ok(Self { epoll, connections, pipeline: load.pipeline, requests })
     }
 
-    /// Sends until the time is up or the requests are, and then waits for the answers that are out.
+    /// Sends until the time is over or there are no more requests, and then waits for the pending answers.
     fn run(mut self, time: Option<Duration>, stop: &Stop) -> anyhow::Result<Done> {
         let mut done = Done::new()?;
         let mut buffer = vec![0; BUFFER];
@@ -188,7 +188,7 @@ impl Loop {
         }
     }
 
-    /// Reads, sends, and waits for room in the socket if there was too little.
+    /// Reads, sends, and waits for room in the socket if it is full.
     fn step(
         &mut self,
         at: usize,
@@ -271,12 +271,12 @@ mod tests {
         fill_at(&LOAD, Keys::Memtier, &targets, &Stop::default()).unwrap();
         let stored: Vec<u64> = fakes.iter().map(Fake::requests).collect();
         assert_eq!(stored, [34, 33, 33]);
-        // A key of another target would be a miss.
+        // A key of another target would miss.
         let load = Load { sets: 0, ..LOAD };
         let done = run_at(&load, &targets, 1, TIME, &Stop::default()).unwrap();
         assert_eq!((done.misses, done.trouble), (0, None));
         assert!(fakes.iter().zip(stored).all(|(fake, before)| fake.requests() > before));
-        // Too few connections for the targets leave keys out, which is no success.
+        // With fewer connections than targets some keys are left out, which is a failure.
         let few = Load { connections: 2, ..LOAD };
         let error = fill_at(&few, Keys::Memtier, &targets, &Stop::default()).unwrap_err();
         assert_eq!(error.to_string(), "67 of 100 sets were answered");

@@ -1,4 +1,4 @@
-//! A server for tests: a thread a connection, a map, and only what the generator sends.
+//! A server for tests, with one thread per connection and a map. It supports only the generator's requests.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, BufWriter, Read, Write};
@@ -13,7 +13,7 @@ struct Shared {
     refuses: bool,
 }
 
-/// Its threads end with the test process.
+/// A running server. Its threads end with the test process.
 pub(crate) struct Fake {
     pub(crate) address: SocketAddr,
     shared: Arc<Shared>,
@@ -24,7 +24,7 @@ impl Fake {
         Self::with(Shared::default())
     }
 
-    /// One that stores nothing.
+    /// A server that stores nothing.
     pub(crate) fn refusing() -> Self {
         Self::with(Shared { refuses: true, ..Shared::default() })
     }
@@ -43,14 +43,14 @@ impl Fake {
         Self { address, shared }
     }
 
-    /// Lines answered so far.
+    /// Number of lines answered.
     pub(crate) fn requests(&self) -> u64 {
         self.shared.requests.load(Ordering::SeqCst)
     }
 }
 
 impl Shared {
-    /// Until the other side leaves, in whatever way.
+    /// Serves a connection until the client closes it or it fails.
     fn serve(&self, stream: &TcpStream) -> Option<()> {
         let mut input = BufReader::new(stream);
         let mut output = BufWriter::new(stream);

@@ -11,11 +11,10 @@ use super::{Load, Outcome, memtier_report};
 use crate::servers::Guarded;
 use crate::stop::Stop;
 
-/// How much longer than asked memtier may take: it waits for ever on an answer that it does not
-/// understand.
+/// Additional time for memtier to end. It waits forever for an answer that it does not understand.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// Runs it once.
+/// Runs memtier once.
 pub(super) fn run(
     program: &Path,
     load: &Load,
@@ -55,8 +54,8 @@ pub(super) fn run(
 fn arguments(load: &Load, server: SocketAddr, threads: usize, seconds: u32) -> Vec<String> {
     let Load { connections, pipeline, sets, gets, keys_per_get, value_size, keys } = *load;
     let threads = threads.clamp(1, connections.max(1));
-    // Without seeds of their own, all connections ask for the same keys in the same order, and the
-    // server finds each one in its core's cache.
+    // Without separate seeds, all connections would request the same keys in the same order, and the server
+    // would find each key in its core's cache.
     let mut arguments: Vec<String> = [
         "-P",
         "memcache_text",
@@ -79,7 +78,7 @@ fn arguments(load: &Load, server: SocketAddr, threads: usize, seconds: u32) -> V
     give("--data-size", value_size.to_string());
     give("--key-maximum", keys.to_string());
     if keys_per_get > 1 {
-        // One request asks for as many keys as the ratio allows before its next set.
+        // One request asks for as many keys as the ratio allows before the next set.
         let keys_per_get = u32::try_from(keys_per_get).unwrap_or(u32::MAX);
         give("--ratio", format!("{sets}:{}", gets.saturating_mul(keys_per_get)));
         give("--multi-key-get", keys_per_get.to_string());
@@ -89,7 +88,7 @@ fn arguments(load: &Load, server: SocketAddr, threads: usize, seconds: u32) -> V
     arguments
 }
 
-/// What memtier complains of between its progress lines.
+/// The complaints of memtier between its progress lines.
 fn complaint(log: &str) -> Option<String> {
     let complains = |line: &&str| {
         let line = line.to_ascii_lowercase();

@@ -1,8 +1,8 @@
-//! Reading what memtier_benchmark writes with `--json-out-file`.
+//! Parser for the output of memtier_benchmark's `--json-out-file`.
 //!
-//! Its `Ops/sec` is not used: it divides by a duration that can be a whole second off the time that
-//! the load ran. The counts of each second (`Time-Serie`) are right. Only the last one, in which
-//! the load has ended, is left out.
+//! Its `Ops/sec` is not used: it divides by a duration that may differ by a whole second from the actual
+//! duration of the load. The counts of each second (`Time-Serie`) are right. Only the last second, in which
+//! the load ended, is left out.
 
 use std::collections::HashMap;
 
@@ -39,7 +39,7 @@ struct Totals {
     seconds: HashMap<u32, Second>,
 }
 
-/// Milliseconds.
+/// Latencies in milliseconds.
 #[derive(Deserialize)]
 struct Percentiles {
     #[serde(rename = "p50.00")]
@@ -56,7 +56,7 @@ struct Second {
     count: u64,
 }
 
-/// The outcome of a load of so many seconds.
+/// The outcome of a load of this many seconds.
 pub(super) fn parse(json: &[u8], seconds: u32) -> anyhow::Result<Outcome> {
     let report: Report =
         serde_json::from_slice(json).context("memtier's JSON is not what it used to be")?;
@@ -83,13 +83,14 @@ pub(super) fn parse(json: &[u8], seconds: u32) -> anyhow::Result<Outcome> {
     })
 }
 
-/// Both rates divide by the same duration, so their ratio is right whatever that is.
+/// The number of misses. Both rates divide by the same duration, so their ratio is right even if the duration
+/// is wrong.
 fn misses(totals: &Totals) -> anyhow::Result<u64> {
     if totals.misses_per_second <= 0.0 || totals.per_second <= 0.0 {
         return Ok(0);
     }
     let misses = totals.misses_per_second / totals.per_second * totals.count as f64;
-    // At least one: a rate above zero is no clean run.
+    // At least one: a run with a rate above zero is not clean.
     let rounded = format!("{misses:.0}");
     let misses: u64 = rounded.parse().with_context(|| format!("{rounded} misses"))?;
     Ok(misses.max(1))
@@ -99,7 +100,7 @@ fn misses(totals: &Totals) -> anyhow::Result<u64> {
 mod tests {
     use super::*;
 
-    /// Cut from what memtier wrote for two seconds of a 1:10 mix.
+    /// An excerpt of memtier's output for two seconds of a 1:10 mix.
     fn json(misses: &str, errors: u32, count: u64) -> String {
         format!(
             r#"{{"configuration": {{"server": "127.0.0.1"}}, "ALL STATS": {{

@@ -28,52 +28,52 @@ pub(crate) use engine::{fill, fill_at, run as run_own, run_at};
 pub(crate) use requests::Keys;
 pub(crate) use target::{Numbers, Target};
 
-/// What connections ask for, over and over.
+/// The requests that connections repeat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Load {
-    /// Connections, all threads together.
+    /// Connections of all threads together.
     pub(crate) connections: usize,
     /// Requests that each connection keeps in flight.
     pub(crate) pipeline: usize,
-    /// So many sets ...
+    /// This many sets ...
     pub(crate) sets: u32,
-    /// ... before so many gets.
+    /// ... before this many gets.
     pub(crate) gets: u32,
-    /// Keys that one get asks for.
+    /// Keys in one get.
     pub(crate) keys_per_get: usize,
     /// Bytes of each value.
     pub(crate) value_size: usize,
-    /// Keys, all of which are stored beforehand, and asked for equally often at random.
+    /// Number of keys. All are stored beforehand, and requested at random with equal probability.
     pub(crate) keys: u64,
 }
 
-/// What came of it.
+/// The result of a load.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(crate) struct Outcome {
-    /// Requests answered, from the first to the last. A get of many keys is one.
+    /// Number of requests answered in total. A get of many keys is one request.
     pub(crate) requests: u64,
-    /// Requests answered per second while the load was on.
+    /// Requests answered per second during the load.
     pub(crate) per_second: f64,
-    /// Time from request to answer, in microseconds: half were faster ...
+    /// Latency in microseconds: half of the requests were faster ...
     pub(crate) p50: f64,
     /// ... 99 of 100 ...
     pub(crate) p99: f64,
     /// ... and 999 of 1000.
     pub(crate) p999: f64,
-    /// Keys asked for that were not there.
+    /// Requested keys that were missing.
     pub(crate) misses: u64,
-    /// What went wrong, if anything did.
+    /// A description of the problems, if there were any.
     pub(crate) trouble: Option<String>,
 }
 
-/// Who makes the load.
+/// The program that produces the load.
 #[derive(Clone, Debug)]
 pub(crate) enum Generator {
-    /// memtier_benchmark, and what it says of its version.
+    /// memtier_benchmark.
     Memtier {
-        /// What it is started from.
+        /// The path of the program.
         program: PathBuf,
-        /// The first line it prints.
+        /// The first line of its version output.
         version: String,
     },
     /// This program.
@@ -81,7 +81,7 @@ pub(crate) enum Generator {
 }
 
 impl Generator {
-    /// Loads the server for so many seconds, with so many threads.
+    /// Loads the server for this many seconds, with this many threads.
     pub(crate) fn run(
         &self,
         load: &Load,
@@ -98,10 +98,10 @@ impl Generator {
         }
     }
 
-    /// How much longer than its seconds a run takes.
+    /// Duration of a run beyond its seconds of load.
     pub(crate) fn overhead(&self) -> Duration {
         match self {
-            // It looks once a second whether it is done.
+            // memtier checks once a second whether it is done.
             Self::Memtier { .. } => Duration::from_secs(1),
             Self::Own => Duration::ZERO,
         }

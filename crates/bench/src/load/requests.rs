@@ -1,14 +1,14 @@
-//! Writing requests, and remembering what each one waits for.
+//! Generates requests and the expected answer of each.
 
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
 use super::{Load, Numbers};
 
-/// How the number of a key becomes its name.
+/// The names of keys by number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Keys {
-    /// `memtier-N`, memtier_benchmark's names.
+    /// `memtier-N`, like memtier_benchmark's.
     Memtier,
     /// 14 bytes: `key-` and ten digits.
     FourteenBytes,
@@ -33,30 +33,30 @@ impl Keys {
     }
 }
 
-/// What a request waits for.
+/// The expected answer of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Expect {
-    /// STORED.
+    /// `STORED`.
     Stored,
-    /// So many values, and END.
+    /// This many values, and `END`.
     Values(usize),
 }
 
-/// The order in which keys come.
+/// The order of keys.
 #[derive(Debug)]
 enum Order {
-    /// Sets and gets in the load's ratio, on keys drawn at random.
+    /// Sets and gets in the load's ratio, on random keys.
     Random { rng: SmallRng, turn: u32 },
-    /// One set of each key, up to the last place.
+    /// One set of each key in turn.
     Once { next: u64 },
 }
 
-/// An endless or a finite row of requests.
+/// A finite or endless sequence of requests.
 #[derive(Debug)]
 pub(crate) struct Requests {
     load: Load,
     keys: Keys,
-    /// Which of the keys.
+    /// The subset of keys.
     numbers: Numbers,
     /// ` 0 0 SIZE`, the value, and the line ends.
     set_tail: Vec<u8>,
@@ -64,7 +64,7 @@ pub(crate) struct Requests {
 }
 
 impl Requests {
-    /// The load on some of its keys, without end unless there are none. Different seeds draw
+    /// The load on a subset of its keys, without end unless the subset is empty. Different seeds give
     /// different keys.
     pub(crate) fn random(load: Load, keys: Keys, numbers: Numbers, seed: u64) -> Self {
         let rng = SmallRng::seed_from_u64(seed);
@@ -83,7 +83,7 @@ impl Requests {
         Self { load, keys, numbers, set_tail, order }
     }
 
-    /// Appends the next request, unless there is none left.
+    /// Appends the next request. Returns its expected answer, or `None` if there are no more requests.
     pub(crate) fn next(&mut self, out: &mut Vec<u8>) -> Option<Expect> {
         let Load { sets, gets, keys_per_get, .. } = self.load;
         let numbers = &self.numbers;

@@ -1,19 +1,19 @@
-//! Where the connections of a load go, and which keys they ask for there.
+//! Targets of a load: servers, and the keys requested from each.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// Which of a load's keys are asked for, by their numbers from 1 on.
+/// The requested subset of a load's keys, by number from 1 on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Numbers {
-    /// Each up to this one.
+    /// All keys up to this number.
     UpTo(u64),
-    /// These.
+    /// Exactly these keys.
     Chosen(Arc<[u64]>),
 }
 
 impl Numbers {
-    /// How many there are.
+    /// Number of keys in the subset.
     pub(crate) fn count(&self) -> u64 {
         match self {
             Self::UpTo(last) => *last,
@@ -21,7 +21,7 @@ impl Numbers {
         }
     }
 
-    /// One of them, by its place from 0 on; None beyond the last.
+    /// The key at this index, from 0 on; `None` beyond the last.
     pub(super) fn at(&self, place: u64) -> Option<u64> {
         match self {
             Self::UpTo(last) => (place < *last).then_some(place + 1),
@@ -30,10 +30,10 @@ impl Numbers {
     }
 }
 
-/// One server of a load. The load's connections are dealt out to its targets in turn.
+/// One server of a load. The load's connections are assigned to its targets in turn.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Target {
-    /// Where it listens.
+    /// Its address.
     pub(crate) address: SocketAddr,
     /// The keys that its connections ask for.
     pub(crate) numbers: Numbers,

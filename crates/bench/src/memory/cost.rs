@@ -1,7 +1,7 @@
-//! What an item and an idle connection cost, from resident size.
+//! The memory cost of an item and of an idle connection, from resident size.
 //!
-//! A server is started afresh for each figure. What it holds before the items or connections come
-//! is subtracted; what the kernel holds for a socket is not part of a process and not counted.
+//! A server is restarted for each figure. Its resident size before the items or connections is subtracted.
+//! The kernel's memory for a socket does not belong to a process and is not counted.
 
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
@@ -17,10 +17,10 @@ use crate::servers::{Client, Contender, Server, Setup};
 use crate::stop::Stop;
 use crate::table::{NOTHING, grouped, markdown};
 
-/// Descriptors that are not idle connections, in this program and in the servers.
+/// Descriptors other than idle connections, in this program and in the servers.
 const SPARE: u64 = 200;
 
-/// Measures it for each of these.
+/// Measures the cost for each of these servers.
 pub(super) fn run(
     options: &MemoryOptions,
     contenders: &[Contender],
@@ -71,12 +71,12 @@ pub(super) fn run(
     Ok(if results.flags.is_empty() { Verdict::Clean } else { Verdict::Flagged })
 }
 
-/// Bytes beyond key and value for each server, the last of which is ringbinderd.
+/// Results of each server. ringbinderd is the last.
 #[derive(Debug, Default)]
 struct Results {
-    /// For each item, by the size of values.
+    /// Bytes per item beyond key and value, by value size.
     items: Vec<(u64, Vec<f64>)>,
-    /// For each idle connection, by their number.
+    /// Bytes per idle connection, by number of connections.
     idle: Vec<(u64, Vec<f64>)>,
     flags: Vec<String>,
 }
@@ -152,7 +152,7 @@ impl Meter<'_> {
         Ok(server)
     }
 
-    /// Bytes per item beyond key and value, and how many items are not there.
+    /// Bytes per item beyond key and value, and the number of missing items.
     fn items(&self, contender: &Contender, value_size: usize) -> anyhow::Result<(f64, u64)> {
         let mut server = self.start(contender)?;
         let count = self.options.items;
@@ -165,7 +165,7 @@ impl Meter<'_> {
             value_size,
             keys: count,
         };
-        // What the first request needs once is no item's cost.
+        // The one-time cost of the first request is not part of an item's cost.
         let mut client = Client::connect(server.address)?;
         client.set_and_get("first")?;
         let before = server.settled_memory(self.stop)?;
@@ -174,7 +174,7 @@ impl Meter<'_> {
             return Err(error.context(format!("cannot store the items in {}", server.name)));
         }
         let after = server.settled_memory(self.stop)?;
-        // The one from before the load is no part of it.
+        // Excludes the item that was stored before the load.
         let kept = client.counter("curr_items")?.saturating_sub(1);
         if kept == 0 {
             bail!("{} kept no item", server.name);
@@ -207,7 +207,7 @@ impl Meter<'_> {
     }
 }
 
-/// A line for each figure: what every server needs, and the ratios of the last to the others.
+/// One line for each figure: the value of every server, and the ratios of the last to the others.
 fn table(
     first: &str,
     contenders: &[Contender],

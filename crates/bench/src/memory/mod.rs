@@ -1,8 +1,8 @@
-//! `memory`: what servers keep in memory.
+//! `memory`: the memory of servers.
 //!
-//! `cost` is what an item and an idle connection cost. `hostile` (`--hostile`) is what becomes of items
-//! and of resident memory when clients send and ask for what takes a lot of it. A server is started
-//! afresh for each figure of the one and each input of the other.
+//! `cost` measures an item and an idle connection. `hostile` (`--hostile`) measures items and resident memory
+//! while clients send and request data that takes much memory. The server is restarted for each figure of
+//! `cost` and each input of `hostile`.
 
 mod cost;
 mod hostile;
@@ -34,7 +34,7 @@ pub(crate) fn run(options: &MemoryOptions, look: Look, stop: &Stop) -> anyhow::R
     }
 }
 
-/// Raises the limit of open files as far as needed; the servers inherit it.
+/// Raises the limit of open files as far as needed; servers inherit it.
 fn allow_files(needed: u64) -> anyhow::Result<()> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     if needed <= soft {

@@ -1,9 +1,9 @@
-//! `replay`: how often a cache has what a trace asks for, and the memory it takes for that.
+//! `replay`: the hit ratio of a cache on a trace, and the memory that it takes.
 //!
-//! One server after the other, each alone on the machine: it starts empty, gets every request of the
-//! trace in its order, and is asked at the end what it evicted and how much memory it holds. What
-//! `-m` limits differs between servers; what `/proc` says of their resident memory does not. So
-//! `--match-resident` looks for the `-m` with which ringbinderd stays within the other's peak.
+//! Each server runs alone on the machine. It starts empty and gets every request of the trace in order. At
+//! the end, its evictions and its memory are read. The meaning of `-m` differs between servers, but that of
+//! the resident memory in `/proc` does not. So `--match-resident` searches for the `-m` with which
+//! ringbinderd stays within the other server's peak.
 
 mod player;
 mod report;
@@ -24,13 +24,13 @@ use crate::trace;
 use player::{Player, Tally};
 use search::Search;
 
-/// Requests between two looks at whether to stop.
+/// Requests between two checks of the stop flag.
 const GLANCE: u64 = 256;
 
-/// The longest value of a server that does not tell.
+/// The longest value of a server that does not report its limit.
 const ITEM_SIZE_MAX: u64 = 1 << 20;
 
-/// Runs of a search for a memory limit, beside the first.
+/// Most runs of a search for a memory limit, besides the first.
 const RUNS: usize = 8;
 
 /// Runs `ringbinder bench replay`.
@@ -62,26 +62,26 @@ pub(crate) fn run(options: &ReplayOptions, look: Look, stop: &Stop) -> anyhow::R
     Ok(if report.is_flagged() { Verdict::Flagged } else { Verdict::Clean })
 }
 
-/// What came of a trace on a server.
+/// The result of a trace on a server.
 #[derive(Clone, Debug, Serialize)]
 struct Outcome {
     server: String,
-    /// `-m`; None where somebody else has started it.
+    /// The value of `-m`; `None` if this program did not start the server.
     memory_limit_mb: Option<u64>,
     #[serde(flatten)]
     tally: Tally,
-    /// Items that it held when it began: of another than an empty server little is learnt.
+    /// Items at the start. A server that was not empty gives little information.
     items_before: u64,
     items: u64,
     evictions: u64,
-    /// Bytes at the end; None where nobody may look.
+    /// Resident memory at the end, in bytes; `None` if it is not readable.
     resident: Option<u64>,
-    /// Bytes at the most.
+    /// Peak of resident memory, in bytes.
     resident_peak: Option<u64>,
 }
 
 impl Outcome {
-    /// Hits as a share of the requests.
+    /// Hits as a share of all requests.
     fn hit_ratio(&self) -> f64 {
         self.tally.hits as f64 / self.tally.requests as f64
     }
@@ -95,7 +95,7 @@ struct Stage<'a> {
 }
 
 impl Stage<'_> {
-    /// The whole trace on one server.
+    /// Replays the whole trace on one server.
     fn replay(&mut self, contender: &Contender, limit: u64) -> anyhow::Result<Outcome> {
         let options = self.options;
         let memory_limit_mb = contender.is_program().then_some(limit);
@@ -152,8 +152,8 @@ impl Stage<'_> {
         Ok(())
     }
 
-    /// Replays on ringbinderd with other limits, the outcomes of which go to the others; the place
-    /// of the one with the largest that stays within the target. The last outcome is the first run.
+    /// Replays on ringbinderd with other limits and appends the outcomes. Returns the largest limit that
+    /// stays within the target. On entry, the last of `outcomes` is the first run.
     fn search(
         &mut self,
         node: &Contender,
@@ -181,16 +181,16 @@ impl Stage<'_> {
     }
 }
 
-/// What a search came to.
+/// The result of a search.
 #[derive(Clone, Copy, Debug, Serialize)]
 struct Matched {
-    /// Bytes that the peak should not exceed.
+    /// Most bytes for the peak.
     target: u64,
-    /// The largest `-m` of ringbinderd that was tried and stays within them.
+    /// The largest `-m` tried with which ringbinderd stays within the target.
     limit: Option<u64>,
 }
 
-/// Items it holds, and those it evicted so far.
+/// Number of items, and of evictions so far.
 fn counters(client: &mut Client) -> anyhow::Result<(u64, u64)> {
     Ok((client.counter("curr_items")?, client.counter("evictions")?))
 }

@@ -1,10 +1,9 @@
-//! One connection that asks for what a trace asks for, and stores what is missing.
+//! One connection that requests the keys of a trace and stores missing values.
 //!
-//! A request is a `get`. Where the answer is a miss, a `set` follows with a value of the size that the
-//! trace says, before anything else is asked for. The outcome depends on this order, and it is kept
-//! exactly: one connection, on which a server answers in order, and no request leaves before the one
-//! before it was answered. A `set` leaves together with the next `get`, behind it nothing: the
-//! server sees the same commands in the same order as if they had left one by one.
+//! A request is a `get`. After a miss, a `set` follows with a value of the size in the trace, before the next
+//! request. The outcome depends on this order, which is kept exactly: there is one connection, the server
+//! answers in order, and a request is sent only after the previous answer. A `set` shares a write with the
+//! next `get`, which follows it. The server sees the same commands in the same order as with separate writes.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -18,23 +17,23 @@ use crate::trace::Request;
 /// Bytes of a key.
 pub(super) const KEY_SIZE: usize = 14;
 
-/// Answers take no longer, or there are none.
+/// Longest time for an answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What came of the requests so far.
+/// Counts of requests so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub(super) struct Tally {
     pub(super) requests: u64,
     pub(super) hits: u64,
     pub(super) misses: u64,
-    /// Bytes of values that were asked for, and those of them that were there.
+    /// Bytes of all requested values, and of those that were found.
     pub(super) bytes: u64,
     pub(super) hit_bytes: u64,
-    /// Values that are longer than the server takes; they were not sent.
+    /// Values longer than the server's limit, which were not sent.
     pub(super) too_large: u64,
     /// Values that the server did not store.
     pub(super) refused: u64,
-    /// What it said to the first of them.
+    /// The server's answer to the first of them.
     pub(super) first_refusal: Option<String>,
 }
 
@@ -43,10 +42,10 @@ pub(super) struct Tally {
 pub(super) struct Player {
     input: BufReader<TcpStream>,
     out: Vec<u8>,
-    /// Whether a set is in `out` or on its way, whose answer comes before that of the next get.
+    /// Whether a set is in `out` or in flight. Its answer comes before that of the next get.
     set_pending: bool,
     line: Vec<u8>,
-    /// Bytes of the longest value that the server takes.
+    /// Longest value that the server accepts, in bytes.
     longest: u64,
     multiply: u64,
     pub(super) tally: Tally,
@@ -70,7 +69,7 @@ impl Player {
         })
     }
 
-    /// Asks, and has the value stored with what is sent next if it is not there.
+    /// Requests a key. If it is missing, queues a set that is sent with the next request.
     pub(super) fn play(&mut self, request: Request) -> anyhow::Result<()> {
         let key = key(request.key);
         let size = u64::from(request.size) * self.multiply;
@@ -93,7 +92,7 @@ impl Player {
         Ok(())
     }
 
-    /// Sends what has not left yet.
+    /// Sends the rest of the queue.
     pub(super) fn finish(&mut self) -> anyhow::Result<()> {
         self.send()
     }
@@ -110,7 +109,7 @@ impl Player {
         self.set_pending = true;
     }
 
-    /// Sends, and reads the answer to a set if there is one in it.
+    /// Sends the queue, and reads the answer to a set if it contains one.
     fn send(&mut self) -> anyhow::Result<()> {
         self.input.get_mut().write_all(&self.out).context("cannot send")?;
         self.out.clear();
@@ -152,7 +151,7 @@ impl Player {
 
     fn read_line(&mut self) -> anyhow::Result<()> {
         self.line.clear();
-        // No line that is waited for here is long.
+        // All expected lines are short.
         (&mut self.input).take(2048).read_until(b'\n', &mut self.line).context("no answer")?;
         if !self.line.ends_with(b"\r\n") {
             bail!("the connection was closed in place of an answer");
@@ -166,7 +165,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// The name of a key: `k` and 13 digits to the base of 32, which hold any 64 bits.
+/// The name of a key: `k` and 13 base-32 digits, which hold any 64-bit number.
 pub(super) fn key(mut number: u64) -> [u8; KEY_SIZE] {
     const DIGITS: &[u8; 32] = b"0123456789abcdefghijklmnopqrstuv";
     let mut key = [b'k'; KEY_SIZE];
@@ -205,7 +204,7 @@ mod tests {
         assert_eq!((tally.requests, tally.hits, tally.misses), (6, 3, 3));
         assert_eq!((tally.bytes, tally.hit_bytes), (74, 40));
         assert_eq!((tally.refused, tally.too_large), (0, 0));
-        // Six gets and three sets, the last of which has left too.
+        // Six gets and three sets. The last set has been sent too.
         assert_eq!(fake.requests(), 9);
         assert_eq!(play(&fake, 1 << 20, 2, &[(3, 7)]).hits, 1);
     }

@@ -1,4 +1,4 @@
-//! What `replay` prints.
+//! The report of `replay`.
 
 use serde_json::{Value, json};
 
@@ -23,23 +23,23 @@ const HEAD: [&str; 11] = [
     "flags",
 ];
 
-/// Everything that was replayed.
+/// All outcomes.
 #[derive(Debug)]
 pub(super) struct Report<'a> {
     pub(super) options: &'a ReplayOptions,
-    /// ringbinderd is the last.
+    /// The servers. ringbinderd is the last.
     pub(super) contenders: &'a [Contender],
     pub(super) outcomes: &'a [Outcome],
     pub(super) matched: Option<Matched>,
 }
 
 impl Report<'_> {
-    /// Whether anything spoils a line.
+    /// Whether any line carries a flag.
     pub(super) fn is_flagged(&self) -> bool {
         self.outcomes.iter().any(|outcome| !flags(outcome).is_empty())
     }
 
-    /// Markdown.
+    /// The report as Markdown.
     pub(super) fn text(&self) -> String {
         let options = self.options;
         let mut text = String::new();
@@ -66,7 +66,7 @@ impl Report<'_> {
         text
     }
 
-    /// The same, and more, as JSON.
+    /// The report as JSON, with additional fields.
     pub(super) fn data(&self) -> Value {
         let servers = self.contenders.iter().map(
             |it| json!({ "name": it.name, "version": it.describe(), "started": it.is_program() }),

@@ -1,36 +1,36 @@
-//! Looking for the memory limit with which a server stays within an amount of resident memory.
+//! Search for the memory limit with which a server stays within an amount of resident memory.
 //!
-//! Nothing is measured here: whoever searches tries the limit that [`Search::next`] names, and notes
-//! what it came to.
+//! This module measures nothing. The caller tries the limit that [`Search::next`] returns and passes the
+//! result to [`Search::note`].
 
-/// A limit in megabytes that was tried, and the peak of resident memory in bytes that it led to.
+/// A limit in megabytes that was tried, and the resulting peak of resident memory in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Tried {
     limit: u64,
     peak: u64,
 }
 
-/// The search.
+/// The state of the search.
 #[derive(Debug)]
 pub(super) struct Search {
     target: u64,
-    /// The highest limit that stays within the target.
+    /// The highest limit tried that stays within the target.
     fits: Option<Tried>,
-    /// The lowest that does not.
+    /// The lowest limit tried that exceeds the target.
     exceeds: Option<Tried>,
-    /// The one that was the lowest before it.
+    /// The previous value of `exceeds`.
     exceeded: Option<Tried>,
-    /// Whether more memory would not be used.
+    /// Whether the server would not use more memory.
     sated: bool,
 }
 
 impl Search {
-    /// For a peak of at most so many bytes.
+    /// A search for a peak of at most this many bytes.
     pub(super) fn new(target: u64) -> Self {
         Self { target, fits: None, exceeds: None, exceeded: None, sated: false }
     }
 
-    /// Notes the peak with a limit, and whether something had to go for want of memory.
+    /// Records the peak with a limit, and whether items were evicted for lack of memory.
     pub(super) fn note(&mut self, limit: u64, peak: u64, evicted: bool) {
         let tried = Tried { limit, peak };
         if peak > self.target {
@@ -48,7 +48,7 @@ impl Search {
         self.fits.map(|it| it.limit)
     }
 
-    /// The limit to try next; None where that would hardly lead closer.
+    /// The limit to try next; `None` if further runs would hardly come closer.
     pub(super) fn next(&self) -> Option<u64> {
         let scaled = |it: Tried| {
             let limit = u128::from(it.limit) * u128::from(self.target) / u128::from(it.peak.max(1));
@@ -58,12 +58,12 @@ impl Search {
             (None, None) => None,
             (Some(fits), None) => {
                 let close = self.sated || fits.peak >= self.target - self.target / 100;
-                // What the process needs beside its items makes a low limit look worse than it is.
+                // The process's fixed memory makes a low limit look worse than it is.
                 let most = fits.limit.saturating_mul(4);
                 (!close).then(|| scaled(fits).clamp(fits.limit + 1, most.max(fits.limit + 1)))
             }
             (None, Some(exceeds)) => (exceeds.limit > 1).then(|| {
-                // Two points tell what the process needs beside its items.
+                // Two points determine the process's fixed memory.
                 let line = self.exceeded.and_then(|it| straight(exceeds, it, self.target));
                 line.unwrap_or_else(|| scaled(exceeds)).clamp(1, exceeds.limit - 1)
             }),
@@ -73,7 +73,7 @@ impl Search {
                 if gap <= 1 || gap <= fits.limit / 100 || close {
                     return None;
                 }
-                // As if peaks grew in proportion, but never less than an eighth of the gap.
+                // Assumes that peaks grow in proportion, but takes at least an eighth of the gap.
                 let (up, whole) = (self.target - fits.peak, exceeds.peak - fits.peak);
                 let step = u128::from(gap) * u128::from(up) / u128::from(whole.max(1));
                 let step = u64::try_from(step).unwrap_or(u64::MAX);
@@ -84,8 +84,8 @@ impl Search {
     }
 }
 
-/// The limit at which the line through two points meets the target below both of them; 0 where it
-/// meets it nowhere. None where it does not rise, as with memory that was never used.
+/// The limit at which the line through two points meets the target below both of them; 0 if it does not meet
+/// it. `None` if the line does not rise, as with memory that was never used.
 fn straight(low: Tried, high: Tried, target: u64) -> Option<u64> {
     let rise = u128::from(high.peak.checked_sub(low.peak).filter(|&rise| rise > 0)?);
     let run = u128::from(high.limit.checked_sub(low.limit)?);
@@ -99,7 +99,7 @@ mod tests {
 
     const MB: u64 = 1 << 20;
 
-    /// Searches on a server that needs `base` megabytes and `percent` of its limit.
+    /// Simulates a search on a server that needs `base` megabytes and `percent` of its limit.
     fn search(start: u64, target: u64, base: u64, percent: u64) -> (Option<u64>, usize) {
         let peak = |limit: u64| base * MB + limit * MB * percent / 100;
         let mut search = Search::new(target * MB);

@@ -1,4 +1,4 @@
-//! The servers, and the layouts in which they are measured.
+//! The servers and the layouts in which they are measured.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -16,26 +16,25 @@ use crate::servers::{
 };
 use crate::stop::Stop;
 
-/// How long a node, or a server behind a proxy, may take to answer: long enough for a machine that
-/// is fully busy.
+/// Time-out for a node, or for a server behind a proxy. It is long enough for a fully loaded machine.
 pub(super) const PEER_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What is measured.
+/// The layouts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Layout {
     /// One ringbinderd without a ring.
     Single,
-    /// Three without a ring, each asked for its share of the keys.
+    /// Three without a ring. Each gets requests for its share of the keys.
     Apart,
-    /// Three in a ring, each asked for its own keys.
+    /// Three in a ring. Each gets requests for its own keys.
     Owner,
-    /// Three in a ring, each asked for all keys.
+    /// Three in a ring. Each gets requests for all keys.
     Any,
-    /// Three in a ring, each asked for the others' keys.
+    /// Three in a ring. Each gets requests for the others' keys.
     Foreign,
-    /// nutcracker before three ringbinderd without a ring.
+    /// nutcracker in front of three ringbinderd without a ring.
     Proxy,
-    /// nutcracker before three memcached.
+    /// nutcracker in front of three memcached.
     ProxyMemcached,
 }
 
@@ -58,11 +57,11 @@ impl Layout {
     }
 }
 
-/// A layout, the servers that work in it and the load's targets.
+/// A layout with its servers and the load's targets.
 #[derive(Debug)]
 pub(super) struct Lane {
     pub(super) layout: Layout,
-    /// Places in [`Fleet::servers`].
+    /// Indexes in [`Fleet::servers`].
     servers: Vec<usize>,
     pub(super) targets: Vec<Target>,
 }
@@ -76,7 +75,7 @@ pub(super) struct Fleet {
     folder: TempDir,
 }
 
-/// What the servers are started from; what is None is left out.
+/// The programs of the servers. Layouts whose program is `None` are left out.
 #[derive(Debug)]
 pub(super) struct Programs {
     pub(super) ringbinderd: Contender,
@@ -85,7 +84,7 @@ pub(super) struct Programs {
 }
 
 impl Fleet {
-    /// Starts all servers on the cores that this thread is on.
+    /// Starts all servers on the cores of this thread.
     pub(super) fn start(programs: &Programs, setup: Setup, stop: &Stop) -> anyhow::Result<Self> {
         let folder = TempDir::new().context("cannot make a temporary folder")?;
         share_folder(folder.path())?;
@@ -119,7 +118,7 @@ impl Fleet {
         Ok(fleet)
     }
 
-    /// Servers that know nothing of each other.
+    /// Starts servers without a ring.
     fn plain<const N: usize>(
         &mut self,
         contender: &Contender,
@@ -147,18 +146,18 @@ impl Fleet {
         Ok(address)
     }
 
-    /// A lane of the last `count` servers.
+    /// Adds a lane of the last `count` servers.
     fn lane(&mut self, layout: Layout, count: usize, targets: Vec<Target>) {
         let end = self.servers.len();
         self.lanes.push(Lane { layout, servers: (end - count..end).collect(), targets });
     }
 
-    /// Stores every key where each layout looks for it, and makes sure that all are there.
+    /// Stores every key at the node where each layout requests it, and checks that all are there.
     pub(super) fn fill(&mut self, progress: &mut Progress, stop: &Stop) -> anyhow::Result<()> {
         for lane in 0..self.lanes.len() {
             let Lane { layout, targets, .. } = &self.lanes[lane];
             let layout = *layout;
-            // The ring's other layouts ask for what the owners hold by then.
+            // The ring's other layouts request the keys that the owners already hold.
             if matches!(layout, Layout::Any | Layout::Foreign) {
                 continue;
             }
@@ -185,7 +184,7 @@ impl Fleet {
         self.lanes[lane].servers.iter().map(|&server| &self.servers[server])
     }
 
-    /// An error if one of a lane's servers is no longer there.
+    /// Fails if one of a lane's servers has exited.
     pub(super) fn must_run(&mut self, lane: usize) -> anyhow::Result<()> {
         for &server in &self.lanes[lane].servers {
             self.servers[server].must_run()?;
@@ -193,13 +192,13 @@ impl Fleet {
         Ok(())
     }
 
-    /// User and system time that all servers of a lane have used so far.
+    /// Total user and system time of the servers of a lane.
     pub(super) fn cpu_time(&self, lane: usize) -> anyhow::Result<Duration> {
         let used: anyhow::Result<Option<Duration>> = self.of(lane).map(Server::cpu_time).sum();
         used?.context("nobody may look at the servers")
     }
 
-    /// Requests that the nodes of a lane have left to others so far; 0 without a ring.
+    /// Requests that the nodes of a lane have forwarded; 0 without a ring.
     pub(super) fn forwarded(&self, lane: usize) -> anyhow::Result<u64> {
         let mut forwarded = 0;
         if self.lanes[lane].layout.is_ring() {

@@ -1,10 +1,10 @@
-//! The loads, and the order in which layouts get them.
+//! The loads, and the order in which the layouts run them.
 
 use crate::error::BenchError;
 use crate::load::Load;
 use crate::servers::NODES;
 
-/// One load: a few rows of the table.
+/// One load, which gives several rows of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Case {
     /// The name in the table and for `--only`.
@@ -21,18 +21,17 @@ const CASES: [Case; 4] = [
     Case { name: "mix-p32", sets: 1, gets: 10, pipeline: 32 },
 ];
 
-/// Connections of requests that wait for each other, and of those that do not: each node has the
-/// same number of them.
+/// Connections of a load without pipelining, and of one with it. Each node gets the same number.
 const UNPIPELINED: usize = 16 * NODES;
 const PIPELINED: usize = 6 * NODES;
 
-/// What any load needs at most.
+/// Most connections of any load.
 pub(super) const MOST_CONNECTIONS: usize = UNPIPELINED;
 
 /// Bytes of each value.
 pub(super) const VALUE_SIZE: usize = 100;
 
-/// More than a core's cache holds.
+/// More keys than a core's cache holds.
 pub(super) const KEYS: u64 = 200_000;
 
 impl Case {
@@ -42,7 +41,7 @@ impl Case {
     }
 }
 
-/// One set of each key.
+/// A load that sets each key once.
 pub(super) fn preload() -> Load {
     Load {
         connections: NODES,
@@ -55,7 +54,7 @@ pub(super) fn preload() -> Load {
     }
 }
 
-/// The cases whose names contain one of the words; all without words.
+/// The cases whose names contain one of the words, or all without words.
 pub(super) fn select(only: &[String]) -> anyhow::Result<Vec<Case>> {
     let named =
         |case: &Case| only.is_empty() || only.iter().any(|word| case.name.contains(&**word));

@@ -1,13 +1,12 @@
-//! `ring`: what a request costs that goes to its owner, that another node passes on, and that
-//! nutcracker passes on.
+//! `ring`: the cost of a request that goes to its owner, that another node forwards, and that nutcracker
+//! forwards.
 //!
-//! All servers run from the start to the end, and only one layout is under load at a time. What
-//! counts is the CPU time of every server that works in a layout, so that work which moved from one
-//! process to another is not taken for work saved.
+//! All servers run from start to end, and only one layout is under load at a time. The figure is the CPU time
+//! of all servers in a layout, so that work moved from one process to another does not look like work saved.
 //!
-//! Three nodes on one core change places all the time and find fewer requests waiting each time,
-//! which costs CPU with or without a ring. So there are two things to compare with: one server
-//! alone, and three without a ring that get the same load.
+//! Three nodes on one core switch often, and each finds fewer pending requests per turn. That costs CPU with
+//! or without a ring. So there are two baselines: one server alone, and three without a ring under the same
+//! load.
 
 mod fleet;
 mod matrix;
@@ -30,7 +29,7 @@ use crate::stop::Stop;
 use fleet::{Fleet, Layout, Programs};
 use rounds::Plan;
 
-/// Connections beyond those of the load that a server allows: ours, and those of other nodes and
+/// Connections that a server allows beyond those of the load: for this program's own, other nodes and
 /// proxies.
 const SPARE_CONNECTIONS: usize = 100;
 
@@ -92,7 +91,7 @@ pub(crate) fn run(options: &RingOptions, look: Look, stop: &Stop) -> anyhow::Res
     Ok(if table.is_flagged() { Verdict::Flagged } else { Verdict::Clean })
 }
 
-/// memcached, which may be missing unless it was named.
+/// memcached. It may be missing unless the user named it.
 fn optional_memcached(options: &RingOptions) -> anyhow::Result<Option<Contender>> {
     match Contender::memcached(options.memcached.as_deref()) {
         Err(error) if options.memcached.is_some() => Err(error),
@@ -100,7 +99,7 @@ fn optional_memcached(options: &RingOptions) -> anyhow::Result<Option<Contender>
     }
 }
 
-/// How long it will take, roughly.
+/// A rough estimate of the duration.
 fn estimate(loads: usize, layouts: usize, options: &RingOptions) -> String {
     let (rounds, seconds) = (options.rounds, options.seconds);
     let turns = Duration::from_secs(u64::from(seconds)) * rounds + rounds::WARM_UP;

@@ -1,4 +1,4 @@
-//! Which node of a ring owns which key of the load.
+//! The owners of the load's keys.
 
 use std::net::SocketAddr;
 
@@ -7,7 +7,7 @@ use ringbinder_ring::{Format, Ring};
 use crate::load::{Keys, Numbers, Target};
 use crate::servers::{NODES, ring_file};
 
-/// The keys of the load, by their owners.
+/// The keys of the load by owner.
 #[derive(Debug)]
 pub(super) struct Owners {
     nodes: [SocketAddr; NODES],
@@ -17,7 +17,7 @@ pub(super) struct Owners {
 }
 
 impl Owners {
-    /// Asks the ring of these nodes for the owner of every key.
+    /// Computes the owner of every key in the ring of these nodes.
     pub(super) fn of(nodes: [SocketAddr; NODES], names: Keys, keys: u64) -> anyhow::Result<Self> {
         let ring = Ring::parse(&ring_file(&nodes), Format::Toml, "the ring of this benchmark")?;
         let mut owned = [const { Vec::new() }; NODES];
@@ -30,12 +30,12 @@ impl Owners {
         Ok(Self { nodes, keys, owned })
     }
 
-    /// Every node is asked for its own keys.
+    /// Targets that request its own keys from each node.
     pub(super) fn own(&self) -> Vec<Target> {
         self.targets(|at| Numbers::Chosen(self.owned[at].as_slice().into()))
     }
 
-    /// Every node is asked for the keys of the others.
+    /// Targets that request the others' keys from each node.
     pub(super) fn foreign(&self) -> Vec<Target> {
         self.targets(|at| {
             let others = self.owned.iter().enumerate().filter(|&(other, _)| other != at);
@@ -43,7 +43,7 @@ impl Owners {
         })
     }
 
-    /// Every node is asked for all keys.
+    /// Targets that request all keys from each node.
     pub(super) fn any(&self) -> Vec<Target> {
         self.targets(|_| Numbers::UpTo(self.keys))
     }

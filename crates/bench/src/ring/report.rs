@@ -1,4 +1,4 @@
-//! What `ring` prints.
+//! The report of `ring`.
 
 use super::fleet::{Layout, PEER_TIMEOUT, Programs};
 use super::matrix::{Case, KEYS, VALUE_SIZE};
@@ -30,7 +30,7 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// The head alone.
+    /// A table with only its head.
     pub(super) fn new() -> Self {
         Self { rows: vec![HEAD.map(str::to_owned).to_vec()], flagged: false }
     }
@@ -61,12 +61,12 @@ impl Table {
         }
     }
 
-    /// Whether anything spoils a line.
+    /// Whether any line carries a flag.
     pub(super) fn is_flagged(&self) -> bool {
         self.flagged
     }
 
-    /// The whole table and how to read it.
+    /// The whole table with its explanation.
     pub(super) fn text(&self) -> String {
         format!(
             "{}\nCPU per request is that of all servers of a layout together, nutcracker included. Ratios\n\
@@ -89,7 +89,7 @@ fn percent(share: f64) -> String {
     format!("{:.0} %", share * 100.0)
 }
 
-/// What went wrong.
+/// The problems of a layout.
 fn flags(turns: &Turns) -> Vec<String> {
     let mut flags = Vec::new();
     let misses: u64 = turns.runs.iter().map(|run| run.outcome.misses).sum();
@@ -98,11 +98,11 @@ fn flags(turns: &Turns) -> Vec<String> {
     }
     flags.extend(turns.runs.iter().find_map(|run| run.outcome.trouble.clone()));
     flags.extend(turns.failure.as_ref().map(|failure| format!("stopped: {failure}")));
-    // What a program said may hold anything, and a cell may not.
+    // A program's message may contain characters that a table cell may not.
     flags.into_iter().map(|flag| flag.replace(['|', '\n', '\r'], " ")).collect()
 }
 
-/// What was compared, and how.
+/// The programs, the machine and the settings.
 pub(super) fn head(programs: &Programs, place: &Placement, options: &RingOptions) -> String {
     let mut text = String::new();
     let mut line = |line: String| text.push_str(&format!("- {line}\n"));

@@ -1,4 +1,4 @@
-//! One load in turns on all layouts, and what each turn showed.
+//! One load in turns on all layouts, and the result of each turn.
 
 use std::time::Duration;
 
@@ -11,29 +11,29 @@ use crate::order::order;
 use crate::stop::{Interrupted, Stop};
 use crate::table::Spread;
 
-/// Load on each layout before the first round, not counted.
+/// Duration of the load on each layout before the first round, which is not counted.
 pub(super) const WARM_UP: Duration = Duration::from_millis(300);
 
 /// One turn of a layout.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Run {
-    /// What the load generator saw.
+    /// The result from the load generator.
     #[serde(flatten)]
     pub(super) outcome: Outcome,
     /// User and system time of all servers together per request, in microseconds.
     pub(super) cpu_per_request: f64,
     /// The same time as a share of the seconds of load.
     pub(super) busy: f64,
-    /// Requests that a node left to another, as a share of all.
+    /// Forwarded requests as a share of all.
     pub(super) forwarded: f64,
 }
 
 /// The turns of one layout.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Turns {
-    /// By round.
+    /// The runs by round.
     pub(super) runs: Vec<Run>,
-    /// Why there are no more.
+    /// The reason why the rounds ended early.
     pub(super) failure: Option<String>,
 }
 
@@ -43,14 +43,14 @@ impl Turns {
         Spread::of(self.runs.iter().map(figure)).map(|spread| spread.median)
     }
 
-    /// CPU per request as a ratio to another layout's, each round by itself.
+    /// CPU per request as a ratio to another layout's, one for each round.
     pub(super) fn cost_against(&self, other: &Self) -> Option<Spread> {
         let pairs = self.runs.iter().zip(&other.runs);
         Spread::of(pairs.map(|(ours, theirs)| ours.cpu_per_request / theirs.cpu_per_request))
     }
 }
 
-/// How a load runs.
+/// The settings of a load.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Plan {
     pub(super) load_threads: usize,
@@ -58,8 +58,8 @@ pub(super) struct Plan {
     pub(super) seconds: u32,
 }
 
-/// All rounds of a case, by lane. A load that fails is noted and ends its lane's turns, a server
-/// that is gone ends everything.
+/// Runs all rounds of a case. Returns the turns by lane. A load that fails is recorded and ends its lane's
+/// turns. A server that exits ends the benchmark.
 pub(super) fn run(
     case: &Case,
     fleet: &mut Fleet,
@@ -89,7 +89,7 @@ pub(super) fn run(
     Ok(turns)
 }
 
-/// One turn, or why its load failed.
+/// Runs one turn. Returns the reason if its load failed.
 fn turn(
     case: &Case,
     fleet: &mut Fleet,

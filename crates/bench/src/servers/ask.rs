@@ -1,4 +1,4 @@
-//! A connection for a few plain questions, one answer at a time.
+//! A connection for occasional questions, one at a time.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 
-/// A blocking connection. A server that does not answer for long is an error.
+/// A blocking connection. It returns an error if the server does not answer for long.
 #[derive(Debug)]
 pub(crate) struct Client(BufReader<TcpStream>);
 
@@ -20,13 +20,13 @@ impl Client {
         stream.set_read_timeout(Some(Self::PATIENCE))?;
         stream.set_write_timeout(Some(Self::PATIENCE))?;
         stream.set_nodelay(true)?;
-        // Thousands of these lie idle in `memory`: the buffer is as small as the answers.
+        // `memory` holds thousands of these idle, so the buffer is as small as the answers.
         Ok(Self(BufReader::with_capacity(512, stream)))
     }
 
     fn line(&mut self) -> anyhow::Result<String> {
         let mut line = String::new();
-        // No answer that is waited for here is long.
+        // All expected answers are short.
         (&mut self.0).take(4096).read_line(&mut line).context("no answer")?;
         match line.strip_suffix("\r\n") {
             Some(line) => Ok(line.to_owned()),
@@ -38,7 +38,7 @@ impl Client {
         self.0.get_mut().write_all(request.as_bytes()).context("cannot send")
     }
 
-    /// Asks for the version: the first sign of life of a server.
+    /// Asks for the version, which shows that the server answers.
     pub(crate) fn version(&mut self) -> anyhow::Result<String> {
         self.send("version\r\n")?;
         let line = self.line()?;
@@ -47,7 +47,7 @@ impl Client {
             .with_context(|| format!("{line:?} is no version"))
     }
 
-    /// The server's counters: `stats`, or `stats SECTION`.
+    /// Reads the server's counters: `stats`, or `stats SECTION`.
     pub(crate) fn stats(
         &mut self,
         section: Option<&str>,
@@ -66,7 +66,7 @@ impl Client {
         }
     }
 
-    /// A number of a section, if there is one of that name.
+    /// A number from a section, if the section has one with this name.
     pub(crate) fn setting(&mut self, section: &str, name: &str) -> anyhow::Result<Option<u64>> {
         Ok(self.stats(Some(section))?.get(name).and_then(|value| value.parse().ok()))
     }

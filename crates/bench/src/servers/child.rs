@@ -1,7 +1,7 @@
-//! A process that does not outlive its guard.
+//! A child process that ends with its guard.
 //!
-//! Dropping the guard ends the process and waits for it. A panic does not unwind in a release
-//! build, so [`end_children_on_panic`] does the same from the panic hook.
+//! Dropping the guard kills the process and waits for it. A panic does not unwind in a release build, so
+//! [`end_children_on_panic`] does the same from the panic hook.
 
 use std::io;
 use std::process::{Child, Command, ExitStatus};
@@ -13,10 +13,10 @@ use nix::unistd::Pid;
 
 use crate::stop::Stop;
 
-/// The processes that have a guard and were not waited for yet: their numbers are still theirs.
+/// Ids of the guarded processes that have not been reaped. Such an id cannot be reused.
 static RUNNING: Mutex<Vec<u32>> = Mutex::new(Vec::new());
 
-/// A running process of ours.
+/// A running child process.
 #[derive(Debug)]
 pub(crate) struct Guarded {
     child: Child,
@@ -24,22 +24,22 @@ pub(crate) struct Guarded {
 }
 
 impl Guarded {
-    /// Starts it, without anything to read.
+    /// Starts the process, without input.
     pub(crate) fn spawn(command: &mut Command) -> io::Result<Self> {
         let child = command.stdin(std::process::Stdio::null()).spawn()?;
         running().push(child.id());
         Ok(Self { child, status: None })
     }
 
-    /// Its number.
+    /// The process id.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// How it ended, if it has.
+    /// The exit status, if it has ended.
     pub(crate) fn ended(&mut self) -> io::Result<Option<ExitStatus>> {
         if self.status.is_none() {
-            // Off the list first: once waited for, the number may be another process's.
+            // Removed from the list first: after the process is reaped, its id may be reused.
             let pid = self.child.id();
             running().retain(|&other| other != pid);
             self.status = self.child.try_wait()?;
@@ -50,7 +50,7 @@ impl Guarded {
         Ok(self.status)
     }
 
-    /// How it ended, or None if it has not within `time`.
+    /// Waits for the process to end. Returns `None` if it has not within `time`.
     pub(crate) fn wait(
         &mut self,
         time: Duration,
@@ -76,7 +76,7 @@ impl Drop for Guarded {
         }
         let pid = self.child.id();
         running().retain(|&other| other != pid);
-        // Neither can fail but for a process that is gone already.
+        // Both calls fail only if the process is gone already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -86,11 +86,11 @@ fn running() -> std::sync::MutexGuard<'static, Vec<u32>> {
     RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// From now on a panic of this program ends its children too.
+/// Installs a panic hook that kills all children of this program.
 pub(crate) fn end_children_on_panic() {
     let before = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
-        // Whoever panics while holding the list must not wait for itself.
+        // If the panic happens while this thread holds the list, waiting would deadlock.
         if let Ok(list) = RUNNING.try_lock() {
             for pid in list.iter().filter_map(|&pid| i32::try_from(pid).ok()) {
                 let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);

@@ -1,4 +1,4 @@
-//! Where the programs are, and which versions.
+//! Finds programs and their versions.
 
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
@@ -11,29 +11,29 @@ use crate::error::BenchError;
 /// A server that can be measured.
 #[derive(Clone, Debug)]
 pub(crate) struct Contender {
-    /// What it is called in tables.
+    /// The name in tables.
     pub(crate) name: String,
-    /// What it says of its version.
+    /// The version that it reports.
     pub(crate) version: String,
     pub(crate) origin: Origin,
 }
 
-/// Where a server comes from.
+/// The source of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
-    /// It is started for each measurement.
+    /// A program, started for each measurement.
     Program {
-        /// From this.
+        /// Its path.
         path: PathBuf,
-        /// With flags for it alone.
+        /// Additional flags for it alone.
         extra: Vec<String>,
     },
-    /// It runs, and nobody here starts or stops it.
+    /// A running server, which this program does not start or stop.
     Running(SocketAddr),
 }
 
 impl Contender {
-    /// memcached: where the flag says, else on the PATH.
+    /// Finds memcached: the path in the flag, else on the PATH.
     pub(crate) fn memcached(named: Option<&Path>) -> anyhow::Result<Self> {
         let program = match named {
             Some(path) => existing(path)?,
@@ -44,7 +44,7 @@ impl Contender {
         Self::of("memcached", program, "")
     }
 
-    /// ringbinderd: where the flag says, else beside this program, else on the PATH.
+    /// Finds ringbinderd: the path in the flag, else beside this program, else on the PATH.
     pub(crate) fn ringbinderd(node: &Node) -> anyhow::Result<Self> {
         const NAME: &str = "ringbinderd";
         let beside = || std::env::current_exe().ok().map(|program| program.with_file_name(NAME));
@@ -62,7 +62,7 @@ impl Contender {
         Self::of(NAME, program, &node.ringbinderd_flags)
     }
 
-    /// What `--vs` names, each with a name of its own.
+    /// The servers of `--vs`, each with a unique name.
     pub(crate) fn others(others: &Others) -> anyhow::Result<Vec<Self>> {
         let mut all: Vec<Self> = Vec::new();
         for named in &others.vs {
@@ -77,7 +77,7 @@ impl Contender {
         Ok(all)
     }
 
-    /// A path where there is a slash, an address where there is a colon, else a name on the PATH.
+    /// A path if it contains a slash, an address if it contains a colon, else a name on the PATH.
     fn other(named: &str, extra: &str) -> anyhow::Result<Self> {
         if named.contains('/') {
             let name = Path::new(named).file_name().unwrap_or_default().to_string_lossy();
@@ -109,9 +109,9 @@ impl Contender {
         Ok(Self { name: name.to_owned(), version, origin: Origin::Program { path, extra } })
     }
 
-    /// The version and the flags that only this one gets.
+    /// The version, and the flags that only this server gets.
     pub(crate) fn describe(&self) -> String {
-        // The names of several builds of one program are told apart by a number.
+        // Numbers distinguish several builds of one program.
         let mut text = match &self.origin {
             Origin::Program { .. } if !self.version.starts_with(&self.name) => {
                 format!("{}: {}", self.name, self.version)
@@ -130,7 +130,7 @@ impl Contender {
         text
     }
 
-    /// Whether it can be had afresh.
+    /// Whether it can be started.
     pub(crate) fn is_program(&self) -> bool {
         matches!(self.origin, Origin::Program { .. })
     }
@@ -140,7 +140,7 @@ fn missing(text: &str) -> anyhow::Error {
     BenchError::NoServer(text.to_owned()).into()
 }
 
-/// memtier_benchmark: where the flag says, else on the PATH, else None.
+/// Finds memtier_benchmark: the path in the flag, else on the PATH, else `None`.
 pub(crate) fn memtier(named: Option<&Path>) -> anyhow::Result<Option<PathBuf>> {
     match named {
         Some(path) => existing(path).map(Some),
@@ -148,7 +148,7 @@ pub(crate) fn memtier(named: Option<&Path>) -> anyhow::Result<Option<PathBuf>> {
     }
 }
 
-/// nutcracker: where the flag says, else on the PATH or where Debian puts it, else None.
+/// Finds nutcracker: the path in the flag, else on the PATH or where Debian installs it, else `None`.
 pub(crate) fn nutcracker(named: Option<&Path>) -> anyhow::Result<Option<Contender>> {
     const DEBIAN: &str = "/usr/sbin/nutcracker";
     let program = match named {
@@ -163,13 +163,13 @@ pub(crate) fn nutcracker(named: Option<&Path>) -> anyhow::Result<Option<Contende
     Ok(Some(found))
 }
 
-/// The first line that the program prints when asked for its version.
+/// The first line of the program's version output.
 pub(crate) fn version_line(program: &Path, flag: &str) -> anyhow::Result<String> {
     let output = Command::new(program)
         .arg(flag)
         .output()
         .map_err(|error| missing(&format!("cannot run {}: {error}", program.display())))?;
-    // nutcracker says it on stderr.
+    // nutcracker prints it on stderr.
     let said = if output.stdout.is_empty() { &output.stderr } else { &output.stdout };
     let text = String::from_utf8_lossy(said);
     match text.lines().find(|line| !line.trim().is_empty()) {

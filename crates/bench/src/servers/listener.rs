@@ -1,18 +1,18 @@
-//! Which process of this machine listens at an address: its sockets' numbers are in `/proc/net`, and
-//! in the descriptors of the process that holds them.
+//! Finds the process of this machine that listens at an address. `/proc/net` lists the inodes of its sockets,
+//! and the descriptors of the process refer to them.
 
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::Path;
 
-/// The process, where it is on this machine and may be looked at.
+/// The process id, if the process is on this machine and its descriptors are readable.
 pub(crate) fn listener(address: SocketAddr) -> Option<u32> {
-    // An address of this machine is one that can be listened at.
+    // An address belongs to this machine if a socket can be bound to it.
     TcpListener::bind((address.ip(), 0)).ok()?;
     let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(std::fs::read_to_string);
     let tables = tables.iter().flatten();
     let inodes: Vec<u64> = tables.flat_map(|table| sockets(table, address)).collect();
-    // With several, as after SO_REUSEPORT, any of them is the same process, or nobody knows whose
-    // answers those are.
+    // Several sockets, as with SO_REUSEPORT, must belong to one process. Otherwise it is unknown which of the
+    // processes answers.
     let links: Vec<String> = inodes.iter().map(|inode| format!("socket:[{inode}]")).collect();
     let mut holders = std::fs::read_dir("/proc").ok()?.flatten().filter_map(|entry| {
         let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
@@ -22,7 +22,7 @@ pub(crate) fn listener(address: SocketAddr) -> Option<u32> {
     holders.next().is_none().then_some(first)
 }
 
-/// The numbers of the sockets that listen there.
+/// The inodes of the sockets that listen at an address.
 fn sockets(table: &str, address: SocketAddr) -> impl Iterator<Item = u64> {
     const LISTENS: &str = "0A";
     let port = format!("{:04X}", address.port());
@@ -38,8 +38,8 @@ fn sockets(table: &str, address: SocketAddr) -> impl Iterator<Item = u64> {
     })
 }
 
-/// An address as the tables have it: words of 32 bits in the order of this machine. An IPv4 address
-/// may stand in the table of IPv6 too.
+/// The spellings of an address in the tables: 32-bit words in this machine's byte order. An IPv4 address may
+/// also be in the IPv6 table.
 fn written(ip: IpAddr) -> Vec<String> {
     let hex = |bytes: &[u8]| -> String {
         let words = bytes.chunks_exact(4).map(|word| {
@@ -70,7 +70,7 @@ mod tests {
     #[test]
     fn this_process_listens() {
         for host in ["127.0.0.1:0", "0.0.0.0:0", "[::1]:0", "[::]:0"] {
-            // There may be no IPv6.
+            // The machine may have no IPv6.
             let Ok(listener_here) = TcpListener::bind(host) else { continue };
             let mut address = listener_here.local_addr().unwrap();
             if address.ip().is_unspecified() {
@@ -80,7 +80,7 @@ mod tests {
             drop(listener_here);
             assert_eq!(listener(address), None, "{host}");
         }
-        // Of a network for examples: not of this machine.
+        // An address reserved for documentation, so not of this machine.
         assert_eq!(listener("192.0.2.1:11211".parse().unwrap()), None);
     }
 }

@@ -1,11 +1,11 @@
-//! What `/proc` says about a process: the time it ran, and the memory it holds.
+//! Reads a process's CPU time and memory from `/proc`.
 
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use nix::unistd::{SysconfVar, sysconf};
 
-/// User and system time that the process has used, all threads together.
+/// User and system time of all threads of a process.
 pub(crate) fn cpu_time(pid: u32) -> anyhow::Result<Duration> {
     let path = format!("/proc/{pid}/stat");
     let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
@@ -17,7 +17,7 @@ pub(crate) fn cpu_time(pid: u32) -> anyhow::Result<Duration> {
     Ok(Duration::from_nanos(ticks.saturating_mul(1_000_000_000 / per_second)))
 }
 
-/// utime + stime, fields 14 and 15. The name before them, in parentheses, may contain anything.
+/// Parses utime + stime, fields 14 and 15. The name before them, in parentheses, may contain anything.
 fn parse_ticks(stat: &str) -> Option<u64> {
     let (_, fields) = stat.rsplit_once(')')?;
     let mut fields = fields.split_ascii_whitespace().skip(11);
@@ -26,16 +26,16 @@ fn parse_ticks(stat: &str) -> Option<u64> {
     user.checked_add(system)
 }
 
-/// Bytes of a process that are in memory.
+/// Resident memory of a process, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Resident {
-    /// At this moment (`VmRSS`).
+    /// The current value (`VmRSS`).
     pub(crate) now: u64,
-    /// The most at any moment (`VmHWM`).
+    /// The peak (`VmHWM`).
     pub(crate) peak: u64,
 }
 
-/// Asks for them.
+/// Reads the resident memory of a process.
 pub(crate) fn memory(pid: u32) -> anyhow::Result<Resident> {
     let path = format!("/proc/{pid}/status");
     let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;

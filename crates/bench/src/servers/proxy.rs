@@ -1,4 +1,4 @@
-//! nutcracker (twemproxy) in front of servers that know nothing of each other.
+//! nutcracker (twemproxy) in front of independent servers.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -12,18 +12,18 @@ use super::find::{Contender, Origin};
 use super::start::{Server, free_addresses};
 use crate::stop::Stop;
 
-/// What stands behind a proxy.
+/// The servers behind a proxy.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pool<'a> {
-    /// Names the pool's files.
+    /// The name of the pool, used for its files.
     pub(crate) name: &'a str,
     /// The servers, all with the same share of the keys.
     pub(crate) servers: &'a [SocketAddr],
-    /// How long one of them may take to answer.
+    /// Time-out for an answer from one of them.
     pub(crate) timeout: Duration,
 }
 
-/// Starts nutcracker before a pool. Its files go into `folder`.
+/// Starts nutcracker in front of a pool. Its files go into `folder`.
 pub(crate) fn start_proxy(
     nutcracker: &Contender,
     pool: Pool<'_>,
@@ -43,13 +43,13 @@ pub(crate) fn start_proxy(
         .arg(file("yml"))
         .arg("-p")
         .arg(file("pid"))
-        // Only what goes wrong: a line for each connection would cost it time.
+        // Logs only errors: a line for each connection would cost time.
         .args(["-o", "/dev/stderr", "-v", "4"])
         .args(["-a", "127.0.0.1", "-s", &stats.port().to_string()]);
     Server::run(nutcracker, address, command, stop)
 }
 
-/// The hashing is the one of the ring.
+/// nutcracker's configuration. It hashes keys as the ring does.
 fn configuration(pool: Pool<'_>, listen: SocketAddr) -> String {
     let mut text = format!(
         "pool:\n  listen: {listen}\n  hash: md5\n  distribution: ketama\n  preconnect: true\n  \

@@ -1,4 +1,4 @@
-//! Three nodes with one ring.
+//! A ring of three nodes.
 
 use std::fs::Permissions;
 use std::net::SocketAddr;
@@ -11,20 +11,20 @@ use anyhow::{Context, bail};
 use super::{Client, Contender, Server, Setup, free_addresses};
 use crate::stop::Stop;
 
-/// Nodes of a ring here.
+/// Number of nodes.
 pub(crate) const NODES: usize = 3;
 
-/// How long a ring may take until all its nodes serve all their keys.
+/// Longest time until all nodes serve all their keys.
 const SETTLE: Duration = Duration::from_secs(20);
 
-/// A ring that serves.
+/// A ring whose nodes serve all their keys.
 #[derive(Debug)]
 pub(crate) struct Ring {
     pub(crate) addresses: [SocketAddr; NODES],
     pub(crate) servers: Vec<Server>,
 }
 
-/// A ring file of nodes that all have the same share.
+/// A ring file of nodes with equal shares.
 pub(crate) fn ring_file(nodes: &[SocketAddr; NODES]) -> String {
     let mut text = "version = 1\n".to_owned();
     for (node, number) in nodes.iter().zip(1..) {
@@ -33,13 +33,14 @@ pub(crate) fn ring_file(nodes: &[SocketAddr; NODES]) -> String {
     text
 }
 
-/// Lets every user read a folder: a server that root starts is nobody, and reads the ring file again.
+/// Makes a folder readable for every user. A server started by root runs as `nobody`, and rereads the ring
+/// file.
 pub(crate) fn share_folder(folder: &Path) -> std::io::Result<()> {
     std::fs::set_permissions(folder, Permissions::from_mode(0o755))
 }
 
-/// Writes the ring file `file`, starts its nodes on the cores that this thread is on, and waits until
-/// each node serves all its keys.
+/// Writes the ring file `file`, starts its nodes on the cores of this thread, and waits until each node
+/// serves all its keys.
 pub(crate) fn start_ring(
     node: &Contender,
     setup: Setup,

@@ -1,4 +1,4 @@
-//! Starting a server on a free port of 127.0.0.1 and watching over it.
+//! Starts a server on a free port of 127.0.0.1 and monitors it.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::{Command, Stdio};
@@ -15,7 +15,7 @@ use super::listener::listener;
 use super::proc_fs::{self, Resident};
 use crate::stop::Stop;
 
-/// The flags that both servers get.
+/// Flags that all servers get.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Setup {
     /// `-t`
@@ -26,12 +26,12 @@ pub(crate) struct Setup {
     pub(crate) connections: usize,
 }
 
-/// A server that answers. It ends when this is dropped, if it was started here.
+/// A server that answers. If this program started it, it ends when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Server {
-    /// What it is called in tables.
+    /// The name in tables.
     pub(crate) name: String,
-    /// Where it listens.
+    /// Its address.
     pub(crate) address: SocketAddr,
     process: Process,
 }
@@ -42,16 +42,16 @@ enum Process {
         child: Guarded,
         log: NamedTempFile,
     },
-    /// Somebody else's, if it is of this machine and may be looked at.
+    /// The process id of a server that another program started, if it is on this machine and readable.
     Found(Option<u32>),
 }
 
-/// How long a server may take until it answers.
+/// Longest time for a server to answer after its start.
 const START: Duration = Duration::from_secs(20);
 
 impl Server {
-    /// Starts it on the cores that this thread is on, and waits until it answers. What runs already
-    /// stays as it is.
+    /// Starts the server on the cores of this thread, and waits until it answers. A running server stays as
+    /// it is.
     pub(crate) fn start(contender: &Contender, setup: Setup, stop: &Stop) -> anyhow::Result<Self> {
         if let Origin::Running(address) = contender.origin {
             let process = Process::Found(listener(address));
@@ -61,7 +61,7 @@ impl Server {
         Self::start_at(contender, address, setup, &[], stop)
     }
 
-    /// The same, where it is told and with more flags.
+    /// Like `start`, at a given address and with more flags.
     pub(crate) fn start_at(
         contender: &Contender,
         address: SocketAddr,
@@ -86,7 +86,7 @@ impl Server {
         Self::run(contender, address, command, stop)
     }
 
-    /// Runs a command that makes it listen at `address`, and waits until it answers there.
+    /// Runs a command that starts a server at `address`, and waits until it answers.
     pub(super) fn run(
         contender: &Contender,
         address: SocketAddr,
@@ -109,7 +109,7 @@ impl Server {
             self.must_run()?;
             let answer = Client::connect(self.address).and_then(|mut client| client.version());
             match answer {
-                // Asked again, since another process may have taken the port meanwhile.
+                // Checked again, since another process may have taken the port meanwhile.
                 Ok(_) => return self.must_run(),
                 Err(error) if Instant::now() >= until => {
                     return Err(error.context(format!("{} does not answer", self.name)));
@@ -119,7 +119,7 @@ impl Server {
         }
     }
 
-    /// An error with the server's last words if it is no longer there.
+    /// Fails with the server's last log lines if it has exited.
     pub(crate) fn must_run(&mut self) -> anyhow::Result<()> {
         let Process::Started { child, log } = &mut self.process else { return Ok(()) };
         let Some(status) = child.ended()? else { return Ok(()) };
@@ -131,7 +131,7 @@ impl Server {
         bail!("{} ended with {status}; its last words: {last}", self.name)
     }
 
-    /// None where nobody may look at the process.
+    /// The process id; `None` if the process is not readable.
     pub(crate) fn pid(&self) -> Option<u32> {
         match &self.process {
             Process::Started { child, .. } => Some(child.pid()),
@@ -139,17 +139,17 @@ impl Server {
         }
     }
 
-    /// User and system time it has used so far; None where nobody may look.
+    /// User and system time so far; `None` if the process is not readable.
     pub(crate) fn cpu_time(&self) -> anyhow::Result<Option<Duration>> {
         self.pid().map(proc_fs::cpu_time).transpose()
     }
 
-    /// Its resident memory, and the peak of it; None where nobody may look.
+    /// Resident memory and its peak; `None` if the process is not readable.
     pub(crate) fn memory(&self) -> anyhow::Result<Option<Resident>> {
         self.pid().map(proc_fs::memory).transpose()
     }
 
-    /// Its resident memory, once that has stopped moving.
+    /// Resident memory after it has stopped changing.
     pub(crate) fn settled_memory(&self, stop: &Stop) -> anyhow::Result<u64> {
         const STEP: Duration = Duration::from_millis(500);
         const STEPS: usize = 40;
@@ -159,7 +159,7 @@ impl Server {
         for _ in 0..STEPS {
             stop.pause(STEP)?;
             let now = proc_fs::memory(pid)?.now;
-            // Two steps without more than a thousandth of change.
+            // Two successive steps with a change of at most a thousandth.
             calm = if now.abs_diff(last) <= last / 1000 { calm + 1 } else { 0 };
             last = now;
             if calm == 2 {
@@ -173,7 +173,7 @@ impl Server {
 /// Different ports that were free a moment ago.
 pub(crate) fn free_addresses<const N: usize>() -> anyhow::Result<[SocketAddr; N]> {
     let mut addresses = [SocketAddr::from((Ipv4Addr::LOCALHOST, 0)); N];
-    // All are held until the last is found, so that none comes twice.
+    // All listeners stay open until the last port is found, so that the ports differ.
     let mut listeners = Vec::with_capacity(N);
     for address in &mut addresses {
         let listener = TcpListener::bind(*address).context("there is no free port on 127.0.0.1")?;
@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn a_server_that_ends_at_once_is_quoted() {
-        // A shell takes the address for a script, and complains that there is none.
+        // A shell takes the address for a script's name and complains that there is none.
         let contender = unlucky("/bin/sh");
         let error = Server::start(&contender, SETUP, &Stop::default()).unwrap_err().to_string();
         assert!(error.contains("unlucky ended with exit status: "), "{error}");

@@ -1,16 +1,16 @@
-//! A ring file while it is changed: one change at a time, and each of them whole or not at all.
+//! Atomic changes to a ring file, one at a time.
 //!
-//! - Who changes a file holds a lock on it (`flock`). A change replaces the file by another, so
-//!   whoever gets the lock looks whether it is still the file of that name, and else begins again.
-//!   What is changed is read under the lock: of two changes at once both count.
-//! - The new text is written beside the file, flushed to the disk, and renamed over it. At every
-//!   moment, a power failure included, the name leads to the old text or to the new one.
-//! - An editor knows nothing of the lock. What it writes meanwhile is noticed just before the new
-//!   text would replace it.
-//! - A file that is a mount of its own, as one that is mounted into a container, cannot be replaced. It is
+//! - The process that changes a file holds a lock on it (`flock`). A change replaces the file, so a process
+//!   that gets the lock checks that the name still leads to the locked file, and starts again if not. It
+//!   reads the text under the lock, so two concurrent changes both take effect.
+//! - The new text is written to a file beside the old one, flushed to disk, and renamed over it. At every
+//!   moment, even after a power failure, the name leads to the old text or to the new one.
+//! - An editor does not take the lock. A text that it writes meanwhile is detected just before the new text
+//!   would replace it.
+//! - A file that is itself a mount, such as a file mounted into a container, cannot be replaced. It is
 //!   written in place: see [`overwrite`].
-//! - Symbolic links stay: the file behind them is replaced. Its mode stays, and its owner where the
-//!   system lets that be.
+//! - Symbolic links stay: the file behind them is replaced. The mode stays, and so does the owner if the
+//!   system permits.
 
 use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Write as _};
@@ -29,28 +29,28 @@ use super::edit;
 use crate::change::{self, Change};
 use crate::error::CliError;
 
-/// How often a lock that somebody else holds is tried.
+/// Interval between attempts to take a lock that another process holds.
 const RETRY: Duration = Duration::from_millis(20);
 
-/// The right to change a ring file: nobody else has it until this is dropped.
+/// An exclusive lock on a ring file, held until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Lock(Flock<File>);
 
-/// How a new text came into a file.
+/// The way a new text was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Written {
-    /// A whole new file took its place.
+    /// A new file replaced the old one.
     Replaced,
-    /// It was written in place.
+    /// The file was overwritten in place.
     InPlace,
 }
 
-/// A ring file and what it may become.
+/// A ring file and its text, from which changes are made.
 #[derive(Debug)]
 pub(crate) struct Editor {
-    /// As it was named, for messages.
+    /// The name that the user gave, for messages.
     name: PathBuf,
-    /// Behind all links.
+    /// The path behind all links.
     path: PathBuf,
     format: Format,
     text: String,
@@ -58,11 +58,10 @@ pub(crate) struct Editor {
 }
 
 impl Editor {
-    /// Takes the file for a change, and waits so long for somebody else who has it.
+    /// Opens and locks the file for a change. If another process holds the lock, waits for at most `wait`.
     ///
     /// # Errors
-    /// Where there is no such file, it holds no ring, may not be written, or somebody else does not
-    /// let go of it.
+    /// If there is no such file, it does not hold a valid ring, it cannot be written, or the lock stays held.
     pub(crate) fn open(name: &Path, wait: Duration) -> Result<(Editor, Lock), CliError> {
         let deadline = Instant::now() + wait;
         loop {
@@ -82,20 +81,20 @@ impl Editor {
             if path.metadata().is_ok_and(|now| same_file(&now, &locked)) {
                 return Ok((Editor::read(name, path)?, Lock(lock)));
             }
-            // Somebody replaced it while this one waited.
+            // Another process replaced the file during the wait.
         }
     }
 
-    /// Looks at the file, without any right to change it.
+    /// Opens the file for reading, without a lock.
     ///
     /// # Errors
-    /// Where there is no such file, or it holds no ring.
+    /// If there is no such file, or it does not hold a valid ring.
     pub(crate) fn look(name: &Path) -> Result<Editor, CliError> {
         Editor::read(name, resolve(name)?)
     }
 
     fn read(name: &Path, path: PathBuf) -> Result<Editor, CliError> {
-        // The name that people know tells the format, also where it is a link.
+        // The format follows from the name that the user gave, even if it is a link.
         let format = Format::of(name).map_err(SourceError::Invalid)?;
         let text = read_text(&path)?;
         let ring = Ring::parse(&text, format, &name.display().to_string());
@@ -103,16 +102,15 @@ impl Editor {
         Ok(Editor { name: name.to_owned(), path, format, text, ring })
     }
 
-    /// The ring as it is.
+    /// The current ring.
     pub(crate) fn ring(&self) -> &Ring {
         &self.ring
     }
 
-    /// The ring as it would be, and the text of the file that says so.
+    /// The changed ring, and the text of the file for it.
     ///
     /// # Errors
-    /// Where the change does not fit the ring, or the file is written in a way that does not let it
-    /// be made.
+    /// If the change does not fit the ring, or the file cannot be edited in place.
     pub(crate) fn change(&self, change: &Change) -> Result<(Ring, String), CliError> {
         let new = change::apply(&self.ring, std::slice::from_ref(change), &self.origin())?;
         let text = edit(&self.text, self.format, &self.ring, change, &new);
@@ -120,10 +118,10 @@ impl Editor {
         Ok((new, text))
     }
 
-    /// Puts `text` in the place of the file that is locked.
+    /// Replaces the text of the locked file with `text`.
     ///
     /// # Errors
-    /// Where it cannot be written, or the file is not what it was; then it is as it was found.
+    /// If the file cannot be written, or another program has changed it. The file then keeps its text.
     pub(crate) fn write(&self, text: &str, lock: Lock) -> Result<Written, CliError> {
         if is_mount(&self.path) {
             return self.write_in_place(text, lock);
@@ -144,28 +142,29 @@ impl Editor {
         self.untouched(&before)?;
         match beside.persist(&self.path) {
             Ok(_) => {}
-            // An old kernel does not say beforehand that it is a mount.
+            // An old kernel does not report beforehand that the file is a mount.
             Err(error) if error.error.kind() == io::ErrorKind::ResourceBusy => {
                 drop(error);
                 return self.write_in_place(text, lock);
             }
             Err(error) => return Err(failed(error.error)),
         }
-        // The new name too is to survive a crash; where a directory cannot be flushed, it will be.
+        // The new name must survive a crash too. If a directory cannot be flushed, the system does that
+        // later.
         if let Ok(directory) = File::open(directory) {
             let _ = directory.sync_all();
         }
         Ok(Written::Replaced)
     }
 
-    /// Writes into the file that is locked.
+    /// Overwrites the locked file in place.
     fn write_in_place(&self, text: &str, lock: Lock) -> Result<Written, CliError> {
         let failed = |hint| move |source| CliError::Write { path: self.name.clone(), source, hint };
         let nothing = "it is a mount of its own, and cannot be replaced; nothing was changed";
         let before = lock.0.metadata().map_err(failed(nothing))?;
         self.untouched(&before)?;
         if let Err(error) = overwrite(&lock.0, text) {
-            // A full disk, say. What was there needs no more room than it had.
+            // Writing may fail on a full disk. The old text needs no more room than it had.
             let hint = match overwrite(&lock.0, &self.text) {
                 Ok(()) => nothing,
                 Err(_) => {
@@ -178,7 +177,7 @@ impl Editor {
         Ok(Written::InPlace)
     }
 
-    /// That nobody wrote the file since it was read.
+    /// Checks that the file has not been written since it was read.
     fn untouched(&self, before: &Metadata) -> Result<(), CliError> {
         let now = self.path.metadata();
         let is_same = now.is_ok_and(|now| same_file(&now, before))
@@ -191,13 +190,13 @@ impl Editor {
     }
 }
 
-/// The file behind all links.
+/// The path behind all links.
 fn resolve(name: &Path) -> Result<PathBuf, CliError> {
     let path = fs::canonicalize(name).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => SourceError::Missing(Origin::File(name.to_owned())).into(),
         _ => unreadable(name, &error),
     })?;
-    // Looked at before it is opened: opening a pipe waits for somebody to read.
+    // Checked before it is opened: opening a pipe would wait for its writer.
     let metadata = path.metadata().map_err(|error| unreadable(name, &error))?;
     if !metadata.is_file() {
         return Err(unreadable(name, &io::Error::other("it is no regular file")));
@@ -229,17 +228,17 @@ fn lock(mut file: File, name: &Path, deadline: Instant) -> Result<Flock<File>, C
     }
 }
 
-/// Whether the file is a mount of its own; false if the system does not say.
+/// Whether the file is itself a mount. False if the system does not report it.
 fn is_mount(path: &Path) -> bool {
     let flags = AtFlags::SYMLINK_NOFOLLOW;
     statx(CWD, path, flags, StatxFlags::empty())
         .is_ok_and(|stat| stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
 }
 
-/// Writes a text in place of that of a file, so that at every moment, a crash included, the file holds
-/// the old text, or the new one, or what no format takes for a ring: its first byte is NUL until all
-/// the others are on the disk. A part of a text could be a ring with fewer nodes. Nodes read a file at
-/// rest, and keep their ring while its file is none.
+/// Overwrites the text of a file in place. At every moment, even after a crash, the file holds the old
+/// text, the new text, or a text that is invalid in every format: its first byte is NUL until all other
+/// bytes are on disk. Otherwise, part of a text could be a valid ring with fewer nodes. Nodes read a file
+/// only when it has stopped changing, and keep their ring while the file is invalid.
 fn overwrite(file: &File, text: &str) -> io::Result<()> {
     let Some((first, rest)) = text.as_bytes().split_first() else {
         return Err(io::ErrorKind::InvalidInput.into());
@@ -257,10 +256,10 @@ fn same_file(one: &Metadata, other: &Metadata) -> bool {
     (one.dev(), one.ino()) == (other.dev(), other.ino())
 }
 
-/// Gives a new file the mode of the old one, and its owner and group where the system lets it.
+/// Gives a new file the mode of the old one, and its owner and group if the system permits.
 fn dress(new: &File, old: &Metadata) -> io::Result<()> {
     let fresh = new.metadata()?;
-    // Each by itself: one may be allowed and the other not.
+    // Set separately: the system may permit one and not the other.
     if fresh.gid() != old.gid() {
         let _ = fchown(new, None, Some(Gid::from_raw(old.gid())));
     }
@@ -337,7 +336,7 @@ mod tests {
                 Format::Yaml => "version: 1\nnode:\n  - name: a\n    address: h:1\n",
                 Format::Toml => TEXT,
             };
-            // All but a first byte that means nothing.
+            // The lost first byte has no meaning, so only the NUL makes the text invalid.
             for first in ["\n", "\n\n", "# Ours\n"] {
                 let whole =
                     if format == Format::Json { text.to_owned() } else { format!("{first}{text}") };
@@ -358,7 +357,8 @@ mod tests {
         let (first, lock) = Editor::open(&path, NOW).unwrap();
         let error = Editor::open(&path, NOW).unwrap_err();
         assert!(matches!(error, CliError::Busy { .. }), "{error}");
-        // The lock is that of the file that the first one replaces: what waits for it starts anew.
+        // The lock is on the file that the first change replaces, so the process that waits for it starts
+        // again.
         let (_, text) = first.change(&change()).unwrap();
         let waiting = std::thread::spawn({
             let path = path.clone();

@@ -8,7 +8,7 @@ use super::layout::{Entry, Field, Layout, List, Span, Syntax};
 
 const SYNTAX: Syntax = Syntax { quoted_keys: true, assign: ": ", comments: false };
 
-/// Takes a text apart; `None` where it is none that can be changed.
+/// Parses the layout of a text. Returns `None` if the text cannot be edited in place.
 pub(super) fn layout(text: &str) -> Option<Layout> {
     let parsed = parse_to_ast(text, &CollectOptions::default(), &ParseOptions::default()).ok()?;
     let Some(Value::Object(root)) = parsed.value else { return None };

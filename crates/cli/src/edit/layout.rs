@@ -1,45 +1,45 @@
-//! Where things stand in the text of a ring file: what has to be known to change one of them and
-//! leave every other byte alone.
+//! The layout of a ring file's text: the positions needed to change one value and leave every other byte
+//! alone.
 
 use std::ops::Range;
 
-/// Bytes of a text.
+/// A range of bytes in the text.
 pub(super) type Span = Range<usize>;
 
-/// A ring file, taken apart.
+/// The layout of a ring file.
 #[derive(Debug)]
 pub(super) struct Layout {
     /// The value of `version`.
     pub(super) version: Span,
-    /// How nodes are listed.
+    /// The way nodes are listed.
     pub(super) list: List,
-    /// The nodes, in their order; at least one.
+    /// The nodes in order; at least one.
     pub(super) nodes: Vec<Entry>,
-    /// How it is written.
+    /// The syntax of its fields.
     pub(super) syntax: Syntax,
 }
 
-/// How the nodes are listed.
+/// The way nodes are listed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum List {
-    /// On lines of their own, after `[[node]]`.
+    /// On separate lines, after `[[node]]`.
     Headers,
-    /// On lines of their own, after a dash.
+    /// On separate lines, after a dash.
     Dashes,
-    /// In brackets, which are part of the span.
+    /// In brackets; the span includes them.
     Brackets(Span),
 }
 
 /// One node.
 #[derive(Debug)]
 pub(super) struct Entry {
-    /// From its header, dash or brace to the end of the last value, or to its closing brace.
+    /// From the node's header, dash or brace to the end of its last value, or to its closing brace.
     pub(super) span: Span,
-    /// Where its first field or its brace stands; the same as the span's start without a dash.
+    /// The position of its first field or its brace. Equals the start of the span unless the node has a dash.
     pub(super) body: usize,
     /// Whether its fields are in braces.
     pub(super) braces: bool,
-    /// Its fields, in the order of the text.
+    /// Its fields in the order of the text.
     pub(super) fields: Vec<Field>,
 }
 
@@ -57,25 +57,26 @@ impl Entry {
     }
 }
 
-/// What differs between formats in how a field is written.
+/// The differences between formats in the way a field is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Syntax {
     /// Whether keys are in quotes.
     pub(super) quoted_keys: bool,
-    /// What stands between a key and its value.
+    /// The text between a key and its value.
     pub(super) assign: &'static str,
     /// Whether `#` begins a comment.
     pub(super) comments: bool,
 }
 
 impl Syntax {
-    /// A field as text; neither names nor addresses have characters that have to be escaped.
+    /// A field as text. Names and addresses have no characters that need escaping.
     pub(super) fn field(self, key: &str, value: &str) -> String {
         let quote = if self.quoted_keys { "\"" } else { "" };
         format!("{quote}{key}{quote}{}{value}", self.assign)
     }
 
-    /// The place of the first character from `from` on that is neither white space nor in a comment.
+    /// The position of the first character at or after `from` that is neither white space nor part of a
+    /// comment.
     pub(super) fn next(self, text: &str, from: usize) -> usize {
         let mut at = from;
         loop {
@@ -89,12 +90,12 @@ impl Syntax {
     }
 }
 
-/// Where the line of this place begins.
+/// The start of the line at this position.
 pub(super) fn line_start(text: &str, at: usize) -> usize {
     text[..at].rfind('\n').map_or(0, |newline| newline + 1)
 }
 
-/// Where the line of this place ends, its line end included.
+/// The end of the line at this position, including the line break.
 pub(super) fn line_end(text: &str, at: usize) -> usize {
     text[at..].find('\n').map_or(text.len(), |newline| at + newline + 1)
 }

@@ -1,6 +1,6 @@
-//! Changes of a ring file, in place: comments, order and layout stay.
+//! In-place changes to a ring file: comments, order and layout stay.
 //!
-//! A new text is the old one with a few bytes replaced, and never trusted: it must read as exactly
+//! A new text is the old one with a few bytes replaced. It is never trusted: it must parse as exactly
 //! the ring that it is meant to be, or nothing is written.
 //!
 //! | file | purpose |
@@ -24,10 +24,10 @@ use splice::Splices;
 
 pub(crate) use file::{Editor, Written};
 
-/// The text of `old` with one change made, that reads as `new`; `None` where it is written in a way
-/// that does not let this be done.
+/// The text of `old` with one change made, which parses as `new`. Returns `None` if the file is written in a
+/// way that cannot be edited in place.
 fn edit(text: &str, format: Format, old: &Ring, change: &Change, new: &Ring) -> Option<String> {
-    // Some editors put a byte order mark there.
+    // Some editors write a byte order mark.
     let (mark, body) = match text.strip_prefix('\u{feff}') {
         Some(body) => ("\u{feff}", body),
         None => ("", text),

@@ -1,5 +1,5 @@
-//! Changes of a text, by its layout: a version, a weight, a node more or less. What is not meant is
-//! not touched. Comments on lines of their own always stay; one on a line that goes, goes with it.
+//! Changes to a text by its layout: sets the version or a weight, adds or removes a node. All other text
+//! stays. Comments on separate lines always stay. A comment at the end of a removed line is removed with it.
 
 use std::ops::Range;
 
@@ -7,10 +7,10 @@ use ringbinder_ring::Node;
 
 use super::layout::{Entry, Layout, List, Span, line_end, line_start};
 
-/// The fields of a node, in the order that a new one gets.
+/// The fields of a node, in the order in which a new node gets them.
 const FIELDS: [&str; 3] = ["name", "address", "weight"];
 
-/// Some replacements of a text that do not overlap.
+/// Non-overlapping replacements in a text.
 pub(super) struct Splices<'a> {
     text: &'a str,
     layout: &'a Layout,
@@ -24,7 +24,7 @@ impl<'a> Splices<'a> {
         Splices { text, layout, newline, replaced: Vec::new() }
     }
 
-    /// The text with all replacements made.
+    /// Returns the text with all replacements made.
     pub(super) fn finish(mut self) -> String {
         self.replaced.sort_by_key(|(span, _)| span.start);
         let mut new = String::with_capacity(self.text.len() + 128);
@@ -82,8 +82,8 @@ impl<'a> Splices<'a> {
         Some(())
     }
 
-    /// Whether the line that begins at `at`, right below a node, is a comment that belongs to it:
-    /// where a dash begins a node, it is further in than the dash.
+    /// Whether the line at `at`, right below a node, is a comment that belongs to that node. If nodes begin
+    /// with a dash, such a comment is indented further than the dash.
     fn is_comment_of(&self, entry: &Entry, at: usize) -> bool {
         let line = &self.text[at..line_end(self.text, at)];
         let indent = line.len() - line.trim_start().len();
@@ -92,7 +92,7 @@ impl<'a> Splices<'a> {
         within && line[indent..].starts_with('#')
     }
 
-    /// A node on lines of its own, as the one before it is written.
+    /// The lines of a new node, in the style of the node before it.
     fn lines(&self, node: &Node, last: &Entry) -> Vec<String> {
         let indent = self.column(last.span.start);
         let fields = self.fields(node);
@@ -170,7 +170,7 @@ impl<'a> Splices<'a> {
             end += rest.len() - rest.trim_start_matches([' ', '\t']).len();
         }
         if !comma && place > 0 {
-            // The comma before it would be one too many.
+            // Without the last node, the comma before it would be one too many.
             let before = syntax.next(self.text, nodes[place - 1].span.end);
             if self.text[before..].starts_with(',') {
                 let white = self.white(before + 1..start);
@@ -178,7 +178,7 @@ impl<'a> Splices<'a> {
                     self.put(before..before + 1, String::new());
                 } else {
                     start = before;
-                    // What closes the list stands where it stood.
+                    // The closing bracket keeps its position.
                     end = span.end;
                 }
             }
@@ -186,7 +186,7 @@ impl<'a> Splices<'a> {
         self.put(start..end, String::new());
     }
 
-    /// Takes out the lines that a node's header, dash and fields stand on, and no other.
+    /// Removes the lines with a node's header, dash and fields, and no other line.
     fn remove_lines(&mut self, place: usize) {
         let entry = &self.layout.nodes[place];
         let start = entry.span.start;
@@ -201,7 +201,7 @@ impl<'a> Splices<'a> {
                 _ => lines.push(line),
             }
         }
-        // Of two empty lines that would meet, one goes too.
+        // If two empty lines would meet, one of them is removed too.
         let empty = |line: &str| line.trim().is_empty();
         if let [only] = &mut lines[..] {
             let before = line_start(self.text, only.start.saturating_sub(1));
@@ -218,8 +218,8 @@ impl<'a> Splices<'a> {
         }
     }
 
-    /// The white space right before this place, at most one line end of it; `from` is where to look
-    /// from at the earliest.
+    /// The white space right before this position, with at most one line break. `from` is the earliest start
+    /// of the search.
     fn gap_before(&self, at: usize, from: usize) -> String {
         let before = &self.text[from..at];
         let gap = &before[before.trim_end().len()..];
@@ -230,12 +230,12 @@ impl<'a> Splices<'a> {
         }
     }
 
-    /// This part of the text, if it is nothing but white space.
+    /// This part of the text if it is only white space.
     fn white(&self, span: Range<usize>) -> Option<&'a str> {
         self.text.get(span).filter(|text| text.trim().is_empty())
     }
 
-    /// What indents a line up to this place.
+    /// The indentation of a line up to this position.
     fn column(&self, at: usize) -> String {
         let before = &self.text[line_start(self.text, at)..at];
         before.chars().map(|c| if c == '\t' { '\t' } else { ' ' }).collect()

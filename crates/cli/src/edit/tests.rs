@@ -1,4 +1,4 @@
-//! Whatever a file looks like, a change keeps everything that it is not about.
+//! A change keeps everything outside it, however a file is written.
 
 use proptest::prelude::*;
 use ringbinder_ring::{Format, Node, Ring};
@@ -48,7 +48,7 @@ impl Style {
     }
 }
 
-/// Writes a file, with comments and empty lines where `dice` says so.
+/// Writes a file, with comments and empty lines at random places chosen by `dice`.
 struct Writer<'a> {
     style: Style,
     dice: std::iter::Cycle<std::slice::Iter<'a, u8>>,
@@ -70,7 +70,7 @@ impl Writer<'_> {
         format!("# c{}, \"{{[ ü", self.comments)
     }
 
-    /// Perhaps some lines that say nothing to a program.
+    /// Adds comments or empty lines, or nothing.
     fn pause(&mut self, indent: &str) {
         for _ in 0..self.roll(3) {
             if self.roll(2) == 0 || !self.has_comments() {
@@ -179,7 +179,7 @@ fn node(number: usize, weight: u32) -> Node {
     Node::new(&format!("n{number}"), &format!("h{number}:11211"), weight.into()).unwrap()
 }
 
-/// What is added, removed or weighed: a die for what, one for which, and a weight.
+/// One random change: its kind, the node it applies to, and a weight.
 type Step = (u8, usize, u32);
 
 fn change((kind, which, weight): Step, ring: &Ring, added: usize) -> Change {
@@ -191,7 +191,7 @@ fn change((kind, which, weight): Step, ring: &Ring, added: usize) -> Change {
     }
 }
 
-/// The lines of a text that say something, without the commas that separate nodes.
+/// The significant lines of a text, without the commas that separate nodes.
 fn lines(text: &str) -> Vec<String> {
     let said = text.lines().filter(|line| !line.trim().is_empty() && !line.contains("version"));
     said.map(|line| line.trim_end().trim_end_matches(',').replace("},", "}")).collect()
@@ -201,13 +201,13 @@ fn comments(text: &str) -> Vec<&str> {
     text.lines().map(str::trim).filter(|line| line.starts_with('#')).collect()
 }
 
-/// Whether `few` is `many` with some lines left out.
+/// Whether `few` is `many` without some of its lines.
 fn within(few: &[String], many: &[String]) -> bool {
     let mut many = many.iter();
     few.iter().all(|line| many.any(|other| other == line))
 }
 
-/// How many lines of each lie between what begins and what ends the same in both.
+/// The number of lines in each text between the common beginning and the common end.
 fn hunk(old: &[String], new: &[String]) -> (usize, usize) {
     let same = |pairs: &mut dyn Iterator<Item = (&String, &String)>| {
         pairs.take_while(|(old, new)| old == new).count()

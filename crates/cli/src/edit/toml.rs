@@ -8,7 +8,7 @@ use super::layout::{Entry, Field, Layout, List, Syntax};
 
 const SYNTAX: Syntax = Syntax { quoted_keys: false, assign: " = ", comments: true };
 
-/// Takes a text apart; `None` where it is none that can be changed.
+/// Parses the layout of a text. Returns `None` if the text cannot be edited in place.
 pub(super) fn layout(text: &str) -> Option<Layout> {
     let document = Document::parse(text).ok()?;
     let root = document.as_table();

@@ -1,7 +1,7 @@
 //! The layout of a YAML ring file.
 //!
-//! Anchors and tags are not looked for: where a file has some, its layout may be wrong, and the text
-//! that comes of it is found not to be the ring it should be.
+//! This module does not look for anchors and tags. If a file has some, its layout may be wrong; the check of
+//! the new text then rejects it.
 
 use saphyr_parser::{Event, Parser, Span as Marks};
 
@@ -9,7 +9,7 @@ use super::layout::{Entry, Field, Layout, List, Span, Syntax};
 
 const SYNTAX: Syntax = Syntax { quoted_keys: false, assign: ": ", comments: true };
 
-/// Takes a text apart; `None` where it is none that can be changed.
+/// Parses the layout of a text. Returns `None` if the text cannot be edited in place.
 pub(super) fn layout(text: &str) -> Option<Layout> {
     let mut reader = Reader::new(text);
     while !matches!(reader.next()?.0, Event::MappingStart(..)) {}
@@ -57,7 +57,7 @@ impl<'a> Reader<'a> {
         Some(byte(marks.start.index())?..byte(marks.end.index())?)
     }
 
-    /// The list whose start was just read at `from`.
+    /// The list whose start event was just read at `from`.
     fn nodes(&mut self, from: usize) -> Option<(List, Vec<Entry>)> {
         let brackets = self.text[from..].starts_with('[');
         let mut nodes = Vec::new();
@@ -79,7 +79,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The node whose start was just read at `from`.
+    /// The node whose start event was just read at `from`.
     fn entry(&mut self, from: usize) -> Option<Entry> {
         let braces = self.text[from..].starts_with('{');
         let mut fields: Vec<Field> = Vec::new();
@@ -100,8 +100,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Where the mapping ends whose last value ends at `end`. The parser's own mark may lie behind
-    /// a comment.
+    /// The end of the mapping whose last value ends at `end`. The parser's own mark may lie behind a comment.
     fn brace_after(&self, end: usize) -> Option<usize> {
         let mut at = SYNTAX.next(self.text, end);
         if self.text[at..].starts_with(',') {
@@ -110,7 +109,7 @@ impl<'a> Reader<'a> {
         self.text[at..].starts_with('}').then_some(at + 1)
     }
 
-    /// The dash of the entry that begins at `body`, where nothing but white space is between them.
+    /// The dash of the entry that begins at `body`, if only white space is between them.
     fn dash_before(&self, body: usize) -> Option<usize> {
         let before = self.text[..body].trim_end();
         before.ends_with('-').then(|| before.len() - 1)

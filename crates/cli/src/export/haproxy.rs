@@ -1,4 +1,4 @@
-//! HAProxy: one address on which any client reaches whatever nodes are up.
+//! HAProxy: one address through which any client reaches the nodes that are up.
 
 use std::net::IpAddr;
 
@@ -7,7 +7,7 @@ use ringbinder_ring::{Node, Ring};
 use super::text::{comments, lines, loopback_port};
 use super::waiting::TIMEOUT_MS;
 
-/// HAProxy's largest weight.
+/// The largest weight that HAProxy accepts.
 const MAX_WEIGHT: u64 = 256;
 
 /// A `listen` section.
@@ -53,12 +53,12 @@ pub(super) fn render(ring: &Ring) -> String {
 }
 
 fn server(node: &Node, heaviest: u64) -> String {
-    // Only weights that are too large for it are scaled, and none of them to 0, which means off.
+    // Weights are scaled only if one is too large, and never to 0, which means off.
     let scale = heaviest.max(MAX_WEIGHT);
     let weight = (u64::from(node.weight) * MAX_WEIGHT).div_ceil(scale);
     let mut line = format!("server {} {node} weight {weight}", node.name);
     if node.host.parse::<IpAddr>().is_err() {
-        // A name that cannot be looked up leaves its node out, where it would keep HAProxy down.
+        // A node whose name cannot be resolved is left out. Otherwise HAProxy would not start.
         line.push_str(" init-addr libc,none");
     }
     line

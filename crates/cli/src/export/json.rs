@@ -1,23 +1,23 @@
-//! The ring for programs: what the file says, and what follows from it.
+//! The ring for programs: the content of its file, and values derived from it.
 
 use ringbinder_ring::{NodeChange, Ring, compare};
 use serde::Serialize;
 
 use super::waiting::{RETRY_SECONDS, TIMEOUT_MS};
 
-/// `docs/ring.md` describes this form. Fields may be added; none changes its meaning.
+/// The form described in `docs/ring.md`. Fields may be added; none changes its meaning.
 #[derive(Serialize)]
 struct Document {
     version: u64,
-    /// Sixteen hexadecimal digits, as the command `ring version` prints it: text, since a number of
-    /// that size is more than many readers of JSON hold.
+    /// Sixteen hexadecimal digits, as the command `ring version` prints them. The digest is text, since many
+    /// JSON readers cannot hold a number of that size.
     digest: String,
     hash: &'static str,
     client: Client,
     nodes: Vec<Entry>,
 }
 
-/// Settings that suit a client of the ring: those that the other targets print.
+/// Settings for a client of the ring; the other targets print the same ones.
 #[derive(Serialize)]
 struct Client {
     /// Milliseconds to connect to a node.
@@ -37,13 +37,13 @@ struct Entry {
     host: String,
     port: u16,
     weight: u32,
-    /// Part of all keys that it owns, from 0 to 1.
+    /// The node's share of all keys, from 0 to 1.
     share: f64,
 }
 
-/// One object.
+/// Renders one JSON object.
 pub(super) fn render(ring: &Ring) -> String {
-    // Compared with itself, a ring shows what each node owns.
+    // The comparison of a ring with itself shows the share of each node.
     let nodes = compare(ring, ring).nodes().iter().map(entry).collect();
     let id = ring.id();
     let digest = format!("{:016x}", id.digest);

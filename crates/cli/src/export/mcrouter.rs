@@ -1,6 +1,6 @@
-//! mcrouter.
+//! Configuration for mcrouter.
 //!
-//! None of its hash functions is ketama. `WeightedCh3` spreads keys by weights, and nodes forward.
+//! mcrouter has no ketama hash. `WeightedCh3` spreads keys by weight, and nodes forward.
 
 use ringbinder_ring::Ring;
 use serde_json::json;
@@ -8,7 +8,7 @@ use serde_json::json;
 use super::text::comments;
 use super::waiting::{RETRY_SECONDS, TIMEOUT_MS};
 
-/// The failures after which another node is asked: those before which nothing was sent.
+/// The failures after which mcrouter asks another node. In each of them nothing has been sent.
 const NOTHING_SENT: [&str; 3] = ["tko", "connect_error", "connect_timeout"];
 
 /// A configuration file: JSON with comments, which mcrouter reads.
@@ -52,7 +52,7 @@ fn route(ring: &Ring) -> serde_json::Value {
     }
     let weights = ring.nodes().iter().map(|node| f64::from(node.weight));
     let heaviest = weights.clone().fold(0.0, f64::max);
-    // mcrouter's weights are from 0 to 1; at 1, a node takes every key that is hashed to it.
+    // mcrouter's weights are from 0 to 1. A node with weight 1 takes every key that hashes to it.
     let weights: Vec<f64> = weights.map(|weight| weight / heaviest).collect();
     json!({
         "type": "FailoverRoute",
@@ -62,7 +62,7 @@ fn route(ring: &Ring) -> serde_json::Value {
                 "pool": "ringbinder",
                 "hash": { "hash_func": "WeightedCh3", "weights": weights },
             },
-            // A few nodes that do not depend on the key, in an order of this host's own.
+            // A few nodes in an order that depends on this host and not on the key.
             "LatestRoute|Pool|ringbinder",
         ],
         "failover_errors": NOTHING_SENT,

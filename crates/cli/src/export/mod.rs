@@ -1,20 +1,20 @@
 //! A ring as the configuration of the clients and proxies that use it.
 //!
-//! Every text works as it is printed, and says in its comments where it goes and what one must know
-//! of the client. Two kinds of client are told apart:
+//! Every text works as printed. Its comments say where it goes and what the user must know about the client.
+//! There are two kinds of client:
 //!
-//! - Those that can do libmemcached's weighted ketama find the owner of every key. For them hosts
-//!   are spelled and nodes ordered as in the ring file, because both count in the hashing.
-//! - Those that cannot may use any node, since nodes forward. Their comments say so, and their
-//!   configuration spreads connections or keys by the weights, and goes on when a node is away.
+//! - Clients with libmemcached's weighted ketama find the owner of every key. Their configuration spells
+//!   hosts and orders nodes as the ring file does, because both affect the hashing.
+//! - Other clients may use any node, since nodes forward. The comments say so. The configuration spreads
+//!   connections or keys by weight, and keeps working if a node is unreachable.
 //!
-//! Every configuration bounds what a lost node costs: a node that is frozen as well as one that
-//! refuses connections takes less than a second of a request, and a client tries it again soon. The
-//! figures stand in [`waiting`]. Some clients give a lost node's keys to other nodes. That is safe as
-//! long as nodes forward (`--foreign-keys forward`), since the owner still answers for its keys.
+//! Every configuration limits the cost of a lost node: a request to a node that is frozen or refuses
+//! connections takes less than a second, and the client tries the node again soon. [`waiting`] has the
+//! figures. Some clients give a lost node's keys to other nodes. That is safe as long as nodes forward
+//! (`--foreign-keys forward`), since the owner still answers for its keys.
 //!
-//! Names and hosts of a ring are words of `[A-Za-z0-9._:-]`, so that most targets take them as they
-//! are. Where a target has strings, they are written as such by [`text`].
+//! Names and hosts of a ring match `[A-Za-z0-9._:-]`, so most targets take them unchanged. [`text`] quotes
+//! them for targets that need strings.
 
 mod haproxy;
 mod json;
@@ -73,7 +73,7 @@ pub(crate) enum ExportError {
 /// The configuration for `target`, ready to be pasted. It ends with a line break.
 ///
 /// # Errors
-/// Where the target has no means to express this ring: what it lacks, and what to do instead.
+/// If the target cannot express this ring. The error says why, and what to do instead.
 pub(crate) fn render(ring: &Ring, target: Target) -> Result<String, ExportError> {
     Ok(match target {
         Target::Pylibmc => python::pylibmc(ring),

@@ -1,7 +1,7 @@
-//! PHP's memcached extension, which is libmemcached.
+//! PHP's memcached extension, which uses libmemcached.
 //!
-//! libmemcached from 1.0.18 on marks a node as failed only if it cannot connect. A frozen node takes
-//! connections, so every request for its keys costs a time-out; no option of libmemcached changes that.
+//! libmemcached since 1.0.18 marks a node as failed only if it cannot connect. A frozen node accepts
+//! connections, so every request for its keys costs a time-out. No option of libmemcached changes that.
 
 use ringbinder_ring::Ring;
 
@@ -9,11 +9,11 @@ use super::ExportError;
 use super::text::{LIBMEMCACHED_SERVERS, comments, lines, single_quoted};
 use super::waiting::{LIBMEMCACHED_RETRY_SECONDS, TIMEOUT_MS};
 
-/// A client of the extension.
+/// The configuration of a client of the extension.
 ///
 /// # Errors
-/// With more servers than libmemcached bears. Unlike Python's, PHP's extension comes without a
-/// libmemcached of its own that does.
+/// If the ring has more servers than libmemcached supports. PHP's extension, unlike Python's, does not bundle
+/// a libmemcached that supports more.
 pub(super) fn render(ring: &Ring) -> Result<String, ExportError> {
     let nodes = ring.nodes().len();
     if nodes > LIBMEMCACHED_SERVERS {

@@ -1,4 +1,4 @@
-//! Python: pylibmc, pymemcache, and Django by way of pylibmc.
+//! Python: pylibmc, pymemcache, and Django through pylibmc.
 
 use ringbinder_ring::Ring;
 
@@ -7,12 +7,12 @@ use super::waiting::{LIBMEMCACHED_RETRY_SECONDS, RETRY_SECONDS, TIMEOUT_MS, time
 
 /// The hasher in pymemcache's configuration.
 ///
-/// The hasher is one of its own, because uhashring's ketama differs from libmemcached's where single
-/// precision costs a node a digest, and where two nodes share a point. It keeps the points of a node
-/// that pymemcache takes for dead in place, so that no other node's keys move.
+/// It replaces uhashring's ketama, which differs from libmemcached's in two cases: single precision costs a
+/// node a digest, or two nodes share a point. If pymemcache considers a node dead, the hasher keeps that
+/// node's points, so that no other node's keys move.
 const PYMEMCACHE: &str = include_str!("pymemcache.py");
 
-/// A pylibmc client.
+/// The configuration of a pylibmc client.
 pub(super) fn pylibmc(ring: &Ring) -> String {
     let mut text = comments(
         ring,
@@ -51,7 +51,7 @@ pub(super) fn django(ring: &Ring) -> String {
     text
 }
 
-/// A pymemcache client with its hasher.
+/// The configuration of a pymemcache client with its hasher.
 pub(super) fn pymemcache(ring: &Ring) -> String {
     let mut text = comments(
         ring,
@@ -74,8 +74,9 @@ pub(super) fn pymemcache(ring: &Ring) -> String {
     text
 }
 
-/// pymemcache's client. A failure makes it remove the node from the hasher at once: with attempts
-/// left it would answer that node's keys with misses meanwhile, and call unsent writes `False`.
+/// The code that creates pymemcache's client. It removes a node from the hasher after the first failure. If
+/// attempts were left, it would meanwhile answer that node's keys with misses and return `False` for unsent
+/// writes.
 fn hash_client() -> String {
     let timeout = timeout_seconds();
     format!(
@@ -100,11 +101,11 @@ client = HashClient(
     )
 }
 
-/// libmemcached's settings as pylibmc and Django take them.
+/// libmemcached's settings for pylibmc and Django.
 ///
-/// A node that fails keeps its keys. `auto_eject` would give them to other nodes, which must refuse
-/// to write them while the owner is away. libmemcached up to 1.0.17, as in pylibmc's wheels, takes a
-/// node that answers `SERVER_ERROR` for a failed one, so it would eject every healthy node in turn.
+/// A failed node keeps its keys. `auto_eject` would give them to other nodes, which must refuse to write them
+/// while the owner is unreachable. libmemcached up to 1.0.17, which pylibmc's wheels contain, considers a
+/// node that answers `SERVER_ERROR` failed, so it would eject every healthy node in turn.
 fn behaviors(indent: usize) -> String {
     let settings = format!(
         r#"# Weighted ketama, the nodes' hashing; "ketama" is another one.
@@ -123,13 +124,13 @@ fn behaviors(indent: usize) -> String {
     settings.lines().map(|line| format!("{:indent$}{line}\n", "")).collect()
 }
 
-/// The nodes as pylibmc and Django take them.
+/// The list of nodes for pylibmc and Django.
 fn servers(ring: &Ring, indent: usize) -> String {
     lines(ring, indent, |node| format!("{},", double_quoted(&weighted(node))))
 }
 
-/// What not every libmemcached can do, where this ring needs it. pylibmc's wheels hold 1.0.16: older
-/// than IPv6 in libmemcached, and built without its assertions.
+/// The requirements of this ring that some versions of libmemcached do not meet. pylibmc's wheels contain
+/// 1.0.16, which does not support IPv6 and is built without assertions.
 fn bounds(ring: &Ring) -> String {
     let mut text = String::new();
     if ring.nodes().iter().any(|node| node.host.contains(':')) {

@@ -1,6 +1,6 @@
-//! Ruby's dalli.
+//! Configuration for Ruby's dalli.
 //!
-//! Its continuum is one of its own: SHA-1 places the servers, CRC-32 the keys.
+//! Its continuum is unlike ketama: SHA-1 places the servers, and CRC-32 the keys.
 
 use std::net::Ipv6Addr;
 
@@ -9,8 +9,9 @@ use ringbinder_ring::{Node, Ring};
 use super::text::{comments, lines, single_quoted};
 use super::waiting::{RETRY_SECONDS, timeout_seconds};
 
-/// dalli sets a time-out on its sockets from 4.0 on, and Ruby heeds one from 3.2 on. Without both, a
-/// frozen node would hang the application: `socket_timeout` bounds nothing but the connecting.
+/// A warning about time-outs. dalli sets a time-out on its sockets since 4.0, and Ruby respects it since 3.2.
+/// With an older version of either, a frozen node would hang the application: `socket_timeout` then limits
+/// only the connection attempt.
 const ENDLESS_WAIT: &str = r"
 # Before dalli 4 or Ruby 3.2, socket_timeout does not end the wait for an answer; this does.
 unless Dalli::VERSION.to_i >= 4 && IO.method_defined?(:timeout=)
@@ -22,7 +23,7 @@ unless Dalli::VERSION.to_i >= 4 && IO.method_defined?(:timeout=)
 end
 ";
 
-/// A dalli client.
+/// The configuration of a dalli client.
 pub(super) fn render(ring: &Ring) -> String {
     let mut text = comments(
         ring,
@@ -54,8 +55,8 @@ pub(super) fn render(ring: &Ring) -> String {
     text
 }
 
-/// `host:port:weight`. dalli takes hexadecimal digits and colons only for an IPv6 address, so the
-/// dotted form of its last part is written out; nothing hashes it.
+/// A server as `host:port:weight`. dalli accepts only hexadecimal digits and colons in an IPv6 address, so a
+/// dotted last part is converted. The address does not affect the hashing.
 fn server(node: &Node) -> String {
     let host = match node.host.parse::<Ipv6Addr>() {
         Ok(ip) => {

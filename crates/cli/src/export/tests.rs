@@ -1,4 +1,4 @@
-//! The texts themselves; `tests/clients/test_export.py` runs them.
+//! Tests of the rendered texts. `tests/clients/test_export.py` runs the configurations with their clients.
 
 use clap::ValueEnum as _;
 use ringbinder_ring::{Format, Ring};
@@ -7,7 +7,7 @@ use super::text::{double_quoted, loopback_port, single_quoted};
 use super::waiting::{TIMEOUT_MS, timeout_seconds};
 use super::{ExportError, Target, render};
 
-/// A ring of these addresses and weights.
+/// A ring with these addresses and weights.
 fn ring<'a>(nodes: impl IntoIterator<Item = (&'a str, u32)>) -> Ring {
     let nodes = nodes.into_iter().enumerate().map(|(number, (address, weight))| {
         format!("[[node]]\nname = \"n{number}\"\naddress = \"{address}\"\nweight = {weight}\n")
@@ -105,7 +105,7 @@ fn haproxy_scales_weights_that_are_too_large_for_it() {
     assert_eq!(weights(&[("10.0.0.1:1", 1), ("10.0.0.2:1", 256)]), ["1", "256"]);
     assert_eq!(weights(&[("10.0.0.1:1", 257), ("10.0.0.2:1", 514)]), ["128", "256"]);
     assert_eq!(weights(&[("10.0.0.1:1", 1), ("10.0.0.2:1", 65_535)]), ["1", "256"]);
-    // Only a name has to be looked up.
+    // Only a host name needs to be resolved.
     assert_eq!(weights(&[("a.example:1", 1), ("[::1]:1", 2)]), ["1 init-addr libc,none", "2"]);
 }
 
@@ -143,7 +143,7 @@ fn every_target_bounds_what_a_lost_node_costs() {
         };
         let text = rendered(&ring, target);
         for setting in expected {
-            // Whether a comma follows depends on the order of a JSON object.
+            // A comma follows or not, depending on the order of the JSON object.
             let setting = setting.trim_end_matches(',');
             let mut lines = text.lines().map(|line| line.trim_end().trim_end_matches(','));
             let found = lines.any(|line| line.ends_with(setting));

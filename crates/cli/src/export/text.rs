@@ -1,14 +1,14 @@
-//! What all targets share: comments, strings, and a port to listen on.
+//! Helpers shared by the targets: comments, strings, and a port to listen on.
 
 use std::net::IpAddr;
 
 use ringbinder_ring::{Node, Ring};
 
-/// More servers than this end a process that uses a libmemcached built with its assertions, as
-/// Debian's is: it has a fixed size in mind that weighted ketama never comes near.
+/// Most servers that libmemcached supports. With more, a libmemcached built with assertions, such as
+/// Debian's, aborts the process: it assumes a fixed size that weighted ketama never comes near.
 pub(super) const LIBMEMCACHED_SERVERS: usize = 100;
 
-/// The ring and what it was made for, then what one must know: one comment each line.
+/// The header of a configuration: the ring, the target, and the notes, each line a comment.
 pub(super) fn comments(ring: &Ring, mark: &str, target: &str, notes: &str) -> String {
     let mut text = format!(
         "{mark} {target} for Ringbinder's ring version {}, digest {:016x}.\n{mark} Made by \
@@ -54,6 +54,6 @@ pub(super) fn loopback_port(ring: &Ring, wanted: u16) -> u16 {
         })
     };
     let taken = |port| ring.nodes().iter().any(|node| node.port == port && is_local(node));
-    // A ring has fewer nodes than there are ports left from any port that is asked for.
+    // A ring has fewer nodes than there are ports from any wanted port on.
     (wanted..=u16::MAX).find(|&port| !taken(port)).unwrap_or(wanted)
 }

@@ -1,11 +1,11 @@
-//! twemproxy (nutcracker).
+//! Configuration for twemproxy (nutcracker).
 
 use ringbinder_ring::Ring;
 
 use super::text::{comments, lines, loopback_port};
 use super::waiting::{RETRY_SECONDS, TIMEOUT_MS};
 
-/// A pool.
+/// Renders a pool.
 pub(super) fn render(ring: &Ring) -> String {
     let mut text = comments(
         ring,
@@ -27,13 +27,13 @@ pub(super) fn render(ring: &Ring) -> String {
     );
     text.push_str(&failures(ring));
     text.push_str("  servers:\n");
-    // An IPv6 address has no brackets here: port and weight are found from the end.
+    // twemproxy takes an IPv6 address without brackets: it parses port and weight from the end.
     text.push_str(&lines(ring, 4, |node| format!("- {}:{}:{}", node.host, node.port, node.weight)));
     text
 }
 
-/// What twemproxy does about a node that fails. Without ejection every request for its keys would
-/// cost a time-out, because twemproxy does not remember failures otherwise.
+/// twemproxy's settings for failed nodes. Without ejection every request for the node's keys would cost a
+/// time-out, because twemproxy does not remember failures otherwise.
 fn failures(ring: &Ring) -> String {
     let ejection = if ring.nodes().len() == 1 {
         String::from(

@@ -1,9 +1,8 @@
-//! What to do at this end about a node that is asked in vain.
+//! Advice for the user of this command if a node cannot be used.
 
 use ringbinder_client::{Absence, Error, TlsFault};
 
-/// What to do at this end about a node that does not take the connection as it is; none where nothing
-/// here would help.
+/// The remedy at this end if a node rejects the connection. `None` if nothing here would help.
 pub(crate) fn advice(error: &Error) -> Option<&'static str> {
     let fault = match error {
         Error::Unauthenticated { user: None, .. } => {

@@ -56,14 +56,14 @@ impl Delete {
         print(&fleet, &keys, &done, out)?;
         let all = done.iter().all(|done| matches!(done, Ok(true)));
         let mut failures: Vec<Error> = done.into_iter().filter_map(Result::err).collect();
-        // One node that is away is one failure, however many keys it owns.
+        // One unreachable node is one failure, regardless of the number of keys that it owns.
         failures.dedup_by_key(|error| error.to_string());
         fleet.failed(failures, shares.len())?;
         Ok(if all { Answer::Yes } else { Answer::No })
     }
 }
 
-/// Deletes keys of one node. Where the first finds it away, the others are not tried.
+/// Deletes keys of one node. If the node is unreachable for the first key, the others are not tried.
 async fn of_node(fleet: &Fleet, keys: &[&[u8]]) -> Vec<Result<bool, Error>> {
     let Some((first, rest)) = keys.split_first() else { return Vec::new() };
     let first = fleet.client.delete(first).await;
@@ -99,7 +99,7 @@ fn print(
         match done {
             Ok(true) => out.line(format_args!("{GOOD}deleted{GOOD:#} {key} on {node}"))?,
             Ok(false) => out.line(format_args!("{WARN}not there{WARN:#} {key} on {node}"))?,
-            // Told by the error at the end.
+            // The error at the end reports it.
             Err(_) => {}
         }
     }

@@ -1,4 +1,4 @@
-//! What can keep nodes from doing what a command asks of them.
+//! Errors of commands that ask nodes to do something.
 
 use std::fmt::Write as _;
 
@@ -8,48 +8,48 @@ use super::advice::advice;
 use crate::exit::Exit;
 use crate::shell;
 
-/// As many as help in one message.
+/// Most failures or names in one message.
 const LISTED: usize = 8;
 
-/// Why the nodes did not do it, or not all of them.
+/// The reason why some or all nodes did not do it.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FleetError {
-    /// Some nodes, or all, gave no answer, or another than they should.
+    /// Some or all nodes gave no answer or an unexpected one.
     #[error("{}", sum(failures, *asked, *nodes, origin))]
     Nodes {
-        /// One for each node; at least one.
+        /// The failures, one for each node; at least one.
         failures: Vec<Error>,
-        /// How many nodes were asked.
+        /// Number of nodes asked.
         asked: usize,
-        /// How many there are.
+        /// Number of nodes in the ring.
         nodes: usize,
         /// The ring.
         origin: String,
     },
-    /// A name that no node of the ring has.
+    /// No node of the ring has this name.
     #[error("{origin} has no node {name:?}; it has {}", listed(names))]
     NoSuchNode {
         /// The name.
         name: String,
         /// The ring.
         origin: String,
-        /// Those there are.
+        /// The names that the ring has.
         names: Vec<String>,
     },
-    /// A value that no server of this protocol takes.
+    /// A value that every memcached server would reject.
     #[error("{0}")]
     Value(String),
-    /// There is no client of the ring.
+    /// A client of the ring cannot be created.
     #[error("cannot use the ring: {0}")]
     NoClient(String),
 }
 
 impl FleetError {
-    /// The code to end the process with.
+    /// The exit code of the process.
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Nodes { failures, .. } => {
-                // The worst counts.
+                // The worst failure decides.
                 let exits = failures.iter().map(of_answer);
                 exits.max_by_key(|exit| exit.number()).unwrap_or(Exit::Unavailable)
             }
@@ -64,7 +64,7 @@ fn of_answer(error: &Error) -> Exit {
         Error::Nonsense { .. } => Exit::Protocol,
         Error::Unauthenticated { .. } => Exit::NoPermission,
         Error::Away { why: Absence::Tls(fault), .. } => of_fault(fault),
-        // The node has answered, and its answer is no.
+        // The node answered, and the answer is negative.
         Error::Refused { .. } | Error::Failed { .. } => Exit::No,
         Error::Key(_) | Error::ValueTooLong { .. } => Exit::Data,
         Error::Line(_) => Exit::Usage,
@@ -80,7 +80,7 @@ fn of_fault(fault: &TlsFault) -> Exit {
     }
 }
 
-/// The failures, and what to do about the first that something can be done about here.
+/// The failures, and advice on the first of them that can be remedied here.
 fn sum(failures: &[Error], asked: usize, nodes: usize, origin: &str) -> String {
     let text = told(failures, asked, nodes, origin);
     match failures.iter().find_map(advice) {
@@ -104,7 +104,7 @@ fn told(failures: &[Error], asked: usize, nodes: usize, origin: &str) -> String 
     };
     let mut separator = ": ";
     for failure in failures.iter().take(LISTED) {
-        // Writing to a string does not fail.
+        // Writing to a string cannot fail.
         let _ = write!(text, "{separator}{failure}");
         separator = "; ";
     }
@@ -112,10 +112,10 @@ fn told(failures: &[Error], asked: usize, nodes: usize, origin: &str) -> String 
         let _ = write!(text, "; and {} more", failures.len() - LISTED);
     }
     if all_away {
-        // Only the ring of a file is started.
+        // Only a ring in a file can be started.
         let file = if origin.contains("://") { "ring.toml" } else { origin };
         let up = shell::command("up", file, "");
-        // Writing to a string does not fail.
+        // Writing to a string cannot fail.
         let _ = write!(
             text,
             "; start them (`{up}` starts those of this machine) or name another ring with --ring"
@@ -143,7 +143,7 @@ mod tests {
         Error::Nonsense { node: "b".into(), got: "220 mail".into() }
     }
 
-    /// Of a ring of two nodes, or of as many as were asked.
+    /// An error for a ring of two nodes, or of as many as were asked.
     fn error(failures: Vec<Error>, asked: usize) -> FleetError {
         FleetError::Nodes { failures, asked, nodes: asked.max(2), origin: "ring.toml".into() }
     }

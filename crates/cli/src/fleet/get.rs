@@ -76,7 +76,7 @@ impl Get {
     }
 }
 
-/// What is under the keys, in their order; the failures; and how many nodes were asked.
+/// The values of the keys in order, the failures, and the number of nodes asked.
 async fn ask(fleet: &Fleet, keys: &[&[u8]]) -> (Vec<Found>, Vec<Error>, usize) {
     let shares = owners::by_owner(&fleet.ring, keys);
     let asked = join_all(shares.iter().map(|share| fleet.client.gets_many(&share.keys))).await;
@@ -120,7 +120,7 @@ fn print(keys: &[&[u8]], found: &[Found], out: &mut Output) -> Result<(), CliErr
                 }
             }
             Found::Missing => out.warn(format_args!("{key} is not there"))?,
-            // Told by the error at the end.
+            // The error at the end reports it.
             Found::Failed(_) => {}
         }
     }

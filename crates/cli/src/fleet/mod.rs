@@ -1,7 +1,7 @@
-//! Commands that use the cache that a ring's nodes are, and commands that ask every node of it.
+//! Commands that use a ring's nodes as one cache, and commands that ask every node.
 //!
-//! All of them read the ring themselves and ask the owner of each key directly. A node that is away
-//! never hides what the others say: their answers are printed, and the failure comes after them,
+//! They all read the ring themselves and ask the owner of each key directly. An unreachable node never hides
+//! the answers of the others: these are printed first, and the failure comes after them,
 //! with an exit code of its own.
 //!
 //! | file | purpose |
@@ -42,7 +42,7 @@ use error::FleetError;
 use security::{Security, SecurityOptions};
 use span::seconds;
 
-/// Longest value that is taken from a node, in bytes: more than any node takes.
+/// Longest value accepted from a node, in bytes. It exceeds the limit of every node.
 const MAX_VALUE: usize = 1 << 30;
 
 /// Which nodes, and how long they are waited for.
@@ -70,10 +70,10 @@ pub(crate) struct Fleet {
 }
 
 impl FleetOptions {
-    /// Reads the ring. Its nodes are dialled when they are asked.
+    /// Reads the ring. Nodes are dialled when they are asked.
     ///
     /// # Errors
-    /// Where there is no ring, or a file that the flags name is not in order.
+    /// If there is no ring, or a file named by the flags is invalid.
     pub(crate) async fn connect(&self) -> Result<Fleet, CliError> {
         let origin = self.ring.origin()?.to_string();
         let client = client(self.ring.load().await?, self.timeout, &self.security.read()?).await?;
@@ -81,11 +81,11 @@ impl FleetOptions {
     }
 }
 
-/// A client of a ring that stays as it is: one connection to each node, and no answer in place of
-/// that of a node that is away.
+/// Creates a client whose ring never changes. It opens one connection to each node, and never answers for an
+/// unreachable node.
 ///
 /// # Errors
-/// Where a file that TLS needs is not in order.
+/// If a file for TLS is invalid.
 pub(crate) async fn client(
     ring: Ring,
     timeout: Duration,
@@ -111,10 +111,10 @@ pub(crate) async fn client(
 }
 
 impl Fleet {
-    /// The nodes that a command is for: the one of this name, or all.
+    /// The nodes that a command addresses: the node with this name, or all nodes.
     ///
     /// # Errors
-    /// Where the ring has no such node.
+    /// If the ring has no such node.
     pub(crate) fn nodes(&self, name: Option<&str>) -> Result<Vec<NodeHandle>, CliError> {
         let nodes = self.client.nodes();
         let Some(name) = name else { return Ok(nodes) };
@@ -131,10 +131,10 @@ impl Fleet {
         &self.ring.nodes()[self.ring.owner(key) as usize].name
     }
 
-    /// An error that sums up what kept nodes from answering; none where nothing did.
+    /// Sums up the failures of nodes in one error.
     ///
     /// # Errors
-    /// Where there is a failure.
+    /// If there is at least one failure.
     pub(crate) fn failed(
         &self,
         failures: Vec<ringbinder_client::Error>,

@@ -1,4 +1,4 @@
-//! Numbers short enough for a table.
+//! Formats numbers for tables.
 
 /// A count: `999`, `12.3k`, `4.5M`.
 pub(crate) fn count(number: u64) -> String {
@@ -15,7 +15,7 @@ pub(crate) fn per_second(rate: f64) -> String {
     if rate > 0.0 && rate < 9.95 {
         return format!("{rate:.1}");
     }
-    // What is no number, or less than nothing, is nothing; what is too much is the most.
+    // NaN and negative numbers become 0, and too large numbers the maximum.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it saturates")]
     count(rate.round() as u64)
 }
@@ -34,17 +34,17 @@ pub(crate) fn micros(micros: f64) -> String {
     }
 }
 
-/// A share from 0 to 1: `98.7%`; `-` where there is nothing to have a share of.
+/// A share from 0 to 1: `98.7%`; `-` if the whole is 0.
 pub(crate) fn ratio(part: u64, whole: u64) -> String {
     if whole == 0 {
         return "-".to_owned();
     }
-    // Whole tenths, rounded down: 100% is said of all and of nothing less.
+    // Tenths of a percent, rounded down, so that 100% means all.
     let tenths = u128::from(part) * 1000 / u128::from(whole);
     if tenths >= 1000 { "100%".to_owned() } else { format!("{}.{}%", tenths / 10, tenths % 10) }
 }
 
-/// A span of time: `59s`, `12m`, `5h 03m`, `8d 02h`.
+/// A duration: `59s`, `12m`, `5h 03m`, `8d 02h`.
 pub(crate) fn span(seconds: u64) -> String {
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
     match seconds {

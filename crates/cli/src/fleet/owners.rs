@@ -1,5 +1,4 @@
-//! Keys by the node that owns them, so that a node that is away is found out once and not once for
-//! every key.
+//! Keys grouped by owner, so that an unreachable node costs one failure and not one for every key.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt as _;
@@ -12,16 +11,16 @@ use crate::key;
 /// Keys of one node.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Share<'k> {
-    /// The keys.
+    /// Its keys.
     pub(super) keys: Vec<&'k [u8]>,
-    /// Where each stood among all.
+    /// The position of each key among all keys.
     pub(super) places: Vec<usize>,
 }
 
 /// The keys of a command line, all of them checked before anything is sent.
 ///
 /// # Errors
-/// Where one is no key.
+/// If a key is invalid.
 pub(super) fn checked(keys: &[OsString]) -> Result<Vec<&[u8]>, CliError> {
     for (place, key) in (1..).zip(keys) {
         key::check(key.as_bytes(), || format!("key {place}"))?;
@@ -29,7 +28,7 @@ pub(super) fn checked(keys: &[OsString]) -> Result<Vec<&[u8]>, CliError> {
     Ok(keys.iter().map(|key| key.as_bytes()).collect())
 }
 
-/// The nodes that own any of these keys, in the order of the ring.
+/// Groups keys by the nodes that own them, in the order of the ring.
 pub(super) fn by_owner<'k>(ring: &Ring, keys: &[&'k [u8]]) -> Vec<Share<'k>> {
     let mut shares: Vec<Share<'k>> =
         ring.nodes().iter().map(|_| Share { keys: Vec::new(), places: Vec::new() }).collect();

@@ -1,4 +1,4 @@
-//! How nodes are dialled: by TLS or not, and as whom.
+//! TLS and login settings for connections to nodes.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -9,7 +9,7 @@ use ringbinder_client::{Login, Tls};
 
 use crate::error::CliError;
 
-/// The heading of these flags in the help; the manual finds them by it.
+/// The heading of these flags in the help. The manual finds them by it.
 pub(crate) const HEADING: &str = "TLS and login";
 
 /// Flags of every command that asks nodes. An empty variable counts as not set.
@@ -54,10 +54,10 @@ pub(crate) struct Security {
 }
 
 impl SecurityOptions {
-    /// Reads the file of the login; those of TLS are read with the first client.
+    /// Reads the login file. The files for TLS are read with the first client.
     ///
     /// # Errors
-    /// Where flags do not go together, or the file is not in order.
+    /// If the flags conflict, or the file is invalid.
     pub(crate) fn read(&self) -> Result<Security, CliError> {
         let login = named(&self.auth_file).map(Login::from_file).transpose()?;
         Ok(Security { tls: self.tls()?, login })

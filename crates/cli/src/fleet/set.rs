@@ -16,7 +16,7 @@ use crate::key;
 use crate::output::Output;
 use crate::style::{GOOD, WARN};
 
-/// Longest time to live that counts from now, in seconds: a larger number is taken for a date
+/// Longest time to live that counts from now, in seconds. The protocol reads a larger number as a date
 /// (`protocol.txt`, "Expiration times").
 const MAX_RELATIVE: u64 = 60 * 60 * 24 * 30;
 
@@ -137,7 +137,7 @@ impl Set {
         match (self.add, self.replace, self.cas) {
             (true, ..) => flags.push_str(" ME"),
             (_, true, _) => flags.push_str(" MR"),
-            // Writing to a string does not fail.
+            // Writing to a string cannot fail.
             (.., Some(cas)) => drop(write!(flags, " C{cas}")),
             _ => {}
         }

@@ -1,8 +1,8 @@
-//! Spans of time as people write them on a command line.
+//! Durations on the command line.
 
 use std::time::Duration;
 
-/// Longest time that anything is waited for, in seconds.
+/// Longest time to wait, in seconds.
 const MAX_WAIT: f64 = 3600.0;
 
 /// Longest time to live, in seconds: about 31 years. Some servers keep exptimes in 32 bits.

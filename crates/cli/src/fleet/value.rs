@@ -1,4 +1,4 @@
-//! How a value is shown: as its bytes where a program reads them, as text where a person does.
+//! Formats values: as bytes for programs, as text for people.
 
 use std::borrow::Cow;
 
@@ -10,16 +10,16 @@ use crate::escape::{lines, printable};
 /// A value for a terminal.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Shown {
-    /// Text without escape sequences, with a line end after it.
+    /// Text without escape sequences, with a final line break.
     pub(super) text: String,
-    /// Whether bytes were replaced by what stands for them.
+    /// Whether any bytes are shown as escapes.
     pub(super) escaped: bool,
 }
 
-/// A value as a terminal can show it: what could steer it or mislead is escaped as `\u{1b}`, bytes that
-/// are no text as `\xff`.
+/// A value that is safe to show on a terminal: characters that could control it or mislead the reader are
+/// escaped as `\u{1b}`, and invalid UTF-8 as `\xff`.
 pub(super) fn for_terminal(value: &[u8]) -> Shown {
-    // A carriage return by itself would have the line overwritten.
+    // A carriage return alone would overwrite the line.
     let text = std::str::from_utf8(value).map(|text| text.replace("\r\n", "\n"));
     let (mut text, escaped) = match text {
         Ok(text) => match lines(&text) {
@@ -34,7 +34,7 @@ pub(super) fn for_terminal(value: &[u8]) -> Shown {
     Shown { text, escaped }
 }
 
-/// A value, or a key, in JSON: as text where it is text, else in base64.
+/// A value or a key in JSON: as text if it is valid UTF-8, else in base64.
 pub(super) fn for_json(bytes: &[u8]) -> Result<&str, String> {
     std::str::from_utf8(bytes).map_err(|_| STANDARD.encode(bytes))
 }
@@ -61,9 +61,9 @@ mod tests {
         assert_eq!(shown(b""), ("\n".into(), false));
         assert_eq!(shown(b"\x1b[2J"), ("\\u{1b}[2J\n".into(), true));
         assert_eq!(shown(b"\xff\x00"), ("\\xff\\x00\n".into(), true));
-        // What changes the direction of writing.
+        // Characters that change the writing direction.
         assert_eq!(shown("a\u{202e}b".as_bytes()), ("a\\u{202e}b\n".into(), true));
-        // U+009B is an escape sequence's beginning as well.
+        // U+009B also begins an escape sequence.
         assert_eq!(shown("\u{9b}2J".as_bytes()), ("\\u{9b}2J\n".into(), true));
     }
 

@@ -10,28 +10,28 @@ use super::color::color;
 use super::pieces::Piece;
 use super::text::{cut, escape};
 
-/// Radii of the band of the key space, and how far what moves stands out.
+/// Radii of the band of the key space, and the distance by which moved parts protrude.
 const SPACE: (f64, f64) = (170.0, 194.0);
 const OUT: f64 = 210.0;
 /// Radii of the band of shares.
 const SHARES: (f64, f64) = (126.0, 162.0);
-/// Where names end, inside the band of shares.
+/// Outer radius of names, inside the band of shares.
 const NAMES: f64 = 120.0;
-/// Least length along the circle that a name needs.
+/// Minimum length along the circle for a name to fit.
 const ROOM: f64 = 8.5;
 /// Most characters of a name.
 const NAME: usize = 11;
-/// How strong what stays is.
+/// Opacity of parts that stay.
 const PALE: &str = "0.34";
 
-/// Which of the two rings.
+/// The ring before or after the change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Side {
     Before,
     After,
 }
 
-/// Where a ring is drawn.
+/// A circle and its position.
 pub(super) struct Circle {
     pub(super) x: f64,
     pub(super) y: f64,
@@ -70,7 +70,8 @@ impl Circle {
         svg.push_str("</g>\n");
     }
 
-    /// The key space: one path for what each node keeps, one for what goes or comes.
+    /// Draws the key space: one path for the part that each node keeps, one for the part that it gives or
+    /// gets.
     fn draw_space(&self, svg: &mut String, pieces: &[Piece]) {
         let mut paths: BTreeMap<(bool, usize), String> = BTreeMap::new();
         for piece in pieces {
@@ -84,7 +85,8 @@ impl Circle {
         }
     }
 
-    /// The shares: what each node keeps, then what goes or comes, and its name.
+    /// Draws the shares: for each node the part that it keeps, then the part that it gives or gets, and its
+    /// name.
     fn draw_shares(&self, svg: &mut String, comparison: &Comparison) {
         let mut moving = vec![0.0; comparison.nodes().len()];
         for step in comparison.moves() {
@@ -117,7 +119,7 @@ impl Circle {
             }
             start = end;
         }
-        // Thin gaps, so that neighbours stay two.
+        // Thin gaps separate neighbours.
         let _ = writeln!(
             svg,
             "<circle cx=\"{}\" cy=\"{}\" r=\"{}\" fill=\"none\" class=\"rule\"/>",
@@ -140,7 +142,7 @@ impl Circle {
         let _ = writeln!(svg, "<path fill=\"{color}\" fill-opacity=\"{opacity}\" d=\"{path}\"/>");
     }
 
-    /// A name along the radius, from the outside in, never upside down.
+    /// Draws a name along the radius, from the outside in, never upside down.
     fn name(&self, svg: &mut String, turn: f64, name: &str) {
         let (x, y) = self.at(NAMES, turn);
         let degrees = turn * 360.0 - 90.0;
@@ -156,7 +158,7 @@ impl Circle {
 
     /// Adds the part of a band between two turns.
     fn sector(&self, path: &mut String, (inner, outer): (f64, f64), start: f64, end: f64) {
-        // An arc that ends where it begins is none.
+        // An arc whose end equals its start would not be drawn.
         if end - start > 0.999_9 {
             self.sector(path, (inner, outer), start, start + 0.5);
             self.sector(path, (inner, outer), start + 0.5, end.min(start + 0.999_95));
@@ -171,7 +173,7 @@ impl Circle {
         let _ = write!(path, "A{inner} {inner} 0 {large} 0 {:.2} {:.2}Z", d.0, d.1);
     }
 
-    /// A place on the circle; turns go clockwise from the top.
+    /// A point on the circle. Turns go clockwise from the top.
     fn at(&self, radius: f64, turn: f64) -> (f64, f64) {
         let (sin, cos) = (turn * TAU).sin_cos();
         (self.x + radius * sin, self.y - radius * cos)

@@ -1,11 +1,11 @@
 //! A colour for each node.
 
-/// Degrees between the hues of two nodes in a row: the golden angle, by which any number of them
-/// lie far apart.
+/// Degrees between the hues of two successive nodes: the golden angle, which keeps any number of hues far
+/// apart.
 const STEP: f64 = 137.508;
 
-/// The colour of the node at this place, as `#rrggbb`. None is so light or so dark that it would
-/// vanish in front of white or black.
+/// The colour of the node with this index, as `#rrggbb`. No colour is too light or too dark to see on white
+/// or black.
 pub(super) fn color(place: usize) -> String {
     let hue = (212.0 + STEP * place as f64) % 360.0;
     let lightness = [0.50, 0.42, 0.58][place % 3];

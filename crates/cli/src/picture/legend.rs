@@ -11,12 +11,12 @@ use crate::ring::share::{difference, percent};
 
 /// Height of a line.
 const LINE: f64 = 20.0;
-/// Most nodes that are listed; beyond it, those that change most.
+/// Most nodes listed. If there are more, those with the largest changes are.
 const MOST: usize = 300;
 
-/// What is listed, and how.
+/// The listed nodes and their layout.
 pub(super) struct Legend<'a> {
-    /// In the order of the comparison.
+    /// Index and change of each, in the order of the comparison.
     nodes: Vec<(usize, &'a NodeChange)>,
     left_out: usize,
     columns: usize,
@@ -87,10 +87,10 @@ impl<'a> Legend<'a> {
         let _ = writeln!(svg, "<path class=\"rule\" d=\"M{x:.1} {}h{width:.1}\"/>", y + 6.0);
     }
 
-    /// Where the columns of numbers end.
+    /// Right edges of the columns of numbers.
     fn stops(&self, x: f64, width: f64) -> [f64; 3] {
         let column = if self.columns == 1 { width * 0.10 } else { 56.0 };
-        // Changes have a sign more.
+        // Changes need room for a sign.
         let change = column + 6.0;
         [column + change, change, 0.0].map(|back| x + width - back)
     }

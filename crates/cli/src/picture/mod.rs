@@ -1,9 +1,9 @@
 //! The picture of a change: the ring before and after, as SVG.
 //!
-//! The outer band of each ring is the key space itself, arc by arc; the inner one has the same arcs
-//! gathered by node, which is what shares look like. Keys that change their owner are drawn strong,
-//! and stand out of the band; those that stay are pale. The card has a background of its own, light
-//! or dark as the reader prefers, so that it can be put anywhere.
+//! The outer band of each ring is the key space, arc by arc. The inner band has the same arcs gathered by
+//! node, and so shows shares. Keys that change their owner are strong and protrude from the band; keys that
+//! stay are pale. The card has its own background, light or dark by the reader's preference, so that it fits
+//! any page.
 
 mod circle;
 mod color;
@@ -23,9 +23,9 @@ use text::escape;
 
 /// Width of the picture.
 const WIDTH: f64 = 960.0;
-/// Where the circles are.
+/// Centre of the circles.
 const MIDDLE: f64 = 300.0;
-/// Where the legend begins.
+/// Left edge of the legend.
 const LEGEND: f64 = 548.0;
 
 const STYLE: &str = "\
@@ -36,7 +36,7 @@ text{font-family:system-ui,-apple-system,'Segoe UI',Roboto,'Noto Sans','DejaVu S
 .soft{fill:#a3adba}.rule{stroke:#323a46}.up{fill:#6fd08c}.down{fill:#ff9a91}}
 ";
 
-/// Draws what becomes of `old`, which `origin` names, when `new` follows it.
+/// Draws the change from `old`, which `origin` names, to `new`.
 pub(crate) fn svg(old: &Ring, new: &Ring, origin: &str) -> String {
     let comparison = compare(old, new);
     let pieces = pieces(old, new, &comparison);
@@ -45,7 +45,7 @@ pub(crate) fn svg(old: &Ring, new: &Ring, origin: &str) -> String {
     let title = title(old, new, &comparison, origin);
 
     let mut svg = String::new();
-    // Writing to a string does not fail.
+    // Writing to a string cannot fail.
     let _ = write!(
         svg,
         "<svg xmlns=\"http://www.w3.org/2000/svg\" role=\"img\" width=\"{WIDTH}\" \

@@ -1,11 +1,11 @@
-//! The key space in pieces, each with its owner before and after.
+//! The key space as pieces, each with its owner before and after.
 
 use ringbinder_ring::{Comparison, Point, Ring};
 
-/// A part of the circle whose keys go the same way.
+/// A part of the circle whose keys have the same owners.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Piece {
-    /// Where it begins and ends, in turns from 0 to 1.
+    /// Its start and end, in turns from 0 to 1.
     pub(super) start: f64,
     pub(super) end: f64,
     /// Its owner before: index in [`Comparison::nodes`].
@@ -14,8 +14,8 @@ pub(super) struct Piece {
     pub(super) to: usize,
 }
 
-/// Most pieces that can be told apart on a circle of this size; with more of them, so many evenly
-/// spaced points stand for all.
+/// Most pieces that are distinguishable on a circle of this size. If there are more, this number of evenly
+/// spaced points represents them.
 const MOST: u32 = 1440;
 
 const TURN: f64 = (1u64 << 32) as f64;

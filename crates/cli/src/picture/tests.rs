@@ -1,4 +1,4 @@
-//! What a picture has to hold, whatever is drawn.
+//! Tests of the properties that every picture must have.
 
 use ringbinder_ring::{Node, Ring};
 
@@ -12,7 +12,7 @@ fn ring(version: u64, nodes: std::ops::Range<usize>) -> Ring {
     Ring::of_nodes(version, &nodes, "it").unwrap()
 }
 
-/// Whether every element that is opened is closed, in the order of XML.
+/// Whether the elements of the XML are properly nested and closed.
 fn is_well_formed(svg: &str) -> bool {
     let mut open: Vec<&str> = Vec::new();
     let mut rest = svg;

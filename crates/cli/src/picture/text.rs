@@ -1,7 +1,6 @@
 //! Text in SVG.
 
-/// The text with everything escaped that XML would take for itself; characters that XML does not
-/// know at all are shown as U+FFFD.
+/// Escapes the characters that XML reserves. Characters that XML does not permit become U+FFFD.
 pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
@@ -17,7 +16,7 @@ pub(super) fn escape(text: &str) -> String {
     escaped
 }
 
-/// At most so many characters of a text; the middle goes, as names tend to differ at both ends.
+/// Shortens a text to this number of characters. The middle is cut, since names tend to differ at both ends.
 pub(super) fn cut(text: &str, most: usize) -> String {
     let characters: Vec<char> = text.chars().collect();
     if characters.len() <= most {

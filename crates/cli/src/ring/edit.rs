@@ -1,4 +1,4 @@
-//! What `ringbinder ring add`, `remove` and `weight` have in common: their flags, and how they go.
+//! The shared flags and steps of `ringbinder ring add`, `remove` and `weight`.
 
 use std::time::Duration;
 
@@ -40,10 +40,10 @@ struct Edited {
 }
 
 impl EditOptions {
-    /// Makes the change, and prints what moves by it.
+    /// Makes the change and prints which keys move.
     ///
     /// # Errors
-    /// Where it cannot be made; the file is then as it was.
+    /// If the change cannot be made. The file then stays unchanged.
     pub(crate) fn make(&self, change: &Change, out: &mut Output) -> Result<Answer, CliError> {
         let path = match self.ring.origin()? {
             Origin::File(path) => path,
@@ -87,7 +87,7 @@ impl EditOptions {
     }
 }
 
-/// A weight that a node has already is no reason for a new version.
+/// Whether the node already has this weight. That needs no new version.
 fn is_so_already(ring: &ringbinder_ring::Ring, change: &Change) -> bool {
     let Change::Weight(new) = change else { return false };
     ring.nodes().iter().any(|node| node.name == new.name && node.weight == new.weight)

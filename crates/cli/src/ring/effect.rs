@@ -1,4 +1,4 @@
-//! What a change of the ring does: who owns how much before and after, and what moves.
+//! The effect of a change to the ring: each node's share before and after, and the keys that move.
 
 use ringbinder_ring::{NodeChange, Ring, Share, compare};
 use serde::Serialize;
@@ -9,7 +9,7 @@ use crate::ring::share::{Part, difference, percent};
 use crate::style::{BAD, BOLD, DIM, GOOD};
 use crate::table::{Align, Table};
 
-/// Most moves that are listed on a terminal, the largest ones.
+/// Most moves listed on a terminal, the largest first.
 const LISTED: usize = 12;
 
 /// The effect of a change.
@@ -21,7 +21,7 @@ pub(crate) struct Effect {
     nodes: Vec<Row>,
     moves: Vec<Step>,
     moved: Part,
-    /// Of the new ring.
+    /// Warnings about the new ring.
     warnings: Vec<String>,
 }
 
@@ -57,7 +57,7 @@ enum Kind {
     Weight,
 }
 
-/// Keys that go from one node to another.
+/// A move of keys from one node to another.
 #[derive(Debug, Serialize)]
 struct Step {
     from: String,
@@ -84,7 +84,7 @@ impl Effect {
         Effect { origin, before, after, nodes, moves, moved, warnings }
     }
 
-    /// Prints it for people.
+    /// Prints the effect for people.
     pub(crate) fn print(&self, out: &mut Output) -> Result<(), CliError> {
         let Effect { origin, before, after, moved, .. } = self;
         out.line(format_args!(

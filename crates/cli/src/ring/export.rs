@@ -21,7 +21,7 @@ pub(crate) struct Export {
 
 impl Export {
     pub(crate) async fn run(self, out: &mut Output) -> Result<Answer, CliError> {
-        // What is asked for with --json is a configuration in JSON.
+        // With --json, the user wants a configuration in JSON.
         let ring = self.ring.load().await?;
         let text = export::render(&ring, self.target)
             .map_err(|error| CliError::Export(error.to_string()))?;

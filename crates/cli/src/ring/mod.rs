@@ -1,4 +1,4 @@
-//! `ringbinder ring`: what one does with a ring file, without asking any node.
+//! `ringbinder ring`: commands for a ring file that ask no node.
 
 mod add;
 mod check;
@@ -40,7 +40,7 @@ pub(crate) enum RingCommand {
 }
 
 impl RingCommand {
-    /// Does it.
+    /// Runs the command.
     pub(crate) async fn run(self, out: &mut Output) -> Result<Answer, CliError> {
         match self {
             RingCommand::Show(command) => command.run(out).await,

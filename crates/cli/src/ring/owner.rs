@@ -39,7 +39,7 @@ impl Owner {
     pub(crate) async fn run(self, out: &mut Output) -> Result<Answer, CliError> {
         let ring = self.ring.load().await?;
         let streams = self.keys.iter().any(|key| key == "-");
-        // All arguments are looked at before anything is printed.
+        // All arguments are checked before anything is printed.
         for (place, key) in (1..).zip(&self.keys) {
             key::check(key.as_bytes(), || format!("key {place}"))?;
         }
@@ -80,12 +80,12 @@ fn push(list: &mut JsonList<'_>, ring: &Ring, key: &[u8]) -> Result<(), CliError
     list.push(&Owned { key: &text(key), node: &node.name, address: node.to_string() })
 }
 
-/// A key as text; bytes that are no UTF-8 are shown as U+FFFD.
+/// A key as text; invalid UTF-8 is shown as U+FFFD.
 fn text(key: &[u8]) -> std::borrow::Cow<'_, str> {
     String::from_utf8_lossy(key)
 }
 
-/// Calls `visit` with every key in order, those of standard input as they are read.
+/// Calls `visit` with every key in order. Keys from standard input are read one by one.
 fn each(
     keys: &[OsString],
     mut visit: impl FnMut(&[u8]) -> Result<(), CliError>,
@@ -100,7 +100,7 @@ fn each(
         let mut number = 0u64;
         loop {
             line.clear();
-            // A key is never longer; a line without end is not kept whole.
+            // No key is longer. The limit also keeps an endless line out of memory.
             let read = io::Read::take(&mut input, key::MAX_LINE)
                 .read_until(b'\n', &mut line)
                 .map_err(CliError::Input)?;

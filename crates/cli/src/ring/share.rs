@@ -1,14 +1,14 @@
-//! How shares of the key space are printed.
+//! Formats shares of the key space.
 
 use ringbinder_ring::Share;
 use serde::Serialize;
 
-/// A share as a program reads it.
+/// A share for programs.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(crate) struct Part {
     /// From 0 to 1.
     pub(crate) share: f64,
-    /// Of the 2^32 there are.
+    /// Number of points, of 2^32.
     pub(crate) points: u64,
 }
 
@@ -18,8 +18,7 @@ impl From<Share> for Part {
     }
 }
 
-/// A fraction as people read it. What is not nothing is never shown as nothing, and what is not all
-/// never as all.
+/// A fraction for people. A fraction above 0 never shows as 0.00%, nor one below 1 as 100.00%.
 pub(crate) fn percent(fraction: f64) -> String {
     match fraction {
         f if f > 0.0 && f < 0.000_05 => "<0.01%".to_owned(),
@@ -28,7 +27,7 @@ pub(crate) fn percent(fraction: f64) -> String {
     }
 }
 
-/// The difference of two fractions as people read it, with its sign.
+/// The difference of two fractions for people, with its sign.
 pub(crate) fn difference(before: f64, after: f64) -> String {
     if before == after {
         return "0".to_owned();

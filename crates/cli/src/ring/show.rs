@@ -53,7 +53,7 @@ impl Show {
 }
 
 fn describe(ring: &Ring, origin: String) -> Shown {
-    // A ring compared with itself tells what each node owns.
+    // The comparison of a ring with itself shows the share of each node.
     let same = compare(ring, ring);
     let nodes = same.nodes().iter().map(|change| ShownNode {
         name: change.node.name.clone(),

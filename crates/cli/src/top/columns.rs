@@ -1,10 +1,10 @@
-//! The columns of the nodes' table: what each says, and which of them there is room for.
+//! The columns of the node table: their contents, and the choice of those that fit.
 
 use super::model::{Condition, Entry, Model};
 use super::ui::is_up;
 use crate::fleet::numbers::{bytes, count, micros, per_second, span};
 
-/// What a cell means.
+/// The meaning of a cell, which decides its colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tone {
     Plain,
@@ -14,19 +14,19 @@ pub(super) enum Tone {
     Dim,
 }
 
-/// Memory in use that deserves a look, where it is followed by evictions or refusals.
+/// Share of memory in use that deserves attention if evictions or refusals follow.
 const NEARLY_FULL: f64 = 0.95;
 
-/// Columns between two columns.
+/// Terminal columns between two columns of the table.
 pub(super) const GAP: usize = 1;
 
 /// One column.
 pub(super) struct Column {
     pub(super) title: &'static str,
-    /// Words stand left, numbers right.
+    /// Whether it is aligned left, as words are; numbers are aligned right.
     pub(super) left: bool,
     width: usize,
-    /// Those with the lowest numbers stay when there is little room.
+    /// Columns with the lowest ranks stay if there is little room.
     rank: u8,
     pub(super) cell: fn(&Model, &Entry) -> (String, Tone),
 }
@@ -49,7 +49,7 @@ const fn word(
     Column { title, left: true, width, rank, cell }
 }
 
-/// All there are, in the order in which they stand.
+/// All columns, in display order.
 const COLUMNS: [Column; 18] = [
     word("NODE", 4, 0, |_, entry| (entry.name.clone(), Tone::Plain)),
     word("ADDRESS", 7, 14, |_, entry| (entry.address.clone(), Tone::Dim)),
@@ -125,27 +125,27 @@ fn figure(entry: &Entry, shown: fn(&super::sample::Sample) -> String) -> (String
     or_dash(entry.sample.as_ref().filter(|_| is_up(entry)).map(shown))
 }
 
-/// `-` for what is not known.
+/// Text, or `-` for an unknown value.
 fn or_dash(text: Option<String>) -> (String, Tone) {
     text.map_or_else(|| ("-".to_owned(), Tone::Dim), |text| (text, Tone::Plain))
 }
 
-/// A share for people; all is said of all and of nothing less.
+/// A share for people. It is rounded down, so that 100% means all.
 pub(super) fn percent(share: f64) -> String {
     let tenths = (share.clamp(0.0, 1.0) * 1000.0).floor();
     if tenths >= 1000.0 { "100%".to_owned() } else { format!("{:.1}%", tenths / 10.0) }
 }
 
-/// A column that there is room for, and its cells.
+/// A column that fits, with its cells.
 pub(super) struct Filled {
     pub(super) column: &'static Column,
     pub(super) width: usize,
-    /// One for each row.
+    /// One cell for each row.
     pub(super) cells: Vec<(String, Tone)>,
 }
 
-/// The table of these nodes in so many columns of a terminal: all that is important enough to fit.
-/// The first column always is.
+/// The table of these nodes in `room` terminal columns. Holds the most important columns that fit, and always
+/// the first.
 pub(super) fn fill(model: &Model, order: &[usize], room: usize) -> Vec<Filled> {
     static ALL: [Column; 18] = COLUMNS;
     let filled = ALL.iter().map(|column| {
@@ -171,7 +171,7 @@ pub(super) fn fill(model: &Model, order: &[usize], room: usize) -> Vec<Filled> {
     filled
 }
 
-/// Memory for people: used, of what, and the share.
+/// Memory for people: bytes used, the limit, and the share.
 pub(super) fn memory_text(used: u64, limit: u64) -> String {
     format!("{} of {}", bytes(used), bytes(limit))
 }

@@ -1,18 +1,16 @@
-//! Latencies as nodes tell them: histograms of all commands together, their differences, and what
-//! they say of the slowest.
+//! Latency histograms of nodes over all commands: differences, sums and quantiles.
 
 /// Bounds of the buckets in microseconds: 1, 2, 4, ... 2^20. The last bucket has no bound.
 const BOUNDS: usize = 21;
 
-/// Numbers of samples, by how long they took.
+/// Number of samples by duration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Latency {
     buckets: [u64; BOUNDS + 1],
 }
 
 impl Latency {
-    /// From the answer to `stats latency`, all classes together. Lines that make no sense are left
-    /// out.
+    /// Parses the answer to `stats latency`, all classes together. Invalid lines are left out.
     pub(super) fn parse(stats: &[(String, String)]) -> Latency {
         let mut latency = Latency::default();
         let mut class = "";
@@ -31,7 +29,7 @@ impl Latency {
         latency
     }
 
-    /// What came since `base`; none where the node has begun to count anew.
+    /// The samples since `base`. `None` if the node has reset its counters since.
     pub(super) fn since(&self, base: &Latency) -> Option<Latency> {
         let mut latency = Latency::default();
         for ((new, now), then) in latency.buckets.iter_mut().zip(self.buckets).zip(base.buckets) {
@@ -40,7 +38,7 @@ impl Latency {
         Some(latency)
     }
 
-    /// Both together.
+    /// Adds the samples of another histogram.
     pub(super) fn add(&mut self, other: &Latency) {
         for (sum, more) in self.buckets.iter_mut().zip(other.buckets) {
             *sum = sum.saturating_add(more);
@@ -52,8 +50,8 @@ impl Latency {
         self.buckets.iter().fold(0, |sum, samples| sum.saturating_add(*samples))
     }
 
-    /// The time in microseconds that so many of all, from 0 to 1, did not exceed: as near as the
-    /// buckets tell, with the samples of a bucket spread evenly. None without samples.
+    /// The time in microseconds that `part` of all samples (from 0 to 1) did not exceed. Samples are assumed
+    /// to be spread evenly over their bucket. `None` without samples.
     #[allow(clippy::cast_precision_loss, reason = "figures for people")]
     pub(super) fn quantile(&self, part: f64) -> Option<f64> {
         let count = self.count();
@@ -74,7 +72,7 @@ impl Latency {
     }
 }
 
-/// Which bucket `le_`'s `1us`, `2us`, ... and `inf` are.
+/// The bucket of a bound: `1us`, `2us`, ... and `inf`, as in the names `le_...`.
 fn bucket(bound: &str) -> Option<usize> {
     if bound == "inf" {
         return Some(BOUNDS);
@@ -88,7 +86,7 @@ fn bucket(bound: &str) -> Option<usize> {
 pub(super) mod tests {
     use super::*;
 
-    /// An answer with one class that has these samples: bound and number.
+    /// An answer with one class and these samples, each a bound and a number.
     pub(in crate::top) fn told(class: &str, samples: &[(u64, u64)]) -> Vec<(String, String)> {
         let mut sum = 0;
         let mut stats: Vec<_> = (0..BOUNDS)

@@ -1,5 +1,5 @@
-//! The view while it is on the terminal: nodes are asked in the background, keys and signals come in
-//! between, and a picture follows whatever has changed.
+//! The live view on the terminal. Nodes are asked in the background, keys and signals are handled meanwhile,
+//! and every change is drawn.
 
 use std::time::Duration;
 
@@ -15,16 +15,16 @@ use crate::error::CliError;
 use crate::fleet::{Fleet, FleetOptions};
 use crate::up::signals::{Signals, Wish, stand_still};
 
-/// Shortest time between two pictures of what nodes say: there may be many of them.
+/// Minimum time between two drawings of new answers, since there may be many answers.
 const FRAME: Duration = Duration::from_millis(50);
 
-/// How often the ring is read again.
+/// Interval at which the ring is read again.
 const RING: Duration = Duration::from_secs(5);
 
-/// Nodes' answers that wait to be looked at.
+/// Most answers of nodes that wait to be handled.
 const QUEUE: usize = 64;
 
-/// What is running.
+/// The state of the view.
 struct Live<'a> {
     options: &'a FleetOptions,
     model: Model,
@@ -33,16 +33,16 @@ struct Live<'a> {
     theme: Theme,
     heard: mpsc::Sender<Heard>,
     pace: watch::Sender<Duration>,
-    /// Kept for its end: that is the end of asking.
+    /// Kept because dropping it stops the polling.
     _pollers: Pollers,
-    /// Rings before this one.
+    /// Number of rings before this one.
     generation: u64,
 }
 
-/// Runs until somebody has seen enough.
+/// Runs until the user quits.
 ///
 /// # Errors
-/// Where the terminal, or the system, refuses.
+/// If the terminal or the system refuses.
 pub(super) async fn run(
     options: &FleetOptions,
     fleet: Fleet,
@@ -112,8 +112,8 @@ pub(super) async fn run(
     }
 }
 
-/// Reads the ring now and then, and sends the nodes of every other one. One that cannot be read, or
-/// used, changes nothing: the nodes still are what they are.
+/// Reads the ring at regular intervals and sends the nodes of every new ring. A ring that is unreadable or
+/// unusable changes nothing: the nodes stay the same.
 async fn read_rings(options: FleetOptions, mut known: (u64, String), fleets: mpsc::Sender<Fleet>) {
     loop {
         tokio::time::sleep(RING).await;
@@ -148,8 +148,8 @@ impl Live<'_> {
         });
     }
 
-    /// Takes in what a node said; true where there is something new to see. While the view stands
-    /// still nothing is taken in, and what comes after is compared with what was before.
+    /// Records a node's answer. Returns true if there is something new to draw. While the view is paused,
+    /// answers are dropped, and the next one after that is compared with the last one before the pause.
     fn hear(&mut self, heard: Heard) -> bool {
         let fresh = heard.generation == self.generation && !self.ui.paused;
         if fresh {
@@ -158,7 +158,7 @@ impl Live<'_> {
         fresh
     }
 
-    /// Asks the nodes of another ring from now on.
+    /// Starts to ask the nodes of another ring.
     fn follow(&mut self, fleet: &Fleet) {
         self.generation += 1;
         self._pollers = Pollers::start(
@@ -171,7 +171,7 @@ impl Live<'_> {
         self.model.follow(super::id(&fleet.ring), fleet.ring.nodes());
     }
 
-    /// Gives the terminal back, and stands still until somebody has this process go on.
+    /// Restores the terminal and stops this process until it is continued.
     fn suspend(&mut self) -> Result<(), CliError> {
         self.screen = None;
         stand_still();

@@ -94,12 +94,12 @@ impl Top {
     }
 }
 
-/// Nodes that nothing is known of yet.
+/// A model of nodes that have not answered yet.
 fn model_of(fleet: &Fleet) -> Model {
     Model::new(fleet.origin.clone(), id(&fleet.ring), fleet.ring.nodes())
 }
 
-/// A ring as nodes name it in `stats ring`.
+/// A ring's version and digest as nodes report them in `stats ring`.
 fn id(ring: &Ring) -> (u64, String) {
     let id = ring.id();
     (id.version, format!("{:016x}", id.digest))

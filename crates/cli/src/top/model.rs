@@ -1,6 +1,6 @@
-//! What is known of the nodes: two samples of each make rates, and the rates a history.
+//! The state of the nodes. Two samples of a node give its rates, and rates form a history.
 //!
-//! Nothing here asks a node, draws, or looks at a clock.
+//! This module does not ask nodes, draw, or read a clock.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -11,36 +11,36 @@ use super::latency::Latency;
 use super::sample::{Counters, HeldRing, Sample, Standing};
 use crate::fleet::hot::keys::{self, HotKey};
 
-/// Rates kept of each node.
+/// Rates kept for each node.
 const HISTORY: usize = 300;
 
-/// So many samples make a percentile worth showing; for fewer, older ones are taken in.
+/// Minimum number of samples for a percentile. If there are fewer, older samples are included.
 const ENOUGH: u64 = 200;
 
-/// No latency older than this is shown.
+/// Maximum age of a latency on display.
 const OLDEST: Duration = Duration::from_secs(30);
 
-/// How a node is.
+/// Whether a node answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum State {
-    /// Not heard of yet.
+    /// No answer yet.
     Waiting,
     /// It answers.
     Up,
-    /// It does not, and why.
+    /// It does not answer, with the reason.
     Away(String),
 }
 
-/// Why a node gave no sample.
+/// The reason why a node gave no sample.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Absent {
-    /// What happened.
+    /// The error.
     pub(super) why: String,
-    /// Whether it was not even asked, because it was away a moment ago.
+    /// Whether the node was not asked because it was unreachable a moment ago.
     pub(super) resting: bool,
 }
 
-/// Rates over the last interval, a second each.
+/// Rates over the last interval, per second.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Rates {
     pub(super) requests: f64,
@@ -55,24 +55,24 @@ pub(super) struct Rates {
     pub(super) failed: f64,
 }
 
-/// What is shown of a node in one word, the worst that applies.
+/// The state of a node in one word, the worst that applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Condition {
-    /// Not heard of yet.
+    /// No answer yet.
     Waiting,
     /// It does not answer.
     Away,
-    /// Another process has its place.
+    /// Another process has taken its place.
     Replaced,
     /// Other nodes see two processes claim its name or address.
     Disputed,
-    /// Nothing proves yet that its address leads to it.
+    /// It has no proof yet that its address leads to it.
     Unconfirmed,
-    /// Its own ring does not name it.
+    /// Its own ring does not list it.
     Absent,
     /// It owns keys that it does not serve yet.
     Moves,
-    /// Nothing is wrong.
+    /// No problem.
     Ok,
 }
 
@@ -82,15 +82,15 @@ pub(super) struct Entry {
     pub(super) name: String,
     pub(super) address: String,
     pub(super) state: State,
-    /// What it said last, also while it is away.
+    /// Its last sample, which stays while it is unreachable.
     pub(super) sample: Option<Sample>,
-    /// None before two samples, after a restart, and while it is away.
+    /// `None` before the second sample, after a restart, and while it is unreachable.
     pub(super) rates: Option<Rates>,
-    /// Of the last interval, or longer where that had few samples.
+    /// Of the last interval, or of a longer one if that had few samples.
     pub(super) latency: Option<Latency>,
-    /// Requests a second, the oldest first; 0 while it was away.
+    /// Requests per second, the oldest first; 0 while it was unreachable.
     pub(super) history: VecDeque<u64>,
-    /// The 99th percentile in microseconds, likewise.
+    /// The 99th percentile in microseconds, the oldest first.
     pub(super) slowest: VecDeque<u64>,
     heard: Option<Instant>,
     latencies: VecDeque<(Instant, Latency)>,
@@ -99,22 +99,22 @@ pub(super) struct Entry {
 /// All nodes of the ring.
 #[derive(Clone, Debug)]
 pub(super) struct Model {
-    /// Where the ring is kept.
+    /// The location of the ring.
     pub(super) origin: String,
-    /// The version and digest of the ring that the nodes come from.
+    /// The version and digest of the ring that lists the nodes.
     pub(super) ring: (u64, String),
-    /// In the order of the ring.
+    /// The nodes, in the order of the ring.
     pub(super) nodes: Vec<Entry>,
-    /// Requests a second of all nodes, the oldest first.
+    /// Requests per second of all nodes, the oldest first.
     pub(super) history: VecDeque<u64>,
 }
 
-/// Figures of all nodes that answer.
+/// Totals of all nodes that answer.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Totals {
     pub(super) up: usize,
     pub(super) away: usize,
-    /// None where no node has any.
+    /// `None` if no node has rates.
     pub(super) rates: Option<Rates>,
     pub(super) bytes: u64,
     pub(super) limit: u64,
@@ -157,17 +157,17 @@ impl Rates {
         self.failed += other.failed;
     }
 
-    /// Gets that a node carried out, and those that failed at the node that asked for their owner.
+    /// Gets that a node carried out, and gets that failed because their owner did not answer it.
     fn asked(&self) -> f64 {
         self.gets + self.failed_gets
     }
 
-    /// Hits of all gets, the failed among them, from 0 to 1; none without gets.
+    /// Hits as a share of all gets, failed gets included, from 0 to 1. `None` without gets.
     pub(super) fn hit_ratio(&self) -> Option<f64> {
         (self.asked() > 0.0).then(|| (self.hits / self.asked()).min(1.0))
     }
 
-    /// How many of all gets failed, from 0 to 1; none if none did.
+    /// Failed gets as a share of all gets, from 0 to 1. `None` if none failed.
     fn failing(&self) -> Option<f64> {
         (self.failed_gets > 0.0).then(|| (self.failed_gets / self.asked()).min(1.0))
     }
@@ -189,14 +189,14 @@ impl Entry {
         }
     }
 
-    /// Its share of its memory that is in use, from 0 to 1.
+    /// Share of its memory in use, from 0 to 1.
     pub(super) fn memory_used(&self) -> Option<f64> {
         let sample = self.sample.as_ref().filter(|sample| sample.limit > 0)?;
         #[allow(clippy::cast_precision_loss, reason = "figures for people")]
         Some(sample.bytes as f64 / sample.limit as f64)
     }
 
-    /// The ring that it holds, as far as it said.
+    /// The ring that it holds, if it reported one.
     pub(super) fn held(&self) -> Option<&HeldRing> {
         self.sample.as_ref()?.ring.as_ref()
     }
@@ -235,7 +235,7 @@ impl Entry {
         self.sample = Some(sample);
     }
 
-    /// The latencies since the newest earlier answer that enough of them lie behind.
+    /// The latencies since the newest earlier answer that has enough samples after it.
     fn recent(&mut self, at: Instant, now: Latency) -> Option<Latency> {
         let old = |then: Instant| at.saturating_duration_since(then) > OLDEST;
         while self.latencies.front().is_some_and(|(then, _)| old(*then)) {
@@ -245,7 +245,7 @@ impl Entry {
         let mut recent = None;
         for latency in since {
             let Some(latency) = latency else {
-                // Counted anew: nothing before it can be compared with.
+                // The node has reset its counters, so earlier answers are not comparable.
                 self.latencies.clear();
                 break;
             };
@@ -268,13 +268,13 @@ fn push(history: &mut VecDeque<u64>, rate: f64) {
 }
 
 impl Model {
-    /// Nodes that nothing is known of yet.
+    /// A model of nodes that have not answered yet.
     pub(super) fn new(origin: String, ring: (u64, String), nodes: &[Node]) -> Model {
         let nodes = nodes.iter().map(Entry::new).collect();
         Model { origin, ring, nodes, history: VecDeque::new() }
     }
 
-    /// Another ring: of nodes that stay, what is known stays.
+    /// Switches to another ring. Nodes that are also in the new ring keep their state.
     pub(super) fn follow(&mut self, ring: (u64, String), nodes: &[Node]) {
         let mut before = std::mem::take(&mut self.nodes);
         for node in nodes {
@@ -287,20 +287,20 @@ impl Model {
         self.ring = ring;
     }
 
-    /// Takes in what a node said.
+    /// Records a node's answer.
     pub(super) fn hear(&mut self, node: usize, at: Instant, told: Result<Sample, Absent>) {
         if let Some(entry) = self.nodes.get_mut(node) {
             entry.hear(at, told);
         }
     }
 
-    /// Adds the present sum of rates to the history.
+    /// Adds the current sum of rates to the history.
     pub(super) fn remember(&mut self) {
         let rate = self.totals().rates.map_or(0.0, |rates| rates.requests);
         push(&mut self.history, rate);
     }
 
-    /// What all nodes do together.
+    /// Totals of all nodes.
     pub(super) fn totals(&self) -> Totals {
         let mut totals = Totals::default();
         for entry in &self.nodes {
@@ -328,7 +328,7 @@ impl Model {
         totals
     }
 
-    /// The hot keys of the nodes that answer, and the shortest time that one of them tells of.
+    /// The hot keys of the nodes that answer, and the shortest window that a node reported.
     pub(super) fn hot_keys(&self) -> (Vec<HotKey>, Option<u64>) {
         let heats = self.nodes.iter().enumerate().filter_map(|(index, entry)| {
             let heat = entry.sample.as_ref()?.heat.as_ref()?;
@@ -338,14 +338,14 @@ impl Model {
         (keys::merge(heats), window)
     }
 
-    /// Whether a node holds another ring than the newest one that is known of.
+    /// Whether a node holds another ring than the newest known one.
     pub(super) fn disagrees(&self, entry: &Entry) -> bool {
         let newest = self.newest();
         let held = entry.held().filter(|_| entry.state == State::Up);
         held.is_some_and(|held| (held.version, held.digest.as_str()) != newest)
     }
 
-    /// How a node is, in one word.
+    /// The state of a node in one word.
     pub(super) fn condition(&self, entry: &Entry) -> Condition {
         match entry.state {
             State::Waiting => return Condition::Waiting,
@@ -368,14 +368,14 @@ impl Model {
         self.told_by(|held| held.disputed.contains(&entry.name))
     }
 
-    /// The nodes that answer and say such a thing.
+    /// The nodes that answer and whose report meets a condition.
     fn told_by(&self, tells: impl Fn(&HeldRing) -> bool) -> Vec<&str> {
         let up = self.nodes.iter().filter(|entry| entry.state == State::Up);
         let told = up.filter(|entry| entry.held().is_some_and(&tells));
         told.map(|entry| entry.name.as_str()).collect()
     }
 
-    /// What is wrong with a node that answers.
+    /// The problems of a node that answers.
     fn wrong(&self, entry: &Entry) -> Vec<String> {
         let (name, mut wrong) = (&entry.name, Vec::new());
         let Some(held) = entry.held().filter(|_| entry.state == State::Up) else {
@@ -410,16 +410,16 @@ impl Model {
         wrong
     }
 
-    /// The ring with the highest version, of those that the nodes hold and the one that was read.
+    /// The ring with the highest version, of the nodes' rings and the ring that was read.
     fn newest(&self) -> (u64, &str) {
         let up = self.nodes.iter().filter(|entry| entry.state == State::Up);
         let held = up.filter_map(Entry::held).map(|held| (held.version, held.digest.as_str()));
-        // Of two with one version, that of the file counts: it is the one that was asked for.
+        // If two rings share a version, the ring of the file wins, since the user asked for it.
         let read = (self.ring.0, self.ring.1.as_str());
         held.fold(read, |newest, held| if held.0 > newest.0 { held } else { newest })
     }
 
-    /// One line on what deserves a look first; none where all is well.
+    /// The most important problem, in one line. `None` if there is no problem.
     pub(super) fn trouble(&self) -> Option<String> {
         let away: Vec<&Entry> =
             self.nodes.iter().filter(|entry| matches!(entry.state, State::Away(_))).collect();
@@ -431,7 +431,7 @@ impl Model {
             _ => {
                 let names: Vec<&str> = away.iter().map(|entry| entry.name.as_str()).collect();
                 parts.push(format!("{} nodes are away: {}", names.len(), names.join(", ")));
-                // Most often they all are for the same reason.
+                // Usually all of them have the same reason.
                 let mut told = Vec::new();
                 for Entry { name, state, .. } in away {
                     if let State::Away(why) = state

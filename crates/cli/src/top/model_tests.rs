@@ -1,4 +1,4 @@
-//! The model by itself: samples in, figures out.
+//! Tests of the model: samples in, figures out.
 
 use super::super::latency::tests::told;
 use super::super::sample::tests::pairs;
@@ -16,13 +16,13 @@ fn nodes(names: &[&str]) -> Vec<Node> {
     names.iter().enumerate().map(node).collect()
 }
 
-/// Three nodes of the ring with version 7.
+/// Three nodes of a ring with version 7.
 pub(in crate::top) fn three() -> Model {
     let ring = (7, "aa".to_owned());
     Model::new("ring.toml".to_owned(), ring, &nodes(&["cache-a", "cache-b", "cache-c"]))
 }
 
-/// What a node says after that many seconds of serving so many gets a second.
+/// A sample of a node that has served `gets` gets a second for this long.
 pub(in crate::top) fn sample(seconds: u64, gets: u64, ring: u64) -> Sample {
     let general = format!(
         "pid 5\nuptime {}\nringbinder_version 0.1.0\ncmd_get {}\nget_hits {}\ncmd_set {}\n\
@@ -61,7 +61,7 @@ fn two_samples_make_rates() {
     assert!((60.0..=64.0).contains(&p99), "{p99}");
     assert_eq!(model.nodes[0].history, [0, 1100]);
     assert_eq!(model.nodes[0].memory_used(), Some(0.5));
-    // Two answers at one moment make no rate.
+    // Two answers at the same moment give no rate.
     model.hear(0, at(2), Ok(sample(12, 1000, 7)));
     assert_eq!(model.nodes[0].rates, None);
 }
@@ -104,7 +104,7 @@ fn a_node_that_is_away_hides_nothing_of_the_others() {
     assert_eq!((totals.rates.unwrap().gets, totals.bytes), (2000.0, 1 << 30));
     assert_eq!(model.history, [0, 3300, 2200]);
     assert_eq!(model.trouble().unwrap(), "cache-b no answer within 1s");
-    // That it was not asked again is not why it is away.
+    // If the node was not asked again, the first reason stays.
     let resting = Absent { why: "resting".into(), resting: true };
     model.hear(1, start + Duration::from_secs(3), Err(resting));
     assert_eq!(model.nodes[1].state, State::Away("no answer within 1s".into()));
@@ -114,7 +114,7 @@ fn a_node_that_is_away_hides_nothing_of_the_others() {
         "2 nodes are away: cache-a, cache-b; cache-a x; cache-b no answer within 1s"
     );
     assert_eq!(model.hot_keys().0[0].nodes, [2]);
-    // When it is back, rates begin with its second answer.
+    // After its return, rates start with its second answer.
     model.hear(1, start + Duration::from_secs(4), Ok(sample(5, 1000, 7)));
     assert_eq!((&model.nodes[1].state, model.nodes[1].rates), (&State::Up, None));
 }
@@ -128,17 +128,17 @@ fn rings_that_disagree_are_seen() {
     }
     assert!(!model.disagrees(&model.nodes[0]) && model.disagrees(&model.nodes[2]));
     assert_eq!(model.trouble().unwrap(), "ring 7 is the newest, but cache-c holds 6");
-    // A node may know a newer ring than the file.
+    // A node may hold a newer ring than the file.
     model.hear(1, start, Ok(sample(1, 1, 8)));
     assert!(model.disagrees(&model.nodes[0]) && !model.disagrees(&model.nodes[1]));
-    // A node that cannot say, or is away, does not disagree.
+    // A node that reports no ring, or is unreachable, does not disagree.
     model.hear(0, start, Ok(Sample { ring: None, ..sample(1, 1, 7) }));
     model.hear(2, start, away("gone"));
     assert!(!model.disagrees(&model.nodes[0]) && !model.disagrees(&model.nodes[2]));
     assert_eq!(model.trouble().unwrap(), "cache-c gone");
 }
 
-/// What a node says whose `stats ring` has these lines as well.
+/// A sample with these additional lines of `stats ring`.
 fn told_of(ring: &str) -> Sample {
     let ring = format!("ring_version 7\nring_digest aa\nring_settled yes\n{ring}");
     Sample { ring: Sample::parse(&[], &Some(pairs(&ring)), &None, &None).ring, ..sample(1, 1, 7) }
@@ -164,7 +164,7 @@ fn gets_that_no_owner_answers_are_misses_of_the_ring() {
     assert_eq!(model.nodes[0].rates.unwrap().failed, 700.0);
     assert_eq!(ratio(model.totals().rates), 0.8);
     assert_eq!(model.trouble().unwrap(), "20.0% of gets miss because no owner answers");
-    // A node that only forwards has no get of its own.
+    // A node that only forwards has no gets of its own.
     let rates = Rates { failed_gets: 5.0, ..Rates::default() };
     assert_eq!((rates.hit_ratio(), rates.failing()), (Some(0.0), Some(1.0)));
     assert_eq!((Rates::default().hit_ratio(), Rates::default().failing()), (None, None));
@@ -191,7 +191,7 @@ fn nodes_that_are_not_what_the_ring_says_are_seen() {
     let trouble = "two processes claim to be cache-b, as cache-a see it; \
                    cache-c is replaced: 10.0.0.9 has its name";
     assert_eq!(model.trouble().unwrap(), trouble);
-    // Who reaches whom, and a file with another ring.
+    // Unreachable peers, and a file with another ring.
     hear(&mut model, 0, "peer:cache-c:state away\npeer:cache-c:reason certificate expired\n");
     hear(&mut model, 1, "ring_drift its file has ring 6\npeer:cache-c:state away\n");
     hear(&mut model, 2, "");
@@ -210,7 +210,7 @@ fn nodes_that_are_not_what_the_ring_says_are_seen() {
 fn few_samples_are_taken_together_with_older_ones() {
     let mut model = three();
     let start = Instant::now();
-    // 101 samples a second: two seconds of them are enough.
+    // 101 samples a second, so two seconds have enough.
     for seconds in 0..10 {
         let told = Sample {
             latency: Some(Latency::parse(&told("get", &[(64, 100 * seconds), (128, seconds)]))),
@@ -219,7 +219,7 @@ fn few_samples_are_taken_together_with_older_ones() {
         model.hear(0, start + Duration::from_secs(seconds), Ok(told));
     }
     assert_eq!(model.nodes[0].latency.unwrap().count(), 202);
-    // A node at rest shows what it did last, until that is too old.
+    // An idle node shows its last latencies until they are too old.
     let at = start + Duration::from_secs(25);
     model.hear(0, at, Ok(Sample { latency: model_latency(9), ..sample(26, 1, 7) }));
     assert_eq!(model.nodes[0].latency.unwrap().count(), 202);
@@ -243,7 +243,7 @@ fn another_ring_keeps_what_is_known_of_nodes_that_stay() {
     assert_eq!(names, ["cache-b", "cache-c", "cache-d"]);
     assert_eq!(model.nodes[1].state, State::Up);
     assert_eq!(model.nodes[2].state, State::Waiting);
-    // What is heard of a node that is gone is of no interest.
+    // A sample of a removed node is ignored.
     model.hear(9, Instant::now(), away("x"));
 }
 

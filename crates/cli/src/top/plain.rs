@@ -1,4 +1,4 @@
-//! One look at all nodes, as a table or as JSON: for scripts, and where there is no terminal.
+//! A single report on all nodes as a table or JSON, for scripts and for output without a terminal.
 
 use std::time::{Duration, Instant};
 
@@ -17,11 +17,11 @@ use crate::fleet::numbers::{count, micros, per_second};
 use crate::style::{BAD, BOLD, DIM};
 use crate::table::{Align, Table};
 
-/// Hot keys under the table.
+/// Most hot keys below the table.
 const KEYS: usize = 10;
 
-/// Asks all nodes twice, so far apart. Gives the failures of the first time as well: a node that
-/// failed then may not be asked again.
+/// Asks all nodes twice, `pace` apart. Also returns the failures of the first round, since a node that failed
+/// then may not be asked again.
 pub(super) async fn look(fleet: &Fleet, deadline: Duration, pace: Duration) -> (Model, Vec<Error>) {
     let nodes = fleet.client.nodes();
     let mut model = super::model_of(fleet);
@@ -42,7 +42,7 @@ pub(super) async fn look(fleet: &Fleet, deadline: Duration, pace: Duration) -> (
     (model, failures)
 }
 
-/// The nodes' table.
+/// The table of nodes.
 pub(super) fn table(model: &Model) -> Table {
     let columns = [
         ("NODE", Align::Left),
@@ -113,7 +113,7 @@ fn state(model: &Model, entry: &Entry) -> &'static str {
     }
 }
 
-/// What stands under the table: what is wrong, and the hottest keys.
+/// The text below the table: problems, and the hottest keys.
 pub(super) fn below(model: &Model) -> String {
     let mut text = String::new();
     if let Some(trouble) = model.trouble() {
@@ -135,7 +135,7 @@ fn unreached(ring: &HeldRing) -> Vec<Value> {
     unreached.map(|(node, reason)| json!({ "node": node, "reason": reason })).collect()
 }
 
-/// Everything, for programs.
+/// All data as JSON.
 pub(super) fn as_json(model: &Model) -> Value {
     let rates = |rates: &Rates| {
         json!({

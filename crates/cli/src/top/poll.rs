@@ -1,4 +1,4 @@
-//! Asking nodes, all at once and each at its own pace: one that does not answer delays nobody.
+//! Polls all nodes in parallel, each at its own pace. A node that does not answer delays no other.
 
 use std::time::{Duration, Instant};
 
@@ -11,18 +11,18 @@ use super::sample::Sample;
 use crate::escape::words;
 use crate::fleet::advice::advice;
 
-/// What a node said.
+/// An answer of a node.
 #[derive(Debug)]
 pub(super) struct Heard {
-    /// Of which ring: the number of rings before it.
+    /// Its ring, as the number of rings before it.
     pub(super) generation: u64,
-    /// Which node of it.
+    /// Its index in that ring.
     pub(super) node: usize,
     pub(super) at: Instant,
     pub(super) told: Result<Sample, Absent>,
 }
 
-/// Those who ask the nodes of one ring. They end when this is dropped.
+/// The tasks that poll the nodes of one ring. They end when this is dropped.
 pub(super) struct Pollers(Vec<JoinHandle<()>>);
 
 impl Drop for Pollers {
@@ -34,7 +34,7 @@ impl Drop for Pollers {
 }
 
 impl Pollers {
-    /// Begins to ask.
+    /// Starts to poll.
     pub(super) fn start(
         nodes: Vec<NodeHandle>,
         generation: u64,
@@ -63,10 +63,10 @@ impl Pollers {
     }
 }
 
-/// Asks a node for everything, within the deadline.
+/// Asks a node all questions within the deadline.
 pub(super) async fn ask(node: &NodeHandle, deadline: Duration) -> Result<Sample, Error> {
     let all = async {
-        // In one go: a node far away takes as long as one question does.
+        // Sent together, so that a distant node costs one round trip.
         tokio::join!(
             node.stats(""),
             node.stats("ring"),
@@ -85,7 +85,7 @@ pub(super) async fn ask(node: &NodeHandle, deadline: Duration) -> Result<Sample,
     }
 }
 
-/// What is shown of a node without a sample, after its name.
+/// The reason to show, after its name, for a node without a sample.
 pub(super) fn absent(error: &Error) -> Absent {
     let resting = matches!(error, Error::Away { why: Absence::Resting, .. });
     let mut why = match error {

@@ -1,16 +1,16 @@
-//! What one node says of itself at one moment: numbers out of the answers to `stats`.
+//! One node's report at one moment: figures from the answers to `stats`.
 //!
-//! A node that does not know a question, an older one or memcached, leaves its part out.
+//! A node that does not support a question, such as an older node or memcached, leaves that part out.
 
 use crate::escape::words;
 use crate::fleet::hot::keys::NodeHeat;
 
 use super::latency::Latency;
 
-/// Peers kept of which a node says that something is wrong with them.
+/// Most peers kept that a node reports a problem with.
 const MAX_PEERS: usize = 32;
 
-/// The answer to one `stats` command; none where the node refused it.
+/// The answer to one `stats` command. `None` if the node refused it.
 pub(super) type Answer = Option<Vec<(String, String)>>;
 
 /// Figures of one node.
@@ -22,29 +22,29 @@ pub(super) struct Sample {
     pub(super) items: u64,
     pub(super) connections: u64,
     pub(super) max_connections: u64,
-    /// Seconds.
+    /// Uptime in seconds.
     pub(super) uptime: u64,
     pub(super) pid: u64,
     /// The version of its program.
     pub(super) program: String,
-    /// Of a node that has one.
+    /// Its ring, if it has one.
     pub(super) ring: Option<HeldRing>,
     pub(super) latency: Option<Latency>,
     pub(super) heat: Option<NodeHeat>,
 }
 
-/// What only ever grows, unless it is counted anew.
+/// Counters, which only grow unless they are reset.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counters {
     pub(super) gets: u64,
     pub(super) hits: u64,
     pub(super) sets: u64,
-    /// All other requests about keys.
+    /// All other requests for keys.
     pub(super) others: u64,
     pub(super) evictions: u64,
-    /// Requests about keys of other nodes.
+    /// Requests for keys of other nodes.
     pub(super) foreign: u64,
-    /// Of these, gets that no owner answered: misses that `misses` of no node has.
+    /// Of these, gets that no owner answered. No node counts them in `misses`.
     pub(super) failed_gets: u64,
     /// All requests that no owner answered.
     pub(super) failed: u64,
@@ -55,33 +55,33 @@ pub(super) struct Counters {
 pub(super) struct HeldRing {
     pub(super) version: u64,
     pub(super) digest: String,
-    /// Whether it serves all that it owns.
+    /// Whether it serves all the keys that it owns.
     pub(super) settled: bool,
-    /// Why it does not follow a newer ring; empty where nothing keeps it.
+    /// The reason why it does not adopt a newer ring; empty if there is none.
     pub(super) last_error: String,
-    /// How it stands to its place in the ring.
+    /// Its relation to its place in the ring.
     pub(super) standing: Standing,
-    /// What is wrong with that; empty if nothing is.
+    /// The reason for that standing; empty if it is confirmed.
     pub(super) standing_reason: String,
-    /// How its ring's source differs from its ring; empty if it does not.
+    /// The difference between its source and its ring; empty if there is none.
     pub(super) drift: String,
-    /// Nodes whose name or address two processes claim, as it sees it.
+    /// Nodes whose name or address two processes claim, by its report.
     pub(super) disputed: Vec<String>,
-    /// Peers that do not answer it, and why, if it says so.
+    /// Peers that do not answer it, with the reasons that it reports.
     pub(super) unreached: Vec<(String, String)>,
 }
 
-/// How a node stands to its place in the ring, by its own word.
+/// A node's relation to its place in the ring, by its own report.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Standing {
-    /// It is what the ring says, or does not say that it is not.
+    /// It is the node that the ring lists, or it does not report otherwise.
     #[default]
     Confirmed,
-    /// Nothing proves yet that its address leads to it.
+    /// It has no proof yet that its address leads to it.
     Unconfirmed,
-    /// Another process has its place.
+    /// Another process has taken its place.
     Replaced,
-    /// Its ring does not name it.
+    /// Its ring does not list it.
     Absent,
 }
 
@@ -95,7 +95,7 @@ impl Standing {
         }
     }
 
-    /// The word for it.
+    /// The name of this standing.
     pub(super) fn word(self) -> &'static str {
         match self {
             Standing::Confirmed => "confirmed",
@@ -107,7 +107,7 @@ impl Standing {
 }
 
 impl Sample {
-    /// Out of the answers to `stats`, `stats ring`, `stats hotkeys` and `stats latency`.
+    /// Parses the answers to `stats`, `stats ring`, `stats hotkeys` and `stats latency`.
     pub(super) fn parse(
         general: &[(String, String)],
         ring: &Answer,
@@ -159,7 +159,7 @@ impl Sample {
         }
     }
 
-    /// Whether it is of the same process as an earlier one, so that counters can be compared.
+    /// Whether it comes from the same process as an earlier sample, so that counters are comparable.
     pub(super) fn follows(&self, before: &Sample) -> bool {
         self.pid == before.pid && self.uptime >= before.uptime
     }
@@ -184,18 +184,18 @@ fn held(ring: &[(String, String)]) -> Option<HeldRing> {
     })
 }
 
-/// A node's own name, if it sees another process claim its place.
+/// The node's own name, if it sees another process claim its place.
 fn own_dispute(ring: &[(String, String)]) -> Option<String> {
     value(ring, "ring_rival").filter(|&rival| rival != "-")?;
     value(ring, "ring_node").map(words)
 }
 
-/// A sentence of a node; empty for none.
+/// A text that a node reports; empty if there is none.
 fn said(ring: &[(String, String)], name: &str) -> String {
     words(value(ring, name).filter(|&text| text != "-").unwrap_or(""))
 }
 
-/// Peers of which a node says such a thing under this name, and their names as it writes them.
+/// Peers for which a node reports a matching value under this name, with their names as it writes them.
 fn peers<'a>(
     ring: &'a [(String, String)],
     what: &'a str,
@@ -276,7 +276,7 @@ pub(super) mod tests {
         assert_eq!(ring.disputed, ["a", "b"]);
         let unreached = [("c", "it is late"), ("d\\u{1b}", "")];
         assert_eq!(ring.unreached, unreached.map(|(peer, why)| (peer.to_owned(), why.to_owned())));
-        // An older node says less.
+        // An older node reports less.
         assert_eq!(of("ring_member no\n").standing, Standing::Absent);
         assert_eq!(of("ring_member yes\n"), of(""));
         let many: String = (0..1000).map(|peer| format!("peer:{peer}:rival 1f\n")).collect();

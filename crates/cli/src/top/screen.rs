@@ -1,5 +1,4 @@
-//! The terminal while the view is on it, and how it is given back: whatever ends this process in a
-//! way that can be caught.
+//! The terminal during the view. It is restored whenever the end of the process can be caught.
 
 use std::io::{self, BufWriter, IsTerminal as _, Stdout};
 
@@ -16,13 +15,13 @@ use tokio::sync::mpsc;
 use super::ui::Key;
 use crate::panicking::on_panic;
 
-/// A screen of its own, without echo; given back when dropped.
+/// An alternate screen without echo. Restored when dropped.
 pub(super) struct Screen {
     terminal: Terminal<CrosstermBackend<BufWriter<Stdout>>>,
 }
 
 impl Screen {
-    /// Whether standard output is a terminal that can be drawn on.
+    /// Whether standard output is a terminal that supports drawing.
     pub(super) fn is_possible() -> bool {
         io::stdout().is_terminal() && std::env::var("TERM").is_ok_and(|term| term != "dumb")
     }
@@ -30,21 +29,21 @@ impl Screen {
     /// Takes the terminal.
     ///
     /// # Errors
-    /// Where there is none, or it cannot be written to.
+    /// If there is no terminal, or it cannot be written to.
     pub(super) fn enter() -> io::Result<Screen> {
         on_panic(give_back);
         let terminal = Terminal::new(CrosstermBackend::new(BufWriter::new(io::stdout())))?;
-        // First, so that whatever fails behind this gives back what was taken.
+        // Created first, so that a later failure restores the terminal.
         let screen = Screen { terminal };
         enable_raw_mode()?;
         execute!(io::stdout(), EnterAlternateScreen, Hide)?;
         Ok(screen)
     }
 
-    /// Shows a picture, of the size that the terminal has now.
+    /// Draws a picture of the terminal's current size.
     ///
     /// # Errors
-    /// Where the terminal cannot be written to.
+    /// If the terminal cannot be written to.
     pub(super) fn draw(&mut self, draw: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
         self.terminal.draw(draw)?;
         Ok(())
@@ -58,16 +57,16 @@ impl Drop for Screen {
 }
 
 fn give_back() {
-    // A terminal that is gone needs nothing back.
+    // A terminal that is gone needs no restoring.
     let _ = disable_raw_mode();
     let _ = execute!(io::stdout(), Show, LeaveAlternateScreen);
 }
 
-/// Keys that mean something, as they are pressed. The thread behind it ends with the process.
+/// The keys that have a function, as they are pressed. The thread that reads them ends with the process.
 pub(super) fn keys() -> mpsc::Receiver<Key> {
     let (sender, receiver) = mpsc::channel(16);
     std::thread::spawn(move || {
-        // Ends where there is nothing to read keys from: signals still stop the view.
+        // Ends if there are no keys to read. Signals still stop the view.
         while let Ok(event) = crossterm::event::read() {
             if let Some(key) = meaning(&event)
                 && sender.blocking_send(key).is_err()

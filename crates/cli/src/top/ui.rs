@@ -1,11 +1,11 @@
-//! What whoever sits there has chosen: a node, an order, a pace. Keys come in, and nothing is drawn.
+//! The user's choices: a node, an order, a pace. This module handles keys and does not draw.
 
 use std::cmp::Ordering;
 use std::time::Duration;
 
 use super::model::{Entry, Model, State};
 
-/// Paces that `+` and `-` step through.
+/// Intervals that `+` and `-` select.
 const PACES: [Duration; 8] = [
     Duration::from_millis(200),
     Duration::from_millis(500),
@@ -17,7 +17,7 @@ const PACES: [Duration; 8] = [
     Duration::from_secs(60),
 ];
 
-/// A key that means something.
+/// A key that has a function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Key {
     /// `q`, Escape, Ctrl-C.
@@ -47,7 +47,7 @@ pub(super) enum Key {
 /// The order of the nodes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Sort {
-    /// As the ring has them.
+    /// The order of the ring.
     #[default]
     Ring,
     /// The busiest first.
@@ -66,7 +66,7 @@ impl Sort {
     const ALL: [Sort; 6] =
         [Sort::Ring, Sort::Requests, Sort::Latency, Sort::Hits, Sort::Memory, Sort::Evictions];
 
-    /// As the screen names it.
+    /// Its name on the screen.
     pub(super) fn name(self) -> &'static str {
         match self {
             Sort::Ring => "ring",
@@ -83,7 +83,7 @@ impl Sort {
         Sort::ALL[(at + 1) % Sort::ALL.len()]
     }
 
-    /// What comes first has more of this; nodes without the figure come last.
+    /// The sort value: larger values come first, and nodes without a value last.
     fn weight(self, entry: &Entry) -> Option<f64> {
         let rates = entry.rates.as_ref();
         match self {
@@ -97,16 +97,16 @@ impl Sort {
     }
 }
 
-/// The choices.
+/// The choices of the user.
 #[derive(Clone, Debug)]
 pub(super) struct Ui {
-    /// The name of the selected node, which stays it wherever it moves.
+    /// The name of the selected node, which stays selected wherever it moves.
     selected: Option<String>,
     pub(super) sort: Sort,
-    /// Whether what is shown stands still.
+    /// Whether the view is paused.
     pub(super) paused: bool,
     pub(super) help: bool,
-    /// How often nodes are asked.
+    /// Interval at which nodes are asked.
     pub(super) pace: Duration,
 }
 
@@ -115,10 +115,10 @@ impl Ui {
         Ui { selected: None, sort: Sort::default(), paused: false, help: false, pace }
     }
 
-    /// Indexes of the nodes in the order in which they are shown.
+    /// Indexes of the nodes in display order.
     pub(super) fn order(&self, model: &Model) -> Vec<usize> {
         let mut order: Vec<usize> = (0..model.nodes.len()).collect();
-        // Stable: equals stay in the order of the ring.
+        // The sort is stable: equal nodes stay in the order of the ring.
         order.sort_by(|&a, &b| {
             let weight = |node: usize| self.sort.weight(&model.nodes[node]);
             match (weight(a), weight(b)) {
@@ -131,14 +131,14 @@ impl Ui {
         order
     }
 
-    /// Where in that order the selected node stands; the first where it is gone.
+    /// The position of the selected node in that order, or 0 if it is gone.
     pub(super) fn selected(&self, model: &Model, order: &[usize]) -> usize {
         let name = self.selected.as_deref();
         let found = order.iter().position(|&node| Some(model.nodes[node].name.as_str()) == name);
         found.unwrap_or(0)
     }
 
-    /// Follows a key, but for those that end or suspend.
+    /// Handles every key except those that quit or suspend.
     pub(super) fn press(&mut self, key: Key, model: &Model) {
         let order = self.order(model);
         let at = self.selected(model, &order);
@@ -149,7 +149,7 @@ impl Ui {
             Key::First => self.select(model, &order, 0),
             Key::Last => self.select(model, &order, count.saturating_sub(1)),
             Key::Sort => {
-                // What was selected stays so, and is not whatever comes first now.
+                // The selected node stays selected even if another node comes first.
                 self.select(model, &order, at);
                 self.sort = self.sort.next();
             }
@@ -171,7 +171,7 @@ impl Ui {
     }
 }
 
-/// Whether a node's figures are worth showing.
+/// Whether a node answers, so that its figures are worth showing.
 pub(super) fn is_up(entry: &Entry) -> bool {
     entry.state == State::Up
 }

@@ -1,8 +1,8 @@
-//! The picture: what is known of the nodes, in whatever size the terminal has.
+//! Draws the model in a terminal of any size.
 //!
-//! From top to bottom: what the ring is and does, what is wrong, the nodes, the ring's history, the
-//! hot keys beside the selected node, and the keys to press. What is least important goes first
-//! where there is little room.
+//! From top to bottom: the ring and its totals, the problems, the nodes, the ring's history, the hot keys
+//! beside the selected node, and the keys to press. If there is little room, the least important parts are
+//! left out first.
 
 use std::collections::VecDeque;
 
@@ -20,13 +20,13 @@ use crate::escape::words;
 use crate::fleet::hot::keys::shown;
 use crate::fleet::numbers::{count, micros, per_second, span};
 
-/// Lines below which there is no room for what stands beside the hot keys.
+/// Minimum number of lines for the parts beside the hot keys.
 const DETAIL_LINES: u16 = 4;
 
-/// Columns that hot keys and the selected node need beside each other.
+/// Minimum width in columns to show hot keys and the selected node side by side.
 const BOTH: u16 = 72;
 
-/// Columns of the selected node's figures.
+/// Width in columns of the selected node's figures.
 const DETAIL: u16 = 31;
 
 /// Colours, or none.
@@ -62,13 +62,13 @@ impl Theme {
     }
 }
 
-/// Draws everything.
+/// Draws the whole view.
 pub(super) fn draw(frame: &mut Frame<'_>, model: &Model, ui: &Ui, theme: Theme) {
     let area = frame.area();
     let trouble = model.trouble();
     let lines = u16::try_from(model.nodes.len()).unwrap_or(u16::MAX);
     let above = 3 + u16::from(trouble.is_some());
-    // Something of the hot keys is worth more than the last of many nodes.
+    // Some hot keys are worth more than the last of many nodes.
     let kept = if area.height >= 20 { 9 } else { area.height / 4 };
     let table = lines.min(area.height.saturating_sub(above + 1 + kept)).max(1) + 1;
     let [head, wrong, nodes, rest, foot] = Layout::vertical([
@@ -93,7 +93,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, model: &Model, ui: &Ui, theme: Theme) 
     }
 }
 
-/// Puts segments into a line for as long as there is room for them, so that none is cut.
+/// Joins segments into a line as long as they fit, so that none is cut.
 fn joined(segments: Vec<Span<'static>>, gap: &'static str, room: u16) -> Line<'static> {
     let mut left = usize::from(room);
     let mut spans: Vec<Span<'static>> = Vec::new();
@@ -172,9 +172,9 @@ fn table_of_nodes(
     theme: Theme,
 ) {
     let rows = usize::from(area.height.saturating_sub(1));
-    // The selected node is always among those that there is room for.
+    // The selected node is always visible.
     let first = selected.saturating_sub(rows.saturating_sub(1)).min(order.len());
-    // Two columns for what marks the selected node.
+    // Two columns for the mark of the selected node.
     let filled = columns::fill(model, order, usize::from(area.width).saturating_sub(2));
     let mut lines = Vec::with_capacity(rows + 1);
     let padded = |text: &str, width: usize, left: bool| {
@@ -209,7 +209,7 @@ fn table_of_nodes(
     }
 }
 
-/// What stands below the nodes.
+/// Draws the part below the nodes.
 fn below(frame: &mut Frame<'_>, area: Rect, model: &Model, selected: Option<&Entry>, theme: Theme) {
     let strip = match area.height {
         0..13 => 0,
@@ -242,16 +242,16 @@ fn titled(title: impl Into<String>, theme: Theme) -> Block<'static> {
     Block::new().borders(Borders::TOP).border_style(theme.of(Tone::Dim)).title(title)
 }
 
-/// The newest of a history that so many columns have room for, the oldest of them first.
+/// The newest `width` values of a history, the oldest of them first.
 fn newest(history: &VecDeque<u64>, width: u16) -> impl Iterator<Item = u64> {
     let skipped = history.len().saturating_sub(usize::from(width));
     history.iter().skip(skipped).copied()
 }
 
-/// The newest of a history, as wide as there is room.
+/// Draws the newest values of a history over the full width.
 fn bars(frame: &mut Frame<'_>, area: Rect, history: &VecDeque<u64>, theme: Theme) {
     let data: Vec<u64> = newest(history, area.width).collect();
-    // What is newest stands right.
+    // The newest value is at the right.
     let width = u16::try_from(data.len()).unwrap_or(area.width).min(area.width);
     let area = Rect { x: area.x + (area.width - width), width, ..area };
     frame.render_widget(Sparkline::default().data(data).style(theme.bars()), area);

@@ -1,4 +1,4 @@
-//! Pictures in terminals of several sizes, looked at for what matters.
+//! Tests of views in terminals of several sizes.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use super::super::model::tests::{away, sample, three};
 use super::super::ui::Key;
 use super::*;
 
-/// Some seconds of three nodes, of which the second goes away and the third holds an older ring.
+/// Some seconds of three nodes. The second becomes unreachable, and the third holds an older ring.
 fn busy() -> Model {
     let mut model = three();
     let start = Instant::now();
@@ -70,7 +70,7 @@ fn a_usual_terminal_has_all_that_an_operator_asks_first() {
     assert!(row(&lines, "cache-c").contains(" 6!"));
     let text = lines.join("\n");
     assert!(text.contains("hot keys of the ring, last 45 s"), "{text}");
-    // Of the two that answer.
+    // The rate of the two nodes that answer.
     assert!(text.contains("10.2k") && text.contains("2 nodes    user:42"), "{text}");
     assert!(text.contains("%1B[31mred"), "{text}");
     assert!(text.contains("version 0.1.0, up 17m 00s"), "{text}");

@@ -1,11 +1,11 @@
-//! What the live table shows.
+//! The contents of the live table.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::figures::Figures;
 
-/// How a node is.
+/// The state of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
     /// It runs, and has not answered yet.
@@ -33,38 +33,38 @@ impl State {
     }
 }
 
-/// One node.
+/// The row of one node.
 #[derive(Clone, Debug)]
 pub(super) struct Row {
     /// Its name.
     pub(super) name: String,
     /// Its address.
     pub(super) address: String,
-    /// How it is.
+    /// Its state.
     pub(super) state: State,
-    /// Its process.
+    /// The id of its process.
     pub(super) pid: Option<u32>,
-    /// What it said last; none where it does not answer.
+    /// Its last figures; `None` if it does not answer.
     pub(super) figures: Option<Figures>,
-    /// Gets in a second.
+    /// Gets per second.
     pub(super) gets_per_second: Option<u64>,
-    /// Share of the keys that the ring gives it, from 0 to 1.
+    /// Share of the keys that it owns, from 0 to 1.
     pub(super) share: f64,
 }
 
-/// Everything.
+/// The table.
 #[derive(Clone, Debug)]
 pub(super) struct Board {
     /// The ring file.
     pub(super) file: PathBuf,
-    /// Its version.
+    /// The version of the ring.
     pub(super) version: u64,
-    /// How long the nodes have been running.
+    /// Time since the nodes were started.
     pub(super) age: Duration,
-    /// The nodes.
+    /// The rows of the nodes.
     pub(super) rows: Vec<Row>,
-    /// Where their logs are.
+    /// The directory of their logs.
     pub(super) logs: PathBuf,
-    /// What to try in another terminal, as one would type it.
+    /// Commands to try in another terminal, as the user would type them.
     pub(super) commands: Vec<String>,
 }

@@ -1,4 +1,4 @@
-//! One node of the ring, as its process and its answers show it.
+//! The state of one node, from its process and its answers.
 
 use std::time::{Duration, Instant};
 
@@ -9,42 +9,42 @@ use super::event::Event;
 use super::figures::Figures;
 use super::node::Process;
 
-/// The first pause before a node is started again.
+/// The first pause before a node is restarted.
 const SHORTEST: Duration = Duration::from_secs(1);
 
-/// The longest.
+/// The longest pause.
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// A node that ran as long as this starts with the shortest pause again.
+/// After a node has run this long, the next pause is the shortest again.
 const SOUND: Duration = Duration::from_secs(60);
 
 /// A node, local or not.
 pub(super) struct Entry {
     pub(super) node: Node,
-    /// Whether it is run here.
+    /// Whether this command runs it.
     pub(super) local: bool,
     /// Its process, from its start to its end.
     pub(super) process: Option<Process>,
-    /// The process that has ended last. What it said a moment before may still arrive.
+    /// The last process that has ended. An answer that it sent before may still arrive.
     dead: Option<u32>,
-    /// What it said last; none where it did not answer.
+    /// Its last figures; `None` if it did not answer.
     figures: Option<Figures>,
     gets_per_second: Option<u64>,
     /// Share of the keys, from 0 to 1.
     pub(super) share: f64,
-    /// Since when it is no longer in the ring.
+    /// The time since which it is absent from the ring.
     pub(super) leaving: Option<Instant>,
-    /// Whether this process of it has ever answered.
+    /// Whether its current process has ever answered.
     answered: bool,
     started: Instant,
-    /// Ends in a row, each soon after the start.
+    /// Number of consecutive ends, each soon after a start.
     ends: u32,
-    /// When it is to be started again.
+    /// The time of its next start.
     pub(super) again_at: Option<Instant>,
 }
 
 impl Entry {
-    /// A node that is not started yet.
+    /// A node that has not been started.
     pub(super) fn new(node: Node, local: bool, share: f64) -> Entry {
         Entry {
             node,
@@ -62,7 +62,7 @@ impl Entry {
         }
     }
 
-    /// It was started.
+    /// Records a start.
     pub(super) fn started(&mut self, process: Process) -> Event {
         let pid = process.pid();
         self.process = Some(process);
@@ -72,11 +72,11 @@ impl Entry {
         Event::Started { node: self.node.name.clone(), address: self.node.to_string(), pid }
     }
 
-    /// Takes note of what it said, or that it said nothing; tells where that changes how it is.
+    /// Records the figures of a node, or a missing answer. Returns an event if its state changes.
     pub(super) fn said(&mut self, figures: Option<Figures>) -> Option<Event> {
         let before = self.state();
         let pid = self.process.as_ref().map(Process::pid);
-        // Something else that answers in its place is not this node.
+        // Figures from another process in its place do not count.
         let figures = figures.filter(|figures| {
             Some(figures.pid) != self.dead && pid.is_none_or(|pid| pid == figures.pid)
         });
@@ -95,7 +95,7 @@ impl Entry {
         }
     }
 
-    /// Notices that its process has ended: how, and which that was.
+    /// Detects the end of its process. Returns the way it ended, and the process.
     pub(super) fn reap(&mut self) -> Option<(String, Process)> {
         let how = self.process.as_mut()?.ended()?;
         let process = self.process.take()?;
@@ -105,14 +105,14 @@ impl Entry {
         Some((how, process))
     }
 
-    /// Has it started again, the later the more often that was in vain.
+    /// Schedules a restart. The pause grows with the number of consecutive failures.
     pub(super) fn start_later(&mut self, now: Instant) {
         self.ends = if now - self.started > SOUND { 0 } else { self.ends.saturating_add(1) };
         let pause = SHORTEST * 2u32.saturating_pow(self.ends.saturating_sub(1).min(8));
         self.again_at = Some(now + pause.min(LONGEST));
     }
 
-    /// How it is.
+    /// The state of the node.
     pub(super) fn state(&self) -> State {
         match (self.leaving, &self.figures, &self.process) {
             (Some(_), ..) => State::Leaving,
@@ -128,12 +128,12 @@ impl Entry {
         self.process.is_none() && self.dead.is_none() && self.figures.is_none()
     }
 
-    /// What it said last.
+    /// Its last figures.
     pub(super) fn figures(&self) -> Option<&Figures> {
         self.figures.as_ref()
     }
 
-    /// The process of a local node that somebody else has started.
+    /// The process of a local node that this command did not start.
     pub(super) fn stranger(&self) -> Option<u32> {
         match (&self.process, &self.figures) {
             (None, Some(figures)) if self.local => Some(figures.pid),
@@ -141,14 +141,14 @@ impl Entry {
         }
     }
 
-    /// Whether it holds this version of the ring or a newer one, and waits for nobody.
+    /// Whether it holds at least this version of the ring and waits for no other node.
     pub(super) fn has_settled(&self, version: u64) -> bool {
         self.figures.as_ref().is_some_and(|figures| {
             figures.settled && figures.ring_version.is_some_and(|held| held >= version)
         })
     }
 
-    /// Its line in the table.
+    /// Its row in the table.
     pub(super) fn row(&self) -> Row {
         let process = self.process.as_ref().map(Process::pid);
         Row {

@@ -1,4 +1,4 @@
-//! What can keep local nodes from running.
+//! Errors that keep local nodes from running.
 
 use std::io;
 use std::net::IpAddr;
@@ -6,16 +6,17 @@ use std::path::PathBuf;
 
 use crate::exit::Exit;
 
-/// Why there are no nodes. Messages are one line, as all are; the end of a node's log comes before.
+/// The reason why there are no nodes. Every message is one line. The end of a node's log is printed before
+/// it.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum UpError {
-    /// The server is nowhere.
+    /// The server was not found.
     #[error(
         "there is no ringbinderd {looked}; build it (cargo build --release --bin ringbinderd) or \
          name it with --program FILE"
     )]
     NoProgram {
-        /// Where it was looked for.
+        /// The places that were searched.
         looked: String,
     },
     /// cargo did not build the server.
@@ -26,23 +27,23 @@ pub(crate) enum UpError {
     Spawn {
         /// The program.
         program: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         source: io::Error,
     },
-    /// A ring that is kept elsewhere.
+    /// The ring is not in a file.
     #[error("up starts the nodes of a ring file, and {0} is none; name one with --ring FILE")]
     NoFile(String),
-    /// An address that nobody can dial.
+    /// The address cannot be dialled.
     #[error("--host {0} is no address that a client could dial; name one of this machine")]
     Host(IpAddr),
-    /// `--nodes` beside a ring that has its own.
+    /// `--nodes` conflicts with a ring file that exists.
     #[error(
         "{} exists, and its own nodes are started; leave --nodes out, or name another file with \
          --ring FILE",
         .0.display()
     )]
     NodesOfFile(PathBuf),
-    /// A ring of other machines.
+    /// The ring has no node on this machine.
     #[error(
         "{} has no node on this machine (no loopback address, none at {host}); for new nodes name \
          another file with --ring FILE",
@@ -51,10 +52,10 @@ pub(crate) enum UpError {
     NotLocal {
         /// The ring file.
         path: PathBuf,
-        /// What `--host` says.
+        /// The value of `--host`.
         host: IpAddr,
     },
-    /// A port of a ring that exists.
+    /// The port of a node in an existing ring is in use.
     #[error(
         "cannot start {node}: {address} is in use; stop what listens there (another `ringbinder \
          up`?), or give the node another port in the ring file"
@@ -65,37 +66,37 @@ pub(crate) enum UpError {
         /// Its address.
         address: String,
     },
-    /// A port or address that cannot be had for another reason.
+    /// A port or address is unavailable for another reason.
     #[error("cannot listen on {address}: {source}; choose another with --host or --port")]
     Listen {
         /// The address.
         address: String,
-        /// What the system says.
+        /// The error of the system.
         source: io::Error,
     },
-    /// Too few ports are left.
+    /// Too few ports are free.
     #[error("there are not {count} free ports from {port} upward; choose another --port")]
     NoPorts {
-        /// How many are needed.
+        /// The number of ports needed.
         count: u16,
-        /// Where the search began.
+        /// The first port tried.
         port: u16,
     },
-    /// A node that does not come up.
+    /// A node does not start.
     #[error("{node} did not start: {how}; its log is above, and all nodes are stopped")]
     NotStarted {
         /// The node.
         node: String,
-        /// What happened to it.
+        /// The reason.
         how: String,
     },
-    /// No place for logs.
+    /// The directory for logs cannot be created.
     #[error("cannot make a directory for the nodes' logs: {0}")]
     Logs(io::Error),
 }
 
 impl UpError {
-    /// The code to end the process with.
+    /// The exit code of the process.
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::NoProgram { .. } | Self::Build(_) | Self::NotStarted { .. } => Exit::Unavailable,

@@ -1,4 +1,4 @@
-//! What happens to local nodes, as lines for people and objects for programs.
+//! Events of local nodes, as lines for people and objects for programs.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -7,22 +7,22 @@ use serde::Serialize;
 
 use crate::shell::INDENT;
 
-/// One thing that happened.
+/// One event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub(super) enum Event {
-    /// Ports that somebody else listens on were left out.
+    /// Ports in use were skipped.
     PortsSkipped {
-        /// These.
+        /// The skipped ports.
         ports: Vec<u16>,
     },
     /// The ring whose nodes are started.
     Ring {
-        /// Its file, from the root.
+        /// The absolute path of its file.
         file: PathBuf,
         /// Its version.
         version: u64,
-        /// Whether the file was written by this command.
+        /// Whether this command wrote the file.
         written: bool,
     },
     /// A node was started; it does not answer yet.
@@ -31,46 +31,46 @@ pub(super) enum Event {
         node: String,
         /// Its address.
         address: String,
-        /// Its process.
+        /// The id of its process.
         pid: u32,
     },
-    /// A node of the ring is not of this machine.
+    /// A node of the ring is on another machine.
     Elsewhere {
         /// Its name.
         node: String,
         /// Its address.
         address: String,
     },
-    /// Nothing stops the nodes should this process be killed.
+    /// The nodes would survive a SIGKILL of this process.
     Unguarded,
     /// All nodes answer.
     Ready {
-        /// How many.
+        /// Number of nodes.
         nodes: usize,
-        /// Where their logs are.
+        /// The directory of their logs.
         logs: PathBuf,
     },
-    /// A node answers, that did not before.
+    /// A node that did not answer answers again.
     Up {
         /// Its name.
         node: String,
-        /// Its process.
+        /// The id of its process.
         pid: u32,
     },
-    /// A node that runs does not answer any more.
+    /// A running node stopped answering.
     Away {
         /// Its name.
         node: String,
     },
-    /// A node ended, and nobody had asked it to.
+    /// A node exited by itself.
     Ended {
         /// Its name.
         node: String,
-        /// What ended it.
+        /// The cause of its end.
         how: String,
-        /// Its log.
+        /// The path of its log.
         log: PathBuf,
-        /// The command that starts it again; none where that happens by itself.
+        /// The command that starts it again; `None` if this command restarts it.
         #[serde(skip_serializing_if = "Option::is_none")]
         again: Option<String>,
     },
@@ -78,22 +78,22 @@ pub(super) enum Event {
     NotStarted {
         /// Its name.
         node: String,
-        /// Why.
+        /// The reason.
         why: String,
     },
     /// The ring file has changed.
     RingChanged {
         /// The new version.
         version: u64,
-        /// How many nodes the ring has now.
+        /// Number of nodes in the new ring.
         nodes: usize,
     },
-    /// The ring file has changed to what is no ring.
+    /// The new ring file is invalid.
     RingRefused {
-        /// What is wrong.
+        /// The reason.
         why: String,
     },
-    /// A node is no longer in the ring; it is stopped once its keys have moved.
+    /// A node has left the ring. It is stopped after its keys have moved.
     Leaving {
         /// Its name.
         node: String,
@@ -102,30 +102,30 @@ pub(super) enum Event {
     Stopped {
         /// Its name.
         node: String,
-        /// Whether it had to be forced.
+        /// Whether it had to be killed.
         killed: bool,
     },
-    /// A node that somebody else started goes on.
+    /// A node that this command did not start keeps running.
     GoesOn {
         /// Its name.
         node: String,
-        /// Its process.
+        /// The id of its process.
         pid: u32,
     },
-    /// All is over.
+    /// The command is done.
     Done {
         /// The ring file.
         file: PathBuf,
         /// Whether it was removed.
         removed: bool,
-        /// The logs, where they are kept since a node has ended by itself.
+        /// The directory of the logs, which is kept if a node exited by itself.
         #[serde(skip_serializing_if = "Option::is_none")]
         logs: Option<PathBuf>,
     },
 }
 
 impl Event {
-    /// Whether it should still be read when the live table is gone.
+    /// Whether it is worth reading after the live table is gone.
     pub(super) fn lasts(&self) -> bool {
         matches!(self, Event::Ended { .. } | Event::NotStarted { .. } | Event::RingRefused { .. })
     }

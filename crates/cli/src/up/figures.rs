@@ -1,37 +1,37 @@
-//! What a node says about itself, second by second.
+//! Figures that nodes report every second.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use ringbinder_client::NodeHandle;
 
-/// What a node said once.
+/// One report of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Figures {
-    /// Its process.
+    /// The id of its process.
     pub(super) pid: u32,
     /// Items it holds.
     pub(super) items: u64,
-    /// Memory of these items, in bytes.
+    /// Memory of its items, in bytes.
     pub(super) bytes: u64,
-    /// Gets since it was started, those among them that no owner answered.
+    /// Gets since its start, including gets that no owner answered.
     pub(super) gets: u64,
-    /// Those of them that found something.
+    /// Gets that found a value.
     pub(super) hits: u64,
     /// Open connections.
     pub(super) connections: u64,
-    /// Version of the ring it holds; none where it holds none.
+    /// Version of its ring; `None` if it has no ring.
     pub(super) ring_version: Option<u64>,
-    /// Whether it serves all that it owns.
+    /// Whether it serves all the keys that it owns.
     pub(super) settled: bool,
-    /// Names of nodes that it finds away.
+    /// Names of nodes that are unreachable for it.
     pub(super) misses: Vec<String>,
-    /// When.
+    /// Time of the report.
     pub(super) at: Instant,
 }
 
 impl Figures {
-    /// Asks a node; none where it is away or no Ringbinder.
+    /// Asks a node. Returns `None` if it is unreachable or is not Ringbinder.
     pub(super) async fn ask(node: &NodeHandle) -> Option<Figures> {
         let (general, ring) = tokio::join!(node.stats(""), node.stats("ring"));
         let at = Instant::now();
@@ -53,7 +53,7 @@ impl Figures {
             bytes: number("bytes")?,
             gets: number("cmd_get")?.saturating_add(number("foreign_get_failed").unwrap_or(0)),
             hits: number("get_hits")?,
-            // One of them is this command's own.
+            // One of them belongs to this command.
             connections: number("curr_connections").unwrap_or(0u64).saturating_sub(1),
             ring_version: ring.get("ring_version").and_then(|version| version.parse().ok()),
             settled: ring.get("ring_settled") == Some(&"yes"),
@@ -62,7 +62,7 @@ impl Figures {
         })
     }
 
-    /// Gets in a second, since `before` was said; none where that was another process.
+    /// Gets per second since the report `before`. `None` if that came from another process.
     pub(super) fn gets_per_second(&self, before: &Figures) -> Option<u64> {
         let gets = self.gets.checked_sub(before.gets).filter(|_| self.pid == before.pid)?;
         let span = self.at.saturating_duration_since(before.at);
@@ -79,7 +79,7 @@ fn pairs(stats: &[(String, String)]) -> impl Iterator<Item = (&str, &str)> {
 pub(super) mod tests {
     use super::*;
 
-    /// What a node with this many gets might say.
+    /// A possible report of a node with this many gets.
     pub(in crate::up) fn some(gets: u64, at: Instant) -> Figures {
         Figures {
             pid: 4711,

@@ -1,5 +1,4 @@
-//! The live table as lines of text. No line is wider than the terminal and there are never more
-//! than it has; what matters least is left out first.
+//! The live table as lines of text that fit the terminal. The least important parts are left out first.
 
 use std::fmt::Write as _;
 
@@ -12,13 +11,13 @@ use crate::fleet::numbers::{bytes, count, ratio, span};
 use crate::shell;
 use crate::style::{BAD, BOLD, DIM, GOOD, WARN};
 
-/// Most lines of what has happened.
+/// Most lines of notes.
 const NOTE_LINES: usize = 6;
 
-/// Least columns of a name before whole columns are left out.
+/// Minimum width of a name; below it, whole columns are left out.
 const MIN_NAME: usize = 8;
 
-/// A heading, and whether the column stands at the right of its space.
+/// A heading, and whether its column is aligned right.
 const HEADINGS: [(&str, bool); 11] = [
     ("NODE", false),
     ("ADDRESS", false),
@@ -33,17 +32,17 @@ const HEADINGS: [(&str, bool); 11] = [
     ("KEYS", true),
 ];
 
-/// Columns in the order in which they are left out where there is no room.
+/// Columns in the order in which they are left out if there is no room.
 const EXPENDABLE: [usize; 9] = [8, 10, 2, 5, 9, 7, 4, 6, 1];
 
-/// The lines for a terminal of this size. `notes` are what has happened, the latest last.
+/// The lines for a terminal of this size. `notes` are past events, the latest last.
 pub(super) fn lines(board: &Board, notes: &[String], width: usize, height: usize) -> Vec<String> {
     let mut top = vec![title(board, width), String::new()];
     let mut bottom = bottom(board, notes, width);
-    // The table comes first: a heading and one node at least.
+    // The table has priority: a heading and at least one node.
     let room = height.saturating_sub(top.len() + 2);
     let excess = |bottom: &[Vec<String>]| bottom.iter().map(Vec::len).sum::<usize>() > room;
-    // A command in part is none.
+    // An incomplete command is useless.
     while excess(&bottom) {
         bottom.remove(0);
     }
@@ -71,7 +70,7 @@ fn title(board: &Board, width: usize) -> String {
     format!("{BOLD}{name}{BOLD:#} {}", cut(&rest, width - name.len() - 1))
 }
 
-/// What stands below the table, the least important first: lines that are shown together or not at all.
+/// The blocks below the table, the least important first. Each is shown whole or not at all.
 fn bottom(board: &Board, notes: &[String], width: usize) -> Vec<Vec<String>> {
     let dim = |text: String| format!("{DIM}{}{DIM:#}", cut(&text, width));
     let one = |line: String| vec![line];
@@ -95,7 +94,7 @@ fn bottom(board: &Board, notes: &[String], width: usize) -> Vec<Vec<String>> {
     lines
 }
 
-/// A note in lines of at most so many columns; a command in it stands on lines of its own.
+/// Wraps a note to lines of at most this width. A command in it gets separate lines.
 fn note_lines(note: &str, width: usize) -> Vec<String> {
     let lines = note.lines().flat_map(|line| match line.strip_prefix(shell::INDENT) {
         Some(command) => shell::fold(command, width).unwrap_or_default(),
@@ -152,7 +151,7 @@ fn cells(row: &Row) -> [String; HEADINGS.len()] {
     ]
 }
 
-/// How wide each column is; none where it is left out.
+/// The width of each column; `None` if it is left out.
 struct Layout {
     widths: [Option<usize>; HEADINGS.len()],
     gap: usize,
@@ -188,7 +187,7 @@ impl Layout {
         columns.clone().sum::<usize>() + self.gap * columns.count().saturating_sub(1)
     }
 
-    /// One line, the state in a style.
+    /// One line, with the state in a style.
     fn line(&self, cells: &[String; HEADINGS.len()], style: Option<Style>) -> String {
         const STATE: usize = 3;
         let mut line = String::new();
@@ -196,12 +195,12 @@ impl Layout {
         for (column, (cell, &(_, right))) in cells.iter().zip(&HEADINGS).enumerate() {
             let Some(width) = self.widths[column] else { continue };
             let gap = if used > 0 { self.gap } else { 0 };
-            // Only a terminal narrower than the two columns that are always there cuts these.
+            // Cuts only in a terminal narrower than the two columns that are always shown.
             let width = width.min(self.room.saturating_sub(used + gap));
             let text = cut(cell, width);
             let text = if right { format!("{text:>width$}") } else { format!("{text:<width$}") };
             let style = style.filter(|_| column == STATE).unwrap_or_default();
-            // Writing to a string does not fail.
+            // Writing to a string cannot fail.
             let _ =
                 write!(line, "{:gap$}{style}{text}{style:#}", "", gap = gap.min(self.room - used));
             used = (used + gap + width).min(self.room);
@@ -210,12 +209,12 @@ impl Layout {
     }
 }
 
-/// Columns of a character; none for one that cannot be shown.
+/// Width of a character in columns; 0 if it cannot be shown.
 fn columns(char: char) -> usize {
     char.width().unwrap_or(0)
 }
 
-/// A text in at most so many columns.
+/// Shortens a text to at most this width.
 fn cut(text: &str, width: usize) -> String {
     let shown = || text.chars().filter(|&char| is_plain(char));
     if shown().map(columns).sum::<usize>() <= width {
@@ -230,7 +229,7 @@ fn cut(text: &str, width: usize) -> String {
     kept.chain((width > 0).then_some('\u{2026}')).collect()
 }
 
-/// A text in lines of at most so many columns, broken between words where that can be.
+/// Wraps a text to lines of at most this width, between words if possible.
 fn wrap(text: &str, width: usize) -> Vec<String> {
     let width = width.max(1);
     let mut lines = vec![String::new()];
@@ -322,7 +321,7 @@ mod tests {
                 assert!(shown.contains(&words(command)), "{width}: {shown}");
             }
         }
-        // All of it or nothing.
+        // The commands are shown together or not at all.
         for height in 0..24 {
             let shown = words(&joined(&plain(&lines(&board, &[], 80, height))));
             let there = board.commands.iter().filter(|it| shown.contains(&words(it))).count();

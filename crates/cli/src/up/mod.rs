@@ -1,11 +1,11 @@
-//! `ringbinder up`: a ring of local nodes, for as long as the command runs.
+//! `ringbinder up`: a ring of local nodes that run as long as the command.
 //!
 //! Invariants:
-//! - A ring file that exists is never written. One that this command wrote goes away with it,
-//!   unless somebody has changed it meanwhile.
-//! - No node outlives the command, however it ends: the nodes form a process group of their own,
-//!   which the command signals when it stops, and a [`guard`] in that group where it cannot any
-//!   more.
+//!
+//! - A ring file that exists is never overwritten. A file that this command wrote is removed at the end,
+//!   unless its text has changed since.
+//! - No node outlives the command, however it ends. The nodes form a process group. The command signals that
+//!   group when it stops; if it cannot, a [`guard`] in the group does.
 //! - The terminal is given back as it was, whatever happens in between that can be caught.
 //!
 //! | file | purpose |
@@ -50,7 +50,7 @@ use crate::source::RingOption;
 
 use error::UpError;
 
-/// Nodes where nothing is said.
+/// Default number of nodes.
 const NODES: u16 = 3;
 
 /// Local nodes.
@@ -150,7 +150,7 @@ impl Up {
         fleet.run(source, &mut signals, &mut view).await
     }
 
-    /// The ring file, there or not.
+    /// The path of the ring file, which may not exist.
     fn path(&self) -> Result<PathBuf, CliError> {
         match self.ring.origin() {
             Ok(Origin::File(path)) => Ok(path),

@@ -17,19 +17,19 @@ use crate::escape::printable;
 use crate::fleet::security::Security;
 use crate::shell::quoted;
 
-/// What all nodes are started with.
+/// Settings shared by all nodes.
 pub(super) struct Settings {
-    /// The server.
+    /// The server program.
     pub(super) program: PathBuf,
-    /// Memory of each.
+    /// Memory of each node.
     pub(super) memory: Option<String>,
     /// Further arguments.
     pub(super) arguments: Vec<OsString>,
-    /// The ring file, from the root.
+    /// The absolute path of the ring file.
     pub(super) ring: PathBuf,
-    /// The address, beside those of loopback, whose nodes are started here.
+    /// The address, besides loopback addresses, whose nodes are started here.
     pub(super) host: IpAddr,
-    /// How they are dialled.
+    /// TLS and login settings for connections to them.
     pub(super) security: Security,
 }
 
@@ -39,7 +39,7 @@ impl Settings {
         let mut all: Vec<OsString> = vec!["-l".into(), node.host.clone().into()];
         all.extend(["-p".into(), node.port.to_string().into()]);
         all.extend(["--ring".into(), self.ring.clone().into()]);
-        // By an IP address it finds itself, even under a new name.
+        // With an IP address a node finds itself in the ring, even under a new name.
         if node.host.parse::<IpAddr>().is_err() {
             all.extend(["--node".into(), node.name.clone().into()]);
         }
@@ -50,7 +50,7 @@ impl Settings {
         all
     }
 
-    /// The line that starts a node by hand.
+    /// The command line that starts a node by hand.
     pub(super) fn command_line(&self, node: &Node) -> String {
         let mut line = quoted(&self.program.to_string_lossy()).into_owned();
         for argument in self.arguments_of(node) {
@@ -61,18 +61,18 @@ impl Settings {
     }
 }
 
-/// A node that was started.
+/// The process of a started node.
 pub(super) struct Process {
     child: Child,
     log: PathBuf,
 }
 
 impl Process {
-    /// Starts a node in a process group; 0 is a group of its own. What it says is added to
-    /// `<name>.log` in `logs`.
+    /// Starts a node in a process group; 0 creates a new group. Its output is appended to `<name>.log` in
+    /// `logs`.
     ///
     /// # Errors
-    /// Where the program cannot be started, or the log not be written.
+    /// If the program cannot be started, or the log cannot be written.
     pub(super) fn start(
         node: &Node,
         settings: &Settings,
@@ -94,17 +94,17 @@ impl Process {
         Ok(Process { child, log })
     }
 
-    /// Its number.
+    /// The process id.
     pub(super) fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// Its log.
+    /// The path of its log.
     pub(super) fn log(&self) -> &Path {
         &self.log
     }
 
-    /// How it ended; none while it runs.
+    /// The way it ended; `None` while it runs.
     pub(super) fn ended(&mut self) -> Option<String> {
         match self.child.try_wait() {
             Ok(status) => status.map(describe),
@@ -112,15 +112,15 @@ impl Process {
         }
     }
 
-    /// Asks it to stop.
+    /// Sends SIGTERM.
     pub(super) fn terminate(&self) {
         if let Ok(pid) = i32::try_from(self.child.id()) {
-            // It has not been waited for, so the number is still its own.
+            // The process has not been reaped, so the id is still its own.
             let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
         }
     }
 
-    /// Ends it.
+    /// Kills it.
     pub(super) fn kill(&mut self) -> io::Result<()> {
         self.child.kill()?;
         self.child.wait().map(drop)

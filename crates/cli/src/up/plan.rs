@@ -1,4 +1,4 @@
-//! Which nodes are started: new ones on free ports, or those that a ring has on this machine.
+//! The choice of nodes to start: new nodes on free ports, or the nodes of a ring on this machine.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
@@ -8,10 +8,11 @@ use ringbinder_ring::{Node, Ring};
 
 use super::UpError;
 
-/// `count` new nodes at `host`, on free ports from `port` upward; and the ports that were in use.
+/// Plans `count` new nodes at `host`, on free ports from `port` upward. Also returns the ports that were in
+/// use.
 ///
 /// # Errors
-/// Where there are not as many ports, or the address is not one of this machine.
+/// If too few ports are free, or the address does not belong to this machine.
 pub(super) fn new_nodes(
     count: u16,
     host: IpAddr,
@@ -41,7 +42,7 @@ pub(super) fn new_nodes(
     Ok((nodes, skipped))
 }
 
-/// `cache-a` to `cache-z`, then `cache-aa`.
+/// A node name: `cache-a` to `cache-z`, then `cache-aa`.
 fn name(index: usize) -> String {
     let mut letters = Vec::new();
     let mut rest = index + 1;
@@ -53,7 +54,7 @@ fn name(index: usize) -> String {
     format!("cache-{}", letters.into_iter().collect::<String>())
 }
 
-/// Whether a node is to be run here: at a loopback address, or at `host`.
+/// Whether this command runs a node: at a loopback address, or at `host`.
 pub(super) fn is_local(node: &Node, host: IpAddr) -> bool {
     match node.host.parse::<IpAddr>() {
         Ok(address) => address.is_loopback() || address == host,
@@ -61,10 +62,10 @@ pub(super) fn is_local(node: &Node, host: IpAddr) -> bool {
     }
 }
 
-/// Checks that a ring which was there before has nodes to start, and that their ports are free.
+/// Checks that an existing ring has nodes to start, and that their ports are free.
 ///
 /// # Errors
-/// Where it has none, or a port is not.
+/// If it has none, or a port is in use.
 pub(super) fn check_local(ring: &Ring, host: IpAddr, path: &Path) -> Result<(), UpError> {
     let mut local = ring.nodes().iter().filter(|node| is_local(node, host)).peekable();
     if local.peek().is_none() {

@@ -1,8 +1,7 @@
-//! The server to start.
+//! Finds the server program.
 //!
-//! Somebody who says `cargo run --bin ringbinder -- up` in a fresh checkout has no `ringbinderd`
-//! yet: then cargo, which started this program, is asked to build it, into the same directory.
-//! Where it is up to date that takes no time.
+//! After `cargo run --bin ringbinder -- up` in a fresh checkout there is no `ringbinderd` yet. The cargo that
+//! started this program then builds it into the same directory. If it is up to date, that takes no time.
 
 use std::env;
 use std::ffi::OsString;
@@ -14,15 +13,15 @@ use super::UpError;
 /// The server's name.
 const NAME: &str = "ringbinderd";
 
-/// The packages of both programs. Cargo chooses the features of dependencies for all the packages that
-/// it is told of together: told of both, as in a build of the whole workspace, it uses again what it built
-/// for this program, and does not build half of it with other features.
+/// The packages of both programs. Cargo chooses the features of dependencies for all packages of one command.
+/// With both named, as in a build of the whole workspace, cargo reuses the dependencies of this program
+/// instead of building half of them again with other features.
 const PACKAGES: [&str; 2] = ["ringbinder-node", env!("CARGO_PKG_NAME")];
 
-/// The server: `named`, or the one beside this program, or the first on the `PATH`.
+/// Finds the server: `named`, or the one beside this program, or the first on the `PATH`.
 ///
 /// # Errors
-/// Where there is none.
+/// If there is none.
 pub(super) fn find(named: Option<&Path>) -> Result<PathBuf, UpError> {
     if let Some(named) = named {
         return match named.is_file() {
@@ -56,7 +55,7 @@ struct Cargo {
 }
 
 impl Cargo {
-    /// What `cargo run` tells the program it runs ("Environment variables Cargo sets for crates").
+    /// Reads the variables that `cargo run` sets ("Environment variables Cargo sets for crates").
     fn from_env() -> Option<Cargo> {
         if env::var("CARGO_PKG_NAME").ok()? != env!("CARGO_PKG_NAME") {
             return None;
@@ -65,7 +64,7 @@ impl Cargo {
         Some(Cargo { program: env::var_os("CARGO")?, manifest })
     }
 
-    /// Builds the server into the directory that this program was built into.
+    /// Builds the server into the directory of this program.
     fn build(&self, directory: &Path) -> Result<(), UpError> {
         let Some((target, profile)) = target_and_profile(directory) else { return Ok(()) };
         let mut command = Command::new(&self.program);
@@ -119,7 +118,7 @@ mod tests {
         let of = |path| target_and_profile(Path::new(path));
         assert_eq!(of("/x/target/debug"), Some((Path::new("/x/target"), "dev")));
         assert_eq!(of("/x/target/release"), Some((Path::new("/x/target"), "release")));
-        // Built for a named platform: what is built then stands beside this program all the same.
+        // Built for an explicit target. The server is then beside this program too.
         assert_eq!(
             of("/x/target/aarch64-unknown-linux-gnu/fast"),
             Some((Path::new("/x/target/aarch64-unknown-linux-gnu"), "fast"))

@@ -1,4 +1,4 @@
-//! From the start of the nodes to their first answers.
+//! The phase from the start of the nodes to their first answers.
 
 use std::time::{Duration, Instant};
 
@@ -16,23 +16,23 @@ use super::view::View;
 use crate::error::CliError;
 use crate::fleet::advice::advice;
 
-/// How long nodes may take to answer.
+/// Longest time for nodes to answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How long they may take from then on to know each other.
+/// Longest time after that for nodes to connect to each other.
 const ACQUAINTANCE: Duration = Duration::from_secs(5);
 
-/// How often they are looked at.
+/// Interval between checks.
 const PERIOD: Duration = Duration::from_millis(20);
 
-/// Lines of the log of a node that does not start.
+/// Lines shown from the log of a node that does not start.
 const LOG_LINES: usize = 10;
 
 impl Supervisor {
-    /// Waits until all local nodes answer, hold the ring, and know each other.
+    /// Waits until all local nodes answer, hold the ring, and are connected to each other.
     ///
     /// # Errors
-    /// Where one ends, or does not answer. The end of its log is printed.
+    /// If a node ends or does not answer. The end of its log is printed.
     pub(super) async fn ready(&mut self, view: &mut View<'_>) -> Result<(), CliError> {
         let nodes = self.client.as_ref().map(Client::nodes).unwrap_or_default();
         let begun = Instant::now();
@@ -41,7 +41,7 @@ impl Supervisor {
             self.none_has_ended(view)?;
             let asked = self.entries.iter().zip(&nodes);
             let asked = asked.map(|(entry, node)| async move {
-                // One elsewhere may be long in coming, and is not waited for.
+                // A remote node may take long, so this does not wait for it.
                 if entry.local { ask(node).await } else { None }
             });
             let said = join_all(asked).await;
@@ -89,7 +89,7 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Whether no local node waits for another, or finds one away.
+    /// Whether no local node waits for another node or finds one unreachable.
     fn know_each_other(&self) -> bool {
         let local = || self.entries.iter().filter(|entry| entry.local);
         local().all(|entry| {
@@ -101,7 +101,7 @@ impl Supervisor {
     }
 }
 
-/// What the client says of a node that does not answer.
+/// The client's error for a node that does not answer.
 async fn why_silent(node: Option<&NodeHandle>) -> String {
     let Some(node) = node else { return String::new() };
     match node.stats("").await {
@@ -113,8 +113,7 @@ async fn why_silent(node: Option<&NodeHandle>) -> String {
     }
 }
 
-/// Asks a node that takes connections. The client would leave one in peace for a while that did not
-/// take its first.
+/// Asks a node that accepts connections. The client itself would pause after a failed first connection.
 async fn ask(node: &NodeHandle) -> Option<Figures> {
     let address = (node.node().host.as_str(), node.node().port);
     timeout(Duration::from_secs(1), TcpStream::connect(address)).await.ok()?.ok()?;

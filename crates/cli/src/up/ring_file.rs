@@ -1,4 +1,4 @@
-//! The ring file of local nodes: one that was found, or one that this command wrote and takes away.
+//! The ring file of local nodes: an existing file, or one that this command writes and removes.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -10,30 +10,28 @@ use crate::error::CliError;
 
 const HEADER: &str = "# Local nodes to try things out with, written by `ringbinder up`.\n\n";
 
-/// A ring file. One that this command wrote is removed when this is dropped, unless it says
-/// something else by then.
+/// A ring file. If this command wrote it, dropping this removes it, unless its text has changed since.
 pub(super) struct RingFile {
     path: PathBuf,
-    /// What was written; none where the file was there before.
+    /// The text that was written; `None` if the file existed.
     written: Option<String>,
 }
 
 impl RingFile {
-    /// A file that exists, and is left alone.
+    /// An existing file, which is never changed.
     pub(super) fn found(path: &Path) -> RingFile {
         RingFile { path: absolute(path), written: None }
     }
 
-    /// Writes a ring of these nodes. A file that exists is never overwritten, not even one that
-    /// comes into being at this moment.
+    /// Writes a ring of these nodes. Never overwrites an existing file, even if it appears at this moment.
     ///
     /// # Errors
-    /// Where it cannot be written.
+    /// If the file cannot be written.
     pub(super) fn write(path: &Path, nodes: &[Node]) -> Result<RingFile, CliError> {
         let ring = Ring::of_nodes(1, nodes, "the new ring")
             .map_err(|error| CliError::Usage(error.to_string()))?;
         let text = format!("{HEADER}{}", ring.to_toml());
-        // The name's ending says how it is read.
+        // The file name's extension determines the format.
         if !matches!(path.extension().and_then(|ending| ending.to_str()), Some("toml")) {
             return Err(CliError::Usage(format!(
                 "{} does not exist, and a new ring is written as TOML: name it something.toml",
@@ -46,24 +44,24 @@ impl RingFile {
             hint: "name a file in a directory that you may write with --ring FILE",
         };
         let mut file = File::create_new(path).map_err(failed)?;
-        // From here on it is ours to take away.
+        // From this point on, dropping the value removes the file.
         let written = RingFile { path: absolute(path), written: Some(text) };
         let text = written.written.as_deref().unwrap_or_default();
         file.write_all(text.as_bytes()).map_err(failed)?;
         Ok(written)
     }
 
-    /// Where it is, from the root.
+    /// The absolute path.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Whether it was there before.
+    /// Whether the file existed.
     pub(super) fn is_found(&self) -> bool {
         self.written.is_none()
     }
 
-    /// Whether it will be removed, as it stands now.
+    /// Whether the file, with its current text, will be removed.
     pub(super) fn is_ours(&self) -> bool {
         let Some(written) = &self.written else { return false };
         fs::read(&self.path).is_ok_and(|text| text == written.as_bytes())
@@ -73,7 +71,7 @@ impl RingFile {
 impl Drop for RingFile {
     fn drop(&mut self) {
         if self.is_ours() {
-            // Where it cannot be removed, the next start takes it for a ring file like any other.
+            // If the file cannot be removed, the next start uses it like any other ring file.
             let _ = fs::remove_file(&self.path);
         }
     }

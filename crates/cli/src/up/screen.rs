@@ -1,8 +1,7 @@
-//! The terminal while the live table is on it.
+//! The terminal while it shows the live table.
 //!
-//! The table has a screen of its own, so that a new size of the terminal cannot leave pieces of it
-//! behind, and what was on the terminal before is there again afterwards. Each picture is one
-//! write, which terminals that know how show at once.
+//! The table is on the alternate screen, so that a resize leaves no remains of it, and the previous contents
+//! of the terminal return afterwards. Each frame is one write, which capable terminals show at once.
 
 use std::io::{self, IsTerminal as _, Write as _};
 
@@ -15,16 +14,16 @@ use crossterm::terminal::{
 
 use crate::panicking::on_panic;
 
-/// Columns and lines of a terminal that does not tell.
+/// Columns and lines of a terminal that does not report its size.
 const SIZE: (usize, usize) = (80, 24);
 
-/// A screen; the terminal is given back when it is dropped.
+/// The alternate screen. Dropping it restores the terminal.
 pub(super) struct Screen {
     colors: bool,
 }
 
 impl Screen {
-    /// Whether standard output is a terminal that a picture can be drawn on.
+    /// Whether standard output is a terminal that supports drawing.
     pub(super) fn is_possible() -> bool {
         io::stdout().is_terminal() && std::env::var("TERM").is_ok_and(|term| term != "dumb")
     }
@@ -32,7 +31,7 @@ impl Screen {
     /// Takes the terminal.
     ///
     /// # Errors
-    /// Where it cannot be written to.
+    /// If it cannot be written to.
     pub(super) fn enter() -> io::Result<Screen> {
         let choice = anstream::AutoStream::choice(&io::stdout());
         let screen = Screen { colors: choice != anstream::ColorChoice::Never };
@@ -43,23 +42,23 @@ impl Screen {
         Ok(screen)
     }
 
-    /// Its columns and lines at this moment.
+    /// Its current columns and lines.
     pub(super) fn size(&self) -> (usize, usize) {
         let size = terminal_size::terminal_size_of(io::stdout());
         let size = size.map(|(width, height)| (usize::from(width.0), usize::from(height.0)));
         size.filter(|&(width, height)| width > 0 && height > 0).unwrap_or(SIZE)
     }
 
-    /// Shows lines, in place of those before.
+    /// Replaces the lines on the screen.
     ///
     /// # Errors
-    /// Where the terminal cannot be written to.
+    /// If the terminal cannot be written to.
     pub(super) fn show(&self, lines: &[String]) -> io::Result<()> {
         let mut bytes = Vec::new();
         queue!(bytes, BeginSynchronizedUpdate)?;
         for (row, line) in (0..).zip(lines) {
-            // Cleared before and not after: behind a line as wide as the terminal the cursor still
-            // stands on its last character.
+            // Cleared before writing, not after: after a line as wide as the terminal, the cursor is still on
+            // the last character.
             queue!(bytes, MoveTo(0, row), Clear(ClearType::CurrentLine))?;
             if self.colors {
                 bytes.extend_from_slice(line.as_bytes());
@@ -84,7 +83,7 @@ impl Drop for Screen {
 
 fn give_back() {
     let mut bytes = Vec::new();
-    // A terminal that is gone needs nothing back.
+    // A terminal that is gone needs no restoring.
     let _ = queue!(bytes, Show, LeaveAlternateScreen);
     let _ = write(&bytes);
 }

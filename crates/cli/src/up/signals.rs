@@ -1,11 +1,11 @@
-//! The signals that this command lives by.
+//! The signals that this command handles.
 
 use std::io;
 
 use nix::sys::signal::{Signal, raise};
 use tokio::signal::unix::{self, SignalKind, signal};
 
-/// What the outside wants.
+/// A request from outside the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wish {
     /// Ctrl-C, SIGTERM, or the terminal is gone: stop.
@@ -14,26 +14,26 @@ pub(crate) enum Wish {
     Child,
     /// The terminal has another size.
     Resize,
-    /// Ctrl-Z: stand still.
+    /// Ctrl-Z: suspend the process.
     Suspend,
 }
 
-/// Signals, from the moment this is made.
+/// Handlers of the signals, installed at creation.
 pub(crate) struct Signals {
     interrupt: unix::Signal,
     terminate: unix::Signal,
     hangup: unix::Signal,
     child: unix::Signal,
     resize: unix::Signal,
-    /// Only where the screen has to be given back before.
+    /// Installed only if the screen must be restored first.
     suspend: Option<unix::Signal>,
 }
 
 impl Signals {
-    /// Takes the signals over.
+    /// Installs the handlers.
     ///
     /// # Errors
-    /// Where the system refuses.
+    /// If the system refuses.
     pub(crate) fn new() -> io::Result<Signals> {
         Ok(Signals {
             interrupt: signal(SignalKind::interrupt())?,
@@ -45,16 +45,16 @@ impl Signals {
         })
     }
 
-    /// Takes Ctrl-Z over as well.
+    /// Installs a handler for Ctrl-Z too.
     ///
     /// # Errors
-    /// Where the system refuses.
+    /// If the system refuses.
     pub(crate) fn take_suspend(&mut self) -> io::Result<()> {
         self.suspend = Some(signal(SignalKind::from_raw(Signal::SIGTSTP as i32))?);
         Ok(())
     }
 
-    /// The next one.
+    /// Waits for the next signal.
     pub(crate) async fn next(&mut self) -> Wish {
         let Signals { interrupt, terminate, hangup, child, resize, suspend } = self;
         let suspend = async {
@@ -74,14 +74,14 @@ impl Signals {
         }
     }
 
-    /// The next one that says stop.
+    /// Waits for the next signal that means stop.
     pub(crate) async fn stop(&mut self) {
         while self.next().await != Wish::Stop {}
     }
 }
 
-/// Stands still until somebody has this process go on.
+/// Suspends this process until it is continued.
 pub(crate) fn stand_still() {
-    // Where it fails, the process goes on.
+    // If that fails, the process simply continues.
     let _ = raise(Signal::SIGSTOP);
 }

@@ -1,4 +1,4 @@
-//! The end: every node is asked to stop, and made to where it does not.
+//! The shutdown: every node is asked to stop, and killed if it does not.
 
 use std::time::{Duration, Instant};
 
@@ -9,16 +9,15 @@ use super::signals::Signals;
 use super::supervisor::Supervisor;
 use super::view::View;
 
-/// How long nodes may take to stop.
+/// Longest time for nodes to stop.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How often they are looked at.
+/// Interval between checks.
 const PERIOD: Duration = Duration::from_millis(10);
 
 impl Supervisor {
-    /// Stops all nodes, in the order of the ring; at once when it is asked to a second time. Then
-    /// takes away what this command has made. What cannot be printed is no reason to leave one
-    /// running.
+    /// Stops all nodes in the order of the ring; kills them at once on a second request. Then removes the
+    /// files that this command created. A failure to print does not leave a node running.
     pub(super) async fn stop(mut self, signals: &mut Signals, view: &mut View<'_>) {
         let mut strangers = Vec::new();
         for entry in &self.entries {

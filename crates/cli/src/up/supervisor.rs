@@ -1,4 +1,4 @@
-//! Starts the nodes, follows them and their ring file, and stops them.
+//! Starts the nodes, monitors them and their ring file, and stops them.
 
 use std::time::{Duration, Instant};
 
@@ -27,19 +27,20 @@ use crate::exit::Answer;
 use crate::fleet;
 use crate::shell;
 
-/// How often the nodes are asked, and the table is drawn.
+/// Interval at which nodes are asked and the table is drawn.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// How long a node may take to say how it is.
+/// Longest time for a node to report its figures.
 const TIMEOUT: Duration = Duration::from_millis(900);
 
-/// How long a node that left the ring is kept for the others to settle, and then again to stop.
+/// Time for the other nodes to settle before a node that left the ring is stopped, and then again for it to
+/// stop.
 const LEAVE: Duration = Duration::from_secs(10);
 
-/// What all nodes said, in the order of the entries, and which entries these were.
+/// Figures of all nodes in the order of the entries, and the generation of the entries.
 type Said = (u64, Vec<Option<Figures>>);
 
-/// The nodes, and what is known of them.
+/// The nodes and their state.
 pub(super) struct Supervisor {
     pub(super) entries: Vec<Entry>,
     pub(super) version: u64,
@@ -47,23 +48,23 @@ pub(super) struct Supervisor {
     pub(super) file: RingFile,
     pub(super) guard: Option<Guard>,
     pub(super) logs: TempDir,
-    /// Whether a node has ended that should not have.
+    /// Whether a node ended unexpectedly.
     pub(super) trouble: bool,
     restart: bool,
     begun: Instant,
-    /// What to try in another terminal.
+    /// Commands to try in another terminal.
     commands: Vec<String>,
-    /// Asks all nodes of `entries`, in that order.
+    /// A client that asks all nodes of `entries`, in that order.
     pub(super) client: Option<Client>,
-    /// Counts the changes of `entries`.
+    /// Number of changes to `entries`.
     generation: u64,
 }
 
 impl Supervisor {
-    /// For the nodes of a ring; none is started yet.
+    /// Creates a supervisor for the nodes of a ring. Starts none of them.
     ///
     /// # Errors
-    /// Where there is no place for logs.
+    /// If the directory for logs cannot be created.
     pub(super) fn new(
         ring: &Ring,
         settings: Settings,
@@ -92,10 +93,10 @@ impl Supervisor {
         Ok(supervisor)
     }
 
-    /// Runs the nodes until somebody wants them to stop.
+    /// Runs the nodes until the user stops them.
     ///
     /// # Errors
-    /// Where a node does not come up, or nothing can be printed. All nodes are stopped then, too.
+    /// If a node does not start, or output fails. All nodes are stopped then, too.
     pub(super) async fn run(
         mut self,
         source: Source,
@@ -175,7 +176,7 @@ impl Supervisor {
                         asking = true;
                         self.ask(&said_in);
                     }
-                    // The figures of a moment ago are drawn when the new ones are here.
+                    // The table is drawn when the new figures arrive.
                     continue;
                 }
             }
@@ -186,7 +187,7 @@ impl Supervisor {
         }
     }
 
-    /// Starts what is local and does not run.
+    /// Starts the local nodes that do not run.
     fn start_all(&mut self, view: &mut View<'_>) -> Result<(), CliError> {
         for index in 0..self.entries.len() {
             let entry = &self.entries[index];
@@ -208,7 +209,7 @@ impl Supervisor {
         Ok(entry.started(process))
     }
 
-    /// As `start`, where a failure is no reason to stop the others.
+    /// Like `start`, but a failure does not stop the other nodes.
     fn try_start(&mut self, index: usize, view: &mut View<'_>) -> Result<(), CliError> {
         let event = self.start(index).unwrap_or_else(|error| Event::NotStarted {
             node: self.entries[index].node.name.clone(),
@@ -223,7 +224,7 @@ impl Supervisor {
             let entry = &mut self.entries[index];
             if entry.again_at.is_some_and(|at| at <= now) {
                 entry.again_at = None;
-                // Somebody may have started it by hand meanwhile.
+                // The user may have started it by hand meanwhile.
                 if entry.stranger().is_none() {
                     self.try_start(index, view)?;
                 }
@@ -232,7 +233,7 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Looks for processes that have ended.
+    /// Detects processes that have ended.
     fn reap(&mut self, view: &mut View<'_>) -> Result<(), CliError> {
         let now = Instant::now();
         for entry in &mut self.entries {
@@ -259,7 +260,7 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Stops nodes that left the ring, once everybody has settled without them.
+    /// Stops nodes that left the ring, after all others have settled without them.
     fn stop_leaving(&mut self) {
         let version = self.version;
         let settled = |entry: &Entry| entry.figures().is_none() || entry.has_settled(version);
@@ -270,7 +271,7 @@ impl Supervisor {
                 continue;
             };
             if since.elapsed() > 2 * LEAVE {
-                // One that is gone already is as good.
+                // The process may be gone already, which is fine.
                 let _ = process.kill();
             } else if settled || since.elapsed() > LEAVE {
                 process.terminate();
@@ -278,13 +279,13 @@ impl Supervisor {
         }
     }
 
-    /// Has all nodes asked how they are.
+    /// Asks all nodes for their figures, in the background.
     fn ask(&self, said: &Sender<Said>) {
         let nodes = self.client.as_ref().map(Client::nodes).unwrap_or_default();
         let (said, generation) = (said.clone(), self.generation);
         tokio::spawn(async move {
             let answers = join_all(nodes.iter().map(Figures::ask)).await;
-            // Nobody waits for it once the nodes are being stopped.
+            // There is no receiver once the nodes are being stopped.
             let _ = said.send((generation, answers)).await;
         });
     }
@@ -332,7 +333,7 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Makes the entries those of a ring, and those that have left it and still run.
+    /// Updates the entries to a ring. Nodes that have left it and still run stay in the list.
     fn take_ring(&mut self, ring: &Ring) -> Vec<Event> {
         let mut events = Vec::new();
         let mut old = std::mem::take(&mut self.entries);
@@ -373,9 +374,9 @@ impl Supervisor {
         self.client = None;
     }
 
-    /// Makes a client that asks the nodes there are now, whatever the ring says about them.
+    /// Creates a client for the current nodes, independent of their names in the ring.
     pub(super) async fn connect(&mut self) -> Result<(), CliError> {
-        // Their names do not matter here, and one that left may have that of one that came.
+        // Names do not matter here, and a new node may have the name of one that left.
         let nodes = self.entries.iter().enumerate();
         let nodes =
             nodes.map(|(place, entry)| Node { name: format!("n{place}"), ..entry.node.clone() });
@@ -398,7 +399,7 @@ impl Supervisor {
     }
 }
 
-/// Whether two entries of rings are one process: another name or weight makes no other node.
+/// Whether two ring entries are the same process. Another name or weight does not make it another node.
 fn is_same(one: &Node, other: &Node) -> bool {
     one.host == other.host && one.port == other.port
 }

@@ -1,4 +1,4 @@
-//! How what happens is shown: as a live table, as lines, or as JSON.
+//! The presentation of events: a live table, lines, or JSON.
 
 use super::board::Board;
 use super::event::Event;
@@ -7,37 +7,37 @@ use super::screen::Screen;
 use crate::error::CliError;
 use crate::output::Output;
 
-/// Most notes that are kept.
+/// Most notes kept.
 const NOTES: usize = 20;
 
-/// What people or programs see.
+/// The output for people or programs.
 pub(super) struct View<'o> {
     out: &'o mut Output,
-    /// Whether there can be a live table.
+    /// Whether a live table is possible.
     live: bool,
     screen: Option<Screen>,
-    /// What has happened while the table is shown.
+    /// Events during the live table.
     notes: Vec<String>,
-    /// Those of them that are worth reading afterwards.
+    /// The notes that are worth reading afterwards.
     lasting: Vec<String>,
 }
 
 impl<'o> View<'o> {
-    /// Shows lines or JSON for now.
+    /// Shows lines or JSON at first.
     pub(super) fn new(out: &'o mut Output) -> View<'o> {
         let live = !out.is_json() && Screen::is_possible();
         View { out, live, screen: None, notes: Vec::new(), lasting: Vec::new() }
     }
 
-    /// Whether there can be a live table.
+    /// Whether a live table is possible.
     pub(super) fn is_live(&self) -> bool {
         self.live
     }
 
-    /// Shows that something happened.
+    /// Shows an event.
     ///
     /// # Errors
-    /// Where it cannot be printed.
+    /// If it cannot be printed.
     pub(super) fn event(&mut self, event: &Event) -> Result<(), CliError> {
         if self.screen.is_some() {
             let text = event.to_string();
@@ -57,18 +57,18 @@ impl<'o> View<'o> {
         self.out.flush()
     }
 
-    /// Says something about a failure on standard error.
+    /// Prints a note about a failure on standard error.
     ///
     /// # Errors
-    /// Where it cannot be printed.
+    /// If it cannot be printed.
     pub(super) fn note(&mut self, text: &str) -> Result<(), CliError> {
         self.out.note(text)
     }
 
-    /// Takes the terminal for the live table, where there can be one.
+    /// Opens the live table if one is possible.
     ///
     /// # Errors
-    /// Where the terminal cannot be written to.
+    /// If the terminal cannot be written to.
     pub(super) fn open(&mut self) -> Result<(), CliError> {
         if self.live && self.screen.is_none() {
             self.out.flush()?;
@@ -77,21 +77,21 @@ impl<'o> View<'o> {
         Ok(())
     }
 
-    /// Shows the live table anew, where there is one.
+    /// Redraws the live table if there is one.
     ///
     /// # Errors
-    /// Where the terminal cannot be written to.
+    /// If the terminal cannot be written to.
     pub(super) fn draw(&mut self, board: impl FnOnce() -> Board) -> Result<(), CliError> {
         let Some(screen) = &self.screen else { return Ok(()) };
         let (width, height) = screen.size();
         Ok(screen.show(&frame::lines(&board(), &self.notes, width, height))?)
     }
 
-    /// Gives the terminal back. What happens from now on is printed as lines.
+    /// Restores the terminal. Later events are printed as lines.
     pub(super) fn close(&mut self) {
         if self.screen.take().is_some() {
             for note in std::mem::take(&mut self.lasting) {
-                // A terminal that is gone shows nothing.
+                // A terminal that is gone cannot show notes.
                 let _ = self.out.line(note);
             }
             let _ = self.out.flush();

@@ -1,4 +1,4 @@
-//! Runs the command as a shell would.
+//! Runs the command like a shell.
 #![allow(dead_code, reason = "every test uses a part of it")]
 
 use std::fs;
@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
-/// Three nodes, and comments in every place.
+/// A ring file with three nodes, and comments in every place.
 pub(crate) const RING: &str = "\
 # Our ring.
 version = 7   # raised with every change
@@ -34,7 +34,7 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// With this text in `ring.toml`.
+    /// A directory with this text in `ring.toml`.
     pub(crate) fn with(text: &str) -> Place {
         let place = Place { directory: tempfile::tempdir().unwrap() };
         fs::write(place.ring(), text).unwrap();
@@ -66,14 +66,15 @@ impl Place {
     }
 }
 
-/// The command, with nothing in the environment that it would look at.
+/// The command, without environment variables that it reads.
 pub(crate) fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ringbinder"));
-    // With CI set there are colours even on a terminal that is dumb.
+    // With CI set, output is coloured even on a dumb terminal.
     for variable in ["RINGBINDER_RING", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "CI"] {
         command.env_remove(variable);
     }
-    // Tests are run by cargo, and `up` would have it build another server in the place of the tested one.
+    // Cargo runs the tests. With this variable, `up` would build another server instead of using the tested
+    // one.
     command.env_remove("CARGO");
     for name in ["TLS", "TLS_CA", "TLS_CERT", "TLS_KEY", "TLS_NAME", "AUTH_FILE"] {
         command.env_remove(format!("RINGBINDER_{name}"));
@@ -81,7 +82,7 @@ pub(crate) fn command() -> Command {
     command
 }
 
-/// What became of a command.
+/// The result of a command.
 #[derive(Debug)]
 pub(crate) struct Ran {
     pub(crate) code: i32,
@@ -94,14 +95,14 @@ impl Ran {
         Ran::from(command.stdin(Stdio::null()).output().unwrap())
     }
 
-    /// With this on standard input.
+    /// Runs the command with this on standard input.
     pub(crate) fn fed(command: &mut Command, input: &[u8]) -> Ran {
         let pipes = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = pipes.spawn().unwrap();
         let mut stdin = child.stdin.take().unwrap();
         let input = input.to_vec();
         let feeder = std::thread::spawn(move || {
-            // Who has found what is wrong reads no further.
+            // A command that has found an error stops reading.
             let _ = stdin.write_all(&input);
         });
         let ran = Ran::from(child.wait_with_output().unwrap());
@@ -114,7 +115,8 @@ impl Ran {
         serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
-    /// That it ended with this code, without an answer, and said all this in one line.
+    /// Asserts that it exited with this code, without an answer, and with one line of error that contains all
+    /// these texts.
     #[track_caller]
     pub(crate) fn fails(&self, code: i32, said: &[&str]) {
         assert_eq!(self.code, code, "{self:?}");

@@ -1,4 +1,4 @@
-//! Nodes that are away, silent, or no nodes at all.
+//! Tests with nodes that are unreachable, silent, or not nodes at all.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -73,8 +73,7 @@ fn where_all_nodes_are_away_that_is_said() {
     assert_eq!((ran.code, ran.json()["nodes"].as_array().unwrap().len()), (69, 2));
 }
 
-/// A ring of one node, which is a server that does this with every connection. The server ends with
-/// the test.
+/// A ring of one node whose server runs `serve` on every connection. The server ends with the test.
 pub(crate) fn impostor(serve: impl Fn(TcpStream) + Send + 'static) -> (tempfile::TempDir, String) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();

@@ -1,4 +1,4 @@
-//! check, with all nodes there and different rings.
+//! Tests of `check` with all nodes running and different rings.
 
 use std::path::PathBuf;
 
@@ -44,12 +44,12 @@ fn another_ring_than_that_of_the_file_is_told_with_what_to_do() {
     ring.fleet.await_settled(&[0, 1], 3);
     let ran = ring.run(&["check"]);
     assert!(ran.code == 1 && ran.out.contains("holds version 3, and "), "{ran:?}");
-    // Another one with the same version.
+    // Another ring with the same version.
     ring.file = ring.fleet.file("other.toml", &ring.fleet.weighted(3, &[(0, 1), (1, 7)]));
     let ran = ring.run(&["check"]);
     assert!(ran.code == 1 && ran.out.contains("another ring with version 3"), "{ran:?}");
     assert_eq!(ring.run(&["check", "--json"]).json()["nodes"][0]["state"], "differs");
-    // The very one.
+    // Exactly the same ring.
     ring.file = ring.fleet.file("same.toml", &newer);
     ring.run(&["check"]).succeeds();
 }
@@ -75,7 +75,7 @@ fn a_server_without_a_ring_is_told() {
     assert!(ran.out.contains("start it with --ring"), "{ran:?}");
 }
 
-/// Nodes of a ring in one file that all of them read, each started in its own way.
+/// Nodes of a ring. All read the same file, and each is started with its own arguments.
 struct Few {
     _directory: TempDir,
     file: PathBuf,
@@ -101,7 +101,7 @@ impl Few {
         self.servers.push(server);
     }
 
-    /// What check says once it finds this kind of failure.
+    /// Runs `check` until it finds this kind of failure, and returns its output.
     fn finds(&self, kind: &str) -> Ran {
         wait::until(kind, || {
             let ran = Ran::of(&mut of(self.file(), &["check", "--json"]));

@@ -1,11 +1,11 @@
-//! What check finds in rings whose nodes answer as they should, and say what should not be.
+//! Tests of the findings of `check` in rings whose nodes answer correctly and report problems.
 
 use serde_json::Value;
 
 use crate::command::Ran;
 use crate::scripted::{Script, VERSION, instance};
 
-/// What check says of these nodes: its exit code, and its findings.
+/// The exit code and the findings of `check` with these nodes.
 #[track_caller]
 fn found(script: &mut Script) -> (i32, Vec<Value>) {
     let ran = script.run(&["check", "--json"]);
@@ -18,7 +18,7 @@ fn found(script: &mut Script) -> (i32, Vec<Value>) {
     (ran.code, findings)
 }
 
-/// That there is one finding, of this kind, about this node and these others.
+/// Asserts that there is one finding, of this kind, about this node and these others.
 #[track_caller]
 fn only(script: &mut Script, code: i32, kind: &str, node: &str, about: &[&str]) -> String {
     let (got, findings) = found(script);
@@ -54,7 +54,7 @@ fn ok_means_one_process_for_every_key() {
 
 #[test]
 fn a_ring_without_members_is_not_in_order() {
-    // Port-mapped addresses without --node.
+    // The addresses are port-mapped, and --node is missing.
     let mut script = Script::new(3);
     for node in 0..3 {
         script.set(node, "ring_node", "-").set(node, "ring_member", "no");
@@ -101,7 +101,7 @@ fn an_address_that_leads_to_another_node_is_told() {
 fn one_process_behind_two_addresses_is_told_once() {
     let mut script = Script::new(3);
     script.same(2, 1);
-    // Peers accept at the address of cache-c what answers there.
+    // Peers accept the process that answers at the address of cache-c.
     script.set(0, "peer:cache-c:instance", &instance(1));
     let text = only(&mut script, 78, "same_process", "cache-b", &["cache-c"]);
     contains(
@@ -132,29 +132,30 @@ fn a_process_that_was_replaced_is_told() {
 
 #[test]
 fn two_processes_for_one_name_are_told_however_they_show() {
-    // A peer knows of another that claims the name.
+    // A peer knows of another process that claims the name.
     let mut script = Script::new(3);
     script.set(0, "peer:cache-b:rival", "00000000000000ff");
     let text = only(&mut script, 78, "disputed", "cache-b", &[]);
     contains(&text, &["cache-a met instance 00000000000000ff", &instance(1), "stop all but one"]);
-    // The node itself does, and nobody else.
+    // Only the node itself does.
     let mut script = Script::new(1);
     script.set(0, "ring_rival", "00000000000000ff");
     let text = only(&mut script, 78, "disputed", "cache-a", &[]);
     contains(&text, &["it met instance 00000000000000ff itself"]);
-    // Peers accept different ones.
+    // Peers accept different processes.
     let mut script = Script::new(3);
     script.set(2, "peer:cache-b:instance", "00000000000000ee");
     let text = only(&mut script, 78, "disputed", "cache-b", &[]);
     contains(&text, &["cache-c accepts instance 00000000000000ee"]);
-    // All accept another than the one that answers here, as if the name led elsewhere from here.
+    // All peers accept another process than the one that answers here, as if the name resolved differently
+    // here.
     let mut script = Script::new(4);
     for peer in [0, 2, 3] {
         script.set(peer, "peer:cache-b:instance", "00000000000000dd");
     }
     let text = only(&mut script, 78, "disputed", "cache-b", &[]);
     contains(&text, &["cache-a and 2 more nodes accept instance 00000000000000dd"]);
-    // The one that they dispute does not answer here.
+    // The disputed node does not answer here.
     let mut script = Script::new(3);
     script.set(2, "peer:cache-b:instance", "00000000000000ee").stop(1);
     let (code, findings) = found(&mut script);
@@ -177,21 +178,21 @@ fn nodes_that_do_not_reach_each_other_are_told_with_the_direction() {
     script.cut(0, 1, "no answer within 300 ms");
     let text = only(&mut script, 1, "unreachable", "cache-b", &["cache-a"]);
     contains(&text, &["cache-a cannot reach cache-b", "no answer within 300 ms"]);
-    // Several directions to one node are one cause.
+    // Several directions to one node have one cause.
     let mut script = Script::new(4);
     script.cut(0, 1, "certificate expired").cut(2, 1, "certificate expired");
     script.cut(3, 1, "connection refused");
     let text = only(&mut script, 1, "unreachable", "cache-b", &["cache-a", "cache-c", "cache-d"]);
     contains(&text, &["cache-a, cache-c and cache-d cannot reach cache-b"]);
     contains(&text, &["cache-a says: certificate expired; cache-d says: connection refused"]);
-    // And so are all directions from one.
+    // So do all directions from one node.
     let mut script = Script::new(4);
     for other in [0, 1, 3] {
         script.cut(2, other, "network is unreachable");
     }
     let text = only(&mut script, 1, "reaches_nobody", "cache-c", &[]);
     contains(&text, &["cache-c reaches no other node (network is unreachable)"]);
-    // Both directions between two.
+    // Both directions between two nodes.
     let mut script = Script::new(3);
     script.cut(0, 1, "no answer").cut(1, 0, "no answer");
     let (code, findings) = found(&mut script);
@@ -207,7 +208,7 @@ fn a_node_that_only_this_host_does_not_reach_is_told() {
         &text,
         &["cache-b does not answer here, but cache-a and 1 more node reached it just now"],
     );
-    // A node of an older version calls another up until it has forwarded something in vain.
+    // A node of an older version reports a peer as up until a forwarded request fails.
     script = Script::new(2);
     script.stop(1).forget(0, |name| name.ends_with(":reason"));
     let text = only(&mut script, 1, "away", "cache-b", &[]);
@@ -224,7 +225,7 @@ fn a_node_that_is_away_is_one_finding_however_many_miss_it() {
     script.set(0, "ring_given_up", "1");
     let text = only(&mut script, 1, "away", "cache-d", &[]);
     contains(&text, &["cache-a has declared peers failed since its start (ring_given_up 1)"]);
-    // Declared failed some time ago, and back: no finding.
+    // The node was declared failed some time ago, and is back: no finding.
     let mut script = Script::new(2);
     script.set(0, "ring_given_up", "3");
     script.run(&["check", "--strict"]).succeeds();
@@ -329,7 +330,7 @@ fn nothing_that_a_node_says_steers_a_terminal() {
         harmless(&ran);
         ran.json();
     }
-    // As JSON it is the very text.
+    // JSON has the text unchanged.
     let json = nodes.run(&["stats", "ring", "--json"]).json();
     assert_eq!(json["nodes"][0]["stats"]["ring_drift"], EVIL);
 }

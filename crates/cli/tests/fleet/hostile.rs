@@ -1,15 +1,15 @@
-//! Nodes, files and names that are meant for the terminal of whoever looks: nothing of them gets there but
-//! text, by whichever command.
+//! Tests with nodes, files and names that attack the reader's terminal: every command prints only harmless
+//! text.
 
 use crate::command::{Place, Ran, command};
 use crate::scripted::Script;
 
-/// What could steer a terminal, or mislead a reader: C0, DEL, C1, directions of writing, and what is
-/// invisible.
+/// Characters that control a terminal or mislead a reader: C0, DEL, C1, changes of the writing direction, and
+/// invisible characters.
 const HOSTILE: &str = "\u{1b}[2J\u{1b}[31m\u{1b}]0;x\u{7}\u{8}\u{b}\u{7f}\u{80}\u{85}\u{9b}31m\u{9d}0;y\u{9c}\
                        \u{ad}\u{61c}\u{200b}\u{200d}\u{200e}\u{2028}\u{202e}\u{2066}\u{feff}\u{e0041}";
 
-/// Whether a terminal or a reader may be given this.
+/// Whether a character is safe for a terminal and a reader.
 fn is_harmless(char: char) -> bool {
     let invisible = matches!(char, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}')
         || matches!(char, '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
@@ -25,7 +25,7 @@ fn is_text(ran: &Ran, what: &str) {
     }
 }
 
-/// Every command that asks nodes, for people and for programs.
+/// Every command that asks nodes, as text and as JSON.
 const COMMANDS: [&[&str]; 14] = [
     &["stats"],
     &["stats", "--all"],
@@ -43,7 +43,7 @@ const COMMANDS: [&[&str]; 14] = [
     &["stats", "--node", "no such node"],
 ];
 
-/// Runs every command, and looks at what it prints.
+/// Runs every command and checks its output.
 #[track_caller]
 fn look(script: &mut Script, what: &str) {
     let running = script.start();
@@ -85,7 +85,7 @@ fn answers_of_a_node() {
 
 #[test]
 fn figures_of_a_node() {
-    // Each value by itself has another way to be shown; all at once, many are not looked at.
+    // Each value is tested separately: with all of them at once, many would not be shown.
     let names: Vec<String> = {
         let mut script = Script::new(3);
         let mut names = Vec::new();
@@ -122,7 +122,7 @@ fn figures_of_a_node() {
     look(&mut script, "all figures");
 }
 
-/// What is in ring files, in their names, and on the command line.
+/// Hostile text in ring files, in their names, and on the command line.
 #[test]
 fn files_and_arguments() {
     let toml = |text: &str| text.replace("HOSTILE", "\\u001b[2J\\u009b31m\\u202e\\u200b\\u007f");
@@ -138,7 +138,7 @@ fn files_and_arguments() {
         format!("version = 7\n{HOSTILE} = 1\n"),
         format!("version = 7 {HOSTILE}\n"),
         format!("{{\"version\": {HOSTILE}}}"),
-        // A name that is one of a node, and no ASCII.
+        // A valid node name except for a character outside ASCII.
         of("z\u{fc}rich", "127.0.0.1:9"),
     ];
     let commands: [&[&str]; 14] = [
@@ -199,7 +199,7 @@ fn files_and_arguments() {
             is_text(&place.run(&words), &format!("{words:?}"));
         }
     }
-    // Where colours are wanted by all means, they are ours alone.
+    // If colours are forced, the only escape sequences are our own.
     let mut colored = command();
     colored.current_dir(place.path()).args(["--color", "always", "ring", "show", "--ring", &file]);
     let ran = Ran::of(&mut colored);

@@ -1,4 +1,4 @@
-//! get, set, delete, with all nodes there.
+//! Tests of `get`, `set` and `delete` with all nodes running.
 
 use std::io::Read as _;
 use std::process::Stdio;
@@ -12,9 +12,9 @@ fn a_value_goes_to_the_owner_and_comes_back_as_it_was() {
         let key = ring.key_of(node);
         let ran = ring.run(&["set", &key, "hello"]).succeeds();
         assert_eq!(ran.out, format!("stored {key} on cache-{node}\n"));
-        // Not a byte more.
+        // The output is the value without a line break.
         assert_eq!(ring.run(&["get", &key]).succeeds().out, "hello");
-        // Any node has it, as its owner does.
+        // Any node returns it, like its owner.
         let answer = ring.fleet.connect(1 - node).ask_text(&format!("get {key}\r\n"));
         assert!(answer.contains("hello"), "{answer}");
     }
@@ -66,7 +66,7 @@ fn conditions_decide_what_is_stored() {
     let cas = json[0]["cas"].to_string();
     let stored = set(&["5", "--cas", &cas, "--json"]).succeeds().json();
     assert_eq!(stored["result"], "stored");
-    // The answer has the next one.
+    // The answer contains the next CAS.
     let next = stored["cas"].to_string();
     let ran = set(&["6", "--cas", &cas, "--json"]);
     assert_eq!((ran.code, &ran.json()["result"]), (1, &"changed".into()));
@@ -87,7 +87,7 @@ fn times_to_live_arrive() {
     };
     assert_eq!(left("0"), -1);
     assert!((1..=600).contains(&left("10m")));
-    // Beyond 30 days the protocol wants a date.
+    // The protocol requires a date for times beyond 30 days.
     assert!((40 * 86_400 - 600..=40 * 86_400 + 1).contains(&left("40d")));
     assert_eq!(ring.run(&["set", "k", "v", "--ttl", "soon"]).code, 64);
 }
@@ -135,7 +135,7 @@ fn a_value_that_the_node_does_not_take_is_its_answer() {
 #[test]
 fn a_reader_that_goes_away_is_no_failure() {
     let ring = Ring::running(1);
-    // More than a pipe holds.
+    // More than fits into a pipe.
     ring.fed(&["set", "k"], &vec![b'x'; 500_000]).succeeds();
     let mut command = ring.command(&["get", "k", "k", "k"]);
     let mut child =

@@ -1,4 +1,4 @@
-//! The commands that use the cache of real nodes.
+//! Tests of the commands that use a cache of real nodes.
 
 #[path = "../command/mod.rs"]
 mod command;
@@ -21,7 +21,7 @@ use std::process::Command;
 use command::Ran;
 use ringbinder_tests::ring::Fleet;
 
-/// Longer than a loaded machine takes to answer.
+/// A time-out, in seconds, that a loaded machine does not exceed.
 const TIMEOUT: &str = "20";
 
 /// Nodes, and a ring file for the command.

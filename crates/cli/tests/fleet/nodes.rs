@@ -1,4 +1,4 @@
-//! stats and flush, with all nodes there.
+//! Tests of `stats` and `flush` with all nodes running.
 
 use crate::Ring;
 use crate::command::rows;
@@ -21,7 +21,7 @@ fn the_overview_has_every_node_and_the_sum() {
     let json = ring.run(&["stats", "--json"]).succeeds().json();
     assert_eq!(json["sum"]["curr_items"], 2);
     assert_eq!(json["nodes"][1]["stats"]["cmd_set"], 1);
-    // What says something about one process is not added up.
+    // Statistics of a single process are not summed.
     assert!(json["sum"].get("pid").is_none() && json["sum"].get("uptime").is_none());
 }
 
@@ -61,7 +61,7 @@ fn nothing_is_emptied_where_nobody_was_asked() {
     ring.run(&["flush"]).fails(64, &["all 2 nodes", "--yes"]);
     ring.fed(&["flush"], b"y\n").fails(64, &["--yes"]);
     ring.run(&["get", a, b]).succeeds();
-    // One, then all.
+    // One node, then all nodes.
     let ran = ring.run(&["flush", "--yes", "--node", "cache-0"]).succeeds();
     assert_eq!(ran.out, "emptied cache-0\n");
     assert_eq!(ring.run(&["get", b]).succeeds().out, "v");
@@ -78,7 +78,7 @@ fn emptying_can_be_put_off() {
     let ran = ring.run(&["flush", "--yes", "--delay", "1h"]).succeeds();
     assert_eq!(ran.out, "will be empty in 3600 seconds: cache-0\n");
     assert_eq!(ring.run(&["get", "k"]).succeeds().out, "v");
-    // Above 30 days the protocol reads a Unix time.
+    // The protocol reads a Unix time above 30 days.
     let ran = ring.run(&["flush", "--yes", "--delay", "60d"]).succeeds();
     assert_eq!(ran.out, "will be empty in 5184000 seconds: cache-0\n");
     assert_eq!(ring.run(&["get", "k"]).succeeds().out, "v");

@@ -1,5 +1,4 @@
-//! Nodes that answer what a test has written for them: rings in any state, without any process that is
-//! in it.
+//! Fake nodes with scripted answers. A test can present a ring in any state, without real nodes.
 
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -13,10 +12,10 @@ use tempfile::TempDir;
 use crate::command::Ran;
 use crate::of;
 
-/// Version of the ring of every test.
+/// Version of the ring in every test.
 pub(crate) const VERSION: u64 = 7;
 
-/// Nodes that do not answer yet.
+/// Nodes with their answers, before they start.
 pub(crate) struct Script {
     directory: TempDir,
     file: String,
@@ -28,23 +27,23 @@ pub(crate) struct Script {
 struct Node {
     listener: Option<TcpListener>,
     ring_version: String,
-    /// `stats ring`, in order.
+    /// The lines of `stats ring`, in order.
     stats: Vec<(String, String)>,
-    /// `stats`.
+    /// The lines of `stats`.
     general: Vec<(String, String)>,
-    /// Answers to other lines.
+    /// Answers to other requests.
     others: Vec<(String, String)>,
-    /// The answer to every line that has no other.
+    /// The answer to any other request.
     fallback: String,
 }
 
-/// The process at a node's address, if all is well.
+/// The instance number of a node's process, if there is no problem.
 pub(crate) fn instance(node: usize) -> String {
     format!("{:016x}", 0xabc0 + node)
 }
 
 impl Script {
-    /// Nodes `cache-a`, `cache-b`, ... that hold one ring and agree.
+    /// Nodes `cache-a`, `cache-b`, ... that hold the same ring and report no problem.
     pub(crate) fn new(count: usize) -> Script {
         let listeners: Vec<TcpListener> =
             (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
@@ -105,7 +104,7 @@ impl Script {
         Script { directory, file, ring, nodes }
     }
 
-    /// Writes a line of a node's `stats ring`.
+    /// Sets a line of a node's `stats ring`.
     pub(crate) fn set(&mut self, node: usize, name: &str, value: &str) -> &mut Script {
         let stats = &mut self.nodes[node].stats;
         match stats.iter_mut().find(|(there, _)| there == name) {
@@ -115,55 +114,55 @@ impl Script {
         self
     }
 
-    /// A node does not reach another.
+    /// Makes a node report another as unreachable.
     pub(crate) fn cut(&mut self, from: usize, to: usize, reason: &str) -> &mut Script {
         let peer = self.name(to).to_owned();
         self.set(from, &format!("peer:{peer}:state"), "away");
         self.set(from, &format!("peer:{peer}:reason"), reason)
     }
 
-    /// Writes a line of a node's `stats`.
+    /// Sets a line of a node's `stats`.
     pub(crate) fn general(&mut self, node: usize, name: &str, value: &str) -> &mut Script {
         self.nodes[node].general.insert(0, (name.to_owned(), value.to_owned()));
         self
     }
 
-    /// Answers a line.
+    /// Sets the answer to a request.
     pub(crate) fn answer(&mut self, node: usize, line: &str, answer: &str) -> &mut Script {
         self.nodes[node].others.push((line.to_owned(), format!("{answer}\r\n")));
         self
     }
 
-    /// Answers every line so that has no other answer.
+    /// Sets the answer to every request without an answer of its own.
     pub(crate) fn otherwise(&mut self, node: usize, answer: &str) -> &mut Script {
         self.nodes[node].fallback = format!("{answer}\r\n");
         self
     }
 
-    /// Every line of a node's `stats ring`, to be changed.
+    /// Calls `change` on every line of a node's `stats ring`.
     pub(crate) fn each_stat(&mut self, node: usize, change: impl FnMut(&mut (String, String))) {
         self.nodes[node].stats.iter_mut().for_each(change);
     }
 
-    /// Leaves out lines of a node's `stats ring`.
+    /// Removes lines from a node's `stats ring`.
     pub(crate) fn forget(&mut self, node: usize, is_meant: impl Fn(&str) -> bool) -> &mut Script {
         self.nodes[node].stats.retain(|(name, _)| !is_meant(name));
         self
     }
 
-    /// A node holds another ring.
+    /// Makes a node hold another ring.
     pub(crate) fn hold(&mut self, node: usize, version: u64, digest: u64) -> &mut Script {
         self.nodes[node].ring_version = format!("RING {version} {digest:016x}");
         self
     }
 
-    /// Nobody listens at a node's address.
+    /// Closes the port of a node.
     pub(crate) fn stop(&mut self, node: usize) -> &mut Script {
         self.nodes[node].listener = None;
         self
     }
 
-    /// At the address of one node answers what answers at that of another.
+    /// Makes `node` answer like `as_node`, as if one process had both addresses.
     pub(crate) fn same(&mut self, node: usize, as_node: usize) -> &mut Script {
         self.nodes[node].stats = self.nodes[as_node].stats.clone();
         self
@@ -177,7 +176,7 @@ impl Script {
         self.ring.nodes()[node].to_string()
     }
 
-    /// Starts the nodes; their threads end with the test.
+    /// Starts the nodes. Their threads end with the test.
     pub(crate) fn start(&mut self) -> Running {
         for node in &mut self.nodes {
             let Some(listener) = node.listener.take() else { continue };
@@ -211,7 +210,7 @@ impl Script {
     }
 }
 
-/// Nodes that answer.
+/// Nodes that are running.
 pub(crate) struct Running {
     file: String,
 }

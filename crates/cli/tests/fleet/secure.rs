@@ -1,4 +1,4 @@
-//! Nodes that speak TLS, and that ask who is there. Each is a small server inside the test.
+//! Tests with nodes that require TLS or a login. Each is a small server inside the test.
 
 use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::TcpListener;
@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use crate::command::Ran;
 use crate::of;
 
-/// A CA's files, and the ring file of one node with a certificate of it.
+/// The files of a CA, and a ring file of one node with a certificate from it.
 struct Place {
     folder: TempDir,
     ring: String,
@@ -59,7 +59,7 @@ impl Place {
         path.to_str().unwrap().to_owned()
     }
 
-    /// Words of which those with an @ are files.
+    /// Runs the command. A word that begins with @ stands for a file.
     fn run(&self, words: &[&str]) -> Ran {
         let words: Vec<String> = words
             .iter()
@@ -74,9 +74,9 @@ impl Place {
 enum Tls {
     Off,
     On,
-    /// With a certificate for another name.
+    /// The node has a certificate for another name.
     ByName,
-    /// With a look at the client's certificate.
+    /// The node requires a client certificate.
     Mutual,
 }
 
@@ -97,7 +97,7 @@ fn server(chain: &str, key: &str, tls: Tls, ca: &str) -> Arc<ServerConfig> {
     Arc::new(config.with_single_cert(chain, key).unwrap())
 }
 
-/// The server's port. It ends with the test.
+/// Starts a server and returns its port. The server ends with the test.
 fn start(tls: Option<Arc<ServerConfig>>, login: Option<&'static [u8]>) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -116,7 +116,7 @@ fn start(tls: Option<Arc<ServerConfig>>, login: Option<&'static [u8]>) -> u16 {
     port
 }
 
-/// A node with a value for every key. `None` once the client has gone.
+/// Serves a node with a value for every key. Returns `None` after the client has gone.
 fn talk(stream: impl Read + Write, login: Option<&[u8]>) -> Option<()> {
     let mut peer = BufReader::new(stream);
     let mut known = login.is_none();
@@ -166,7 +166,7 @@ fn every_command_goes_by_tls_and_logs_in() {
     assert!(run(&["stats"]).out.contains('7'));
     run(&["flush", "--yes"]);
     assert_eq!(run(&["refresh-certs"]).out, "certificates read again on cache-a\n");
-    // It has no ring, which it can only say where it was asked.
+    // The node has no ring. It can report that only after a successful login.
     let ran = place.run(&[&["check"][..], &secure].concat());
     assert!(ran.code == 1 && ran.out.contains("no ring"), "{ran:?}");
 }
@@ -191,7 +191,7 @@ fn variables_do_as_well_as_flags_and_empty_ones_are_none() {
     ];
     assert_eq!(with(&all).succeeds().out, "value");
     with(&[("TLS_CA", ""), ("TLS_CERT", ""), ("TLS_KEY", "")]).fails(76, &["--tls-ca FILE"]);
-    // The system's CAs may be named, and only these flags say TLS.
+    // Without a CA file the system's CAs apply. These flags alone enable TLS.
     let mut command = of(&place.ring, &["get", "k", "--tls-cert", &place.file("app.pem")]);
     command.args(["--tls-key", &place.file("app.key"), "--auth-file", &place.file("auth")]);
     command.env_remove("SSL_CERT_DIR").env("SSL_CERT_FILE", place.file("ca.pem"));
@@ -230,7 +230,7 @@ fn what_does_not_fit_is_one_line_with_advice() {
     get(&mutual, &words).fails(77, &["asks for a client certificate", "--tls-cert FILE"]);
 
     let plain = Place::with(Tls::Off, None);
-    // Whether it answers at all depends on whether there is a line end in the handshake.
+    // The server answers only if the handshake happens to contain a line break.
     let mut command = crate::command::command();
     command.args(["get", "k", "--timeout", "1", "--ring", &plain.ring]);
     let ran = Ran::of(command.args(["--tls-ca", &plain.file("ca.pem")]));

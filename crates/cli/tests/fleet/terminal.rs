@@ -1,4 +1,4 @@
-//! What is different at a terminal.
+//! Tests of output that differs on a terminal.
 
 use crate::Ring;
 use crate::pty::{COLUMNS, Terminal};
@@ -48,7 +48,7 @@ fn tables_fit_the_terminal() {
     assert!(wide.lines().any(|line| line.chars().count() > usize::from(COLUMNS)), "{wide}");
     let (code, text) = Terminal::start(&ring.command(&["stats"])).end();
     assert_eq!(code, 0);
-    // Nothing that was too wide has been broken by the terminal.
+    // The terminal has not wrapped any line.
     assert!(
         text.lines().any(|line| line.starts_with("version") && line.contains("0.1.0")),
         "{text}"

@@ -1,4 +1,4 @@
-//! top and hot, with real nodes under load.
+//! Tests of `top` and `hot` with real nodes under load.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -15,7 +15,7 @@ use crate::command::Ran;
 use crate::pty::{COLUMNS, LINES, Terminal};
 use crate::{Ring, of};
 
-/// Gets of one key at one node, until it is dropped.
+/// A thread that gets one key from one node until it is dropped.
 struct Load {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -43,17 +43,17 @@ impl Drop for Load {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
-            // Its node may be gone, which the test is about.
+            // The node may be gone, which is the subject of the test.
             let _ = thread.join();
         }
     }
 }
 
-/// The words of a node's line.
+/// The words of a node's row.
 fn row(screen: &vt100::Screen, node: usize) -> Option<Vec<String>> {
     let text = screen.contents();
     let name = format!("cache-{node}");
-    // The table is above everything else that names nodes.
+    // The table is above all other text with names of nodes.
     let table = text.lines().skip_while(|line| !line.starts_with("  NODE")).skip(1);
     let words = table.map(|line| line.trim_start_matches('>').split_whitespace());
     let mut words = words.map(|words| words.map(str::to_owned).collect::<Vec<_>>());
@@ -64,7 +64,7 @@ fn state(screen: &vt100::Screen, node: usize) -> Option<String> {
     row(screen, node)?.get(1).cloned()
 }
 
-/// Whether the columns of rates have numbers, and there are gets.
+/// Whether the rate columns have numbers, and there are gets.
 fn is_busy(screen: &vt100::Screen, node: usize) -> bool {
     row(screen, node).is_some_and(|row| row[1] == "ok" && row[3] != "-" && row[3] != "0")
 }
@@ -88,7 +88,7 @@ fn a_ring_at_work_is_watched_to_the_end() {
         (hot && slow && text.contains("100%")).then_some(())
     });
 
-    // A node that dies is seen, and hides nothing of the others.
+    // A dead node is shown as such and hides no information about the others.
     ring.fleet.kill(1);
     terminal.until("the node to be away, and the load to go on", |screen| {
         let others = is_busy(screen, 0) && state(screen, 2)? == "ok";
@@ -146,7 +146,7 @@ fn the_terminal_is_given_back_whatever_ends_the_view() {
         terminal.until("the terminal's own screen", own_screen);
         assert_eq!(terminal.end().0, 0);
     }
-    // Ctrl-Z gives it back for a while.
+    // Ctrl-Z restores the terminal for a while.
     let mut terminal = Terminal::start(&ring.command(&["top"]));
     terminal.until_text("cache-0");
     terminal.press("\x1a");
@@ -172,7 +172,7 @@ fn a_node_that_joins_the_ring_file_is_shown() {
     terminal.until_text("1 node  ");
     std::fs::write(&one, ring.fleet.ring(2, &[0, 1])).unwrap();
     terminal.until("the second node", |screen| (state(screen, 1)? == "ok").then_some(()));
-    // The nodes themselves have not been told of version 2.
+    // The nodes have not received version 2.
     terminal.until_text("ring 2 is the newest, but cache-0 holds 1");
     terminal.press("q");
     assert_eq!(terminal.end().0, 0);
@@ -205,7 +205,8 @@ fn gets_that_no_owner_answers_are_in_the_ratio_and_have_a_column() {
     let keys = [ring.key_of(0), ring.key_of(1)];
     ring.run(&["set", &keys[0], "v"]).succeeds();
     ring.fleet.kill(1);
-    // All at one node: what it has is found, and the other half has no owner that answers.
+    // All requests go to one node. It finds its own key. The owner of the other key, which half of the gets
+    // request, does not answer.
     let _load = [Load::of(&ring, 0, &keys[0]), Load::of(&ring, 0, &keys[1])];
     let json = wait::until("the failures to be counted", || {
         let json = ring.run(&["top", "--json", "--interval", "0.5"]).succeeds().json();
@@ -230,7 +231,7 @@ fn gets_that_no_owner_answers_are_in_the_ratio_and_have_a_column() {
     terminal.press("q");
     assert_eq!(terminal.end().0, 0);
 
-    // The overview has both, and the ratio is that of a client.
+    // The overview has both figures, and the ratio is the client's.
     let ran = ring.run(&["stats", "--node", "cache-0"]).succeeds();
     let rows = crate::command::rows(&ran.out);
     let cell = |name: &str| rows.iter().find(|row| row.join(" ").starts_with(name)).unwrap().last();
@@ -239,8 +240,7 @@ fn gets_that_no_owner_answers_are_in_the_ratio_and_have_a_column() {
     assert!(!["100%", "-"].contains(cell("hit ratio").unwrap()), "{ran:?}");
 }
 
-/// Answers as a node does that has been replaced, and that sees more that is wrong; its words are
-/// meant for the terminal.
+/// Answers like a node that has been replaced and sees further problems. Its texts attack the terminal.
 fn displaced(mut stream: TcpStream) {
     let mut some = [0; 512];
     while let Ok(len @ 1..) = stream.read(&mut some) {
@@ -285,7 +285,7 @@ fn a_node_that_is_replaced_is_marked_and_its_words_are_harmless() {
     assert_eq!(node["drift"], "ring.toml has ring 2\\u{9b}5m");
     let unreached = serde_json::json!([{ "node": "cache-z", "reason": "it is late" }]);
     assert_eq!(node["unreached"], unreached);
-    // `stats` shows the words as they came, but for what steers.
+    // `stats` shows the texts unchanged except for control characters.
     for words in [&["stats"][..], &["stats", "--all"], &["stats", "ring"], &["stats", "--json"]] {
         let ran = Ran::of(&mut of(&file, words)).succeeds();
         assert!(!ran.out.contains('\u{9b}'), "{ran:?}");
@@ -318,7 +318,7 @@ fn the_hottest_keys_of_a_ring_are_listed() {
     Ran::of(&mut of(&file, &["hot"])).fails(1, &["refuses", "stats hotkeys not allowed"]);
 }
 
-/// Answers each line as a node would whose keys and version are meant for the terminal.
+/// Answers each request like a node whose keys and version attack the terminal.
 fn malicious(mut stream: TcpStream) {
     let mut some = [0; 512];
     while let Ok(len @ 1..) = stream.read(&mut some) {

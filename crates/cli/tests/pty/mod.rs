@@ -1,4 +1,4 @@
-//! A command in a terminal of its own, whose screen can be read and whose keys can be pressed.
+//! A command in its own pseudo-terminal: tests read the screen and press keys.
 #![allow(dead_code, reason = "every test uses a part of it")]
 
 use std::io::{Read as _, Write};
@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
 use ringbinder_tests::wait;
 
-/// The terminal that all terminals are like.
+/// Width of the terminal, like most terminals.
 pub(crate) const COLUMNS: u16 = 80;
 pub(crate) const LINES: u16 = 24;
 
@@ -31,7 +31,7 @@ fn size(columns: u16, lines: u16) -> PtySize {
 }
 
 impl Terminal {
-    /// Starts a command: its program, arguments, directory and changes of the environment.
+    /// Starts a command with its program, arguments, directory and environment.
     pub(crate) fn start(command: &Command) -> Terminal {
         let pty = native_pty_system().openpty(size(COLUMNS, LINES)).unwrap();
         let mut builder = CommandBuilder::new(command.get_program());
@@ -47,7 +47,7 @@ impl Terminal {
         }
         builder.env("TERM", "xterm-256color");
         let child = pty.slave.spawn_command(builder).unwrap();
-        // Reading ends once nobody has the other side any more.
+        // Reading ends after the last process has closed the other side.
         drop(pty.slave);
         let [lines, columns] = [LINES, COLUMNS].map(|size| NonZero::new(size).unwrap());
         let screen = Arc::new(Mutex::new(vt100::Parser::new(lines, columns, 0)));
@@ -57,7 +57,7 @@ impl Terminal {
             let (screen, gone) = (Arc::clone(&screen), Arc::clone(&gone));
             move || {
                 let mut buffer = [0; 4096];
-                // That the other side is gone may also be told by an error.
+                // An error can also mean that the other side is closed.
                 while let Ok(len @ 1..) = bytes.read(&mut buffer) {
                     screen.lock().unwrap().process(&buffer[..len]);
                     if gone.load(Ordering::Relaxed) {
@@ -71,17 +71,17 @@ impl Terminal {
         Terminal { child, master, keys, screen, reader, gone }
     }
 
-    /// What stands on the screen.
+    /// The text on the screen.
     pub(crate) fn text(&self) -> String {
         self.screen.lock().unwrap().screen().contents()
     }
 
-    /// Looks at the screen.
+    /// Calls `look` with the screen.
     pub(crate) fn look<T>(&self, look: impl FnOnce(&vt100::Screen) -> T) -> T {
         look(self.screen.lock().unwrap().screen())
     }
 
-    /// Waits until the screen is as wanted.
+    /// Waits until `look` returns a value for the screen.
     pub(crate) fn until<T>(
         &self,
         what: &str,
@@ -89,14 +89,14 @@ impl Terminal {
     ) -> T {
         let waited = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             wait::until(what, || {
-                // Not held while it panics.
+                // The lock is released before the test can panic.
                 self.screen.lock().ok().and_then(|screen| look(screen.screen()))
             })
         }));
         waited.unwrap_or_else(|_| panic!("{what}:\n{}", self.text()))
     }
 
-    /// Waits until this is on the screen.
+    /// Waits until this text is on the screen.
     pub(crate) fn until_text(&self, text: &str) {
         self.until(text, |screen| screen.contents().contains(text).then_some(()));
     }
@@ -108,15 +108,14 @@ impl Terminal {
         writer.flush().unwrap();
     }
 
-    /// Gives the terminal another size.
+    /// Resizes the terminal.
     pub(crate) fn resize(&mut self, columns: u16, lines: u16) {
         let [new_lines, new_columns] = [lines, columns].map(|size| NonZero::new(size).unwrap());
         self.screen.lock().unwrap().screen_mut().set_size(new_lines, new_columns);
         self.master.as_ref().unwrap().resize(size(columns, lines)).unwrap();
     }
 
-    /// Takes the terminal away, as when its window is closed. The command must be one that writes
-    /// once more.
+    /// Closes the terminal, like closing its window. The command must be one that writes once more.
     pub(crate) fn hang_up(&mut self) {
         self.gone.store(true, Ordering::Relaxed);
         if let Some(reader) = self.reader.take() {
@@ -126,12 +125,12 @@ impl Terminal {
         self.master = None;
     }
 
-    /// The process that the terminal was made for.
+    /// The id of the process in the terminal.
     pub(crate) fn pid(&self) -> u32 {
         self.child.process_id().expect("it runs")
     }
 
-    /// Waits for the end: the exit code, and what then stands on the screen.
+    /// Waits for the end. Returns the exit code and the final text on the screen.
     pub(crate) fn end(mut self) -> (u32, String) {
         let status = wait::until("the command to end", || self.child.try_wait().unwrap());
         if let Some(reader) = self.reader.take() {

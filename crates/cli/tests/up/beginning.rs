@@ -1,4 +1,4 @@
-//! What is there before: ports, programs, ring files.
+//! Tests of the conditions at the start: ports, programs, ring files.
 
 use std::fs;
 use std::net::TcpListener;
@@ -11,8 +11,8 @@ use ringbinder_tests::{Kind, process};
 use crate::command::Ran;
 use crate::session::{Place, Session, port};
 
-/// Copies a program. This process never has the copy open for writing: a child that is started at
-/// that moment would have it open, too, and the copy could not be run.
+/// Copies a program. This process never has the copy open for writing: a child started at that moment would
+/// inherit the open file, and the copy could not be run.
 fn install(from: &Path, to: &Path) {
     let copied =
         std::process::Command::new("install").args(["-m", "755"]).args([from, to]).status();
@@ -35,7 +35,7 @@ fn a_program_that_is_not_there_is_told_with_what_to_do() {
     let place = Place::new();
     let ran = place.run(&["up", "--program", "no/ringbinderd"]);
     ran.fails(69, &["no ringbinderd at no/ringbinderd", "cargo build", "--program FILE"]);
-    // Nothing beside it, and nothing on the PATH.
+    // There is no server beside the program, and none on the PATH.
     let copy = place.path().join("ringbinder");
     install(env!("CARGO_BIN_EXE_ringbinder").as_ref(), &copy);
     let mut command = std::process::Command::new(&copy);
@@ -51,7 +51,7 @@ fn cargo_builds_the_server_for_the_one_that_it_runs() {
     let built = target.join("release");
     fs::create_dir_all(&built).unwrap();
     install(env!("CARGO_BIN_EXE_ringbinder").as_ref(), &built.join("ringbinder"));
-    // In place of cargo: it says what it was asked, and "builds" a server that is there already.
+    // A stand-in for cargo: it prints its arguments and "builds" an existing server.
     let cargo = place.path().join("cargo");
     let script = format!(
         "#!/bin/sh\nprintf '%s ' \"$@\" > '{}'\ncp '{}' '{}'\n",
@@ -71,7 +71,7 @@ fn cargo_builds_the_server_for_the_one_that_it_runs() {
         .env("CARGO_PKG_NAME", "ringbinder-cli")
         .env("CARGO_MANIFEST_DIR", "/checkout/crates/cli")
         .args(["up", "--nodes", "1", "--port", &port(), "--", "--no-such-flag"]);
-    // That the node refuses its flag shows that it was found.
+    // The node rejects its flag, which shows that it was found.
     let ran = Ran::of(&mut command);
     assert!(ran.code == 69 && ran.err.contains("cache-a did not start"), "{ran:?}");
     let asked = fs::read_to_string(place.path().join("asked")).unwrap();
@@ -93,7 +93,7 @@ fn a_node_that_does_not_start_stops_everything_and_shows_its_log() {
     let place = Place::new();
     let ran = Ran::of(&mut place.up(&["--port", &port(), "--", "--no-such-flag"]));
     assert_eq!(ran.code, 69, "{ran:?}");
-    // Whichever is the first to end.
+    // Either node may be the first to end.
     let last = ran.err.lines().last().unwrap();
     assert!(last.starts_with("ringbinder: cache-"), "{ran:?}");
     assert!(last.contains("did not start: it ended with exit code 64"), "{ran:?}");

@@ -1,4 +1,4 @@
-//! The live table in a terminal of 80 columns and 24 lines.
+//! Tests of the live table in a terminal of 80 columns and 24 lines.
 
 use std::path::Path;
 use std::process::Command;
@@ -9,7 +9,7 @@ use ringbinder_tests::{Conn, process, wait};
 use crate::pty::{COLUMNS, Terminal};
 use crate::session::{Place, port};
 
-/// A line of the table.
+/// A row of the table.
 #[derive(Debug)]
 struct Row {
     name: String,
@@ -19,7 +19,7 @@ struct Row {
     items: String,
 }
 
-/// The lines of the table, once all stand there with their columns.
+/// The rows of the table, once all of them are complete.
 fn rows(screen: &vt100::Screen, count: usize) -> Option<Vec<Row>> {
     let text = screen.contents();
     let lines = text.lines().skip_while(|line| !line.starts_with("NODE")).skip(1);
@@ -57,13 +57,13 @@ fn the_newcomers_first_minute() {
     for heading in ["PID", "STATE", "ITEMS", "MEM", "GETS/S", "HITS", "CONNS", "RING", "KEYS"] {
         assert!(text.contains(heading), "{heading}: {text}");
     }
-    // A command that is too long for a line goes on in the next.
+    // A command too long for a line continues on the next.
     let commands = text.replace("\\\n", " ");
     let commands = commands.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(commands.contains(" set greeting hello"), "{text}");
     assert!(commands.contains(" get greeting"), "{text}");
 
-    // Stored through one node and read through the next, as any client may.
+    // A value stored through one node can be read through the next.
     let connect = |row: &Row| Conn::tcp(row.address.parse().unwrap()).unwrap();
     connect(&nodes[0]).talk("set greeting 0 0 5\r\nhello\r\n", "STORED\r\n");
     connect(&nodes[1]).talk("get greeting\r\n", "VALUE greeting 0 5\r\nhello\r\nEND\r\n");
@@ -107,7 +107,7 @@ fn the_commands_can_be_typed_however_long_they_are() {
     assert_eq!(terminal.end().0, 0);
 }
 
-/// A command with another program in its place.
+/// A command with another program.
 fn of_program(program: &Path, command: &Command) -> Command {
     let mut other = Command::new(program);
     other.args(command.get_args());
@@ -126,7 +126,7 @@ fn the_terminal_is_given_back() {
     let place = Place::new();
     let mut terminal = Terminal::start(&place.up(&["--nodes", "1", "--port", &port()]));
     all_up(&terminal, 1);
-    // Ctrl-Z gives it back for a while.
+    // Ctrl-Z restores the terminal for a while.
     terminal.press("\x1a");
     terminal.until("the terminal's own screen", |screen| {
         (!screen.alternate_screen() && !screen.hide_cursor()).then_some(())
@@ -151,11 +151,11 @@ fn another_size_is_another_table() {
     let place = Place::new();
     let mut terminal = Terminal::start(&place.up(&["--nodes", "4", "--port", &port()]));
     all_up(&terminal, 4);
-    // Too few lines for all nodes: some are counted.
+    // With too few lines for all nodes, the rest are counted.
     terminal.resize(COLUMNS, 6);
     terminal.until_text("... and ");
     assert!(terminal.text().lines().count() <= 6);
-    // Too few columns: some are left out, and no line is broken.
+    // With too few columns, some are left out, and no line is wrapped.
     terminal.resize(40, 24);
     terminal.until("a narrow table", |screen| {
         let text = screen.contents();
@@ -187,7 +187,7 @@ fn a_node_that_dies_is_seen() {
     terminal.press("\x03");
     let (code, text) = terminal.end();
     assert_eq!(code, 0);
-    // Still to be read when the table is gone.
+    // These notes are still readable after the table is gone.
     assert!(text.contains("SIGKILL ended it") && text.contains("the logs stay in"), "{text}");
 }
 

@@ -1,4 +1,4 @@
-//! `ringbinder up` with real nodes.
+//! Tests of `ringbinder up` with real nodes.
 
 #[path = "../command/mod.rs"]
 mod command;

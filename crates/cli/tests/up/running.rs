@@ -1,4 +1,4 @@
-//! Nodes that run, end, come and go, in a pipe.
+//! Tests of nodes that run, end, join and leave, with output to a pipe.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -15,7 +15,7 @@ fn three_nodes_are_one_cache_until_they_are_stopped() {
         let place = Place::new();
         let mut session = Session::start(&place, &["--port", &port()]);
         assert_eq!(session.nodes.len(), 3);
-        // The other commands find the ring by themselves.
+        // The other commands find the ring by default.
         place.run(&["set", "greeting", "hello"]).succeeds();
         for node in &session.nodes {
             node.connect().talk("get greeting\r\n", "VALUE greeting 0 5\r\nhello\r\nEND\r\n");
@@ -61,7 +61,7 @@ fn no_node_outlives_a_command_that_is_killed() {
     for node in &session.nodes {
         node.until_gone();
     }
-    // The ring file is left, and the next start takes it like any other.
+    // The ring file stays, and the next start uses it like any other.
     assert!(place.ring().exists());
     let session = Session::start(&place, &[]);
     assert_eq!((session.nodes.len(), &session.seen("ring")[0]["written"]), (3, &false.into()));
@@ -77,7 +77,7 @@ fn a_node_that_dies_is_told_with_how_to_start_it_again() {
     assert_eq!((&ended["node"], &ended["how"]), (&"cache-b".into(), &"SIGKILL ended it".into()));
     assert!(fs::read_to_string(ended["log"].as_str().unwrap()).unwrap().contains("listens on"));
     assert_eq!(place.run(&["check"]).code, 1);
-    // By hand, as it is told.
+    // Starts the node by hand, with the command that `up` printed.
     let mut shell = std::process::Command::new("/bin/sh");
     let log = fs::File::create(place.path().join("by-hand.log")).unwrap();
     shell.args(["-c", &format!("exec {}", ended["again"].as_str().unwrap())]);
@@ -88,12 +88,12 @@ fn a_node_that_dies_is_told_with_how_to_start_it_again() {
     assert_eq!((&up["node"], &up["pid"]), (&"cache-b".into(), &by_hand.id().into()));
     session.signal(Signal::SIGINT);
     assert!(session.end().success());
-    // What somebody else has started is not stopped, and said.
+    // A node that another process started is not stopped, and `up` reports it.
     assert!(process::alive(by_hand.id()));
     process::signal(by_hand.id(), Signal::SIGTERM);
     by_hand.wait().unwrap();
     assert_eq!(session.seen("goes_on")[0]["node"], "cache-b");
-    // The logs may be wanted now.
+    // The logs are kept, because a node ended by itself.
     let logs = session.seen("done")[0]["logs"].as_str().unwrap().to_owned();
     assert!(fs::metadata(logs).unwrap().is_dir());
 }
@@ -161,7 +161,7 @@ fn the_ring_file_is_followed() {
     session.until("ring_refused");
     session.signal(Signal::SIGINT);
     assert!(session.end().success());
-    // It is no longer what was written.
+    // The file no longer has the text that `up` wrote.
     assert_eq!(session.seen("done")[0]["removed"], false);
     assert_eq!(fs::read_to_string(place.ring()).unwrap(), "nonsense");
 }

@@ -1,4 +1,4 @@
-//! `ringbinder up` in a directory of its own, as a program sees it: one JSON object a line.
+//! Runs `ringbinder up` in its own directory, with one JSON object per line.
 
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
@@ -29,7 +29,7 @@ impl Place {
         self.directory.path()
     }
 
-    /// Where `up` writes a ring.
+    /// The path at which `up` writes a ring.
     pub(crate) fn ring(&self) -> PathBuf {
         self.path().join("ring.toml")
     }
@@ -38,31 +38,31 @@ impl Place {
     pub(crate) fn command(&self, words: &[&str]) -> Command {
         let mut command = command::command();
         command.current_dir(self.path()).args(words);
-        // What it writes beside the ring goes away with the test.
+        // Files that it writes beside the ring are removed with the test.
         command.env("TMPDIR", self.path());
         command
     }
 
-    /// `up` with the server that is tested.
+    /// `up` with the tested server.
     pub(crate) fn up(&self, words: &[&str]) -> Command {
         let mut command = self.command(&["up", "--program"]);
         command.arg(Kind::Ringbinder.program()).args(words);
         command
     }
 
-    /// Another command, to its end.
+    /// Runs another command to its end.
     pub(crate) fn run(&self, words: &[&str]) -> Ran {
         Ran::of(&mut self.command(words))
     }
 
-    /// Directories of logs that are left.
+    /// Directories of logs that are still there.
     pub(crate) fn logs(&self) -> Vec<PathBuf> {
         let entries = self.path().read_dir().unwrap().map(|entry| entry.unwrap().path());
         entries.filter(|path| path.is_dir()).collect()
     }
 }
 
-/// The first of some ports that are free now.
+/// The first of several ports that are free.
 pub(crate) fn port() -> String {
     loop {
         let port = reserve_port();
@@ -72,7 +72,7 @@ pub(crate) fn port() -> String {
     }
 }
 
-/// A node that was started.
+/// A node that `up` has started.
 #[derive(Clone, Debug)]
 pub(crate) struct Started {
     pub(crate) name: String,
@@ -103,12 +103,12 @@ pub(crate) struct Session {
     child: Child,
     events: Receiver<Value>,
     seen: Vec<Value>,
-    /// Nodes, in the order in which they were started.
+    /// The nodes, in the order of their start.
     pub(crate) nodes: Vec<Started>,
 }
 
 impl Session {
-    /// Starts it, and waits until all nodes answer.
+    /// Starts `up` and waits until all nodes answer.
     pub(crate) fn start(place: &Place, words: &[&str]) -> Session {
         let mut command = place.up(words);
         let pipes = command.arg("--json").stdin(Stdio::null()).stdout(Stdio::piped());
@@ -128,7 +128,7 @@ impl Session {
         session
     }
 
-    /// Waits for an event of this kind, and gives it.
+    /// Waits for an event of this kind and returns it.
     pub(crate) fn until(&mut self, kind: &str) -> Value {
         let deadline = Instant::now() + wait::PATIENCE;
         loop {
@@ -148,7 +148,7 @@ impl Session {
         }
     }
 
-    /// What has been told so far.
+    /// The events of this kind so far.
     pub(crate) fn seen(&self, kind: &str) -> Vec<&Value> {
         self.seen.iter().filter(|event| event["event"] == kind).collect()
     }
@@ -157,7 +157,7 @@ impl Session {
         process::signal(self.child.id(), signal);
     }
 
-    /// Waits for its end.
+    /// Waits for the end of `up`.
     pub(crate) fn end(&mut self) -> ExitStatus {
         let status = wait::until("the command to end", || self.child.try_wait().unwrap());
         while let Ok(event) = self.events.recv_timeout(Duration::from_secs(10)) {

@@ -1,4 +1,4 @@
-//! The clients, and what each is made to do.
+//! The clients and their kinds of work.
 
 use clap::ValueEnum;
 use serde::Serialize;
@@ -30,7 +30,7 @@ pub(crate) enum Work {
     Near,
 }
 
-/// Gets under way at any time in [`Work::Get32`].
+/// Gets in flight at any time in [`Work::Get32`].
 pub(super) const IN_FLIGHT: usize = 32;
 
 /// Keys of a [`Work::Multi100`].
@@ -55,7 +55,7 @@ impl Contestant {
         }
     }
 
-    /// Whether it has means for this.
+    /// Whether the client supports this work.
     pub(super) fn can(self, work: Work) -> bool {
         match work {
             Work::Get | Work::Multi100 => true,
@@ -78,8 +78,8 @@ impl Work {
         }
     }
 
-    /// Those whose names contain one of the words; all without words. The first is always there:
-    /// the near cache is compared with it.
+    /// The kinds of work whose names contain one of the words, or all without words. The first kind is always
+    /// included, because the near cache is compared with it.
     pub(super) fn select(only: &[String]) -> anyhow::Result<Vec<Work>> {
         let named = |work: &Work| only.iter().any(|word| work.name().contains(&**word));
         if only.is_empty() {

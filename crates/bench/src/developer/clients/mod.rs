@@ -1,7 +1,7 @@
-//! `clients`: what a get costs the client that asks for it.
+//! `clients`: the cost of a get for the client that sends it.
 //!
-//! The same three nodes serve all clients, one client at a time, each in a process of its own. What
-//! counts is that process's CPU time: the nodes' is the same for all.
+//! The same three nodes serve all clients, one client at a time, each in its own process. The benchmark
+//! counts the CPU time of that process: the nodes' time is the same for all.
 
 pub(crate) mod matrix;
 mod report;
@@ -89,7 +89,8 @@ fn fill(ring: &Path) -> anyhow::Result<()> {
     })
 }
 
-/// A Python that has pylibmc: the one named, the one of the tests, the one on the PATH.
+/// A Python that has pylibmc: the one that the user named, the tests' virtual environment, or the one on the
+/// PATH.
 fn python(named: Option<&Path>) -> anyhow::Result<Option<PathBuf>> {
     let has_pylibmc = |python: &Path| {
         let mut command = Command::new(python);

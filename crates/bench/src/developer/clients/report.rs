@@ -1,4 +1,4 @@
-//! What `clients` prints.
+//! The report of `clients`.
 
 use std::path::Path;
 
@@ -20,7 +20,7 @@ const HEAD: [&str; 7] = [
     "flags",
 ];
 
-/// The table and how to read it, and whether anything spoils a line.
+/// The table with its explanation, and whether any line carries a flag.
 pub(super) fn table(all: &[Turns]) -> (String, bool) {
     let of = |work: Work, client: Contestant| {
         all.iter().find(|turns| turns.work == work && turns.client == client)
@@ -67,7 +67,7 @@ pub(super) fn table(all: &[Turns]) -> (String, bool) {
     (text, flagged)
 }
 
-/// What was compared, and how.
+/// The clients, the machine and the settings.
 pub(super) fn head(
     node: &Contender,
     python: Option<&Path>,

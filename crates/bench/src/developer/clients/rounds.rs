@@ -1,4 +1,4 @@
-//! Each client in turns, each turn a process of its own.
+//! Turns of the clients, each in a process of its own.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,18 +14,18 @@ use crate::servers::{Guarded, NODES};
 use crate::stop::Stop;
 use crate::table::Spread;
 
-/// pylibmc's worker, for `python3 -c`.
+/// The code of pylibmc's worker, for `python3 -c`.
 const PYLIBMC_WORKER: &str = include_str!("pylibmc_worker.py");
 
-/// Beyond its seconds of work a worker may take this long to start and to end.
+/// Time that a worker may take to start and to end, beyond its seconds of work.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What a worker did.
+/// The result of a worker.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(super) struct Run {
-    /// CPU time of the client for each operation, in microseconds.
+    /// CPU time of the client per operation, in microseconds.
     pub(super) cpu: f64,
-    /// Time of each operation, in microseconds; with several under way, of all divided by their
+    /// Time per operation, in microseconds. For concurrent operations, the total time divided by their
     /// number.
     pub(super) time: f64,
     pub(super) misses: u64,
@@ -45,13 +45,13 @@ impl Turns {
         Spread::of(self.runs.iter().map(figure)).map_or(f64::NAN, |spread| spread.median)
     }
 
-    /// Operations per second of CPU time as a ratio to another's, each round by itself.
+    /// Operations per second of CPU time as a ratio to another client's, one for each round.
     pub(super) fn per_cpu_against(&self, other: &Self) -> Option<Spread> {
         Spread::of(self.runs.iter().zip(&other.runs).map(|(ours, theirs)| theirs.cpu / ours.cpu))
     }
 }
 
-/// How the workers are run.
+/// The settings of the workers.
 #[derive(Debug)]
 pub(super) struct Plan {
     /// A Python that has pylibmc.
@@ -63,7 +63,7 @@ pub(super) struct Plan {
     pub(super) addresses: [SocketAddr; NODES],
 }
 
-/// All rounds of one kind of work. An error where a worker fails.
+/// Runs all rounds of one kind of work. Fails if a worker fails.
 pub(super) fn run(
     work: Work,
     plan: &Plan,
@@ -125,7 +125,7 @@ fn turn(work: Work, client: Contestant, plan: &Plan, stop: &Stop) -> anyhow::Res
     figures(&text).with_context(|| format!("its worker says {text:?}"))
 }
 
-/// Reads what a worker printed.
+/// Parses a worker's output.
 fn figures(text: &str) -> Option<Run> {
     let numbers: Vec<u64> =
         text.split_whitespace().map(|word| word.parse().ok()).collect::<Option<_>>()?;

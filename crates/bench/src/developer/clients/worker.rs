@@ -1,6 +1,6 @@
-//! The process that is measured: one client, one kind of work, for a while.
+//! The measured process: one client with one kind of work for a fixed time.
 //!
-//! It prints one line: operations, misses, nanoseconds of CPU time, nanoseconds of time. The other
+//! It prints one line: operations, misses, nanoseconds of CPU time, nanoseconds of elapsed time. The other
 //! worker, `pylibmc_worker.py`, prints the same.
 
 use std::hint::black_box;
@@ -19,13 +19,13 @@ use ringbinder_ring::Ring;
 use super::matrix::{Contestant, IN_FLIGHT, KEYS, KEYS_PER_GET, Work, key};
 use crate::developer::cli::WorkerOptions;
 
-/// Operations between two looks at the clock: one costs as much as a near-cache hit.
+/// Operations between two readings of the clock. A reading costs as much as a near-cache hit.
 const BATCH: u32 = 64;
 
-/// Work that is not counted, at the beginning.
+/// Duration of the initial work that is not counted.
 const WARM_UP: Duration = Duration::from_millis(200);
 
-/// Keys for the near cache: few enough that all are there from the start.
+/// Keys for the near cache, few enough that all of them stay cached from the start.
 const NEAR_KEYS: usize = 1_000;
 
 /// Runs `ringbinder-bench clients-worker`.
@@ -33,8 +33,7 @@ pub(crate) fn run(options: &WorkerOptions) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (ring, work) = (options.ring.clone(), options.work);
     let pace = Pace { warm_up: WARM_UP, time: Duration::from_secs(options.seconds) };
-    // As a task, which is how servers use a client: waking what `block_on` waits for costs a call
-    // of the system.
+    // The work runs as a task, as in a server. To wake the future of `block_on` would cost a system call.
     let task = match options.client {
         Contestant::Ringbinder => runtime.spawn(async move { ours(work, &ring, pace).await }),
         Contestant::AsyncMemcached => {
@@ -47,9 +46,9 @@ pub(crate) fn run(options: &WorkerOptions) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Something to be done over and over.
+/// An operation that is repeated.
 trait Once {
-    /// Does it; gives the number of keys it missed.
+    /// Runs it once. Returns the number of keys that it missed.
     fn once(&mut self) -> impl Future<Output = anyhow::Result<u64>> + Send;
 }
 
@@ -102,7 +101,7 @@ async fn async_memcached(work: Work, ring: &Path, pace: Pace) -> anyhow::Result<
     let keys = keys(KEYS);
     match work {
         Work::Get => pace.run(Routed::connect(ring, keys, 0).await?).await,
-        // Its connections take one request at a time: each of the 32 has its own.
+        // A connection takes one request at a time, so each of the 32 gets has its own.
         Work::Get32 => {
             let all = try_join_all((0..IN_FLIGHT).map(|task| Routed::connect(ring, keys, task)));
             together(all.await?.into_iter().map(|routed| pace.run(routed))).await
@@ -112,7 +111,7 @@ async fn async_memcached(work: Work, ring: &Path, pace: Pace) -> anyhow::Result<
     }
 }
 
-/// One connection to each node, and the owner of each key found as we find it.
+/// A client with one connection to each node, which finds the owner of each key by the ring.
 struct Routed {
     ring: Ring,
     nodes: Vec<async_memcached::Client>,
@@ -164,12 +163,12 @@ fn misses<T>(items: impl IntoIterator<Item = Option<T>>) -> u64 {
     items.into_iter().filter(|item| black_box(item).is_none()).count() as u64
 }
 
-/// The first keys; they stay until the process ends.
+/// The first `count` keys, leaked for the lifetime of the process.
 fn keys(count: usize) -> &'static [String] {
     (0..count).map(key).collect::<Vec<_>>().leak()
 }
 
-/// What was done.
+/// The result of the work.
 #[derive(Clone, Copy, Debug, Default)]
 struct Done {
     operations: u64,
@@ -178,7 +177,7 @@ struct Done {
     time: Duration,
 }
 
-/// Several at once, on one processor: its time is counted once.
+/// Runs several tasks on one processor, so that CPU time is counted once.
 async fn together(
     workers: impl Iterator<Item = impl Future<Output = anyhow::Result<Done>> + Send + 'static>,
 ) -> anyhow::Result<Done> {
@@ -194,7 +193,7 @@ async fn together(
     Ok(all)
 }
 
-/// How long it is done.
+/// The duration of the work.
 #[derive(Clone, Copy, Debug)]
 struct Pace {
     warm_up: Duration,
@@ -221,7 +220,7 @@ impl Pace {
     }
 }
 
-/// User and system time of this process so far.
+/// User and system time of this process.
 fn cpu_time() -> anyhow::Result<Duration> {
     let usage = getrusage(UsageWho::RUSAGE_SELF)?;
     let duration = |time: TimeVal| {
@@ -231,7 +230,7 @@ fn cpu_time() -> anyhow::Result<Duration> {
     Ok(duration(usage.user_time()) + duration(usage.system_time()))
 }
 
-/// Keys at random, the same ones in every run.
+/// Random keys, the same in every run.
 struct Choice(SmallRng);
 
 impl Choice {

@@ -1,22 +1,22 @@
-//! The store and two libraries of its kind, asked in the same way.
+//! Adapters for the store and two similar libraries.
 //!
-//! A get copies the value into a buffer, as a server does that answers with it. quick_cache and moka
-//! hand out values that are counted (`triomphe::Arc`), which is how their values outlive an eviction
-//! while they are read; ours lends a value until it is copied. All three hash with foldhash, weigh an
-//! item by the bytes of its key and value or more, and have the same budget.
+//! A get copies the value into a buffer, like a server that sends it. quick_cache and moka return
+//! reference-counted values (`triomphe::Arc`), so that a value outlives its eviction while it is read; our
+//! store lends the value until it is copied. All three hash with foldhash, weigh an item by at least the
+//! bytes of its key and value, and have the same budget.
 
 use foldhash::fast::RandomState;
 use ringbinder_store::{Limits, Mode, NewValue, SegmentStore, Store, Write, WriteResult};
 use serde::Serialize;
 use triomphe::Arc;
 
-/// The second in which everything happens.
+/// The store's time, which does not advance.
 const NOW: ringbinder_store::Seconds = 1_700_000_000;
 
 /// Largest item of the store.
 const MAX_ITEM: u64 = 1 << 20;
 
-/// Who is measured.
+/// The caches that are measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Contestant {
@@ -40,18 +40,18 @@ impl Contestant {
 
 /// A cache in this process.
 pub(super) trait Cache: Sync {
-    /// Copies the value under `key` into `out`, in place of what is there. Whether there is one.
+    /// Replaces the content of `out` with a copy of the value under `key`. Returns whether there is one.
     fn get(&self, key: &[u8], out: &mut Vec<u8>) -> bool;
 
     /// Stores a copy of `value`.
     fn set(&self, key: &[u8], value: &[u8]);
 }
 
-/// Ours.
+/// Our store.
 pub(super) struct Ours(pub(super) SegmentStore);
 
 impl Ours {
-    /// An empty store of so many bytes.
+    /// An empty store with a budget of this many bytes.
     pub(super) fn new(budget: u64) -> Ours {
         let limits = Limits { max_bytes: budget, max_item: MAX_ITEM, evict: true };
         Ours(SegmentStore::new(limits, None))
@@ -87,7 +87,7 @@ impl quick_cache::Weighter<Box<[u8]>, Value> for Bytes {
 /// The crate quick_cache.
 pub(super) type QuickCache = quick_cache::sync::Cache<Box<[u8]>, Value, Bytes, RandomState>;
 
-/// quick_cache with so many bytes, made for so many items.
+/// quick_cache with this budget in bytes, sized for this number of items.
 pub(super) fn quick_cache(budget: u64, items: u64) -> QuickCache {
     let items = usize::try_from(items).unwrap_or(usize::MAX);
     let lifecycle = quick_cache::sync::DefaultLifecycle::default();
@@ -114,7 +114,7 @@ impl Cache for QuickCache {
 /// The crate moka.
 pub(super) type Moka = moka::sync::Cache<Box<[u8]>, Value, RandomState>;
 
-/// moka with so many bytes, made for so many items.
+/// moka with this budget in bytes, sized for this number of items.
 pub(super) fn moka(budget: u64, items: u64) -> Moka {
     #[expect(clippy::borrowed_box, reason = "moka says what the closure gets")]
     let weigh =

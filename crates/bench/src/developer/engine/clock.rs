@@ -1,16 +1,16 @@
-//! Two clocks: what passes for everybody, and what this thread had a processor for.
+//! Two clocks: elapsed time, and this thread's processor time.
 //!
-//! The second stands still while another thread has the processor, and while this one sleeps on a
-//! lock. It costs a system call, some hundred nanoseconds; the first costs some twenty.
+//! Processor time does not advance while another thread has the processor, or while this thread sleeps on a
+//! lock. To read it takes a system call of some hundred nanoseconds; to read elapsed time takes about twenty.
 
 use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 
-/// Processor time of this thread so far.
+/// Processor time of this thread.
 #[inline]
 pub(super) fn cpu() -> Duration {
-    // There is such a clock in every Linux.
+    // Every Linux has this clock.
     clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
 }
 

@@ -1,7 +1,7 @@
-//! `hot`: one key that several threads read at the same time.
+//! `hot`: several threads read one key at the same time.
 //!
-//! Where more threads run than there are cores, a thread that has to wait for another may wait until
-//! that one has a core again; so the rate of all threads together is what counts.
+//! If there are more threads than cores, a thread that waits for another may wait until that thread gets a
+//! core again. So only the total rate of all threads counts.
 
 use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,24 +15,24 @@ use super::keys::key;
 use crate::order::order;
 use crate::stop::{Interrupted, Stop};
 
-/// Threads of the rows.
+/// Number of threads in each row.
 pub(super) const THREADS: [usize; 3] = [1, 2, 4];
 
-/// Gets between two looks at the clock's flag.
+/// Gets between two checks of the clock's flag.
 const GLANCE: u64 = 256;
 
-/// Room for the key and more.
+/// Budget of the store in bytes, more than the key needs.
 const BUDGET: u64 = 64 << 20;
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Plan {
     pub(super) value: usize,
     pub(super) rounds: u32,
-    /// How long each contestant is read in each round.
+    /// Duration for each contestant in each round.
     pub(super) time: Duration,
 }
 
-/// Gets per second of all threads together, round by round.
+/// Gets per second of all threads together, one value for each round.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Rates {
     pub(super) threads: usize,

@@ -1,4 +1,4 @@
-//! What is asked for: keys and values that are made before the clock runs.
+//! Keys and values, which are generated before the clock starts.
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -7,10 +7,10 @@ use rand::seq::SliceRandom;
 /// Bytes of a key.
 pub(super) const KEY: usize = 14;
 
-/// The key of a number: hexadecimal digits in which neighbours have nothing in common.
+/// The key for a number: hexadecimal digits that do not resemble those of neighbouring numbers.
 pub(super) fn key(number: u64) -> [u8; KEY] {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    // An odd factor and a shift lose nothing: no two numbers below 2^56 have the same key.
+    // An odd factor and a shift are invertible: two numbers below 2^56 never have the same key.
     let mixed = number.wrapping_mul(0x009e_3779_b97f_4a7d) & ((1 << 56) - 1);
     let mut rest = mixed ^ mixed >> 29;
     [(); KEY].map(|()| {
@@ -20,14 +20,14 @@ pub(super) fn key(number: u64) -> [u8; KEY] {
     })
 }
 
-/// The keys of all numbers below `count`, in an order that `seed` decides.
+/// The keys of all numbers below `count`, in an order that depends on `seed`.
 pub(super) fn shuffled(count: u64, seed: u64) -> Vec<[u8; KEY]> {
     let mut keys: Vec<_> = (0..count).map(key).collect();
     keys.shuffle(&mut StdRng::seed_from_u64(seed));
     keys
 }
 
-/// Numbers by lot for a loop that is measured: a few nanoseconds each (xorshift64, Marsaglia 2003).
+/// Random numbers for a measured loop, in a few nanoseconds each (xorshift64, Marsaglia 2003).
 #[derive(Debug)]
 pub(super) struct Lot(u64);
 
@@ -44,7 +44,7 @@ impl Lot {
         self.0
     }
 
-    /// A number below `end`.
+    /// A random number below `end`.
     #[inline]
     pub(super) fn below(&mut self, end: u64) -> u64 {
         ((self.draw() >> 32) * end) >> 32

@@ -1,8 +1,8 @@
-//! `engine`: what an operation of the store costs within the process, without any socket.
+//! `engine`: the cost of the store's operations within the process, without sockets.
 //!
-//! Three parts: `ops`, one thread and many keys, ours beside the crates quick_cache and moka; `tail`,
-//! the slowest operations of our store while it evicts; `hot`, one key and several threads. All use
-//! this program's allocator, which is the same as ringbinderd's.
+//! It has three parts. `ops` compares our store with the crates quick_cache and moka: one thread and many
+//! keys. `tail` measures the slowest operations of our store while it evicts. `hot` measures one key and
+//! several threads. All use this program's allocator, which is the same as ringbinderd's.
 
 mod caches;
 mod clock;
@@ -23,8 +23,8 @@ use crate::output;
 use crate::progress::{Look, Progress};
 use crate::stop::Stop;
 
-/// The same as ringbinderd's, so that what is measured here holds there. It is here and not in the
-/// program so that nobody measures without it.
+/// The allocator of ringbinderd, so that the figures apply to it. It is set here and not in the program, so
+/// that no measurement runs without it.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

@@ -1,7 +1,7 @@
-//! `insert`, `get` and `overwrite`: one thread, as many random keys as there are items, room for all.
+//! `insert`, `get` and `overwrite`: one thread, a random key for each item, and room for all items.
 //!
-//! In each round every contestant gets an empty cache, fills it, reads every key and writes every
-//! key again, each time in another order. What counts is the thread's processor time.
+//! In each round every contestant gets an empty cache, fills it, reads every key and overwrites every key,
+//! each time in another order. The figures are processor time of the thread.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -14,10 +14,10 @@ use super::keys::{KEY, shuffled};
 use crate::order::order;
 use crate::stop::Stop;
 
-/// How many keys pass between two looks at the stop flag.
+/// Keys between two checks of the stop flag.
 const GLANCE: usize = 1 << 16;
 
-/// What is measured, in this order.
+/// The kinds of operation, in the order of measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Kind {
@@ -38,7 +38,7 @@ impl Kind {
     }
 }
 
-/// How much there is to do.
+/// The amount of work.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Plan {
     pub(super) items: u64,
@@ -47,21 +47,21 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// Bytes with room for every item, whatever a contestant adds to it, and for an uneven
+    /// A budget in bytes with room for every item, including a contestant's overhead and an uneven
     /// distribution over shards.
     pub(super) fn budget(&self) -> u64 {
         (self.items * (KEY + self.value + 64) as u64 * 2).max(64 << 20)
     }
 }
 
-/// One contestant's part of a round: nanoseconds per operation of each [`Kind`].
+/// One contestant's result of a round: nanoseconds per operation of each [`Kind`].
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(super) struct Turn {
     pub(super) nanos: [f64; 3],
     pub(super) misses: u64,
 }
 
-/// All rounds, by contestant.
+/// The results of all rounds, by contestant.
 pub(super) type Turns = Vec<(Contestant, Vec<Turn>)>;
 
 /// Runs all rounds.

@@ -1,4 +1,4 @@
-//! What `engine` prints.
+//! The report of `engine`.
 
 use super::caches::Contestant;
 use super::hot::{self, Rates};
@@ -9,7 +9,7 @@ use crate::developer::cli::EngineOptions;
 use crate::machine;
 use crate::table::{NOTHING, Spread, grouped, markdown, time};
 
-/// What was measured, and where.
+/// The settings and the machine.
 pub(super) fn head(options: &EngineOptions) -> String {
     format!(
         "- the store in this process, no sockets; every contestant allocates with jemalloc\n- {}\n- \
@@ -31,7 +31,7 @@ fn nanoseconds(values: impl Iterator<Item = f64>) -> String {
     )
 }
 
-/// The table of one thread's operations, and whether anything was missed that should be there.
+/// The table of single-thread operations, and whether any expected item was missing.
 pub(super) fn ops(turns: &[(Contestant, Vec<Turn>)], plan: &ops::Plan) -> (String, bool) {
     let mut rows = vec![row(["operation", "contestant", "ns", "to ringbinder", "misses"])];
     let ours = turns.iter().find(|(contestant, _)| *contestant == Contestant::Ringbinder);
@@ -94,7 +94,7 @@ pub(super) fn tail(outcome: &Outcome, plan: &tail::Plan) -> String {
     )
 }
 
-/// The table of one key's readers.
+/// The table of readers of one key.
 pub(super) fn hot(rates: &[Rates], plan: &hot::Plan) -> String {
     let mut rows = vec![row(["threads", "contestant", "gets/s", "ringbinder to this"])];
     for Rates { threads, contestant, per_second } in rates {

@@ -1,11 +1,10 @@
 //! `tail`: the slowest single operations of a store that evicts.
 //!
-//! The store is filled until it evicts; then several threads get and set keys by lot, some much more
-//! often than others, and every operation is timed on its own by both clocks (see [`super::clock`]).
-//! Where there are more threads than cores, an operation that meets the end of its thread's time
-//! slice takes until the thread's next one, whatever it does. That is told apart in two ways: by the
-//! processor time of the operation, and by a control, threads that compute for about as long as an
-//! operation takes, in place of it, and touch nothing that they share.
+//! The store is filled until it evicts. Then several threads get and set random keys, some much more often
+//! than others, and both clocks time every operation (see [`super::clock`]). If there are more threads than
+//! cores, an operation at the end of its thread's time slice takes until the next slice, regardless of its
+//! work. Two measurements show that effect: the processor time of each operation, and a control run. In the
+//! control, threads compute for about the duration of an operation, and share no data.
 
 use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,28 +20,28 @@ use super::clock::{cpu, nanos};
 use super::keys::{Lot, key};
 use crate::stop::{Interrupted, Stop};
 
-/// Sizes of values in bytes: from the first to the second, but one in so many is large.
+/// Smallest and largest size of a normal value, in bytes. One value in `ONE_LARGE_IN` has `LARGE` bytes.
 const SIZES: [u64; 2] = [50, 2_000];
 const LARGE: usize = 64 << 10;
 const ONE_LARGE_IN: u64 = 100;
 
-/// What an item takes on average, roughly: with this, there are twice as many keys as there is room.
+/// Rough mean size of an item. It makes the number of keys about twice the number of items that fit.
 const MEAN: u64 = (SIZES[0] + SIZES[1]) / 2 + LARGE as u64 / ONE_LARGE_IN;
 
-/// Operations between two looks at the clock's flag.
+/// Operations between two checks of the clock's flag.
 const GLANCE: u64 = 64;
 
-/// Longest time that a histogram tells, in nanoseconds.
+/// Longest time that a histogram holds, in nanoseconds.
 const LONGEST: u64 = 60_000_000_000;
 
-/// One set in so many operations.
+/// Name of each mix, and the number of operations per set.
 pub(super) const MIXES: [(&str, u64); 2] = [("9:1", 10), ("1:1", 2)];
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Plan {
     pub(super) bytes: u64,
     pub(super) threads: u64,
-    /// How long each mix is measured, and as long its control.
+    /// Duration of each mix; its control takes the same time.
     pub(super) time: Duration,
 }
 
@@ -57,18 +56,18 @@ pub(super) struct Quantiles {
     pub(super) max: u64,
 }
 
-/// What was measured of one kind of operation.
+/// The measurements of one kind of operation.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Times {
     pub(super) mix: &'static str,
     pub(super) what: &'static str,
-    /// What passed for everybody.
+    /// Elapsed time.
     pub(super) wall: Quantiles,
-    /// What the thread had a processor for.
+    /// Processor time of the thread.
     pub(super) cpu: Quantiles,
 }
 
-/// All that was measured, and what the store did meanwhile.
+/// All measurements, and the store's activity meanwhile.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Outcome {
     pub(super) times: Vec<Times>,
@@ -77,7 +76,7 @@ pub(super) struct Outcome {
     pub(super) hits: f64,
 }
 
-/// Both clocks' times.
+/// Times by both clocks.
 struct Record {
     wall: Histogram<u64>,
     cpu: Histogram<u64>,
@@ -154,7 +153,7 @@ pub(super) fn run(plan: Plan, mut show: impl FnMut(&str), stop: &Stop) -> anyhow
     Ok(Outcome { times, items: counters.items, evictions, hits: hits as f64 / gets.max(1) as f64 })
 }
 
-/// What threads do.
+/// The work of the threads.
 #[derive(Clone, Copy)]
 struct Load {
     keys: u64,
@@ -163,12 +162,12 @@ struct Load {
     time: Duration,
 }
 
-/// Something that a thread does again and again.
+/// An operation that a thread repeats.
 trait Work: Send {
     fn step(&mut self);
 }
 
-/// Lets threads work until their time is over, and gives back what they did.
+/// Runs threads until the time is over, and returns their work.
 fn threads<W: Work>(
     load: Load,
     stop: &Stop,
@@ -193,7 +192,7 @@ fn threads<W: Work>(
     Ok(workers)
 }
 
-/// Gets and sets.
+/// A thread that gets and sets.
 struct Worker<'a> {
     store: &'a Ours,
     load: Load,
@@ -203,7 +202,7 @@ struct Worker<'a> {
     gets: Record,
     sets: Record,
     hits: u64,
-    /// Processor time at the end of the last operation: the next one's begin.
+    /// Processor time at the end of the last operation, which is the start of the next.
     cpu: Option<Duration>,
 }
 
@@ -245,7 +244,7 @@ impl Work for Worker<'_> {
     }
 }
 
-/// Computes.
+/// A thread that only computes.
 struct Control {
     lot: Lot,
     steps: u64,
@@ -278,7 +277,7 @@ fn compute(lot: &mut Lot, steps: u64) {
     }
 }
 
-/// How many steps of [`compute`] take so long.
+/// The number of steps of [`compute`] that take this time.
 fn calibrate(time: Duration) -> u64 {
     const STEPS: u64 = 1 << 20;
     let before = cpu();
@@ -287,14 +286,14 @@ fn calibrate(time: Duration) -> u64 {
     (nanos(time) * STEPS / took).max(1)
 }
 
-/// A number below `keys` by lot: half of them fall into the lowest quarter.
+/// A random number below `keys`. Half of the results fall into the lowest quarter.
 #[inline]
 fn often_low(lot: &mut Lot, keys: u64) -> u64 {
     let below = lot.below(keys);
     lot.below(below + 1)
 }
 
-/// How large the value of a key is, always the same.
+/// The size of a key's value, always the same.
 #[inline]
 fn size(key_number: u64) -> usize {
     let lot = Lot::new(key_number).draw() >> 16;

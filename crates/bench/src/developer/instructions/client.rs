@@ -1,4 +1,4 @@
-//! The loads, byte for byte the same in every run.
+//! The loads, which send the same bytes in every run.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -30,10 +30,10 @@ pub(super) const LOADS: [Load; 5] = [
     Load { name: "get100", kind: Kind::Gets(100), depth: 1 },
 ];
 
-/// How long an answer may take under valgrind.
+/// Longest time for an answer under valgrind.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Items stored by one write beforehand.
+/// Items that one write stores before the load.
 const FILL: u32 = 100;
 
 impl Load {
@@ -83,7 +83,7 @@ pub(super) fn drive(
     Ok(())
 }
 
-/// A connection, what is to be sent on it, and what must come back.
+/// A connection with its pending requests and expected answers.
 struct Talk {
     stream: TcpStream,
     value: String,
@@ -117,7 +117,7 @@ impl Talk {
         self.expected.push_str("END\r\n");
     }
 
-    /// Sends what there is in one write, and reads exactly what must come back.
+    /// Sends the pending requests in one write and reads exactly the expected answers.
     fn exchange(&mut self) -> anyhow::Result<()> {
         self.stream.write_all(self.request.as_bytes()).context("cannot send to the server")?;
         let mut answer = vec![0; self.expected.len()];
@@ -131,12 +131,12 @@ impl Talk {
     }
 }
 
-/// 14 bytes.
+/// A key of 14 bytes.
 fn key(number: u32) -> String {
     format!("memtier-{:06}", number + 1)
 }
 
-/// Numbers that are the same in every run (xorshift).
+/// Random numbers that are the same in every run (xorshift).
 struct Random(u64);
 
 impl Random {

@@ -1,11 +1,10 @@
-//! `instructions`: how many instructions a request costs each server, counted by valgrind's
-//! callgrind.
+//! `instructions`: the instructions of each server per request, counted by valgrind's callgrind.
 //!
-//! A count does not depend on the machine's mood: it tells two builds apart that no clock can. It
-//! says nothing of the kernel's work, nor of how long an instruction waits for memory.
+//! A count does not depend on the load of the machine, so it shows differences between two builds that no
+//! clock can. It does not cover the kernel's work or the time for which an instruction waits for memory.
 //!
-//! Each figure comes from two runs that differ in nothing but the number of requests: what starting,
-//! filling and ending cost is in both, and what remains is divided by the requests that only one had.
+//! Each figure comes from two runs that differ only in the number of requests. Both include the cost of
+//! starting, filling and stopping. Their difference is divided by the number of additional requests.
 
 mod client;
 mod profile;
@@ -26,7 +25,7 @@ use client::{LOADS, Load};
 use profile::{Part, Profile};
 use server::Counted;
 
-/// What a load came to, in instructions and allocations per request.
+/// The result of a load, in instructions and allocations per request.
 #[derive(Debug, Serialize)]
 struct Figures {
     load: &'static str,

@@ -1,8 +1,8 @@
-//! What callgrind wrote: which function spent how much, in which file's lines.
+//! Parser for callgrind's output: the cost of each function, by source file.
 //!
-//! The optimiser puts functions of one crate into those of another, but every line keeps the file it
-//! is from. A cost belongs to the part whose file it is in; what is from the standard library and
-//! the like belongs to the part whose function it ended up in.
+//! The optimiser inlines functions of one crate into those of another, but every line keeps its file. A cost
+//! belongs to the part whose file contains the line. Lines from the standard library and other outside code
+//! belong to the part whose function contains them.
 
 use std::collections::HashMap;
 
@@ -38,7 +38,7 @@ impl Part {
             ("mio::", Part::Tokio),
         ];
         let from = FILES.iter().find(|(name, _)| file.contains(name));
-        // Of `<A as B>::f` and `f::<A>` the first name counts.
+        // In `<A as B>::f` and `f::<A>` the first name counts.
         let first = || {
             let at = |name: &str| function.find(name);
             let found = FUNCTIONS.iter().filter_map(|&(name, part)| Some((at(name)?, part)));
@@ -59,7 +59,8 @@ pub(super) struct Profile {
 impl Profile {
     pub(super) fn parse(text: &str) -> anyhow::Result<Profile> {
         let mut profile = Profile::default();
-        // Names stand in full once and are numbers from then on: files and functions apart.
+        // A name is written in full once and then referred to by number. Files and functions are numbered
+        // separately.
         let (mut files, mut functions) = (HashMap::new(), HashMap::new());
         let (mut file, mut function, mut callee) = ("", "", "");
         let mut is_call = false;
@@ -82,7 +83,7 @@ impl Profile {
             } else if line
                 .starts_with(|first: char| first.is_ascii_digit() || "+-*".contains(first))
             {
-                // The line behind `calls` says what the callee spent, and is in its own lines too.
+                // The line after `calls` has the cost of the callee, whose own lines include it too.
                 if std::mem::take(&mut is_call) {
                     continue;
                 }
@@ -96,7 +97,7 @@ impl Profile {
         Ok(profile)
     }
 
-    /// What this has beyond `other`, per one of `requests`.
+    /// The excess over `other`, divided by `requests`.
     pub(super) fn beyond(&self, other: &Profile, requests: u32) -> Profile {
         let per = |many: f64, few: f64| (many - few) / f64::from(requests);
         Profile {
@@ -114,7 +115,7 @@ impl Profile {
     }
 }
 
-/// The name behind `(7) name`, or behind a `(7)` that had one before.
+/// The name in `(7) name`, or the name that an earlier `(7)` introduced.
 fn named<'a>(known: &mut HashMap<&'a str, &'a str>, text: &'a str) -> &'a str {
     let Some((number, name)) = text.split_once(')') else {
         return text;

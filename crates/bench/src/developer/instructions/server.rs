@@ -13,14 +13,14 @@ use nix::unistd::{Pid, Uid};
 use super::profile::Profile;
 use crate::stop::Stop;
 
-/// How long a server may take to answer, and to end.
+/// Longest time for a server to answer, and to exit.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Descriptors that valgrind keeps for itself. memcached sets its limit to exactly its `-c`, and
-/// valgrind lets a program set it to exactly what is left.
+/// Descriptors that valgrind reserves. memcached sets its limit to exactly its `-c`, and valgrind lets a
+/// program set it to exactly the remainder.
 const KEPT_BY_VALGRIND: u64 = 12;
 
-/// An error where valgrind is not installed.
+/// Fails if valgrind is not installed.
 pub(super) fn valgrind_is_there() -> anyhow::Result<()> {
     let said = Command::new("valgrind").arg("--version").output();
     match said {
@@ -29,7 +29,7 @@ pub(super) fn valgrind_is_there() -> anyhow::Result<()> {
     }
 }
 
-/// A server that answers. It is killed when this is dropped.
+/// A running server under callgrind. It is killed when this is dropped.
 pub(super) struct Counted {
     pub(super) address: SocketAddr,
     child: Child,
@@ -37,7 +37,7 @@ pub(super) struct Counted {
 }
 
 impl Counted {
-    /// Starts it, its instructions to be written into `file`, and waits until it answers.
+    /// Starts the server, which writes its counts into `file`, and waits until it answers.
     pub(super) fn start(program: &Path, file: &Path, stop: &Stop) -> anyhow::Result<Counted> {
         let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .and_then(|listener| listener.local_addr())
@@ -51,12 +51,12 @@ impl Counted {
             .arg(program)
             .args(["-l", "127.0.0.1", "-p", &address.port().to_string()])
             .args(["-t", "1", "-m", "512", "-c", &connections.to_string()])
-            // Without this ringbinderd sets it and starts once more, and valgrind loses it.
+            // Otherwise ringbinderd sets the variable and executes itself again, and valgrind loses it.
             .env("_RJEM_MALLOC_CONF", "dirty_decay_ms:100,muzzy_decay_ms:0,narenas:1,thp:never")
             .stdout(Stdio::null())
             .stderr(Stdio::null());
         if Uid::effective().is_root() {
-            // Whom else it could be may not be let to write the file.
+            // Another user might not be permitted to write the file.
             command.args(["-u", "root"]);
         }
         let child = command.spawn().context("cannot start valgrind")?;
@@ -74,7 +74,7 @@ impl Counted {
         Ok(server)
     }
 
-    /// Ends it, and reads what it did.
+    /// Stops the server and reads its counts.
     pub(super) fn profile(mut self) -> anyhow::Result<Profile> {
         let pid = Pid::from_raw(i32::try_from(self.child.id())?);
         kill(pid, Signal::SIGTERM).context("cannot end the server")?;
@@ -93,7 +93,7 @@ impl Counted {
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        // It may have ended.
+        // The server may have exited already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,6 +1,6 @@
-//! Queues of items in one arena: what is oldest, and taking an item out of the middle.
+//! Queues of items in one arena, with access to the oldest item and removal from the middle.
 
-/// An item in a queue, until it is taken out of the arena.
+/// The index of an item until it is removed from the arena.
 pub(super) type Place = usize;
 
 const NONE: Place = Place::MAX;
@@ -9,7 +9,7 @@ const NONE: Place = Place::MAX;
 struct Node {
     key: u64,
     bytes: u64,
-    /// For the policy: a counter or a state.
+    /// A counter or a state of the policy.
     mark: u8,
     older: Place,
     newer: Place,
@@ -22,7 +22,7 @@ pub(super) struct Arena {
     free: Vec<Place>,
 }
 
-/// A queue, oldest first. A place must only be given to the queue that it is in.
+/// A queue, oldest first. Callers must pass a place only to the queue that contains it.
 #[derive(Debug)]
 pub(super) struct List {
     oldest: Place,
@@ -32,7 +32,7 @@ pub(super) struct List {
 }
 
 impl Arena {
-    /// A new item in no queue.
+    /// Adds an item that is in no queue.
     pub(super) fn add(&mut self, key: u64, bytes: u64) -> Place {
         let node = Node { key, bytes, mark: 0, older: NONE, newer: NONE };
         if let Some(place) = self.free.pop() {
@@ -44,7 +44,7 @@ impl Arena {
         }
     }
 
-    /// Forgets an item that is in no queue.
+    /// Removes an item that is in no queue.
     pub(super) fn remove(&mut self, place: Place) {
         self.free.push(place);
     }
@@ -67,7 +67,7 @@ impl List {
         Self { oldest: NONE, newest: NONE, bytes: 0, items: 0 }
     }
 
-    /// Of all its items.
+    /// Total bytes of its items.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
     }
@@ -76,17 +76,17 @@ impl List {
         self.items
     }
 
-    /// None of an empty queue.
+    /// The oldest item; `None` if the queue is empty.
     pub(super) fn oldest(&self) -> Option<Place> {
         (self.oldest != NONE).then_some(self.oldest)
     }
 
-    /// The one that came after `place`.
+    /// The item that was added after `place`.
     pub(super) fn newer(arena: &Arena, place: Place) -> Option<Place> {
         Some(arena.nodes[place].newer).filter(|&newer| newer != NONE)
     }
 
-    /// Puts an item that is in no queue behind all others.
+    /// Appends an item that is in no queue.
     pub(super) fn push(&mut self, arena: &mut Arena, place: Place) {
         let node = &mut arena.nodes[place];
         (node.older, node.newer) = (self.newest, NONE);
@@ -99,7 +99,7 @@ impl List {
         self.newest = place;
     }
 
-    /// Takes an item of this queue out of it; it stays in the arena.
+    /// Removes an item from this queue; it stays in the arena.
     pub(super) fn take(&mut self, arena: &mut Arena, place: Place) {
         let Node { older, newer, bytes, .. } = arena.nodes[place];
         match older {
@@ -114,7 +114,7 @@ impl List {
         self.items -= 1;
     }
 
-    /// Takes the oldest item out.
+    /// Removes the oldest item from this queue.
     pub(super) fn pop(&mut self, arena: &mut Arena) -> Option<Place> {
         let place = self.oldest()?;
         self.take(arena, place);

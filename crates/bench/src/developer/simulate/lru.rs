@@ -1,4 +1,4 @@
-//! Least recently used: what a hit renews, and what every other policy is compared with.
+//! Least recently used: a hit renews an item. The other policies are compared with it.
 
 use std::collections::HashMap;
 

@@ -1,9 +1,9 @@
-//! `simulate`: how often known eviction policies hit on a trace, without any server.
+//! `simulate`: hit ratios of known eviction policies on a trace, without a server.
 //!
-//! The rule is a cache beside a database: each request gets its key, and a miss sets a value of the
-//! size that the trace says. Every policy has the same bytes, and each item costs its key, its value
-//! and a fixed overhead. memcached's own overhead is charged to the column that stands for it; all
-//! others are charged what `--overhead` says, so that only their decisions differ.
+//! It models a cache beside a database: each request gets its key, and a miss sets a value of the size in the
+//! trace. Every policy has the same bytes, and each item costs its key, its value and a fixed overhead. The
+//! memcached column is charged memcached's own overhead, and all others are charged `--overhead`, so that
+//! only their decisions differ.
 
 mod list;
 mod lru;
@@ -27,21 +27,21 @@ use crate::trace::{self, Format, Request};
 
 /// A cache that counts bytes and keeps no values.
 trait Policy {
-    /// Gets `key`; on a miss sets it, as an item of `bytes` in all. True is a hit.
+    /// Gets `key`; on a miss sets it as an item of `bytes` in total. Returns true on a hit.
     ///
-    /// A key has the same `bytes` whenever it is set; on a hit they are not looked at. An item that
-    /// is larger than the policy can hold stays a miss.
+    /// A key has the same `bytes` at every set; a hit ignores them. An item larger than the policy can hold
+    /// stays a miss.
     fn request(&mut self, key: u64, bytes: u64) -> bool;
 }
 
-/// Beyond key and value, memcached 1.6.45 takes 75 to 96 bytes for an item (resident, 14-byte keys).
+/// Bytes per item beyond key and value: memcached 1.6.45 takes 75 to 96 (resident, 14-byte keys).
 const MEMCACHED_OVERHEAD: u64 = 85;
 
-/// How many requests pass between two looks at the stop flag.
+/// Requests between two checks of the stop flag.
 const GLANCE: usize = 1 << 16;
 
-/// A column: its head, the overhead it is charged (None: `--overhead`), and an empty cache of so
-/// many bytes.
+/// A column: its head, its overhead (`None`: `--overhead`), and a constructor that takes the bytes of the
+/// cache.
 type Column = (&'static str, Option<u64>, fn(u64) -> Box<dyn Policy>);
 
 const COLUMNS: [Column; 5] = [
@@ -52,7 +52,7 @@ const COLUMNS: [Column; 5] = [
     ("memcached-like", Some(MEMCACHED_OVERHEAD), |bytes| Box::new(lru::Lru::new(bytes))),
 ];
 
-/// A row, for machines.
+/// A row as JSON.
 #[derive(Debug, Serialize)]
 struct Simulated {
     trace: String,
@@ -125,7 +125,8 @@ fn load(path: &Path, format: Option<Format>, stop: &Stop) -> anyhow::Result<Vec<
     Ok(requests)
 }
 
-/// Hits over the whole trace, from an empty cache. `fixed` is what an item costs beyond its value.
+/// Counts hits over the whole trace, starting with an empty cache. `fixed` is the cost of an item beyond its
+/// value.
 fn replay(
     policy: &mut dyn Policy,
     requests: &[Request],
@@ -144,7 +145,7 @@ fn replay(
     Ok(hits)
 }
 
-/// What a policy answers to requests for items of one size: `.` a miss, `x` a hit.
+/// The results of requests for items of one size: `.` for a miss, `x` for a hit.
 #[cfg(test)]
 fn answers(policy: &mut dyn Policy, keys: &[u64], bytes: u64) -> String {
     keys.iter().map(|&key| if policy.request(key, bytes) { 'x' } else { '.' }).collect()
@@ -171,7 +172,7 @@ mod tests {
     fn no_policy_keeps_what_is_larger_than_all_memory() {
         for (title, _, policy) in COLUMNS {
             let mut policy = policy(1 << 20);
-            // The second time, TinyLFU may still hold it in its log of writes.
+            // At the second request, TinyLFU may still hold the item in its log of writes.
             for _ in 0..200 {
                 policy.request(1, (1 << 20) + 1);
             }

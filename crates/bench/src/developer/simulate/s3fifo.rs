@@ -1,17 +1,17 @@
-//! S3-FIFO, with libCacheSim's defaults: a small queue, a main queue and a ghost of keys, all FIFO.
+//! S3-FIFO, with libCacheSim's defaults: a small queue, a main queue and a ghost queue of keys, all FIFO.
 //!
-//! A new item goes into the small queue. It leaves for the main queue if it was hit twice, else it is
-//! evicted and its key is remembered; a remembered key comes back straight into the main queue. Main
-//! is a clock: an item that was hit since goes around again, up to three times.
+//! A new item enters the small queue. At its end, an item with two hits moves to the main queue; any other
+//! item is evicted and its key remembered. A remembered key enters the main queue directly. The main queue is
+//! a clock: an item with hits goes around again, up to three times.
 
 use std::collections::{HashMap, VecDeque};
 
 use super::Policy;
 use super::list::{Arena, List, Place};
 
-/// Hits that take an item from the small queue to main.
+/// Hits that promote an item from the small queue to the main queue.
 const PROMOTED: u8 = 2;
-/// Hits that are counted.
+/// Maximum of the hit counter.
 const MOST: u8 = 3;
 
 /// A cache whose small queue has a tenth of the bytes.
@@ -41,7 +41,7 @@ impl S3Fifo {
         self.arena.remove(place);
     }
 
-    /// Evicts one item, or moves all of the small queue to main.
+    /// Evicts one item, or moves the whole small queue to the main queue.
     fn evict(&mut self) {
         let main_share = self.capacity - self.capacity / 10;
         if self.main.bytes() > main_share || self.small.oldest().is_none() {
@@ -98,11 +98,11 @@ impl Policy for S3Fifo {
     }
 }
 
-/// Keys that were evicted, the last ones up to so many bytes of items.
+/// Keys of the last evictions, up to a limit in bytes of their items.
 struct Ghost {
     /// Key, bytes and number of each eviction, oldest first.
     queue: VecDeque<(u64, u64, u64)>,
-    /// The number of the last eviction of a key.
+    /// The number of each key's last eviction.
     last: HashMap<u64, u64>,
     bytes: u64,
     capacity: u64,
@@ -128,7 +128,7 @@ impl Ghost {
         }
     }
 
-    /// Whether the key is remembered; it no longer is.
+    /// Removes a key. Returns whether it was remembered.
     fn take(&mut self, key: u64) -> bool {
         self.last.remove(&key).is_some()
     }

@@ -1,34 +1,34 @@
-//! Segcache with merge eviction, as Pelikan's crate does it: items lie in segments, and when none is
-//! free, some that follow each other become one, of which only the most requested bytes remain.
+//! Segcache with merge eviction, like Pelikan's crate. Items are in segments. If no segment is free, several
+//! successive segments are merged into one, which keeps only the bytes with the most requests.
 //!
-//! What remains starts counting afresh. The sizes of segments are the crate's 1 MiB, but at least 64
-//! fit into memory; all items are in one chain, as those of one lifetime are.
+//! The counters of surviving items restart. Segments have the crate's size of 1 MiB, or less so that at least
+//! 64 fit into memory. All items are in one chain, like items with the same lifetime.
 
 use std::collections::HashMap;
 
 use super::Policy;
 
-/// Segments that become one, if they keep what they should.
+/// Segments that one merge combines if each keeps its share.
 const MERGED: usize = 4;
-/// Segments that one merge looks at.
+/// Most segments in one merge.
 const LONGEST: usize = 8;
-/// Fewer are not worth a merge.
+/// Fewest segments worth a merge.
 const SHORTEST: usize = 3;
 /// The share of a segment that survives.
 const KEPT: f64 = 1.0 / MERGED as f64;
-/// A merge ends once its target is so full.
+/// A merge ends when its target is filled to this share.
 const FULL: f64 = KEPT * (MERGED - 1) as f64 + 0.05;
-/// Up to here each request counts, from there on every n-th.
+/// Up to this number each request counts, and above it every n-th.
 const EXACT: u8 = 16;
 const MOST: u8 = 127;
 
 /// A cache in segments.
 pub(super) struct Segcache {
-    /// Oldest first. The last is the one that is written.
+    /// Oldest first. The last segment is being written.
     chain: Vec<Segment>,
-    /// Where the next merge begins.
+    /// The start of the next merge.
     next: usize,
-    /// Requests of each item.
+    /// Request counter of each item.
     hits: HashMap<u64, u8>,
     segments: u64,
     size: u64,
@@ -37,7 +37,7 @@ pub(super) struct Segcache {
 
 #[derive(Default)]
 struct Segment {
-    /// Key and bytes.
+    /// Key and bytes of each item.
     items: Vec<(u64, u64)>,
     bytes: u64,
 }
@@ -62,7 +62,7 @@ impl Segcache {
         }
     }
 
-    /// Segments from `start` on that a merge may take: not the one that is written.
+    /// Number of segments from `start` on that a merge may take. The segment being written is excluded.
     fn evictable(&self, start: usize) -> usize {
         (self.chain.len() - 1).saturating_sub(start).min(LONGEST)
     }
@@ -70,7 +70,7 @@ impl Segcache {
     /// Frees at least one segment.
     fn evict(&mut self) {
         let before = self.chain.len();
-        // Whatever survived a merge counts from zero, so the second time around it can go.
+        // Items that survived a merge restart at zero, so the second pass can evict them.
         for _ in 0..2 * before {
             if self.evictable(self.next) < SHORTEST {
                 self.next = 0;
@@ -89,11 +89,11 @@ impl Segcache {
         self.next = 0;
     }
 
-    /// Merges what begins at `next` into its first segment.
+    /// Merges the segments from `next` on into the first of them.
     fn merge(&mut self) {
         let target = self.next;
         let take = self.evictable(target);
-        // A chain that is too short keeps more of each.
+        // A chain that is too short keeps a larger share of each segment.
         let kept = if take < MERGED { 1.0 / take as f64 } else { KEPT };
         let full = FULL * self.size as f64;
         let mut cutoff = self.prune(target, 1.0, kept);
@@ -116,9 +116,9 @@ impl Segcache {
         self.next = target + 1;
     }
 
-    /// Drops the items of a segment that were requested least for their size, until the share
-    /// `kept` remains. What is too little is guessed on the way, from `cutoff` on; returned is the
-    /// last guess.
+    /// Drops the items with the fewest requests for their size, until the share `kept` of the segment
+    /// remains. The threshold is estimated during the pass, starting with `cutoff`. Returns the last
+    /// estimate.
     fn prune(&mut self, at: usize, cutoff: f64, kept: f64) -> f64 {
         let Segment { items, bytes } = std::mem::take(&mut self.chain[at]);
         let size = self.size as f64;
@@ -148,7 +148,7 @@ impl Segcache {
         cutoff
     }
 
-    /// xorshift64
+    /// xorshift64.
     fn random(&mut self) -> u64 {
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;
@@ -188,7 +188,7 @@ mod tests {
     use super::super::answers;
     use super::*;
 
-    /// 64 segments for forty items each.
+    /// A cache of 64 segments, each with room for forty items.
     fn full() -> Segcache {
         let mut cache = Segcache::new(64 * 400);
         let keys: Vec<u64> = (0..2560).collect();

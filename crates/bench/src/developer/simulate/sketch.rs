@@ -1,14 +1,14 @@
-//! A count-min sketch of 4-bit counters that halves itself: how often a key was asked for lately.
+//! A count-min sketch of 4-bit counters that are halved at intervals: the recent frequency of a key.
 
-/// Counters of a key.
+/// Counters per key.
 const ROWS: u64 = 4;
-/// Counters in a word of the table.
+/// Counters per word of the table.
 const COUNTERS: u64 = 16;
 const MOST: u64 = 15;
-/// Counting so many times the number of items halves every counter.
+/// All counters are halved after this number of requests per item.
 const SAMPLE: u64 = 10;
 
-/// Frequencies up to 15, of the last ten or so requests for each of `items` items.
+/// Frequencies up to 15, over about the last ten requests for each of `items` items.
 pub(super) struct Sketch {
     table: Vec<u64>,
     counted: u64,
@@ -16,7 +16,7 @@ pub(super) struct Sketch {
 }
 
 impl Sketch {
-    /// For a cache that holds about so many items.
+    /// A sketch for a cache of about `items` items.
     pub(super) fn new(items: u64) -> Self {
         let words = items.clamp(64, 1 << 30).next_power_of_two();
         Self {
@@ -26,11 +26,11 @@ impl Sketch {
         }
     }
 
-    /// The word of a counter, and by how much to shift it.
+    /// The word of a counter, and its shift within the word.
     fn counter(&self, hash: u64, row: u64) -> (usize, u64) {
         let mixed = mix(hash.wrapping_add(row.wrapping_mul(0xc3a5_c85c_97cb_3127)));
         let word = (mixed >> 8) & (self.table.len() as u64 - 1);
-        // Each row has a quarter of the word, so no two rows share a counter.
+        // Each row has a quarter of the word, so two rows never share a counter.
         let nibble = (hash % (COUNTERS / ROWS)) * ROWS + row;
         (usize::try_from(word).unwrap_or(0), nibble * 4)
     }

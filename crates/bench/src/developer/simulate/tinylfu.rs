@@ -1,9 +1,8 @@
-//! TinyLFU as moka does it: LRU order, and a sketch that says who may come in.
+//! TinyLFU as in moka: LRU order, and a sketch that decides which items are admitted.
 //!
-//! A new item is let in if it was asked for more often than the least recently used items together
-//! that must go for it; so a large item must be more popular than a small one. There is no window: a
-//! refused item is gone. But moka decides in batches, and until then a new item can be read and its
-//! requests count.
+//! A new item is admitted if its frequency exceeds the sum of those of the least recently used items that it
+//! would evict, so a large item must be more popular than a small one. There is no window: a rejected item is
+//! gone. However, moka decides in batches; until then a new item can be read, and its requests count.
 
 use std::collections::HashMap;
 
@@ -11,19 +10,19 @@ use super::Policy;
 use super::list::{Arena, List, Place};
 use super::sketch::Sketch;
 
-/// Requests, or sets, after which moka works off its logs.
+/// Requests, or sets, after which moka processes its logs.
 const BATCH: usize = 64;
 
-/// Marks of an item.
+/// Values of an item's mark.
 const UNDECIDED: u8 = 0;
 const ADMITTED: u8 = 1;
 
-/// A cache that refuses what is less popular than its victims.
+/// A cache that rejects items less popular than their victims.
 pub(super) struct TinyLfu {
     arena: Arena,
     queue: List,
     places: HashMap<u64, Place>,
-    /// From half a cache on.
+    /// Created when the cache is half full.
     sketch: Option<Sketch>,
     reads: Vec<u64>,
     writes: Vec<Place>,
@@ -73,7 +72,7 @@ impl TinyLfu {
         self.arena.remove(place);
     }
 
-    /// False refuses the candidate, and then nothing is evicted.
+    /// Evicts items to make room. Returns false if it rejects the candidate; it then evicts nothing.
     fn make_room(&mut self, candidate: Place) -> bool {
         let bytes = self.arena.bytes(candidate);
         if bytes > self.capacity || self.queue.bytes() + bytes <= self.capacity {
@@ -123,7 +122,7 @@ mod tests {
     use super::super::answers;
     use super::*;
 
-    /// Full of the keys 0 to 9, each asked for `times` times and all logs worked off.
+    /// A cache full of the keys 0 to 9, each requested `times` times, with all logs processed.
     fn full(times: usize) -> TinyLfu {
         let mut cache = TinyLfu::new(100);
         let keys: Vec<u64> = (0..10).collect();

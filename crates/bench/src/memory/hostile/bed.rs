@@ -1,4 +1,4 @@
-//! A server for one input: started afresh, filled, asked, watched.
+//! A freshly started server for one input, with a connection to fill it and helpers to measure it.
 
 use std::fmt;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -17,13 +17,13 @@ pub(super) const ORDINARY: usize = 1000;
 /// Bytes of an ordinary key.
 pub(super) const KEY: u64 = 8;
 
-/// Bytes of a mebibyte, as a divisor of figures.
+/// Bytes per mebibyte, as a divisor.
 pub(super) const MEBIBYTE: f64 = 1024.0 * 1024.0;
 
-/// Numbers of ordinary items that come after those a trial was filled with.
+/// First number of ordinary items stored after the initial fill.
 pub(super) const NEW: u64 = 20_000_000;
 
-/// The server ended before the figures were there.
+/// The server ended before the figures were complete.
 #[derive(Debug)]
 pub(super) struct Ended(String);
 
@@ -35,33 +35,32 @@ impl fmt::Display for Ended {
 
 impl std::error::Error for Ended {}
 
-/// What an input has to do with: the server's program, and when to stop.
+/// The environment of an input: the server's program and the stop flag.
 #[derive(Clone, Copy)]
 pub(super) struct Bed<'a> {
     pub(super) contender: &'a Contender,
     pub(super) stop: &'a Stop,
 }
 
-/// The flags of a server.
+/// Flags of a server.
 #[derive(Clone, Copy)]
 pub(super) struct Flags<'a> {
     pub(super) memory: u64,
     pub(super) threads: usize,
     pub(super) more: &'a [&'a str],
-    /// The group that it is put into.
+    /// The control group that it is moved to.
     pub(super) group: Option<&'a Cgroup>,
 }
 
 impl Flags<'static> {
-    /// `-m` so large, and the servers' own number of threads.
+    /// `-m` with this value, and the servers' default number of threads.
     pub(super) fn memory(memory: u64) -> Self {
         Self { memory, threads: 4, more: &[], group: None }
     }
 }
 
 impl Bed<'_> {
-    /// Starts a server, has `act` done with it, and ends it. Where it ends before, the error is
-    /// [`Ended`].
+    /// Starts a server, runs `act` on it, and stops it. If the server ends by itself, the error is [`Ended`].
     pub(super) fn with<R>(
         &self,
         flags: Flags<'_>,
@@ -80,7 +79,7 @@ impl Bed<'_> {
         let mut trial = Trial { server, feed, stop: self.stop };
         let result = act(&mut trial);
         server = trial.server;
-        // What a killed process has open is closed some time before it is gone.
+        // The descriptors of a killed process are closed some time before the process is gone.
         for _ in 0..10 {
             if result.is_ok() || server.must_run().is_err() {
                 break;
@@ -91,7 +90,7 @@ impl Bed<'_> {
             Ok(()) => result,
             Err(error) => {
                 let text = format!("{error:#}");
-                // Who was killed said nothing of it.
+                // A killed process printed no reason.
                 let killed = text.split_once(": 9 (SIGKILL)").map(|(before, _)| before);
                 Err(Ended(killed.map_or(text.clone(), |it| format!("{it} 9: killed"))).into())
             }
@@ -99,14 +98,14 @@ impl Bed<'_> {
     }
 }
 
-/// A running server and one connection that speaks to it.
+/// A running server and one connection to it.
 pub(super) struct Trial<'a> {
     server: Server,
     pub(super) feed: Feed,
     pub(super) stop: &'a Stop,
 }
 
-/// What became of sets.
+/// Counts of sets by result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tally {
     pub(super) stored: u64,
@@ -114,14 +113,14 @@ pub(super) struct Tally {
 }
 
 impl Trial<'_> {
-    /// So many connections to the server.
+    /// Opens this many connections to the server.
     pub(super) fn crowd(&self, count: usize) -> anyhow::Result<Crowd> {
         let mut crowd = Crowd::default();
         crowd.join_many(count, self.address(), || self.check())?;
         Ok(crowd)
     }
 
-    /// Fails once the program is to stop.
+    /// Fails if the program must stop.
     pub(super) fn check(&self) -> anyhow::Result<()> {
         Ok(self.stop.check()?)
     }
@@ -130,7 +129,7 @@ impl Trial<'_> {
         self.server.address
     }
 
-    /// Sets ordinary values under these numbers.
+    /// Sets ordinary values with these numbers.
     pub(super) fn store(
         &mut self,
         numbers: impl IntoIterator<Item = u64>,
@@ -138,7 +137,7 @@ impl Trial<'_> {
         self.feed.store(numbers, |_| ORDINARY, self.stop)
     }
 
-    /// Stores ordinary values until old ones are evicted, and gives how many are there then.
+    /// Stores ordinary values until old ones are evicted. Returns the number of items at that point.
     pub(super) fn fill(&mut self, megabytes: u64) -> anyhow::Result<u64> {
         let fit = (megabytes << 20) / ORDINARY as u64;
         self.store(0..fit + fit / 8)?;
@@ -148,25 +147,25 @@ impl Trial<'_> {
         self.counter("curr_items")
     }
 
-    /// One counter. The connection for it is a new one, so what was refused on others is no matter.
+    /// Reads one counter over a new connection, so that refusals on other connections have no effect.
     pub(super) fn counter(&self, name: &str) -> anyhow::Result<u64> {
         Client::connect(self.address())?.counter(name)
     }
 
-    /// Percentage of so many items that are there, 100 at most: ordinary sets since then add some.
+    /// Percentage of this many items that remain, 100 at most: later ordinary sets add some.
     pub(super) fn kept(&self, before: u64) -> anyhow::Result<f64> {
         let share = self.counter("curr_items")? as f64 / before.max(1) as f64;
         Ok(100.0 * share.min(1.0))
     }
 
-    /// The most that was resident so far, in MiB.
+    /// Peak of resident memory, in MiB.
     pub(super) fn peak(&mut self) -> anyhow::Result<f64> {
         self.server.must_run()?;
         let memory = self.server.memory()?.context("nobody may look at the server")?;
         Ok(memory.peak as f64 / MEBIBYTE)
     }
 
-    /// What is resident once that has stopped moving, in MiB.
+    /// Resident memory after it has stopped changing, in MiB.
     pub(super) fn settled(&self) -> anyhow::Result<f64> {
         Ok(self.server.settled_memory(self.stop)? as f64 / MEBIBYTE)
     }
@@ -176,7 +175,7 @@ impl Trial<'_> {
 pub(super) struct Feed(BufReader<TcpStream>);
 
 impl Feed {
-    /// How long an answer may take. Servers that work hard need some of it.
+    /// Longest time for an answer. Busy servers need much of it.
     const PATIENCE: Duration = Duration::from_secs(30);
 
     pub(super) fn connect(address: SocketAddr) -> anyhow::Result<Self> {
@@ -191,7 +190,7 @@ impl Feed {
         self.0.get_mut().write_all(bytes).context("cannot send")
     }
 
-    /// The next line without its end.
+    /// Reads the next line, without its line break.
     pub(super) fn line(&mut self) -> anyhow::Result<String> {
         let mut line = String::new();
         (&mut self.0).take(4096).read_line(&mut line).context("no answer")?;
@@ -201,13 +200,13 @@ impl Feed {
         }
     }
 
-    /// Sends one request and gives the line that answers it.
+    /// Sends one request and returns the line that answers it.
     pub(super) fn ask(&mut self, request: &str) -> anyhow::Result<String> {
         self.send(request.as_bytes())?;
         self.line()
     }
 
-    /// One set of a value of so many bytes; false where it is refused.
+    /// Sets a value of this many bytes. Returns false if the server refuses it.
     pub(super) fn set(&mut self, key: &str, length: usize) -> anyhow::Result<bool> {
         let mut request = format!("set {key} 0 0 {length}\r\n").into_bytes();
         request.resize(request.len() + length, b'v');
@@ -216,7 +215,7 @@ impl Feed {
         Ok(self.line()? == "STORED")
     }
 
-    /// Sets values as long as `length` says under these numbers.
+    /// Sets values with these numbers and the lengths that `length` returns.
     pub(super) fn store(
         &mut self,
         numbers: impl IntoIterator<Item = u64>,
@@ -250,7 +249,7 @@ impl Feed {
         }
     }
 
-    /// Sends requests that are each answered by a line, and counts the answers that are `wanted`.
+    /// Sends requests that are each answered by one line, and counts the answers equal to `wanted`.
     pub(super) fn count(
         &mut self,
         requests: impl IntoIterator<Item = String>,

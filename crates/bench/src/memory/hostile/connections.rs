@@ -1,4 +1,5 @@
-//! Connections that hold memory: half-sent sets, answers and lines that nobody reads.
+//! Inputs of connections that hold memory: half-sent sets, and answers and lines that the client does not
+//! read.
 
 use std::time::Duration;
 
@@ -6,10 +7,10 @@ use super::bed::{Bed, Flags, KEY, MEBIBYTE, NEW, ORDINARY};
 use super::{Aim, Aimed, EXTRA, Input, KEPT, Unit, peak};
 use ringbinder_stress::Crowd;
 
-/// A value that every server takes without further flags, in round numbers.
+/// The longest value that every server accepts without further flags, rounded.
 pub(super) const LARGE: usize = 1_000_000;
 
-/// Bytes that are written at once for one connection of many.
+/// Bytes written at once to one of many connections.
 pub(super) const PIECE: usize = 64 * 1024;
 
 pub(super) static INPUTS: &[Input] = &[
@@ -95,7 +96,7 @@ fn unread_values(bed: &Bed<'_>) -> anyhow::Result<Vec<f64>> {
         for round in 0..1000 {
             trial.stop.check()?;
             refused += u64::from(!trial.feed.set("large", LARGE)?);
-            // A server that takes no more clients is no worse for it.
+            // A server that refuses further clients is not worse for that.
             if crowd.join(trial.address()).is_ok() {
                 crowd.tell(crowd.len() - 1, "get large\r\n".repeat(6), 0, b"");
                 crowd.send_what_fits(crowd.len() - 1);
@@ -156,7 +157,7 @@ fn long_lines(bed: &Bed<'_>) -> anyhow::Result<Vec<f64>> {
 
 fn announced(bed: &Bed<'_>) -> anyhow::Result<Vec<f64>> {
     const ALL: usize = 64 << 20;
-    // No server reads so much at once.
+    // More than any server reads at once.
     const LENGTH: usize = 300_000;
     bed.with(Flags::memory(64), |trial| {
         trial.feed.store(0..250, |_| LENGTH, trial.stop)?;

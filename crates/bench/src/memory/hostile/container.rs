@@ -1,4 +1,4 @@
-//! The shipped container: `-m 256` and a limit of 384 MiB, where the kernel ends what is larger.
+//! The shipped container: `-m 256` and a limit of 384 MiB, beyond which the kernel kills the process.
 
 use anyhow::Context as _;
 use ringbinder_stress::{Cgroup, Crowd};
@@ -7,7 +7,7 @@ use super::bed::{Bed, Flags, Trial};
 use super::connections::{LARGE, PIECE};
 use super::{Aim, Aimed, Input, Unit, peak};
 
-/// As in `deploy/`, in MiB.
+/// The value of `-m` in `deploy/`, in MiB.
 const MEMORY: u64 = 256;
 const LIMIT: u64 = 384;
 
@@ -41,7 +41,7 @@ pub(super) static INPUTS: &[Input] = &[
     },
 ];
 
-/// A full server in a group with the limit. The server is gone before the group is.
+/// Fills a server in a control group with the limit. The server is gone before the group is removed.
 fn contained(
     bed: &Bed<'_>,
     act: impl FnOnce(&mut Trial<'_>) -> anyhow::Result<Vec<f64>>,
@@ -50,7 +50,7 @@ fn contained(
         .map_err(anyhow::Error::msg)
         .context("NOT MEASURED: there is no control group with a limit of memory for us")?;
     bed.with(Flags { group: Some(&group), ..Flags::memory(MEMORY) }, |trial| {
-        // Large values, since memcached gives no memory of small ones to large ones for a long time.
+        // The values are large, since memcached takes long to move memory from small values to large ones.
         trial.feed.store(0..300, |_| LARGE, trial.stop)?;
         act(trial)
     })

@@ -1,4 +1,4 @@
-//! Contents that are hard to keep: large values, dead items, a limit that moves, overwrites.
+//! Inputs with difficult contents: large values, dead items, a changing limit, overwrites.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use crate::stop::Stop;
 
 const REFUSED: Aimed = Aimed { what: "sets refused", unit: Unit::Number, aim: Aim::AtMost(0.0) };
 
-/// Ordinary items for a limit: 85 % of it are their keys and values.
+/// Bytes of ordinary items that a limit must hold: keys and values are 85 % of the limit.
 const fn worth(what: &'static str, megabytes: u64) -> Aimed {
     Aimed { what, unit: Unit::Mebibytes, aim: Aim::AtLeast((megabytes * 85 / 100) as f64) }
 }
@@ -23,7 +23,7 @@ pub(super) static INPUTS: &[Input] = &[
     Input {
         name: "large-values",
         text: "-m 256 -I 128m: eight values of 127 MiB",
-        // One value more than any other input: it is on its way while the last one leaves.
+        // One value more than in any other input: it is being received while the last one is sent.
         clients: 0,
         figures: &[REFUSED, Aimed { aim: Aim::AtMost(256.0 + 32.0 + 127.0), ..peak(256) }],
         measure: large_values,
@@ -139,7 +139,7 @@ fn lower_limit(bed: &Bed<'_>) -> anyhow::Result<Vec<f64>> {
             if answer != "OK" {
                 bail!("the answer to cache_memlimit is {answer:?}");
             }
-            // Traffic goes on, and whatever is corrected later has been by then.
+            // Traffic continues, so that deferred corrections take effect.
             trial.store(NEW..NEW + 5000)?;
             resident = trial.settled()?;
             let items = trial.counter("curr_items")? * (KEY + ORDINARY as u64);
@@ -151,7 +151,7 @@ fn lower_limit(bed: &Bed<'_>) -> anyhow::Result<Vec<f64>> {
     })
 }
 
-/// Gets these and gives how many are there.
+/// Gets items with these numbers and returns how many exist.
 fn present(trial: &mut Trial<'_>, numbers: std::ops::Range<u64>) -> anyhow::Result<u64> {
     let mut present = 0;
     for number in numbers {
@@ -163,7 +163,7 @@ fn present(trial: &mut Trial<'_>, numbers: std::ops::Range<u64>) -> anyhow::Resu
     Ok(present)
 }
 
-/// Whether an ordinary item is there.
+/// Whether an ordinary item exists.
 fn get(feed: &mut Feed, number: u64) -> anyhow::Result<bool> {
     if feed.ask(&format!("get {number:08}\r\n"))? == "END" {
         return Ok(false);
@@ -206,7 +206,7 @@ fn append(bed: &Bed<'_>) -> anyhow::Result<Vec<f64>> {
         }
         let before = trial.settled()?;
         let (address, stop) = (trial.address(), trial.stop);
-        // Several, so that some are on every thread of the server.
+        // Several connections, so that each thread of the server has some.
         let mut others = Vec::new();
         for _ in 0..8 {
             others.push(Feed::connect(address)?);
@@ -214,7 +214,7 @@ fn append(bed: &Bed<'_>) -> anyhow::Result<Vec<f64>> {
         let done = AtomicBool::new(false);
         let (appended, longest) = std::thread::scope(|scope| {
             let watcher = scope.spawn(|| longest_wait(&mut others, KEYS, &done, stop));
-            // The watcher is at work before the append is.
+            // The watcher starts before the append.
             let appended = stop.pause(Duration::from_millis(200)).map_err(anyhow::Error::from);
             let appended = appended.and_then(|()| trial.feed.ask("append large 0 0 1\r\nx\r\n"));
             done.store(true, Relaxed);
@@ -229,7 +229,7 @@ fn append(bed: &Bed<'_>) -> anyhow::Result<Vec<f64>> {
     })
 }
 
-/// Gets small values on all of these in turn until it is `done`, and gives the longest wait.
+/// Gets small values on all of these connections in turn until `done`, and returns the longest wait.
 fn longest_wait(
     feeds: &mut [Feed],
     keys: u64,

@@ -1,9 +1,9 @@
-//! Inputs that take much memory, at full size, and what came of each.
+//! Inputs that take much memory, at full size, and their results.
 //!
-//! An input is one function. It starts its own server through [`Bed`] and gives one figure for each
-//! [`Aimed`] of its entry in a table of inputs. `connections` has what connections hold, `contents`
-//! what is hard to store, `container` what happens in a control group with a limit of memory. Smaller
-//! versions of the same are tests of the project.
+//! An input is one function. It starts its own server through [`Bed`] and returns one figure for each
+//! [`Aimed`] of its entry in a table of inputs. `connections` has inputs whose connections hold memory,
+//! `contents` those whose contents are hard to store, and `container` those in a control group with a memory
+//! limit. Smaller versions of them are tests of the project.
 
 mod bed;
 mod connections;
@@ -22,22 +22,22 @@ use crate::stop::Stop;
 use bed::{Bed, Ended};
 use report::{Cell, Row};
 
-/// Connections that a server may have (`-c`): the largest crowd and some.
+/// Connections that a server allows (`-c`): slightly more than the largest crowd.
 const CLIENTS: usize = 5_100;
 
-/// Open files beside the connections of a crowd, in this program and in the servers.
+/// Open files besides the connections of a crowd, in this program and in the servers.
 const SPARE: u64 = 500;
 
-/// An input, and what is asked of a server that gets it.
+/// An input, and the requirements on a server that gets it.
 struct Input {
-    /// For `--only`.
+    /// The name for `--only`.
     name: &'static str,
-    /// For people, with the flags of the servers.
+    /// The description for people, with the flags of the servers.
     text: &'static str,
-    /// Connections that it holds.
+    /// Number of its connections.
     clients: u64,
     figures: &'static [Aimed],
-    /// Gives as many figures, in the same order.
+    /// The function that measures. Returns the figures in the order of their aims.
     measure: fn(&Bed<'_>) -> anyhow::Result<Vec<f64>>,
 }
 
@@ -48,18 +48,18 @@ struct Aimed {
     aim: Aim,
 }
 
-/// What a figure counts.
+/// The unit of a figure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Unit {
     Number,
     Percent,
     Mebibytes,
     Milliseconds,
-    /// 1 where it is so.
+    /// 1 if the statement is true.
     Truth,
 }
 
-/// What a node has to reach.
+/// The value that a node must reach.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Aim {
     AtLeast(f64),
@@ -75,22 +75,21 @@ impl Aim {
     }
 }
 
-/// The percentage of items that connections must leave alone.
+/// The percentage of items that must survive the connections.
 const KEPT: Aimed = Aimed { what: "items kept", unit: Unit::Percent, aim: Aim::AtLeast(97.0) };
 
-/// The most that may be resident: `-m`, the memory of connections (an eighth of `-m`, at least 32
-/// MiB), and 32 MiB beside them.
+/// Most resident memory: `-m`, the memory of connections (an eighth of `-m`, at least 32 MiB), and 32 MiB
+/// more.
 const fn peak(megabytes: u64) -> Aimed {
     let connections = if megabytes / 8 > 32 { megabytes / 8 } else { 32 };
     let most = (megabytes + connections + 32) as f64;
     Aimed { what: "peak resident", unit: Unit::Mebibytes, aim: Aim::AtMost(most) }
 }
 
-/// What is resident beyond what was before, where nothing is to be stored: the memory of connections
-/// and 32 MiB.
+/// Additional resident memory if nothing is stored: the memory of connections and 32 MiB.
 const EXTRA: Aimed = Aimed { what: "more resident", unit: Unit::Mebibytes, aim: Aim::AtMost(64.0) };
 
-/// Runs all that was asked for on each of these.
+/// Runs the chosen inputs on each of these servers.
 pub(super) fn run(
     options: &MemoryOptions,
     contenders: &[Contender],
@@ -108,7 +107,7 @@ pub(super) fn run(
         for contender in contenders {
             progress.show(&format!("{}:", input.text), &contender.name);
             let measured = (input.measure)(&Bed { contender, stop });
-            // Before anything is said of a server that Ctrl-C ended too.
+            // Checked before a failure is reported: Ctrl-C ends the server too.
             stop.check()?;
             match measured {
                 Ok(figures) => {
@@ -135,7 +134,7 @@ pub(super) fn run(
     Ok(if rows.iter().all(Row::holds) { Verdict::Clean } else { Verdict::Flagged })
 }
 
-/// Those whose names contain one of the words; all without words.
+/// The inputs whose names contain one of the words, or all without words.
 fn chosen(words: &[String]) -> Result<Vec<&'static Input>, BenchError> {
     let all = || [connections::INPUTS, contents::INPUTS, container::INPUTS].into_iter().flatten();
     let chosen: Vec<_> = all()

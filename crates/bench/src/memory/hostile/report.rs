@@ -1,4 +1,4 @@
-//! What came of the inputs: one table, and the same as data.
+//! The results of the inputs: one table, and the same as JSON.
 
 use serde_json::{Value, json};
 
@@ -10,9 +10,9 @@ use crate::table::{NOTHING, grouped, markdown, time};
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Cell {
     Figure(f64),
-    /// The server ended on the way, or was killed.
+    /// The server ended during the input, by itself or killed.
     Ended,
-    /// It could not be measured here.
+    /// This machine cannot measure it.
     Nothing,
 }
 
@@ -20,7 +20,7 @@ pub(super) enum Cell {
 pub(super) struct Row {
     input: &'static Input,
     aimed: &'static Aimed,
-    /// In the order of the servers, of which the last is the node.
+    /// In the order of the servers; the last is the node.
     pub(super) cells: Vec<Cell>,
 }
 
@@ -29,7 +29,7 @@ impl Row {
         Self { input, aimed, cells: Vec::new() }
     }
 
-    /// Whether the node reaches the aim, or nobody can tell here.
+    /// Whether the node reaches the aim, or this machine cannot measure it.
     pub(super) fn holds(&self) -> bool {
         match self.cells.last() {
             Some(Cell::Figure(figure)) => self.aimed.aim.holds(*figure),
@@ -47,7 +47,7 @@ impl Row {
     }
 }
 
-/// The table, and beneath it what has to be said of single inputs.
+/// The table, followed by notes on single inputs.
 pub(super) fn text(contenders: &[Contender], rows: &[Row], notes: &[String]) -> String {
     let mut text = String::new();
     for contender in contenders {
@@ -108,7 +108,7 @@ fn aim(aimed: &Aimed) -> String {
     }
 }
 
-/// The same for programs: figures in the units of their names, null where there is none.
+/// The table as JSON: figures in the units of their names, and null if there is none.
 pub(super) fn data(contenders: &[Contender], rows: &[Row], notes: &[String]) -> Value {
     let rows = rows.iter().map(|row| {
         let cells = contenders.iter().zip(&row.cells).map(|(contender, &cell)| {

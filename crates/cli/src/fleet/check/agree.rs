@@ -1,5 +1,5 @@
-//! What does not break the ring now: files that nodes would start with, settings that differ, and what
-//! the nodes' versions do not report.
+//! Findings that do not break the ring yet: files with which nodes would start, settings that differ, and
+//! values that the nodes' versions do not report.
 
 use std::collections::BTreeMap;
 
@@ -7,12 +7,12 @@ use super::evidence::{Asked, Findings};
 use super::finding::{Finding, Kind};
 use super::said::Said;
 
-/// How many different settings a sentence tells.
+/// Most settings in one sentence.
 const TOLD: usize = 4;
 
-/// Adds what is found.
+/// Adds the findings.
 pub(super) fn judge(asked: &Asked<'_>, findings: &mut Findings) {
-    // With another ring, which was found before, its file and its errors are part of that finding.
+    // If a node holds another ring, an earlier finding already covers its file and its errors.
     for node in (0..asked.nodes.len()).filter(|&node| asked.holds_it(node)) {
         let found = asked.said(node).and_then(|said| source(asked, node, said));
         if let Some((kind, text)) = found {
@@ -31,7 +31,7 @@ pub(super) fn judge(asked: &Asked<'_>, findings: &mut Findings) {
     not_reported(asked, findings);
 }
 
-/// What is wrong with the file, or the key in etcd, that a node reads.
+/// The fault in the file, or the key in etcd, that a node reads.
 fn source(asked: &Asked<'_>, node: usize, said: &Said) -> Option<(Kind, String)> {
     let (name, id) = (asked.name(node), asked.ring.id());
     if let Some(error) = &said.last_error {
@@ -54,8 +54,8 @@ fn source(asked: &Asked<'_>, node: usize, said: &Said) -> Option<(Kind, String)>
     Some((Kind::Drift, text))
 }
 
-/// Nodes that treat requests for each other's keys differently are not one cache: what is written
-/// through one is not read through another.
+/// Checks that all nodes treat requests for each other's keys the same way. Otherwise they are not one cache:
+/// a value written through one node cannot be read through another.
 fn policies(asked: &Asked<'_>, findings: &mut Findings) {
     let mut policies: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for node in 0..asked.nodes.len() {
@@ -77,8 +77,8 @@ fn policies(asked: &Asked<'_>, findings: &mut Findings) {
     add_general(findings, Kind::PoliciesDiffer, text, asked, &[]);
 }
 
-/// Nodes whose version does not report what the other parts compare. That is no proof of a fault, and
-/// no ground for "ok" either.
+/// Finds nodes whose version does not report values that the other parts compare. That proves no fault, but
+/// it rules out "ok".
 fn not_reported(asked: &Asked<'_>, findings: &mut Findings) {
     let mut missing: BTreeMap<&[&str], Vec<usize>> = BTreeMap::new();
     for node in 0..asked.nodes.len() {
@@ -98,7 +98,7 @@ fn not_reported(asked: &Asked<'_>, findings: &mut Findings) {
     }
 }
 
-/// Adds a finding that is about no node in particular.
+/// Adds a finding about the ring as a whole.
 fn add_general(
     findings: &mut Findings,
     kind: Kind,

@@ -1,8 +1,8 @@
-//! What one node is asked.
+//! The questions to one node.
 //!
-//! All nodes are asked at once which ring they hold. Answers to `stats` may be long: at most
-//! [`LONG_ANSWERS`] of them are read at a time, and each is reduced to a [`Said`] before the next
-//! question. Of a ring with as many nodes as a ring may have, no more is held at once.
+//! All nodes are asked at once which ring they hold. Answers to `stats` may be long, so at most
+//! [`LONG_ANSWERS`] of them are read at a time, and each is reduced to a [`Said`] before the next question.
+//! This bound holds for the largest possible ring too.
 
 use std::time::{Duration, Instant};
 
@@ -12,19 +12,18 @@ use ringbinder_ring::{Ring, RingId};
 use super::said::Said;
 use crate::escape::words;
 
-/// How many answers to `stats` are read at a time. The client bounds each at 16 MiB.
+/// Most answers to `stats` that are read at a time. The client limits each to 16 MiB.
 pub(super) const LONG_ANSWERS: usize = 16;
 
 /// The first answers of a node.
 pub(super) struct Told {
     /// The ring it holds.
     pub(super) ring: Result<RingId, Error>,
-    /// How long one question and its answer took.
+    /// Time from one question to its answer.
     pub(super) took: Option<Duration>,
 }
 
-/// Asks a node for its ring. The first question makes the connection; if it fails, the others are not
-/// asked.
+/// Asks a node for its ring. The first question opens the connection; if it fails, the others are not asked.
 pub(super) async fn ask(node: &NodeHandle) -> Told {
     let mut told = Told { ring: node.ring_id().await, took: None };
     if told.is_there() {
@@ -50,11 +49,11 @@ impl Told {
 pub(super) struct Report {
     /// The version of its program, escaped.
     pub(super) program: Option<String>,
-    /// What it says of itself and of its peers.
+    /// Its report about itself and its peers.
     pub(super) said: Result<Said, Error>,
 }
 
-/// Asks a node about itself and about the others. `ring` is that of the file.
+/// Asks a node about itself and its peers. `ring` is the ring of the file.
 pub(super) async fn report(node: &NodeHandle, ring: &Ring) -> Report {
     let program = match node.stats("").await {
         Ok(stats) => {

@@ -1,4 +1,4 @@
-//! What was asked of all nodes, and what was found so far: what each part of the verdict works on.
+//! The answers of all nodes and the findings so far, on which each part of the verdict works.
 
 use std::collections::HashMap;
 
@@ -9,11 +9,11 @@ use super::finding::{Finding, Kind, listed};
 use super::said::Said;
 use super::views::Views;
 
-/// Everything that was asked, of all nodes in the order of the ring.
+/// All answers, in the order of the ring.
 pub(super) struct Asked<'a> {
     /// The ring of the file.
     pub(super) ring: &'a Ring,
-    /// Where the file is.
+    /// The location of the file.
     pub(super) origin: &'a str,
     pub(super) nodes: Vec<Answers>,
     pub(super) views: Views,
@@ -23,7 +23,7 @@ pub(super) struct Asked<'a> {
 pub(super) struct Answers {
     /// The ring it holds.
     pub(super) held: Result<RingId, Error>,
-    /// What it says of itself; none if it was not asked since the question before had no answer.
+    /// Its report about itself. `None` if it was not asked, because it did not answer the question before.
     pub(super) said: Option<Result<Said, Error>>,
 }
 
@@ -38,27 +38,27 @@ impl Asked<'_> {
         self.ring.nodes()[node].to_string()
     }
 
-    /// What a node says of itself, if it does.
+    /// A node's report about itself, if there is one.
     pub(super) fn said(&self, node: usize) -> Option<&Said> {
         self.nodes[node].said.as_ref()?.as_ref().ok()
     }
 
-    /// Whether it holds the very ring of the file.
+    /// Whether it holds exactly the ring of the file.
     pub(super) fn holds_it(&self, node: usize) -> bool {
         self.nodes[node].held.as_ref().is_ok_and(|held| *held == self.ring.id())
     }
 
-    /// The names of nodes, for a sentence.
+    /// A list of node names for a sentence.
     pub(super) fn listed(&self, nodes: &[usize]) -> String {
         listed(nodes.iter().map(|&node| self.name(node)))
     }
 }
 
-/// What was found so far.
+/// The findings so far.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
     pub(super) list: Vec<Finding>,
-    /// What was found about each node.
+    /// The kinds of findings about each node.
     found: HashMap<usize, Vec<Kind>>,
 }
 
@@ -71,12 +71,12 @@ impl Findings {
         self.list.push(finding);
     }
 
-    /// Whether something of this kind was found about a node.
+    /// Whether there is a finding of such a kind about a node.
     pub(super) fn has(&self, node: usize, is_meant: impl Fn(Kind) -> bool) -> bool {
         self.of(node).any(is_meant)
     }
 
-    /// The gravest failure that was found about a node.
+    /// The gravest failure found about a node.
     pub(super) fn state(&self, node: usize) -> Option<Kind> {
         self.of(node).filter(|kind| kind.is_failure()).min()
     }

@@ -1,33 +1,33 @@
-//! One thing that is not as it should be.
+//! A problem that `check` found.
 
 use serde::Serialize;
 
-/// How many names stand in one sentence; the rest are counted.
+/// Most names in one sentence; the rest are counted.
 const LISTED: usize = 8;
 
-/// What is wrong: the gravest first. The names in JSON do not change.
+/// The kind of problem, the gravest first. The names in JSON do not change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Kind {
     /// The node does not answer.
     Away,
-    /// There is no connection by TLS, or none without.
+    /// TLS cannot be established, or the node requires it.
     NoTls,
     /// The node does not accept the login.
     NoLogin,
-    /// The answer is not that of a memcached server.
+    /// The answer violates the memcached protocol.
     Nonsense,
     /// The node has no ring.
     NoRing,
-    /// The node answered which ring it holds, and refuses to say more.
+    /// The node reports its ring and refuses all other questions.
     NoStats,
     /// One process answers at the addresses of two nodes.
     SameProcess,
-    /// The process at the node's address goes by another name.
+    /// The process at the node's address reports another name.
     NameMismatch,
     /// The process at the node's address has been replaced by another.
     Replaced,
-    /// The node does not find itself in the ring.
+    /// The ring does not contain the node.
     NotAMember,
     /// Two processes claim the node's name.
     Disputed,
@@ -45,15 +45,15 @@ pub(super) enum Kind {
     Unreachable,
     /// The node reaches no other node.
     ReachesNobody,
-    /// The node does not use the newest ring that it was given.
+    /// The node rejects the newest ring that it received.
     FileRefused,
-    /// The node's own ring file differs from the ring in force.
+    /// The node's own ring file differs from its current ring.
     Drift,
     /// The node cannot write its copy of the ring.
     CacheError,
     /// The nodes treat requests for each other's keys differently.
     PoliciesDiffer,
-    /// The node's version does not report everything that is compared.
+    /// The node's version does not report every value that is compared.
     NotReported,
 }
 
@@ -61,14 +61,14 @@ pub(super) enum Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Severity {
-    /// Some keys are served by no process or by two, or the nodes do not agree.
+    /// Some keys are served by no process or by two, or the nodes disagree.
     Failure,
-    /// Every key that could be checked is served by one process, and something needs attention.
+    /// Every key that could be checked is served by one process, but something needs attention.
     Warning,
 }
 
 impl Kind {
-    /// For people.
+    /// The name for people.
     pub(super) fn name(self) -> &'static str {
         match self {
             Kind::Away => "away",
@@ -97,7 +97,7 @@ impl Kind {
         }
     }
 
-    /// How grave it is.
+    /// The severity of a finding of this kind.
     pub(super) fn severity(self) -> Severity {
         match self {
             Kind::FileRefused
@@ -126,8 +126,8 @@ impl Kind {
         }
     }
 
-    /// Whether the process at an address is not the node that the ring names there. Such a fault
-    /// does not pass by itself, and may mean two values for one key; it has an exit code of its own.
+    /// Whether the process at an address is not the node that the ring lists there. Such a fault does not
+    /// heal by itself, and may mean two values for one key. It has its own exit code.
     pub(super) fn is_identity(self) -> bool {
         matches!(
             self,
@@ -139,7 +139,7 @@ impl Kind {
         )
     }
 
-    /// Whether the node cannot be asked at all.
+    /// Whether the node cannot be asked.
     pub(super) fn is_absence(self) -> bool {
         matches!(self, Kind::Away | Kind::NoTls | Kind::NoLogin)
     }
@@ -150,17 +150,17 @@ impl Kind {
     }
 }
 
-/// One finding. One cause is one finding, whoever reports it.
+/// One finding. One cause is one finding, even if several nodes report it.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Finding {
     pub(super) kind: Kind,
-    /// The node that it is about; none if it is about all.
+    /// The node concerned; `None` if it concerns all nodes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) node: Option<String>,
-    /// Other nodes that take part in it: [`LISTED`] at most.
+    /// Other nodes involved; at most [`LISTED`].
     pub(super) about: Vec<String>,
     pub(super) severity: Severity,
-    /// What happened, to what, and what to do.
+    /// The text: what happened, to what, and what to do.
     pub(super) text: String,
 }
 
@@ -171,7 +171,7 @@ impl Finding {
         Finding { kind, node: Some(node.to_owned()), about: Vec::new(), severity, text }
     }
 
-    /// With other nodes that take part.
+    /// Adds other nodes that are involved.
     pub(super) fn about<'a>(self, names: impl IntoIterator<Item = &'a str>) -> Finding {
         let about = names.into_iter().take(LISTED).map(ToOwned::to_owned).collect();
         Finding { about, ..self }

@@ -10,9 +10,9 @@ use super::finding::{Finding, Kind};
 use crate::escape::words;
 use crate::fleet::advice::advice;
 
-/// Adds what is found.
+/// Adds the findings.
 pub(super) fn judge(asked: &Asked<'_>, findings: &mut Findings) {
-    // Nodes that wait, by whom they wait for: one absent node is one finding.
+    // Waiting nodes, grouped by the node for which they wait: one absent node is one finding.
     let mut waiting: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for node in 0..asked.nodes.len() {
         let fault = absent(asked, node).or_else(|| outdated(asked, node));
@@ -44,7 +44,7 @@ pub(super) fn judge(asked: &Asked<'_>, findings: &mut Findings) {
     }
 }
 
-/// Why a node gives no answer, or not all answers.
+/// The reason why a node gives no answer, or not all answers.
 fn absent(asked: &Asked<'_>, node: usize) -> Option<(Kind, String)> {
     let answers = &asked.nodes[node];
     let said = answers.said.as_ref().and_then(|said| said.as_ref().err());
@@ -68,7 +68,7 @@ fn absent(asked: &Asked<'_>, node: usize) -> Option<(Kind, String)> {
     })
 }
 
-/// What is known of a node that does not answer here.
+/// The known facts about a node that does not answer this program.
 fn away(asked: &Asked<'_>, node: usize, error: &Error) -> String {
     let view = asked.views.of(node);
     let (name, given_up) = (asked.name(node), given_up(asked, node));
@@ -80,7 +80,7 @@ fn away(asked: &Asked<'_>, node: usize, error: &Error) -> String {
                 1 => format!("{by} and 1 more node"),
                 others => format!("{by} and {others} more nodes"),
             };
-            // A node that has just ended is up for its peers until they greet it again.
+            // Peers consider a node that has just exited up until their next handshake with it.
             format!(
                 "{name} does not answer here, but {others} reached it just now ({}): check the network \
                  and the firewall between this host and it; if it has just ended, start it, or take it \
@@ -92,7 +92,7 @@ fn away(asked: &Asked<'_>, node: usize, error: &Error) -> String {
     }
 }
 
-/// Who serves keys without waiting for a node, as an addition to a sentence.
+/// The nodes that serve keys without waiting for a node, as a clause for a sentence.
 pub(super) fn given_up(asked: &Asked<'_>, node: usize) -> String {
     let Some(by) = asked.views.of(node).given_up_by else { return String::new() };
     let count = asked.said(by as usize).map_or(0, |said| said.given_up);
@@ -100,7 +100,7 @@ pub(super) fn given_up(asked: &Asked<'_>, node: usize) -> String {
     format!("; {by} has declared peers failed since its start (ring_given_up {count})")
 }
 
-/// How the ring that a node holds differs from that of the file.
+/// The difference between the ring of a node and the ring of the file.
 fn outdated(asked: &Asked<'_>, node: usize) -> Option<(Kind, String)> {
     let (held, id) = (asked.nodes[node].held.as_ref().ok()?, asked.ring.id());
     let (name, origin, version) = (asked.name(node), asked.origin, held.version);
@@ -136,7 +136,7 @@ fn with_advice(error: &Error) -> String {
     }
 }
 
-/// An error, which may hold the node's words.
+/// The text of an error, escaped because it may quote the node.
 fn told(error: &Error) -> String {
     words(&error.to_string())
 }

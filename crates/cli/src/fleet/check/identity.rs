@@ -1,10 +1,10 @@
-//! Whether the process at each address is the node that the ring names there, and no other process
-//! claims to be it.
+//! Whether the process at each address is the node that the ring lists there, and whether another process
+//! claims to be that node.
 //!
-//! A process is known by the instance number that it drew at its start. Of one node there is at most
-//! one finding here: the first of these that fits. A process that answers at the addresses of two
-//! nodes; one that goes by another name; one that has been replaced; one that the ring does not name;
-//! two that claim the name; one without proof.
+//! The instance number, drawn at its start, identifies a process. This module adds at most one finding for
+//! each node, the first of these that applies: a process answers at the addresses of two nodes; it reports
+//! another name; another process has replaced it; the ring does not list it; two processes claim the name; it
+//! has no proof of its place.
 
 use std::collections::BTreeMap;
 
@@ -13,17 +13,17 @@ use super::finding::{Finding, Kind};
 use super::said::{Said, Standing};
 use super::views::Claim;
 
-/// How many claims a sentence tells.
+/// Most claims in one sentence.
 const TOLD: usize = 3;
 
-/// Adds what is found.
+/// Adds the findings.
 pub(super) fn judge(asked: &Asked<'_>, findings: &mut Findings) {
     same_process(asked, findings);
     for node in 0..asked.nodes.len() {
         if findings.has(node, |kind| kind == Kind::SameProcess) {
             continue;
         }
-        // With another ring, a node may rightly have another name, or none.
+        // In another ring, a node may legitimately have another name or none.
         let said = asked.said(node).filter(|_| asked.holds_it(node));
         let name = asked.name(node);
         let found = said
@@ -62,7 +62,7 @@ fn same_process(asked: &Asked<'_>, findings: &mut Findings) {
     }
 }
 
-/// A process that is not the node of the ring, by its own words.
+/// A process that, by its own report, is not the node of the ring.
 fn mistaken(asked: &Asked<'_>, node: usize, said: &Said) -> Option<(Kind, String)> {
     let (name, address) = (asked.name(node), asked.address(node));
     let reason = reason(said);
@@ -100,7 +100,7 @@ fn mistaken(asked: &Asked<'_>, node: usize, said: &Said) -> Option<(Kind, String
     absent.then_some((Kind::NotAMember, text))
 }
 
-/// More than one process for one name.
+/// Finds more than one process with one name.
 fn disputed(asked: &Asked<'_>, node: usize) -> Option<String> {
     let view = asked.views.of(node);
     let said = asked.said(node);
@@ -154,7 +154,7 @@ fn unconfirmed(asked: &Asked<'_>, node: usize, said: &Said) -> Option<String> {
     })
 }
 
-/// The process that peers accept in the place of a node, as an addition to a sentence.
+/// The process that peers accept as a node, as a clause for a sentence.
 fn accepted(asked: &Asked<'_>, node: usize) -> String {
     let own = asked.said(node).and_then(|said| said.instance);
     let mut claims = asked.views.of(node).accepted.iter();
@@ -167,7 +167,7 @@ fn accepted(asked: &Asked<'_>, node: usize) -> String {
     }
 }
 
-/// The reason that a process gives, as an addition to a sentence.
+/// The reason that a process reports, as a clause for a sentence.
 fn reason(said: &Said) -> String {
     let reason = said.standing_reason.as_ref();
     reason.map(|reason| format!(" (it says: {reason})")).unwrap_or_default()

@@ -1,8 +1,8 @@
 //! `ringbinder check`.
 //!
-//! Asks every node about itself and about all others (`ask`), compares the answers with the ring file
-//! and with each other (`verdict`), and says "ok" only if nothing at all was found: then every key is
-//! served by exactly one process, and all nodes agree. It only reads.
+//! Asks every node about itself and all others (`ask`), and compares the answers with the ring file and with
+//! each other (`verdict`). It reports "ok" only if there is no finding at all: every key is then served by
+//! exactly one process, and all nodes agree. The command only reads.
 
 mod agree;
 mod ask;
@@ -115,7 +115,7 @@ impl Check {
     }
 }
 
-/// Asks those that answered about themselves and the others. Gives the versions of their programs, too.
+/// Asks the nodes that answered about themselves and the others. Also returns the versions of their programs.
 async fn ask_more<'a>(fleet: &'a Fleet, told: &[Told]) -> (Asked<'a>, Vec<Option<String>>) {
     let nodes = fleet.client.nodes();
     let mut views = Views::new(nodes.len());
@@ -132,7 +132,7 @@ async fn ask_more<'a>(fleet: &'a Fleet, told: &[Told]) -> (Asked<'a>, Vec<Option
             views.add(index, said);
         }
         programs[index as usize] = report.program;
-        // A node without a ring has nothing to say of it.
+        // A node without a ring has nothing to report about it.
         answers[index as usize].said = told[index as usize].ring.is_ok().then_some(report.said);
     }
     views.sort();
@@ -187,7 +187,7 @@ fn report(asked: &Asked<'_>, told: &[Told], programs: Vec<Option<String>>) -> Re
     }
 }
 
-/// The sentence of the finding that is a node's state.
+/// The text of the finding that determines a node's state.
 fn advice(findings: &Findings, name: &str, state: Option<Kind>) -> Option<String> {
     let state = state?;
     let is_it = |finding: &&Finding| {

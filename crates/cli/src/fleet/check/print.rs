@@ -1,5 +1,5 @@
-//! The report for people: a table, the findings, and what they come to. Everything in it that a node
-//! said was escaped as it was read.
+//! The report for people: a table, the findings, and a conclusion. All text from nodes was escaped when it
+//! was read.
 
 use super::Report;
 use super::finding::{Kind, Severity};
@@ -8,10 +8,10 @@ use crate::output::Output;
 use crate::style::{BAD, BOLD, GOOD, WARN};
 use crate::table::{Align, Table};
 
-/// How many findings are printed; with `--json`, all are.
+/// Most findings printed. With `--json`, all of them are.
 const PRINTED: usize = 50;
 
-/// Prints it.
+/// Prints the report.
 pub(super) fn print(report: &Report, out: &mut Output) -> Result<(), CliError> {
     out.line(format_args!(
         "{BOLD}{}{BOLD:#}  version {}, digest {}",
@@ -41,7 +41,7 @@ pub(super) fn print(report: &Report, out: &mut Output) -> Result<(), CliError> {
     }
     out.table(&table)?;
     if report.is_away() {
-        // Told as a failure.
+        // The failure is reported as an error.
         return Ok(());
     }
     out.line("")?;
@@ -60,7 +60,7 @@ pub(super) fn print(report: &Report, out: &mut Output) -> Result<(), CliError> {
     conclude(report, out)
 }
 
-/// The last line: what it comes to.
+/// Prints the last line, the conclusion.
 fn conclude(report: &Report, out: &mut Output) -> Result<(), CliError> {
     let version = report.version;
     if report.ok {
@@ -84,7 +84,7 @@ fn conclude(report: &Report, out: &mut Output) -> Result<(), CliError> {
     }
 }
 
-/// Microseconds for people.
+/// A time in microseconds, for people.
 fn time(microseconds: u64) -> String {
     match microseconds {
         0..1000 => format!("{microseconds} us"),

@@ -1,19 +1,19 @@
 //! Whether the nodes reach each other, in both directions.
 //!
-//! This program reaches a node or does not; what it does not reach was found before (`held`). Of the
-//! others, each pair has two directions. They are told by the node that is not reached, since one
-//! fault mostly cuts off one node from several; a node that reaches no other is told by itself.
+//! If this program does not reach a node, `held` has reported it. Each pair of the other nodes has two
+//! directions. A finding names the node that is not reached, since one fault usually separates one node from
+//! several. A node that reaches no other node has a finding of its own.
 
 use super::evidence::{Asked, Findings};
 use super::finding::{Finding, Kind};
 use super::held::given_up;
 
-/// How many different reasons a sentence tells.
+/// Most reasons in one sentence.
 const TOLD: usize = 3;
 
-/// Adds what is found.
+/// Adds the findings.
 pub(super) fn judge(asked: &Asked<'_>, findings: &mut Findings) {
-    // Peers call a process that is not who it should be away, for that very reason.
+    // Peers report a process with the wrong identity as unreachable, for that reason.
     let nodes = 0..asked.nodes.len();
     let counts = nodes.clone().filter(|&node| {
         asked.said(node).is_some() && !findings.has(node, |kind| kind.is_identity())
@@ -25,7 +25,8 @@ pub(super) fn judge(asked: &Asked<'_>, findings: &mut Findings) {
             missed[by] += usize::from(by < asked.nodes.len());
         }
     }
-    // Of two nodes, one that reaches no other is the same as one that the other does not reach.
+    // In a ring of two, the cases coincide: a node that reaches no other, and a node that the other does not
+    // reach.
     let is_alone = |node: usize| {
         let others = counts.len() - usize::from(counts.binary_search(&node).is_ok());
         others > 1 && missed[node] == others
@@ -59,7 +60,7 @@ pub(super) fn judge(asked: &Asked<'_>, findings: &mut Findings) {
     }
 }
 
-/// The reasons that nodes give, each once, as an addition to a sentence.
+/// The distinct reasons that nodes report, as a clause for a sentence.
 fn why<'a>(asked: &Asked<'_>, away: impl Iterator<Item = (usize, Option<&'a str>)>) -> String {
     let mut reasons: Vec<(usize, &str)> = Vec::new();
     for (by, reason) in away {

@@ -1,8 +1,8 @@
-//! The answer of one node to `stats ring`, read.
+//! Parser for one node's answer to `stats ring`.
 //!
-//! A node's words are not trusted: texts are escaped and bounded as they are read, numbers that do not
-//! parse count as missing, and lines about nodes that the ring file does not have, or has at another
-//! address, are left out. So one answer takes at most one [`PeerSaid`] for each node of the file.
+//! A node's answer is not trusted. Texts are escaped and bounded as they are read. Numbers that do not parse
+//! count as missing. Lines about a node that the ring file does not list, or lists at another address, are
+//! left out. One answer therefore takes at most one [`PeerSaid`] for each node of the file.
 
 use std::collections::HashMap;
 
@@ -10,10 +10,10 @@ use ringbinder_ring::{NodeIndex, Ring, RingId};
 
 use crate::escape::words;
 
-/// Lines without which nobody can tell whether one process serves each key. Older nodes lack them.
+/// Lines required to verify that one process serves each key. Older nodes lack them.
 const NEEDED: [&str; 3] = ["ring_instance", "ring_standing", "ring_drift"];
 
-/// How a process stands to the node that it says it is.
+/// A process's relation to the node that it claims to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
     /// It has proof that its address in the ring leads to it.
@@ -26,62 +26,62 @@ pub(super) enum Standing {
     Absent,
 }
 
-/// What a node says of itself and of its peers. Texts are escaped.
+/// A node's report about itself and its peers. Texts are escaped.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Said {
-    /// The name that it goes by; none if it has none.
+    /// Its name, if it has one.
     pub(super) name: Option<String>,
-    /// Whether its ring names it.
+    /// Whether its ring lists it.
     pub(super) member: Option<bool>,
     pub(super) standing: Option<Standing>,
-    /// Why its standing is not `confirmed`.
+    /// The reason why its standing is not `confirmed`.
     pub(super) standing_reason: Option<String>,
     /// The number that its process drew at its start.
     pub(super) instance: Option<u64>,
-    /// Another process that it knows to claim its place.
+    /// Another process that claims its place, if it knows of one.
     pub(super) rival: Option<u64>,
-    /// Whether it serves all that it owns.
+    /// Whether it serves all the keys that it owns.
     pub(super) settled: Option<bool>,
-    /// Addresses of the nodes that it waits for.
+    /// Addresses of the nodes for which it waits.
     pub(super) awaited: Option<String>,
-    /// How many peers it has declared failed since its start.
+    /// Number of peers that it has declared failed since its start.
     pub(super) given_up: u64,
-    /// Why it does not use the newest ring that it was given.
+    /// The reason why it rejects the newest ring that it received.
     pub(super) last_error: Option<String>,
-    /// How its source and the ring in force differ.
+    /// The difference between its source and its current ring.
     pub(super) drift: Option<String>,
-    /// Why it cannot write its copy of the ring.
+    /// The reason why it cannot write its copy of the ring.
     pub(super) cache_error: Option<String>,
     /// The ring in its own source.
     pub(super) file: Option<RingId>,
-    /// What it does with requests for keys of other nodes.
+    /// The policy for requests for keys of other nodes.
     pub(super) policy: Option<String>,
-    /// Those of [`NEEDED`] that its version does not report.
+    /// The lines of [`NEEDED`] that its version does not report.
     pub(super) missing: Vec<&'static str>,
-    /// What it says of others.
+    /// Its report about each peer.
     pub(super) peers: HashMap<NodeIndex, PeerSaid>,
 }
 
-/// What a node says of one other.
+/// A node's report about one peer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct PeerSaid {
-    /// Whether it does not reach that node; none if it does not say.
+    /// Whether the peer is unreachable for it; `None` if it does not report that.
     pub(super) away: Option<bool>,
-    /// Why it does not. A node that reports reasons asks its peers all the time, and its `up` is
-    /// proof; an older one says `up` until it has forwarded something in vain.
+    /// The reason why the peer is unreachable. A node that reports reasons probes its peers all the time, so
+    /// its `up` is proof. An older node reports `up` until a forwarded request fails.
     pub(super) reason: Option<String>,
-    /// Whether it reports reasons at all.
+    /// Whether the node reports reasons at all.
     pub(super) asks: bool,
     /// The process that it accepts under that name.
     pub(super) instance: Option<u64>,
     /// Another process that claims the name.
     pub(super) rival: Option<u64>,
-    /// Whether it is about a node at another address than the file's.
+    /// Whether the report is about a node at another address than in the file.
     pub(super) elsewhere: bool,
 }
 
 impl Said {
-    /// Out of the lines of the answer. `ring` is that of the file.
+    /// Parses the lines of an answer. `ring` is the ring of the file.
     pub(super) fn parse(stats: &[(String, String)], ring: &Ring) -> Said {
         let mut said = Said { missing: NEEDED.to_vec(), ..Said::default() };
         let (mut version, mut digest) = (None, None);
@@ -121,7 +121,7 @@ impl Said {
         said
     }
 
-    /// One line about a peer: `NAME:field`. Names have no colon.
+    /// Parses one line about a peer: `NAME:field`. Names have no colon.
     fn peer(&mut self, rest: &str, value: &str, ring: &Ring) {
         let Some((name, field)) = rest.split_once(':') else { return };
         let Some(index) = ring.index_of_name(name) else { return };
@@ -169,7 +169,7 @@ fn yes_or_no(text: &str) -> Option<bool> {
     }
 }
 
-/// 16 hexadecimal digits.
+/// Parses 16 hexadecimal digits.
 fn hex(text: &str) -> Option<u64> {
     let digits = text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     digits.then(|| u64::from_str_radix(text, 16).ok()).flatten()

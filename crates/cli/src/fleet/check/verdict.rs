@@ -1,24 +1,24 @@
-//! What the answers of all nodes mean together.
+//! The combined judgement on the answers of all nodes.
 //!
-//! One cause is one finding: what follows from another finding is left out. The parts run in this
-//! order, and each knows what the parts before it found about a node:
+//! One cause is one finding: consequences of another finding are left out. The parts run in this order, and
+//! each sees the earlier findings about a node:
 //!
 //! 1. [`held`]: whether the node answers, and whether it holds the ring of the file.
-//! 2. [`identity`]: whether the process at its address is the node that the ring names.
+//! 2. [`identity`]: whether the process at its address is the node that the ring lists.
 //! 3. [`reach`]: whether the nodes reach each other.
 //! 4. [`agree`]: whether anything will break that agreement later, or cannot be checked.
 
 use super::evidence::{Asked, Findings};
 use super::{agree, held, identity, reach};
 
-/// Compares everything with everything.
+/// Compares the answers with the ring and with each other.
 pub(super) fn judge(asked: &Asked<'_>) -> Findings {
     let mut findings = Findings::default();
     held::judge(asked, &mut findings);
     identity::judge(asked, &mut findings);
     reach::judge(asked, &mut findings);
     agree::judge(asked, &mut findings);
-    // Failures first; the order of the ring within.
+    // Failures come first; otherwise the order of the ring stays.
     findings.list.sort_by_key(|finding| !finding.kind.is_failure());
     findings
 }
@@ -32,8 +32,8 @@ mod tests {
     use super::super::views::Views;
     use super::*;
 
-    /// As many findings as nodes, however many statements there are, and no work beyond one look at
-    /// each statement.
+    /// There is one finding for each node, regardless of the number of statements, and each statement is read
+    /// only once.
     #[test]
     fn a_large_ring_that_is_wholly_apart_is_one_finding_for_each_node() {
         const NODES: u32 = 1024;

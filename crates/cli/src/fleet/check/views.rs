@@ -1,62 +1,61 @@
-//! What the nodes say of each other, gathered for each node that they speak of.
+//! The nodes' reports about each other, gathered by the node that they concern.
 //!
-//! Every answer is added as it comes and is not kept. A ring of 4,096 nodes has 16.7 million
-//! statements: for each a bounded number of claims, and of those who do not reach a node four bytes
-//! each.
+//! Every answer is merged on arrival and then dropped. A ring of 4,096 nodes has 16.7 million statements.
+//! Each node keeps a bounded number of claims, and four bytes for each peer that does not reach it.
 
 use ringbinder_ring::NodeIndex;
 
 use super::said::Said;
 
-/// How many different processes are kept for one name.
+/// Most processes kept for one name.
 const MAX_CLAIMS: usize = 4;
 
-/// How many different reasons are kept for one node.
+/// Most distinct reasons kept for one node.
 const MAX_REASONS: usize = 8;
 
-/// What peers say of one node.
+/// The peers' reports about one node.
 #[derive(Clone, Debug, Default)]
 pub(super) struct View {
     /// Processes that they accept under its name.
     pub(super) accepted: Vec<Claim>,
-    /// Other processes that they know to claim it.
+    /// Other processes that claim its name.
     pub(super) rivals: Vec<Claim>,
-    /// Who does not reach it, and which reason that is.
+    /// The peers that do not reach it, each with the index of its reason.
     away: Vec<(u16, u8)>,
     reasons: Vec<String>,
-    /// Who reaches it for certain: the first that was asked, and how many.
+    /// The first peer asked that certainly reaches it.
     pub(super) reached_by: Option<NodeIndex>,
     pub(super) reached: usize,
-    /// One that does not reach it and has declared peers failed.
+    /// A peer that does not reach it and has declared peers failed.
     pub(super) given_up_by: Option<NodeIndex>,
 }
 
-/// A process that is said to have a name.
+/// A process that was reported under a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Claim {
     pub(super) instance: u64,
-    /// The first that said so.
+    /// The first node that reported it.
     pub(super) by: NodeIndex,
-    /// How many said so.
+    /// The number of nodes that reported it.
     pub(super) count: usize,
 }
 
-/// Of all nodes, in the order of the ring.
+/// Views of all nodes, in the order of the ring.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Views(Vec<View>);
 
 impl Views {
-    /// Of a ring with so many nodes, before any of them has said something.
+    /// Empty views for a ring with this number of nodes.
     pub(super) fn new(nodes: usize) -> Views {
         Views(vec![View::default(); nodes])
     }
 
-    /// What peers say of a node.
+    /// The peers' reports about a node.
     pub(super) fn of(&self, node: usize) -> &View {
         &self.0[node]
     }
 
-    /// Adds what the node `by` says of others, and takes it out of `said`.
+    /// Adds the report of the node `by` about others, and removes it from `said`.
     pub(super) fn add(&mut self, by: NodeIndex, said: &mut Said) {
         for (of, peer) in std::mem::take(&mut said.peers) {
             let Some(view) = self.0.get_mut(of as usize).filter(|_| of != by) else { continue };
@@ -83,8 +82,8 @@ impl Views {
         }
     }
 
-    /// Puts all into the order of the ring, whatever order they answered in. Comes before any look at
-    /// them.
+    /// Sorts everything into the order of the ring, regardless of the order of the answers. Must run before
+    /// the views are read.
     pub(super) fn sort(&mut self) {
         for view in &mut self.0 {
             view.away.sort_unstable();
@@ -95,20 +94,20 @@ impl Views {
 }
 
 impl View {
-    /// Those who do not reach the node, in the order of the ring, and why.
+    /// The nodes that do not reach this one, in the order of the ring, and their reasons.
     pub(super) fn away(&self) -> impl ExactSizeIterator<Item = (usize, Option<&str>)> {
         self.away.iter().map(|&(by, reason)| {
             (usize::from(by), self.reasons.get(usize::from(reason)).map(String::as_str))
         })
     }
 
-    /// Why a node does not reach this one; none if it does, or gives no reason.
+    /// The reason why a node does not reach this one. `None` if it does, or reports no reason.
     pub(super) fn reason_of(&self, by: usize) -> Option<&str> {
         let at = self.away.binary_search_by_key(&by, |&(by, _)| usize::from(by)).ok()?;
         self.reasons.get(usize::from(self.away[at].1)).map(String::as_str)
     }
 
-    /// The number of a reason; [`MAX_REASONS`] for one too many, or none.
+    /// The index of a reason; [`MAX_REASONS`] if there is no reason or no room for it.
     fn reason(&mut self, reason: Option<String>) -> u8 {
         let known = self.reasons.iter().position(|known| Some(known) == reason.as_ref());
         let at = known.unwrap_or_else(|| match reason {

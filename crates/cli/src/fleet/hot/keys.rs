@@ -1,18 +1,18 @@
-//! Hot keys as nodes tell them, and those of a whole ring.
+//! Hot keys of one node and of the whole ring.
 //!
-//! What nodes say is somebody else's text. Keys are shown from their percent-encoded form, of which
-//! only what is printable ASCII is decoded, so nothing in them can steer a terminal.
+//! The answers of nodes are not trusted. Keys are shown from their percent-encoded form, of which only
+//! printable ASCII is decoded, so no key can control a terminal.
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
 
-/// As many keys as are taken from one node.
+/// Most keys read from one node.
 const MAX_KEYS: usize = 50;
 
-/// What one node says of its keys.
+/// One node's report about its hot keys.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct NodeHeat {
-    /// Seconds that its rates are of.
+    /// Length of the measured interval, in seconds.
     pub(crate) window: u64,
     keys: Vec<Told>,
 }
@@ -24,21 +24,21 @@ struct Told {
     share: f64,
 }
 
-/// A key of the ring.
+/// A hot key of the ring.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct HotKey {
-    /// Percent-encoded, as nodes tell it.
+    /// The key, percent-encoded as nodes send it.
     pub(crate) key: String,
-    /// Requests a second, at all nodes together.
+    /// Requests per second at all nodes together.
     pub(crate) rate: f64,
-    /// Of all requests that the nodes serve, from 0 to 1.
+    /// Share of all requests that the nodes serve, from 0 to 1.
     pub(crate) share: f64,
-    /// The nodes that serve it, as they were numbered.
+    /// The nodes that serve it, by the caller's numbers.
     pub(crate) nodes: Vec<usize>,
 }
 
 impl NodeHeat {
-    /// From the answer to `stats hotkeys`. Lines that make no sense are left out.
+    /// Parses the answer to `stats hotkeys`. Invalid lines are left out.
     pub(crate) fn parse(stats: &[(String, String)]) -> NodeHeat {
         let mut heat = NodeHeat::default();
         let mut keys: HashMap<usize, [Option<&str>; 3]> = HashMap::new();
@@ -64,14 +64,14 @@ impl NodeHeat {
         heat
     }
 
-    /// Requests a second that the node serves in all, as its hottest key tells.
+    /// Requests per second that the node serves in total, computed from its hottest key.
     fn total(&self) -> Option<f64> {
         let hottest = self.keys.iter().find(|told| told.share > 0.0)?;
         Some(hottest.rate / hottest.share)
     }
 }
 
-/// The keys of all nodes together, the hottest first. Nodes are numbered by the caller.
+/// The keys of all nodes together, the hottest first. The caller numbers the nodes.
 pub(crate) fn merge<'a>(nodes: impl Iterator<Item = (usize, &'a NodeHeat)>) -> Vec<HotKey> {
     let mut total = 0.0;
     let mut keys: HashMap<&str, HotKey> = HashMap::new();
@@ -100,7 +100,7 @@ fn hotter(a: f64, b: f64) -> Ordering {
     b.total_cmp(&a)
 }
 
-/// A key for people: what is printable ASCII as it is, everything else as `%XX`.
+/// A key for people: printable ASCII unchanged, everything else as `%XX`.
 pub(crate) fn shown(encoded: &str) -> String {
     let mut text = String::with_capacity(encoded.len());
     let bytes = encoded.as_bytes();
@@ -143,7 +143,7 @@ mod tests {
         let told: Vec<_> = keys.iter().map(|hot| (hot.key.as_str(), hot.rate)).collect();
         assert_eq!(told, [("y", 150.0), ("x", 100.0)]);
         assert_eq!(keys[0].nodes, [0, 2]);
-        // 200 a second at the one, 1,000 at the other.
+        // 200 requests per second at one node, 1,000 at the other.
         assert!((keys[0].share - 150.0 / 1200.0).abs() < 1e-9);
         assert!(merge(std::iter::empty()).is_empty());
     }

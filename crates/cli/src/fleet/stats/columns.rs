@@ -1,23 +1,23 @@
-//! A table with a column for each node. Where they do not fit beside each other they follow below.
+//! A table with one column for each node. Columns that do not fit beside each other continue below.
 
 use std::fmt::Write as _;
 
 use crate::style::{BOLD, DIM};
 
-/// Columns between two columns.
+/// Terminal columns between two columns of the table.
 const GAP: usize = 2;
 
 /// The heading of the sums.
 const SUM: &str = "ALL";
 
-/// One name and its values.
+/// One statistic and its values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Row {
     /// The name.
     pub(super) name: String,
-    /// Of all nodes together; empty where there is none.
+    /// The sum over all nodes; empty if there is none.
     pub(super) sum: String,
-    /// Of each node.
+    /// The value of each node.
     pub(super) cells: Vec<String>,
 }
 
@@ -26,11 +26,11 @@ pub(super) struct Row {
 pub(super) struct Columns {
     /// The nodes' names.
     pub(super) nodes: Vec<String>,
-    /// As many cells in each as there are nodes.
+    /// The rows, with as many cells in each as there are nodes.
     pub(super) rows: Vec<Row>,
 }
 
-/// One column with its heading, before it is laid out.
+/// One column with its heading, before layout.
 struct Column<'a> {
     heading: &'a str,
     cells: Vec<&'a str>,
@@ -46,8 +46,8 @@ impl<'a> Column<'a> {
 }
 
 impl Columns {
-    /// The text. With a width, as many columns stand beside each other as it has room for, but
-    /// always one.
+    /// Renders the table. If `width` is given, it holds as many columns side by side as fit, but at least
+    /// one.
     pub(super) fn render(&self, width: Option<u16>) -> String {
         let names = Column::new("", self.rows.iter().map(|row| row.name.as_str()).collect());
         let mut columns = Vec::new();
@@ -81,7 +81,7 @@ impl Columns {
 }
 
 fn write_block(text: &mut String, names: &Column<'_>, block: &[Column<'_>]) {
-    // Writing to a string does not fail.
+    // Writing to a string cannot fail.
     let _ = write!(text, "{BOLD}{:1$}", "", names.width);
     for column in block {
         let _ = write!(text, "{:1$}{2:>3$}", "", GAP, column.heading, column.width);
@@ -135,7 +135,7 @@ mod tests {
             assert!(text.contains(&format!("cache-{node}")), "{node}: {text}");
         }
         assert_eq!(plain(&table(50).render(None)).lines().count(), 3);
-        // Even where there is room for nothing, every node is shown.
+        // Every node is shown even if no column fits.
         assert!(plain(&table(2).render(Some(1))).contains("cache-1"));
     }
 }

@@ -96,7 +96,7 @@ fn lines(told: &[Told], out: &mut Output) -> Result<(), CliError> {
     Ok(())
 }
 
-/// Every name that any node has, in the order in which they come.
+/// All names that any node reports, in the order of their first appearance.
 fn names(told: &[Told]) -> Vec<&str> {
     let mut seen = HashSet::new();
     let all = told.iter().flat_map(|told| told.stats.iter().flatten());
@@ -115,10 +115,9 @@ fn rows(told: &[Told], argument: &str) -> Vec<columns::Row> {
     names(told).into_iter().map(row).collect()
 }
 
-/// The sum over all nodes, where the name counts something that adds up and every node that
-/// answered has a number for it.
+/// The sum over all nodes, if the statistic adds up and every node that answered reports a number.
 fn sum(told: &[Told], argument: &str, name: &str) -> Option<u64> {
-    /// Numbers of the general statistics that say something about one process only.
+    /// General statistics that describe one process only.
     const OF_ONE: [&str; 5] = ["pid", "uptime", "time", "pointer_size", "hash_power_level"];
     /// Numbers of a slab class or of the ring that do not add up.
     const NO_COUNTS: [&str; 12] = [
@@ -152,14 +151,14 @@ fn last(name: &str) -> &str {
     name.rsplit(':').next().unwrap_or(name)
 }
 
-/// Whether the value is hexadecimal: it may have nothing but decimal digits, and is text all the same.
+/// Whether the value is hexadecimal. Such a value is text even if it has only decimal digits.
 fn is_hexadecimal(name: &str) -> bool {
     const NAMES: [&str; 6] =
         ["ring_digest", "ring_file_digest", "ring_instance", "ring_rival", "instance", "rival"];
     NAMES.contains(&last(name))
 }
 
-/// Numbers as numbers, all else as text.
+/// Converts numbers to JSON numbers, and all other values to text.
 fn json_value(name: &str, value: &str) -> Value {
     match value.parse::<u64>() {
         Ok(number) if !is_hexadecimal(name) => number.into(),

@@ -1,4 +1,4 @@
-//! The few numbers that tell how a cache is doing.
+//! The main statistics of a cache.
 
 use super::Told;
 use super::columns::Row;
@@ -7,13 +7,13 @@ use crate::fleet::numbers::{bytes, count, ratio, span};
 
 /// One line of the overview.
 enum Line {
-    /// A counter that adds up, and how it is shown.
+    /// A summable counter and its format.
     Counter(&'static str, fn(u64) -> String),
-    /// Hits of all gets, those that no owner answered among them.
+    /// Hits as a share of all gets, including gets that no owner answered.
     HitRatio,
-    /// Something of each node by itself.
+    /// A number of each node, without a sum.
     Own(&'static str, fn(u64) -> String),
-    /// A text of each node by itself.
+    /// A text of each node.
     Text(&'static str),
 }
 
@@ -35,7 +35,7 @@ const LINES: [(&str, Line); 15] = [
     ("version", Line::Text("ringbinder_version")),
 ];
 
-/// The rows of the overview; `-` where a node does not say.
+/// The rows of the overview; `-` if a node does not report a value.
 pub(super) fn rows(told: &[Told]) -> Vec<Row> {
     let rows = LINES.iter().map(|(name, line)| Row {
         name: (*name).to_owned(),
@@ -46,7 +46,7 @@ pub(super) fn rows(told: &[Told]) -> Vec<Row> {
 }
 
 impl Line {
-    /// The cell of one node, or of all of them.
+    /// The cell of one node, or of all nodes together.
     fn of<'a>(&self, told: impl ExactSizeIterator<Item = &'a Told> + Clone) -> String {
         let none = || "-".to_owned();
         let sum = |name: &str| {
@@ -58,8 +58,8 @@ impl Line {
             Line::Counter(name, shown) => sum(name).map_or_else(none, shown),
             Line::HitRatio => match (sum("get_hits"), sum("cmd_get")) {
                 (Some(hits), Some(gets)) => {
-                    // A get that its owner answered is in `cmd_get` there, one that none answered in
-                    // no node's.
+                    // A get that its owner answered counts in the owner's `cmd_get`. A get that no owner
+                    // answered counts in no node's.
                     ratio(hits, gets.saturating_add(sum("foreign_get_failed").unwrap_or(0)))
                 }
                 _ => none(),
