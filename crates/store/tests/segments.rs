@@ -197,7 +197,8 @@ mod segments {
         let whole = churn(0);
         assert!(whole > 60 * MIB);
         let less = churn(200 * MIB);
-        assert!(less < whole - 20 * MIB && less > whole - 22 * MIB, "{less} of {whole}");
+        // A thirty-second of the budget, however much is resident.
+        assert!(less < whole - MIB && less > whole - 3 * MIB, "{less} of {whole}");
         assert!(churn(0) > 60 * MIB);
     }
 
