@@ -94,21 +94,10 @@ pub fn parse_version(text: &str) -> Option<(u32, u32, u32)> {
     Some((parts.next()??, parts.next()??, parts.next()??))
 }
 
-/// A program of ours that was built with the profile of the running test. It is in the target directory; the
-/// test may have been built elsewhere (cargo's `build.build-dir`).
+/// The path of one of our programs, in the profile directory that the running test was built into.
 fn beside_us(name: &str, package: &str) -> PathBuf {
     let exe = std::env::current_exe().expect("a running program has a path");
-    let profile = exe.ancestors().nth(2).expect("<profile>/deps/<test>");
-    let beside = profile.join(name);
-    let path = if beside.exists() {
-        beside
-    } else {
-        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
-            || Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("target"),
-            PathBuf::from,
-        );
-        target.join(profile.file_name().expect("the profile's name")).join(name)
-    };
+    let path = exe.ancestors().nth(2).expect("target/<profile>/deps/<test>").join(name);
     assert!(
         path.exists(),
         "{} is not built: run `cargo build -p {package}` or set {}",

@@ -76,10 +76,7 @@ pub(crate) fn prepare(
     let cas = if ring.is_some() { rand::random_range(FIRST_CAS) } else { 0 };
     build(settings, guards, ring, room_for_peers, |store, connections| {
         let account = Arc::clone(connections.account());
-        let probe = move |items| {
-            let connections = account.most_lately();
-            Some(resident::bytes_beside(items + connections)?.saturating_sub(connections))
-        };
+        let probe = move || Some(resident::bytes()?.saturating_sub(account.most_lately()));
         store.with_resident_probe(Box::new(probe)).with_cas_after(cas)
     })
 }

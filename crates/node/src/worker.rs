@@ -186,11 +186,10 @@ fn run(local: Local, mut receiver: UnboundedReceiver<Order>) {
                 Order::Answer(pulse) => pulse.answer(),
                 Order::Tidy => {
                     local.tidy();
-                    if local.is_to_give_back() {
+                    let shared = &local.shared;
+                    let accounted = || shared.store.held() + shared.memory.held();
+                    if local.is_to_give_back() || resident::is_much_beside(accounted()) {
                         resident::give_back();
-                    } else {
-                        let shared = &local.shared;
-                        resident::settle(shared.store.held() + shared.memory.held());
                     }
                 }
                 #[cfg(test)]

@@ -18,7 +18,7 @@ fn main() {
     let sets = number(1, 10) * 1_000_000;
     let largest = number(2, 50_000) as f64;
     let looks = arguments.get(3).is_none_or(|text| text != "off");
-    let probe = move |_| looks.then(support::resident);
+    let probe = move || looks.then(support::resident);
     let store = support::store(megabytes * support::MIB).with_resident_probe(Box::new(probe));
     let value = vec![b'v'; largest as usize * 2];
     let mut random = support::Random(1);

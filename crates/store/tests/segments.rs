@@ -175,7 +175,7 @@ mod segments {
         let resident = Arc::new(AtomicU64::new(0));
         let told = Arc::clone(&resident);
         let store = SegmentStore::new(limits(64 * MIB), None)
-            .with_resident_probe(Box::new(move |_| Some(told.load(Ordering::Relaxed))));
+            .with_resident_probe(Box::new(move || Some(told.load(Ordering::Relaxed))));
         let value = vec![b'v'; 1000];
         let mut item = 0;
         let mut churn = |bytes| {
@@ -205,7 +205,7 @@ mod segments {
     #[test]
     fn a_smaller_budget_keeps_as_much_as_it_has_room_for() {
         let store = SegmentStore::new(limits(128 * MIB), None)
-            .with_resident_probe(Box::new(|_| Some(400 * MIB)));
+            .with_resident_probe(Box::new(|| Some(400 * MIB)));
         // Lower the budget first, so that memory resident by now is excused.
         assert_eq!(store.resize(128 * MIB), ResizeResult::Done);
         for len in [40_usize, 900, 30_000] {

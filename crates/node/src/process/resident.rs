@@ -57,28 +57,9 @@ pub(crate) fn give_back() {
     }
 }
 
-/// Resident bytes of this process, of which `accounted` are covered by accounts. If many are not, the
-/// allocator first gives some back: by itself it does so once in a thousand pieces of values, which
-/// may be much.
-pub(crate) fn bytes_beside(accounted: u64) -> Option<u64> {
-    let resident = bytes()?;
-    if !is_much_beside(resident, accounted) {
-        return Some(resident);
-    }
-    give_back();
-    bytes()
-}
-
-/// Whether the resident bytes exceed the accounted ones by far.
-fn is_much_beside(resident: u64, accounted: u64) -> bool {
-    resident > accounted.saturating_add(KEPT)
-}
-
-/// Makes the allocator give memory back, if much memory is not covered by any account.
-pub(crate) fn settle(accounted: u64) {
-    if bytes().is_some_and(|resident| is_much_beside(resident, accounted)) {
-        give_back();
-    }
+/// Whether the resident bytes exceed the accounted ones by far, so that free memory must be given back.
+pub(crate) fn is_much_beside(accounted: u64) -> bool {
+    bytes().is_some_and(|resident| resident > accounted.saturating_add(KEPT))
 }
 
 /// Resident bytes of this process; `None` if the system does not report them.

@@ -15,8 +15,8 @@ use super::SegmentStore;
 use super::sizing::Sizing;
 
 /// Returns the resident bytes of the process, without those that have an account of their own, such
-/// as the memory of connections. The argument is the bytes that the store holds. `None` if unknown.
-pub type ResidentProbe = Box<dyn Fn(u64) -> Option<u64> + Send + Sync>;
+/// as the memory of connections. `None` if unknown.
+pub type ResidentProbe = Box<dyn Fn() -> Option<u64> + Send + Sync>;
 
 /// Resident bytes above the budget that are allowed for the program itself, and for the allocator's
 /// next request.
@@ -53,14 +53,14 @@ impl Ballast {
     }
 
     /// Probes resident memory, if enough room has been made since the last probe.
-    fn look(&self, wanted: u64, budget: u64, held: u64) -> Option<u64> {
+    fn look(&self, wanted: u64, budget: u64) -> Option<u64> {
         let probe = self.probe.as_ref()?;
         let step = (budget / 256).clamp(256 << 10, 2 << 20);
         if self.since.fetch_add(wanted, Relaxed) + wanted < step {
             return None;
         }
         self.since.store(0, Relaxed);
-        probe(held)
+        probe()
     }
 
     /// Records the resident bytes, and returns the bytes to take off the limit.
@@ -83,7 +83,7 @@ impl SegmentStore {
     /// Probes resident memory if it is time to, and sets the limit.
     pub(super) fn balance(&self, wanted: u64) {
         let budget = self.budget.load(Relaxed);
-        let Some(resident) = self.ballast.look(wanted, budget, self.held()) else { return };
+        let Some(resident) = self.ballast.look(wanted, budget) else { return };
         let old = self.ballast.weight();
         if self.ballast.weigh(resident, budget) != old {
             self.set_limit(budget);

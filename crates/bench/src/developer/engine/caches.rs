@@ -84,6 +84,16 @@ impl quick_cache::Weighter<Box<[u8]>, Value> for Bytes {
     }
 }
 
+/// Makes `out` a copy of the value, if one was found. Returns whether it was.
+#[inline]
+fn copy_found(found: Option<Value>, out: &mut Vec<u8>) -> bool {
+    out.clear();
+    found.is_some_and(|value| {
+        out.extend_from_slice(&value);
+        true
+    })
+}
+
 /// The crate quick_cache.
 pub(super) type QuickCache = quick_cache::sync::Cache<Box<[u8]>, Value, Bytes, RandomState>;
 
@@ -97,12 +107,7 @@ pub(super) fn quick_cache(budget: u64, items: u64) -> QuickCache {
 impl Cache for QuickCache {
     #[inline]
     fn get(&self, key: &[u8], out: &mut Vec<u8>) -> bool {
-        out.clear();
-        let found = QuickCache::get(self, key);
-        found.is_some_and(|value| {
-            out.extend_from_slice(&value);
-            true
-        })
+        copy_found(QuickCache::get(self, key), out)
     }
 
     #[inline]
@@ -129,12 +134,7 @@ pub(super) fn moka(budget: u64, items: u64) -> Moka {
 impl Cache for Moka {
     #[inline]
     fn get(&self, key: &[u8], out: &mut Vec<u8>) -> bool {
-        out.clear();
-        let found = Moka::get(self, key);
-        found.is_some_and(|value| {
-            out.extend_from_slice(&value);
-            true
-        })
+        copy_found(Moka::get(self, key), out)
     }
 
     #[inline]
