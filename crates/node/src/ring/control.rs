@@ -13,7 +13,7 @@ use std::time::Duration;
 use ringbinder_protocol::{Instance, PeerLine};
 use ringbinder_ring::Ring;
 
-use super::dial::{Attempts, Dialer};
+use super::dial::{Dialer, repeated};
 use super::greeting::{Talk, TalkError, within};
 use super::membership::stamp;
 use super::secret::Secret;
@@ -119,28 +119,7 @@ async fn begin(
     address: &str,
     greeting: &Greeting,
 ) -> Result<(Talk, PeerLine), TalkError> {
-    let mut attempts = Attempts::within(greeting.patience);
-    let mut turned_away = None;
-    let begun = within(greeting.patience, async {
-        loop {
-            match begin_once(dialer, address, greeting).await {
-                Err(error) if error.is_passing() => {
-                    if !attempts.next().await {
-                        return Err(error);
-                    }
-                    turned_away = Some(error);
-                }
-                begun => return begun,
-            }
-        }
-    });
-    match begun.await {
-        // The peer is known to be alive, although the last attempt did not finish.
-        Err(error @ TalkError::Timeout(_)) => {
-            Err(turned_away.filter(TalkError::is_sign_of_life).unwrap_or(error))
-        }
-        begun => begun,
-    }
+    repeated(greeting.patience, || begin_once(dialer, address, greeting)).await
 }
 
 async fn begin_once(

@@ -12,7 +12,7 @@
 //!
 //! A peer may reject one connection and accept the next: while untrusted clients flood it, or while
 //! its accept queue is full. No request has been sent by then, so the caller dials again
-//! ([`Attempts`]).
+//! ([`repeated`]).
 
 use std::future::poll_fn;
 use std::io;
@@ -136,32 +136,44 @@ impl DialError {
     }
 }
 
-/// The attempts to reach one peer within a time limit.
-#[derive(Debug)]
-pub(super) struct Attempts {
-    deadline: Instant,
-    pause: Duration,
+/// The error of an attempt to reach a peer, by which [`repeated`] decides.
+pub(super) trait AttemptError {
+    /// No attempt finished within this time.
+    fn timeout(patience: Duration) -> Self;
+
+    /// Whether another attempt may succeed.
+    fn is_passing(&self) -> bool;
+
+    /// Whether the peer is alive, although it rejected the attempt.
+    fn is_sign_of_life(&self) -> bool;
 }
 
-impl Attempts {
-    /// Attempts that may take this long together, pauses included.
-    pub(super) fn within(patience: Duration) -> Attempts {
-        Attempts { deadline: Instant::now() + patience, pause: PAUSE }
-    }
-
-    pub(super) fn deadline(&self) -> Instant {
-        self.deadline
-    }
-
-    /// Waits until the next attempt is due; returns false if the time limit comes first.
-    pub(super) async fn next(&mut self) -> bool {
-        let at = Instant::now() + self.pause;
-        if at >= self.deadline {
-            return false;
+/// Repeats attempts to reach a peer that rejects them, for `patience` at most, pauses included.
+pub(super) async fn repeated<T, E: AttemptError, F: Future<Output = Result<T, E>>>(
+    patience: Duration,
+    attempt: impl Fn() -> F,
+) -> Result<T, E> {
+    let deadline = Instant::now() + patience;
+    let mut pause = PAUSE;
+    let mut turned_away = None;
+    loop {
+        match tokio::time::timeout_at(deadline, attempt()).await {
+            Ok(Err(error)) if error.is_passing() => {
+                let next = Instant::now() + pause;
+                if next >= deadline {
+                    return Err(error);
+                }
+                turned_away = Some(error);
+                tokio::time::sleep_until(next).await;
+                pause = (2 * pause).min(PAUSE_LONGEST);
+            }
+            Ok(ended) => return ended,
+            // The peer is known to be alive, although the last attempt did not finish.
+            Err(_) => {
+                let alive = turned_away.filter(E::is_sign_of_life);
+                return Err(alive.unwrap_or_else(|| E::timeout(patience)));
+            }
         }
-        tokio::time::sleep_until(at).await;
-        self.pause = (2 * self.pause).min(PAUSE_LONGEST);
-        true
     }
 }
 

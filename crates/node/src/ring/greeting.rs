@@ -12,7 +12,7 @@ use ringbinder_protocol::{MAX_REPLY_LINE, PeerLine, Stamp, from_hex, parse_ring_
 use ringbinder_ring::Ring;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 
-use super::dial::{DialError, Dialer};
+use super::dial::{AttemptError, DialError, Dialer};
 use super::secret::{Nonce, Secret};
 use crate::socket::Socket;
 
@@ -57,16 +57,6 @@ impl TalkError {
         matches!(self, TalkError::Closed)
     }
 
-    /// Whether an answer came that may well be the peer's: it runs, but cannot be used.
-    pub(super) fn is_sign_of_life(&self) -> bool {
-        matches!(self, TalkError::Misfit { alive: true, .. } | TalkError::TurnedAway(_))
-    }
-
-    /// Whether a new connection was rejected but the next one may be accepted.
-    pub(super) fn is_passing(&self) -> bool {
-        matches!(self, TalkError::TurnedAway(_) | TalkError::Closed)
-    }
-
     /// Whether the address gives no answer at all.
     pub(super) fn is_silence(&self) -> bool {
         !matches!(
@@ -76,6 +66,22 @@ impl TalkError {
                 | TalkError::Nonsense(_)
                 | TalkError::Usage
         )
+    }
+}
+
+impl AttemptError for TalkError {
+    fn timeout(patience: Duration) -> TalkError {
+        TalkError::Timeout(patience)
+    }
+
+    /// Whether a new connection was rejected but the next one may be accepted.
+    fn is_passing(&self) -> bool {
+        matches!(self, TalkError::TurnedAway(_) | TalkError::Closed)
+    }
+
+    /// Whether an answer came that may well be the peer's: it runs, but cannot be used.
+    fn is_sign_of_life(&self) -> bool {
+        matches!(self, TalkError::Misfit { alive: true, .. } | TalkError::TurnedAway(_))
     }
 }
 

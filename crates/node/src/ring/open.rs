@@ -10,7 +10,7 @@ use std::time::Duration;
 use ringbinder_protocol::PeerLine;
 use ringbinder_ring::printable::words;
 
-use super::dial::{self, Attempts, DialError};
+use super::dial::{self, AttemptError, DialError};
 use super::keeper::Hint;
 use super::link::{Link, LinkError};
 use super::peer::NAMELESS;
@@ -23,23 +23,20 @@ pub(super) async fn within(
     local: &Rc<Local>,
     link: &Link,
 ) -> Result<Socket, LinkError> {
-    let mut attempts = Attempts::within(patience);
-    let mut turned_away = None;
-    loop {
-        match tokio::time::timeout_at(attempts.deadline(), open(local, link)).await {
-            Ok(Err(LinkError::Dial(error))) if error.is_passing() => {
-                if !attempts.next().await {
-                    return Err(error.into());
-                }
-                turned_away = Some(error);
-            }
-            Ok(opened) => return opened,
-            Err(_) => {
-                // The peer is known to be alive, although the last attempt did not finish.
-                let alive = turned_away.filter(DialError::is_sign_of_life);
-                return Err(alive.map_or(LinkError::Timeout(patience), Into::into));
-            }
-        }
+    dial::repeated(patience, || open(local, link)).await
+}
+
+impl AttemptError for LinkError {
+    fn timeout(patience: Duration) -> LinkError {
+        LinkError::Timeout(patience)
+    }
+
+    fn is_passing(&self) -> bool {
+        matches!(self, LinkError::Dial(error) if error.is_passing())
+    }
+
+    fn is_sign_of_life(&self) -> bool {
+        matches!(self, LinkError::Dial(error) if error.is_sign_of_life())
     }
 }
 

@@ -11,6 +11,7 @@ use super::{GREETING_PATIENCE, Hint, Keeper, News, Pulled};
 use crate::ring::accepted::{Accepted, Change};
 use crate::ring::acquaintance::Acquaintance;
 use crate::ring::control::{self, Greeted, Greeting};
+use crate::ring::dial::AttemptError as _;
 use crate::ring::greeting::{self, Talk, TalkError};
 use crate::ring::membership::{Wanted, ring_id, stamp};
 use crate::ring::peer::{Address, Peer, Processes};
