@@ -10,7 +10,6 @@ mod arithmetic;
 mod checking;
 mod connections;
 mod counters;
-mod documented;
 mod dumps;
 mod errors;
 mod limits;
