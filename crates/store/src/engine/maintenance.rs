@@ -1,0 +1,139 @@
+//! Maintenance of the whole store: sweeps, another budget, sums of counters, validation.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::SegmentStore;
+use super::sizing::{MIN_BUDGET, Sizing};
+use crate::epochs::Epoch;
+use crate::log::segment::Queue;
+use crate::shard::counters::Tally;
+use crate::shard::slot::Place;
+use crate::shard::sweep::{Cursor, STEP};
+use crate::{Counters, ResizeResult, Seconds};
+
+/// Approximate number of dead items to reclaim for one write, and the most segments to search for
+/// them.
+const ENOUGH: u64 = 1_024;
+const MOST_SEGMENTS: u32 = 64;
+
+impl SegmentStore {
+    /// Sweeps all segments in which an item may have died, of age or in a new epoch. The living
+    /// items then belong to the current epoch. Returns the number of items removed.
+    pub(super) fn sweep_dead(&self, now: Seconds) -> u64 {
+        let epoch = self.common.epochs.current(now);
+        let mut reclaimed = 0;
+        for place in &self.places {
+            for due in self.due_in(place, epoch, now) {
+                reclaimed += self.sweep_segment(place, due, epoch, now);
+            }
+        }
+        if !self.common.epochs.is_settled(epoch) {
+            self.common.epochs.settle(epoch);
+        }
+        reclaimed
+    }
+
+    /// Removes dead items from a few segments. Returns whether it removed any.
+    ///
+    /// For a write that finds no room while evictions are off. While nothing can have died since
+    /// the last call, this costs a comparison.
+    #[cold]
+    pub(super) fn reclaim_some(&self, now: Seconds) -> bool {
+        let epoch = self.common.epochs.current(now);
+        if *self.reclaimed.lock() == Some((epoch, now)) {
+            return false;
+        }
+        let (mut reclaimed, mut segments) = (0, 0);
+        for place in &self.places {
+            for due in self.due_in(place, epoch, now) {
+                reclaimed += self.sweep_segment(place, due, epoch, now);
+                segments += 1;
+                if reclaimed >= ENOUGH || segments == MOST_SEGMENTS {
+                    return reclaimed > 0;
+                }
+            }
+        }
+        *self.reclaimed.lock() = Some((epoch, now));
+        reclaimed > 0
+    }
+
+    /// The segments of a shard in which an item may have died, with their serials.
+    fn due_in(&self, place: &Place, epoch: Epoch, now: Seconds) -> Vec<(u32, u64)> {
+        loop {
+            let mut shard = place.lock(&self.common);
+            shard.now = now;
+            if shard.evict_some(&self.common, STEP) {
+                return shard.due(epoch, now);
+            }
+        }
+    }
+
+    /// Removes the dead items of a segment, and releases the lock between steps. Returns their
+    /// number.
+    fn sweep_segment(
+        &self,
+        place: &Place,
+        (number, serial): (u32, u64),
+        epoch: Epoch,
+        now: Seconds,
+    ) -> u64 {
+        let mut cursor = Cursor { number, serial, epoch, at: 0, soonest: Seconds::MAX };
+        let mut reclaimed = 0;
+        loop {
+            let shard = &mut *place.lock(&self.common);
+            shard.now = now;
+            let (gone, is_over) = shard.sweep_some(&self.common, &mut cursor);
+            reclaimed += gone;
+            if is_over {
+                return reclaimed;
+            }
+        }
+    }
+
+    /// Sets another budget, and evicts the excess.
+    pub(super) fn resize_to(&self, max_bytes: u64) -> ResizeResult {
+        let sizing = Sizing { shards: self.places.len(), layout: self.common.layout };
+        if max_bytes < MIN_BUDGET || max_bytes > sizing.most() || sizing.limit(max_bytes) == 0 {
+            return ResizeResult::Refused;
+        }
+        self.set_budget(max_bytes);
+        self.ballast.excuse();
+        self.set_limit(max_bytes);
+        for place in &self.places {
+            place.lock(&self.common).seal_large(&self.common);
+        }
+        self.give_up_excess();
+        self.excess.store(self.common.pool.used(), Relaxed);
+        ResizeResult::Done
+    }
+
+    pub(super) fn sum_counters(&self) -> Counters {
+        let tallies = self.places.iter().map(|place| place.lock(&self.common).tally);
+        let sum = Tally::sum(tallies, self.budget.load(Relaxed));
+        Counters { held: self.held(), ..sum }
+    }
+
+    pub(super) fn check_books(&self) {
+        let (mut used, mut weights, mut charged) = (0, [0, 0], 0);
+        for place in &self.places {
+            let shard = place.lock(&self.common);
+            used += shard.validate(&self.common);
+            charged += shard.tally.bytes;
+            for segment in shard.segments.iter().flatten() {
+                weights[segment.queue as usize] += segment.weight();
+            }
+        }
+        let pool = &self.common.pool;
+        used += pool.spare_bytes() + pool.reserved();
+        assert_eq!(used, pool.used(), "the pool counts other than the shards");
+        for queue in Queue::BOTH {
+            let weight = self.common.weight(queue);
+            assert_eq!(weight, weights[queue as usize], "the weight of {queue:?} is miscounted");
+        }
+        let budget = self.budget.load(Relaxed);
+        // With evictions off, present items stay when the budget is lowered.
+        let most = if self.common.evict { budget } else { budget.max(self.excess.load(Relaxed)) };
+        assert!(pool.used() <= most, "more is held than the budget allows: {}", pool.used());
+        assert!(charged <= pool.used().max(budget), "more is charged than is held");
+    }
+}

@@ -1,0 +1,131 @@
+//! Visits all items while other operations go on.
+//!
+//! Items move between segments, but a key's tag stays. So a visit goes over the tags of each shard
+//! in steps: it copies the items of a few dozen adjacent tags, releases the lock, and hands the
+//! copies to the visitor. An item that is there all the time is met exactly once.
+
+use super::SegmentStore;
+use crate::shard::Found;
+use crate::{Cursor, ItemRef, Meta, Piece, Seconds, ValueRef};
+
+/// About how many items are copied in one step.
+const STEP: usize = 64;
+
+/// An item as it was when the visit met it.
+struct Snapshot<'a> {
+    key: &'a [u8],
+    value: ValueRef<'a>,
+    meta: Meta,
+}
+
+impl ItemRef for Snapshot<'_> {
+    fn key(&self) -> &[u8] {
+        self.key
+    }
+
+    fn value(&self) -> ValueRef<'_> {
+        self.value
+    }
+
+    fn meta(&self) -> Meta {
+        self.meta
+    }
+}
+
+/// Copied items: their bytes one after the other, and the lengths that separate them.
+#[derive(Default)]
+struct Copies {
+    bytes: Vec<u8>,
+    /// For each item the lengths of its key, pieces and rest, the pieces, and the metadata.
+    items: Vec<([usize; 3], Vec<Piece>, Meta)>,
+    places: Vec<u32>,
+}
+
+impl Copies {
+    /// Passes the items to `visit` until it returns false; returns false if it did.
+    fn take(&mut self, mut visit: impl FnMut(&dyn ItemRef) -> bool) -> bool {
+        let mut bytes = &self.bytes[..];
+        for ([key_len, pieces_len, rest_len], pieces, meta) in self.items.drain(..) {
+            let (key, behind) = bytes.split_at(key_len);
+            let (rest, behind) = behind.split_at(rest_len);
+            bytes = behind;
+            let value = ValueRef::pieced(&pieces, pieces_len, rest);
+            if !visit(&Snapshot { key, value, meta }) {
+                return false;
+            }
+        }
+        true
+    }
+}
+
+impl SegmentStore {
+    pub(super) fn visit(&self, now: Seconds, visit: &mut dyn FnMut(&dyn ItemRef) -> bool) {
+        let mut copies = Copies::default();
+        let mut from = Some(Cursor::default());
+        while let Some(cursor) = from {
+            from = self.copy_step(cursor, now, &mut copies);
+            let goes_on = copies.take(|item| visit(item));
+            if !goes_on {
+                return;
+            }
+        }
+    }
+
+    /// One step of a visit.
+    pub(super) fn step(
+        &self,
+        from: Cursor,
+        now: Seconds,
+        visit: &mut dyn FnMut(&dyn ItemRef),
+    ) -> Option<Cursor> {
+        let mut copies = Copies::default();
+        let next = self.copy_step(from, now, &mut copies);
+        copies.take(|item| {
+            visit(item);
+            true
+        });
+        next
+    }
+
+    /// Copies the items of one step, and returns the start of the next step.
+    fn copy_step(&self, from: Cursor, now: Seconds, copies: &mut Copies) -> Option<Cursor> {
+        let Cursor { place, tag } = from;
+        let to = self.copy(place, tag, now, copies);
+        match to.checked_add(1) {
+            Some(tag) => Some(Cursor { place, tag }),
+            None => Some(Cursor { place: place + 1, tag: 0 }),
+        }
+        .filter(|next| next.place < self.places.len())
+    }
+
+    /// Copies the living items of a shard whose tags begin at `from`, and returns the last tag.
+    fn copy(&self, place: usize, from: u32, now: Seconds, copies: &mut Copies) -> u32 {
+        let common = &self.common;
+        let shard = self.places[place].lock(common);
+        let steps = u32::try_from(shard.index.len() / STEP + 1).unwrap_or(u32::MAX);
+        let to = from.saturating_add(u32::MAX / steps);
+        copies.bytes.clear();
+        copies.items.clear();
+        copies.places.clear();
+        shard.index.collect(from, to, &mut copies.places);
+        for &place in &copies.places {
+            let (Some(segment), Some(record)) =
+                (shard.segment(common, place), shard.record(common, place))
+            else {
+                continue;
+            };
+            let found = Found { place, record };
+            if shard.judge(common, segment, &found, now).miss.is_some() {
+                continue;
+            }
+            let Some(item) = shard.lent(common, &found, now) else { continue };
+            let value = item.value();
+            copies.bytes.extend_from_slice(item.key());
+            copies.bytes.extend_from_slice(value.rest());
+            let pieces = value.pieces().to_vec();
+            let (len, rest) = (value.len(), value.rest().len());
+            copies.items.push(([item.key().len(), len - rest, rest], pieces, item.meta()));
+        }
+        to
+    }
+}

@@ -1,0 +1,347 @@
+//! Compaction: recovers the room of dead records without evicting living ones.
+//!
+//! A run rewrites some neighbours of a queue one after the other, without their dead records, if
+//! that takes one segment less. The new segments stand in the queue before those that are still to
+//! be moved, so every record keeps its position and none becomes younger.
+//!
+//! A run proceeds in steps so short that no operation waits long for the shard's lock. Between
+//! steps the shard is consistent: a moved record is dead in its old place. Other operations may
+//! change anything between steps, so each step checks by their serials that its segments are still
+//! the same. The next segment reuses a segment's memory as soon as it is moved: a run takes one
+//! additional buffer.
+
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering::Relaxed;
+
+use crate::epochs::Epoch;
+use crate::index::bucket::Slot;
+use crate::log::record::{Body, Draft, Record};
+use crate::log::segment::{Queue, Segment};
+use crate::shard::common::{Common, Hash};
+use crate::shard::{Found, SMALL_BUFFER, Shard};
+
+/// Longest run of neighbours that are compacted to gain one segment, if evicting is an alternative:
+/// a longer run is not worth its time.
+const LONG_RUN: usize = 8;
+const LONGEST_RUN: usize = 16;
+
+/// Records whose index slots are fetched together before the first record is moved.
+const BATCH: usize = 16;
+
+/// Identifies a segment among all that ever had its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Ticket {
+    number: u32,
+    serial: u64,
+}
+
+/// Neighbours of a queue that are being compacted.
+#[derive(Debug)]
+pub(crate) struct Compacting {
+    queue: Queue,
+    /// Segments still to be moved, oldest first.
+    sources: VecDeque<Ticket>,
+    /// Position in the first of them.
+    at: usize,
+    /// The segment being written.
+    target: Option<Ticket>,
+    /// Bytes of all segments given back, and of all taken.
+    given: u64,
+    taken: u64,
+}
+
+/// The state of a compaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// There are more records to move.
+    Going,
+    /// The run is over. `gained` says whether it gained memory.
+    Over { gained: bool },
+}
+
+impl Shard {
+    /// Begins to compact the neighbours that are cheapest to move. Returns `false` if there is
+    /// nothing to gain.
+    pub(crate) fn begin_compacting(&mut self, common: &Common) -> bool {
+        self.compacting = self.worthwhile_run(common);
+        if self.compacting.is_none() {
+            self.note_vain();
+        }
+        self.compacting.is_some()
+    }
+
+    /// Continues the compaction, for about `records` records.
+    pub(crate) fn compact_some(&mut self, common: &Common, records: usize) -> Progress {
+        let Some(mut run) = self.compacting.take() else { return Progress::Over { gained: true } };
+        let mut left = records;
+        while left > 0
+            && let Some(&source) = run.sources.front()
+        {
+            let is_there = self.is_still(source);
+            let taken = self.segments[source.number as usize].take_if(|_| is_there);
+            let Some(mut segment) = taken else {
+                // Evicted meanwhile; its neighbours may be next.
+                run.sources.clear();
+                break;
+            };
+            let is_through = self.rewrite(common, &mut run, &mut segment, &mut left);
+            self.segments[source.number as usize] = Some(segment);
+            if is_through {
+                self.let_go_of_source(common, &mut run);
+            }
+        }
+        self.settle_account(common);
+        if !run.sources.is_empty() {
+            self.compacting = Some(run);
+            return Progress::Going;
+        }
+        if let Some(target) = run.target.filter(|&target| self.is_still(target)) {
+            let held = self.capacity_of(target.number);
+            self.shrink(common, target.number);
+            run.given += held - self.capacity_of(target.number);
+            self.free_if_dead(common, target.number);
+        }
+        let gained = run.given > run.taken;
+        if !gained {
+            self.note_vain();
+        }
+        Progress::Over { gained }
+    }
+
+    /// Records that there is nothing to gain until there is more garbage.
+    fn note_vain(&self) {
+        self.hints.in_vain.store(self.hints.garbage.load(Relaxed), Relaxed);
+    }
+
+    /// Whether a segment is still the same, and is not being evicted.
+    fn is_still(&self, ticket: Ticket) -> bool {
+        let segment = self.segments[ticket.number as usize].as_ref();
+        segment.is_some_and(|segment| segment.serial == ticket.serial)
+            && self.evicting.as_ref().is_none_or(|it| it.number != ticket.number)
+    }
+
+    fn capacity_of(&self, number: u32) -> u64 {
+        let segment = self.segments[number as usize].as_ref();
+        segment.map_or(0, |segment| segment.data.capacity() as u64)
+    }
+
+    /// Removes the first source, which is moved completely, from its queue.
+    fn let_go_of_source(&mut self, common: &Common, run: &mut Compacting) {
+        let Some(Ticket { number, .. }) = run.sources.pop_front() else { return };
+        run.at = 0;
+        run.given += self.capacity_of(number);
+        let queue = &mut self.queues[run.queue as usize];
+        if let Some(at) = queue.iter().position(|&other| other == number) {
+            queue.remove(at);
+        }
+        self.drop_segment(common, number);
+        self.publish();
+    }
+
+    /// The shortest run that gains the memory of a segment; of several, the one with the fewest
+    /// bytes to move.
+    fn worthwhile_run(&self, common: &Common) -> Option<Compacting> {
+        let segment = common.pool.buffer_len() as u64;
+        let longest = if common.evict { LONG_RUN } else { LONGEST_RUN };
+        let mut sums: Vec<Sums> = Vec::new();
+        let mut best: Option<(usize, u64, Queue, usize)> = None;
+        for queue in Queue::BOTH {
+            let numbers = &self.queues[queue as usize];
+            let sealed = numbers.len() - usize::from(self.open[queue as usize].is_some());
+            sums.clear();
+            sums.push(Sums::default());
+            let mut sum = Sums::default();
+            sums.extend(numbers.range(..sealed).map(|&number| {
+                if let Some(segment) = &self.segments[number as usize] {
+                    sum.held += segment.data.capacity() as u64;
+                    sum.live += u64::from(segment.live_bytes);
+                    sum.records += u64::from(segment.live);
+                }
+                sum
+            }));
+            // No longer than the best so far: a shorter run is cheaper.
+            for len in 2..=best.map_or(longest, |(len, ..)| len).min(sealed) {
+                for start in 0..=sealed - len {
+                    let (from, to) = (sums[start], sums[start + len]);
+                    let (held, live) = (to.held - from.held, to.live - from.live);
+                    // Approximate loss at the end of each segment that is written.
+                    let margin = live / (to.records - from.records).max(1);
+                    let gains = held >= live + (live / segment + 1) * margin + segment;
+                    let is_better =
+                        best.is_none_or(|(best, least, ..)| (len, live) < (best, least));
+                    if gains && is_better {
+                        best = Some((len, live, queue, start));
+                    }
+                }
+                if best.is_some_and(|(best, ..)| best == len) {
+                    break;
+                }
+            }
+        }
+        let (len, _, queue, start) = best?;
+        let numbers = self.queues[queue as usize].range(start..start + len);
+        let sources = numbers.filter_map(|&number| {
+            let segment = self.segments[number as usize].as_ref()?;
+            Some(Ticket { number, serial: segment.serial })
+        });
+        let sources = sources.collect();
+        Some(Compacting { queue, sources, at: 0, target: None, given: 0, taken: 0 })
+    }
+
+    /// Moves up to `left` records of a source, taken out of its place, after those written so far.
+    /// Returns whether the source is finished.
+    fn rewrite(
+        &mut self,
+        common: &Common,
+        run: &mut Compacting,
+        segment: &mut Segment,
+        left: &mut usize,
+    ) -> bool {
+        let Some(&Ticket { number, .. }) = run.sources.front() else { return true };
+        let mut batch: Vec<(Found, Hash)> = Vec::with_capacity(BATCH);
+        while *left > 0 {
+            while batch.len() < BATCH
+                && let Some((here, record)) = segment.next_living(run.at)
+            {
+                run.at = here + record.len();
+                let hash = common.hash(record.key(&segment.data));
+                self.index.touch(hash.tag());
+                batch.push((Found { place: common.layout.place(number, here), record }, hash));
+            }
+            let is_rest = batch.len() < BATCH;
+            *left = left.saturating_sub(batch.len());
+            for (found, hash) in batch.drain(..) {
+                self.rewrite_one(common, run, segment, found, hash);
+            }
+            if is_rest {
+                return true;
+            }
+        }
+        false
+    }
+
+    fn rewrite_one(
+        &mut self,
+        common: &Common,
+        run: &mut Compacting,
+        segment: &mut Segment,
+        mut found: Found,
+        hash: Hash,
+    ) {
+        let record = found.record;
+        if let Some(miss) = self.judge(common, segment, &found, self.now).miss {
+            self.drop_dead(common, segment, &mut found, hash, miss);
+            return;
+        }
+        let meta = self.meta(segment, &found, self.now);
+        let body = match record.handle(&segment.data) {
+            Some(handle) => Body::Apart(handle, &segment.data[record.rest_range()]),
+            None => Body::Here(&segment.data[record.body_range()], &[]),
+        };
+        let (key, uses) = (record.key(&segment.data), record.uses());
+        let draft = Draft { key, body, meta, uses, touchable: !common.evict };
+        let apart = self.apart_charge(segment, &record);
+        let Some(place) = self.write_behind(common, run, segment, &draft, apart) else { return };
+        self.index.replace(Slot::new(hash.tag(), found.place), place);
+        self.moved(common, segment, &mut found, place, apart);
+    }
+
+    /// Appends a record to the segment being written, or to a new one.
+    fn write_behind(
+        &mut self,
+        common: &Common,
+        run: &mut Compacting,
+        source: &Segment,
+        draft: &Draft<'_>,
+        apart: u64,
+    ) -> Option<u32> {
+        // A record that is alive now must not enter a segment that is older than a forget.
+        let epoch = common.epochs.current(self.now);
+        let most = draft.most();
+        let fits = |segment: &Segment| {
+            segment.epoch == epoch && segment.data.len() + most <= segment.data.capacity()
+        };
+        let target = run.target.filter(|&target| {
+            let segment = self.segments[target.number as usize].as_ref();
+            self.is_still(target) && segment.is_some_and(fits)
+        });
+        let number = match target {
+            Some(target) => target.number,
+            None => self.open_target(common, run, source, epoch),
+        };
+        let segment = self.segments[number as usize].as_mut()?;
+        let at = segment.append(draft, apart);
+        common.weigh(segment.queue, apart, 0);
+        Some(common.layout.place(number, at))
+    }
+
+    /// Opens a segment in front of the first source, even if there is no room for it.
+    fn open_target(
+        &mut self,
+        common: &Common,
+        run: &mut Compacting,
+        source: &Segment,
+        epoch: Epoch,
+    ) -> u32 {
+        let mut grant = common.pool.overdraft(common.layout.segment as u64);
+        let buffer = common.pool.buffer(&mut grant).unwrap_or_default();
+        common.weigh(run.queue, buffer.capacity() as u64, 0);
+        run.taken += buffer.capacity() as u64;
+        let serial = common.next_serial();
+        let segment = Segment::new(buffer, run.queue, source.birth, epoch, serial, common.cas());
+        let number = self.add_segment(segment);
+        let queue = &mut self.queues[run.queue as usize];
+        let first = run.sources.front().map(|source| source.number);
+        let at = queue.iter().position(|&other| Some(other) == first).unwrap_or(0);
+        queue.insert(at, number);
+        run.target = Some(Ticket { number, serial });
+        number
+    }
+
+    /// Gives back the unused part of a segment, if a buffer of half its length or less suffices.
+    /// Lengths of buffers are powers of two, so any other segment can use the memory.
+    pub(crate) fn shrink(&mut self, common: &Common, number: u32) {
+        let Some(segment) = self.segments[number as usize].as_mut() else { return };
+        let capacity = segment.data.capacity();
+        let wanted = segment.data.len().next_power_of_two().max(SMALL_BUFFER);
+        if wanted <= capacity / 2 {
+            let mut smaller = Vec::with_capacity(wanted);
+            smaller.extend_from_slice(&segment.data);
+            common.pool.take(smaller.capacity() as u64);
+            common.weigh(segment.queue, smaller.capacity() as u64, capacity as u64);
+            common.pool.give_buffer(std::mem::replace(&mut segment.data, smaller));
+        }
+    }
+
+    /// Removes a record that was moved from the books of its old segment.
+    pub(crate) fn moved(
+        &mut self,
+        common: &Common,
+        segment: &mut Segment,
+        found: &mut Found,
+        place: u32,
+        apart: u64,
+    ) {
+        if found.record.has_override() {
+            self.remove_override(found.place);
+        }
+        let old = Shard::charge(found.record.len(), apart);
+        let new = self
+            .record(common, place)
+            .map_or(old, |record: Record| Shard::charge(record.len(), apart));
+        self.tally.remove(old);
+        self.tally.add(new);
+        common.charge(new, old);
+        segment.kill(&mut found.record, apart);
+        self.hints.count_garbage(found.record.len() as u64, 0);
+        common.weigh(segment.queue, 0, apart);
+    }
+}
+
+/// Sums over the segments of a queue up to one of them: bytes held, living bytes, living records.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sums {
+    held: u64,
+    live: u64,
+    records: u64,
+}

@@ -1,0 +1,89 @@
+//! A value on its way into the store, before any shard is locked. A large value is already cut.
+
+use std::borrow::Cow;
+
+use crate::memory::budget::Grant;
+use crate::shard::common::Common;
+use crate::value::Value;
+use crate::value::large::Pieces;
+use crate::{LargeValue, Piece};
+
+/// A value to be stored. It owns its pieces until it is stored.
+#[derive(Debug)]
+pub(crate) enum Incoming<'a> {
+    /// Short enough for a record.
+    Here(&'a [u8]),
+    /// Its pieces, if any, and the bytes after them, which fit a record.
+    Apart(Pieces, Cow<'a, [u8]>),
+}
+
+impl<'a> Incoming<'a> {
+    #[inline]
+    pub(crate) fn cut(value: &'a [u8], common: &Common) -> Incoming<'a> {
+        if value.len() <= common.layout.inline {
+            return Incoming::Here(value);
+        }
+        let (pieces, rest) = Pieces::cut(value, common.layout.inline, &common.outside);
+        Incoming::Apart(pieces, Cow::Borrowed(rest))
+    }
+
+    /// A value that arrived in pieces. The memory reserved for it is added to the grant.
+    #[inline(never)]
+    pub(crate) fn large(value: LargeValue, common: &Common, grant: &mut Grant<'_>) -> Incoming<'a> {
+        let mut len = value.len() - value.rest().len();
+        let (mut pieces, mut rest, room) = value.into_parts();
+        if let Some(room) = room {
+            grant.add(common.pool.claim(*room));
+        }
+        if rest.len() > common.layout.inline {
+            // The value was cut for another store.
+            let (more, behind) = Pieces::cut(&rest, common.layout.inline, &common.outside);
+            len += more.len();
+            pieces.extend(more.into_vec());
+            rest = behind.to_vec();
+        }
+        Incoming::Apart(Pieces::new(pieces, len), Cow::Owned(rest))
+    }
+
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Incoming::Here(value) => value.len(),
+            Incoming::Apart(pieces, rest) => pieces.len() + rest.len(),
+        }
+    }
+
+    pub(crate) fn pieces(&self) -> &[Piece] {
+        match self {
+            Incoming::Here(_) => &[],
+            Incoming::Apart(pieces, _) => pieces.as_slice(),
+        }
+    }
+
+    pub(crate) fn pieces_mut(&mut self) -> Option<&mut Pieces> {
+        match self {
+            Incoming::Here(_) => None,
+            Incoming::Apart(pieces, _) => Some(pieces),
+        }
+    }
+
+    /// The bytes after the pieces.
+    pub(crate) fn rest(&self) -> &[u8] {
+        match self {
+            Incoming::Here(value) => value,
+            Incoming::Apart(_, rest) => rest,
+        }
+    }
+
+    /// The value in the form in which a record stores it.
+    #[inline]
+    pub(crate) fn value(&mut self) -> Value<'_> {
+        match self {
+            Incoming::Here(value) => Value::Here(value, &[]),
+            Incoming::Apart(pieces, rest) => match pieces.as_slice() {
+                [] => Value::Here(rest, &[]),
+                _ => Value::Apart(pieces, rest),
+            },
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! Values: pieces of large ones, and a value on its way into a record.
+//!
+//! | file | purpose |
+//! |---|---|
+//! | `piece` | a piece of a large value; a large value that arrives |
+//! | `large` | the large values of a shard |
+//! | `incoming`, `join` | a value before it is stored; a value that is appended or prepended to another |
+//! | `number` | decimal numbers |
+
+pub(crate) mod incoming;
+pub(crate) mod join;
+pub(crate) mod large;
+pub(crate) mod number;
+pub(crate) mod piece;
+
+use self::join::Join;
+use self::large::Pieces;
+
+/// A value on its way into a record.
+#[derive(Debug)]
+pub(crate) enum Value<'a> {
+    /// Short enough for a record, in two parts.
+    Here(&'a [u8], &'a [u8]),
+    /// Large: its pieces, which are taken once the value is stored, and the bytes after them.
+    Apart(&'a mut Pieces, &'a [u8]),
+    /// Large: a part joined to the present value, and the bytes after the pieces.
+    Joined(Box<Join<'a>>, &'a [u8]),
+}
+
+impl Value<'_> {
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Value::Here(front, back) => front.len() + back.len(),
+            Value::Apart(pieces, rest) => pieces.len() + rest.len(),
+            Value::Joined(join, rest) => join.len() + rest.len(),
+        }
+    }
+
+    /// Bytes charged for the value's pieces.
+    pub(crate) fn apart(&self) -> u64 {
+        match self {
+            Value::Here(..) => 0,
+            Value::Apart(pieces, _) => pieces.charge(),
+            Value::Joined(join, _) => join.charge(),
+        }
+    }
+}
