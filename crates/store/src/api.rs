@@ -1,7 +1,7 @@
 //! The interface between the server and an engine: the operations of a store and their results.
 //!
 //! Every operation is one atomic step for its key: no other operation on that key sees or makes a
-//! state in between. Keys and values go in as bytes. Results are lent to a callback, which runs
+//! state in between. Keys and values go in as bytes. A callback borrows the result; it runs
 //! while the engine still holds the item. So an engine may keep values in any kind of memory, and a
 //! hit needs no second copy. A callback must be short and must not call the store.
 //!
@@ -39,7 +39,7 @@ pub struct Meta {
     pub binary_key: bool,
 }
 
-/// A value lent to a callback: counted pieces, if the value is so large that copying costs more
+/// A value borrowed by a callback: counted pieces, if the value is so large that copying costs more
 /// than counting, followed by the rest.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ValueRef<'a> {
@@ -101,7 +101,7 @@ impl<'a> ValueRef<'a> {
     }
 }
 
-/// An item lent to a callback.
+/// An item borrowed by a callback.
 pub trait ItemRef {
     /// The key as stored.
     fn key(&self) -> &[u8];
@@ -119,7 +119,7 @@ pub trait ItemMut: ItemRef {
     fn set_win_sent(&mut self);
 }
 
-/// The reason why there was no item to lend.
+/// The reason why there was no item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Miss {
     /// The key is absent, or a [`Store::forget`] covers it.
@@ -418,9 +418,9 @@ pub struct Counters {
 /// A position in a visit by steps. The default is the beginning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cursor {
-    /// The engine's own division of its keys.
-    pub(crate) place: usize,
-    /// The position in that division.
+    /// The number of a shard.
+    pub(crate) shard: usize,
+    /// The first tag in that shard that is still to be visited.
     pub(crate) tag: u32,
 }
 

@@ -1,18 +1,18 @@
-//! Tasks: changes of a key's item, each in one step with the key's shard locked.
+//! Changes of a key's item, each in one step with the key's shard locked.
 //!
-//! A task may need memory that the budget does not have at the moment. It then stops before it
-//! changes anything. The caller releases the lock, makes room, and repeats the task.
+//! An operation may need memory that the budget does not have at the moment. It then stops before
+//! it changes anything. The caller releases the lock, makes room, and repeats the operation.
 
 use crate::epochs::Verdict;
-use crate::log::record::{Body, Draft, MAX_INLINE, MAX_USES};
+use crate::log::record::{Body, MAX_INLINE, MAX_USES, NewRecord};
 use crate::log::segment::Queue;
 use crate::memory::budget::Grant;
-use crate::shard::borrowed::Lent;
+use crate::shard::borrowed::Borrowed;
 use crate::shard::common::{Common, Hash};
-use crate::shard::{self, Found, Need, New, Shard};
+use crate::shard::{self, Found, Need, NewItem, Shard};
 use crate::value::Value;
 use crate::value::incoming::Incoming;
-use crate::value::join::{Cutting, End, Join, There};
+use crate::value::join::{Cutting, End, Join, PresentValue};
 use crate::value::large::Pieces;
 use crate::value::number;
 use crate::{
@@ -24,11 +24,11 @@ use crate::{
 /// does not look into them.
 const MAX_NUMBER_LEN: usize = 512 * 1024;
 
-/// The reason why a task could not be done.
+/// The reason why an operation could not be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Obstacle {
-    /// The task needs this number of additional bytes; 0 means that the store must first hold less.
-    /// Nothing has been changed.
+    /// The operation needs this number of additional bytes; 0 means that the store must first hold
+    /// less. Nothing has been changed.
     Need(u64),
     /// There is no room, and none will be made.
     NoRoom,
@@ -41,7 +41,7 @@ impl From<Need> for Obstacle {
 }
 
 /// A key in its locked shard.
-pub(super) struct Task<'a, 'g> {
+pub(super) struct KeyOp<'a, 'g> {
     pub(super) common: &'a Common,
     pub(super) shard: &'a mut Shard,
     pub(super) grant: &'a mut Grant<'g>,
@@ -53,25 +53,25 @@ pub(super) struct Task<'a, 'g> {
 
 /// A record under the key, and its state.
 #[derive(Clone, Copy)]
-struct Held {
+struct Present {
     found: Found,
     verdict: Verdict,
 }
 
-impl Held {
+impl Present {
     fn is_live(&self) -> bool {
         self.verdict.miss.is_none()
     }
 }
 
-impl Task<'_, '_> {
+impl KeyOp<'_, '_> {
     pub(super) fn write(
         &mut self,
         write: &Write<'_>,
         value: &mut Incoming<'_>,
     ) -> Result<WriteResult, Obstacle> {
-        let old = self.hold();
-        let live = old.filter(Held::is_live);
+        let old = self.look_up();
+        let live = old.filter(Present::is_live);
         let kept = match self.decide(write, value.len(), live) {
             Ok(kept) => kept,
             Err(refusal) => {
@@ -85,17 +85,17 @@ impl Task<'_, '_> {
         meta.binary_key = write.binary_key;
         let mut bytes = Vec::new();
         let value = match (kept, live) {
-            (Kept::Value, Some(held)) => {
-                let before = self.meta(&held.found);
+            (Kept::Value, Some(present)) => {
+                let before = self.meta(&present.found);
                 meta.flags = before.flags;
                 meta.expiry = before.expiry;
                 meta.binary_key |= before.binary_key;
                 bytes = std::mem::take(&mut self.shard.scratch);
                 let end = if write.mode == Mode::Prepend { End::Front } else { End::Back };
-                self.join(end, &held.found, value, &mut bytes)
+                self.join(end, &present.found, value, &mut bytes)
             }
-            (Kept::Staleness, Some(held)) => {
-                let before = self.meta(&held.found);
+            (Kept::Staleness, Some(present)) => {
+                let before = self.meta(&present.found);
                 meta.expiry = before.expiry;
                 meta.stale = true;
                 meta.win_sent = before.win_sent;
@@ -104,8 +104,8 @@ impl Task<'_, '_> {
             _ => value.value(),
         };
         let len = value.len();
-        let stored = self.put(old, value, meta, write.new_cas, |lent| WriteResult::Stored {
-            cas: ItemRef::meta(lent).cas,
+        let stored = self.put(old, value, meta, write.new_cas, |item| WriteResult::Stored {
+            cas: ItemRef::meta(item).cas,
             len,
         });
         if bytes.capacity() > 0 {
@@ -127,34 +127,34 @@ impl Task<'_, '_> {
     ) -> Value<'v> {
         let common = self.common;
         let cutting = Cutting { inline: common.layout.inline, outside: &common.outside };
-        let there = self.there(found);
-        let is_short = there.handle.is_none() && part.pieces().is_empty();
-        if is_short && there.rest.len() + part.len() <= cutting.inline {
+        let before = self.present_value(found);
+        let is_short = before.handle.is_none() && part.pieces().is_empty();
+        if is_short && before.rest.len() + part.len() <= cutting.inline {
             let (front, back) = match end {
-                End::Front => (part.rest(), there.rest),
-                End::Back => (there.rest, part.rest()),
+                End::Front => (part.rest(), before.rest),
+                End::Back => (before.rest, part.rest()),
             };
             bytes.clear();
             bytes.extend_from_slice(front);
             bytes.extend_from_slice(back);
-            return Value::Here(bytes, &[]);
+            return Value::Inline(bytes, &[]);
         }
-        let (join, at) = Join::plan(end, there, part, cutting, bytes);
+        let (join, at) = Join::plan(end, before, part, cutting, bytes);
         match join.is_empty() {
-            true => Value::Here(&bytes[at..], &[]),
+            true => Value::Inline(&bytes[at..], &[]),
             false => Value::Joined(Box::new(join), &bytes[at..]),
         }
     }
 
     /// The value of a stored item.
-    fn there(&self, found: &Found) -> There<'_> {
-        let none = There { handle: None, pieces: &[], len: 0, rest: &[] };
-        let Some(segment) = self.shard.segment(self.common, found.place) else { return none };
+    fn present_value(&self, found: &Found) -> PresentValue<'_> {
+        let none = PresentValue { handle: None, pieces: &[], len: 0, rest: &[] };
+        let Some(segment) = self.shard.segment(self.common, found.location) else { return none };
         let rest = &segment.data[found.record.rest_range()];
         let handle = found.record.handle(&segment.data);
         match handle.and_then(|handle| self.shard.values.get(handle)) {
-            Some(it) => There { handle, pieces: it.as_slice(), len: it.len(), rest },
-            None => There { rest, ..none },
+            Some(it) => PresentValue { handle, pieces: it.as_slice(), len: it.len(), rest },
+            None => PresentValue { rest, ..none },
         }
     }
 
@@ -163,10 +163,10 @@ impl Task<'_, '_> {
         &self,
         write: &Write<'_>,
         len: usize,
-        live: Option<Held>,
+        live: Option<Present>,
     ) -> Result<Kept, WriteResult> {
-        let Some(held) = live else { return decide_absent(write) };
-        let cas = || self.meta(&held.found).cas;
+        let Some(present) = live else { return decide_absent(write) };
+        let cas = || self.meta(&present.found).cas;
         match write.mode {
             Mode::Set | Mode::Replace => Ok(Kept::Nothing),
             Mode::Add => Err(WriteResult::NotStored),
@@ -175,10 +175,10 @@ impl Task<'_, '_> {
             Mode::Cas if write.accept_stale && write.compare < cas() => Ok(Kept::Staleness),
             Mode::Cas => Err(WriteResult::Exists),
             Mode::Append | Mode::Prepend => {
-                let whole = self.value_len(&held.found) + len;
+                let whole = self.value_len(&present.found) + len;
                 if write.compare != 0 && write.compare != cas() {
                     Err(WriteResult::Exists)
-                } else if self.is_too_large(self.meta(&held.found).flags, whole) {
+                } else if self.is_too_large(self.meta(&present.found).flags, whole) {
                     Err(WriteResult::NotStored)
                 } else {
                     Ok(Kept::Value)
@@ -188,14 +188,14 @@ impl Task<'_, '_> {
     }
 
     /// The effects of a refused write: an add refreshes the item, and a dead item is removed.
-    fn refuse(&mut self, old: Option<Held>, mode: Mode) {
-        let Some(mut held) = old else { return };
-        if !held.is_live() {
-            self.reclaim(held);
+    fn refuse(&mut self, old: Option<Present>, mode: Mode) {
+        let Some(mut present) = old else { return };
+        if !present.is_live() {
+            self.reclaim(present);
         } else if mode == Mode::Add
-            && let Some(segment) = self.shard.segment_mut(self.common, held.found.place)
+            && let Some(segment) = self.shard.segment_mut(self.common, present.found.location)
         {
-            held.found.record.set_last_access(&mut segment.data, self.now);
+            present.found.record.set_last_access(&mut segment.data, self.now);
         }
     }
 
@@ -203,58 +203,58 @@ impl Task<'_, '_> {
         &mut self,
         how: MetaGet,
         binary_key: bool,
-        f: &mut Option<impl FnOnce(&mut Lent<'_>, bool) -> R>,
+        f: &mut Option<impl FnOnce(&mut Borrowed<'_>, bool) -> R>,
     ) -> Result<Option<R>, Obstacle> {
-        let old = self.hold();
-        if let Some(mut held) = old.filter(Held::is_live) {
-            return Ok(self.lend(&mut held.found, f, false));
+        let old = self.look_up();
+        if let Some(mut present) = old.filter(Present::is_live) {
+            return Ok(self.modify_item(&mut present.found, f, false));
         }
         let meta = Meta { binary_key, ..self.fresh_meta() };
-        let value = Value::Here(&[], &[]);
-        self.put(old, value, meta, how.new_cas, |lent| f.take().map(|f| f(lent, true)))
+        let value = Value::Inline(&[], &[]);
+        self.put(old, value, meta, how.new_cas, |item| f.take().map(|f| f(item, true)))
     }
 
-    fn lend<R>(
+    fn modify_item<R>(
         &mut self,
         found: &mut Found,
-        f: &mut Option<impl FnOnce(&mut Lent<'_>, bool) -> R>,
+        f: &mut Option<impl FnOnce(&mut Borrowed<'_>, bool) -> R>,
         is_new: bool,
     ) -> Option<R> {
-        let lend = |lent: &mut Lent<'_>| f.take().map(|f| f(lent, is_new));
-        self.shard.lend(self.common, found, self.now, lend).flatten()
+        let callback = |item: &mut Borrowed<'_>| f.take().map(|f| f(item, is_new));
+        self.shard.modify_item(self.common, found, self.now, callback).flatten()
     }
 
     pub(super) fn calculate<R>(
         &mut self,
         how: Arithmetic,
         binary_key: bool,
-        f: &mut Option<impl FnOnce(&mut Lent<'_>, u64, bool) -> R>,
+        f: &mut Option<impl FnOnce(&mut Borrowed<'_>, u64, bool) -> R>,
     ) -> Result<Option<ArithmeticResult<R>>, Obstacle> {
-        let old = self.hold();
+        let old = self.look_up();
         let mut digits = [0; 20];
-        let Some(mut held) = old.filter(Held::is_live) else {
+        let Some(mut present) = old.filter(Present::is_live) else {
             let Some(initial) = how.vivify else {
                 if let Some(dead) = old {
                     self.reclaim(dead);
                 }
                 return Ok(Some(ArithmeticResult::NotFound));
             };
-            let value = Value::Here(number::format(initial, &mut digits), &[]);
+            let value = Value::Inline(number::format(initial, &mut digits), &[]);
             let meta = Meta { binary_key, ..self.fresh_meta() };
-            let made = self.put(old, value, meta, how.new_cas, |lent| {
-                f.take().map(|f| f(lent, initial, true))
+            let made = self.put(old, value, meta, how.new_cas, |item| {
+                f.take().map(|f| f(item, initial, true))
             })?;
             return Ok(made.map(ArithmeticResult::Created));
         };
-        let (len, meta) = (self.value_len(&held.found), self.meta(&held.found));
+        let (len, meta) = (self.value_len(&present.found), self.meta(&present.found));
         if len == 0 || len > MAX_NUMBER_LEN {
             return Ok(Some(ArithmeticResult::NonNumeric));
         }
         if how.compare != 0 && how.compare != meta.cas {
             return Ok(Some(ArithmeticResult::Exists));
         }
-        let lent = self.shard.lent(self.common, &held.found, self.now);
-        let number = lent.as_ref().and_then(|lent| match lent.value() {
+        let item = self.shard.borrow_item(self.common, &present.found, self.now);
+        let number = item.as_ref().and_then(|item| match item.value() {
             value if value.pieces().is_empty() => number::parse(value.rest().iter().copied()),
             value => {
                 let pieces = value.pieces().iter().flat_map(|piece| piece.iter());
@@ -269,31 +269,35 @@ impl Task<'_, '_> {
         };
         let digits = number::format(number, &mut digits);
         if digits.len() <= len {
-            self.reserve_cas(&held.found, how.new_cas)?;
+            self.reserve_cas(&present.found, how.new_cas)?;
             let cas = self.cas(how.new_cas);
-            self.write_digits(&held.found, digits);
-            self.shard.set_cas(self.common, &mut held.found, cas);
-            if let Some(segment) = self.shard.segment_mut(self.common, held.found.place) {
-                held.found.record.set_last_access(&mut segment.data, self.now);
+            self.write_digits(&present.found, digits);
+            self.shard.set_cas(self.common, &mut present.found, cas);
+            if let Some(segment) = self.shard.segment_mut(self.common, present.found.location) {
+                present.found.record.set_last_access(&mut segment.data, self.now);
             }
-            let lend = |lent: &mut Lent<'_>| f.take().map(|f| f(lent, number, false));
-            let done = self.shard.lend(self.common, &mut held.found, self.now, lend).flatten();
+            let callback = |item: &mut Borrowed<'_>| f.take().map(|f| f(item, number, false));
+            let done = self
+                .shard
+                .modify_item(self.common, &mut present.found, self.now, callback)
+                .flatten();
             return Ok(done.map(ArithmeticResult::Done));
         }
         let mut new = self.fresh_meta();
         new.flags = meta.flags;
         new.expiry = meta.expiry;
         new.binary_key = meta.binary_key;
-        let made = self.put(Some(held), Value::Here(digits, &[]), new, how.new_cas, |lent| {
-            f.take().map(|f| f(lent, number, false))
-        })?;
+        let made =
+            self.put(Some(present), Value::Inline(digits, &[]), new, how.new_cas, |item| {
+                f.take().map(|f| f(item, number, false))
+            })?;
         Ok(made.map(ArithmeticResult::Done))
     }
 
     /// Writes digits over the beginning of a value, and spaces over the rest. Replaces only the
     /// pieces whose bytes change.
     fn write_digits(&mut self, found: &Found, mut digits: &[u8]) {
-        let Some(segment) = self.shard.segment(self.common, found.place) else { return };
+        let Some(segment) = self.shard.segment(self.common, found.location) else { return };
         let handle = found.record.handle(&segment.data);
         if let Some(pieces) = handle.and_then(|handle| self.shard.values.get_mut(handle)) {
             let mut replaced = Vec::new();
@@ -310,23 +314,23 @@ impl Task<'_, '_> {
             }
             self.shard.dropped.add(Pieces::new(replaced, 0));
         }
-        let Some(segment) = self.shard.segment_mut(self.common, found.place) else { return };
+        let Some(segment) = self.shard.segment_mut(self.common, found.location) else { return };
         let rest = &mut segment.data[found.record.rest_range()];
         rest.fill(b' ');
         rest[..digits.len()].copy_from_slice(digits);
     }
 
     pub(super) fn delete(&mut self, how: Delete) -> Result<DeleteResult, Obstacle> {
-        let Some(mut held) = self.hold() else { return Ok(DeleteResult::NotFound) };
-        if !held.is_live() {
-            self.reclaim(held);
+        let Some(mut present) = self.look_up() else { return Ok(DeleteResult::NotFound) };
+        if !present.is_live() {
+            self.reclaim(present);
             return Ok(DeleteResult::NotFound);
         }
-        let meta = self.meta(&held.found);
+        let meta = self.meta(&present.found);
         if how.compare.is_some_and(|compare| compare != meta.cas) {
             return Ok(DeleteResult::Exists);
         }
-        let deleted = DeleteResult::Deleted { len: self.value_len(&held.found) };
+        let deleted = DeleteResult::Deleted { len: self.value_len(&present.found) };
         if let Some(flags) = how.drop_value {
             let mut new = self.fresh_meta();
             new.flags = flags;
@@ -334,21 +338,21 @@ impl Task<'_, '_> {
             new.binary_key = meta.binary_key;
             new.stale = how.mark_stale;
             let kept = if how.mark_stale { None } else { Some(meta.cas) };
-            let value = Value::Here(&[], &[]);
-            self.put(Some(held), value, new, how.new_cas.or(kept), |_| ())?;
+            let value = Value::Inline(&[], &[]);
+            self.put(Some(present), value, new, how.new_cas.or(kept), |_| ())?;
         } else if how.mark_stale {
-            self.reserve_cas(&held.found, how.new_cas)?;
+            self.reserve_cas(&present.found, how.new_cas)?;
             let cas = self.cas(how.new_cas);
             if let Some(expiry) = how.expiry {
-                self.shard.set_expiry(self.common, &mut held.found, expiry);
+                self.shard.set_expiry(self.common, &mut present.found, expiry);
             }
-            self.shard.set_cas(self.common, &mut held.found, cas);
-            if let Some(segment) = self.shard.segment_mut(self.common, held.found.place) {
-                held.found.record.set_stale(&mut segment.data, true);
-                held.found.record.set_win_sent(&mut segment.data, false);
+            self.shard.set_cas(self.common, &mut present.found, cas);
+            if let Some(segment) = self.shard.segment_mut(self.common, present.found.location) {
+                present.found.record.set_stale(&mut segment.data, true);
+                present.found.record.set_win_sent(&mut segment.data, false);
             }
         } else {
-            self.shard.remove(self.common, self.hash, &mut held.found);
+            self.shard.remove(self.common, self.hash, &mut present.found);
         }
         Ok(deleted)
     }
@@ -371,83 +375,83 @@ impl Task<'_, '_> {
             return Err(Obstacle::Need(growth));
         }
         // The bookkeeping takes the bytes again when it grows.
-        self.common.pool.give(growth);
+        self.common.budget.give(growth);
         Ok(())
     }
 
     /// Stores a new item under the key and lends it to `f`.
     fn put<R>(
         &mut self,
-        old: Option<Held>,
+        old: Option<Present>,
         value: Value<'_>,
         mut meta: Meta,
         new_cas: Option<Cas>,
-        f: impl FnOnce(&mut Lent<'_>) -> R,
+        f: impl FnOnce(&mut Borrowed<'_>) -> R,
     ) -> Result<R, Obstacle> {
         let (common, key) = (self.common, self.key);
-        let most = shard::most(key.len(), &value);
+        let most = shard::max_record_len(key.len(), &value);
         let epoch = match old {
-            Some(held) => held.verdict.epoch,
+            Some(present) => present.verdict.epoch,
             None => common.epochs.current(self.now),
         };
-        let (old_charge, credit) = old.map_or((0, 0), |held| self.charges(&held.found));
-        let apart = value.apart();
-        if !common.admits(Shard::charge(most, apart), old_charge) {
+        let (old_charge, credit) = old.map_or((0, 0), |present| self.charges(&present.found));
+        let large = value.large_charge();
+        if !common.admits(Shard::charge(most, large), old_charge) {
             return Err(Obstacle::NoRoom);
         }
-        let mut entry = None;
-        let (queue, uses) = match old.filter(Held::is_live) {
-            Some(held) => {
-                let segment = self.shard.segment(common, held.found.place);
+        let mut admission = None;
+        let (queue, uses) = match old.filter(Present::is_live) {
+            Some(present) => {
+                let segment = self.shard.segment(common, present.found.location);
                 let queue = segment.map_or(Queue::Probation, |segment| segment.queue);
-                (queue, (held.found.record.uses() + 1).min(MAX_USES))
+                (queue, (present.found.record.uses() + 1).min(MAX_USES))
             }
             None => {
-                let item = self.shard.weighed(self.hash.tag(), Shard::charge(most, apart));
-                entry = Some(self.shard.policy.entry(item, common.capacity()));
-                (entry.map_or(Queue::Probation, |entry| entry.queue), 0)
+                let item = self.shard.candidate(self.hash.tag(), Shard::charge(most, large));
+                admission = Some(self.shard.policy.admission(item, common.capacity()));
+                (admission.map_or(Queue::Probation, |admission| admission.queue), 0)
             }
         };
         // Only a living item may be changed in place: a dead one belongs to the past.
-        let in_place = old.filter(Held::is_live).filter(|_| apart == 0);
-        if let (Some(mut held), Value::Here(front, back)) = (in_place, &value) {
+        let in_place = old.filter(Present::is_live).filter(|_| large == 0);
+        if let (Some(mut present), Value::Inline(front, back)) = (in_place, &value) {
             let ahead = common.cas() + 1;
             let planned = Meta { cas: new_cas.unwrap_or(ahead), ..meta };
-            let draft = Draft {
+            let new = NewRecord {
                 key,
-                body: Body::Here(front, back),
+                body: Body::Inline(front, back),
                 meta: planned,
                 uses,
                 touchable: !common.evict,
             };
-            if self.shard.fits(common, &held.found, &draft) {
+            if self.shard.fits(common, &present.found, &new) {
                 meta.cas = self.cas(new_cas);
-                let draft = Draft { meta, ..draft };
-                if let Some(found) = self.shard.overwrite(common, &mut held.found, &draft) {
+                let new = NewRecord { meta, ..new };
+                if let Some(found) = self.shard.overwrite(common, &mut present.found, &new) {
                     return self.finish(found, f);
                 }
             }
         }
-        if !common.evict && common.is_crowded(Shard::charge(most, apart), old_charge) {
+        if !common.evict && common.is_crowded(Shard::charge(most, large), old_charge) {
             return Err(Obstacle::Need(0));
         }
-        self.shard.reserve(common, (queue, epoch), (most, apart), credit, self.grant)?;
+        self.shard.reserve(common, (queue, epoch), (most, large), credit, self.grant)?;
         if meta.cas == 0 {
             meta.cas = self.cas(new_cas);
         }
-        if let Some(entry) = entry {
-            self.shard.policy.entered(self.hash.tag());
-            if let Some(queue) = entry.regretted {
-                common.regret(queue, self.shard.tally.items);
+        if let Some(admission) = admission {
+            self.shard.policy.admitted(self.hash.tag());
+            if let Some(queue) = admission.evicted_early {
+                common.count_early_eviction(queue, self.shard.counters.items);
             }
         }
-        if let Some(Held { found, verdict: Verdict { miss: Some(miss), .. } }) = old {
+        if let Some(Present { found, verdict: Verdict { miss: Some(miss), .. } }) = old {
             let fetched = self.meta(&found).fetched;
-            self.shard.tally.count_reclaim(miss == Miss::Expired && !fetched);
-            self.shard.tally.count_met(miss);
+            self.shard.counters.count_reclaim(miss == Miss::Expired && !fetched);
+            self.shard.counters.count_met(miss);
         }
-        let mut old = old.map(|held| held.found);
-        let new = New { key, value, meta, queue, uses };
+        let mut old = old.map(|present| present.found);
+        let new = NewItem { key, value, meta, queue, uses };
         let found = self.shard.store(common, self.hash, old.as_mut(), new);
         match found {
             Some(found) => self.finish(found, f),
@@ -458,36 +462,36 @@ impl Task<'_, '_> {
     fn finish<R>(
         &mut self,
         mut found: Found,
-        f: impl FnOnce(&mut Lent<'_>) -> R,
+        f: impl FnOnce(&mut Borrowed<'_>) -> R,
     ) -> Result<R, Obstacle> {
-        self.shard.tally.count_store();
-        self.shard.lend(self.common, &mut found, self.now, f).ok_or(Obstacle::NoRoom)
+        self.shard.counters.count_store();
+        self.shard.modify_item(self.common, &mut found, self.now, f).ok_or(Obstacle::NoRoom)
     }
 
     /// The total charge of an item, and the part of it for its large value.
     fn charges(&self, found: &Found) -> (u64, u64) {
-        let Some(segment) = self.shard.segment(self.common, found.place) else { return (0, 0) };
-        let apart = self.shard.apart_charge(segment, &found.record);
-        (Shard::charge(found.record.len(), apart), apart)
+        let Some(segment) = self.shard.segment(self.common, found.location) else { return (0, 0) };
+        let large = self.shard.large_charge(segment, &found.record);
+        (Shard::charge(found.record.len(), large), large)
     }
 
     /// Finds and judges the record under the key.
-    fn hold(&self) -> Option<Held> {
+    fn look_up(&self) -> Option<Present> {
         let found = self.shard.find(self.common, self.hash, self.key)?;
-        let segment = self.shard.segment(self.common, found.place)?;
+        let segment = self.shard.segment(self.common, found.location)?;
         let verdict = self.shard.judge(self.common, segment, &found, self.now);
-        Some(Held { found, verdict })
+        Some(Present { found, verdict })
     }
 
     fn meta(&self, found: &Found) -> Meta {
-        match self.shard.segment(self.common, found.place) {
+        match self.shard.segment(self.common, found.location) {
             Some(segment) => self.shard.meta(segment, found, self.now),
             None => self.fresh_meta(),
         }
     }
 
     fn value_len(&self, found: &Found) -> usize {
-        let segment = self.shard.segment(self.common, found.place);
+        let segment = self.shard.segment(self.common, found.location);
         segment.map_or(0, |segment| self.shard.value_len(segment, &found.record))
     }
 
@@ -522,20 +526,20 @@ impl Task<'_, '_> {
 
     /// Removes the item under the key, and returns the length of its value if it was alive.
     pub(super) fn remove_any(&mut self) -> Option<usize> {
-        let mut held = self.hold()?;
-        if !held.is_live() {
-            self.reclaim(held);
+        let mut present = self.look_up()?;
+        if !present.is_live() {
+            self.reclaim(present);
             return None;
         }
-        let len = self.value_len(&held.found);
-        self.shard.remove(self.common, self.hash, &mut held.found);
+        let len = self.value_len(&present.found);
+        self.shard.remove(self.common, self.hash, &mut present.found);
         Some(len)
     }
 
     /// Removes a dead item.
-    fn reclaim(&mut self, mut held: Held) {
-        if let Some(miss) = held.verdict.miss {
-            self.shard.reclaim(self.common, self.hash, &mut held.found, miss);
+    fn reclaim(&mut self, mut present: Present) {
+        if let Some(miss) = present.verdict.miss {
+            self.shard.reclaim(self.common, self.hash, &mut present.found, miss);
         }
     }
 }

@@ -6,15 +6,15 @@ use super::SegmentStore;
 use super::sizing::{MIN_BUDGET, Sizing};
 use crate::epochs::Epoch;
 use crate::log::segment::Queue;
-use crate::shard::counters::Tally;
-use crate::shard::slot::Place;
+use crate::shard::counters::ShardCounters;
+use crate::shard::slot::ShardSlot;
 use crate::shard::sweep::{Cursor, STEP};
 use crate::{Counters, ResizeResult, Seconds};
 
 /// Approximate number of dead items to reclaim for one write, and the most segments to search for
 /// them.
 const ENOUGH: u64 = 1_024;
-const MOST_SEGMENTS: u32 = 64;
+const MAX_SEGMENTS: u32 = 64;
 
 impl SegmentStore {
     /// Sweeps all segments in which an item may have died, of age or in a new epoch. The living
@@ -22,9 +22,9 @@ impl SegmentStore {
     pub(super) fn sweep_dead(&self, now: Seconds) -> u64 {
         let epoch = self.common.epochs.current(now);
         let mut reclaimed = 0;
-        for place in &self.places {
-            for due in self.due_in(place, epoch, now) {
-                reclaimed += self.sweep_segment(place, due, epoch, now);
+        for slot in &self.slots {
+            for due in self.due_in(slot, epoch, now) {
+                reclaimed += self.sweep_segment(slot, due, epoch, now);
             }
         }
         if !self.common.epochs.is_settled(epoch) {
@@ -44,11 +44,11 @@ impl SegmentStore {
             return false;
         }
         let (mut reclaimed, mut segments) = (0, 0);
-        for place in &self.places {
-            for due in self.due_in(place, epoch, now) {
-                reclaimed += self.sweep_segment(place, due, epoch, now);
+        for slot in &self.slots {
+            for due in self.due_in(slot, epoch, now) {
+                reclaimed += self.sweep_segment(slot, due, epoch, now);
                 segments += 1;
-                if reclaimed >= ENOUGH || segments == MOST_SEGMENTS {
+                if reclaimed >= ENOUGH || segments == MAX_SEGMENTS {
                     return reclaimed > 0;
                 }
             }
@@ -58,9 +58,9 @@ impl SegmentStore {
     }
 
     /// The segments of a shard in which an item may have died, with their serials.
-    fn due_in(&self, place: &Place, epoch: Epoch, now: Seconds) -> Vec<(u32, u64)> {
+    fn due_in(&self, slot: &ShardSlot, epoch: Epoch, now: Seconds) -> Vec<(u32, u64)> {
         loop {
-            let mut shard = place.lock(&self.common);
+            let mut shard = slot.lock(&self.common);
             shard.now = now;
             if shard.evict_some(&self.common, STEP) {
                 return shard.due(epoch, now);
@@ -72,7 +72,7 @@ impl SegmentStore {
     /// number.
     fn sweep_segment(
         &self,
-        place: &Place,
+        slot: &ShardSlot,
         (number, serial): (u32, u64),
         epoch: Epoch,
         now: Seconds,
@@ -80,7 +80,7 @@ impl SegmentStore {
         let mut cursor = Cursor { number, serial, epoch, at: 0, soonest: Seconds::MAX };
         let mut reclaimed = 0;
         loop {
-            let shard = &mut *place.lock(&self.common);
+            let shard = &mut *slot.lock(&self.common);
             shard.now = now;
             let (gone, is_over) = shard.sweep_some(&self.common, &mut cursor);
             reclaimed += gone;
@@ -92,48 +92,50 @@ impl SegmentStore {
 
     /// Sets another budget, and evicts the excess.
     pub(super) fn resize_to(&self, max_bytes: u64) -> ResizeResult {
-        let sizing = Sizing { shards: self.places.len(), layout: self.common.layout };
-        if max_bytes < MIN_BUDGET || max_bytes > sizing.most() || sizing.limit(max_bytes) == 0 {
+        let sizing = Sizing { shards: self.slots.len(), layout: self.common.layout };
+        if max_bytes < MIN_BUDGET || max_bytes > sizing.max_budget() || sizing.limit(max_bytes) == 0
+        {
             return ResizeResult::Refused;
         }
         self.set_budget(max_bytes);
-        self.ballast.excuse();
+        self.correction.excuse();
         self.set_limit(max_bytes);
-        for place in &self.places {
-            place.lock(&self.common).seal_large(&self.common);
+        for slot in &self.slots {
+            slot.lock(&self.common).seal_large(&self.common);
         }
-        self.give_up_excess();
-        self.excess.store(self.common.pool.used(), Relaxed);
+        self.evict_excess();
+        self.excess.store(self.common.budget.used(), Relaxed);
         ResizeResult::Done
     }
 
     pub(super) fn sum_counters(&self) -> Counters {
-        let tallies = self.places.iter().map(|place| place.lock(&self.common).tally);
-        let sum = Tally::sum(tallies, self.budget.load(Relaxed));
+        let counters = self.slots.iter().map(|slot| slot.lock(&self.common).counters);
+        let sum = ShardCounters::sum(counters, self.max_bytes.load(Relaxed));
         Counters { held: self.held(), ..sum }
     }
 
-    pub(super) fn check_books(&self) {
+    pub(super) fn validate_all(&self) {
         let (mut used, mut weights, mut charged) = (0, [0, 0], 0);
-        for place in &self.places {
-            let shard = place.lock(&self.common);
+        for slot in &self.slots {
+            let shard = slot.lock(&self.common);
             used += shard.validate(&self.common);
-            charged += shard.tally.bytes;
+            charged += shard.counters.bytes;
             for segment in shard.segments.iter().flatten() {
-                weights[segment.queue as usize] += segment.weight();
+                weights[segment.queue as usize] += segment.bytes();
             }
         }
-        let pool = &self.common.pool;
-        used += pool.spare_bytes() + pool.reserved();
-        assert_eq!(used, pool.used(), "the pool counts other than the shards");
+        let budget = &self.common.budget;
+        used += budget.spare_bytes() + budget.reserved();
+        assert_eq!(used, budget.used(), "the budget counts other than the shards");
         for queue in Queue::BOTH {
-            let weight = self.common.weight(queue);
+            let weight = self.common.queue_bytes(queue);
             assert_eq!(weight, weights[queue as usize], "the weight of {queue:?} is miscounted");
         }
-        let budget = self.budget.load(Relaxed);
+        let max_bytes = self.max_bytes.load(Relaxed);
         // With evictions off, present items stay when the budget is lowered.
-        let most = if self.common.evict { budget } else { budget.max(self.excess.load(Relaxed)) };
-        assert!(pool.used() <= most, "more is held than the budget allows: {}", pool.used());
-        assert!(charged <= pool.used().max(budget), "more is charged than is held");
+        let most =
+            if self.common.evict { max_bytes } else { max_bytes.max(self.excess.load(Relaxed)) };
+        assert!(budget.used() <= most, "more is held than the budget allows: {}", budget.used());
+        assert!(charged <= budget.used().max(max_bytes), "more is charged than is held");
     }
 }

@@ -38,13 +38,13 @@ pub use self::ready::Readiness;
 pub use self::restore::{Restore, Restored};
 pub use self::shape::{Shape, ShapeError};
 
-use self::key_op::{Obstacle, Task};
+use self::key_op::{KeyOp, Obstacle};
 use self::sizing::Sizing;
 use crate::epochs::Epoch;
 use crate::memory::budget::Grant;
-use crate::memory::resident::{Ballast, ResidentProbe};
+use crate::memory::resident::{ResidentCorrection, ResidentProbe};
 use crate::shard::common::{Common, Hash};
-use crate::shard::slot::{Locked, Place};
+use crate::shard::slot::{Locked, ShardSlot};
 use crate::shard::{Found, Shard};
 use crate::{
     Account, Arriving, Cas, EvictionObserver, Limits, Miss, Mode, Seconds, Write, WriteResult,
@@ -52,11 +52,11 @@ use crate::{
 
 /// A [`Store`](crate::Store) of segments.
 pub struct SegmentStore {
-    places: Box<[Place]>,
+    slots: Box<[ShardSlot]>,
     common: Common,
     max_item: u64,
-    budget: AtomicU64,
-    ballast: Ballast,
+    max_bytes: AtomicU64,
+    correction: ResidentCorrection,
     /// Bytes held when the budget was last changed.
     excess: AtomicU64,
     /// The epoch and second at which there was nothing dead to reclaim.
@@ -84,13 +84,13 @@ impl SegmentStore {
         observer: Option<EvictionObserver>,
     ) -> SegmentStore {
         let limit = sizing.limit(limits.max_bytes);
-        let places = (0_u64..).take(sizing.shards).map(Place::new);
+        let slots = (0_u64..).take(sizing.shards).map(ShardSlot::new);
         SegmentStore {
-            places: places.collect(),
+            slots: slots.collect(),
             common: Common::new(sizing.layout, sizing.shards, limit, limits.evict, observer),
             max_item: limits.max_item,
-            budget: AtomicU64::new(limits.max_bytes),
-            ballast: Ballast::default(),
+            max_bytes: AtomicU64::new(limits.max_bytes),
+            correction: ResidentCorrection::default(),
             excess: AtomicU64::new(0),
             reclaimed: Mutex::new(None),
             restoring: AtomicBool::new(false),
@@ -115,7 +115,7 @@ impl SegmentStore {
     /// not returned to the system, according to `probe`. For a process that is only a cache.
     #[must_use]
     pub fn with_resident_probe(mut self, probe: ResidentProbe) -> SegmentStore {
-        self.ballast = Ballast::new(probe);
+        self.correction = ResidentCorrection::new(probe);
         self
     }
 
@@ -136,7 +136,7 @@ impl SegmentStore {
     /// Bytes that the store holds: records, including dead ones, large values, the index and all
     /// other bookkeeping, and buffers kept for the next segments. The budget bounds this number.
     pub fn held(&self) -> u64 {
-        self.common.pool.used()
+        self.common.budget.used()
     }
 
     /// The number of a key's shard.
@@ -144,17 +144,17 @@ impl SegmentStore {
     fn number(&self, hash: Hash) -> usize {
         let high = usize::try_from(hash.0 >> 32).unwrap_or(0);
         // The number of shards is a power of two.
-        high & (self.places.len() - 1)
+        high & (self.slots.len() - 1)
     }
 
     #[inline]
-    fn place(&self, hash: Hash) -> &Place {
-        &self.places[self.number(hash)]
+    fn slot(&self, hash: Hash) -> &ShardSlot {
+        &self.slots[self.number(hash)]
     }
 
     #[inline]
     fn lock(&self, hash: Hash, now: Seconds) -> Locked<'_> {
-        let mut shard = self.place(hash).lock(&self.common);
+        let mut shard = self.slot(hash).lock(&self.common);
         shard.now = now;
         shard
     }
@@ -180,7 +180,7 @@ impl SegmentStore {
     ) -> Result<R, Miss> {
         let hash = self.common.hash(key);
         let shard = &mut *self.lock(hash, now);
-        shard.mark(hash);
+        shard.note_touched(hash);
         self.read_in(shard, hash, key, now, f)
     }
 
@@ -194,7 +194,7 @@ impl SegmentStore {
         f: impl FnOnce(&mut Shard, &mut Found) -> Option<R>,
     ) -> Result<R, Miss> {
         let Some(mut found) = shard.find(&self.common, hash, key) else { return Err(Miss::Absent) };
-        let Some(segment) = shard.segment(&self.common, found.place) else {
+        let Some(segment) = shard.segment(&self.common, found.location) else {
             return Err(Miss::Absent);
         };
         if let Some(miss) = shard.judge(&self.common, segment, &found, now).miss {
@@ -204,15 +204,15 @@ impl SegmentStore {
         f(shard, &mut found).ok_or(Miss::Absent)
     }
 
-    /// Carries out a task on a key, and makes room whenever the task lacks some.
+    /// Carries out an operation on a key, and makes room whenever the operation lacks some.
     #[inline]
     fn carry_out<R>(
         &self,
         key: &[u8],
         now: Seconds,
-        task: impl FnMut(&mut Task<'_, '_>) -> Result<R, Obstacle>,
+        op: impl FnMut(&mut KeyOp<'_, '_>) -> Result<R, Obstacle>,
     ) -> Result<R, NoRoom> {
-        self.carry_out_with(self.common.pool.nothing(), key, now, task)
+        self.carry_out_with(self.common.budget.nothing(), key, now, op)
     }
 
     /// As [`SegmentStore::carry_out`], with bytes that were granted beforehand.
@@ -222,17 +222,17 @@ impl SegmentStore {
         mut grant: Grant<'_>,
         key: &[u8],
         now: Seconds,
-        mut task: impl FnMut(&mut Task<'_, '_>) -> Result<R, Obstacle>,
+        mut op: impl FnMut(&mut KeyOp<'_, '_>) -> Result<R, Obstacle>,
     ) -> Result<R, NoRoom> {
         let hash = self.common.hash(key);
         loop {
             let obstacle = {
                 let shard = &mut *self.lock(hash, now);
-                shard.mark(hash);
+                shard.note_touched(hash);
                 let (common, max_item) = (&self.common, self.max_item);
                 let mut attempt =
-                    Task { common, shard, grant: &mut grant, hash, key, now, max_item };
-                match task(&mut attempt) {
+                    KeyOp { common, shard, grant: &mut grant, hash, key, now, max_item };
+                match op(&mut attempt) {
                     Ok(result) => return Ok(result),
                     Err(obstacle) => obstacle,
                 }
@@ -244,7 +244,7 @@ impl SegmentStore {
         }
     }
 
-    /// Makes the room that a task needs to go on: see [`Obstacle::Need`].
+    /// Makes the room that an operation needs to go on: see [`Obstacle::Need`].
     fn find_room(&self, bytes: u64, grant: &mut Grant<'_>, now: Seconds) -> Result<(), NoRoom> {
         let made = if bytes == 0 { self.make_headroom() } else { self.make_room(bytes, grant) };
         made.or_else(|NoRoom| self.reclaim_or_refuse(now))
@@ -260,23 +260,23 @@ impl SegmentStore {
     fn refuse(&self, key: &[u8], now: Seconds, drops: bool) -> Option<usize> {
         let hash = self.common.hash(key);
         let shard = &mut *self.lock(hash, now);
-        shard.tally.count_out_of_memory();
+        shard.counters.count_out_of_memory();
         let (common, max_item, mut grant) =
-            (&self.common, self.max_item, self.common.pool.nothing());
-        let mut task = Task { common, shard, grant: &mut grant, hash, key, now, max_item };
-        drops.then(|| task.remove_any()).flatten()
+            (&self.common, self.max_item, self.common.budget.nothing());
+        let mut op = KeyOp { common, shard, grant: &mut grant, hash, key, now, max_item };
+        drops.then(|| op.remove_any()).flatten()
     }
 
     /// Refuses a value that is too large, and removes the item that it should have replaced.
     #[cold]
     fn refuse_too_large(&self, write: &Write<'_>, now: Seconds) -> WriteResult {
         let removes = write.mode == Mode::Set;
-        let removed = self.carry_out(write.key, now, |task| Ok(removes.then(|| task.remove_any())));
+        let removed = self.carry_out(write.key, now, |op| Ok(removes.then(|| op.remove_any())));
         debug_assert!(removed.is_ok(), "nothing is needed for that");
         WriteResult::TooLarge
     }
 
     fn set_budget(&self, max_bytes: u64) {
-        self.budget.store(max_bytes, Relaxed);
+        self.max_bytes.store(max_bytes, Relaxed);
     }
 }

@@ -6,7 +6,7 @@
 //! ([`crate::memory::reserved`]).
 
 use super::SegmentStore;
-use crate::engine::make_room::{MOST_IDLE, PATIENCE};
+use crate::engine::make_room::{ALLOWANCE, MAX_IDLE};
 use crate::log::record::MAX_USES;
 use crate::memory::reserved::Reserved;
 use crate::value::piece::HUGE;
@@ -14,12 +14,12 @@ use crate::{LargeValue, Mode, Seconds};
 
 /// Most items that one step examines, and most segments that it evicts or gains by compaction. The
 /// last segment may exceed the limit.
-const MOST_ITEMS: u64 = 2_048;
-const MOST_SEGMENTS: u32 = 16;
+const MAX_ITEMS: u64 = 2_048;
+const MAX_SEGMENTS: u32 = 16;
 
-/// Bytes of room that allow [`PATIENCE`] more items to be examined before the judgement gets
+/// Bytes of room that allow [`ALLOWANCE`] more items to be examined before the judgement gets
 /// stricter.
-const PATIENCE_FOR: u64 = 1 << 20;
+const BYTES_PER_ALLOWANCE: u64 = 1 << 20;
 
 /// The state of the room for a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,8 +75,8 @@ impl SegmentStore {
         value: &LargeValue,
         now: Seconds,
     ) -> Result<Reserved, Readiness> {
-        let there = self.charge_there(key, now);
-        let credit = match (mode, there) {
+        let present = self.present_charge(key, now);
+        let credit = match (mode, present) {
             (Mode::Add, Some(_)) | (Mode::Replace | Mode::Cas, None) => {
                 return Err(Readiness::Ready);
             }
@@ -85,34 +85,34 @@ impl SegmentStore {
         };
         // The value's record may need a segment.
         let charge = value.charge() + self.common.layout.segment as u64;
-        let pool = &self.common.pool;
-        if value.charge() > pool.limit() || !self.common.admits(value.charge(), credit) {
+        let budget = &self.common.budget;
+        if value.charge() > budget.limit() || !self.common.admits(value.charge(), credit) {
             return Err(Readiness::Ready);
         }
-        let wanted = charge.saturating_sub(credit).min(pool.limit());
-        let reserved = pool.promise(wanted).ok_or(Readiness::Unfinished)?;
+        let wanted = charge.saturating_sub(credit).min(budget.limit());
+        let reserved = budget.promise(wanted).ok_or(Readiness::Unfinished)?;
         Ok(reserved)
     }
 
     /// The charge of the living value under a key, if there is one.
-    fn charge_there(&self, key: &[u8], now: Seconds) -> Option<u64> {
+    fn present_charge(&self, key: &[u8], now: Seconds) -> Option<u64> {
         let hash = self.common.hash(key);
         let shard = &*self.lock(hash, now);
         let found = shard.find(&self.common, hash, key)?;
-        let segment = shard.segment(&self.common, found.place)?;
+        let segment = shard.segment(&self.common, found.location)?;
         let is_live = shard.judge(&self.common, segment, &found, now).miss.is_none();
-        is_live.then(|| shard.apart_charge(segment, &found.record))
+        is_live.then(|| shard.large_charge(segment, &found.record))
     }
 
     fn make_some_room(&self, room: &mut Reserved) -> Readiness {
-        let pool = &self.common.pool;
+        let budget = &self.common.budget;
         let (mut items, mut segments) = (0, 0);
         loop {
-            pool.keep(pool.grant_some(room.missing()), room);
+            budget.keep(budget.grant_some(room.missing()), room);
             if room.missing() == 0 {
                 return Readiness::Ready;
             }
-            if items >= MOST_ITEMS || segments >= MOST_SEGMENTS {
+            if items >= MAX_ITEMS || segments >= MAX_SEGMENTS {
                 return Readiness::Unfinished;
             }
             segments += 1;
@@ -122,9 +122,9 @@ impl SegmentStore {
             if !self.common.evict {
                 return Readiness::Ready;
             }
-            let patience = PATIENCE * (1 + room.kept() / PATIENCE_FOR);
-            let pressure = u8::try_from(room.examined / patience).unwrap_or(MAX_USES);
-            if let Some(examined) = self.give_up_something(pressure) {
+            let allowance = ALLOWANCE * (1 + room.kept() / BYTES_PER_ALLOWANCE);
+            let pressure = u8::try_from(room.examined / allowance).unwrap_or(MAX_USES);
+            if let Some(examined) = self.evict_oldest(pressure) {
                 items += examined;
                 room.examined += examined;
                 continue;
@@ -132,7 +132,7 @@ impl SegmentStore {
             // Other threads hold the memory for items that they are about to store, or it is kept
             // for other values.
             room.idle += 1;
-            let is_hopeless = room.idle > MOST_IDLE && pool.reserved() == room.kept();
+            let is_hopeless = room.idle > MAX_IDLE && budget.reserved() == room.kept();
             return if is_hopeless { Readiness::Ready } else { Readiness::Unfinished };
         }
     }

@@ -4,10 +4,10 @@
 //! touched, flushed, forgotten or evicted here since the restore began. Two rules ensure it, both
 //! under the lock of the key's shard:
 //!
-//! - An item is restored only if its key has no record, dead or alive, and no mark. A key is marked
-//!   whenever a record of it leaves the index, for any reason, and whenever an operation that
-//!   changes items looks it up and finds nothing. Marks are bits that keys share by their hashes,
-//!   so occasionally an item is left out because of another key.
+//! - An item is restored only if its key has no record, dead or alive, and was not touched. A key
+//!   is touched whenever a record of it leaves the index, for any reason, and whenever an operation
+//!   that changes items looks it up and finds nothing. Keys share bits by their hashes, so
+//!   occasionally an item is left out because of another key.
 //! - The item is judged as if it had been stored when the restore began: any flush or forget since
 //!   then, or later, covers it. Once the forgets since then are settled and their predicates
 //!   dropped, no more items are restored.
@@ -25,19 +25,19 @@ use super::SegmentStore;
 use crate::epochs::Epoch;
 use crate::log::segment::Queue;
 use crate::shard::common::Hash;
-use crate::shard::touched::Marks;
-use crate::shard::{self, New, Shard};
+use crate::shard::touched::TouchedKeys;
+use crate::shard::{self, NewItem, Shard};
 use crate::snapshot::SavedItem;
 use crate::value::Value;
 use crate::value::incoming::Incoming;
 use crate::{Cas, Miss, Seconds, memcached_item_size};
 
-/// Minimum bits of marks per expected item, and in all. At most twice as many are used.
+/// Minimum bits for touched keys per expected item, and in all. At most twice as many are used.
 const BITS_PER_ITEM: u64 = 4;
-const LEAST_BITS: u64 = 1 << 22;
+const MIN_BITS: u64 = 1 << 22;
 
-/// Divisor of the memory that gives the most bytes of marks.
-const MARKS_SHARE: u64 = 64;
+/// Divisor of the memory that gives the most bytes for touched keys.
+const TOUCHED_SHARE: u64 = 64;
 
 /// Items that are sorted by shard at once.
 const BATCH: usize = 1024;
@@ -56,7 +56,7 @@ pub struct Restore {
 pub enum Restored {
     /// The item is restored.
     Kept,
-    /// The item's key was used since the restore began, or shares a mark with one that was.
+    /// The item's key was used since the restore began, or shares a bit with one that was.
     Outdated,
     /// The item has expired.
     Expired,
@@ -70,32 +70,34 @@ pub enum Restored {
 
 impl SegmentStore {
     /// Begins to restore about `items` items of a store that assigned CAS uniques up to `last_cas`;
-    /// this store's rise above them. Call this before the first client is served: marks take
-    /// memory, for which present items are evicted. `None` while another restore is in progress.
+    /// this store's rise above them. Call this before the first client is served: the record of
+    /// touched keys takes memory, for which present items are evicted. `None` while another restore
+    /// is in progress.
     pub fn begin_restore(&self, items: u64, last_cas: Cas, now: Seconds) -> Option<Restore> {
         if self.restoring.swap(true, Relaxed) {
             return None;
         }
         self.common.raise_cas(last_cas);
         let epoch = self.common.epochs.current(now);
-        let shards = self.places.len() as u64;
-        let pool = &self.common.pool;
+        let shards = self.slots.len() as u64;
+        let budget = &self.common.budget;
         let room = if self.common.evict {
-            pool.limit()
+            budget.limit()
         } else {
-            pool.limit().saturating_sub(pool.used()).min(pool.limit() / MARKS_SHARE) * MARKS_SHARE
+            budget.limit().saturating_sub(budget.used()).min(budget.limit() / TOUCHED_SHARE)
+                * TOUCHED_SHARE
         };
-        let most = room / MARKS_SHARE * 8;
+        let most = room / TOUCHED_SHARE * 8;
         // The largest power of two within the limit.
         let most = (most / shards).checked_ilog2().map_or(0, |log| 1 << log);
-        let bits = items.saturating_mul(BITS_PER_ITEM).max(LEAST_BITS);
+        let bits = items.saturating_mul(BITS_PER_ITEM).max(MIN_BITS);
         let bits = (bits / shards).min(most);
-        for place in &self.places {
-            let mut shard = place.lock(&self.common);
-            shard.marks = Some(Marks::new(bits));
+        for slot in &self.slots {
+            let mut shard = slot.lock(&self.common);
+            shard.touched = Some(TouchedKeys::new(bits));
             shard.settle_account(&self.common);
         }
-        self.make_up();
+        self.enforce_limit();
         Some(Restore { epoch })
     }
 
@@ -109,7 +111,7 @@ impl SegmentStore {
         self.restore_in(&mut self.lock(hash, now), restore, hash, (item, incoming.value()), now)
     }
 
-    /// Restores items as [`SegmentStore::restore`] does, but faster, and in its own order. `told`
+    /// Restores items as [`SegmentStore::restore`] does, but faster, and in its own order. `report`
     /// receives each result, and may end the call. It must be quick and must not call the store: a
     /// shard is locked meanwhile.
     pub fn restore_all<'a, B>(
@@ -117,24 +119,24 @@ impl SegmentStore {
         restore: &Restore,
         items: impl IntoIterator<Item = SavedItem<'a>>,
         now: Seconds,
-        mut told: impl FnMut(Restored) -> ControlFlow<B>,
+        mut report: impl FnMut(Restored) -> ControlFlow<B>,
     ) -> ControlFlow<B> {
         let mut batch = Vec::with_capacity(BATCH);
         for item in items {
             if let Err(left_out) = self.may_keep(&item, now) {
-                told(left_out)?;
+                report(left_out)?;
             } else if item.value.len() > self.common.layout.inline {
                 // Cut the value into pieces while nothing is locked.
-                told(self.restore(restore, &item, now))?;
+                report(self.restore(restore, &item, now))?;
             } else {
                 batch.push((self.common.hash(item.key), item));
             }
             if batch.len() == BATCH {
-                self.restore_batch(restore, &batch, now, &mut told)?;
+                self.restore_batch(restore, &batch, now, &mut report)?;
                 batch.clear();
             }
         }
-        self.restore_batch(restore, &batch, now, &mut told)
+        self.restore_batch(restore, &batch, now, &mut report)
     }
 
     fn restore_batch<B>(
@@ -142,7 +144,7 @@ impl SegmentStore {
         restore: &Restore,
         batch: &[(Hash, SavedItem<'_>)],
         now: Seconds,
-        told: &mut impl FnMut(Restored) -> ControlFlow<B>,
+        report: &mut impl FnMut(Restored) -> ControlFlow<B>,
     ) -> ControlFlow<B> {
         let mut order: Vec<(usize, usize)> =
             batch.iter().enumerate().map(|(at, (hash, _))| (self.number(*hash), at)).collect();
@@ -155,8 +157,8 @@ impl SegmentStore {
             }
             for &(_, at) in step {
                 let (hash, item) = &batch[at];
-                let new = (item, Value::Here(item.value, &[]));
-                told(self.restore_in(shard, restore, *hash, new, now))?;
+                let new = (item, Value::Inline(item.value, &[]));
+                report(self.restore_in(shard, restore, *hash, new, now))?;
             }
         }
         ControlFlow::Continue(())
@@ -184,9 +186,9 @@ impl SegmentStore {
     ) -> Restored {
         let SavedItem { key, meta, .. } = *item;
         let common = &self.common;
-        let (most, apart) = (shard::most(key.len(), &value), value.apart());
-        let Some(marks) = &shard.marks else { return Restored::Over };
-        if marks.has(hash) || shard.find(common, hash, key).is_some() {
+        let (most, large) = (shard::max_record_len(key.len(), &value), value.large_charge());
+        let Some(touched) = &shard.touched else { return Restored::Over };
+        if touched.has(hash) || shard.find(common, hash, key).is_some() {
             return Restored::Outdated;
         }
         let verdict = common.epochs.judge(restore.epoch, key, now);
@@ -196,21 +198,21 @@ impl SegmentStore {
             Some(Miss::Absent | Miss::Expired) => return Restored::Outdated,
         }
         // The bookkeeping may grow by more than the record: that must not evict other items either.
-        let pool = &common.pool;
+        let budget = &common.budget;
         let margin = 2 * common.layout.segment as u64;
-        if pool.used().saturating_add(margin + apart) > pool.limit()
-            || !common.admits(Shard::charge(most, apart), 0)
+        if budget.used().saturating_add(margin + large) > budget.limit()
+            || !common.admits(Shard::charge(most, large), 0)
         {
             return Restored::Full;
         }
         // An item that was read since it was stored has proved useful.
         let (queue, uses) = if meta.fetched { (Queue::Main, 1) } else { (Queue::Probation, 0) };
-        let mut grant = pool.nothing();
-        let room = shard.reserve(common, (queue, verdict.epoch), (most, apart), 0, &mut grant);
+        let mut grant = budget.nothing();
+        let room = shard.reserve(common, (queue, verdict.epoch), (most, large), 0, &mut grant);
         if room.is_err() {
             return Restored::Full;
         }
-        match shard.store(common, hash, None, New { key, value, meta, queue, uses }) {
+        match shard.store(common, hash, None, NewItem { key, value, meta, queue, uses }) {
             Some(_) => Restored::Kept,
             None => Restored::Full,
         }
@@ -219,9 +221,9 @@ impl SegmentStore {
     /// Ends the restore: no more items are restored, and no more keys are marked. Any thread may
     /// call this at any time.
     pub fn end_restore(&self) {
-        for place in &self.places {
-            let mut shard = place.lock(&self.common);
-            if shard.marks.take().is_some() {
+        for slot in &self.slots {
+            let mut shard = slot.lock(&self.common);
+            if shard.touched.take().is_some() {
                 shard.settle_account(&self.common);
             }
         }

@@ -11,7 +11,7 @@ use crate::{EvictionObserver, Limits};
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
-    /// Number of shards: a power of two, up to [`Shape::MOST_SHARDS`].
+    /// Number of shards: a power of two, up to [`Shape::MAX_SHARDS`].
     pub shards: usize,
     /// Bytes of a segment: a power of two within [`Shape::SEGMENTS`].
     pub segment: usize,
@@ -34,14 +34,14 @@ pub enum ShapeError {
 
 impl Shape {
     /// Most shards of a store.
-    pub const MOST_SHARDS: usize = 1 << 12;
+    pub const MAX_SHARDS: usize = 1 << 12;
 
     /// Minimum and maximum bytes of a segment.
     pub const SEGMENTS: std::ops::RangeInclusive<usize> = 4 << 10..=1 << 20;
 
     fn sizing(self, budget: u64) -> Result<Sizing, ShapeError> {
         let Shape { shards, segment, .. } = self;
-        if !shards.is_power_of_two() || shards > Shape::MOST_SHARDS {
+        if !shards.is_power_of_two() || shards > Shape::MAX_SHARDS {
             return Err(ShapeError::Shards(shards));
         }
         if !segment.is_power_of_two() || !Shape::SEGMENTS.contains(&segment) {
@@ -52,7 +52,7 @@ impl Shape {
         // Every shard may have an open segment in each queue, and some more segments are being
         // written.
         let least = MIN_BUDGET.max(8 * segment as u64).max(4 * (shards * segment) as u64);
-        if !(least..=sizing.most()).contains(&budget) {
+        if !(least..=sizing.max_budget()).contains(&budget) {
             return Err(ShapeError::Budget(budget));
         }
         Ok(sizing)
@@ -98,7 +98,7 @@ mod tests {
         let make = |shards, segment, max_bytes| {
             let limits = Limits { max_bytes, max_item: 1 << 20, evict: true };
             let shape = Shape { shards, segment, seed: 1 };
-            SegmentStore::with_shape(limits, shape, None).map(|store| store.places.len())
+            SegmentStore::with_shape(limits, shape, None).map(|store| store.slots.len())
         };
         assert_eq!(make(1, 4096, 1 << 20), Ok(1));
         assert_eq!(make(64, 4096, 1 << 20), Ok(64));

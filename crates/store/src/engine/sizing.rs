@@ -53,8 +53,8 @@ impl Sizing {
         power.clamp(least.min(self.layout.segment), self.layout.segment)
     }
 
-    /// The largest budget in which no shard runs out of places, even with twice its share.
-    pub(super) fn most(&self) -> u64 {
+    /// The largest budget in which no shard runs out of locations, even with twice its share.
+    pub(super) fn max_budget(&self) -> u64 {
         self.shards as u64 * Layout::REACH / 2
     }
 }
@@ -73,7 +73,7 @@ mod tests {
                 assert!(budget / layout.segment as u64 >= 128);
                 assert!(budget >= shards as u64 * 16 * layout.segment as u64);
                 assert!(sizing.limit(budget) > budget / 100 * 93);
-                assert!(sizing.most() >= 2 * budget);
+                assert!(sizing.max_budget() >= 2 * budget);
                 assert_eq!(sizing.buffer(budget), layout.segment);
                 assert!(sizing.buffer(budget / 1024) < layout.segment);
                 assert!(sizing.buffer(1) > layout.inline + 300);

@@ -2,7 +2,7 @@
 
 use super::SegmentStore;
 use crate::engine::key_op::is_too_large;
-use crate::shard::borrowed::Lent;
+use crate::shard::borrowed::Borrowed;
 use crate::value::incoming::Incoming;
 use crate::{
     Arithmetic, ArithmeticResult, Counters, Cursor, Delete, DeleteResult, Expiry, ItemMut, ItemRef,
@@ -18,7 +18,7 @@ impl Store for SegmentStore {
         f: impl FnOnce(&dyn ItemRef) -> R,
     ) -> Result<R, Miss> {
         self.read(key, now, |shard, found| {
-            let result = f(&shard.lent(&self.common, found, now)?);
+            let result = f(&shard.borrow_item(&self.common, found, now)?);
             shard.bump(&self.common, found, now);
             Some(result)
         })
@@ -30,7 +30,7 @@ impl Store for SegmentStore {
         now: Seconds,
         f: impl FnOnce(&dyn ItemRef) -> R,
     ) -> Result<R, Miss> {
-        self.read(key, now, |shard, found| Some(f(&shard.lent(&self.common, found, now)?)))
+        self.read(key, now, |shard, found| Some(f(&shard.borrow_item(&self.common, found, now)?)))
     }
 
     fn get_and_touch<R>(
@@ -43,9 +43,9 @@ impl Store for SegmentStore {
         let met = self.change(key, now, |shard, found| {
             shard.set_expiry(&self.common, found, expiry);
             shard.bump(&self.common, found, now);
-            Some(f(&shard.lent(&self.common, found, now)?))
+            Some(f(&shard.borrow_item(&self.common, found, now)?))
         });
-        self.make_up();
+        self.enforce_limit();
         met
     }
 
@@ -57,11 +57,11 @@ impl Store for SegmentStore {
         now: Seconds,
         f: impl FnOnce(&mut dyn ItemMut, bool) -> R,
     ) -> Result<R, Miss> {
-        // The callback runs once: on a hit here, or in a task.
-        let mut f = Some(|lent: &mut Lent<'_>, is_new: bool| f(lent, is_new));
+        // The callback runs once: on a hit here, or in a `KeyOp`.
+        let mut f = Some(|item: &mut Borrowed<'_>, is_new: bool| f(item, is_new));
         let met = self.read(key, now, |shard, found| {
-            let lend = |lent: &mut Lent<'_>| f.take().map(|f| f(lent, false));
-            let result = shard.lend(&self.common, found, now, lend).flatten();
+            let callback = |item: &mut Borrowed<'_>| f.take().map(|f| f(item, false));
+            let result = shard.modify_item(&self.common, found, now, callback).flatten();
             if how.bump {
                 shard.bump(&self.common, found, now);
             }
@@ -70,18 +70,18 @@ impl Store for SegmentStore {
         match met {
             Err(_) if how.vivify => {}
             met => {
-                self.make_up();
+                self.enforce_limit();
                 return met;
             }
         }
-        let created = self.carry_out(key, now, |task| {
-            let result = task.create(how, binary_key, &mut f)?;
+        let created = self.carry_out(key, now, |op| {
+            let result = op.create(how, binary_key, &mut f)?;
             if how.bump {
-                task.bump();
+                op.bump();
             }
             Ok(result)
         });
-        self.make_up();
+        self.enforce_limit();
         match created {
             Ok(result) => result.ok_or(Miss::Absent),
             Err(_) => {
@@ -96,15 +96,14 @@ impl Store for SegmentStore {
         if is_too_large(self.max_item, write.key, write.flags, write.value.len()) {
             return self.refuse_too_large(&write, now);
         }
-        let mut grant = self.common.pool.nothing();
+        let mut grant = self.common.budget.nothing();
         let mut value = match &mut write.value {
             NewValue::Slice(slice) => Incoming::cut(slice, &self.common),
             NewValue::Large(value) => {
                 Incoming::large(std::mem::take(value), &self.common, &mut grant)
             }
         };
-        let done =
-            self.carry_out_with(grant, write.key, now, |task| task.write(&write, &mut value));
+        let done = self.carry_out_with(grant, write.key, now, |op| op.write(&write, &mut value));
         done.unwrap_or_else(|_| {
             self.refuse(write.key, now, write.mode == Mode::Set);
             WriteResult::NoMemory
@@ -119,9 +118,10 @@ impl Store for SegmentStore {
         now: Seconds,
         f: impl FnOnce(&mut dyn ItemMut, u64, bool) -> R,
     ) -> ArithmeticResult<R> {
-        let mut f = Some(|lent: &mut Lent<'_>, number: u64, is_new: bool| f(lent, number, is_new));
-        let done = self.carry_out(key, now, |task| task.calculate(how, binary_key, &mut f));
-        self.make_up();
+        let mut f =
+            Some(|item: &mut Borrowed<'_>, number: u64, is_new: bool| f(item, number, is_new));
+        let done = self.carry_out(key, now, |op| op.calculate(how, binary_key, &mut f));
+        self.enforce_limit();
         match done {
             Ok(Some(result)) => result,
             Ok(None) => ArithmeticResult::NotFound,
@@ -133,8 +133,8 @@ impl Store for SegmentStore {
     }
 
     fn delete(&self, key: &[u8], how: Delete, now: Seconds) -> DeleteResult {
-        let done = self.carry_out(key, now, |task| task.delete(how));
-        self.make_up();
+        let done = self.carry_out(key, now, |op| op.delete(how));
+        self.enforce_limit();
         done.unwrap_or_else(|_| {
             // There is no room even for an item without its value: remove the item.
             let dropped = self.refuse(key, now, true);
@@ -148,7 +148,7 @@ impl Store for SegmentStore {
             shard.bump(&self.common, found, now);
             Some(())
         });
-        self.make_up();
+        self.enforce_limit();
         met.is_ok()
     }
 
@@ -194,12 +194,12 @@ impl Store for SegmentStore {
     }
 
     fn reset_counters(&self) {
-        for place in &self.places {
-            place.lock(&self.common).tally.reset_events();
+        for slot in &self.slots {
+            slot.lock(&self.common).counters.reset_events();
         }
     }
 
     fn validate(&self, _now: Seconds) {
-        self.check_books();
+        self.validate_all();
     }
 }

@@ -5,6 +5,7 @@
 //! copies to the visitor. An item that is there all the time is met exactly once.
 
 use super::SegmentStore;
+use crate::log::location::Location;
 use crate::shard::Found;
 use crate::{Cursor, ItemRef, Meta, Piece, Seconds, ValueRef};
 
@@ -38,7 +39,7 @@ struct Copies {
     bytes: Vec<u8>,
     /// For each item the lengths of its key, pieces and rest, the pieces, and the metadata.
     items: Vec<([usize; 3], Vec<Piece>, Meta)>,
-    places: Vec<u32>,
+    locations: Vec<Location>,
 }
 
 impl Copies {
@@ -89,36 +90,36 @@ impl SegmentStore {
 
     /// Copies the items of one step, and returns the start of the next step.
     fn copy_step(&self, from: Cursor, now: Seconds, copies: &mut Copies) -> Option<Cursor> {
-        let Cursor { place, tag } = from;
-        let to = self.copy(place, tag, now, copies);
+        let Cursor { shard: shard_number, tag } = from;
+        let to = self.copy(shard_number, tag, now, copies);
         match to.checked_add(1) {
-            Some(tag) => Some(Cursor { place, tag }),
-            None => Some(Cursor { place: place + 1, tag: 0 }),
+            Some(tag) => Some(Cursor { shard: shard_number, tag }),
+            None => Some(Cursor { shard: shard_number + 1, tag: 0 }),
         }
-        .filter(|next| next.place < self.places.len())
+        .filter(|next| next.shard < self.slots.len())
     }
 
     /// Copies the living items of a shard whose tags begin at `from`, and returns the last tag.
-    fn copy(&self, place: usize, from: u32, now: Seconds, copies: &mut Copies) -> u32 {
+    fn copy(&self, shard_number: usize, from: u32, now: Seconds, copies: &mut Copies) -> u32 {
         let common = &self.common;
-        let shard = self.places[place].lock(common);
+        let shard = self.slots[shard_number].lock(common);
         let steps = u32::try_from(shard.index.len() / STEP + 1).unwrap_or(u32::MAX);
         let to = from.saturating_add(u32::MAX / steps);
         copies.bytes.clear();
         copies.items.clear();
-        copies.places.clear();
-        shard.index.collect(from, to, &mut copies.places);
-        for &place in &copies.places {
+        copies.locations.clear();
+        shard.index.collect(from, to, &mut copies.locations);
+        for &location in &copies.locations {
             let (Some(segment), Some(record)) =
-                (shard.segment(common, place), shard.record(common, place))
+                (shard.segment(common, location), shard.record(common, location))
             else {
                 continue;
             };
-            let found = Found { place, record };
+            let found = Found { location, record };
             if shard.judge(common, segment, &found, now).miss.is_some() {
                 continue;
             }
-            let Some(item) = shard.lent(common, &found, now) else { continue };
+            let Some(item) = shard.borrow_item(common, &found, now) else { continue };
             let value = item.value();
             copies.bytes.extend_from_slice(item.key());
             copies.bytes.extend_from_slice(value.rest());

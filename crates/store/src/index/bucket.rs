@@ -6,67 +6,66 @@
 
 use std::ops::{Index, IndexMut};
 
+use crate::log::location::Location;
 use wide::{CmpEq as _, i32x8};
 
 /// Slots of a bucket: as many as fit a cache line.
 pub(crate) const WIDTH: usize = 8;
 
-/// Marks a free slot: no record begins at the last possible byte.
-pub(crate) const FREE: u32 = u32::MAX;
-
-/// A tag and a place.
+/// A tag and a location.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Slot {
     tag: u32,
-    place: u32,
+    location: Location,
 }
 
-pub(crate) const EMPTY: Slot = Slot { tag: 0, place: FREE };
+pub(crate) const EMPTY: Slot = Slot { tag: 0, location: Location::NONE };
 
 impl Slot {
-    pub(crate) fn new(tag: u32, place: u32) -> Slot {
-        Slot { tag, place }
+    pub(crate) fn new(tag: u32, location: Location) -> Slot {
+        Slot { tag, location }
     }
 
     pub(crate) fn tag(self) -> u32 {
         self.tag
     }
 
-    pub(crate) fn place(self) -> u32 {
-        self.place
+    pub(crate) fn location(self) -> Location {
+        self.location
     }
 }
 
-/// A cache line. All tags are adjacent, and so are all places, so that eight are compared at once.
+/// A cache line. All tags are adjacent, and so are all locations, so that eight are compared at
+/// once.
 #[derive(Clone, Debug)]
 #[repr(align(64))]
 pub(crate) struct Bucket {
     pub(crate) tags: [u32; WIDTH],
-    pub(crate) places: [u32; WIDTH],
+    pub(crate) locations: [u32; WIDTH],
 }
 
 impl Bucket {
-    const EMPTY: Bucket = Bucket { tags: [EMPTY.tag; WIDTH], places: [EMPTY.place; WIDTH] };
+    const EMPTY: Bucket = Bucket { tags: [EMPTY.tag; WIDTH], locations: [EMPTY.location.0; WIDTH] };
 
     /// The ways that hold this very slot.
     #[inline]
     pub(crate) fn ways_of(&self, slot: Slot) -> Ways {
-        Ways(equal(&self.tags, slot.tag).0 & equal(&self.places, slot.place).0)
+        Ways(equal(&self.tags, slot.tag).0 & equal(&self.locations, slot.location.0).0)
     }
 
     #[inline]
     pub(crate) fn free_ways(&self) -> Ways {
-        equal(&self.places, FREE)
+        equal(&self.locations, Location::NONE.0)
     }
 
     #[inline]
     pub(crate) fn slot(&self, way: usize) -> Slot {
-        Slot { tag: self.tags[way], place: self.places[way] }
+        Slot { tag: self.tags[way], location: Location(self.locations[way]) }
     }
 
     #[inline]
     pub(crate) fn set(&mut self, way: usize, slot: Slot) {
-        (self.tags[way], self.places[way]) = (slot.tag, slot.place);
+        (self.tags[way], self.locations[way]) = (slot.tag, slot.location.0);
     }
 
     /// Puts a slot into a free way. Returns whether there was one.
@@ -78,7 +77,7 @@ impl Bucket {
     }
 
     pub(crate) fn slots(&self) -> impl Iterator<Item = Slot> {
-        (0..WIDTH).map(|way| self.slot(way)).filter(|slot| slot.place != FREE)
+        (0..WIDTH).map(|way| self.slot(way)).filter(|slot| slot.location != Location::NONE)
     }
 }
 

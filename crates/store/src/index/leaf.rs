@@ -1,12 +1,15 @@
 //! A leaf of the index: buckets of eight slots, filled nearly to the brim.
 //!
-//! A slot is a tag, 32 bits of the key's hash, and the place of the record. A tag has two buckets
-//! in a leaf, and its slot is in one of them. So a lookup costs two cache lines, fetched from
-//! memory at the same time (Mitzenmacher's power of two choices; the tags are those of MemC3, NSDI
-//! '13). If both buckets are full, one of their slots moves to its other bucket. The buckets follow
-//! from the tag alone, so a leaf can be rebuilt larger or smaller without reading any record.
+//! A slot is a tag, 32 bits of the key's hash, and the location of the record. A tag has two
+//! buckets in a leaf, and its slot is in one of them. So a lookup costs two cache lines, fetched
+//! from memory at the same time (Mitzenmacher's power of two choices; the tags are those of MemC3,
+//! NSDI '13). If both buckets are full, one of their slots moves to its other bucket. The buckets
+//! follow from the tag alone, so a leaf can be rebuilt larger or smaller without reading any
+//! record.
 
-use crate::index::bucket::{BLOCK, Bucket, Buckets, EMPTY, FREE, Slot, WIDTH, Ways, equal};
+use crate::log::location::Location;
+
+use super::bucket::{BLOCK, Bucket, Buckets, EMPTY, Slot, WIDTH, Ways, equal};
 
 /// A leaf. The top `depth` bits of a tag choose the leaf, and do not tell tags within it apart.
 #[derive(Debug)]
@@ -70,19 +73,23 @@ impl Leaf {
         usize::try_from((u64::from(fraction) * buckets) >> 32).unwrap_or(0)
     }
 
-    /// The place of the slot with this tag for which `is_it` returns true.
+    /// The location of the slot with this tag for which `is_it` returns true.
     #[inline(always)]
-    pub(crate) fn find(&self, tag: u32, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
+    pub(crate) fn find(
+        &self,
+        tag: u32,
+        mut is_it: impl FnMut(Location) -> bool,
+    ) -> Option<Location> {
         let buckets = self.both(tag).map(|bucket| &self.buckets[bucket]);
         // Compare both before deciding on either, so that both come from memory together.
         for (which, way) in Ways::of_both(buckets.map(|bucket| equal(&bucket.tags, tag))) {
-            let place = buckets[which].places[way];
-            if place != FREE && is_it(place) {
-                return Some(place);
+            let location = Location(buckets[which].locations[way]);
+            if location != Location::NONE && is_it(location) {
+                return Some(location);
             }
         }
         let mut stashed = self.stash.iter().filter(|slot| slot.tag() == tag);
-        stashed.find(|slot| is_it(slot.place())).map(|slot| slot.place())
+        stashed.find(|slot| is_it(slot.location())).map(|slot| slot.location())
     }
 
     /// A word from each bucket of a tag, to fetch the buckets.

@@ -17,6 +17,7 @@ mod leaf;
 
 use self::bucket::{BLOCK, Slot};
 use self::leaf::{Leaf, grown};
+use crate::log::location::Location;
 
 /// Buckets of the largest leaf: 16 KiB, up to 2,048 keys.
 const MAX_BUCKETS: usize = 256;
@@ -63,9 +64,9 @@ impl Index {
         self.directory[self.top(tag)] as usize
     }
 
-    /// The place of the record with this tag for which `is_it` returns true.
+    /// The location of the record with this tag for which `is_it` returns true.
     #[inline(always)]
-    pub(crate) fn find(&self, tag: u32, is_it: impl FnMut(u32) -> bool) -> Option<u32> {
+    pub(crate) fn find(&self, tag: u32, is_it: impl FnMut(Location) -> bool) -> Option<Location> {
         self.leaves[self.leaf_number(tag)].find(tag, is_it)
     }
 
@@ -92,11 +93,11 @@ impl Index {
         }
     }
 
-    /// Changes the place of a slot. Returns whether the slot was in the index.
+    /// Changes the location of a slot. Returns whether the slot was in the index.
     #[inline]
-    pub(crate) fn replace(&mut self, slot: Slot, place: u32) -> bool {
+    pub(crate) fn replace(&mut self, slot: Slot, location: Location) -> bool {
         let number = self.leaf_number(slot.tag());
-        self.leaves[number].replace(slot, Slot::new(slot.tag(), place))
+        self.leaves[number].replace(slot, Slot::new(slot.tag(), location))
     }
 
     /// Removes a slot. Returns whether it was in the index.
@@ -181,16 +182,16 @@ impl Index {
         self.leaves[number] = leaf;
     }
 
-    /// Collects the places of all records whose tags lie from `from` to `to`, both included. A
+    /// Collects the locations of all records whose tags lie from `from` to `to`, both included. A
     /// key's tag never changes, so a walk over all tags in such steps meets every key once, even if
     /// records move meanwhile.
-    pub(crate) fn collect(&self, from: u32, to: u32, places: &mut Vec<u32>) {
+    pub(crate) fn collect(&self, from: u32, to: u32, locations: &mut Vec<Location>) {
         let mut last = None;
         for &number in &self.directory[self.top(from)..=self.top(to)] {
             if last.replace(number) != Some(number) {
                 let slots = self.leaves[number as usize].iter();
-                places.extend(
-                    slots.filter(|slot| (from..=to).contains(&slot.tag())).map(Slot::place),
+                locations.extend(
+                    slots.filter(|slot| (from..=to).contains(&slot.tag())).map(Slot::location),
                 );
             }
         }
@@ -236,10 +237,14 @@ mod tests {
         (mixed ^ mixed >> 15).wrapping_mul(0xc2b2_ae35) ^ mixed >> 13
     }
 
+    fn slot(key: u32) -> Slot {
+        Slot::new(tag(key), Location(key))
+    }
+
     fn filled(keys: u32) -> Index {
         let mut index = Index::new();
         for key in 0..keys {
-            index.insert(Slot::new(tag(key), key));
+            index.insert(slot(key));
         }
         index
     }
@@ -249,18 +254,21 @@ mod tests {
         let mut index = filled(40_000);
         index.validate();
         for key in 0..40_000 {
-            assert_eq!(index.find(tag(key), |place| place == key), Some(key));
+            assert_eq!(index.find(tag(key), |it| it == Location(key)), Some(Location(key)));
         }
         for key in (0..40_000).step_by(2) {
-            assert!(index.replace(Slot::new(tag(key), key), key + 100_000));
-            assert!(index.remove(Slot::new(tag(key + 1), key + 1)));
-            assert!(!index.remove(Slot::new(tag(key + 1), key + 1)));
+            assert!(index.replace(slot(key), Location(key + 100_000)));
+            assert!(index.remove(slot(key + 1)));
+            assert!(!index.remove(slot(key + 1)));
         }
         index.validate();
         assert_eq!(index.len(), 20_000);
         for key in (0..40_000).step_by(2) {
-            assert_eq!(index.find(tag(key), |place| place == key + 100_000), Some(key + 100_000));
-            assert_eq!(index.find(tag(key + 1), |place| place == key + 1), None);
+            assert_eq!(
+                index.find(tag(key), |it| it == Location(key + 100_000)),
+                Some(Location(key + 100_000))
+            );
+            assert_eq!(index.find(tag(key + 1), |it| it == Location(key + 1)), None);
         }
     }
 
@@ -274,7 +282,7 @@ mod tests {
         let mut index = filled(100_000);
         let full = index.bytes();
         for key in 0..95_000 {
-            index.remove(Slot::new(tag(key), key));
+            index.remove(slot(key));
         }
         index.validate();
         assert!(index.bytes() < full / 6, "{} of {full}", index.bytes());
@@ -286,10 +294,10 @@ mod tests {
         let before = index.bytes();
         for round in 1..4 {
             for key in 500..100_000 {
-                index.insert(Slot::new(tag(key), key));
+                index.insert(slot(key));
             }
             for key in 500..100_000 {
-                assert!(index.remove(Slot::new(tag(key), key)));
+                assert!(index.remove(slot(key)));
                 if key % 8_000 == 0 {
                     index.validate();
                 }
@@ -297,11 +305,11 @@ mod tests {
             index.validate();
             assert!(index.bytes() < 4 * before, "{}, was {before}, round {round}", index.bytes());
             for key in 0..500 {
-                assert_eq!(index.find(tag(key), |place| place == key), Some(key));
+                assert_eq!(index.find(tag(key), |it| it == Location(key)), Some(Location(key)));
             }
         }
         for key in 0..500 {
-            assert!(index.remove(Slot::new(tag(key), key)));
+            assert!(index.remove(slot(key)));
         }
         index.validate();
         assert_eq!((index.len(), index.leaves.len()), (0, 1));
@@ -314,7 +322,7 @@ mod tests {
             let smallest = Index::new().bytes();
             for key in 0..keys - 90 {
                 let before = index.bytes();
-                index.remove(Slot::new(tag(key), key));
+                index.remove(slot(key));
                 let is_sparse = index.leaves[0].is_sparse();
                 assert!(!is_sparse || index.bytes() < before, "it is rebuilt in vain");
             }
@@ -325,23 +333,23 @@ mod tests {
     #[test]
     fn keys_of_one_tag_do_not_make_it_grow_without_end() {
         let mut index = Index::new();
-        for place in 0..100 {
-            index.insert(Slot::new(7, place));
+        for location in 0..100 {
+            index.insert(Slot::new(7, Location(location)));
         }
         index.validate();
         let mut seen = Vec::new();
-        let see = |place| {
-            seen.push(place);
+        let see = |location| {
+            seen.push(location);
             false
         };
         assert_eq!(index.find(7, see), None);
         seen.sort_unstable();
         seen.dedup();
-        assert_eq!(seen, Vec::from_iter(0..100));
+        assert_eq!(seen, Vec::from_iter((0..100).map(Location)));
         assert!(index.bytes() < 10_000, "{}", index.bytes());
-        assert!(index.replace(Slot::new(7, 99), 200));
-        for place in (0..99).chain([200]) {
-            assert!(index.remove(Slot::new(7, place)));
+        assert!(index.replace(Slot::new(7, Location(99)), Location(200)));
+        for location in (0..99).chain([200]) {
+            assert!(index.remove(Slot::new(7, Location(location))));
         }
         index.validate();
         assert_eq!(index.len(), 0);
@@ -350,18 +358,18 @@ mod tests {
     #[test]
     fn a_walk_over_the_tags_meets_every_key_once() {
         let index = filled(30_000);
-        let mut places = Vec::new();
+        let mut locations = Vec::new();
         let step = u32::MAX / 100;
         let mut from = 0_u32;
         loop {
             let to = from.saturating_add(step);
-            index.collect(from, to, &mut places);
+            index.collect(from, to, &mut locations);
             if to == u32::MAX {
                 break;
             }
             from = to + 1;
         }
-        places.sort_unstable();
-        assert_eq!(places, Vec::from_iter(0..30_000));
+        locations.sort_unstable();
+        assert_eq!(locations, Vec::from_iter((0..30_000).map(Location)));
     }
 }

@@ -43,7 +43,7 @@ const BINARY_KEY: u16 = 1 << 15;
 const EXPIRY: u8 = 1;
 const FLAGS: u8 = 2;
 const WIDE_CAS: u8 = 4;
-const APART: u8 = 8;
+const LARGE: u8 = 8;
 const DEAD: u8 = 16;
 const OVERRIDE: u8 = 32;
 const USES_SHIFT: u32 = 6;
@@ -69,7 +69,7 @@ pub(crate) struct Record {
 
 /// The contents of a record to be written.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Draft<'a> {
+pub(crate) struct NewRecord<'a> {
     pub(crate) key: &'a [u8],
     pub(crate) body: Body<'a>,
     pub(crate) meta: Meta,
@@ -82,9 +82,9 @@ pub(crate) struct Draft<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Body<'a> {
     /// Two parts, one after the other, of at most [`MAX_INLINE`] bytes together.
-    Here(&'a [u8], &'a [u8]),
+    Inline(&'a [u8], &'a [u8]),
     /// The handle of the value's pieces, and the bytes after them.
-    Apart(u32, &'a [u8]),
+    Large(u32, &'a [u8]),
 }
 
 /// The changes in place for which a record has no room.
@@ -153,13 +153,13 @@ impl Record {
     #[inline]
     pub(crate) fn rest_range(&self) -> Range<usize> {
         let Range { start, end } = self.body_range();
-        if self.parts & APART == 0 { start..end } else { start + HANDLE..end }
+        if self.parts & LARGE == 0 { start..end } else { start + HANDLE..end }
     }
 
     /// The handle of the value's pieces, if it has any.
     #[inline]
     pub(crate) fn handle(&self, data: &[u8]) -> Option<u32> {
-        if self.parts & APART == 0 {
+        if self.parts & LARGE == 0 {
             return None;
         }
         data[self.body_range()].first_chunk().map(|bytes| u32::from_le_bytes(*bytes))
@@ -309,7 +309,7 @@ impl Record {
     }
 }
 
-impl Draft<'_> {
+impl NewRecord<'_> {
     fn parts(&self, base: Cas) -> u8 {
         let mut parts = self.uses << USES_SHIFT;
         if self.touchable || self.meta.expiry != Expiry::NEVER {
@@ -321,8 +321,8 @@ impl Draft<'_> {
         if distance(base, self.meta.cas).is_none() {
             parts |= WIDE_CAS;
         }
-        if matches!(self.body, Body::Apart(..)) {
-            parts |= APART;
+        if matches!(self.body, Body::Large(..)) {
+            parts |= LARGE;
         }
         parts
     }
@@ -331,15 +331,15 @@ impl Draft<'_> {
     #[inline]
     pub(crate) fn len(&self, base: Cas) -> usize {
         let body = match self.body {
-            Body::Here(front, back) => front.len() + back.len(),
-            Body::Apart(_, rest) => HANDLE + rest.len(),
+            Body::Inline(front, back) => front.len() + back.len(),
+            Body::Large(_, rest) => HANDLE + rest.len(),
         };
         HEADER + optional(self.parts(base)) + self.key.len() + body
     }
 
-    /// The largest [`Draft::len`] in any segment.
+    /// The largest [`NewRecord::len`] in any segment.
     #[inline]
-    pub(crate) fn most(&self) -> usize {
+    pub(crate) fn max_len(&self) -> usize {
         self.len(self.meta.cas) + 8
     }
 
@@ -348,8 +348,8 @@ impl Draft<'_> {
     pub(crate) fn write(&self, base: Cas, mut write: impl FnMut(&[u8])) {
         let parts = self.parts(base);
         let len = match self.body {
-            Body::Here(front, back) => front.len() + back.len(),
-            Body::Apart(_, rest) => HANDLE + rest.len(),
+            Body::Inline(front, back) => front.len() + back.len(),
+            Body::Large(_, rest) => HANDLE + rest.len(),
         };
         debug_assert!(len <= MAX_INLINE && !self.key.is_empty());
         let mut value = u16::try_from(len).unwrap_or(0);
@@ -386,13 +386,13 @@ impl Draft<'_> {
         write(&head[..end]);
         write(self.key);
         match self.body {
-            Body::Here(front, back) => {
+            Body::Inline(front, back) => {
                 write(front);
                 if !back.is_empty() {
                     write(back);
                 }
             }
-            Body::Apart(handle, rest) => {
+            Body::Large(handle, rest) => {
                 write(&handle.to_le_bytes());
                 write(rest);
             }
@@ -450,11 +450,11 @@ mod tests {
         }
     }
 
-    fn written(draft: &Draft<'_>, base: Cas) -> Vec<u8> {
+    fn written(new: &NewRecord<'_>, base: Cas) -> Vec<u8> {
         let mut data = vec![0xee; 3];
-        draft.write(base, |bytes| data.extend_from_slice(bytes));
-        assert_eq!(data.len() - 3, draft.len(base));
-        assert!(draft.len(base) <= draft.most());
+        new.write(base, |bytes| data.extend_from_slice(bytes));
+        assert_eq!(data.len() - 3, new.len(base));
+        assert!(new.len(base) <= new.max_len());
         data
     }
 
@@ -468,16 +468,16 @@ mod tests {
         ];
         for meta in metas {
             for base in [0, 1_000, 2_000, u64::MAX] {
-                let draft = Draft {
+                let new = NewRecord {
                     key: b"the key",
-                    body: Body::Here(b"one", b" two"),
+                    body: Body::Inline(b"one", b" two"),
                     meta,
                     uses: 2,
                     touchable: false,
                 };
-                let data = written(&draft, base);
+                let data = written(&new, base);
                 let record = Record::read(&data, 3).unwrap();
-                assert_eq!(record.len(), draft.len(base));
+                assert_eq!(record.len(), new.len(base));
                 assert_eq!(record.key(&data), b"the key");
                 assert_eq!(&data[record.body_range()], b"one two");
                 assert_eq!(record.meta(&data, base, NOW + 5), meta);
@@ -485,14 +485,14 @@ mod tests {
                 assert_eq!(record.handle(&data), None);
             }
         }
-        let draft = Draft {
+        let new = NewRecord {
             key: b"k",
-            body: Body::Apart(77, b"rest"),
+            body: Body::Large(77, b"rest"),
             meta: meta(),
             uses: 0,
             touchable: false,
         };
-        let data = written(&draft, 1_000);
+        let data = written(&new, 1_000);
         let record = Record::read(&data, 3).unwrap();
         assert_eq!((record.handle(&data), record.len()), (Some(77), HEADER + 1 + HANDLE + 4));
         assert_eq!(&data[record.rest_range()], b"rest");
@@ -503,9 +503,14 @@ mod tests {
         let long: Vec<u8> = (1..=250).collect();
         for len in [1, 7, 8, 9, 15, 16, 17, 250] {
             let key = &long[..len];
-            let draft =
-                Draft { key, body: Body::Here(b"v", b""), meta: meta(), uses: 0, touchable: false };
-            let data = written(&draft, 1_000);
+            let new = NewRecord {
+                key,
+                body: Body::Inline(b"v", b""),
+                meta: meta(),
+                uses: 0,
+                touchable: false,
+            };
+            let data = written(&new, 1_000);
             assert!(Record::is_of(&data, 3, key));
             assert!(!Record::is_of(&data, 3, &key[1..]) && !Record::is_of(&data, 3, &long[1..]));
             for at in 0..len {
@@ -518,21 +523,21 @@ mod tests {
 
     #[test]
     fn what_most_items_lack_costs_nothing() {
-        let draft = Draft {
+        let new = NewRecord {
             key: b"fourteen bytes",
-            body: Body::Here(b"", b""),
+            body: Body::Inline(b"", b""),
             meta: meta(),
             uses: 0,
             touchable: false,
         };
-        assert_eq!(draft.len(1_000), 11 + 14);
+        assert_eq!(new.len(1_000), 11 + 14);
     }
 
     #[test]
     fn a_record_changes_in_place_where_it_has_room() {
-        let narrow = Draft {
+        let narrow = NewRecord {
             key: b"k",
-            body: Body::Here(b"v", b""),
+            body: Body::Inline(b"v", b""),
             meta: meta(),
             uses: 0,
             touchable: false,
@@ -559,7 +564,7 @@ mod tests {
         assert!(Record::read(&data, 3).unwrap().is_dead());
         assert_eq!(Record::read(&data, 3).unwrap().len(), narrow.len(1_000));
 
-        let touchable = Draft { touchable: true, ..narrow };
+        let touchable = NewRecord { touchable: true, ..narrow };
         let mut data = written(&touchable, 1_000);
         let mut record = Record::read(&data, 3).unwrap();
         assert_eq!(record.meta(&data, 1_000, NOW), meta());
@@ -567,7 +572,7 @@ mod tests {
         assert_eq!(record.expiry(&data), Expiry::at(5));
 
         let wide = Meta { expiry: Expiry::at(NOW), cas: 1 << 50, ..meta() };
-        let wide = Draft { meta: wide, ..narrow };
+        let wide = NewRecord { meta: wide, ..narrow };
         let mut data = written(&wide, 1_000);
         let mut record = Record::read(&data, 3).unwrap();
         assert!(record.set_expiry(&mut data, Expiry::at(9)) && record.set_cas(&mut data, 1_000, 7));
@@ -579,15 +584,20 @@ mod tests {
     fn an_access_is_told_from_its_lowest_bits() {
         for ago in [0, 1, 3_600, 90 * 24 * 3_600] {
             let meta = Meta { last_access: NOW - ago, ..meta() };
-            let draft =
-                Draft { key: b"k", body: Body::Here(b"", b""), meta, uses: 0, touchable: false };
-            let data = written(&draft, 1_000);
+            let new = NewRecord {
+                key: b"k",
+                body: Body::Inline(b"", b""),
+                meta,
+                uses: 0,
+                touchable: false,
+            };
+            let data = written(&new, 1_000);
             assert_eq!(Record::read(&data, 3).unwrap().meta(&data, 1_000, NOW), meta);
         }
         let meta = Meta { last_access: NOW + 600, ..meta() };
-        let draft =
-            Draft { key: b"k", body: Body::Here(b"", b""), meta, uses: 0, touchable: false };
-        let data = written(&draft, 1_000);
+        let new =
+            NewRecord { key: b"k", body: Body::Inline(b"", b""), meta, uses: 0, touchable: false };
+        let data = written(&new, 1_000);
         assert_eq!(Record::read(&data, 3).unwrap().meta(&data, 1_000, NOW), meta);
     }
 }

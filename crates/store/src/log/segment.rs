@@ -5,7 +5,7 @@
 //! evicted, or its living records are moved together with a neighbour's.
 
 use crate::epochs::Epoch;
-use crate::log::record::{Draft, Record};
+use crate::log::record::{NewRecord, Record};
 use crate::{Cas, Expiry, Seconds};
 
 /// The queue of a segment, see [`crate::policy`].
@@ -37,7 +37,7 @@ pub(crate) struct Segment {
     pub(crate) live: u32,
     pub(crate) live_bytes: u32,
     /// Bytes charged for the large values of its living records.
-    pub(crate) apart: u64,
+    pub(crate) large: u64,
     /// No record expires before this second; the maximum if none expires.
     pub(crate) soonest: Seconds,
 }
@@ -60,14 +60,14 @@ impl Segment {
             cas_base,
             live: 0,
             live_bytes: 0,
-            apart: 0,
+            large: 0,
             soonest: Seconds::MAX,
         }
     }
 
     /// Bytes of memory that the segment holds.
-    pub(crate) fn weight(&self) -> u64 {
-        self.data.capacity() as u64 + self.apart
+    pub(crate) fn bytes(&self) -> u64 {
+        self.data.capacity() as u64 + self.large
     }
 
     /// Bytes of dead records.
@@ -77,48 +77,48 @@ impl Segment {
 
     /// Appends a record and returns its offset. The caller has made sure of the room.
     #[inline]
-    pub(crate) fn append(&mut self, draft: &Draft<'_>, apart: u64) -> usize {
+    pub(crate) fn append(&mut self, new: &NewRecord<'_>, large: u64) -> usize {
         let at = self.data.len();
         let data = &mut self.data;
-        draft.write(self.cas_base, |bytes| data.extend_from_slice(bytes));
-        self.count(self.data.len() - at, apart);
-        self.note_expiry(draft.meta.expiry);
+        new.write(self.cas_base, |bytes| data.extend_from_slice(bytes));
+        self.count(self.data.len() - at, large);
+        self.note_expiry(new.meta.expiry);
         at
     }
 
     /// Writes a record over the one at `at`, which is at least as long, and fills the remaining
     /// bytes.
-    pub(crate) fn overwrite(&mut self, at: usize, old_len: usize, draft: &Draft<'_>) {
+    pub(crate) fn overwrite(&mut self, at: usize, old_len: usize, new: &NewRecord<'_>) {
         let mut end = at;
         let data = &mut self.data;
-        draft.write(self.cas_base, |bytes| {
+        new.write(self.cas_base, |bytes| {
             data[end..end + bytes.len()].copy_from_slice(bytes);
             end += bytes.len();
         });
         data[end..at + old_len].fill(0);
         self.discount(old_len, 0);
         self.count(end - at, 0);
-        self.note_expiry(draft.meta.expiry);
+        self.note_expiry(new.meta.expiry);
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "a segment has less than 2^32 bytes")]
-    fn count(&mut self, len: usize, apart: u64) {
+    fn count(&mut self, len: usize, large: u64) {
         self.live += 1;
         self.live_bytes += len as u32;
-        self.apart += apart;
+        self.large += large;
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "a segment has less than 2^32 bytes")]
-    fn discount(&mut self, len: usize, apart: u64) {
+    fn discount(&mut self, len: usize, large: u64) {
         self.live -= 1;
         self.live_bytes -= len as u32;
-        self.apart -= apart;
+        self.large -= large;
     }
 
-    /// Marks a record dead; its large value, if any, was charged `apart`.
-    pub(crate) fn kill(&mut self, record: &mut Record, apart: u64) {
+    /// Marks a record dead; its large value, if any, was charged `large`.
+    pub(crate) fn kill(&mut self, record: &mut Record, large: u64) {
         record.kill(&mut self.data);
-        self.discount(record.len(), apart);
+        self.discount(record.len(), large);
     }
 
     pub(crate) fn note_expiry(&mut self, expiry: Expiry) {

@@ -1,12 +1,12 @@
 //! The budget: one number of bytes that segments, large values and the index share.
 //!
-//! A thread that needs memory takes bytes from the pool first, and allocates afterwards. So memory
-//! that one kind of item frees is available to any other, and the sum never depends on past
+//! A thread that needs memory takes bytes from the budget first, and allocates afterwards. So
+//! memory that one kind of item frees is available to any other, and the sum never depends on past
 //! traffic. Bytes are taken for a segment or a large value at a time, not for each item, so threads
 //! seldom contend here.
 //!
 //! Two threads that move items to make room may exceed the limit by a segment each
-//! ([`Pool::take`]): the limit is that much below the budget.
+//! ([`Budget::take`]): the limit is that much below the budget.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -18,8 +18,8 @@ use crate::memory::reserved::{Ledger, Reserved};
 /// Most buffers kept for the next segments instead of being freed.
 const SPARES: usize = 16;
 
-/// The pool of bytes. See the module's documentation.
-pub(crate) struct Pool {
+/// The budget of bytes. See the module's documentation.
+pub(crate) struct Budget {
     ledger: Arc<Ledger>,
     limit: AtomicU64,
     spares: Mutex<Vec<Vec<u8>>>,
@@ -27,15 +27,15 @@ pub(crate) struct Pool {
     buffer_len: AtomicUsize,
 }
 
-/// Bytes taken from the pool but not used yet; unused bytes go back when the grant is dropped.
+/// Bytes taken from the budget but not used yet; unused bytes go back when the grant is dropped.
 pub(crate) struct Grant<'a> {
-    pool: &'a Pool,
+    budget: &'a Budget,
     bytes: u64,
 }
 
-impl Pool {
-    pub(crate) fn new(limit: u64, segment: usize) -> Pool {
-        Pool {
+impl Budget {
+    pub(crate) fn new(limit: u64, segment: usize) -> Budget {
+        Budget {
             ledger: Arc::default(),
             limit: AtomicU64::new(limit),
             spares: Mutex::new(Vec::new()),
@@ -95,16 +95,16 @@ impl Pool {
     /// Takes `bytes` if they are available, and frees spare buffers for them if necessary.
     pub(crate) fn grant(&self, bytes: u64) -> Option<Grant<'_>> {
         if self.try_take(bytes) {
-            return Some(Grant { pool: self, bytes });
+            return Some(Grant { budget: self, bytes });
         }
         self.drop_spares();
-        self.try_take(bytes).then(|| Grant { pool: self, bytes })
+        self.try_take(bytes).then(|| Grant { budget: self, bytes })
     }
 
     /// Takes `bytes`, even past the limit.
     pub(crate) fn overdraft(&self, bytes: u64) -> Grant<'_> {
         self.take(bytes);
-        Grant { pool: self, bytes }
+        Grant { budget: self, bytes }
     }
 
     /// Takes as many bytes as are available, up to `most`, and frees spare buffers for them if
@@ -132,7 +132,7 @@ impl Pool {
 
     /// Turns the bytes kept for a value into a grant. Those of another store go back there.
     pub(crate) fn claim(&self, reserved: Reserved) -> Grant<'_> {
-        Grant { pool: self, bytes: reserved.claim(&self.ledger) }
+        Grant { budget: self, bytes: reserved.claim(&self.ledger) }
     }
 
     /// Bytes kept for values that are to be written.
@@ -142,7 +142,7 @@ impl Pool {
 
     /// An empty grant.
     pub(crate) fn nothing(&self) -> Grant<'_> {
-        Grant { pool: self, bytes: 0 }
+        Grant { budget: self, bytes: 0 }
     }
 
     /// A segment's buffer, if there are bytes for it.
@@ -186,11 +186,11 @@ impl Grant<'_> {
         self.bytes
     }
 
-    /// Uses `bytes` of the grant and, if it has too few, of the pool. Returns `false` if they are
+    /// Uses `bytes` of the grant and, if it has too few, of the budget. Returns `false` if they are
     /// not available.
     pub(crate) fn spend(&mut self, bytes: u64) -> bool {
         let lacking = bytes.saturating_sub(self.bytes);
-        if lacking > 0 && !self.pool.try_take(lacking) {
+        if lacking > 0 && !self.budget.try_take(lacking) {
             return false;
         }
         self.bytes = self.bytes + lacking - bytes;
@@ -211,7 +211,7 @@ impl Grant<'_> {
 impl Drop for Grant<'_> {
     fn drop(&mut self) {
         if self.bytes > 0 {
-            self.pool.give(self.bytes);
+            self.budget.give(self.bytes);
         }
     }
 }
@@ -222,69 +222,69 @@ mod tests {
 
     #[test]
     fn what_is_taken_and_not_spent_goes_back() {
-        let pool = Pool::new(1_000, 100);
-        let mut grant = pool.grant(600).unwrap();
-        assert!(pool.grant(401).is_none());
-        assert!(grant.spend(500) && grant.spend(200), "the pool has what the grant lacks");
+        let budget = Budget::new(1_000, 100);
+        let mut grant = budget.grant(600).unwrap();
+        assert!(budget.grant(401).is_none());
+        assert!(grant.spend(500) && grant.spend(200), "the budget has what the grant lacks");
         assert!(!grant.spend(400));
-        assert_eq!(pool.used(), 700);
+        assert_eq!(budget.used(), 700);
         drop(grant);
-        assert_eq!(pool.used(), 700);
-        pool.give(700);
-        drop(pool.grant(1_000).unwrap());
-        assert_eq!(pool.used(), 0);
+        assert_eq!(budget.used(), 700);
+        budget.give(700);
+        drop(budget.grant(1_000).unwrap());
+        assert_eq!(budget.used(), 0);
     }
 
     #[test]
     fn buffers_are_kept_until_the_bytes_are_wanted() {
-        let pool = Pool::new(350, 100);
-        let mut grant = pool.nothing();
-        let buffers: Vec<_> = (0..3).map(|_| pool.buffer(&mut grant).unwrap()).collect();
-        assert!(pool.buffer(&mut grant).is_none());
-        buffers.into_iter().for_each(|buffer| pool.give_buffer(buffer));
-        assert_eq!((pool.used(), pool.spare_bytes()), (300, 300));
-        let kept = pool.buffer(&mut grant).unwrap();
-        assert_eq!(pool.used(), 300);
-        drop(pool.grant(200).unwrap());
-        assert_eq!((pool.used(), pool.spare_bytes()), (100, 0));
-        pool.set_limit(50);
-        pool.give_buffer(kept);
-        assert_eq!((pool.used(), pool.spare_bytes()), (0, 0));
+        let budget = Budget::new(350, 100);
+        let mut grant = budget.nothing();
+        let buffers: Vec<_> = (0..3).map(|_| budget.buffer(&mut grant).unwrap()).collect();
+        assert!(budget.buffer(&mut grant).is_none());
+        buffers.into_iter().for_each(|buffer| budget.give_buffer(buffer));
+        assert_eq!((budget.used(), budget.spare_bytes()), (300, 300));
+        let kept = budget.buffer(&mut grant).unwrap();
+        assert_eq!(budget.used(), 300);
+        drop(budget.grant(200).unwrap());
+        assert_eq!((budget.used(), budget.spare_bytes()), (100, 0));
+        budget.set_limit(50);
+        budget.give_buffer(kept);
+        assert_eq!((budget.used(), budget.spare_bytes()), (0, 0));
     }
 
     #[test]
     fn threads_never_take_more_than_there_is_and_everything_comes_back() {
         use std::sync::atomic::AtomicBool;
         use std::thread;
-        let pool = Pool::new(2_000, 100);
+        let budget = Budget::new(2_000, 100);
         let done = AtomicBool::new(false);
         thread::scope(|scope| {
             let takers: Vec<_> = (0..4_u64)
                 .map(|thread| {
-                    let pool = &pool;
+                    let budget = &budget;
                     scope.spawn(move || {
                         let mut buffers = Vec::new();
                         for turn in 0..20_000_u64 {
                             let bytes = (turn * 7 + thread * 31) % 900;
-                            let Some(mut grant) = pool.grant(bytes) else { continue };
+                            let Some(mut grant) = budget.grant(bytes) else { continue };
                             if grant.spend(bytes / 2) {
-                                pool.give(bytes / 2);
+                                budget.give(bytes / 2);
                             }
-                            buffers.extend(pool.buffer(&mut grant));
+                            buffers.extend(budget.buffer(&mut grant));
                             if buffers.len() > 3 {
-                                buffers.drain(..).for_each(|buffer| pool.give_buffer(buffer));
+                                buffers.drain(..).for_each(|buffer| budget.give_buffer(buffer));
                             }
-                            if let Some(more) = pool.grant(turn % 50) {
+                            if let Some(more) = budget.grant(turn % 50) {
                                 grant.add(more);
                             }
                         }
-                        buffers.into_iter().for_each(|buffer| pool.give_buffer(buffer));
+                        buffers.into_iter().for_each(|buffer| budget.give_buffer(buffer));
                     })
                 })
                 .collect();
             scope.spawn(|| {
                 while !done.load(Relaxed) {
-                    assert!(pool.used() <= 2_000, "{} are taken of 2000", pool.used());
+                    assert!(budget.used() <= 2_000, "{} are taken of 2000", budget.used());
                     thread::yield_now();
                 }
             });
@@ -292,8 +292,8 @@ mod tests {
             done.store(true, Relaxed);
             assert!(joined.into_iter().all(|taker| taker.is_ok()));
         });
-        assert_eq!(pool.used(), pool.spare_bytes());
-        pool.set_limit(0);
-        assert_eq!((pool.used(), pool.spare_bytes()), (0, 0));
+        assert_eq!(budget.used(), budget.spare_bytes());
+        budget.set_limit(0);
+        assert_eq!((budget.used(), budget.spare_bytes()), (0, 0));
     }
 }

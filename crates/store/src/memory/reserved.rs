@@ -9,7 +9,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// The bytes taken from a pool, by purpose.
+/// The bytes taken from a budget, by purpose.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     /// Bytes taken in all.
@@ -26,7 +26,7 @@ impl Ledger {
     }
 }
 
-/// Bytes of a pool kept for one value, which go back when this is dropped.
+/// Bytes of a budget kept for one value, which go back when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Reserved {
     ledger: Arc<Ledger>,
@@ -59,13 +59,13 @@ impl Reserved {
         self.wanted.saturating_sub(self.kept)
     }
 
-    /// Keeps `bytes` more, which are already taken from the pool.
+    /// Keeps `bytes` more, which are already taken from the budget.
     pub(crate) fn keep(&mut self, bytes: u64) {
         self.kept += bytes;
         self.ledger.reserved.fetch_add(bytes, Relaxed);
     }
 
-    /// Hands over the kept bytes, if they are of this pool.
+    /// Hands over the kept bytes, if they are of this budget.
     pub(crate) fn claim(mut self, ledger: &Arc<Ledger>) -> u64 {
         if !Arc::ptr_eq(&self.ledger, ledger) {
             return 0;

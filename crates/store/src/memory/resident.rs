@@ -20,37 +20,37 @@ pub type ResidentProbe = Box<dyn Fn() -> Option<u64> + Send + Sync>;
 const ALLOWANCE: u64 = 26 << 20;
 
 /// Divisor of the budget that gives the largest correction.
-pub(crate) const MOST: u64 = 32;
+pub(crate) const MAX_CORRECTION: u64 = 32;
 
 #[derive(Default)]
-pub(crate) struct Ballast {
+pub(crate) struct ResidentCorrection {
     probe: Option<ResidentProbe>,
     /// Bytes taken off the limit.
-    weight: AtomicU64,
+    bytes: AtomicU64,
     /// Bytes of room made since the last probe.
     since: AtomicU64,
     /// Excess bytes that are not counted against the items.
     excused: AtomicU64,
 }
 
-impl Ballast {
-    pub(crate) fn new(probe: ResidentProbe) -> Ballast {
-        Ballast { probe: Some(probe), ..Ballast::default() }
+impl ResidentCorrection {
+    pub(crate) fn new(probe: ResidentProbe) -> ResidentCorrection {
+        ResidentCorrection { probe: Some(probe), ..ResidentCorrection::default() }
     }
 
     /// Bytes taken off the limit.
-    pub(crate) fn weight(&self) -> u64 {
-        self.weight.load(Relaxed)
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.load(Relaxed)
     }
 
     /// Excuses all memory that is resident at this moment.
     pub(crate) fn excuse(&self) {
         self.excused.store(u64::MAX, Relaxed);
-        self.weight.store(0, Relaxed);
+        self.bytes.store(0, Relaxed);
     }
 
     /// Probes resident memory, if enough room has been made since the last probe.
-    pub(crate) fn look(&self, wanted: u64, budget: u64) -> Option<u64> {
+    pub(crate) fn probe_if_due(&self, wanted: u64, budget: u64) -> Option<u64> {
         let probe = self.probe.as_ref()?;
         let step = (budget / 256).clamp(256 << 10, 2 << 20);
         if self.since.fetch_add(wanted, Relaxed) + wanted < step {
@@ -61,17 +61,17 @@ impl Ballast {
     }
 
     /// Records the resident bytes, and returns the bytes to take off the limit.
-    pub(crate) fn weigh(&self, resident: u64, budget: u64) -> u64 {
+    pub(crate) fn update(&self, resident: u64, budget: u64) -> u64 {
         let allowed = budget + ALLOWANCE;
         let above = resident.saturating_sub(allowed);
         let excused = self.excused.load(Relaxed).min(above);
         self.excused.store(excused, Relaxed);
-        let old = self.weight();
+        let old = self.bytes();
         let new = match above - excused {
             0 => old.saturating_sub(allowed.saturating_sub(resident) / 8),
-            too_much => (old + too_much).min(budget / MOST),
+            too_much => (old + too_much).min(budget / MAX_CORRECTION),
         };
-        self.weight.store(new, Relaxed);
+        self.bytes.store(new, Relaxed);
         new
     }
 }
@@ -84,24 +84,24 @@ mod tests {
 
     #[test]
     fn what_is_too_much_is_taken_off_and_put_back() {
-        let ballast = Ballast::default();
-        assert_eq!(ballast.weigh(90 * MIB, 64 * MIB), 0);
-        assert_eq!(ballast.weigh(91 * MIB, 64 * MIB), MIB);
-        assert_eq!(ballast.weigh(300 * MIB, 64 * MIB), 2 * MIB, "never more");
+        let correction = ResidentCorrection::default();
+        assert_eq!(correction.update(90 * MIB, 64 * MIB), 0);
+        assert_eq!(correction.update(91 * MIB, 64 * MIB), MIB);
+        assert_eq!(correction.update(300 * MIB, 64 * MIB), 2 * MIB, "never more");
         for _ in 0..99 {
-            ballast.weigh(70 * MIB, 64 * MIB);
+            correction.update(70 * MIB, 64 * MIB);
         }
-        assert_eq!(ballast.weight(), 0);
+        assert_eq!(correction.bytes(), 0);
     }
 
     #[test]
     fn what_a_larger_budget_left_behind_is_excused() {
-        let ballast = Ballast::default();
-        ballast.weigh(280 * MIB, 256 * MIB);
-        ballast.excuse();
+        let correction = ResidentCorrection::default();
+        correction.update(280 * MIB, 256 * MIB);
+        correction.excuse();
         for resident in [280, 270, 200, 180, 180] {
-            assert_eq!(ballast.weigh(resident * MIB, 64 * MIB), 0, "{resident}");
+            assert_eq!(correction.update(resident * MIB, 64 * MIB), 0, "{resident}");
         }
-        assert_eq!(ballast.weigh(181 * MIB, 64 * MIB), MIB, "it grows again");
+        assert_eq!(correction.update(181 * MIB, 64 * MIB), MIB, "it grows again");
     }
 }

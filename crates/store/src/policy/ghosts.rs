@@ -40,7 +40,7 @@ pub(crate) struct Ghosts {
     /// Number of allocated blocks.
     made: usize,
     /// Bytes that each queue has evicted so far.
-    given_up: [u64; 2],
+    evicted: [u64; 2],
 }
 
 /// The table's record of a key.
@@ -54,7 +54,7 @@ pub(crate) struct Seen {
 
 impl Ghosts {
     pub(crate) fn new(lives: [u32; 2]) -> Ghosts {
-        Ghosts { lives, blocks: Vec::new(), made: 0, given_up: [0, 0] }
+        Ghosts { lives, blocks: Vec::new(), made: 0, evicted: [0, 0] }
     }
 
     /// Bytes of memory beyond the structure's own.
@@ -65,7 +65,7 @@ impl Ghosts {
 
     /// The block of a tag's bucket, and the bucket's number in it.
     #[inline]
-    fn place(&self, tag: u32) -> (usize, usize) {
+    fn position(&self, tag: u32) -> (usize, usize) {
         let buckets = (self.blocks.len() * BLOCK) as u64;
         let bucket = usize::try_from((u64::from(tag) * buckets) >> 32).unwrap_or(0);
         (bucket / BLOCK, bucket % BLOCK)
@@ -73,7 +73,7 @@ impl Ghosts {
 
     #[inline]
     fn bucket(&self, tag: u32) -> Option<&[u32; WIDTH]> {
-        let (block, at) = self.place(tag);
+        let (block, at) = self.position(tag);
         Some(&self.blocks.get(block)?.as_ref()?[at].0)
     }
 
@@ -96,7 +96,7 @@ impl Ghosts {
             self.made = 0;
         }
         let stamp = self.clock(queue, capacity);
-        let (block, at) = self.place(tag);
+        let (block, at) = self.position(tag);
         let made = &mut self.made;
         let buckets = self.blocks[block].get_or_insert_with(|| {
             *made += 1;
@@ -109,13 +109,13 @@ impl Ghosts {
         if let Some(buckets) = &mut self.blocks[block] {
             buckets[at].0[way] = fingerprint(tag) | (queue as u32) << 16 | u32::from(stamp);
         }
-        self.given_up[queue as usize] += charge;
+        self.evicted[queue as usize] += charge;
     }
 
     /// Forgets a key.
     #[inline]
     pub(crate) fn remove(&mut self, tag: u32) {
-        let (block, at) = self.place(tag);
+        let (block, at) = self.position(tag);
         if let Some(Some(buckets)) = self.blocks.get_mut(block)
             && let Some(entry) = buckets[at].0.iter_mut().find(|entry| is_of(**entry, tag))
         {
@@ -134,7 +134,7 @@ impl Ghosts {
     }
 
     fn clock(&self, queue: Queue, capacity: u64) -> u16 {
-        low(u32::try_from((self.given_up[queue as usize] / unit(capacity)) & 0xffff).unwrap_or(0))
+        low(u32::try_from((self.evicted[queue as usize] / unit(capacity)) & 0xffff).unwrap_or(0))
     }
 }
 

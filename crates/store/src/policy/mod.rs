@@ -29,8 +29,8 @@ use crate::log::segment::Queue;
 
 /// Probation's share of the memory, in units of 2^-30: initial, minimum and maximum.
 pub(crate) const FIRST_SHARE: u32 = SHARE_UNIT / 10;
-const LEAST_SHARE: u32 = SHARE_UNIT / 50;
-const MOST_SHARE: u32 = SHARE_UNIT / 10 * 9;
+const MIN_SHARE: u32 = SHARE_UNIT / 50;
+const MAX_SHARE: u32 = SHARE_UNIT / 10 * 9;
 const SHARE_UNIT: u32 = 1 << 30;
 
 /// Change of the share for one item that came back too late, as a multiple of one item's share.
@@ -43,7 +43,7 @@ const JUST: u32 = 5;
 const SOON: u32 = 90;
 
 /// Unused items for each one that goes on to the main queue.
-const LOTS: u64 = 64;
+const UNUSED_PER_KEPT: u64 = 64;
 
 /// The policy of one shard.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ pub(crate) struct Policy {
 
 /// An item as the policy sees it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Weighed {
+pub(crate) struct Candidate {
     pub(crate) tag: u32,
     /// The item's charge, and the mean charge of items in this shard.
     pub(crate) charge: u64,
@@ -83,13 +83,13 @@ pub(crate) enum Fate {
 
 /// The queue for a new item, and the effect of the item on probation's share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Entry {
+pub(crate) struct Admission {
     pub(crate) queue: Queue,
     /// The queue that evicted the item just a little too early.
-    pub(crate) regretted: Option<Queue>,
+    pub(crate) evicted_early: Option<Queue>,
 }
 
-impl Weighed {
+impl Candidate {
     /// Uses that an item of this size must show: 1 to [`MAX_USES`].
     fn needed(&self) -> u8 {
         let half = self.charge.div_ceil(2 * self.mean.max(1));
@@ -119,30 +119,30 @@ impl Policy {
 
     /// The queue for a new item. The call changes nothing.
     #[inline]
-    pub(crate) fn entry(&self, item: Weighed, capacity: u64) -> Entry {
-        let stranger = Entry { queue: Queue::Probation, regretted: None };
+    pub(crate) fn admission(&self, item: Candidate, capacity: u64) -> Admission {
+        let unknown = Admission { queue: Queue::Probation, evicted_early: None };
         let Some(Seen { queue, since }) = self.ghosts.find(item.tag, capacity) else {
-            return stranger;
+            return unknown;
         };
         let is_soon = queue == Queue::Probation && since <= capacity / 100 * u64::from(SOON);
-        Entry {
+        Admission {
             queue: if is_soon && item.is_small() { Queue::Main } else { Queue::Probation },
-            regretted: (since <= capacity / 100 * u64::from(JUST)).then_some(queue),
+            evicted_early: (since <= capacity / 100 * u64::from(JUST)).then_some(queue),
         }
     }
 
-    /// Records that a new item went where [`Policy::entry`] directed it.
+    /// Records that a new item went where [`Policy::admission`] directed it.
     #[inline]
-    pub(crate) fn entered(&mut self, tag: u32) {
+    pub(crate) fn admitted(&mut self, tag: u32) {
         self.ghosts.remove(tag);
     }
 
     /// The fate of an item with `uses` uses in the `queue` that evicts its segment.
-    pub(crate) fn leave(
+    pub(crate) fn fate(
         &mut self,
         queue: Queue,
         uses: u8,
-        item: Weighed,
+        item: Candidate,
         situation: Situation,
         items: usize,
     ) -> Fate {
@@ -151,7 +151,7 @@ impl Policy {
         match queue {
             Queue::Probation if shown => Fate::Keep(0),
             Queue::Main if shown => Fate::Keep(uses - item.taken()),
-            Queue::Probation if situation.pressure == 0 && self.draws(uses, item, situation) => {
+            Queue::Probation if situation.pressure == 0 && self.is_drawn(uses, item, situation) => {
                 Fate::Keep(0)
             }
             _ => {
@@ -162,9 +162,9 @@ impl Policy {
     }
 
     /// Whether an unused item goes on nevertheless.
-    fn draws(&mut self, uses: u8, item: Weighed, situation: Situation) -> bool {
+    fn is_drawn(&mut self, uses: u8, item: Candidate, situation: Situation) -> bool {
         const ONE: u64 = 1 << 16;
-        let chance = ONE.saturating_sub(situation.main_fill).max(ONE / LOTS);
+        let chance = ONE.saturating_sub(situation.main_fill).max(ONE / UNUSED_PER_KEPT);
         // xorshift64 (Marsaglia, 2003), which is enough: no secret depends on it.
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;
@@ -175,12 +175,12 @@ impl Policy {
 
 /// Probation's share after the return of an item that `queue` had evicted just a little too early.
 /// `items` is the number of items in the store.
-pub(crate) fn share_after(share: u32, regretted: Queue, items: u64) -> u32 {
+pub(crate) fn share_after(share: u32, evicted_early: Queue, items: u64) -> u32 {
     let step = STEP * u64::from(SHARE_UNIT) / items.max(1);
     let step = u32::try_from(step).unwrap_or(SHARE_UNIT).min(SHARE_UNIT / 100);
-    match regretted {
-        Queue::Probation => (share + step).min(MOST_SHARE),
-        Queue::Main => share.saturating_sub(step).max(LEAST_SHARE),
+    match evicted_early {
+        Queue::Probation => (share + step).min(MAX_SHARE),
+        Queue::Main => share.saturating_sub(step).max(MIN_SHARE),
     }
 }
 
@@ -208,8 +208,8 @@ mod tests {
 
     const FULL: Situation = Situation { capacity: 1 << 20, main_fill: 1 << 16, pressure: 0 };
 
-    fn item(tag: u32, charge: u64) -> Weighed {
-        Weighed { tag, charge, mean: 100 }
+    fn item(tag: u32, charge: u64) -> Candidate {
+        Candidate { tag, charge, mean: 100 }
     }
 
     #[test]
@@ -217,31 +217,31 @@ mod tests {
         let needed = |charge| item(0, charge).needed();
         assert_eq!([1, 100, 200, 201, 400, 401, 1 << 40].map(needed), [1, 1, 1, 2, 2, 3, 3]);
         let mut policy = Policy::new(1);
-        assert_eq!(policy.leave(Queue::Main, 3, item(1, 300), FULL, 10), Fate::Keep(2));
-        assert_eq!(policy.leave(Queue::Main, 1, item(1, 300), FULL, 10), Fate::Evict);
-        assert_eq!(policy.leave(Queue::Probation, 1, item(2, 100), FULL, 10), Fate::Keep(0));
+        assert_eq!(policy.fate(Queue::Main, 3, item(1, 300), FULL, 10), Fate::Keep(2));
+        assert_eq!(policy.fate(Queue::Main, 1, item(1, 300), FULL, 10), Fate::Evict);
+        assert_eq!(policy.fate(Queue::Probation, 1, item(2, 100), FULL, 10), Fate::Keep(0));
         let strict = Situation { pressure: 1, ..FULL };
-        assert_eq!(policy.leave(Queue::Main, 1, item(3, 100), strict, 10), Fate::Evict);
+        assert_eq!(policy.fate(Queue::Main, 1, item(3, 100), strict, 10), Fate::Evict);
         let strictest = Situation { pressure: MAX_USES, ..FULL };
-        assert_eq!(policy.leave(Queue::Main, 3, item(4, 100), strictest, 10), Fate::Evict);
+        assert_eq!(policy.fate(Queue::Main, 3, item(4, 100), strictest, 10), Fate::Evict);
     }
 
     #[test]
     fn what_comes_back_soon_starts_in_the_main_queue() {
         let mut policy = Policy::new(1);
         let strict = Situation { pressure: 1, ..FULL };
-        let enters = |policy: &Policy, charge| policy.entry(item(7, charge), FULL.capacity);
+        let enters = |policy: &Policy, charge| policy.admission(item(7, charge), FULL.capacity);
         assert_eq!(enters(&policy, 100).queue, Queue::Probation);
-        policy.leave(Queue::Probation, 0, item(7, 100), strict, 10);
-        let back = Entry { queue: Queue::Main, regretted: Some(Queue::Probation) };
+        policy.fate(Queue::Probation, 0, item(7, 100), strict, 10);
+        let back = Admission { queue: Queue::Main, evicted_early: Some(Queue::Probation) };
         assert_eq!(enters(&policy, 100), back);
         assert_eq!(enters(&policy, 500).queue, Queue::Probation, "it is large");
-        policy.leave(Queue::Probation, 0, item(8, FULL.capacity / 2), strict, 10);
-        assert_eq!(enters(&policy, 100), Entry { regretted: None, ..back });
-        policy.entered(7);
+        policy.fate(Queue::Probation, 0, item(8, FULL.capacity / 2), strict, 10);
+        assert_eq!(enters(&policy, 100), Admission { evicted_early: None, ..back });
+        policy.admitted(7);
         assert_eq!(enters(&policy, 100).queue, Queue::Probation);
-        policy.leave(Queue::Main, 0, item(7, 100), strict, 10);
-        let back = Entry { queue: Queue::Probation, regretted: Some(Queue::Main) };
+        policy.fate(Queue::Main, 0, item(7, 100), strict, 10);
+        let back = Admission { queue: Queue::Probation, evicted_early: Some(Queue::Main) };
         assert_eq!(enters(&policy, 100), back);
     }
 
@@ -251,7 +251,7 @@ mod tests {
         let mut kept = |main_fill, uses, charge| {
             let situation = Situation { main_fill, ..FULL };
             let fates = (0..6_400)
-                .map(|tag| policy.leave(Queue::Probation, uses, item(tag, charge), situation, 10));
+                .map(|tag| policy.fate(Queue::Probation, uses, item(tag, charge), situation, 10));
             fates.filter(|fate| *fate != Fate::Evict).count()
         };
         assert_eq!(kept(0, 0, 100), 6_400);
@@ -265,17 +265,17 @@ mod tests {
         let mut share = FIRST_SHARE;
         for _ in 0..10_000 {
             let more = share_after(share, Queue::Probation, 1_000);
-            assert!(more > share || more == MOST_SHARE);
+            assert!(more > share || more == MAX_SHARE);
             share = more;
         }
-        assert_eq!(share, MOST_SHARE);
+        assert_eq!(share, MAX_SHARE);
         for _ in 0..10_000 {
             share = share_after(share, Queue::Main, 1_000);
         }
-        assert_eq!(share, LEAST_SHARE);
+        assert_eq!(share, MIN_SHARE);
         assert_eq!(victim(30, 70, SHARE_UNIT / 5), Queue::Probation);
         assert_eq!(victim(10, 90, SHARE_UNIT / 5), Queue::Main);
-        assert_eq!(victim(10, 0, MOST_SHARE), Queue::Probation);
+        assert_eq!(victim(10, 0, MAX_SHARE), Queue::Probation);
         assert!((32_000..33_000).contains(&main_fill(45_000, 100_000, SHARE_UNIT / 10)));
     }
 }

@@ -4,14 +4,14 @@ use crate::shard::common::Common;
 use crate::shard::{Found, Shard};
 use crate::{Expiry, ItemMut, ItemRef, Meta, Seconds, ValueRef};
 
-/// An item lent to a callback. [`Shard::lend`] applies the callback's changes.
-pub(crate) struct Lent<'a> {
+/// An item borrowed by a callback. [`Shard::modify_item`] applies the callback's changes.
+pub(crate) struct Borrowed<'a> {
     key: &'a [u8],
     value: ValueRef<'a>,
     meta: Meta,
 }
 
-impl ItemRef for Lent<'_> {
+impl ItemRef for Borrowed<'_> {
     #[inline]
     fn key(&self) -> &[u8] {
         self.key
@@ -28,7 +28,7 @@ impl ItemRef for Lent<'_> {
     }
 }
 
-impl ItemMut for Lent<'_> {
+impl ItemMut for Borrowed<'_> {
     fn set_expiry(&mut self, expiry: Expiry) {
         self.meta.expiry = expiry;
     }
@@ -41,11 +41,16 @@ impl ItemMut for Lent<'_> {
 impl Shard {
     /// The item that was found. `None` if it is gone, which callers rule out.
     #[inline(always)]
-    pub(crate) fn lent(&self, common: &Common, found: &Found, now: Seconds) -> Option<Lent<'_>> {
-        let segment = self.segment(common, found.place)?;
+    pub(crate) fn borrow_item(
+        &self,
+        common: &Common,
+        found: &Found,
+        now: Seconds,
+    ) -> Option<Borrowed<'_>> {
+        let segment = self.segment(common, found.location)?;
         let pieces = found.record.handle(&segment.data).and_then(|handle| self.values.get(handle));
         let rest = &segment.data[found.record.rest_range()];
-        Some(Lent {
+        Some(Borrowed {
             key: found.record.key(&segment.data),
             value: match pieces {
                 Some(pieces) => ValueRef::pieced(pieces.as_slice(), pieces.len(), rest),
@@ -56,22 +61,22 @@ impl Shard {
     }
 
     /// Lends an item for changes.
-    pub(crate) fn lend<R>(
+    pub(crate) fn modify_item<R>(
         &mut self,
         common: &Common,
         found: &mut Found,
         now: Seconds,
-        f: impl FnOnce(&mut Lent<'_>) -> R,
+        f: impl FnOnce(&mut Borrowed<'_>) -> R,
     ) -> Option<R> {
-        let mut lent = self.lent(common, found, now)?;
-        let before = lent.meta;
-        let result = f(&mut lent);
-        let after = lent.meta;
+        let mut item = self.borrow_item(common, found, now)?;
+        let before = item.meta;
+        let result = f(&mut item);
+        let after = item.meta;
         if after.expiry != before.expiry {
             self.set_expiry(common, found, after.expiry);
         }
         if after.win_sent != before.win_sent {
-            let data = &mut self.segment_mut(common, found.place)?.data;
+            let data = &mut self.segment_mut(common, found.location)?.data;
             found.record.set_win_sent(data, after.win_sent);
         }
         Some(result)
@@ -80,7 +85,7 @@ impl Shard {
     /// Counts a use of an item.
     #[inline]
     pub(crate) fn bump(&mut self, common: &Common, found: &mut Found, now: Seconds) {
-        if let Some(segment) = self.segment_mut(common, found.place) {
+        if let Some(segment) = self.segment_mut(common, found.location) {
             found.record.bump(&mut segment.data, now);
         }
     }

@@ -10,7 +10,7 @@ use foldhash::fast::SeedableRandomState;
 use crate::epochs::Epochs;
 use crate::log::location::Layout;
 use crate::log::segment::Queue;
-use crate::memory::budget::Pool;
+use crate::memory::budget::Budget;
 use crate::policy::{self, Situation};
 use crate::{Account, Cas, EvictionObserver};
 
@@ -29,7 +29,7 @@ impl Hash {
 /// The state that all shards share.
 pub(crate) struct Common {
     pub(crate) layout: Layout,
-    pub(crate) pool: Pool,
+    pub(crate) budget: Budget,
     pub(crate) epochs: Epochs,
     pub(crate) hasher: SeedableRandomState,
     pub(crate) observer: Option<EvictionObserver>,
@@ -42,7 +42,7 @@ pub(crate) struct Common {
     last_cas: AtomicU64,
     serials: AtomicU64,
     /// Bytes of all segments of each queue, including large values.
-    weights: [AtomicU64; 2],
+    queue_bytes: [AtomicU64; 2],
     /// Charges of all items. Only counted if evictions are off.
     charged: AtomicU64,
     /// The same at the moment when there was no room for more items. Only counted if evictions are
@@ -61,7 +61,7 @@ impl Common {
         Common {
             layout,
             shards: shards as u64,
-            pool: Pool::new(limit, layout.segment),
+            budget: Budget::new(limit, layout.segment),
             epochs: Epochs::new(),
             hasher: SeedableRandomState::random(),
             observer,
@@ -70,7 +70,7 @@ impl Common {
             share: AtomicU32::new(policy::FIRST_SHARE),
             last_cas: AtomicU64::new(0),
             serials: AtomicU64::new(0),
-            weights: [AtomicU64::new(0), AtomicU64::new(0)],
+            queue_bytes: [AtomicU64::new(0), AtomicU64::new(0)],
             charged: AtomicU64::new(0),
             charged_full: AtomicU64::new(0),
         }
@@ -111,15 +111,15 @@ impl Common {
     }
 
     /// Changes the weight of a queue.
-    pub(crate) fn weigh(&self, queue: Queue, more: u64, less: u64) {
+    pub(crate) fn count_queue_bytes(&self, queue: Queue, more: u64, less: u64) {
         let change = more.wrapping_sub(less);
         if change != 0 {
-            self.weights[queue as usize].fetch_add(change, Relaxed);
+            self.queue_bytes[queue as usize].fetch_add(change, Relaxed);
         }
     }
 
-    pub(crate) fn weight(&self, queue: Queue) -> u64 {
-        self.weights[queue as usize].load(Relaxed)
+    pub(crate) fn queue_bytes(&self, queue: Queue) -> u64 {
+        self.queue_bytes[queue as usize].load(Relaxed)
     }
 
     /// Probation's share of the memory.
@@ -129,7 +129,7 @@ impl Common {
 
     /// Records that a queue evicted an item just a little too early. `items` are those of one
     /// shard.
-    pub(crate) fn regret(&self, queue: Queue, items: u64) {
+    pub(crate) fn count_early_eviction(&self, queue: Queue, items: u64) {
         let share = policy::share_after(self.share(), queue, items * self.shards);
         // If two threads do this at the same time, one change is lost, which does no harm.
         self.share.store(share, Relaxed);
@@ -138,13 +138,13 @@ impl Common {
     /// A shard's part of the memory.
     #[inline]
     pub(crate) fn capacity(&self) -> u64 {
-        self.pool.limit() / self.shards
+        self.budget.limit() / self.shards
     }
 
     /// The state of the memory, as the policy needs it.
     pub(crate) fn situation(&self, pressure: u8) -> Situation {
         let main_fill =
-            policy::main_fill(self.weight(Queue::Main), self.pool.limit(), self.share());
+            policy::main_fill(self.queue_bytes(Queue::Main), self.budget.limit(), self.share());
         Situation { capacity: self.capacity(), main_fill, pressure }
     }
 
@@ -160,8 +160,8 @@ impl Common {
     ///
     /// A twelfth of the memory is left for changes of present items: compaction makes up for them
     /// only once a sixteenth is dead.
-    pub(crate) fn most_held(&self) -> u64 {
-        let limit = self.pool.limit();
+    pub(crate) fn max_held(&self) -> u64 {
+        let limit = self.budget.limit();
         limit - limit / 12
     }
 
@@ -173,12 +173,12 @@ impl Common {
     #[cold]
     pub(crate) fn is_crowded(&self, more: u64, less: u64) -> bool {
         let most = match less {
-            0 => self.most_held(),
+            0 => self.max_held(),
             _ => self
-                .most_held()
-                .max(self.pool.limit().saturating_sub(64 * more.saturating_sub(less))),
+                .max_held()
+                .max(self.budget.limit().saturating_sub(64 * more.saturating_sub(less))),
         };
-        self.pool.used() > most && self.charged_with(more, less) > self.charged_full.load(Relaxed)
+        self.budget.used() > most && self.charged_with(more, less) > self.charged_full.load(Relaxed)
     }
 
     /// Records that there is no room for more items than the present ones.
@@ -195,7 +195,7 @@ impl Common {
     /// With evictions off, an eighth of the memory is left for dead records that are not compacted
     /// yet, so there is always something to compact, or room.
     pub(crate) fn admits(&self, more: u64, less: u64) -> bool {
-        let limit = self.pool.limit() / 8 * 7;
+        let limit = self.budget.limit() / 8 * 7;
         self.evict || more <= less || self.charged_with(more, less) <= limit
     }
 }

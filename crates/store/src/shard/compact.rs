@@ -5,7 +5,7 @@
 //! be moved, so every record keeps its position and none becomes younger.
 //!
 //! A run proceeds in steps so short that no operation waits long for the shard's lock. Between
-//! steps the shard is consistent: a moved record is dead in its old place. Other operations may
+//! steps the shard is consistent: a moved record is dead in its old location. Other operations may
 //! change anything between steps, so each step checks by their serials that its segments are still
 //! the same. The next segment reuses a segment's memory as soon as it is moved: a run takes one
 //! additional buffer.
@@ -15,7 +15,8 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use crate::epochs::Epoch;
 use crate::index::bucket::Slot;
-use crate::log::record::{Body, Draft, Record};
+use crate::log::location::Location;
+use crate::log::record::{Body, NewRecord, Record};
 use crate::log::segment::{Queue, Segment};
 use crate::shard::common::{Common, Hash};
 use crate::shard::{Found, SMALL_BUFFER, Shard};
@@ -30,7 +31,7 @@ const BATCH: usize = 16;
 
 /// Identifies a segment among all that ever had its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Ticket {
+struct SegmentId {
     number: u32,
     serial: u64,
 }
@@ -40,11 +41,11 @@ struct Ticket {
 pub(crate) struct Compacting {
     queue: Queue,
     /// Segments still to be moved, oldest first.
-    sources: VecDeque<Ticket>,
+    sources: VecDeque<SegmentId>,
     /// Position in the first of them.
     at: usize,
     /// The segment being written.
-    target: Option<Ticket>,
+    target: Option<SegmentId>,
     /// Bytes of all segments given back, and of all taken.
     given: u64,
     taken: u64,
@@ -65,7 +66,7 @@ impl Shard {
     pub(crate) fn begin_compacting(&mut self, common: &Common) -> bool {
         self.compacting = self.worthwhile_run(common);
         if self.compacting.is_none() {
-            self.note_vain();
+            self.note_no_gain();
         }
         self.compacting.is_some()
     }
@@ -87,7 +88,7 @@ impl Shard {
             let is_through = self.rewrite(common, &mut run, &mut segment, &mut left);
             self.segments[source.number as usize] = Some(segment);
             if is_through {
-                self.let_go_of_source(common, &mut run);
+                self.drop_source(common, &mut run);
             }
         }
         self.settle_account(common);
@@ -103,18 +104,18 @@ impl Shard {
         }
         let gained = run.given > run.taken;
         if !gained {
-            self.note_vain();
+            self.note_no_gain();
         }
         Progress::Over { gained }
     }
 
     /// Records that there is nothing to gain until there is more garbage.
-    fn note_vain(&self) {
-        self.hints.in_vain.store(self.hints.garbage.load(Relaxed), Relaxed);
+    fn note_no_gain(&self) {
+        self.published.no_gain_at.store(self.published.garbage.load(Relaxed), Relaxed);
     }
 
     /// Whether a segment is still the same, and is not being evicted.
-    fn is_still(&self, ticket: Ticket) -> bool {
+    fn is_still(&self, ticket: SegmentId) -> bool {
         let segment = self.segments[ticket.number as usize].as_ref();
         segment.is_some_and(|segment| segment.serial == ticket.serial)
             && self.evicting.as_ref().is_none_or(|it| it.number != ticket.number)
@@ -126,8 +127,8 @@ impl Shard {
     }
 
     /// Removes the first source, which is moved completely, from its queue.
-    fn let_go_of_source(&mut self, common: &Common, run: &mut Compacting) {
-        let Some(Ticket { number, .. }) = run.sources.pop_front() else { return };
+    fn drop_source(&mut self, common: &Common, run: &mut Compacting) {
+        let Some(SegmentId { number, .. }) = run.sources.pop_front() else { return };
         run.at = 0;
         run.given += self.capacity_of(number);
         let queue = &mut self.queues[run.queue as usize];
@@ -141,7 +142,7 @@ impl Shard {
     /// The shortest run that gains the memory of a segment; of several, the one with the fewest
     /// bytes to move.
     fn worthwhile_run(&self, common: &Common) -> Option<Compacting> {
-        let segment = common.pool.buffer_len() as u64;
+        let segment = common.budget.buffer_len() as u64;
         let longest = if common.evict { LONG_RUN } else { LONGEST_RUN };
         let mut sums: Vec<Sums> = Vec::new();
         let mut best: Option<(usize, u64, Queue, usize)> = None;
@@ -182,7 +183,7 @@ impl Shard {
         let numbers = self.queues[queue as usize].range(start..start + len);
         let sources = numbers.filter_map(|&number| {
             let segment = self.segments[number as usize].as_ref()?;
-            Some(Ticket { number, serial: segment.serial })
+            Some(SegmentId { number, serial: segment.serial })
         });
         let sources = sources.collect();
         Some(Compacting { queue, sources, at: 0, target: None, given: 0, taken: 0 })
@@ -197,7 +198,7 @@ impl Shard {
         segment: &mut Segment,
         left: &mut usize,
     ) -> bool {
-        let Some(&Ticket { number, .. }) = run.sources.front() else { return true };
+        let Some(&SegmentId { number, .. }) = run.sources.front() else { return true };
         let mut batch: Vec<(Found, Hash)> = Vec::with_capacity(BATCH);
         while *left > 0 {
             while batch.len() < BATCH
@@ -206,7 +207,8 @@ impl Shard {
                 run.at = here + record.len();
                 let hash = common.hash(record.key(&segment.data));
                 self.index.touch(hash.tag());
-                batch.push((Found { place: common.layout.place(number, here), record }, hash));
+                batch
+                    .push((Found { location: common.layout.location(number, here), record }, hash));
             }
             let is_rest = batch.len() < BATCH;
             *left = left.saturating_sub(batch.len());
@@ -235,29 +237,31 @@ impl Shard {
         }
         let meta = self.meta(segment, &found, self.now);
         let body = match record.handle(&segment.data) {
-            Some(handle) => Body::Apart(handle, &segment.data[record.rest_range()]),
-            None => Body::Here(&segment.data[record.body_range()], &[]),
+            Some(handle) => Body::Large(handle, &segment.data[record.rest_range()]),
+            None => Body::Inline(&segment.data[record.body_range()], &[]),
         };
         let (key, uses) = (record.key(&segment.data), record.uses());
-        let draft = Draft { key, body, meta, uses, touchable: !common.evict };
-        let apart = self.apart_charge(segment, &record);
-        let Some(place) = self.write_behind(common, run, segment, &draft, apart) else { return };
-        self.index.replace(Slot::new(hash.tag(), found.place), place);
-        self.moved(common, segment, &mut found, place, apart);
+        let new = NewRecord { key, body, meta, uses, touchable: !common.evict };
+        let large = self.large_charge(segment, &record);
+        let Some(location) = self.append_to_target(common, run, segment, &new, large) else {
+            return;
+        };
+        self.index.replace(Slot::new(hash.tag(), found.location), location);
+        self.moved(common, segment, &mut found, location, large);
     }
 
     /// Appends a record to the segment being written, or to a new one.
-    fn write_behind(
+    fn append_to_target(
         &mut self,
         common: &Common,
         run: &mut Compacting,
         source: &Segment,
-        draft: &Draft<'_>,
-        apart: u64,
-    ) -> Option<u32> {
+        new: &NewRecord<'_>,
+        large: u64,
+    ) -> Option<Location> {
         // A record that is alive now must not enter a segment that is older than a forget.
         let epoch = common.epochs.current(self.now);
-        let most = draft.most();
+        let most = new.max_len();
         let fits = |segment: &Segment| {
             segment.epoch == epoch && segment.data.len() + most <= segment.data.capacity()
         };
@@ -270,9 +274,9 @@ impl Shard {
             None => self.open_target(common, run, source, epoch),
         };
         let segment = self.segments[number as usize].as_mut()?;
-        let at = segment.append(draft, apart);
-        common.weigh(segment.queue, apart, 0);
-        Some(common.layout.place(number, at))
+        let at = segment.append(new, large);
+        common.count_queue_bytes(segment.queue, large, 0);
+        Some(common.layout.location(number, at))
     }
 
     /// Opens a segment in front of the first source, even if there is no room for it.
@@ -283,9 +287,9 @@ impl Shard {
         source: &Segment,
         epoch: Epoch,
     ) -> u32 {
-        let mut grant = common.pool.overdraft(common.layout.segment as u64);
-        let buffer = common.pool.buffer(&mut grant).unwrap_or_default();
-        common.weigh(run.queue, buffer.capacity() as u64, 0);
+        let mut grant = common.budget.overdraft(common.layout.segment as u64);
+        let buffer = common.budget.buffer(&mut grant).unwrap_or_default();
+        common.count_queue_bytes(run.queue, buffer.capacity() as u64, 0);
         run.taken += buffer.capacity() as u64;
         let serial = common.next_serial();
         let segment = Segment::new(buffer, run.queue, source.birth, epoch, serial, common.cas());
@@ -294,7 +298,7 @@ impl Shard {
         let first = run.sources.front().map(|source| source.number);
         let at = queue.iter().position(|&other| Some(other) == first).unwrap_or(0);
         queue.insert(at, number);
-        run.target = Some(Ticket { number, serial });
+        run.target = Some(SegmentId { number, serial });
         number
     }
 
@@ -307,34 +311,34 @@ impl Shard {
         if wanted <= capacity / 2 {
             let mut smaller = Vec::with_capacity(wanted);
             smaller.extend_from_slice(&segment.data);
-            common.pool.take(smaller.capacity() as u64);
-            common.weigh(segment.queue, smaller.capacity() as u64, capacity as u64);
-            common.pool.give_buffer(std::mem::replace(&mut segment.data, smaller));
+            common.budget.take(smaller.capacity() as u64);
+            common.count_queue_bytes(segment.queue, smaller.capacity() as u64, capacity as u64);
+            common.budget.give_buffer(std::mem::replace(&mut segment.data, smaller));
         }
     }
 
-    /// Removes a record that was moved from the books of its old segment.
+    /// Removes a record that was moved from the bookkeeping of its old segment.
     pub(crate) fn moved(
         &mut self,
         common: &Common,
         segment: &mut Segment,
         found: &mut Found,
-        place: u32,
-        apart: u64,
+        location: Location,
+        large: u64,
     ) {
         if found.record.has_override() {
-            self.remove_override(found.place);
+            self.remove_override(found.location);
         }
-        let old = Shard::charge(found.record.len(), apart);
+        let old = Shard::charge(found.record.len(), large);
         let new = self
-            .record(common, place)
-            .map_or(old, |record: Record| Shard::charge(record.len(), apart));
-        self.tally.remove(old);
-        self.tally.add(new);
+            .record(common, location)
+            .map_or(old, |record: Record| Shard::charge(record.len(), large));
+        self.counters.remove(old);
+        self.counters.add(new);
         common.charge(new, old);
-        segment.kill(&mut found.record, apart);
-        self.hints.count_garbage(found.record.len() as u64, 0);
-        common.weigh(segment.queue, 0, apart);
+        segment.kill(&mut found.record, large);
+        self.published.count_garbage(found.record.len() as u64, 0);
+        common.count_queue_bytes(segment.queue, 0, large);
     }
 }
 

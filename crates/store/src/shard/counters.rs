@@ -4,7 +4,7 @@ use crate::{Counters, Meta, Miss, Seconds};
 
 /// The counters of a shard. Changed under the shard's lock, so plain numbers.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Tally {
+pub(crate) struct ShardCounters {
     pub(crate) items: u64,
     /// Charges of all items.
     pub(crate) bytes: u64,
@@ -23,7 +23,7 @@ pub(crate) struct Tally {
     out_of_memory: u64,
 }
 
-impl Tally {
+impl ShardCounters {
     #[inline]
     pub(crate) fn add(&mut self, charge: u64) {
         self.items += 1;
@@ -75,31 +75,31 @@ impl Tally {
 
     /// Resets the counters of events, but not those of state, to zero.
     pub(crate) fn reset_events(&mut self) {
-        let Tally { items, bytes, total_items, .. } = *self;
-        *self = Tally { items, bytes, total_items, ..Tally::default() };
+        let ShardCounters { items, bytes, total_items, .. } = *self;
+        *self = ShardCounters { items, bytes, total_items, ..ShardCounters::default() };
     }
 
     /// The sum of the counters of all shards.
-    pub(crate) fn sum(tallies: impl Iterator<Item = Tally>, max_bytes: u64) -> Counters {
+    pub(crate) fn sum(counters: impl Iterator<Item = ShardCounters>, max_bytes: u64) -> Counters {
         let mut sum = Counters { max_bytes, ..Counters::default() };
         let mut latest = 0;
-        for tally in tallies {
-            sum.items += tally.items;
-            sum.bytes += tally.bytes;
-            sum.total_items += tally.total_items;
-            sum.evictions += tally.evictions;
-            sum.evicted_unfetched += tally.evicted_unfetched;
-            sum.evicted_nonzero += tally.evicted_nonzero;
-            sum.reclaimed += tally.reclaimed;
-            sum.expired_unfetched += tally.expired_unfetched;
-            sum.met_expired += tally.met_expired;
-            sum.met_flushed += tally.met_flushed;
-            sum.sweep_reclaimed += tally.sweep_reclaimed;
-            sum.sweep_checked += tally.sweep_checked;
-            sum.out_of_memory += tally.out_of_memory;
-            if tally.evicted_at >= latest {
-                latest = tally.evicted_at;
-                sum.evicted_time = sum.evicted_time.max(tally.evicted_time);
+        for counters in counters {
+            sum.items += counters.items;
+            sum.bytes += counters.bytes;
+            sum.total_items += counters.total_items;
+            sum.evictions += counters.evictions;
+            sum.evicted_unfetched += counters.evicted_unfetched;
+            sum.evicted_nonzero += counters.evicted_nonzero;
+            sum.reclaimed += counters.reclaimed;
+            sum.expired_unfetched += counters.expired_unfetched;
+            sum.met_expired += counters.met_expired;
+            sum.met_flushed += counters.met_flushed;
+            sum.sweep_reclaimed += counters.sweep_reclaimed;
+            sum.sweep_checked += counters.sweep_checked;
+            sum.out_of_memory += counters.out_of_memory;
+            if counters.evicted_at >= latest {
+                latest = counters.evicted_at;
+                sum.evicted_time = sum.evicted_time.max(counters.evicted_time);
             }
         }
         sum

@@ -7,7 +7,7 @@
 
 use crate::epochs::Epoch;
 use crate::index::bucket::Slot;
-use crate::log::record::{Body, Draft};
+use crate::log::record::{Body, NewRecord};
 use crate::log::segment::{Queue, Segment};
 use crate::policy::{Fate, Situation};
 use crate::shard::common::{Common, Hash};
@@ -52,11 +52,12 @@ impl Shard {
                 at = here + record.len();
                 let hash = common.hash(record.key(&segment.data));
                 self.index.touch(hash.tag());
-                batch.push((Found { place: common.layout.place(number, here), record }, hash));
+                batch
+                    .push((Found { location: common.layout.location(number, here), record }, hash));
             }
             is_over = batch.len() < BATCH;
             for (found, hash) in batch.drain(..) {
-                self.give_up(common, &mut segment, found, hash, situation);
+                self.evict_or_keep(common, &mut segment, found, hash, situation);
             }
             if is_over {
                 break;
@@ -73,7 +74,7 @@ impl Shard {
     }
 
     /// Decides about one item of a segment that was taken out of its place.
-    fn give_up(
+    fn evict_or_keep(
         &mut self,
         common: &Common,
         segment: &mut Segment,
@@ -86,23 +87,23 @@ impl Shard {
             self.drop_dead(common, segment, &mut found, hash, miss);
             return;
         }
-        let apart = self.apart_charge(segment, &found.record);
-        let item = self.weighed(hash.tag(), Shard::charge(found.record.len(), apart));
+        let large = self.large_charge(segment, &found.record);
+        let item = self.candidate(hash.tag(), Shard::charge(found.record.len(), large));
         let (uses, items) = (found.record.uses(), self.index.len());
-        match self.policy.leave(segment.queue, uses, item, situation, items) {
+        match self.policy.fate(segment.queue, uses, item, situation, items) {
             Fate::Keep(uses) => {
                 let to = (Queue::Main, verdict.epoch);
                 self.move_record(common, segment, &mut found, hash, to, uses);
             }
             Fate::Evict => {
                 let meta = self.meta(segment, &found, self.now);
-                self.tally.count_eviction(&meta, self.now);
+                self.counters.count_eviction(&meta, self.now);
                 if let Some(observer) = &common.observer {
                     let key = found.record.key(&segment.data);
                     observer(Evicted { key, len: self.value_len(segment, &found.record), meta });
                 }
-                self.mark(hash);
-                self.index.remove(Slot::new(hash.tag(), found.place));
+                self.note_touched(hash);
+                self.index.remove(Slot::new(hash.tag(), found.location));
                 self.take_off(common, segment, &mut found);
             }
         }
@@ -118,28 +119,28 @@ impl Shard {
         miss: Miss,
     ) {
         let fetched = self.meta(segment, found, self.now).fetched;
-        self.tally.count_reclaim(miss == Miss::Expired && !fetched);
-        self.mark(hash);
-        self.index.remove(Slot::new(hash.tag(), found.place));
+        self.counters.count_reclaim(miss == Miss::Expired && !fetched);
+        self.note_touched(hash);
+        self.index.remove(Slot::new(hash.tag(), found.location));
         self.take_off(common, segment, found);
     }
 
-    /// Removes an item and its value from the books.
+    /// Removes an item and its value from the bookkeeping.
     fn take_off(&mut self, common: &Common, segment: &mut Segment, found: &mut Found) {
-        let apart = self.apart_charge(segment, &found.record);
+        let large = self.large_charge(segment, &found.record);
         if let Some(handle) = found.record.handle(&segment.data) {
             self.dropped.add(self.values.remove(handle));
         }
         if found.record.has_override() {
-            self.remove_override(found.place);
+            self.remove_override(found.location);
         }
-        let charge = Shard::charge(found.record.len(), apart);
-        self.tally.remove(charge);
+        let charge = Shard::charge(found.record.len(), large);
+        self.counters.remove(charge);
         common.charge(0, charge);
-        segment.kill(&mut found.record, apart);
-        self.hints.count_garbage(found.record.len() as u64, 0);
-        common.weigh(segment.queue, 0, apart);
-        self.dropped.give(apart);
+        segment.kill(&mut found.record, large);
+        self.published.count_garbage(found.record.len() as u64, 0);
+        common.count_queue_bytes(segment.queue, 0, large);
+        self.dropped.give(large);
     }
 
     /// Appends an item to the open segment of a queue, even if there is no room.
@@ -152,26 +153,29 @@ impl Shard {
         (queue, epoch): (Queue, Epoch),
         uses: u8,
     ) {
-        let apart = self.apart_charge(segment, &found.record);
+        let large = self.large_charge(segment, &found.record);
         let meta = self.meta(segment, found, self.now);
         let key = found.record.key(&segment.data);
         let body = match found.record.handle(&segment.data) {
-            Some(handle) => Body::Apart(handle, &segment.data[found.record.rest_range()]),
-            None => Body::Here(&segment.data[found.record.body_range()], &[]),
+            Some(handle) => Body::Large(handle, &segment.data[found.record.rest_range()]),
+            None => Body::Inline(&segment.data[found.record.body_range()], &[]),
         };
-        let draft = Draft { key, body, meta, uses, touchable: !common.evict };
-        let most = draft.most();
-        if let Err(Need(bytes)) =
-            self.reserve_segment(common, (queue, epoch), (most, apart), &mut common.pool.nothing())
-        {
-            let mut grant = common.pool.overdraft(bytes);
-            let _ = self.reserve_segment(common, (queue, epoch), (most, apart), &mut grant);
+        let new = NewRecord { key, body, meta, uses, touchable: !common.evict };
+        let most = new.max_len();
+        if let Err(Need(bytes)) = self.reserve_segment(
+            common,
+            (queue, epoch),
+            (most, large),
+            &mut common.budget.nothing(),
+        ) {
+            let mut grant = common.budget.overdraft(bytes);
+            let _ = self.reserve_segment(common, (queue, epoch), (most, large), &mut grant);
         }
-        let Some(place) = self.append(common, queue, &draft, apart) else {
+        let Some(location) = self.append(common, queue, &new, large) else {
             debug_assert!(false, "an overdraft is always granted");
             return;
         };
-        self.index.replace(Slot::new(hash.tag(), found.place), place);
-        self.moved(common, segment, found, place, apart);
+        self.index.replace(Slot::new(hash.tag(), found.location), location);
+        self.moved(common, segment, found, location, large);
     }
 }

@@ -19,7 +19,7 @@
 //! - A slot of the index leads to a living record with its tag, and every living record has exactly
 //!   one slot.
 //! - A segment that is not being evicted stands in the queue that it names.
-//! - The bytes that the pool counts as used are the buffers of all segments, the charges of large
+//! - The bytes that the budget counts as used are the buffers of all segments, the charges of large
 //!   values, the index and the overrides.
 
 mod compact;
@@ -46,18 +46,19 @@ use foldhash::fast::FixedState;
 use crate::epochs::{Epoch, Verdict};
 use crate::index::Index;
 use crate::index::bucket::Slot;
-use crate::log::record::{Body, Draft, HANDLE, Override, Record};
+use crate::log::location::Location;
+use crate::log::record::{Body, HANDLE, NewRecord, Override, Record};
 use crate::log::segment::{Queue, Segment};
 use crate::memory::budget::Grant;
-use crate::policy::{Policy, Weighed};
+use crate::policy::{Candidate, Policy};
 use crate::shard::common::{Common, Hash};
 use crate::shard::compact::Compacting;
-use crate::shard::counters::Tally;
-use crate::shard::published::Hints;
+use crate::shard::counters::ShardCounters;
+use crate::shard::published::Published;
 use crate::shard::slot::Dropped;
-use crate::shard::touched::Marks;
+use crate::shard::touched::TouchedKeys;
 use crate::value::Value;
-use crate::value::large::{Apart, Pieces};
+use crate::value::large::{LargeValues, Pieces};
 use crate::{Expiry, Meta, Miss, Seconds};
 
 /// Bytes charged for an item's slot in the index.
@@ -66,14 +67,14 @@ const SLOT: u64 = 9;
 /// Bytes of the first buffer of a segment for large values, which holds their records.
 pub(crate) const SMALL_BUFFER: usize = 1024;
 
-/// The bytes of the pool that an operation lacks. The operation has changed nothing yet.
+/// The bytes of the budget that an operation lacks. The operation has changed nothing yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Need(pub(crate) u64);
 
-/// A record that was found, and its place.
+/// A record that was found, and its location.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Found {
-    pub(crate) place: u32,
+    pub(crate) location: Location,
     pub(crate) record: Record,
 }
 
@@ -88,7 +89,7 @@ pub(crate) struct Evicting {
 
 /// An item on its way in.
 #[derive(Debug)]
-pub(crate) struct New<'a> {
+pub(crate) struct NewItem<'a> {
     pub(crate) key: &'a [u8],
     pub(crate) value: Value<'a>,
     pub(crate) meta: Meta,
@@ -105,75 +106,79 @@ pub(crate) struct Shard {
     /// Numbers of the segments in each queue, oldest first.
     pub(crate) queues: [VecDeque<u32>; 2],
     pub(crate) open: [Option<u32>; 2],
-    pub(crate) values: Apart,
+    pub(crate) values: LargeValues,
     /// Values and bytes to free after the lock is released.
     pub(crate) dropped: Dropped,
-    pub(crate) overrides: HashMap<u32, Override, FixedState>,
+    pub(crate) overrides: HashMap<Location, Override, FixedState>,
     /// Bytes of the table of overrides.
     pub(crate) override_bytes: u64,
     pub(crate) evicting: Option<Evicting>,
     pub(crate) compacting: Option<Compacting>,
     pub(crate) policy: Policy,
-    pub(crate) tally: Tally,
-    /// Bytes that the pool counts for the index, the policy, the overrides and marks.
-    pub(crate) told: u64,
-    pub(crate) hints: Arc<Hints>,
+    pub(crate) counters: ShardCounters,
+    /// Bytes that the budget counts for the index, the policy, the overrides and touched keys.
+    pub(crate) accounted: u64,
+    pub(crate) published: Arc<Published>,
     /// Latest second of any operation on this shard.
     pub(crate) now: Seconds,
     pub(crate) scratch: Vec<u8>,
     /// Keys used since a restore began; `None` if there is no restore.
-    pub(crate) marks: Option<Marks>,
+    pub(crate) touched: Option<TouchedKeys>,
 }
 
 impl Shard {
-    pub(crate) fn new(hints: Arc<Hints>, seed: u64) -> Shard {
+    pub(crate) fn new(published: Arc<Published>, seed: u64) -> Shard {
         Shard {
             index: Index::new(),
             segments: Vec::new(),
             free: Vec::new(),
             queues: [VecDeque::new(), VecDeque::new()],
             open: [None, None],
-            values: Apart::default(),
+            values: LargeValues::default(),
             dropped: Dropped::default(),
             overrides: HashMap::default(),
             override_bytes: 0,
             evicting: None,
             compacting: None,
             policy: Policy::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
-            tally: Tally::default(),
-            told: 0,
-            hints,
+            counters: ShardCounters::default(),
+            accounted: 0,
+            published,
             now: 0,
             scratch: Vec::new(),
-            marks: None,
+            touched: None,
         }
     }
 
     /// Finds the record under a key.
     #[inline(always)]
     pub(crate) fn find(&self, common: &Common, hash: Hash, key: &[u8]) -> Option<Found> {
-        let place = self.index.find(hash.tag(), |place| {
-            let (number, at) = common.layout.split(place);
+        let location = self.index.find(hash.tag(), |location| {
+            let (number, at) = common.layout.split(location);
             let segment = self.segments[number].as_ref();
             segment.is_some_and(|segment| Record::is_of(&segment.data, at, key))
         })?;
-        Some(Found { place, record: self.record(common, place)? })
+        Some(Found { location, record: self.record(common, location)? })
     }
 
     #[inline]
-    pub(crate) fn segment(&self, common: &Common, place: u32) -> Option<&Segment> {
-        self.segments[common.layout.split(place).0].as_ref()
+    pub(crate) fn segment(&self, common: &Common, location: Location) -> Option<&Segment> {
+        self.segments[common.layout.split(location).0].as_ref()
     }
 
     #[inline]
-    pub(crate) fn segment_mut(&mut self, common: &Common, place: u32) -> Option<&mut Segment> {
-        self.segments[common.layout.split(place).0].as_mut()
+    pub(crate) fn segment_mut(
+        &mut self,
+        common: &Common,
+        location: Location,
+    ) -> Option<&mut Segment> {
+        self.segments[common.layout.split(location).0].as_mut()
     }
 
     #[inline]
     pub(crate) fn expiry(&self, segment: &Segment, found: &Found) -> Expiry {
         if found.record.has_override()
-            && let Some(expiry) = self.overrides.get(&found.place).and_then(|it| it.expiry)
+            && let Some(expiry) = self.overrides.get(&found.location).and_then(|it| it.expiry)
         {
             return expiry;
         }
@@ -185,7 +190,7 @@ impl Shard {
     pub(crate) fn meta(&self, segment: &Segment, found: &Found, now: Seconds) -> Meta {
         let mut meta = found.record.meta(&segment.data, segment.cas_base, now);
         if found.record.has_override()
-            && let Some(other) = self.overrides.get(&found.place)
+            && let Some(other) = self.overrides.get(&found.location)
         {
             meta.expiry = other.expiry.unwrap_or(meta.expiry);
             meta.cas = other.cas.unwrap_or(meta.cas);
@@ -217,32 +222,32 @@ impl Shard {
     }
 
     /// Bytes charged for an item's large value; 0 if it has none.
-    pub(crate) fn apart_charge(&self, segment: &Segment, record: &Record) -> u64 {
+    pub(crate) fn large_charge(&self, segment: &Segment, record: &Record) -> u64 {
         let pieces = record.handle(&segment.data).and_then(|handle| self.values.get(handle));
         pieces.map_or(0, Pieces::charge)
     }
 
     /// The total charge of an item.
-    pub(crate) fn charge(record_len: usize, apart: u64) -> u64 {
-        record_len as u64 + SLOT + apart
+    pub(crate) fn charge(record_len: usize, large: u64) -> u64 {
+        record_len as u64 + SLOT + large
     }
 
-    /// Makes sure of room for a record of up to `most` bytes and a large value charged `apart`,
+    /// Makes sure of room for a record of up to `most` bytes and a large value charged `large`,
     /// while `credit` bytes are about to be given back. On success the bytes are taken.
     pub(crate) fn reserve(
         &mut self,
         common: &Common,
         (queue, epoch): (Queue, Epoch),
-        (most, apart): (usize, u64),
+        (most, large): (usize, u64),
         credit: u64,
         grant: &mut Grant<'_>,
     ) -> Result<(), Need> {
         // Both or neither: otherwise one might be evicted for the other, for ever.
-        let extra = apart.saturating_sub(credit);
+        let extra = large.saturating_sub(credit);
         if !grant.spend(extra) {
             return Err(Need(extra));
         }
-        self.reserve_segment(common, (queue, epoch), (most, apart), grant).map_err(|Need(bytes)| {
+        self.reserve_segment(common, (queue, epoch), (most, large), grant).map_err(|Need(bytes)| {
             grant.put_back(extra);
             Need(bytes.saturating_add(extra))
         })
@@ -253,13 +258,13 @@ impl Shard {
         &mut self,
         common: &Common,
         (queue, epoch): (Queue, Epoch),
-        (most, apart): (usize, u64),
+        (most, large): (usize, u64),
         grant: &mut Grant<'_>,
     ) -> Result<(), Need> {
-        if self.is_open_for(common, queue, epoch, most, apart) {
+        if self.is_open_for(common, queue, epoch, most, large) {
             return Ok(());
         }
-        self.open(common, queue, epoch, (most, apart > 0), grant)
+        self.open(common, queue, epoch, (most, large > 0), grant)
     }
 
     #[inline]
@@ -269,7 +274,7 @@ impl Shard {
         queue: Queue,
         epoch: Epoch,
         most: usize,
-        apart: u64,
+        large: u64,
     ) -> bool {
         let number = self.open[queue as usize];
         let Some(segment) = number.and_then(|number| self.segments[number as usize].as_ref())
@@ -278,7 +283,7 @@ impl Shard {
         };
         segment.epoch == epoch
             && segment.data.len() + most <= segment.data.capacity()
-            && (apart == 0 || segment.live == 0 || segment.apart + apart <= common.layout.apart)
+            && (large == 0 || segment.live == 0 || segment.large + large <= common.layout.max_large)
     }
 
     /// Opens a segment, or gives the open one a whole buffer.
@@ -287,33 +292,37 @@ impl Shard {
         common: &Common,
         queue: Queue,
         epoch: Epoch,
-        (most, is_apart): (usize, bool),
+        (most, is_large): (usize, bool),
         grant: &mut Grant<'_>,
     ) -> Result<(), Need> {
-        if self.free.is_empty() && self.segments.len() >= common.layout.most_segments() {
+        if self.free.is_empty() && self.segments.len() >= common.layout.max_segments() {
             return Err(Need(u64::MAX));
         }
-        let small = is_apart && most <= SMALL_BUFFER;
-        let wanted = if small { SMALL_BUFFER } else { common.pool.buffer_len() };
+        let small = is_large && most <= SMALL_BUFFER;
+        let wanted = if small { SMALL_BUFFER } else { common.budget.buffer_len() };
         let buffer = if small {
             grant.spend(SMALL_BUFFER as u64).then(|| Vec::with_capacity(SMALL_BUFFER))
         } else {
-            common.pool.buffer(grant)
+            common.budget.buffer(grant)
         };
         let Some(mut buffer) = buffer else { return Err(Need(wanted as u64)) };
         let number = self.open[queue as usize];
         if let Some(segment) = number.and_then(|number| self.segments[number as usize].as_mut())
             && segment.epoch == epoch
             && segment.data.capacity() < wanted
-            && segment.apart < common.layout.apart
+            && segment.large < common.layout.max_large
         {
             buffer.extend_from_slice(&segment.data);
-            common.weigh(queue, buffer.capacity() as u64, segment.data.capacity() as u64);
-            common.pool.give_buffer(std::mem::replace(&mut segment.data, buffer));
+            common.count_queue_bytes(
+                queue,
+                buffer.capacity() as u64,
+                segment.data.capacity() as u64,
+            );
+            common.budget.give_buffer(std::mem::replace(&mut segment.data, buffer));
             return Ok(());
         }
         self.seal(common, queue);
-        common.weigh(queue, buffer.capacity() as u64, 0);
+        common.count_queue_bytes(queue, buffer.capacity() as u64, 0);
         let birth = common.next_serial();
         let number =
             self.add_segment(Segment::new(buffer, queue, birth, epoch, birth, common.cas()));
@@ -321,7 +330,7 @@ impl Shard {
         self.open[queue as usize] = Some(number);
         if !common.evict {
             // The segment that was open may be compacted from here on.
-            self.hints.in_vain.store(u64::MAX, Relaxed);
+            self.published.no_gain_at.store(u64::MAX, Relaxed);
         }
         self.publish();
         Ok(())
@@ -329,9 +338,9 @@ impl Shard {
 
     /// An item of such a charge, as the policy sees it.
     #[inline]
-    pub(crate) fn weighed(&self, tag: u32, charge: u64) -> Weighed {
-        let mean = self.tally.bytes.checked_div(self.tally.items).unwrap_or(charge);
-        Weighed { tag, charge, mean }
+    pub(crate) fn candidate(&self, tag: u32, charge: u64) -> Candidate {
+        let mean = self.counters.bytes.checked_div(self.counters.items).unwrap_or(charge);
+        Candidate { tag, charge, mean }
     }
 
     /// Adds a segment and returns its number.
@@ -350,7 +359,7 @@ impl Shard {
             let front = self.queues[queue as usize].front();
             let segment = front.and_then(|&number| self.segments[number as usize].as_ref());
             let birth = segment.map_or(u64::MAX, |segment| segment.birth);
-            self.hints.oldest[queue as usize].store(birth, Relaxed);
+            self.published.oldest[queue as usize].store(birth, Relaxed);
         }
     }
 
@@ -361,21 +370,21 @@ impl Shard {
         self.free_if_dead(common, number);
     }
 
-    /// Appends a record, for which there must be room, and returns its place. The index does not
+    /// Appends a record, for which there must be room, and returns its location. The index does not
     /// lead to it yet.
     pub(crate) fn append(
         &mut self,
         common: &Common,
         queue: Queue,
-        draft: &Draft<'_>,
-        apart: u64,
-    ) -> Option<u32> {
+        new: &NewRecord<'_>,
+        large: u64,
+    ) -> Option<Location> {
         let number = self.open[queue as usize]?;
         let segment = self.segments[number as usize].as_mut()?;
-        debug_assert!(segment.data.len() + draft.len(segment.cas_base) <= segment.data.capacity());
-        let at = segment.append(draft, apart);
-        common.weigh(queue, apart, 0);
-        Some(common.layout.place(number, at))
+        debug_assert!(segment.data.len() + new.len(segment.cas_base) <= segment.data.capacity());
+        let at = segment.append(new, large);
+        common.count_queue_bytes(queue, large, 0);
+        Some(common.layout.location(number, at))
     }
 
     /// Stores an item for which [`Shard::reserve`] made room, in place of `old` if that is given.
@@ -384,57 +393,57 @@ impl Shard {
         common: &Common,
         hash: Hash,
         old: Option<&mut Found>,
-        new: New<'_>,
+        new: NewItem<'_>,
     ) -> Option<Found> {
-        let New { key, value, meta, queue, uses } = new;
-        let apart = value.apart();
+        let NewItem { key, value, meta, queue, uses } = new;
+        let large = value.large_charge();
         let body = match value {
-            Value::Here(front, back) => Body::Here(front, back),
-            Value::Apart(pieces, rest) => {
+            Value::Inline(front, back) => Body::Inline(front, back),
+            Value::Large(pieces, rest) => {
                 pieces.adopt();
-                Body::Apart(self.values.insert(std::mem::take(pieces)), rest)
+                Body::Large(self.values.insert(std::mem::take(pieces)), rest)
             }
             Value::Joined(join, rest) => {
                 let there = join.handle().map_or_else(Vec::new, |handle| self.values.take(handle));
                 let (pieces, left_over) = join.finish(there);
                 self.dropped.add(left_over);
-                Body::Apart(self.values.insert(pieces), rest)
+                Body::Large(self.values.insert(pieces), rest)
             }
         };
-        let draft = Draft { key, body, meta, uses, touchable: !common.evict };
-        let place = self.append(common, queue, &draft, apart)?;
+        let new = NewRecord { key, body, meta, uses, touchable: !common.evict };
+        let location = self.append(common, queue, &new, large)?;
         match old {
             Some(old) => {
-                self.index.replace(Slot::new(hash.tag(), old.place), place);
+                self.index.replace(Slot::new(hash.tag(), old.location), location);
                 let credit = self.kill(common, old);
-                self.dropped.give(credit.saturating_sub(apart));
+                self.dropped.give(credit.saturating_sub(large));
             }
             None => {
-                self.index.insert(Slot::new(hash.tag(), place));
+                self.index.insert(Slot::new(hash.tag(), location));
                 self.settle_account(common);
             }
         }
-        let record = self.record(common, place)?;
-        self.enter(common, Self::charge(record.len(), apart));
-        Some(Found { place, record })
+        let record = self.record(common, location)?;
+        self.enter(common, Self::charge(record.len(), large));
+        Some(Found { location, record })
     }
 
     fn enter(&mut self, common: &Common, charge: u64) {
-        self.tally.add(charge);
+        self.counters.add(charge);
         common.charge(charge, 0);
     }
 
     fn strike(&mut self, common: &Common, charge: u64) {
-        self.tally.remove(charge);
+        self.counters.remove(charge);
         common.charge(0, charge);
     }
 
     /// Whether a record may be written over the present one: it is about as long and needs no other
     /// memory.
     #[inline]
-    pub(crate) fn fits(&self, common: &Common, old: &Found, draft: &Draft<'_>) -> bool {
-        let Some(segment) = self.segment(common, old.place) else { return false };
-        let (old_len, len) = (old.record.len(), draft.len(segment.cas_base));
+    pub(crate) fn fits(&self, common: &Common, old: &Found, new: &NewRecord<'_>) -> bool {
+        let Some(segment) = self.segment(common, old.location) else { return false };
+        let (old_len, len) = (old.record.len(), new.len(segment.cas_base));
         len <= old_len && old_len - len <= old_len / 8 && old.record.handle(&segment.data).is_none()
     }
 
@@ -444,62 +453,62 @@ impl Shard {
         &mut self,
         common: &Common,
         old: &mut Found,
-        draft: &Draft<'_>,
+        new: &NewRecord<'_>,
     ) -> Option<Found> {
-        let (number, at) = common.layout.split(old.place);
+        let (number, at) = common.layout.split(old.location);
         let segment = self.segments[number].as_mut()?;
-        let (old_len, len) = (old.record.len(), draft.len(segment.cas_base));
-        segment.overwrite(at, old_len, draft);
-        self.hints.count_garbage((old_len - len) as u64, 0);
+        let (old_len, len) = (old.record.len(), new.len(segment.cas_base));
+        segment.overwrite(at, old_len, new);
+        self.published.count_garbage((old_len - len) as u64, 0);
         self.strike(common, Self::charge(old_len, 0));
         self.enter(common, Self::charge(len, 0));
         self.drop_override(common, old);
-        Some(Found { place: old.place, record: self.record(common, old.place)? })
+        Some(Found { location: old.location, record: self.record(common, old.location)? })
     }
 
     #[inline]
-    pub(crate) fn record(&self, common: &Common, place: u32) -> Option<Record> {
-        let (number, at) = common.layout.split(place);
+    pub(crate) fn record(&self, common: &Common, location: Location) -> Option<Record> {
+        let (number, at) = common.layout.split(location);
         Record::read(&self.segments[number].as_ref()?.data, at)
     }
 
-    /// Removes a record from the books, except its index slot and the pool's charge for its large
-    /// value, and returns that charge.
+    /// Removes a record from the bookkeeping, except its index slot and the budget's charge for its
+    /// large value, and returns that charge.
     pub(crate) fn kill(&mut self, common: &Common, found: &mut Found) -> u64 {
         self.drop_override(common, found);
-        let (number, _) = common.layout.split(found.place);
+        let (number, _) = common.layout.split(found.location);
         let Some(segment) = self.segments[number].as_ref() else { return 0 };
-        let apart = self.apart_charge(segment, &found.record);
+        let large = self.large_charge(segment, &found.record);
         let handle = found.record.handle(&segment.data);
         let Some(segment) = self.segments[number].as_mut() else { return 0 };
-        segment.kill(&mut found.record, apart);
-        self.hints.count_garbage(found.record.len() as u64, 0);
+        segment.kill(&mut found.record, large);
+        self.published.count_garbage(found.record.len() as u64, 0);
         let queue = segment.queue;
-        common.weigh(queue, 0, apart);
+        common.count_queue_bytes(queue, 0, large);
         if let Some(handle) = handle {
             self.dropped.add(self.values.remove(handle));
         }
-        self.strike(common, Self::charge(found.record.len(), apart));
+        self.strike(common, Self::charge(found.record.len(), large));
         self.free_if_dead(common, u32::try_from(number).unwrap_or(u32::MAX));
-        apart
+        large
     }
 
     /// Removes an item.
     pub(crate) fn remove(&mut self, common: &Common, hash: Hash, found: &mut Found) {
-        self.mark(hash);
-        self.index.remove(Slot::new(hash.tag(), found.place));
-        let apart = self.kill(common, found);
-        self.dropped.give(apart);
+        self.note_touched(hash);
+        self.index.remove(Slot::new(hash.tag(), found.location));
+        let large = self.kill(common, found);
+        self.dropped.give(large);
         self.settle_account(common);
     }
 
     /// Removes an item that an operation on its key found dead.
     #[cold]
     pub(crate) fn reclaim(&mut self, common: &Common, hash: Hash, found: &mut Found, miss: Miss) {
-        let Some(segment) = self.segment(common, found.place) else { return };
+        let Some(segment) = self.segment(common, found.location) else { return };
         let fetched = self.meta(segment, found, self.now).fetched;
-        self.tally.count_reclaim(miss == Miss::Expired && !fetched);
-        self.tally.count_met(miss);
+        self.counters.count_reclaim(miss == Miss::Expired && !fetched);
+        self.counters.count_met(miss);
         self.remove(common, hash, found);
     }
 
@@ -513,7 +522,7 @@ impl Shard {
             return;
         }
         if self.open[segment.queue as usize] == Some(number) {
-            self.hints.count_garbage(0, segment.garbage());
+            self.published.count_garbage(0, segment.garbage());
             segment.data.clear();
             segment.soonest = Seconds::MAX;
             segment.cas_base = common.cas();
@@ -531,32 +540,33 @@ impl Shard {
     /// Gives back a segment that is in no queue.
     pub(crate) fn drop_segment(&mut self, common: &Common, number: u32) {
         if let Some(segment) = self.segments[number as usize].take() {
-            self.hints.count_garbage(0, segment.garbage());
-            common.weigh(segment.queue, 0, segment.weight());
-            common.pool.give_buffer(segment.data);
+            self.published.count_garbage(0, segment.garbage());
+            common.count_queue_bytes(segment.queue, 0, segment.bytes());
+            common.budget.give_buffer(segment.data);
             self.free.push(number);
         }
     }
 
-    /// Updates the bytes that the pool counts for the index, the policy, the overrides and marks.
+    /// Updates the bytes that the budget counts for the index, the policy, the overrides and
+    /// touched keys.
     #[inline]
     pub(crate) fn settle_account(&mut self, common: &Common) {
         let overrides = self.override_bytes;
-        let marks = self.marks.as_ref().map_or(0, Marks::bytes) as u64;
-        let taken = self.index.bytes() as u64 + self.policy.bytes() as u64 + overrides + marks;
-        if taken != self.told {
-            common.pool.take(taken);
-            common.pool.give(self.told);
-            self.told = taken;
+        let touched = self.touched.as_ref().map_or(0, TouchedKeys::bytes) as u64;
+        let taken = self.index.bytes() as u64 + self.policy.bytes() as u64 + overrides + touched;
+        if taken != self.accounted {
+            common.budget.take(taken);
+            common.budget.give(self.accounted);
+            self.accounted = taken;
         }
     }
 }
 
 /// Most bytes that a record of a key and a value can take.
-pub(crate) fn most(key_len: usize, value: &Value<'_>) -> usize {
+pub(crate) fn max_record_len(key_len: usize, value: &Value<'_>) -> usize {
     let body = match value {
-        Value::Here(..) => value.len(),
-        Value::Apart(_, rest) | Value::Joined(_, rest) => HANDLE + rest.len(),
+        Value::Inline(..) => value.len(),
+        Value::Large(_, rest) | Value::Joined(_, rest) => HANDLE + rest.len(),
     };
     crate::log::record::HEADER + 16 + key_len + body
 }

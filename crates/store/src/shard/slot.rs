@@ -2,7 +2,7 @@
 //!
 //! An operation that takes a large value out of a shard leaves the pieces with the shard. The
 //! holder of the lock frees them after it releases the lock, since a value may have thousands of
-//! pieces. The pool gets their bytes back once they are free. A shard that is not locked holds no
+//! pieces. The budget gets their bytes back once they are free. A shard that is not locked holds no
 //! such pieces.
 
 use std::ops::{Deref, DerefMut};
@@ -10,32 +10,32 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::memory::budget::Pool;
+use crate::memory::budget::Budget;
 use crate::shard::Shard;
 use crate::shard::common::Common;
-use crate::shard::published::Hints;
+use crate::shard::published::Published;
 use crate::value::large::Pieces;
 
-/// A shard in its place, on cache lines of its own.
+/// A shard in its slot, on cache lines of its own.
 #[repr(align(128))]
-pub(crate) struct Place {
+pub(crate) struct ShardSlot {
     shard: Mutex<Shard>,
-    pub(crate) hints: Arc<Hints>,
+    pub(crate) published: Arc<Published>,
 }
 
-impl Place {
-    pub(crate) fn new(number: u64) -> Place {
-        let hints = Arc::new(Hints::new());
-        Place { shard: Mutex::new(Shard::new(Arc::clone(&hints), number)), hints }
+impl ShardSlot {
+    pub(crate) fn new(number: u64) -> ShardSlot {
+        let published = Arc::new(Published::new());
+        ShardSlot { shard: Mutex::new(Shard::new(Arc::clone(&published), number)), published }
     }
 
     #[inline]
     pub(crate) fn lock<'a>(&'a self, common: &'a Common) -> Locked<'a> {
-        Locked { shard: self.shard.lock(), pool: &common.pool, dropped: None }
+        Locked { shard: self.shard.lock(), budget: &common.budget, dropped: None }
     }
 }
 
-/// Values to which nothing in a shard leads any more, and the bytes that the pool gets back for
+/// Values to which nothing in a shard leads any more, and the bytes that the budget gets back for
 /// them. Nearly always empty.
 #[derive(Debug, Default)]
 pub(crate) struct Dropped(Option<Box<Waste>>);
@@ -54,7 +54,7 @@ impl Dropped {
         }
     }
 
-    /// Gives `bytes` back to the pool after the lock is released.
+    /// Gives `bytes` back to the budget after the lock is released.
     #[inline]
     pub(crate) fn give(&mut self, bytes: u64) {
         if bytes > 0 {
@@ -68,12 +68,12 @@ impl Dropped {
     }
 
     #[cold]
-    fn free(self, pool: &Pool) {
+    fn free(self, budget: &Budget) {
         let Some(waste) = self.0 else { return };
         for pieces in waste.values {
             pieces.release();
         }
-        pool.give(waste.bytes);
+        budget.give(waste.bytes);
     }
 }
 
@@ -82,13 +82,13 @@ pub(crate) struct Locked<'a> {
     // Fields are dropped in this order: the lock is released before anything is freed.
     shard: MutexGuard<'a, Shard>,
     dropped: Option<Freed<'a>>,
-    pool: &'a Pool,
+    budget: &'a Budget,
 }
 
 /// Frees its contents when it is dropped.
 struct Freed<'a> {
     dropped: Dropped,
-    pool: &'a Pool,
+    budget: &'a Budget,
 }
 
 impl Deref for Locked<'_> {
@@ -112,13 +112,13 @@ impl Drop for Locked<'_> {
     fn drop(&mut self) {
         if !self.shard.dropped.is_empty() {
             let dropped = std::mem::take(&mut self.shard.dropped);
-            self.dropped = Some(Freed { dropped, pool: self.pool });
+            self.dropped = Some(Freed { dropped, budget: self.budget });
         }
     }
 }
 
 impl Drop for Freed<'_> {
     fn drop(&mut self) {
-        std::mem::take(&mut self.dropped).free(self.pool);
+        std::mem::take(&mut self.dropped).free(self.budget);
     }
 }

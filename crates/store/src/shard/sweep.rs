@@ -25,7 +25,7 @@ impl Shard {
         for queue in Queue::BOTH {
             let number = self.open[queue as usize];
             let segment = number.and_then(|number| self.segments[number as usize].as_ref());
-            if segment.is_some_and(|it| it.data.capacity() > common.pool.buffer_len()) {
+            if segment.is_some_and(|it| it.data.capacity() > common.budget.buffer_len()) {
                 self.seal(common, queue);
             }
         }
@@ -71,7 +71,7 @@ impl Shard {
             };
             cursor.at = at + record.len();
             checked += 1;
-            let mut found = Found { place: common.layout.place(cursor.number, at), record };
+            let mut found = Found { location: common.layout.location(cursor.number, at), record };
             match self.judge(common, &segment, &found, self.now).miss {
                 Some(miss) => {
                     let hash = common.hash(record.key(&segment.data));
@@ -84,7 +84,7 @@ impl Shard {
                 }
             }
         }
-        self.tally.count_sweep(checked, reclaimed);
+        self.counters.count_sweep(checked, reclaimed);
         if is_over {
             segment.epoch = segment.epoch.max(cursor.epoch);
             segment.soonest = segment.soonest.min(cursor.soonest);

@@ -12,19 +12,19 @@ use crate::{LargeValue, Piece};
 #[derive(Debug)]
 pub(crate) enum Incoming<'a> {
     /// Short enough for a record.
-    Here(&'a [u8]),
+    Inline(&'a [u8]),
     /// Its pieces, if any, and the bytes after them, which fit a record.
-    Apart(Pieces, Cow<'a, [u8]>),
+    Large(Pieces, Cow<'a, [u8]>),
 }
 
 impl<'a> Incoming<'a> {
     #[inline]
     pub(crate) fn cut(value: &'a [u8], common: &Common) -> Incoming<'a> {
         if value.len() <= common.layout.inline {
-            return Incoming::Here(value);
+            return Incoming::Inline(value);
         }
         let (pieces, rest) = Pieces::cut(value, common.layout.inline, &common.outside);
-        Incoming::Apart(pieces, Cow::Borrowed(rest))
+        Incoming::Large(pieces, Cow::Borrowed(rest))
     }
 
     /// A value that arrived in pieces. The memory reserved for it is added to the grant.
@@ -33,7 +33,7 @@ impl<'a> Incoming<'a> {
         let mut len = value.len() - value.rest().len();
         let (mut pieces, mut rest, room) = value.into_parts();
         if let Some(room) = room {
-            grant.add(common.pool.claim(*room));
+            grant.add(common.budget.claim(*room));
         }
         if rest.len() > common.layout.inline {
             // The value was cut for another store.
@@ -42,36 +42,36 @@ impl<'a> Incoming<'a> {
             pieces.extend(more.into_vec());
             rest = behind.to_vec();
         }
-        Incoming::Apart(Pieces::new(pieces, len), Cow::Owned(rest))
+        Incoming::Large(Pieces::new(pieces, len), Cow::Owned(rest))
     }
 
     #[inline]
     pub(crate) fn len(&self) -> usize {
         match self {
-            Incoming::Here(value) => value.len(),
-            Incoming::Apart(pieces, rest) => pieces.len() + rest.len(),
+            Incoming::Inline(value) => value.len(),
+            Incoming::Large(pieces, rest) => pieces.len() + rest.len(),
         }
     }
 
     pub(crate) fn pieces(&self) -> &[Piece] {
         match self {
-            Incoming::Here(_) => &[],
-            Incoming::Apart(pieces, _) => pieces.as_slice(),
+            Incoming::Inline(_) => &[],
+            Incoming::Large(pieces, _) => pieces.as_slice(),
         }
     }
 
     pub(crate) fn pieces_mut(&mut self) -> Option<&mut Pieces> {
         match self {
-            Incoming::Here(_) => None,
-            Incoming::Apart(pieces, _) => Some(pieces),
+            Incoming::Inline(_) => None,
+            Incoming::Large(pieces, _) => Some(pieces),
         }
     }
 
     /// The bytes after the pieces.
     pub(crate) fn rest(&self) -> &[u8] {
         match self {
-            Incoming::Here(value) => value,
-            Incoming::Apart(_, rest) => rest,
+            Incoming::Inline(value) => value,
+            Incoming::Large(_, rest) => rest,
         }
     }
 
@@ -79,10 +79,10 @@ impl<'a> Incoming<'a> {
     #[inline]
     pub(crate) fn value(&mut self) -> Value<'_> {
         match self {
-            Incoming::Here(value) => Value::Here(value, &[]),
-            Incoming::Apart(pieces, rest) => match pieces.as_slice() {
-                [] => Value::Here(rest, &[]),
-                _ => Value::Apart(pieces, rest),
+            Incoming::Inline(value) => Value::Inline(value, &[]),
+            Incoming::Large(pieces, rest) => match pieces.as_slice() {
+                [] => Value::Inline(rest, &[]),
+                _ => Value::Large(pieces, rest),
             },
         }
     }

@@ -22,8 +22,8 @@ const SHORT: usize = 4 * PAGE;
 const LARGE: usize = SIZES[0];
 
 /// Most pieces that are examined in order to merge them into larger ones, and their most bytes.
-const MOST_LOOKED_AT: usize = 64;
-const MOST_MERGED: usize = 2 * LARGE;
+const MAX_LOOKED_AT: usize = 64;
+const MAX_MERGED: usize = 2 * LARGE;
 
 /// The end of the value to which a part is added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub(crate) enum End {
 
 /// The present value.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct There<'a> {
+pub(crate) struct PresentValue<'a> {
     /// The handle of its pieces, if any.
     pub(crate) handle: Option<u32>,
     pub(crate) pieces: &'a [Piece],
@@ -70,50 +70,50 @@ impl<'a> Join<'a> {
     /// returned offset, the bytes to store after the pieces.
     pub(crate) fn plan(
         end: End,
-        there: There<'_>,
+        present: PresentValue<'_>,
         part: &'a mut Incoming<'_>,
         cutting: Cutting<'_>,
         bytes: &mut Vec<u8>,
     ) -> (Join<'a>, usize) {
         let part_len = part.len();
         let (part_pieces, part_rest) = (part.pieces(), part.rest());
-        let whole = there.len + there.rest.len() + part_len;
+        let whole = present.len + present.rest.len() + part_len;
         let is_short = part_len <= SHORT;
         bytes.clear();
-        let mut kept = 0..there.pieces.len();
+        let mut kept = 0..present.pieces.len();
         let (made, rest) = match end {
             End::Back if is_short => {
-                kept.end -= run(there.pieces.iter().rev(), whole);
-                copy(&there.pieces[kept.end..], bytes);
-                bytes.extend_from_slice(there.rest);
+                kept.end -= run(present.pieces.iter().rev(), whole);
+                copy(&present.pieces[kept.end..], bytes);
+                bytes.extend_from_slice(present.rest);
                 copy(part_pieces, bytes);
                 bytes.extend_from_slice(part_rest);
                 cutting.forwards(bytes, whole)
             }
             End::Back => {
                 bytes.extend_from_slice(part_rest);
-                (cutting.whole(there.rest), 0)
+                (cutting.whole(present.rest), 0)
             }
-            End::Front if there.pieces.is_empty() => {
+            End::Front if present.pieces.is_empty() => {
                 if is_short {
                     copy(part_pieces, bytes);
                 }
                 bytes.extend_from_slice(part_rest);
-                bytes.extend_from_slice(there.rest);
+                bytes.extend_from_slice(present.rest);
                 cutting.forwards(bytes, whole)
             }
             End::Front => {
                 let made = if is_short {
-                    kept.start += run(there.pieces.iter(), whole);
+                    kept.start += run(present.pieces.iter(), whole);
                     copy(part_pieces, bytes);
                     bytes.extend_from_slice(part_rest);
-                    copy(&there.pieces[..kept.start], bytes);
+                    copy(&present.pieces[..kept.start], bytes);
                     cutting.backwards(bytes, whole)
                 } else {
                     cutting.whole(part_rest)
                 };
                 bytes.clear();
-                bytes.extend_from_slice(there.rest);
+                bytes.extend_from_slice(present.rest);
                 (made, 0)
             }
         };
@@ -121,7 +121,7 @@ impl<'a> Join<'a> {
         let moved = part.as_ref().map_or(0, |part| part.as_slice().len());
         let count = kept.len() + made.len() + moved;
         let len = whole - (bytes.len() - rest);
-        (Join { end, handle: there.handle, kept, made, part, count, len }, rest)
+        (Join { end, handle: present.handle, kept, made, part, count, len }, rest)
     }
 
     /// Whether the result has no pieces.
@@ -144,25 +144,27 @@ impl<'a> Join<'a> {
         self.handle
     }
 
-    /// Makes the value's pieces out of those `there`, and returns them and the pieces left over.
+    /// Makes the value's pieces out of `present`, and returns them and the pieces left over.
     /// The store's account counts all of them.
-    pub(crate) fn finish(self, mut there: Vec<Piece>) -> (Pieces, Pieces) {
+    pub(crate) fn finish(self, mut present: Vec<Piece>) -> (Pieces, Pieces) {
         let part = self.part.map(std::mem::take).unwrap_or_default();
         part.adopt();
         let part = part.into_vec();
         let more = self.made.len() + part.len();
-        if there.capacity() - there.len() < more {
+        if present.capacity() - present.len() < more {
             // Little spare capacity: the charge assumes the exact size.
-            there.reserve_exact(more + there.len() / 8);
+            present.reserve_exact(more + present.len() / 8);
         }
         let left_over = match self.end {
-            End::Back => there.splice(self.kept.end.., self.made.into_iter().chain(part)).collect(),
+            End::Back => {
+                present.splice(self.kept.end.., self.made.into_iter().chain(part)).collect()
+            }
             End::Front => {
-                there.splice(..self.kept.start, part.into_iter().chain(self.made)).collect()
+                present.splice(..self.kept.start, part.into_iter().chain(self.made)).collect()
             }
         };
-        debug_assert_eq!(there.len(), self.count);
-        (Pieces::new(there, self.len), Pieces::new(left_over, 0))
+        debug_assert_eq!(present.len(), self.count);
+        (Pieces::new(present, self.len), Pieces::new(left_over, 0))
     }
 }
 
@@ -201,7 +203,7 @@ impl Cutting<'_> {
 fn run<'p>(from_end: impl Iterator<Item = &'p Piece> + Clone, whole: usize) -> usize {
     let lens = from_end.map(|piece| piece.len());
     if whole >= HUGE {
-        let (count, bytes) = count(lens.clone(), LARGE, MOST_MERGED);
+        let (count, bytes) = count(lens.clone(), LARGE, MAX_MERGED);
         if bytes >= LARGE {
             return count;
         }
@@ -213,7 +215,7 @@ fn run<'p>(from_end: impl Iterator<Item = &'p Piece> + Clone, whole: usize) -> u
 /// and the sum.
 fn count(lens: impl Iterator<Item = usize>, size: usize, most: usize) -> (usize, usize) {
     let (mut count, mut bytes) = (0, 0);
-    for len in lens.take(MOST_LOOKED_AT) {
+    for len in lens.take(MAX_LOOKED_AT) {
         if len >= size || bytes + len > most {
             break;
         }

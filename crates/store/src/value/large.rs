@@ -92,13 +92,13 @@ impl Pieces {
 
 /// The large values of a shard, by handle. See the module's documentation.
 #[derive(Debug, Default)]
-pub(crate) struct Apart {
+pub(crate) struct LargeValues {
     values: Vec<Option<Pieces>>,
     free: Vec<u32>,
     len: usize,
 }
 
-impl Apart {
+impl LargeValues {
     /// Keeps a value's pieces, all of which the store's account counts, and returns their handle.
     pub(crate) fn insert(&mut self, pieces: Pieces) -> u32 {
         self.len += 1;
@@ -132,7 +132,7 @@ impl Apart {
         self.len -= 1;
         self.free.push(handle);
         if self.len == 0 {
-            *self = Apart::default();
+            *self = LargeValues::default();
         }
         removed
     }
@@ -150,7 +150,7 @@ impl Apart {
             assert_eq!(Pieces::charge_of(pieces.pieces.len(), len), pieces.charge);
             assert!(pieces.pieces.iter().all(Piece::is_stored), "a piece is counted elsewhere");
         }
-        assert_eq!(self.values.iter().flatten().count(), self.len, "values apart are miscounted");
+        assert_eq!(self.values.iter().flatten().count(), self.len, "large values are miscounted");
     }
 }
 
@@ -182,12 +182,12 @@ mod tests {
     #[test]
     fn handles_are_used_again() {
         let pieces = |len| Pieces::cut(&vec![7; len], 0, &Arc::default()).0;
-        let mut apart = Apart::default();
-        let (one, two) = (apart.insert(pieces(256)), apart.insert(pieces(512)));
-        assert_eq!(apart.remove(one).len(), 256);
-        assert_eq!(apart.remove(one).len(), 0);
-        assert!(apart.get(one).is_none());
-        assert_eq!(apart.insert(pieces(1_024)), one);
-        assert_eq!((apart.get(two).map(Pieces::len), apart.len()), (Some(512), 2));
+        let mut large = LargeValues::default();
+        let (one, two) = (large.insert(pieces(256)), large.insert(pieces(512)));
+        assert_eq!(large.remove(one).len(), 256);
+        assert_eq!(large.remove(one).len(), 0);
+        assert!(large.get(one).is_none());
+        assert_eq!(large.insert(pieces(1_024)), one);
+        assert_eq!((large.get(two).map(Pieces::len), large.len()), (Some(512), 2));
     }
 }

@@ -20,9 +20,9 @@ use self::large::Pieces;
 #[derive(Debug)]
 pub(crate) enum Value<'a> {
     /// Short enough for a record, in two parts.
-    Here(&'a [u8], &'a [u8]),
+    Inline(&'a [u8], &'a [u8]),
     /// Large: its pieces, which are taken once the value is stored, and the bytes after them.
-    Apart(&'a mut Pieces, &'a [u8]),
+    Large(&'a mut Pieces, &'a [u8]),
     /// Large: a part joined to the present value, and the bytes after the pieces.
     Joined(Box<Join<'a>>, &'a [u8]),
 }
@@ -30,17 +30,17 @@ pub(crate) enum Value<'a> {
 impl Value<'_> {
     pub(crate) fn len(&self) -> usize {
         match self {
-            Value::Here(front, back) => front.len() + back.len(),
-            Value::Apart(pieces, rest) => pieces.len() + rest.len(),
+            Value::Inline(front, back) => front.len() + back.len(),
+            Value::Large(pieces, rest) => pieces.len() + rest.len(),
             Value::Joined(join, rest) => join.len() + rest.len(),
         }
     }
 
     /// Bytes charged for the value's pieces.
-    pub(crate) fn apart(&self) -> u64 {
+    pub(crate) fn large_charge(&self) -> u64 {
         match self {
-            Value::Here(..) => 0,
-            Value::Apart(pieces, _) => pieces.charge(),
+            Value::Inline(..) => 0,
+            Value::Large(pieces, _) => pieces.charge(),
             Value::Joined(join, _) => join.charge(),
         }
     }

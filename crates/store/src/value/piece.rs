@@ -205,7 +205,7 @@ pub struct Arriving {
     size: usize,
     outside: Arc<Account>,
     /// Bytes of `open` and the rest that `outside` counts.
-    told: u64,
+    open_charge: u64,
 }
 
 impl Arriving {
@@ -221,7 +221,7 @@ impl Arriving {
             open: Vec::new(),
             size: 0,
             outside: Arc::clone(outside),
-            told: 0,
+            open_charge: 0,
         }
     }
 
@@ -232,7 +232,7 @@ impl Arriving {
 
     /// Bytes that the value takes so far.
     pub fn held(&self) -> u64 {
-        self.charged + self.told
+        self.charged + self.open_charge
     }
 
     /// Whether a piece is begun and not full.
@@ -253,8 +253,8 @@ impl Arriving {
             let missing = self.missing();
             self.size = next_size(missing, self.whole, self.inline).unwrap_or(missing);
             self.open = Vec::with_capacity(self.size);
-            self.told = self.size as u64;
-            self.outside.take(self.told);
+            self.open_charge = self.size as u64;
+            self.outside.take(self.open_charge);
         }
         let room = self.size - self.open.len();
         (&mut self.open).limit(room)
@@ -289,7 +289,7 @@ impl Arriving {
         let is_piece = next_size(self.whole - self.closed, self.whole, self.inline).is_some();
         let bytes = std::mem::take(&mut self.open);
         self.closed += bytes.len();
-        self.outside.give(std::mem::take(&mut self.told));
+        self.outside.give(std::mem::take(&mut self.open_charge));
         self.size = 0;
         if is_piece {
             let piece = Piece::arrived(bytes, &self.outside);
@@ -303,7 +303,7 @@ impl Arriving {
 
 impl Drop for Arriving {
     fn drop(&mut self) {
-        self.outside.give(self.told);
+        self.outside.give(self.open_charge);
     }
 }
 

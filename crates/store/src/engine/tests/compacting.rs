@@ -50,7 +50,7 @@ fn a_run_gains_a_segment_and_keeps_the_order() {
         store.delete(key(item).as_bytes(), Delete::PLAIN, NOW);
     }
     let order = |store: &SegmentStore| -> Vec<Vec<u8>> {
-        let shard = store.places[0].lock(&store.common);
+        let shard = store.slots[0].lock(&store.common);
         let numbers = shard.queues.iter().flatten();
         let segments = numbers.filter_map(|&number| shard.segments[number as usize].as_ref());
         let keys = |segment: &Segment| -> Vec<Vec<u8>> {
@@ -58,11 +58,11 @@ fn a_run_gains_a_segment_and_keeps_the_order() {
         };
         segments.flat_map(keys).collect()
     };
-    let before = (order(&store), store.common.pool.used());
+    let before = (order(&store), store.common.budget.used());
     let mut steps = 0;
-    assert!(store.places[0].lock(&store.common).begin_compacting(&store.common));
+    assert!(store.slots[0].lock(&store.common).begin_compacting(&store.common));
     loop {
-        let progress = store.places[0].lock(&store.common).compact_some(&store.common, 16);
+        let progress = store.slots[0].lock(&store.common).compact_some(&store.common, 16);
         store.validate(NOW);
         assert_eq!(order(&store), before.0, "after {steps} steps");
         steps += 1;
@@ -73,7 +73,7 @@ fn a_run_gains_a_segment_and_keeps_the_order() {
     }
     assert!(steps > 3);
     // The store keeps the last buffer for the next segment.
-    assert!(store.common.pool.used() - store.common.pool.spare_bytes() < before.1);
+    assert!(store.common.budget.used() - store.common.budget.spare_bytes() < before.1);
 }
 
 /// Whatever happens between two steps of a run, every record is in its place.
@@ -92,7 +92,7 @@ fn a_run_gives_way_to_whatever_happens_meanwhile() {
     for turn in 0..60_000_u32 {
         let key = format!("key{}", splitmix(&mut random) % 2_000);
         let mut choice = splitmix(&mut random) % 1_000;
-        let mut shard = store.places[0].lock(&store.common);
+        let mut shard = store.slots[0].lock(&store.common);
         shard.now = now;
         if shard.compacting.is_none() && choice.is_multiple_of(20) {
             shard.begin_compacting(&store.common);

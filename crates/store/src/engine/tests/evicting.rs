@@ -22,7 +22,7 @@ fn the_pieces_of_a_value_that_stays_are_not_copied() {
     };
     let before = pieces();
     assert!(before.len() > 5);
-    let mut shard = store.places[0].lock(&store.common);
+    let mut shard = store.slots[0].lock(&store.common);
     assert!(shard.begin_eviction(Queue::Probation, 0));
     while !shard.evict_some(&store.common, 128) {}
     drop(shard);

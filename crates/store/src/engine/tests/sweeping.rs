@@ -27,7 +27,7 @@ fn set(store: &SegmentStore, key: &str, len: usize, expiry: Expiry) {
 /// A sweep that has begun with the only segment.
 fn begun(store: &SegmentStore, now: Seconds) -> Cursor {
     let epoch = store.common.epochs.current(now);
-    let mut shard = store.places[0].lock(&store.common);
+    let mut shard = store.slots[0].lock(&store.common);
     shard.now = now;
     let due = shard.due(epoch, now);
     let [(number, serial)] = due[..] else { panic!("{due:?} are due") };
@@ -40,7 +40,7 @@ fn finish(store: &SegmentStore, mut cursor: Cursor) -> u64 {
     let mut reclaimed = 0;
     loop {
         let (gone, is_over) =
-            store.places[0].lock(&store.common).sweep_some(&store.common, &mut cursor);
+            store.slots[0].lock(&store.common).sweep_some(&store.common, &mut cursor);
         reclaimed += gone;
         if is_over {
             return reclaimed;
@@ -92,7 +92,7 @@ fn a_sweep_does_not_leave_items_of_the_past_in_a_segment_that_is_given_up() {
     store.forget(Arc::new(|key| key == b"key0"), NOW);
     let cursor = begun(&store, NOW);
     {
-        let mut shard = store.places[0].lock(&store.common);
+        let mut shard = store.slots[0].lock(&store.common);
         assert!(shard.begin_eviction(Queue::Probation, 0));
         assert!(!shard.evict_some(&store.common, STEP));
     }
