@@ -7,9 +7,7 @@ use crate::epochs::Verdict;
 use crate::log::record::{Body, MAX_INLINE, MAX_USES, NewRecord};
 use crate::log::segment::Queue;
 use crate::memory::budget::Grant;
-use crate::shard::borrowed::Borrowed;
-use crate::shard::common::{Common, Hash};
-use crate::shard::{self, Found, Need, NewItem, Shard};
+use crate::shard::{Borrowed, Common, Destination, Found, Hash, Item, Need, NewItem, Shard, Size};
 use crate::value::Value;
 use crate::value::incoming::Incoming;
 use crate::value::join::{Cutting, End, Join, PresentValue};
@@ -147,12 +145,11 @@ impl KeyOp<'_, '_> {
     }
 
     /// The value of a stored item.
-    fn present_value(&self, found: &Found) -> PresentValue<'_> {
+    fn present_value<'v>(&'v self, found: &'v Found) -> PresentValue<'v> {
         let none = PresentValue { handle: None, pieces: &[], len: 0, rest: &[] };
-        let Some(segment) = self.shard.segment(self.common, found.location) else { return none };
-        let rest = &segment.data[found.record.rest_range()];
-        let handle = found.record.handle(&segment.data);
-        match handle.and_then(|handle| self.shard.values.get(handle)) {
+        let Some(item) = self.item(found) else { return none };
+        let (handle, rest) = (item.handle(), item.rest());
+        match item.pieces() {
             Some(it) => PresentValue { handle, pieces: it.as_slice(), len: it.len(), rest },
             None => PresentValue { rest, ..none },
         }
@@ -193,7 +190,7 @@ impl KeyOp<'_, '_> {
         if !present.is_live() {
             self.reclaim(present);
         } else if mode == Mode::Add
-            && let Some(segment) = self.shard.segment_mut(self.common, present.found.location)
+            && let Some(segment) = self.shard.segment_mut(self.common, &present.found)
         {
             present.found.record.set_last_access(&mut segment.data, self.now);
         }
@@ -253,14 +250,12 @@ impl KeyOp<'_, '_> {
         if how.compare != 0 && how.compare != meta.cas {
             return Ok(Some(ArithmeticResult::Exists));
         }
-        let item = self.shard.borrow_item(self.common, &present.found, self.now);
-        let number = item.as_ref().and_then(|item| match item.value() {
-            value if value.pieces().is_empty() => number::parse(value.rest().iter().copied()),
-            value => {
-                let pieces = value.pieces().iter().flat_map(|piece| piece.iter());
-                number::parse(pieces.chain(value.rest()).copied())
-            }
-        });
+        let value = self.present_value(&present.found);
+        let pieces = value.pieces.iter().flat_map(|piece| piece.iter());
+        let number = match value.pieces {
+            [] => number::parse(value.rest.iter().copied()),
+            _ => number::parse(pieces.chain(value.rest).copied()),
+        };
         let Some(number) = number else { return Ok(Some(ArithmeticResult::NonNumeric)) };
         let number = if how.increment {
             number.wrapping_add(how.delta)
@@ -273,7 +268,7 @@ impl KeyOp<'_, '_> {
             let cas = self.cas(how.new_cas);
             self.write_digits(&present.found, digits);
             self.shard.set_cas(self.common, &mut present.found, cas);
-            if let Some(segment) = self.shard.segment_mut(self.common, present.found.location) {
+            if let Some(segment) = self.shard.segment_mut(self.common, &present.found) {
                 present.found.record.set_last_access(&mut segment.data, self.now);
             }
             let callback = |item: &mut Borrowed<'_>| f.take().map(|f| f(item, number, false));
@@ -297,8 +292,7 @@ impl KeyOp<'_, '_> {
     /// Writes digits over the beginning of a value, and spaces over the rest. Replaces only the
     /// pieces whose bytes change.
     fn write_digits(&mut self, found: &Found, mut digits: &[u8]) {
-        let Some(segment) = self.shard.segment(self.common, found.location) else { return };
-        let handle = found.record.handle(&segment.data);
+        let handle = self.item(found).and_then(|item| item.handle());
         if let Some(pieces) = handle.and_then(|handle| self.shard.values.get_mut(handle)) {
             let mut replaced = Vec::new();
             for at in 0..pieces.as_slice().len() {
@@ -314,7 +308,7 @@ impl KeyOp<'_, '_> {
             }
             self.shard.dropped.add(Pieces::new(replaced, 0));
         }
-        let Some(segment) = self.shard.segment_mut(self.common, found.location) else { return };
+        let Some(segment) = self.shard.segment_mut(self.common, found) else { return };
         let rest = &mut segment.data[found.record.rest_range()];
         rest.fill(b' ');
         rest[..digits.len()].copy_from_slice(digits);
@@ -347,7 +341,7 @@ impl KeyOp<'_, '_> {
                 self.shard.set_expiry(self.common, &mut present.found, expiry);
             }
             self.shard.set_cas(self.common, &mut present.found, cas);
-            if let Some(segment) = self.shard.segment_mut(self.common, present.found.location) {
+            if let Some(segment) = self.shard.segment_mut(self.common, &present.found) {
                 present.found.record.set_stale(&mut segment.data, true);
                 present.found.record.set_win_sent(&mut segment.data, false);
             }
@@ -370,7 +364,7 @@ impl KeyOp<'_, '_> {
         if self.shard.has_room_for_cas(self.common, found, cas) {
             return Ok(());
         }
-        let growth = self.shard.override_growth();
+        let growth = self.shard.overrides.growth();
         if growth > 0 && !self.grant.spend(growth) {
             return Err(Obstacle::Need(growth));
         }
@@ -389,31 +383,31 @@ impl KeyOp<'_, '_> {
         f: impl FnOnce(&mut Borrowed<'_>) -> R,
     ) -> Result<R, Obstacle> {
         let (common, key) = (self.common, self.key);
-        let most = shard::max_record_len(key.len(), &value);
+        let size = Size::max_of(key, &value);
         let epoch = match old {
             Some(present) => present.verdict.epoch,
             None => common.epochs.current(self.now),
         };
-        let (old_charge, credit) = old.map_or((0, 0), |present| self.charges(&present.found));
-        let large = value.large_charge();
-        if !common.admits(Shard::charge(most, large), old_charge) {
+        let old_size = old.and_then(|present| Some(self.item(&present.found)?.size()));
+        let (old_charge, credit) = old_size.map_or((0, 0), |old| (old.charge(), old.large));
+        if !common.admits(size.charge(), old_charge) {
             return Err(Obstacle::NoRoom);
         }
         let mut admission = None;
         let (queue, uses) = match old.filter(Present::is_live) {
             Some(present) => {
-                let segment = self.shard.segment(common, present.found.location);
-                let queue = segment.map_or(Queue::Probation, |segment| segment.queue);
+                let item = self.item(&present.found);
+                let queue = item.map_or(Queue::Probation, |item| item.segment().queue);
                 (queue, (present.found.record.uses() + 1).min(MAX_USES))
             }
             None => {
-                let item = self.shard.candidate(self.hash.tag(), Shard::charge(most, large));
+                let item = self.shard.candidate(self.hash.tag(), size.charge());
                 admission = Some(self.shard.policy.admission(item, common.capacity()));
                 (admission.map_or(Queue::Probation, |admission| admission.queue), 0)
             }
         };
         // Only a living item may be changed in place: a dead one belongs to the past.
-        let in_place = old.filter(Present::is_live).filter(|_| large == 0);
+        let in_place = old.filter(Present::is_live).filter(|_| size.large == 0);
         if let (Some(mut present), Value::Inline(front, back)) = (in_place, &value) {
             let ahead = common.cas() + 1;
             let planned = Meta { cas: new_cas.unwrap_or(ahead), ..meta };
@@ -432,10 +426,10 @@ impl KeyOp<'_, '_> {
                 }
             }
         }
-        if !common.evict && common.is_crowded(Shard::charge(most, large), old_charge) {
+        if !common.evict && common.is_crowded(size.charge(), old_charge) {
             return Err(Obstacle::Need(0));
         }
-        self.shard.reserve(common, (queue, epoch), (most, large), credit, self.grant)?;
+        self.shard.reserve(common, Destination { queue, epoch }, size, credit, self.grant)?;
         if meta.cas == 0 {
             meta.cas = self.cas(new_cas);
         }
@@ -468,31 +462,24 @@ impl KeyOp<'_, '_> {
         self.shard.modify_item(self.common, &mut found, self.now, f).ok_or(Obstacle::NoRoom)
     }
 
-    /// The total charge of an item, and the part of it for its large value.
-    fn charges(&self, found: &Found) -> (u64, u64) {
-        let Some(segment) = self.shard.segment(self.common, found.location) else { return (0, 0) };
-        let large = self.shard.large_charge(segment, &found.record);
-        (Shard::charge(found.record.len(), large), large)
-    }
-
     /// Finds and judges the record under the key.
     fn look_up(&self) -> Option<Present> {
         let found = self.shard.find(self.common, self.hash, self.key)?;
-        let segment = self.shard.segment(self.common, found.location)?;
-        let verdict = self.shard.judge(self.common, segment, &found, self.now);
+        let verdict = self.item(&found)?.judge(self.common, self.now);
         Some(Present { found, verdict })
     }
 
+    #[inline]
+    fn item<'i>(&'i self, found: &'i Found) -> Option<Item<'i>> {
+        self.shard.item(self.common, found)
+    }
+
     fn meta(&self, found: &Found) -> Meta {
-        match self.shard.segment(self.common, found.location) {
-            Some(segment) => self.shard.meta(segment, found, self.now),
-            None => self.fresh_meta(),
-        }
+        self.item(found).map_or_else(|| self.fresh_meta(), |item| item.meta(self.now))
     }
 
     fn value_len(&self, found: &Found) -> usize {
-        let segment = self.shard.segment(self.common, found.location);
-        segment.map_or(0, |segment| self.shard.value_len(segment, &found.record))
+        self.item(found).map_or(0, |item| item.value_len())
     }
 
     /// The metadata of a new item, except its CAS unique.

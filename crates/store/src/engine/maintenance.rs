@@ -6,6 +6,7 @@ use super::SegmentStore;
 use super::sizing::{MIN_BUDGET, Sizing};
 use crate::epochs::Epoch;
 use crate::log::segment::Queue;
+use crate::log::table::SegmentId;
 use crate::shard::counters::ShardCounters;
 use crate::shard::slot::ShardSlot;
 use crate::shard::sweep::{Cursor, STEP};
@@ -57,8 +58,8 @@ impl SegmentStore {
         reclaimed > 0
     }
 
-    /// The segments of a shard in which an item may have died, with their serials.
-    fn due_in(&self, slot: &ShardSlot, epoch: Epoch, now: Seconds) -> Vec<(u32, u64)> {
+    /// The segments of a shard in which an item may have died, with their identities.
+    fn due_in(&self, slot: &ShardSlot, epoch: Epoch, now: Seconds) -> Vec<SegmentId> {
         loop {
             let mut shard = slot.lock(&self.common);
             shard.now = now;
@@ -73,11 +74,11 @@ impl SegmentStore {
     fn sweep_segment(
         &self,
         slot: &ShardSlot,
-        (number, serial): (u32, u64),
+        segment: SegmentId,
         epoch: Epoch,
         now: Seconds,
     ) -> u64 {
-        let mut cursor = Cursor { number, serial, epoch, at: 0, soonest: Seconds::MAX };
+        let mut cursor = Cursor { segment, epoch, at: 0, soonest: Seconds::MAX };
         let mut reclaimed = 0;
         loop {
             let shard = &mut *slot.lock(&self.common);
@@ -120,7 +121,7 @@ impl SegmentStore {
             let shard = slot.lock(&self.common);
             used += shard.validate(&self.common);
             charged += shard.counters.bytes;
-            for segment in shard.segments.iter().flatten() {
+            for (_, segment) in shard.segments.iter() {
                 weights[segment.queue as usize] += segment.bytes();
             }
         }

@@ -150,9 +150,7 @@ impl SegmentStore {
         let mut items = None;
         loop {
             let mut shard = slot.lock(&self.common);
-            if shard.evicting.is_none()
-                && (items.is_some() || !shard.begin_eviction(queue, pressure))
-            {
+            if !shard.is_evicting() && (items.is_some() || !shard.begin_eviction(queue, pressure)) {
                 return items;
             }
             items = items.max(Some(shard.left_to_evict()));
@@ -182,7 +180,7 @@ impl SegmentStore {
         loop {
             let mut shard = slot.lock(&self.common);
             // If another thread is compacting there, help it.
-            if shard.compacting.is_none() {
+            if !shard.is_compacting() {
                 if is_begun {
                     return true;
                 }

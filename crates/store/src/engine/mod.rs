@@ -43,9 +43,8 @@ use self::sizing::Sizing;
 use crate::epochs::Epoch;
 use crate::memory::budget::Grant;
 use crate::memory::resident::{ResidentCorrection, ResidentProbe};
-use crate::shard::common::{Common, Hash};
 use crate::shard::slot::{Locked, ShardSlot};
-use crate::shard::{Found, Shard};
+use crate::shard::{Common, Found, Hash, Held, Shard};
 use crate::{
     Account, Arriving, Cas, EvictionObserver, Limits, Miss, Mode, Seconds, Write, WriteResult,
 };
@@ -159,45 +158,43 @@ impl SegmentStore {
         shard
     }
 
-    /// Lends the item under `key`, or removes a dead one.
+    /// Calls `f` with the living item under `key`; removes a dead one.
     #[inline]
     fn read<R>(
         &self,
         key: &[u8],
         now: Seconds,
-        f: impl FnOnce(&mut Shard, &mut Found) -> Option<R>,
+        f: impl FnOnce(&mut Held<'_>) -> R,
     ) -> Result<R, Miss> {
         let hash = self.common.hash(key);
-        self.read_in(&mut self.lock(hash, now), hash, key, now, f)
+        let shard = &mut *self.lock(hash, now);
+        let Some(mut held) = shard.hold(&self.common, hash, key) else { return Err(Miss::Absent) };
+        if let Some(miss) = held.item().judge(&self.common, now).miss {
+            let mut found = held.found;
+            shard.reclaim(&self.common, hash, &mut found, miss);
+            return Err(miss);
+        }
+        Ok(f(&mut held))
     }
 
-    /// As [`SegmentStore::read`], for operations that change the item: a miss counts as well.
+    /// As [`SegmentStore::read`], for an operation that changes more than the use of the item. With
+    /// `touches`, a miss counts as a use of the key.
+    #[inline]
     fn change<R>(
         &self,
         key: &[u8],
         now: Seconds,
+        touches: bool,
         f: impl FnOnce(&mut Shard, &mut Found) -> Option<R>,
     ) -> Result<R, Miss> {
         let hash = self.common.hash(key);
         let shard = &mut *self.lock(hash, now);
-        shard.note_touched(hash);
-        self.read_in(shard, hash, key, now, f)
-    }
-
-    #[inline]
-    fn read_in<R>(
-        &self,
-        shard: &mut Shard,
-        hash: Hash,
-        key: &[u8],
-        now: Seconds,
-        f: impl FnOnce(&mut Shard, &mut Found) -> Option<R>,
-    ) -> Result<R, Miss> {
-        let Some(mut found) = shard.find(&self.common, hash, key) else { return Err(Miss::Absent) };
-        let Some(segment) = shard.segment(&self.common, found.location) else {
-            return Err(Miss::Absent);
-        };
-        if let Some(miss) = shard.judge(&self.common, segment, &found, now).miss {
+        if touches {
+            shard.note_touched(hash);
+        }
+        let Some(held) = shard.hold(&self.common, hash, key) else { return Err(Miss::Absent) };
+        let (verdict, mut found) = (held.item().judge(&self.common, now), held.found);
+        if let Some(miss) = verdict.miss {
             shard.reclaim(&self.common, hash, &mut found, miss);
             return Err(miss);
         }

@@ -99,9 +99,9 @@ impl SegmentStore {
         let hash = self.common.hash(key);
         let shard = &*self.lock(hash, now);
         let found = shard.find(&self.common, hash, key)?;
-        let segment = shard.segment(&self.common, found.location)?;
-        let is_live = shard.judge(&self.common, segment, &found, now).miss.is_none();
-        is_live.then(|| shard.large_charge(segment, &found.record))
+        let item = shard.item(&self.common, &found)?;
+        let is_live = item.judge(&self.common, now).miss.is_none();
+        is_live.then(|| item.size().large)
     }
 
     fn make_some_room(&self, room: &mut Reserved) -> Readiness {

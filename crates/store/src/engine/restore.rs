@@ -24,9 +24,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::SegmentStore;
 use crate::epochs::Epoch;
 use crate::log::segment::Queue;
-use crate::shard::common::Hash;
 use crate::shard::touched::TouchedKeys;
-use crate::shard::{self, NewItem, Shard};
+use crate::shard::{Destination, Hash, NewItem, Shard, Size};
 use crate::snapshot::SavedItem;
 use crate::value::Value;
 use crate::value::incoming::Incoming;
@@ -108,7 +107,7 @@ impl SegmentStore {
         }
         let mut incoming = Incoming::cut(item.value, &self.common);
         let hash = self.common.hash(item.key);
-        self.restore_in(&mut self.lock(hash, now), restore, hash, (item, incoming.value()), now)
+        self.restore_in(&mut self.lock(hash, now), restore, hash, item, incoming.value(), now)
     }
 
     /// Restores items as [`SegmentStore::restore`] does, but faster, and in its own order. `report`
@@ -157,8 +156,8 @@ impl SegmentStore {
             }
             for &(_, at) in step {
                 let (hash, item) = &batch[at];
-                let new = (item, Value::Inline(item.value, &[]));
-                report(self.restore_in(shard, restore, *hash, new, now))?;
+                let value = Value::Inline(item.value, &[]);
+                report(self.restore_in(shard, restore, *hash, item, value, now))?;
             }
         }
         ControlFlow::Continue(())
@@ -181,12 +180,13 @@ impl SegmentStore {
         shard: &mut Shard,
         restore: &Restore,
         hash: Hash,
-        (item, value): (&SavedItem<'_>, Value<'_>),
+        item: &SavedItem<'_>,
+        value: Value<'_>,
         now: Seconds,
     ) -> Restored {
         let SavedItem { key, meta, .. } = *item;
         let common = &self.common;
-        let (most, large) = (shard::max_record_len(key.len(), &value), value.large_charge());
+        let size = Size::max_of(key, &value);
         let Some(touched) = &shard.touched else { return Restored::Over };
         if touched.has(hash) || shard.find(common, hash, key).is_some() {
             return Restored::Outdated;
@@ -200,16 +200,16 @@ impl SegmentStore {
         // The bookkeeping may grow by more than the record: that must not evict other items either.
         let budget = &common.budget;
         let margin = 2 * common.layout.segment as u64;
-        if budget.used().saturating_add(margin + large) > budget.limit()
-            || !common.admits(Shard::charge(most, large), 0)
+        if budget.used().saturating_add(margin + size.large) > budget.limit()
+            || !common.admits(size.charge(), 0)
         {
             return Restored::Full;
         }
         // An item that was read since it was stored has proved useful.
         let (queue, uses) = if meta.fetched { (Queue::Main, 1) } else { (Queue::Probation, 0) };
         let mut grant = budget.nothing();
-        let room = shard.reserve(common, (queue, verdict.epoch), (most, large), 0, &mut grant);
-        if room.is_err() {
+        let to = Destination { queue, epoch: verdict.epoch };
+        if shard.reserve(common, to, size, 0, &mut grant).is_err() {
             return Restored::Full;
         }
         match shard.store(common, hash, None, NewItem { key, value, meta, queue, uses }) {

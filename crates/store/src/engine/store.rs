@@ -2,7 +2,7 @@
 
 use super::SegmentStore;
 use crate::engine::key_op::is_too_large;
-use crate::shard::borrowed::Borrowed;
+use crate::shard::Borrowed;
 use crate::value::incoming::Incoming;
 use crate::{
     Arithmetic, ArithmeticResult, Counters, Cursor, Delete, DeleteResult, Expiry, ItemMut, ItemRef,
@@ -17,10 +17,10 @@ impl Store for SegmentStore {
         now: Seconds,
         f: impl FnOnce(&dyn ItemRef) -> R,
     ) -> Result<R, Miss> {
-        self.read(key, now, |shard, found| {
-            let result = f(&shard.borrow_item(&self.common, found, now)?);
-            shard.bump(&self.common, found, now);
-            Some(result)
+        self.read(key, now, |held| {
+            let result = f(&held.item().borrow(now));
+            held.bump(now);
+            result
         })
     }
 
@@ -30,7 +30,7 @@ impl Store for SegmentStore {
         now: Seconds,
         f: impl FnOnce(&dyn ItemRef) -> R,
     ) -> Result<R, Miss> {
-        self.read(key, now, |shard, found| Some(f(&shard.borrow_item(&self.common, found, now)?)))
+        self.read(key, now, |held| f(&held.item().borrow(now)))
     }
 
     fn get_and_touch<R>(
@@ -40,10 +40,10 @@ impl Store for SegmentStore {
         now: Seconds,
         f: impl FnOnce(&dyn ItemRef) -> R,
     ) -> Result<R, Miss> {
-        let met = self.change(key, now, |shard, found| {
+        let met = self.change(key, now, true, |shard, found| {
             shard.set_expiry(&self.common, found, expiry);
             shard.bump(&self.common, found, now);
-            Some(f(&shard.borrow_item(&self.common, found, now)?))
+            Some(f(&shard.item(&self.common, found)?.borrow(now)))
         });
         self.enforce_limit();
         met
@@ -59,7 +59,7 @@ impl Store for SegmentStore {
     ) -> Result<R, Miss> {
         // The callback runs once: on a hit here, or in a `KeyOp`.
         let mut f = Some(|item: &mut Borrowed<'_>, is_new: bool| f(item, is_new));
-        let met = self.read(key, now, |shard, found| {
+        let met = self.change(key, now, false, |shard, found| {
             let callback = |item: &mut Borrowed<'_>| f.take().map(|f| f(item, false));
             let result = shard.modify_item(&self.common, found, now, callback).flatten();
             if how.bump {
@@ -143,7 +143,7 @@ impl Store for SegmentStore {
     }
 
     fn touch(&self, key: &[u8], expiry: Expiry, now: Seconds) -> bool {
-        let met = self.change(key, now, |shard, found| {
+        let met = self.change(key, now, true, |shard, found| {
             shard.set_expiry(&self.common, found, expiry);
             shard.bump(&self.common, found, now);
             Some(())

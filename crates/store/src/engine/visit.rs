@@ -110,16 +110,13 @@ impl SegmentStore {
         copies.locations.clear();
         shard.index.collect(from, to, &mut copies.locations);
         for &location in &copies.locations {
-            let (Some(segment), Some(record)) =
-                (shard.segment(common, location), shard.record(common, location))
-            else {
-                continue;
-            };
+            let Some(record) = shard.record(common, location) else { continue };
             let found = Found { location, record };
-            if shard.judge(common, segment, &found, now).miss.is_some() {
+            let Some(item) = shard.item(common, &found) else { continue };
+            if item.judge(common, now).miss.is_some() {
                 continue;
             }
-            let Some(item) = shard.borrow_item(common, &found, now) else { continue };
+            let item = item.borrow(now);
             let value = item.value();
             copies.bytes.extend_from_slice(item.key());
             copies.bytes.extend_from_slice(value.rest());

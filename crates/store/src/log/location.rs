@@ -33,10 +33,16 @@ impl Layout {
         Layout { segment, inline, max_large: (budget / 256).max(segment as u64) }
     }
 
+    /// The number of a location's segment.
     #[inline]
-    pub(crate) fn split(self, Location(location): Location) -> (usize, usize) {
-        let location = location as usize;
-        (location >> self.segment.trailing_zeros(), location & (self.segment - 1))
+    pub(crate) fn number(self, Location(location): Location) -> u32 {
+        location >> self.segment.trailing_zeros()
+    }
+
+    /// The number of a location's segment, and the offset there.
+    #[inline]
+    pub(crate) fn split(self, location: Location) -> (u32, usize) {
+        (self.number(location), location.0 as usize & (self.segment - 1))
     }
 
     #[inline]

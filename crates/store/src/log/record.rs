@@ -87,13 +87,6 @@ pub(crate) enum Body<'a> {
     Large(u32, &'a [u8]),
 }
 
-/// The changes in place for which a record has no room.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Override {
-    pub(crate) expiry: Option<Expiry>,
-    pub(crate) cas: Option<Cas>,
-}
-
 impl Record {
     /// Reads the record at `at`; `None` for filling. Only the log that wrote a record reads it, so
     /// its length can be trusted.
@@ -170,10 +163,25 @@ impl Record {
         self.parts & DEAD != 0
     }
 
-    /// Whether the record has an [`Override`].
+    /// Whether the shard keeps an override for the record.
     #[inline]
     pub(crate) fn has_override(&self) -> bool {
         self.parts & OVERRIDE != 0
+    }
+
+    /// The contents of the record, to be written again with this metadata.
+    pub(crate) fn rewritten<'a>(
+        &self,
+        data: &'a [u8],
+        meta: Meta,
+        uses: u8,
+        touchable: bool,
+    ) -> NewRecord<'a> {
+        let body = match self.handle(data) {
+            Some(handle) => Body::Large(handle, &data[self.rest_range()]),
+            None => Body::Inline(&data[self.body_range()], &[]),
+        };
+        NewRecord { key: self.key(data), body, meta, uses, touchable }
     }
 
     /// Number of recent uses: 0 to [`MAX_USES`].

@@ -4,6 +4,7 @@
 //! Removed and moved records are marked dead. Their room is lost until the whole segment is
 //! evicted, or its living records are moved together with a neighbour's.
 
+use super::table::State;
 use crate::epochs::Epoch;
 use crate::log::record::{NewRecord, Record};
 use crate::{Cas, Expiry, Seconds};
@@ -26,6 +27,8 @@ impl Queue {
 pub(crate) struct Segment {
     pub(crate) data: Vec<u8>,
     pub(crate) queue: Queue,
+    /// Only [`super::table`] changes it.
+    pub(super) state: State,
     /// Time of its first records, as a count of all segments ever opened.
     pub(crate) birth: u64,
     pub(crate) epoch: Epoch,
@@ -54,6 +57,7 @@ impl Segment {
         Segment {
             data,
             queue,
+            state: State::Open,
             birth,
             epoch,
             serial,
@@ -63,6 +67,10 @@ impl Segment {
             large: 0,
             soonest: Seconds::MAX,
         }
+    }
+
+    pub(crate) fn state(&self) -> State {
+        self.state
     }
 
     /// Bytes of memory that the segment holds.

@@ -13,13 +13,13 @@
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering::Relaxed;
 
+use super::{Common, Found, Hash, SMALL_BUFFER, Shard, Size};
 use crate::epochs::Epoch;
 use crate::index::bucket::Slot;
 use crate::log::location::Location;
-use crate::log::record::{Body, NewRecord, Record};
+use crate::log::record::{NewRecord, Record};
 use crate::log::segment::{Queue, Segment};
-use crate::shard::common::{Common, Hash};
-use crate::shard::{Found, SMALL_BUFFER, Shard};
+use crate::log::table::{SegmentId, State};
 
 /// Longest run of neighbours that are compacted to gain one segment, if evicting is an alternative:
 /// a longer run is not worth its time.
@@ -28,13 +28,6 @@ const LONGEST_RUN: usize = 16;
 
 /// Records whose index slots are fetched together before the first record is moved.
 const BATCH: usize = 16;
-
-/// Identifies a segment among all that ever had its number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct SegmentId {
-    number: u32,
-    serial: u64,
-}
 
 /// Neighbours of a queue that are being compacted.
 #[derive(Debug)]
@@ -78,15 +71,14 @@ impl Shard {
         while left > 0
             && let Some(&source) = run.sources.front()
         {
-            let is_there = self.is_still(source);
-            let taken = self.segments[source.number as usize].take_if(|_| is_there);
-            let Some(mut segment) = taken else {
+            let is_there = self.is_queued(source);
+            let Some(mut taken) = is_there.then(|| self.segments.take_out(source)).flatten() else {
                 // Evicted meanwhile; its neighbours may be next.
                 run.sources.clear();
                 break;
             };
-            let is_through = self.rewrite(common, &mut run, &mut segment, &mut left);
-            self.segments[source.number as usize] = Some(segment);
+            let is_through = self.rewrite(common, &mut run, &mut taken.segment, &mut left);
+            self.segments.put_back(taken);
             if is_through {
                 self.drop_source(common, &mut run);
             }
@@ -96,7 +88,7 @@ impl Shard {
             self.compacting = Some(run);
             return Progress::Going;
         }
-        if let Some(target) = run.target.filter(|&target| self.is_still(target)) {
+        if let Some(target) = run.target.filter(|&target| self.is_queued(target)) {
             let held = self.capacity_of(target.number);
             self.shrink(common, target.number);
             run.given += held - self.capacity_of(target.number);
@@ -114,27 +106,21 @@ impl Shard {
         self.published.no_gain_at.store(self.published.garbage.load(Relaxed), Relaxed);
     }
 
-    /// Whether a segment is still the same, and is not being evicted.
-    fn is_still(&self, ticket: SegmentId) -> bool {
-        let segment = self.segments[ticket.number as usize].as_ref();
-        segment.is_some_and(|segment| segment.serial == ticket.serial)
-            && self.evicting.as_ref().is_none_or(|it| it.number != ticket.number)
+    /// Whether a segment is still in its queue.
+    fn is_queued(&self, id: SegmentId) -> bool {
+        let segment = self.segments.get(id.number);
+        segment.is_some_and(|it| it.serial == id.serial && it.state() != State::Evicting)
     }
 
     fn capacity_of(&self, number: u32) -> u64 {
-        let segment = self.segments[number as usize].as_ref();
-        segment.map_or(0, |segment| segment.data.capacity() as u64)
+        self.segments.get(number).map_or(0, |segment| segment.data.capacity() as u64)
     }
 
-    /// Removes the first source, which is moved completely, from its queue.
+    /// Removes the first source, which is moved completely.
     fn drop_source(&mut self, common: &Common, run: &mut Compacting) {
         let Some(SegmentId { number, .. }) = run.sources.pop_front() else { return };
         run.at = 0;
         run.given += self.capacity_of(number);
-        let queue = &mut self.queues[run.queue as usize];
-        if let Some(at) = queue.iter().position(|&other| other == number) {
-            queue.remove(at);
-        }
         self.drop_segment(common, number);
         self.publish();
     }
@@ -147,13 +133,12 @@ impl Shard {
         let mut sums: Vec<Sums> = Vec::new();
         let mut best: Option<(usize, u64, Queue, usize)> = None;
         for queue in Queue::BOTH {
-            let numbers = &self.queues[queue as usize];
-            let sealed = numbers.len() - usize::from(self.open[queue as usize].is_some());
+            let (numbers, sealed) = (self.segments.queue(queue), self.segments.sealed(queue));
             sums.clear();
             sums.push(Sums::default());
             let mut sum = Sums::default();
             sums.extend(numbers.range(..sealed).map(|&number| {
-                if let Some(segment) = &self.segments[number as usize] {
+                if let Some(segment) = self.segments.get(number) {
                     sum.held += segment.data.capacity() as u64;
                     sum.live += u64::from(segment.live_bytes);
                     sum.records += u64::from(segment.live);
@@ -180,16 +165,16 @@ impl Shard {
             }
         }
         let (len, _, queue, start) = best?;
-        let numbers = self.queues[queue as usize].range(start..start + len);
+        let numbers = self.segments.queue(queue).range(start..start + len);
         let sources = numbers.filter_map(|&number| {
-            let segment = self.segments[number as usize].as_ref()?;
+            let segment = self.segments.get(number)?;
             Some(SegmentId { number, serial: segment.serial })
         });
         let sources = sources.collect();
         Some(Compacting { queue, sources, at: 0, target: None, given: 0, taken: 0 })
     }
 
-    /// Moves up to `left` records of a source, taken out of its place, after those written so far.
+    /// Moves up to `left` records of a source, that is taken out, after those written so far.
     /// Returns whether the source is finished.
     fn rewrite(
         &mut self,
@@ -230,19 +215,14 @@ impl Shard {
         mut found: Found,
         hash: Hash,
     ) {
-        let record = found.record;
-        if let Some(miss) = self.judge(common, segment, &found, self.now).miss {
+        let item = self.item_in(segment, &found);
+        if let Some(miss) = item.judge(common, self.now).miss {
             self.drop_dead(common, segment, &mut found, hash, miss);
             return;
         }
-        let meta = self.meta(segment, &found, self.now);
-        let body = match record.handle(&segment.data) {
-            Some(handle) => Body::Large(handle, &segment.data[record.rest_range()]),
-            None => Body::Inline(&segment.data[record.body_range()], &[]),
-        };
-        let (key, uses) = (record.key(&segment.data), record.uses());
-        let new = NewRecord { key, body, meta, uses, touchable: !common.evict };
-        let large = self.large_charge(segment, &record);
+        let (large, meta) = (item.size().large, item.meta(self.now));
+        let uses = found.record.uses();
+        let new = found.record.rewritten(&segment.data, meta, uses, !common.evict);
         let Some(location) = self.append_to_target(common, run, segment, &new, large) else {
             return;
         };
@@ -266,14 +246,13 @@ impl Shard {
             segment.epoch == epoch && segment.data.len() + most <= segment.data.capacity()
         };
         let target = run.target.filter(|&target| {
-            let segment = self.segments[target.number as usize].as_ref();
-            self.is_still(target) && segment.is_some_and(fits)
+            self.is_queued(target) && self.segments.get(target.number).is_some_and(fits)
         });
         let number = match target {
             Some(target) => target.number,
             None => self.open_target(common, run, source, epoch),
         };
-        let segment = self.segments[number as usize].as_mut()?;
+        let segment = self.segments.get_mut(number)?;
         let at = segment.append(new, large);
         common.count_queue_bytes(segment.queue, large, 0);
         Some(common.layout.location(number, at))
@@ -293,19 +272,16 @@ impl Shard {
         run.taken += buffer.capacity() as u64;
         let serial = common.next_serial();
         let segment = Segment::new(buffer, run.queue, source.birth, epoch, serial, common.cas());
-        let number = self.add_segment(segment);
-        let queue = &mut self.queues[run.queue as usize];
-        let first = run.sources.front().map(|source| source.number);
-        let at = queue.iter().position(|&other| Some(other) == first).unwrap_or(0);
-        queue.insert(at, number);
-        run.target = Some(SegmentId { number, serial });
-        number
+        let first = run.sources.front().map_or(0, |source| source.number);
+        let target = self.segments.add_before(first, segment);
+        run.target = Some(target);
+        target.number
     }
 
     /// Gives back the unused part of a segment, if a buffer of half its length or less suffices.
     /// Lengths of buffers are powers of two, so any other segment can use the memory.
     pub(crate) fn shrink(&mut self, common: &Common, number: u32) {
-        let Some(segment) = self.segments[number as usize].as_mut() else { return };
+        let Some(segment) = self.segments.get_mut(number) else { return };
         let capacity = segment.data.capacity();
         let wanted = segment.data.len().next_power_of_two().max(SMALL_BUFFER);
         if wanted <= capacity / 2 {
@@ -327,12 +303,11 @@ impl Shard {
         large: u64,
     ) {
         if found.record.has_override() {
-            self.remove_override(found.location);
+            self.overrides.remove(found.location);
         }
-        let old = Shard::charge(found.record.len(), large);
-        let new = self
-            .record(common, location)
-            .map_or(old, |record: Record| Shard::charge(record.len(), large));
+        let charge = |record: &Record| Size { record: record.len(), large }.charge();
+        let old = charge(&found.record);
+        let new = self.record(common, location).map_or(old, |record| charge(&record));
         self.counters.remove(old);
         self.counters.add(new);
         common.charge(new, old);

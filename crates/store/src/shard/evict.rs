@@ -5,13 +5,10 @@
 //! expects it to be read again, appends it to a younger segment. Until then the item can be read
 //! and changed as usual. After the last item, the next segment reuses the buffer.
 
-use crate::epochs::Epoch;
+use super::{Common, Destination, Evicting, Found, Hash, Need, Shard, Size};
 use crate::index::bucket::Slot;
-use crate::log::record::{Body, NewRecord};
 use crate::log::segment::{Queue, Segment};
 use crate::policy::{Fate, Situation};
-use crate::shard::common::{Common, Hash};
-use crate::shard::{Evicting, Found, Need, Shard};
 use crate::{Evicted, Miss};
 
 /// Items whose index slots are fetched together before the first decision.
@@ -20,28 +17,25 @@ const BATCH: usize = 16;
 impl Shard {
     /// Begins to evict the oldest segment of a queue. Returns `false` if the queue has none.
     pub(crate) fn begin_eviction(&mut self, queue: Queue, pressure: u8) -> bool {
-        let Some(&number) = self.queues[queue as usize].front() else { return false };
-        if self.open[queue as usize] == Some(number) {
-            self.open[queue as usize] = None;
-        }
-        self.queues[queue as usize].pop_front();
-        self.evicting = Some(Evicting { number, at: 0, pressure });
+        let Some(id) = self.segments.begin_eviction(queue) else { return false };
+        self.evicting = Some(Evicting { id, at: 0, pressure });
         self.publish();
         true
     }
 
     /// Number of items left in the segment being evicted.
     pub(crate) fn left_to_evict(&self) -> u64 {
-        let number = self.evicting.as_ref().map(|evicting| evicting.number as usize);
-        let segment = number.and_then(|number| self.segments[number].as_ref());
+        let evicting = self.evicting.as_ref();
+        let segment = evicting.and_then(|evicting| self.segments.get(evicting.id.number));
         segment.map_or(0, |segment| u64::from(segment.live))
     }
 
     /// Continues the eviction of a segment, for at most `items` items. Returns whether it is
     /// finished.
     pub(crate) fn evict_some(&mut self, common: &Common, items: usize) -> bool {
-        let Some(Evicting { number, mut at, pressure }) = self.evicting.take() else { return true };
-        let Some(mut segment) = self.segments[number as usize].take() else { return true };
+        let Some(Evicting { id, mut at, pressure }) = self.evicting.take() else { return true };
+        let Some(mut taken) = self.segments.take_out(id) else { return true };
+        let segment = &mut taken.segment;
         let mut is_over = false;
         let situation = common.situation(pressure);
         let mut batch = Vec::with_capacity(BATCH);
@@ -52,28 +46,30 @@ impl Shard {
                 at = here + record.len();
                 let hash = common.hash(record.key(&segment.data));
                 self.index.touch(hash.tag());
-                batch
-                    .push((Found { location: common.layout.location(number, here), record }, hash));
+                batch.push((
+                    Found { location: common.layout.location(id.number, here), record },
+                    hash,
+                ));
             }
             is_over = batch.len() < BATCH;
             for (found, hash) in batch.drain(..) {
-                self.evict_or_keep(common, &mut segment, found, hash, situation);
+                self.evict_or_keep(common, segment, found, hash, situation);
             }
             if is_over {
                 break;
             }
         }
-        self.segments[number as usize] = Some(segment);
+        self.segments.put_back(taken);
         if is_over {
-            self.drop_segment(common, number);
+            self.drop_segment(common, id.number);
             self.settle_account(common);
         } else {
-            self.evicting = Some(Evicting { number, at, pressure });
+            self.evicting = Some(Evicting { id, at, pressure });
         }
         is_over
     }
 
-    /// Decides about one item of a segment that was taken out of its place.
+    /// Decides about one item of a segment that is taken out.
     fn evict_or_keep(
         &mut self,
         common: &Common,
@@ -82,26 +78,26 @@ impl Shard {
         hash: Hash,
         situation: Situation,
     ) {
-        let verdict = self.judge(common, segment, &found, self.now);
+        let item = self.item_in(segment, &found);
+        let verdict = item.judge(common, self.now);
         if let Some(miss) = verdict.miss {
             self.drop_dead(common, segment, &mut found, hash, miss);
             return;
         }
-        let large = self.large_charge(segment, &found.record);
-        let item = self.candidate(hash.tag(), Shard::charge(found.record.len(), large));
+        let candidate = self.candidate(hash.tag(), item.size().charge());
         let (uses, items) = (found.record.uses(), self.index.len());
-        match self.policy.fate(segment.queue, uses, item, situation, items) {
+        match self.policy.fate(segment.queue, uses, candidate, situation, items) {
             Fate::Keep(uses) => {
-                let to = (Queue::Main, verdict.epoch);
+                let to = Destination { queue: Queue::Main, epoch: verdict.epoch };
                 self.move_record(common, segment, &mut found, hash, to, uses);
             }
             Fate::Evict => {
-                let meta = self.meta(segment, &found, self.now);
-                self.counters.count_eviction(&meta, self.now);
+                let item = self.item_in(segment, &found);
+                let meta = item.meta(self.now);
                 if let Some(observer) = &common.observer {
-                    let key = found.record.key(&segment.data);
-                    observer(Evicted { key, len: self.value_len(segment, &found.record), meta });
+                    observer(Evicted { key: item.key(), len: item.value_len(), meta });
                 }
+                self.counters.count_eviction(&meta, self.now);
                 self.note_touched(hash);
                 self.index.remove(Slot::new(hash.tag(), found.location));
                 self.take_off(common, segment, &mut found);
@@ -109,7 +105,7 @@ impl Shard {
         }
     }
 
-    /// Removes a dead item of a segment that was taken out of its place.
+    /// Removes a dead item of a segment that is taken out.
     pub(crate) fn drop_dead(
         &mut self,
         common: &Common,
@@ -118,7 +114,7 @@ impl Shard {
         hash: Hash,
         miss: Miss,
     ) {
-        let fetched = self.meta(segment, found, self.now).fetched;
+        let fetched = self.item_in(segment, found).meta(self.now).fetched;
         self.counters.count_reclaim(miss == Miss::Expired && !fetched);
         self.note_touched(hash);
         self.index.remove(Slot::new(hash.tag(), found.location));
@@ -127,20 +123,20 @@ impl Shard {
 
     /// Removes an item and its value from the bookkeeping.
     fn take_off(&mut self, common: &Common, segment: &mut Segment, found: &mut Found) {
-        let large = self.large_charge(segment, &found.record);
-        if let Some(handle) = found.record.handle(&segment.data) {
+        let item = self.item_in(segment, found);
+        let (size, handle) = (item.size(), item.handle());
+        if let Some(handle) = handle {
             self.dropped.add(self.values.remove(handle));
         }
         if found.record.has_override() {
-            self.remove_override(found.location);
+            self.overrides.remove(found.location);
         }
-        let charge = Shard::charge(found.record.len(), large);
-        self.counters.remove(charge);
-        common.charge(0, charge);
-        segment.kill(&mut found.record, large);
-        self.published.count_garbage(found.record.len() as u64, 0);
-        common.count_queue_bytes(segment.queue, 0, large);
-        self.dropped.give(large);
+        self.counters.remove(size.charge());
+        common.charge(0, size.charge());
+        segment.kill(&mut found.record, size.large);
+        self.published.count_garbage(size.record as u64, 0);
+        common.count_queue_bytes(segment.queue, 0, size.large);
+        self.dropped.give(size.large);
     }
 
     /// Appends an item to the open segment of a queue, even if there is no room.
@@ -150,28 +146,20 @@ impl Shard {
         segment: &mut Segment,
         found: &mut Found,
         hash: Hash,
-        (queue, epoch): (Queue, Epoch),
+        to: Destination,
         uses: u8,
     ) {
-        let large = self.large_charge(segment, &found.record);
-        let meta = self.meta(segment, found, self.now);
-        let key = found.record.key(&segment.data);
-        let body = match found.record.handle(&segment.data) {
-            Some(handle) => Body::Large(handle, &segment.data[found.record.rest_range()]),
-            None => Body::Inline(&segment.data[found.record.body_range()], &[]),
-        };
-        let new = NewRecord { key, body, meta, uses, touchable: !common.evict };
-        let most = new.max_len();
-        if let Err(Need(bytes)) = self.reserve_segment(
-            common,
-            (queue, epoch),
-            (most, large),
-            &mut common.budget.nothing(),
-        ) {
+        let item = self.item_in(segment, found);
+        let (large, meta) = (item.size().large, item.meta(self.now));
+        let new = found.record.rewritten(&segment.data, meta, uses, !common.evict);
+        let size = Size { record: new.max_len(), large };
+        if let Err(Need(bytes)) =
+            self.reserve_segment(common, to, size, &mut common.budget.nothing())
+        {
             let mut grant = common.budget.overdraft(bytes);
-            let _ = self.reserve_segment(common, (queue, epoch), (most, large), &mut grant);
+            let _ = self.reserve_segment(common, to, size, &mut grant);
         }
-        let Some(location) = self.append(common, queue, &new, large) else {
+        let Some(location) = self.append(common, to.queue, &new, large) else {
             debug_assert!(false, "an overdraft is always granted");
             return;
         };

@@ -51,12 +51,10 @@ fn a_run_gains_a_segment_and_keeps_the_order() {
     }
     let order = |store: &SegmentStore| -> Vec<Vec<u8>> {
         let shard = store.slots[0].lock(&store.common);
-        let numbers = shard.queues.iter().flatten();
-        let segments = numbers.filter_map(|&number| shard.segments[number as usize].as_ref());
         let keys = |segment: &Segment| -> Vec<Vec<u8>> {
             segment.living().map(|(_, it)| it.key(&segment.data).to_vec()).collect()
         };
-        segments.flat_map(keys).collect()
+        shard.segments.queued().map(|(_, it)| it).flat_map(keys).collect()
     };
     let before = (order(&store), store.common.budget.used());
     let mut steps = 0;
@@ -94,18 +92,18 @@ fn a_run_gives_way_to_whatever_happens_meanwhile() {
         let mut choice = splitmix(&mut random) % 1_000;
         let mut shard = store.slots[0].lock(&store.common);
         shard.now = now;
-        if shard.compacting.is_none() && choice.is_multiple_of(20) {
+        if !shard.is_compacting() && choice.is_multiple_of(20) {
             shard.begin_compacting(&store.common);
         }
         // From time to time much happens between two steps.
         let steps_now = turn / 100 % 2 == 0;
         if choice < 300 && steps_now {
-            let was_going = shard.compacting.is_some();
+            let was_going = shard.is_compacting();
             if let Progress::Over { gained } = shard.compact_some(&store.common, choice % 8) {
                 over[usize::from(gained)] += usize::from(was_going);
             }
         } else if (300..325).contains(&choice) {
-            if shard.evicting.is_none() {
+            if !shard.is_evicting() {
                 shard.begin_eviction(Queue::BOTH[choice % 2], 3);
             }
             choice = 0;

@@ -30,8 +30,8 @@ fn begun(store: &SegmentStore, now: Seconds) -> Cursor {
     let mut shard = store.slots[0].lock(&store.common);
     shard.now = now;
     let due = shard.due(epoch, now);
-    let [(number, serial)] = due[..] else { panic!("{due:?} are due") };
-    let mut cursor = Cursor { number, serial, epoch, at: 0, soonest: Seconds::MAX };
+    let [segment] = due[..] else { panic!("{due:?} are due") };
+    let mut cursor = Cursor { segment, epoch, at: 0, soonest: Seconds::MAX };
     assert!(!shard.sweep_some(&store.common, &mut cursor).1, "the first step is not the last");
     cursor
 }
