@@ -58,4 +58,5 @@ pub use engine::{Readiness, Restore, Restored, SegmentStore};
 pub use engine::{Shape, ShapeError};
 pub use memory::resident::ResidentProbe;
 pub use time::{Expiry, MAX_RELATIVE_EXPTIME, Seconds, is_unix_exptime};
-pub use value::piece::{Arriving, LargeValue, Piece};
+pub use value::arriving::{Arriving, LargeValue};
+pub use value::piece::Piece;

@@ -10,7 +10,7 @@ use crate::memory::budget::Grant;
 use crate::shard::{Borrowed, Common, Destination, Found, Hash, Item, Need, NewItem, Shard, Size};
 use crate::value::Value;
 use crate::value::incoming::Incoming;
-use crate::value::join::{Cutting, End, Join, PresentValue};
+use crate::value::join::{End, Join, PresentValue};
 use crate::value::large::Pieces;
 use crate::value::number;
 use crate::{
@@ -124,7 +124,7 @@ impl KeyOp<'_, '_> {
         bytes: &'v mut Vec<u8>,
     ) -> Value<'v> {
         let common = self.common;
-        let cutting = Cutting { inline: common.layout.inline, outside: &common.outside };
+        let cutting = common.cutting();
         let before = self.present_value(found);
         let is_short = before.handle.is_none() && part.pieces().is_empty();
         if is_short && before.rest.len() + part.len() <= cutting.inline {

@@ -105,7 +105,7 @@ impl SegmentStore {
         if let Err(left_out) = self.may_keep(item, now) {
             return left_out;
         }
-        let mut incoming = Incoming::cut(item.value, &self.common);
+        let mut incoming = Incoming::cut(item.value, self.common.cutting());
         let hash = self.common.hash(item.key);
         self.restore_in(&mut self.lock(hash, now), restore, hash, item, incoming.value(), now)
     }

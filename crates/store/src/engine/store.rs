@@ -98,9 +98,12 @@ impl Store for SegmentStore {
         }
         let mut grant = self.common.budget.nothing();
         let mut value = match &mut write.value {
-            NewValue::Slice(slice) => Incoming::cut(slice, &self.common),
+            NewValue::Slice(slice) => Incoming::cut(slice, self.common.cutting()),
             NewValue::Large(value) => {
-                Incoming::large(std::mem::take(value), &self.common, &mut grant)
+                if let Some(room) = value.room().take() {
+                    grant.add(self.common.budget.claim(*room));
+                }
+                Incoming::large(std::mem::take(value), self.common.cutting())
             }
         };
         let done = self.carry_out_with(grant, write.key, now, |op| op.write(&write, &mut value));

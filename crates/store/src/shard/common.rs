@@ -12,6 +12,7 @@ use crate::log::location::Layout;
 use crate::log::segment::Queue;
 use crate::memory::budget::Budget;
 use crate::policy::{self, Situation};
+use crate::value::Cutting;
 use crate::{Account, Cas, EvictionObserver};
 
 /// A key's hash: gives its shard, and its tag there.
@@ -133,6 +134,12 @@ impl Common {
         let share = policy::share_after(self.share(), queue, items * self.shards);
         // If two threads do this at the same time, one change is lost, which does no harm.
         self.share.store(share, Relaxed);
+    }
+
+    /// How this store cuts values into pieces.
+    #[inline]
+    pub(crate) fn cutting(&self) -> Cutting<'_> {
+        Cutting { inline: self.layout.inline, outside: &self.outside }
     }
 
     /// A shard's part of the memory.

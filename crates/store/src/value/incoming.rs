@@ -2,10 +2,8 @@
 
 use std::borrow::Cow;
 
-use crate::memory::budget::Grant;
-use crate::shard::common::Common;
-use crate::value::Value;
-use crate::value::large::Pieces;
+use super::large::Pieces;
+use super::{Cutting, Value};
 use crate::{LargeValue, Piece};
 
 /// A value to be stored. It owns its pieces until it is stored.
@@ -19,25 +17,22 @@ pub(crate) enum Incoming<'a> {
 
 impl<'a> Incoming<'a> {
     #[inline]
-    pub(crate) fn cut(value: &'a [u8], common: &Common) -> Incoming<'a> {
-        if value.len() <= common.layout.inline {
+    pub(crate) fn cut(value: &'a [u8], cutting: Cutting<'_>) -> Incoming<'a> {
+        if value.len() <= cutting.inline {
             return Incoming::Inline(value);
         }
-        let (pieces, rest) = Pieces::cut(value, common.layout.inline, &common.outside);
+        let (pieces, rest) = Pieces::cut(value, cutting);
         Incoming::Large(pieces, Cow::Borrowed(rest))
     }
 
-    /// A value that arrived in pieces. The memory reserved for it is added to the grant.
+    /// A value that arrived in pieces.
     #[inline(never)]
-    pub(crate) fn large(value: LargeValue, common: &Common, grant: &mut Grant<'_>) -> Incoming<'a> {
+    pub(crate) fn large(value: LargeValue, cutting: Cutting<'_>) -> Incoming<'a> {
         let mut len = value.len() - value.rest().len();
-        let (mut pieces, mut rest, room) = value.into_parts();
-        if let Some(room) = room {
-            grant.add(common.budget.claim(*room));
-        }
-        if rest.len() > common.layout.inline {
+        let (mut pieces, mut rest) = value.into_parts();
+        if rest.len() > cutting.inline {
             // The value was cut for another store.
-            let (more, behind) = Pieces::cut(&rest, common.layout.inline, &common.outside);
+            let (more, behind) = Pieces::cut(&rest, cutting);
             len += more.len();
             pieces.extend(more.into_vec());
             rest = behind.to_vec();

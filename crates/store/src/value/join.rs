@@ -8,10 +8,9 @@
 //! Each long part leaves one piece of odd length, from the rest of the value or of the part.
 
 use std::ops::Range;
-use std::sync::Arc;
 
-use crate::Account;
-use crate::value::incoming::Incoming;
+use super::Cutting;
+use super::incoming::Incoming;
 use crate::value::large::Pieces;
 use crate::value::piece::{HUGE, PAGE, Piece, SIZES, next_size};
 
@@ -41,13 +40,6 @@ pub(crate) struct PresentValue<'a> {
     /// Bytes of all pieces.
     pub(crate) len: usize,
     pub(crate) rest: &'a [u8],
-}
-
-/// The rules by which values are cut here.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Cutting<'a> {
-    pub(crate) inline: usize,
-    pub(crate) outside: &'a Arc<Account>,
 }
 
 /// A plan to join a part to the present value: the pieces of the result.

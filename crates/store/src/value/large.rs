@@ -7,9 +7,7 @@
 //! than their item lives. The store's account counts the pieces of its items. When an item goes
 //! while a socket still holds its pieces, the account outside the store counts them.
 
-use std::sync::Arc;
-
-use crate::Account;
+use super::Cutting;
 use crate::value::piece::{Piece, charge, next_size};
 
 /// The pieces of one value.
@@ -21,18 +19,13 @@ pub(crate) struct Pieces {
 }
 
 impl Pieces {
-    /// Cuts a value into pieces, except its last bytes, at most `inline`. `outside` counts the
-    /// pieces.
-    pub(crate) fn cut<'v>(
-        value: &'v [u8],
-        inline: usize,
-        outside: &Arc<Account>,
-    ) -> (Pieces, &'v [u8]) {
+    /// Cuts a value into pieces, except its last bytes, which stay in the record.
+    pub(crate) fn cut<'v>(value: &'v [u8], cutting: Cutting<'_>) -> (Pieces, &'v [u8]) {
         let mut rest = value;
         let mut pieces = Vec::new();
-        while let Some(size) = next_size(rest.len(), value.len(), inline) {
+        while let Some(size) = next_size(rest.len(), value.len(), cutting.inline) {
             let (piece, behind) = rest.split_at(size);
-            pieces.push(Piece::arrived(piece, outside));
+            pieces.push(Piece::arrived(piece, cutting.outside));
             rest = behind;
         }
         pieces.shrink_to_fit();
@@ -156,6 +149,8 @@ impl LargeValues {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::value::piece::{PAGE, SIZES};
 
@@ -164,7 +159,8 @@ mod tests {
         let value: Vec<u8> = (0..2_000_000_u32).map(|at| at.to_le_bytes()[0]).collect();
         for len in [0, 255, 256, 257, 4_095, 4_096, 20_479, 65_536, 69_632, 99_999, 1_999_999] {
             for inline in [512, 1_024, 4_096] {
-                let (pieces, rest) = Pieces::cut(&value[..len], inline, &Arc::default());
+                let outside = &Arc::default();
+                let (pieces, rest) = Pieces::cut(&value[..len], Cutting { inline, outside });
                 assert!(rest.len() <= inline);
                 assert_eq!(pieces.len() + rest.len(), len);
                 let whole =
@@ -181,7 +177,8 @@ mod tests {
 
     #[test]
     fn handles_are_used_again() {
-        let pieces = |len| Pieces::cut(&vec![7; len], 0, &Arc::default()).0;
+        let pieces =
+            |len| Pieces::cut(&vec![7; len], Cutting { inline: 0, outside: &Arc::default() }).0;
         let mut large = LargeValues::default();
         let (one, two) = (large.insert(pieces(256)), large.insert(pieces(512)));
         assert_eq!(large.remove(one).len(), 256);

@@ -2,19 +2,32 @@
 //!
 //! | file | purpose |
 //! |---|---|
-//! | `piece` | a piece of a large value; a large value that arrives |
+//! | `piece`, `arriving` | a piece of a large value; a large value before it is stored |
 //! | `large` | the large values of a shard |
 //! | `incoming`, `join` | a value before it is stored; a value that is appended or prepended to another |
 //! | `number` | decimal numbers |
 
+pub(crate) mod arriving;
 pub(crate) mod incoming;
 pub(crate) mod join;
 pub(crate) mod large;
 pub(crate) mod number;
 pub(crate) mod piece;
 
+use std::sync::Arc;
+
 use self::join::Join;
 use self::large::Pieces;
+use crate::Account;
+
+/// How a store cuts values into pieces.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cutting<'a> {
+    /// Most bytes that stay in the record.
+    pub(crate) inline: usize,
+    /// The account that counts pieces before they are stored.
+    pub(crate) outside: &'a Arc<Account>,
+}
 
 /// A value on its way into a record.
 #[derive(Debug)]
