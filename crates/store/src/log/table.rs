@@ -22,8 +22,8 @@
 //!
 //! A step of maintenance works on a segment while it changes the rest of the shard. It takes the
 //! segment out and puts it back before the shard's lock is released. A lookup in a segment that is
-//! taken out finds nothing, so one that is not put back would lose its items silently:
-//! [`SegmentTable::validate`] looks for that.
+//! taken out finds nothing, so one that is not put back would lose its items silently. So the lock
+//! checks [`SegmentTable::is_whole`] in debug builds, and [`SegmentTable::validate`] does always.
 
 use std::collections::VecDeque;
 
@@ -63,6 +63,13 @@ pub(crate) struct TakenOut {
     pub(crate) segment: Segment,
 }
 
+impl TakenOut {
+    /// The segment's number.
+    pub(crate) fn number(&self) -> u32 {
+        self.number
+    }
+}
+
 /// The segments of a shard, by number. See the module's documentation.
 #[derive(Debug, Default)]
 pub(crate) struct SegmentTable {
@@ -71,6 +78,7 @@ pub(crate) struct SegmentTable {
     /// Numbers of the segments in each queue, oldest first.
     queues: [VecDeque<u32>; 2],
     open: [Option<u32>; 2],
+    taken_out: u32,
 }
 
 impl SegmentTable {
@@ -204,7 +212,10 @@ impl SegmentTable {
             return None;
         }
         match std::mem::replace(&mut self.entries[id.number as usize], Entry::TakenOut) {
-            Entry::Here(segment) => Some(TakenOut { number: id.number, segment }),
+            Entry::Here(segment) => {
+                self.taken_out += 1;
+                Some(TakenOut { number: id.number, segment })
+            }
             Entry::Free | Entry::TakenOut => None,
         }
     }
@@ -217,6 +228,12 @@ impl SegmentTable {
             "a segment is put back that was not taken out"
         );
         *entry = Entry::Here(segment);
+        self.taken_out -= 1;
+    }
+
+    /// Whether every segment that was taken out was put back.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.taken_out == 0
     }
 
     /// Removes a segment, and takes it off its queue: `Sealed` or `Evicting` to free.

@@ -13,21 +13,19 @@
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering::Relaxed;
 
+use super::evict::BATCH;
 use super::{Common, Found, Hash, SMALL_BUFFER, Shard, Size};
 use crate::epochs::Epoch;
 use crate::index::bucket::Slot;
 use crate::log::location::Location;
 use crate::log::record::{NewRecord, Record};
 use crate::log::segment::{Queue, Segment};
-use crate::log::table::{SegmentId, State};
+use crate::log::table::{SegmentId, State, TakenOut};
 
 /// Longest run of neighbours that are compacted to gain one segment, if evicting is an alternative:
 /// a longer run is not worth its time.
 const LONG_RUN: usize = 8;
 const LONGEST_RUN: usize = 16;
-
-/// Records whose index slots are fetched together before the first record is moved.
-const BATCH: usize = 16;
 
 /// Neighbours of a queue that are being compacted.
 #[derive(Debug)]
@@ -77,7 +75,7 @@ impl Shard {
                 run.sources.clear();
                 break;
             };
-            let is_through = self.rewrite(common, &mut run, &mut taken.segment, &mut left);
+            let is_through = self.rewrite(common, &mut run, &mut taken, &mut left);
             self.segments.put_back(taken);
             if is_through {
                 self.drop_source(common, &mut run);
@@ -180,25 +178,15 @@ impl Shard {
         &mut self,
         common: &Common,
         run: &mut Compacting,
-        segment: &mut Segment,
+        source: &mut TakenOut,
         left: &mut usize,
     ) -> bool {
-        let Some(&SegmentId { number, .. }) = run.sources.front() else { return true };
-        let mut batch: Vec<(Found, Hash)> = Vec::with_capacity(BATCH);
+        let mut batch = Vec::with_capacity(BATCH);
         while *left > 0 {
-            while batch.len() < BATCH
-                && let Some((here, record)) = segment.next_living(run.at)
-            {
-                run.at = here + record.len();
-                let hash = common.hash(record.key(&segment.data));
-                self.index.touch(hash.tag());
-                batch
-                    .push((Found { location: common.layout.location(number, here), record }, hash));
-            }
-            let is_rest = batch.len() < BATCH;
+            let is_rest = self.next_batch(common, source, &mut run.at, &mut batch);
             *left = left.saturating_sub(batch.len());
             for (found, hash) in batch.drain(..) {
-                self.rewrite_one(common, run, segment, found, hash);
+                self.rewrite_one(common, run, &mut source.segment, found, hash);
             }
             if is_rest {
                 return true;

@@ -8,11 +8,12 @@
 use super::{Common, Destination, Evicting, Found, Hash, Need, Shard, Size};
 use crate::index::bucket::Slot;
 use crate::log::segment::{Queue, Segment};
+use crate::log::table::TakenOut;
 use crate::policy::{Fate, Situation};
 use crate::{Evicted, Miss};
 
-/// Items whose index slots are fetched together before the first decision.
-const BATCH: usize = 16;
+/// Items whose index slots are fetched together before the first of them is handled.
+pub(super) const BATCH: usize = 16;
 
 impl Shard {
     /// Begins to evict the oldest segment of a queue. Returns `false` if the queue has none.
@@ -35,25 +36,13 @@ impl Shard {
     pub(crate) fn evict_some(&mut self, common: &Common, items: usize) -> bool {
         let Some(Evicting { id, mut at, pressure }) = self.evicting.take() else { return true };
         let Some(mut taken) = self.segments.take_out(id) else { return true };
-        let segment = &mut taken.segment;
         let mut is_over = false;
         let situation = common.situation(pressure);
         let mut batch = Vec::with_capacity(BATCH);
         for _ in 0..items.div_ceil(BATCH) {
-            while batch.len() < BATCH
-                && let Some((here, record)) = segment.next_living(at)
-            {
-                at = here + record.len();
-                let hash = common.hash(record.key(&segment.data));
-                self.index.touch(hash.tag());
-                batch.push((
-                    Found { location: common.layout.location(id.number, here), record },
-                    hash,
-                ));
-            }
-            is_over = batch.len() < BATCH;
+            is_over = self.next_batch(common, &taken, &mut at, &mut batch);
             for (found, hash) in batch.drain(..) {
-                self.evict_or_keep(common, segment, found, hash, situation);
+                self.evict_or_keep(common, &mut taken.segment, found, hash, situation);
             }
             if is_over {
                 break;
@@ -67,6 +56,28 @@ impl Shard {
             self.evicting = Some(Evicting { id, at, pressure });
         }
         is_over
+    }
+
+    /// Fills an empty batch with the living records of a segment from `at` on, and fetches their
+    /// index slots from memory together. Returns whether the segment has no more.
+    pub(super) fn next_batch(
+        &self,
+        common: &Common,
+        taken: &TakenOut,
+        at: &mut usize,
+        batch: &mut Vec<(Found, Hash)>,
+    ) -> bool {
+        let segment = &taken.segment;
+        while batch.len() < BATCH
+            && let Some((here, record)) = segment.next_living(*at)
+        {
+            *at = here + record.len();
+            let hash = common.hash(record.key(&segment.data));
+            self.index.touch(hash.tag());
+            let location = common.layout.location(taken.number(), here);
+            batch.push((Found { location, record }, hash));
+        }
+        batch.len() < BATCH
     }
 
     /// Decides about one item of a segment that is taken out.
@@ -100,7 +111,7 @@ impl Shard {
                 self.counters.count_eviction(&meta, self.now);
                 self.note_touched(hash);
                 self.index.remove(Slot::new(hash.tag(), found.location));
-                self.take_off(common, segment, &mut found);
+                self.discard(common, segment, &mut found);
             }
         }
     }
@@ -118,11 +129,11 @@ impl Shard {
         self.counters.count_reclaim(miss == Miss::Expired && !fetched);
         self.note_touched(hash);
         self.index.remove(Slot::new(hash.tag(), found.location));
-        self.take_off(common, segment, found);
+        self.discard(common, segment, found);
     }
 
     /// Removes an item and its value from the bookkeeping.
-    fn take_off(&mut self, common: &Common, segment: &mut Segment, found: &mut Found) {
+    fn discard(&mut self, common: &Common, segment: &mut Segment, found: &mut Found) {
         let item = self.item_in(segment, found);
         let (size, handle) = (item.size(), item.handle());
         if let Some(handle) = handle {

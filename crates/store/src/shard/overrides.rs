@@ -5,9 +5,9 @@ use std::collections::HashMap;
 
 use foldhash::fast::FixedState;
 
+use super::Common;
 use super::{Found, Shard};
 use crate::log::location::Location;
-use crate::shard::common::Common;
 use crate::{Cas, Expiry};
 
 /// The changes in place for which a record has no room.

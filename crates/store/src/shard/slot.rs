@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
 
+use super::Common;
 use crate::memory::budget::Budget;
 use crate::shard::Shard;
-use crate::shard::common::Common;
 use crate::shard::published::Published;
 use crate::value::large::Pieces;
 
@@ -110,6 +110,10 @@ impl DerefMut for Locked<'_> {
 impl Drop for Locked<'_> {
     #[inline]
     fn drop(&mut self) {
+        debug_assert!(
+            self.shard.segments.is_whole() || std::thread::panicking(),
+            "a segment was taken out and not put back"
+        );
         if !self.shard.dropped.is_empty() {
             let dropped = std::mem::take(&mut self.shard.dropped);
             self.dropped = Some(Freed { dropped, budget: self.budget });

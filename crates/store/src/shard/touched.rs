@@ -1,7 +1,7 @@
 //! The keys used while items of a snapshot are restored: see `crate::engine::restore`.
 
+use super::Hash;
 use super::Shard;
-use crate::shard::common::Hash;
 
 /// The used keys of a shard: a set of bits, each shared by many keys.
 #[derive(Debug)]

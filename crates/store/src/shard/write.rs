@@ -213,16 +213,16 @@ impl Shard {
             }
         }
         let record = self.record(common, location)?;
-        self.enter(common, Size { record: record.len(), large });
+        self.count_in(common, Size { record: record.len(), large });
         Some(Found { location, record })
     }
 
-    fn enter(&mut self, common: &Common, size: Size) {
+    fn count_in(&mut self, common: &Common, size: Size) {
         self.counters.add(size.charge());
         common.charge(size.charge(), 0);
     }
 
-    fn strike(&mut self, common: &Common, size: Size) {
+    fn count_out(&mut self, common: &Common, size: Size) {
         self.counters.remove(size.charge());
         common.charge(0, size.charge());
     }
@@ -249,8 +249,8 @@ impl Shard {
         let (old_len, len) = (old.record.len(), new.len(segment.cas_base));
         segment.overwrite(at, old_len, new);
         self.published.count_garbage((old_len - len) as u64, 0);
-        self.strike(common, Size { record: old_len, large: 0 });
-        self.enter(common, Size { record: len, large: 0 });
+        self.count_out(common, Size { record: old_len, large: 0 });
+        self.count_in(common, Size { record: len, large: 0 });
         self.drop_override(common, old);
         Some(Found { location: old.location, record: self.record(common, old.location)? })
     }
@@ -269,7 +269,7 @@ impl Shard {
         if let Some(handle) = handle {
             self.dropped.add(self.values.remove(handle));
         }
-        self.strike(common, size);
+        self.count_out(common, size);
         self.free_if_dead(common, number);
         size.large
     }
