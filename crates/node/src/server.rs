@@ -76,7 +76,7 @@ pub(crate) fn prepare(
     let cas = if ring.is_some() { rand::random_range(FIRST_CAS) } else { 0 };
     build(settings, guards, ring, room_for_peers, |store, connections| {
         let account = Arc::clone(connections.account());
-        let probe = move || Some(resident::bytes()?.saturating_sub(account.most_lately()));
+        let probe = move || Some(resident::bytes()?.saturating_sub(account.recent_peak()));
         store.with_resident_probe(Box::new(probe)).with_cas_after(cas)
     })
 }
@@ -394,7 +394,7 @@ async fn keep_time(shared: Arc<Shared>, workers: Arc<Workers>) {
         if now != last {
             workers.tidy();
             if now.is_multiple_of(GIVEN_BACK) {
-                shared.memory.account().turn();
+                shared.memory.account().begin_period();
             }
         }
         last = now;

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 #[derive(Debug, Default)]
 pub struct Account {
     held: AtomicU64,
-    /// The most bytes held since the last [`Account::turn`], and in the period before it.
-    most: AtomicU64,
-    most_before: AtomicU64,
+    /// The most bytes held since the last [`Account::begin_period`], and in the period before it.
+    peak: AtomicU64,
+    peak_before: AtomicU64,
 }
 
 impl Account {
@@ -21,8 +21,8 @@ impl Account {
     /// Adds `bytes`.
     pub fn take(&self, bytes: u64) {
         let held = self.held.fetch_add(bytes, Relaxed) + bytes;
-        if held > self.most.load(Relaxed) {
-            self.most.fetch_max(held, Relaxed);
+        if held > self.peak.load(Relaxed) {
+            self.peak.fetch_max(held, Relaxed);
         }
     }
 
@@ -32,15 +32,15 @@ impl Account {
         debug_assert!(before >= bytes, "{bytes} bytes are given back of {before}");
     }
 
-    /// The most bytes held recently, since the turn before the last one. The process may still hold
-    /// memory that was given back since.
-    pub fn most_lately(&self) -> u64 {
-        self.most.load(Relaxed).max(self.most_before.load(Relaxed))
+    /// The most bytes held in this period and the one before. The process may still hold memory
+    /// that was given back since.
+    pub fn recent_peak(&self) -> u64 {
+        self.peak.load(Relaxed).max(self.peak_before.load(Relaxed))
     }
 
-    /// Begins another period for [`Account::most_lately`].
-    pub fn turn(&self) {
-        self.most_before.store(self.most.swap(self.held(), Relaxed), Relaxed);
+    /// Begins another period for [`Account::recent_peak`].
+    pub fn begin_period(&self) {
+        self.peak_before.store(self.peak.swap(self.held(), Relaxed), Relaxed);
     }
 }
 
@@ -53,10 +53,10 @@ mod tests {
         let account = Account::default();
         account.take(100);
         account.give(90);
-        assert_eq!((account.held(), account.most_lately()), (10, 100));
-        account.turn();
-        assert_eq!(account.most_lately(), 100);
-        account.turn();
-        assert_eq!(account.most_lately(), 10);
+        assert_eq!((account.held(), account.recent_peak()), (10, 100));
+        account.begin_period();
+        assert_eq!(account.recent_peak(), 100);
+        account.begin_period();
+        assert_eq!(account.recent_peak(), 10);
     }
 }

@@ -5,7 +5,7 @@
 //! - [`storage_line`]: storage lines with a mistake; no byte of a value is read as a request.
 //! - [`answers`]: any bytes as a node's answer to the client; one that is wrong is refused.
 //! - [`ring_file`]: any bytes as a ring file; what is read can be written and read again.
-//! - [`store`]: any bytes become a history of a small store, asked through its seam.
+//! - [`store`]: any bytes become a history of a small store, asked through the trait `Store`.
 //! - [`snapshot`]: any bytes as a snapshot; nothing comes out that had not gone in.
 //! - [`session`]: any bytes become a session with nodes inside this process. Most are histories of
 //!   well-formed requests ([`generate`]), and [`model`] says what the node must answer, byte for

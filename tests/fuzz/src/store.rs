@@ -1,4 +1,4 @@
-//! Any bytes as a history of a small store, asked through its seam and held to the model of
+//! Any bytes as a history of a small store, asked through the trait `Store` and held to the model of
 //! `crates/store/tests/histories`: the same that random histories run for millions of steps, here with
 //! decisions that coverage guides.
 
