@@ -1,78 +1,60 @@
 //! A node: the server behind the binary `ringbinderd`, which replaces memcached: same protocol,
 //! same command line.
 //!
-//! | module | what it is |
+//! | module | purpose |
 //! |---|---|
 //! | `settings` | flags, file and environment, read and checked |
-//! | `process` | what is asked of the operating system around serving |
-//! | `server`, `listen` | the whole: listeners, workers, clock, signals, stopping |
-//! | `worker`, `local`, `connection`, `step`, `turn`, `input`, `carried`, `output`, `long`, `socket` | the path of a request between socket and command |
+//! | `process` | the node's use of the operating system around serving |
+//! | `server` | the whole: start, accepting, clock, signals, stopping; the state that workers share |
+//! | `net` | listeners, sockets, and every open connection |
+//! | `worker` | a worker thread and its state |
+//! | `connection` | the state machine of one connection, its buffers and pending replies |
 //! | `memory` | the bound on what connections hold |
-//! | `tls`, `auth`, `guessing`, `source`, `guards`, `reload` | who may connect and how: certificates, users, and reading them anew |
+//! | `security` | who may connect and how: certificates, users, and reloading them |
 //! | `command` | carrying out requests |
-//! | `ring` | which keys are this node's own, and who answers for the others |
-//! | `stats`, `sampling`, `watch`, `dump` | what can be learnt from outside |
-//! | `admin`, `pulse` | the same by HTTP, and whether all is well |
-//! | `health`, `check` | asking a running node whether it serves; checking what a start would need |
-//! | `snapshot`, `handover` | what outlives the process |
-//! | `logging`, `sparing` | the log, and the limit on lines that strangers cause |
-//! | `lone` | a node without listeners, for tests and fuzzing |
-//! | `shared`, `connections`, `clock`, `stop` | state that workers share |
+//! | `forward` | sending requests to the nodes that serve their keys |
+//! | `ring` | which keys this node serves, and how nodes change to another ring |
+//! | `stats`, `sampling` | counters and `stats`; hot keys and latencies |
+//! | `observe` | the log, `watch`, and dumps of all items |
+//! | `admin` | the admin port: `/metrics`, health checks, the dashboard |
+//! | `snapshot` | writing and restoring the items |
+//! | `takeover` | passing sockets and items to a new process |
 
 mod admin;
-mod auth;
-mod carried;
-mod check;
-mod clock;
 mod command;
 mod connection;
-mod connections;
-mod dump;
-mod guards;
-mod guessing;
-mod handover;
-mod health;
-mod input;
-mod listen;
-mod local;
-mod logging;
-mod lone;
-mod long;
+mod forward;
 mod memory;
-mod output;
+mod net;
+mod observe;
 mod process;
-mod pulse;
-mod reload;
 mod ring;
 mod sampling;
+mod security;
 mod server;
 mod settings;
-mod shared;
 mod snapshot;
-mod socket;
-mod source;
-mod sparing;
 mod stats;
-mod step;
-mod stop;
-mod tls;
-mod turn;
-mod watch;
+mod takeover;
 mod worker;
 
 use std::io::Write;
 
 use tracing::{info, warn};
 
-pub use crate::lone::LoneNode;
+pub use crate::server::in_process::LoneNode;
 
-use crate::handover::{HandOver, Inherited};
+use crate::net::listen;
+use crate::observe::logging;
 use crate::process::daemon::{self, Detached, Keep};
 use crate::process::exit::ExitCode;
 use crate::process::pidfile::PidFile;
 use crate::process::user::{self, Identity};
 use crate::process::{limits, resident, supervisor};
+use crate::security::guards;
+use crate::server::{check, clock, health};
 use crate::settings::{Guard, Settings, Startup};
+use crate::takeover::{HandOver, Inherited};
 
 /// Open files in addition to the connections: listeners, runtimes, log, dumps.
 const RESERVED_FILES: u32 = 64;
@@ -98,7 +80,7 @@ macro_rules! failures {
 failures! {
     settings::SettingsError,
     daemon::DaemonError,
-    handover::HandOverError,
+    takeover::HandOverError,
     health::HealthError,
     limits::LimitError,
     listen::ListenError,
@@ -181,7 +163,7 @@ fn serve(settings: Settings, ready: Option<daemon::Ready>) -> Result<(), Failure
     let mut guards = guards::Guards::load(&settings, clock::Clock::new().now())?;
     let mut inherited = Inherited::from_manager()?;
     let offer = match &settings.hand_over {
-        Some(path) => handover::knock(path, &settings, &mut inherited)?,
+        Some(path) => takeover::knock(path, &settings, &mut inherited)?,
         None => None,
     };
     let asked = settings.admin.as_ref();

@@ -15,11 +15,11 @@ use super::exposition::{Exposition, Form, Kind, Labels};
 use super::figures::{Answer, BOUNDS, Latency, as_float, bound};
 use super::said::of_snapshots;
 use super::share::Circle;
-use crate::logging;
 use crate::memory::Accounts;
+use crate::observe::logging;
 use crate::process::resident;
 use crate::ring::Situation;
-use crate::shared::Shared;
+use crate::server::shared::Shared;
 
 /// In a larger ring there are no metrics for each peer, because their number would be the square of
 /// this.

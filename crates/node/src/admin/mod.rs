@@ -42,8 +42,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
+use crate::server::shared::Shared;
 use crate::settings::AdminSettings;
-use crate::shared::Shared;
 use crate::worker::Workers;
 
 /// The number of files that the admin port may hold open.

@@ -22,7 +22,7 @@ use super::said::Said;
 use super::share::Circles;
 use super::{advice, api};
 use crate::ring::Situation;
-use crate::shared::Shared;
+use crate::server::shared::Shared;
 use crate::snapshot::{WriteError, on_demand};
 use crate::worker::Workers;
 

@@ -3,7 +3,7 @@
 use super::figures::{Answer, HotKey, Latency, hot_keys, plain};
 use crate::ring;
 use crate::sampling;
-use crate::shared::Shared;
+use crate::server::shared::Shared;
 use crate::snapshot;
 use crate::stats;
 

@@ -6,16 +6,16 @@ use ringbinder_protocol::{Admin, Dump, DumpTarget, MEMCACHED_VERSION, Refusal, S
 use ringbinder_store::{ResizeResult, Store};
 
 use super::{Context, refuse, reply};
-use crate::connections::CloseReason;
-use crate::dump::Form;
-use crate::logging;
-use crate::long::Long;
-use crate::output::Output;
+use crate::connection::long::Long;
+use crate::connection::output::Output;
+use crate::connection::step::Step;
+use crate::net::connections::CloseReason;
+use crate::observe::dump::Form;
+use crate::observe::logging;
 use crate::sampling::{self, Class};
-use crate::shared::Shared;
+use crate::server::shared::Shared;
+use crate::server::stop::StopCause;
 use crate::stats;
-use crate::step::Step;
-use crate::stop::StopCause;
 
 /// The highest verbosity, as in memcached.
 const MAX_VERBOSITY: u32 = 2;

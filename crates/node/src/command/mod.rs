@@ -22,10 +22,10 @@ mod storage;
 use ringbinder_protocol::{Keyed, MAX_KEY_LEN, Refusal, Storage, WatchFlags, answer};
 use ringbinder_store::{Expiry, LargeValue, Miss, NewValue, Readiness, Seconds, Store as _};
 
-use crate::output::Output;
-use crate::ring::Desk;
+use crate::connection::output::Output;
+use crate::forward::Desk;
 use crate::sampling::{Nanos, Sampler};
-use crate::shared::Shared;
+use crate::server::shared::Shared;
 use crate::stats::Counters;
 
 pub(crate) use admin::{execute as admin, flush_here, flush_store};

@@ -4,8 +4,9 @@ use ringbinder_protocol::{Get, Refusal, Tokens, answer};
 use ringbinder_store::{ItemRef, Miss, Store};
 
 use super::Context;
-use crate::output::Output;
-use crate::ring::{self, Form, RingNode};
+use crate::connection::output::Output;
+use crate::connection::pending::Form;
+use crate::ring::{self, RingNode};
 use crate::sampling::Class;
 
 /// Reads the keys of a line. `done` is 0, or the value that the previous call returned for this

@@ -9,8 +9,8 @@ use ringbinder_store::{
 };
 
 use super::{Context, refuse, reply};
-use crate::output::Output;
-use crate::watch::Stored;
+use crate::connection::output::Output;
+use crate::observe::watch::Stored;
 
 /// Whether the announced value may be stored at all.
 #[inline]

@@ -4,7 +4,7 @@
 //! As in memcached, a client may try again after any refusal. This module makes guessing expensive:
 //! the answer to a wrong password is delayed by [`PENALTY`], and after [`MAX_FAILURES`] wrong
 //! passwords the connection closes. If many come from one source, all logins from there wait
-//! ([`crate::guessing`]).
+//! ([`crate::security::guessing`]).
 
 use std::future::poll_fn;
 use std::task::{Context as TaskContext, Poll};
@@ -14,12 +14,12 @@ use ringbinder_protocol::{Login, Refusal, answer, login};
 use tracing::{debug, warn};
 
 use super::Connection;
-use crate::auth::Auth;
-use crate::connections::CloseReason;
-use crate::input::Input;
-use crate::output::Output;
-use crate::source::Source;
-use crate::step::{Progress, Step};
+use super::input::Input;
+use super::output::Output;
+use super::step::{Progress, Step};
+use crate::net::connections::CloseReason;
+use crate::security::auth::Auth;
+use crate::security::source::Source;
 
 /// The delay before a wrong password is answered.
 const PENALTY: Duration = Duration::from_millis(100);
@@ -137,7 +137,8 @@ impl Connection {
     /// Carries out `refresh_certs`.
     pub(super) async fn refresh(&mut self, output: &mut Output) {
         let shared = std::sync::Arc::clone(&self.local.shared);
-        let reading = tokio::task::spawn_blocking(move || crate::reload::certificates(&shared));
+        let reading =
+            tokio::task::spawn_blocking(move || crate::security::reload::certificates(&shared));
         match reading.await {
             Ok(Ok(())) => answer::line(&mut output.bytes, "OK"),
             Ok(Err(reason)) => answer::line(&mut output.bytes, &format!("Error {reason}")),

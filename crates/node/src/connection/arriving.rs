@@ -1,6 +1,6 @@
 //! Receives large data: a long line, a large value, or the value of a refused storage command.
 //!
-//! A line grows in place ([`crate::carried`]). A value is read into memory of its own, which the
+//! A line grows in place ([`super::carried`]). A value is read into memory of its own, which the
 //! store then takes over. A refused value is dropped as it arrives.
 
 use std::future::poll_fn;
@@ -12,13 +12,13 @@ use ringbinder_store::{Arriving, LargeValue, NewValue, Readiness};
 use tokio::time::Instant;
 
 use super::Connection;
+use super::carried::Carried;
 use super::dispatch::{desk, refuse};
-use crate::carried::Carried;
+use super::input::{BUFFER_LEN, Input};
+use super::output::Output;
 use crate::command::{self, Context};
-use crate::connections::{CloseReason, State};
-use crate::input::{BUFFER_LEN, Input};
 use crate::memory::Arrival;
-use crate::output::Output;
+use crate::net::connections::{CloseReason, State};
 use crate::ring;
 
 /// The most bytes that are read before other connections of the worker have their turn.

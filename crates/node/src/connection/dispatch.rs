@@ -5,12 +5,13 @@ use std::cell::Cell;
 use ringbinder_protocol::{Get, Refusal, RingOffer, RingRequest, Storage, answer};
 use ringbinder_store::NewValue;
 
+use super::input::{Paused, SMALL_VALUE};
+use super::output::Output;
+use super::step::{Handled, Progress, Step};
 use crate::command::{self, Context};
-use crate::input::{Paused, SMALL_VALUE};
-use crate::local::Local;
-use crate::output::Output;
-use crate::ring::{self, Desk, PeerSession, RingNode, View};
-use crate::step::{Handled, Progress, Step};
+use crate::forward::Desk;
+use crate::ring::{self, PeerSession, RingNode, View};
+use crate::worker::state::Local;
 
 /// The router of requests, if there is a ring.
 #[inline]

@@ -4,8 +4,8 @@ use ringbinder_protocol::answer;
 use tracing::warn;
 
 use super::Connection;
-use crate::output::Output;
-use crate::ring;
+use super::output::Output;
+use crate::forward;
 
 impl Connection {
     /// Empties every node and answers. `delay` is an exptime; zero or less means at once. Earlier
@@ -18,7 +18,7 @@ impl Connection {
         let Some(ring) = &self.local.shared.ring else {
             return;
         };
-        let line = match Box::pin(ring::flush_all(&self.local, delay)).await {
+        let line = match Box::pin(forward::flush_all(&self.local, delay)).await {
             Ok(()) => "OK".to_owned(),
             Err(failed) => {
                 let (client, now) = (&self.ticket.peer, self.local.shared.clock.now());

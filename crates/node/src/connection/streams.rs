@@ -6,9 +6,9 @@ use std::sync::Arc;
 use ringbinder_protocol::{WatchFlags, answer};
 
 use super::Connection;
-use crate::connections::{CloseReason, State};
-use crate::long::{Answer, Long};
-use crate::output::Output;
+use super::long::{Answer, Long};
+use super::output::Output;
+use crate::net::connections::{CloseReason, State};
 
 impl Connection {
     /// Writes an answer piece by piece, each when the previous one is out. The last piece goes out

@@ -5,9 +5,9 @@ use std::future::poll_fn;
 use std::task::{Context as TaskContext, Poll, ready};
 
 use super::Connection;
-use crate::connections::{CloseReason, State};
-use crate::output::Output;
-use crate::ring;
+use super::output::Output;
+use crate::forward;
+use crate::net::connections::{CloseReason, State};
 
 /// The most bytes drained after the last answer. Closing must not reset the connection before the
 /// client has read it.
@@ -33,7 +33,7 @@ impl Connection {
         {
             ring.misrouted(&self.ticket.peer, self.local.shared.clock.now());
         }
-        Box::pin(ring::gather(&self.local, self.ticket.id, forwarded, output)).await;
+        Box::pin(forward::gather(&self.local, self.ticket.id, forwarded, output)).await;
     }
 
     pub(super) fn poll_flush(

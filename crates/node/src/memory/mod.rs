@@ -8,7 +8,7 @@
 //! Four steps keep the bound, in this order:
 //!
 //! 1. Arriving data gets up to half of the memory. Beyond that, values and long lines wait for each
-//!    other in the order in which they began ([`line`]). One at a time may exceed the bound, so that
+//!    other in the order in which they began ([`mod@line`]). One at a time may exceed the bound, so that
 //!    there is always one that finishes.
 //! 2. From three quarters on, connections read and write in small parts.
 //! 3. Connections that neither read nor send while others wait for their memory are closed, starting

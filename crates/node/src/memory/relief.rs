@@ -12,8 +12,8 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::ConnectionMemory;
-use crate::connections::{Entry, State};
-use crate::shared::Shared;
+use crate::net::connections::{Entry, State};
+use crate::server::shared::Shared;
 
 /// The interval between two checks.
 const LOOK: Duration = Duration::from_millis(5);

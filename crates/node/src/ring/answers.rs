@@ -9,11 +9,11 @@ use ringbinder_protocol::{
 use ringbinder_ring::Ring;
 
 use super::membership::{ring_id, stamp};
-use super::secret::Nonce;
 use super::{Hint, RingNode};
 use crate::command::{Context, flush_here};
-use crate::long::Long;
-use crate::output::Output;
+use crate::connection::long::Long;
+use crate::connection::output::Output;
+use crate::ring::peer::secret::Nonce;
 
 /// The facts that a connection has presented about itself as a peer.
 #[derive(Clone, Debug, Default)]

@@ -3,59 +3,30 @@
 //!
 //! | file | what it is |
 //! |---|---|
-//! | `membership` | the state machine: which rings there are, who is waited for, what is served |
-//! | `standing` | whether this process is the node that the ring means |
-//! | `accepted` | which process a node accepts at the address of a peer |
-//! | `view` | the picture of it that each worker holds, and the question "who serves this key" |
-//! | `keeper` | the task that drives the state machines: source, greetings, workers, store |
-//! | `acquaintance` | when a peer is greeted next |
-//! | `pulse` | whether this node has stood still, and may have missed a ring |
-//! | `dial` | connecting to another node, with TLS and a password where nodes have them |
-//! | `control` | greetings, over one connection to each peer that is kept |
-//! | `neighbours` | whose connections may be another node's, by where they come from |
-//! | `greeting` | what nodes say to each other about rings, from the dialling side |
+//! | `membership/` | the state machine: which rings there are, which nodes it waits for, what is served |
+//! | `view` | a worker's immutable picture of it, which answers "who serves this key" |
+//! | `manager/` | the task that drives the state machines: source, handshakes, workers, store |
+//! | `pause` | whether this node was paused, and may have missed a ring |
+//! | `peer/` | the other nodes: whether they answer, dialling them, handshakes with them |
 //! | `answers` | the commands `ring` and `config get cluster` |
-//! | `secret` | proving that an offered ring comes from a node of the fleet |
-//! | `desk` | whether a request is carried out here or elsewhere |
-//! | `exchange`, `gather` | the foreign requests of a connection, and waiting for their answers |
-//! | `flush` | `flush_all` for every node |
-//! | `line` | a request as its key's owner is asked |
-//! | `open`, `link`, `waiting`, `large` | the way to their owners and back |
-//! | `names` | the addresses of host names: for dialling, and for auto-discovery |
+//! | `names/` | the addresses of host names: for dialling, and for auto-discovery |
 //! | `discovery` | the ring as auto-discovery clients read it |
 //! | `start`, `report`, `status` | reading the ring at the start; `stats ring` |
-//! | `peer` | the other nodes, and whether they answer |
+//! | `simulation/` | random schedules that test `membership/` |
 
-mod accepted;
-mod acquaintance;
-mod answers;
-mod control;
-mod desk;
-mod dial;
+pub(crate) mod answers;
 mod discovery;
-mod exchange;
-mod flush;
-mod gather;
-mod greeting;
-mod keeper;
-mod large;
-mod line;
-mod link;
-mod membership;
+pub(crate) mod manager;
+pub(crate) mod membership;
 mod names;
-mod neighbours;
-mod open;
-mod peer;
-mod pulse;
+mod pause;
+pub(crate) mod peer;
 mod report;
-mod secret;
 #[cfg(test)]
 mod simulation;
-mod standing;
 mod start;
 mod status;
-mod view;
-mod waiting;
+pub(crate) mod view;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -69,30 +40,25 @@ use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 pub(crate) use answers::{PeerSession, begin_text, cluster, command, offer};
-pub(crate) use desk::Desk;
-pub(crate) use dial::Dialer;
 pub(crate) use discovery::is_legacy_key;
-pub(crate) use exchange::{Answered, Destination, Foreign, Form, SharedExchange};
-pub(crate) use flush::flush_all;
-pub(crate) use gather::gather;
-pub(crate) use greeting::{Talk, TalkError};
-pub(crate) use keeper::{Hint, Keeper};
-pub(crate) use link::Link;
+pub(crate) use manager::{Hint, Keeper};
 pub(crate) use peer::Peer;
+pub(crate) use peer::client::{Talk, TalkError};
+pub(crate) use peer::dial::Dialer;
 pub(crate) use report::report;
 pub(crate) use start::{StartError, Started, check, start};
 pub(crate) use view::View;
 
+use crate::observe::log_limit::Sparing;
 pub(crate) use crate::settings::{ForeignKeys, RingSettings};
-use crate::sparing::Sparing;
 
 use self::membership::Identity;
 use self::names::Names;
-use self::neighbours::Neighbours;
+use self::pause::Pulse;
 use self::peer::Peers;
-use self::pulse::Pulse;
-use self::secret::Secret;
 use self::status::Status;
+use crate::ring::peer::neighbours::Neighbours;
+use crate::ring::peer::secret::Secret;
 
 /// The number of hints that may wait for the keeper. Further hints are dropped: they add no
 /// information.
@@ -133,7 +99,7 @@ pub(crate) struct RingNode {
     neighbours: Neighbours,
     /// The log rate limit for proofs by another secret.
     unproved: Sparing,
-    dialer: Dialer,
+    pub(crate) dialer: Dialer,
     peers: Peers,
     posted: RwLock<Posted>,
     hints: mpsc::Sender<Hint>,
@@ -215,7 +181,7 @@ impl RingNode {
     }
 
     /// Logs that a node sent a proof by another peer secret.
-    pub(crate) fn unproved(&self, node: &crate::connections::Peer, now: Seconds) {
+    pub(crate) fn unproved(&self, node: &crate::net::connections::Peer, now: Seconds) {
         if self.unproved.allows(node, "", now) {
             warn!(
                 "{node} sent a proof that is not by the peer secret of this node: give all nodes the \

@@ -9,8 +9,8 @@ use super::RingNode;
 use super::membership::stamp;
 use super::names::listed;
 use super::peer::Address;
-use crate::long::PIECE;
-use crate::shared::Shared;
+use crate::connection::long::PIECE;
+use crate::server::shared::Shared;
 
 /// Appends a piece of the report: first this node's part, if nothing is `written` yet, then the
 /// peers from index `written` on. Returns whether another piece follows.
@@ -99,7 +99,7 @@ fn of_peer(node: &RingNode, address: &Address, said: Option<RingId>, out: &mut V
     };
     let mut stat = |name: &str, value: &dyn std::fmt::Display| answer::stat(out, name, value);
     let name = &peer.name;
-    let (addresses, failing) = match super::dial::split(&peer.address) {
+    let (addresses, failing) = match crate::ring::peer::dial::split(&peer.address) {
         Some((host, _)) => node.names().standing(host),
         None => (Vec::new(), None),
     };

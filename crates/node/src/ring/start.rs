@@ -12,17 +12,17 @@ use ringbinder_ring::source::{Origin, OriginError, Provenance, Source, SourceErr
 use tokio::sync::mpsc;
 use tracing::warn;
 
-use super::dial::Dialer;
-use super::keeper::drift::Drift;
 use super::membership::{Identity, Membership};
-use super::neighbours::Neighbours;
+use super::pause::Pulse;
 use super::peer::{Address, NAMELESS, Peers, address_of};
-use super::pulse::Pulse;
-use super::secret::Secret;
 use super::status::Status;
 use super::{Hint, MAX_HINTS, Posted, RingNode, RingSettings};
+use crate::observe::log_limit::Sparing;
 use crate::process::exit::ExitCode;
-use crate::sparing::Sparing;
+use crate::ring::manager::drift::Drift;
+use crate::ring::peer::dial::Dialer;
+use crate::ring::peer::neighbours::Neighbours;
+use crate::ring::peer::secret::Secret;
 
 /// The reason why a node cannot start with its ring.
 #[derive(Debug, thiserror::Error)]

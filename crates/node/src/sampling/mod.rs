@@ -4,11 +4,11 @@
 //! |---|---|
 //! | `sampler` | a worker's choice of requests |
 //! | `sketch` | counting the heavy hitters of a stream in bounded memory |
-//! | `heat` | the last minute of all workers: [`Heat::hottest`] |
+//! | `hot_keys` | the last minute of all workers: [`Heat::hottest`] |
 //! | `latency` | histograms of all workers: [`Latency::sums`] |
 //! | `report` | `stats hotkeys` and `stats latency` |
 //!
-//! Within the process both are read from [`crate::shared::Shared`]: `shared.hot_keys()` is a
+//! Within the process both are read from [`crate::server::shared::Shared`]: `shared.hot_keys()` is a
 //! [`HotKeys`], `shared.latency()` a [`LatencySums`].
 //!
 //! # What is sampled
@@ -30,13 +30,13 @@
 //! first key stands for the request. A request that a peer forwarded here counts like any other, so
 //! it counts at both nodes.
 
-mod heat;
+mod hot_keys;
 mod latency;
 mod report;
 mod sampler;
 mod sketch;
 
-pub(crate) use heat::{Heat, HotKeys, WorkerHeat};
+pub(crate) use hot_keys::{Heat, HotKeys, WorkerHeat};
 pub(crate) use latency::{Class, Latency, LatencySums, WorkerLatency};
 pub(crate) use report::{hot_keys, latency};
 pub(crate) use sampler::{Sampler, Timed};

@@ -17,7 +17,7 @@
 //! | file | purpose |
 //! |---|---|
 //! | `open`, `place` | the decision about a snapshot at the start; which files may be touched |
-//! | `take`, `stream` | restoring items in the background; reading a snapshot in pieces |
+//! | `restore`, `stream` | restoring items in the background; reading a snapshot in pieces |
 //! | `write` | writing a snapshot |
 //! | `progress`, `report` | progress of both; its lines in `stats` |
 
@@ -25,8 +25,8 @@ mod open;
 mod place;
 mod progress;
 mod report;
+mod restore;
 mod stream;
-mod take;
 mod write;
 
 use std::path::PathBuf;
@@ -34,8 +34,8 @@ use std::path::PathBuf;
 pub(crate) use self::open::{longest, open, put_aside};
 pub(crate) use self::progress::Progress;
 pub(crate) use self::report::stats;
+pub(crate) use self::restore::{Pending, header_fits};
 pub(crate) use self::stream::{ReadError, Stream};
-pub(crate) use self::take::{Pending, header_fits};
 pub(crate) use self::write::{
     WriteError, at_stop, check_place, check_writable, header, on_demand, write_items,
 };

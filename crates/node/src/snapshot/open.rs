@@ -10,9 +10,9 @@ use rustix::fs::{Advice, fadvise};
 use tracing::{info, warn};
 
 use super::place;
+use super::restore::{Pending, header_fits};
 use super::stream::{ReadError, Stream};
-use super::take::{Pending, header_fits};
-use crate::shared::Shared;
+use crate::server::shared::Shared;
 
 /// Opens the snapshot that the settings name, if it may be restored. Otherwise logs the reason. A
 /// snapshot that may not be restored is moved away, so that it is never restored later, unless it

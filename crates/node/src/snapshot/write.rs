@@ -17,10 +17,10 @@ use tracing::{error, info};
 
 use super::open::{damage, sync_directory};
 use super::place::{self, Found};
-use crate::clock::Clock;
 use crate::process::exit::ExitCode;
 use crate::process::supervisor;
-use crate::shared::Shared;
+use crate::server::clock::Clock;
+use crate::server::shared::Shared;
 
 /// The interval at which the service manager is told that this process is still busy.
 const TELL_EVERY: Duration = Duration::from_secs(3);

@@ -12,10 +12,10 @@ use nix::sys::resource::{UsageWho, getrusage};
 use ringbinder_protocol::{MEMCACHED_VERSION, answer};
 use ringbinder_store::{Counters as StoreCounters, Store};
 
-use crate::connections::Peer;
-use crate::logging;
 use crate::memory::Accounts;
-use crate::shared::Shared;
+use crate::net::connections::Peer;
+use crate::observe::logging;
+use crate::server::shared::Shared;
 use crate::snapshot;
 use crate::stats::MAX_PREFIXES;
 

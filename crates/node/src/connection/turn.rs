@@ -1,0 +1,43 @@
+//! A turn of a connection: the buffers it uses from reading to writing, and the state that remains
+//! if it has to wait in between.
+
+use std::ops::ControlFlow;
+use std::task::Poll;
+
+use super::input::Input;
+use super::output::Output;
+use super::step::{Progress, Step};
+use crate::net::connections::CloseReason;
+
+/// A turn that waits for something other than input, with all that it holds. Boxed as a whole,
+/// because a connection that waits for requests must not hold room for it.
+#[derive(Debug)]
+pub(crate) struct Unfinished {
+    pub(crate) held: Held,
+    pub(crate) progress: Progress,
+    pub(crate) step: Step,
+}
+
+/// The buffers that a connection borrows while it works.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) input: Box<Input>,
+    pub(crate) output: Box<Output>,
+}
+
+/// A turn that has to wait before it can continue.
+#[cold]
+pub(crate) fn unfinished(
+    held: Held,
+    progress: Progress,
+    step: Step,
+) -> Poll<Result<ControlFlow<Box<Unfinished>>, CloseReason>> {
+    Poll::Ready(Ok(ControlFlow::Break(Box::new(Unfinished { held, progress, step }))))
+}
+
+impl Held {
+    /// The bytes that it occupies and that are not counted yet.
+    pub(crate) fn bytes(&self) -> usize {
+        self.input.uncounted() + self.output.bytes.capacity()
+    }
+}
