@@ -42,7 +42,7 @@ use std::io::Write;
 
 use tracing::{info, warn};
 
-pub use crate::server::in_process::LoneNode;
+pub use crate::server::in_process::InProcessNode;
 
 use crate::net::listen;
 use crate::observe::logging;
@@ -54,7 +54,7 @@ use crate::process::{limits, resident, supervisor};
 use crate::security::guards;
 use crate::server::{check, clock, health};
 use crate::settings::{Guard, Settings, Startup};
-use crate::takeover::{HandOver, Inherited};
+use crate::takeover::{Inherited, TakeoverServer};
 
 /// Open files in addition to the connections: listeners, runtimes, log, dumps.
 const RESERVED_FILES: u32 = 64;
@@ -80,7 +80,7 @@ macro_rules! failures {
 failures! {
     settings::SettingsError,
     daemon::DaemonError,
-    takeover::HandOverError,
+    takeover::TakeoverError,
     health::HealthError,
     limits::LimitError,
     listen::ListenError,
@@ -163,7 +163,7 @@ fn serve(settings: Settings, ready: Option<daemon::Ready>) -> Result<(), Failure
     let mut guards = guards::Guards::load(&settings, clock::Clock::new().now())?;
     let mut inherited = Inherited::from_manager()?;
     let offer = match &settings.hand_over {
-        Some(path) => takeover::knock(path, &settings, &mut inherited)?,
+        Some(path) => takeover::request_takeover(path, &settings, &mut inherited)?,
         None => None,
     };
     let asked = settings.admin.as_ref();
@@ -190,9 +190,9 @@ fn serve(settings: Settings, ready: Option<daemon::Ready>) -> Result<(), Failure
     }
     let hand_over = match &settings.hand_over {
         Some(path) => {
-            let door = listen::bind_door(path, &settings, &mut inherited)?;
+            let door = listen::bind_takeover(path, &settings, &mut inherited)?;
             let admin = admin.iter().flat_map(|admin| &admin.listeners);
-            Some(HandOver::new(door, &listeners, admin)?)
+            Some(TakeoverServer::new(door, &listeners, admin)?)
         }
         None => None,
     };
@@ -256,10 +256,10 @@ fn serve(settings: Settings, ready: Option<daemon::Ready>) -> Result<(), Failure
         }
         Ok(())
     };
-    let mut greeting = greeting(&shared.settings, &listeners);
-    greeting.extend(admin.as_ref().map(admin::Bound::greeting));
+    let mut banner = banner(&shared.settings, &listeners);
+    banner.extend(admin.as_ref().map(admin::Bound::banner));
     let announce = || -> std::io::Result<()> {
-        for line in greeting {
+        for line in banner {
             info!("{line}");
         }
         if let Some(ready) = ready {
@@ -279,7 +279,7 @@ fn serve(settings: Settings, ready: Option<daemon::Ready>) -> Result<(), Failure
 }
 
 /// The program's name, the addresses where it listens, and how to try it.
-fn greeting(settings: &Settings, listeners: &[listen::Listener]) -> Vec<String> {
+fn banner(settings: &Settings, listeners: &[listen::Listener]) -> Vec<String> {
     let places: Vec<String> = listeners.iter().map(ToString::to_string).collect();
     let mut lines = vec![format!(
         "ringbinderd {} (memcached text protocol) listens on {}; {} MiB, {} threads",

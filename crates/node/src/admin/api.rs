@@ -288,7 +288,7 @@ fn node(
     // Links notice within milliseconds what the next question would find out.
     let peer = situation.and_then(|it| it.peers.iter().find(|it| *it.address == *place.address));
     let fault = record.and_then(|record| record.fault.clone());
-    let cut_off = peer.is_some_and(|peer| peer.is_away());
+    let cut_off = peer.is_some_and(|peer| peer.is_unreachable());
     let state = match record {
         _ if cut_off || fault.is_some() => "away",
         Some(record) if record.said.is_some() => "up",

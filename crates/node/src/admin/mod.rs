@@ -73,7 +73,7 @@ impl Bound {
     }
 
     /// Its address, for people.
-    pub(crate) fn greeting(&self) -> String {
+    pub(crate) fn banner(&self) -> String {
         let places: Vec<String> =
             self.addresses().map(|address| format!("http://{address}/")).collect();
         format!("the admin port is {}", places.join(", "))

@@ -88,12 +88,12 @@ fn flush_all(
             return None;
         }
     };
-    match context.desk {
-        Some(desk) if desk.flushes_everywhere() => Some(Step::FlushAll { delay, noreply }),
-        desk => {
+    match context.router {
+        Some(router) if router.flushes_everywhere() => Some(Step::FlushAll { delay, noreply }),
+        router => {
             flush_store(context.shared, delay);
             let name = context.shared.ring.as_ref().map(|ring| ring.name()).unwrap_or_default();
-            let moved = desk.is_some_and(|desk| desk.is_not_the_last_word(&name));
+            let moved = router.is_some_and(|router| router.is_not_the_last_word(&name));
             reply(out, noreply, if moved { "MOVED" } else { "OK" });
             None
         }

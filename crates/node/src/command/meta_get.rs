@@ -34,8 +34,8 @@ pub(super) fn get(context: &Context<'_>, meta: &Meta<'_>, out: &mut Output) -> b
     };
     // Items in the store are this node's own. A missing key may be another node's.
     if answered.is_err()
-        && let Some(desk) = context.desk
-        && desk.divert(&Keyed::MetaGet(*meta), out)
+        && let Some(router) = context.router
+        && router.divert(&Keyed::MetaGet(*meta), out)
     {
         return false;
     }

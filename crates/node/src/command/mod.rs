@@ -23,7 +23,7 @@ use ringbinder_protocol::{Keyed, MAX_KEY_LEN, Refusal, Storage, WatchFlags, answ
 use ringbinder_store::{Expiry, LargeValue, Miss, NewValue, Readiness, Seconds, Store as _};
 
 use crate::connection::output::Output;
-use crate::forward::Desk;
+use crate::forward::Router;
 use crate::sampling::{Nanos, Sampler};
 use crate::server::shared::Shared;
 use crate::stats::Counters;
@@ -46,7 +46,7 @@ pub(crate) struct Context<'a> {
     /// The time at which the request was read; 0 if it was not measured.
     pub(crate) read_at: Nanos,
     /// The router of requests, if not every key is this node's.
-    pub(crate) desk: Option<Desk<'a>>,
+    pub(crate) router: Option<Router<'a>>,
 }
 
 impl Context<'_> {
@@ -99,9 +99,9 @@ impl Context<'_> {
 /// Carries out a request that names one key, or leaves it to the key's owner.
 #[inline]
 pub(crate) fn keyed(context: &Context<'_>, keyed: &Keyed<'_>, out: &mut Output) {
-    let served = if let Some(desk) = context.desk
-        && !(keyed.is_lookup() && desk.hits_are_ours())
-        && desk.divert(keyed, out)
+    let served = if let Some(router) = context.router
+        && !(keyed.is_lookup() && router.hits_are_ours())
+        && router.divert(keyed, out)
     {
         false
     } else {
@@ -129,13 +129,13 @@ fn carry_out(context: &Context<'_>, keyed: &Keyed<'_>, out: &mut Output) -> bool
 /// again before it carries out the request. Does nothing for a key of another node.
 pub(crate) fn make_ready(
     shared: &Shared,
-    desk: Option<Desk<'_>>,
+    router: Option<Router<'_>>,
     storage: &Storage<'_>,
     value: &mut LargeValue,
 ) -> Readiness {
     let mut room = [0; MAX_KEY_LEN];
     let key = storage.key().bytes(&mut room);
-    if desk.is_some_and(|desk| !desk.serves(key)) {
+    if router.is_some_and(|router| !router.serves(key)) {
         return Readiness::Ready;
     }
     shared.store.make_ready(key, storage::mode(storage.verb()), value, shared.clock.now())
@@ -149,8 +149,8 @@ pub(crate) fn store(
     value: NewValue<'_>,
     out: &mut Output,
 ) {
-    if let Some(desk) = context.desk
-        && desk.divert_storage(storage, &value, out)
+    if let Some(router) = context.router
+        && router.divert_storage(storage, &value, out)
     {
         context.offer_storage(storage, false, out);
         return;

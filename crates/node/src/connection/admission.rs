@@ -41,7 +41,7 @@ impl Connection {
             self.locked = false;
             return self.step(input, output, progress);
         };
-        self.ticket.start_patience();
+        self.ticket.start_timeout();
         loop {
             if input.unread().is_empty() {
                 return Step::Starved;
@@ -57,7 +57,7 @@ impl Connection {
                 Login::Foreign(foreign) => return self.foreign(foreign, output),
                 Login::Refused { refusal, consumed } => (consumed, Some(refusal)),
                 Login::Offered { user, password, consumed } => {
-                    let (source, now) = (Source::of(&self.ticket.peer), shared.clock.now());
+                    let (source, now) = (Source::of(&self.ticket.remote), shared.clock.now());
                     let wait = auth.guessing.wait(source, now);
                     if !std::mem::replace(&mut self.slowed, true) && !wait.is_zero() {
                         self.local.counters.auth_slowed.increment();
@@ -93,12 +93,12 @@ impl Connection {
         self.failures += 1;
         self.local.counters.auth_errors.increment();
         let now = self.local.shared.clock.now();
-        auth.guessing.wrong(Source::of(&self.ticket.peer), now);
-        if auth.complaints.allows(&self.ticket.peer, "", now) {
+        auth.guessing.wrong(Source::of(&self.ticket.remote), now);
+        if auth.complaints.allows(&self.ticket.remote, "", now) {
             warn!(
                 "{} did not authenticate: its user or its password is not in {} (logged once a \
                  minute; auth_errors in stats counts all)",
-                self.ticket.peer,
+                self.ticket.remote,
                 auth.path().display()
             );
         }

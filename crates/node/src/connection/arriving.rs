@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::Connection;
 use super::carried::Carried;
-use super::dispatch::{desk, refuse};
+use super::dispatch::{refuse, router};
 use super::input::{BUFFER_LEN, Input};
 use super::output::Output;
 use crate::command::{self, Context};
@@ -45,7 +45,7 @@ impl Connection {
         if !self.in_line {
             return Poll::Ready(Ok(()));
         }
-        self.ticket.start_patience();
+        self.ticket.start_timeout();
         let kicked = ready!(self.poll_kick(context));
         memory.leave(self.ticket.id);
         Poll::Ready(kicked)
@@ -176,18 +176,18 @@ impl Connection {
             return refuse(output, storage.noreply(), Refusal::BadDataChunk);
         }
         let view = self.local.view();
-        let desk = desk(&self.local, view.as_deref(), self.peer.as_deref(), &self.strays);
+        let router = router(&self.local, view.as_deref(), self.peer.as_deref(), &self.strays);
         let sampler = &self.local.sampler;
         let read_at = if sampler.is_near(2) { shared.clock.nanos() } else { 0 };
         let connection = self.ticket.id;
-        let context = Context { shared, counters, connection, now, sampler, read_at, desk };
+        let context = Context { shared, counters, connection, now, sampler, read_at, router };
         command::store(&context, storage, NewValue::Large(value), output);
     }
 
     fn make_ready(&self, storage: &Storage<'_>, value: &mut LargeValue) -> Readiness {
         let view = self.local.view();
-        let desk = desk(&self.local, view.as_deref(), self.peer.as_deref(), &self.strays);
-        command::make_ready(&self.local.shared, desk, storage, value)
+        let router = router(&self.local, view.as_deref(), self.peer.as_deref(), &self.strays);
+        command::make_ready(&self.local.shared, router, storage, value)
     }
 
     /// Reads a value and its line end, taking memory as they arrive.

@@ -9,21 +9,21 @@ use super::input::{Paused, SMALL_VALUE};
 use super::output::Output;
 use super::step::{Handled, Progress, Step};
 use crate::command::{self, Context};
-use crate::forward::Desk;
+use crate::forward::Router;
 use crate::ring::{self, PeerSession, RingNode, View};
 use crate::worker::state::Local;
 
 /// The router of requests, if there is a ring.
 #[inline]
-pub(super) fn desk<'a>(
+pub(super) fn router<'a>(
     local: &'a Local,
     view: Option<&'a View>,
     peer: Option<&PeerSession>,
     strays: &'a Cell<bool>,
-) -> Option<Desk<'a>> {
+) -> Option<Router<'a>> {
     let policy = local.shared.ring.as_ref()?.settings.foreign_keys;
     let forwarding = peer.and_then(|peer| peer.forwarding);
-    Some(Desk { view: view?, policy, forwarding, strays, counters: &local.counters })
+    Some(Router { view: view?, policy, forwarding, strays, counters: &local.counters })
 }
 
 /// Answers that a request is not carried out, unless the client suppresses replies.

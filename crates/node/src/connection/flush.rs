@@ -12,7 +12,7 @@ impl Connection {
     /// requests are answered first; later ones wait.
     #[cold]
     pub(super) async fn flush_all(&mut self, delay: i64, noreply: bool, output: &mut Output) {
-        if output.has_holes() {
+        if output.has_pending() {
             self.gather(output).await;
         }
         let Some(ring) = &self.local.shared.ring else {
@@ -21,8 +21,8 @@ impl Connection {
         let line = match Box::pin(forward::flush_all(&self.local, delay)).await {
             Ok(()) => "OK".to_owned(),
             Err(failed) => {
-                let (client, now) = (&self.ticket.peer, self.local.shared.clock.now());
-                if ring.sparing.allows(client, "flush_all", now) {
+                let (client, now) = (&self.ticket.remote, self.local.shared.clock.now());
+                if ring.log_limit.allows(client, "flush_all", now) {
                     warn!(
                         "cannot empty all nodes of the ring for {client}: {failed} (logged once a \
                          minute)"

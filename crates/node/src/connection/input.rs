@@ -108,7 +108,7 @@ impl Input {
     }
 
     /// Whether it is one of the worker's buffers.
-    pub(crate) fn is_lent(&self) -> bool {
+    pub(crate) fn is_borrowed(&self) -> bool {
         self.bytes.len() == BUFFER_LEN && self.charge.is_none()
     }
 
@@ -132,7 +132,7 @@ impl Input {
         self.start = 0;
         self.end = 0;
         self.paused = None;
-        self.is_lent()
+        self.is_borrowed()
     }
 }
 

@@ -3,12 +3,12 @@
 //! It reads the available input into a borrowed buffer, carries out every complete request in it,
 //! and writes all the answers at once. Then:
 //!
-//! - if no input is left, it returns the buffers and waits for more. It holds no more than the bytes of
-//!   an unfinished request;
+//! - if no input is left, it returns the buffers and waits for more. It holds no more than the
+//!   bytes of an unfinished request;
 //! - if a large value is announced, it reads the value into memory of its own as the data arrives;
 //! - if a refused value follows, it reads and drops the value;
-//! - if the answers reach the high-water mark, it processes no further request until they are written,
-//!   however slowly the client reads;
+//! - if the answers reach the high-water mark, it processes no further request until they are
+//!   written, however slowly the client reads;
 //! - after `-R` requests, the other connections of the worker get their turn;
 //! - if connections hold all their memory, it begins no new request until there is room
 //!   ([`crate::memory`]).
@@ -59,7 +59,7 @@ use self::carried::Carried;
 use self::input::{Input, Paused};
 use self::output::Output;
 use self::step::{Handled, Progress, Step};
-use self::turn::{Held, Unfinished, unfinished};
+use self::turn::{Buffers, Unfinished, unfinished};
 use crate::command::{self, Context};
 use crate::net::connections::{CloseReason, State, Ticket};
 use crate::net::socket::{Accepted, Socket};
@@ -67,7 +67,7 @@ use crate::ring::PeerSession;
 use crate::security::tls::explain;
 use crate::worker::state::Local;
 
-use self::dispatch::{desk, refuse};
+use self::dispatch::{refuse, router};
 use self::login::Next;
 
 /// The most bytes of a command or an answer in the log.
@@ -108,7 +108,7 @@ pub(crate) fn serve(
             held: None,
         }),
         Err(error) => {
-            warn!("cannot watch the connection of {}: {error}; it is closed", ticket.peer);
+            warn!("cannot watch the connection of {}: {error}; it is closed", ticket.remote);
             None
         }
     };
@@ -148,7 +148,7 @@ struct Connection {
     peer: Option<Box<PeerSession>>,
     /// Whether the last key of a retrieval on it belonged to another node.
     strays: Cell<bool>,
-    /// Whether it waits for a place and has not read since.
+    /// Whether it waits for a slot and has not read since.
     waited: bool,
     /// Whether its client must authenticate before anything else.
     locked: bool,
@@ -159,16 +159,16 @@ struct Connection {
     /// Whether it waits for connection memory.
     in_line: bool,
     /// Its buffers, while it lets others have their turn.
-    held: Option<Held>,
+    held: Option<Buffers>,
 }
 
 impl Connection {
     fn opened(&self) {
         let (watch, ticket) = (&self.local.shared.watch, &self.ticket);
         if watch.wants(WatchFlags::CONNEVENTS) {
-            watch.opened(&ticket.peer, ticket.id);
+            watch.opened(&ticket.remote, ticket.id);
         }
-        debug!("<{} new connection from {}", ticket.id, ticket.peer);
+        debug!("<{} new connection from {}", ticket.id, ticket.remote);
     }
 
     fn closed(&self, reason: CloseReason) {
@@ -178,7 +178,7 @@ impl Connection {
             self.local.shared.memory.has_closed();
         }
         if watch.wants(WatchFlags::CONNEVENTS) {
-            watch.closed(&ticket.peer, ticket.id, reason);
+            watch.closed(&ticket.remote, ticket.id, reason);
         }
     }
 
@@ -211,7 +211,7 @@ impl Connection {
                     });
                     let input = ready!(self.poll_input(context))?;
                     self.ticket.commanded(self.local.shared.clock.now());
-                    Held { input, output: self.local.take_output() }
+                    Buffers { input, output: self.local.take_output() }
                 }
             };
             if let ControlFlow::Break(unfinished) = ready!(self.poll_turn(held, context))? {
@@ -223,16 +223,16 @@ impl Connection {
     /// Carries out the requests that were read and writes the answers.
     fn poll_turn(
         &mut self,
-        mut held: Held,
+        mut held: Buffers,
         context: &mut TaskContext<'_>,
     ) -> Poll<Result<ControlFlow<Box<Unfinished>>, CloseReason>> {
         let turns = self.local.shared.settings.max_reqs_per_event;
         let mut progress = Progress { turns };
         let step = loop {
-            let Held { input, output } = &mut held;
+            let Buffers { input, output } = &mut held;
             let step = self.step(input, output, &mut progress);
             match step {
-                Step::Starved | Step::Flush if !output.has_holes() => {
+                Step::Starved | Step::Flush if !output.has_pending() => {
                     match self.poll_flush(context, output) {
                         Poll::Ready(Ok(())) if matches!(step, Step::Flush) => {}
                         Poll::Ready(Ok(())) => {
@@ -265,7 +265,7 @@ impl Connection {
 
     /// Keeps an unfinished request, and returns the buffers.
     #[inline]
-    fn give_back(&mut self, held: Held) {
+    fn give_back(&mut self, held: Buffers) {
         let unread = held.input.unread();
         if !unread.is_empty() {
             self.carry(unread.len(), Carried::keep(unread, &self.local.shared.memory));
@@ -284,8 +284,8 @@ impl Connection {
         context: &mut TaskContext<'_>,
     ) -> Poll<Result<Box<Input>, CloseReason>> {
         let mut most = self.local.shared.memory.read_at_once();
-        if self.waited || !self.ticket.standing().has_place() {
-            match ready!(self.poll_place(context))? {
+        if self.waited || !self.ticket.slot_state().has_slot() {
+            match ready!(self.poll_slot(context))? {
                 Next::Carried(input) => return Poll::Ready(Ok(input)),
                 Next::Read { at_most } => most = most.min(at_most),
             }
@@ -300,9 +300,9 @@ impl Connection {
         match self.socket.poll_read(context, &mut input.room()[..room]) {
             Poll::Pending => {
                 self.local.give_input(input);
-                match self.ticket.standing().has_place() {
+                match self.ticket.slot_state().has_slot() {
                     true => self.poll_kick(context),
-                    false => self.poll_unplaced(context),
+                    false => self.poll_without_slot(context),
                 }
             }
             Poll::Ready(Ok(len)) if len > 0 => {
@@ -364,10 +364,10 @@ impl Connection {
     }
 
     /// Returns the worker's buffer, which it need not hold while it waits.
-    fn keep_little(&self, Held { input, output }: &mut Held, step: &Step) {
+    fn keep_little(&self, Buffers { input, output }: &mut Buffers, step: &Step) {
         // A request with a value takes the value out of the buffer next.
         let brings_value = matches!(step, Step::Value { .. } | Step::Swallow(_));
-        if input.is_lent() && !brings_value {
+        if input.is_borrowed() && !brings_value {
             let own = match input.unread().len() {
                 0 => Input::empty(),
                 _ => input.move_out(),
@@ -379,7 +379,7 @@ impl Connection {
 
     async fn work(
         &mut self,
-        Held { input, output }: &mut Held,
+        Buffers { input, output }: &mut Buffers,
         progress: &mut Progress,
         mut step: Step,
     ) -> Result<(), CloseReason> {
@@ -417,14 +417,14 @@ impl Connection {
 
     /// Carries out requests until it has to wait.
     fn step(&mut self, input: &mut Input, output: &mut Output, progress: &mut Progress) -> Step {
-        self.local.look_up();
-        if !output.foreign().borrow_mut().admits(self.local.generation()) {
+        self.local.check_for_pause();
+        if !output.pending_replies().borrow_mut().admits(self.local.generation()) {
             return Step::Flush;
         }
         if self.locked {
             return self.admit(input, output, progress);
         }
-        if !self.ticket.standing().has_place() {
+        if !self.ticket.slot_state().has_slot() {
             return self.present(input, output, progress);
         }
         let shared = &*self.local.shared;
@@ -437,7 +437,7 @@ impl Connection {
             now: shared.clock.now(),
             sampler: &self.local.sampler,
             read_at: input.read_at,
-            desk: desk(&self.local, view.as_deref(), self.peer.as_deref(), &self.strays),
+            router: router(&self.local, view.as_deref(), self.peer.as_deref(), &self.strays),
         };
         loop {
             let unread = input.unread();
@@ -494,10 +494,10 @@ impl Connection {
                             let handled =
                                 dispatch::ring(&context, request, line, unread, peer, output);
                             if let RingRequest::Command(command) = request {
-                                self.acquaint(command);
+                                self.note_proof(command);
                             }
                             let (view, peer) = (view.as_deref(), self.peer.as_deref());
-                            context.desk = desk(&self.local, view, peer, &self.strays);
+                            context.router = router(&self.local, view, peer, &self.strays);
                             handled
                         }
                     },
@@ -507,7 +507,7 @@ impl Connection {
                 self.log(unread, &output.bytes[before..]);
             }
             if consumed > 0 {
-                if context.desk.is_some_and(|desk| desk.forwarding.is_some()) {
+                if context.router.is_some_and(|router| router.forwarding.is_some()) {
                     self.local.counters.foreign_received.increment();
                 }
                 input.consume(consumed);
@@ -524,7 +524,7 @@ impl Connection {
     /// Handles input that is not memcached text: sends the client one line, logs one line, and
     /// closes.
     fn foreign(&self, foreign: Foreign, output: &mut Output) -> Step {
-        let peer = &self.ticket.peer;
+        let peer = &self.ticket.remote;
         let line = foreign.refusal().map_or("an HTTP request", Refusal::line);
         match foreign {
             Foreign::Http => {}

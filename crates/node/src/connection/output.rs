@@ -1,7 +1,8 @@
 //! Answers that wait to be written: small bytes in one buffer, large values by reference between
 //! them, and one vectored write for as much as the socket accepts.
 //!
-//! Answers that other nodes owe are holes in between. They are filled before anything is written.
+//! Answers that other nodes owe stand in [`super::pending`]. They are inserted before anything is
+//! written.
 
 use std::io::{self, IoSlice};
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use ringbinder_store::{LargeValue, Piece, ValueRef};
 
-use super::pending::{Answered, Destination, Foreign, SharedExchange};
+use super::pending::{Destination, ForwardedRequest, Reply, SharedReplies};
 use crate::memory::{Charge, ConnectionMemory, HIGH_WATER};
 use crate::net::socket::Socket;
 use crate::sampling::Timed;
@@ -69,9 +70,9 @@ pub(crate) struct Output {
     inserts: Vec<Insert>,
     inserted: usize,
     written: usize,
-    foreign: SharedExchange,
-    /// Whether a hole was left since the exchange was last empty. Most outputs never have one.
-    holed: bool,
+    pending: SharedReplies,
+    /// Whether a reply was pending since `pending` was last emptied. Most outputs never have one.
+    had_pending: bool,
     /// When more than this many bytes of answers wait, they are written before more requests are
     /// carried out, so that a client that does not read cannot make the node buffer without bound.
     /// The buffer doubles as it grows: between this mark and twice as much there is room for the
@@ -91,8 +92,8 @@ impl Default for Output {
             inserts: Vec::new(),
             inserted: 0,
             written: 0,
-            foreign: SharedExchange::default(),
-            holed: false,
+            pending: SharedReplies::default(),
+            had_pending: false,
             high_water: HIGH_WATER,
             charge: None,
             besides: 0,
@@ -101,35 +102,40 @@ impl Default for Output {
 }
 
 impl Output {
-    /// Leaves a hole for the answer of another node; `destination` is as for `Exchange::push`.
-    pub(crate) fn leave_hole(&mut self, foreign: Foreign<'_>, destination: Option<Destination>) {
-        self.foreign.borrow_mut().push(self.bytes.len(), foreign, destination);
-        self.holed = true;
+    /// Reserves this position for the answer of another node; `destination` is as for
+    /// `PendingReplies::push`.
+    pub(crate) fn add_pending(
+        &mut self,
+        request: ForwardedRequest<'_>,
+        destination: Option<Destination>,
+    ) {
+        self.pending.borrow_mut().push(self.bytes.len(), request, destination);
+        self.had_pending = true;
     }
 
-    /// Whether there are holes.
+    /// Whether there are pending replies.
     #[inline]
-    pub(crate) fn has_holes(&self) -> bool {
-        self.holed && !self.foreign.borrow().is_empty()
+    pub(crate) fn has_pending(&self) -> bool {
+        self.had_pending && !self.pending.borrow().is_empty()
     }
 
-    /// The exchange that the holes wait for.
-    pub(crate) fn foreign(&self) -> &SharedExchange {
-        &self.foreign
+    /// The replies that other nodes owe.
+    pub(crate) fn pending_replies(&self) -> &SharedReplies {
+        &self.pending
     }
 
     /// Whether waiting answers must be written, or must arrive, before more requests are carried
     /// out.
     #[inline]
     pub(crate) fn is_full(&self) -> bool {
-        self.pending() > self.high_water || (self.holed && self.foreign.borrow().is_full())
+        self.unwritten() > self.high_water || (self.had_pending && self.pending.borrow().is_full())
     }
 
-    /// Fills the holes with the answers. Nothing may have been written since the first hole was
-    /// left.
-    pub(crate) fn close_holes(&mut self) {
+    /// Inserts the answers of other nodes. Nothing may have been written since the first of them
+    /// was pending.
+    pub(crate) fn insert_replies(&mut self) {
         debug_assert_eq!(self.written, 0);
-        let foreign = std::mem::take(&mut self.foreign);
+        let pending = std::mem::take(&mut self.pending);
         let ours = Output {
             bytes: std::mem::take(&mut self.bytes),
             inserts: std::mem::take(&mut self.inserts),
@@ -148,7 +154,7 @@ impl Output {
             output.bytes.extend_from_slice(&ours.bytes[from..to]);
             from = to;
         };
-        for Answered { at, key, text, value } in foreign.borrow().answers() {
+        for Reply { at, key, text, value } in pending.borrow().answers() {
             copy_to(self, at);
             match text {
                 Some(text) => self.bytes.extend_from_slice(text),
@@ -166,7 +172,7 @@ impl Output {
             }
         }
         copy_to(self, ours.bytes.len());
-        self.keep_exchange(foreign);
+        self.keep_pending(pending);
     }
 
     /// Appends bytes by reference.
@@ -199,8 +205,8 @@ impl Output {
     #[cold]
     pub(crate) fn settle_again(&mut self, memory: &Arc<ConnectionMemory>) -> u64 {
         let inserts = self.inserts.capacity() * size_of::<Insert>();
-        let foreign = if self.holed { self.foreign.borrow().memory() } else { 0 };
-        let own = (self.bytes.capacity() + inserts + foreign + self.besides) as u64;
+        let pending = if self.had_pending { self.pending.borrow().memory() } else { 0 };
+        let own = (self.bytes.capacity() + inserts + pending + self.besides) as u64;
         self.charge.get_or_insert_with(|| Charge::new(memory)).set(own);
         own + self.inserted as u64
     }
@@ -220,25 +226,25 @@ impl Output {
         !self.inserts.is_empty()
     }
 
-    /// Empties the exchange, or leaves it to the links that still fill it.
-    fn keep_exchange(&mut self, foreign: SharedExchange) {
-        self.holed = false;
-        self.foreign = match std::rc::Rc::strong_count(&foreign) {
+    /// Empties the pending replies, or leaves them to the links that still answer them.
+    fn keep_pending(&mut self, pending: SharedReplies) {
+        self.had_pending = false;
+        self.pending = match std::rc::Rc::strong_count(&pending) {
             1 => {
-                foreign.borrow_mut().clear();
-                foreign
+                pending.borrow_mut().clear();
+                pending
             }
-            _ => SharedExchange::default(),
+            _ => SharedReplies::default(),
         };
     }
 
     /// Bytes not written yet.
-    pub(crate) fn pending(&self) -> usize {
+    pub(crate) fn unwritten(&self) -> usize {
         self.bytes.len() + self.inserted - self.written
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.pending() == 0
+        self.unwritten() == 0
     }
 
     /// Appends an item's value, which the caller has already looked up, and a line end.
@@ -325,7 +331,7 @@ impl Output {
         self.written = 0;
         if self.bytes.capacity() > KEPT
             || !self.inserts.is_empty()
-            || self.holed
+            || self.had_pending
             || self.charge.is_some()
         {
             self.let_go();
@@ -338,9 +344,9 @@ impl Output {
         self.inserts = Vec::new();
         self.inserted = 0;
         self.charge = None;
-        if self.holed {
-            let foreign = std::mem::take(&mut self.foreign);
-            self.keep_exchange(foreign);
+        if self.had_pending {
+            let pending = std::mem::take(&mut self.pending);
+            self.keep_pending(pending);
         }
     }
 }
@@ -371,7 +377,7 @@ mod tests {
             let mut output = sample();
             output.advance(written);
             assert_eq!(gathered(&output), whole[written..], "{written} written");
-            assert_eq!(output.pending(), whole.len() - written);
+            assert_eq!(output.unwritten(), whole.len() - written);
         }
         let mut output = sample();
         output.advance(whole.len());

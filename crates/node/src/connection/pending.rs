@@ -1,13 +1,14 @@
-//! The requests of one connection that other nodes answer, and their answers until they can be
+//! The requests of one connection that other nodes answer, and their replies until they can be
 //! written.
 //!
-//! While a connection carries out the requests it has read, each foreign request becomes a *slot*:
-//! a hole in the output, the request in a form that can be sent or carried out here after all, and
-//! room for the answer. Links fill slots in the order in which peers answer. The connection fills
-//! the holes once no slot is open, so its client reads the answers in the order of its requests.
+//! While a connection carries out the requests it has read, each request for another node becomes a
+//! *pending reply*: its position in the output, the request in a form that can be sent or carried
+//! out here after all, and room for the answer. Links store answers in the order in which peers
+//! send them. Once no reply is open, the connection inserts all of them into its output, so its
+//! client reads them in the order of its requests.
 //!
-//! Each key of one `get`, and of consecutive `get`s, is a slot of its own: each may have another
-//! owner, and each is found, missed or moved by itself.
+//! Each key of one `get`, and of consecutive `get`s, is a pending reply of its own: each may have
+//! another owner, and each is found, missed or moved by itself.
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -23,9 +24,9 @@ use ringbinder_store::LargeValue;
 use crate::ring::peer::Peer;
 use crate::stats::Counters;
 
-/// The number of slots at which a connection waits for answers before it processes further
-/// requests.
-const MAX_SLOTS: usize = 256;
+/// The number of pending replies at which a connection waits for answers before it processes
+/// further requests.
+const MAX_REPLIES: usize = 256;
 
 /// The bytes of requests at which it does so.
 const MAX_REQUESTS: usize = 256 * 1024;
@@ -33,14 +34,14 @@ const MAX_REQUESTS: usize = 256 * 1024;
 /// The bytes counted for an answer that has not arrived.
 const USUAL_ANSWER: usize = 1024;
 
-/// The destination of a slot.
+/// The destination of a pending reply.
 #[derive(Clone, Debug)]
 pub(crate) struct Destination {
     pub(crate) peer: Arc<Peer>,
     pub(crate) claim: Claim,
 }
 
-/// The kind of request sent for a slot, which decides how its answer ends.
+/// The kind of request sent for a pending reply, which decides how its answer ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
     /// A key of `get`, `gets`, `gat` or `gats`. The answer is a value, or empty.
@@ -56,7 +57,7 @@ pub(crate) enum Form {
 
 /// Replies the client asked to suppress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Hush {
+pub(crate) enum Suppressed {
     /// No replies.
     Nothing,
     /// All replies: `noreply`.
@@ -65,19 +66,19 @@ pub(crate) enum Hush {
     Status(&'static [&'static [u8]]),
 }
 
-impl Hush {
+impl Suppressed {
     fn hides(self, answer: &[u8]) -> bool {
         match self {
-            Hush::Nothing => false,
-            Hush::Everything => true,
-            Hush::Status(starts) => starts.iter().any(|start| answer.starts_with(start)),
+            Suppressed::Nothing => false,
+            Suppressed::Everything => true,
+            Suppressed::Status(starts) => starts.iter().any(|start| answer.starts_with(start)),
         }
     }
 }
 
-/// The outcome of a slot.
+/// The state of a pending reply.
 #[derive(Debug)]
-enum Answer {
+enum ReplyState {
     Open,
     /// A range of bytes in the arena; empty for a miss.
     Text(Range<usize>),
@@ -89,12 +90,12 @@ enum Answer {
 
 /// A request as a connection submits it.
 #[derive(Debug)]
-pub(crate) struct Foreign<'a> {
+pub(crate) struct ForwardedRequest<'a> {
     pub(crate) point: Point,
     pub(crate) form: Form,
     /// Whether a miss counts in `get_misses` at its owner. A `gat` counts as a touch there.
     pub(crate) is_get: bool,
-    pub(crate) hush: Hush,
+    pub(crate) suppressed: Suppressed,
     /// The key, or the line with its end, and with its value if that is small.
     pub(crate) request: &'a [u8],
     /// A large value, without its line end.
@@ -105,14 +106,14 @@ pub(crate) struct Foreign<'a> {
     pub(crate) instead: Option<Refusal>,
 }
 
-impl<'a> Foreign<'a> {
+impl<'a> ForwardedRequest<'a> {
     /// A request of one line without a large value and without suppressed replies.
-    pub(crate) fn new(point: Point, request: &'a [u8]) -> Foreign<'a> {
-        Foreign {
+    pub(crate) fn new(point: Point, request: &'a [u8]) -> ForwardedRequest<'a> {
+        ForwardedRequest {
             point,
             form: Form::Line,
             is_get: false,
-            hush: Hush::Nothing,
+            suppressed: Suppressed::Nothing,
             request,
             value: None,
             without_answer: None,
@@ -123,7 +124,7 @@ impl<'a> Foreign<'a> {
 
 /// The outcome of a request.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Answered<'a> {
+pub(crate) struct Reply<'a> {
     /// The position of the answer in the output.
     pub(crate) at: usize,
     /// The key, if the request is for one key of a retrieval.
@@ -135,17 +136,17 @@ pub(crate) struct Answered<'a> {
 }
 
 #[derive(Debug)]
-struct Slot {
+struct PendingReply {
     at: usize,
     point: Point,
     form: Form,
     is_get: bool,
-    hush: Hush,
+    suppressed: Suppressed,
     request: Range<usize>,
     value: Option<LargeValue>,
     without_answer: Option<Range<usize>>,
     instead: Option<Refusal>,
-    answer: Answer,
+    state: ReplyState,
 }
 
 /// Keys that wait to be sent as one request.
@@ -153,13 +154,13 @@ struct Slot {
 pub(crate) struct Group {
     pub(crate) destination: Destination,
     pub(crate) form: Form,
-    pub(crate) slots: Vec<u32>,
+    pub(crate) replies: Vec<u32>,
 }
 
-/// The foreign requests that a connection waits for.
+/// The replies that a connection waits for. A reply is known by its index.
 #[derive(Debug, Default)]
-pub(crate) struct Exchange {
-    slots: Vec<Slot>,
+pub(crate) struct PendingReplies {
+    replies: Vec<PendingReply>,
     requests: Vec<u8>,
     answers: Vec<u8>,
     /// Groups to send, in order.
@@ -170,8 +171,8 @@ pub(crate) struct Exchange {
     generation: u64,
 }
 
-/// An exchange, as the connection and the links share it.
-pub(crate) type SharedExchange = Rc<RefCell<Exchange>>;
+/// The pending replies of a connection, as it shares them with the links.
+pub(crate) type SharedReplies = Rc<RefCell<PendingReplies>>;
 
 fn range(arena: &mut Vec<u8>, bytes: &[u8]) -> Range<usize> {
     let start = arena.len();
@@ -179,15 +180,15 @@ fn range(arena: &mut Vec<u8>, bytes: &[u8]) -> Range<usize> {
     start..arena.len()
 }
 
-impl Exchange {
+impl PendingReplies {
     pub(crate) fn is_empty(&self) -> bool {
-        self.slots.is_empty()
+        self.replies.is_empty()
     }
 
     /// Whether a request may join the present ones. One view must route all of them; otherwise two
     /// requests about one key could take different ways and overtake each other.
     pub(crate) fn admits(&mut self, generation: u64) -> bool {
-        if self.slots.is_empty() {
+        if self.replies.is_empty() {
             self.generation = generation;
         }
         self.generation == generation
@@ -195,7 +196,7 @@ impl Exchange {
 
     /// Whether the connection must wait for answers before it sends more.
     pub(crate) fn is_full(&self) -> bool {
-        self.slots.len() >= MAX_SLOTS || self.requests.len() >= MAX_REQUESTS
+        self.replies.len() >= MAX_REPLIES || self.requests.len() >= MAX_REQUESTS
     }
 
     /// The bytes in use, plus an estimate for answers that have not arrived. Large values are
@@ -203,13 +204,13 @@ impl Exchange {
     pub(crate) fn memory(&self) -> usize {
         self.requests.capacity()
             + self.answers.capacity()
-            + self.slots.capacity() * size_of::<Slot>()
+            + self.replies.capacity() * size_of::<PendingReply>()
             + self.open * USUAL_ANSWER
     }
 
     /// Drops all requests and answers.
     pub(crate) fn clear(&mut self) {
-        self.slots.clear();
+        self.replies.clear();
         self.requests.clear();
         self.requests.shrink_to(MAX_REQUESTS);
         self.answers.clear();
@@ -224,33 +225,33 @@ impl Exchange {
     pub(crate) fn push(
         &mut self,
         at: usize,
-        foreign: Foreign<'_>,
+        forwarded: ForwardedRequest<'_>,
         destination: Option<Destination>,
     ) {
-        let request = range(&mut self.requests, foreign.request);
-        let without_answer = foreign.without_answer.map(|text| range(&mut self.requests, &text));
-        let slot = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
-        self.slots.push(Slot {
+        let request = range(&mut self.requests, forwarded.request);
+        let without_answer = forwarded.without_answer.map(|text| range(&mut self.requests, &text));
+        let reply = u32::try_from(self.replies.len()).unwrap_or(u32::MAX);
+        self.replies.push(PendingReply {
             at,
-            point: foreign.point,
-            form: foreign.form,
-            is_get: foreign.is_get,
-            hush: foreign.hush,
+            point: forwarded.point,
+            form: forwarded.form,
+            is_get: forwarded.is_get,
+            suppressed: forwarded.suppressed,
             request,
-            value: foreign.value,
+            value: forwarded.value,
             without_answer,
-            instead: foreign.instead,
-            answer: Answer::Moved,
+            instead: forwarded.instead,
+            state: ReplyState::Moved,
         });
         if let Some(destination) = destination {
-            self.send(slot, destination);
+            self.send(reply, destination);
         }
     }
 
-    /// Opens a slot and adds it to the last group for its peer if the group allows that.
-    fn send(&mut self, slot: u32, destination: Destination) {
-        let form = self.slots[slot as usize].form;
-        self.slots[slot as usize].answer = Answer::Open;
+    /// Opens a pending reply and adds it to the last group for its peer if the group allows that.
+    fn send(&mut self, reply: u32, destination: Destination) {
+        let form = self.replies[reply as usize].form;
+        self.replies[reply as usize].state = ReplyState::Open;
         self.open += 1;
         let last = self
             .groups
@@ -263,31 +264,35 @@ impl Exchange {
                     && group.form == form
                     && group.destination.claim == destination.claim =>
             {
-                group.slots.push(slot);
+                group.replies.push(reply);
             }
-            _ => self.groups.push(Group { destination, form, slots: vec![slot] }),
+            _ => self.groups.push(Group { destination, form, replies: vec![reply] }),
         }
     }
 
-    /// Sends a moved slot once more, alone.
-    pub(crate) fn resend(&mut self, slot: u32, destination: Destination) {
-        debug_assert!(matches!(self.slots[slot as usize].answer, Answer::Moved));
-        self.send(slot, destination);
+    /// Sends a moved pending reply once more, alone.
+    pub(crate) fn resend(&mut self, reply: u32, destination: Destination) {
+        debug_assert!(matches!(self.replies[reply as usize].state, ReplyState::Moved));
+        self.send(reply, destination);
     }
 
-    /// A copy of these slots alone, for answers that no connection waits for.
-    pub(crate) fn detached(&self, slots: &[u32]) -> Exchange {
-        let mut late = Exchange::default();
-        for &slot in slots {
-            let entry = &self.slots[slot as usize];
+    /// A copy of these pending replies alone, for answers that no connection waits for.
+    pub(crate) fn detached(&self, replies: &[u32]) -> PendingReplies {
+        let mut late = PendingReplies::default();
+        for &reply in replies {
+            let entry = &self.replies[reply as usize];
             // The next answer belongs to a line, whatever it is. A key is matched by its text.
             let request = match entry.form {
                 Form::Line => &b""[..],
-                Form::Key { .. } => self.request(slot),
+                Form::Key { .. } => self.request(reply),
             };
-            let hush = Hush::Everything;
-            let foreign = Foreign { form: entry.form, hush, ..Foreign::new(entry.point, request) };
-            late.push(0, foreign, None);
+            let suppressed = Suppressed::Everything;
+            let forwarded = ForwardedRequest {
+                form: entry.form,
+                suppressed,
+                ..ForwardedRequest::new(entry.point, request)
+            };
+            late.push(0, forwarded, None);
         }
         late
     }
@@ -297,65 +302,65 @@ impl Exchange {
         std::mem::take(&mut self.groups)
     }
 
-    /// A slot's key or line.
-    pub(crate) fn request(&self, slot: u32) -> &[u8] {
-        &self.requests[self.slots[slot as usize].request.clone()]
+    /// A pending reply's key or line.
+    pub(crate) fn request(&self, reply: u32) -> &[u8] {
+        &self.requests[self.replies[reply as usize].request.clone()]
     }
 
-    /// A slot's large value.
-    pub(crate) fn value(&self, slot: u32) -> Option<&LargeValue> {
-        self.slots[slot as usize].value.as_ref()
+    /// A pending reply's large value.
+    pub(crate) fn value(&self, reply: u32) -> Option<&LargeValue> {
+        self.replies[reply as usize].value.as_ref()
     }
 
-    pub(crate) fn form(&self, slot: u32) -> Form {
-        self.slots[slot as usize].form
+    pub(crate) fn form(&self, reply: u32) -> Form {
+        self.replies[reply as usize].form
     }
 
-    pub(crate) fn point(&self, slot: u32) -> Point {
-        self.slots[slot as usize].point
+    pub(crate) fn point(&self, reply: u32) -> Point {
+        self.replies[reply as usize].point
     }
 
-    /// The first slot that no peer has finally answered.
+    /// The first pending reply that no peer has finally answered.
     pub(crate) fn next_moved(&self) -> Option<u32> {
-        let moved = |slot: &Slot| matches!(slot.answer, Answer::Moved);
-        self.slots.iter().position(moved).and_then(|slot| u32::try_from(slot).ok())
+        let moved = |reply: &PendingReply| matches!(reply.state, ReplyState::Moved);
+        self.replies.iter().position(moved).and_then(|reply| u32::try_from(reply).ok())
     }
 
-    /// Answers a slot. An empty answer is a miss of a key.
-    pub(crate) fn answer(&mut self, slot: u32, answer: &[u8]) {
-        let entry = &self.slots[slot as usize];
+    /// Answers a pending reply. An empty answer is a miss of a key.
+    pub(crate) fn answer(&mut self, reply: u32, answer: &[u8]) {
+        let entry = &self.replies[reply as usize];
         let text = match entry.instead {
-            _ if entry.hush.hides(answer) => self.answers.len()..self.answers.len(),
+            _ if entry.suppressed.hides(answer) => self.answers.len()..self.answers.len(),
             Some(refusal) => {
                 let start = range(&mut self.answers, refusal.line().as_bytes()).start;
                 start..range(&mut self.answers, b"\r\n").end
             }
             None => range(&mut self.answers, answer),
         };
-        self.close(slot, Answer::Text(text));
+        self.close(reply, ReplyState::Text(text));
     }
 
-    /// Answers a slot with a large value. `value` ends with its line end.
-    pub(crate) fn answer_large(&mut self, slot: u32, header: &[u8], value: Bytes) {
-        if self.slots[slot as usize].hush.hides(header) {
-            return self.answer(slot, header);
+    /// Answers a pending reply with a large value. `value` ends with its line end.
+    pub(crate) fn answer_large(&mut self, reply: u32, header: &[u8], value: Bytes) {
+        if self.replies[reply as usize].suppressed.hides(header) {
+            return self.answer(reply, header);
         }
         let header = range(&mut self.answers, header);
-        self.close(slot, Answer::Large(header, value));
+        self.close(reply, ReplyState::Large(header, value));
     }
 
-    /// Records that the peer does not serve the key of a slot.
-    pub(crate) fn moved(&mut self, slot: u32) {
-        self.close(slot, Answer::Moved);
+    /// Records that the peer does not serve the key of a pending reply.
+    pub(crate) fn moved(&mut self, reply: u32) {
+        self.close(reply, ReplyState::Moved);
     }
 
-    /// Answers a slot that got no answer, with a miss or a server error, and counts that.
+    /// Answers a pending reply that got no answer, with a miss or a server error, and counts that.
     ///
-    /// Only this function counts these, and no slot comes here twice. The owner never saw the
-    /// request, or its answer is lost, so no other counter covers the loss.
-    pub(crate) fn fail(&mut self, slot: u32, counters: &Counters) {
-        let entry = &self.slots[slot as usize];
-        debug_assert!(matches!(entry.answer, Answer::Open | Answer::Moved));
+    /// Only this function counts these, and no pending reply comes here twice. The owner never saw
+    /// the request, or its answer is lost, so no other counter covers the loss.
+    pub(crate) fn fail(&mut self, reply: u32, counters: &Counters) {
+        let entry = &self.replies[reply as usize];
+        debug_assert!(matches!(entry.state, ReplyState::Open | ReplyState::Moved));
         if entry.is_get {
             counters.foreign_get_failed.increment();
         } else {
@@ -364,22 +369,22 @@ impl Exchange {
         match (entry.form, entry.without_answer.clone()) {
             (Form::Line, None) => {
                 let line = format!("{}\r\n", Refusal::OwnerAway.line());
-                self.answer(slot, line.as_bytes());
+                self.answer(reply, line.as_bytes());
             }
             (Form::Line, Some(text)) => {
                 let text = self.requests[text].to_vec();
-                self.answer(slot, &text);
+                self.answer(reply, &text);
             }
-            (Form::Key { .. }, _) => self.answer(slot, b""),
+            (Form::Key { .. }, _) => self.answer(reply, b""),
         }
     }
 
-    fn close(&mut self, slot: u32, answer: Answer) {
-        let entry = &mut self.slots[slot as usize];
-        if matches!(entry.answer, Answer::Open) {
+    fn close(&mut self, reply: u32, state: ReplyState) {
+        let entry = &mut self.replies[reply as usize];
+        if matches!(entry.state, ReplyState::Open) {
             self.open -= 1;
         }
-        entry.answer = answer;
+        entry.state = state;
         if self.open == 0
             && let Some(waker) = self.waker.take()
         {
@@ -387,7 +392,7 @@ impl Exchange {
         }
     }
 
-    /// Ready once no slot is open.
+    /// Ready once no pending reply is open.
     pub(crate) fn poll_closed(&mut self, waker: &Waker) -> Poll<()> {
         if self.open == 0 {
             return Poll::Ready(());
@@ -398,19 +403,19 @@ impl Exchange {
         Poll::Pending
     }
 
-    /// The outcomes of all slots, in order.
-    pub(crate) fn answers(&self) -> impl Iterator<Item = Answered<'_>> {
-        self.slots.iter().map(|slot| {
-            let (text, value) = match &slot.answer {
-                Answer::Text(text) => (Some(text), None),
-                Answer::Large(header, value) => (Some(header), Some(value)),
-                Answer::Open | Answer::Moved => (None, None),
+    /// The outcomes of all pending replies, in order.
+    pub(crate) fn answers(&self) -> impl Iterator<Item = Reply<'_>> {
+        self.replies.iter().map(|reply| {
+            let (text, value) = match &reply.state {
+                ReplyState::Text(text) => (Some(text), None),
+                ReplyState::Large(header, value) => (Some(header), Some(value)),
+                ReplyState::Open | ReplyState::Moved => (None, None),
             };
-            let key = match slot.form {
-                Form::Key { .. } => Some(&self.requests[slot.request.clone()]),
+            let key = match reply.form {
+                Form::Key { .. } => Some(&self.requests[reply.request.clone()]),
                 Form::Line => None,
             };
-            Answered { at: slot.at, key, text: text.map(|text| &self.answers[text.clone()]), value }
+            Reply { at: reply.at, key, text: text.map(|text| &self.answers[text.clone()]), value }
         })
     }
 }

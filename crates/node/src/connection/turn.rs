@@ -13,14 +13,14 @@ use crate::net::connections::CloseReason;
 /// because a connection that waits for requests must not hold room for it.
 #[derive(Debug)]
 pub(crate) struct Unfinished {
-    pub(crate) held: Held,
+    pub(crate) held: Buffers,
     pub(crate) progress: Progress,
     pub(crate) step: Step,
 }
 
 /// The buffers that a connection borrows while it works.
 #[derive(Debug)]
-pub(crate) struct Held {
+pub(crate) struct Buffers {
     pub(crate) input: Box<Input>,
     pub(crate) output: Box<Output>,
 }
@@ -28,14 +28,14 @@ pub(crate) struct Held {
 /// A turn that has to wait before it can continue.
 #[cold]
 pub(crate) fn unfinished(
-    held: Held,
+    held: Buffers,
     progress: Progress,
     step: Step,
 ) -> Poll<Result<ControlFlow<Box<Unfinished>>, CloseReason>> {
     Poll::Ready(Ok(ControlFlow::Break(Box::new(Unfinished { held, progress, step }))))
 }
 
-impl Held {
+impl Buffers {
     /// The bytes that it occupies and that are not counted yet.
     pub(crate) fn bytes(&self) -> usize {
         self.input.uncounted() + self.output.bytes.capacity()

@@ -6,18 +6,19 @@
 //! Three rules keep it while rings and processes replace each other:
 //!
 //! 1. All nodes of the current ring are asked, and all nodes that may serve by an older one.
-//! 2. A node that is asked always empties itself. It answers `MOVED` if it holds a newer ring than the
-//!    asking node, has not joined, or has been replaced by another process: then another node may have
-//!    to be asked too. The asking node asks again, by the ring and at the process that it knows then.
-//! 3. A node that has not joined does not know by which older rings nodes may serve. It waits until it
-//!    has joined.
+//! 2. A node that is asked always empties itself. It answers `MOVED` if it holds a newer ring than
+//!    the asking node, has not joined, or has been replaced by another process: then another node
+//!    may have to be asked too. The asking node asks again, by the ring and at the process that it
+//!    knows then.
+//! 3. A node that has not joined does not know by which older rings nodes may serve. It waits until
+//!    it has joined.
 //!
 //! These rules suffice. A node that only a newer ring lists serves a key after the key's owner by
-//! the older ring has confirmed the newer one (see [`crate::ring::membership`]). If the owner is asked
-//! before it confirms, the other node has not served the key yet. If it is asked after that, it
-//! answers `MOVED`. The same holds for two processes under one name: only a confirmed one serves,
-//! and the other answers `MOVED`. As with keys, this holds as long as no node that still serves is
-//! declared failed.
+//! the older ring has confirmed the newer one (see [`crate::ring::membership`]). If the owner is
+//! asked before it confirms, the other node has not served the key yet. If it is asked after that,
+//! it answers `MOVED`. The same holds for two processes under one name: only a confirmed one
+//! serves, and the other answers `MOVED`. As with keys, this holds as long as no node that still
+//! serves is declared failed.
 //!
 //! Nodes are asked by a plain `flush_all` after `ring forward`. No node passes that on, not even a
 //! node of a version that does not know that `flush_all` can be for the ring.
@@ -33,7 +34,7 @@ use tokio::time::Instant;
 
 use super::gather::{RETRY, RETRY_LATEST, send};
 use crate::command;
-use crate::connection::pending::{Destination, Foreign, SharedExchange};
+use crate::connection::pending::{Destination, ForwardedRequest, SharedReplies};
 use crate::ring::Hint;
 use crate::ring::peer::Peer;
 use crate::worker::state::Local;
@@ -57,7 +58,7 @@ pub(crate) async fn flush_all(local: &Rc<Local>, delay: i64) -> Result<(), Flush
         return Ok(());
     };
     command::flush_store(&local.shared, delay);
-    let patience = ring.settings.peer_timeout;
+    let timeout = ring.settings.peer_timeout;
     // Nodes that need not be asked again, with their fault if they have one.
     let mut done: Vec<(Arc<Peer>, Option<FlushFault>)> = Vec::new();
     let mut moved: Vec<Arc<Peer>> = Vec::new();
@@ -84,7 +85,7 @@ pub(crate) async fn flush_all(local: &Rc<Local>, delay: i64) -> Result<(), Flush
             break view.joined;
         }
         moved.clear();
-        let outcomes = ask(local, &others, delay, patience).await;
+        let outcomes = ask(local, &others, delay, timeout).await;
         for (peer, outcome) in others.iter().map(Arc::clone).zip(outcomes) {
             match outcome {
                 Outcome::Flushed => done.push((peer, None)),
@@ -95,7 +96,7 @@ pub(crate) async fn flush_all(local: &Rc<Local>, delay: i64) -> Result<(), Flush
                 }
             }
         }
-        let deadline = *deadline.get_or_insert_with(|| Instant::now() + patience);
+        let deadline = *deadline.get_or_insert_with(|| Instant::now() + timeout);
         if others.is_empty() || !moved.is_empty() {
             let left = deadline.saturating_duration_since(Instant::now());
             let _ = tokio::time::timeout(pause.min(left), news).await;
@@ -115,25 +116,27 @@ async fn ask(
     local: &Rc<Local>,
     peers: &[Arc<Peer>],
     delay: i64,
-    patience: Duration,
+    timeout: Duration,
 ) -> Vec<Outcome> {
-    let exchange = SharedExchange::default();
+    let pending = SharedReplies::default();
     let line = format!("flush_all {delay}\r\n");
     for peer in peers {
         // The request is not about a key.
-        let foreign =
-            Foreign { without_answer: Some(Vec::new()), ..Foreign::new(Point(0), line.as_bytes()) };
+        let forwarded = ForwardedRequest {
+            without_answer: Some(Vec::new()),
+            ..ForwardedRequest::new(Point(0), line.as_bytes())
+        };
         let destination = Destination { peer: Arc::clone(peer), claim: Claim::Owner };
-        exchange.borrow_mut().push(0, foreign, Some(destination));
+        pending.borrow_mut().push(0, forwarded, Some(destination));
     }
-    send(local, &exchange, patience);
-    poll_fn(|context| exchange.borrow_mut().poll_closed(context.waker())).await;
-    let exchange = exchange.borrow();
+    send(local, &pending, timeout);
+    poll_fn(|context| pending.borrow_mut().poll_closed(context.waker())).await;
+    let pending = pending.borrow();
     let outcome = |answer: Option<&[u8]>| match answer {
         None => Outcome::Moved,
         Some(b"OK\r\n") => Outcome::Flushed,
         Some(b"") => Outcome::Failed(FlushFault::NoAnswer),
         Some(line) => Outcome::Failed(FlushFault::Answered(line.trim_ascii_end().to_vec())),
     };
-    exchange.answers().map(|answered| outcome(answered.text)).collect()
+    pending.answers().map(|answered| outcome(answered.text)).collect()
 }

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use crate::command::{self, Context};
 use crate::connection::output::Output;
-use crate::connection::pending::{Destination, Form, SharedExchange};
+use crate::connection::pending::{Destination, Form, SharedReplies};
 use crate::ring::Hint;
 use crate::ring::membership::stamp;
 use crate::ring::view::Route;
@@ -29,7 +29,7 @@ pub(crate) const RETRY: Duration = Duration::from_millis(2);
 /// here.
 pub(crate) const RETRY_LATEST: Duration = Duration::from_millis(64);
 
-/// Waits for all answers and fills the holes of `output`.
+/// Waits for all answers and fills the pending replies of `output`.
 pub(crate) async fn gather(
     local: &Rc<Local>,
     connection: u32,
@@ -39,34 +39,34 @@ pub(crate) async fn gather(
     let Some(ring) = &local.shared.ring else {
         return;
     };
-    let exchange = Rc::clone(output.foreign());
+    let pending = Rc::clone(output.pending_replies());
     let whole = ring.settings.peer_timeout;
     // The forwarding peer waits for the request too, so the timeout here must be shorter.
-    let patience = if forwarded { whole / 2 } else { whole };
-    send(local, &exchange, patience);
-    poll_fn(|context| exchange.borrow_mut().poll_closed(context.waker())).await;
+    let timeout = if forwarded { whole / 2 } else { whole };
+    send(local, &pending, timeout);
+    poll_fn(|context| pending.borrow_mut().poll_closed(context.waker())).await;
     if !forwarded {
-        let deadline = Instant::now() + patience;
+        let deadline = Instant::now() + timeout;
         loop {
-            let Some(slot) = exchange.borrow().next_moved() else {
+            let Some(reply) = pending.borrow().next_moved() else {
                 break;
             };
-            settle(local, connection, &exchange, slot, deadline).await;
+            settle(local, connection, &pending, reply, deadline).await;
         }
     }
-    drop(exchange);
-    output.close_holes();
+    drop(pending);
+    output.insert_replies();
 }
 
 /// Gives the waiting groups to the links.
-pub(crate) fn send(local: &Rc<Local>, exchange: &SharedExchange, patience: Duration) {
-    let groups = exchange.borrow_mut().take_groups();
+pub(crate) fn send(local: &Rc<Local>, pending: &SharedReplies, timeout: Duration) {
+    let groups = pending.borrow_mut().take_groups();
     let Some(stamp) = local.view().as_ref().map(|view| stamp(view.id())) else {
         return;
     };
     for group in groups {
         let link = local.link(&group.destination.peer);
-        link.send(local, exchange, stamp, group, patience);
+        link.send(local, pending, stamp, group, timeout);
     }
 }
 
@@ -74,8 +74,8 @@ pub(crate) fn send(local: &Rc<Local>, exchange: &SharedExchange, patience: Durat
 async fn settle(
     local: &Rc<Local>,
     connection: u32,
-    exchange: &SharedExchange,
-    slot: u32,
+    pending: &SharedReplies,
+    reply: u32,
     deadline: Instant,
 ) {
     let Some(ring) = &local.shared.ring else {
@@ -86,7 +86,7 @@ async fn settle(
         let news = local.news();
         tokio::pin!(news);
         news.as_mut().enable();
-        let point = exchange.borrow().point(slot);
+        let point = pending.borrow().point(reply);
         let (destination, here) = {
             let view = local.view();
             let Some(view) = &*view else {
@@ -104,18 +104,18 @@ async fn settle(
             }
         };
         if here {
-            return carry_out(local, connection, exchange, slot);
+            return carry_out(local, connection, pending, reply);
         }
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            return exchange.borrow_mut().fail(slot, &local.counters);
+            return pending.borrow_mut().fail(reply, &local.counters);
         }
         if let Some(destination) = destination {
             let peer = destination.peer.clone();
-            exchange.borrow_mut().resend(slot, destination);
-            send(local, exchange, left);
-            poll_fn(|context| exchange.borrow_mut().poll_closed(context.waker())).await;
-            if exchange.borrow().next_moved() != Some(slot) {
+            pending.borrow_mut().resend(reply, destination);
+            send(local, pending, left);
+            poll_fn(|context| pending.borrow_mut().poll_closed(context.waker())).await;
+            if pending.borrow().next_moved() != Some(reply) {
                 return;
             }
             ring.hint(Hint::Moved { peer });
@@ -127,7 +127,7 @@ async fn settle(
 }
 
 /// Carries out a request in this node after all.
-fn carry_out(local: &Rc<Local>, connection: u32, exchange: &SharedExchange, slot: u32) {
+fn carry_out(local: &Rc<Local>, connection: u32, pending: &SharedReplies, reply: u32) {
     let shared = &*local.shared;
     let context = Context {
         shared,
@@ -136,24 +136,24 @@ fn carry_out(local: &Rc<Local>, connection: u32, exchange: &SharedExchange, slot
         now: shared.clock.now(),
         sampler: &local.sampler,
         read_at: 0,
-        desk: None,
+        router: None,
     };
     let mut output = local.take_output();
     let is_known = {
-        let exchange = exchange.borrow();
-        let request = exchange.request(slot);
-        match exchange.form(slot) {
+        let pending = pending.borrow();
+        let request = pending.request(reply);
+        match pending.form(reply) {
             Form::Key { exptime, with_cas } => {
                 command::get_key(&context, request, || exptime, with_cas, true, &mut output);
                 true
             }
-            Form::Line => carry_out_line(&context, request, exchange.value(slot), &mut output),
+            Form::Line => carry_out_line(&context, request, pending.value(reply), &mut output),
         }
     };
     let answer = output.to_bytes();
     local.give_output(output);
-    let mut exchange = exchange.borrow_mut();
-    if is_known { exchange.answer(slot, &answer) } else { exchange.fail(slot, &local.counters) }
+    let mut pending = pending.borrow_mut();
+    if is_known { pending.answer(reply, &answer) } else { pending.fail(reply, &local.counters) }
 }
 
 /// Carries out a line in the form written for a peer, because the original request is gone with the
@@ -189,17 +189,21 @@ mod tests {
     use ringbinder_ring::Point;
 
     use super::*;
-    use crate::connection::pending::Foreign;
+    use crate::connection::pending::ForwardedRequest;
     use crate::server;
     use crate::settings::{self, Startup};
 
     /// The client's reply for a moved request that is carried out here.
     fn carried_out(local: &Rc<Local>, form: Form, request: &[u8]) -> Vec<u8> {
-        let exchange = SharedExchange::default();
-        exchange.borrow_mut().push(0, Foreign { form, ..Foreign::new(Point(0), request) }, None);
-        carry_out(local, 1, &exchange, 0);
-        let exchange = exchange.borrow();
-        exchange.answers().next().unwrap().text.unwrap().to_vec()
+        let pending = SharedReplies::default();
+        pending.borrow_mut().push(
+            0,
+            ForwardedRequest { form, ..ForwardedRequest::new(Point(0), request) },
+            None,
+        );
+        carry_out(local, 1, &pending, 0);
+        let pending = pending.borrow();
+        pending.answers().next().unwrap().text.unwrap().to_vec()
     }
 
     #[test]

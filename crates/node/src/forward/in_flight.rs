@@ -12,7 +12,7 @@ use std::time::Duration;
 use ringbinder_protocol::Tokens;
 use tokio::time::Instant;
 
-use crate::connection::pending::{Form, SharedExchange};
+use crate::connection::pending::{Form, SharedReplies};
 use crate::ring::peer::Peer;
 use crate::stats::Counters;
 
@@ -26,55 +26,55 @@ pub(crate) struct Losses<'a> {
 /// A request that waits for its answer.
 #[derive(Debug)]
 pub(crate) struct Waiting {
-    pub(crate) exchange: SharedExchange,
+    pub(crate) pending: SharedReplies,
     pub(crate) form: Form,
-    pub(crate) slots: Vec<u32>,
-    /// The number of slots that are answered.
+    pub(crate) replies: Vec<u32>,
+    /// The number of pending replies that are answered.
     pub(crate) answered: usize,
     /// The line that ends an answer to keys has arrived.
     pub(crate) ended: bool,
     pub(crate) sent: Instant,
-    pub(crate) patience: Duration,
+    pub(crate) timeout: Duration,
     /// No connection waits for the answer any more. It must still be read and dropped.
     pub(crate) is_late: bool,
 }
 
 impl Waiting {
     pub(crate) fn open(&self) -> &[u32] {
-        &self.slots[self.answered..]
+        &self.replies[self.answered..]
     }
 
-    /// Answers the open slots without the peer.
+    /// Answers the open pending replies without the peer.
     pub(crate) fn fail(&self, losses: Losses<'_>) {
-        for &slot in self.open() {
-            self.fail_one(slot, losses);
+        for &reply in self.open() {
+            self.fail_one(reply, losses);
         }
     }
 
-    /// Answers one of its slots without the peer. If it timed out before, it is already answered
-    /// and counted.
-    pub(crate) fn fail_one(&self, slot: u32, losses: Losses<'_>) {
+    /// Answers one of its pending replies without the peer. If it timed out before, it is already
+    /// answered and counted.
+    pub(crate) fn fail_one(&self, reply: u32, losses: Losses<'_>) {
         if !self.is_late {
             losses.peer.failed.fetch_add(1, Relaxed);
-            self.exchange.borrow_mut().fail(slot, losses.counters);
+            self.pending.borrow_mut().fail(reply, losses.counters);
         }
     }
 
-    /// Fails the open slots, but keeps the state needed to recognise the answer when it arrives.
-    /// Returns the number of failed requests.
+    /// Fails the open pending replies, but keeps the state needed to recognise the answer when it
+    /// arrives. Returns the number of failed requests.
     pub(crate) fn give_up(&mut self, losses: Losses<'_>) -> usize {
-        let late = self.exchange.borrow().detached(self.open());
+        let late = self.pending.borrow().detached(self.open());
         self.fail(losses);
         let count = self.open().len();
-        self.slots = (0..).take(count).collect();
+        self.replies = (0..).take(count).collect();
         self.answered = 0;
-        self.exchange = Rc::new(RefCell::new(late));
+        self.pending = Rc::new(RefCell::new(late));
         self.is_late = true;
         count
     }
 
-    /// The slot that a value answers. Keys before it were not found. The slot stays the first open
-    /// one.
+    /// The pending reply that a value answers. Keys before it were not found. The pending reply
+    /// stays the first open one.
     pub(crate) fn expect_value(&mut self, key: Option<&[u8]>) -> Option<u32> {
         let Some(key) = key else {
             // `VA`
@@ -88,13 +88,13 @@ impl Waiting {
         if self.form == Form::Line {
             return None;
         }
-        let mut exchange = self.exchange.borrow_mut();
-        let ahead = self.open().iter().position(|&slot| exchange.request(slot) == key)?;
+        let mut pending = self.pending.borrow_mut();
+        let ahead = self.open().iter().position(|&reply| pending.request(reply) == key)?;
         for index in self.answered..self.answered + ahead {
-            exchange.answer(self.slots[index], b"");
+            pending.answer(self.replies[index], b"");
         }
         self.answered += ahead;
-        self.slots.get(self.answered).copied()
+        self.replies.get(self.answered).copied()
     }
 
     /// Processes a line that is not a header; returns `None` if it answers no sent request.
@@ -105,23 +105,23 @@ impl Waiting {
         losses: Losses<'_>,
     ) -> Option<()> {
         if self.form == Form::Line {
-            let slot = *self.open().first()?;
-            let mut exchange = self.exchange.borrow_mut();
+            let reply = *self.open().first()?;
+            let mut pending = self.pending.borrow_mut();
             if line == b"MOVED" {
-                exchange.moved(slot);
+                pending.moved(reply);
             } else {
-                exchange.answer(slot, whole);
+                pending.answer(reply, whole);
             }
-            drop(exchange);
+            drop(pending);
             self.answered += 1;
             return Some(());
         }
         if line == b"END" {
-            let mut exchange = self.exchange.borrow_mut();
-            for &slot in self.open() {
-                exchange.answer(slot, b"");
+            let mut pending = self.pending.borrow_mut();
+            for &reply in self.open() {
+                pending.answer(reply, b"");
             }
-            drop(exchange);
+            drop(pending);
             self.end();
             return Some(());
         }
@@ -133,14 +133,14 @@ impl Waiting {
         let [b"MOVED", key] = Tokens::new(line).exactly()? else {
             return None;
         };
-        let slot = self.skip_to(key)?;
-        self.exchange.borrow_mut().moved(slot);
+        let reply = self.skip_to(key)?;
+        self.pending.borrow_mut().moved(reply);
         self.answered += 1;
         Some(())
     }
 
     fn end(&mut self) {
-        self.answered = self.slots.len();
+        self.answered = self.replies.len();
         self.ended = true;
     }
 

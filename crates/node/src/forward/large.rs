@@ -13,7 +13,7 @@ pub(crate) struct Large {
     /// Bytes that have not arrived, including the line end.
     pub(crate) left: usize,
     /// The memory for the value; `None` if there is none, and the value is read and dropped. It
-    /// belongs to the first open slot of the first waiting request.
+    /// belongs to the first open pending reply of the first waiting request.
     pub(crate) keep: Option<PeerCharge>,
 }
 

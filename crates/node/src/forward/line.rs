@@ -9,19 +9,23 @@ use ringbinder_store::NewValue;
 
 use crate::command::echo;
 use crate::connection::input::SMALL_VALUE;
-use crate::connection::pending::{Foreign, Hush};
+use crate::connection::pending::{ForwardedRequest, Suppressed};
 
 const GET: &[&[u8]] = &[b"EN"];
 const STORE: &[&[u8]] = &[b"HD"];
 const ARITHMETIC: &[&[u8]] = &[b"HD", b"VA"];
 
 /// Writes a request without a value. `line` is empty, and `point` is that of the key.
-pub(crate) fn keyed<'a>(keyed: &Keyed<'_>, point: Point, line: &'a mut Vec<u8>) -> Foreign<'a> {
+pub(crate) fn keyed<'a>(
+    keyed: &Keyed<'_>,
+    point: Point,
+    line: &'a mut Vec<u8>,
+) -> ForwardedRequest<'a> {
     // A client that only reads gets a miss instead of an error if no node answers.
     let mut miss = None;
     let mut is_get = false;
     // Writing to a vector cannot fail.
-    let (hush, _) = match keyed {
+    let (suppressed, _) = match keyed {
         Keyed::Delete(delete) => {
             with_key(b"delete ", keyed.key(), line);
             (classic(delete.noreply), Ok(()))
@@ -48,11 +52,16 @@ pub(crate) fn keyed<'a>(keyed: &Keyed<'_>, point: Point, line: &'a mut Vec<u8>) 
         Keyed::MetaDebug(key) => {
             miss = Some(b"EN\r\n".to_vec());
             with_key(b"me ", *key, line);
-            (Hush::Nothing, Ok(()))
+            (Suppressed::Nothing, Ok(()))
         }
     };
     line.extend_from_slice(b"\r\n");
-    Foreign { hush, is_get, without_answer: miss, ..Foreign::new(point, line) }
+    ForwardedRequest {
+        suppressed,
+        is_get,
+        without_answer: miss,
+        ..ForwardedRequest::new(point, line)
+    }
 }
 
 /// Writes a request with a value. `line` is empty, and `point` is that of the key.
@@ -61,9 +70,9 @@ pub(crate) fn storage<'a>(
     value: &NewValue<'_>,
     point: Point,
     line: &'a mut Vec<u8>,
-) -> Foreign<'a> {
+) -> ForwardedRequest<'a> {
     // Writing to a vector cannot fail.
-    let (hush, _) = match storage {
+    let (suppressed, _) = match storage {
         Storage::Classic(store) => {
             line.extend_from_slice(verb(store.verb));
             line.push(b' ');
@@ -88,7 +97,7 @@ pub(crate) fn storage<'a>(
             line.extend_from_slice(b"\r\n");
         }
     }
-    Foreign { hush, value: large, ..Foreign::new(point, line) }
+    ForwardedRequest { suppressed, value: large, ..ForwardedRequest::new(point, line) }
 }
 
 /// Writes the deletion of a key whose new value is refused. `line` is empty, and `point` is that of
@@ -98,19 +107,19 @@ pub(crate) fn deletion<'a>(
     refusal: Refusal,
     point: Point,
     line: &'a mut Vec<u8>,
-) -> Foreign<'a> {
+) -> ForwardedRequest<'a> {
     let command: &[u8] = match storage {
         Storage::Classic(_) => b"delete ",
         Storage::Meta(_) => b"md ",
     };
     with_key(command, storage.key(), line);
     line.extend_from_slice(b"\r\n");
-    let hush = classic(storage.noreply());
-    Foreign { hush, instead: Some(refusal), ..Foreign::new(point, line) }
+    let suppressed = classic(storage.noreply());
+    ForwardedRequest { suppressed, instead: Some(refusal), ..ForwardedRequest::new(point, line) }
 }
 
-fn classic(noreply: bool) -> Hush {
-    if noreply { Hush::Everything } else { Hush::Nothing }
+fn classic(noreply: bool) -> Suppressed {
+    if noreply { Suppressed::Everything } else { Suppressed::Nothing }
 }
 
 fn verb(verb: Verb) -> &'static [u8] {
@@ -135,19 +144,19 @@ fn meta_line(
     meta: &Meta<'_>,
     expected: &'static [&'static [u8]],
     line: &mut Vec<u8>,
-) -> Hush {
+) -> Suppressed {
     line.extend_from_slice(command);
     line.extend_from_slice(meta.key.word);
     flags(meta, expected, line)
 }
 
 /// Appends the flags in the given order, except `q`, which suppresses the `expected` answers.
-fn flags(meta: &Meta<'_>, expected: &'static [&'static [u8]], line: &mut Vec<u8>) -> Hush {
+fn flags(meta: &Meta<'_>, expected: &'static [&'static [u8]], line: &mut Vec<u8>) -> Suppressed {
     for (letter, argument) in meta.flags().filter(|&(letter, _)| letter != b'q') {
         line.extend_from_slice(&[b' ', letter]);
         line.extend_from_slice(argument);
     }
-    if meta.quiet() { Hush::Status(expected) } else { Hush::Nothing }
+    if meta.quiet() { Suppressed::Status(expected) } else { Suppressed::Nothing }
 }
 
 #[cfg(test)]

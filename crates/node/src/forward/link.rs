@@ -1,5 +1,5 @@
-//! One worker's connection to one peer. It carries every foreign request of the worker's clients in
-//! a pipeline, and answers come back in order.
+//! One worker's connection to one peer. It carries every forwarded request of the worker's clients
+//! in a pipeline, and answers come back in order.
 //!
 //! A link opens when a request is to be sent, and stays open. Before any request the peer must name
 //! itself as the ring names it, so that no data goes to an untrusted process at an old address. A
@@ -34,7 +34,7 @@ use super::large::{Held, Large};
 use super::open;
 use crate::connection::input::{Input, SMALL_VALUE};
 use crate::connection::output::Output;
-use crate::connection::pending::{Form, Group, SharedExchange};
+use crate::connection::pending::{Form, Group, SharedReplies};
 use crate::net::socket::Socket;
 use crate::ring::manager::Hint;
 use crate::ring::peer::Peer;
@@ -113,36 +113,36 @@ impl Link {
         self.state.borrow().retired
     }
 
-    /// Sends a group of slots under the ring `stamp`, or fails them at once if the peer is
-    /// unreachable.
+    /// Sends a group of pending replies under the ring `stamp`, or fails them at once if the peer
+    /// is unreachable.
     pub(crate) fn send(
         self: &Rc<Self>,
         local: &Rc<Local>,
-        exchange: &SharedExchange,
+        pending: &SharedReplies,
         stamp: Stamp,
         group: Group,
-        patience: Duration,
+        timeout: Duration,
     ) {
-        let Group { destination, form, slots } = group;
+        let Group { destination, form, replies } = group;
         let mut state = self.state.borrow_mut();
         let waiting = Waiting {
-            exchange: Rc::clone(exchange),
+            pending: Rc::clone(pending),
             form,
-            slots,
+            replies,
             answered: 0,
             ended: false,
             sent: Instant::now(),
-            patience,
+            timeout,
             is_late: false,
         };
-        self.peer.forwarded.fetch_add(waiting.slots.len() as u64, Relaxed);
+        self.peer.forwarded.fetch_add(waiting.replies.len() as u64, Relaxed);
         // If connection memory is short, requests that a slow peer does not accept are the first to
         // fail.
         let most = match local.shared.memory.is_tight() {
             true => MAX_UNWRITTEN_TIGHT,
             false => MAX_UNWRITTEN,
         };
-        if self.peer.is_away() || state.out.pending() > most {
+        if self.peer.is_unreachable() || state.out.unwritten() > most {
             waiting.fail(self.losses(local));
             return;
         }
@@ -173,7 +173,7 @@ impl Link {
                 peer: Arc::clone(&self.peer),
                 timed_out: matches!(error, LinkError::Timeout(_)),
             };
-            let mut news = self.peer.set_away(true);
+            let mut news = self.peer.set_unreachable(true);
             if news && let Some(ring) = &local.shared.ring {
                 ring.hint(hint);
             }
@@ -215,25 +215,25 @@ impl State {
         let Form::Key { exptime, with_cas } = waiting.form else {
             return self.write_line(waiting);
         };
-        let mut rest = &waiting.slots[..];
-        let exchange = waiting.exchange.borrow();
+        let mut rest = &waiting.replies[..];
+        let pending = waiting.pending.borrow();
         let mut parts = Vec::new();
         while !rest.is_empty() {
-            let len = self.write_keys(exptime, with_cas, &exchange, rest);
+            let len = self.write_keys(exptime, with_cas, &pending, rest);
             let (part, others) = rest.split_at(len);
             parts.push(part.len());
             rest = others;
         }
-        drop(exchange);
+        drop(pending);
         if parts.len() == 1 {
             self.waiting.push_back(waiting);
             return;
         }
-        let mut slots = waiting.slots.into_iter();
+        let mut replies = waiting.replies.into_iter();
         for len in parts {
             self.waiting.push_back(Waiting {
-                exchange: Rc::clone(&waiting.exchange),
-                slots: slots.by_ref().take(len).collect(),
+                pending: Rc::clone(&waiting.pending),
+                replies: replies.by_ref().take(len).collect(),
                 ..waiting
             });
         }
@@ -244,8 +244,8 @@ impl State {
         &mut self,
         exptime: Option<i64>,
         with_cas: bool,
-        exchange: &crate::connection::pending::Exchange,
-        slots: &[u32],
+        pending: &crate::connection::pending::PendingReplies,
+        replies: &[u32],
     ) -> usize {
         use std::io::Write;
 
@@ -258,8 +258,8 @@ impl State {
             Some(exptime) => write!(out, "gat{plural} {exptime}"),
         };
         let mut count = 0;
-        for &slot in slots {
-            let key = exchange.request(slot);
+        for &reply in replies {
+            let key = pending.request(reply);
             if count > 0 && out.len() - start + key.len() > MAX_KEYS {
                 break;
             }
@@ -272,15 +272,15 @@ impl State {
     }
 
     fn write_line(&mut self, waiting: Waiting) {
-        let exchange = waiting.exchange.borrow();
-        for &slot in &waiting.slots {
-            self.out.bytes.extend_from_slice(exchange.request(slot));
-            if let Some(value) = exchange.value(slot) {
+        let pending = waiting.pending.borrow();
+        for &reply in &waiting.replies {
+            self.out.bytes.extend_from_slice(pending.request(reply));
+            if let Some(value) = pending.value(reply) {
                 self.out.large(value);
                 self.out.bytes.extend_from_slice(b"\r\n");
             }
         }
-        drop(exchange);
+        drop(pending);
         self.waiting.push_back(waiting);
     }
 }
@@ -290,8 +290,8 @@ async fn run(local: Rc<Local>, link: Rc<Link>) {
     let Some(ring) = &local.shared.ring else {
         return;
     };
-    let patience = ring.settings.peer_timeout;
-    let ended = match open::within(patience, &local, &link).await {
+    let timeout = ring.settings.peer_timeout;
+    let ended = match open::within(timeout, &local, &link).await {
         Err(error) => Err(error),
         Ok(socket) => {
             let mut running = Running {
@@ -374,9 +374,9 @@ impl Running<'_> {
     fn next_due(&self) -> Option<Instant> {
         let state = self.link.state.borrow();
         let first = state.waiting.front()?;
-        let away = first.is_late.then(|| self.sent(first) + 2 * first.patience);
+        let away = first.is_late.then(|| self.sent(first) + 2 * first.timeout);
         let next = state.waiting.iter().find(|waiting| !waiting.is_late);
-        let late = next.map(|waiting| self.sent(waiting) + waiting.patience);
+        let late = next.map(|waiting| self.sent(waiting) + waiting.timeout);
         away.into_iter().chain(late).min()
     }
 
@@ -389,12 +389,12 @@ impl Running<'_> {
     fn expire(&mut self, now: Instant) -> Result<(), LinkError> {
         let moved_at = self.moved_at;
         let mut state = self.link.state.borrow_mut();
-        let overdue = |waiting: &Waiting| now >= waiting.sent.max(moved_at) + waiting.patience;
+        let overdue = |waiting: &Waiting| now >= waiting.sent.max(moved_at) + waiting.timeout;
         if let Some(first) = state.waiting.front()
             && first.is_late
-            && now >= first.sent.max(moved_at) + 2 * first.patience
+            && now >= first.sent.max(moved_at) + 2 * first.timeout
         {
-            return Err(LinkError::Timeout(first.patience));
+            return Err(LinkError::Timeout(first.timeout));
         }
         let losses = self.link.losses(self.local);
         for waiting in state.waiting.iter_mut().filter(|it| !it.is_late && overdue(it)) {
@@ -503,7 +503,7 @@ impl Running<'_> {
             Reply::Incomplete => return Ok(0),
             Reply::Malformed => return Err(nonsense(unread)),
             Reply::Value { line, key, len, consumed, .. } => {
-                let slot = waiting.expect_value(key).ok_or_else(|| nonsense(line))?;
+                let reply = waiting.expect_value(key).ok_or_else(|| nonsense(line))?;
                 let whole = consumed + len + 2;
                 if len > SMALL_VALUE {
                     let keep = self.local.shared.memory.take_for_peer(len as u64);
@@ -523,7 +523,7 @@ impl Running<'_> {
                     return Err(nonsense(line));
                 }
                 waiting.answered += 1;
-                waiting.exchange.borrow_mut().answer(slot, answer);
+                waiting.pending.borrow_mut().answer(reply, answer);
                 whole
             }
             Reply::Line { line, consumed } => {
@@ -551,18 +551,18 @@ impl Running<'_> {
         let Some(waiting) = state.waiting.front_mut() else {
             return Ok(());
         };
-        // The request announced by the header. Its slot has another number if it timed out
+        // The request announced by the header. Its pending reply has another number if it timed out
         // meanwhile.
-        let Some(&slot) = waiting.open().first() else {
+        let Some(&reply) = waiting.open().first() else {
             return Ok(());
         };
         match large.keep {
             Some(charge) => {
                 let held = Held { value: large.value, _charge: charge };
                 let value = Bytes::from_owner(held);
-                waiting.exchange.borrow_mut().answer_large(slot, &large.header, value);
+                waiting.pending.borrow_mut().answer_large(reply, &large.header, value);
             }
-            None => waiting.fail_one(slot, self.link.losses(self.local)),
+            None => waiting.fail_one(reply, self.link.losses(self.local)),
         }
         waiting.answered += 1;
         if waiting.is_done() {

@@ -24,4 +24,4 @@ pub(crate) mod router;
 pub(crate) use self::flush::flush_all;
 pub(crate) use self::gather::gather;
 pub(crate) use self::link::Link;
-pub(crate) use self::router::Desk;
+pub(crate) use self::router::Router;

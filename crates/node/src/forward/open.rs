@@ -1,7 +1,7 @@
 //! Opens a link: dials the peer, and checks that it is the node that the ring names.
 //!
-//! Only a greeting is sent here, so a failed attempt may be repeated. A peer rejects a connection
-//! while untrusted clients fill its places, or while its accept queue is full. The requests that
+//! Only a handshake is sent here, so a failed attempt may be repeated. A peer rejects a connection
+//! while untrusted clients fill its slots, or while its accept queue is full. The requests that
 //! wait for the link are then late, and fail only once `--peer-timeout` is over.
 
 use std::rc::Rc;
@@ -19,16 +19,16 @@ use crate::worker::state::Local;
 
 /// Opens the connection. Tries again if the peer rejects it: requests wait, and none has been sent.
 pub(crate) async fn within(
-    patience: Duration,
+    timeout: Duration,
     local: &Rc<Local>,
     link: &Link,
 ) -> Result<Socket, LinkError> {
-    dial::repeated(patience, || open(local, link)).await
+    dial::repeated(timeout, || open(local, link)).await
 }
 
 impl AttemptError for LinkError {
-    fn timeout(patience: Duration) -> LinkError {
-        LinkError::Timeout(patience)
+    fn timeout(timeout: Duration) -> LinkError {
+        LinkError::Timeout(timeout)
     }
 
     fn is_passing(&self) -> bool {
@@ -68,7 +68,7 @@ async fn open(local: &Rc<Local>, link: &Link) -> Result<Socket, LinkError> {
     }
     if link.peer.processes().accepted.is_some_and(|accepted| accepted != peer.instance) {
         // The node was restarted, or its address leads to another process. Each process knows
-        // whether it may serve. The keeper finds out which process to ask from this point on.
+        // whether it may serve. The ring manager finds out which process to ask from this point on.
         ring.hint(Hint::Greeted { name: link.peer.name.clone(), unknown: true, doubts: false });
     }
     Ok(socket)

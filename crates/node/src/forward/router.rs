@@ -2,7 +2,7 @@
 //!
 //! Every request about a key passes through here before the store is asked. Reads are the exception
 //! if the store holds only this node's own keys: they ask the store first. A request for another
-//! node leaves a hole in the output; see [`crate::connection::pending`].
+//! node leaves a pending reply in the output; see [`crate::connection::pending`].
 //!
 //! A request that a peer forwarded is never forwarded to an owner again. If this node does not
 //! serve the key, it answers `MOVED`, and the peer looks for the owner by a newer ring. The request
@@ -20,14 +20,14 @@ use ringbinder_store::NewValue;
 
 use super::line;
 use crate::connection::output::Output;
-use crate::connection::pending::{Destination, Foreign, Form, Hush};
+use crate::connection::pending::{Destination, Form, ForwardedRequest, Suppressed};
 use crate::ring::ForeignKeys;
 use crate::ring::view::{Route, View};
 use crate::stats::Counters;
 
 /// The view of one worker, and the node's policy for keys of other nodes.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Desk<'a> {
+pub(crate) struct Router<'a> {
     pub(crate) view: &'a View,
     pub(crate) policy: ForeignKeys,
     /// The sender and the ring of forwarded requests, if the connection is a peer's.
@@ -46,7 +46,7 @@ enum Verdict {
     Refuse,
 }
 
-impl Desk<'_> {
+impl Router<'_> {
     /// Whether this node may serve every item in the store, so that a hit needs no further check.
     #[inline]
     pub(crate) fn hits_are_ours(&self) -> bool {
@@ -156,7 +156,10 @@ impl Desk<'_> {
         };
         self.counters.foreign_gets.increment();
         let is_get = matches!(form, Form::Key { exptime: None, .. });
-        out.leave_hole(Foreign { form, is_get, ..Foreign::new(point, key) }, destination);
+        out.add_pending(
+            ForwardedRequest { form, is_get, ..ForwardedRequest::new(point, key) },
+            destination,
+        );
         true
     }
 
@@ -196,7 +199,7 @@ impl Desk<'_> {
         &self,
         key: MetaKey<'_>,
         out: &mut Output,
-        write: impl for<'l> FnOnce(Point, &'l mut Vec<u8>) -> Foreign<'l>,
+        write: impl for<'l> FnOnce(Point, &'l mut Vec<u8>) -> ForwardedRequest<'l>,
     ) -> bool {
         let point = point_of(key);
         let Some(verdict) = self.judge(point) else {
@@ -207,13 +210,14 @@ impl Desk<'_> {
         true
     }
 
-    /// Carries out a verdict: leaves a hole for another node, or answers `MOVED` or the refusal.
+    /// Carries out a verdict: leaves a pending reply for another node, or answers `MOVED` or the
+    /// refusal.
     #[inline(never)]
-    fn leave(&self, foreign: Foreign<'_>, verdict: Verdict, out: &mut Output) {
+    fn leave(&self, forwarded: ForwardedRequest<'_>, verdict: Verdict, out: &mut Output) {
         match verdict {
             Verdict::Elsewhere(destination) => {
                 self.counters.foreign_requests.increment();
-                out.leave_hole(foreign, destination);
+                out.add_pending(forwarded, destination);
             }
             Verdict::Moved => {
                 self.counters.foreign_moved.increment();
@@ -221,7 +225,7 @@ impl Desk<'_> {
             }
             Verdict::Refuse => {
                 self.counters.foreign_refused.increment();
-                if foreign.hush != Hush::Everything {
+                if forwarded.suppressed != Suppressed::Everything {
                     answer::refusal(&mut out.bytes, Refusal::ForeignKey);
                 }
             }

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::ConnectionMemory;
-use crate::net::connections::{Entry, State};
+use crate::net::connections::{OpenConnection, State};
 use crate::server::shared::Shared;
 
 /// The interval between two checks.
@@ -44,7 +44,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
             if let Some(shortage) = memory.look(now) {
                 let stuck = stuck(&shared, shortage.is_urgent);
                 close_longest(&stuck, shortage.bytes);
-                report.tell(memory, now);
+                report.log(memory, now);
             }
             tokio::select! {
                 () = tokio::time::sleep(LOOK) => {}
@@ -92,19 +92,19 @@ impl ConnectionMemory {
 }
 
 /// The connections that hold memory and have been stuck too long, longest first.
-fn stuck(shared: &Shared, is_urgent: bool) -> Vec<Arc<Entry>> {
+fn stuck(shared: &Shared, is_urgent: bool) -> Vec<Arc<OpenConnection>> {
     let now = shared.clock.nanos();
     let entries = shared.connections.list();
-    let mut stuck: Vec<(Duration, Arc<Entry>)> = entries
+    let mut stuck: Vec<(Duration, Arc<OpenConnection>)> = entries
         .into_iter()
         .filter_map(|entry| {
             let since = entry.stuck_for(now)?;
-            let patience = match entry.state() {
+            let timeout = match entry.state() {
                 _ if !is_urgent => PATIENT,
                 State::Write => UNREAD,
                 State::Read | State::ReadValue | State::Swallow | State::Watch => UNSENT,
             };
-            (since >= patience).then_some((since, entry))
+            (since >= timeout).then_some((since, entry))
         })
         .collect();
     stuck.sort_by_key(|(since, _)| std::cmp::Reverse(*since));
@@ -113,7 +113,7 @@ fn stuck(shared: &Shared, is_urgent: bool) -> Vec<Arc<Entry>> {
 
 /// Asks connections to close until that frees this many bytes. A connection stays if it moves
 /// before its worker gets to it.
-fn close_longest(stuck: &[Arc<Entry>], bytes: u64) {
+fn close_longest(stuck: &[Arc<OpenConnection>], bytes: u64) {
     let mut given = 0;
     for entry in stuck {
         if given >= bytes {
@@ -129,13 +129,13 @@ fn close_longest(stuck: &[Arc<Entry>], bytes: u64) {
 struct Report {
     /// The number of connections reported.
     closed: u64,
-    told: Option<Instant>,
+    logged: Option<Instant>,
 }
 
 impl Report {
-    fn tell(&mut self, memory: &ConnectionMemory, now: Instant) {
+    fn log(&mut self, memory: &ConnectionMemory, now: Instant) {
         let closed = memory.closed();
-        let is_quiet = self.told.is_some_and(|told| now < told + QUIET);
+        let is_quiet = self.logged.is_some_and(|logged| now < logged + QUIET);
         if closed == self.closed || is_quiet {
             return;
         }
@@ -146,6 +146,6 @@ impl Report {
             memory.held() >> 20,
             memory.limit() >> 20
         );
-        *self = Report { closed, told: Some(now) };
+        *self = Report { closed, logged: Some(now) };
     }
 }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{AccessFlags, access};
 use socket2::{Domain, Protocol, SockAddr, Socket as RawSocket, Type};
 
-use super::connections::Peer;
+use super::connections::Remote;
 use super::socket::Accepted;
 use crate::process::exit::ExitCode;
 use crate::settings::{Guard, ListenAddress, Settings, Verify};
@@ -170,7 +170,7 @@ pub(crate) fn bind_admin(
 }
 
 /// Binds the Unix socket at which another process may take over from this one.
-pub(crate) fn bind_door(
+pub(crate) fn bind_takeover(
     path: &Path,
     settings: &Settings,
     inherited: &mut Inherited,
@@ -256,7 +256,7 @@ fn not_a_socket(path: &Path) -> Result<(), ListenError> {
 /// there is no error: it may be the node for which the check runs.
 ///
 /// # Errors
-/// The errors that [`bind`] or [`bind_door`] would return.
+/// The errors that [`bind`] or [`bind_takeover`] would return.
 pub(crate) fn check_unix(path: &Path) -> Result<(), ListenError> {
     not_a_socket(path)?;
     SockAddr::unix(path).map_err(|error| path_error(path, &error))?;
@@ -402,17 +402,17 @@ impl Acceptor {
 
     /// Waits for a connection and releases it from this runtime, so that a worker's runtime may
     /// take it.
-    pub(crate) async fn accept(&self) -> io::Result<(Accepted, Peer)> {
+    pub(crate) async fn accept(&self) -> io::Result<(Accepted, Remote)> {
         match self {
             Acceptor::Tcp(listener, _) => {
                 let (stream, from) = listener.accept().await?;
                 stream.set_nodelay(true)?;
                 let to = stream.local_addr()?;
-                Ok((Accepted::Tcp(stream.into_std()?), Peer::Tcp { from, to }))
+                Ok((Accepted::Tcp(stream.into_std()?), Remote::Tcp { from, to }))
             }
             Acceptor::Unix(listener, _) => {
                 let (stream, _) = listener.accept().await?;
-                Ok((Accepted::Unix(stream.into_std()?), Peer::Unix))
+                Ok((Accepted::Unix(stream.into_std()?), Remote::Unix))
             }
         }
     }

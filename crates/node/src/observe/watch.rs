@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use ringbinder_protocol::{WatchFlags, answer};
 use tokio::sync::Notify;
 
-use crate::net::connections::{CloseReason, Peer};
+use crate::net::connections::{CloseReason, Remote};
 
 /// The most watchers at a time, as in memcached.
 const MAX_WATCHERS: usize = 20;
@@ -183,19 +183,19 @@ impl Watch {
     }
 
     /// Reports an opened connection.
-    pub(crate) fn opened(&self, peer: &Peer, connection: u32) {
+    pub(crate) fn opened(&self, peer: &Remote, connection: u32) {
         self.connection("conn_new", peer, connection, None);
     }
 
     /// Reports a closed connection.
-    pub(crate) fn closed(&self, peer: &Peer, connection: u32, reason: CloseReason) {
+    pub(crate) fn closed(&self, peer: &Remote, connection: u32, reason: CloseReason) {
         self.connection("conn_close", peer, connection, Some(reason));
     }
 
-    fn connection(&self, kind: &str, peer: &Peer, connection: u32, reason: Option<CloseReason>) {
+    fn connection(&self, kind: &str, peer: &Remote, connection: u32, reason: Option<CloseReason>) {
         let (address, port, transport) = match peer {
-            Peer::Tcp { from, .. } => (from.ip().to_string(), from.port(), "tcp"),
-            Peer::Unix => ("unix".to_owned(), 0, "local"),
+            Remote::Tcp { from, .. } => (from.ip().to_string(), from.port(), "tcp"),
+            Remote::Unix => ("unix".to_owned(), 0, "local"),
         };
         self.publish(WatchFlags::CONNEVENTS, |line| {
             let _ = write!(line, "type={kind} rip={address} rport={port} transport={transport}");

@@ -99,8 +99,9 @@ pub(crate) fn command(
     None
 }
 
-/// Answers a greeting, and sends the keeper a hint if the greeting calls for a check. A greeting
-/// from an untrusted client leads to questions at addresses of the ring, and to nothing else.
+/// Answers a handshake, and sends the ring manager a hint if the handshake calls for a check. A
+/// handshake from an untrusted client leads to questions at addresses of the ring, and to nothing
+/// else.
 fn greet(
     node: &RingNode,
     name: &str,
@@ -127,7 +128,7 @@ fn greet(
     let _ = write!(out, "{line}\r\n");
     let newer = ring_id(theirs) > posted.view.id();
     drop(posted);
-    let came_back = peer.as_ref().is_some_and(|peer| peer.is_away());
+    let came_back = peer.as_ref().is_some_and(|peer| peer.is_unreachable());
     let mut unknown = false;
     let mut doubts = false;
     if let Some(greeter) = greeter {

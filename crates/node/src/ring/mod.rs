@@ -41,26 +41,26 @@ use tracing::{info, warn};
 
 pub(crate) use answers::{PeerSession, begin_text, cluster, command, offer};
 pub(crate) use discovery::is_legacy_key;
-pub(crate) use manager::{Hint, Keeper};
+pub(crate) use manager::{Hint, RingManager};
 pub(crate) use peer::Peer;
-pub(crate) use peer::client::{Talk, TalkError};
+pub(crate) use peer::client::{PeerClient, PeerError};
 pub(crate) use peer::dial::Dialer;
 pub(crate) use report::report;
 pub(crate) use start::{StartError, Started, check, start};
 pub(crate) use view::View;
 
-use crate::observe::log_limit::Sparing;
+use crate::observe::log_limit::LogLimit;
 pub(crate) use crate::settings::{ForeignKeys, RingSettings};
 
 use self::membership::Identity;
 use self::names::Names;
-use self::pause::Pulse;
+use self::pause::PauseDetector;
 use self::peer::Peers;
 use self::status::Status;
 use crate::ring::peer::neighbours::Neighbours;
 use crate::ring::peer::secret::Secret;
 
-/// The number of hints that may wait for the keeper. Further hints are dropped: they add no
+/// The number of hints that may wait for the ring manager. Further hints are dropped: they add no
 /// information.
 const MAX_HINTS: usize = 1024;
 
@@ -71,7 +71,7 @@ const MISROUTED_EVERY: Seconds = 60;
 #[derive(Debug)]
 pub(crate) struct Posted {
     pub(crate) view: Arc<View>,
-    /// The answer to a greeting.
+    /// The answer to a handshake.
     pub(crate) line: PeerLine,
     /// Every kept ring, oldest first.
     pub(crate) rings: Vec<Arc<Ring>>,
@@ -98,16 +98,16 @@ pub(crate) struct RingNode {
     secret: Option<Secret>,
     neighbours: Neighbours,
     /// The log rate limit for proofs by another secret.
-    unproved: Sparing,
+    unproved: LogLimit,
     pub(crate) dialer: Dialer,
     peers: Peers,
     posted: RwLock<Posted>,
     hints: mpsc::Sender<Hint>,
-    pub(crate) pulse: Pulse,
+    pub(crate) pause_detector: PauseDetector,
     /// The second in which a misrouted key was last logged.
     misrouted_logged: AtomicU32,
     /// The log rate limit for failed requests.
-    pub(crate) sparing: Sparing,
+    pub(crate) log_limit: LogLimit,
 }
 
 impl RingNode {
@@ -130,15 +130,15 @@ impl RingNode {
         self.dialer.names()
     }
 
-    /// A connection to the peer at an address, made as the keeper makes its own.
-    pub(crate) async fn talk(&self, address: &str) -> Result<Talk, TalkError> {
-        let mut talk = Talk::begin(&self.dialer, address).await?;
+    /// A connection to the peer at an address, made as the ring manager makes its own.
+    pub(crate) async fn talk(&self, address: &str) -> Result<PeerClient, PeerError> {
+        let mut talk = PeerClient::begin(&self.dialer, address).await?;
         let stamp = membership::stamp(self.view().id());
         talk.introduce(&self.name(), stamp).await?;
         Ok(talk)
     }
 
-    /// Records a greeting from a sender that has proved to be a node: the accepted process of that
+    /// Records a handshake from a sender that has proved to be a node: the accepted process of that
     /// name is alive.
     pub(crate) fn is_heard(&self, name: &str, greeter: Option<Greeter>) {
         let peer = self.posted.read().address_named(name).and_then(|it| self.peers.at(&it));
@@ -181,7 +181,7 @@ impl RingNode {
     }
 
     /// Logs that a node sent a proof by another peer secret.
-    pub(crate) fn unproved(&self, node: &crate::net::connections::Peer, now: Seconds) {
+    pub(crate) fn unproved(&self, node: &crate::net::connections::Remote, now: Seconds) {
         if self.unproved.allows(node, "", now) {
             warn!(
                 "{node} sent a proof that is not by the peer secret of this node: give all nodes the \
@@ -194,7 +194,7 @@ impl RingNode {
     pub(crate) fn situation(&self) -> Situation {
         let posted = self.posted.read();
         let status = posted.status.clone();
-        let peers = status.said.iter().filter_map(|(address, _)| self.peers.at(address));
+        let peers = status.reported.iter().filter_map(|(address, _)| self.peers.at(address));
         Situation {
             view: Arc::clone(&posted.view),
             name: posted.line.name.clone(),
@@ -212,8 +212,8 @@ impl RingNode {
         Identity { name: None, addresses }.place_by_address(&posted.view.ring).is_some()
     }
 
-    /// Sends a hint to the keeper. The hint is lost if too many wait: hints only speed up what the
-    /// keeper would find out by itself.
+    /// Sends a hint to the ring manager. The hint is lost if too many wait: hints only speed up
+    /// what the manager would find out by itself.
     pub(crate) fn hint(&self, hint: Hint) {
         let _ = self.hints.try_send(hint);
     }

@@ -13,11 +13,11 @@ use tokio::sync::mpsc;
 use tracing::warn;
 
 use super::membership::{Identity, Membership};
-use super::pause::Pulse;
+use super::pause::PauseDetector;
 use super::peer::{Address, NAMELESS, Peers, address_of};
 use super::status::Status;
 use super::{Hint, MAX_HINTS, Posted, RingNode, RingSettings};
-use crate::observe::log_limit::Sparing;
+use crate::observe::log_limit::LogLimit;
 use crate::process::exit::ExitCode;
 use crate::ring::manager::drift::Drift;
 use crate::ring::peer::dial::Dialer;
@@ -218,14 +218,14 @@ pub(crate) fn start(settings: &RingSettings, mut dialer: Dialer) -> Result<Start
         settings: settings.clone(),
         secret,
         neighbours,
-        unproved: Sparing::default(),
+        unproved: LogLimit::default(),
         dialer,
         peers,
         posted: RwLock::new(posted),
         hints: sender,
-        pulse: Pulse::new(settings.peer_give_up),
+        pause_detector: PauseDetector::new(settings.peer_give_up),
         misrouted_logged: 0.into(),
-        sparing: Sparing::default(),
+        log_limit: LogLimit::default(),
     });
     Ok(Started { node, source, membership, hints, drift })
 }

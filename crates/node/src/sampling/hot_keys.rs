@@ -94,9 +94,9 @@ impl Panes {
 
 /// The samples of one worker. Created with the first sample, so an idle node holds none.
 #[derive(Debug, Default)]
-pub(crate) struct WorkerHeat(Mutex<Option<Box<Panes>>>);
+pub(crate) struct WorkerHotKeys(Mutex<Option<Box<Panes>>>);
 
-impl WorkerHeat {
+impl WorkerHotKeys {
     /// Counts a sampled key.
     pub(crate) fn count(&self, key: &[u8], at: Nanos) {
         if let Some(mut panes) = self.0.try_lock() {
@@ -107,19 +107,19 @@ impl WorkerHeat {
 
 /// The samples of all workers.
 #[derive(Debug)]
-pub(crate) struct Heat {
-    workers: Vec<Arc<WorkerHeat>>,
+pub(crate) struct HotKeySamples {
+    workers: Vec<Arc<WorkerHotKeys>>,
     /// The time at which counting last started.
     since: AtomicU64,
 }
 
-impl Heat {
+impl HotKeySamples {
     pub(crate) fn new(workers: usize) -> Self {
         let workers = (0..workers).map(|_| Arc::default()).collect();
-        Heat { workers, since: AtomicU64::new(0) }
+        HotKeySamples { workers, since: AtomicU64::new(0) }
     }
 
-    pub(crate) fn of_worker(&self, index: usize) -> Arc<WorkerHeat> {
+    pub(crate) fn of_worker(&self, index: usize) -> Arc<WorkerHotKeys> {
         Arc::clone(&self.workers[index])
     }
 
@@ -187,20 +187,20 @@ mod tests {
 
     const SECOND: Nanos = 1_000_000_000;
 
-    fn told(heat: &Heat, now: Nanos) -> Vec<(String, f64)> {
+    fn reported(samples: &HotKeySamples, now: Nanos) -> Vec<(String, f64)> {
         let text = |key: &[u8]| String::from_utf8(key.to_vec()).unwrap();
-        heat.hottest(now).keys.iter().map(|hot| (text(&hot.key), hot.rate)).collect()
+        samples.hottest(now).keys.iter().map(|hot| (text(&hot.key), hot.rate)).collect()
     }
 
     #[test]
     fn rates_are_of_all_workers_and_of_the_time_that_is_covered() {
-        let heat = Heat::new(2);
+        let samples = HotKeySamples::new(2);
         for _ in 0..10 {
-            heat.of_worker(0).count(b"a", 2 * SECOND);
-            heat.of_worker(1).count(b"a", 3 * SECOND);
-            heat.of_worker(1).count(b"b", 3 * SECOND);
+            samples.of_worker(0).count(b"a", 2 * SECOND);
+            samples.of_worker(1).count(b"a", 3 * SECOND);
+            samples.of_worker(1).count(b"b", 3 * SECOND);
         }
-        let hottest = heat.hottest(10 * SECOND);
+        let hottest = samples.hottest(10 * SECOND);
         assert!((hottest.window - 10.0).abs() < 1e-9);
         let [a, b] = &hottest.keys[..] else { panic!("{hottest:?}") };
         assert_eq!((&a.key[..], &b.key[..]), (&b"a"[..], &b"b"[..]));
@@ -210,51 +210,51 @@ mod tests {
 
     #[test]
     fn a_key_that_is_no_longer_asked_for_fades_and_is_gone_within_a_minute() {
-        let heat = Heat::new(1);
-        let worker = heat.of_worker(0);
+        let samples = HotKeySamples::new(1);
+        let worker = samples.of_worker(0);
         for second in 0..60 {
             worker.count(b"old", second * SECOND);
         }
-        let rate = |now| told(&heat, now * SECOND).first().map(|(_, rate)| *rate);
+        let rate = |now| reported(&samples, now * SECOND).first().map(|(_, rate)| *rate);
         assert!((rate(60).unwrap() - 128.0 * 30.0 / 30.0).abs() < 1e-9);
         assert!(rate(75).unwrap() < 0.7 * 128.0);
         assert_eq!(rate(90), None);
         // Another key's samples advance the panes.
         worker.count(b"new", 100 * SECOND);
-        assert_eq!(told(&heat, 101 * SECOND).len(), 1);
+        assert_eq!(reported(&samples, 101 * SECOND).len(), 1);
         worker.count(b"new", 1000 * SECOND);
-        assert_eq!(told(&heat, 1001 * SECOND), [("new".to_owned(), 128.0 / 41.0)]);
+        assert_eq!(reported(&samples, 1001 * SECOND), [("new".to_owned(), 128.0 / 41.0)]);
     }
 
     #[test]
     fn samples_that_come_a_little_late_count_in_the_present_pane() {
-        let heat = Heat::new(1);
-        heat.of_worker(0).count(b"a", 31 * SECOND);
-        heat.of_worker(0).count(b"a", 29 * SECOND);
-        assert_eq!(told(&heat, 32 * SECOND), [("a".to_owned(), 256.0 / 32.0)]);
+        let samples = HotKeySamples::new(1);
+        samples.of_worker(0).count(b"a", 31 * SECOND);
+        samples.of_worker(0).count(b"a", 29 * SECOND);
+        assert_eq!(reported(&samples, 32 * SECOND), [("a".to_owned(), 256.0 / 32.0)]);
     }
 
     #[test]
     fn the_first_second_and_a_reset_make_no_rates_out_of_nothing() {
-        let heat = Heat::new(1);
-        assert_eq!(heat.hottest(0), HotKeys { window: 1.0, keys: Vec::new() });
-        heat.of_worker(0).count(b"a", 1000);
-        assert_eq!(told(&heat, 2000), [("a".to_owned(), 128.0)]);
-        heat.reset(20 * SECOND);
-        assert!(told(&heat, 20 * SECOND).is_empty());
-        heat.of_worker(0).count(b"b", 21 * SECOND);
-        assert_eq!(told(&heat, 22 * SECOND), [("b".to_owned(), 64.0)]);
+        let samples = HotKeySamples::new(1);
+        assert_eq!(samples.hottest(0), HotKeys { window: 1.0, keys: Vec::new() });
+        samples.of_worker(0).count(b"a", 1000);
+        assert_eq!(reported(&samples, 2000), [("a".to_owned(), 128.0)]);
+        samples.reset(20 * SECOND);
+        assert!(reported(&samples, 20 * SECOND).is_empty());
+        samples.of_worker(0).count(b"b", 21 * SECOND);
+        assert_eq!(reported(&samples, 22 * SECOND), [("b".to_owned(), 64.0)]);
     }
 
     #[test]
     fn no_more_keys_are_told_than_anybody_reads() {
-        let heat = Heat::new(1);
+        let samples = HotKeySamples::new(1);
         for number in 0..200 {
             for _ in 0..=number {
-                heat.of_worker(0).count(format!("{number:03}").as_bytes(), SECOND);
+                samples.of_worker(0).count(format!("{number:03}").as_bytes(), SECOND);
             }
         }
-        let keys = told(&heat, 2 * SECOND);
+        let keys = reported(&samples, 2 * SECOND);
         assert_eq!(keys.len(), MAX_KEYS);
         assert_eq!(keys[0].0, "199");
         assert_eq!(keys[49].0, "150");
@@ -262,11 +262,11 @@ mod tests {
 
     #[test]
     fn a_sample_taken_while_somebody_reads_is_lost_and_waits_for_nobody() {
-        let heat = Heat::new(1);
-        let worker = heat.of_worker(0);
+        let samples = HotKeySamples::new(1);
+        let worker = samples.of_worker(0);
         let reader = worker.0.lock();
         worker.count(b"a", 1);
         drop(reader);
-        assert!(told(&heat, SECOND).is_empty());
+        assert!(reported(&samples, SECOND).is_empty());
     }
 }

@@ -16,7 +16,7 @@ use subtle::{Choice, ConstantTimeEq as _};
 
 use super::guessing::Guessing;
 use super::tls::too_open;
-use crate::observe::log_limit::Sparing;
+use crate::observe::log_limit::LogLimit;
 use crate::process::exit::ExitCode;
 
 /// The most lines that count, as in memcached.
@@ -56,7 +56,7 @@ pub(crate) struct Auth {
     /// Wrong passwords by source.
     pub(crate) guessing: Guessing,
     /// The log rate limit for failures.
-    pub(crate) complaints: Sparing,
+    pub(crate) complaints: LogLimit,
 }
 
 impl Auth {
@@ -67,7 +67,7 @@ impl Auth {
     pub(crate) fn load(path: &Path) -> Result<(Auth, Vec<String>), AuthError> {
         let (users, warnings) = read(path)?;
         let users = RwLock::new(Arc::new(users));
-        let (guessing, complaints) = (Guessing::default(), Sparing::default());
+        let (guessing, complaints) = (Guessing::default(), LogLimit::default());
         Ok((Auth { path: path.into(), users, guessing, complaints }, warnings))
     }
 
@@ -187,9 +187,9 @@ fn read(path: &Path) -> Result<(Users, Vec<String>), AuthError> {
         return Err(malformed(format!("it has more than {MAX_LEN} bytes")));
     }
     let mut warnings: Vec<String> = too_open(path).into_iter().collect();
-    let mut told = Vec::new();
-    let users = Users::parse(&text, &mut told).map_err(malformed)?;
-    warnings.extend(told.into_iter().map(|what| format!("{}: {what}", path.display())));
+    let mut notes = Vec::new();
+    let users = Users::parse(&text, &mut notes).map_err(malformed)?;
+    warnings.extend(notes.into_iter().map(|what| format!("{}: {what}", path.display())));
     Ok((users, warnings))
 }
 

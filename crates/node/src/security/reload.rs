@@ -1,5 +1,5 @@
-//! Reloads the data that may change while a node runs: certificates, users and, through its keeper,
-//! the ring.
+//! Reloads the data that may change while a node runs: certificates, users and, through its ring
+//! manager, the ring.
 //!
 //! Each part is replaced as a whole or not at all. If new data cannot be used, that is logged, and
 //! the current data stays. No connection ends because of a reload.
@@ -44,7 +44,7 @@ fn users(auth: &Auth) {
     }
 }
 
-/// Reloads everything, as SIGHUP asks. `ring` wakes the keeper of the ring.
+/// Reloads everything, as SIGHUP asks. `ring` wakes the ring manager.
 pub(crate) async fn all(shared: &Arc<Shared>, ring: Option<&Notify>) {
     if shared.tls.is_none() && shared.auth.is_none() && ring.is_none() {
         info!("SIGHUP: there is nothing to reload");

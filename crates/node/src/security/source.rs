@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use crate::net::connections::Peer;
+use crate::net::connections::Remote;
 
 /// One machine, or one customer of a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -19,7 +19,7 @@ pub(crate) enum Source {
 
 impl Source {
     /// The source of a peer.
-    pub(crate) fn of(peer: &Peer) -> Source {
+    pub(crate) fn of(peer: &Remote) -> Source {
         peer.ip().map_or(Source::Local, Source::from)
     }
 }

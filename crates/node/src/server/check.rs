@@ -48,7 +48,7 @@ pub(crate) fn check(settings: &Settings) -> Result<Vec<String>, Failure> {
         warnings.extend(ring::check(ring, listening(settings).as_deref())?);
     }
     if let Some(path) = &settings.snapshot {
-        snapshot::check_place(path, settings.snapshot_strict)?;
+        snapshot::check_file(path, settings.snapshot_strict)?;
     }
     Ok(warnings)
 }

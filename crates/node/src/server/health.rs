@@ -2,7 +2,7 @@
 //!
 //! A container's health check uses it if the container has no shell and no other program. It checks
 //! a running node from outside, as a client does: one connection, one request, one answer, each
-//! step within [`PATIENCE`].
+//! step within [`TIMEOUT`].
 
 use std::io::{self, BufRead as _, BufReader, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
@@ -13,7 +13,7 @@ use crate::process::exit::ExitCode;
 use crate::settings::{Guard, ListenAddress, Settings};
 
 /// The timeout for each of connecting, asking and answering.
-const PATIENCE: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// More bytes than any answer has.
 const MAX_ANSWER: u64 = 1024;
@@ -65,8 +65,8 @@ pub(crate) fn check(settings: &Settings) -> Result<String, HealthError> {
         let silent = |source| HealthError::Silent { address: address.clone(), source };
         let stream = UnixStream::connect(path).map_err(silent)?;
         let limited = stream
-            .set_read_timeout(Some(PATIENCE))
-            .and_then(|()| stream.set_write_timeout(Some(PATIENCE)));
+            .set_read_timeout(Some(TIMEOUT))
+            .and_then(|()| stream.set_write_timeout(Some(TIMEOUT)));
         limited.map_err(silent)?;
         return ask(&stream, &stream, &address, VERSION, &ANSWERS);
     }
@@ -95,10 +95,10 @@ fn connect(listen: &ListenAddress) -> Result<(TcpStream, String), HealthError> {
     let address = found.first().copied().map(reachable).filter(|address| address.port() != 0);
     let address = address.ok_or_else(|| HealthError::Unknown(listen.to_string()))?;
     let silent = |source| HealthError::Silent { address: address.to_string(), source };
-    let stream = TcpStream::connect_timeout(&address, PATIENCE).map_err(silent)?;
+    let stream = TcpStream::connect_timeout(&address, TIMEOUT).map_err(silent)?;
     let limited = stream
-        .set_read_timeout(Some(PATIENCE))
-        .and_then(|()| stream.set_write_timeout(Some(PATIENCE)));
+        .set_read_timeout(Some(TIMEOUT))
+        .and_then(|()| stream.set_write_timeout(Some(TIMEOUT)));
     limited.map_err(silent)?;
     Ok((stream, address.to_string()))
 }
@@ -144,23 +144,23 @@ fn ask(
 mod tests {
     use super::*;
 
-    fn told(answer: &[u8]) -> Result<String, HealthError> {
+    fn report(answer: &[u8]) -> Result<String, HealthError> {
         ask(answer, io::sink(), "127.0.0.1:1", VERSION, &ANSWERS)
     }
 
     #[test]
     fn every_answer_of_a_node_is_one() {
-        assert_eq!(told(b"VERSION 1.6.45\r\nmore").unwrap(), "127.0.0.1:1: VERSION 1.6.45\n");
-        assert!(told(b"CLIENT_ERROR unauthenticated\r\n").is_ok());
-        assert!(told(b"ERROR Too many open connections\r\n").is_ok());
+        assert_eq!(report(b"VERSION 1.6.45\r\nmore").unwrap(), "127.0.0.1:1: VERSION 1.6.45\n");
+        assert!(report(b"CLIENT_ERROR unauthenticated\r\n").is_ok());
+        assert!(report(b"ERROR Too many open connections\r\n").is_ok());
     }
 
     #[test]
     fn silence_and_strangers_are_none() {
-        assert!(matches!(told(b""), Err(HealthError::Silent { .. })));
-        assert!(matches!(told(b"HTTP/1.1 400 Bad Request\r\n"), Err(HealthError::Unwell { .. })));
-        assert!(matches!(told(&[b'x'; 4096]), Err(HealthError::Unwell { .. })));
-        assert!(matches!(told(b"\xff\xfe\n"), Err(HealthError::Silent { .. })));
+        assert!(matches!(report(b""), Err(HealthError::Silent { .. })));
+        assert!(matches!(report(b"HTTP/1.1 400 Bad Request\r\n"), Err(HealthError::Unwell { .. })));
+        assert!(matches!(report(&[b'x'; 4096]), Err(HealthError::Unwell { .. })));
+        assert!(matches!(report(b"\xff\xfe\n"), Err(HealthError::Silent { .. })));
     }
 
     #[test]

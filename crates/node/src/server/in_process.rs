@@ -12,7 +12,7 @@ use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 
 use super::shared::Shared;
 use crate::connection;
-use crate::net::connections::{Origin, Peer};
+use crate::net::connections::{Origin, Remote};
 use crate::net::socket::Accepted;
 use crate::server;
 use crate::settings::{self, Startup};
@@ -20,19 +20,19 @@ use crate::worker::state::Local;
 
 /// A node inside this process.
 #[derive(Debug)]
-pub struct LoneNode {
+pub struct InProcessNode {
     runtime: LocalRuntime,
     shared: Arc<Shared>,
     local: Rc<Local>,
 }
 
-impl LoneNode {
+impl InProcessNode {
     /// A node with the settings of these flags; `None` if the flags ask for something other than
     /// serving.
     ///
     /// # Errors
     /// Invalid flags, or no runtime from the system.
-    pub fn new(flags: &[&str]) -> io::Result<Option<LoneNode>> {
+    pub fn new(flags: &[&str]) -> io::Result<Option<InProcessNode>> {
         let arguments = std::iter::once("ringbinderd").chain(flags.iter().copied());
         let startup =
             settings::load(arguments.map(OsString::from), []).map_err(io::Error::other)?;
@@ -43,7 +43,7 @@ impl LoneNode {
         let local = Rc::new(Local::new(Arc::clone(&shared), 0));
         let runtime =
             Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
-        Ok(Some(LoneNode { runtime, shared, local }))
+        Ok(Some(InProcessNode { runtime, shared, local }))
     }
 
     /// Opens a connection, sends each chunk in one write, closes the sending side, and returns all
@@ -56,7 +56,7 @@ impl LoneNode {
         ours.set_nonblocking(true)?;
         theirs.set_nonblocking(true)?;
         let now = self.shared.clock.now();
-        let ticket = self.shared.connections.open(Peer::Unix, now, || Origin::Client);
+        let ticket = self.shared.connections.open(Remote::Unix, now, || Origin::Client);
         let ticket = ticket.ok_or_else(|| io::Error::other("too many connections"))?;
         self.runtime.block_on(async {
             let (mut reader, mut writer) = UnixStream::from_std(ours)?.into_split();
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn an_exchange_answers_whatever_the_cuts_and_ends() {
-        let node = LoneNode::new(&["-m", "8"]).unwrap().unwrap();
+        let node = InProcessNode::new(&["-m", "8"]).unwrap().unwrap();
         let input = b"set a 0 10 5\r\nhello\r\nget a b\r\nmn\r\n";
         let expected = b"STORED\r\nVALUE a 0 5\r\nhello\r\nEND\r\nMN\r\n";
         for cut in 0..input.len() {
@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn the_age_of_an_item_that_nobody_asks_for_begins_anew_after_96_days() {
         const DAY: u32 = 86_400;
-        let node = LoneNode::new(&["-m", "8"]).unwrap().unwrap();
+        let node = InProcessNode::new(&["-m", "8"]).unwrap().unwrap();
         node.exchange(&[b"set a 0 0 1\r\nx\r\n"]).unwrap();
         let age = || -> u32 {
             let answer = node.exchange(&[b"mg a u l\r\n"]).unwrap();
@@ -123,10 +123,10 @@ mod tests {
     #[test]
     // Together with tokio's own data, a task fits 256 bytes; the next size is 384.
     fn a_connection_that_waits_holds_little() {
-        let node = LoneNode::new(&["-m", "8"]).unwrap().unwrap();
+        let node = InProcessNode::new(&["-m", "8"]).unwrap().unwrap();
         let (ours, _theirs) = std::os::unix::net::UnixStream::pair().unwrap();
-        let ticket = node.shared.connections.open(Peer::Unix, 0, || Origin::Client).unwrap();
-        let entry = std::mem::size_of::<crate::net::connections::Entry>();
+        let ticket = node.shared.connections.open(Remote::Unix, 0, || Origin::Client).unwrap();
+        let entry = std::mem::size_of::<crate::net::connections::OpenConnection>();
         ours.set_nonblocking(true).unwrap();
         let serve = node.runtime.block_on(async {
             let serve = connection::run(Rc::clone(&node.local), Accepted::Unix(ours), ticket);
@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_hit_allocates_nothing() {
-        let node = LoneNode::new(&["-m", "8"]).unwrap().unwrap();
+        let node = InProcessNode::new(&["-m", "8"]).unwrap().unwrap();
         let keys: Vec<String> = (0..10).map(|number| format!("key:{number}")).collect();
         for key in &keys {
             node.exchange(&[format!("set {key} 0 0 32\r\n{}\r\n", "v".repeat(32)).as_bytes()])

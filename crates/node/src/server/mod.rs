@@ -43,15 +43,15 @@ use crate::net::socket::Accepted;
 use crate::observe::watch::Watch;
 use crate::process::resident;
 use crate::process::supervisor;
-use crate::ring::{Keeper, RingNode, Started};
-use crate::sampling::{Heat, Latency};
+use crate::ring::{RingManager, RingNode, Started};
+use crate::sampling::{HotKeySamples, Latency};
 use crate::security::guards::Guards;
 use crate::security::reload;
 use crate::settings::{Guard, Settings, Verify};
 use crate::snapshot::{self, Snapshots};
 use crate::stats::{AllCounters, Prefixes};
-use crate::takeover::{self, Gate, HandOver};
-use crate::worker::{Handover, Workers};
+use crate::takeover::{self, Gate, TakeoverServer};
+use crate::worker::{NewConnection, Workers};
 
 /// The interval at which the clock reads the system's clock.
 const TICK: Duration = Duration::from_millis(250);
@@ -71,7 +71,7 @@ const ACCEPT_REST: Duration = Duration::from_millis(50);
 /// costs them a 256th of those (docs/decisions/0016-cas-uniques.md).
 const FIRST_CAS: std::ops::Range<u64> = 1..1 << 24;
 
-/// The most clients that wait for a place in this process, whatever the length of the sockets'
+/// The most clients that wait for a slot in this process, whatever the length of the sockets'
 /// queues.
 const MAX_QUEUED: usize = 1024;
 
@@ -130,7 +130,7 @@ fn build(
         )),
         watch,
         prefixes: Prefixes::new(settings.prefix_delimiter, settings.detail_enabled),
-        heat: Heat::new(usize::from(settings.threads)),
+        hot_key_samples: HotKeySamples::new(usize::from(settings.threads)),
         latency: Latency::new(usize::from(settings.threads)),
         ring,
         tls: guards.tls,
@@ -152,7 +152,7 @@ fn build(
     shared
 }
 
-/// The most clients that wait in this process for a `-c` place.
+/// The most clients that wait in this process for a `-c` slot.
 ///
 /// If clients may wait (`no_maxconns_fast`) and there is no ring, they wait in the sockets' queues.
 /// In a ring, other nodes would wait there behind them. So a node of a ring takes its clients out
@@ -166,7 +166,7 @@ pub(crate) fn queue_len(settings: &Settings) -> usize {
 
 /// Open files for connections beyond `-c` in a ring, whatever its size.
 pub(crate) fn files_of_nodes(settings: &Settings) -> u32 {
-    // The connections that this node makes to others are half of those for which it has places.
+    // The connections that this node makes to others are half of those for which it has slots.
     let files = MAX_PEERS + MAX_PEERS / 2 + MAX_UNPROVED + queue_len(settings);
     u32::try_from(files).unwrap_or(u32::MAX)
 }
@@ -199,7 +199,7 @@ pub(crate) fn run(
     shared: &Arc<Shared>,
     listeners: Vec<Listener>,
     admin: Option<Bound>,
-    hand_over: Option<HandOver>,
+    hand_over: Option<TakeoverServer>,
     started: Option<Started>,
     begin: impl FnOnce() -> io::Result<()>,
     ready: impl FnOnce() -> io::Result<()>,
@@ -223,7 +223,7 @@ pub(crate) fn run(
         }
         if let (Some(started), Some(reload)) = (started, reload) {
             let (shared, workers) = (Arc::clone(shared), Arc::clone(&workers));
-            tasks.spawn(Keeper::run(shared, workers, started, reload));
+            tasks.spawn(RingManager::run(shared, workers, started, reload));
         }
         tasks.spawn(keep_time(Arc::clone(shared), Arc::clone(&workers)));
         tasks.spawn(sweep(Arc::clone(shared)));
@@ -322,7 +322,7 @@ async fn accept_all(
         if waits && connections.clients() >= connections.limit() {
             connections.suspend();
             tokio::select! {
-                () = connections.wait_for_place() => {}
+                () = connections.wait_for_slot() => {}
                 () = shared.stop.cancelled() => return,
             }
         }
@@ -348,7 +348,7 @@ async fn accept_all(
                 let address = peer.ip();
                 let origin = || origin(&shared, address, guard);
                 match connections.open(peer, shared.clock.now(), origin) {
-                    Some(ticket) => workers.adopt(Handover { accepted, guard, ticket }),
+                    Some(ticket) => workers.adopt(NewConnection { accepted, guard, ticket }),
                     // A TLS client cannot read a plain-text error.
                     None if matches!(guard, Guard::Tls(_)) => {}
                     None => turn_away(&accepted),
@@ -362,7 +362,7 @@ async fn accept_all(
     }
 }
 
-/// The way in which a connection that finds all `-c` places taken may prove to be a node's.
+/// The way in which a connection that finds all `-c` slots taken may prove to be a node's.
 fn origin(shared: &Shared, address: Option<IpAddr>, guard: Guard) -> Origin {
     let (Some(ring), Some(address)) = (&shared.ring, address) else {
         return Origin::Client;
@@ -371,7 +371,7 @@ fn origin(shared: &Shared, address: Option<IpAddr>, guard: Guard) -> Origin {
     if ring.is_peer_address(address) {
         Origin::Neighbour(address)
     } else if ring.has_secret() || shows_certificate {
-        Origin::Stranger(address)
+        Origin::Unknown(address)
     } else {
         Origin::Client
     }

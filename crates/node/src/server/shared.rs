@@ -15,7 +15,7 @@ use crate::memory::ConnectionMemory;
 use crate::net::connections::{Connections, Shares};
 use crate::observe::watch::Watch;
 use crate::ring::RingNode;
-use crate::sampling::{Heat, HotKeys, Latency, LatencySums};
+use crate::sampling::{HotKeySamples, HotKeys, Latency, LatencySums};
 use crate::security::auth::Auth;
 use crate::security::tls::Tls;
 use crate::settings::Settings;
@@ -35,7 +35,7 @@ pub(crate) struct Shared {
     pub(crate) connections: Arc<Connections>,
     pub(crate) watch: Arc<Watch>,
     pub(crate) prefixes: Prefixes,
-    pub(crate) heat: Heat,
+    pub(crate) hot_key_samples: HotKeySamples,
     pub(crate) latency: Latency,
     /// The memory of connections.
     pub(crate) memory: Arc<ConnectionMemory>,
@@ -81,7 +81,7 @@ impl Shared {
         self.verbosity.load(Relaxed) > 1
     }
 
-    /// Reserves connection places for the nodes of the ring, by the present rings.
+    /// Reserves connection slots for the nodes of the ring, by the present rings.
     pub(crate) fn make_room(&self) {
         let Some(ring) = &self.ring else {
             return;
@@ -101,7 +101,7 @@ impl Shared {
 
     /// The keys with most requests at present.
     pub(crate) fn hot_keys(&self) -> HotKeys {
-        self.heat.hottest(self.clock.nanos())
+        self.hot_key_samples.hottest(self.clock.nanos())
     }
 
     /// The latency of answers since the start or the last reset.

@@ -17,11 +17,11 @@ use crate::ring::ForeignKeys;
 use crate::server::shared::Shared;
 
 /// The interval at which the log reports the progress.
-const TELL_EVERY: Duration = Duration::from_secs(3);
+const REPORT_EVERY: Duration = Duration::from_secs(3);
 
 /// The number of consecutive items without room after which the memory counts as full. Shards fill
 /// up one by one.
-const PATIENCE: u32 = 4096;
+const FULL_IN_A_ROW: u32 = 4096;
 
 /// A snapshot with a matching header that no other process will restore.
 pub(crate) struct Pending {
@@ -67,7 +67,7 @@ impl Sums {
             Restored::Full => {
                 self.full += 1;
                 self.full_in_a_row += 1;
-                if self.full_in_a_row > PATIENCE {
+                if self.full_in_a_row > FULL_IN_A_ROW {
                     return ControlFlow::Break(End::Full);
                 }
             }
@@ -170,7 +170,7 @@ impl Pending {
     fn take_all(&mut self, shared: &Shared, mut ending: Ending<'_>) {
         let begun = Instant::now();
         let (mut sums, mut bytes) = (Sums::default(), 0_u64);
-        let mut told = begun;
+        let mut reported = begun;
         info!("{}: its items are taken up in the background", self.from);
         let end = loop {
             match self.take_some(shared, &mut sums) {
@@ -183,9 +183,9 @@ impl Pending {
                 }
                 Err(error) => break Err(error),
             }
-            if told.elapsed() >= TELL_EVERY {
-                told = Instant::now();
-                self.tell(&sums, bytes);
+            if reported.elapsed() >= REPORT_EVERY {
+                reported = Instant::now();
+                self.report(&sums, bytes);
             }
         };
         let took = begun.elapsed();
@@ -221,7 +221,7 @@ impl Pending {
         progress.restore_bytes.store(bytes, Relaxed);
     }
 
-    fn tell(&self, sums: &Sums, bytes: u64) {
+    fn report(&self, sums: &Sums, bytes: u64) {
         let share = self.len.filter(|len| *len > 0).map(|len| bytes * 100 / len);
         let share = share.map_or_else(String::new, |share| format!(", {share} %"));
         info!("{}: {} items, {} MiB{share}", self.from, sums.kept, bytes >> 20);

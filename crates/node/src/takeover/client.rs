@@ -11,13 +11,13 @@ use nix::unistd::{User, geteuid};
 use ringbinder_store::snapshot::{Decoded, Header};
 use tracing::{info, warn};
 
-use super::{HandOverError, Inherited, PROTOCOL, wire};
+use super::{Inherited, PROTOCOL, TakeoverError, wire};
 use crate::server::shared::Shared;
 use crate::settings::Settings;
 use crate::snapshot::{self, Pending, ReadError, Stream};
 
 /// The timeout for the other process, which may have to finish a restore first.
-const PATIENCE: Duration = Duration::from_secs(90);
+const TIMEOUT: Duration = Duration::from_secs(90);
 
 /// Another process that is ready to hand over, and serves until then.
 #[derive(Debug)]
@@ -31,11 +31,11 @@ pub(crate) struct Offer {
 ///
 /// # Errors
 /// An error if there is a process that does not hand over: it continues to serve.
-pub(crate) fn knock(
+pub(crate) fn request_takeover(
     path: &Path,
     settings: &Settings,
     inherited: &mut Inherited,
-) -> Result<Option<Offer>, HandOverError> {
+) -> Result<Option<Offer>, TakeoverError> {
     let stream = match UnixStream::connect(path) {
         Ok(stream) => stream,
         Err(error)
@@ -46,22 +46,22 @@ pub(crate) fn knock(
         {
             return Ok(None);
         }
-        Err(source) => return Err(HandOverError::Io { path: path.to_owned(), source }),
+        Err(source) => return Err(TakeoverError::Io { path: path.to_owned(), source }),
     };
     let offer = Offer { path: path.to_owned(), stream };
-    let failed = |source| HandOverError::Io { path: path.to_owned(), source };
-    offer.stream.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
-    offer.stream.set_write_timeout(Some(PATIENCE)).map_err(failed)?;
+    let failed = |source| TakeoverError::Io { path: path.to_owned(), source };
+    offer.stream.set_read_timeout(Some(TIMEOUT)).map_err(failed)?;
+    offer.stream.set_write_timeout(Some(TIMEOUT)).map_err(failed)?;
     let peer = getsockopt(&offer.stream, PeerCredentials).map_err(|error| failed(error.into()))?;
     let uid = peer.uid();
     if !is_trusted(uid, settings) {
-        return Err(HandOverError::Stranger { path: path.to_owned(), uid });
+        return Err(TakeoverError::Untrusted { path: path.to_owned(), uid });
     }
     offer.say(&format!("hand-over {PROTOCOL}"))?;
     let (line, descriptors) = offer.hear()?;
     let named = line.strip_prefix(&format!("offer {PROTOCOL} "));
     if named.and_then(|number| number.parse().ok()) != Some(descriptors.len()) {
-        return Err(HandOverError::Protocol { path: path.to_owned() });
+        return Err(TakeoverError::Protocol { path: path.to_owned() });
     }
     inherited.add(descriptors).map_err(failed)?;
     Ok(Some(offer))
@@ -80,14 +80,14 @@ impl Offer {
     /// # Errors
     /// An error if the take-over failed: the other process may still serve, so this process must
     /// not.
-    pub(crate) fn take(self, shared: &Shared) -> Result<Option<Pending>, HandOverError> {
+    pub(crate) fn take(self, shared: &Shared) -> Result<Option<Pending>, TakeoverError> {
         self.say("take")?;
         self.expect("yours")?;
         self.say("mine")?;
         let has_items = match self.hear()?.0.as_str() {
             "go" => true,
             "go bare" => false,
-            _ => return Err(HandOverError::Protocol { path: self.path }),
+            _ => return Err(TakeoverError::Protocol { path: self.path }),
         };
         info!("took over from the process behind {}", self.path.display());
         if !has_items {
@@ -101,30 +101,30 @@ impl Offer {
         }))
     }
 
-    fn say(&self, line: &str) -> Result<(), HandOverError> {
+    fn say(&self, line: &str) -> Result<(), TakeoverError> {
         wire::send(&self.stream, &format!("{line}\n"), &[]).map_err(|source| self.failed(source))
     }
 
-    fn hear(&self) -> Result<(String, Vec<std::os::fd::OwnedFd>), HandOverError> {
+    fn hear(&self) -> Result<(String, Vec<std::os::fd::OwnedFd>), TakeoverError> {
         let heard = wire::receive(&self.stream).map_err(|source| self.failed(source))?;
         match heard.0.strip_prefix("refused ") {
             None => Ok(heard),
             Some(reason) => {
                 let reason = reason.escape_debug().to_string();
-                Err(HandOverError::Refused { path: self.path.clone(), reason })
+                Err(TakeoverError::Refused { path: self.path.clone(), reason })
             }
         }
     }
 
-    fn expect(&self, word: &str) -> Result<(), HandOverError> {
+    fn expect(&self, word: &str) -> Result<(), TakeoverError> {
         match self.hear()?.0 == word {
             true => Ok(()),
-            false => Err(HandOverError::Protocol { path: self.path.clone() }),
+            false => Err(TakeoverError::Protocol { path: self.path.clone() }),
         }
     }
 
-    fn failed(&self, source: io::Error) -> HandOverError {
-        HandOverError::Io { path: self.path.clone(), source }
+    fn failed(&self, source: io::Error) -> TakeoverError {
+        TakeoverError::Io { path: self.path.clone(), source }
     }
 }
 

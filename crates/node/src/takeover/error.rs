@@ -7,7 +7,7 @@ use crate::process::exit::ExitCode;
 
 /// The reason why this process could not take over and must not serve either.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum HandOverError {
+pub(crate) enum TakeoverError {
     /// The other process refuses, and continues to serve.
     #[error(
         "the process behind {} refuses to hand over: {reason}; it goes on serving, stop it to \
@@ -25,17 +25,17 @@ pub(crate) enum HandOverError {
         "the process behind {} runs as user {uid}: only one of the same user, or of root, is taken \
          over from", path.display()
     )]
-    Stranger { path: PathBuf, uid: u32 },
+    Untrusted { path: PathBuf, uid: u32 },
     /// It did not answer in time, or it ended.
     #[error("the process behind {} does not hand over: {source}; start again", path.display())]
     Io { path: PathBuf, source: io::Error },
 }
 
-impl HandOverError {
+impl TakeoverError {
     /// The process's exit code for this error.
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
-            HandOverError::Stranger { .. } => ExitCode::NoPermission,
+            TakeoverError::Untrusted { .. } => ExitCode::NoPermission,
             _ => ExitCode::OsError,
         }
     }

@@ -38,11 +38,11 @@ mod inherit;
 mod server;
 mod wire;
 
-pub(crate) use self::client::knock;
-pub(crate) use self::error::HandOverError;
+pub(crate) use self::client::request_takeover;
+pub(crate) use self::error::TakeoverError;
 pub(crate) use self::gate::Gate;
 pub(crate) use self::inherit::Inherited;
-pub(crate) use self::server::{HandOver, serve};
+pub(crate) use self::server::{TakeoverServer, serve};
 
 /// The version of the exchange.
 const PROTOCOL: u32 = 1;

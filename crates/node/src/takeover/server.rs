@@ -22,14 +22,14 @@ use crate::snapshot;
 
 /// The timeout for the other process's next line, and for the restore of this process's own items.
 /// It continues to serve meanwhile.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The time in which connections may read their last answers. New connections wait meanwhile.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// The hand-over socket, and what a new process receives on it.
 #[derive(Debug)]
-pub(crate) struct HandOver {
+pub(crate) struct TakeoverServer {
     door: Listener,
     /// Copies of all listening sockets, including the hand-over socket.
     sockets: Vec<OwnedFd>,
@@ -37,14 +37,14 @@ pub(crate) struct HandOver {
 
 /// The reason why the hand-over failed.
 #[derive(Debug, thiserror::Error)]
-enum GiveError {
+enum ServerError {
     #[error("it broke off ({0})")]
     Io(#[from] io::Error),
     #[error("it was refused: {0}")]
     Refused(&'static str),
 }
 
-impl HandOver {
+impl TakeoverServer {
     /// A hand-over of these listeners to a process that connects to the hand-over socket.
     ///
     /// # Errors
@@ -53,18 +53,18 @@ impl HandOver {
         door: Listener,
         listeners: &[Listener],
         admin: impl Iterator<Item = &'a TcpListener>,
-    ) -> io::Result<HandOver> {
+    ) -> io::Result<TakeoverServer> {
         let all = listeners.iter().chain([&door]).map(Listener::copy);
         let admin = admin.map(|listener| listener.as_fd().try_clone_to_owned());
         let sockets = all.chain(admin).collect::<io::Result<_>>()?;
-        Ok(HandOver { door, sockets })
+        Ok(TakeoverServer { door, sockets })
     }
 }
 
 /// Waits at the hand-over socket until the node stops, or until it has handed over and therefore
 /// stops.
-pub(crate) async fn serve(shared: Arc<Shared>, hand_over: HandOver) {
-    let HandOver { door, sockets } = hand_over;
+pub(crate) async fn serve(shared: Arc<Shared>, hand_over: TakeoverServer) {
+    let TakeoverServer { door, sockets } = hand_over;
     let mut door = match Acceptor::register(door) {
         Ok(door) => door,
         Err(error) => return warn!("nobody can take over from this process: {error}"),
@@ -100,10 +100,10 @@ pub(crate) async fn serve(shared: Arc<Shared>, hand_over: HandOver) {
 }
 
 /// Sends a refusal.
-fn refuse(stream: &UnixStream, why: &'static str) -> GiveError {
+fn refuse(stream: &UnixStream, why: &'static str) -> ServerError {
     // The other process may be gone; the log of this process has the reason as well.
     let _ = wire::send(stream, &format!("refused {why}\n"), &[]);
-    GiveError::Refused(why)
+    ServerError::Refused(why)
 }
 
 /// Opens the gate again, unless all was handed over.
@@ -125,10 +125,10 @@ async fn talk(
     shared: &Arc<Shared>,
     stream: &Arc<UnixStream>,
     sockets: &[OwnedFd],
-) -> Result<(), GiveError> {
+) -> Result<(), ServerError> {
     stream.set_nonblocking(false)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.set_write_timeout(Some(TIMEOUT))?;
     let peer = getsockopt(stream, PeerCredentials).map_err(io::Error::from)?;
     let uid = peer.uid();
     if uid != 0 && uid != geteuid().as_raw() {
@@ -137,7 +137,7 @@ async fn talk(
     if hear(shared, stream).await? != format!("hand-over {PROTOCOL}") {
         return Err(refuse(stream, "it speaks another version of the hand-over"));
     }
-    if tokio::time::timeout(PATIENCE, restored(shared)).await.is_err() {
+    if tokio::time::timeout(TIMEOUT, restored(shared)).await.is_err() {
         return Err(refuse(stream, "items are still being taken up; try again later"));
     }
     let descriptors: Vec<BorrowedFd<'_>> = sockets.iter().map(OwnedFd::as_fd).collect();
@@ -175,7 +175,7 @@ async fn talk(
     Ok(())
 }
 
-fn expect(word: &str, expected: &str) -> Result<(), GiveError> {
+fn expect(word: &str, expected: &str) -> Result<(), ServerError> {
     if word == expected { Ok(()) } else { Err(io::Error::from(io::ErrorKind::InvalidData).into()) }
 }
 

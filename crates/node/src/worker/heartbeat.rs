@@ -10,15 +10,18 @@ use tokio::sync::Notify;
 
 /// The question and its answer.
 #[derive(Debug, Default)]
-pub(crate) struct Pulse {
+pub(crate) struct Heartbeat {
     asked: AtomicBool,
     answered: Notify,
 }
 
-impl Pulse {
+impl Heartbeat {
     /// Waits for an answer. `ask` sends the question to the thread, unless one is on its way.
     /// Returns false, without an answer, if `ask` fails.
-    pub(crate) async fn felt(self: &Arc<Self>, ask: impl FnOnce(Arc<Pulse>) -> bool) -> bool {
+    pub(crate) async fn confirmed(
+        self: &Arc<Self>,
+        ask: impl FnOnce(Arc<Heartbeat>) -> bool,
+    ) -> bool {
         let answered = self.answered.notified();
         tokio::pin!(answered);
         // From here on, no answer is missed.
@@ -44,15 +47,16 @@ mod tests {
 
     #[tokio::test]
     async fn one_question_answers_all_who_wait_and_the_next_one_asks_anew() {
-        let pulse = Arc::new(Pulse::default());
+        let heartbeat = Arc::new(Heartbeat::default());
         let (questions, mut asked) = tokio::sync::mpsc::unbounded_channel();
-        let ask = |pulse| questions.send(pulse).is_ok();
-        let (first, second, ()) = tokio::join!(pulse.felt(ask), pulse.felt(ask), async {
-            asked.recv().await.unwrap().answer();
-        });
+        let ask = |heartbeat| questions.send(heartbeat).is_ok();
+        let (first, second, ()) =
+            tokio::join!(heartbeat.confirmed(ask), heartbeat.confirmed(ask), async {
+                asked.recv().await.unwrap().answer();
+            });
         assert!(first && second);
         assert!(asked.try_recv().is_err(), "the second one asked nothing of its own");
-        let (again, ()) = tokio::join!(pulse.felt(ask), async {
+        let (again, ()) = tokio::join!(heartbeat.confirmed(ask), async {
             asked.recv().await.unwrap().answer();
         });
         assert!(again);
@@ -60,6 +64,6 @@ mod tests {
 
     #[tokio::test]
     async fn a_thread_that_is_gone_has_none() {
-        assert!(!Arc::new(Pulse::default()).felt(|_| false).await);
+        assert!(!Arc::new(Heartbeat::default()).confirmed(|_| false).await);
     }
 }

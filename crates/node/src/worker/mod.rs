@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::warn;
 
-use self::heartbeat::Pulse;
+use self::heartbeat::Heartbeat;
 use self::state::Local;
 use crate::connection;
 use crate::net::connections::Ticket;
@@ -35,7 +35,7 @@ use crate::settings::Guard;
 
 /// A connection on its way from the acceptor to a worker.
 #[derive(Debug)]
-pub(crate) struct Handover {
+pub(crate) struct NewConnection {
     pub(crate) accepted: Accepted,
     /// The protocol of the listener that accepted it.
     pub(crate) guard: Guard,
@@ -45,11 +45,11 @@ pub(crate) struct Handover {
 /// An order to a worker. The worker handles it between two requests, so no request spans an order.
 #[derive(Debug)]
 enum Order {
-    Serve(Handover),
+    Serve(NewConnection),
     /// Use this view of the ring, and report when that is done.
     Hold(Arc<View>, Option<oneshot::Sender<()>>),
     /// Report that the worker runs.
-    Answer(Arc<Pulse>),
+    Beat(Arc<Heartbeat>),
     /// Release memory that is not needed.
     Tidy,
     /// Block until another thread comes to the barrier.
@@ -62,7 +62,7 @@ enum Order {
 struct Handle {
     sender: UnboundedSender<Order>,
     thread: JoinHandle<()>,
-    pulse: Arc<Pulse>,
+    heartbeat: Arc<Heartbeat>,
 }
 
 /// All workers of a node.
@@ -81,9 +81,9 @@ impl Workers {
     }
 
     /// Passes a connection to the next worker in turn.
-    pub(crate) fn adopt(&self, handover: Handover) {
+    pub(crate) fn adopt(&self, connection: NewConnection) {
         let turn = self.turn.fetch_add(1, Relaxed) % self.handles.len();
-        if self.handles[turn].sender.send(Order::Serve(handover)).is_err() {
+        if self.handles[turn].sender.send(Order::Serve(connection)).is_err() {
             warn!("a worker has stopped; the new connection is closed");
         }
     }
@@ -104,7 +104,7 @@ impl Workers {
     }
 
     /// Gives all workers a view of the ring.
-    pub(crate) fn tell(&self, view: &Arc<View>) {
+    pub(crate) fn send_view(&self, view: &Arc<View>) {
         for handle in &self.handles {
             // A worker that has ended needs no view.
             let _ = handle.sender.send(Order::Hold(Arc::clone(view), None));
@@ -119,15 +119,17 @@ impl Workers {
         }
     }
 
-    /// The numbers of the workers that do not report within `patience` that they run.
-    pub(crate) async fn silent(&self, patience: Duration) -> Vec<usize> {
-        let deadline = Instant::now() + patience;
+    /// The numbers of the workers that do not report within `timeout` that they run.
+    pub(crate) async fn silent(&self, timeout: Duration) -> Vec<usize> {
+        let deadline = Instant::now() + timeout;
         let mut silent = Vec::new();
         // One after another but with one deadline: workers that run have answered by then.
         for (index, handle) in self.handles.iter().enumerate() {
-            let ask = |pulse| handle.sender.send(Order::Answer(pulse)).is_ok();
-            if !matches!(tokio::time::timeout_at(deadline, handle.pulse.felt(ask)).await, Ok(true))
-            {
+            let ask = |heartbeat| handle.sender.send(Order::Beat(heartbeat)).is_ok();
+            if !matches!(
+                tokio::time::timeout_at(deadline, handle.heartbeat.confirmed(ask)).await,
+                Ok(true)
+            ) {
                 silent.push(index);
             }
         }
@@ -153,13 +155,13 @@ impl Workers {
 
 impl Handle {
     fn start(shared: &Arc<Shared>, index: usize) -> io::Result<Handle> {
-        // The places bound the number of connections in the channel.
+        // The slots bound the number of connections in the channel.
         let (sender, receiver) = unbounded_channel();
         let shared = Arc::clone(shared);
         let thread = std::thread::Builder::new()
             .name(format!("worker-{index}"))
             .spawn(move || run(Local::new(shared, index), receiver))?;
-        Ok(Handle { sender, thread, pulse: Arc::default() })
+        Ok(Handle { sender, thread, heartbeat: Arc::default() })
     }
 }
 
@@ -183,7 +185,7 @@ fn run(local: Local, mut receiver: UnboundedReceiver<Order>) {
     runtime.block_on(async {
         while let Some(order) = receiver.recv().await {
             match order {
-                Order::Serve(Handover { accepted, guard, ticket }) => {
+                Order::Serve(NewConnection { accepted, guard, ticket }) => {
                     let local = Rc::clone(&local);
                     if guard == Guard::Plain {
                         tokio::task::spawn_local(connection::run(local, accepted, ticket));
@@ -191,7 +193,7 @@ fn run(local: Local, mut receiver: UnboundedReceiver<Order>) {
                         tokio::task::spawn_local(tls::serve(local, accepted, guard, ticket));
                     }
                 }
-                Order::Answer(pulse) => pulse.answer(),
+                Order::Beat(heartbeat) => heartbeat.answer(),
                 Order::Tidy => {
                     local.tidy();
                     let shared = &local.shared;
@@ -207,12 +209,12 @@ fn run(local: Local, mut receiver: UnboundedReceiver<Order>) {
                 Order::Hold(view, done) => {
                     local.hold(view);
                     if let Some(done) = done {
-                        // The keeper is gone only when the node stops.
+                        // The ring manager is gone only when the node stops.
                         let _ = done.send(());
                     }
                 }
             }
         }
-        // Connections hold their places, so all have ended when this returns.
+        // Connections hold their slots, so all have ended when this returns.
     });
 }

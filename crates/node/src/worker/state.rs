@@ -65,7 +65,7 @@ pub(crate) struct Local {
 impl Local {
     pub(crate) fn new(shared: Arc<Shared>, index: usize) -> Self {
         let counters = shared.counters.of_worker(index);
-        let sampler = Sampler::new(&shared.heat, &shared.latency, index, rand::random());
+        let sampler = Sampler::new(&shared.hot_key_samples, &shared.latency, index, rand::random());
         let view = shared.ring.as_ref().map(|ring| ring.view());
         let spare = RefCell::new(Charge::new(&shared.memory));
         let yielded_charge = RefCell::new(Charge::new(&shared.memory));
@@ -225,19 +225,19 @@ impl Local {
         self.news.notify_waiters();
     }
 
-    /// Serves no request if the node was paused, until the keeper has asked the peers what it
+    /// Serves no request if the node was paused, until the ring manager has asked the peers what it
     /// missed. Must be called after requests were read and before they are carried out.
     #[inline]
-    pub(crate) fn look_up(&self) {
+    pub(crate) fn check_for_pause(&self) {
         if let Some(ring) = &self.shared.ring
-            && ring.pulse.is_old()
+            && ring.pause_detector.is_old()
         {
-            self.stand_back();
+            self.stop_serving();
         }
     }
 
     #[cold]
-    fn stand_back(&self) {
+    fn stop_serving(&self) {
         let view = self.view.borrow().clone();
         if let Some(view) = view.filter(|view| view.joined) {
             self.hold(Arc::new(View { joined: false, ..(*view).clone() }));
@@ -318,9 +318,9 @@ mod tests {
         assert!(local.link(&c).is_retired());
 
         let generation = local.generation();
-        local.look_up();
-        local.stand_back();
-        local.stand_back();
+        local.check_for_pause();
+        local.stop_serving();
+        local.stop_serving();
         assert!(!local.view().as_ref().unwrap().joined, "it serves nothing after a sleep");
         assert_eq!(local.generation(), generation + 1);
     }

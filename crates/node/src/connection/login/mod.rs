@@ -1,4 +1,4 @@
-//! The proof by which a connection gets a place of the nodes: that its other side is a node.
+//! The proof by which a connection gets a slot of the nodes: that its other side is a node.
 //!
 //! Any of these is a proof:
 //!
@@ -6,10 +6,10 @@
 //! - it showed a certificate that is valid for a host of the node by whose name it greets;
 //! - it sent a proof by the peer secret.
 //!
-//! A connection that came while clients held all `-c` places must prove this within a second, and
+//! A connection that came while clients held all `-c` slots must prove this within a second, and
 //! before anything but a login. Until then it holds at most [`MAX_UNPROVED`] bytes, and the
 //! requests open to it reveal no stored data. Any other request makes it a client's. A client gets
-//! a place if there is one by then; otherwise it waits for one if clients may wait, or is rejected.
+//! a slot if there is one by then; otherwise it waits for one if clients may wait, or is rejected.
 //!
 //! A busy worker does not cost a node its connection. The second begins when the worker first reads
 //! the socket, and the worker reads the data that has arrived before it rejects a connection. With
@@ -26,12 +26,12 @@ use super::input::Input;
 use super::output::Output;
 use super::step::{Progress, Step};
 use crate::command::Context;
-use crate::net::connections::{CloseReason, Standing};
+use crate::net::connections::{CloseReason, SlotState};
 use crate::ring::{self, RingNode};
 use crate::security::tls;
 
 /// Bytes read from a connection that has proved nothing yet: enough for a login of one node to
-/// another, and a greeting or a proof.
+/// another, and a handshake or a proof.
 const MAX_UNPROVED: usize = 1024;
 
 /// The beginning of every request with which a node proves itself.
@@ -39,26 +39,26 @@ const BEGINNING: &[u8] = b"ring ";
 
 /// The next action of a connection.
 pub(super) enum Next {
-    /// Carry out the input that was read before it waited for a place.
+    /// Carry out the input that was read before it waited for a slot.
     Carried(Box<Input>),
     /// Read at most this much.
     Read { at_most: usize },
 }
 
 impl Connection {
-    /// Waits for a place, if it is a client's.
+    /// Waits for a slot, if it is a client's.
     #[cold]
-    pub(super) fn poll_place(
+    pub(super) fn poll_slot(
         &mut self,
         context: &mut TaskContext<'_>,
     ) -> Poll<Result<Next, CloseReason>> {
-        if self.waited || self.ticket.standing() == Standing::Queued {
+        if self.waited || self.ticket.slot_state() == SlotState::Queued {
             self.waited = true;
             if let Poll::Ready(kicked) = self.poll_kick(context) {
                 return Poll::Ready(kicked);
             }
             // Checked only after the wake-up is registered, so that no change is missed.
-            if self.ticket.standing() == Standing::Queued {
+            if self.ticket.slot_state() == SlotState::Queued {
                 return Poll::Pending;
             }
             self.waited = false;
@@ -68,7 +68,7 @@ impl Connection {
                 return Poll::Ready(Ok(Next::Carried(input)));
             }
         }
-        if self.ticket.standing().has_place() {
+        if self.ticket.slot_state().has_slot() {
             return Poll::Ready(Ok(Next::Read { at_most: usize::MAX }));
         }
         let held = self.carried.as_ref().map_or(0, |it| it.bytes().len());
@@ -78,17 +78,17 @@ impl Connection {
         })
     }
 
-    /// Waits for input without a place. If it must be rejected, the data that has arrived is read
+    /// Waits for input without a slot. If it must be rejected, the data that has arrived is read
     /// first.
     #[cold]
-    pub(super) fn poll_unplaced<T>(
+    pub(super) fn poll_without_slot<T>(
         &self,
         context: &TaskContext<'_>,
     ) -> Poll<Result<T, CloseReason>> {
         let kicked = self.poll_kick(context);
         let has_arrived = self.socket.has_arrived();
         if !has_arrived {
-            self.ticket.start_patience();
+            self.ticket.start_timeout();
         }
         match kicked {
             // The runtime has not noticed yet. It wakes this task when it does.
@@ -105,7 +105,7 @@ impl Connection {
         output: &mut Output,
         progress: &mut Progress,
     ) -> Step {
-        self.ticket.start_patience();
+        self.ticket.start_timeout();
         let local = Rc::clone(&self.local);
         let shared = &*local.shared;
         let Some(ring) = &shared.ring else {
@@ -118,7 +118,7 @@ impl Connection {
             now: shared.clock.now(),
             sampler: &local.sampler,
             read_at: 0,
-            desk: None,
+            router: None,
         };
         loop {
             let unread = input.unread();
@@ -153,7 +153,7 @@ impl Connection {
             match command {
                 // Its time is over. Only a proof counts now; otherwise it could ask for nonces for
                 // ever.
-                RingCommand::Nonce if self.ticket.standing() == Standing::Leaving => {
+                RingCommand::Nonce if self.ticket.slot_state() == SlotState::Leaving => {
                     return self.present_as_client(input, output, progress);
                 }
                 RingCommand::Nonce => {
@@ -161,18 +161,18 @@ impl Connection {
                     ring::command(&context, ring, &command, &mut self.peer, output);
                 }
                 RingCommand::Prove(_) => {
-                    // The answer follows once there is a place.
-                    let mut told = Output::default();
-                    ring::command(&context, ring, &command, &mut self.peer, &mut told);
-                    self.acquaint(&command);
-                    if !self.ticket.standing().has_place() {
+                    // The answer follows once there is a slot.
+                    let mut reply = Output::default();
+                    ring::command(&context, ring, &command, &mut self.peer, &mut reply);
+                    self.note_proof(&command);
+                    if !self.ticket.slot_state().has_slot() {
                         return self.present_as_client(input, output, progress);
                     }
-                    output.bytes.extend_from_slice(&told.bytes);
+                    output.bytes.extend_from_slice(&reply.bytes);
                 }
                 RingCommand::Greet { .. } => {
-                    // Carried out like any other request, by a connection with a place.
-                    self.acquaint(&command);
+                    // Carried out like any other request, by a connection with a slot.
+                    self.note_proof(&command);
                     return self.present_as_client(input, output, progress);
                 }
                 RingCommand::Version
@@ -185,13 +185,13 @@ impl Connection {
             }
             input.consume(consumed);
             progress.turns -= 1;
-            if self.ticket.standing().has_place() {
+            if self.ticket.slot_state().has_slot() {
                 return self.step(input, output, progress);
             }
         }
     }
 
-    /// Continues with a place, waits for one, or answers that there is none.
+    /// Continues with a slot, waits for one, or answers that there is none.
     fn present_as_client(
         &mut self,
         input: &mut Input,
@@ -199,17 +199,17 @@ impl Connection {
         progress: &mut Progress,
     ) -> Step {
         match self.ticket.claim() {
-            Standing::Client | Standing::Peer => self.step(input, output, progress),
-            Standing::Queued => Step::Starved,
-            Standing::Unproved | Standing::Waiting | Standing::Leaving => {
+            SlotState::Client | SlotState::Peer => self.step(input, output, progress),
+            SlotState::Queued => Step::Starved,
+            SlotState::Unproved | SlotState::Waiting | SlotState::Leaving => {
                 answer::refusal(&mut output.bytes, Refusal::TooManyConnections);
                 Step::Close(CloseReason::Error)
             }
         }
     }
 
-    /// Gives it a place of the nodes, if this request proves that its other side is one.
-    pub(super) fn acquaint(&self, command: &RingCommand<'_>) {
+    /// Gives it a slot of the nodes, if this request proves that its other side is one.
+    pub(super) fn note_proof(&self, command: &RingCommand<'_>) {
         let Some(ring) = &self.local.shared.ring else {
             return;
         };
@@ -217,7 +217,7 @@ impl Connection {
         let nodes = match command {
             RingCommand::Prove(_) if proved => Some(usize::MAX),
             RingCommand::Prove(_) => {
-                ring.unproved(&self.ticket.peer, self.local.shared.clock.now());
+                ring.unproved(&self.ticket.remote, self.local.shared.clock.now());
                 None
             }
             RingCommand::Greet { name, process, .. } => {
@@ -239,13 +239,13 @@ impl Connection {
         }
     }
 
-    /// The number of nodes whose places its other side may have, if it has proved to be the node of
+    /// The number of nodes whose slots its other side may have, if it has proved to be the node of
     /// this name; otherwise `None`.
     fn shows(&self, ring: &RingNode, name: &str) -> Option<usize> {
         if !ring.names_node(name) {
             return None;
         }
-        let here = self.ticket.peer.ip().map_or(0, |address| ring.nodes_at(address));
+        let here = self.ticket.remote.ip().map_or(0, |address| ring.nodes_at(address));
         if here > 0 {
             return Some(here);
         }
@@ -254,7 +254,7 @@ impl Connection {
         hosts.iter().any(|host| tls::is_for(certificate, host)).then_some(1)
     }
 
-    /// Answers, as far as the socket accepts it at once, that there is no place for it.
+    /// Answers, as far as the socket accepts it at once, that there is no slot for it.
     #[cold]
     pub(super) fn turn_away(&mut self) {
         let mut line = Vec::new();

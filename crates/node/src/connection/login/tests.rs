@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::connection;
-use crate::net::connections::{Origin, Peer, Ticket};
+use crate::net::connections::{Origin, Remote, Ticket};
 use crate::net::socket::Accepted;
 use crate::security::guards::Guards;
 use crate::server::shared::Shared;
@@ -22,7 +22,7 @@ use crate::{server, settings};
 const FULL: &str = "ERROR Too many open connections\r\n";
 const GREETING: &[u8] = b"ring greet b 1.0000000000000000\r\n";
 
-/// A node of a ring whose only client place is taken.
+/// A node of a ring whose only client slot is taken.
 struct FullNode {
     runtime: LocalRuntime,
     shared: Arc<Shared>,
@@ -48,7 +48,7 @@ impl FullNode {
         let dialer = ring::Dialer::new(&guards, PeerTls::Off, Vec::new());
         let started = ring::start(settings.ring.as_ref().unwrap(), dialer).unwrap();
         let shared = server::prepare(*settings, guards, Some(started.node), 1000);
-        let client = shared.connections.open(Peer::Unix, 0, || Origin::Client).unwrap();
+        let client = shared.connections.open(Remote::Unix, 0, || Origin::Client).unwrap();
         let runtime = Builder::new_current_thread()
             .enable_all()
             .build_local(LocalOptions::default())
@@ -63,7 +63,7 @@ impl FullNode {
         theirs.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
         let (ours, from) = self.listener.accept().unwrap();
         ours.set_nonblocking(true).unwrap();
-        let peer = Peer::Tcp { from, to: ours.local_addr().unwrap() };
+        let peer = Remote::Tcp { from, to: ours.local_addr().unwrap() };
         let origin = || Origin::Neighbour(from.ip());
         let ticket = self.shared.connections.open(peer, 0, origin).unwrap();
         (theirs, Accepted::Tcp(ours), ticket)
@@ -120,7 +120,7 @@ fn a_node_that_nobody_has_read_has_its_time_before_it() {
         let mut accepted = node.accept();
         accepted.0.write_all(GREETING).unwrap();
         node.let_time_pass();
-        assert_eq!(accepted.2.standing(), Standing::Unproved);
+        assert_eq!(accepted.2.slot_state(), SlotState::Unproved);
         let line = node.serve(accepted, None);
         assert!(line.starts_with("PEER a "), "{line}");
     }
@@ -142,16 +142,16 @@ fn what_has_arrived_by_the_end_of_its_time_counts() {
 
 #[test]
 fn the_end_of_its_time_is_the_end_of_one_that_has_proved_nothing() {
-    for said in ["", "ring nonce\r\n", "ring greet nobody 1.0000000000000000\r\n", "get a\r\n"] {
+    for sent in ["", "ring nonce\r\n", "ring greet nobody 1.0000000000000000\r\n", "get a\r\n"] {
         let node = FullNode::new(&[]);
         let line = node.serve(
             node.accept(),
             Some(&|theirs| {
-                theirs.write_all(said.as_bytes()).unwrap();
+                theirs.write_all(sent.as_bytes()).unwrap();
                 node.let_time_pass();
             }),
         );
-        assert_eq!(line, FULL, "{said:?}");
+        assert_eq!(line, FULL, "{sent:?}");
     }
 }
 

@@ -1,5 +1,5 @@
-//! One open connection as seen from outside: its peer, its activity, the memory it holds while it
-//! waits, and the means to end it.
+//! One open connection as seen from outside: its other side, its activity, the memory it holds
+//! while it waits, and the means to end it.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -10,12 +10,12 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use ringbinder_store::Seconds;
 
-use super::slots::Standing;
+use super::slots::SlotState;
 use crate::sampling::Nanos;
 
 /// The other side of a connection.
 #[derive(Clone, Debug)]
-pub(crate) enum Peer {
+pub(crate) enum Remote {
     /// A TCP client, and the local address that it connected to.
     Tcp {
         /// Its address.
@@ -27,22 +27,22 @@ pub(crate) enum Peer {
     Unix,
 }
 
-impl Peer {
+impl Remote {
     /// The address of the other side, without its port.
     pub(crate) fn ip(&self) -> Option<IpAddr> {
         match self {
-            Peer::Tcp { from, .. } => Some(from.ip().to_canonical()),
-            Peer::Unix => None,
+            Remote::Tcp { from, .. } => Some(from.ip().to_canonical()),
+            Remote::Unix => None,
         }
     }
 }
 
-impl fmt::Display for Peer {
+impl fmt::Display for Remote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Peer::Tcp { from: from @ SocketAddr::V4(_), .. } => write!(f, "tcp:{from}"),
-            Peer::Tcp { from: from @ SocketAddr::V6(_), .. } => write!(f, "tcp6:{from}"),
-            Peer::Unix => f.write_str("unix:"),
+            Remote::Tcp { from: from @ SocketAddr::V4(_), .. } => write!(f, "tcp:{from}"),
+            Remote::Tcp { from: from @ SocketAddr::V6(_), .. } => write!(f, "tcp6:{from}"),
+            Remote::Unix => f.write_str("unix:"),
         }
     }
 }
@@ -55,7 +55,7 @@ pub(crate) enum CloseReason {
     /// The client ended it.
     Normal,
     /// It was idle for longer than `-o idle_timeout`, or a newer connection of a node needed its
-    /// place.
+    /// slot.
     IdleTimeout,
     /// It came beyond `-c`, and did not prove in time that it is another node's.
     Full,
@@ -132,15 +132,15 @@ pub(super) enum Kick {
 
 /// One open connection as seen from outside.
 #[derive(Debug)]
-pub(crate) struct Entry {
+pub(crate) struct OpenConnection {
     /// Unique among open connections, and small, like a file descriptor.
     pub(crate) id: u32,
-    pub(crate) peer: Peer,
+    pub(crate) remote: Remote,
     last_command: AtomicU32,
     state: AtomicU8,
     kick: AtomicU8,
     /// Changes only while `Connections::open` is locked.
-    standing: AtomicU8,
+    slot_state: AtomicU8,
     /// The memory that it holds while it waits for its client, in KiB, and the time since which it
     /// has been stuck, in milliseconds of the clock.
     holds: AtomicU32,
@@ -148,25 +148,30 @@ pub(crate) struct Entry {
     waker: Mutex<Option<Waker>>,
 }
 
-impl Entry {
+impl OpenConnection {
     /// A connection opened at `now`.
-    pub(super) fn new(id: u32, peer: Peer, standing: Standing, now: Seconds) -> Entry {
-        Entry {
+    pub(super) fn new(
+        id: u32,
+        remote: Remote,
+        slot_state: SlotState,
+        now: Seconds,
+    ) -> OpenConnection {
+        OpenConnection {
             id,
-            peer,
+            remote,
             last_command: AtomicU32::new(now),
             state: AtomicU8::new(State::Read as u8),
             kick: AtomicU8::new(Kick::No as u8),
-            standing: AtomicU8::new(standing as u8),
+            slot_state: AtomicU8::new(slot_state as u8),
             holds: AtomicU32::new(0),
             stuck_since: AtomicU32::new(0),
             waker: Mutex::new(None),
         }
     }
 
-    /// Gives it another standing.
-    pub(super) fn stand(&self, standing: Standing) {
-        self.standing.store(standing as u8, Relaxed);
+    /// Gives it another slot state.
+    pub(super) fn set_slot_state(&self, slot_state: SlotState) {
+        self.slot_state.store(slot_state as u8, Relaxed);
     }
 
     /// Records the time at which it last sent a command or a part of one, or read some of its
@@ -189,10 +194,10 @@ impl Entry {
         State::from_bits(self.state.load(Relaxed))
     }
 
-    /// Its standing.
+    /// Its slot state.
     #[inline]
-    pub(crate) fn standing(&self) -> Standing {
-        Standing::from_bits(self.standing.load(Relaxed))
+    pub(crate) fn slot_state(&self) -> SlotState {
+        SlotState::from_bits(self.slot_state.load(Relaxed))
     }
 
     /// Checks whether it must end. Called while waiting, so that a request to end it wakes the
@@ -243,7 +248,7 @@ impl Entry {
         }
     }
 
-    /// Withdraws a request to end it for lack of a place: it proved meanwhile that it is a node's.
+    /// Withdraws a request to end it for lack of a slot: it proved meanwhile that it is a node's.
     pub(super) fn cancel_full(&self) {
         let _ = self.kick.compare_exchange(Kick::Full as u8, Kick::No as u8, Relaxed, Relaxed);
     }

@@ -64,10 +64,10 @@ impl Queue {
         self.lost.load(Relaxed)
     }
 
-    /// Waits until all lines are written, but at most `patience`. Returns whether they are.
-    pub(super) fn flush(&self, patience: Duration) -> bool {
+    /// Waits until all lines are written, but at most `timeout`. Returns whether they are.
+    pub(super) fn flush(&self, timeout: Duration) -> bool {
         let mut state = self.state.lock();
-        let deadline = std::time::Instant::now() + patience;
+        let deadline = std::time::Instant::now() + timeout;
         while state.writing || !state.waiting.is_empty() || state.lost > 0 {
             if self.emptied.wait_until(&mut state, deadline).timed_out() {
                 return false;

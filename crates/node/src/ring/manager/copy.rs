@@ -1,8 +1,8 @@
 //! Keeps a copy of the current ring in the file of `--ring-cache`.
 //!
 //! One task writes one ring after another, on a thread for blocking work. So a slow disk does not
-//! delay the keeper, and an older ring never replaces a newer one. If several rings come while it
-//! writes, it writes only the last of them. It tries again if a copy cannot be written.
+//! delay the ring manager, and an older ring never replaces a newer one. If several rings come
+//! while it writes, it writes only the last of them. It tries again if a copy cannot be written.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use crate::ring::RingNode;
 const RETRY: Duration = Duration::from_secs(10);
 
 /// The time that a stopping node waits for the disk.
-const LAST_PATIENCE: Duration = Duration::from_secs(2);
+const LAST_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A ring to keep, and the last ring of the source that was the current one.
 #[derive(Clone, Debug)]
@@ -63,7 +63,7 @@ impl Copies {
     pub(super) async fn finish(self) {
         if let Some((sender, task)) = self.writer {
             drop(sender);
-            if timeout(LAST_PATIENCE, task).await.is_err() {
+            if timeout(LAST_TIMEOUT, task).await.is_err() {
                 warn!("the disk takes too long: the copy of the ring (--ring-cache) may be old");
             }
         }

@@ -33,7 +33,7 @@ enum Phase {
     /// The source has held another ring since then, and that was not logged.
     Apart { since: Instant },
     /// The source holds another ring, and that was logged.
-    Told,
+    Logged,
 }
 
 /// The state of the comparison.
@@ -49,10 +49,10 @@ pub(crate) struct Drift {
 }
 
 impl Drift {
-    /// The state at the start, with the ring read from the source. `told` says that a difference
+    /// The state at the start, with the ring read from the source. `logged` says that a difference
     /// was logged.
-    pub(crate) fn at_start(file: Option<RingId>, told: bool) -> Drift {
-        let phase = if told { Phase::Told } else { Phase::Agrees };
+    pub(crate) fn at_start(file: Option<RingId>, logged: bool) -> Drift {
+        let phase = if logged { Phase::Logged } else { Phase::Agrees };
         Drift { file, taken: None, refused: None, phase }
     }
 
@@ -83,9 +83,9 @@ impl Drift {
         if file == in_force {
             self.taken = Some(file);
             self.refused = None;
-            let told = self.phase == Phase::Told;
+            let logged = self.phase == Phase::Logged;
             self.phase = Phase::Agrees;
-            return told.then_some(Line::Over);
+            return logged.then_some(Line::Over);
         }
         match self.phase {
             Phase::Agrees => {
@@ -93,10 +93,10 @@ impl Drift {
                 None
             }
             Phase::Apart { since } if now.saturating_duration_since(since) >= GRACE => {
-                self.phase = Phase::Told;
+                self.phase = Phase::Logged;
                 Some(Line::Begun)
             }
-            Phase::Apart { .. } | Phase::Told => None,
+            Phase::Apart { .. } | Phase::Logged => None,
         }
     }
 }

@@ -3,12 +3,12 @@
 //!
 //! A ring becomes the current one in an order on which everything else relies. First every worker
 //! gets the new view. Then the store drops the keys that the ring gives to others. Only then do
-//! greetings say that this node holds the ring.
+//! handshakes say that this node holds the ring.
 //!
 //! | file | purpose |
 //! |---|---|
 //! | `source` | news of the ring file or etcd |
-//! | `peers` | greeting the peers, and their answers or silence |
+//! | `peers` | handshakes with the peers, and their answers or silence |
 //! | `probe` | when a peer is greeted next |
 //! | `own` | which process answers at this node's own address |
 //! | `drift` | whether the source holds the current ring |
@@ -40,18 +40,18 @@ use self::own::OwnAddress;
 use self::peers::Contact;
 use self::probe::CALM;
 use super::membership::Membership;
-use super::pause::{BEAT, Sign};
+use super::pause::{BEAT, Moment};
 use super::peer::{Address, Peer};
 use super::start::{Started, name, own_address};
 use super::view::View;
 use super::{ForeignKeys, RingNode};
-use crate::ring::peer::client::TalkError;
-use crate::ring::peer::control::Greeted;
+use crate::ring::peer::client::PeerError;
+use crate::ring::peer::handshake::HandshakeResult;
 use crate::server::shared::Shared;
 use crate::worker::Workers;
 
-/// The shortest timeout of a greeting. Requests have a timeout of their own.
-const GREETING_PATIENCE: Duration = Duration::from_secs(1);
+/// The shortest timeout of a handshake. Requests have a timeout of their own.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The number of CAS uniques that a process skips when it starts
 /// (docs/decisions/0016-cas-uniques.md).
@@ -62,7 +62,7 @@ const STARTED_CAS: u64 = 1 << 22;
 pub(crate) enum Hint {
     /// A peer did not answer.
     Away { peer: Arc<Peer>, timed_out: bool },
-    /// A node of this name greeted, and its greeting may call for a check.
+    /// A node of this name greeted, and its handshake may call for a check.
     Greeted {
         name: String,
         /// It is another process than the one accepted under the name.
@@ -81,10 +81,10 @@ pub(crate) enum Hint {
 /// The result of a talk with a peer.
 #[derive(Debug)]
 enum News {
-    Greeted(Address, Box<Greeted>),
+    Greeted(Address, Box<HandshakeResult>),
     /// The process that a connection to this node's own address in the ring reached.
-    Own(Address, Result<PeerLine, TalkError>),
-    Rings(Address, Vec<Result<String, TalkError>>, Pulled),
+    Own(Address, Result<PeerLine, PeerError>),
+    Rings(Address, Vec<Result<String, PeerError>>, Pulled),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,13 +94,13 @@ enum Pulled {
 }
 
 /// The task's state.
-pub(crate) struct Keeper {
+pub(crate) struct RingManager {
     shared: Arc<Shared>,
     node: Arc<RingNode>,
     workers: Arc<Workers>,
     membership: Membership,
     /// The membership revision that the workers have, and from which the fields below are derived.
-    told: Option<u64>,
+    published: Option<u64>,
     /// Every peer to greet.
     peers: Vec<Address>,
     /// The peers that this node waits for.
@@ -110,7 +110,7 @@ pub(crate) struct Keeper {
     own: OwnAddress,
     /// The standing that was logged last, and its reason.
     logged: Option<(Standing, String)>,
-    /// The addresses of the nodes when places for their connections were last reserved.
+    /// The addresses of the nodes when slots for their connections were last reserved.
     addresses: Arc<HashSet<IpAddr>>,
     /// New CAS uniques are above those of the previous process.
     counts: bool,
@@ -123,7 +123,7 @@ pub(crate) struct Keeper {
     came_back: bool,
 }
 
-impl Keeper {
+impl RingManager {
     /// Keeps the ring until the node stops. `reload` reads the source at once.
     pub(crate) async fn run(
         shared: Arc<Shared>,
@@ -132,28 +132,28 @@ impl Keeper {
         reload: Arc<Notify>,
     ) {
         let Started { node, source, membership, mut hints, drift } = started;
-        let (mut keeper, mut heard) = Keeper::new(&shared, workers, node, membership);
-        keeper.drift = drift;
-        keeper.copies = Copies::start(source.cache(), &keeper.node);
+        let (mut manager, mut heard) = RingManager::new(&shared, workers, node, membership);
+        manager.drift = drift;
+        manager.copies = Copies::start(source.cache(), &manager.node);
         let (updates, mut updated) = mpsc::channel(4);
         let watching = tokio::spawn(Source::watch(source, updates, reload, shared.stop.token()));
-        let looking_up = tokio::spawn(Arc::clone(keeper.node.names()).run(shared.stop.token()));
+        let looking_up = tokio::spawn(Arc::clone(manager.node.names()).run(shared.stop.token()));
         loop {
-            keeper.wake().await;
-            keeper.stand().await;
-            keeper.turn();
-            let wake = keeper.next_due().unwrap_or_else(|| Instant::now() + CALM);
+            manager.wake().await;
+            manager.stand().await;
+            manager.turn();
+            let wake = manager.next_due().unwrap_or_else(|| Instant::now() + CALM);
             tokio::select! {
-                Some(update) = updated.recv() => keeper.updated(update).await,
-                Some(hint) = hints.recv() => keeper.hinted(hint).await,
-                Some(news) = heard.recv() => keeper.heard(news).await,
+                Some(update) = updated.recv() => manager.updated(update).await,
+                Some(hint) = hints.recv() => manager.hinted(hint).await,
+                Some(news) = heard.recv() => manager.heard(news).await,
                 () = tokio::time::sleep_until(wake.min(Instant::now() + BEAT)) => {}
                 () = shared.stop.cancelled() => break,
             }
         }
         watching.abort();
         looking_up.abort();
-        keeper.copies.finish().await;
+        manager.copies.finish().await;
     }
 
     fn new(
@@ -161,17 +161,17 @@ impl Keeper {
         workers: Arc<Workers>,
         node: Arc<RingNode>,
         membership: Membership,
-    ) -> (Keeper, mpsc::UnboundedReceiver<News>) {
+    ) -> (RingManager, mpsc::UnboundedReceiver<News>) {
         // The channel holds at most one message for each peer, because one task at a time talks to
         // it.
         let (news, heard) = mpsc::unbounded_channel();
-        let keeper = Keeper {
+        let manager = RingManager {
             came_back: shared.snapshots.progress.came_back(),
             shared: Arc::clone(shared),
             node,
             workers,
             membership,
-            told: None,
+            published: None,
             peers: Vec::new(),
             awaited: Vec::new(),
             contacts: HashMap::new(),
@@ -183,14 +183,14 @@ impl Keeper {
             drift: Drift::default(),
             copies: Copies::default(),
         };
-        (keeper, heard)
+        (manager, heard)
     }
 
     /// Emits a heartbeat. If this node was paused since the last one, no worker serves older items
     /// until the peers have reported what the node missed.
     async fn wake(&mut self) {
-        let now = Sign::now();
-        if let Some(since) = self.node.pulse.stood_still(now) {
+        let now = Moment::now();
+        if let Some(since) = self.node.pause_detector.paused_for(now) {
             warn!("this node stood still for {since:?} and joins its peers again");
             self.membership.rejoin();
             for contact in self.contacts.values_mut() {
@@ -200,7 +200,7 @@ impl Keeper {
             let view = self.post();
             self.workers.hold_all(&view).await;
         }
-        self.node.pulse.beat(now);
+        self.node.pause_detector.beat(now);
     }
 
     /// Does the work that is due by the clock.
@@ -374,9 +374,9 @@ impl Keeper {
     /// Publishes changes to the workers and to reports. Does nothing if nothing changed, because a
     /// new view makes every worker check each of its links.
     fn publish(&mut self) {
-        if self.told != Some(self.membership.revision()) {
+        if self.published != Some(self.membership.revision()) {
             let view = self.post();
-            self.workers.tell(&view);
+            self.workers.send_view(&view);
         }
     }
 
@@ -384,7 +384,7 @@ impl Keeper {
     /// workers.
     fn post(&mut self) -> Arc<View> {
         let view = Arc::new(self.membership.view(&self.node.peers));
-        self.told = Some(self.membership.revision());
+        self.published = Some(self.membership.revision());
         self.node.dialer.settle(own_address(&self.membership).as_deref());
         self.node.names().follow(self.membership.ring(), self.membership.rings());
         self.peers = self.membership.peers();
@@ -405,8 +405,8 @@ impl Keeper {
         posted.line = self.membership.peer_line(&name);
         posted.rings = self.membership.rings().to_vec();
         posted.status.awaited = self.awaited.clone();
-        let said = |address: &Address| (address.clone(), self.membership.said(address));
-        posted.status.said = self.peers.iter().map(said).collect();
+        let reported = |address: &Address| (address.clone(), self.membership.reported(address));
+        posted.status.reported = self.peers.iter().map(reported).collect();
         posted.status.standing = self.membership.standing();
         posted.status.standing_reason = self.standing_reason();
         posted.status.address = self.membership.claim().address().cloned();
@@ -415,7 +415,7 @@ impl Keeper {
         view
     }
 
-    /// Reserves connection places for the nodes of the kept rings.
+    /// Reserves connection slots for the nodes of the kept rings.
     fn make_room(&mut self) {
         let names = self.node.names();
         let addresses = names.addresses();

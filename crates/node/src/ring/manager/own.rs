@@ -1,4 +1,4 @@
-//! The keeper's checks of this node's own address: which process answers there.
+//! The ring manager's checks of this node's own address: which process answers there.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,10 +8,10 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use super::probe::{CALM, HINTED};
-use super::{GREETING_PATIENCE, Keeper, News};
+use super::{HANDSHAKE_TIMEOUT, News, RingManager};
 use crate::ring::peer::Address;
-use crate::ring::peer::client::TalkError;
-use crate::ring::peer::control;
+use crate::ring::peer::client::PeerError;
+use crate::ring::peer::handshake;
 use crate::ring::start::name;
 
 /// The interval between connections to an address that is not known to lead here: the first, and
@@ -77,7 +77,7 @@ impl OwnAddress {
     }
 }
 
-impl Keeper {
+impl RingManager {
     /// Connects to this node's own address if that may give information.
     pub(super) fn look_at_itself(&mut self, now: Instant) {
         if self.own.busy || self.own.next > now {
@@ -100,16 +100,16 @@ impl Keeper {
         }
         self.own.busy = true;
         self.own.looked = Some(now);
-        let (news, node, greeting) = (self.news.clone(), Arc::clone(&self.node), self.greeting());
+        let (news, node, handshake) = (self.news.clone(), Arc::clone(&self.node), self.handshake());
         tokio::spawn(async move {
-            let found = control::find(&node.dialer, &address, &greeting).await;
-            // The keeper is gone only when the node stops.
+            let found = handshake::find(&node.dialer, &address, &handshake).await;
+            // The ring manager is gone only when the node stops.
             let _ = news.send(News::Own(address, found));
         });
     }
 
     /// Processes the result of a connection to the own address.
-    pub(super) fn found_itself(&mut self, address: &Address, found: Result<PeerLine, TalkError>) {
+    pub(super) fn found_itself(&mut self, address: &Address, found: Result<PeerLine, PeerError>) {
         let now = Instant::now();
         self.own.busy = false;
         if self.membership.claim().address() != Some(address) {
@@ -125,17 +125,17 @@ impl Keeper {
             Err(error) => {
                 self.own.failure = error.to_string();
                 let since = *self.own.silent_since.get_or_insert(now);
-                if now >= since + GREETING_PATIENCE {
+                if now >= since + HANDSHAKE_TIMEOUT {
                     self.log_standing();
                 }
-                let patience = self.node.settings.peer_give_up;
-                if error.is_silence() && now >= since + patience && self.membership.presume() {
+                let timeout = self.node.settings.peer_give_up;
+                if error.is_silence() && now >= since + timeout && self.membership.presume() {
                     warn!(
                         "nothing answers at {address}, this node's address in the ring, and no peer \
                          can be asked: this process serves its keys all the same"
                     );
                 }
-                self.told = None;
+                self.published = None;
             }
         }
         self.own.next = match self.membership.standing() {
@@ -157,7 +157,7 @@ impl Keeper {
                 name(&self.node.settings, &self.membership)
             );
             self.own.doubted(now);
-            self.told = None;
+            self.published = None;
         }
     }
 

@@ -1,4 +1,4 @@
-//! The keeper's handling of its peers: greetings, and the reaction to answers and silence.
+//! The ring manager's handling of its peers: handshakes, and the reaction to answers and silence.
 
 use std::sync::Arc;
 
@@ -7,13 +7,13 @@ use ringbinder_ring::{Format, Ring, RingId};
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
-use super::probe::Acquaintance;
-use super::{GREETING_PATIENCE, Hint, Keeper, News, Pulled};
+use super::probe::ProbeSchedule;
+use super::{HANDSHAKE_TIMEOUT, Hint, News, Pulled, RingManager};
 use crate::ring::membership::accepted::{Accepted, Change};
 use crate::ring::membership::{Wanted, ring_id, stamp};
-use crate::ring::peer::client::{self, Talk, TalkError};
-use crate::ring::peer::control::{self, Greeted, Greeting};
+use crate::ring::peer::client::{self, PeerClient, PeerError};
 use crate::ring::peer::dial::AttemptError as _;
+use crate::ring::peer::handshake::{self, Handshake, HandshakeResult};
 use crate::ring::peer::{Address, Peer, Processes};
 use crate::ring::start::name;
 
@@ -22,19 +22,19 @@ use crate::ring::start::name;
 const MAX_CAS: u64 = 1 << 53;
 
 /// The number of CAS uniques that a node may have handed out since it was last heard from: more
-/// than the fastest node does between two greetings and until it is declared failed.
+/// than the fastest node does between two handshakes and until it is declared failed.
 const UNHEARD_CAS: u64 = 1 << 25;
 
-/// The keeper's state of a peer.
+/// The ring manager's state of a peer.
 #[derive(Debug)]
 pub(super) struct Contact {
-    /// The schedule of greetings.
-    pub(super) probe: Acquaintance,
+    /// The schedule of handshakes.
+    pub(super) probe: ProbeSchedule,
     /// The processes at the address.
     accepted: Accepted,
-    /// The connection for greetings, while no greeting is under way.
-    control: Option<Talk>,
-    /// The next greeting makes a new connection as well.
+    /// The connection for handshakes, while no handshake is under way.
+    control: Option<PeerClient>,
+    /// The next handshake makes a new connection as well.
     afresh: bool,
     /// The highest CAS unique that it reported.
     cas: u64,
@@ -44,7 +44,7 @@ impl Contact {
     /// A peer that has never been greeted.
     pub(super) fn new(now: Instant) -> Contact {
         Contact {
-            probe: Acquaintance::new(now),
+            probe: ProbeSchedule::new(now),
             accepted: Accepted::default(),
             control: None,
             afresh: false,
@@ -53,22 +53,22 @@ impl Contact {
     }
 }
 
-impl Keeper {
-    /// The greeting that this node sends.
-    pub(super) fn greeting(&self) -> Greeting {
-        Greeting {
+impl RingManager {
+    /// The handshake that this node sends.
+    pub(super) fn handshake(&self) -> Handshake {
+        Handshake {
             name: name(&self.node.settings, &self.membership),
             instance: self.membership.claim().instance(),
             seen: None,
             ring: Arc::clone(self.membership.ring()),
             secret: self.node.secret.clone(),
-            patience: self.node.settings.peer_timeout.max(GREETING_PATIENCE),
+            timeout: self.node.settings.peer_timeout.max(HANDSHAKE_TIMEOUT),
         }
     }
 
     pub(super) fn greet(&mut self, address: Address) {
         let peer = self.node.peers.at(&address);
-        let mut greeting = self.greeting();
+        let mut handshake = self.handshake();
         let Some(contact) = self.contacts.get_mut(&address) else {
             return;
         };
@@ -76,27 +76,28 @@ impl Keeper {
             // From here on its answers to requests count as heartbeats.
             peer.was_heard();
         }
-        greeting.seen = contact.accepted.process();
+        handshake.seen = contact.accepted.process();
         let control = contact.control.take();
         // A peer that requests cannot reach is not healthy just because an old connection still
         // works.
-        let is_away = peer.is_some_and(|peer| peer.is_away());
+        let is_away = peer.is_some_and(|peer| peer.is_unreachable());
         let afresh = std::mem::take(&mut contact.afresh)
             || contact.accepted.rival().is_some()
             || contact.accepted.is_silent()
             || is_away;
         let (news, node) = (self.news.clone(), Arc::clone(&self.node));
         tokio::spawn(async move {
-            let greeted = control::greet(&node.dialer, &address, control, afresh, &greeting).await;
-            // The keeper is gone only when the node stops.
+            let greeted =
+                handshake::greet(&node.dialer, &address, control, afresh, &handshake).await;
+            // The ring manager is gone only when the node stops.
             let _ = news.send(News::Greeted(address, Box::new(greeted)));
         });
     }
 
-    /// Processes the result of a greeting.
-    pub(super) fn greeted(&mut self, address: Address, greeted: Greeted) {
+    /// Processes the result of a handshake.
+    pub(super) fn greeted(&mut self, address: Address, greeted: HandshakeResult) {
         let now = Instant::now();
-        let Greeted { control, kept, closed, dialled, error } = greeted;
+        let HandshakeResult { control, kept, closed, dialled, error } = greeted;
         let peer = self.node.peers.at(&address);
         let heard = peer.as_ref().is_some_and(|peer| peer.was_heard());
         let (kept, error) = match kept.map(|line| self.recognized(&address, line)).transpose() {
@@ -149,7 +150,7 @@ impl Keeper {
             return;
         };
         if contact.accepted.is_gone() {
-            // Its place is free: the next greeting finds out which process is there.
+            // Its place is free: the next handshake finds out which process is there.
             contact.control = None;
             contact.probe.hasten(now);
         }
@@ -161,7 +162,7 @@ impl Keeper {
             // A rival's answer does not count as the peer's.
             None if is_reached => self.unanswered(&address, &rivalry(), heard),
             None => {
-                let error = failure.unwrap_or(TalkError::Closed);
+                let error = failure.unwrap_or(PeerError::Closed);
                 self.unanswered(&address, &error, heard);
             }
         }
@@ -174,7 +175,7 @@ impl Keeper {
         &self,
         address: &Address,
         line: PeerLine,
-    ) -> Result<PeerLine, TalkError> {
+    ) -> Result<PeerLine, PeerError> {
         if self.membership.is_called(address, &line.name) {
             return Ok(line);
         }
@@ -182,7 +183,7 @@ impl Keeper {
             self.pull(Arc::clone(address), vec![id], Pulled::Newer);
         }
         let reason = format!("it calls itself {}", line.name);
-        Err(TalkError::Misfit { reason, alive: false })
+        Err(PeerError::Misfit { reason, alive: false })
     }
 
     /// Handles another process in the place of a peer. Connections to the old process are of no
@@ -192,7 +193,7 @@ impl Keeper {
             info!("another process answers as {peer}: {}", line.instance);
         }
         self.node.peers.replace(address);
-        self.told = None;
+        self.published = None;
     }
 
     fn rivalled(&self, address: &Address, line: &PeerLine) {
@@ -207,7 +208,7 @@ impl Keeper {
         );
     }
 
-    /// Publishes the process that this node accepts at an address, for greetings and statistics.
+    /// Publishes the process that this node accepts at an address, for handshakes and statistics.
     fn show(&self, address: &Address) {
         if let (Some(peer), Some(contact)) =
             (self.node.peers.at(address), self.contacts.get(address))
@@ -224,11 +225,11 @@ impl Keeper {
         &mut self,
         address: &Address,
         line: &PeerLine,
-        failure: Option<&TalkError>,
+        failure: Option<&PeerError>,
     ) {
         let now = Instant::now();
         let held = ring_id(line.held);
-        if self.membership.said(address) != Some(held) {
+        if self.membership.reported(address) != Some(held) {
             self.node.posted.write().status.has_said(address, held);
         }
         if let Some(PeerProcess { cas, list, .. }) = line.process {
@@ -249,13 +250,13 @@ impl Keeper {
             match failure {
                 // The peer can be heard but not reached: new connections fail.
                 Some(error) => {
-                    set_away(&peer, &error.to_string());
+                    set_unreachable(&peer, &error.to_string());
                 }
                 None if disputed => {
-                    set_away(&peer, &rivalry().to_string());
+                    set_unreachable(&peer, &rivalry().to_string());
                 }
                 None => {
-                    if peer.set_away(false) {
+                    if peer.set_unreachable(false) {
                         info!("the node {peer} answers again");
                     }
                     peer.set_reason("");
@@ -288,9 +289,9 @@ impl Keeper {
         self.shared.store.raise_cas(cas);
     }
 
-    fn unanswered(&mut self, address: &Address, error: &TalkError, heard: bool) {
+    fn unanswered(&mut self, address: &Address, error: &PeerError, heard: bool) {
         let now = Instant::now();
-        let refused = matches!(error, TalkError::Refused);
+        let refused = matches!(error, PeerError::Refused);
         let is_alive = heard || error.is_sign_of_life();
         let give_up = self.node.settings.peer_give_up;
         let Some(contact) = self.contacts.get_mut(address) else {
@@ -308,7 +309,7 @@ impl Keeper {
             return;
         };
         if !heard {
-            set_away(&peer, &error.to_string());
+            set_unreachable(&peer, &error.to_string());
             self.membership.lost(address);
         }
         if refused && is_gone && self.membership.give_up(address) {
@@ -319,9 +320,9 @@ impl Keeper {
 
     /// Declares peers failed if they were silent for too long.
     pub(super) fn give_up(&mut self, now: Instant) {
-        let patience = self.node.settings.peer_give_up;
+        let timeout = self.node.settings.peer_give_up;
         for (address, contact) in &mut self.contacts {
-            if contact.accepted.turn(now, patience) {
+            if contact.accepted.turn(now, timeout) {
                 warn!(
                     "the process that answered as {address} before is silent: another one is \
                      accepted in its place"
@@ -331,7 +332,7 @@ impl Keeper {
             }
         }
         let silent = |address: &&Address| {
-            self.contacts.get(*address).is_some_and(|it| it.probe.is_silent(now, patience))
+            self.contacts.get(*address).is_some_and(|it| it.probe.is_silent(now, timeout))
         };
         let silent: Vec<Address> = self.awaited.iter().filter(silent).cloned().collect();
         for address in silent {
@@ -372,7 +373,7 @@ impl Keeper {
     pub(super) async fn pulled(
         &mut self,
         address: Address,
-        texts: Vec<Result<String, TalkError>>,
+        texts: Vec<Result<String, PeerError>>,
         what: Pulled,
     ) {
         if let Some(contact) = self.contacts.get_mut(&address) {
@@ -433,7 +434,7 @@ impl Keeper {
         }
     }
 
-    /// Greets a peer at once, or once more if a greeting is under way.
+    /// Greets a peer at once, or once more if a handshake is under way.
     fn soon(&mut self, address: &Address) {
         if let Some(contact) = self.contacts.get_mut(address) {
             contact.probe.hinted(Instant::now());
@@ -455,16 +456,16 @@ fn is_literal(address: &Address) -> bool {
 }
 
 /// Records the reason why a peer is unreachable, and logs it if it is new.
-fn set_away(peer: &Peer, reason: &str) {
-    let news = peer.set_away(true);
+fn set_unreachable(peer: &Peer, reason: &str) {
+    let news = peer.set_unreachable(true);
     if peer.set_reason(reason) | news {
         warn!("the node {peer} is away: {reason}; its keys miss until it answers");
     }
 }
 
 /// The error for a peer whose address leads to another process than the accepted one.
-fn rivalry() -> TalkError {
-    TalkError::Misfit {
+fn rivalry() -> PeerError {
+    PeerError::Misfit {
         reason: "its address leads to another process than the one that serves".to_owned(),
         alive: true,
     }

@@ -1,4 +1,4 @@
-//! The time of a peer's next greeting.
+//! The time of a peer's next handshake.
 //!
 //! A healthy peer is greeted now and then. A peer that this node waits for is greeted soon, and
 //! then less and less often. A peer that does not answer is probed. At most one talk with a peer is
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The interval between greetings of a healthy peer.
+/// The interval between handshakes of a healthy peer.
 pub(crate) const CALM: Duration = Duration::from_secs(5);
 
 /// The interval between probes of a peer that does not answer requests.
@@ -18,18 +18,18 @@ pub(crate) const PROBE: Duration = Duration::from_secs(1);
 /// reports at once.
 const REFUSED: Duration = Duration::from_millis(200);
 
-/// The interval between greetings of a peer that this node waits for: the first, and the bound up
+/// The interval between handshakes of a peer that this node waits for: the first, and the bound up
 /// to which it doubles.
 const SOON: Duration = Duration::from_millis(5);
 const SOON_LATEST: Duration = Duration::from_millis(500);
 
-/// The shortest time between two greetings that others ask for. Untrusted clients may send hints as
-/// often as they like.
+/// The shortest time between two handshakes that others ask for. Untrusted clients may send hints
+/// as often as they like.
 pub(crate) const HINTED: Duration = Duration::from_millis(20);
 
-/// The keeper's state of one peer.
+/// The ring manager's state of one peer.
 #[derive(Debug)]
-pub(crate) struct Acquaintance {
+pub(crate) struct ProbeSchedule {
     next: Instant,
     greeted: Option<Instant>,
     busy: bool,
@@ -42,10 +42,10 @@ pub(crate) struct Acquaintance {
     shunned_until: Option<Instant>,
 }
 
-impl Acquaintance {
+impl ProbeSchedule {
     /// A peer that has not been contacted yet. It is due at once.
-    pub(crate) fn new(now: Instant) -> Acquaintance {
-        Acquaintance {
+    pub(crate) fn new(now: Instant) -> ProbeSchedule {
+        ProbeSchedule {
             next: now,
             greeted: None,
             busy: false,
@@ -77,11 +77,11 @@ impl Acquaintance {
         due
     }
 
-    /// Whether this node has waited for the peer for `patience`, and the peer was silent all that
+    /// Whether this node has waited for the peer for `timeout`, and the peer was silent all that
     /// time. Earlier silence does not count, because the node was not asking then.
-    pub(crate) fn is_silent(&self, now: Instant, patience: Duration) -> bool {
+    pub(crate) fn is_silent(&self, now: Instant, timeout: Duration) -> bool {
         let silent = self.away_since.zip(self.awaited_since);
-        silent.is_some_and(|(away, awaited)| now >= away.max(awaited) + patience)
+        silent.is_some_and(|(away, awaited)| now >= away.max(awaited) + timeout)
     }
 
     /// Records whether this node waits for the peer.
@@ -93,7 +93,7 @@ impl Acquaintance {
         }
     }
 
-    /// Records a heartbeat other than an answer to a greeting.
+    /// Records a heartbeat other than an answer to a handshake.
     pub(crate) fn is_alive(&mut self) {
         self.away_since = None;
     }
@@ -114,18 +114,18 @@ impl Acquaintance {
         self.pause = SOON;
     }
 
-    /// Does the same as [`Acquaintance::hasten`], on a hint.
+    /// Does the same as [`ProbeSchedule::hasten`], on a hint.
     pub(crate) fn hinted(&mut self, now: Instant) {
         self.hasten(self.soonest(now));
     }
 
-    /// The earliest time at which a hint may lead to the next greeting.
+    /// The earliest time at which a hint may lead to the next handshake.
     fn soonest(&self, now: Instant) -> Instant {
         self.greeted.map_or(now, |greeted| now.max(greeted + HINTED))
     }
 
     /// Records that the peer did not answer requests. If requests timed out, an answer to a
-    /// greeting clears the peer only after a while.
+    /// handshake clears the peer only after a while.
     pub(crate) fn failed(&mut self, now: Instant, timed_out: bool) {
         if timed_out {
             self.shunned_until = Some(now + PROBE);
@@ -133,8 +133,8 @@ impl Acquaintance {
         self.next = self.next.min(now + if timed_out { PROBE } else { SOON });
     }
 
-    /// Records an answer to a greeting. Returns false if that does not clear the peer yet; the talk
-    /// is then over.
+    /// Records an answer to a handshake. Returns false if that does not clear the peer yet; the
+    /// talk is then over.
     pub(crate) fn answered(&mut self, now: Instant) -> bool {
         self.away_since = None;
         match self.shunned_until.filter(|until| now < *until) {
@@ -165,8 +165,8 @@ impl Acquaintance {
         }
     }
 
-    /// Records that the peer did not answer a greeting. A peer that will soon be declared failed is
-    /// probed before that.
+    /// Records that the peer did not answer a handshake. A peer that will soon be declared failed
+    /// is probed before that.
     pub(crate) fn unanswered(&mut self, now: Instant, refused: bool, give_up: Duration) {
         self.busy = false;
         self.again = false;
@@ -194,7 +194,7 @@ mod tests {
     use super::*;
 
     /// Begins the next talk when it is due, and returns how long after `now` that is.
-    fn begin(it: &mut Acquaintance, now: Instant) -> Duration {
+    fn begin(it: &mut ProbeSchedule, now: Instant) -> Duration {
         let due = it.due().unwrap();
         assert!(it.begin(due.max(now)) && it.is_busy() && it.due().is_none());
         due.saturating_duration_since(now)
@@ -203,7 +203,7 @@ mod tests {
     #[test]
     fn one_in_order_is_greeted_now_and_then_and_one_waited_for_ever_less_often() {
         let now = Instant::now();
-        let mut it = Acquaintance::new(now);
+        let mut it = ProbeSchedule::new(now);
         assert_eq!(begin(&mut it, now), Duration::ZERO);
         assert!(!it.begin(now + CALM), "one talk at a time");
         let mut pauses = Vec::new();
@@ -223,7 +223,7 @@ mod tests {
     #[test]
     fn a_hint_during_a_talk_leads_to_one_more() {
         let now = Instant::now();
-        let mut it = Acquaintance::new(now);
+        let mut it = ProbeSchedule::new(now);
         begin(&mut it, now);
         it.hinted(now);
         it.rest(now, false);
@@ -235,7 +235,7 @@ mod tests {
     #[test]
     fn one_that_let_requests_time_out_is_not_cleared_by_an_answer_at_once() {
         let now = Instant::now();
-        let mut it = Acquaintance::new(now);
+        let mut it = ProbeSchedule::new(now);
         begin(&mut it, now);
         it.failed(now, true);
         assert!(!it.answered(now));
@@ -245,33 +245,33 @@ mod tests {
 
     #[test]
     fn silence_counts_from_the_first_greeting_without_an_answer() {
-        let (now, patience) = (Instant::now(), PROBE);
-        let mut it = Acquaintance::new(now);
+        let (now, timeout) = (Instant::now(), PROBE);
+        let mut it = ProbeSchedule::new(now);
         it.awaited(now, true);
         begin(&mut it, now);
-        assert!(!it.is_silent(now + patience, patience));
-        it.unanswered(now, false, patience);
-        assert_eq!(begin(&mut it, now), patience / 2);
-        it.unanswered(now + patience / 2, true, patience);
-        assert!(it.is_silent(now + patience, patience));
-        assert_eq!(begin(&mut it, now + patience / 2), REFUSED);
-        it.answered(now + patience);
-        assert!(!it.is_silent(now + patience, patience));
+        assert!(!it.is_silent(now + timeout, timeout));
+        it.unanswered(now, false, timeout);
+        assert_eq!(begin(&mut it, now), timeout / 2);
+        it.unanswered(now + timeout / 2, true, timeout);
+        assert!(it.is_silent(now + timeout, timeout));
+        assert_eq!(begin(&mut it, now + timeout / 2), REFUSED);
+        it.answered(now + timeout);
+        assert!(!it.is_silent(now + timeout, timeout));
     }
 
     #[test]
     fn silence_counts_from_the_moment_that_the_peer_is_waited_for_at_the_earliest() {
-        let (now, patience) = (Instant::now(), PROBE);
-        let mut it = Acquaintance::new(now);
+        let (now, timeout) = (Instant::now(), PROBE);
+        let mut it = ProbeSchedule::new(now);
         begin(&mut it, now);
-        it.unanswered(now, false, patience);
-        let change = now + patience * 10;
-        assert!(!it.is_silent(change, patience), "nobody waits");
+        it.unanswered(now, false, timeout);
+        let change = now + timeout * 10;
+        assert!(!it.is_silent(change, timeout), "nobody waits");
         it.awaited(change, true);
-        assert!(!it.is_silent(change, patience));
-        it.awaited(change + patience / 2, true);
-        assert!(it.is_silent(change + patience, patience));
+        assert!(!it.is_silent(change, timeout));
+        it.awaited(change + timeout / 2, true);
+        assert!(it.is_silent(change + timeout, timeout));
         it.is_alive();
-        assert!(!it.is_silent(change + patience, patience));
+        assert!(!it.is_silent(change + timeout, timeout));
     }
 }

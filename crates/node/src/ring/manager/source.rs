@@ -1,4 +1,5 @@
-//! The keeper's handling of its own source: updates, and the difference from the current ring.
+//! The ring manager's handling of its own source: updates, and the difference from the current
+//! ring.
 
 use std::cmp::Ordering;
 
@@ -7,10 +8,10 @@ use ringbinder_ring::source::{SourceError, Update};
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
-use super::Keeper;
+use super::RingManager;
 use super::drift::Line;
 
-impl Keeper {
+impl RingManager {
     /// Processes an update of the source.
     pub(super) async fn updated(&mut self, update: Result<Update, SourceError>) {
         // SIGHUP makes the node read the source, and also look up its host names again.

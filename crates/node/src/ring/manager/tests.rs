@@ -1,4 +1,5 @@
-//! Tests of the keeper's published state without a network: they pass in the answers of peers.
+//! Tests of the ring manager's published state without a network: they pass in the answers of
+//! peers.
 
 use std::ffi::OsString;
 
@@ -43,8 +44,8 @@ pub(super) fn node_with(ring: &std::path::Path) -> Arc<RingNode> {
     std::thread::spawn(start).join().unwrap()
 }
 
-/// The keeper of node a, which holds ring 1 and has given it to its workers.
-fn keeper_of_a() -> Keeper {
+/// The ring manager of node a, which holds ring 1 and has given it to its workers.
+fn manager_of_a() -> RingManager {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("ring.toml");
     std::fs::write(&path, ring(1)).unwrap();
@@ -60,57 +61,57 @@ fn keeper_of_a() -> Keeper {
     let shared = server::prepare(*settings, guards, Some(Arc::clone(&started.node)), 0);
     let workers = Arc::new(Workers::start(&shared).unwrap());
     let Started { node, membership, .. } = started;
-    let (mut keeper, _) = Keeper::new(&shared, workers, node, membership);
-    keeper.publish();
-    keeper
+    let (mut manager, _) = RingManager::new(&shared, workers, node, membership);
+    manager.publish();
+    manager
 }
 
-fn finish(keeper: Keeper) {
-    let workers = Arc::clone(&keeper.workers);
-    drop(keeper);
+fn finish(manager: RingManager) {
+    let workers = Arc::clone(&manager.workers);
+    drop(manager);
     Arc::into_inner(workers).unwrap().join();
 }
 
 #[test]
 fn a_greeting_that_brings_no_news_makes_no_view() {
-    let mut keeper = keeper_of_a();
-    let node = Arc::clone(&keeper.node);
+    let mut manager = manager_of_a();
+    let node = Arc::clone(&manager.node);
     let b: Address = "10.0.0.2:11211".into();
     let mut hear = |line: &PeerLine| {
-        keeper.answered(&b, line, None);
-        keeper.publish();
+        manager.answered(&b, line, None);
+        manager.publish();
         node.view()
     };
-    let said = || node.posted.read().status.said.clone();
-    assert_eq!(said(), [(Arc::clone(&b), None)]);
+    let reported = || node.posted.read().status.reported.clone();
+    assert_eq!(reported(), [(Arc::clone(&b), None)]);
     assert_eq!(node.posted.read().status.awaited, [Arc::clone(&b)]);
 
     let first = parsed(1).id();
     let line = answer_of_b(parsed(1));
     let joined = hear(&line);
     assert!(joined.is_settled());
-    assert_eq!(said(), [(Arc::clone(&b), Some(first))]);
+    assert_eq!(reported(), [(Arc::clone(&b), Some(first))]);
     assert_eq!(node.posted.read().status.awaited, []);
     assert!(Arc::ptr_eq(&joined, &hear(&line)), "the same once more");
 
     let behind = RingId { version: 0, digest: 0 };
     let line = PeerLine { held: stamp(behind), ..line };
     assert!(Arc::ptr_eq(&joined, &hear(&line)), "what it holds is for people only");
-    assert_eq!(said(), [(Arc::clone(&b), Some(behind))]);
-    finish(keeper);
+    assert_eq!(reported(), [(Arc::clone(&b), Some(behind))]);
+    finish(manager);
 }
 
 #[test]
 fn a_confirmation_makes_a_view_once() {
-    let mut keeper = keeper_of_a();
-    let node = Arc::clone(&keeper.node);
+    let mut manager = manager_of_a();
+    let node = Arc::clone(&manager.node);
     let b: Address = "10.0.0.2:11211".into();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    keeper.answered(&b, &answer_of_b(parsed(1)), None);
-    runtime.block_on(keeper.adopt(parsed(2), "a test".to_owned()));
+    manager.answered(&b, &answer_of_b(parsed(1)), None);
+    runtime.block_on(manager.adopt(parsed(2), "a test".to_owned()));
     let mut hear = |line: &PeerLine| {
-        keeper.answered(&b, line, None);
-        keeper.publish();
+        manager.answered(&b, line, None);
+        manager.publish();
         node.view()
     };
     let adopted = node.view();
@@ -124,18 +125,18 @@ fn a_confirmation_makes_a_view_once() {
     let settled = hear(&answer_of_b(parsed(2)));
     assert!(settled.is_settled());
     assert!(Arc::ptr_eq(&settled, &hear(&answer_of_b(parsed(2)))));
-    finish(keeper);
+    finish(manager);
 }
 
 /// Stores a key that node a owns by every ring here.
-fn store_own(keeper: &Keeper) -> Vec<u8> {
+fn store_own(manager: &RingManager) -> Vec<u8> {
     use ringbinder_store::{Mode, NewValue, Write};
 
-    let ring = Arc::clone(keeper.membership.ring());
+    let ring = Arc::clone(manager.membership.ring());
     let key = (0..1_000).map(|number| format!("key{number}").into_bytes());
     let key = key.into_iter().find(|key| ring.owner(key) == 0).expect("a owns half of them");
     let write = Write::plain(Mode::Set, &key, NewValue::Slice(b"old"));
-    keeper.shared.store.write(write, keeper.shared.clock.now());
+    manager.shared.store.write(write, manager.shared.clock.now());
     key
 }
 
@@ -146,18 +147,18 @@ fn what_came_back_goes_with_a_ring_that_nobody_foresaw() {
     // The next ring but one, whose predecessor no peer knows any more; and a ring of the same
     // version.
     for (met, version) in [(false, 3), (false, 2), (true, 2)] {
-        let mut keeper = keeper_of_a();
-        keeper.came_back = true;
-        let key = store_own(&keeper);
-        let store = Arc::clone(&keeper.shared);
+        let mut manager = manager_of_a();
+        manager.came_back = true;
+        let key = store_own(&manager);
+        let store = Arc::clone(&manager.shared);
         let there = || store.store.peek(&key, store.clock.now(), |_| ()).is_ok();
         if met {
-            keeper.answered(&b, &answer_of_b(parsed(1)), None);
-            keeper.came_back &= !keeper.membership.has_met_all();
+            manager.answered(&b, &answer_of_b(parsed(1)), None);
+            manager.came_back &= !manager.membership.has_met_all();
         }
-        runtime.block_on(keeper.adopt(parsed(version), "a test".to_owned()));
+        runtime.block_on(manager.adopt(parsed(version), "a test".to_owned()));
         assert_eq!(there(), met, "met: {met}, ring {version}");
         drop(runtime.enter());
-        finish(keeper);
+        finish(manager);
     }
 }

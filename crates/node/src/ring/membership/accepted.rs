@@ -5,7 +5,7 @@
 //! long as peers are waited for. Until then the other process is a *rival*. A node reports the
 //! accepted process to every process that greets under that name, and no process serves under a
 //! name for which a peer accepts another process. So two processes under one name never both have
-//! the consent of all peers ([`super::standing`]).
+//! the consent of all peers ([`super::identity`]).
 //!
 //! This module does no I/O and reads no clock: every method takes the time.
 
@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn a_rival_is_accepted_once_the_old_process_is_gone() {
         let now = Instant::now();
-        let patience = Duration::from_secs(2);
+        let timeout = Duration::from_secs(2);
         let ways: [fn(&mut Accepted, Instant); 3] = [
             |accepted, _| accepted.closed(),
             |accepted, _| accepted.answered(Some(Standing::Replaced)),
@@ -138,7 +138,7 @@ mod tests {
         for (number, way) in ways.into_iter().enumerate() {
             let mut accepted = with_rival();
             way(&mut accepted, now);
-            assert_eq!(accepted.turn(now + patience, patience), number == 2);
+            assert_eq!(accepted.turn(now + timeout, timeout), number == 2);
             assert_eq!(accepted.process(), None, "way {number}");
             assert_eq!(accepted.reached(NEW), Change::Replaced);
             assert_eq!((accepted.process(), accepted.rival()), (Some(NEW), None));
@@ -148,14 +148,14 @@ mod tests {
     #[test]
     fn a_process_that_lives_keeps_its_place() {
         let now = Instant::now();
-        let patience = Duration::from_secs(2);
+        let timeout = Duration::from_secs(2);
         let mut accepted = with_rival();
         accepted.unanswered(now);
         accepted.is_alive();
-        accepted.unanswered(now + patience / 2);
-        assert!(!accepted.turn(now + patience, patience));
+        accepted.unanswered(now + timeout / 2);
+        assert!(!accepted.turn(now + timeout, timeout));
         accepted.answered(Some(Standing::Confirmed));
-        assert!(!accepted.turn(now + patience * 9, patience));
+        assert!(!accepted.turn(now + timeout * 9, timeout));
         assert_eq!(accepted.reached(NEW), Change::Nothing);
         assert_eq!(accepted.process(), Some(OLD));
         assert_eq!(accepted.reached(OLD), Change::Nothing);

@@ -22,7 +22,7 @@
 //! confirmations at u. That node knew u from then on, and named it to n. The simulation beside this
 //! file searches random schedules for a counterexample.
 //!
-//! All this is about nodes. [`self::standing`] ensures that this process, and no other process,
+//! All this is about nodes. [`self::identity`] ensures that this process, and no other process,
 //! *is* the node: a process serves only while its claim is confirmed, and it has met a peer only
 //! once that peer accepts no other process under its name.
 //!
@@ -34,11 +34,11 @@
 //!
 //! | file | purpose |
 //! |---|---|
-//! | `standing` | whether this process is the node that the ring means |
+//! | `identity` | whether this process is the node that the ring means |
 //! | `accepted` | which process a node accepts at the address of a peer |
 
 pub(crate) mod accepted;
-pub(crate) mod standing;
+pub(crate) mod identity;
 
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
@@ -47,7 +47,7 @@ use std::sync::Arc;
 use ringbinder_protocol::{Instance, PeerLine, PeerProcess, Stamp, Standing};
 use ringbinder_ring::{Node, NodeIndex, Ring, RingId};
 
-use self::standing::Claim;
+use self::identity::IdentityClaim;
 use super::peer::{Address, NAMELESS, Peers, address_of};
 use super::view::{Former, Past, View};
 
@@ -94,7 +94,7 @@ impl Identity {
     }
 }
 
-/// The request that follows from a peer's answer to a greeting.
+/// The request that follows from a peer's answer to a handshake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Wanted {
     /// Nothing to ask for.
@@ -109,7 +109,7 @@ pub(crate) enum Wanted {
 #[derive(Debug)]
 pub(crate) struct Membership {
     identity: Identity,
-    claim: Claim,
+    claim: IdentityClaim,
     /// The standing that the workers act by. Peers are sent this one.
     acted: Standing,
     /// Ascending; the last ring is the current one.
@@ -129,7 +129,7 @@ pub(crate) struct Membership {
     /// Peers that were unreachable for too long and are declared failed.
     given_up: HashSet<Address>,
     /// The ring that each peer last reported, for status output only.
-    said: HashMap<Address, RingId>,
+    reported: HashMap<Address, RingId>,
     clean: bool,
     /// See [`Membership::revision`].
     revision: u64,
@@ -141,7 +141,7 @@ impl Membership {
         let held = ring.id();
         let mut membership = Membership {
             identity,
-            claim: Claim::new(instance),
+            claim: IdentityClaim::new(instance),
             acted: Standing::Unconfirmed,
             rings: vec![ring],
             base: 0,
@@ -151,7 +151,7 @@ impl Membership {
             met: HashSet::new(),
             confirmed: HashSet::new(),
             given_up: HashSet::new(),
-            said: HashMap::new(),
+            reported: HashMap::new(),
             clean: true,
             revision: 0,
         };
@@ -176,7 +176,7 @@ impl Membership {
     }
 
     /// This process's claim to its place.
-    pub(crate) fn claim(&self) -> &Claim {
+    pub(crate) fn claim(&self) -> &IdentityClaim {
         &self.claim
     }
 
@@ -192,8 +192,8 @@ impl Membership {
         self.stood(before);
     }
 
-    /// Takes the place without a proof if no peer can give one: see [`Claim::presume`]. Returns
-    /// true if this changes anything.
+    /// Takes the place without a proof if no peer can give one: see [`IdentityClaim::presume`].
+    /// Returns true if this changes anything.
     pub(crate) fn presume(&mut self) -> bool {
         let alone = self.joined && self.met.is_empty();
         let presumed = alone && self.standing() == Standing::Unconfirmed;
@@ -286,9 +286,9 @@ impl Membership {
         &self.rings
     }
 
-    /// A number that changes with every change that may affect the view, the answer to greetings,
+    /// A number that changes with every change that may affect the view, the answer to handshakes,
     /// the peers to greet or the peers to wait for. It does not cover the report of
-    /// [`Membership::said`].
+    /// [`Membership::reported`].
     pub(crate) fn revision(&self) -> u64 {
         self.revision
     }
@@ -311,7 +311,7 @@ impl Membership {
         self.joined && self.base + 1 == self.rings.len()
     }
 
-    /// The answer to a greeting.
+    /// The answer to a handshake.
     pub(crate) fn peer_line(&self, name: &str) -> PeerLine {
         PeerLine {
             name: name.to_owned(),
@@ -324,8 +324,8 @@ impl Membership {
     }
 
     /// The ring that the peer at an address held when it last answered.
-    pub(crate) fn said(&self, address: &Address) -> Option<RingId> {
-        self.said.get(address).copied()
+    pub(crate) fn reported(&self, address: &Address) -> Option<RingId> {
+        self.reported.get(address).copied()
     }
 
     /// Every peer to greet: the peers of the current ring, and peers that may still serve by an
@@ -434,10 +434,10 @@ impl Membership {
         }
     }
 
-    /// Processes a peer's answer to a greeting.
+    /// Processes a peer's answer to a handshake.
     pub(crate) fn heard(&mut self, from: &Address, line: &PeerLine) -> Wanted {
         let held = ring_id(line.held);
-        self.said.insert(Arc::clone(from), held);
+        self.reported.insert(Arc::clone(from), held);
         if self.current_peers().any(|peer| peer == *from) {
             let before = self.standing();
             let seen = line.process.and_then(|process| process.seen);

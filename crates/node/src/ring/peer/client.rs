@@ -1,8 +1,8 @@
 //! The handshake between nodes about rings, from the dialling side: ask, and read an answer of
 //! bounded size.
 //!
-//! Greetings use connections that are kept ([`super::control`]). Reading a ring uses a connection
-//! of its own.
+//! Handshakes use connections that are kept ([`super::handshake`]). Reading a ring uses a
+//! connection of its own.
 
 use std::fmt::Write as _;
 use std::io;
@@ -17,11 +17,11 @@ use super::secret::{Nonce, Secret};
 use crate::net::socket::Socket;
 
 /// The timeout for reading a whole ring from a peer.
-const PULL_PATIENCE: Duration = Duration::from_secs(10);
+const PULL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The reason why a talk failed.
 #[derive(Clone, Debug, thiserror::Error)]
-pub(crate) enum TalkError {
+pub(crate) enum PeerError {
     /// Nothing listens at the address: the process is gone, and it no longer serves any key.
     #[error("nothing listens there")]
     Refused,
@@ -50,66 +50,66 @@ pub(crate) enum TalkError {
     Nonsense(String),
 }
 
-impl TalkError {
+impl PeerError {
     /// Whether the process at the other end closed the connection: it ended, or it rejected the
     /// connection.
     pub(crate) fn is_closed(&self) -> bool {
-        matches!(self, TalkError::Closed)
+        matches!(self, PeerError::Closed)
     }
 
     /// Whether the address gives no answer at all.
     pub(crate) fn is_silence(&self) -> bool {
         !matches!(
             self,
-            TalkError::Misfit { .. }
-                | TalkError::TurnedAway(_)
-                | TalkError::Nonsense(_)
-                | TalkError::Usage
+            PeerError::Misfit { .. }
+                | PeerError::TurnedAway(_)
+                | PeerError::Nonsense(_)
+                | PeerError::Usage
         )
     }
 }
 
-impl AttemptError for TalkError {
-    fn timeout(patience: Duration) -> TalkError {
-        TalkError::Timeout(patience)
+impl AttemptError for PeerError {
+    fn timeout(timeout: Duration) -> PeerError {
+        PeerError::Timeout(timeout)
     }
 
     /// Whether a new connection was rejected but the next one may be accepted.
     fn is_passing(&self) -> bool {
-        matches!(self, TalkError::TurnedAway(_) | TalkError::Closed)
+        matches!(self, PeerError::TurnedAway(_) | PeerError::Closed)
     }
 
     /// Whether an answer came that may well be the peer's: it runs, but cannot be used.
     fn is_sign_of_life(&self) -> bool {
-        matches!(self, TalkError::Misfit { alive: true, .. } | TalkError::TurnedAway(_))
+        matches!(self, PeerError::Misfit { alive: true, .. } | PeerError::TurnedAway(_))
     }
 }
 
-impl From<io::Error> for TalkError {
+impl From<io::Error> for PeerError {
     fn from(error: io::Error) -> Self {
         match error.kind() {
-            io::ErrorKind::ConnectionRefused => TalkError::Refused,
-            _ if is_reset(&error) => TalkError::Closed,
+            io::ErrorKind::ConnectionRefused => PeerError::Refused,
+            _ if is_reset(&error) => PeerError::Closed,
             _ => DialError::of_io(error).into(),
         }
     }
 }
 
-impl From<DialError> for TalkError {
+impl From<DialError> for PeerError {
     fn from(error: DialError) -> Self {
         match error {
             DialError::Connect(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                TalkError::Refused
+                PeerError::Refused
             }
-            DialError::Closed => TalkError::Closed,
-            DialError::Io(error) if is_reset(&error) => TalkError::Closed,
+            DialError::Closed => PeerError::Closed,
+            DialError::Io(error) if is_reset(&error) => PeerError::Closed,
             error @ (DialError::Full | DialError::TlsCut(_)) => {
-                TalkError::TurnedAway(error.to_string())
+                PeerError::TurnedAway(error.to_string())
             }
             error if error.is_misfit() => {
-                TalkError::Misfit { alive: error.is_sign_of_life(), reason: error.to_string() }
+                PeerError::Misfit { alive: error.is_sign_of_life(), reason: error.to_string() }
             }
-            error => TalkError::Io(error.to_string()),
+            error => PeerError::Io(error.to_string()),
         }
     }
 }
@@ -121,7 +121,7 @@ fn is_reset(error: &io::Error) -> bool {
 
 /// A connection to a peer that carries one question after another.
 #[derive(Debug)]
-pub(crate) struct Talk {
+pub(crate) struct PeerClient {
     stream: BufReader<Socket>,
     /// The part of a line that has arrived.
     line: Vec<u8>,
@@ -129,10 +129,10 @@ pub(crate) struct Talk {
     late: usize,
 }
 
-impl Talk {
-    pub(crate) async fn begin(dialer: &Dialer, address: &str) -> Result<Talk, TalkError> {
+impl PeerClient {
+    pub(crate) async fn begin(dialer: &Dialer, address: &str) -> Result<PeerClient, PeerError> {
         let stream = BufReader::new(dialer.dial(address).await?);
-        Ok(Talk { stream, line: Vec::new(), late: 0 })
+        Ok(PeerClient { stream, line: Vec::new(), late: 0 })
     }
 
     /// Identifies this node. A node whose clients take all its connections answers only other
@@ -141,19 +141,19 @@ impl Talk {
         &mut self,
         name: &str,
         ours: Stamp,
-    ) -> Result<PeerLine, TalkError> {
+    ) -> Result<PeerLine, PeerError> {
         self.peer_line(&format!("ring greet {name} {ours}\r\n")).await
     }
 
     /// Sends one or more questions.
-    pub(crate) async fn say(&mut self, text: &[u8]) -> Result<(), TalkError> {
+    pub(crate) async fn say(&mut self, text: &[u8]) -> Result<(), PeerError> {
         self.stream.write_all(text).await?;
         Ok(self.stream.flush().await?)
     }
 
     /// Reads an answer of `STAT` lines, without the line that ends it. Takes its bytes from `room`,
     /// and fails if they do not suffice.
-    pub(crate) async fn stats(&mut self, room: &mut usize) -> Result<Vec<u8>, TalkError> {
+    pub(crate) async fn stats(&mut self, room: &mut usize) -> Result<Vec<u8>, PeerError> {
         let mut answer = Vec::new();
         loop {
             let line = self.line().await?;
@@ -167,18 +167,18 @@ impl Talk {
         }
     }
 
-    /// Sends a greeting and reads the peer's line about itself.
-    pub(crate) async fn peer_line(&mut self, greeting: &str) -> Result<PeerLine, TalkError> {
-        let line = self.ask(greeting.as_bytes()).await?;
+    /// Sends a handshake and reads the peer's line about itself.
+    pub(crate) async fn peer_line(&mut self, handshake: &str) -> Result<PeerLine, PeerError> {
+        let line = self.ask(handshake.as_bytes()).await?;
         if line.starts_with(b"CLIENT_ERROR usage: ring") {
-            return Err(TalkError::Usage);
+            return Err(PeerError::Usage);
         }
         PeerLine::parse(&line)
             .ok_or_else(|| DialError::of_answer(&line).map_or_else(|| nonsense(&line), Into::into))
     }
 
     /// Offers a ring, with a proof by the peer secret.
-    pub(crate) async fn offer(&mut self, secret: &Secret, ring: &Ring) -> Result<(), TalkError> {
+    pub(crate) async fn offer(&mut self, secret: &Secret, ring: &Ring) -> Result<(), PeerError> {
         let line = self.ask(b"ring nonce\r\n").await?;
         let nonce: Option<Nonce> = line.strip_prefix(b"NONCE ").and_then(from_hex);
         let nonce = nonce.ok_or_else(|| nonsense(&line))?;
@@ -194,7 +194,7 @@ impl Talk {
     }
 
     /// Asks for one line. First drops the answers to earlier questions that were abandoned.
-    async fn ask(&mut self, question: &[u8]) -> Result<Vec<u8>, TalkError> {
+    async fn ask(&mut self, question: &[u8]) -> Result<Vec<u8>, PeerError> {
         while self.late > 0 {
             self.line().await?;
             self.late -= 1;
@@ -212,28 +212,28 @@ impl Talk {
     }
 
     /// Reads a line. If the caller stops waiting, the part that has arrived is kept.
-    async fn line(&mut self) -> Result<Vec<u8>, TalkError> {
+    async fn line(&mut self) -> Result<Vec<u8>, PeerError> {
         let limit = (MAX_REPLY_LINE - self.line.len().min(MAX_REPLY_LINE)) as u64;
         (&mut self.stream).take(limit).read_until(b'\n', &mut self.line).await?;
         let line = std::mem::take(&mut self.line);
         match line.strip_suffix(b"\r\n") {
             Some(text) => Ok(text.to_vec()),
-            None if line.is_empty() => Err(TalkError::Closed),
+            None if line.is_empty() => Err(PeerError::Closed),
             None => Err(nonsense(&line)),
         }
     }
 }
 
-fn nonsense(line: &[u8]) -> TalkError {
-    TalkError::Nonsense(String::from_utf8_lossy(line).chars().take(80).collect())
+fn nonsense(line: &[u8]) -> PeerError {
+    PeerError::Nonsense(String::from_utf8_lossy(line).chars().take(80).collect())
 }
 
-/// Waits for a talk for at most `patience`.
+/// Waits for a talk for at most `timeout`.
 pub(crate) async fn within<T>(
-    patience: Duration,
-    talk: impl Future<Output = Result<T, TalkError>>,
-) -> Result<T, TalkError> {
-    tokio::time::timeout(patience, talk).await.unwrap_or(Err(TalkError::Timeout(patience)))
+    timeout: Duration,
+    talk: impl Future<Output = Result<T, PeerError>>,
+) -> Result<T, PeerError> {
+    tokio::time::timeout(timeout, talk).await.unwrap_or(Err(PeerError::Timeout(timeout)))
 }
 
 /// Reads a ring that a peer keeps, for the node of this name that holds `ours`.
@@ -242,9 +242,9 @@ pub(crate) async fn pull(
     address: &str,
     (name, ours): (&str, Stamp),
     stamp: Stamp,
-) -> Result<String, TalkError> {
-    within(PULL_PATIENCE, async {
-        let mut talk = Talk::begin(dialer, address).await?;
+) -> Result<String, PeerError> {
+    within(PULL_TIMEOUT, async {
+        let mut talk = PeerClient::begin(dialer, address).await?;
         talk.introduce(name, ours).await?;
         talk.say(format!("ring get {stamp}\r\n").as_bytes()).await?;
         let line = talk.line().await?;

@@ -1,9 +1,9 @@
 //! Dials another node: connects, does TLS, logs in, and proves knowledge of the peer secret. The
-//! result is ready for requests. The first should be a greeting, because a node whose clients take
+//! result is ready for requests. The first should be a handshake, because a node whose clients take
 //! all its connections accepts nothing else from other nodes.
 //!
-//! [`crate::ring::names`] gives the addresses of a host name: the resolver's present answer or, if it
-//! gives none, the last good one. Certificates are checked against the name in the ring.
+//! [`crate::ring::names`] gives the addresses of a host name: the resolver's present answer or, if
+//! it gives none, the last good one. Certificates are checked against the name in the ring.
 //!
 //! The nodes of a ring are configured alike. So a node dials the others in the way that it is
 //! dialled at its own address in the ring: with TLS if its listener there speaks TLS, and with the
@@ -117,7 +117,7 @@ impl DialError {
     }
 
     /// Classifies an answer that is not a ring answer, if it is about dialling. A rejection may
-    /// follow the answer to a question: a peer closes a connection whenever it needs its place.
+    /// follow the answer to a question: a peer closes a connection whenever it needs its slot.
     pub(crate) fn of_answer(answer: &[u8]) -> Option<DialError> {
         let line = answer.strip_suffix(b"\r\n").unwrap_or(answer);
         let last = line.rsplit(|byte| *byte == b'\n').next();
@@ -139,7 +139,7 @@ impl DialError {
 /// The error of an attempt to reach a peer, by which [`repeated`] decides.
 pub(crate) trait AttemptError {
     /// No attempt finished within this time.
-    fn timeout(patience: Duration) -> Self;
+    fn timeout(timeout: Duration) -> Self;
 
     /// Whether another attempt may succeed.
     fn is_passing(&self) -> bool;
@@ -148,12 +148,12 @@ pub(crate) trait AttemptError {
     fn is_sign_of_life(&self) -> bool;
 }
 
-/// Repeats attempts to reach a peer that rejects them, for `patience` at most, pauses included.
+/// Repeats attempts to reach a peer that rejects them, for `timeout` at most, pauses included.
 pub(crate) async fn repeated<T, E: AttemptError, F: Future<Output = Result<T, E>>>(
-    patience: Duration,
+    timeout: Duration,
     attempt: impl Fn() -> F,
 ) -> Result<T, E> {
-    let deadline = Instant::now() + patience;
+    let deadline = Instant::now() + timeout;
     let mut pause = PAUSE;
     let mut turned_away = None;
     loop {
@@ -171,7 +171,7 @@ pub(crate) async fn repeated<T, E: AttemptError, F: Future<Output = Result<T, E>
             // The peer is known to be alive, although the last attempt did not finish.
             Err(_) => {
                 let alive = turned_away.filter(E::is_sign_of_life);
-                return Err(alive.unwrap_or_else(|| E::timeout(patience)));
+                return Err(alive.unwrap_or_else(|| E::timeout(timeout)));
             }
         }
     }
@@ -325,7 +325,7 @@ impl Dialer {
         }
     }
 
-    /// Proves that this node knows the peer secret, which gives the connection a place even if
+    /// Proves that this node knows the peer secret, which gives the connection a slot even if
     /// clients take all of theirs. A node with no secret, with another one or without this protocol
     /// answers with an error, which is ignored: the answer to the next request shows more.
     async fn prove(&self, mut socket: Socket) -> Result<Socket, DialError> {

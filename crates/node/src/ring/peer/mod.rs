@@ -7,13 +7,13 @@
 //! |---|---|
 //! | `dial` | connecting to another node, with TLS and a password where nodes have them |
 //! | `client` | the handshake about rings, from the dialling side |
-//! | `control` | handshakes over one connection to each peer that is kept |
+//! | `handshake` | handshakes over one connection to each peer that is kept |
 //! | `secret` | proving that an offered ring comes from a node of the fleet |
 //! | `neighbours` | whose connections may be another node's, by their address |
 
 pub(crate) mod client;
-pub(crate) mod control;
 pub(crate) mod dial;
+pub(crate) mod handshake;
 pub(crate) mod neighbours;
 pub(crate) mod secret;
 
@@ -44,11 +44,11 @@ pub(crate) struct Peer {
     pub(crate) name: String,
     pub(crate) address: Address,
     /// It is unreachable: requests for it fail at once until a probe succeeds.
-    away: AtomicBool,
+    unreachable: AtomicBool,
     /// The reason why it is unreachable; empty if it is reachable.
     reason: Mutex<String>,
     processes: Mutex<Processes>,
-    /// It has answered since the keeper last checked.
+    /// It has answered since the ring manager last checked.
     alive: AtomicBool,
     /// Requests that were sent to it.
     pub(crate) forwarded: AtomicU64,
@@ -72,7 +72,7 @@ impl Peer {
         Peer {
             name: name.to_owned(),
             address: Arc::clone(address),
-            away: AtomicBool::new(false),
+            unreachable: AtomicBool::new(false),
             reason: Mutex::default(),
             processes: Mutex::default(),
             alive: AtomicBool::new(false),
@@ -93,13 +93,13 @@ impl Peer {
         }
     }
 
-    pub(crate) fn is_away(&self) -> bool {
-        self.away.load(Relaxed)
+    pub(crate) fn is_unreachable(&self) -> bool {
+        self.unreachable.load(Relaxed)
     }
 
     /// Records whether it is unreachable; returns true if that changed.
-    pub(crate) fn set_away(&self, away: bool) -> bool {
-        self.away.swap(away, Relaxed) != away
+    pub(crate) fn set_unreachable(&self, unreachable: bool) -> bool {
+        self.unreachable.swap(unreachable, Relaxed) != unreachable
     }
 
     /// Records the reason why it is unreachable; returns true if that changed.

@@ -1,9 +1,10 @@
 //! Decides, from its address, whether a connection may be another node's. The addresses are those
 //! of the nodes of every kept ring, and those to which their host names resolve.
 //!
-//! The keeper updates this state; the code that accepts connections reads it. An address alone
-//! proves nothing, because a client may run on a node's machine. The address only decides which
-//! connections may ask for one of the nodes' places, and how many of these places they may have.
+//! The ring manager updates this state; the code that accepts connections reads it. An address
+//! alone proves nothing, because a client may run on a node's machine. The address only decides
+//! which connections may ask for one of the nodes' slots, and how many of these slots they may
+//! have.
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;

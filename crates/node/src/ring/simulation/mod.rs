@@ -1,7 +1,7 @@
 //! Random schedules of several [`Membership`]s, in search of two nodes that serve one key.
 //!
 //! Every operation that takes time in a real fleet is a step here, and any step may come next: a
-//! new ring reaches one node's own file, a greeting is asked, answered and heard, a worker takes
+//! new ring reaches one node's own file, a handshake is asked, answered and heard, a worker takes
 //! its new view. After each step, every key must have at most one process with a worker that serves
 //! it. At the end, when no step is left, every key has exactly one such process, and that is the
 //! owner.
@@ -103,7 +103,7 @@ impl Simulated {
     }
 }
 
-/// A greeting on its way.
+/// A handshake on its way.
 struct Letter {
     from: usize,
     to: Address,
@@ -348,7 +348,7 @@ impl Fleet {
         node.accepted(to).closed();
     }
 
-    /// The answer of a process to a greeting, with the effects of the greeting on it.
+    /// The answer of a process to a handshake, with the effects of the handshake on it.
     fn answer(&mut self, at: usize, from: usize, seen: Option<Instance>) -> PeerLine {
         let greeter = self.nodes[&from].instance();
         let called = self.nodes[&from].called;

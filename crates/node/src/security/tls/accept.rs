@@ -1,7 +1,7 @@
 //! Turns an accepted socket into a connection: its first byte shows which protocol the client
 //! speaks, then comes the handshake.
 //!
-//! A worker does all of it within [`PATIENCE`]; it ends when the node stops. Before its first byte
+//! A worker does all of it within [`TIMEOUT`]; it ends when the node stops. Before its first byte
 //! a client costs only its place. During the handshake it costs the memory that rustls bounds: one
 //! message of at most 64 KiB and one record.
 
@@ -29,7 +29,7 @@ use crate::settings::{Guard, Verify};
 use crate::worker::state::Local;
 
 /// The time in which a client must finish its handshake.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The most encrypted bytes that a connection holds for a client that does not read, and the most
 /// plain bytes that it accepts before its handshake is done.
@@ -50,7 +50,7 @@ enum Failure {
     Silent,
     #[error("it speaks no TLS, and there is nothing else on this port")]
     Plain,
-    #[error("it did not finish its handshake within {} seconds", PATIENCE.as_secs())]
+    #[error("it did not finish its handshake within {} seconds", TIMEOUT.as_secs())]
     Timeout,
     /// This side ended it.
     #[error("the node stops, or has no place for it")]
@@ -87,17 +87,17 @@ async fn establish(
         Some(_) => Poll::Ready(()),
         None => Poll::Pending,
     });
-    if !ticket.standing().has_place() {
+    if !ticket.slot_state().has_slot() {
         // The runtime checks the sockets before the time limit for a proof begins.
         tokio::task::yield_now().await;
-        ticket.start_patience();
+        ticket.start_timeout();
     }
     let mut socket = pin!(begin(tls, stream, guard, verify, ticket));
     tokio::select! {
         biased;
         socket = &mut socket => return socket,
         () = kicked => {}
-        () = tokio::time::sleep(PATIENCE) => return Err(Failure::Timeout),
+        () = tokio::time::sleep(TIMEOUT) => return Err(Failure::Timeout),
     }
     // Data that has arrived counts, however late the worker reads it.
     tokio::task::yield_now().await;
@@ -165,13 +165,13 @@ fn report(local: &Local, ticket: &Ticket, failure: &Failure) {
     };
     match failure {
         Failure::Silent | Failure::Kicked => {
-            debug!("<{} the connection of {} came to nothing: {failure}", ticket.id, ticket.peer);
+            debug!("<{} the connection of {} came to nothing: {failure}", ticket.id, ticket.remote);
             return;
         }
         Failure::Plain | Failure::Timeout | Failure::Handshake(_) => {}
     }
     tls.handshake_errors.fetch_add(1, Relaxed);
-    if tls.complaints.allows(&ticket.peer, &failure.to_string(), local.shared.clock.now()) {
-        warn!("closed the connection of {} in its TLS handshake: {failure}", ticket.peer);
+    if tls.complaints.allows(&ticket.remote, &failure.to_string(), local.shared.clock.now()) {
+        warn!("closed the connection of {} in its TLS handshake: {failure}", ticket.remote);
     }
 }

@@ -33,7 +33,7 @@ pub(crate) use accept::serve;
 pub(crate) use material::{TlsError, too_open};
 
 use self::material::Identity;
-use crate::observe::log_limit::Sparing;
+use crate::observe::log_limit::LogLimit;
 use crate::settings::{TlsSettings, Verify};
 
 /// A certificate that expires within this many seconds causes a warning.
@@ -59,7 +59,7 @@ pub(crate) struct Tls {
     /// Handshakes that began a new session.
     pub(crate) new_sessions: AtomicU64,
     /// The log rate limit for failed handshakes.
-    complaints: Sparing,
+    complaints: LogLimit,
 }
 
 /// The data from the files.
@@ -96,7 +96,7 @@ impl Tls {
             handshake_errors: AtomicU64::new(0),
             proto_errors: AtomicU64::new(0),
             new_sessions: AtomicU64::new(0),
-            complaints: Sparing::default(),
+            complaints: LogLimit::default(),
         };
         Ok((tls, warnings))
     }

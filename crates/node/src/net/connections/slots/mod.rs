@@ -1,27 +1,29 @@
-//! The places of connections: the `-c` places of clients, and the additional places of other nodes
+//! The slots of connections: the `-c` slots of clients, and the additional slots of other nodes
 //! of the ring.
 //!
 //! This is a state machine without sockets; the time is a parameter. A connection enters as a
-//! client. If all `-c` places are taken and the connection may be another node's, it enters as
-//! [`Standing::Unproved`] and has [`PATIENCE`] to prove that. A connection that proves to be a
-//! node's holds one of the nodes' places and leaves any `-c` place that it held. A client that
-//! finds no place is rejected or, with `no_maxconns_fast`, waits for one ([`Standing::Queued`]). So
-//! does a connection that may be a node's but has not proved it in time ([`Standing::Waiting`]).
+//! client. If all `-c` slots are taken and the connection may be another node's, it enters as
+//! [`SlotState::Unproved`] and has [`TIMEOUT`] to prove that. A connection that proves to be a
+//! node's holds one of the nodes' slots and leaves any `-c` slot that it held. A client that
+//! finds no slot is rejected or, with `no_maxconns_fast`, waits for one ([`SlotState::Queued`]). So
+//! does a connection that may be a node's but has not proved it in time ([`SlotState::Waiting`]).
 //!
 //! The time limit of a connection begins when its worker first reads it
-//! ([`Places::start_patience`]), so a node does not lose its connection because a worker is busy. A
-//! late proof still counts while the connection waits to be closed or for a `-c` place.
+//! ([`Slots::start_timeout`]), so a node does not lose its connection because a worker is busy. A
+//! late proof still counts while the connection waits to be closed or for a `-c` slot.
 //!
 //! These bounds hold whatever untrusted clients do:
 //!
 //! - clients: `-c`;
-//! - nodes: the total of [`Shares`]; one address that proves no more than its address has its own share;
-//! - unproved: [`NEIGHBOURS`] from addresses of the ring and [`STRANGERS`] from elsewhere, of which one
-//!   address has [`NEIGHBOURS_EACH`] and [`STRANGERS_EACH`]. Beyond that, a new connection displaces one
-//!   that has had [`GRACE`], starting with those that have begun no proof. A connection that has begun
-//!   one is spared, unless such connections hold more than half of these places: an untrusted client
-//!   can begin a proof too, and must not hold more than half of the places until [`PATIENCE`] is over.
-//!   If none can be displaced, the new one is rejected. As many again may be about to close;
+//! - nodes: the total of [`Shares`]; one address that proves no more than its address has its own
+//!   share;
+//! - unproved: [`NEIGHBOURS`] from addresses of the ring and [`UNKNOWNS`] from elsewhere, of which
+//!   one address has [`NEIGHBOURS_EACH`] and [`UNKNOWNS_EACH`]. Beyond that, a new connection
+//!   displaces one that has had [`GRACE`], starting with those that have begun no proof. A
+//!   connection that has begun one is spared, unless such connections hold more than half of these
+//!   slots: an untrusted client can begin a proof too, and must not hold more than half of the
+//!   slots until [`TIMEOUT`] is over. If none can be displaced, the new one is rejected. As many
+//!   again may be about to close;
 //! - queued: as many as the queue has room for, in order of arrival.
 
 use std::collections::{HashMap, VecDeque};
@@ -33,9 +35,9 @@ use tokio::time::Instant;
 
 /// The time in which a connection beyond `-c` must prove that it is another node's. It starts when
 /// the worker first reads the connection.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The time for which an unproved connection keeps its place after its worker first reads it,
+/// The time for which an unproved connection keeps its slot after its worker first reads it,
 /// however many connections come after it.
 const GRACE: Duration = Duration::from_millis(50);
 
@@ -44,52 +46,52 @@ const NEIGHBOURS: usize = 128;
 const NEIGHBOURS_EACH: usize = 32;
 
 /// Unproved connections from other addresses, in all and from one address.
-const STRANGERS: usize = 256;
-const STRANGERS_EACH: usize = 8;
+const UNKNOWNS: usize = 256;
+const UNKNOWNS_EACH: usize = 8;
 
 /// The most unproved connections, including those about to close.
-pub(crate) const MAX_UNPROVED: usize = 2 * (NEIGHBOURS + STRANGERS);
+pub(crate) const MAX_UNPROVED: usize = 2 * (NEIGHBOURS + UNKNOWNS);
 
-/// The most places of nodes, however large the ring: 256 nodes of 4 threads.
+/// The most slots of nodes, however large the ring: 256 nodes of 4 threads.
 pub(crate) const MAX_PEERS: usize = 4096;
 
-/// Seconds without a request after which a node's connection makes room for a new one if all places
+/// Seconds without a request after which a node's connection makes room for a new one if all slots
 /// are taken. Its other end may be gone without having closed the connection, as after a power cut.
 const GHOST: Seconds = 30;
 
-/// The place that a connection holds.
+/// The slot that a connection holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(crate) enum Standing {
-    /// A `-c` place.
+pub(crate) enum SlotState {
+    /// A `-c` slot.
     Client,
     /// None yet: it must prove that it is a node's.
     Unproved,
     /// None: it proved nothing in time. It will be closed unless a proof has arrived by then.
     Leaving,
-    /// None yet: it is a client's, waits for a `-c` place, and is not read.
+    /// None yet: it is a client's, waits for a `-c` slot, and is not read.
     Queued,
-    /// None yet: it waits for a `-c` place, and may still prove that it is a node.
+    /// None yet: it waits for a `-c` slot, and may still prove that it is a node.
     Waiting,
-    /// A place of the nodes.
+    /// A slot of the nodes.
     Peer,
 }
 
-impl Standing {
+impl SlotState {
     /// Whether its requests are carried out.
     #[inline]
-    pub(crate) fn has_place(self) -> bool {
-        matches!(self, Standing::Client | Standing::Peer)
+    pub(crate) fn has_slot(self) -> bool {
+        matches!(self, SlotState::Client | SlotState::Peer)
     }
 
-    pub(super) fn from_bits(bits: u8) -> Standing {
+    pub(super) fn from_bits(bits: u8) -> SlotState {
         match bits {
-            0 => Standing::Client,
-            1 => Standing::Unproved,
-            2 => Standing::Leaving,
-            3 => Standing::Queued,
-            4 => Standing::Waiting,
-            _ => Standing::Peer,
+            0 => SlotState::Client,
+            1 => SlotState::Unproved,
+            2 => SlotState::Leaving,
+            3 => SlotState::Queued,
+            4 => SlotState::Waiting,
+            _ => SlotState::Peer,
         }
     }
 }
@@ -100,12 +102,12 @@ pub(crate) enum Origin {
     /// An address of a node of the ring.
     Neighbour(IpAddr),
     /// Another address. Its connection can prove itself by the peer secret or a certificate.
-    Stranger(IpAddr),
+    Unknown(IpAddr),
     /// It cannot prove anything.
     Client,
 }
 
-/// The number of places of nodes.
+/// The number of slots of nodes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Shares {
     /// For all nodes together.
@@ -126,21 +128,21 @@ impl Shares {
     }
 }
 
-/// A connection whose standing changes.
+/// A connection whose slot state changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Change {
     pub(super) id: u32,
-    pub(super) to: Standing,
+    pub(super) to: SlotState,
 }
 
 /// The result of a proof.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Proof {
-    /// The connection holds a place of the nodes.
+    /// The connection holds a slot of the nodes.
     Placed,
     /// The same; this other connection was idle for long enough and made room.
     Replaced(u32),
-    /// Nodes have no place left.
+    /// Nodes have no slot left.
     Full,
 }
 
@@ -162,11 +164,11 @@ impl Unproved {
     }
 }
 
-/// The places, by connection number.
+/// The slots, by connection number.
 #[derive(Debug, Default)]
-pub(super) struct Places {
+pub(super) struct Slots {
     max_clients: usize,
-    /// The number of clients that may wait for a place.
+    /// The number of clients that may wait for a slot.
     max_queued: usize,
     clients: usize,
     shares: Shares,
@@ -179,17 +181,17 @@ pub(super) struct Places {
     queued: VecDeque<u32>,
 }
 
-impl Places {
-    pub(super) fn new(max_clients: usize, max_queued: usize) -> Places {
-        Places { max_clients, max_queued, ..Places::default() }
+impl Slots {
+    pub(super) fn new(max_clients: usize, max_queued: usize) -> Slots {
+        Slots { max_clients, max_queued, ..Slots::default() }
     }
 
-    /// The number of clients that hold a `-c` place.
+    /// The number of clients that hold a `-c` slot.
     pub(super) fn clients(&self) -> usize {
         self.clients
     }
 
-    /// The number of connections that hold a place of the nodes.
+    /// The number of connections that hold a slot of the nodes.
     pub(super) fn peers(&self) -> usize {
         self.peer_count
     }
@@ -198,7 +200,7 @@ impl Places {
         self.shares
     }
 
-    /// Sets the number of places of nodes. Connections that hold one keep it.
+    /// Sets the number of slots of nodes. Connections that hold one keep it.
     pub(super) fn share(&mut self, shares: Shares) {
         self.shares = shares;
     }
@@ -207,31 +209,31 @@ impl Places {
         self.clients < self.max_clients && self.queued.is_empty()
     }
 
-    /// Admits a connection; `None` if there is no place of any kind. Another connection may have to
+    /// Admits a connection; `None` if there is no slot of any kind. Another connection may have to
     /// close or to wait instead.
     pub(super) fn open(
         &mut self,
         id: u32,
         origin: impl FnOnce() -> Origin,
         now: Instant,
-    ) -> Option<(Standing, Option<Change>)> {
+    ) -> Option<(SlotState, Option<Change>)> {
         if self.has_room() {
             self.clients += 1;
-            return Some((Standing::Client, None));
+            return Some((SlotState::Client, None));
         }
         let (from, neighbour) = match origin() {
             Origin::Neighbour(from) => (from, true),
-            Origin::Stranger(from) => (from, false),
-            Origin::Client => return Some((self.queue(id, Standing::Queued)?, None)),
+            Origin::Unknown(from) => (from, false),
+            Origin::Client => return Some((self.queue(id, SlotState::Queued)?, None)),
         };
         // Connections from other addresses that are about to close must not take room from
         // neighbours.
-        let most = if neighbour { MAX_UNPROVED } else { 2 * STRANGERS };
+        let most = if neighbour { MAX_UNPROVED } else { 2 * UNKNOWNS };
         if self.unproved.len() + self.leaving >= most {
-            return Some((self.queue(id, Standing::Waiting)?, None));
+            return Some((self.queue(id, SlotState::Waiting)?, None));
         }
         let (total, each) =
-            if neighbour { (NEIGHBOURS, NEIGHBOURS_EACH) } else { (STRANGERS, STRANGERS_EACH) };
+            if neighbour { (NEIGHBOURS, NEIGHBOURS_EACH) } else { (UNKNOWNS, UNKNOWNS_EACH) };
         let alike = |it: &&Unproved| it.neighbour == neighbour;
         let of_address = |it: &&Unproved| it.neighbour == neighbour && it.from == from;
         let all = self.unproved.iter();
@@ -243,7 +245,7 @@ impl Places {
             (false, None)
         };
         if is_full && displaced.is_none() {
-            return Some((self.queue(id, Standing::Waiting)?, None));
+            return Some((self.queue(id, SlotState::Waiting)?, None));
         }
         let change = displaced.map(|id| self.give_up(id));
         self.unproved.push_back(Unproved {
@@ -253,30 +255,30 @@ impl Places {
             read_since: None,
             has_begun: false,
         });
-        Some((Standing::Unproved, change))
+        Some((SlotState::Unproved, change))
     }
 
     /// Handles an unproved connection that proved nothing: it waits as a client, or closes.
     fn give_up(&mut self, id: u32) -> Change {
         self.unproved.retain(|it| it.id != id);
-        if let Some(to) = self.queue(id, Standing::Waiting) {
+        if let Some(to) = self.queue(id, SlotState::Waiting) {
             return Change { id, to };
         }
         self.leaving += 1;
-        Change { id, to: Standing::Leaving }
+        Change { id, to: SlotState::Leaving }
     }
 
-    /// Makes a connection wait for a `-c` place, if the queue has room.
-    fn queue(&mut self, id: u32, standing: Standing) -> Option<Standing> {
+    /// Makes a connection wait for a `-c` slot, if the queue has room.
+    fn queue(&mut self, id: u32, slot_state: SlotState) -> Option<SlotState> {
         let has_room = self.queued.len() < self.max_queued;
         has_room.then(|| {
             self.queued.push_back(id);
-            standing
+            slot_state
         })
     }
 
     /// Starts the time limit of a connection: its worker has read it, or found nothing to read.
-    pub(super) fn start_patience(&mut self, id: u32, now: Instant) {
+    pub(super) fn start_timeout(&mut self, id: u32, now: Instant) {
         if let Some(it) = self.unproved.iter_mut().find(|it| it.id == id) {
             it.read_since.get_or_insert(now);
         }
@@ -290,42 +292,42 @@ impl Places {
         }
     }
 
-    /// Ends the time limit of connections that have had [`PATIENCE`].
+    /// Ends the time limit of connections that have had [`TIMEOUT`].
     pub(super) fn expire(&mut self, now: Instant) -> Vec<Change> {
-        let late = self.unproved.iter().filter(|it| it.has_had(PATIENCE, now));
+        let late = self.unproved.iter().filter(|it| it.has_had(TIMEOUT, now));
         let late: Vec<u32> = late.map(|it| it.id).collect();
         late.into_iter().map(|id| self.give_up(id)).collect()
     }
 
-    /// Treats a connection without a place as a client's. Returns its new standing, which is the
-    /// old one if there is no place for it.
-    pub(super) fn claim(&mut self, id: u32, standing: Standing) -> Standing {
-        match standing {
-            Standing::Unproved => {}
-            Standing::Waiting => return Standing::Queued,
-            Standing::Client | Standing::Leaving | Standing::Queued | Standing::Peer => {
-                return standing;
+    /// Treats a connection without a slot as a client's. Returns its new slot state, which is the
+    /// old one if there is no slot for it.
+    pub(super) fn claim(&mut self, id: u32, slot_state: SlotState) -> SlotState {
+        match slot_state {
+            SlotState::Unproved => {}
+            SlotState::Waiting => return SlotState::Queued,
+            SlotState::Client | SlotState::Leaving | SlotState::Queued | SlotState::Peer => {
+                return slot_state;
             }
         }
         let claimed = if self.has_room() {
             self.clients += 1;
-            Standing::Client
-        } else if let Some(queued) = self.queue(id, Standing::Queued) {
+            SlotState::Client
+        } else if let Some(queued) = self.queue(id, SlotState::Queued) {
             queued
         } else {
-            return standing;
+            return slot_state;
         };
         self.unproved.retain(|it| it.id != id);
         claimed
     }
 
-    /// Records that a connection proved to be a node's. If nodes have no place left, it keeps the
-    /// `-c` place that it may hold. `at_most` is the number of places of its address, and `idle`
+    /// Records that a connection proved to be a node's. If nodes have no slot left, it keeps the
+    /// `-c` slot that it may hold. `at_most` is the number of slots of its address, and `idle`
     /// the time for which a connection has sent nothing. Do not call this for a connection that
-    /// already holds a place of the nodes.
+    /// already holds a slot of the nodes.
     pub(super) fn prove(
         &mut self,
-        (id, standing, from): (u32, Standing, IpAddr),
+        (id, slot_state, from): (u32, SlotState, IpAddr),
         at_most: usize,
         idle: impl Fn(u32) -> Seconds,
     ) -> (Proof, Vec<Change>) {
@@ -333,7 +335,7 @@ impl Places {
         let full = own_full || self.peer_count >= self.shares.total;
         let mut proof = Proof::Placed;
         if full {
-            let ghost = (standing != Standing::Client)
+            let ghost = (slot_state != SlotState::Client)
                 .then(|| self.ghost(own_full.then_some(from), idle))
                 .flatten();
             let Some(ghost) = ghost else {
@@ -342,7 +344,7 @@ impl Places {
             self.remove_peer(ghost);
             proof = Proof::Replaced(ghost);
         }
-        let changes = self.leave(id, standing);
+        let changes = self.leave(id, slot_state);
         self.peers.entry(from).or_default().push(id);
         self.peer_count += 1;
         (proof, changes)
@@ -365,18 +367,18 @@ impl Places {
         self.peer_count -= before - after;
     }
 
-    /// Releases the place of a connection. Waiting clients may get it.
-    pub(super) fn leave(&mut self, id: u32, standing: Standing) -> Vec<Change> {
-        match standing {
-            Standing::Client => {
+    /// Releases the slot of a connection. Waiting clients may get it.
+    pub(super) fn leave(&mut self, id: u32, slot_state: SlotState) -> Vec<Change> {
+        match slot_state {
+            SlotState::Client => {
                 self.clients -= 1;
                 return self.promote();
             }
-            Standing::Unproved => self.unproved.retain(|it| it.id != id),
-            Standing::Leaving => self.leaving -= 1,
-            Standing::Queued | Standing::Waiting => self.queued.retain(|it| *it != id),
+            SlotState::Unproved => self.unproved.retain(|it| it.id != id),
+            SlotState::Leaving => self.leaving -= 1,
+            SlotState::Queued | SlotState::Waiting => self.queued.retain(|it| *it != id),
             // It is not there if it made room for another connection.
-            Standing::Peer => self.remove_peer(id),
+            SlotState::Peer => self.remove_peer(id),
         }
         Vec::new()
     }
@@ -387,7 +389,7 @@ impl Places {
             && let Some(id) = self.queued.pop_front()
         {
             self.clients += 1;
-            changes.push(Change { id, to: Standing::Client });
+            changes.push(Change { id, to: SlotState::Client });
         }
         changes
     }

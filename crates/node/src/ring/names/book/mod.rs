@@ -3,8 +3,8 @@
 //!
 //! - At most one look-up of a name is under way, and at most [`MAX_RUNNING`] in all: the system's
 //!   resolver blocks a thread for each, for an unlimited time.
-//! - A name keeps the addresses of its last good answer while newer look-ups fail, return no address or
-//!   do not end. A good answer replaces all of them.
+//! - A name keeps the addresses of its last good answer while newer look-ups fail, return no
+//!   address or do not end. A good answer replaces all of them.
 //! - Names that no ring in use lists are dropped.
 
 use std::collections::{HashMap, HashSet};
@@ -27,7 +27,7 @@ pub(super) const FRESH: Duration = Duration::from_secs(1);
 pub(super) const WAIT: Duration = Duration::from_millis(200);
 
 /// The time after which an unfinished look-up counts as failed until it ends.
-pub(super) const PATIENCE: Duration = Duration::from_secs(3);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The most look-ups that run at once.
 pub(super) const MAX_RUNNING: usize = 8;
@@ -36,11 +36,11 @@ pub(super) const MAX_RUNNING: usize = 8;
 pub(super) const MAX_ADDRESSES: usize = 16;
 
 /// The outcome of a look-up: addresses in the resolver's order, or the reason why there are none.
-pub(super) type Answer = Result<Vec<IpAddr>, String>;
+pub(super) type Resolved = Result<Vec<IpAddr>, String>;
 
 /// The result of the newest look-up of a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Standing {
+enum NameState {
     /// No look-up has ended yet.
     Unknown,
     Good,
@@ -51,14 +51,14 @@ enum Standing {
 }
 
 #[derive(Debug)]
-struct Entry {
+struct Name {
     /// A ring in use lists it.
     followed: bool,
     /// The last good answer; empty before the first.
     addresses: Vec<IpAddr>,
     /// The time of that answer.
     answered: Option<Instant>,
-    standing: Standing,
+    state: NameState,
     /// The start of the look-up that is under way.
     running: Option<Instant>,
     /// The start and the end of the newest look-up that ended.
@@ -98,25 +98,25 @@ pub(super) enum Known {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Shown {
     pub(super) addresses: Vec<IpAddr>,
-    /// If it does not resolve at present: time since the last good answer or, without one, since the
-    /// first look-up that failed.
+    /// If it does not resolve at present: time since the last good answer or, without one, since
+    /// the first look-up that failed.
     pub(super) failing: Option<Duration>,
 }
 
 /// Every name.
 #[derive(Debug, Default)]
 pub(super) struct Book {
-    entries: HashMap<String, Entry>,
+    entries: HashMap<String, Name>,
     running: usize,
 }
 
-impl Entry {
-    fn new(now: Instant) -> Entry {
-        Entry {
+impl Name {
+    fn new(now: Instant) -> Name {
+        Name {
             followed: false,
             addresses: Vec::new(),
             answered: None,
-            standing: Standing::Unknown,
+            state: NameState::Unknown,
             running: None,
             last: None,
             due: now,
@@ -124,20 +124,20 @@ impl Entry {
     }
 
     fn fail(&mut self, now: Instant, reason: String) -> Change {
-        match &mut self.standing {
-            Standing::Failing { reason: known, .. } => {
+        match &mut self.state {
+            NameState::Failing { reason: known, .. } => {
                 *known = reason;
                 Change::None
             }
-            Standing::Unknown | Standing::Good => {
-                self.standing = Standing::Failing { since: now, reason: reason.clone() };
+            NameState::Unknown | NameState::Good => {
+                self.state = NameState::Failing { since: now, reason: reason.clone() };
                 Change::Lost { kept: self.addresses.clone(), reason }
             }
         }
     }
 
     fn find(&mut self, now: Instant, addresses: Vec<IpAddr>) -> Change {
-        let was = std::mem::replace(&mut self.standing, Standing::Good);
+        let was = std::mem::replace(&mut self.state, NameState::Good);
         self.answered = Some(now);
         let before = std::mem::replace(&mut self.addresses, addresses);
         // A resolver may change the order of its answer each time.
@@ -146,8 +146,8 @@ impl Entry {
         match (before.is_empty(), same, was) {
             (true, _, _) => Change::Found,
             (false, false, _) => Change::Moved { before, after: self.addresses.clone() },
-            (false, true, Standing::Failing { .. }) => Change::Back,
-            (false, true, Standing::Unknown | Standing::Good) => Change::None,
+            (false, true, NameState::Failing { .. }) => Change::Back,
+            (false, true, NameState::Unknown | NameState::Good) => Change::None,
         }
     }
 }
@@ -159,7 +159,7 @@ impl Book {
             entry.followed = names.contains(name);
         }
         for name in names {
-            self.entries.entry(name).or_insert_with(|| Entry::new(now)).followed = true;
+            self.entries.entry(name).or_insert_with(|| Name::new(now)).followed = true;
         }
         self.forget();
     }
@@ -172,7 +172,7 @@ impl Book {
     pub(super) fn want(&mut self, name: &str, now: Instant) {
         let entry = match self.entries.get_mut(name) {
             Some(entry) => entry,
-            None => self.entries.entry(name.to_owned()).or_insert_with(|| Entry::new(now)),
+            None => self.entries.entry(name.to_owned()).or_insert_with(|| Name::new(now)),
         };
         let fresh = entry.last.is_some_and(|(_, ended)| now < ended + FRESH);
         if entry.running.is_none() && !fresh {
@@ -197,7 +197,7 @@ impl Book {
 
     /// Begins the look-ups that are due, longest overdue first.
     pub(super) fn begin(&mut self, now: Instant) -> Vec<String> {
-        let idle = |(_, entry): &(&String, &mut Entry)| entry.running.is_none() && entry.due <= now;
+        let idle = |(_, entry): &(&String, &mut Name)| entry.running.is_none() && entry.due <= now;
         let mut due: Vec<_> = self.entries.iter_mut().filter(idle).collect();
         due.sort_by_key(|(_, entry)| entry.due);
         due.truncate(MAX_RUNNING.saturating_sub(self.running));
@@ -214,7 +214,7 @@ impl Book {
     pub(super) fn ended(
         &mut self,
         name: &str,
-        answer: Answer,
+        answer: Resolved,
         now: Instant,
         chance: f64,
     ) -> Change {
@@ -248,9 +248,9 @@ impl Book {
     pub(super) fn overdue(&mut self, now: Instant) -> Vec<(String, Change)> {
         let mut news = Vec::new();
         for (name, entry) in &mut self.entries {
-            let late = entry.running.is_some_and(|begun| now >= begun + PATIENCE);
-            if late && !matches!(entry.standing, Standing::Failing { .. }) {
-                let reason = format!("no answer within {} s", PATIENCE.as_secs());
+            let late = entry.running.is_some_and(|begun| now >= begun + TIMEOUT);
+            if late && !matches!(entry.state, NameState::Failing { .. }) {
+                let reason = format!("no answer within {} s", TIMEOUT.as_secs());
                 news.push((name.clone(), entry.fail(now, reason)));
             }
         }
@@ -260,12 +260,11 @@ impl Book {
     /// The time of the next action.
     pub(super) fn next(&self) -> Option<Instant> {
         let free = self.running < MAX_RUNNING;
-        let times =
-            self.entries.values().filter_map(|entry| match (entry.running, &entry.standing) {
-                (Some(_), Standing::Failing { .. }) => None,
-                (Some(begun), _) => Some(begun + PATIENCE),
-                (None, _) => free.then_some(entry.due),
-            });
+        let times = self.entries.values().filter_map(|entry| match (entry.running, &entry.state) {
+            (Some(_), NameState::Failing { .. }) => None,
+            (Some(begun), _) => Some(begun + TIMEOUT),
+            (None, _) => free.then_some(entry.due),
+        });
         times.min()
     }
 
@@ -278,30 +277,30 @@ impl Book {
             entry.running.is_none() && entry.last.is_some_and(|(_, ended)| ended + FRESH > asked);
         if !current {
             let since = entry.running.map_or(asked, |begun| begun.min(asked));
-            let until = since + if entry.addresses.is_empty() { PATIENCE } else { WAIT };
+            let until = since + if entry.addresses.is_empty() { TIMEOUT } else { WAIT };
             if now < until {
                 return Known::Wait(until);
             }
         }
-        match &entry.standing {
-            Standing::Good if current => Known::Now(entry.addresses.clone()),
+        match &entry.state {
+            NameState::Good if current => Known::Now(entry.addresses.clone()),
             _ if !entry.addresses.is_empty() => Known::Before(entry.addresses.clone()),
-            Standing::Failing { reason, .. } => Known::Nothing(reason.clone()),
-            Standing::Unknown | Standing::Good => {
-                Known::Nothing(format!("no answer within {} s", PATIENCE.as_secs()))
+            NameState::Failing { reason, .. } => Known::Nothing(reason.clone()),
+            NameState::Unknown | NameState::Good => {
+                Known::Nothing(format!("no answer within {} s", TIMEOUT.as_secs()))
             }
         }
     }
 
     /// Whether every followed name was resolved by a look-up that began at `since` or later.
     pub(super) fn looked_since(&self, since: Instant) -> bool {
-        let looked = |entry: &Entry| entry.last.is_some_and(|(begun, _)| begun >= since);
+        let looked = |entry: &Name| entry.last.is_some_and(|(begun, _)| begun >= since);
         self.entries.values().filter(|entry| entry.followed).all(looked)
     }
 
     /// Whether a look-up of a followed name is under way or due.
     pub(super) fn is_busy(&self, now: Instant) -> bool {
-        let busy = |entry: &Entry| entry.running.is_some() || entry.due <= now;
+        let busy = |entry: &Name| entry.running.is_some() || entry.due <= now;
         self.entries.values().filter(|entry| entry.followed).any(busy)
     }
 
@@ -322,11 +321,11 @@ impl Book {
         let Some(entry) = self.entries.get(name) else {
             return Shown { addresses: Vec::new(), failing: None };
         };
-        let failing = match entry.standing {
-            Standing::Failing { since, .. } => {
+        let failing = match entry.state {
+            NameState::Failing { since, .. } => {
                 Some(now.saturating_duration_since(entry.answered.unwrap_or(since)))
             }
-            Standing::Unknown | Standing::Good => None,
+            NameState::Unknown | NameState::Good => None,
         };
         let mut addresses = entry.addresses.clone();
         addresses.sort_unstable();

@@ -6,14 +6,14 @@
 //! with its configuration. So a process serves its keys only while its claim is
 //! [`Standing::Confirmed`]:
 //!
-//! - The claim is *proved* once this process listens on the very IP address and port in the ring, or a
-//!   connection to the address reached this process, or a peer reports that it accepts this process
-//!   there. A proof holds until the ring gives this node another address. Silence never revokes it, so
-//!   a network or DNS outage does not stop a node.
+//! - The claim is *proved* once this process listens on the very IP address and port in the ring,
+//!   or a connection to the address reached this process, or a peer reports that it accepts this
+//!   process there. A proof holds until the ring gives this node another address. Silence never
+//!   revokes it, so a network or DNS outage does not stop a node.
 //! - The claim is *lost* if a connection to the address reached another process of the same name. A
-//!   process that has served also loses it if at least one peer accepts another process there and none
-//!   accepts this one. A process that has not served yet just waits: the peers may still accept its
-//!   predecessor, which has ended.
+//!   process that has served also loses it if at least one peer accepts another process there and
+//!   none accepts this one. A process that has not served yet just waits: the peers may still
+//!   accept its predecessor, which has ended.
 //!
 //! At most one of two claimants serves. A new process joins only once no peer accepts another
 //! process under its name ([`super`]). A peer accepts another process only after the
@@ -40,7 +40,7 @@ pub(crate) enum Found {
 
 /// This process's claim to its place in the ring.
 #[derive(Debug)]
-pub(crate) struct Claim {
+pub(crate) struct IdentityClaim {
     instance: Instance,
     /// The address that the current ring gives this node; `None` if the ring does not list it.
     address: Option<Address>,
@@ -53,10 +53,10 @@ pub(crate) struct Claim {
     reported: HashMap<Address, Found>,
 }
 
-impl Claim {
+impl IdentityClaim {
     /// The claim of a process that no ring lists yet.
-    pub(crate) fn new(instance: Instance) -> Claim {
-        Claim {
+    pub(crate) fn new(instance: Instance) -> IdentityClaim {
+        IdentityClaim {
             instance,
             address: None,
             proved: false,
@@ -185,8 +185,8 @@ mod tests {
         text.into()
     }
 
-    fn claim(listens: bool) -> Claim {
-        let mut claim = Claim::new(ME);
+    fn claim(listens: bool) -> IdentityClaim {
+        let mut claim = IdentityClaim::new(ME);
         assert_eq!(claim.standing(), Standing::Absent);
         assert_eq!(claim.move_to(Some(address("b:1")), listens), !listens);
         claim

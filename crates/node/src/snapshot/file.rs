@@ -34,7 +34,7 @@ pub(super) enum Found {
     /// A damaged or unfinished snapshot.
     Damaged,
     /// Any other file.
-    Foreign,
+    OtherFile,
 }
 
 /// Examines a place.
@@ -45,7 +45,7 @@ pub(super) fn found(path: &Path) -> io::Result<Found> {
     let len = match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
         Err(error) => return Err(error),
-        Ok(there) if !there.is_file() => return Ok(Found::Foreign),
+        Ok(there) if !there.is_file() => return Ok(Found::OtherFile),
         Ok(there) => there.len(),
     };
     if len == 0 {
@@ -69,7 +69,7 @@ pub(super) fn found(path: &Path) -> io::Result<Found> {
         }
         None => false,
     };
-    Ok(if ends_well { Found::Damaged } else { Found::Foreign })
+    Ok(if ends_well { Found::Damaged } else { Found::OtherFile })
 }
 
 /// Moves a rejected snapshot to the place where such files are kept, and returns that place. It
@@ -87,7 +87,7 @@ pub(super) fn set_aside(path: &Path) -> io::Result<PathBuf> {
         });
         let aside = PathBuf::from(aside);
         let moved = match found(&aside)? {
-            Found::Foreign => continue,
+            Found::OtherFile => continue,
             Found::Snapshot | Found::Damaged => fs::rename(path, &aside),
             Found::Nothing => match renameat_with(CWD, path, CWD, &aside, RenameFlags::NOREPLACE) {
                 // It is empty, or was created just now.
@@ -121,14 +121,14 @@ mod tests {
         assert_eq!(found(&[&[0; 4096][..], b"more"].concat()), Found::Damaged);
         assert_eq!(found(b"rBSNAP\r\nand more"), Found::Damaged);
         assert_eq!(found(b"RBSNAP\n\nand more"), Found::Damaged);
-        assert_eq!(found(b"RB"), Found::Foreign);
-        assert_eq!(found(b"something dear"), Found::Foreign);
-        assert_eq!(found(&[&[0; 100][..], b"an image of a disk"].concat()), Found::Foreign);
+        assert_eq!(found(b"RB"), Found::OtherFile);
+        assert_eq!(found(b"something dear"), Found::OtherFile);
+        assert_eq!(found(&[&[0; 100][..], b"an image of a disk"].concat()), Found::OtherFile);
         fs::remove_file(&path).unwrap();
         assert_eq!(super::found(&path).unwrap(), Found::Nothing);
-        assert_eq!(super::found(dir.path()).unwrap(), Found::Foreign);
+        assert_eq!(super::found(dir.path()).unwrap(), Found::OtherFile);
         std::os::unix::fs::symlink("elsewhere", &path).unwrap();
-        assert_eq!(super::found(&path).unwrap(), Found::Foreign);
+        assert_eq!(super::found(&path).unwrap(), Found::OtherFile);
     }
 
     #[test]
