@@ -44,17 +44,19 @@ use tracing::{info, warn};
 
 pub use crate::server::in_process::InProcessNode;
 
+use crate::net::inherit::Inherited;
 use crate::net::listen;
 use crate::observe::logging;
+use crate::process::clock;
 use crate::process::daemon::{self, Detached, Keep};
 use crate::process::exit::ExitCode;
 use crate::process::pidfile::PidFile;
 use crate::process::user::{self, Identity};
 use crate::process::{limits, resident, supervisor};
 use crate::security::guards;
-use crate::server::{check, clock, health};
+use crate::server::{check, health};
 use crate::settings::{Guard, Settings, Startup};
-use crate::takeover::{Inherited, TakeoverServer};
+use crate::takeover::TakeoverServer;
 
 /// Open files in addition to the connections: listeners, runtimes, log, dumps.
 const RESERVED_FILES: u32 = 64;

@@ -12,7 +12,7 @@ use super::poll::{Place, now, places};
 use super::said::MAX_TEXT;
 use super::share::{Circle, Circles};
 use crate::ring::{Peer, Situation};
-use crate::server::shared::Shared;
+use crate::worker::shared::Shared;
 
 /// The most keys that are returned.
 const MAX_HOT_KEYS: usize = 50;

@@ -19,7 +19,7 @@ use crate::memory::Accounts;
 use crate::observe::logging;
 use crate::process::resident;
 use crate::ring::Situation;
-use crate::server::shared::Shared;
+use crate::worker::shared::Shared;
 
 /// In a larger ring there are no metrics for each peer, because their number would be the square of
 /// this.

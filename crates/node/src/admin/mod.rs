@@ -42,9 +42,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
-use crate::server::shared::Shared;
 use crate::settings::AdminSettings;
 use crate::worker::Workers;
+use crate::worker::shared::Shared;
 
 /// The number of files that the admin port may hold open.
 #[expect(clippy::cast_possible_truncation, reason = "a small constant")]

@@ -17,7 +17,7 @@ use super::figures::plain;
 use super::fleet::{Fleet, Moment, interval};
 use super::said::{ANSWERS, MAX_TEXT, QUESTIONS, Said};
 use crate::ring::{PeerClient, PeerError, RingNode};
-use crate::server::shared::Shared;
+use crate::worker::shared::Shared;
 
 /// The number of connections that stay open between two rounds.
 pub(super) const MAX_KEPT: usize = 128;

@@ -5,17 +5,17 @@ use std::sync::atomic::Ordering::Relaxed;
 use ringbinder_protocol::{Admin, Dump, DumpTarget, MEMCACHED_VERSION, Refusal, Stats, answer};
 use ringbinder_store::{ResizeResult, Store};
 
+use super::long::Long;
+use super::step::Step;
 use super::{Context, refuse, reply};
-use crate::connection::long::Long;
-use crate::connection::output::Output;
-use crate::connection::step::Step;
 use crate::net::connections::CloseReason;
-use crate::observe::dump::Form;
+use crate::net::output::Output;
+use crate::observe::dump::{Form, Items, Sizes};
 use crate::observe::logging;
+use crate::process::stop::StopCause;
 use crate::sampling::{self, Class};
-use crate::server::shared::Shared;
-use crate::server::stop::StopCause;
 use crate::stats;
+use crate::worker::shared::Shared;
 
 /// The highest verbosity, as in memcached.
 const MAX_VERBOSITY: u32 = 2;
@@ -172,10 +172,12 @@ fn statistics(context: &Context<'_>, what: Stats<'_>, out: &mut Output) -> Optio
         Stats::Settings => stats::settings(shared, bytes),
         Stats::Items => stats::items(shared, bytes),
         Stats::Slabs => stats::slabs(shared, bytes),
-        Stats::Sizes if shared.settings.track_sizes => return Some(Step::Long(Long::Sizes)),
+        Stats::Sizes if shared.settings.track_sizes => {
+            return Some(Step::Long(Long::Sizes(Sizes::default())));
+        }
         Stats::Sizes => stats::sizes_disabled(bytes),
-        Stats::Conns => return Some(Step::Long(Long::Connections)),
-        Stats::Ring => return Some(Step::Long(Long::RingStatus)),
+        Stats::Conns => return Some(Step::Long(Long::Connections(None))),
+        Stats::Ring => return Some(Step::Long(Long::RingStatus(None))),
         // There is no external storage, and a memcached without it answers the same.
         Stats::Extstore => answer::line(bytes, "END"),
         Stats::HotKeys if !shared.settings.dump_enabled => {
@@ -196,14 +198,14 @@ fn statistics(context: &Context<'_>, what: Stats<'_>, out: &mut Output) -> Optio
             shared.prefixes.enable(on);
             answer::line(bytes, "OK");
         }
-        Stats::DetailDump => return Some(Step::Long(Long::Prefixes)),
+        Stats::DetailDump => return Some(Step::Long(Long::Prefixes(0))),
         Stats::DetailUsage => answer::refusal(bytes, Refusal::DetailUsage),
         Stats::Cachedump(_) if !shared.settings.dump_enabled => {
             answer::refusal(bytes, Refusal::CachedumpDisabled);
         }
         Stats::Cachedump(Err(refusal)) => answer::refusal(bytes, refusal),
         Stats::Cachedump(Ok((1, limit))) => {
-            return Some(Step::Long(Long::Items(Form::Cachedump(limit))));
+            return Some(Step::Long(Long::Items(Items::new(Form::Cachedump(limit)))));
         }
         Stats::Cachedump(Ok(_)) => answer::line(bytes, "END"),
         Stats::Unknown(_) => answer::refusal(bytes, Refusal::Unknown),
@@ -245,7 +247,7 @@ fn crawl(
         }
         (DumpTarget::Nothing, None) => answer::line(&mut out.bytes, "OK"),
         (DumpTarget::Everything, Some(dump)) => {
-            return Some(Step::Long(Long::Items(Form::Crawler(dump))));
+            return Some(Step::Long(Long::Items(Items::new(Form::Crawler(dump)))));
         }
         (DumpTarget::Everything, None) => {
             shared.sweep_wanted.notify_one();

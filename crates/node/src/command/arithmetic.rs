@@ -4,7 +4,7 @@ use ringbinder_protocol::{Arithmetic as Line, MAX_KEY_LEN, Meta, MetaArithmetic,
 use ringbinder_store::{Arithmetic, ArithmeticResult, Expiry, ItemMut, Miss, Mode, Seconds, Store};
 
 use super::{Context, refuse, reply, storage};
-use crate::connection::output::Output;
+use crate::net::output::Output;
 
 pub(super) fn classic(context: &Context<'_>, line: &Line<'_>, out: &mut Output) {
     let how = Arithmetic {

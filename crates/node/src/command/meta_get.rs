@@ -10,7 +10,7 @@ use ringbinder_store::{Expiry, ItemMut, ItemRef, MetaGet, Miss, Store, memcached
 
 use super::Context;
 use super::arithmetic::{echo, remaining, set_expiry};
-use crate::connection::output::Output;
+use crate::net::output::Output;
 
 /// The object of an answered meta get.
 #[derive(Clone, Copy, Debug)]

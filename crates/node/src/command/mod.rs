@@ -8,29 +8,40 @@
 //! | `removal`, `arithmetic` | `delete`, `touch`, `md`; `incr`, `decr`, `ma` |
 //! | `meta_get`, `meta_store` | `mg`, `me`; `ms` |
 //! | `admin` | commands that name no key |
+//! | `ring` | the commands `ring` and `config get cluster` |
+//! | `router` | whether a request is carried out here or sent to the key's owner |
+//! | `forward_line` | a request in the form sent to the key's owner |
+//! | `step`, `long` | work that the connection must do before further requests; answers in pieces |
 //! | `sampled` | offering requests to the sampler |
 
 mod admin;
 mod arithmetic;
+mod forward_line;
+pub(crate) mod long;
 mod meta_get;
 mod meta_store;
 mod removal;
 mod retrieval;
+pub(crate) mod ring;
+mod router;
 mod sampled;
+pub(crate) mod step;
 mod storage;
 
 use ringbinder_protocol::{Keyed, MAX_KEY_LEN, Refusal, Storage, WatchFlags, answer};
 use ringbinder_store::{Expiry, LargeValue, Miss, NewValue, Readiness, Seconds, Store as _};
 
-use crate::connection::output::Output;
-use crate::forward::Router;
-use crate::sampling::{Nanos, Sampler};
-use crate::server::shared::Shared;
+use crate::net::output::Output;
+use crate::process::clock::Nanos;
+use crate::sampling::Sampler;
 use crate::stats::Counters;
+use crate::worker::shared::Shared;
+use crate::worker::state::Local;
 
 pub(crate) use admin::{execute as admin, flush_here, flush_store};
 pub(crate) use arithmetic::echo;
 pub(crate) use retrieval::{get, get_key, get_one};
+pub(crate) use router::Router;
 pub(crate) use storage::{admit, turned_away};
 
 /// The context in which a request is carried out.
@@ -49,7 +60,26 @@ pub(crate) struct Context<'a> {
     pub(crate) router: Option<Router<'a>>,
 }
 
-impl Context<'_> {
+impl<'a> Context<'a> {
+    /// The context of requests that a connection of this worker read at `read_at`.
+    #[inline]
+    pub(crate) fn new(
+        local: &'a Local,
+        connection: u32,
+        read_at: Nanos,
+        router: Option<Router<'a>>,
+    ) -> Context<'a> {
+        Context {
+            shared: &local.shared,
+            counters: &local.counters,
+            connection,
+            now: local.shared.clock.now(),
+            sampler: &local.sampler,
+            read_at,
+            router,
+        }
+    }
+
     /// The time at which an item with this wire exptime expires.
     #[inline]
     fn expiry(&self, exptime: i64) -> Expiry {

@@ -4,8 +4,8 @@ use ringbinder_protocol::{Get, Refusal, Tokens, answer};
 use ringbinder_store::{ItemRef, Miss, Store};
 
 use super::Context;
-use crate::connection::output::Output;
-use crate::connection::pending::Form;
+use crate::net::output::Output;
+use crate::net::pending::Form;
 use crate::ring::{self, RingNode};
 use crate::sampling::Class;
 

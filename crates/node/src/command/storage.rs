@@ -9,7 +9,7 @@ use ringbinder_store::{
 };
 
 use super::{Context, refuse, reply};
-use crate::connection::output::Output;
+use crate::net::output::Output;
 use crate::observe::watch::Stored;
 
 /// Whether the announced value may be stored at all.

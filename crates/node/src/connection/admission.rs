@@ -14,11 +14,12 @@ use ringbinder_protocol::{Login, Refusal, answer, login};
 use tracing::{debug, warn};
 
 use super::Connection;
-use super::input::Input;
-use super::output::Output;
-use super::step::{Progress, Step};
+use crate::command::step::{Progress, Step};
 use crate::net::connections::CloseReason;
+use crate::net::input::Input;
+use crate::net::output::Output;
 use crate::security::auth::Auth;
+use crate::security::reload::certificates;
 use crate::security::source::Source;
 
 /// The delay before a wrong password is answered.
@@ -137,8 +138,9 @@ impl Connection {
     /// Carries out `refresh_certs`.
     pub(super) async fn refresh(&mut self, output: &mut Output) {
         let shared = std::sync::Arc::clone(&self.local.shared);
-        let reading =
-            tokio::task::spawn_blocking(move || crate::security::reload::certificates(&shared));
+        let reading = tokio::task::spawn_blocking(move || {
+            certificates(shared.tls.as_deref(), shared.clock.now())
+        });
         match reading.await {
             Ok(Ok(())) => answer::line(&mut output.bytes, "OK"),
             Ok(Err(reason)) => answer::line(&mut output.bytes, &format!("Error {reason}")),

@@ -14,12 +14,11 @@ use tokio::time::Instant;
 use super::Connection;
 use super::carried::Carried;
 use super::dispatch::{refuse, router};
-use super::input::{BUFFER_LEN, Input};
-use super::output::Output;
 use crate::command::{self, Context};
 use crate::memory::Arrival;
 use crate::net::connections::{CloseReason, State};
-use crate::ring;
+use crate::net::input::{BUFFER_LEN, Input};
+use crate::net::output::Output;
 
 /// The most bytes that are read before other connections of the worker have their turn.
 const TURN: usize = 512 * 1024;
@@ -134,7 +133,7 @@ impl Connection {
                 match &self.local.shared.ring {
                     Some(ring) if is_whole => {
                         let text = NewValue::Large(value).to_vec();
-                        ring::offer(ring, &offer, &text, &mut self.peer, output);
+                        command::ring::offer(ring, &offer, &text, &mut self.peer, output);
                     }
                     _ => refuse(output, false, Refusal::BadDataChunk),
                 }
@@ -168,19 +167,15 @@ impl Connection {
             tokio::task::yield_now().await;
         }
         let shared = &*self.local.shared;
-        let now = shared.clock.now();
-        self.ticket.commanded(now);
-        let counters = &self.local.counters;
+        self.ticket.commanded(shared.clock.now());
         if !is_whole {
-            counters.cmd_set.increment();
+            self.local.counters.cmd_set.increment();
             return refuse(output, storage.noreply(), Refusal::BadDataChunk);
         }
         let view = self.local.view();
         let router = router(&self.local, view.as_deref(), self.peer.as_deref(), &self.strays);
-        let sampler = &self.local.sampler;
-        let read_at = if sampler.is_near(2) { shared.clock.nanos() } else { 0 };
-        let connection = self.ticket.id;
-        let context = Context { shared, counters, connection, now, sampler, read_at, router };
+        let read_at = if self.local.sampler.is_near(2) { shared.clock.nanos() } else { 0 };
+        let context = Context::new(&self.local, self.ticket.id, read_at, router);
         command::store(&context, storage, NewValue::Large(value), output);
     }
 

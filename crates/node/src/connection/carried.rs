@@ -12,8 +12,8 @@ use bytes::buf::Limit;
 use ringbinder_protocol::longest_line;
 use tokio::time::Instant;
 
-use super::input::{BUFFER_LEN, Input, SMALL_VALUE};
 use crate::memory::{Arrival, Charge, ConnectionMemory};
+use crate::net::input::{BUFFER_LEN, Input, SMALL_VALUE};
 
 /// An unfinished request.
 #[derive(Debug)]

@@ -5,12 +5,13 @@ use std::cell::Cell;
 use ringbinder_protocol::{Get, Refusal, RingOffer, RingRequest, Storage, answer};
 use ringbinder_store::NewValue;
 
-use super::input::{Paused, SMALL_VALUE};
-use super::output::Output;
-use super::step::{Handled, Progress, Step};
+use crate::command::Router;
+use crate::command::ring::PeerSession;
+use crate::command::step::{Handled, Progress, Step};
 use crate::command::{self, Context};
-use crate::forward::Router;
-use crate::ring::{self, PeerSession, RingNode, View};
+use crate::net::input::{Paused, SMALL_VALUE};
+use crate::net::output::Output;
+use crate::ring::{RingNode, View};
 use crate::worker::state::Local;
 
 /// The router of requests, if there is a ring.
@@ -110,12 +111,12 @@ pub(super) fn ring(
     };
     match request {
         RingRequest::Command(command) => {
-            let long = ring::command(context, ring, command, peer, output);
+            let long = command::ring::execute(context, ring, command, peer, output);
             Handled { consumed: line, then: long.map(Step::Long) }
         }
         RingRequest::Offer(offer) => ring_offer(ring, offer, line, unread, peer, output),
         RingRequest::Cluster => {
-            ring::cluster(ring, output);
+            command::ring::cluster(ring, output);
             Handled::done(line)
         }
     }
@@ -140,7 +141,7 @@ fn ring_offer(
         return Handled::wait(arrival(line, offer.len));
     };
     match text.split_at(offer.len) {
-        (text, b"\r\n") => ring::offer(ring, offer, text, peer, output),
+        (text, b"\r\n") => command::ring::offer(ring, offer, text, peer, output),
         _ => refuse(output, false, Refusal::BadDataChunk),
     }
     Handled::done(whole)

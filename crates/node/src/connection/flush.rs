@@ -4,8 +4,8 @@ use ringbinder_protocol::answer;
 use tracing::warn;
 
 use super::Connection;
-use super::output::Output;
 use crate::forward;
+use crate::net::output::Output;
 
 impl Connection {
     /// Empties every node and answers. `delay` is an exptime; zero or less means at once. Earlier

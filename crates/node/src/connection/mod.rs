@@ -17,27 +17,22 @@
 //!
 //! | file | purpose |
 //! |---|---|
-//! | `input`, `carried`, `output` | its buffers: read, carried to the next read, to be written |
-//! | `turn`, `step` | what a turn leaves behind; why a connection stops between two requests |
+//! | `tls_handshake` | from an accepted socket to a connection, with whatever the client begins |
+//! | `turn`, `carried` | what a turn leaves behind; the part of a request that waits for its rest |
 //! | `dispatch` | the request at the front of the input |
 //! | `arriving` | long lines and large values |
 //! | `admission`, `login` | a connection before its login; proof that the other side is a node |
-//! | `pending` | requests that other nodes answer, and their replies |
 //! | `flush` | `flush_all` for the whole ring |
-//! | `writing`, `streams`, `long` | writing answers; watchers and answers in pieces |
+//! | `writing`, `streams` | writing answers; watchers and answers in pieces |
 
 mod admission;
 mod arriving;
 mod carried;
 mod dispatch;
 mod flush;
-pub(crate) mod input;
 mod login;
-pub(crate) mod long;
-pub(crate) mod output;
-pub(crate) mod pending;
-pub(crate) mod step;
 mod streams;
+pub(crate) mod tls_handshake;
 mod turn;
 mod writing;
 
@@ -56,14 +51,14 @@ use ringbinder_protocol::{
 use tracing::{debug, trace, warn};
 
 use self::carried::Carried;
-use self::input::{Input, Paused};
-use self::output::Output;
-use self::step::{Handled, Progress, Step};
 use self::turn::{Buffers, Unfinished, unfinished};
+use crate::command::ring::PeerSession;
+use crate::command::step::{Handled, Progress, Step};
 use crate::command::{self, Context};
 use crate::net::connections::{CloseReason, State, Ticket};
+use crate::net::input::{Input, Paused};
+use crate::net::output::Output;
 use crate::net::socket::{Accepted, Socket};
-use crate::ring::PeerSession;
 use crate::security::tls::explain;
 use crate::worker::state::Local;
 
@@ -430,15 +425,8 @@ impl Connection {
         let shared = &*self.local.shared;
         output.high_water = shared.memory.high_water();
         let view = self.local.view();
-        let mut context = Context {
-            shared,
-            counters: &self.local.counters,
-            connection: self.ticket.id,
-            now: shared.clock.now(),
-            sampler: &self.local.sampler,
-            read_at: input.read_at,
-            router: router(&self.local, view.as_deref(), self.peer.as_deref(), &self.strays),
-        };
+        let routes = router(&self.local, view.as_deref(), self.peer.as_deref(), &self.strays);
+        let mut context = Context::new(&self.local, self.ticket.id, input.read_at, routes);
         loop {
             let unread = input.unread();
             if unread.is_empty() {

@@ -4,10 +4,10 @@
 use std::ops::ControlFlow;
 use std::task::Poll;
 
-use super::input::Input;
-use super::output::Output;
-use super::step::{Progress, Step};
+use crate::command::step::{Progress, Step};
 use crate::net::connections::CloseReason;
+use crate::net::input::Input;
+use crate::net::output::Output;
 
 /// A turn that waits for something other than input, with all that it holds. Boxed as a whole,
 /// because a connection that waits for requests must not hold room for it.

@@ -5,9 +5,9 @@ use std::future::poll_fn;
 use std::task::{Context as TaskContext, Poll, ready};
 
 use super::Connection;
-use super::output::Output;
 use crate::forward;
 use crate::net::connections::{CloseReason, State};
+use crate::net::output::Output;
 
 /// The most bytes drained after the last answer. Closing must not reset the connection before the
 /// client has read it.

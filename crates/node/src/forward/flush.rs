@@ -34,7 +34,7 @@ use tokio::time::Instant;
 
 use super::gather::{RETRY, RETRY_LATEST, send};
 use crate::command;
-use crate::connection::pending::{Destination, ForwardedRequest, SharedReplies};
+use crate::net::pending::{Destination, ForwardedRequest, SharedReplies};
 use crate::ring::Hint;
 use crate::ring::peer::Peer;
 use crate::worker::state::Local;

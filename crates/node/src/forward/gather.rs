@@ -15,8 +15,8 @@ use ringbinder_store::{LargeValue, NewValue};
 use tokio::time::Instant;
 
 use crate::command::{self, Context};
-use crate::connection::output::Output;
-use crate::connection::pending::{Destination, Form, SharedReplies};
+use crate::net::output::Output;
+use crate::net::pending::{Destination, Form, SharedReplies};
 use crate::ring::Hint;
 use crate::ring::membership::stamp;
 use crate::ring::view::Route;
@@ -128,16 +128,7 @@ async fn settle(
 
 /// Carries out a request in this node after all.
 fn carry_out(local: &Rc<Local>, connection: u32, pending: &SharedReplies, reply: u32) {
-    let shared = &*local.shared;
-    let context = Context {
-        shared,
-        counters: &local.counters,
-        connection,
-        now: shared.clock.now(),
-        sampler: &local.sampler,
-        read_at: 0,
-        router: None,
-    };
+    let context = Context::new(local, connection, 0, None);
     let mut output = local.take_output();
     let is_known = {
         let pending = pending.borrow();
@@ -189,7 +180,7 @@ mod tests {
     use ringbinder_ring::Point;
 
     use super::*;
-    use crate::connection::pending::ForwardedRequest;
+    use crate::net::pending::ForwardedRequest;
     use crate::server;
     use crate::settings::{self, Startup};
 

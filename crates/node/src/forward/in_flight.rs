@@ -12,7 +12,7 @@ use std::time::Duration;
 use ringbinder_protocol::Tokens;
 use tokio::time::Instant;
 
-use crate::connection::pending::{Form, SharedReplies};
+use crate::net::pending::{Form, SharedReplies};
 use crate::ring::peer::Peer;
 use crate::stats::Counters;
 

@@ -32,9 +32,9 @@ use tracing::{debug, warn};
 use super::in_flight::{Losses, Waiting};
 use super::large::{Held, Large};
 use super::open;
-use crate::connection::input::{Input, SMALL_VALUE};
-use crate::connection::output::Output;
-use crate::connection::pending::{Form, Group, SharedReplies};
+use crate::net::input::{Input, SMALL_VALUE};
+use crate::net::output::Output;
+use crate::net::pending::{Form, Group, SharedReplies};
 use crate::net::socket::Socket;
 use crate::ring::manager::Hint;
 use crate::ring::peer::Peer;
@@ -244,7 +244,7 @@ impl State {
         &mut self,
         exptime: Option<i64>,
         with_cas: bool,
-        pending: &crate::connection::pending::PendingReplies,
+        pending: &crate::net::pending::PendingReplies,
         replies: &[u32],
     ) -> usize {
         use std::io::Write;

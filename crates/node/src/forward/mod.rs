@@ -1,12 +1,10 @@
 //! Requests about keys that another node serves.
 //!
-//! A request becomes a pending reply of its connection ([`crate::connection::pending`]). Before
+//! A request becomes a pending reply of its connection ([`crate::net::pending`]). Before
 //! replies are written, the connection sends what is pending and waits ([`gather()`]).
 //!
 //! | module | purpose |
 //! |---|---|
-//! | `router` | whether a request is carried out here or elsewhere |
-//! | `line` | a request in the form sent to the key's owner |
 //! | `gather` | waiting for the replies of a connection |
 //! | `flush` | `flush_all` for every node |
 //! | `open`, `link` | one worker's connection to one peer |
@@ -16,12 +14,9 @@ mod flush;
 mod gather;
 mod in_flight;
 mod large;
-pub(crate) mod line;
 pub(crate) mod link;
 mod open;
-pub(crate) mod router;
 
 pub(crate) use self::flush::flush_all;
 pub(crate) use self::gather::gather;
 pub(crate) use self::link::Link;
-pub(crate) use self::router::Router;

@@ -12,10 +12,10 @@ use nix::unistd::{AccessFlags, access};
 use socket2::{Domain, Protocol, SockAddr, Socket as RawSocket, Type};
 
 use super::connections::Remote;
+use super::inherit::Inherited;
 use super::socket::Accepted;
 use crate::process::exit::ExitCode;
 use crate::settings::{Guard, ListenAddress, Settings, Verify};
-use crate::takeover::Inherited;
 
 /// The reason why the node cannot listen.
 #[derive(Debug, thiserror::Error)]

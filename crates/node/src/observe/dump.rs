@@ -10,9 +10,9 @@ use std::io::Write;
 use ringbinder_protocol::{Dump, answer};
 use ringbinder_store::{Cursor, ItemRef, Seconds, Store, memcached_item_size};
 
-use crate::connection::long::PIECE;
-use crate::server::clock::Clock;
-use crate::server::shared::Shared;
+use crate::net::output::PIECE;
+use crate::process::clock::Clock;
+use crate::worker::shared::Shared;
 
 /// The most bytes of a cachedump, as in memcached.
 const MAX_CACHEDUMP: usize = 2 * 1024 * 1024;
@@ -48,10 +48,15 @@ impl Items {
         Items { form, at: None, items: 0, bytes: 0 }
     }
 
+    /// Whether it counts as a run of memcached's crawler.
+    pub(crate) fn is_crawl(&self) -> bool {
+        matches!(self.form, Form::Crawler(_))
+    }
+
     /// Appends the next piece, and returns whether another follows.
     pub(crate) fn piece(&mut self, shared: &Shared, out: &mut Vec<u8>) -> bool {
         let begins = out.len();
-        if self.at.is_none() && matches!(self.form, Form::Crawler(_)) {
+        if self.at.is_none() && self.is_crawl() {
             answer::line(out, "OK");
         }
         let now = shared.clock.now();

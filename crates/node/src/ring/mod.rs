@@ -8,13 +8,11 @@
 //! | `manager/` | the task that drives the state machines: source, handshakes, workers, store |
 //! | `pause` | whether this node was paused, and may have missed a ring |
 //! | `peer/` | the other nodes: whether they answer, dialling them, handshakes with them |
-//! | `answers` | the commands `ring` and `config get cluster` |
 //! | `names/` | the addresses of host names: for dialling, and for auto-discovery |
 //! | `discovery` | the ring as auto-discovery clients read it |
 //! | `start`, `report`, `status` | reading the ring at the start; `stats ring` |
 //! | `simulation/` | random schedules that test `membership/` |
 
-pub(crate) mod answers;
 mod discovery;
 pub(crate) mod manager;
 pub(crate) mod membership;
@@ -33,13 +31,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use parking_lot::RwLock;
-use ringbinder_protocol::{Greeter, PeerLine, Standing};
-use ringbinder_ring::Ring;
+use ringbinder_protocol::{Greeter, PeerLine, PeerProcess, Stamp, Standing};
+use ringbinder_ring::{Ring, RingId};
 use ringbinder_store::Seconds;
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
-pub(crate) use answers::{PeerSession, begin_text, cluster, command, offer};
 pub(crate) use discovery::is_legacy_key;
 pub(crate) use manager::{Hint, RingManager};
 pub(crate) use peer::Peer;
@@ -173,6 +170,59 @@ impl RingNode {
     /// The number of nodes in the current ring.
     pub(crate) fn node_count(&self) -> usize {
         self.neighbours.nodes()
+    }
+
+    /// The kept ring of this version.
+    pub(crate) fn kept_ring(&self, id: RingId) -> Option<Arc<Ring>> {
+        self.posted.read().rings.iter().find(|ring| ring.id() == id).map(Arc::clone)
+    }
+
+    /// The answer to a handshake from a node of this name. Sends the ring manager a hint if the
+    /// handshake calls for a check. A handshake from an untrusted client leads to questions at
+    /// addresses of the ring, and to nothing else.
+    pub(crate) fn greeted(
+        &self,
+        name: &str,
+        theirs: Stamp,
+        greeter: Option<Greeter>,
+        last_cas: u64,
+    ) -> PeerLine {
+        let posted = self.posted.read();
+        let own = posted.line.instance;
+        let peer = posted.address_named(name).and_then(|address| self.peers.at(&address));
+        let accepted = peer.as_ref().and_then(|peer| peer.processes().accepted);
+        let is_own_name = name == posted.line.name && posted.view.me.is_some();
+        let mut line = posted.line.clone();
+        line.process = match (greeter, line.process) {
+            (Some(_), Some(process)) => {
+                let seen = if is_own_name { Some(own) } else { accepted };
+                let list = self.names().epoch();
+                Some(PeerProcess { seen, cas: last_cas, list, ..process })
+            }
+            _ => None,
+        };
+        let newer = membership::ring_id(theirs) > posted.view.id();
+        drop(posted);
+        let came_back = peer.as_ref().is_some_and(|peer| peer.is_unreachable());
+        let mut unknown = false;
+        let mut doubts = false;
+        if let Some(greeter) = greeter {
+            if is_own_name && greeter.instance != own {
+                self.hint(Hint::Rivalled { instance: greeter.instance });
+                return line;
+            }
+            unknown = accepted != Some(greeter.instance);
+            doubts = greeter.seen.is_some_and(|seen| seen != own);
+        }
+        if came_back || newer || unknown || doubts {
+            self.hint(Hint::Greeted { name: name.to_owned(), unknown, doubts });
+        }
+        line
+    }
+
+    /// The peer secret, if this node has one.
+    pub(crate) fn secret(&self) -> Option<&Secret> {
+        self.secret.as_ref()
     }
 
     /// Whether other nodes can authenticate by the peer secret.

@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 
-use crate::server::clock::passed;
+use crate::process::clock::passed;
 
 /// The longest time between two heartbeats while the ring manager runs.
 pub(super) const BEAT: Duration = Duration::from_millis(250);

@@ -9,8 +9,8 @@ use super::RingNode;
 use super::membership::stamp;
 use super::names::listed;
 use super::peer::Address;
-use crate::connection::long::PIECE;
-use crate::server::shared::Shared;
+use crate::net::output::PIECE;
+use crate::worker::shared::Shared;
 
 /// Appends a piece of the report: first this node's part, if nothing is `written` yet, then the
 /// peers from index `written` on. Returns whether another piece follows.

@@ -22,8 +22,9 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use parking_lot::Mutex;
 
+use super::SAMPLED_EVERY;
 use super::sketch::Sketch;
-use super::{Nanos, SAMPLED_EVERY};
+use crate::process::clock::Nanos;
 
 /// The length of a pane.
 const PANE: Nanos = 30_000_000_000;

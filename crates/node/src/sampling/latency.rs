@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::Nanos;
+use crate::process::clock::Nanos;
 use crate::stats::Counter;
 
 /// Bounds of the buckets: 1 us, 2 us, 4 us, ... 2^20 us. The last bucket has no bound.

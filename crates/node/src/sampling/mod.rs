@@ -8,7 +8,7 @@
 //! | `latency` | histograms of all workers: [`Latency::sums`] |
 //! | `report` | `stats hotkeys` and `stats latency` |
 //!
-//! Within the process both are read from [`crate::server::shared::Shared`]: `shared.hot_keys()` is
+//! Within the process both are read from [`crate::worker::shared::Shared`]: `shared.hot_keys()` is
 //! a [`HotKeys`], `shared.latency()` a [`LatencySums`].
 //!
 //! # What is sampled
@@ -43,6 +43,3 @@ pub(crate) use sampler::{Sampler, Timed};
 
 /// One unit in this many is sampled, on average.
 pub(crate) const SAMPLED_EVERY: u32 = 128;
-
-/// Nanoseconds since the node started.
-pub(crate) type Nanos = u64;

@@ -3,7 +3,8 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
-use super::{Class, HotKeySamples, Latency, Nanos, WorkerHotKeys, WorkerLatency};
+use super::{Class, HotKeySamples, Latency, WorkerHotKeys, WorkerLatency};
+use crate::process::clock::Nanos;
 
 /// A sampled request whose answer is not written yet.
 #[derive(Clone, Copy, Debug)]

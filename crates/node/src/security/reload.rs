@@ -6,18 +6,19 @@
 
 use std::sync::Arc;
 
+use ringbinder_store::Seconds;
 use tokio::sync::Notify;
 use tracing::{error, info, warn};
 
 use super::auth::Auth;
-use crate::server::shared::Shared;
+use super::tls::Tls;
 
 /// Reads the certificates again. The error, which is also logged, says why the current ones stay.
-pub(crate) fn certificates(shared: &Shared) -> Result<(), String> {
-    let Some(tls) = &shared.tls else {
+pub(crate) fn certificates(tls: Option<&Tls>, now: Seconds) -> Result<(), String> {
+    let Some(tls) = tls else {
         return Err("TLS not enabled".to_owned());
     };
-    match tls.reload(shared.clock.now()) {
+    match tls.reload(now) {
         Ok(warnings) => {
             for warning in warnings {
                 warn!("{warning}");
@@ -45,18 +46,22 @@ fn users(auth: &Auth) {
 }
 
 /// Reloads everything, as SIGHUP asks. `ring` wakes the ring manager.
-pub(crate) async fn all(shared: &Arc<Shared>, ring: Option<&Notify>) {
-    if shared.tls.is_none() && shared.auth.is_none() && ring.is_none() {
+pub(crate) async fn all(
+    tls: Option<Arc<Tls>>,
+    auth: Option<Arc<Auth>>,
+    ring: Option<&Notify>,
+    now: Seconds,
+) {
+    if tls.is_none() && auth.is_none() && ring.is_none() {
         info!("SIGHUP: there is nothing to reload");
     }
-    let reader = Arc::clone(shared);
     let reading = tokio::task::spawn_blocking(move || {
-        if reader.tls.is_some() {
+        if tls.is_some() {
             // The error is in the log.
-            let _ = certificates(&reader);
+            let _ = certificates(tls.as_deref(), now);
         }
-        if let Some(auth) = &reader.auth {
-            users(auth);
+        if let Some(auth) = auth {
+            users(&auth);
         }
     });
     // This fails only if the runtime ends.

@@ -7,9 +7,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::clock::Clock;
 use crate::Failure;
 use crate::net::listen;
+use crate::process::clock::Clock;
 use crate::process::pidfile::PidFile;
 use crate::process::user::{self, Identity};
 use crate::ring;

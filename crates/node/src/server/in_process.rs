@@ -10,12 +10,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 
-use super::shared::Shared;
 use crate::connection;
 use crate::net::connections::{Origin, Remote};
 use crate::net::socket::Accepted;
 use crate::server;
 use crate::settings::{self, Startup};
+use crate::worker::shared::Shared;
 use crate::worker::state::Local;
 
 /// A node inside this process.

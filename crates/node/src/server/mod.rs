@@ -5,17 +5,14 @@
 //!
 //! | file | purpose |
 //! |---|---|
-//! | `shared` | the state that all workers share |
-//! | `clock`, `stop` | the clock that all threads read; the end of the node |
 //! | `check`, `health` | `--check-config`, `--check-health` |
+//! | `relief` | closing stuck connections when connections hold all their memory |
 //! | `in_process` | a node without listeners, for tests and fuzzing |
 
 pub(crate) mod check;
-pub(crate) mod clock;
 pub(crate) mod health;
 pub(crate) mod in_process;
-pub(crate) mod shared;
-pub(crate) mod stop;
+pub(crate) mod relief;
 
 use std::io;
 use std::net::IpAddr;
@@ -32,16 +29,15 @@ use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-use self::clock::Clock;
-use self::shared::Shared;
-use self::stop::{Stop, StopCause};
 use crate::admin::{Admin, Bound};
-use crate::memory::{ConnectionMemory, relief};
+use crate::memory::ConnectionMemory;
 use crate::net::connections::{Connections, MAX_PEERS, MAX_UNPROVED, Origin};
 use crate::net::listen::{Acceptor, Listener};
 use crate::net::socket::Accepted;
 use crate::observe::watch::Watch;
+use crate::process::clock::Clock;
 use crate::process::resident;
+use crate::process::stop::{Stop, StopCause};
 use crate::process::supervisor;
 use crate::ring::{RingManager, RingNode, Started};
 use crate::sampling::{HotKeySamples, Latency};
@@ -51,6 +47,7 @@ use crate::settings::{Guard, Settings, Verify};
 use crate::snapshot::{self, Snapshots};
 use crate::stats::{AllCounters, Prefixes};
 use crate::takeover::{self, Gate, TakeoverServer};
+use crate::worker::shared::Shared;
 use crate::worker::{NewConnection, Workers};
 
 /// The interval at which the clock reads the system's clock.
@@ -279,7 +276,8 @@ async fn stop_on_signals(shared: Arc<Shared>, mut signals: Signals, reload: Opti
             _ = signals.graceful.recv() => break StopCause::Graceful,
             _ = signals.hangup.recv() => {
                 supervisor::reloading();
-                reload::all(&shared, reload.as_deref()).await;
+                let (tls, auth) = (shared.tls.clone(), shared.auth.clone());
+                reload::all(tls, auth, reload.as_deref(), shared.clock.now()).await;
                 supervisor::ready();
             }
             _ = signals.snapshot.recv() => snapshot_on_signal(&shared),

@@ -12,7 +12,7 @@ use tracing::{info, warn};
 use super::file;
 use super::restore::{Pending, header_fits};
 use super::stream::{ReadError, Stream};
-use crate::server::shared::Shared;
+use crate::worker::shared::Shared;
 
 /// Opens the snapshot that the settings name, if it may be restored. Otherwise logs the reason. A
 /// snapshot that may not be restored is moved away, so that it is never restored later, unless it

@@ -14,7 +14,7 @@ use tracing::{info, warn};
 use super::progress::RestoreState;
 use super::stream::{ReadError, Stream};
 use crate::ring::ForeignKeys;
-use crate::server::shared::Shared;
+use crate::worker::shared::Shared;
 
 /// The interval at which the log reports the progress.
 const REPORT_EVERY: Duration = Duration::from_secs(3);

@@ -17,10 +17,10 @@ use tracing::{error, info};
 
 use super::file::{self, Found};
 use super::open::{damage, sync_directory};
+use crate::process::clock::Clock;
 use crate::process::exit::ExitCode;
 use crate::process::supervisor;
-use crate::server::clock::Clock;
-use crate::server::shared::Shared;
+use crate::worker::shared::Shared;
 
 /// The interval at which the service manager is reported that this process is still busy.
 const REPORT_EVERY: Duration = Duration::from_secs(3);

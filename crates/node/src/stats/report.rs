@@ -15,9 +15,9 @@ use ringbinder_store::{Counters as StoreCounters, Store};
 use crate::memory::Accounts;
 use crate::net::connections::Remote;
 use crate::observe::logging;
-use crate::server::shared::Shared;
 use crate::snapshot;
 use crate::stats::MAX_PREFIXES;
+use crate::worker::shared::Shared;
 
 /// Bytes of a slab page in memcached.
 const PAGE: u64 = 1 << 20;

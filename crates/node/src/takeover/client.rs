@@ -11,10 +11,11 @@ use nix::unistd::{User, geteuid};
 use ringbinder_store::snapshot::{Decoded, Header};
 use tracing::{info, warn};
 
-use super::{Inherited, PROTOCOL, TakeoverError, wire};
-use crate::server::shared::Shared;
+use super::{PROTOCOL, TakeoverError, wire};
+use crate::net::inherit::Inherited;
 use crate::settings::Settings;
 use crate::snapshot::{self, Pending, ReadError, Stream};
+use crate::worker::shared::Shared;
 
 /// The timeout for the other process, which may have to finish a restore first.
 const TIMEOUT: Duration = Duration::from_secs(90);

@@ -34,14 +34,12 @@
 mod client;
 mod error;
 mod gate;
-mod inherit;
 mod server;
 mod wire;
 
 pub(crate) use self::client::request_takeover;
 pub(crate) use self::error::TakeoverError;
 pub(crate) use self::gate::Gate;
-pub(crate) use self::inherit::Inherited;
 pub(crate) use self::server::{TakeoverServer, serve};
 
 /// The version of the exchange.

@@ -15,10 +15,10 @@ use tracing::{info, warn};
 use super::{PROTOCOL, wire};
 use crate::net::listen::{Acceptor, Listener};
 use crate::net::socket::Accepted;
+use crate::process::stop::StopCause;
 use crate::process::supervisor;
-use crate::server::shared::Shared;
-use crate::server::stop::StopCause;
 use crate::snapshot;
+use crate::worker::shared::Shared;
 
 /// The timeout for the other process's next line, and for the restore of this process's own items.
 /// It continues to serve meanwhile.

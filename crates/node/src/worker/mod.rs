@@ -2,10 +2,12 @@
 //!
 //! | file | purpose |
 //! |---|---|
-//! | `state` | the state that the worker's connections share |
+//! | `shared` | the state that all workers share |
+//! | `state` | the state that one worker's connections share |
 //! | `heartbeat` | whether a thread still runs |
 
 pub(crate) mod heartbeat;
+pub(crate) mod shared;
 pub(crate) mod state;
 
 use std::io;
@@ -22,15 +24,15 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use self::heartbeat::Heartbeat;
+use self::shared::Shared;
 use self::state::Local;
 use crate::connection;
+use crate::connection::tls_handshake;
 use crate::net::connections::Ticket;
 use crate::net::socket::Accepted;
 use crate::process::resident;
+use crate::process::stop::StopCause;
 use crate::ring::View;
-use crate::security::tls;
-use crate::server::shared::Shared;
-use crate::server::stop::StopCause;
 use crate::settings::Guard;
 
 /// A connection on its way from the acceptor to a worker.
@@ -190,7 +192,9 @@ fn run(local: Local, mut receiver: UnboundedReceiver<Order>) {
                     if guard == Guard::Plain {
                         tokio::task::spawn_local(connection::run(local, accepted, ticket));
                     } else {
-                        tokio::task::spawn_local(tls::serve(local, accepted, guard, ticket));
+                        tokio::task::spawn_local(tls_handshake::serve(
+                            local, accepted, guard, ticket,
+                        ));
                     }
                 }
                 Order::Beat(heartbeat) => heartbeat.answer(),

@@ -10,13 +10,13 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
-use crate::connection::input::Input;
-use crate::connection::output::Output;
+use super::shared::Shared;
 use crate::forward::Link;
 use crate::memory::Charge;
+use crate::net::input::Input;
+use crate::net::output::Output;
 use crate::ring::{Peer, View};
 use crate::sampling::Sampler;
-use crate::server::shared::Shared;
 use crate::stats::Counters;
 
 /// The number of spare buffers kept, of each kind. More than one is in use only if a turn needs the

@@ -22,12 +22,12 @@ use std::task::{Context as TaskContext, Poll, Waker};
 use ringbinder_protocol::{Parsed, Refusal, Request, RingCommand, RingRequest, answer, parse};
 
 use super::Connection;
-use super::input::Input;
-use super::output::Output;
-use super::step::{Progress, Step};
-use crate::command::Context;
+use crate::command::step::{Progress, Step};
+use crate::command::{self, Context};
 use crate::net::connections::{CloseReason, SlotState};
-use crate::ring::{self, RingNode};
+use crate::net::input::Input;
+use crate::net::output::Output;
+use crate::ring::RingNode;
 use crate::security::tls;
 
 /// Bytes read from a connection that has proved nothing yet: enough for a login of one node to
@@ -107,19 +107,10 @@ impl Connection {
     ) -> Step {
         self.ticket.start_timeout();
         let local = Rc::clone(&self.local);
-        let shared = &*local.shared;
-        let Some(ring) = &shared.ring else {
+        let Some(ring) = &local.shared.ring else {
             return self.present_as_client(input, output, progress);
         };
-        let context = Context {
-            shared,
-            counters: &local.counters,
-            connection: self.ticket.id,
-            now: shared.clock.now(),
-            sampler: &local.sampler,
-            read_at: 0,
-            router: None,
-        };
+        let context = Context::new(&local, self.ticket.id, 0, None);
         loop {
             let unread = input.unread();
             if unread.is_empty() {
@@ -158,12 +149,12 @@ impl Connection {
                 }
                 RingCommand::Nonce => {
                     self.ticket.begin_proof();
-                    ring::command(&context, ring, &command, &mut self.peer, output);
+                    command::ring::execute(&context, ring, &command, &mut self.peer, output);
                 }
                 RingCommand::Prove(_) => {
                     // The answer follows once there is a slot.
                     let mut reply = Output::default();
-                    ring::command(&context, ring, &command, &mut self.peer, &mut reply);
+                    command::ring::execute(&context, ring, &command, &mut self.peer, &mut reply);
                     self.note_proof(&command);
                     if !self.ticket.slot_state().has_slot() {
                         return self.present_as_client(input, output, progress);

@@ -14,8 +14,8 @@ use crate::connection;
 use crate::net::connections::{Origin, Remote, Ticket};
 use crate::net::socket::Accepted;
 use crate::security::guards::Guards;
-use crate::server::shared::Shared;
 use crate::settings::{PeerTls, Startup};
+use crate::worker::shared::Shared;
 use crate::worker::state::Local;
 use crate::{server, settings};
 
@@ -45,8 +45,8 @@ impl FullNode {
             panic!("these flags ask to serve");
         };
         let guards = Guards::default();
-        let dialer = ring::Dialer::new(&guards, PeerTls::Off, Vec::new());
-        let started = ring::start(settings.ring.as_ref().unwrap(), dialer).unwrap();
+        let dialer = crate::ring::Dialer::new(&guards, PeerTls::Off, Vec::new());
+        let started = crate::ring::start(settings.ring.as_ref().unwrap(), dialer).unwrap();
         let shared = server::prepare(*settings, guards, Some(started.node), 1000);
         let client = shared.connections.open(Remote::Unix, 0, || Origin::Client).unwrap();
         let runtime = Builder::new_current_thread()

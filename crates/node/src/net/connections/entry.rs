@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use ringbinder_store::Seconds;
 
 use super::slots::SlotState;
-use crate::sampling::Nanos;
+use crate::process::clock::Nanos;
 
 /// The other side of a connection.
 #[derive(Clone, Debug)]

@@ -47,8 +47,8 @@ use super::view::View;
 use super::{ForeignKeys, RingNode};
 use crate::ring::peer::client::PeerError;
 use crate::ring::peer::handshake::HandshakeResult;
-use crate::server::shared::Shared;
 use crate::worker::Workers;
+use crate::worker::shared::Shared;
 
 /// The shortest timeout of a handshake. Requests have a timeout of their own.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(1);

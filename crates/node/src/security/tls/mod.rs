@@ -3,7 +3,6 @@
 //! | file | what it is |
 //! |---|---|
 //! | `material` | certificates and keys out of files |
-//! | `accept` | from an accepted socket to a connection, with whatever the client begins |
 //! | `explain` | what went wrong, in words for the one who can act |
 //!
 //! All data from files is one [`State`], replaced as a whole. If a reload fails, the current state
@@ -11,7 +10,6 @@
 //! configuration of its own, so that a session without a client certificate cannot be resumed if
 //! one is required.
 
-mod accept;
 pub(crate) mod explain;
 mod material;
 
@@ -29,7 +27,6 @@ use rustls::server::{NoServerSessionStorage, ParsedCertificate, WebPkiClientVeri
 use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
 
-pub(crate) use accept::serve;
 pub(crate) use material::{TlsError, too_open};
 
 use self::material::Identity;
@@ -59,7 +56,7 @@ pub(crate) struct Tls {
     /// Handshakes that began a new session.
     pub(crate) new_sessions: AtomicU64,
     /// The log rate limit for failed handshakes.
-    complaints: LogLimit,
+    pub(crate) complaints: LogLimit,
 }
 
 /// The data from the files.
@@ -120,7 +117,7 @@ impl Tls {
     }
 
     /// The configuration of a listener: its certificate, and the authorities that it trusts.
-    fn server(&self, verify: Verify) -> Option<Arc<ServerConfig>> {
+    pub(crate) fn server(&self, verify: Verify) -> Option<Arc<ServerConfig>> {
         let state = self.state.read();
         state.servers.iter().find(|(it, _)| *it == verify).map(|(_, server)| Arc::clone(server))
     }

@@ -9,11 +9,11 @@ use ringbinder_store::SegmentStore;
 use tokio::sync::Notify;
 use tracing::warn;
 
-use super::clock::Clock;
-use super::stop::Stop;
 use crate::memory::ConnectionMemory;
 use crate::net::connections::{Connections, Shares};
 use crate::observe::watch::Watch;
+use crate::process::clock::Clock;
+use crate::process::stop::Stop;
 use crate::ring::RingNode;
 use crate::sampling::{HotKeySamples, HotKeys, Latency, LatencySums};
 use crate::security::auth::Auth;

@@ -8,8 +8,8 @@ use ringbinder_ring::Point;
 use ringbinder_store::NewValue;
 
 use crate::command::echo;
-use crate::connection::input::SMALL_VALUE;
-use crate::connection::pending::{ForwardedRequest, Suppressed};
+use crate::net::input::SMALL_VALUE;
+use crate::net::pending::{ForwardedRequest, Suppressed};
 
 const GET: &[&[u8]] = &[b"EN"];
 const STORE: &[&[u8]] = &[b"HD"];

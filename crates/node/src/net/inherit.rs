@@ -40,7 +40,7 @@ impl Inherited {
     }
 
     /// Adds descriptors that another process passed on.
-    pub(super) fn add(&mut self, descriptors: Vec<OwnedFd>) -> io::Result<()> {
+    pub(crate) fn add(&mut self, descriptors: Vec<OwnedFd>) -> io::Result<()> {
         for descriptor in descriptors {
             let socket = Socket::from(descriptor);
             if !socket.is_listener()? {

@@ -2,7 +2,7 @@
 //!
 //! Every request about a key passes through here before the store is asked. Reads are the exception
 //! if the store holds only this node's own keys: they ask the store first. A request for another
-//! node leaves a pending reply in the output; see [`crate::connection::pending`].
+//! node leaves a pending reply in the output; see [`crate::net::pending`].
 //!
 //! A request that a peer forwarded is never forwarded to an owner again. If this node does not
 //! serve the key, it answers `MOVED`, and the peer looks for the owner by a newer ring. The request
@@ -18,9 +18,9 @@ use ringbinder_protocol::{
 use ringbinder_ring::{Point, point};
 use ringbinder_store::NewValue;
 
-use super::line;
-use crate::connection::output::Output;
-use crate::connection::pending::{Destination, Form, ForwardedRequest, Suppressed};
+use super::forward_line;
+use crate::net::output::Output;
+use crate::net::pending::{Destination, Form, ForwardedRequest, Suppressed};
 use crate::ring::ForeignKeys;
 use crate::ring::view::{Route, View};
 use crate::stats::Counters;
@@ -165,7 +165,7 @@ impl Router<'_> {
 
     /// Leaves a request to another node; returns false if this node carries it out.
     pub(crate) fn divert(&self, keyed: &Keyed<'_>, out: &mut Output) -> bool {
-        self.divert_line(keyed.key(), out, |point, line| line::keyed(keyed, point, line))
+        self.divert_line(keyed.key(), out, |point, line| forward_line::keyed(keyed, point, line))
     }
 
     /// Leaves a request and its value to another node; returns false if this node carries it out.
@@ -176,7 +176,7 @@ impl Router<'_> {
         out: &mut Output,
     ) -> bool {
         self.divert_line(storage.key(), out, |point, line| {
-            line::storage(storage, value, point, line)
+            forward_line::storage(storage, value, point, line)
         })
     }
 
@@ -189,7 +189,7 @@ impl Router<'_> {
         out: &mut Output,
     ) -> bool {
         self.divert_line(storage.key(), out, |point, line| {
-            line::deletion(storage, refusal, point, line)
+            forward_line::deletion(storage, refusal, point, line)
         })
     }
 

@@ -21,10 +21,10 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tracing::{debug, warn};
 
-use super::{Tls, explain};
 use crate::connection;
 use crate::net::connections::Ticket;
 use crate::net::socket::{Accepted, Socket};
+use crate::security::tls::{Tls, explain};
 use crate::settings::{Guard, Verify};
 use crate::worker::state::Local;
 

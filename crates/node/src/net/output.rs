@@ -20,6 +20,9 @@ use crate::sampling::Timed;
 /// more fit.
 const KEPT: usize = 64 * 1024;
 
+/// The approximate size in bytes of a piece of a long answer.
+pub(crate) const PIECE: usize = 32 * 1024;
+
 /// The number of slices passed to one write.
 const MAX_SLICES: usize = 64;
 

@@ -12,7 +12,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use nix::time::{ClockId, clock_gettime};
 use ringbinder_store::{Expiry, Seconds, is_unix_exptime};
 
-use crate::sampling::Nanos;
+/// Nanoseconds since the node started.
+pub(crate) type Nanos = u64;
 
 /// Whole seconds, as of the last tick. They are Unix seconds as long as the system's clock is not
 /// set.

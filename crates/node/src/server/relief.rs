@@ -5,15 +5,14 @@
 //! and neither read the answers they asked for nor send the data they announced.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::ConnectionMemory;
+use crate::memory::ConnectionMemory;
 use crate::net::connections::{OpenConnection, State};
-use crate::server::shared::Shared;
+use crate::worker::shared::Shared;
 
 /// The interval between two checks.
 const LOOK: Duration = Duration::from_millis(5);
@@ -39,7 +38,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
             () = memory.pressed.notified() => {}
             () = shared.stop.cancelled() => return,
         }
-        while memory.waiting.load(Relaxed) > 0 {
+        while memory.is_waited_for() {
             let now = Instant::now();
             if let Some(shortage) = memory.look(now) {
                 let stuck = stuck(&shared, shortage.is_urgent);
@@ -51,43 +50,6 @@ pub(crate) async fn run(shared: Arc<Shared>) {
                 () = shared.stop.cancelled() => return,
             }
         }
-    }
-}
-
-/// Memory that is missing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Shortage {
-    pub(super) bytes: u64,
-    /// No new request can be begun.
-    pub(super) is_urgent: bool,
-}
-
-impl ConnectionMemory {
-    /// Wakes the waiters for which there is room, and returns the shortage of the others.
-    pub(super) fn look(&self, now: Instant) -> Option<Shortage> {
-        let (is_full, room) = (self.is_full(), self.arriving_room());
-        let (needs_turn, first) = self.change(|line| {
-            if !is_full {
-                line.wake_turns();
-            }
-            let some_wait = line.wake_arriving(room);
-            if some_wait {
-                // The memory of one that has stalled counts again once another exceeds the bound.
-                let counted = self.counted() + self.beyond.load(Relaxed);
-                if line.let_beyond(counted < self.tight(), now) {
-                    self.beyond.store(0, Relaxed);
-                }
-            }
-            (line.has_turns(), line.first().filter(|_| some_wait))
-        });
-        if needs_turn {
-            // Frees part of the memory at once, because one check for each connection would be too
-            // many.
-            let bytes = self.counted().saturating_sub(self.full) + self.limit / 16;
-            return Some(Shortage { bytes, is_urgent: true });
-        }
-        let bytes = first?.saturating_sub(room);
-        Some(Shortage { bytes, is_urgent: false })
     }
 }
 

@@ -5,7 +5,7 @@
 //! an unfinished request stay with the connection.
 
 use crate::memory::Charge;
-use crate::sampling::Nanos;
+use crate::process::clock::Nanos;
 
 /// The size of a borrowed buffer in bytes. One read takes at most this much.
 pub(crate) const BUFFER_LEN: usize = 64 * 1024;
