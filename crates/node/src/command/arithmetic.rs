@@ -50,7 +50,7 @@ pub(super) fn meta(context: &Context<'_>, line: &MetaArithmetic<'_>, out: &mut O
         how,
         meta.key.binary,
         context.now,
-        |item, number, created| write(context, meta, key, (item, number, created), out),
+        |item, number, created| write(context, meta, key, item, number, created, out),
     );
     count(context, *increment, &result);
     if let ArithmeticResult::Created(()) = result {
@@ -75,7 +75,9 @@ fn write(
     context: &Context<'_>,
     meta: &Meta<'_>,
     key: &[u8],
-    (item, number, created): (&mut dyn ItemMut, u64, bool),
+    item: &mut dyn ItemMut,
+    number: u64,
+    created: bool,
     out: &mut Vec<u8>,
 ) {
     let mut digits = itoa::Buffer::new();

@@ -62,7 +62,7 @@ fn read(
         }
         let has_value = begin(meta, item, out);
         for (letter, argument) in meta.flags() {
-            flag(context, meta, item, (letter, argument), out);
+            flag(context, meta, item, letter, argument, out);
         }
         end(item, false, has_value, out);
         Some(Answered::Hit(item.value().len()))
@@ -94,7 +94,7 @@ fn read_locked(
                     won = true;
                 }
                 b'R' if !created => won |= wants_recache(context, meta, item),
-                _ => flag(context, meta, item, (letter, argument), out),
+                _ => flag(context, meta, item, letter, argument, out),
             }
         }
         let known = item.meta();
@@ -136,7 +136,8 @@ fn flag(
     context: &Context<'_>,
     meta: &Meta<'_>,
     item: &(impl ItemRef + ?Sized),
-    (letter, argument): (u8, &[u8]),
+    letter: u8,
+    argument: &[u8],
     out: &mut Output,
 ) {
     let out = &mut out.bytes;

@@ -62,10 +62,3 @@ impl Handled {
         Handled { consumed: 0, then: Some(then) }
     }
 }
-
-/// The progress of the requests in a buffer.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Progress {
-    /// The number of requests until others must have their turn.
-    pub(crate) turns: u32,
-}

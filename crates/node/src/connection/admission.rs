@@ -14,7 +14,7 @@ use ringbinder_protocol::{Login, Refusal, answer, login};
 use tracing::{debug, warn};
 
 use super::Connection;
-use crate::command::step::{Progress, Step};
+use crate::command::step::Step;
 use crate::net::connections::CloseReason;
 use crate::net::input::Input;
 use crate::net::output::Output;
@@ -35,12 +35,12 @@ impl Connection {
         &mut self,
         input: &mut Input,
         output: &mut Output,
-        progress: &mut Progress,
+        turns: &mut u32,
     ) -> Step {
         let shared = std::sync::Arc::clone(&self.local.shared);
         let Some(auth) = &shared.auth else {
             self.locked = false;
-            return self.step(input, output, progress);
+            return self.step(input, output, turns);
         };
         self.ticket.start_timeout();
         loop {
@@ -50,7 +50,7 @@ impl Connection {
             if output.is_full() {
                 return Step::Flush;
             }
-            if progress.turns == 0 {
+            if *turns == 0 {
                 return Step::Yield;
             }
             let (consumed, refusal) = match login(input.unread()) {
@@ -73,13 +73,13 @@ impl Connection {
             // The input may hold a password, so it is never shown.
             debug!("<{} (authentication)", self.ticket.id);
             input.consume(consumed);
-            progress.turns -= 1;
+            *turns -= 1;
             match refusal {
                 None => {
                     answer::line(&mut output.bytes, "STORED");
                     self.locked = false;
                     self.ticket.begin_proof();
-                    return self.step(input, output, progress);
+                    return self.step(input, output, turns);
                 }
                 Some(refusal) => answer::refusal(&mut output.bytes, refusal),
             }

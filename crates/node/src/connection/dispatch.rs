@@ -7,7 +7,7 @@ use ringbinder_store::NewValue;
 
 use crate::command::Router;
 use crate::command::ring::PeerSession;
-use crate::command::step::{Handled, Progress, Step};
+use crate::command::step::{Handled, Step};
 use crate::command::{self, Context};
 use crate::net::input::{Paused, SMALL_VALUE};
 use crate::net::output::Output;
@@ -41,7 +41,7 @@ pub(super) fn get(
     get: &Get<'_>,
     line: usize,
     paused: &mut Option<Paused>,
-    progress: &mut Progress,
+    turns: &mut u32,
     output: &mut Output,
 ) -> Handled {
     let done = paused.take().map_or(0, |paused| paused.done);
@@ -50,7 +50,7 @@ pub(super) fn get(
     };
     *paused = Some(Paused { line, done });
     // A piece of one answer counts as much as many answers.
-    progress.turns = 0;
+    *turns = 0;
     Handled::wait(if output.is_full() { Step::Flush } else { Step::Yield })
 }
 

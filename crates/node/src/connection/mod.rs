@@ -19,7 +19,7 @@
 //! |---|---|
 //! | `tls_handshake` | from an accepted socket to a connection, with whatever the client begins |
 //! | `turn`, `carried` | what a turn leaves behind; the part of a request that waits for its rest |
-//! | `dispatch` | the request at the front of the input |
+//! | `requests`, `dispatch` | the requests in the input; one of them, by its kind |
 //! | `arriving` | long lines and large values |
 //! | `admission`, `login` | a connection before its login; proof that the other side is a node |
 //! | `flush` | `flush_all` for the whole ring |
@@ -31,6 +31,7 @@ mod carried;
 mod dispatch;
 mod flush;
 mod login;
+mod requests;
 mod streams;
 pub(crate) mod tls_handshake;
 mod turn;
@@ -44,29 +45,19 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context as TaskContext, Poll, ready};
 
-use ringbinder_protocol::{
-    Follows, Foreign, Parsed, Quick, Refusal, Request, RingRequest, Storage, WatchFlags, answer,
-    multi_get, parse, quick,
-};
+use ringbinder_protocol::WatchFlags;
 use tracing::{debug, trace, warn};
 
 use self::carried::Carried;
+use self::login::Next;
 use self::turn::{Buffers, Unfinished, unfinished};
 use crate::command::ring::PeerSession;
-use crate::command::step::{Handled, Progress, Step};
-use crate::command::{self, Context};
+use crate::command::step::Step;
 use crate::net::connections::{CloseReason, State, Ticket};
-use crate::net::input::{Input, Paused};
-use crate::net::output::Output;
+use crate::net::input::Input;
 use crate::net::socket::{Accepted, Socket};
 use crate::security::tls::explain;
 use crate::worker::state::Local;
-
-use self::dispatch::{refuse, router};
-use self::login::Next;
-
-/// The most bytes of a command or an answer in the log.
-const MAX_LOGGED: usize = 1024;
 
 /// Serves a connection until it ends. Must be called within the worker's runtime.
 ///
@@ -221,11 +212,10 @@ impl Connection {
         mut held: Buffers,
         context: &mut TaskContext<'_>,
     ) -> Poll<Result<ControlFlow<Box<Unfinished>>, CloseReason>> {
-        let turns = self.local.shared.settings.max_reqs_per_event;
-        let mut progress = Progress { turns };
+        let mut turns = self.local.shared.settings.max_reqs_per_event;
         let step = loop {
             let Buffers { input, output } = &mut held;
-            let step = self.step(input, output, &mut progress);
+            let step = self.step(input, output, &mut turns);
             match step {
                 Step::Starved | Step::Flush if !output.has_pending() => {
                     match self.poll_flush(context, output) {
@@ -255,7 +245,7 @@ impl Connection {
             }
         };
         self.local.note_late(&mut held.input);
-        unfinished(held, progress, step)
+        unfinished(held, turns, step)
     }
 
     /// Keeps an unfinished request, and returns the buffers.
@@ -322,20 +312,6 @@ impl Connection {
         self.ticket.enter(state);
     }
 
-    /// Logs a command and the first line of its answer.
-    #[cold]
-    fn log(&self, command: &[u8], answer: &[u8]) {
-        let first = |text: &[u8]| {
-            let text = &text[..text.len().min(MAX_LOGGED)];
-            let line = text.split(|&byte| byte == b'\n').next().unwrap_or_default();
-            line.trim_ascii_end().escape_ascii().to_string()
-        };
-        debug!("<{} {}", self.ticket.id, first(command));
-        if !answer.is_empty() {
-            debug!(">{} {}", self.ticket.id, first(answer));
-        }
-    }
-
     fn poll_kick<T>(&self, context: &TaskContext<'_>) -> Poll<Result<T, CloseReason>> {
         match self.ticket.poll_kick(context) {
             Some(reason) => {
@@ -350,9 +326,9 @@ impl Connection {
 
     /// Does the work that a turn has to wait for, and carries out the other requests read with it.
     async fn finish(&mut self, unfinished: Box<Unfinished>) -> Result<(), CloseReason> {
-        let Unfinished { mut held, mut progress, step } = *unfinished;
+        let Unfinished { mut held, mut turns, step } = *unfinished;
         self.keep_little(&mut held, &step);
-        let finished = self.work(&mut held, &mut progress, step).await;
+        let finished = self.work(&mut held, &mut turns, step).await;
         self.ticket.hold_nothing();
         self.give_back(held);
         finished
@@ -375,7 +351,7 @@ impl Connection {
     async fn work(
         &mut self,
         Buffers { input, output }: &mut Buffers,
-        progress: &mut Progress,
+        turns: &mut u32,
         mut step: Step,
     ) -> Result<(), CloseReason> {
         loop {
@@ -383,7 +359,7 @@ impl Connection {
                 Step::Starved => return self.flush(output).await,
                 Step::Flush => self.flush(output).await?,
                 Step::Yield => {
-                    progress.turns = self.local.shared.settings.max_reqs_per_event;
+                    *turns = self.local.shared.settings.max_reqs_per_event;
                     self.local.counters.conn_yields.increment();
                     tokio::task::yield_now().await;
                 }
@@ -406,128 +382,8 @@ impl Connection {
                     return Err(reason);
                 }
             }
-            step = self.step(input, output, progress);
+            step = self.step(input, output, turns);
         }
-    }
-
-    /// Carries out requests until it has to wait.
-    fn step(&mut self, input: &mut Input, output: &mut Output, progress: &mut Progress) -> Step {
-        self.local.check_for_pause();
-        if !output.pending_replies().borrow_mut().admits(self.local.generation()) {
-            return Step::Flush;
-        }
-        if self.locked {
-            return self.admit(input, output, progress);
-        }
-        if !self.ticket.slot_state().has_slot() {
-            return self.present(input, output, progress);
-        }
-        let shared = &*self.local.shared;
-        output.high_water = shared.memory.high_water();
-        let view = self.local.view();
-        let routes = router(&self.local, view.as_deref(), self.peer.as_deref(), &self.strays);
-        let mut context = Context::new(&self.local, self.ticket.id, input.read_at, routes);
-        loop {
-            let unread = input.unread();
-            if unread.is_empty() {
-                return Step::Starved;
-            }
-            if output.is_full() {
-                return Step::Flush;
-            }
-            if progress.turns == 0 {
-                return Step::Yield;
-            }
-            let before = output.bytes.len();
-            let mut paused = input.paused;
-            let Handled { consumed, then } = match quick(unread) {
-                Some(Quick::Get { key, consumed }) => {
-                    debug_assert!(paused.is_none(), "one key is never put off");
-                    command::get_one(&context, key, output);
-                    Handled::done(consumed)
-                }
-                Some(Quick::Set { store, consumed }) => {
-                    let storage = Storage::Classic(store);
-                    dispatch::store(&context, &storage, consumed, unread, output)
-                }
-                None => match again(paused, unread) {
-                    Parsed::Incomplete => Handled::wait(Step::Starved),
-                    Parsed::Foreign(foreign) => Handled::wait(self.foreign(foreign, output)),
-                    Parsed::Refused { refusal, quiet, consumed, follows } => {
-                        refuse(output, quiet, refusal);
-                        let then = match follows {
-                            Follows::Request => None,
-                            Follows::Value(len) => Some(Step::Swallow(len)),
-                            Follows::Unknown => Some(Step::Close(CloseReason::Error)),
-                        };
-                        Handled { consumed, then }
-                    }
-                    Parsed::Request { request, consumed: line } => match &request {
-                        Request::Get(get) => {
-                            dispatch::get(&context, get, line, &mut paused, progress, output)
-                        }
-                        Request::Keyed(keyed) => {
-                            command::keyed(&context, keyed, output);
-                            Handled::done(line)
-                        }
-                        Request::Storage(storage) => {
-                            dispatch::store(&context, storage, line, unread, output)
-                        }
-                        Request::Admin(admin) => {
-                            let then = command::admin(&context, admin, output);
-                            Handled { consumed: line, then }
-                        }
-                        Request::Ring(request) => {
-                            let peer = &mut self.peer;
-                            let handled =
-                                dispatch::ring(&context, request, line, unread, peer, output);
-                            if let RingRequest::Command(command) = request {
-                                self.note_proof(command);
-                            }
-                            let (view, peer) = (view.as_deref(), self.peer.as_deref());
-                            context.router = router(&self.local, view, peer, &self.strays);
-                            handled
-                        }
-                    },
-                },
-            };
-            if shared.logs_commands() && consumed > 0 {
-                self.log(unread, &output.bytes[before..]);
-            }
-            if consumed > 0 {
-                if context.router.is_some_and(|router| router.forwarding.is_some()) {
-                    self.local.counters.foreign_received.increment();
-                }
-                input.consume(consumed);
-                progress.turns -= 1;
-            } else {
-                input.paused = paused;
-            }
-            if let Some(step) = then {
-                return step;
-            }
-        }
-    }
-
-    /// Handles input that is not memcached text: sends the client one line, logs one line, and
-    /// closes.
-    fn foreign(&self, foreign: Foreign, output: &mut Output) -> Step {
-        let peer = &self.ticket.remote;
-        let line = foreign.refusal().map_or("an HTTP request", Refusal::line);
-        match foreign {
-            Foreign::Http => {}
-            Foreign::Binary(request) => {
-                let text = line.strip_prefix("CLIENT_ERROR ").unwrap_or(line);
-                answer::binary_error(&mut output.bytes, request, text);
-            }
-            Foreign::Tls | Foreign::EndlessLine => answer::line(&mut output.bytes, line),
-        }
-        // At most one log line a second, because such a client must not fill the log either.
-        let now = self.local.shared.clock.now();
-        if self.local.shared.foreign_logged.swap(now, Relaxed) != now {
-            warn!("closed the connection of {peer}, which sent no memcached text protocol: {line}");
-        }
-        Step::Close(CloseReason::Error)
     }
 
     /// The reason for closing at the end of input.
@@ -541,15 +397,4 @@ impl Connection {
         }
         CloseReason::Error
     }
-}
-
-/// Parses the request at the front of the buffer. A line that is answered in pieces is not parsed
-/// again.
-#[inline]
-fn again(paused: Option<Paused>, unread: &[u8]) -> Parsed<'_> {
-    let known = paused.and_then(|paused| {
-        let get = multi_get(&unread[..paused.line])?;
-        Some(Parsed::Request { request: Request::Get(get), consumed: paused.line })
-    });
-    known.unwrap_or_else(|| parse(unread))
 }

@@ -4,7 +4,7 @@
 use std::ops::ControlFlow;
 use std::task::Poll;
 
-use crate::command::step::{Progress, Step};
+use crate::command::step::Step;
 use crate::net::connections::CloseReason;
 use crate::net::input::Input;
 use crate::net::output::Output;
@@ -14,7 +14,8 @@ use crate::net::output::Output;
 #[derive(Debug)]
 pub(crate) struct Unfinished {
     pub(crate) held: Buffers,
-    pub(crate) progress: Progress,
+    /// The number of requests until others must have their turn.
+    pub(crate) turns: u32,
     pub(crate) step: Step,
 }
 
@@ -29,10 +30,10 @@ pub(crate) struct Buffers {
 #[cold]
 pub(crate) fn unfinished(
     held: Buffers,
-    progress: Progress,
+    turns: u32,
     step: Step,
 ) -> Poll<Result<ControlFlow<Box<Unfinished>>, CloseReason>> {
-    Poll::Ready(Ok(ControlFlow::Break(Box::new(Unfinished { held, progress, step }))))
+    Poll::Ready(Ok(ControlFlow::Break(Box::new(Unfinished { held, turns, step }))))
 }
 
 impl Buffers {

@@ -14,27 +14,26 @@
 //! values by the memory of connections, and unwritten requests by [`MAX_UNWRITTEN`].
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use ringbinder_protocol::{Claim, Forwarding, Reply, Stamp, reply};
+use ringbinder_protocol::{Forwarding, Reply, Stamp, reply};
 use tokio::time::{Instant, Sleep};
 use tracing::{debug, warn};
 
 use super::in_flight::{Losses, Waiting};
 use super::large::{Held, Large};
+use super::link_state::LinkState;
 use super::open;
 use crate::net::input::{Input, SMALL_VALUE};
-use crate::net::output::Output;
-use crate::net::pending::{Form, Group, SharedReplies};
+use crate::net::pending::{Group, SharedReplies};
 use crate::net::socket::Socket;
 use crate::ring::manager::Hint;
 use crate::ring::peer::Peer;
@@ -44,9 +43,6 @@ use crate::worker::state::Local;
 /// The most bytes of requests held while a peer does not accept them.
 const MAX_UNWRITTEN: usize = 16 << 20;
 const MAX_UNWRITTEN_TIGHT: usize = 64 << 10;
-
-/// The longest line of keys sent to a peer, in bytes.
-const MAX_KEYS: usize = 64 * 1024;
 
 /// The reason why a link broke.
 #[derive(Debug, thiserror::Error)]
@@ -76,22 +72,11 @@ impl LinkError {
     }
 }
 
-#[derive(Debug, Default)]
-struct State {
-    /// Requests that are not written yet.
-    out: Output,
-    waiting: VecDeque<Waiting>,
-    announced: Option<Forwarding>,
-    running: bool,
-    waker: Option<Waker>,
-    retired: bool,
-}
-
 /// The link, as connections see it.
 #[derive(Debug)]
 pub(crate) struct Link {
     pub(crate) peer: Arc<Peer>,
-    state: RefCell<State>,
+    state: RefCell<LinkState>,
 }
 
 impl Link {
@@ -166,7 +151,7 @@ impl Link {
         let in_time = state.waiting.iter().filter(|waiting| !waiting.is_late);
         let failed: usize = in_time.map(|waiting| waiting.open().len()).sum();
         let waiting = std::mem::take(&mut state.waiting);
-        *state = State { retired: state.retired, ..State::default() };
+        *state = LinkState { retired: state.retired, ..LinkState::default() };
         drop(state);
         if error.is_away() {
             let hint = Hint::Away {
@@ -192,96 +177,6 @@ impl Link {
         for waiting in waiting {
             waiting.fail(self.losses(local));
         }
-    }
-}
-
-impl State {
-    /// Announces the ring and claim of the next requests, unless they are the same as last time.
-    fn announce(&mut self, forwarding: Forwarding) {
-        use std::io::Write;
-
-        if self.announced != Some(forwarding) {
-            self.announced = Some(forwarding);
-            let claim = match forwarding.claim {
-                Claim::Owner => "owner",
-                Claim::Former => "former",
-            };
-            // Writing to a vector cannot fail.
-            let _ = write!(self.out.bytes, "ring forward {} {claim}\r\n", forwarding.stamp);
-        }
-    }
-
-    fn write(&mut self, waiting: Waiting) {
-        let Form::Key { exptime, with_cas } = waiting.form else {
-            return self.write_line(waiting);
-        };
-        let mut rest = &waiting.replies[..];
-        let pending = waiting.pending.borrow();
-        let mut parts = Vec::new();
-        while !rest.is_empty() {
-            let len = self.write_keys(exptime, with_cas, &pending, rest);
-            let (part, others) = rest.split_at(len);
-            parts.push(part.len());
-            rest = others;
-        }
-        drop(pending);
-        if parts.len() == 1 {
-            self.waiting.push_back(waiting);
-            return;
-        }
-        let mut replies = waiting.replies.into_iter();
-        for len in parts {
-            self.waiting.push_back(Waiting {
-                pending: Rc::clone(&waiting.pending),
-                replies: replies.by_ref().take(len).collect(),
-                ..waiting
-            });
-        }
-    }
-
-    /// Writes one line with as many keys as fit, and returns how many.
-    fn write_keys(
-        &mut self,
-        exptime: Option<i64>,
-        with_cas: bool,
-        pending: &crate::net::pending::PendingReplies,
-        replies: &[u32],
-    ) -> usize {
-        use std::io::Write;
-
-        let out = &mut self.out.bytes;
-        let start = out.len();
-        let plural = if with_cas { "s" } else { "" };
-        // Writing to a vector cannot fail.
-        let _ = match exptime {
-            None => write!(out, "get{plural}"),
-            Some(exptime) => write!(out, "gat{plural} {exptime}"),
-        };
-        let mut count = 0;
-        for &reply in replies {
-            let key = pending.request(reply);
-            if count > 0 && out.len() - start + key.len() > MAX_KEYS {
-                break;
-            }
-            out.push(b' ');
-            out.extend_from_slice(key);
-            count += 1;
-        }
-        out.extend_from_slice(b"\r\n");
-        count
-    }
-
-    fn write_line(&mut self, waiting: Waiting) {
-        let pending = waiting.pending.borrow();
-        for &reply in &waiting.replies {
-            self.out.bytes.extend_from_slice(pending.request(reply));
-            if let Some(value) = pending.value(reply) {
-                self.out.large(value);
-                self.out.bytes.extend_from_slice(b"\r\n");
-            }
-        }
-        drop(pending);
-        self.waiting.push_back(waiting);
     }
 }
 

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `gather` | waiting for the replies of a connection |
 //! | `flush` | `flush_all` for every node |
-//! | `open`, `link` | one worker's connection to one peer |
+//! | `open`, `link`, `link_state` | one worker's connection to one peer; its requests |
 //! | `in_flight`, `large` | a request that was sent, and its reply; a large value in a reply |
 
 mod flush;
@@ -15,6 +15,7 @@ mod gather;
 mod in_flight;
 mod large;
 pub(crate) mod link;
+mod link_state;
 mod open;
 
 pub(crate) use self::flush::flush_all;

@@ -101,25 +101,12 @@ pub(crate) fn bind(
         let unknown = |source| ListenError::Unknown { address: address.to_string(), source };
         let ListenAddress::Tcp { guard, .. } = address;
         let candidates = address.resolve().map_err(unknown)?;
-        let mut failed = None;
-        let mut bound = false;
-        for candidate in candidates {
-            let there = inherited.take_tcp(candidate);
-            match there.map_or_else(|| tcp(candidate, backlog), Ok) {
-                Ok(listener) => {
-                    listeners.push(Listener::Tcp(listener, *guard));
-                    bound = true;
-                }
-                Err(source) => failed = Some((candidate, source)),
-            }
-        }
-        // A name or `*` may stand for address families that this machine lacks: one that works is
-        // enough.
-        let in_use = |error: &io::Error| error.kind() == io::ErrorKind::AddrInUse;
-        if let Some((candidate, source)) = failed.filter(|(_, error)| !bound || in_use(error)) {
+        let bound = bind_host(&candidates, backlog, |candidate| inherited.take_tcp(candidate));
+        let bound = bound.map_err(|(candidate, source)| {
             let advice = advice(&source);
-            return Err(ListenError::Bind { address: candidate.to_string(), source, advice });
-        }
+            ListenError::Bind { address: candidate.to_string(), source, advice }
+        })?;
+        listeners.extend(bound.into_iter().map(|listener| Listener::Tcp(listener, *guard)));
     }
     if let Some(path) = &settings.unix_socket {
         listeners.push(unix(path, settings.unix_mask, backlog, inherited)?);
@@ -137,12 +124,41 @@ pub(crate) fn bind_admin(
     inherited: &mut Inherited,
 ) -> Result<Vec<std::net::TcpListener>, ListenError> {
     let unknown = |source| ListenError::UnknownAdmin { address: address.to_string(), source };
+    let candidates = address.resolve().map_err(unknown)?;
+    // A request for any port would take one of the clients' sockets.
+    let there = |candidate: SocketAddr| {
+        (candidate.port() != 0).then(|| inherited.take_tcp(candidate)).flatten()
+    };
+    bind_host(&candidates, ADMIN_BACKLOG, there).map_err(|(candidate, source)| {
+        let advice = match source.kind() {
+            io::ErrorKind::AddrInUse => {
+                "another process listens there: stop it, or choose another port with --admin"
+            }
+            io::ErrorKind::PermissionDenied => {
+                "ports below 1024 need root: choose another with --admin"
+            }
+            io::ErrorKind::AddrNotAvailable => {
+                "this machine does not have that address: check --admin"
+            }
+            _ => "check --admin",
+        };
+        let address = format!("{candidate} for the admin port");
+        ListenError::Bind { address, source, advice }
+    })
+}
+
+/// Binds every address of a host, or takes the socket that is `there` already. A name or `*` may
+/// stand for address families that this machine lacks: one address that works is enough, if no
+/// other is in use.
+fn bind_host(
+    candidates: &[SocketAddr],
+    backlog: i32,
+    mut there: impl FnMut(SocketAddr) -> Option<std::net::TcpListener>,
+) -> Result<Vec<std::net::TcpListener>, (SocketAddr, io::Error)> {
     let mut bound = Vec::new();
     let mut failed = None;
-    for candidate in address.resolve().map_err(unknown)? {
-        // A request for any port would take one of the clients' sockets.
-        let there = (candidate.port() != 0).then(|| inherited.take_tcp(candidate)).flatten();
-        match there.map_or_else(|| tcp(candidate, ADMIN_BACKLOG), Ok) {
+    for &candidate in candidates {
+        match there(candidate).map_or_else(|| tcp(candidate, backlog), Ok) {
             Ok(listener) => bound.push(listener),
             Err(source) => failed = Some((candidate, source)),
         }
@@ -150,22 +166,7 @@ pub(crate) fn bind_admin(
     let in_use = |error: &io::Error| error.kind() == io::ErrorKind::AddrInUse;
     match failed.filter(|(_, error)| bound.is_empty() || in_use(error)) {
         None => Ok(bound),
-        Some((candidate, source)) => {
-            let advice = match source.kind() {
-                io::ErrorKind::AddrInUse => {
-                    "another process listens there: stop it, or choose another port with --admin"
-                }
-                io::ErrorKind::PermissionDenied => {
-                    "ports below 1024 need root: choose another with --admin"
-                }
-                io::ErrorKind::AddrNotAvailable => {
-                    "this machine does not have that address: check --admin"
-                }
-                _ => "check --admin",
-            };
-            let address = format!("{candidate} for the admin port");
-            Err(ListenError::Bind { address, source, advice })
-        }
+        Some(failed) => Err(failed),
     }
 }
 
@@ -328,9 +329,7 @@ impl Listener {
             Listener::Unix(..) => Guard::Plain,
         }
     }
-}
 
-impl Listener {
     /// The address where it listens, as `stats conns` shows it.
     pub(crate) fn place(&self) -> String {
         match self {

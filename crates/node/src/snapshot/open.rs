@@ -49,7 +49,7 @@ pub(crate) fn open(shared: &Shared) -> Option<Pending> {
     }
     let header = Header { items: totals.items, ..header };
     let from = format!("the snapshot {}", path.display());
-    Pending::new(shared, stream, &header, (from, Some(len)))
+    Pending::new(shared, stream, &header, from, Some(len))
 }
 
 /// Prevents a snapshot from being restored at a later start, if this node has its items from

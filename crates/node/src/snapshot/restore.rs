@@ -118,7 +118,8 @@ impl Pending {
         shared: &Shared,
         stream: Stream<Box<dyn Read + Send>>,
         header: &Header,
-        (from, len): (String, Option<u64>),
+        from: String,
+        len: Option<u64>,
     ) -> Option<Pending> {
         use ringbinder_store::Store;
 
@@ -233,10 +234,9 @@ impl Pending {
         shared: &Shared,
         sums: &mut Sums,
     ) -> Result<(usize, Option<End>), ReadError> {
-        let (restore, keys, back) = (&self.restore, &self.keys, self.back);
-        let now = shared.clock.now();
+        let block = Block { shared, restore: &self.restore, keys: &self.keys, back: self.back };
         self.stream.next(|decoded| match decoded {
-            Decoded::Items(items) => take_block(shared, restore, items, (keys, back, now), sums),
+            Decoded::Items(items) => block.take(items, sums),
             Decoded::Passed { items } => {
                 sums.too_large += u64::from(items);
                 None
@@ -249,32 +249,38 @@ impl Pending {
 
 type Keys = Option<(Arc<Ring>, Option<NodeIndex>)>;
 
-/// Restores the items of a block; returns the reason if one of them was the last.
-fn take_block(
-    shared: &Shared,
-    restore: &Restore,
-    items: Items<'_>,
-    (keys, back, now): (&Keys, Seconds, Seconds),
-    sums: &mut Sums,
-) -> Option<End> {
-    let mut foreign = 0;
-    let own = items.filter_map(|mut item: SavedItem<'_>| {
-        if let Some((ring, me)) = keys
-            && *me != Some(ring.owner(item.key))
-        {
-            foreign += 1;
-            return None;
-        }
-        let meta = &mut item.meta;
-        if let Some(at) = meta.expiry.unix() {
-            meta.expiry = Expiry::at(at.saturating_sub(back));
-        }
-        meta.last_access = meta.last_access.saturating_sub(back).min(now);
-        Some(item)
-    });
-    let end = shared.store.restore_all(restore, own, now, |restored| sums.count(restored));
-    sums.foreign += foreign;
-    end.break_value()
+/// The conditions under which the items of a block are restored.
+struct Block<'a> {
+    shared: &'a Shared,
+    restore: &'a Restore,
+    keys: &'a Keys,
+    back: Seconds,
+}
+
+impl Block<'_> {
+    /// Restores the items of a block; returns the reason if one of them was the last.
+    fn take(&self, items: Items<'_>, sums: &mut Sums) -> Option<End> {
+        let now = self.shared.clock.now();
+        let mut foreign = 0;
+        let own = items.filter_map(|mut item: SavedItem<'_>| {
+            if let Some((ring, me)) = self.keys
+                && *me != Some(ring.owner(item.key))
+            {
+                foreign += 1;
+                return None;
+            }
+            let meta = &mut item.meta;
+            if let Some(at) = meta.expiry.unix() {
+                meta.expiry = Expiry::at(at.saturating_sub(self.back));
+            }
+            meta.last_access = meta.last_access.saturating_sub(self.back).min(now);
+            Some(item)
+        });
+        let store = &self.shared.store;
+        let end = store.restore_all(self.restore, own, now, |restored| sums.count(restored));
+        sums.foreign += foreign;
+        end.break_value()
+    }
 }
 
 /// Ends the restore when it is dropped, whatever the reason.

@@ -142,5 +142,5 @@ fn pending(
         .map_err(|error: ReadError| error.to_string())?;
     snapshot::header_fits(shared, &header)?;
     let from = "the process before this one".to_owned();
-    Ok(Pending::new(shared, stream, &header, (from, None)))
+    Ok(Pending::new(shared, stream, &header, from, None))
 }

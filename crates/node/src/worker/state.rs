@@ -31,9 +31,53 @@ const GIVE_BACK: u8 = 16;
 /// bytes, because it changes with every few requests.
 const YIELDED: usize = 1 << 20;
 
-/// Unused buffers. Boxed, because each changes hands several times a request.
+/// Buffers that no connection uses. Boxed, because each changes hands several times a request.
+#[derive(Debug)]
 #[allow(clippy::vec_box, reason = "a buffer changes hands more often than it is made")]
-type Spare<T> = Vec<Box<T>>;
+struct Spare<T> {
+    buffers: RefCell<Vec<Box<T>>>,
+    /// The fewest buffers since the last [`Spare::tidy`]: this many were not needed.
+    unneeded: Cell<usize>,
+}
+
+impl<T> Default for Spare<T> {
+    fn default() -> Self {
+        Spare { buffers: RefCell::default(), unneeded: Cell::new(0) }
+    }
+}
+
+impl<T> Spare<T> {
+    #[inline]
+    fn take(&self) -> Option<Box<T>> {
+        let mut buffers = self.buffers.borrow_mut();
+        let taken = buffers.pop();
+        self.unneeded.set(self.unneeded.get().min(buffers.len()));
+        taken
+    }
+
+    /// Keeps a buffer; returns false, and frees it, if there are enough.
+    #[inline]
+    fn keep(&self, buffer: Box<T>) -> bool {
+        let mut buffers = self.buffers.borrow_mut();
+        let has_room = buffers.len() < MAX_SPARE;
+        if has_room {
+            buffers.push(buffer);
+        }
+        has_room
+    }
+
+    /// Frees the buffers that were not needed since the last call. Returns their number and the
+    /// bytes of the others.
+    fn tidy(&self, bytes: impl Fn(&T) -> usize) -> (usize, usize) {
+        let mut buffers = self.buffers.borrow_mut();
+        let unneeded = self.unneeded.get().min(buffers.len());
+        // The unused ones are at the bottom.
+        buffers.drain(..unneeded);
+        buffers.shrink_to_fit();
+        self.unneeded.set(buffers.len());
+        (unneeded, buffers.iter().map(|buffer| bytes(buffer)).sum())
+    }
+}
 
 /// The state that the connections of one worker share.
 #[derive(Debug)]
@@ -41,10 +85,8 @@ pub(crate) struct Local {
     pub(crate) shared: Arc<Shared>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) sampler: Sampler,
-    spare_inputs: RefCell<Spare<Input>>,
-    spare_outputs: RefCell<Spare<Output>>,
-    /// The fewest spare buffers since the last [`Local::tidy`]: this many were not needed.
-    unneeded: Cell<[usize; 2]>,
+    spare_inputs: Spare<Input>,
+    spare_outputs: Spare<Output>,
     /// The charge for the spare buffers.
     spare: RefCell<Charge>,
     /// The number of times that freed memory must still be given back.
@@ -77,9 +119,8 @@ impl Local {
             shared,
             counters,
             sampler,
-            spare_inputs: RefCell::default(),
-            spare_outputs: RefCell::default(),
-            unneeded: Cell::default(),
+            spare_inputs: Spare::default(),
+            spare_outputs: Spare::default(),
             spare,
             to_give_back: Cell::new(0),
             yielded: Cell::new(0),
@@ -90,20 +131,13 @@ impl Local {
     /// Lends a read buffer.
     #[inline]
     pub(crate) fn take_input(&self) -> Box<Input> {
-        let mut spare = self.spare_inputs.borrow_mut();
-        let taken = spare.pop().unwrap_or_else(|| Box::new(Input::new()));
-        let [inputs, outputs] = self.unneeded.get();
-        self.unneeded.set([inputs.min(spare.len()), outputs]);
-        taken
+        self.spare_inputs.take().unwrap_or_else(|| Box::new(Input::new()))
     }
 
     /// Takes a read buffer back.
     #[inline]
     pub(crate) fn give_input(&self, mut input: Box<Input>) {
-        let mut spare = self.spare_inputs.borrow_mut();
-        if input.reset() && spare.len() < MAX_SPARE {
-            spare.push(input);
-        } else {
+        if !(input.reset() && self.spare_inputs.keep(input)) {
             self.has_freed();
         }
     }
@@ -111,24 +145,16 @@ impl Local {
     /// Lends an output buffer.
     #[inline]
     pub(crate) fn take_output(&self) -> Box<Output> {
-        let mut spare = self.spare_outputs.borrow_mut();
-        let taken = spare.pop().unwrap_or_default();
-        let [inputs, outputs] = self.unneeded.get();
-        self.unneeded.set([inputs, outputs.min(spare.len())]);
-        taken
+        self.spare_outputs.take().unwrap_or_default()
     }
 
     /// Takes an output buffer back, and drops any answers left in it.
     #[inline]
     pub(crate) fn give_output(&self, mut output: Box<Output>) {
-        let mut spare = self.spare_outputs.borrow_mut();
-        if spare.len() < MAX_SPARE {
-            output.clear();
-            // Samples of answers that were never handed over, or of an output that no connection
-            // owns.
-            output.timed.clear();
-            spare.push(output);
-        } else {
+        output.clear();
+        // Samples of answers that were never handed over, or of an output that no connection owns.
+        output.timed.clear();
+        if !self.spare_outputs.keep(output) {
             self.has_freed();
         }
     }
@@ -148,23 +174,12 @@ impl Local {
     /// Frees buffers that were not needed since the last call, and counts the others. Must be
     /// called about once a second.
     pub(crate) fn tidy(&self) {
-        let mut inputs = self.spare_inputs.borrow_mut();
-        let mut outputs = self.spare_outputs.borrow_mut();
-        let [unneeded_inputs, unneeded_outputs] = self.unneeded.get();
-        // The unused ones are at the bottom.
-        let drop = unneeded_inputs.min(inputs.len());
-        inputs.drain(..drop);
-        inputs.shrink_to_fit();
-        let drop = unneeded_outputs.min(outputs.len());
-        outputs.drain(..drop);
-        outputs.shrink_to_fit();
-        if unneeded_inputs + unneeded_outputs > 0 {
+        let (inputs, input_bytes) = self.spare_inputs.tidy(Input::uncounted);
+        let (outputs, output_bytes) = self.spare_outputs.tidy(|output| output.bytes.capacity());
+        if inputs + outputs > 0 {
             self.has_freed();
         }
-        self.unneeded.set([inputs.len(), outputs.len()]);
-        let bytes = inputs.iter().map(|input| input.uncounted()).sum::<usize>()
-            + outputs.iter().map(|output| output.bytes.capacity()).sum::<usize>();
-        self.spare.borrow_mut().set(bytes as u64);
+        self.spare.borrow_mut().set((input_bytes + output_bytes) as u64);
     }
 
     /// Records that a connection keeps this many bytes while others have their turn.

@@ -22,7 +22,7 @@ use std::task::{Context as TaskContext, Poll, Waker};
 use ringbinder_protocol::{Parsed, Refusal, Request, RingCommand, RingRequest, answer, parse};
 
 use super::Connection;
-use crate::command::step::{Progress, Step};
+use crate::command::step::Step;
 use crate::command::{self, Context};
 use crate::net::connections::{CloseReason, SlotState};
 use crate::net::input::Input;
@@ -103,12 +103,12 @@ impl Connection {
         &mut self,
         input: &mut Input,
         output: &mut Output,
-        progress: &mut Progress,
+        turns: &mut u32,
     ) -> Step {
         self.ticket.start_timeout();
         let local = Rc::clone(&self.local);
         let Some(ring) = &local.shared.ring else {
-            return self.present_as_client(input, output, progress);
+            return self.present_as_client(input, output, turns);
         };
         let context = Context::new(&local, self.ticket.id, 0, None);
         loop {
@@ -116,12 +116,12 @@ impl Connection {
             if unread.is_empty() {
                 return Step::Starved;
             }
-            if progress.turns == 0 {
+            if *turns == 0 {
                 return Step::Yield;
             }
             let begun = unread.len().min(BEGINNING.len());
             if unread[..begun] != BEGINNING[..begun] {
-                return self.present_as_client(input, output, progress);
+                return self.present_as_client(input, output, turns);
             }
             let (command, consumed) = match parse(unread) {
                 Parsed::Incomplete => return Step::Starved,
@@ -139,13 +139,13 @@ impl Connection {
                     ..
                 }
                 | Parsed::Refused { .. }
-                | Parsed::Foreign(_) => return self.present_as_client(input, output, progress),
+                | Parsed::Foreign(_) => return self.present_as_client(input, output, turns),
             };
             match command {
                 // Its time is over. Only a proof counts now; otherwise it could ask for nonces for
                 // ever.
                 RingCommand::Nonce if self.ticket.slot_state() == SlotState::Leaving => {
-                    return self.present_as_client(input, output, progress);
+                    return self.present_as_client(input, output, turns);
                 }
                 RingCommand::Nonce => {
                     self.ticket.begin_proof();
@@ -157,27 +157,27 @@ impl Connection {
                     command::ring::execute(&context, ring, &command, &mut self.peer, &mut reply);
                     self.note_proof(&command);
                     if !self.ticket.slot_state().has_slot() {
-                        return self.present_as_client(input, output, progress);
+                        return self.present_as_client(input, output, turns);
                     }
                     output.bytes.extend_from_slice(&reply.bytes);
                 }
                 RingCommand::Greet { .. } => {
                     // Carried out like any other request, by a connection with a slot.
                     self.note_proof(&command);
-                    return self.present_as_client(input, output, progress);
+                    return self.present_as_client(input, output, turns);
                 }
                 RingCommand::Version
                 | RingCommand::Get(_)
                 | RingCommand::Owner(_)
                 | RingCommand::Flush { .. }
                 | RingCommand::Forward(_) => {
-                    return self.present_as_client(input, output, progress);
+                    return self.present_as_client(input, output, turns);
                 }
             }
             input.consume(consumed);
-            progress.turns -= 1;
+            *turns -= 1;
             if self.ticket.slot_state().has_slot() {
-                return self.step(input, output, progress);
+                return self.step(input, output, turns);
             }
         }
     }
@@ -187,10 +187,10 @@ impl Connection {
         &mut self,
         input: &mut Input,
         output: &mut Output,
-        progress: &mut Progress,
+        turns: &mut u32,
     ) -> Step {
         match self.ticket.claim() {
-            SlotState::Client | SlotState::Peer => self.step(input, output, progress),
+            SlotState::Client | SlotState::Peer => self.step(input, output, turns),
             SlotState::Queued => Step::Starved,
             SlotState::Unproved | SlotState::Waiting | SlotState::Leaving => {
                 answer::refusal(&mut output.bytes, Refusal::TooManyConnections);

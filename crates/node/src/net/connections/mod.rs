@@ -296,7 +296,7 @@ impl Ticket {
         let idle =
             |id: u32| entries.get(&id).map_or(0, |entry| now.saturating_sub(entry.last_command()));
         let at_most = open.slots.shares().each.saturating_mul(nodes);
-        let (proof, changes) = open.slots.prove((self.entry.id, slot_state, from), at_most, idle);
+        let (proof, changes) = open.slots.prove(self.entry.id, slot_state, from, at_most, idle);
         if let Proof::Replaced(ghost) = proof
             && let Some(ghost) = open.entries.get(&ghost)
         {

@@ -363,8 +363,7 @@ impl RingManager {
         tokio::spawn(async move {
             let mut texts = Vec::new();
             for id in ids {
-                let who = (name.as_str(), ours);
-                texts.push(client::pull(&node.dialer, &address, who, stamp(id)).await);
+                texts.push(client::pull(&node.dialer, &address, &name, ours, stamp(id)).await);
             }
             let _ = news.send(News::Rings(address, texts, what));
         });

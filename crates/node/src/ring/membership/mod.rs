@@ -41,12 +41,12 @@ pub(crate) mod accepted;
 pub(crate) mod identity;
 
 use std::collections::{HashMap, HashSet};
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use ringbinder_protocol::{Instance, PeerLine, PeerProcess, Stamp, Standing};
 use ringbinder_ring::{Node, NodeIndex, Ring, RingId};
 
+pub(crate) use self::identity::Identity;
 use self::identity::IdentityClaim;
 use super::peer::{Address, NAMELESS, Peers, address_of};
 use super::view::{Former, Past, View};
@@ -60,38 +60,6 @@ pub(crate) fn stamp(id: RingId) -> Stamp {
 
 pub(crate) fn ring_id(stamp: Stamp) -> RingId {
     RingId { version: stamp.version, digest: stamp.digest }
-}
-
-/// The means by which a node finds itself in a ring.
-#[derive(Clone, Debug)]
-pub(crate) struct Identity {
-    /// The name given at the start. A node without a name finds itself by its addresses.
-    pub(crate) name: Option<String>,
-    /// The addresses that the node listens on.
-    pub(crate) addresses: Vec<SocketAddr>,
-}
-
-impl Identity {
-    /// This node's place in a ring, if it has one.
-    pub(crate) fn place_in(&self, ring: &Ring) -> Option<NodeIndex> {
-        let place = match &self.name {
-            Some(name) => ring.nodes().iter().position(|node| node.name == *name),
-            None => self.place_by_address(ring),
-        };
-        place.and_then(|index| NodeIndex::try_from(index).ok())
-    }
-
-    /// The node of a ring that this process must be, judged only by the addresses it listens on and
-    /// not by its name.
-    pub(crate) fn place_by_address(&self, ring: &Ring) -> Option<usize> {
-        ring.nodes().iter().position(|node| self.listens_on(node))
-    }
-
-    /// Whether a node's address is an IP address and port that this process listens on.
-    pub(crate) fn listens_on(&self, node: &Node) -> bool {
-        let host: Option<IpAddr> = node.host.trim_matches(['[', ']']).parse().ok();
-        host.is_some_and(|host| self.addresses.contains(&SocketAddr::new(host, node.port)))
-    }
 }
 
 /// The request that follows from a peer's answer to a handshake.

@@ -240,7 +240,8 @@ pub(crate) async fn within<T>(
 pub(crate) async fn pull(
     dialer: &Dialer,
     address: &str,
-    (name, ours): (&str, Stamp),
+    name: &str,
+    ours: Stamp,
     stamp: Stamp,
 ) -> Result<String, PeerError> {
     within(PULL_TIMEOUT, async {

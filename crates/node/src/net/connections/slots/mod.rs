@@ -327,7 +327,9 @@ impl Slots {
     /// already holds a slot of the nodes.
     pub(super) fn prove(
         &mut self,
-        (id, slot_state, from): (u32, SlotState, IpAddr),
+        id: u32,
+        slot_state: SlotState,
+        from: IpAddr,
         at_most: usize,
         idle: impl Fn(u32) -> Seconds,
     ) -> (Proof, Vec<Change>) {

@@ -36,7 +36,7 @@ fn a_node_holds_a_place_of_the_nodes_wherever_it_came_in() {
     let mut slots = full(1);
     let now = Instant::now();
     slots.open(1, || Origin::Neighbour(ip(1)), now);
-    let proved = slots.prove((1, SlotState::Unproved, ip(1)), 2, |_| 0);
+    let proved = slots.prove(1, SlotState::Unproved, ip(1), 2, |_| 0);
     assert_eq!(proved, (Proof::Placed, vec![]));
     assert_eq!((slots.clients(), slots.peers()), (1, 1));
     assert_eq!(
@@ -44,7 +44,7 @@ fn a_node_holds_a_place_of_the_nodes_wherever_it_came_in() {
         Some((SlotState::Queued, None)),
         "a client waits"
     );
-    let (proof, changes) = slots.prove((0, SlotState::Client, ip(1)), 2, |_| 0);
+    let (proof, changes) = slots.prove(0, SlotState::Client, ip(1), 2, |_| 0);
     assert_eq!(proof, Proof::Placed);
     assert_eq!(changes, [Change { id: 2, to: SlotState::Client }], "and has the place now");
     assert_eq!((slots.clients(), slots.peers()), (1, 2));
@@ -60,13 +60,13 @@ fn an_address_has_no_more_places_than_its_nodes() {
         slots.open(id, || Origin::Neighbour(ip(1)), now);
     }
     let mut prove =
-        |id, from, idle: Seconds| slots.prove((id, SlotState::Unproved, from), 2, |_| idle).0;
+        |id, from, idle: Seconds| slots.prove(id, SlotState::Unproved, from, 2, |_| idle).0;
     assert_eq!(prove(1, ip(1), 0), Proof::Placed);
     assert_eq!(prove(2, ip(1), 0), Proof::Placed);
     assert_eq!(prove(3, ip(1), GHOST - 1), Proof::Full, "nor is one cut that is used");
     assert!(matches!(prove(3, ip(1), GHOST), Proof::Replaced(1 | 2)), "one is gone perhaps");
     assert_eq!(slots.claim(0, SlotState::Client), SlotState::Client);
-    let kept = slots.prove((0, SlotState::Client, ip(1)), 2, |_| GHOST).0;
+    let kept = slots.prove(0, SlotState::Client, ip(1), 2, |_| GHOST).0;
     assert_eq!(kept, Proof::Full, "who has a place needs nobody else's");
     assert_eq!(slots.peers(), 2);
 }
@@ -77,7 +77,7 @@ fn the_nodes_have_no_more_places_than_there_are() {
     for id in 1..=4 {
         let from = ip(u8::try_from(id).unwrap());
         slots.open(id, || Origin::Unknown(from), Instant::now());
-        let proof = slots.prove((id, SlotState::Unproved, from), usize::MAX, |_| 0).0;
+        let proof = slots.prove(id, SlotState::Unproved, from, usize::MAX, |_| 0).0;
         assert_eq!(proof == Proof::Placed, id <= 3, "{id}: {proof:?}");
     }
     assert_eq!(slots.claim(4, SlotState::Unproved), SlotState::Unproved, "nor as a client");
@@ -221,7 +221,7 @@ fn a_proof_that_arrives_late_counts() {
         slots.open(1, || Origin::Unknown(ip(1)), now);
         slots.start_timeout(1, now);
         assert_eq!(slots.expire(now + TIMEOUT), [Change { id: 1, to: slot_state }]);
-        let proved = slots.prove((1, slot_state, ip(1)), 2, |_| 0);
+        let proved = slots.prove(1, slot_state, ip(1), 2, |_| 0);
         assert_eq!(proved, (Proof::Placed, vec![]));
         assert_eq!((slots.peers(), slots.leaving, slots.queued.len()), (1, 0, 0));
         assert_eq!(slots.leave(1, SlotState::Peer), []);
