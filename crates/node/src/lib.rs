@@ -1,78 +1,62 @@
 //! A node: the server behind the binary `ringbinderd`, which replaces memcached: same protocol,
 //! same command line.
 //!
-//! | module | what it is |
+//! | module | purpose |
 //! |---|---|
 //! | `settings` | flags, file and environment, read and checked |
-//! | `process` | what is asked of the operating system around serving |
-//! | `server`, `listen` | the whole: listeners, workers, clock, signals, stopping |
-//! | `worker`, `local`, `connection`, `step`, `turn`, `input`, `carried`, `output`, `long`, `socket` | the path of a request between socket and command |
+//! | `process` | the node's use of the operating system around serving |
+//! | `server` | the whole: start, accepting, clock, signals, stopping; the state that workers share |
+//! | `net` | listeners, sockets, and every open connection |
+//! | `worker` | a worker thread and its state |
+//! | `connection` | the state machine of one connection, its buffers and pending replies |
 //! | `memory` | the bound on what connections hold |
-//! | `tls`, `auth`, `guessing`, `source`, `guards`, `reload` | who may connect and how: certificates, users, and reading them anew |
+//! | `security` | who may connect and how: certificates, users, and reloading them |
 //! | `command` | carrying out requests |
-//! | `ring` | which keys are this node's own, and who answers for the others |
-//! | `stats`, `sampling`, `watch`, `dump` | what can be learnt from outside |
-//! | `admin`, `pulse` | the same by HTTP, and whether all is well |
-//! | `health`, `check` | asking a running node whether it serves; checking what a start would need |
-//! | `snapshot`, `handover` | what outlives the process |
-//! | `logging`, `sparing` | the log, and the limit on lines that strangers cause |
-//! | `lone` | a node without listeners, for tests and fuzzing |
-//! | `shared`, `connections`, `clock`, `stop` | state that workers share |
+//! | `forward` | sending requests to the nodes that serve their keys |
+//! | `ring` | which keys this node serves, and how nodes change to another ring |
+//! | `stats`, `sampling` | counters and `stats`; hot keys and latencies |
+//! | `observe` | the log, `watch`, and dumps of all items |
+//! | `admin` | the admin port: `/metrics`, health checks, the dashboard |
+//! | `snapshot` | writing and restoring the items |
+//! | `takeover` | passing sockets and items to a new process |
 
 mod admin;
-mod auth;
-mod carried;
-mod check;
-mod clock;
 mod command;
 mod connection;
-mod connections;
-mod dump;
-mod guards;
-mod guessing;
-mod handover;
-mod health;
-mod input;
-mod listen;
-mod local;
-mod logging;
-mod lone;
-mod long;
+mod forward;
 mod memory;
-mod output;
+mod net;
+mod observe;
 mod process;
-mod pulse;
-mod reload;
 mod ring;
 mod sampling;
+mod security;
 mod server;
 mod settings;
-mod shared;
 mod snapshot;
-mod socket;
-mod source;
-mod sparing;
 mod stats;
-mod step;
-mod stop;
-mod tls;
-mod turn;
-mod watch;
+mod takeover;
 mod worker;
 
 use std::io::Write;
 
 use tracing::{info, warn};
 
-pub use crate::lone::LoneNode;
+pub use crate::server::in_process::InProcessNode;
 
-use crate::handover::{HandOver, Inherited};
+use crate::net::inherit::Inherited;
+use crate::net::listen;
+use crate::observe::logging;
+use crate::process::clock;
 use crate::process::daemon::{self, Detached, Keep};
 use crate::process::exit::ExitCode;
 use crate::process::pidfile::PidFile;
 use crate::process::user::{self, Identity};
 use crate::process::{limits, resident, supervisor};
+use crate::security::guards;
+use crate::server::{check, health};
 use crate::settings::{Guard, Settings, Startup};
+use crate::takeover::TakeoverServer;
 
 /// Open files in addition to the connections: listeners, runtimes, log, dumps.
 const RESERVED_FILES: u32 = 64;
@@ -98,7 +82,7 @@ macro_rules! failures {
 failures! {
     settings::SettingsError,
     daemon::DaemonError,
-    handover::HandOverError,
+    takeover::TakeoverError,
     health::HealthError,
     limits::LimitError,
     listen::ListenError,
@@ -181,7 +165,7 @@ fn serve(settings: Settings, ready: Option<daemon::Ready>) -> Result<(), Failure
     let mut guards = guards::Guards::load(&settings, clock::Clock::new().now())?;
     let mut inherited = Inherited::from_manager()?;
     let offer = match &settings.hand_over {
-        Some(path) => handover::knock(path, &settings, &mut inherited)?,
+        Some(path) => takeover::request_takeover(path, &settings, &mut inherited)?,
         None => None,
     };
     let asked = settings.admin.as_ref();
@@ -208,9 +192,9 @@ fn serve(settings: Settings, ready: Option<daemon::Ready>) -> Result<(), Failure
     }
     let hand_over = match &settings.hand_over {
         Some(path) => {
-            let door = listen::bind_door(path, &settings, &mut inherited)?;
+            let door = listen::bind_takeover(path, &settings, &mut inherited)?;
             let admin = admin.iter().flat_map(|admin| &admin.listeners);
-            Some(HandOver::new(door, &listeners, admin)?)
+            Some(TakeoverServer::new(door, &listeners, admin)?)
         }
         None => None,
     };
@@ -274,10 +258,10 @@ fn serve(settings: Settings, ready: Option<daemon::Ready>) -> Result<(), Failure
         }
         Ok(())
     };
-    let mut greeting = greeting(&shared.settings, &listeners);
-    greeting.extend(admin.as_ref().map(admin::Bound::greeting));
+    let mut banner = banner(&shared.settings, &listeners);
+    banner.extend(admin.as_ref().map(admin::Bound::banner));
     let announce = || -> std::io::Result<()> {
-        for line in greeting {
+        for line in banner {
             info!("{line}");
         }
         if let Some(ready) = ready {
@@ -297,7 +281,7 @@ fn serve(settings: Settings, ready: Option<daemon::Ready>) -> Result<(), Failure
 }
 
 /// The program's name, the addresses where it listens, and how to try it.
-fn greeting(settings: &Settings, listeners: &[listen::Listener]) -> Vec<String> {
+fn banner(settings: &Settings, listeners: &[listen::Listener]) -> Vec<String> {
     let places: Vec<String> = listeners.iter().map(ToString::to_string).collect();
     let mut lines = vec![format!(
         "ringbinderd {} (memcached text protocol) listens on {}; {} MiB, {} threads",

@@ -7,7 +7,7 @@
 
 use std::io;
 
-use ringbinder_node::LoneNode;
+use ringbinder_node::InProcessNode;
 
 use crate::answer::shorten;
 use crate::choices::Choices;
@@ -22,7 +22,7 @@ const UNSTEADY: [&[u8]; 4] = [b"stats", b"watch", b"lru_crawler", b"verbosity"];
 /// The two nodes.
 #[derive(Default)]
 pub(crate) struct RawPair {
-    nodes: Option<(LoneNode, LoneNode)>,
+    nodes: Option<(InProcessNode, InProcessNode)>,
     streams: u32,
 }
 
@@ -74,7 +74,7 @@ impl RawPair {
 }
 
 /// Two nodes whose clocks agree.
-fn pair() -> io::Result<(LoneNode, LoneNode)> {
+fn pair() -> io::Result<(InProcessNode, InProcessNode)> {
     loop {
         let (first, second) = (start_node("64")?, start_node("64")?);
         if clock_of(&first)? == clock_of(&second)? {

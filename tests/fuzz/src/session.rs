@@ -11,7 +11,7 @@
 use std::fmt;
 use std::io;
 
-use ringbinder_node::LoneNode;
+use ringbinder_node::InProcessNode;
 
 use crate::answer::shorten;
 use crate::choices::Choices;
@@ -61,7 +61,7 @@ impl std::error::Error for Mismatch {}
 
 /// A node and the time it shows.
 struct Host {
-    node: LoneNode,
+    node: InProcessNode,
     started: u64,
     now: u64,
 }
@@ -80,13 +80,13 @@ impl Host {
 }
 
 /// A node of so many megabytes.
-pub(crate) fn start_node(megabytes: &str) -> io::Result<LoneNode> {
+pub(crate) fn start_node(megabytes: &str) -> io::Result<InProcessNode> {
     let flags = ["-m", megabytes, "-I", "64k", "-t", "1"];
-    LoneNode::new(&flags)?.ok_or_else(|| io::Error::other("these flags are for serving"))
+    InProcessNode::new(&flags)?.ok_or_else(|| io::Error::other("these flags are for serving"))
 }
 
 /// A node's clock, which nothing but a Unix exptime's distance shows.
-pub(crate) fn clock_of(node: &LoneNode) -> io::Result<u64> {
+pub(crate) fn clock_of(node: &InProcessNode) -> io::Result<u64> {
     const FAR: u64 = 4_000_000_000;
     let question = format!("ms clock 0 T{FAR}\r\n\r\nmg clock t\r\nmd clock\r\n");
     let answer = node.exchange(&[question.as_bytes()])?;

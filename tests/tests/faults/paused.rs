@@ -2,7 +2,7 @@
 //! the time-out of their peers, longer than that, or so long that the peers declare them failed.
 //!
 //! Clients also send requests directly to the paused node. They are in its sockets when it continues.
-//! `crates/node/src/ring/pulse.rs` explains why it answers none of them with its old data.
+//! `crates/node/src/ring/pause.rs` explains why it answers none of them with its old data.
 
 use std::time::{Duration, Instant};
 

@@ -12,7 +12,7 @@ use super::poll::{Place, now, places};
 use super::said::MAX_TEXT;
 use super::share::{Circle, Circles};
 use crate::ring::{Peer, Situation};
-use crate::shared::Shared;
+use crate::worker::shared::Shared;
 
 /// The most keys that are returned.
 const MAX_HOT_KEYS: usize = 50;
@@ -288,7 +288,7 @@ fn node(
     // Links notice within milliseconds what the next question would find out.
     let peer = situation.and_then(|it| it.peers.iter().find(|it| *it.address == *place.address));
     let fault = record.and_then(|record| record.fault.clone());
-    let cut_off = peer.is_some_and(|peer| peer.is_away());
+    let cut_off = peer.is_some_and(|peer| peer.is_unreachable());
     let state = match record {
         _ if cut_off || fault.is_some() => "away",
         Some(record) if record.said.is_some() => "up",

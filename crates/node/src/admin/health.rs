@@ -9,8 +9,8 @@ use std::time::Duration;
 use ringbinder_protocol::Standing;
 
 use crate::ring::Situation;
-use crate::shared::Shared;
 use crate::worker::Workers;
+use crate::worker::shared::Shared;
 
 /// The time in which a worker must answer. A healthy one takes microseconds; on a loaded machine it
 /// may wait for some turns of the scheduler.
@@ -75,7 +75,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::guards::Guards;
+    use crate::security::guards::Guards;
     use crate::server;
     use crate::settings::{self, Startup};
 

@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use super::places::{MAX_CONNECTIONS, Place, Places};
-use crate::source::Source;
+use crate::security::source::Source;
 
 /// The time for one request and its answer.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -15,11 +15,11 @@ use super::exposition::{Exposition, Form, Kind, Labels};
 use super::figures::{Answer, BOUNDS, Latency, as_float, bound};
 use super::said::of_snapshots;
 use super::share::Circle;
-use crate::logging;
 use crate::memory::Accounts;
+use crate::observe::logging;
 use crate::process::resident;
 use crate::ring::Situation;
-use crate::shared::Shared;
+use crate::worker::shared::Shared;
 
 /// In a larger ring there are no metrics for each peer, because their number would be the square of
 /// this.
@@ -561,7 +561,7 @@ fn ring(shared: &Shared, situation: &Situation, circle: &Circle, page: &mut Expo
         ],
     );
     page.gauge("ringbinder_peers", "Other nodes that this one talks to.", peers.len());
-    let away = peers.iter().filter(|peer| peer.is_away()).count();
+    let away = peers.iter().filter(|peer| peer.is_unreachable()).count();
     page.gauge("ringbinder_peers_away", "Other nodes that do not answer.", away);
     let disputed = peers.iter().filter(|peer| peer.has_rival()).count();
     page.gauge(
@@ -579,7 +579,11 @@ fn peers(situation: &Situation, page: &mut Exposition) {
     }
     page.family("ringbinder_peer_up", Kind::Gauge, "Whether another node answers.");
     for peer in peers {
-        page.sample("ringbinder_peer_up", &[("peer", &peer.name)], u8::from(!peer.is_away()));
+        page.sample(
+            "ringbinder_peer_up",
+            &[("peer", &peer.name)],
+            u8::from(!peer.is_unreachable()),
+        );
     }
     let name = "ringbinder_peer_forwarded_total";
     page.family(name, Kind::Counter, "Requests sent to another node.");

@@ -43,8 +43,8 @@ use tokio_util::task::TaskTracker;
 use tracing::warn;
 
 use crate::settings::AdminSettings;
-use crate::shared::Shared;
 use crate::worker::Workers;
+use crate::worker::shared::Shared;
 
 /// The number of files that the admin port may hold open.
 #[expect(clippy::cast_possible_truncation, reason = "a small constant")]
@@ -73,7 +73,7 @@ impl Bound {
     }
 
     /// Its address, for people.
-    pub(crate) fn greeting(&self) -> String {
+    pub(crate) fn banner(&self) -> String {
         let places: Vec<String> =
             self.addresses().map(|address| format!("http://{address}/")).collect();
         format!("the admin port is {}", places.join(", "))

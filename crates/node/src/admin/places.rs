@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use crate::source::Source;
+use crate::security::source::Source;
 
 /// The most connections at a time.
 pub(super) const MAX_CONNECTIONS: usize = 128;

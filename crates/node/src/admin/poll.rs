@@ -16,8 +16,8 @@ use tokio_util::sync::CancellationToken;
 use super::figures::plain;
 use super::fleet::{Fleet, Moment, interval};
 use super::said::{ANSWERS, MAX_TEXT, QUESTIONS, Said};
-use crate::ring::{RingNode, Talk, TalkError};
-use crate::shared::Shared;
+use crate::ring::{PeerClient, PeerError, RingNode};
+use crate::worker::shared::Shared;
 
 /// The number of connections that stay open between two rounds.
 pub(super) const MAX_KEPT: usize = 128;
@@ -101,9 +101,9 @@ pub(super) async fn run(shared: Arc<Shared>, fleet: Arc<Fleet>, stop: Cancellati
 async fn round(
     shared: &Arc<Shared>,
     fleet: &Arc<Fleet>,
-    mut kept: HashMap<String, Talk>,
+    mut kept: HashMap<String, PeerClient>,
     time: Duration,
-) -> HashMap<String, Talk> {
+) -> HashMap<String, PeerClient> {
     let places = places(shared, fleet);
     let addresses: Vec<String> = places.iter().map(|place| place.address.clone()).collect();
     fleet.keep(&addresses);
@@ -140,7 +140,11 @@ async fn round(
 }
 
 /// Asks a peer, over an existing connection if there is one that still works.
-async fn ask(ring: &RingNode, place: &Place, kept: Option<Talk>) -> Result<(Said, Talk), String> {
+async fn ask(
+    ring: &RingNode,
+    place: &Place,
+    kept: Option<PeerClient>,
+) -> Result<(Said, PeerClient), String> {
     let patience = ring.settings.peer_timeout.clamp(PATIENCE, PATIENCE_LATEST);
     let asked = async {
         if let Some(mut talk) = kept
@@ -153,7 +157,7 @@ async fn ask(ring: &RingNode, place: &Place, kept: Option<Talk>) -> Result<(Said
         Ok((answers, talk))
     };
     let asked = tokio::time::timeout(patience, asked).await;
-    let asked = asked.unwrap_or(Err(TalkError::Timeout(patience)));
+    let asked = asked.unwrap_or(Err(PeerError::Timeout(patience)));
     let (answers, talk) = asked.map_err(|error| error.to_string())?;
     let said = Said::of(&answers);
     match &said.stand {
@@ -165,7 +169,7 @@ async fn ask(ring: &RingNode, place: &Place, kept: Option<Talk>) -> Result<(Said
     }
 }
 
-async fn answers(talk: &mut Talk) -> Result<[Vec<u8>; ANSWERS], TalkError> {
+async fn answers(talk: &mut PeerClient) -> Result<[Vec<u8>; ANSWERS], PeerError> {
     talk.say(QUESTIONS).await?;
     let mut room = MAX_ANSWERS;
     let mut answers: [Vec<u8>; ANSWERS] = Default::default();

@@ -22,9 +22,9 @@ use super::said::Said;
 use super::share::Circles;
 use super::{advice, api};
 use crate::ring::Situation;
-use crate::shared::Shared;
 use crate::snapshot::{WriteError, on_demand};
 use crate::worker::Workers;
+use crate::worker::shared::Shared;
 
 /// The time that a request waits for its snapshot.
 const SNAPSHOT_PATIENCE: Duration = Duration::from_secs(8);

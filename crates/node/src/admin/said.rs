@@ -3,9 +3,9 @@
 use super::figures::{Answer, HotKey, Latency, hot_keys, plain};
 use crate::ring;
 use crate::sampling;
-use crate::shared::Shared;
 use crate::snapshot;
 use crate::stats;
+use crate::worker::shared::Shared;
 
 /// The commands sent to a node, in this order.
 pub(super) const QUESTIONS: &[u8] = b"stats\r\nstats ring\r\nstats latency\r\nstats hotkeys\r\n";

@@ -5,17 +5,17 @@ use std::sync::atomic::Ordering::Relaxed;
 use ringbinder_protocol::{Admin, Dump, DumpTarget, MEMCACHED_VERSION, Refusal, Stats, answer};
 use ringbinder_store::{ResizeResult, Store};
 
+use super::long::Long;
+use super::step::Step;
 use super::{Context, refuse, reply};
-use crate::connections::CloseReason;
-use crate::dump::Form;
-use crate::logging;
-use crate::long::Long;
-use crate::output::Output;
+use crate::net::connections::CloseReason;
+use crate::net::output::Output;
+use crate::observe::dump::{Form, Items, Sizes};
+use crate::observe::logging;
+use crate::process::stop::StopCause;
 use crate::sampling::{self, Class};
-use crate::shared::Shared;
 use crate::stats;
-use crate::step::Step;
-use crate::stop::StopCause;
+use crate::worker::shared::Shared;
 
 /// The highest verbosity, as in memcached.
 const MAX_VERBOSITY: u32 = 2;
@@ -88,12 +88,12 @@ fn flush_all(
             return None;
         }
     };
-    match context.desk {
-        Some(desk) if desk.flushes_everywhere() => Some(Step::FlushAll { delay, noreply }),
-        desk => {
+    match context.router {
+        Some(router) if router.flushes_everywhere() => Some(Step::FlushAll { delay, noreply }),
+        router => {
             flush_store(context.shared, delay);
             let name = context.shared.ring.as_ref().map(|ring| ring.name()).unwrap_or_default();
-            let moved = desk.is_some_and(|desk| desk.is_not_the_last_word(&name));
+            let moved = router.is_some_and(|router| router.is_not_the_last_word(&name));
             reply(out, noreply, if moved { "MOVED" } else { "OK" });
             None
         }
@@ -172,10 +172,12 @@ fn statistics(context: &Context<'_>, what: Stats<'_>, out: &mut Output) -> Optio
         Stats::Settings => stats::settings(shared, bytes),
         Stats::Items => stats::items(shared, bytes),
         Stats::Slabs => stats::slabs(shared, bytes),
-        Stats::Sizes if shared.settings.track_sizes => return Some(Step::Long(Long::Sizes)),
+        Stats::Sizes if shared.settings.track_sizes => {
+            return Some(Step::Long(Long::Sizes(Sizes::default())));
+        }
         Stats::Sizes => stats::sizes_disabled(bytes),
-        Stats::Conns => return Some(Step::Long(Long::Connections)),
-        Stats::Ring => return Some(Step::Long(Long::RingStatus)),
+        Stats::Conns => return Some(Step::Long(Long::Connections(None))),
+        Stats::Ring => return Some(Step::Long(Long::RingStatus(None))),
         // There is no external storage, and a memcached without it answers the same.
         Stats::Extstore => answer::line(bytes, "END"),
         Stats::HotKeys if !shared.settings.dump_enabled => {
@@ -196,14 +198,14 @@ fn statistics(context: &Context<'_>, what: Stats<'_>, out: &mut Output) -> Optio
             shared.prefixes.enable(on);
             answer::line(bytes, "OK");
         }
-        Stats::DetailDump => return Some(Step::Long(Long::Prefixes)),
+        Stats::DetailDump => return Some(Step::Long(Long::Prefixes(0))),
         Stats::DetailUsage => answer::refusal(bytes, Refusal::DetailUsage),
         Stats::Cachedump(_) if !shared.settings.dump_enabled => {
             answer::refusal(bytes, Refusal::CachedumpDisabled);
         }
         Stats::Cachedump(Err(refusal)) => answer::refusal(bytes, refusal),
         Stats::Cachedump(Ok((1, limit))) => {
-            return Some(Step::Long(Long::Items(Form::Cachedump(limit))));
+            return Some(Step::Long(Long::Items(Items::new(Form::Cachedump(limit)))));
         }
         Stats::Cachedump(Ok(_)) => answer::line(bytes, "END"),
         Stats::Unknown(_) => answer::refusal(bytes, Refusal::Unknown),
@@ -245,7 +247,7 @@ fn crawl(
         }
         (DumpTarget::Nothing, None) => answer::line(&mut out.bytes, "OK"),
         (DumpTarget::Everything, Some(dump)) => {
-            return Some(Step::Long(Long::Items(Form::Crawler(dump))));
+            return Some(Step::Long(Long::Items(Items::new(Form::Crawler(dump)))));
         }
         (DumpTarget::Everything, None) => {
             shared.sweep_wanted.notify_one();

@@ -4,7 +4,7 @@ use ringbinder_protocol::{Arithmetic as Line, MAX_KEY_LEN, Meta, MetaArithmetic,
 use ringbinder_store::{Arithmetic, ArithmeticResult, Expiry, ItemMut, Miss, Mode, Seconds, Store};
 
 use super::{Context, refuse, reply, storage};
-use crate::output::Output;
+use crate::net::output::Output;
 
 pub(super) fn classic(context: &Context<'_>, line: &Line<'_>, out: &mut Output) {
     let how = Arithmetic {
@@ -50,7 +50,7 @@ pub(super) fn meta(context: &Context<'_>, line: &MetaArithmetic<'_>, out: &mut O
         how,
         meta.key.binary,
         context.now,
-        |item, number, created| write(context, meta, key, (item, number, created), out),
+        |item, number, created| write(context, meta, key, item, number, created, out),
     );
     count(context, *increment, &result);
     if let ArithmeticResult::Created(()) = result {
@@ -75,7 +75,9 @@ fn write(
     context: &Context<'_>,
     meta: &Meta<'_>,
     key: &[u8],
-    (item, number, created): (&mut dyn ItemMut, u64, bool),
+    item: &mut dyn ItemMut,
+    number: u64,
+    created: bool,
     out: &mut Vec<u8>,
 ) {
     let mut digits = itoa::Buffer::new();

@@ -10,7 +10,7 @@ use ringbinder_store::{Expiry, ItemMut, ItemRef, MetaGet, Miss, Store, memcached
 
 use super::Context;
 use super::arithmetic::{echo, remaining, set_expiry};
-use crate::output::Output;
+use crate::net::output::Output;
 
 /// The object of an answered meta get.
 #[derive(Clone, Copy, Debug)]
@@ -34,8 +34,8 @@ pub(super) fn get(context: &Context<'_>, meta: &Meta<'_>, out: &mut Output) -> b
     };
     // Items in the store are this node's own. A missing key may be another node's.
     if answered.is_err()
-        && let Some(desk) = context.desk
-        && desk.divert(&Keyed::MetaGet(*meta), out)
+        && let Some(router) = context.router
+        && router.divert(&Keyed::MetaGet(*meta), out)
     {
         return false;
     }
@@ -62,7 +62,7 @@ fn read(
         }
         let has_value = begin(meta, item, out);
         for (letter, argument) in meta.flags() {
-            flag(context, meta, item, (letter, argument), out);
+            flag(context, meta, item, letter, argument, out);
         }
         end(item, false, has_value, out);
         Some(Answered::Hit(item.value().len()))
@@ -94,7 +94,7 @@ fn read_locked(
                     won = true;
                 }
                 b'R' if !created => won |= wants_recache(context, meta, item),
-                _ => flag(context, meta, item, (letter, argument), out),
+                _ => flag(context, meta, item, letter, argument, out),
             }
         }
         let known = item.meta();
@@ -136,7 +136,8 @@ fn flag(
     context: &Context<'_>,
     meta: &Meta<'_>,
     item: &(impl ItemRef + ?Sized),
-    (letter, argument): (u8, &[u8]),
+    letter: u8,
+    argument: &[u8],
     out: &mut Output,
 ) {
     let out = &mut out.bytes;

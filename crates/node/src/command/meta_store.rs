@@ -4,7 +4,7 @@ use ringbinder_protocol::{MAX_KEY_LEN, MetaStore, answer};
 use ringbinder_store::{Expiry, Mode, NewValue, Write, WriteResult};
 
 use super::{Context, storage};
-use crate::output::Output;
+use crate::net::output::Output;
 
 pub(super) fn store(
     context: &Context<'_>,

@@ -8,29 +8,40 @@
 //! | `removal`, `arithmetic` | `delete`, `touch`, `md`; `incr`, `decr`, `ma` |
 //! | `meta_get`, `meta_store` | `mg`, `me`; `ms` |
 //! | `admin` | commands that name no key |
+//! | `ring` | the commands `ring` and `config get cluster` |
+//! | `router` | whether a request is carried out here or sent to the key's owner |
+//! | `forward_line` | a request in the form sent to the key's owner |
+//! | `step`, `long` | work that the connection must do before further requests; answers in pieces |
 //! | `sampled` | offering requests to the sampler |
 
 mod admin;
 mod arithmetic;
+mod forward_line;
+pub(crate) mod long;
 mod meta_get;
 mod meta_store;
 mod removal;
 mod retrieval;
+pub(crate) mod ring;
+mod router;
 mod sampled;
+pub(crate) mod step;
 mod storage;
 
 use ringbinder_protocol::{Keyed, MAX_KEY_LEN, Refusal, Storage, WatchFlags, answer};
 use ringbinder_store::{Expiry, LargeValue, Miss, NewValue, Readiness, Seconds, Store as _};
 
-use crate::output::Output;
-use crate::ring::Desk;
-use crate::sampling::{Nanos, Sampler};
-use crate::shared::Shared;
+use crate::net::output::Output;
+use crate::process::clock::Nanos;
+use crate::sampling::Sampler;
 use crate::stats::Counters;
+use crate::worker::shared::Shared;
+use crate::worker::state::Local;
 
 pub(crate) use admin::{execute as admin, flush_here, flush_store};
 pub(crate) use arithmetic::echo;
 pub(crate) use retrieval::{get, get_key, get_one};
+pub(crate) use router::Router;
 pub(crate) use storage::{admit, turned_away};
 
 /// The context in which a request is carried out.
@@ -46,10 +57,29 @@ pub(crate) struct Context<'a> {
     /// The time at which the request was read; 0 if it was not measured.
     pub(crate) read_at: Nanos,
     /// The router of requests, if not every key is this node's.
-    pub(crate) desk: Option<Desk<'a>>,
+    pub(crate) router: Option<Router<'a>>,
 }
 
-impl Context<'_> {
+impl<'a> Context<'a> {
+    /// The context of requests that a connection of this worker read at `read_at`.
+    #[inline]
+    pub(crate) fn new(
+        local: &'a Local,
+        connection: u32,
+        read_at: Nanos,
+        router: Option<Router<'a>>,
+    ) -> Context<'a> {
+        Context {
+            shared: &local.shared,
+            counters: &local.counters,
+            connection,
+            now: local.shared.clock.now(),
+            sampler: &local.sampler,
+            read_at,
+            router,
+        }
+    }
+
     /// The time at which an item with this wire exptime expires.
     #[inline]
     fn expiry(&self, exptime: i64) -> Expiry {
@@ -99,9 +129,9 @@ impl Context<'_> {
 /// Carries out a request that names one key, or leaves it to the key's owner.
 #[inline]
 pub(crate) fn keyed(context: &Context<'_>, keyed: &Keyed<'_>, out: &mut Output) {
-    let served = if let Some(desk) = context.desk
-        && !(keyed.is_lookup() && desk.hits_are_ours())
-        && desk.divert(keyed, out)
+    let served = if let Some(router) = context.router
+        && !(keyed.is_lookup() && router.hits_are_ours())
+        && router.divert(keyed, out)
     {
         false
     } else {
@@ -129,13 +159,13 @@ fn carry_out(context: &Context<'_>, keyed: &Keyed<'_>, out: &mut Output) -> bool
 /// again before it carries out the request. Does nothing for a key of another node.
 pub(crate) fn make_ready(
     shared: &Shared,
-    desk: Option<Desk<'_>>,
+    router: Option<Router<'_>>,
     storage: &Storage<'_>,
     value: &mut LargeValue,
 ) -> Readiness {
     let mut room = [0; MAX_KEY_LEN];
     let key = storage.key().bytes(&mut room);
-    if desk.is_some_and(|desk| !desk.serves(key)) {
+    if router.is_some_and(|router| !router.serves(key)) {
         return Readiness::Ready;
     }
     shared.store.make_ready(key, storage::mode(storage.verb()), value, shared.clock.now())
@@ -149,8 +179,8 @@ pub(crate) fn store(
     value: NewValue<'_>,
     out: &mut Output,
 ) {
-    if let Some(desk) = context.desk
-        && desk.divert_storage(storage, &value, out)
+    if let Some(router) = context.router
+        && router.divert_storage(storage, &value, out)
     {
         context.offer_storage(storage, false, out);
         return;

@@ -4,7 +4,7 @@ use ringbinder_protocol::{Delete as Line, MAX_KEY_LEN, Meta, Touch, WatchFlags};
 use ringbinder_store::{Delete, DeleteResult, Mode, Store};
 
 use super::{Context, arithmetic, reply, storage};
-use crate::output::Output;
+use crate::net::output::Output;
 
 pub(super) fn delete(context: &Context<'_>, line: &Line<'_>, out: &mut Output) {
     match carry_out(context, line.key, Delete::PLAIN, "delete") {

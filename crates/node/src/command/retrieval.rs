@@ -4,8 +4,9 @@ use ringbinder_protocol::{Get, Refusal, Tokens, answer};
 use ringbinder_store::{ItemRef, Miss, Store};
 
 use super::Context;
-use crate::output::Output;
-use crate::ring::{self, Form, RingNode};
+use crate::net::output::Output;
+use crate::net::pending::Form;
+use crate::ring::{self, RingNode};
 use crate::sampling::Class;
 
 /// Reads the keys of a line. `done` is 0, or the value that the previous call returned for this
@@ -99,7 +100,7 @@ fn refused<'k>(
     keys: impl Iterator<Item = &'k [u8]>,
     out: &mut Output,
 ) -> bool {
-    let refused = context.desk.is_some_and(|desk| desk.refuses(keys));
+    let refused = context.router.is_some_and(|router| router.refuses(keys));
     if refused {
         context.counters.foreign_refused.increment();
         answer::refusal(&mut out.bytes, Refusal::ForeignKey);
@@ -117,15 +118,15 @@ fn look_here(
     out: &mut Output,
     look: impl FnOnce(&mut Output) -> Result<usize, Miss>,
 ) -> Option<Result<usize, Miss>> {
-    let Some(desk) = context.desk else {
+    let Some(router) = context.router else {
         return Some(look(out));
     };
-    let ring_first = desk.ring_comes_first();
-    if ring_first && desk.divert_key(key, form, out) {
+    let ring_first = router.ring_comes_first();
+    if ring_first && router.divert_key(key, form, out) {
         return None;
     }
     let written = look(out);
-    if written.is_err() && !ring_first && desk.divert_key(key, form, out) {
+    if written.is_err() && !ring_first && router.divert_key(key, form, out) {
         return None;
     }
     Some(written)

@@ -4,7 +4,7 @@
 use ringbinder_protocol::{Keyed, MAX_KEY_LEN, MetaKey, Storage};
 
 use super::Context;
-use crate::output::Output;
+use crate::net::output::Output;
 use crate::sampling::{Class, Timed};
 
 impl Context<'_> {

@@ -9,8 +9,8 @@ use ringbinder_store::{
 };
 
 use super::{Context, refuse, reply};
-use crate::output::Output;
-use crate::watch::Stored;
+use crate::net::output::Output;
+use crate::observe::watch::Stored;
 
 /// Whether the announced value may be stored at all.
 #[inline]
@@ -41,9 +41,9 @@ pub(crate) fn turned_away(
         // As in memcached, whatever the mode.
         Storage::Meta(_) => (Verb::Set, true),
     };
-    if let Some(desk) = context.desk
+    if let Some(router) = context.router
         && drops_old
-        && desk.divert_refused(storage, refusal, out)
+        && router.divert_refused(storage, refusal, out)
     {
         count_refused(context, refusal);
         context.offer_storage(storage, false, out);
@@ -55,7 +55,7 @@ pub(crate) fn turned_away(
     let status = count_refused(context, refusal);
     context.shared.prefixes.set(key);
     let (command, connection) = (name(mode(verb)), context.connection);
-    tell(context, Stored { key, status, command, ttl: 0, connection, len: 0 });
+    notify_watchers(context, Stored { key, status, command, ttl: 0, connection, len: 0 });
     if drops_old {
         context.looks_up(key);
         context.shared.store.delete(key, Delete::PLAIN, context.now);
@@ -159,11 +159,14 @@ pub(super) fn tell_second(
 ) {
     context.fetched(key, before);
     let connection = context.connection;
-    tell(context, Stored { key, status: "stored", command: name(mode), ttl: 0, connection, len });
+    notify_watchers(
+        context,
+        Stored { key, status: "stored", command: name(mode), ttl: 0, connection, len },
+    );
 }
 
 #[inline]
-fn tell(context: &Context<'_>, stored: Stored<'_>) {
+fn notify_watchers(context: &Context<'_>, stored: Stored<'_>) {
     if context.shared.watch.wants(WatchFlags::MUTATIONS) {
         context.shared.watch.stored(stored);
     }

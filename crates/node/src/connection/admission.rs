@@ -4,7 +4,7 @@
 //! As in memcached, a client may try again after any refusal. This module makes guessing expensive:
 //! the answer to a wrong password is delayed by [`PENALTY`], and after [`MAX_FAILURES`] wrong
 //! passwords the connection closes. If many come from one source, all logins from there wait
-//! ([`crate::guessing`]).
+//! ([`crate::security::guessing`]).
 
 use std::future::poll_fn;
 use std::task::{Context as TaskContext, Poll};
@@ -14,12 +14,13 @@ use ringbinder_protocol::{Login, Refusal, answer, login};
 use tracing::{debug, warn};
 
 use super::Connection;
-use crate::auth::Auth;
-use crate::connections::CloseReason;
-use crate::input::Input;
-use crate::output::Output;
-use crate::source::Source;
-use crate::step::{Progress, Step};
+use crate::command::step::Step;
+use crate::net::connections::CloseReason;
+use crate::net::input::Input;
+use crate::net::output::Output;
+use crate::security::auth::Auth;
+use crate::security::reload::certificates;
+use crate::security::source::Source;
 
 /// The delay before a wrong password is answered.
 const PENALTY: Duration = Duration::from_millis(100);
@@ -34,14 +35,14 @@ impl Connection {
         &mut self,
         input: &mut Input,
         output: &mut Output,
-        progress: &mut Progress,
+        turns: &mut u32,
     ) -> Step {
         let shared = std::sync::Arc::clone(&self.local.shared);
         let Some(auth) = &shared.auth else {
             self.locked = false;
-            return self.step(input, output, progress);
+            return self.step(input, output, turns);
         };
-        self.ticket.start_patience();
+        self.ticket.start_timeout();
         loop {
             if input.unread().is_empty() {
                 return Step::Starved;
@@ -49,7 +50,7 @@ impl Connection {
             if output.is_full() {
                 return Step::Flush;
             }
-            if progress.turns == 0 {
+            if *turns == 0 {
                 return Step::Yield;
             }
             let (consumed, refusal) = match login(input.unread()) {
@@ -57,7 +58,7 @@ impl Connection {
                 Login::Foreign(foreign) => return self.foreign(foreign, output),
                 Login::Refused { refusal, consumed } => (consumed, Some(refusal)),
                 Login::Offered { user, password, consumed } => {
-                    let (source, now) = (Source::of(&self.ticket.peer), shared.clock.now());
+                    let (source, now) = (Source::of(&self.ticket.remote), shared.clock.now());
                     let wait = auth.guessing.wait(source, now);
                     if !std::mem::replace(&mut self.slowed, true) && !wait.is_zero() {
                         self.local.counters.auth_slowed.increment();
@@ -72,13 +73,13 @@ impl Connection {
             // The input may hold a password, so it is never shown.
             debug!("<{} (authentication)", self.ticket.id);
             input.consume(consumed);
-            progress.turns -= 1;
+            *turns -= 1;
             match refusal {
                 None => {
                     answer::line(&mut output.bytes, "STORED");
                     self.locked = false;
                     self.ticket.begin_proof();
-                    return self.step(input, output, progress);
+                    return self.step(input, output, turns);
                 }
                 Some(refusal) => answer::refusal(&mut output.bytes, refusal),
             }
@@ -93,12 +94,12 @@ impl Connection {
         self.failures += 1;
         self.local.counters.auth_errors.increment();
         let now = self.local.shared.clock.now();
-        auth.guessing.wrong(Source::of(&self.ticket.peer), now);
-        if auth.complaints.allows(&self.ticket.peer, "", now) {
+        auth.guessing.wrong(Source::of(&self.ticket.remote), now);
+        if auth.complaints.allows(&self.ticket.remote, "", now) {
             warn!(
                 "{} did not authenticate: its user or its password is not in {} (logged once a \
                  minute; auth_errors in stats counts all)",
-                self.ticket.peer,
+                self.ticket.remote,
                 auth.path().display()
             );
         }
@@ -137,7 +138,9 @@ impl Connection {
     /// Carries out `refresh_certs`.
     pub(super) async fn refresh(&mut self, output: &mut Output) {
         let shared = std::sync::Arc::clone(&self.local.shared);
-        let reading = tokio::task::spawn_blocking(move || crate::reload::certificates(&shared));
+        let reading = tokio::task::spawn_blocking(move || {
+            certificates(shared.tls.as_deref(), shared.clock.now())
+        });
         match reading.await {
             Ok(Ok(())) => answer::line(&mut output.bytes, "OK"),
             Ok(Err(reason)) => answer::line(&mut output.bytes, &format!("Error {reason}")),

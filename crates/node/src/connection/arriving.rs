@@ -1,6 +1,6 @@
 //! Receives large data: a long line, a large value, or the value of a refused storage command.
 //!
-//! A line grows in place ([`crate::carried`]). A value is read into memory of its own, which the
+//! A line grows in place ([`super::carried`]). A value is read into memory of its own, which the
 //! store then takes over. A refused value is dropped as it arrives.
 
 use std::future::poll_fn;
@@ -12,14 +12,13 @@ use ringbinder_store::{Arriving, LargeValue, NewValue, Readiness};
 use tokio::time::Instant;
 
 use super::Connection;
-use super::dispatch::{desk, refuse};
-use crate::carried::Carried;
+use super::carried::Carried;
+use super::dispatch::{refuse, router};
 use crate::command::{self, Context};
-use crate::connections::{CloseReason, State};
-use crate::input::{BUFFER_LEN, Input};
 use crate::memory::Arrival;
-use crate::output::Output;
-use crate::ring;
+use crate::net::connections::{CloseReason, State};
+use crate::net::input::{BUFFER_LEN, Input};
+use crate::net::output::Output;
 
 /// The most bytes that are read before other connections of the worker have their turn.
 const TURN: usize = 512 * 1024;
@@ -45,7 +44,7 @@ impl Connection {
         if !self.in_line {
             return Poll::Ready(Ok(()));
         }
-        self.ticket.start_patience();
+        self.ticket.start_timeout();
         let kicked = ready!(self.poll_kick(context));
         memory.leave(self.ticket.id);
         Poll::Ready(kicked)
@@ -134,7 +133,7 @@ impl Connection {
                 match &self.local.shared.ring {
                     Some(ring) if is_whole => {
                         let text = NewValue::Large(value).to_vec();
-                        ring::offer(ring, &offer, &text, &mut self.peer, output);
+                        command::ring::offer(ring, &offer, &text, &mut self.peer, output);
                     }
                     _ => refuse(output, false, Refusal::BadDataChunk),
                 }
@@ -168,26 +167,22 @@ impl Connection {
             tokio::task::yield_now().await;
         }
         let shared = &*self.local.shared;
-        let now = shared.clock.now();
-        self.ticket.commanded(now);
-        let counters = &self.local.counters;
+        self.ticket.commanded(shared.clock.now());
         if !is_whole {
-            counters.cmd_set.increment();
+            self.local.counters.cmd_set.increment();
             return refuse(output, storage.noreply(), Refusal::BadDataChunk);
         }
         let view = self.local.view();
-        let desk = desk(&self.local, view.as_deref(), self.peer.as_deref(), &self.strays);
-        let sampler = &self.local.sampler;
-        let read_at = if sampler.is_near(2) { shared.clock.nanos() } else { 0 };
-        let connection = self.ticket.id;
-        let context = Context { shared, counters, connection, now, sampler, read_at, desk };
+        let router = router(&self.local, view.as_deref(), self.peer.as_deref(), &self.strays);
+        let read_at = if self.local.sampler.is_near(2) { shared.clock.nanos() } else { 0 };
+        let context = Context::new(&self.local, self.ticket.id, read_at, router);
         command::store(&context, storage, NewValue::Large(value), output);
     }
 
     fn make_ready(&self, storage: &Storage<'_>, value: &mut LargeValue) -> Readiness {
         let view = self.local.view();
-        let desk = desk(&self.local, view.as_deref(), self.peer.as_deref(), &self.strays);
-        command::make_ready(&self.local.shared, desk, storage, value)
+        let router = router(&self.local, view.as_deref(), self.peer.as_deref(), &self.strays);
+        command::make_ready(&self.local.shared, router, storage, value)
     }
 
     /// Reads a value and its line end, taking memory as they arrive.

@@ -5,24 +5,26 @@ use std::cell::Cell;
 use ringbinder_protocol::{Get, Refusal, RingOffer, RingRequest, Storage, answer};
 use ringbinder_store::NewValue;
 
+use crate::command::Router;
+use crate::command::ring::PeerSession;
+use crate::command::step::{Handled, Step};
 use crate::command::{self, Context};
-use crate::input::{Paused, SMALL_VALUE};
-use crate::local::Local;
-use crate::output::Output;
-use crate::ring::{self, Desk, PeerSession, RingNode, View};
-use crate::step::{Handled, Progress, Step};
+use crate::net::input::{Paused, SMALL_VALUE};
+use crate::net::output::Output;
+use crate::ring::{RingNode, View};
+use crate::worker::state::Local;
 
 /// The router of requests, if there is a ring.
 #[inline]
-pub(super) fn desk<'a>(
+pub(super) fn router<'a>(
     local: &'a Local,
     view: Option<&'a View>,
     peer: Option<&PeerSession>,
     strays: &'a Cell<bool>,
-) -> Option<Desk<'a>> {
+) -> Option<Router<'a>> {
     let policy = local.shared.ring.as_ref()?.settings.foreign_keys;
     let forwarding = peer.and_then(|peer| peer.forwarding);
-    Some(Desk { view: view?, policy, forwarding, strays, counters: &local.counters })
+    Some(Router { view: view?, policy, forwarding, strays, counters: &local.counters })
 }
 
 /// Answers that a request is not carried out, unless the client suppresses replies.
@@ -39,7 +41,7 @@ pub(super) fn get(
     get: &Get<'_>,
     line: usize,
     paused: &mut Option<Paused>,
-    progress: &mut Progress,
+    turns: &mut u32,
     output: &mut Output,
 ) -> Handled {
     let done = paused.take().map_or(0, |paused| paused.done);
@@ -48,7 +50,7 @@ pub(super) fn get(
     };
     *paused = Some(Paused { line, done });
     // A piece of one answer counts as much as many answers.
-    progress.turns = 0;
+    *turns = 0;
     Handled::wait(if output.is_full() { Step::Flush } else { Step::Yield })
 }
 
@@ -109,12 +111,12 @@ pub(super) fn ring(
     };
     match request {
         RingRequest::Command(command) => {
-            let long = ring::command(context, ring, command, peer, output);
+            let long = command::ring::execute(context, ring, command, peer, output);
             Handled { consumed: line, then: long.map(Step::Long) }
         }
         RingRequest::Offer(offer) => ring_offer(ring, offer, line, unread, peer, output),
         RingRequest::Cluster => {
-            ring::cluster(ring, output);
+            command::ring::cluster(ring, output);
             Handled::done(line)
         }
     }
@@ -139,7 +141,7 @@ fn ring_offer(
         return Handled::wait(arrival(line, offer.len));
     };
     match text.split_at(offer.len) {
-        (text, b"\r\n") => ring::offer(ring, offer, text, peer, output),
+        (text, b"\r\n") => command::ring::offer(ring, offer, text, peer, output),
         _ => refuse(output, false, Refusal::BadDataChunk),
     }
     Handled::done(whole)

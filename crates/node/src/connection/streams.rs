@@ -6,21 +6,21 @@ use std::sync::Arc;
 use ringbinder_protocol::{WatchFlags, answer};
 
 use super::Connection;
-use crate::connections::{CloseReason, State};
-use crate::long::{Answer, Long};
-use crate::output::Output;
+use crate::command::long::Long;
+use crate::net::connections::{CloseReason, State};
+use crate::net::output::Output;
 
 impl Connection {
     /// Writes an answer piece by piece, each when the previous one is out. The last piece goes out
     /// together with the answers that follow.
     pub(super) async fn long(
         &mut self,
-        long: Long,
+        mut long: Long,
         output: &mut Output,
     ) -> Result<(), CloseReason> {
         let shared = Arc::clone(&self.local.shared);
-        let mut answer = Answer::new(long, &shared, self.ticket.id);
-        while answer.piece(&mut output.bytes) {
+        let _crawl = long.count_crawl(&shared.crawls);
+        while long.piece(&shared, self.ticket.id, &mut output.bytes) {
             self.flush(output).await?;
             // A client that reads a long answer is not idle.
             self.ticket.commanded(shared.clock.now());

@@ -5,9 +5,9 @@ use std::future::poll_fn;
 use std::task::{Context as TaskContext, Poll, ready};
 
 use super::Connection;
-use crate::connections::{CloseReason, State};
-use crate::output::Output;
-use crate::ring;
+use crate::forward;
+use crate::net::connections::{CloseReason, State};
+use crate::net::output::Output;
 
 /// The most bytes drained after the last answer. Closing must not reset the connection before the
 /// client has read it.
@@ -16,7 +16,7 @@ const MAX_DRAIN: usize = 1 << 20;
 impl Connection {
     /// Writes all answers.
     pub(super) async fn flush(&mut self, output: &mut Output) -> Result<(), CloseReason> {
-        if output.has_holes() {
+        if output.has_pending() {
             self.gather(output).await;
         }
         poll_fn(|context| self.poll_flush(context, output)).await?;
@@ -31,9 +31,9 @@ impl Connection {
         if let Some(ring) = &self.local.shared.ring
             && !forwarded
         {
-            ring.misrouted(&self.ticket.peer, self.local.shared.clock.now());
+            ring.misrouted(&self.ticket.remote, self.local.shared.clock.now());
         }
-        Box::pin(ring::gather(&self.local, self.ticket.id, forwarded, output)).await;
+        Box::pin(forward::gather(&self.local, self.ticket.id, forwarded, output)).await;
     }
 
     pub(super) fn poll_flush(
@@ -41,7 +41,7 @@ impl Connection {
         context: &mut TaskContext<'_>,
         output: &mut Output,
     ) -> Poll<Result<(), CloseReason>> {
-        let before = output.pending();
+        let before = output.unwritten();
         while !output.is_empty() {
             match output.poll_write_to(&mut self.socket, context) {
                 Poll::Ready(Ok(len)) if len > 0 => {
@@ -52,7 +52,7 @@ impl Connection {
                 }
                 Poll::Ready(_) => return Poll::Ready(Err(CloseReason::Error)),
                 Poll::Pending => {
-                    let moved = output.pending() < before;
+                    let moved = output.unwritten() < before;
                     return self.poll_unwritten(context, output, moved);
                 }
             }

@@ -8,15 +8,14 @@
 //! Four steps keep the bound, in this order:
 //!
 //! 1. Arriving data gets up to half of the memory. Beyond that, values and long lines wait for each
-//!    other in the order in which they began ([`line`]). One at a time may exceed the bound, so that
-//!    there is always one that finishes.
+//!    other in the order in which they began ([`mod@line`]). One at a time may exceed the bound, so
+//!    that there is always one that finishes.
 //! 2. From three quarters on, connections read and write in small parts.
-//! 3. Connections that neither read nor send while others wait for their memory are closed, starting
-//!    with the one that has been stuck longest ([`relief`]).
+//! 3. Connections that neither read nor send while others wait for their memory are closed,
+//!    starting with the one that has been stuck longest ([`crate::server::relief`]).
 //! 4. If no memory is left, requests wait. They are not refused.
 
 mod line;
-pub(crate) mod relief;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -58,7 +57,7 @@ pub(crate) struct ConnectionMemory {
     /// The number of waiters in `line`.
     waiting: AtomicUsize,
     /// Notified when a connection begins to wait.
-    pressed: Notify,
+    pub(crate) pressed: Notify,
     /// Numbers arriving data in the order in which it began.
     begun: AtomicU64,
     waits: AtomicU64,
@@ -83,6 +82,14 @@ impl Accounts {
         let resident = resident::bytes().unwrap_or(0);
         Accounts { items, connections, fixed: resident.saturating_sub(items + connections) }
     }
+}
+
+/// Memory that is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shortage {
+    pub(crate) bytes: u64,
+    /// No new request can be begun.
+    pub(crate) is_urgent: bool,
 }
 
 /// The default bound for all connections together, for a given item memory.
@@ -222,6 +229,38 @@ impl ConnectionMemory {
             charge.set(bytes);
             PeerCharge { charge, is_beyond }
         })
+    }
+
+    /// Wakes the waiters for which there is room, and returns the shortage of the others.
+    pub(crate) fn look(&self, now: Instant) -> Option<Shortage> {
+        let (is_full, room) = (self.is_full(), self.arriving_room());
+        let (needs_turn, first) = self.change(|line| {
+            if !is_full {
+                line.wake_turns();
+            }
+            let some_wait = line.wake_arriving(room);
+            if some_wait {
+                // The memory of one that has stalled counts again once another exceeds the bound.
+                let counted = self.counted() + self.beyond.load(Relaxed);
+                if line.let_beyond(counted < self.tight(), now) {
+                    self.beyond.store(0, Relaxed);
+                }
+            }
+            (line.has_turns(), line.first().filter(|_| some_wait))
+        });
+        if needs_turn {
+            // Frees part of the memory at once, because one check for each connection would be too
+            // many.
+            let bytes = self.counted().saturating_sub(self.full) + self.limit / 16;
+            return Some(Shortage { bytes, is_urgent: true });
+        }
+        let bytes = first?.saturating_sub(room);
+        Some(Shortage { bytes, is_urgent: false })
+    }
+
+    /// Whether any connection waits.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        self.waiting.load(Relaxed) > 0
     }
 }
 

@@ -4,7 +4,6 @@ use std::task::{Context, Poll, Waker};
 use tokio::time::Instant;
 
 use super::line::STALLED;
-use super::relief::Shortage;
 use super::*;
 
 const MIB: u64 = 1 << 20;

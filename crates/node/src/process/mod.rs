@@ -14,10 +14,12 @@
 //!
 //! This module does not read the settings: each function takes the few values it needs.
 
+pub(crate) mod clock;
 pub(crate) mod daemon;
 pub(crate) mod exit;
 pub(crate) mod limits;
 pub(crate) mod pidfile;
 pub(crate) mod resident;
+pub(crate) mod stop;
 pub(crate) mod supervisor;
 pub(crate) mod user;

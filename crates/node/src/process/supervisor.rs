@@ -13,7 +13,7 @@ const EVERY: Duration = Duration::from_secs(5);
 
 /// Reports that clients can connect. Names this process, which may have taken over from another.
 pub(crate) fn ready() {
-    tell(&[NotifyState::Ready, NotifyState::MainPid(std::process::id())]);
+    notify(&[NotifyState::Ready, NotifyState::MainPid(std::process::id())]);
 }
 
 /// Reports that another process serves and is the service's main process.
@@ -23,27 +23,27 @@ pub(crate) fn ready() {
 /// The number 0 stands for a process that is not visible from here.
 pub(crate) fn replaced_by(process: u32) {
     if process != 0 {
-        tell(&[NotifyState::MainPid(process)]);
+        notify(&[NotifyState::MainPid(process)]);
     }
 }
 
 /// Reports that settings are being reloaded; [`ready`] reports the end of that.
 pub(crate) fn reloading() {
     if let Ok(now) = NotifyState::monotonic_usec_now() {
-        tell(&[NotifyState::Reloading, now]);
+        notify(&[NotifyState::Reloading, now]);
     }
 }
 
 /// Reports that the process is stopping.
 pub(crate) fn stopping() {
-    tell(&[NotifyState::Stopping]);
+    notify(&[NotifyState::Stopping]);
     still_stopping();
 }
 
 /// Reports that the stop continues and takes longer.
 pub(crate) fn still_stopping() {
     let more = u32::try_from(MORE.as_micros()).unwrap_or(u32::MAX);
-    tell(&[NotifyState::ExtendTimeoutUsec(more)]);
+    notify(&[NotifyState::ExtendTimeoutUsec(more)]);
 }
 
 /// Asks for more time again and again while `work` runs.
@@ -64,7 +64,7 @@ pub(crate) fn while_waiting<R>(work: impl FnOnce() -> R) -> R {
     })
 }
 
-fn tell(states: &[NotifyState<'_>]) {
+fn notify(states: &[NotifyState<'_>]) {
     // A manager that does not listen counts as no manager.
     let _ = sd_notify::notify(false, states);
 }

@@ -3,98 +3,61 @@
 //!
 //! | file | what it is |
 //! |---|---|
-//! | `membership` | the state machine: which rings there are, who is waited for, what is served |
-//! | `standing` | whether this process is the node that the ring means |
-//! | `accepted` | which process a node accepts at the address of a peer |
-//! | `view` | the picture of it that each worker holds, and the question "who serves this key" |
-//! | `keeper` | the task that drives the state machines: source, greetings, workers, store |
-//! | `acquaintance` | when a peer is greeted next |
-//! | `pulse` | whether this node has stood still, and may have missed a ring |
-//! | `dial` | connecting to another node, with TLS and a password where nodes have them |
-//! | `control` | greetings, over one connection to each peer that is kept |
-//! | `neighbours` | whose connections may be another node's, by where they come from |
-//! | `greeting` | what nodes say to each other about rings, from the dialling side |
-//! | `answers` | the commands `ring` and `config get cluster` |
-//! | `secret` | proving that an offered ring comes from a node of the fleet |
-//! | `desk` | whether a request is carried out here or elsewhere |
-//! | `exchange`, `gather` | the foreign requests of a connection, and waiting for their answers |
-//! | `flush` | `flush_all` for every node |
-//! | `line` | a request as its key's owner is asked |
-//! | `open`, `link`, `waiting`, `large` | the way to their owners and back |
-//! | `names` | the addresses of host names: for dialling, and for auto-discovery |
+//! | `membership/` | the state machine: which rings there are, which nodes it waits for, what is served |
+//! | `view` | a worker's immutable picture of it, which answers "who serves this key" |
+//! | `manager/` | the task that drives the state machines: source, handshakes, workers, store |
+//! | `pause` | whether this node was paused, and may have missed a ring |
+//! | `peer/` | the other nodes: whether they answer, dialling them, handshakes with them |
+//! | `names/` | the addresses of host names: for dialling, and for auto-discovery |
 //! | `discovery` | the ring as auto-discovery clients read it |
 //! | `start`, `report`, `status` | reading the ring at the start; `stats ring` |
-//! | `peer` | the other nodes, and whether they answer |
+//! | `simulation/` | random schedules that test `membership/` |
 
-mod accepted;
-mod acquaintance;
-mod answers;
-mod control;
-mod desk;
-mod dial;
 mod discovery;
-mod exchange;
-mod flush;
-mod gather;
-mod greeting;
-mod keeper;
-mod large;
-mod line;
-mod link;
-mod membership;
+pub(crate) mod manager;
+pub(crate) mod membership;
 mod names;
-mod neighbours;
-mod open;
-mod peer;
-mod pulse;
+mod pause;
+pub(crate) mod peer;
 mod report;
-mod secret;
 #[cfg(test)]
 mod simulation;
-mod standing;
 mod start;
 mod status;
-mod view;
-mod waiting;
+pub(crate) mod view;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use parking_lot::RwLock;
-use ringbinder_protocol::{Greeter, PeerLine, Standing};
-use ringbinder_ring::Ring;
+use ringbinder_protocol::{Greeter, PeerLine, PeerProcess, Stamp, Standing};
+use ringbinder_ring::{Ring, RingId};
 use ringbinder_store::Seconds;
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
-pub(crate) use answers::{PeerSession, begin_text, cluster, command, offer};
-pub(crate) use desk::Desk;
-pub(crate) use dial::Dialer;
 pub(crate) use discovery::is_legacy_key;
-pub(crate) use exchange::{Answered, Destination, Foreign, Form, SharedExchange};
-pub(crate) use flush::flush_all;
-pub(crate) use gather::gather;
-pub(crate) use greeting::{Talk, TalkError};
-pub(crate) use keeper::{Hint, Keeper};
-pub(crate) use link::Link;
+pub(crate) use manager::{Hint, RingManager};
 pub(crate) use peer::Peer;
+pub(crate) use peer::client::{PeerClient, PeerError};
+pub(crate) use peer::dial::Dialer;
 pub(crate) use report::report;
 pub(crate) use start::{StartError, Started, check, start};
 pub(crate) use view::View;
 
+use crate::observe::log_limit::LogLimit;
 pub(crate) use crate::settings::{ForeignKeys, RingSettings};
-use crate::sparing::Sparing;
 
 use self::membership::Identity;
 use self::names::Names;
-use self::neighbours::Neighbours;
+use self::pause::PauseDetector;
 use self::peer::Peers;
-use self::pulse::Pulse;
-use self::secret::Secret;
 use self::status::Status;
+use crate::ring::peer::neighbours::Neighbours;
+use crate::ring::peer::secret::Secret;
 
-/// The number of hints that may wait for the keeper. Further hints are dropped: they add no
+/// The number of hints that may wait for the ring manager. Further hints are dropped: they add no
 /// information.
 const MAX_HINTS: usize = 1024;
 
@@ -105,7 +68,7 @@ const MISROUTED_EVERY: Seconds = 60;
 #[derive(Debug)]
 pub(crate) struct Posted {
     pub(crate) view: Arc<View>,
-    /// The answer to a greeting.
+    /// The answer to a handshake.
     pub(crate) line: PeerLine,
     /// Every kept ring, oldest first.
     pub(crate) rings: Vec<Arc<Ring>>,
@@ -132,16 +95,16 @@ pub(crate) struct RingNode {
     secret: Option<Secret>,
     neighbours: Neighbours,
     /// The log rate limit for proofs by another secret.
-    unproved: Sparing,
-    dialer: Dialer,
+    unproved: LogLimit,
+    pub(crate) dialer: Dialer,
     peers: Peers,
     posted: RwLock<Posted>,
     hints: mpsc::Sender<Hint>,
-    pub(crate) pulse: Pulse,
+    pub(crate) pause_detector: PauseDetector,
     /// The second in which a misrouted key was last logged.
     misrouted_logged: AtomicU32,
     /// The log rate limit for failed requests.
-    pub(crate) sparing: Sparing,
+    pub(crate) log_limit: LogLimit,
 }
 
 impl RingNode {
@@ -164,15 +127,15 @@ impl RingNode {
         self.dialer.names()
     }
 
-    /// A connection to the peer at an address, made as the keeper makes its own.
-    pub(crate) async fn talk(&self, address: &str) -> Result<Talk, TalkError> {
-        let mut talk = Talk::begin(&self.dialer, address).await?;
+    /// A connection to the peer at an address, made as the ring manager makes its own.
+    pub(crate) async fn talk(&self, address: &str) -> Result<PeerClient, PeerError> {
+        let mut talk = PeerClient::begin(&self.dialer, address).await?;
         let stamp = membership::stamp(self.view().id());
         talk.introduce(&self.name(), stamp).await?;
         Ok(talk)
     }
 
-    /// Records a greeting from a sender that has proved to be a node: the accepted process of that
+    /// Records a handshake from a sender that has proved to be a node: the accepted process of that
     /// name is alive.
     pub(crate) fn is_heard(&self, name: &str, greeter: Option<Greeter>) {
         let peer = self.posted.read().address_named(name).and_then(|it| self.peers.at(&it));
@@ -209,13 +172,66 @@ impl RingNode {
         self.neighbours.nodes()
     }
 
+    /// The kept ring of this version.
+    pub(crate) fn kept_ring(&self, id: RingId) -> Option<Arc<Ring>> {
+        self.posted.read().rings.iter().find(|ring| ring.id() == id).map(Arc::clone)
+    }
+
+    /// The answer to a handshake from a node of this name. Sends the ring manager a hint if the
+    /// handshake calls for a check. A handshake from an untrusted client leads to questions at
+    /// addresses of the ring, and to nothing else.
+    pub(crate) fn greeted(
+        &self,
+        name: &str,
+        theirs: Stamp,
+        greeter: Option<Greeter>,
+        last_cas: u64,
+    ) -> PeerLine {
+        let posted = self.posted.read();
+        let own = posted.line.instance;
+        let peer = posted.address_named(name).and_then(|address| self.peers.at(&address));
+        let accepted = peer.as_ref().and_then(|peer| peer.processes().accepted);
+        let is_own_name = name == posted.line.name && posted.view.me.is_some();
+        let mut line = posted.line.clone();
+        line.process = match (greeter, line.process) {
+            (Some(_), Some(process)) => {
+                let seen = if is_own_name { Some(own) } else { accepted };
+                let list = self.names().epoch();
+                Some(PeerProcess { seen, cas: last_cas, list, ..process })
+            }
+            _ => None,
+        };
+        let newer = membership::ring_id(theirs) > posted.view.id();
+        drop(posted);
+        let came_back = peer.as_ref().is_some_and(|peer| peer.is_unreachable());
+        let mut unknown = false;
+        let mut doubts = false;
+        if let Some(greeter) = greeter {
+            if is_own_name && greeter.instance != own {
+                self.hint(Hint::Rivalled { instance: greeter.instance });
+                return line;
+            }
+            unknown = accepted != Some(greeter.instance);
+            doubts = greeter.seen.is_some_and(|seen| seen != own);
+        }
+        if came_back || newer || unknown || doubts {
+            self.hint(Hint::Greeted { name: name.to_owned(), unknown, doubts });
+        }
+        line
+    }
+
+    /// The peer secret, if this node has one.
+    pub(crate) fn secret(&self) -> Option<&Secret> {
+        self.secret.as_ref()
+    }
+
     /// Whether other nodes can authenticate by the peer secret.
     pub(crate) fn has_secret(&self) -> bool {
         self.secret.is_some()
     }
 
     /// Logs that a node sent a proof by another peer secret.
-    pub(crate) fn unproved(&self, node: &crate::connections::Peer, now: Seconds) {
+    pub(crate) fn unproved(&self, node: &crate::net::connections::Remote, now: Seconds) {
         if self.unproved.allows(node, "", now) {
             warn!(
                 "{node} sent a proof that is not by the peer secret of this node: give all nodes the \
@@ -228,7 +244,7 @@ impl RingNode {
     pub(crate) fn situation(&self) -> Situation {
         let posted = self.posted.read();
         let status = posted.status.clone();
-        let peers = status.said.iter().filter_map(|(address, _)| self.peers.at(address));
+        let peers = status.reported.iter().filter_map(|(address, _)| self.peers.at(address));
         Situation {
             view: Arc::clone(&posted.view),
             name: posted.line.name.clone(),
@@ -246,8 +262,8 @@ impl RingNode {
         Identity { name: None, addresses }.place_by_address(&posted.view.ring).is_some()
     }
 
-    /// Sends a hint to the keeper. The hint is lost if too many wait: hints only speed up what the
-    /// keeper would find out by itself.
+    /// Sends a hint to the ring manager. The hint is lost if too many wait: hints only speed up
+    /// what the manager would find out by itself.
     pub(crate) fn hint(&self, hint: Hint) {
         let _ = self.hints.try_send(hint);
     }

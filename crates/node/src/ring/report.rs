@@ -9,8 +9,8 @@ use super::RingNode;
 use super::membership::stamp;
 use super::names::listed;
 use super::peer::Address;
-use crate::long::PIECE;
-use crate::shared::Shared;
+use crate::net::output::PIECE;
+use crate::worker::shared::Shared;
 
 /// Appends a piece of the report: first this node's part, if nothing is `written` yet, then the
 /// peers from index `written` on. Returns whether another piece follows.
@@ -25,12 +25,12 @@ pub(crate) fn report(shared: &Shared, written: &mut Option<usize>, out: &mut Vec
     let from = written.unwrap_or(0);
     let begins = out.len();
     let posted = node.posted.read();
-    for (at, (address, said)) in posted.status.said.iter().enumerate().skip(from) {
+    for (at, (address, reported)) in posted.status.reported.iter().enumerate().skip(from) {
         if out.len() - begins >= PIECE {
             *written = Some(at);
             return true;
         }
-        of_peer(node, address, *said, out);
+        of_peer(node, address, *reported, out);
     }
     answer::line(out, "END");
     false
@@ -93,21 +93,21 @@ fn of_this_node(shared: &Shared, node: &RingNode, out: &mut Vec<u8>) {
     stat("foreign_received", &sums.foreign_received);
 }
 
-fn of_peer(node: &RingNode, address: &Address, said: Option<RingId>, out: &mut Vec<u8>) {
+fn of_peer(node: &RingNode, address: &Address, reported: Option<RingId>, out: &mut Vec<u8>) {
     let Some(peer) = node.peers.at(address) else {
         return;
     };
     let mut stat = |name: &str, value: &dyn std::fmt::Display| answer::stat(out, name, value);
     let name = &peer.name;
-    let (addresses, failing) = match super::dial::split(&peer.address) {
+    let (addresses, failing) = match crate::ring::peer::dial::split(&peer.address) {
         Some((host, _)) => node.names().standing(host),
         None => (Vec::new(), None),
     };
-    let held = said.map_or_else(|| "-".to_owned(), |id| stamp(id).to_string());
+    let held = reported.map_or_else(|| "-".to_owned(), |id| stamp(id).to_string());
     stat(&format!("peer:{name}:address"), &peer.address);
     stat(&format!("peer:{name}:resolved"), &or_none(&listed(&addresses)));
     stat(&format!("peer:{name}:unresolved"), &failing.unwrap_or(0));
-    stat(&format!("peer:{name}:state"), &if peer.is_away() { "away" } else { "up" });
+    stat(&format!("peer:{name}:state"), &if peer.is_unreachable() { "away" } else { "up" });
     let processes = peer.processes();
     stat(&format!("peer:{name}:reason"), &or_none(&peer.reason()));
     stat(&format!("peer:{name}:instance"), &or_dash(processes.accepted));

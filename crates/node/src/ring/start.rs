@@ -12,17 +12,17 @@ use ringbinder_ring::source::{Origin, OriginError, Provenance, Source, SourceErr
 use tokio::sync::mpsc;
 use tracing::warn;
 
-use super::dial::Dialer;
-use super::keeper::drift::Drift;
 use super::membership::{Identity, Membership};
-use super::neighbours::Neighbours;
+use super::pause::PauseDetector;
 use super::peer::{Address, NAMELESS, Peers, address_of};
-use super::pulse::Pulse;
-use super::secret::Secret;
 use super::status::Status;
 use super::{Hint, MAX_HINTS, Posted, RingNode, RingSettings};
+use crate::observe::log_limit::LogLimit;
 use crate::process::exit::ExitCode;
-use crate::sparing::Sparing;
+use crate::ring::manager::drift::Drift;
+use crate::ring::peer::dial::Dialer;
+use crate::ring::peer::neighbours::Neighbours;
+use crate::ring::peer::secret::Secret;
 
 /// The reason why a node cannot start with its ring.
 #[derive(Debug, thiserror::Error)]
@@ -218,14 +218,14 @@ pub(crate) fn start(settings: &RingSettings, mut dialer: Dialer) -> Result<Start
         settings: settings.clone(),
         secret,
         neighbours,
-        unproved: Sparing::default(),
+        unproved: LogLimit::default(),
         dialer,
         peers,
         posted: RwLock::new(posted),
         hints: sender,
-        pulse: Pulse::new(settings.peer_give_up),
+        pause_detector: PauseDetector::new(settings.peer_give_up),
         misrouted_logged: 0.into(),
-        sparing: Sparing::default(),
+        log_limit: LogLimit::default(),
     });
     Ok(Started { node, source, membership, hints, drift })
 }

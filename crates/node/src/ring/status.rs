@@ -1,4 +1,4 @@
-//! The keeper's state, for `stats ring`.
+//! The ring manager's state, for `stats ring`.
 
 use std::cmp::Ordering;
 
@@ -7,7 +7,7 @@ use ringbinder_ring::RingId;
 
 use super::peer::Address;
 
-/// The keeper's state beyond the view.
+/// The ring manager's state beyond the view.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Status {
     /// The place from which this node reads its ring.
@@ -34,7 +34,7 @@ pub(crate) struct Status {
     /// The number of peers declared failed since the start.
     pub(crate) given_up: u64,
     /// The ring that each peer last reported.
-    pub(crate) said: Vec<(Address, Option<RingId>)>,
+    pub(crate) reported: Vec<(Address, Option<RingId>)>,
     /// This process's standing towards its place in the ring.
     pub(crate) standing: Standing,
     /// The reason why it does not serve, or another problem with its place; empty if there is none.
@@ -84,8 +84,8 @@ impl Status {
 
     /// Records which ring a peer reports.
     pub(crate) fn has_said(&mut self, address: &Address, held: RingId) {
-        if let Some((_, said)) = self.said.iter_mut().find(|(it, _)| it == address) {
-            *said = Some(held);
+        if let Some((_, reported)) = self.reported.iter_mut().find(|(it, _)| it == address) {
+            *reported = Some(held);
         }
     }
 }

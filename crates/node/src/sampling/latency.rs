@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::Nanos;
+use crate::process::clock::Nanos;
 use crate::stats::Counter;
 
 /// Bounds of the buckets: 1 us, 2 us, 4 us, ... 2^20 us. The last bucket has no bound.
@@ -201,8 +201,9 @@ mod tests {
         latency.of_worker(1).record(Class::Get, 3_000);
         latency.of_worker(1).record(Class::Other, u64::MAX / 2);
         let sums = latency.sums();
-        let told: Vec<_> = sums.iter().map(|(class, h)| (class.name(), h.count(), h.sum)).collect();
-        assert_eq!(told, [("get", 2, 3_500), ("other", 1, u64::MAX / 2)]);
+        let reported: Vec<_> =
+            sums.iter().map(|(class, h)| (class.name(), h.count(), h.sum)).collect();
+        assert_eq!(reported, [("get", 2, 3_500), ("other", 1, u64::MAX / 2)]);
         let (_, gets) = sums.iter().next().unwrap();
         let cumulative: Vec<_> = gets.cumulative().take(4).collect();
         assert_eq!(cumulative, [(1, 1), (2, 1), (4, 2), (8, 2)]);

@@ -5,7 +5,7 @@ use std::io::Write;
 use ringbinder_protocol::answer;
 
 use super::SAMPLED_EVERY;
-use crate::shared::Shared;
+use crate::worker::shared::Shared;
 
 /// `stats hotkeys`
 pub(crate) fn hot_keys(shared: &Shared, out: &mut Vec<u8>) {

@@ -1,22 +1,22 @@
 //! Heavy hitters of a stream of keys: Filtered Space-Saving (Homem and Carvalho, 2010), which is
 //! Space-Saving (Metwally, Agrawal and El Abbadi, 2005) behind a filter of plain counters.
 //!
-//! [`ENTRIES`] keys are watched, each with a count. Every other key counts only in the cell of the
+//! [`WATCHED`] keys are watched, each with a count. Every other key counts only in the cell of the
 //! filter to which it hashes. Once a cell has seen as much as the lowest count of a watched key,
 //! the key that raised the cell to that replaces this watched key, and begins with the count of its
 //! cell.
 //!
 //! With `n` keys counted and `f` the true count of a key:
 //!
-//! - a watched key has `count - error <= f <= count`, and `error <= n / ENTRIES`;
-//! - a key that is not watched has `f <= ` the count of its cell, which is at most the lowest count of a
-//!   watched key, and so at most `n / ENTRIES`;
-//! - so every key with `f > n / ENTRIES` is watched.
+//! - a watched key has `count - error <= f <= count`, and `error <= n / WATCHED`;
+//! - a key that is not watched has `f <= ` the count of its cell, which is at most the lowest count
+//!   of a watched key, and so at most `n / WATCHED`;
+//! - so every key with `f > n / WATCHED` is watched.
 //!
 //! The bounds hold for any stream. In usual streams, most keys are rare. The filter makes the
 //! errors of such streams far smaller, and saves the cost of replacing watched keys.
 //!
-//! Memory: [`CELLS`] and [`ENTRIES`] are fixed, so the sketch has at most 200 KiB with keys of 250
+//! Memory: [`CELLS`] and [`WATCHED`] are fixed, so the sketch has at most 200 KiB with keys of 250
 //! bytes, and 60 KiB with keys of 20. It allocates only for a key that is longer than all keys
 //! before in its place.
 
@@ -26,14 +26,14 @@ use std::hash::BuildHasher;
 use foldhash::quality::RandomState;
 
 /// The number of watched keys.
-pub(crate) const ENTRIES: usize = 512;
+pub(crate) const WATCHED: usize = 512;
 
 /// The number of cells of the filter. A power of two.
 const CELLS: usize = 4096;
 
 /// One watched key.
 #[derive(Debug, Default)]
-struct Entry {
+struct WatchedKey {
     hash: u64,
     /// The count of the key's cell when the key took its place.
     error: u32,
@@ -49,8 +49,8 @@ pub(crate) struct Sketch {
     /// The counts of the watched keys, separate from the keys, because the search for the lowest
     /// reads them.
     counts: Vec<u32>,
-    /// As long as `counts` or longer: unused entries at the end keep their memory.
-    entries: Vec<Entry>,
+    /// As long as `counts` or longer: unused watched at the end keep their memory.
+    watched: Vec<WatchedKey>,
     /// The lowest count of a watched key once all places are taken; 0 before that.
     floor: u32,
     /// The number of watched keys with that count.
@@ -67,9 +67,9 @@ impl Sketch {
         Sketch {
             hasher: RandomState::default(),
             // Room for a removal and an insertion without growing.
-            index: HashMap::with_capacity_and_hasher(ENTRIES + 1, Default::default()),
-            counts: Vec::with_capacity(ENTRIES),
-            entries: Vec::new(),
+            index: HashMap::with_capacity_and_hasher(WATCHED + 1, Default::default()),
+            counts: Vec::with_capacity(WATCHED),
+            watched: Vec::new(),
             floor: 0,
             at_floor: 0,
             cursor: 0,
@@ -86,14 +86,14 @@ impl Sketch {
         match self.index.get(&hash) {
             Some(&at) => {
                 let at = usize::from(at);
-                if self.entries[at].key == key {
+                if self.watched[at].key == key {
                     self.raise(at);
                 } else {
                     // Two keys have one hash: the later one is never watched beside the other.
                     self.cells[cell] = self.cells[cell].saturating_add(1);
                 }
             }
-            None if self.counts.len() < ENTRIES => self.watch(key, hash),
+            None if self.counts.len() < WATCHED => self.watch(key, hash),
             None => {
                 let would_be = self.cells[cell].saturating_add(1);
                 if would_be < self.floor {
@@ -138,18 +138,18 @@ impl Sketch {
         let at = self.counts.len();
         let would_be = self.cells[cell(hash)].saturating_add(1);
         self.counts.push(0);
-        if at == self.entries.len() {
-            self.entries.push(Entry::default());
+        if at == self.watched.len() {
+            self.watched.push(WatchedKey::default());
         }
         self.watch_at(at, key, hash, would_be);
-        if self.counts.len() == ENTRIES {
+        if self.counts.len() == WATCHED {
             self.find_floor();
         }
     }
 
     fn watch_at(&mut self, at: usize, key: &[u8], hash: u64, count: u32) {
         self.counts[at] = count;
-        let entry = &mut self.entries[at];
+        let entry = &mut self.watched[at];
         entry.hash = hash;
         entry.error = count - 1;
         entry.key.clear();
@@ -159,7 +159,7 @@ impl Sketch {
 
     /// Returns the count of a key to its cell.
     fn release(&mut self, at: usize) {
-        let hash = self.entries[at].hash;
+        let hash = self.watched[at].hash;
         self.index.remove(&hash);
         let cell = &mut self.cells[cell(hash)];
         *cell = self.counts[at].max(*cell);
@@ -193,16 +193,16 @@ impl Sketch {
 
     /// The watched keys, each with its count and the amount by which that may be too high.
     pub(crate) fn watched(&self) -> impl Iterator<Item = (&[u8], u32, u32)> {
-        let entries = self.entries.iter().zip(&self.counts);
-        entries.map(|(entry, &count)| (&entry.key[..], count, entry.error))
+        let watched = self.watched.iter().zip(&self.counts);
+        watched.map(|(entry, &count)| (&entry.key[..], count, entry.error))
     }
 
     /// Recounts all bookkeeping.
     #[cfg(test)]
     pub(crate) fn validate(&self) {
-        assert!(self.counts.len() <= ENTRIES && self.counts.len() <= self.entries.len());
+        assert!(self.counts.len() <= WATCHED && self.counts.len() <= self.watched.len());
         assert_eq!(self.index.len(), self.counts.len());
-        for (at, (entry, &count)) in self.entries.iter().zip(&self.counts).enumerate() {
+        for (at, (entry, &count)) in self.watched.iter().zip(&self.counts).enumerate() {
             assert_eq!(self.hasher.hash_one(&entry.key[..]), entry.hash);
             assert_eq!(self.index.get(&entry.hash).map(|&at| usize::from(at)), Some(at));
             assert!(entry.error < count);
@@ -210,7 +210,7 @@ impl Sketch {
         let counted: u64 = self.counts.iter().map(|&count| u64::from(count)).sum();
         assert!(counted <= self.total, "{counted} of {}", self.total);
         let highest = self.cells.iter().copied().max().unwrap_or(0);
-        if self.counts.len() == ENTRIES {
+        if self.counts.len() == WATCHED {
             assert_eq!(self.counts.iter().min(), Some(&self.floor));
             let least = self.counts.iter().filter(|&&count| count == self.floor).count();
             assert_eq!(self.at_floor, least);
@@ -249,7 +249,7 @@ mod tests {
         sketch.validate();
         let total: u64 = exact.values().map(|&count| u64::from(count)).sum();
         assert_eq!(sketch.total(), total);
-        let bound = total / ENTRIES as u64;
+        let bound = total / WATCHED as u64;
         let mut watched = HashMap::new();
         for (key, count, error) in sketch.watched() {
             let true_count = exact[key];
@@ -288,11 +288,11 @@ mod tests {
             let (sketch, exact) = check(zipf(s, 100_000, 200_000, seed));
             let mut truly: Vec<(u32, &Vec<u8>)> = exact.iter().map(|(k, &c)| (c, k)).collect();
             truly.sort_unstable_by(|a, b| b.cmp(a));
-            let told: HashMap<&[u8], u32> =
+            let reported: HashMap<&[u8], u32> =
                 sketch.watched().map(|(key, count, error)| (key, count - error)).collect();
             for (count, key) in truly.iter().take(50) {
-                let told = told.get(&key[..]).copied().unwrap_or(0);
-                assert!(told * 10 >= count * 9, "{told} of {count} at exponent {s}");
+                let reported = reported.get(&key[..]).copied().unwrap_or(0);
+                assert!(reported * 10 >= count * 9, "{reported} of {count} at exponent {s}");
             }
         }
     }

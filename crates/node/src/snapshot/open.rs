@@ -9,10 +9,10 @@ use ringbinder_store::snapshot::{Decoded, Header, SnapshotError, TAIL_LEN, Total
 use rustix::fs::{Advice, fadvise};
 use tracing::{info, warn};
 
-use super::place;
+use super::file;
+use super::restore::{Pending, header_fits};
 use super::stream::{ReadError, Stream};
-use super::take::{Pending, header_fits};
-use crate::shared::Shared;
+use crate::worker::shared::Shared;
 
 /// Opens the snapshot that the settings name, if it may be restored. Otherwise logs the reason. A
 /// snapshot that may not be restored is moved away, so that it is never restored later, unless it
@@ -49,7 +49,7 @@ pub(crate) fn open(shared: &Shared) -> Option<Pending> {
     }
     let header = Header { items: totals.items, ..header };
     let from = format!("the snapshot {}", path.display());
-    Pending::new(shared, stream, &header, (from, Some(len)))
+    Pending::new(shared, stream, &header, from, Some(len))
 }
 
 /// Prevents a snapshot from being restored at a later start, if this node has its items from
@@ -76,7 +76,7 @@ pub(crate) fn longest(shared: &Shared) -> usize {
 
 fn refuse(shared: &Shared, path: &Path, reason: &str, aside: bool) {
     shared.snapshots.progress.refuse();
-    let left = match aside.then(|| place::set_aside(path)) {
+    let left = match aside.then(|| file::set_aside(path)) {
         None => "it is left where it is".to_owned(),
         Some(Ok(place)) => format!("it is kept as {}", place.display()),
         Some(Err(error)) => format!("it cannot be moved out of the way: {error}"),
@@ -118,7 +118,7 @@ impl LookError {
     fn is_ours(&self, path: &Path) -> bool {
         match self {
             LookError::Read(ReadError::Snapshot(SnapshotError::Foreign)) => {
-                place::found(path).is_ok_and(|found| found == place::Found::Damaged)
+                file::found(path).is_ok_and(|found| found == file::Found::Damaged)
             }
             LookError::Read(ReadError::Snapshot(_)) => true,
             LookError::Read(ReadError::Io(_)) | LookError::NoFile => false,

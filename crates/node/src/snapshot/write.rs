@@ -15,15 +15,15 @@ use ringbinder_store::snapshot::{Encoder, Header, Origin, Totals};
 use ringbinder_store::{Expiry, ItemRef, Meta, Store, ValueRef};
 use tracing::{error, info};
 
+use super::file::{self, Found};
 use super::open::{damage, sync_directory};
-use super::place::{self, Found};
-use crate::clock::Clock;
+use crate::process::clock::Clock;
 use crate::process::exit::ExitCode;
 use crate::process::supervisor;
-use crate::shared::Shared;
+use crate::worker::shared::Shared;
 
-/// The interval at which the service manager is told that this process is still busy.
-const TELL_EVERY: Duration = Duration::from_secs(3);
+/// The interval at which the service manager is reported that this process is still busy.
+const REPORT_EVERY: Duration = Duration::from_secs(3);
 
 /// The result of writing a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,7 +56,7 @@ pub(crate) enum WriteError {
         "cannot write the snapshot {}: there is something of that name that is no snapshot; move it, \
          or choose another name with -e", path.display()
     )]
-    Foreign { path: PathBuf },
+    OtherFile { path: PathBuf },
     #[error(
         "the snapshot {} cannot be taken up: {reason}; remove it, or let the node begin without it by \
          leaving out --snapshot-strict", path.display()
@@ -185,7 +185,7 @@ fn write_aside(shared: &Shared, path: &Path, is_clean: bool) -> Result<(u64, u64
     is_ours(path)?;
     let aside = Aside::create(path, ".new")?;
     let mut file = &aside.file;
-    let mut told = Instant::now();
+    let mut reported = Instant::now();
     let progress = &shared.snapshots.progress;
     let written = write_items(shared, &header, &mut |bytes, totals| {
         if !is_clean && shared.stop.is_cancelled() {
@@ -193,8 +193,8 @@ fn write_aside(shared: &Shared, path: &Path, is_clean: bool) -> Result<(u64, u64
         }
         progress.snapshot_items.store(totals.items, Relaxed);
         progress.snapshot_bytes.store(totals.bytes, Relaxed);
-        if is_clean && told.elapsed() >= TELL_EVERY {
-            told = Instant::now();
+        if is_clean && reported.elapsed() >= REPORT_EVERY {
+            reported = Instant::now();
             supervisor::still_stopping();
             info!("the snapshot is being written: {} items", totals.items);
         }
@@ -274,12 +274,12 @@ fn is_ours(path: &Path) -> Result<(), WriteError> {
     match look_at(path)? {
         Found::Nothing | Found::Snapshot => Ok(()),
         // It was due to be moved away at the start, but could not be.
-        Found::Damaged | Found::Foreign => Err(WriteError::Foreign { path: path.to_owned() }),
+        Found::Damaged | Found::OtherFile => Err(WriteError::OtherFile { path: path.to_owned() }),
     }
 }
 
 fn look_at(path: &Path) -> Result<Found, WriteError> {
-    place::found(path).map_err(|error| WriteError::io(path, "looking at its place", error))
+    file::found(path).map_err(|error| WriteError::io(path, "looking at its place", error))
 }
 
 /// Checks at the start that a snapshot can be written at the stop. A damaged file there passes
@@ -297,7 +297,7 @@ pub(crate) fn check_writable(path: &Path, strict: bool) -> Result<(), WriteError
 ///
 /// # Errors
 /// The errors of [`check_writable`].
-pub(crate) fn check_place(path: &Path, strict: bool) -> Result<(), WriteError> {
+pub(crate) fn check_file(path: &Path, strict: bool) -> Result<(), WriteError> {
     check(path, strict, &format!(".check-{}", std::process::id()))
 }
 
@@ -305,11 +305,11 @@ fn check(path: &Path, strict: bool, ending: &str) -> Result<(), WriteError> {
     let found = look_at(path)?;
     let damage = match found {
         Found::Snapshot | Found::Damaged if strict => damage(path),
-        Found::Nothing | Found::Snapshot | Found::Damaged | Found::Foreign => None,
+        Found::Nothing | Found::Snapshot | Found::Damaged | Found::OtherFile => None,
     };
     match (found, damage) {
         (_, Some(reason)) => Err(WriteError::Damaged { path: path.to_owned(), reason }),
-        (Found::Foreign, None) => Err(WriteError::Foreign { path: path.to_owned() }),
+        (Found::OtherFile, None) => Err(WriteError::OtherFile { path: path.to_owned() }),
         (Found::Damaged, None) => Ok(()),
         (Found::Nothing | Found::Snapshot, None) => Aside::create(path, ending).map(drop),
     }

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use parking_lot::Mutex;
 use ringbinder_protocol::answer;
 
-use crate::long::PIECE;
+use crate::net::output::PIECE;
 
 /// The most prefixes that are recorded.
 pub(crate) const MAX_PREFIXES: usize = 10_000;

@@ -12,12 +12,12 @@ use nix::sys::resource::{UsageWho, getrusage};
 use ringbinder_protocol::{MEMCACHED_VERSION, answer};
 use ringbinder_store::{Counters as StoreCounters, Store};
 
-use crate::connections::Peer;
-use crate::logging;
 use crate::memory::Accounts;
-use crate::shared::Shared;
+use crate::net::connections::Remote;
+use crate::observe::logging;
 use crate::snapshot;
 use crate::stats::MAX_PREFIXES;
+use crate::worker::shared::Shared;
 
 /// Bytes of a slab page in memcached.
 const PAGE: u64 = 1 << 20;
@@ -377,10 +377,10 @@ pub(crate) fn connections(
     let some = shared.connections.some(from, CONNECTIONS);
     for entry in &some {
         let id = entry.id;
-        let listen = match &entry.peer {
-            Peer::Tcp { to: to @ SocketAddr::V4(_), .. } => format!("tcp:{to}"),
-            Peer::Tcp { to: to @ SocketAddr::V6(_), .. } => format!("tcp6:{to}"),
-            Peer::Unix => shared
+        let listen = match &entry.remote {
+            Remote::Tcp { to: to @ SocketAddr::V4(_), .. } => format!("tcp:{to}"),
+            Remote::Tcp { to: to @ SocketAddr::V6(_), .. } => format!("tcp6:{to}"),
+            Remote::Unix => shared
                 .settings
                 .unix_socket
                 .as_ref()
@@ -388,7 +388,7 @@ pub(crate) fn connections(
         };
         let state = if id == asker { "conn_parse_cmd" } else { entry.state().as_str() };
         stats!(out,
-            &format!("{id}:addr") => &entry.peer,
+            &format!("{id}:addr") => &entry.remote,
             &format!("{id}:listen_addr") => listen,
             &format!("{id}:state") => state,
             &format!("{id}:secs_since_last_cmd") => now.saturating_sub(entry.last_command()),
@@ -416,6 +416,6 @@ pub(crate) fn reset(shared: &Shared) {
     }
     shared.store.reset_counters();
     shared.prefixes.reset();
-    shared.heat.reset(shared.clock.nanos());
+    shared.hot_key_samples.reset(shared.clock.nanos());
     shared.latency.reset();
 }

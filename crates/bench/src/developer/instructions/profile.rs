@@ -145,8 +145,8 @@ events: Ir
 summary: 1000
 
 ob=(1) ringbinderd
-fl=(1) /somewhere/crates/node/src/step.rs
-fn=(1) ringbinder_node::step::store
+fl=(1) /somewhere/crates/node/src/command/step.rs
+fn=(1) ringbinder_node::connection::step::store
 12 100
 fi=(2) /rustc/library/core/src/slice/mod.rs
 +3 20

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Names;
-use super::book::Answer;
+use super::book::Resolved;
 
 /// The stack size of a look-up thread in bytes. The resolver's plugins need more than a minimal
 /// stack.
@@ -51,7 +51,7 @@ pub(super) async fn run(names: Arc<Names>, look_up: Arc<LookUp>, stop: Cancellat
     }
 }
 
-fn begin(name: String, look_up: &Arc<LookUp>, answers: &mpsc::UnboundedSender<(String, Answer)>) {
+fn begin(name: String, look_up: &Arc<LookUp>, answers: &mpsc::UnboundedSender<(String, Resolved)>) {
     let (look_up, sender, asked) = (Arc::clone(look_up), answers.clone(), name.clone());
     let thread = std::thread::Builder::new().name("resolve".to_owned()).stack_size(STACK);
     let started = thread.spawn(move || {

@@ -1,4 +1,5 @@
-//! The host names of the ring: their addresses, for dialling and for auto-discovery's list of nodes.
+//! The host names of the ring: their addresses, for dialling and for auto-discovery's list of
+//! nodes.
 //!
 //! | file | what it is |
 //! |---|---|
@@ -27,7 +28,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use self::book::{Answer, Book, Change, Known};
+use self::book::{Book, Change, Known, Resolved};
 use self::epochs::Epochs;
 use super::discovery::{self, MAX_SAFE_PAYLOAD};
 
@@ -240,7 +241,7 @@ impl Names {
         self.wake.notified().await;
     }
 
-    fn ended(&self, name: &str, answer: Answer, now: Instant, chance: f64) {
+    fn ended(&self, name: &str, answer: Resolved, now: Instant, chance: f64) {
         let mut state = self.state.lock();
         let change = state.book.ended(name, answer, now, chance);
         report(name, &change);

@@ -7,7 +7,7 @@ fn ips(texts: &[&str]) -> Vec<IpAddr> {
     texts.iter().map(|text| text.parse().unwrap()).collect()
 }
 
-fn failed() -> Answer {
+fn failed() -> Resolved {
     Err("away".to_owned())
 }
 
@@ -19,7 +19,7 @@ fn book(names: &[&str], now: Instant) -> Book {
 }
 
 /// A whole look-up of the one name.
-fn look(book: &mut Book, now: Instant, answer: Answer) -> Change {
+fn look(book: &mut Book, now: Instant, answer: Resolved) -> Change {
     assert_eq!(book.begin(now), [A]);
     book.ended(A, answer, now, 0.5)
 }
@@ -93,9 +93,9 @@ fn a_silent_resolver_counts_as_failed_and_is_asked_once() {
     look(&mut book, start, Ok(ips(&["10.0.0.2"])));
     let asked = start + PERIOD * 2;
     assert_eq!(book.begin(asked), [A]);
-    assert_eq!(book.next(), Some(asked + PATIENCE));
-    assert_eq!(book.overdue(asked + PATIENCE / 2), []);
-    let news = book.overdue(asked + PATIENCE);
+    assert_eq!(book.next(), Some(asked + TIMEOUT));
+    assert_eq!(book.overdue(asked + TIMEOUT / 2), []);
+    let news = book.overdue(asked + TIMEOUT);
     assert!(matches!(&news[..], [(name, Change::Lost { .. })] if name == A), "{news:?}");
     let late = asked + PERIOD * 10;
     assert_eq!(book.overdue(late), []);
@@ -152,7 +152,7 @@ fn a_dial_takes_the_present_answer_and_the_old_one_only_without_any() {
     let mut book = book(&[A], start);
     let old = ips(&["10.0.0.2"]);
     // It has never resolved, so there is no older answer.
-    assert_eq!(book.known(A, start, start), Known::Wait(start + PATIENCE));
+    assert_eq!(book.known(A, start, start), Known::Wait(start + TIMEOUT));
     look(&mut book, start, failed());
     assert_eq!(book.known(A, start, start), Known::Nothing("away".into()));
     let now = start + PERIOD * 2;

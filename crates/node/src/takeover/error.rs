@@ -1,0 +1,42 @@
+//! The reasons why one process could not take over from another.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::process::exit::ExitCode;
+
+/// The reason why this process could not take over and must not serve either.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TakeoverError {
+    /// The other process refuses, and continues to serve.
+    #[error(
+        "the process behind {} refuses to hand over: {reason}; it goes on serving, stop it to \
+         replace it", path.display()
+    )]
+    Refused { path: PathBuf, reason: String },
+    /// It answered with an unexpected line.
+    #[error(
+        "the process behind {} speaks another protocol; it goes on serving, stop it to replace it",
+        path.display()
+    )]
+    Protocol { path: PathBuf },
+    /// It runs as another user, whose items are not trusted.
+    #[error(
+        "the process behind {} runs as user {uid}: only one of the same user, or of root, is taken \
+         over from", path.display()
+    )]
+    Untrusted { path: PathBuf, uid: u32 },
+    /// It did not answer in time, or it ended.
+    #[error("the process behind {} does not hand over: {source}; start again", path.display())]
+    Io { path: PathBuf, source: io::Error },
+}
+
+impl TakeoverError {
+    /// The process's exit code for this error.
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        match self {
+            TakeoverError::Untrusted { .. } => ExitCode::NoPermission,
+            _ => ExitCode::OsError,
+        }
+    }
+}
