@@ -75,9 +75,9 @@ pub(crate) fn check(settings: &Settings) -> Result<String, HealthError> {
         let ListenAddress::Tcp { guard, .. } = listen;
         !matches!(guard, Guard::Tls(_))
     };
-    let plain = settings.listen.iter().find(is_plain);
+    let plain = settings.addresses.iter().find(is_plain);
     // The settings name an address, or there is a Unix socket.
-    let Some(listen) = plain.or(settings.listen.first()) else {
+    let Some(listen) = plain.or(settings.addresses.first()) else {
         return Err(HealthError::Unknown(String::new()));
     };
     let (stream, address) = connect(listen)?;

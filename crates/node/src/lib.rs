@@ -148,7 +148,7 @@ fn start() -> Result<std::process::ExitCode, Failure> {
     } else {
         None
     };
-    logging::start(settings.verbosity)?;
+    logging::start(settings.verbose)?;
     for warning in warnings {
         warn!("{warning}");
     }
@@ -173,7 +173,7 @@ fn serve(settings: Settings, ready: Option<daemon::Ready>) -> Result<(), Failure
         warn!("{warning}");
     }
     let room_for_peers = server::room_for_peers(&settings, open_files.spare);
-    if settings.coredumps {
+    if settings.enable_coredumps {
         limits::raise_core_size()?;
     }
     // This comes before the hand-over, so that an unreadable certificate does not end the process
@@ -232,14 +232,14 @@ fn serve(settings: Settings, ready: Option<daemon::Ready>) -> Result<(), Failure
         None => None,
     };
     if settings.lock_memory
-        && let Some(warning) = limits::lock_memory(settings.memory_limit_bytes)
+        && let Some(warning) = limits::lock_memory(settings.memory_limit)
     {
         warn!("{warning}");
     }
 
     let keep = Keep {
-        standard_error: settings.verbosity > 0 || daemon::writes_to_journal(),
-        directory: settings.coredumps,
+        standard_error: settings.verbose > 0 || daemon::writes_to_journal(),
+        directory: settings.enable_coredumps,
     };
     let started = match &settings.ring {
         Some(ring) => {
@@ -303,7 +303,7 @@ fn greeting(settings: &Settings, listeners: &[listen::Listener]) -> Vec<String> 
         "ringbinderd {} (memcached text protocol) listens on {}; {} MiB, {} threads",
         env!("CARGO_PKG_VERSION"),
         places.join(", "),
-        settings.memory_limit_bytes >> 20,
+        settings.memory_limit >> 20,
         settings.threads,
     )];
     let open = listeners.iter().find(|listener| !matches!(listener.guard(), Guard::Tls(_)));
@@ -320,7 +320,7 @@ fn greeting(settings: &Settings, listeners: &[listen::Listener]) -> Vec<String> 
                  {program}"
             ),
         });
-        if settings.listen.len() == 1 && address.ip().is_loopback() {
+        if settings.addresses.len() == 1 && address.ip().is_loopback() {
             lines.push("only this machine can connect; -l ADDRESS opens it to others".to_owned());
         }
     }

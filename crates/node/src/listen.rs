@@ -97,7 +97,7 @@ pub(crate) fn bind(
     }
     let backlog = backlog(settings);
     let mut listeners = Vec::new();
-    for address in &settings.listen {
+    for address in &settings.addresses {
         let unknown = |source| ListenError::Unknown { address: address.to_string(), source };
         let ListenAddress::Tcp { guard, .. } = address;
         let candidates = address.resolve().map_err(unknown)?;
@@ -187,7 +187,7 @@ fn backlog(settings: &Settings) -> i32 {
 fn guard_of(listener: &std::net::TcpListener, settings: &Settings) -> Guard {
     let at = listener.local_addr().ok();
     let mut any = Guard::Plain;
-    for place in &settings.listen {
+    for place in &settings.addresses {
         let ListenAddress::Tcp { guard, .. } = place;
         if at.is_some_and(|at| place.resolve().unwrap_or_default().contains(&at)) {
             return *guard;

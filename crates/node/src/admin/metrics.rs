@@ -313,7 +313,7 @@ fn limits(shared: &Shared, page: &mut Exposition) {
     page.gauge(
         "ringbinder_evictions_enabled",
         "Whether a full cache makes room (1) or refuses to store (0).",
-        u8::from(shared.settings.evictions),
+        u8::from(!shared.settings.disable_evictions),
     );
 }
 

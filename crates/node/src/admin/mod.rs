@@ -112,7 +112,7 @@ impl Admin {
             Arc::clone(shared),
             Arc::clone(workers),
             bound.is_loopback(),
-            bound.settings.hosts.clone(),
+            bound.settings.hosts.clone().unwrap_or_default(),
             bound.serves.clone(),
         );
         let token = stop.clone();

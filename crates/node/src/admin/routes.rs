@@ -169,7 +169,7 @@ async fn readyz(State(house): State<Arc<House>>) -> Response {
 
 async fn ring(State(house): State<Arc<House>>) -> Response {
     let mut overview = api::overview(&house.shared, &house.fleet, &house.circles);
-    overview.warnings = advice::of(&overview, house.shared.settings.evictions);
+    overview.warnings = advice::of(&overview, !house.shared.settings.disable_evictions);
     Json(overview).into_response()
 }
 

@@ -437,7 +437,7 @@ mod tests {
 
     #[test]
     fn names_are_listed_once_and_lines_and_keys_exist() {
-        let keys = crate::settings::options::keys();
+        let keys = crate::settings::options::keys_of::<crate::settings::Settings>();
         let figures = Figures::default();
         for (index, option) in EXTENDED.iter().enumerate() {
             let twin = EXTENDED[..index].iter().find(|other| other.name == option.name);
