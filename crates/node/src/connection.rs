@@ -98,7 +98,7 @@ pub(crate) fn serve(
             held: None,
         }),
         Err(error) => {
-            warn!("cannot watch the connection of {}: {error}; it is closed", ticket.peer);
+            warn!("cannot watch the connection of {}: {error}; closed it", ticket.peer);
             None
         }
     };
@@ -527,7 +527,10 @@ impl Connection {
         // At most one log line a second, because such a client must not fill the log either.
         let now = self.local.shared.clock.now();
         if self.local.shared.foreign_logged.swap(now, Relaxed) != now {
-            warn!("closed the connection of {peer}, which sent no memcached text protocol: {line}");
+            warn!(
+                "closed the connection of {peer}, which did not send memcached's text protocol: \
+                 {line}"
+            );
         }
         Step::Close(CloseReason::Error)
     }

@@ -48,8 +48,8 @@ impl Guards {
         let lost = all.filter_map(|path| Some((path, regular::open(path).err()?)));
         lost.map(|(path, error)| {
             format!(
-                "{} cannot be read again as the user that this node became ({error}): SIGHUP and \
-                 refresh_certs will not find what is new in it",
+                "cannot read {} again as the user that this node became ({error}): SIGHUP and \
+                 refresh_certs will not see changes of the file",
                 path.display()
             )
         })

@@ -314,10 +314,10 @@ fn greeting(settings: &Settings, listeners: &[listen::Listener]) -> Vec<String> 
             _ => format!("nc {} {}", address.ip(), address.port()),
         };
         lines.push(match &settings.auth_file {
-            Some(path) => format!("clients authenticate first, as a user of {}", path.display()),
+            Some(path) => format!("clients must authenticate as a user of {}", path.display()),
             None => format!(
-                "try it: printf 'set greeting 0 0 5\\r\\nhello\\r\\nget greeting\\r\\nquit\\r\\n' | \
-                 {program}"
+                "try it: printf 'set greeting 0 0 5\\r\\nhello\\r\\nget greeting\\r\\nquit\\r\\n' \
+                 | {program}"
             ),
         });
         if settings.addresses.len() == 1 && address.ip().is_loopback() {

@@ -22,12 +22,12 @@ pub(crate) fn certificates(shared: &Shared) -> Result<(), String> {
             for warning in warnings {
                 warn!("{warning}");
             }
-            info!("the certificates are read anew: connections that begin now use them");
+            info!("certificates reloaded; new connections use them");
             Ok(())
         }
         Err(error) => {
-            error!("{error}; the certificates in force stay");
-            Err(format!("{error}; the certificates in force stay"))
+            error!("{error}; keeping the current certificates");
+            Err(format!("{error}; keeping the current certificates"))
         }
     }
 }
@@ -38,16 +38,16 @@ fn users(auth: &Auth) {
             for warning in warnings {
                 warn!("{warning}");
             }
-            info!("the users in {} are read anew", auth.path().display());
+            info!("users reloaded from {}", auth.path().display());
         }
-        Err(error) => error!("{error}; the users in force stay"),
+        Err(error) => error!("{error}; keeping the current users"),
     }
 }
 
 /// Reloads everything, as SIGHUP asks. `ring` wakes the keeper of the ring.
 pub(crate) async fn all(shared: &Arc<Shared>, ring: Option<&Notify>) {
     if shared.tls.is_none() && shared.auth.is_none() && ring.is_none() {
-        info!("SIGHUP: there is nothing to reload");
+        info!("SIGHUP: nothing to reload");
     }
     let reader = Arc::clone(shared);
     let reading = tokio::task::spawn_blocking(move || {

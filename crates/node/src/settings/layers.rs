@@ -13,7 +13,6 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use clap::error::{ContextKind, ContextValue};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, FromArgMatches};
 use config::{File, FileFormat, Source, Value};
@@ -229,7 +228,7 @@ pub(super) fn from_directory_of(path: &Path) -> Result<(Vec<Layer>, Vec<String>)
         match format_of(path) {
             Some(_) => layers.push(from_file(path)?),
             None => warnings.push(format!(
-                "{} is ignored: its name must end in .toml, .yaml, .yml or .json",
+                "{} is ignored: the name must end in .toml, .yaml, .yml or .json",
                 path.display()
             )),
         }
@@ -241,18 +240,18 @@ pub(super) fn from_directory_of(path: &Path) -> Result<(Vec<Layer>, Vec<String>)
 pub(super) fn from_file(path: &Path) -> Result<Layer, SettingsError> {
     let failed = |reason: String| SettingsError::File { path: path.into(), reason };
     let Some(format) = format_of(path) else {
-        return Err(failed("its name must end in .toml, .yaml, .yml or .json".into()));
+        return Err(failed("the name must end in .toml, .yaml, .yml or .json".into()));
     };
     let bytes = regular::read(path, MAX_FILE).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => {
-            failed("it does not exist; correct --config or RINGBINDER_CONFIG".into())
+            failed("the file does not exist; correct --config or RINGBINDER_CONFIG".into())
         }
         _ => failed(error.to_string()),
     })?;
     if bytes.len() as u64 > MAX_FILE {
-        return Err(failed(format!("it has more than {MAX_FILE} bytes")));
+        return Err(failed(format!("the file has more than {MAX_FILE} bytes")));
     }
-    let text = String::from_utf8(bytes).map_err(|_| failed("it is not UTF-8 text".into()))?;
+    let text = String::from_utf8(bytes).map_err(|_| failed("the file is not UTF-8 text".into()))?;
     let values = File::from_str(&text, format)
         .collect()
         .map_err(|error| failed(one_line(&error.to_string())))?;
@@ -303,7 +302,7 @@ pub(super) fn from_environment(
                     on_command_line: false,
                 });
             }
-            (None, _) => warnings.push(format!("{name} is ignored: there is no such setting")),
+            (None, _) => warnings.push(format!("{name} is ignored: unknown setting")),
         }
     }
     Ok((Layer::read(Origin::Environment, values)?, warnings))
@@ -362,18 +361,12 @@ pub(super) fn from_extended(keys: Vec<(&'static str, String)>) -> Result<Layer, 
     Layer::read(Origin::Extended, values)
 }
 
-/// The key that was probably meant.
+/// The key that was probably meant: at most two edits away.
 fn nearest(written: &str) -> Option<String> {
     let plain = written.to_ascii_lowercase().replace(['-', '.'], "_");
-    if keys_of::<Settings>().contains(&plain) {
-        return Some(plain);
-    }
-    let arguments = ["ringbinderd".to_owned(), long_flag(&plain)];
-    let error = command_of::<Settings>().try_get_matches_from(arguments).err()?;
-    match error.get(ContextKind::SuggestedArg) {
-        Some(ContextValue::String(flag)) => Some(flag.trim_start_matches('-').replace('-', "_")),
-        _ => None,
-    }
+    let keys = keys_of::<Settings>().into_iter();
+    let near = keys.map(|key| (strsim::levenshtein(&plain, &key), key));
+    near.filter(|(edits, _)| *edits <= 2).min().map(|(_, key)| key)
 }
 
 #[cfg(test)]

@@ -245,7 +245,7 @@ fn mistakes_in_variables_name_the_variable() {
     assert_eq!(error.exit_code(), ExitCode::Config);
 
     let (_, warnings) = run_with("", &[("RINGBINDER_THREDS", "2"), ("OTHER", "x")]);
-    assert_eq!(warnings, ["RINGBINDER_THREDS is ignored: there is no such setting"]);
+    assert_eq!(warnings, ["RINGBINDER_THREDS is ignored: unknown setting"]);
 
     let link = ("RINGBINDER_PORT", "tcp://10.0.0.1:11211");
     let (settings, warnings) = run_with("", &[link, ("RINGBINDER_SERVICE_HOST", "10.0.0.1")]);
