@@ -145,7 +145,7 @@ def test_the_page_shows_a_ring_at_work_and_what_goes_wrong_in_it():
         fleet.nodes["cache-b"].kill()
         away = lambda: "away" in rows(driver).get("cache-b", {}).get("State", "")
         wait_until(away, "the node to be shown as away")
-        told = lambda: any("cache-b is away" in it for it in text(driver, "#advice .error"))
+        told = lambda: any("cache-b is unreachable" in it for it in text(driver, "#advice .error"))
         wait_until(told, "the node to be told of")
         assert "cache-b owns" in text(driver, "#picture title")[0]
         assert "and is away" in text(driver, "#picture title")[0]
@@ -181,7 +181,7 @@ def test_nodes_that_are_not_what_the_ring_says_are_marked():
             "ring_drift": "ring.toml has ring 2\u009b",
             "peer:cache-a:rival": "00000000000000ff",
             "peer:cache-a:state": "away",
-            "peer:cache-a:reason": "TLS with it failed: certificate expired",
+            "peer:cache-a:reason": "TLS failed: certificate expired",
         }
         with Straggler(second, "1", digest, more):
             state = lambda name: rows(driver)[name]["State"]
@@ -189,9 +189,9 @@ def test_nodes_that_are_not_what_the_ring_says_are_marked():
             wait_until(lambda: state("cache-a") == "✕ disputed", "its rival to be marked")
             told = " ".join(text(driver, "#advice li"))
             assert "cache-b is replaced and serves none of its keys. ?31m<img src=x" in told
-            assert "Two processes claim to be cache-a, as cache-b see it." in told
+            assert "Two processes claim to be cache-a, according to cache-b." in told
             assert "cache-b: ring.toml has ring 2?" in told
-            away = "cache-a is up, but away for cache-b. TLS with it failed: certificate expired."
+            away = "cache-a is up, but unreachable from cache-b. TLS failed: certificate expired."
             assert away in told
             assert rows(driver)["cache-b"]["Ring"] == "1 ▲"
             assert driver.execute_script("return document.querySelectorAll('#advice img').length") == 0

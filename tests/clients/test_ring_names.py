@@ -183,7 +183,7 @@ def test_discovery_clients_hear_of_a_node_that_moved(site):
     assert third > second
     assert site.hosts["a"].stats()["ring_list_version"] == str(third)
     logs = site.hosts["a"].node.log.read_text()
-    assert logs.count("cache-c now has 10.77.0.13, before 10.77.0.3") == 1, logs
+    assert logs.count("cache-c now resolves to 10.77.0.13, before to 10.77.0.3") == 1, logs
 
 
 @pytest.mark.parametrize("resolver", [NOBODY, SILENT])

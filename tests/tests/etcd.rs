@@ -61,7 +61,7 @@ fn nodes_follow_a_ring_in_etcd_and_outlive_it() {
     drop(b);
     let b = node(ports[1], &url, &caches[1]);
     await_version(&b, 2);
-    assert!(b.log().contains("kept from before"), "{}", b.log());
+    assert!(b.log().contains("using the earlier copy of the ring"), "{}", b.log());
 
     // A change made while etcd was down, or after that, is adopted.
     etcd.start_again();

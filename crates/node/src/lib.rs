@@ -132,7 +132,7 @@ fn start() -> Result<std::process::ExitCode, Failure> {
     } else {
         None
     };
-    logging::start(settings.verbosity)?;
+    logging::start(settings.verbose)?;
     for warning in warnings {
         warn!("{warning}");
     }
@@ -157,7 +157,7 @@ fn serve(settings: Settings, ready: Option<daemon::Ready>) -> Result<(), Failure
         warn!("{warning}");
     }
     let room_for_peers = server::room_for_peers(&settings, open_files.spare);
-    if settings.coredumps {
+    if settings.enable_coredumps {
         limits::raise_core_size()?;
     }
     // This comes before the hand-over, so that an unreadable certificate does not end the process
@@ -216,14 +216,14 @@ fn serve(settings: Settings, ready: Option<daemon::Ready>) -> Result<(), Failure
         None => None,
     };
     if settings.lock_memory
-        && let Some(warning) = limits::lock_memory(settings.memory_limit_bytes)
+        && let Some(warning) = limits::lock_memory(settings.memory_limit)
     {
         warn!("{warning}");
     }
 
     let keep = Keep {
-        standard_error: settings.verbosity > 0 || daemon::writes_to_journal(),
-        directory: settings.coredumps,
+        standard_error: settings.verbose > 0 || daemon::writes_to_journal(),
+        directory: settings.enable_coredumps,
     };
     let started = match &settings.ring {
         Some(ring) => {
@@ -287,7 +287,7 @@ fn banner(settings: &Settings, listeners: &[listen::Listener]) -> Vec<String> {
         "ringbinderd {} (memcached text protocol) listens on {}; {} MiB, {} threads",
         env!("CARGO_PKG_VERSION"),
         places.join(", "),
-        settings.memory_limit_bytes >> 20,
+        settings.memory_limit >> 20,
         settings.threads,
     )];
     let open = listeners.iter().find(|listener| !matches!(listener.guard(), Guard::Tls(_)));
@@ -298,13 +298,13 @@ fn banner(settings: &Settings, listeners: &[listen::Listener]) -> Vec<String> {
             _ => format!("nc {} {}", address.ip(), address.port()),
         };
         lines.push(match &settings.auth_file {
-            Some(path) => format!("clients authenticate first, as a user of {}", path.display()),
+            Some(path) => format!("clients must authenticate as a user of {}", path.display()),
             None => format!(
-                "try it: printf 'set greeting 0 0 5\\r\\nhello\\r\\nget greeting\\r\\nquit\\r\\n' | \
-                 {program}"
+                "try it: printf 'set greeting 0 0 5\\r\\nhello\\r\\nget greeting\\r\\nquit\\r\\n' \
+                 | {program}"
             ),
         });
-        if settings.listen.len() == 1 && address.ip().is_loopback() {
+        if settings.addresses.len() == 1 && address.ip().is_loopback() {
             lines.push("only this machine can connect; -l ADDRESS opens it to others".to_owned());
         }
     }

@@ -63,7 +63,7 @@ fn a_node_that_waits_for_a_peer_says_for_which() {
     fleet.write(0, &fleet.ring(2, &[0, 1]));
     let admin = admin_of(fleet.server(0));
     let address = format!("127.0.0.1:{}", fleet.port(1));
-    let expected = format!("the ring 2 is not settled: waiting for {address}\n");
+    let expected = format!("ring 2 is not settled: waiting for {address}\n");
     wait::until("the node to say whom it waits for", || {
         (says(admin, "/readyz") == (503, expected.clone())).then_some(())
     });
@@ -93,7 +93,7 @@ fn a_node_that_the_ring_calls_otherwise_is_not_ready_and_one_that_it_does_not_na
         let (status, text) = says(admin, "/readyz");
         (status == 503 && text.contains("cache-b")).then_some(text)
     });
-    assert!(said.starts_with("this node is absent: ring 2 names no node cache-1"), "{said}");
+    assert!(said.starts_with("this node is absent: ring 2 has no node cache-1"), "{said}");
     assert!(said.contains("--node cache-b"), "{said}");
 
     // A node that the ring does not list forwards for its clients, so they must be able to find it.

@@ -56,7 +56,7 @@ fn a_node_cut_off_from_its_peers_answers_by_the_ring_it_knows() {
     // This is the exception.
     assert_eq!(get(&mut outside, key), hit(key, "old"));
     let log = fleet.server(0).log();
-    assert!(log.contains("out of reach and no longer waited for"), "it is logged: {log}");
+    assert!(log.contains("unreachable and declared failed"), "it is logged: {log}");
     assert!(fleet.count(0, "ring_given_up") >= 1, "it is counted");
 
     // It ends as soon as they reach each other.

@@ -110,7 +110,7 @@ fn a_node_that_stood_still_answers_nothing_with_what_it_had_before() {
             assert!(!answer.contains("old"), "{key}: {answer:?}\n{}", fleet.logs());
         }
         let log = fleet.server(2).log();
-        assert!(log.contains("stood still for"), "{log}");
+        assert!(log.contains("was paused for"), "{log}");
         for key in &keys {
             let mut conn = fleet.connect(2);
             wait::until("the new value", || {

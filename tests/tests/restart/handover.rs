@@ -231,7 +231,7 @@ fn who_breaks_off_leaves_the_other_serving() {
     assert_eq!(answer, "yours\n");
     (&stream).write_all(b"nonsense\n").expect("somebody listens");
     wait::until("it to serve again", || {
-        server.log().matches("goes on serving").count().ge(&6).then_some(())
+        server.log().matches("keeps serving").count().ge(&6).then_some(())
     });
     assert_eq!(count(&server, 100, 10), 100);
     assert!(server.running());

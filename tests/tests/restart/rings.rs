@@ -95,7 +95,7 @@ fn a_node_that_comes_back_with_an_old_ring_drops_its_items_before_it_serves_them
     fleet.await_version(&[0], 2);
     let log = || fleet.server(0).log();
     wait::until("the items to be dropped", || {
-        log().contains("the ring changed while this node was away").then_some(())
+        log().contains("the ring changed while this node was down").then_some(())
     });
     assert_eq!(holding(&fleet, 0, &keys, "new"), 50, "through its peer");
     fleet.write(1, &fleet.ring(3, &[0, 1]));

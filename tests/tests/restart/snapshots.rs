@@ -180,7 +180,10 @@ fn what_is_damaged_at_its_beginning_keeps_nobody_from_starting() {
         assert_eq!(restored(&server), "refused", "{what}");
         assert_eq!(count(&server, 10, 100), 0, "{what}");
         let log = server.log();
-        assert!(log.contains("is not taken up") && log.contains("it is kept as"), "{what}: {log}");
+        assert!(
+            log.contains("cannot restore the snapshot") && log.contains("the file is kept as"),
+            "{what}: {log}"
+        );
         let aside = file.with_extension("rejected");
         assert_eq!(fs::read(&aside).expect("the damaged snapshot"), bytes, "{what}");
         // The next stop writes a snapshot again, and the start after it finds it.
@@ -211,7 +214,7 @@ fn what_is_damaged_and_cannot_be_moved_is_not_written_over() {
     let mut server = with_snapshot(&file, &[]);
     assert_eq!(restored(&server), "refused");
     server.connect().talk("set a 0 0 1\r\nx\r\n", "STORED\r\n");
-    assert!(server.log().contains("cannot be moved out of the way"), "{}", server.log());
+    assert!(server.log().contains("cannot rename the file"), "{}", server.log());
     assert_eq!(server.stop(Signal::SIGTERM).code(), Some(73));
     assert_eq!(fs::read(&file).expect("the file"), [0; 8192]);
     for other in &others {
@@ -239,7 +242,7 @@ fn a_strict_start_wants_a_snapshot_that_is_whole() {
                 .expect("it starts");
             let stderr = String::from_utf8_lossy(&output.stderr);
             assert_eq!(output.status.code(), Some(73), "{what}: {stderr}");
-            assert!(stderr.contains("cannot be taken up"), "{what}: {stderr}");
+            assert!(stderr.contains("cannot restore the snapshot"), "{what}: {stderr}");
         }
         assert_eq!(fs::read(&file).expect("the file"), bytes, "{what}");
     }
@@ -265,7 +268,7 @@ fn a_file_that_is_no_snapshot_is_left_alone() {
             .expect("it starts");
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(73), "{stderr}");
-        assert!(stderr.contains("that is no snapshot"), "{stderr}");
+        assert!(stderr.contains("is not a snapshot"), "{stderr}");
     }
     let text = fs::read_to_string(&file).expect("the file");
     assert_eq!(text, "something that is dear to somebody\n");

@@ -79,15 +79,19 @@ fn a_ring_file_that_is_no_newer_ring_is_not_taken() {
     let other = fleet.weighted(5, &[(0, 9), (1, 1)]);
     let nobody = "version = 6\n".to_owned();
     for (text, complaint) in [
-        (&lower, "its version, 4, is lower than 5"),
-        (&other, "differs from the ring in force but has its version, 5"),
+        (&lower, "its version, 4, is lower than the current one, 5"),
+        (&other, "differs from the current ring but has the same version, 5"),
         (&"version = 6\n[[node".to_owned(), "ring-0.toml"),
         (&nobody, "ring-0.toml"),
     ] {
         fleet.write(0, text);
         fleet.await_stat(0, "ring_last_error", |error| error.contains(complaint));
         still_served();
-        assert!(fleet.server(0).log().contains("is not taken"), "{}", fleet.server(0).log());
+        assert!(
+            fleet.server(0).log().contains("rejected the ring in"),
+            "{}",
+            fleet.server(0).log()
+        );
         fleet.write(0, &ring);
         fleet.await_stat(0, "ring_last_error", |error| error == "-");
     }
@@ -266,7 +270,7 @@ fn an_owner_that_hangs_costs_its_keys_and_nothing_else() {
     assert_eq!(fleet.stat(0, "peer:cache-1:state"), "away");
     // Only the first request waited: the other nodes already knew.
     let log = fleet.server(0).log();
-    assert_eq!(log.matches("is away: it did not answer within").count(), 1, "{log}");
+    assert_eq!(log.matches("is unreachable: no answer within").count(), 1, "{log}");
     assert!(fleet.count(0, "foreign_failed") >= 160, "{:?}", fleet.stats(0));
     drop(paused);
     fleet.await_stat(0, "peer:cache-1:state", |state| state == "up");
@@ -317,7 +321,7 @@ fn a_node_that_hangs_and_is_removed_is_given_up() {
     for node in [0, 1] {
         assert!(fleet.count(node, "ring_given_up") >= 1, "{:?}", fleet.stats(node));
         let log = fleet.server(node).log();
-        assert!(log.contains("out of reach and no longer waited for"), "{log}");
+        assert!(log.contains("unreachable and declared failed"), "{log}");
         let mut conn = fleet.connect(node);
         for key in gone.iter().filter(|_| node == 0) {
             conn.talk(format!("get {key}\r\n"), "END\r\n");

@@ -60,8 +60,8 @@ fn nodes_with_copies_keep_a_ring_whose_only_file_is_lost() {
         let taken_from = fleet.stat(node, "ring_taken_from");
         assert!(taken_from.contains("copy-"), "{taken_from}");
         let drift = fleet.stat(node, "ring_drift");
-        assert!(drift.contains("has ring 1, and ring 2 is in force"), "{drift}");
-        assert_eq!(times(&fleet, node, "is older than ring 2"), 1, "{}", fleet.logs());
+        assert!(drift.contains("has ring 1, but the current ring is 2"), "{drift}");
+        assert_eq!(times(&fleet, node, "has the newer ring 2"), 1, "{}", fleet.logs());
     }
     fleet.await_settled(&[1, 2], 2);
 
@@ -70,7 +70,7 @@ fn nodes_with_copies_keep_a_ring_whose_only_file_is_lost() {
     let (_, text) = ring.split_once("\r\n").expect("a header");
     fleet.write(1, text.strip_suffix("\r\nEND\r\n").expect("an end"));
     fleet.await_stat(1, "ring_drift", |drift| drift == "-");
-    await_log(&fleet, 1, "holds the ring in force again: ring 2");
+    await_log(&fleet, 1, "has the current ring again: ring 2");
     assert_eq!(fleet.stat(1, "ring_file_digest"), digest);
     assert_ne!(fleet.stat(2, "ring_drift"), "-");
 }
@@ -112,8 +112,12 @@ fn a_start_without_a_good_file_takes_the_copy() {
         assert!(error.contains("ring-1.toml"), "{error}");
         assert_eq!(fleet.stat(1, "ring_file_version"), "-");
         let drift = fleet.stat(1, "ring_drift");
-        assert!(drift.contains("holds no valid ring") && drift.contains("ring get"), "{drift}");
-        assert!(fleet.server(1).log().contains("kept from before"), "{}", fleet.logs());
+        assert!(drift.contains("has no valid ring") && drift.contains("ring get"), "{drift}");
+        assert!(
+            fleet.server(1).log().contains("using the earlier copy of the ring"),
+            "{}",
+            fleet.logs()
+        );
         fleet.await_settled(&ALL, 2);
 
         fleet.write(1, &whole);
@@ -165,14 +169,14 @@ fn a_copy_that_cannot_be_written_is_told_and_costs_nothing_else() {
     assert!(error.contains("No such file"), "{error}");
     assert_eq!(fleet.stat(0, "ring_cache"), place);
     assert_eq!(fleet.stat(0, "ring_cache_version"), "-");
-    assert!(fleet.server(0).log().contains("cannot keep ring 1"), "{}", fleet.logs());
+    assert!(fleet.server(0).log().contains("cannot write ring 1"), "{}", fleet.logs());
     fleet.connect(0).talk("set k 0 0 1\r\nv\r\n", "STORED\r\n");
 
     fs::create_dir(fleet.path("nowhere")).expect("a directory");
     fleet.write(0, &fleet.ring(2, &[0]));
     fleet.await_stat(0, "ring_cache_version", |version| version == "2");
     assert_eq!(fleet.stat(0, "ring_cache_error"), "-");
-    assert!(fleet.server(0).log().contains("is kept in"), "{}", fleet.logs());
+    assert!(fleet.server(0).log().contains(" WARN wrote ring"), "{}", fleet.logs());
 }
 
 #[test]
@@ -189,7 +193,7 @@ fn a_file_that_was_not_changed_with_the_ring_is_told() {
     fleet.write(0, &fleet.ring(2, &[0, 1]));
     fleet.await_settled(&[0, 1], 2);
     let drift = fleet.stat(1, "ring_drift");
-    for words in ["ring-1.toml has ring 1", "ring 2 is in force (from the node at", "ring get"] {
+    for words in ["ring-1.toml has ring 1", "the current ring is 2 (from the node at", "ring get"] {
         assert!(drift.contains(words), "{drift}");
     }
     assert_eq!(fleet.stat(1, "ring_file_version"), "1");
@@ -200,7 +204,7 @@ fn a_file_that_was_not_changed_with_the_ring_is_told() {
 
     // The answer to a query is up to date. If the file is rewritten with the same ring, nothing changes.
     fleet.signal(1, Signal::SIGHUP);
-    await_log(&fleet, 1, "the ring file is unchanged: it has ring 1; ring 2 is in force");
+    await_log(&fleet, 1, "the ring file is unchanged: it has ring 1; the current ring is 2");
     fleet.write(1, &format!("# again\n{}", fleet.ring(1, &[0, 1])));
     fleet.signal(1, Signal::SIGHUP);
     wait::until("a second answer", || {
@@ -212,13 +216,13 @@ fn a_file_that_was_not_changed_with_the_ring_is_told() {
     fleet.write(1, &fleet.ring(2, &[0, 1]));
     fleet.await_stat(1, "ring_drift", |drift| drift == "-");
     assert_eq!(fleet.stat(1, "ring_file_version"), "2");
-    await_log(&fleet, 1, "holds the ring in force again: ring 2");
+    await_log(&fleet, 1, "has the current ring again: ring 2");
     fleet.signal(1, Signal::SIGHUP);
     await_log(&fleet, 1, "the ring file is unchanged: ring 2");
 
     // Node 0 had the ring in its file all the time.
     assert_eq!(fleet.stat(0, "ring_drift"), "-");
-    assert!(!fleet.server(0).log().contains("in force again"), "{}", fleet.logs());
+    assert!(!fleet.server(0).log().contains("the current ring again"), "{}", fleet.logs());
 }
 
 #[test]
@@ -232,10 +236,10 @@ fn a_file_that_is_refused_stays_refused_when_it_is_read_again() {
     fleet.write(0, &fleet.ring(4, &[0]));
     fleet.await_stat(0, "ring_last_error", |error| error.contains("is lower than 5"));
     fleet.signal(0, Signal::SIGHUP);
-    wait::until("an answer", || (times(&fleet, 0, "is not taken") == 2).then_some(()));
+    wait::until("an answer", || (times(&fleet, 0, "rejected the ring in") == 2).then_some(()));
     assert!(fleet.stat(0, "ring_last_error").contains("is lower than 5"));
     let drift = fleet.stat(0, "ring_drift");
-    assert!(drift.contains("has ring 4, and ring 5 is in force"), "{drift}");
+    assert!(drift.contains("has ring 4, but the current ring is 5"), "{drift}");
     assert!(!fleet.server(0).log().contains("is unchanged"), "{}", fleet.logs());
 
     fleet.write(0, &fleet.ring(5, &[0]));

@@ -163,7 +163,7 @@ fn a_node_that_is_down_is_named_and_the_others_are_emptied() {
     // The client gets no answer to this one, but the log reports it.
     conn.talk("flush_all noreply\r\n", "");
     let log = fleet.server(0).log();
-    assert!(log.contains("cannot empty all nodes of the ring for "), "{log}");
+    assert!(log.contains("cannot flush all nodes of the ring for "), "{log}");
     assert!(log.contains(&format!("{}: no answer", shown(&fleet, 1))), "{log}");
     fleet.start(1, &[]);
     fleet.await_settled(&NODES, 1);

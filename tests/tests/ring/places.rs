@@ -283,12 +283,12 @@ fn a_node_is_known_by_the_secret_wherever_it_comes_from() {
     // A node without the secret learns the reason, which does not let it serve the other's keys.
     fleet.stop(0);
     fleet.start(0, &without);
-    let line = "is away: it has no place for another connection (its -c limit)";
+    let line = "is unreachable: it has reached its limit of connections (-c)";
     await_log(&fleet, 0, line);
     let key = &fleet.keys_of(0, 1, "key-", 1)[0];
     fleet.connect(0).talk(set(key, "x"), AWAY);
     let log = fleet.server(0).log();
-    assert!(!log.contains("is no node of this ring"), "{log}");
+    assert!(!log.contains("is not a node of this ring"), "{log}");
     assert_eq!(fleet.stat(0, "ring_given_up"), "0");
     // It tries again, and gets a slot as soon as one is free.
     drop(held);
@@ -317,7 +317,7 @@ fn another_secret_is_named_at_the_node_that_was_shown_it() {
     }
     fleet.await_settled(&[0, 1], 1);
     assert_reached(&fleet, 0, 1, "x");
-    await_log(&fleet, 1, "sent a proof that is not by the peer secret of this node");
+    await_log(&fleet, 1, "sent a proof made with another peer secret");
     assert!(!fleet.logs().contains("secret number"), "{}", fleet.logs());
 }
 

@@ -52,16 +52,16 @@ fn clients_show_certificates_where_they_are_asked_to() {
         } else {
             let why = refusal(&dial(), address);
             assert!(why.contains("CertificateRequired"), "{mode} {prefix}: {why}");
-            await_log(&server, "it shows no certificate, and must");
+            await_log(&server, "it sent no certificate, but one is required");
         }
         if mode.ends_with('0') && prefix.is_empty() || prefix == "btls:" {
             serves(dial().showing(&unknown));
         }
     }
     for (shown, heard, logged) in [
-        (&unknown, "UnknownCA", "its certificate is of an authority that is not trusted here"),
+        (&unknown, "UnknownCA", "its certificate is from an authority that is not trusted here"),
         (&expired, "CertificateExpired", "its certificate, or one above it, expired on 2021-01-01"),
-        (&for_servers, "UnsupportedCertificate", "its certificate is not made for this use"),
+        (&for_servers, "UnsupportedCertificate", "its certificate is not valid for this use"),
     ] {
         let server = start(&files, &["-o", "ssl_verify_mode=1"]);
         let why = refusal(&dial().showing(shown), server.address());
@@ -93,7 +93,7 @@ fn old_versions_are_refused_where_that_is_wanted() {
     dial.connect(server.address()).unwrap().talk("get a\r\n", "END\r\n");
     let old = Dial::trusting(&authority.file).speaking(OLD);
     assert!(refusal(&old, server.address()).contains("ProtocolVersion"));
-    await_log(&server, "it speaks no version or cipher suite that is accepted here");
+    await_log(&server, "it supports no TLS version or cipher suite that is accepted here");
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn each_side_hears_what_the_other_speaks() {
     let [tls, plain] = addresses(&server)[..] else { panic!("two addresses") };
     let mut conn = Conn::tcp(tls).unwrap();
     conn.talk_to_close("get a\r\n", "CLIENT_ERROR this port speaks TLS only: connect with it\r\n");
-    await_log(&server, "it speaks no TLS, and there is nothing else on this port");
+    await_log(&server, "it does not use TLS, which this port requires");
     assert!(Dial::trusting(&authority.file).connect(plain).is_err());
     await_log(&server, "this port speaks the memcached text protocol without TLS");
     // A client that only checks whether the port is open is not a failure.
@@ -156,13 +156,13 @@ fn clients_that_do_not_trust_the_server_are_told_of() {
     let server = start(&files, &[]);
     let why = refusal(&Dial::trusting(&stranger.file), server.address());
     assert!(why.contains("UnknownIssuer"), "{why}");
-    await_log(&server, "it refuses the certificate that it was shown, which is of an authority");
+    await_log(&server, "it rejects this node's certificate, which is of an authority");
 
     let expired = authority.issue_expired(dir.path(), "ended", &["127.0.0.1"]);
     let server = Server::start(Kind::Ringbinder, &["-Z", "-o", &expired.options()]);
     let why = refusal(&Dial::trusting(&authority.file), server.address());
     assert!(why.contains("xpired"), "{why}");
     let log = server.log();
-    assert!(log.contains("expired on 2021-01-01: clients and other nodes refuse it"), "{log}");
-    await_log(&server, "it refuses the certificate that it was shown, which has expired");
+    assert!(log.contains("expired on 2021-01-01: clients and other nodes reject it"), "{log}");
+    await_log(&server, "it rejects this node's certificate, which has expired");
 }

@@ -175,7 +175,7 @@ fn nodes_and_tools_that_are_shown_such_a_certificate() {
         ("ca", &["-addext", names], "is that of an authority (CA:TRUE), which nobody may use"),
     ] {
         let (chain, key) = pair(name, more);
-        let line = format!("TLS with it failed: its certificate, or one above it, {says}");
+        let line = format!("TLS failed: its certificate, or one above it, {says}");
         let adjust = |fleet: &Fleet, setup: &mut Setup| {
             let authority = fleet.authority.file.clone();
             setup.files = Some(Files { chain, key, authority });

@@ -213,7 +213,7 @@ fn a_unix_socket_asks_too() {
     if ours() {
         let log = server.log();
         assert!(
-            log.contains("everybody on this machine can read or change it (mode 0644)"),
+            log.contains("every user of this machine can read or change it (mode 0644)"),
             "{log}"
         );
     }

@@ -50,7 +50,10 @@ fn what_cannot_be_used_leaves_what_is_in_force() {
         let answer = client.ask_text("refresh_certs\r\n");
         let line = answer.strip_prefix("Error ").and_then(|rest| rest.strip_suffix("\r\n"));
         let line = line.unwrap_or_else(|| panic!("{answer:?}"));
-        assert!(line.contains(why) && line.ends_with("; the certificates in force stay"), "{line}");
+        assert!(
+            line.contains(why) && line.ends_with("; keeping the current certificates"),
+            "{line}"
+        );
         await_log(&server, line);
         assert_eq!(connect().certificate(), shown);
     };
@@ -66,7 +69,7 @@ fn what_cannot_be_used_leaves_what_is_in_force() {
     let mut plain = Server::start(Kind::Ringbinder, &[]);
     Client::plain(plain.address()).talk("refresh_certs\r\n", "Error TLS not enabled\r\n");
     process::signal(plain.pid(), Signal::SIGHUP);
-    await_log(&plain, "SIGHUP: there is nothing to reload");
+    await_log(&plain, "SIGHUP: nothing to reload");
     assert!(plain.running());
 }
 
@@ -79,7 +82,7 @@ fn users_are_read_anew_and_who_is_connected_stays() {
     old.tell(login("foo", "secret1"), "STORED\r\n");
     write(&users, "foo:secret2\nother:one\n");
     process::signal(server.pid(), Signal::SIGHUP);
-    await_log(&server, "are read anew");
+    await_log(&server, "users reloaded from");
     let mut new = Client::plain(server.address());
     new.tell(login("foo", "secret1"), "CLIENT_ERROR authentication failure\r\n");
     new.tell(login("foo", "secret2"), "STORED\r\n");
@@ -88,7 +91,7 @@ fn users_are_read_anew_and_who_is_connected_stays() {
 
     write(&users, "nonsense\n");
     process::signal(server.pid(), Signal::SIGHUP);
-    await_log(&server, "line 1 is not of the form user:password; the users in force stay");
+    await_log(&server, "line 1 is not of the form user:password; keeping the current users");
     Client::plain(server.address()).tell(login("foo", "secret2"), "STORED\r\n");
     assert!(!server.log().contains("secret"), "{}", server.log());
 }

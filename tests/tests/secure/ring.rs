@@ -53,7 +53,8 @@ pub(crate) fn misfit(adjust: impl FnOnce(&Fleet, &mut Setup), line: &str) -> Fle
     adjust(&fleet, &mut other);
     fleet.start(0, &good);
     fleet.start(1, &other);
-    let whole = format!("WARN the node cache-1 (127.0.0.1:{}) is away: {line}", fleet.ports[1]);
+    let whole =
+        format!("WARN the node cache-1 (127.0.0.1:{}) is unreachable: {line}", fleet.ports[1]);
     await_log(fleet.server(0), &whole);
     let mut client = fleet.connect(0);
     let keys = keys(&mut client, 2);
@@ -81,7 +82,7 @@ fn an_expired_certificate_is_named() {
             let files = fleet.authority.issue_expired(fleet.dir(), "ended", &["127.0.0.1"]);
             other.files = Some(files);
         },
-        "TLS with it failed: its certificate, or one above it, expired on 2021-01-01; its keys miss",
+        "TLS failed: its certificate, or one above it, expired on 2021-01-01; its keys miss",
     );
 }
 
@@ -92,9 +93,9 @@ fn an_unknown_authority_is_named_on_both_sides() {
             let stranger = Authority::new(fleet.dir(), "stranger");
             other.files = Some(stranger.issue(fleet.dir(), "strange", &["127.0.0.1"]));
         },
-        "TLS with it failed: its certificate is of an authority that is not trusted here (ssl_ca_cert)",
+        "TLS failed: its certificate is from an authority that is not trusted here (ssl_ca_cert)",
     );
-    await_log(fleet.server(1), "it refuses the certificate that it was shown, which is of an");
+    await_log(fleet.server(1), "it rejects this node's certificate, which is of an");
 }
 
 #[test]
@@ -104,7 +105,7 @@ fn another_name_is_named() {
             let files = fleet.authority.issue(fleet.dir(), "named", &["10.9.8.7", "elsewhere"]);
             other.files = Some(files);
         },
-        "TLS with it failed: its certificate is not for 127.0.0.1 but for",
+        "TLS failed: its certificate is not for 127.0.0.1 but for",
     );
 }
 
@@ -120,9 +121,9 @@ fn a_certificate_for_servers_only_is_named_where_nodes_ask_for_one() {
     fleet.start(1, &asks);
     await_log(
         fleet.server(0),
-        "TLS with it failed: it refuses the certificate that it was shown, which is not made for",
+        "TLS failed: it rejects this node's certificate, which is not made for",
     );
-    await_log(fleet.server(1), "its certificate is not made for this use");
+    await_log(fleet.server(1), "its certificate is not valid for this use");
 }
 
 #[test]
@@ -132,7 +133,7 @@ fn a_peer_without_tls_is_named_and_one_with_nothing_else() {
             other.files = None;
             other.users = None;
         },
-        "it speaks no TLS: start it with -Z, or this node with --peer-tls off; its keys miss",
+        "it does not use TLS: start it with -Z, or this node with --peer-tls off; its keys miss",
     );
     let mut fleet = Fleet::new(2);
     let (mut plain, secure) = (fleet.secure(0), fleet.secure(1));
@@ -141,7 +142,7 @@ fn a_peer_without_tls_is_named_and_one_with_nothing_else() {
     fleet.start(1, &secure);
     await_log(
         fleet.server(0),
-        "it speaks TLS only: start it without -Z, or this node with --peer-tls on",
+        "it accepts TLS only: start it without -Z, or this node with --peer-tls on",
     );
 }
 
@@ -152,7 +153,7 @@ fn a_peer_that_asks_for_a_password_is_named() {
     open.users = None;
     fleet.start(0, &open);
     fleet.start(1, &closed);
-    await_log(fleet.server(0), "it asks for a password: start this node with the same -Y file");
+    await_log(fleet.server(0), "it requires a password: start this node with the same -Y file");
 }
 
 #[test]

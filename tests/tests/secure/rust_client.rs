@@ -202,7 +202,7 @@ async fn clients_go_on_while_the_authority_is_replaced() {
     fs::copy(&renewed.file, &fleet.authority.file).unwrap();
     for node in 0..3 {
         process::signal(fleet.server(node).pid(), Signal::SIGHUP);
-        await_log(fleet.server(node), "the certificates are read anew");
+        await_log(fleet.server(node), "certificates reloaded");
     }
     for key in &keys {
         set(&client, key, "2").await.unwrap();

@@ -76,7 +76,7 @@ fn files_are_checked_before_anything_is_served() {
     assert_eq!(ended, Some(0));
     assert_eq!(error.lines().count(), 5, "{error}");
     let (_, _, error) = run(&["-Z", "-o", &good, "-o", "ssl_min_version=0", "--check-config"]);
-    assert!(error.contains("asks for tlsv1.0, which is not spoken any more"), "{error}");
+    assert!(error.contains("asks for tlsv1.0, which is too old"), "{error}");
 }
 
 #[test]

@@ -66,12 +66,12 @@ fn a_check_refuses_every_file_that_a_start_refuses() {
         ("--ring {}/ring.toml --peer-secret-file {}/pipe", 78, "it is a pipe and no regular file"),
         ("--ring {}/ring.toml --peer-secret-file /dev/zero", 78, "no regular file"),
         ("--config {}/pipe.toml", 78, "it is a pipe and no regular file"),
-        ("-e {}/pipe", 73, "that is no snapshot"),
+        ("-e {}/pipe", 73, "is not a snapshot"),
         ("-e {}/none/snapshot", 73, "create its directory"),
-        ("-e {}/text", 73, "that is no snapshot"),
-        ("-s {}/text", 71, "that is no socket"),
+        ("-e {}/text", 73, "is not a snapshot"),
+        ("-s {}/text", 71, "is not a socket"),
         ("-s {}/none/socket", 71, "create its directory first"),
-        ("--hand-over {}/text", 71, "that is no socket"),
+        ("--hand-over {}/text", 71, "is not a socket"),
         ("--hand-over {}/none/socket", 71, "create its directory first"),
     ] {
         refused(dir.path(), arguments, code, words);
@@ -130,7 +130,7 @@ fn a_check_has_the_rights_of_the_user_that_a_start_becomes() {
     let private = dir.path().join("private");
     fs::create_dir(&private).expect("a folder");
     fs::set_permissions(&private, fs::Permissions::from_mode(0o700)).expect("our own folder");
-    refused(dir.path(), "-u nobody -e {}/private/snapshot", 77, "looking at its place");
+    refused(dir.path(), "-u nobody -e {}/private/snapshot", 77, "reading its directory entry");
     refused(
         dir.path(),
         "-u nobody --hand-over {}/private/door",
@@ -150,10 +150,10 @@ fn a_check_warns_of_a_ring_without_this_node_and_ends_well() {
         (&["-l", "127.0.0.1"][..], None),
         (&["-l", "0.0.0.0"], None),
         (&["-l", "10.9.9.9", "--node", "a"], None),
-        (&["-l", "10.9.9.9"], Some("none of its nodes has an address that this one listens on")),
-        (&["-l", "127.0.0.1", "--node", "b"], Some("no node is called b")),
-        (&["-l", "127.0.0.1", "-p", "-1"], Some("not checked whether the ring names this node")),
-        (&["-l", "localhost"], Some("not checked whether the ring names this node")),
+        (&["-l", "10.9.9.9"], Some("no node has an address on which this one listens")),
+        (&["-l", "127.0.0.1", "--node", "b"], Some("no node has the name b")),
+        (&["-l", "127.0.0.1", "-p", "-1"], Some("did not check whether the ring lists this node")),
+        (&["-l", "localhost"], Some("did not check whether the ring lists this node")),
     ] {
         let more = ["--ring", ring, "--check-config"];
         let (code, stdout, stderr) = run(&[arguments, &more[..]].concat());

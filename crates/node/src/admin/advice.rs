@@ -28,7 +28,10 @@ pub(super) fn of(overview: &Overview, evictions: bool) -> Vec<Advice> {
     let nodes = &overview.nodes;
     for node in nodes.iter().filter(|node| node.state == "away") {
         let why = node.fault.as_deref().unwrap_or("it does not answer");
-        say(Level::Error, format!("{} is away: {why}. Its keys miss until it answers.", node.name));
+        say(
+            Level::Error,
+            format!("{} is unreachable: {why}. Its keys miss until it answers.", node.name),
+        );
     }
     if let Some(text) = disagreement(nodes) {
         say(Level::Error, text);
@@ -38,21 +41,21 @@ pub(super) fn of(overview: &Overview, evictions: bool) -> Vec<Advice> {
     }
     for node in nodes {
         if !node.ring_error.is_empty() {
-            let text = format!("{} does not take the newest ring: {}", node.name, node.ring_error);
+            let text = format!("{} rejects the newest ring: {}", node.name, node.ring_error);
             say(Level::Error, text);
         }
         if node.refused_for_memory_per_second.is_some_and(|rate| rate > 0.0) {
-            say(Level::Error, format!("{} refuses values for want of memory.", node.name));
+            say(Level::Error, format!("{} refuses values because its memory is full.", node.name));
         }
         if node.ring_version.is_some() && !node.ring_settled {
             let text =
-                format!("{} waits for other nodes before it serves all its keys.", node.name);
+                format!("{} is waiting for other nodes before it serves all its keys.", node.name);
             say(Level::Warning, text);
         }
         let full = ratio(node.connections, node.max_connections).unwrap_or(0.0);
         if full >= MANY_CONNECTIONS {
             let text = format!(
-                "{} has {} of {} connections open: raise -c, or find out who holds them.",
+                "{} has {} of {} connections open: raise -c, or find the clients that hold them.",
                 node.name, node.connections, node.max_connections
             );
             say(Level::Warning, text);
@@ -66,7 +69,7 @@ pub(super) fn of(overview: &Overview, evictions: bool) -> Vec<Advice> {
     let absent = Standing::Absent.as_str();
     if let Some(ring) = overview.ring.as_ref().filter(|ring| ring.standing == absent) {
         let reason = sentence(&ring.standing_reason);
-        let text = format!("The ring does not name the node that shows this page.{reason}");
+        let text = format!("The ring does not list the node that serves this page.{reason}");
         say(Level::Warning, text);
     }
     for text in unevenness(nodes) {
@@ -90,12 +93,14 @@ fn places(nodes: &[NodeState]) -> Vec<(Level, String)> {
             )),
             "unconfirmed" => advice.push((
                 Level::Warning,
-                format!("{name} serves none of its keys yet: nothing proves its address.{reason}"),
+                format!(
+                    "{name} does not serve its keys yet: it has no proof of its address.{reason}"
+                ),
             )),
             // The node that shows this page has a sentence of its own.
             "absent" if node.share.is_some() => advice.push((
                 Level::Warning,
-                format!("{name} is up, but its own ring does not name it.{reason}"),
+                format!("{name} is up, but its own ring does not list it.{reason}"),
             )),
             _ => {}
         }
@@ -103,7 +108,10 @@ fn places(nodes: &[NodeState]) -> Vec<(Level, String)> {
             let who: Vec<&str> = node.disputed_by.iter().map(String::as_str).collect();
             advice.push((
                 Level::Error,
-                format!("Two processes claim to be {name}, as {} see it. Stop one.", names(&who)),
+                format!(
+                    "Two processes claim to be {name}, according to {}. Stop one.",
+                    names(&who)
+                ),
             ));
         }
         if !node.ring_drift.is_empty() {
@@ -129,7 +137,7 @@ fn reach(nodes: &[NodeState]) -> Vec<(Level, String)> {
     let told = up.filter_map(|node| {
         let (who, why) = cut_off.get(node.name.as_str())?;
         let (name, who, why) = (&node.name, names(who), sentence(why));
-        Some((Level::Error, format!("{name} is up, but away for {who}.{why}")))
+        Some((Level::Error, format!("{name} is up, but unreachable from {who}.{why}")))
     });
     told.collect()
 }
@@ -182,7 +190,7 @@ fn disagreement(nodes: &[NodeState]) -> Option<String> {
         format!("version {version}{digest} on {}", names(who))
     });
     let groups = groups.collect::<Vec<_>>().join("; ");
-    Some(format!("The nodes do not hold the same ring: {groups}."))
+    Some(format!("The nodes have different rings: {groups}."))
 }
 
 /// Nodes that do much more than their share.
@@ -225,7 +233,7 @@ mod tests {
         let text = disagreement(&[node("a", 1, "x"), node("b", 2, "y"), node("c", 1, "x")]);
         assert_eq!(
             text.unwrap(),
-            "The nodes do not hold the same ring: version 2 on b; version 1 on a, c."
+            "The nodes have different rings: version 2 on b; version 1 on a, c."
         );
         let text = disagreement(&[node("a", 1, "x"), node("b", 1, "y")]).unwrap();
         assert!(text.contains("version 1 (y) on b; version 1 (x) on a"), "{text}");
@@ -246,8 +254,8 @@ mod tests {
             [
                 "a is replaced and serves none of its keys. 10.0.0.1:11211 answers as another \
                  process. Stop that process.",
-                "b serves none of its keys yet: nothing proves its address.",
-                "Two processes claim to be c, as a, b see it. Stop one.",
+                "b does not serve its keys yet: it has no proof of its address.",
+                "Two processes claim to be c, according to a, b. Stop one.",
                 "d: ring.toml has version 1, older than the ring.",
             ]
         );
@@ -256,7 +264,7 @@ mod tests {
         "absent".clone_into(&mut alone[0].standing);
         assert_eq!(places(&alone), []);
         alone[0].share = Some(0.5);
-        assert_eq!(places(&alone)[0].1, "e is up, but its own ring does not name it.");
+        assert_eq!(places(&alone)[0].1, "e is up, but its own ring does not list it.");
     }
 
     #[test]
@@ -269,7 +277,7 @@ mod tests {
         nodes[0].unreached = vec![away("c", "")];
         nodes[1].unreached = vec![away("c", "certificate expired"), away("z", "gone")];
         let told = reach(&nodes);
-        let text = "c is up, but away for a, b. certificate expired.".to_owned();
+        let text = "c is up, but unreachable from a, b. certificate expired.".to_owned();
         assert_eq!(told, [(Level::Error, text)]);
         nodes[2].state = "away";
         assert_eq!(reach(&nodes), [], "that is told already");

@@ -28,12 +28,13 @@ pub(super) async fn health(shared: &Shared, workers: &Workers) -> Faults {
     let silent = workers.silent(PATIENCE).await;
     let mut faults: Faults = silent
         .into_iter()
-        .map(|index| format!("worker {index} took no turn for {} seconds", PATIENCE.as_secs()))
+        .map(|index| format!("worker {index} has not responded for {} seconds", PATIENCE.as_secs()))
         .collect();
     let behind = shared.clock.behind();
     if behind > MAX_BEHIND {
-        faults
-            .push(format!("the main thread, which accepts connections, is {behind} seconds late"));
+        faults.push(format!(
+            "the main thread, which accepts connections, has been blocked for {behind} seconds"
+        ));
     }
     faults
 }
@@ -42,7 +43,7 @@ pub(super) async fn health(shared: &Shared, workers: &Workers) -> Faults {
 pub(super) fn unready(stopping: bool, situation: Option<&Situation>) -> Faults {
     let mut faults = Faults::new();
     if stopping {
-        faults.push("the node stops".to_owned());
+        faults.push("the node is stopping".to_owned());
     }
     let Some(situation) = situation else {
         return faults;
@@ -56,15 +57,15 @@ pub(super) fn unready(stopping: bool, situation: Option<&Situation>) -> Faults {
         Standing::Absent => !situation.is_renamed,
     };
     if !has_place {
-        let why = if reason.is_empty() { "nothing more is known" } else { reason };
+        let why = if reason.is_empty() { "no details" } else { reason };
         faults.push(format!("this node is {standing}: {why}"));
     }
     if !situation.view.is_settled() {
         let version = situation.view.id().version;
         let awaited: Vec<&str> = situation.status.awaited.iter().map(|it| &**it).collect();
         faults.push(match &awaited[..] {
-            [] => format!("the ring {version} is not settled yet"),
-            some => format!("the ring {version} is not settled: waiting for {}", some.join(", ")),
+            [] => format!("ring {version} is not settled yet"),
+            some => format!("ring {version} is not settled: waiting for {}", some.join(", ")),
         });
     }
     faults
@@ -91,7 +92,7 @@ mod tests {
         let hold = Arc::new(std::sync::Barrier::new(2));
         workers.occupy(1, Arc::clone(&hold));
         let faults = health(&shared, &workers).await;
-        assert_eq!(faults, ["worker 1 took no turn for 2 seconds"]);
+        assert_eq!(faults, ["worker 1 has not responded for 2 seconds"]);
         hold.wait();
         assert_eq!(health(&shared, &workers).await, Faults::new());
         workers.join();
@@ -124,7 +125,7 @@ mod tests {
         assert_eq!(first(&situation).as_deref(), Some(sentence));
         situation.status.standing = Standing::Unconfirmed;
         situation.status.standing_reason.clear();
-        let sentence = "this node is unconfirmed: nothing more is known";
+        let sentence = "this node is unconfirmed: no details";
         assert_eq!(first(&situation).as_deref(), Some(sentence));
         for (standing, is_renamed, is_told) in [
             (Standing::Confirmed, false, false),
@@ -141,6 +142,6 @@ mod tests {
     #[test]
     fn a_node_that_stops_or_waits_for_peers_is_not_ready() {
         assert_eq!(unready(false, None), Faults::new());
-        assert_eq!(unready(true, None), ["the node stops"]);
+        assert_eq!(unready(true, None), ["the node is stopping"]);
     }
 }

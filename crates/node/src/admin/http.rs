@@ -67,9 +67,9 @@ pub(super) async fn serve(
                 if places.cut() > before && last_told.is_none_or(|at| at.elapsed() > TELL_EVERY) {
                     last_told = Some(Instant::now());
                     warn!(
-                        "all of the {MAX_CONNECTIONS} places at the admin port are taken: the oldest \
-                         connection of the address with most of them makes room for each new one, \
-                         now for one of {} (said once a minute)",
+                        "all {MAX_CONNECTIONS} connections of the admin port are in use: each new \
+                         one replaces the oldest one of the address with the most, this time of {} \
+                         (logged once a minute)",
                         from.ip()
                     );
                 }
@@ -130,8 +130,10 @@ async fn serve_one(stream: TcpStream, place: Place, router: Router, stop: Cancel
         Some(Ok(Ok(()))) => {}
         Some(Ok(Err(error))) => debug!("a request to the admin port failed: {error}"),
         Some(Err(_)) => {
-            debug!("a request to the admin port took longer than {PATIENCE:?} and was cut");
+            debug!(
+                "closed a connection to the admin port: its request took longer than {PATIENCE:?}"
+            );
         }
-        None => debug!("a connection to the admin port made room for another"),
+        None => debug!("closed a connection to the admin port to make room for another"),
     }
 }

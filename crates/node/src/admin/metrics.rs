@@ -68,7 +68,11 @@ fn memcached(shared: &Shared, page: &mut Exposition) {
     page.gauge("memcached_up", "Whether the server answers.", 1);
     page.counter("memcached_uptime_seconds", "Seconds since the start.", shared.clock.uptime());
     page.gauge("memcached_time_seconds", "The server's time, Unix.", time);
-    page.family("memcached_version", Kind::Gauge, "The memcached whose protocol is spoken.");
+    page.family(
+        "memcached_version",
+        Kind::Gauge,
+        "The memcached version whose protocol the node speaks.",
+    );
     page.sample("memcached_version", &[("version", MEMCACHED_VERSION)], 1);
     if let Ok(usage) = getrusage(UsageWho::RUSAGE_SELF) {
         page.counter(
@@ -87,24 +91,24 @@ fn memcached(shared: &Shared, page: &mut Exposition) {
     let current = connections.clients();
     page.gauge(
         "memcached_current_connections",
-        "Open connections of clients; those of other nodes have places of their own.",
+        "Open connections of clients, without those of other nodes.",
         current,
     );
     page.gauge("memcached_max_connections", "Connections allowed.", connections.limit());
     page.counter("memcached_connections_total", "Connections opened.", connections.total());
     page.counter(
         "memcached_connections_rejected_total",
-        "Connections turned away beyond the limit.",
+        "Connections refused because the limit was reached.",
         connections.rejected(),
     );
     page.counter(
         "memcached_connections_yielded_total",
-        "Times a connection stood back for others after -R requests.",
+        "Times a connection yielded to others after -R requests.",
         sums.conn_yields,
     );
     page.counter(
         "memcached_connections_listener_disabled_total",
-        "Times accepting rested because all connections were taken.",
+        "Times the node stopped accepting because the limit of connections was reached.",
         connections.suspended(),
     );
     let full = current >= connections.limit();
@@ -117,23 +121,23 @@ fn memcached(shared: &Shared, page: &mut Exposition) {
     page.gauge("memcached_limit_bytes", "Bytes allowed for them.", store.max_bytes);
     page.gauge("memcached_current_items", "Items stored.", store.items);
     page.counter("memcached_items_total", "Items stored since the start.", store.total_items);
-    page.counter("memcached_items_evicted_total", "Items that made room.", store.evictions);
+    page.counter("memcached_items_evicted_total", "Items evicted to make room.", store.evictions);
     page.counter("memcached_items_reclaimed_total", "Dead items removed.", store.reclaimed);
     page.counter(
         "memcached_item_too_large_total",
-        "Values refused for their size.",
+        "Values refused because they were too large.",
         sums.store_too_large,
     );
     page.counter(
         "memcached_item_no_memory_total",
-        "Values refused for want of memory.",
+        "Values refused because memory was full.",
         sums.store_no_memory,
     );
     // In memcached, and in this server, a cas also counts as a set.
     let cas = sums.cas_hits.wrapping_add(sums.cas_misses).wrapping_add(sums.cas_badval);
     family(
         page,
-        ("memcached_commands_total", Kind::Counter, "Requests by command and what came of them."),
+        ("memcached_commands_total", Kind::Counter, "Requests by command and result."),
         &[
             (&[("command", "get"), ("status", "hit")], sums.get_hits),
             (&[("command", "get"), ("status", "miss")], sums.get_misses),
@@ -154,22 +158,22 @@ fn memcached(shared: &Shared, page: &mut Exposition) {
     );
     page.gauge(
         "memcached_lru_crawler_enabled",
-        "Whether dead items are looked for in the background.",
+        "Whether the crawler searches for dead items in the background.",
         u8::from(shared.crawler_enabled.load(Relaxed)),
     );
     page.counter(
         "memcached_lru_crawler_starts_total",
-        "Passes that looked for dead items.",
+        "Passes of the crawler.",
         shared.crawler_starts.load(Relaxed),
     );
     page.counter(
         "memcached_lru_crawler_reclaimed_total",
-        "Dead items that these passes removed.",
+        "Dead items that the crawler removed.",
         store.sweep_reclaimed,
     );
     page.counter(
         "memcached_lru_crawler_items_checked_total",
-        "Items that these passes looked at.",
+        "Items that the crawler visited.",
         store.sweep_checked,
     );
 }
@@ -180,17 +184,17 @@ fn slab(shared: &Shared, page: &mut Exposition) {
     let store = shared.store.counters();
     for (name, kind, help, value) in [
         ("current_items", Kind::Gauge, "Items stored.", store.items),
-        ("items_evicted_total", Kind::Counter, "Items that made room.", store.evictions),
+        ("items_evicted_total", Kind::Counter, "Items evicted to make room.", store.evictions),
         (
             "items_evicted_nonzero_total",
             Kind::Counter,
-            "Of those, with an expiry.",
+            "Evicted items that had an expiry time.",
             store.evicted_nonzero,
         ),
         (
             "items_evicted_unfetched_total",
             Kind::Counter,
-            "Of those, never read.",
+            "Evicted items that were never read.",
             store.evicted_unfetched,
         ),
         (
@@ -202,7 +206,7 @@ fn slab(shared: &Shared, page: &mut Exposition) {
         (
             "items_outofmemory_total",
             Kind::Counter,
-            "Values refused for want of memory.",
+            "Values refused because memory was full.",
             store.out_of_memory,
         ),
         ("items_reclaimed_total", Kind::Counter, "Dead items removed.", store.reclaimed),
@@ -240,7 +244,7 @@ fn process(shared: &Shared, page: &mut Exposition) {
     }
     page.counter(
         "ringbinder_log_lines_lost_total",
-        "Lines of the log that were lost because whoever reads it did not keep up.",
+        "Log lines lost because the reader of the log was too slow.",
         logging::lost(),
     );
     page.family("ringbinder_build_info", Kind::Info, "The version of ringbinderd.");
@@ -262,7 +266,7 @@ fn limits(shared: &Shared, page: &mut Exposition) {
     page.family(
         "ringbinder_memory_bytes",
         Kind::Gauge,
-        "Memory by who answers for it: items, connections, and everything else that is resident.",
+        "Resident memory by use: items, connections, and everything else.",
     );
     for (account, bytes) in [
         ("items", accounts.items),
@@ -274,7 +278,7 @@ fn limits(shared: &Shared, page: &mut Exposition) {
     page.family(
         "ringbinder_memory_limit_bytes",
         Kind::Gauge,
-        "Bounds of memory: -m for items, --connection-memory for connections.",
+        "Memory limits: -m for items, --connection-memory for connections.",
     );
     let limit = (shared.memory.held(), shared.memory.limit());
     for (account, bytes) in [("items", store.max_bytes), ("connections", limit.1)] {
@@ -282,7 +286,7 @@ fn limits(shared: &Shared, page: &mut Exposition) {
     }
     page.counter(
         "ringbinder_memory_waits_total",
-        "Times that a connection waited because connections held all of their memory.",
+        "Times a connection waited because the memory for connections was full.",
         shared.memory.waits(),
     );
     page.counter(
@@ -293,7 +297,7 @@ fn limits(shared: &Shared, page: &mut Exposition) {
     page.family(
         "ringbinder_limit_used_ratio",
         Kind::Gauge,
-        "How much of a limit is used, from 0 to 1. A cache uses all of its memory.",
+        "Used part of a limit, from 0 to 1. A cache uses all of its memory.",
     );
     let connections = &shared.connections;
     let used = |limit, (used, allowed): (u64, u64), page: &mut Exposition| {
@@ -312,8 +316,8 @@ fn limits(shared: &Shared, page: &mut Exposition) {
     }
     page.gauge(
         "ringbinder_evictions_enabled",
-        "Whether a full cache makes room (1) or refuses to store (0).",
-        u8::from(shared.settings.evictions),
+        "Whether a full cache evicts items (1) or refuses to store (0).",
+        u8::from(!shared.settings.disable_evictions),
     );
 }
 
@@ -323,24 +327,20 @@ fn snapshots(said: &Answer, page: &mut Exposition) {
     let number = |name| said.number(name).unwrap_or(0);
     if let Some(state) = said.get("restore_state") {
         let name = "ringbinder_restore_state";
-        page.family(
-            name,
-            Kind::Gauge,
-            "How taking up the items of a snapshot stands: 1 at one state.",
-        );
+        page.family(name, Kind::Gauge, "State of restoring a snapshot: 1 for the current state.");
         for known in STATES {
             page.sample(name, &[("state", known)], u8::from(known == state));
         }
         for (name, help, value) in [
-            ("ringbinder_restore_items", "Items taken up.", number("restore_items")),
+            ("ringbinder_restore_items", "Items restored.", number("restore_items")),
             (
                 "ringbinder_restore_skipped_items",
-                "Items passed over: expired, or not this node's any more.",
+                "Items skipped: expired, or no longer this node's.",
                 number("restore_skipped"),
             ),
             (
                 "ringbinder_restore_expected_items",
-                "Items that the snapshot says it has.",
+                "Items in the snapshot, by its header.",
                 number("restore_total_items"),
             ),
         ] {
@@ -357,23 +357,27 @@ fn snapshots(said: &Answer, page: &mut Exposition) {
     );
     page.gauge(
         "ringbinder_snapshot_items",
-        "Items in the snapshot that is or was last written.",
+        "Items in the newest snapshot.",
         number("snapshot_items"),
     );
-    page.gauge("ringbinder_snapshot_bytes", "Its size.", number("snapshot_bytes"));
+    page.gauge(
+        "ringbinder_snapshot_bytes",
+        "Size of the newest snapshot.",
+        number("snapshot_bytes"),
+    );
     page.counter(
         "ringbinder_snapshot_failures_total",
-        "Snapshots that could not be written.",
+        "Snapshots that failed.",
         number("snapshot_failures"),
     );
     page.gauge(
         "ringbinder_snapshot_last_success_timestamp_seconds",
-        "When one was last written, Unix; 0 for never since the start.",
+        "When the last snapshot was written, Unix; 0 for none since the start.",
         number("snapshot_last_success_time"),
     );
     page.gauge(
         "ringbinder_snapshot_last_duration_seconds",
-        "How long that took.",
+        "How long writing the last snapshot took.",
         as_float(number("snapshot_last_duration_ms")) / 1e3,
     );
 }
@@ -397,10 +401,14 @@ fn guards(shared: &Shared, page: &mut Exposition) {
     }
     if shared.auth.is_some() {
         page.counter("ringbinder_auth_attempts_total", "Passwords that were sent.", sums.auth_cmds);
-        page.counter("ringbinder_auth_errors_total", "Of those, wrong ones.", sums.auth_errors);
+        page.counter(
+            "ringbinder_auth_errors_total",
+            "Passwords that were wrong.",
+            sums.auth_errors,
+        );
         page.counter(
             "ringbinder_auth_slowed_total",
-            "Logins that had to wait because of wrong ones from the same address.",
+            "Logins delayed because of wrong ones from the same address.",
             sums.auth_slowed,
         );
     }
@@ -412,7 +420,7 @@ fn requests(shared: &Shared, latency: &Latency, page: &mut Exposition) {
     let sums = shared.counters.sums();
     page.counter(
         "ringbinder_idle_connections_closed_total",
-        "Connections closed for idling longer than idle_timeout.",
+        "Connections closed because they were idle for longer than idle_timeout.",
         sums.idle_kicks,
     );
     if latency.classes.is_empty() {
@@ -420,13 +428,14 @@ fn requests(shared: &Shared, latency: &Latency, page: &mut Exposition) {
     }
     page.gauge(
         "ringbinder_request_duration_sampled_every",
-        "One request of so many is timed.",
+        "One of this many requests is timed.",
         latency.sampled_every,
     );
     page.family(
         NAME,
         Kind::Histogram,
-        "From reading a request to handing its answer to the socket, of a sample of all requests.",
+        "Time from reading a request to writing its answer to the socket, for a sample of all \
+         requests.",
     );
     for (class, histogram) in &latency.classes {
         for (index, upto) in histogram.upto.iter().enumerate() {
@@ -449,28 +458,24 @@ fn ring(shared: &Shared, situation: &Situation, circle: &Circle, page: &mut Expo
     let standing = status.standing;
     let sums = shared.counters.sums();
     let id = view.id();
-    page.family(
-        "ringbinder_ring_info",
-        Kind::Info,
-        "The ring in force and this node's name in it.",
-    );
+    page.family("ringbinder_ring_info", Kind::Info, "The current ring and this node's name in it.");
     let (version, digest) = (id.version.to_string(), format!("{:016x}", id.digest));
     page.sample(
         "ringbinder_ring_info",
         &[("node", name), ("version", &version), ("digest", &digest), ("source", &status.source)],
         1,
     );
-    page.gauge("ringbinder_ring_version", "The version of the ring in force.", id.version);
-    page.gauge("ringbinder_ring_nodes", "Nodes of the ring in force.", view.ring.nodes().len());
+    page.gauge("ringbinder_ring_version", "The version of the current ring.", id.version);
+    page.gauge("ringbinder_ring_nodes", "Nodes of the current ring.", view.ring.nodes().len());
     page.gauge(
         "ringbinder_ring_member",
-        "Whether the ring in force names this node, and no other process answers in its place.",
+        "Whether the current ring lists this node, and no other process has replaced it.",
         u8::from(matches!(standing, Standing::Confirmed | Standing::Unconfirmed)),
     );
     page.family(
         "ringbinder_ring_standing",
         Kind::Gauge,
-        "How this node stands to its place in the ring: 1 at one standing.",
+        "Standing of this node in the ring: 1 for the current standing.",
     );
     for known in Standing::ALL {
         let here = u8::from(known == standing);
@@ -478,39 +483,39 @@ fn ring(shared: &Shared, situation: &Situation, circle: &Circle, page: &mut Expo
     }
     page.gauge(
         "ringbinder_ring_rival",
-        "Whether another process claims this node's place.",
+        "Whether another process claims to be this node.",
         u8::from(status.rival.is_some()),
     );
     let share = view.me.map_or(0.0, |me| circle.shares[me as usize]);
     page.gauge(
         "ringbinder_ring_owned_ratio",
-        "How much of all keys this node owns, from 0 to 1.",
+        "Part of all keys that this node owns, from 0 to 1.",
         share,
     );
     page.gauge(
         "ringbinder_ring_settled",
-        "Whether this node serves all of its keys and waits for nobody.",
+        "Whether this node serves all of its keys without waiting for other nodes.",
         u8::from(view.is_settled()),
     );
     page.gauge(
         "ringbinder_ring_awaited_peers",
-        "Nodes that this one waits for before it serves some of its keys.",
+        "Nodes for which this one waits before it serves some of its keys.",
         status.awaited.len(),
     );
-    page.counter("ringbinder_ring_changes_total", "Rings put in force.", status.changes);
+    page.counter("ringbinder_ring_changes_total", "Changes of the ring.", status.changes);
     page.counter(
         "ringbinder_ring_peers_given_up_total",
-        "Nodes that were out of reach and no longer waited for.",
+        "Unreachable nodes that were declared failed.",
         status.given_up,
     );
     page.gauge(
         "ringbinder_ring_source_ok",
-        "Whether the newest text of the ring's source is in force or was taken.",
+        "Whether the newest text of the ring's source was accepted.",
         u8::from(status.last_error.is_empty()),
     );
     page.gauge(
         "ringbinder_ring_drift",
-        "Whether the ring's source has another ring than the one in force.",
+        "Whether the ring's source differs from the current ring.",
         u8::from(!status.drift(view.id()).is_empty()),
     );
     if let Some(version) = status.file.map(|file| file.version) {
@@ -525,8 +530,8 @@ fn ring(shared: &Shared, situation: &Situation, circle: &Circle, page: &mut Expo
         (
             "ringbinder_foreign_keys_total",
             Kind::Counter,
-            "Keys of other nodes that clients asked this one for: forwarded to their owners; failed, \
-             which counts those of the forwarded that nobody answered; refused.",
+            "Keys of other nodes that clients requested from this one: forwarded to their owners; \
+             failed, which counts those of the forwarded that nobody answered; refused.",
         ),
         &[
             (&[("outcome", "forwarded")], sums.foreign_gets + sums.foreign_requests),
@@ -539,8 +544,8 @@ fn ring(shared: &Shared, situation: &Situation, circle: &Circle, page: &mut Expo
         (
             "ringbinder_foreign_failed_total",
             Kind::Counter,
-            "The failed of ringbinder_foreign_keys_total: keys of get, gets and mg, which were \
-             misses, and other requests. memcached_commands_total has none of them.",
+            "The failed keys of ringbinder_foreign_keys_total: keys of get, gets and mg, which \
+             were misses, and other requests. memcached_commands_total has none of them.",
         ),
         &[
             (&[("command", "get")], sums.foreign_get_failed),
@@ -560,7 +565,7 @@ fn ring(shared: &Shared, situation: &Situation, circle: &Circle, page: &mut Expo
             (&[("outcome", "moved")], sums.foreign_moved),
         ],
     );
-    page.gauge("ringbinder_peers", "Other nodes that this one talks to.", peers.len());
+    page.gauge("ringbinder_peers", "Other nodes to which this one sends requests.", peers.len());
     let away = peers.iter().filter(|peer| peer.is_unreachable()).count();
     page.gauge("ringbinder_peers_away", "Other nodes that do not answer.", away);
     let disputed = peers.iter().filter(|peer| peer.has_rival()).count();
@@ -596,7 +601,7 @@ fn peers(situation: &Situation, page: &mut Exposition) {
         page.sample(name, &[("peer", &peer.name)], peer.failed.load(Relaxed));
     }
     let name = "ringbinder_peer_slow_total";
-    page.family(name, Kind::Counter, "Answers of another node that came after --peer-timeout.");
+    page.family(name, Kind::Counter, "Answers of another node that arrived after --peer-timeout.");
     for peer in peers {
         page.sample(name, &[("peer", &peer.name)], peer.slow.load(Relaxed));
     }

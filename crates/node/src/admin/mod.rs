@@ -83,9 +83,9 @@ impl Bound {
     pub(crate) fn warning(&self) -> Option<String> {
         (!self.is_loopback()).then(|| {
             format!(
-                "the admin port listens on {}: it knows no authentication, and whoever reaches it \
-                 reads the statistics and the names of the hottest keys; keep it to a network that \
-                 you trust",
+                "the admin port listens on {} without authentication: every client that reaches it \
+                 can read the statistics and the names of the hottest keys; open it only to a \
+                 trusted network",
                 self.settings.address
             )
         })
@@ -112,13 +112,13 @@ impl Admin {
             Arc::clone(shared),
             Arc::clone(workers),
             bound.is_loopback(),
-            bound.settings.hosts.clone(),
+            bound.settings.hosts.clone().unwrap_or_default(),
             bound.serves.clone(),
         );
         let token = stop.clone();
         let thread = std::thread::Builder::new().name("admin".to_owned()).spawn(move || {
             if let Err(error) = runtime.block_on(run(bound, house, token)) {
-                warn!("the admin port cannot be served: {error}");
+                warn!("cannot serve the admin port: {error}");
             }
         })?;
         Ok(Admin { stop, thread })
@@ -128,7 +128,7 @@ impl Admin {
     pub(crate) fn stop(self) {
         self.stop.cancel();
         if self.thread.join().is_err() {
-            warn!("the admin port ended by a panic");
+            warn!("the admin port's thread panicked");
         }
     }
 }

@@ -161,9 +161,9 @@ async fn ask(
     let (answers, talk) = asked.map_err(|error| error.to_string())?;
     let said = Said::of(&answers);
     match &said.stand {
-        None => Err("it is no node of a ring".to_owned()),
+        None => Err("not a node of a ring".to_owned()),
         Some(stand) if stand.name != place.name && stand.name != "-" => {
-            Err(format!("the node at its address calls itself {}", stand.name))
+            Err(format!("the node at this address has the name {}", stand.name))
         }
         Some(_) => Ok((said, talk)),
     }

@@ -113,13 +113,13 @@ async fn guarded(State(house): State<Arc<House>>, request: Request, next: Next) 
 fn refusal(house: &House, request: &Request) -> Option<Response> {
     let target = request.uri().authority().map(|authority| authority.as_str());
     let Some(names) = guard::asked_for(target, request.headers()) else {
-        let text = "The header Host is there more than once, or is no text.\n";
+        let text = "The Host header is repeated or invalid.\n";
         return Some((StatusCode::BAD_REQUEST, text).into_response());
     };
     if names.iter().any(|name| !house.is_ours(name)) {
-        let text = "This name is not known to be this node's, so a web page may be behind it. Ask \
-                    by an IP address, by the host of a node of the ring, or list the name in \
-                    --admin-hosts.\n";
+        let text = "This host name is not one of this node's names, so the request may come from a \
+                    malicious web page. Use an IP address or the host of a node of the ring, or \
+                    list the name in --admin-hosts.\n";
         return Some((StatusCode::MISDIRECTED_REQUEST, text).into_response());
     }
     if request.method() == Method::POST
@@ -132,7 +132,8 @@ fn refusal(house: &House, request: &Request) -> Option<Response> {
 }
 
 async fn nowhere() -> Response {
-    let text = "Here are /, /metrics, /healthz, /readyz, /api/ring and /api/history, and POST /snapshot.\n";
+    let text = "Available: /, /metrics, /healthz, /readyz, /api/ring and /api/history, and POST \
+                /snapshot.\n";
     (StatusCode::NOT_FOUND, text).into_response()
 }
 
@@ -169,7 +170,7 @@ async fn readyz(State(house): State<Arc<House>>) -> Response {
 
 async fn ring(State(house): State<Arc<House>>) -> Response {
     let mut overview = api::overview(&house.shared, &house.fleet, &house.circles);
-    overview.warnings = advice::of(&overview, house.shared.settings.evictions);
+    overview.warnings = advice::of(&overview, !house.shared.settings.disable_evictions);
     Json(overview).into_response()
 }
 
@@ -186,8 +187,8 @@ async fn snapshot(State(house): State<Arc<House>>) -> Response {
     });
     match tokio::time::timeout(SNAPSHOT_PATIENCE, writing).await {
         Err(_) => {
-            let text = "the snapshot is being written; ringbinder_snapshot_running in /metrics \
-                        says when that is over\n";
+            let text = "the snapshot is being written; it is complete when \
+                        ringbinder_snapshot_running in /metrics is 0\n";
             (StatusCode::ACCEPTED, text).into_response()
         }
         Ok(Ok(Ok(report))) => (StatusCode::OK, format!("the snapshot {report}\n")).into_response(),

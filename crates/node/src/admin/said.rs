@@ -103,7 +103,7 @@ impl Said {
         while ring::report(shared, &mut written, &mut answers[1]) {}
         sampling::latency(shared, &mut answers[2]);
         // Data that is refused to clients is not shown on the page either.
-        if shared.settings.dump_enabled {
+        if !shared.settings.disable_dumping {
             sampling::hot_keys(shared, &mut answers[3]);
         }
         Said::of(&answers)

@@ -57,7 +57,7 @@ pub(crate) fn execute(context: &Context<'_>, admin: &Admin<'_>, out: &mut Output
             }
         }
         Admin::Watch { flags } => {
-            if !shared.settings.watch_enabled {
+            if shared.settings.disable_watch {
                 answer::refusal(&mut out.bytes, Refusal::WatchDisabled);
             } else if !out.is_empty() {
                 answer::refusal(&mut out.bytes, Refusal::WatchInPipeline);
@@ -114,7 +114,7 @@ pub(crate) fn flush_here(context: &Context<'_>, delay: Result<i64, Refusal>, out
 /// Counts a flush, and decides whether this node carries it out.
 fn may_flush(context: &Context<'_>, delay: Result<i64, Refusal>) -> Result<i64, Refusal> {
     context.counters.cmd_flush.increment();
-    if context.shared.settings.flush_enabled { delay } else { Err(Refusal::FlushDisabled) }
+    if context.shared.settings.disable_flush_all { Err(Refusal::FlushDisabled) } else { delay }
 }
 
 /// Empties the store, at once or after the delay. `delay` is an exptime; zero or less means at
@@ -148,7 +148,7 @@ fn shutdown(
     graceful: Result<bool, Refusal>,
     out: &mut Output,
 ) -> Option<Step> {
-    if !context.shared.settings.shutdown_enabled {
+    if !context.shared.settings.enable_shutdown {
         answer::refusal(&mut out.bytes, Refusal::ShutdownDisabled);
         return None;
     }
@@ -180,7 +180,7 @@ fn statistics(context: &Context<'_>, what: Stats<'_>, out: &mut Output) -> Optio
         Stats::Ring => return Some(Step::Long(Long::RingStatus(None))),
         // There is no external storage, and a memcached without it answers the same.
         Stats::Extstore => answer::line(bytes, "END"),
-        Stats::HotKeys if !shared.settings.dump_enabled => {
+        Stats::HotKeys if shared.settings.disable_dumping => {
             answer::refusal(bytes, Refusal::HotKeysDisabled);
         }
         Stats::HotKeys => sampling::hot_keys(shared, bytes),
@@ -190,7 +190,7 @@ fn statistics(context: &Context<'_>, what: Stats<'_>, out: &mut Output) -> Optio
             answer::line(bytes, "RESET");
         }
         Stats::Detail(_) | Stats::DetailDump | Stats::DetailUsage
-            if !shared.settings.dump_enabled =>
+            if shared.settings.disable_dumping =>
         {
             answer::refusal(bytes, Refusal::DetailDisabled);
         }
@@ -200,7 +200,7 @@ fn statistics(context: &Context<'_>, what: Stats<'_>, out: &mut Output) -> Optio
         }
         Stats::DetailDump => return Some(Step::Long(Long::Prefixes(0))),
         Stats::DetailUsage => answer::refusal(bytes, Refusal::DetailUsage),
-        Stats::Cachedump(_) if !shared.settings.dump_enabled => {
+        Stats::Cachedump(_) if shared.settings.disable_dumping => {
             answer::refusal(bytes, Refusal::CachedumpDisabled);
         }
         Stats::Cachedump(Err(refusal)) => answer::refusal(bytes, refusal),
@@ -228,7 +228,7 @@ fn crawl(
     };
     let refusal = if !shared.crawler_enabled.load(Relaxed) {
         Some(Refusal::CrawlerDisabled)
-    } else if !shared.settings.dump_enabled {
+    } else if shared.settings.disable_dumping {
         disabled
     } else if !out.is_empty() {
         in_pipeline

@@ -122,7 +122,7 @@ impl<'a> Context<'a> {
     /// The CAS unique as clients see it: 0 if `-C` disabled it.
     #[inline]
     fn visible_cas(&self, cas: u64) -> u64 {
-        if self.shared.settings.cas_enabled { cas } else { 0 }
+        if self.shared.settings.disable_cas { 0 } else { cas }
     }
 }
 

@@ -24,7 +24,7 @@ impl Connection {
                 let (client, now) = (&self.ticket.remote, self.local.shared.clock.now());
                 if ring.log_limit.allows(client, "flush_all", now) {
                     warn!(
-                        "cannot empty all nodes of the ring for {client}: {failed} (logged once a \
+                        "cannot flush all nodes of the ring for {client}: {failed} (logged once a \
                          minute)"
                     );
                 }

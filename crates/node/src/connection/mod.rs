@@ -94,7 +94,7 @@ pub(crate) fn serve(
             held: None,
         }),
         Err(error) => {
-            warn!("cannot watch the connection of {}: {error}; it is closed", ticket.remote);
+            warn!("cannot watch the connection of {}: {error}; closed it", ticket.remote);
             None
         }
     };

@@ -135,7 +135,9 @@ impl Connection {
         // At most one log line a second, because such a client must not fill the log either.
         let now = self.local.shared.clock.now();
         if self.local.shared.foreign_logged.swap(now, Relaxed) != now {
-            warn!("closed the connection of {peer}, which sent no memcached text protocol: {line}");
+            warn!(
+                "closed the connection of {peer}, which did not send memcached's text protocol: {line}"
+            );
         }
         Step::Close(CloseReason::Error)
     }

@@ -46,14 +46,14 @@ const MAX_DRAIN: usize = 64 * 1024;
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     /// It left before it sent any byte, as port probes do.
-    #[error("it left before it said anything")]
+    #[error("it closed the connection before it sent anything")]
     Silent,
-    #[error("it speaks no TLS, and there is nothing else on this port")]
+    #[error("it does not use TLS, which this port requires")]
     Plain,
     #[error("it did not finish its handshake within {} seconds", TIMEOUT.as_secs())]
     Timeout,
     /// This side ended it.
-    #[error("the node stops, or has no place for it")]
+    #[error("the node is stopping or has reached its limit of connections")]
     Kicked,
     #[error("{}", explain::cause(.0))]
     Handshake(io::Error),
@@ -165,7 +165,7 @@ fn report(local: &Local, ticket: &Ticket, failure: &Failure) {
     };
     match failure {
         Failure::Silent | Failure::Kicked => {
-            debug!("<{} the connection of {} came to nothing: {failure}", ticket.id, ticket.remote);
+            debug!("<{} the connection of {} failed: {failure}", ticket.id, ticket.remote);
             return;
         }
         Failure::Plain | Failure::Timeout | Failure::Handshake(_) => {}

@@ -49,17 +49,17 @@ const MAX_UNWRITTEN_TIGHT: usize = 64 << 10;
 pub(crate) enum LinkError {
     #[error("{0}")]
     Dial(#[from] DialError),
-    #[error("it did not answer within {} ms", .0.as_millis())]
+    #[error("no answer within {} ms", .0.as_millis())]
     Timeout(Duration),
     #[error("it closed the connection")]
     Closed,
     #[error("the connection failed: {0}")]
     Io(#[from] io::Error),
-    #[error("it is no node of this ring: it answered a greeting with {0:?}")]
+    #[error("it is not a node of this ring: it answered the handshake with {0:?}")]
     NoPeer(String),
-    #[error("it calls itself {0}")]
+    #[error("it has the name {0}")]
     OtherName(String),
-    #[error("it sent what answers no request: {0:?}")]
+    #[error("it sent an answer without a request: {0:?}")]
     Nonsense(String),
 }
 
@@ -167,10 +167,13 @@ impl Link {
                 news |= self.peer.set_reason(&error.to_string());
             }
             if news {
-                warn!("the node {} is away: {error}; its keys miss until it answers", self.peer);
+                warn!(
+                    "the node {} is unreachable: {error}; its keys miss until it answers",
+                    self.peer
+                );
             }
         } else if failed > 0 {
-            warn!("the node {} left {failed} requests without an answer: {error}", self.peer);
+            warn!("the node {} did not answer {failed} requests: {error}", self.peer);
         } else {
             debug!("the connection to the node {} ended: {error}", self.peer);
         }

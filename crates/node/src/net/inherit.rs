@@ -44,7 +44,7 @@ impl Inherited {
         for descriptor in descriptors {
             let socket = Socket::from(descriptor);
             if !socket.is_listener()? {
-                return Err(io::Error::other("it passed on something that does not listen"));
+                return Err(io::Error::other("it passed a socket that does not listen"));
             }
             if socket.local_addr()?.is_unix() {
                 self.add_unix(OwnedFd::from(socket).into())?;
@@ -96,10 +96,10 @@ impl Inherited {
     /// Logs which sockets were not used. They close when this is dropped.
     pub(crate) fn tell_unused(&self) {
         for (address, _) in &self.tcp {
-            warn!("{address} is not listened on any more: the settings do not name it");
+            warn!("no longer listening on {address}: the settings do not list it");
         }
         for (path, _) in self.unix.iter().filter(|(path, _)| !path.as_os_str().is_empty()) {
-            info!("{} is not listened on any more: the settings do not name it", path.display());
+            info!("no longer listening on {}: the settings do not list it", path.display());
         }
     }
 }

@@ -21,10 +21,10 @@ use crate::settings::{Guard, ListenAddress, Settings, Verify};
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ListenError {
     /// The host has no address.
-    #[error("cannot find the address of {address}: {source}; check -l")]
+    #[error("cannot resolve {address}: {source}; check -l")]
     Unknown { address: String, source: io::Error },
     /// The host of the admin port has no address.
-    #[error("cannot find the address of {address}: {source}; check --admin")]
+    #[error("cannot resolve {address}: {source}; check --admin")]
     UnknownAdmin { address: String, source: io::Error },
     /// Another process has the address, or the address does not belong to this machine.
     #[error("cannot listen on {address}: {source}; {advice}")]
@@ -97,7 +97,7 @@ pub(crate) fn bind(
     }
     let backlog = backlog(settings);
     let mut listeners = Vec::new();
-    for address in &settings.listen {
+    for address in &settings.addresses {
         let unknown = |source| ListenError::Unknown { address: address.to_string(), source };
         let ListenAddress::Tcp { guard, .. } = address;
         let candidates = address.resolve().map_err(unknown)?;
@@ -188,7 +188,7 @@ fn backlog(settings: &Settings) -> i32 {
 fn guard_of(listener: &std::net::TcpListener, settings: &Settings) -> Guard {
     let at = listener.local_addr().ok();
     let mut any = Guard::Plain;
-    for place in &settings.listen {
+    for place in &settings.addresses {
         let ListenAddress::Tcp { guard, .. } = place;
         if at.is_some_and(|at| place.resolve().unwrap_or_default().contains(&at)) {
             return *guard;
@@ -203,12 +203,12 @@ fn guard_of(listener: &std::net::TcpListener, settings: &Settings) -> Guard {
 fn advice(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::AddrInUse => {
-            "another process listens there: stop it, or choose another port with -p"
+            "another process uses this address: stop it, or choose another port with -p"
         }
         io::ErrorKind::PermissionDenied => {
             "ports below 1024 need root: choose another with -p, or start as root with -u"
         }
-        io::ErrorKind::AddrNotAvailable => "this machine does not have that address: check -l",
+        io::ErrorKind::AddrNotAvailable => "this machine does not have this address: check -l",
         _ => "check -l and -p",
     }
 }
@@ -246,7 +246,7 @@ fn not_a_socket(path: &Path) -> Result<(), ListenError> {
     match fs::symlink_metadata(path) {
         Ok(there) if !there.file_type().is_socket() => Err(ListenError::Path {
             path: path.to_owned(),
-            problem: "there is a file of that name that is no socket".to_owned(),
+            problem: "the existing file is not a socket".to_owned(),
             denied: false,
         }),
         Ok(_) | Err(_) => Ok(()),
@@ -284,7 +284,7 @@ fn unix(
         Ok(_) if std::os::unix::net::UnixStream::connect(path).is_ok() => {
             return Err(ListenError::Path {
                 path: path.to_owned(),
-                problem: "another process listens there".to_owned(),
+                problem: "another process uses this socket".to_owned(),
                 denied: false,
             });
         }

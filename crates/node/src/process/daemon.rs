@@ -50,7 +50,7 @@ pub(crate) enum DaemonError {
     #[error("cannot leave the terminal (-d): {0}; start without -d")]
     Session(#[source] Errno),
     /// The standard streams could not be redirected to the null device.
-    #[error("cannot let go of the terminal (-d): {0}; start without -d")]
+    #[error("cannot detach from the terminal (-d): {0}; start without -d")]
     Streams(#[source] io::Error),
 }
 

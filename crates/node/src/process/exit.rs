@@ -1,6 +1,6 @@
 //! The exit codes of `ringbinderd`, by which a service manager or a script can tell causes apart.
 //!
-//! The numbers are those of `sysexits.h`, as memcached uses them: 64 for a wrong command line, 67
+//! The numbers are those of `sysexits.h`, as memcached uses them: 64 for an invalid command line, 67
 //! for an unknown user, 71 for a port in use. Every error type of this crate that may end the
 //! process maps to one of these in an `exit_code` method; no other code picks a number.
 
@@ -30,14 +30,17 @@ pub(crate) enum ExitCode {
 impl ExitCode {
     /// Every code with its meaning, in ascending order, for `--help` and the manual.
     pub(crate) const ALL: [(ExitCode, &'static str); 8] = [
-        (ExitCode::Ok, "stopped as asked"),
+        (ExitCode::Ok, "stopped on request"),
         (ExitCode::Failure, "any other failure"),
-        (ExitCode::Usage, "wrong command line"),
+        (ExitCode::Usage, "invalid command line"),
         (ExitCode::NoUser, "unknown user for -u"),
         (ExitCode::OsError, "the system refused: address in use, too few open files"),
         (ExitCode::CannotCreate, "the pid file or the snapshot cannot be written"),
-        (ExitCode::NoPermission, "a permission is missing"),
-        (ExitCode::Config, "wrong settings file, environment variable, ring, certificate or users"),
+        (ExitCode::NoPermission, "permission denied"),
+        (
+            ExitCode::Config,
+            "invalid settings file, environment variable, ring, certificate or users file",
+        ),
     ];
 
     /// The number that the shell sees.

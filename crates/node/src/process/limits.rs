@@ -23,8 +23,8 @@ pub(crate) enum LimitError {
     },
     /// `-c` asks for more connections than the process may hold.
     #[error(
-        "{wanted} connections (-c) need more open files than the {allowed} allowed here; \
-         start as root, raise the limit (ulimit -n, LimitNOFILE=), or lower -c"
+        "cannot serve {wanted} connections (-c): only {allowed} open files are allowed; start as \
+         root, raise the limit (ulimit -n, LimitNOFILE=), or lower -c"
     )]
     OpenFiles {
         /// The requested number of connections.
@@ -34,8 +34,8 @@ pub(crate) enum LimitError {
     },
     /// `-r` was given but the system forbids core files.
     #[error(
-        "core files are forbidden here although -r asks for them; \
-         raise the limit (ulimit -c, LimitCORE=) or leave out -r"
+        "cannot enable core files (-r): the system forbids them; raise the limit (ulimit -c, \
+         LimitCORE=) or leave out -r"
     )]
     NoCoreFiles,
 }
@@ -88,8 +88,8 @@ fn judge(limit: u64, conn_limit: u32, reserve: u32) -> Result<OpenFiles, LimitEr
     let fits = limit.saturating_sub(u64::from(reserve));
     let warning = (fits < connections).then(|| {
         format!(
-            "only {limit} open files are allowed, which leaves room for {fits} of {conn_limit} \
-             connections (-c)"
+            "only {limit} open files are allowed, enough for {fits} of {conn_limit} connections \
+             (-c)"
         )
     });
     let spare = limit.saturating_sub(connections + u64::from(reserve));
@@ -118,21 +118,21 @@ pub(crate) fn lock_memory(needed: u64) -> Option<String> {
     let _ = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);
     let allowed = match getrlimit(Resource::RLIMIT_MEMLOCK) {
         Ok((soft, _)) => soft,
-        Err(error) => return Some(format!("-k: memory is not locked: {error}")),
+        Err(error) => return Some(format!("cannot lock memory (-k): {error}")),
     };
     if let Some(warning) = too_little_to_lock(allowed, needed) {
         return Some(warning);
     }
     mlockall(MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE)
         .err()
-        .map(|error| format!("-k: memory is not locked: {error}"))
+        .map(|error| format!("cannot lock memory (-k): {error}"))
 }
 
 fn too_little_to_lock(allowed: u64, needed: u64) -> Option<String> {
     (allowed < needed).then(|| {
         format!(
-            "-k: memory is not locked: {allowed} bytes may be locked and {needed} are needed; \
-             start as root or raise the limit (ulimit -l, LimitMEMLOCK=)"
+            "cannot lock memory (-k): only {allowed} of {needed} bytes may be locked; start as \
+             root or raise the limit (ulimit -l, LimitMEMLOCK=)"
         )
     })
 }
@@ -153,7 +153,7 @@ mod tests {
     fn too_few_files_for_the_connections_is_an_error() {
         let error = judge(100, 1024, 32).unwrap_err();
         assert_eq!(error.exit_code(), ExitCode::OsError);
-        assert!(error.to_string().starts_with("1024 connections (-c)"), "{error}");
+        assert!(error.to_string().starts_with("cannot serve 1024 connections (-c)"), "{error}");
     }
 
     #[test]

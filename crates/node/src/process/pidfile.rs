@@ -20,7 +20,8 @@ const MAX_LEN: u64 = 64;
 /// The pid file could not be written.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "cannot write the pid file {}: {source}; the node serves without one: name another place with -P",
+    "cannot write the pid file {}: {source}; the node serves without one: choose another path with \
+     -P",
     path.display()
 )]
 pub(crate) struct PidFileError {
@@ -65,7 +66,7 @@ impl PidFile {
         replaceable(&path)?;
         let pid = std::process::id();
         let warning = read_pid(&path).filter(|&old| old != pid && is_alive(old)).map(|old| {
-            format!("the pid file {} named process {old}, which is running", path.display())
+            format!("the pid file {} contained process {old}, which is running", path.display())
         });
 
         let aside = aside(&path, pid);
@@ -110,7 +111,7 @@ fn write_new(path: &Path, pid: u32) -> io::Result<()> {
 fn replaceable(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Ok(there) if !there.is_file() && !there.is_symlink() => {
-            Err(io::Error::other("what is there is no regular file"))
+            Err(io::Error::other("the existing file is not a regular file"))
         }
         Ok(_) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -153,7 +154,7 @@ mod tests {
         let parent = std::os::unix::process::parent_id();
         fs::write(&path, format!("{parent}\n")).unwrap();
         let (_file, warning) = PidFile::create(&path).unwrap();
-        assert!(warning.unwrap().contains(&format!("named process {parent}")));
+        assert!(warning.unwrap().contains(&format!("contained process {parent}")));
 
         for stale in ["", "rubbish", "0", "-1", "2147483647"] {
             fs::write(&path, stale).unwrap();
@@ -189,7 +190,7 @@ mod tests {
         let link = dir.path().join("link");
         std::os::unix::fs::symlink("pipe", &link).unwrap();
         for path in [pipe.as_path(), dir.path()] {
-            assert!(PidFile::create(path).unwrap_err().to_string().contains("no regular file"));
+            assert!(PidFile::create(path).unwrap_err().to_string().contains("not a regular file"));
             assert!(PidFile::check(path).is_err());
         }
         // A link is replaced, and its target is left alone.

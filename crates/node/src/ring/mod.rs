@@ -234,8 +234,8 @@ impl RingNode {
     pub(crate) fn unproved(&self, node: &crate::net::connections::Remote, now: Seconds) {
         if self.unproved.allows(node, "", now) {
             warn!(
-                "{node} sent a proof that is not by the peer secret of this node: give all nodes the \
-                 same --peer-secret-file (logged once a minute)"
+                "{node} sent a proof made with another peer secret: give all nodes the same \
+                 --peer-secret-file (logged once a minute)"
             );
         }
     }
@@ -275,8 +275,8 @@ impl RingNode {
             && self.misrouted_logged.compare_exchange(last, now, Relaxed, Relaxed).is_ok()
         {
             info!(
-                "{client} asks this node for keys that others own: its list of nodes or its \
-                 hashing differs from the ring (see foreign_* in stats; logged once a minute)"
+                "{client} requests keys that other nodes own: its list of nodes or its hashing \
+                 differs from the ring (see foreign_* in stats; logged once a minute)"
             );
         }
     }

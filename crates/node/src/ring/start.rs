@@ -35,8 +35,8 @@ pub(crate) enum StartError {
     Secret(String),
     /// The system offers no means to watch the source.
     #[error(
-        "cannot begin to read the ring {origin}: the system refuses what waiting for it takes \
-         ({reason}); check the limit of open files (ulimit -n) and the memory that is free"
+        "cannot read the ring {origin}: cannot start a runtime: {reason}; check the limit of open \
+         files (ulimit -n) and the free memory"
     )]
     Runtime { origin: String, reason: std::io::Error },
 }
@@ -103,7 +103,7 @@ fn first(source: &Source) -> Result<First, StartError> {
         }
         Provenance::Cache { path, why } => {
             warnings
-                .push(format!("the ring is that of {}, kept from before: {why}", path.display()));
+                .push(format!("using the earlier copy of the ring in {}: {why}", path.display()));
             status.taken_from = path.display().to_string();
             status.file_fails = !why.is_away();
             status.last_error = why.to_string();
@@ -111,9 +111,9 @@ fn first(source: &Source) -> Result<First, StartError> {
         Provenance::Newer { path, file } => {
             let (source, path, older) = (&status.source, path.display(), file.version);
             warnings.push(format!(
-                "{source} has ring {older}, which is older than ring {version} in {path}, kept from \
-                 before: ring {version} is taken. Write it to {source} (`ring get` prints it); to \
-                 go back to what ring {older} says, raise its version above {version}"
+                "{source} has ring {older}, but the copy in {path} has the newer ring {version}: \
+                 using ring {version}. Write it to {source} (`ring get` prints it); to go back to \
+                 the content of ring {older}, raise its version above {version}"
             ));
             status.taken_from = path.to_string();
             status.file = Some(file);
@@ -136,12 +136,12 @@ fn absence(
         return None;
     }
     let who = match &settings.node {
-        Some(name) => format!("no node is called {name}"),
-        None => "none of its nodes has an address that this one listens on (see --node)".into(),
+        Some(name) => format!("no node has the name {name}"),
+        None => "no node has an address on which this one listens (see --node)".into(),
     };
     Some(format!(
-        "this node is not in ring {} of {origin}: {who}. Until it is, it owns no key and leaves \
-         every request to the others",
+        "this node is not in ring {} of {origin}: {who}. Until the ring lists it, it owns no key \
+         and forwards every request",
         ring.id().version
     ))
 }
@@ -164,15 +164,15 @@ pub(crate) fn check(
             return Err(SourceError::NotBuilt.into());
         }
         return Ok(vec![format!(
-            "the ring {} was not read: a check does not ask etcd",
+            "did not read the ring {}: a check does not connect to etcd",
             settings.source
         )]);
     }
     let First { ring, mut warnings, .. } = first(&source)?;
     if settings.node.is_none() && listening.is_none() {
         warnings.push(
-            "not checked whether the ring names this node: a check does not resolve the host names \
-             of -l and does not know a port that the system chooses (see --node)"
+            "did not check whether the ring lists this node: a check does not resolve the host \
+             names of -l and does not know a port that the system chooses (see --node)"
                 .to_owned(),
         );
         return Ok(warnings);
@@ -241,7 +241,9 @@ fn may_keep(cache: &Path, origin: &Origin) -> bool {
     };
     if same {
         let cache = cache.display();
-        warn!("no copy of the ring is kept in {cache}: it is the ring file itself (--ring-cache)");
+        warn!(
+            "cannot keep a copy of the ring in {cache}: that is the ring file itself (--ring-cache)"
+        );
     }
     !same
 }

@@ -56,8 +56,8 @@ impl Status {
         };
         if self.file_fails {
             return format!(
-                "{source} holds no valid ring, and ring {version} is in force{whence}: correct what \
-                 ring_last_error says, or write ring {version} to it (`ring get` prints it)"
+                "{source} has no valid ring, and the current ring is {version}{whence}: correct \
+                 what ring_last_error says, or write ring {version} to it (`ring get` prints it)"
             );
         }
         let Some(file) = self.file else {
@@ -66,17 +66,17 @@ impl Status {
         match file.version.cmp(&version) {
             Ordering::Equal if file == in_force => String::new(),
             Ordering::Equal => format!(
-                "{source} has another ring with version {version} than the one in force{whence}: \
-                 raise the version of the one that is meant"
+                "{source} differs from the current ring but has the same version \
+                 {version}{whence}: raise the version of the intended one"
             ),
             Ordering::Less => format!(
-                "{source} has ring {}, and ring {version} is in force{whence}: write ring {version} \
-                 to it (`ring get` prints it)",
+                "{source} has ring {}, but the current ring is {version}{whence}: write ring \
+                 {version} to it (`ring get` prints it)",
                 file.version
             ),
             Ordering::Greater => format!(
-                "{source} has ring {}, and ring {version} is still in force{whence}: read it again \
-                 with SIGHUP",
+                "{source} has ring {}, but the current ring is still {version}{whence}: read it \
+                 again with SIGHUP",
                 file.version
             ),
         }
@@ -111,19 +111,19 @@ mod tests {
         status.file = Some(id(1, 9));
         assert_eq!(
             status.drift(id(2, 5)),
-            "ring.toml has ring 1, and ring 2 is in force (from the node at 10.0.0.1:11211): \
+            "ring.toml has ring 1, but the current ring is 2 (from the node at 10.0.0.1:11211): \
              write ring 2 to it (`ring get` prints it)"
         );
         status.file = Some(id(2, 9));
         let other = status.drift(id(2, 5));
-        assert!(other.contains("another ring with version 2"), "{other}");
+        assert!(other.contains("has the same version 2"), "{other}");
         status.file = Some(id(3, 9));
-        assert!(status.drift(id(2, 5)).contains("still in force"));
+        assert!(status.drift(id(2, 5)).contains("the current ring is still 2"));
         status.file_fails = true;
         for file in [None, Some(id(2, 5))] {
             status.file = file;
             let broken = status.drift(id(2, 5));
-            assert!(broken.contains("holds no valid ring"), "{broken}");
+            assert!(broken.contains("has no valid ring"), "{broken}");
         }
     }
 }

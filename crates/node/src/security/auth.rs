@@ -33,7 +33,7 @@ const MAX_LEN: u64 = 64 * 1024;
 pub(crate) enum AuthError {
     #[error("cannot read the users in {}: {source}", path.display())]
     Read { path: PathBuf, source: io::Error },
-    #[error("the users in {} cannot be used: {reason}", path.display())]
+    #[error("cannot use the users in {}: {reason}", path.display())]
     Malformed { path: PathBuf, reason: String },
 }
 
@@ -141,11 +141,11 @@ impl Users {
             };
             let (user, password) = (&line[..colon], &line[colon + 1..]);
             if user.is_empty() || password.is_empty() {
-                return Err(format!("line {number} lacks its user or its password"));
+                return Err(format!("line {number} has no user or no password"));
             }
             if user.contains(&b' ') {
                 return Err(format!(
-                    "line {number} has a user with a space, who could never come in"
+                    "line {number} has a user with a space, who could never log in"
                 ));
             }
             if users.digests.len() == MAX_ENTRIES {
@@ -158,11 +158,12 @@ impl Users {
             users.digests.push(digest(user, password));
         }
         if users.digests.is_empty() {
-            return Err("it has no line of the form user:password".to_owned());
+            return Err("the file has no line of the form user:password".to_owned());
         }
         if beyond > 0 {
             warnings.push(format!(
-                "only the first {MAX_ENTRIES} users count, as in memcached: {beyond} more are left out"
+                "only the first {MAX_ENTRIES} users are used, as in memcached; ignored {beyond} \
+                 more"
             ));
         }
         Ok(users)
@@ -184,7 +185,7 @@ fn read(path: &Path) -> Result<(Users, Vec<String>), AuthError> {
     let malformed = |reason| AuthError::Malformed { path: path.into(), reason };
     let text = regular::read(path, MAX_LEN).map_err(failed)?;
     if text.len() as u64 > MAX_LEN {
-        return Err(malformed(format!("it has more than {MAX_LEN} bytes")));
+        return Err(malformed(format!("the file has more than {MAX_LEN} bytes")));
     }
     let mut warnings: Vec<String> = too_open(path).into_iter().collect();
     let mut notes = Vec::new();
@@ -225,8 +226,8 @@ mod tests {
             ("\n\n", "no line"),
             ("foo", "line 1 is not"),
             ("a:b\nfoo bar", "line 2 is not"),
-            ("foo:", "line 1 lacks"),
-            (":bar", "line 1 lacks"),
+            ("foo:", "line 1 has no user or no password"),
+            (":bar", "line 1 has no user or no password"),
             ("a b:c", "line 1 has a user with a space"),
             (&format!("a:{}", "x".repeat(253)), "line 1 is longer"),
         ] {
@@ -237,6 +238,6 @@ mod tests {
         let many: String = (0..10).map(|number| format!("user{number}:p\n")).collect();
         let (users, warnings) = parse(&many).unwrap();
         assert!(users.admit(b"user7", b"p") && !users.admit(b"user8", b"p"));
-        assert!(warnings[0].contains("2 more are left out"));
+        assert!(warnings[0].contains("ignored 2 more"));
     }
 }

@@ -25,8 +25,8 @@ impl Guards {
     /// A file that cannot be used.
     pub(crate) fn load(settings: &Settings, now: u32) -> Result<Guards, GuardError> {
         let mut guards = Guards::default();
-        if let Some(tls) = &settings.tls {
-            let listeners = settings.listen.iter();
+        if let Some(tls) = settings.tls() {
+            let listeners = settings.addresses.iter();
             let verify = listeners.filter_map(|ListenAddress::Tcp { guard, .. }| guard.verify());
             let dials = settings.ring.as_ref().is_some_and(|ring| ring.peer_tls != PeerTls::Off);
             let (tls, warnings) = Tls::load(tls, verify, dials, now)?;
@@ -48,8 +48,8 @@ impl Guards {
         let lost = all.filter_map(|path| Some((path, regular::open(path).err()?)));
         lost.map(|(path, error)| {
             format!(
-                "{} cannot be read again as the user that this node became ({error}): SIGHUP and \
-                 refresh_certs will not find what is new in it",
+                "cannot read {} again as the user that this node became ({error}): SIGHUP and \
+                 refresh_certs will not see changes of the file",
                 path.display()
             )
         })

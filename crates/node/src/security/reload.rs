@@ -23,12 +23,12 @@ pub(crate) fn certificates(tls: Option<&Tls>, now: Seconds) -> Result<(), String
             for warning in warnings {
                 warn!("{warning}");
             }
-            info!("the certificates are read anew: connections that begin now use them");
+            info!("certificates reloaded; new connections use them");
             Ok(())
         }
         Err(error) => {
-            error!("{error}; the certificates in force stay");
-            Err(format!("{error}; the certificates in force stay"))
+            error!("{error}; keeping the current certificates");
+            Err(format!("{error}; keeping the current certificates"))
         }
     }
 }
@@ -39,9 +39,9 @@ fn users(auth: &Auth) {
             for warning in warnings {
                 warn!("{warning}");
             }
-            info!("the users in {} are read anew", auth.path().display());
+            info!("users reloaded from {}", auth.path().display());
         }
-        Err(error) => error!("{error}; the users in force stay"),
+        Err(error) => error!("{error}; keeping the current users"),
     }
 }
 
@@ -53,7 +53,7 @@ pub(crate) async fn all(
     now: Seconds,
 ) {
     if tls.is_none() && auth.is_none() && ring.is_none() {
-        info!("SIGHUP: there is nothing to reload");
+        info!("SIGHUP: nothing to reload");
     }
     let reading = tokio::task::spawn_blocking(move || {
         if tls.is_some() {

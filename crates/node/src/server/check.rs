@@ -57,7 +57,7 @@ pub(crate) fn check(settings: &Settings) -> Result<Vec<String>, Failure> {
 /// among them, or a port that the system chooses.
 fn listening(settings: &Settings) -> Option<Vec<SocketAddr>> {
     let mut addresses = Vec::new();
-    for ListenAddress::Tcp { host, port, .. } in &settings.listen {
+    for ListenAddress::Tcp { host, port, .. } in &settings.addresses {
         let ips: Vec<IpAddr> = match host.as_str() {
             "*" => vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()],
             host => vec![host.parse().ok()?],

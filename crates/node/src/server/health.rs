@@ -29,16 +29,16 @@ const ANSWERS: [&str; 4] = ["VERSION ", "ERROR", "CLIENT_ERROR ", "SERVER_ERROR 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HealthError {
     /// The settings leave the port to the system.
-    #[error("nobody can tell the port of {0}, which the system chose: name one with -p")]
+    #[error("cannot determine the port of {0}, which the system chose; set one with -p")]
     Unknown(String),
     /// The host of the address has no address.
-    #[error("cannot find the address of {address}: {source}; check -l")]
+    #[error("cannot resolve {address}: {source}; check -l")]
     Unresolved { address: String, source: io::Error },
     /// No process serves there, or it is too slow.
-    #[error("the node at {address} does not answer: {source}")]
+    #[error("cannot reach the node at {address}: {source}")]
     Silent { address: String, source: io::Error },
     /// It is not healthy, or it is not a node.
-    #[error("what listens on {address} answers {answer:?}, as no healthy node does")]
+    #[error("{address} is not a healthy node: it answered {answer:?}")]
     Unwell { address: String, answer: String },
 }
 
@@ -75,9 +75,9 @@ pub(crate) fn check(settings: &Settings) -> Result<String, HealthError> {
         let ListenAddress::Tcp { guard, .. } = listen;
         !matches!(guard, Guard::Tls(_))
     };
-    let plain = settings.listen.iter().find(is_plain);
+    let plain = settings.addresses.iter().find(is_plain);
     // The settings name an address, or there is a Unix socket.
-    let Some(listen) = plain.or(settings.listen.first()) else {
+    let Some(listen) = plain.or(settings.addresses.first()) else {
         return Err(HealthError::Unknown(String::new()));
     };
     let (stream, address) = connect(listen)?;

@@ -107,14 +107,14 @@ fn build(
     let watch =
         Arc::new(Watch::new(usize::try_from(settings.watcher_logbuf_size).unwrap_or(usize::MAX)));
     let limits = Limits {
-        max_bytes: settings.memory_limit_bytes,
+        max_bytes: settings.memory_limit,
         max_item: settings.max_item_size,
-        evict: settings.evictions,
+        evict: !settings.disable_evictions,
     };
     let clock = Clock::new();
     let queue = queue_len(&settings);
     let workers = usize::from(settings.threads);
-    let memory = Arc::new(ConnectionMemory::new(settings.connection_memory_bytes, workers));
+    let memory = Arc::new(ConnectionMemory::new(settings.connection_memory(), workers));
     let store = SegmentStore::new(limits, Some(observer(&watch)));
     let shared = Arc::new(Shared {
         store: finish(store, &memory).with_outside(Arc::clone(memory.account())),
@@ -126,7 +126,7 @@ fn build(
             queue,
         )),
         watch,
-        prefixes: Prefixes::new(settings.prefix_delimiter, settings.detail_enabled),
+        prefixes: Prefixes::new(settings.delimiter(), settings.prefix_delimiter.is_some()),
         hot_key_samples: HotKeySamples::new(usize::from(settings.threads)),
         latency: Latency::new(usize::from(settings.threads)),
         ring,
@@ -134,8 +134,8 @@ fn build(
         auth: guards.auth,
         gate: Gate::new(),
         snapshots: Snapshots::new(settings.snapshot.clone(), settings.snapshot_stale),
-        verbosity: AtomicU8::new(settings.verbosity),
-        crawler_enabled: AtomicBool::new(settings.crawler_enabled),
+        verbosity: AtomicU8::new(settings.verbose),
+        crawler_enabled: AtomicBool::new(settings.crawler_enabled()),
         crawler_starts: AtomicU64::new(0),
         sweep_wanted: Notify::new(),
         crawls: AtomicUsize::new(0),

@@ -21,7 +21,7 @@ pub(crate) enum SettingsError {
         instead: String,
     },
     /// A name after `-o` that neither memcached nor this server knows.
-    #[error("-o {0}: there is no such option; see ringbinderd --help for the list")]
+    #[error("-o {0}: unknown option; see ringbinderd --help for the list")]
     UnknownExtended(String),
     /// The settings file cannot be read or understood.
     #[error("cannot use the settings file {}: {reason}", path.display())]

@@ -86,17 +86,17 @@ const ACTS: &str = "";
 const TABLE: &str = "the hash table sizes itself";
 const SLABS: &str = "memory is not divided into slabs";
 const LRU: &str = "there is no segmented LRU to tune";
-const CRAWLER: &str = "the items are gone over in steps of their own";
+const CRAWLER: &str = "the crawler sets its own pace";
 const BUFFERS: &str = "an idle connection holds no buffers";
-const ANSWERS: &str = "there is one way to answer";
+const ANSWERS: &str = "answers have one form only";
 const STORAGE: &str = "items are kept in memory only";
 const PEM: &str = "keys are read in PEM";
-const SUITES: &str = "every cipher suite that is spoken is a good one";
-const RECORDS: &str = "answers are encrypted a record at a time";
+const SUITES: &str = "only secure cipher suites are supported";
+const RECORDS: &str = "answers are encrypted record by record";
 const KERNEL: &str = "encryption stays in the process";
 const SANDBOX: &str = "privileges are dropped with -u only";
 const COOKIES: &str = "sockets carry no cookie";
-const CURRENT: &str = "the defaults are the current ones";
+const CURRENT: &str = "the defaults are already modern";
 
 const SIZE: u64 = u32::MAX as u64;
 const KB: u64 = 1 << 10;
@@ -437,7 +437,7 @@ mod tests {
 
     #[test]
     fn names_are_listed_once_and_lines_and_keys_exist() {
-        let keys = crate::settings::options::keys();
+        let keys = crate::settings::options::keys_of::<crate::settings::Settings>();
         let figures = Figures::default();
         for (index, option) in EXTENDED.iter().enumerate() {
             let twin = EXTENDED[..index].iter().find(|other| other.name == option.name);
@@ -456,8 +456,8 @@ mod tests {
     #[test]
     fn what_memcached_refuses_is_refused() {
         for (wrong, why) in [
-            ("nonsense", "-o nonsense: there is no such option"),
-            ("modern,,maxconns_fast", "-o : there is no such option"),
+            ("nonsense", "-o nonsense: unknown option"),
+            ("modern,,maxconns_fast", "-o : unknown option"),
             ("idle_timeout", "-o idle_timeout: needs a value"),
             ("hashpower=99", "-o hashpower: must be a whole number from 12 to 32"),
             ("hash_algorithm=md5", "-o hash_algorithm: must be one of jenkins, murmur3, xxh3"),

@@ -1,35 +1,35 @@
 //! The command line: the flags of all settings, and those that have no key in the settings file.
 //!
 //! It reads what memcached's own `getopt` reads: short flags in one word (`-dp 11212`), values
-//! attached to them (`-m64`), values that begin with a dash (`-p -1`), long flags cut short as far
-//! as they stay unique (`--thr 8`), a flag given twice (the last one counts), and words that are
-//! no flags at all, which memcached passes over.
+//! attached to them (`-m64`), values that begin with a dash (`-p -1`), unique prefixes of long flags
+//! (`--thr 8`), a flag given twice (the last one counts), and words that are not flags, which
+//! memcached ignores.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
-use clap::{ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches, Parser, ValueEnum};
+use clap::{ArgAction, ArgMatches, Args, Command, FromArgMatches, ValueEnum};
 
 use super::error::{SettingsError, one_line};
 use super::extended::names;
-use super::options::Options;
-use super::values::{Bounded, GrowthFactor};
+use super::options::{INT, Settings, command_of};
+use super::values::{growth_factor, whole};
 use crate::process::exit::ExitCode;
 
 const FILE: &str = "Settings file";
 const OTHER: &str = "Other";
-const IDLE: &str = "Accepted for memcached's sake, without effect";
-const REFUSED: &str = "Not supported: the server does not start with these";
+const IDLE: &str = "Accepted from memcached, without effect";
+const REFUSED: &str = "Not supported: the server does not start with this flag";
 
-/// What `-V` says after the name.
+/// The output of `-V` after the name.
 const VERSION: &str =
     concat!(env!("CARGO_PKG_VERSION"), " (speaks the protocol of memcached 1.6.45)");
 
 const ABOUT: &str = "A cache server that speaks memcached's text protocol and takes its flags. \
                      Without any flag it serves 127.0.0.1:11211 with 64 megabytes.";
 
-/// What `-i` says.
+/// The output of `-i`.
 pub(super) const LICENSE: &str = "\
 Ringbinder is free software, under either of two licences at your choice:
   the MIT licence             https://opensource.org/license/mit
@@ -37,27 +37,24 @@ Ringbinder is free software, under either of two licences at your choice:
 The libraries it is built from carry licences of their own.
 ";
 
-/// Everything that can be typed.
-#[derive(Parser, Debug)]
-#[command(name = "ringbinderd", version = VERSION, about = ABOUT, after_help = after_help())]
+/// The flags without a key.
+#[derive(Args, Debug)]
+#[command(version = VERSION, about = ABOUT, after_help = after_help())]
 #[command(disable_help_flag = true, disable_version_flag = true, max_term_width = 100)]
-#[command(infer_long_args = true, args_override_self = true)]
+#[command(infer_long_args = true)]
 #[command(override_usage = "ringbinderd [FLAGS]")]
 pub(super) struct CommandLine {
-    #[command(flatten)]
-    pub(super) options: Options,
-
-    /// Read settings from this file: .toml, .yaml, .yml or .json. Files in the directory FILE.d, sorted
-    /// by name, count more
+    /// Read settings from this file: .toml, .yaml, .yml or .json. The files in the directory FILE.d
+    /// override it, in the order of their names
     #[arg(long, value_name = "FILE", help_heading = FILE)]
     pub(super) config: Option<PathBuf>,
 
-    /// Check all settings and the files that they name, print the settings with where each comes from,
+    /// Check all settings and the files that they name, print the settings with the source of each,
     /// and exit
     #[arg(long, help_heading = FILE)]
     pub(super) check_config: bool,
 
-    /// Ask the node that runs with these settings whether it serves; exit with 0 if it does
+    /// Ask the node that runs with these settings whether it serves; the exit code is 0 if it does
     #[arg(long, help_heading = OTHER)]
     pub(super) check_health: bool,
 
@@ -65,13 +62,14 @@ pub(super) struct CommandLine {
     #[arg(short = 'o', long, value_name = "OPTIONS", help_heading = OTHER)]
     pub(super) extended: Vec<String>,
 
-    /// Protocol: ascii or auto, which mean the same here; binary is not supported
+    /// Protocol: ascii and auto both mean the text protocol; binary is not supported
     #[arg(short = 'B', long, value_name = "NAME", default_value = "auto", help_heading = OTHER)]
     pub(super) protocol: Protocol,
 
-    /// UDP port: only 0, which means off
+    /// UDP port: must be 0, which means off
     #[arg(short = 'U', long, value_name = "PORT", default_value = "0", help_heading = OTHER)]
-    pub(super) udp_port: Bounded<i32, -1, 65535>,
+    #[arg(value_parser = whole::<i32>(-1, 65535))]
+    pub(super) udp_port: i32,
 
     /// Print this help and exit
     #[arg(short = 'h', long, action = ArgAction::HelpShort, help_heading = OTHER)]
@@ -89,32 +87,34 @@ pub(super) struct CommandLine {
     #[arg(long, help_heading = OTHER)]
     pub(super) man: bool,
 
-    /// Print the completions of a shell and exit
+    /// Print a completion script for a shell and exit
     #[arg(long, value_name = "SHELL", help_heading = OTHER)]
     pub(super) completions: Option<clap_complete::Shell>,
 
-    /// Large memory pages: left to the system
+    /// Large memory pages: the system decides
     #[arg(short = 'L', long, help_heading = IDLE)]
     pub(super) enable_largepages: bool,
 
-    /// Growth factor of slab classes: there are none
+    /// Growth factor of slab classes: there are no slabs
     #[arg(short = 'f', long, value_name = "FACTOR", hide_default_value = true)]
-    #[arg(help_heading = IDLE)]
-    pub(super) slab_growth_factor: Option<GrowthFactor>,
+    #[arg(value_parser = growth_factor, help_heading = IDLE)]
+    pub(super) slab_growth_factor: Option<f64>,
 
-    /// Smallest slab chunk: there are none
+    /// Smallest slab chunk: there are no slabs
     #[arg(short = 'n', long, value_name = "BYTES", help_heading = IDLE)]
-    pub(super) slab_min_size: Option<Bounded<i32, 1, { i32::MAX as i64 }>>,
+    #[arg(value_parser = whole::<i32>(1, INT))]
+    pub(super) slab_min_size: Option<i32>,
 
     /// Threads by network queue: connections go to threads in turn
     #[arg(short = 'N', long, value_name = "N", help_heading = IDLE)]
-    pub(super) napi_ids: Option<Bounded<i32, 1, { i32::MAX as i64 }>>,
+    #[arg(value_parser = whole::<i32>(1, INT))]
+    pub(super) napi_ids: Option<i32>,
 
     /// SASL: part of the binary protocol
     #[arg(short = 'S', long, help_heading = REFUSED)]
     pub(super) enable_sasl: bool,
 
-    /// Words that are no flags.
+    /// Words that are not flags.
     #[arg(hide = true)]
     pub(super) ignored: Vec<OsString>,
 }
@@ -128,17 +128,17 @@ pub(super) enum Protocol {
     Binary,
 }
 
-/// A command line that parses: it is to be obeyed, or answered with a text.
+/// A valid command line.
 pub(super) enum Parsed {
-    /// The flags, and which of them were really typed.
+    /// Flags to start with, and which of them were typed.
     Flags(Box<CommandLine>, ArgMatches),
-    /// What `--help` or `--version` prints.
+    /// The output of `--help` or `--version`.
     Text(String),
 }
 
-/// The description that the parser, the help and the tests work from.
+/// The description of the command line for the parser, the help and the tests.
 pub(super) fn command() -> Command {
-    CommandLine::command().mut_args(|argument| {
+    CommandLine::augment_args(command_of::<Settings>()).mut_args(|argument| {
         // getopt takes whatever follows as the value, also if it begins with a dash.
         if argument.get_action().takes_values() && !argument.is_positional() {
             argument.allow_hyphen_values(true)
@@ -175,12 +175,6 @@ pub(super) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Parsed,
     }
 }
 
-/// What the defaults are, by the attributes of the fields.
-pub(super) fn defaults() -> Options {
-    let parsed = CommandLine::try_parse_from(["ringbinderd"]);
-    parsed.expect("an empty command line parses").options
-}
-
 /// The parser's message without its repetition of the usage.
 fn usage_line(message: &str) -> String {
     let noise = ["Usage:", "For more information", "tip: to pass"];
@@ -195,7 +189,7 @@ fn usage_line(message: &str) -> String {
 fn refuse(flags: &CommandLine) -> Result<(), SettingsError> {
     let refused = [
         (flags.enable_sasl, "-S, --enable-sasl", "use -Y, --auth-file"),
-        (flags.udp_port.0 != 0, "UDP (-U, --udp-port)", "leave it out or write -U 0"),
+        (flags.udp_port != 0, "UDP (-U, --udp-port)", "leave it out or write -U 0"),
         (
             flags.protocol == Protocol::Binary,
             "the binary protocol (-B binary)",
@@ -210,16 +204,16 @@ fn refuse(flags: &CommandLine) -> Result<(), SettingsError> {
     }
 }
 
-/// How the layers of settings go together, in lines for the help.
+/// The order of the layers of settings, in lines for the help.
 pub(super) const SETTINGS: [&str; 5] = [
     "Every flag under the first headings (Network to Process) is also a key of the settings file and",
     "an environment variable: --memory-limit is memory_limit and RINGBINDER_MEMORY_LIMIT. A flag",
-    "counts more than a variable, a variable more than the file. RINGBINDER_CONFIG names the file.",
+    "overrides a variable, and a variable overrides the file. RINGBINDER_CONFIG names the file.",
     "If the directory FILE.d exists, its .toml, .yaml, .yml and .json files are read after FILE, sorted",
-    "by name. A later file overrides only the keys that it names.",
+    "by name. A later file overrides only the keys that it contains.",
 ];
 
-/// Command lines that say more than descriptions.
+/// Examples of command lines.
 pub(super) const EXAMPLES: [&str; 4] = [
     "ringbinderd -m 1024 -c 4096 -l 0.0.0.0",
     "ringbinderd -d -u cache -P /run/ringbinder/pid -s /run/ringbinder/socket -a 0770",
@@ -234,8 +228,8 @@ fn after_help() -> String {
 
 Extended options (-o):
   {}
-  set what the flag of the same name sets; no_maxconns_fast and no_modern set --maxconns-fast
-  false. An option counts more than a flag. Accepted without effect:
+  have the effect of the flag of the same name; no_maxconns_fast and no_modern set --maxconns-fast
+  to false. An option overrides a flag. Accepted without effect:
   {}
 
 Examples:

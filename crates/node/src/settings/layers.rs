@@ -1,26 +1,29 @@
 //! The layers of settings, each over the one before: defaults, file, the files in `FILE.d`,
 //! environment, flags, `-o`.
 //!
-//! Every layer is checked on its own before all are merged, so that a mistake is reported with its
-//! place, even if a later layer would have hidden it. The merged result records the layer of each
-//! value.
+//! A layer is a map of keys to texts. Every text is parsed exactly as if it followed its flag, so
+//! types, bounds and words exist once, in [`super::options`]. A layer is checked before all are
+//! merged, so that a mistake is reported with its place, even if a later layer hides it. The merged
+//! result records the layer of each value.
 
+use std::any::TypeId;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use clap::ArgMatches;
 use clap::parser::ValueSource;
-use config::{Config, ConfigError, File, FileFormat, Map, Source, Value};
+use clap::{Arg, ArgAction, ArgMatches, FromArgMatches};
+use config::{File, FileFormat, Source, Value};
 use ringbinder_ring::regular;
-use serde::Serialize;
 
 use super::error::{SettingsError, one_line};
-use super::flags;
-use super::options::{self, Options, VARIABLE_PREFIX, long_flag, variable};
+use super::options::{
+    AdminSettings, RingSettings, Settings, VARIABLE_PREFIX, command_of, keys_of, long_flag,
+    variable,
+};
+use super::texts;
 
 /// The largest settings file in bytes.
 const MAX_FILE: u64 = 1 << 20;
@@ -59,113 +62,128 @@ impl Origin {
         }
     }
 
-    /// Whether it is on the command line.
-    pub(super) fn is_command_line(&self) -> bool {
-        matches!(self, Self::Flag | Self::Extended)
+    /// An error about the value that was written there.
+    fn error(&self, key: &str, reason: String) -> SettingsError {
+        let on_command_line = matches!(self, Self::Flag | Self::Extended);
+        SettingsError::Value { place: self.place(key), reason, on_command_line }
     }
 }
+
+/// The texts of each key: one, or several for a list. Every text is what would follow the flag; a
+/// flag without a value has `true` or `false`.
+type Texts = BTreeMap<String, Vec<OsString>>;
 
 /// The settings of one layer: keys that it does not mention are absent.
-#[derive(Clone, Debug)]
-pub(super) struct Layer {
-    pub(super) origin: Origin,
-    pub(super) values: Map<String, Value>,
-}
-
-impl Source for Layer {
-    fn clone_into_box(&self) -> Box<dyn Source + Send + Sync> {
-        Box::new(self.clone())
-    }
-
-    fn collect(&self) -> Result<Map<String, Value>, ConfigError> {
-        Ok(self.values.clone())
-    }
-}
-
-/// All layers in one.
 #[derive(Debug)]
-pub(super) struct Merged {
-    pub(super) options: Options,
-    origins: BTreeMap<String, Origin>,
+pub(super) struct Layer {
+    origin: Origin,
+    values: Texts,
 }
+
+/// All layers in one: the value of each key that is set, and the place where it was written.
+#[derive(Debug)]
+pub(super) struct Merged(BTreeMap<String, (Vec<OsString>, Origin)>);
 
 impl Merged {
     /// The place where the effective value of a key was written.
     pub(super) fn origin(&self, key: &str) -> &Origin {
-        self.origins.get(key).unwrap_or(&Origin::Default)
+        self.0.get(key).map_or(&Origin::Default, |(_, origin)| origin)
+    }
+
+    /// The effective texts of a key; none if it is not set and has no default.
+    pub(super) fn texts(&self, argument: &Arg) -> Vec<OsString> {
+        match self.0.get(argument.get_id().as_str()) {
+            Some((texts, _)) => texts.clone(),
+            None => match argument.get_action() {
+                ArgAction::SetTrue => vec!["false".into()],
+                ArgAction::Count => vec!["0".into()],
+                _ => argument.get_default_values().iter().map(OsString::from).collect(),
+            },
+        }
+    }
+
+    /// The effective settings, before the rules between them.
+    pub(super) fn settings(&self) -> Result<Settings, SettingsError> {
+        let command = command_of::<Settings>();
+        let in_background = self.0.get("daemon").is_some_and(|(texts, _)| texts == &["true"]);
+        let mut arguments = Vec::new();
+        for (key, (texts, _)) in &self.0 {
+            let Some(argument) = texts::find(&command, key).filter(|_| !self.is_idle(key)) else {
+                continue;
+            };
+            for text in texts {
+                // A background process leaves the directory to which relative paths refer.
+                let path = (in_background && texts::parses(argument, TypeId::of::<PathBuf>()))
+                    .then(|| std::path::absolute(text).ok())
+                    .flatten();
+                texts::push(
+                    argument,
+                    path.as_ref().map_or(text, |path| path.as_os_str()),
+                    &mut arguments,
+                );
+            }
+        }
+        let program = OsString::from(command.get_name());
+        let matches = command.try_get_matches_from(std::iter::once(program).chain(arguments));
+        matches
+            .and_then(|matches| Settings::from_arg_matches(&matches))
+            .map_err(|error| SettingsError::Usage(one_line(&error.render().to_string())))
+    }
+
+    /// Whether the setting of the group to which the key belongs is missing.
+    fn is_idle(&self, key: &str) -> bool {
+        let key = key.to_owned();
+        (!self.0.contains_key("ring") && keys_of::<RingSettings>().contains(&key))
+            || (!self.0.contains_key("admin") && keys_of::<AdminSettings>().contains(&key))
+    }
+
+    /// Adds a warning for each of these keys that is set, although it needs another setting.
+    pub(super) fn warn_idle(&self, keys: &[String], needed: &str, warnings: &mut Vec<String>) {
+        let set = keys.iter().filter_map(|key| Some((key, self.0.get(key)?)));
+        warnings.extend(set.map(|(key, (_, origin))| {
+            format!("{} has no effect without {needed}", origin.place(key))
+        }));
     }
 
     /// An error about the effective value of a key.
-    pub(super) fn error(&self, key: &str, reason: impl fmt::Display) -> SettingsError {
-        let origin = self.origin(key);
-        SettingsError::Value {
-            place: origin.place(key),
-            reason: reason.to_string(),
-            on_command_line: origin.is_command_line(),
+    pub(super) fn error(&self, key: &str, reason: impl Into<String>) -> SettingsError {
+        self.origin(key).error(key, reason.into())
+    }
+}
+
+/// Merges `layers`, lowest priority first.
+pub(super) fn merge(layers: &[Layer]) -> Merged {
+    let mut merged = BTreeMap::new();
+    for Layer { origin, values } in layers {
+        for (key, texts) in values {
+            match texts.is_empty() {
+                true => merged.remove(key),
+                false => merged.insert(key.clone(), (texts.clone(), origin.clone())),
+            };
         }
     }
+    Merged(merged)
 }
 
-/// Merges `layers`, lowest priority first, over the defaults.
-pub(super) fn merge(layers: &[Layer]) -> Result<Merged, SettingsError> {
-    let defaults = Layer { origin: Origin::Default, values: to_map(&flags::defaults())? };
-    for layer in layers {
-        deserialize([&defaults, layer].into_iter(), &layer.origin)?;
-    }
-    let mut origins = BTreeMap::new();
-    for layer in layers {
-        origins.extend(layer.values.keys().map(|key| (key.clone(), layer.origin.clone())));
-    }
-    let all = std::iter::once(&defaults).chain(layers);
-    let options = deserialize(all, &Origin::Default)?;
-    Ok(Merged { options, origins })
-}
-
-fn deserialize<'a>(
-    layers: impl Iterator<Item = &'a Layer>,
-    blamed: &Origin,
-) -> Result<Options, SettingsError> {
-    let builder = layers.fold(Config::builder(), |b, layer| b.add_source(layer.clone()));
-    let merged = builder.build().and_then(Config::try_deserialize);
-    merged.map_err(|error| {
-        let (key, reason) = explain(error);
-        let place = match key {
-            Some(key) => blamed.place(&key),
-            None => "settings".into(),
-        };
-        SettingsError::Value { place, reason, on_command_line: blamed.is_command_line() }
-    })
-}
-
-/// Takes the key out of an error, because the message names it with its place.
-fn explain(error: ConfigError) -> (Option<String>, String) {
-    match error {
-        ConfigError::Type { unexpected, expected, key, .. } => {
-            (key, format!("must be {expected}, not {unexpected}"))
+impl Layer {
+    /// Reads values that were not parsed as flags, and checks each one.
+    fn read(
+        origin: Origin,
+        values: impl IntoIterator<Item = (String, Value)>,
+    ) -> Result<Layer, SettingsError> {
+        let command = command_of::<Settings>();
+        let mut layer = Layer { origin, values: Texts::new() };
+        for (key, value) in values {
+            let Some(argument) = texts::find(&command, &key) else { continue };
+            let texts = texts::of_value(argument, value).and_then(|texts| {
+                texts::check(&command, argument, &texts)?;
+                Ok(texts)
+            });
+            let texts = texts.map_err(|reason| layer.origin.error(&key, reason))?;
+            layer.values.insert(key, texts);
         }
-        ConfigError::At { error, key, .. } => {
-            let (inner, reason) = explain(*error);
-            (key.or(inner), reason)
-        }
-        other => (None, reworded(one_line(&other.to_string()))),
+        Ok(layer)
     }
-}
-
-/// Replaces serde's message for a wrong type by ours.
-fn reworded(reason: String) -> String {
-    match reason.strip_prefix("invalid type: ").and_then(|rest| rest.split_once(", expected ")) {
-        Some((found, expected)) => format!("must be {expected}, not {found}"),
-        None => reason,
-    }
-}
-
-/// The keys of some options and their values; a key without a value is absent.
-pub(super) fn to_map(options: &impl Serialize) -> Result<Map<String, Value>, SettingsError> {
-    let mut map = Config::try_from(options)
-        .and_then(|config| config.collect())
-        .map_err(|error| SettingsError::Usage(one_line(&error.to_string())))?;
-    map.retain(|_, value| value.kind != config::ValueKind::Nil);
-    Ok(map)
 }
 
 /// The format of a settings file, by the ending of its name.
@@ -210,7 +228,7 @@ pub(super) fn from_directory_of(path: &Path) -> Result<(Vec<Layer>, Vec<String>)
         match format_of(path) {
             Some(_) => layers.push(from_file(path)?),
             None => warnings.push(format!(
-                "{} is ignored: its name must end in .toml, .yaml, .yml or .json",
+                "{} is ignored: the name must end in .toml, .yaml, .yml or .json",
                 path.display()
             )),
         }
@@ -222,31 +240,31 @@ pub(super) fn from_directory_of(path: &Path) -> Result<(Vec<Layer>, Vec<String>)
 pub(super) fn from_file(path: &Path) -> Result<Layer, SettingsError> {
     let failed = |reason: String| SettingsError::File { path: path.into(), reason };
     let Some(format) = format_of(path) else {
-        return Err(failed("its name must end in .toml, .yaml, .yml or .json".into()));
+        return Err(failed("the name must end in .toml, .yaml, .yml or .json".into()));
     };
     let bytes = regular::read(path, MAX_FILE).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => {
-            failed("it does not exist; correct --config or RINGBINDER_CONFIG".into())
+            failed("the file does not exist; correct --config or RINGBINDER_CONFIG".into())
         }
         _ => failed(error.to_string()),
     })?;
     if bytes.len() as u64 > MAX_FILE {
-        return Err(failed(format!("it has more than {MAX_FILE} bytes")));
+        return Err(failed(format!("the file has more than {MAX_FILE} bytes")));
     }
-    let text = String::from_utf8(bytes).map_err(|_| failed("it is no text in UTF-8".into()))?;
+    let text = String::from_utf8(bytes).map_err(|_| failed("the file is not UTF-8 text".into()))?;
     let values = File::from_str(&text, format)
         .collect()
         .map_err(|error| failed(one_line(&error.to_string())))?;
-    let known = options::keys();
+    let known = keys_of::<Settings>();
     let unknown = values.keys().filter(|key| !known.contains(key)).min();
     if let Some(key) = unknown {
         return Err(SettingsError::UnknownKey {
             key: key.clone(),
             path: path.into(),
-            suggestion: nearest(key, &known),
+            suggestion: nearest(key),
         });
     }
-    Ok(Layer { origin: Origin::File(path.into()), values })
+    Layer::read(Origin::File(path.into()), values)
 }
 
 /// The variables that set keys, and a warning for each one that looks like such a variable but is
@@ -254,8 +272,8 @@ pub(super) fn from_file(path: &Path) -> Result<Layer, SettingsError> {
 pub(super) fn from_environment(
     environment: &[(OsString, OsString)],
 ) -> Result<(Layer, Vec<String>), SettingsError> {
-    let known = options::keys();
-    let mut values = Map::new();
+    let known = keys_of::<Settings>();
+    let mut values = Vec::new();
     let mut warnings = Vec::new();
     for (name, value) in environment {
         let Some(name) = name.to_str().filter(|name| name.starts_with(VARIABLE_PREFIX)) else {
@@ -274,19 +292,20 @@ pub(super) fn from_environment(
         }
         match (key, value) {
             (Some(key), Some(value)) => {
-                values.insert(key.clone(), Value::new(None, value.to_owned()));
+                values.push((key.clone(), Value::new(None, value.to_owned())));
             }
             (Some(_), None) => {
+                let reason = "must be UTF-8 text".into();
                 return Err(SettingsError::Value {
                     place: name.into(),
-                    reason: "must be UTF-8 text".into(),
+                    reason,
                     on_command_line: false,
                 });
             }
-            (None, _) => warnings.push(format!("{name} is ignored: there is no such setting")),
+            (None, _) => warnings.push(format!("{name} is ignored: unknown setting")),
         }
     }
-    Ok((Layer { origin: Origin::Environment, values }, warnings))
+    Ok((Layer::read(Origin::Environment, values)?, warnings))
 }
 
 /// The path of the ring's copy, if the service manager keeps a directory for this service and no
@@ -295,15 +314,15 @@ pub(super) fn from_state_directory(
     environment: &[(OsString, OsString)],
     merged: &Merged,
 ) -> Option<Layer> {
-    let ring = merged.options.ring.as_ref().filter(|ring| !ring.is_empty())?;
+    let (ring, _) = merged.0.get("ring").filter(|(ring, _)| ring != &[""])?;
     let (_, directories) = environment.iter().find(|(name, _)| name == STATE_DIRECTORY)?;
     let first = directories.to_str()?.split(':').next()?;
     let path = Path::new(first).join(RING_CACHE_NAME);
-    if merged.options.ring_cache.is_some() || !path.is_absolute() || path == Path::new(ring) {
+    let is_ring = ring.iter().any(|ring| path == Path::new(ring));
+    if merged.0.contains_key("ring_cache") || !path.is_absolute() || is_ring {
         return None;
     }
-    let path = Value::new(None, path.to_str()?.to_owned());
-    let values = std::iter::once(("ring_cache".to_owned(), path)).collect();
+    let values = Texts::from([("ring_cache".to_owned(), vec![path.into()])]);
     Some(Layer { origin: Origin::StateDirectory, values })
 }
 
@@ -319,42 +338,35 @@ fn is_service_link(name: &str, value: Option<&str>) -> bool {
 }
 
 /// The flags that were typed.
-pub(super) fn from_flags(options: &Options, matches: &ArgMatches) -> Result<Layer, SettingsError> {
-    let mut values = to_map(options)?;
-    values.retain(|key, _| matches.value_source(key) == Some(ValueSource::CommandLine));
-    Ok(Layer { origin: Origin::Flag, values })
+pub(super) fn from_flags(matches: &ArgMatches) -> Layer {
+    let mut values = Texts::new();
+    for argument in command_of::<Settings>().get_arguments() {
+        let key = argument.get_id().as_str();
+        if matches.value_source(key) != Some(ValueSource::CommandLine) {
+            continue;
+        }
+        let texts = match argument.get_action() {
+            ArgAction::Count => vec![matches.get_count(key).to_string().into()],
+            _ if texts::is_switch(argument) => vec![matches.get_flag(key).to_string().into()],
+            _ => matches.get_raw(key).unwrap_or_default().map(OsString::from).collect(),
+        };
+        values.insert(key.to_owned(), texts);
+    }
+    Layer { origin: Origin::Flag, values }
 }
 
 /// The keys that were set after `-o`.
-pub(super) fn from_extended(keys: &[(&'static str, String)]) -> Layer {
-    let values = keys
-        .iter()
-        .map(|(key, value)| ((*key).to_owned(), Value::new(None, value.clone())))
-        .collect();
-    Layer { origin: Origin::Extended, values }
+pub(super) fn from_extended(keys: Vec<(&'static str, String)>) -> Result<Layer, SettingsError> {
+    let values = keys.into_iter().map(|(key, value)| (key.to_owned(), Value::new(None, value)));
+    Layer::read(Origin::Extended, values)
 }
 
-/// The key that was probably meant: with the same letters, or at most two edits away.
-fn nearest(written: &str, known: &[String]) -> Option<String> {
+/// The key that was probably meant: at most two edits away.
+fn nearest(written: &str) -> Option<String> {
     let plain = written.to_ascii_lowercase().replace(['-', '.'], "_");
-    let distances = known.iter().map(|key| (edits(&plain, key), key));
-    distances.filter(|(edits, _)| *edits <= 2).min().map(|(_, key)| key.clone())
-}
-
-/// The number of letters to insert, remove or change to make one word of the other.
-fn edits(from: &str, to: &str) -> usize {
-    let to: Vec<char> = to.chars().collect();
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (i, a) in from.chars().enumerate() {
-        let mut corner = row[0];
-        row[0] = i + 1;
-        for (j, b) in to.iter().enumerate() {
-            let changed = corner + usize::from(a != *b);
-            corner = row[j + 1];
-            row[j + 1] = changed.min(row[j] + 1).min(corner + 1);
-        }
-    }
-    row[to.len()]
+    let keys = keys_of::<Settings>().into_iter();
+    let near = keys.map(|key| (strsim::levenshtein(&plain, &key), key));
+    near.filter(|(edits, _)| *edits <= 2).min().map(|(_, key)| key)
 }
 
 #[cfg(test)]
@@ -362,7 +374,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_kubernetes_sets_for_a_service_is_no_setting() {
+    fn variables_of_a_kubernetes_service_are_not_settings() {
         for (name, value) in [
             ("RINGBINDER_PORT", "tcp://10.0.0.1:11211"),
             ("RINGBINDER_SERVICE_HOST", "10.0.0.1"),
@@ -376,11 +388,9 @@ mod tests {
 
     #[test]
     fn a_misspelt_key_is_recognised() {
-        let known = options::keys();
-        assert_eq!(nearest("memory-limit", &known).as_deref(), Some("memory_limit"));
-        assert_eq!(nearest("thread", &known).as_deref(), Some("threads"));
-        assert_eq!(nearest("something_else", &known), None);
-        assert_eq!(edits("kitten", "sitting"), 3);
-        assert_eq!(edits("", "abc"), 3);
+        assert_eq!(nearest("memory-limit").as_deref(), Some("memory_limit"));
+        assert_eq!(nearest("memory_limt").as_deref(), Some("memory_limit"));
+        assert_eq!(nearest("thread").as_deref(), Some("threads"));
+        assert_eq!(nearest("something_else"), None);
     }
 }

@@ -7,8 +7,50 @@
 //! certificate from clients, `mtls:` requires one, and `opttls:`, which is our own, accepts clients
 //! with and without TLS.
 
-use super::model::ListenAddress;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+
 use super::tls::{Guard, Verify};
+
+/// A place to accept TCP connections.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ListenAddress {
+    /// A host and a port.
+    Tcp {
+        /// A name, an IPv4 address, an IPv6 address without brackets, or `*` for every interface.
+        host: String,
+        /// The port; 0 lets the system choose.
+        port: u16,
+        /// Whether it uses TLS.
+        guard: Guard,
+    },
+}
+
+impl ListenAddress {
+    /// The socket addresses to bind, one after the other.
+    ///
+    /// For `*` these are both families; a machine without one of them can still serve the other.
+    pub(crate) fn resolve(&self) -> std::io::Result<Vec<SocketAddr>> {
+        let Self::Tcp { host, port, .. } = self;
+        if host == "*" {
+            return Ok(vec![
+                (Ipv4Addr::UNSPECIFIED, *port).into(),
+                (Ipv6Addr::UNSPECIFIED, *port).into(),
+            ]);
+        }
+        let mut addresses: Vec<SocketAddr> = (host.as_str(), *port).to_socket_addrs()?.collect();
+        addresses.dedup();
+        Ok(addresses)
+    }
+}
+
+impl std::fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp { host, port, .. } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Tcp { host, port, .. } => write!(f, "{host}:{port}"),
+        }
+    }
+}
 
 /// The addresses, and a warning for each prefix without effect; or the problem. `secure` says which
 /// certificates TLS requests from clients, if TLS is on.
@@ -29,7 +71,7 @@ pub(super) fn parse(
         match addresses.iter().find(is_twin) {
             None => addresses.push(address),
             Some(twin) if *twin == address => {}
-            Some(_) => return Err(format!("{address} is named twice, with and without TLS")),
+            Some(_) => return Err(format!("{address} is listed twice, with and without TLS")),
         }
     }
     if addresses.is_empty() {
@@ -43,25 +85,34 @@ const ADMIN_PORT: u16 = 9150;
 
 /// The address of the admin port: a port of the loopback interface, or any single address.
 pub(super) fn parse_admin(text: &str) -> Result<ListenAddress, String> {
+    let text = text.trim();
     if text.is_empty() {
         return Err("needs a port of this machine, such as 9150, or an address".into());
     }
     if text.bytes().all(|byte| byte.is_ascii_digit()) {
-        let port = text
-            .parse()
-            .map_err(|_| format!("'{text}' is no port; use a number from 0 to 65535"))?;
+        let port = parse_port(text)?;
         return Ok(ListenAddress::Tcp { host: "127.0.0.1".into(), port, guard: Guard::Plain });
     }
     parse_one(text, ADMIN_PORT, Guard::Plain).map_err(|reason| format!("'{text}': {reason}"))
 }
 
-/// A host name in lower case.
-pub(super) fn host_name(text: &str) -> Result<String, String> {
+fn parse_port(text: &str) -> Result<u16, String> {
+    text.parse().map_err(|_| format!("'{text}' is not a port; use a number from 0 to 65535"))
+}
+
+/// Host names in lower case.
+pub(crate) type HostNames = Vec<String>;
+
+/// Host names, separated by commas.
+pub(super) fn host_names(text: &str) -> Result<HostNames, String> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
-    match text.bytes().all(plain) {
-        true => Ok(text.to_ascii_lowercase()),
-        false => Err(format!("{text:?} is no host name: give it without a port")),
-    }
+    let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+    names
+        .map(|name| match name.bytes().all(plain) {
+            true => Ok(name.to_ascii_lowercase()),
+            false => Err(format!("{name:?} is not a host name: give it without a port")),
+        })
+        .collect()
 }
 
 /// The meaning of each prefix, if TLS requests certificates as `ssl_verify_mode` says.
@@ -90,8 +141,8 @@ fn take_prefixes<'a>(
             }
             if let Guard::Either(_) = is {
                 warnings.push(format!(
-                    "-l {part}: clients without TLS are served there as well, and show no \
-                     certificate; it is meant for the time of a change-over"
+                    "-l {part}: this address also serves clients without TLS and without a certificate; \
+                     use it only while you change over to TLS"
                 ));
             }
             *guard = *is;
@@ -103,7 +154,9 @@ fn take_prefixes<'a>(
                     "'{part}': protocol '{protocol}' is not supported; use proto[ascii] or none"
                 ));
             }
-            warnings.push(format!("-l {part}: proto[{protocol}] has no effect, all is text"));
+            warnings.push(format!(
+                "-l {part}: proto[{protocol}] has no effect: the protocol is always text"
+            ));
             rest = after;
         } else if let Some((tag, after)) = bracketed(rest, "tag", "_") {
             warnings.push(format!("-l {part}: tag '{tag}' has no effect"));
@@ -147,9 +200,7 @@ fn parse_one(text: &str, default_port: u16, guard: Guard) -> Result<ListenAddres
     let port = match port {
         None => default_port,
         Some("-1") => 0,
-        Some(port) => port
-            .parse()
-            .map_err(|_| format!("'{port}' is no port; use a number from 0 to 65535"))?,
+        Some(port) => parse_port(port)?,
     };
     Ok(ListenAddress::Tcp { host: host.into(), port, guard })
 }
@@ -230,7 +281,7 @@ mod tests {
             ]
         );
         let error = parse(&["a,notls:a".into()], 1, Some(Verify::Nobody)).unwrap_err();
-        assert_eq!(error, "a:1 is named twice, with and without TLS");
+        assert_eq!(error, "a:1 is listed twice, with and without TLS");
     }
 
     #[test]
@@ -241,9 +292,9 @@ mod tests {
             (":11211", "the host is missing"),
             ("[::1", "the bracket is not closed"),
             ("[::1]x", "only :port may follow"),
-            ("a:x", "'x' is no port"),
-            ("a:65536", "'65536' is no port"),
-            ("[::1]:", "'' is no port"),
+            ("a:x", "'x' is not a port"),
+            ("a:65536", "'65536' is not a port"),
+            ("[::1]:", "'' is not a port"),
             ("proto[binary]:a", "protocol 'binary' is not supported"),
             ("proto[proxy]:a", "protocol 'proxy' is not supported"),
             ("btls:a", "TLS is off"),
@@ -253,5 +304,22 @@ mod tests {
             let error = parse(&[list.into()], 11211, None).unwrap_err();
             assert!(error.contains(why), "{list:?}: {error}");
         }
+    }
+
+    fn tcp(host: &str) -> ListenAddress {
+        ListenAddress::Tcp { host: host.into(), port: 11211, guard: Guard::Plain }
+    }
+
+    #[test]
+    fn ipv6_is_shown_in_brackets() {
+        assert_eq!(tcp("::1").to_string(), "[::1]:11211");
+        assert_eq!(tcp("localhost").to_string(), "localhost:11211");
+    }
+
+    #[test]
+    fn the_star_means_both_families() {
+        let addresses = tcp("*").resolve().unwrap();
+        assert_eq!(addresses, ["0.0.0.0:11211".parse().unwrap(), "[::]:11211".parse().unwrap()]);
+        assert_eq!(tcp("::1").resolve().unwrap(), ["[::1]:11211".parse().unwrap()]);
     }
 }

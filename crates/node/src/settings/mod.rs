@@ -6,22 +6,23 @@
 //! (defaults, file, the files in `FILE.d`, `RINGBINDER_*`, flags). It returns plain values, or one
 //! line that states the problem.
 //!
-//! Each setting is defined once, as a field of `Options` in `options.rs`: its flag, key, variable,
-//! default, bounds and help follow from that field. `extended.rs` has the only table of the options
-//! after `-o`. The manual in `docs/configuration.md` is checked against both.
+//! Each setting is defined once, as a field of [`Settings`] in `options.rs` or of a group in it: its
+//! flag, key, variable, default, bounds, unit and help follow from that field. Every layer is parsed
+//! as flags. `extended.rs` has the only table of the options after `-o`. The manual in
+//! `docs/configuration.md` is checked against both.
 //!
 //! This module opens no socket, does not change the process, and reads only settings files.
 //!
 //! | file | purpose |
 //! |---|---|
-//! | `options`, `flags`, `extended` | settings with a key; flags without a key; options after `-o` |
-//! | `values`, `text`, `listen`, `tls` | the types of values and their bounds |
-//! | `layers` | the layers, and merging them |
-//! | `resolve`, `secure` | the rules between settings; those of TLS |
-//! | `model` | [`Settings`]: the result, in the units of the server |
+//! | `options`, `tls` | [`Settings`]: every setting with a key; those about TLS |
+//! | `flags`, `extended` | flags without a key; options after `-o` |
+//! | `values`, `listen` | parsers of values, with their bounds and units; addresses |
+//! | `layers`, `texts` | the layers, and merging them; a value as the texts after its flag |
+//! | `rules` | the rules between settings |
 //! | `figures` | the lines of `stats settings` about memcached's machinery |
 //! | `report`, `page` | `--check-config`; the man page and completions |
-//! | `error` | what can be wrong, and the exit code |
+//! | `error` | the errors in settings, and the exit code |
 
 mod error;
 mod extended;
@@ -29,13 +30,11 @@ mod figures;
 mod flags;
 mod layers;
 mod listen;
-mod model;
 mod options;
 mod page;
 mod report;
-mod resolve;
-mod secure;
-mod text;
+mod rules;
+mod texts;
 mod tls;
 mod values;
 
@@ -46,7 +45,8 @@ use std::ffi::OsString;
 use std::path::Path;
 
 pub(crate) use error::SettingsError;
-pub(crate) use model::{AdminSettings, ForeignKeys, ListenAddress, RingSettings, Settings};
+pub(crate) use listen::ListenAddress;
+pub(crate) use options::{AdminSettings, ForeignKeys, RingSettings, Settings};
 pub(crate) use tls::{Guard, PeerTls, TlsSettings, Verify};
 
 /// The action that a command line requests.
@@ -122,19 +122,19 @@ pub(crate) fn load(
     let (layer, ignored) = layers::from_environment(&environment)?;
     layers.push(layer);
     warnings.extend(ignored);
-    layers.push(layers::from_flags(&flags.options, &matches)?);
-    let extended = extended::parse(&flags.extended)?;
-    layers.push(layers::from_extended(&extended.keys));
+    layers.push(layers::from_flags(&matches));
+    let mut extended = extended::parse(&flags.extended)?;
+    layers.push(layers::from_extended(std::mem::take(&mut extended.keys))?);
 
-    let mut merged = layers::merge(&layers)?;
+    let mut merged = layers::merge(&layers);
     if let Some(layer) = layers::from_state_directory(&environment, &merged) {
         layers.insert(0, layer);
-        merged = layers::merge(&layers)?;
+        merged = layers::merge(&layers);
     }
-    let (settings, more) = resolve::resolve(&merged, &flags, extended)?;
+    let (settings, more) = rules::apply(&merged, &flags, extended)?;
     warnings.extend(more);
     if flags.check_config {
-        let (settings, text) = (Box::new(settings), report::toml(&merged)?);
+        let (settings, text) = (Box::new(settings), report::toml(&merged));
         return Ok(Startup::Check { settings, text, warnings });
     }
     if flags.check_health {

@@ -13,9 +13,9 @@ use crate::process::exit::ExitCode;
 const SIGNALS: [(&str, &str); 2] = [
     (
         "SIGTERM, SIGINT, SIGUSR1",
-        "Stop: no new connections, and the end once all answers are written.",
+        "Stop: accept no new connections, and exit once all answers are written.",
     ),
-    ("SIGHUP", "Read the ring, certificates and users again."),
+    ("SIGHUP", "Reload the ring, certificates and users."),
 ];
 
 /// The description of the program, in the words that `apropos` finds.
@@ -52,7 +52,7 @@ fn rest() -> Roff {
         }
     };
     roff.control("SH", ["EXTENDED OPTIONS"]);
-    roff.text([roman("After -o. These set what the flag of the same name sets:")]);
+    roff.text([roman("After -o. These have the effect of the flag of the same name:")]);
     roff.control("PP", []).text([roman(names(true))]);
     roff.control("PP", []).text([roman("Accepted without effect:")]);
     roff.control("PP", []).text([roman(names(false))]);

@@ -1,44 +1,47 @@
-//! The output of `--check-config`: all settings as a TOML file, with the place from which each
-//! value comes. Used as a settings file, it gives the same settings again.
+//! The output of `--check-config`: all settings as a TOML file, each as it was written and with its
+//! place. Used as a settings file, it gives the same settings again.
 
 use std::fmt::Write;
 
-use config::{Value, ValueKind};
+use clap::{Arg, ArgAction};
 
-use super::error::SettingsError;
-use super::layers::{Merged, Origin, to_map};
-use super::options;
+use super::layers::{Merged, Origin};
+use super::options::{Settings, command_of};
+use super::texts::{MUST_BE_QUOTED, is_switch};
 
 /// The effective settings, one line for each key.
-pub(super) fn toml(merged: &Merged) -> Result<String, SettingsError> {
-    let values = to_map(&merged.options)?;
+pub(super) fn toml(merged: &Merged) -> String {
     let mut text = String::new();
-    for key in options::keys() {
-        let line = match values.get(&key) {
-            Some(value) => format!("{key} = {}", literal(value)),
-            None => format!("# {key} is not set"),
-        };
-        let origin = match merged.origin(&key) {
-            Origin::Default => "default".to_owned(),
-            Origin::File(path) => path.display().to_string(),
-            origin => origin.place(&key),
-        };
+    for argument in command_of::<Settings>().get_arguments() {
+        let key = argument.get_id().as_str();
+        let texts: Vec<String> =
+            merged.texts(argument).iter().map(|text| text.to_string_lossy().into_owned()).collect();
         // Writing to a string cannot fail.
-        let _ = match values.contains_key(&key) {
-            true => writeln!(text, "{line:<40} # {}", printable(&origin)),
-            false => writeln!(text, "{line}"),
+        let _ = match texts.first() {
+            None => writeln!(text, "# {key} is not set"),
+            Some(first) => {
+                let line = format!("{key} = {}", literal(argument, first, &texts));
+                let origin = match merged.origin(key) {
+                    Origin::Default => "default".to_owned(),
+                    Origin::File(path) => path.display().to_string(),
+                    origin => origin.place(key),
+                };
+                writeln!(text, "{line:<40} # {}", printable(&origin))
+            }
         };
     }
-    Ok(text)
+    text
 }
 
-fn literal(value: &Value) -> String {
-    match &value.kind {
-        ValueKind::String(text) => quote(text),
-        ValueKind::Array(list) => {
-            format!("[{}]", list.iter().map(literal).collect::<Vec<_>>().join(", "))
+fn literal(argument: &Arg, first: &str, texts: &[String]) -> String {
+    let is_number = || first.parse::<i64>().is_ok_and(|number| number.to_string() == first);
+    match argument.get_action() {
+        ArgAction::Append => {
+            format!("[{}]", texts.iter().map(|text| quote(text)).collect::<Vec<_>>().join(", "))
         }
-        _ => value.to_string(),
+        _ if is_switch(argument) => first.to_owned(),
+        _ if argument.get_id() != MUST_BE_QUOTED && is_number() => first.to_owned(),
+        _ => quote(first),
     }
 }
 

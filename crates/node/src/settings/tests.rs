@@ -4,10 +4,8 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Command};
-
 use super::extended::EXTENDED;
-use super::options::{Options, keys, long_flag, variable};
+use super::options::{command_of, keys_of, long_flag, variable};
 use super::*;
 use crate::process::exit::ExitCode;
 
@@ -39,7 +37,7 @@ fn refused(line: &str, code: ExitCode) -> String {
 }
 
 fn addresses(settings: &Settings) -> Vec<String> {
-    settings.listen.iter().map(ToString::to_string).collect()
+    settings.addresses.iter().map(ToString::to_string).collect()
 }
 
 fn file(dir: &Path, name: &str, text: &str) -> PathBuf {
@@ -53,42 +51,42 @@ fn without_anything_it_is_memcached_on_the_loopback_address() {
     let (settings, warnings) = run_with("", &[]);
     assert_eq!(warnings, Vec::<String>::new());
     assert_eq!(addresses(&settings), ["127.0.0.1:11211"]);
-    assert_eq!(settings.memory_limit_bytes, 64 << 20);
-    assert_eq!(settings.connection_memory_bytes, 32 << 20);
+    assert_eq!(settings.memory_limit, 64 << 20);
+    assert_eq!(settings.connection_memory(), 32 << 20);
     assert_eq!(settings.max_item_size, 1 << 20);
     assert_eq!((settings.conn_limit, settings.threads), (1024, 4));
     assert_eq!((settings.max_reqs_per_event, settings.listen_backlog), (20, 1024));
     assert_eq!(settings.unix_mask, 0o700);
     assert_eq!((settings.watcher_logbuf_size, settings.worker_logbuf_size), (256 << 10, 64 << 10));
-    assert_eq!((settings.prefix_delimiter, settings.detail_enabled), (b':', false));
-    assert!(settings.evictions && settings.cas_enabled && settings.maxconns_fast);
-    assert!(settings.flush_enabled && settings.dump_enabled && settings.watch_enabled);
-    assert!(!settings.shutdown_enabled && !settings.daemon && !settings.track_sizes);
+    assert_eq!(settings.prefix_delimiter, None);
+    assert!(!settings.disable_evictions && !settings.disable_cas && settings.maxconns_fast);
+    assert!(!settings.disable_flush_all && !settings.disable_dumping && !settings.disable_watch);
+    assert!(!settings.enable_shutdown && !settings.daemon && !settings.track_sizes);
 }
 
 #[test]
 fn command_lines_of_memcached() {
     let settings = run("-d -m 1024 -p 11212 -u memcache -l 127.0.0.1 -c 4096 -P /run/mc.pid");
     assert_eq!(addresses(&settings), ["127.0.0.1:11212"]);
-    assert_eq!(settings.memory_limit_bytes, 1 << 30);
-    assert_eq!(settings.connection_memory_bytes, 128 << 20);
+    assert_eq!(settings.memory_limit, 1 << 30);
+    assert_eq!(settings.connection_memory(), 128 << 20);
     assert_eq!(settings.user.as_deref(), Some("memcache"));
     assert_eq!(settings.pidfile.as_deref(), Some(Path::new("/run/mc.pid")));
     assert!(settings.daemon);
 
     let settings = run("-vvdAm64 -p11211 -D- -MCkrFXW -t8 -R 100 -b -1 -I 2m -a 0660");
-    assert_eq!((settings.verbosity, settings.threads), (2, 8));
-    assert_eq!((settings.prefix_delimiter, settings.detail_enabled), (b'-', true));
+    assert_eq!((settings.verbose, settings.threads), (2, 8));
+    assert_eq!(settings.prefix_delimiter, Some(b'-'));
     assert_eq!((settings.unix_mask, settings.max_item_size), (0o660, 2 << 20));
     assert_eq!(settings.listen_backlog, i32::MAX.unsigned_abs());
-    assert!(settings.shutdown_enabled && settings.lock_memory && settings.coredumps);
-    assert!(!settings.evictions && !settings.cas_enabled);
-    assert!(!settings.flush_enabled && !settings.dump_enabled && !settings.watch_enabled);
+    assert!(settings.enable_shutdown && settings.lock_memory && settings.enable_coredumps);
+    assert!(settings.disable_evictions && settings.disable_cas);
+    assert!(settings.disable_flush_all && settings.disable_dumping && settings.disable_watch);
 
     let settings =
         run("--port=1 --thr 2 -p 3 --verbose --verbose=5 -l a -l b:1,[::1] -U 0 -B auto");
     assert_eq!(addresses(&settings), ["a:3", "b:1", "[::1]:3"]);
-    assert_eq!((settings.threads, settings.verbosity), (2, 2));
+    assert_eq!((settings.threads, settings.verbose), (2, 2));
 
     for chosen_by_the_system in ["-p -1", "-l 127.0.0.1:0", "-l 127.0.0.1:-1"] {
         assert_eq!(addresses(&run(chosen_by_the_system)), ["127.0.0.1:0"]);
@@ -98,7 +96,7 @@ fn command_lines_of_memcached() {
 #[test]
 fn a_unix_socket_turns_tcp_off() {
     let (settings, warnings) = run_with("-s /tmp/socket -l 0.0.0.0", &[]);
-    assert_eq!(settings.listen, []);
+    assert_eq!(settings.addresses, []);
     assert_eq!(settings.unix_socket.as_deref(), Some(Path::new("/tmp/socket")));
     assert_eq!(warnings.len(), 1);
     assert!(warnings[0].starts_with("--listen has no effect"), "{warnings:?}");
@@ -116,14 +114,14 @@ fn a_daemon_keeps_its_relative_paths() {
 
 #[test]
 fn the_crawler_is_off_where_memcached_has_it_off() {
-    assert!(run("").crawler_enabled);
+    assert!(run("").crawler_enabled());
     for options in ["-o no_lru_crawler", "-o no_modern", "-o lru_crawler,no_lru_crawler"] {
         let (settings, warnings) = run_with(options, &[]);
-        assert!(!settings.crawler_enabled, "{options}");
+        assert!(!settings.crawler_enabled(), "{options}");
         assert_eq!(settings.figures.get("lru_crawler"), Some("no"));
         assert_eq!(warnings, Vec::<String>::new(), "{options}");
     }
-    assert!(run("-o no_modern,lru_crawler").crawler_enabled);
+    assert!(run("-o no_modern,lru_crawler").crawler_enabled());
 }
 
 #[test]
@@ -195,10 +193,10 @@ fn a_variable_can_take_back_what_the_file_turns_on() {
     let dir = tempfile::tempdir().unwrap();
     let path = file(dir.path(), "a.json", r#"{"disable_cas": true, "listen": ["a", "b"]}"#);
     let config = format!("--config {}", path.display());
-    assert!(!run(&config).cas_enabled);
+    assert!(run(&config).disable_cas);
     assert_eq!(addresses(&run(&config)), ["a:11211", "b:11211"]);
     let (settings, _) = run_with(&config, &[("RINGBINDER_DISABLE_CAS", "false")]);
-    assert!(settings.cas_enabled);
+    assert!(!settings.disable_cas);
 }
 
 #[test]
@@ -247,7 +245,7 @@ fn mistakes_in_variables_name_the_variable() {
     assert_eq!(error.exit_code(), ExitCode::Config);
 
     let (_, warnings) = run_with("", &[("RINGBINDER_THREDS", "2"), ("OTHER", "x")]);
-    assert_eq!(warnings, ["RINGBINDER_THREDS is ignored: there is no such setting"]);
+    assert_eq!(warnings, ["RINGBINDER_THREDS is ignored: unknown setting"]);
 
     let link = ("RINGBINDER_PORT", "tcp://10.0.0.1:11211");
     let (settings, warnings) = run_with("", &[link, ("RINGBINDER_SERVICE_HOST", "10.0.0.1")]);
@@ -283,7 +281,7 @@ fn texts_are_printed() {
     assert_eq!(text("-h"), text("--help"));
     assert!(text("-i").contains("licence"));
     let help = text("--help");
-    for key in keys() {
+    for key in keys_of::<Settings>() {
         assert!(help.contains(&long_flag(&key)), "{key}");
     }
     for option in EXTENDED {
@@ -314,7 +312,7 @@ fn every_key_is_a_variable_and_a_flag() {
         "peer_secret_file",
         "ring_cache",
     ];
-    let command = Options::augment_args(Command::new("ringbinderd"));
+    let command = command_of::<Settings>();
     for argument in command.get_arguments() {
         let key = argument.get_id().as_str();
         let flag = argument.get_long().map(|name| format!("--{name}"));
@@ -340,7 +338,7 @@ fn the_manual_names_every_flag_key_variable_option_and_exit_code() {
         argument.get_long().into_iter().for_each(|name| named(&format!("--{name}")));
         argument.get_short().into_iter().for_each(|letter| named(&format!("-{letter}")));
     }
-    for key in keys() {
+    for key in keys_of::<Settings>() {
         named(&key);
         named(&variable(&key));
     }
@@ -353,7 +351,7 @@ fn the_manual_names_every_flag_key_variable_option_and_exit_code() {
 
 #[test]
 fn the_manual_shows_the_defaults_in_force() {
-    let command = Options::augment_args(Command::new("ringbinderd"));
+    let command = command_of::<Settings>();
     for argument in command.get_arguments() {
         let key = argument.get_id().as_str();
         let row = MANUAL.lines().find(|line| line.contains(&format!("| `{key}` |")));
@@ -432,7 +430,7 @@ fn files_beside_the_settings_file_override_single_keys() {
     for (settings, warnings) in
         [run_with(&line, &[]), run_with("", &[("RINGBINDER_CONFIG", path.to_str().unwrap())])]
     {
-        assert_eq!((settings.threads, settings.flush_enabled), (2, false), "kept");
+        assert_eq!((settings.threads, settings.disable_flush_all), (2, true), "kept");
         assert_eq!((settings.conn_limit, settings.idle_timeout), (3, 9), "the last one counts");
         assert_eq!(addresses(&settings), ["c:11211"], "a list is replaced as a whole");
         assert_eq!(warnings.len(), 1, "{warnings:?}");

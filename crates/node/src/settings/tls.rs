@@ -1,46 +1,64 @@
-//! What is set about TLS: the kinds of values.
+//! The settings about TLS, and the kinds of their values.
 
 use std::fmt::{self, Display};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use serde::de::{Deserialize, Deserializer};
-use serde::{Serialize, Serializer};
+use clap::{Args, ValueEnum};
 
-use super::values::{ValueError, text_or_number};
+use super::options::SECURITY;
+use super::values::{ValueError, whole};
 
-/// What is set about TLS, for listeners and for links to other nodes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The settings about TLS, for listeners and for links to other nodes.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TlsSettings {
-    /// Whether listeners speak it (`-Z`).
+    /// Speak TLS on every TCP address without the prefix notls: (no TLS), btls: (TLS without client
+    /// certificates), mtls: (with) or opttls: (TLS or plain, as the client begins)
+    #[arg(short = 'Z', id = "enable_ssl", long = "enable-ssl", help_heading = SECURITY)]
     pub(crate) enabled: bool,
-    /// The certificate and those that vouch for it, in PEM.
+
+    /// File with this server's certificate and the chain above it, in PEM
+    #[arg(id = "ssl_chain_cert", long = "ssl-chain-cert")]
+    #[arg(value_name = "FILE", help_heading = SECURITY)]
     pub(crate) chain: Option<PathBuf>,
-    /// The key; where it has no file of its own it stands in that of the chain.
+
+    /// File with the key of the certificate, in PEM; needed if the chain's file does not contain it
+    #[arg(id = "ssl_key", long = "ssl-key", value_name = "FILE", help_heading = SECURITY)]
     pub(crate) key: Option<PathBuf>,
-    /// Whom to trust: clients that are asked for a certificate, and other nodes.
+
+    /// File with the authorities to trust for the certificates of clients and of other nodes
+    #[arg(id = "ssl_ca_cert", long = "ssl-ca-cert", value_name = "FILE", help_heading = SECURITY)]
     pub(crate) authorities: Option<PathBuf>,
-    /// The number after `ssl_verify_mode`, 0 to 3.
+
+    /// Certificates of clients: 0 asks for none, 1 asks and checks one that is sent, 2 and 3 require
+    /// one
+    #[arg(id = "ssl_verify_mode", long = "ssl-verify-mode", value_name = "N", default_value = "0")]
+    #[arg(value_parser = whole::<u8>(0, 3), help_heading = SECURITY)]
     pub(crate) verify_mode: u8,
-    /// The oldest version that is spoken.
+
+    /// Oldest TLS version to accept: 2 or tlsv1.2, 3 or tlsv1.3
+    #[arg(id = "ssl_min_version", long = "ssl-min-version", value_name = "VERSION")]
+    #[arg(default_value = "tlsv1.2", help_heading = SECURITY)]
     pub(crate) min_version: MinVersion,
-    /// Whether clients may take a session up again.
+
+    /// Let clients resume an earlier TLS session, unless they are asked for certificates
+    #[arg(id = "ssl_session_cache", long = "ssl-session-cache", help_heading = SECURITY)]
     pub(crate) session_cache: bool,
 }
 
-/// Which clients have to prove themselves by a certificate.
+/// Which clients must prove their identity by a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Verify {
-    /// Nobody is asked for one.
+    /// No client is asked for one.
     Nobody,
-    /// Everybody is asked, and one that is shown must be good.
+    /// Every client is asked, and a certificate that is sent must be valid.
     WhoShows,
-    /// Everybody must show a good one.
+    /// Every client must send a valid one.
     Everybody,
 }
 
 impl Verify {
-    /// What a number after `ssl_verify_mode` comes to.
+    /// The meaning of a number after `ssl_verify_mode`.
     pub(super) fn of(mode: u8) -> Verify {
         match mode {
             0 => Verify::Nobody,
@@ -51,7 +69,7 @@ impl Verify {
     }
 }
 
-/// What a listener speaks.
+/// The protocol of a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Guard {
     /// No TLS.
@@ -63,7 +81,7 @@ pub(crate) enum Guard {
 }
 
 impl Guard {
-    /// Whom it asks for certificates, where it speaks TLS.
+    /// Which clients it asks for certificates; `None` without TLS.
     pub(crate) fn verify(self) -> Option<Verify> {
         match self {
             Guard::Plain => None,
@@ -76,11 +94,11 @@ impl Guard {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct MinVersion(pub(super) u8);
 
-/// memcached's numbers for the versions are the places in this list.
+/// memcached's numbers for the versions are the indexes of this list.
 const VERSIONS: [&str; 4] = ["tlsv1.0", "tlsv1.1", "tlsv1.2", "tlsv1.3"];
 
 impl MinVersion {
-    /// The oldest that is really spoken.
+    /// The oldest version that the server accepts: 1.2 or later.
     pub(crate) fn spoken(self) -> String {
         VERSIONS[usize::from(self.0.max(2))].to_owned()
     }
@@ -110,31 +128,17 @@ impl Display for MinVersion {
     }
 }
 
-impl<'de> Deserialize<'de> for MinVersion {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        text_or_number(deserializer)
-    }
-}
-
-impl Serialize for MinVersion {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-/// How other nodes are dialled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize)]
-#[serde(rename_all = "lowercase")]
+/// Whether links to other nodes use TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "lower")]
 pub(crate) enum PeerTls {
-    /// As this one is dialled at its own address in the ring.
+    /// As this node's own address in the ring does.
     Auto,
     /// With TLS.
     On,
     /// Without.
     Off,
 }
-
 #[cfg(test)]
 mod tests {
     use super::*;

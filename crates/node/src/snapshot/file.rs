@@ -99,7 +99,9 @@ pub(super) fn set_aside(path: &Path) -> io::Result<PathBuf> {
         };
         return moved.map(|()| aside);
     }
-    Err(io::Error::other("all names for it are taken by files that are no snapshots"))
+    Err(io::Error::other(
+        "all names for the rejected file are taken by files that are not snapshots",
+    ))
 }
 
 #[cfg(test)]

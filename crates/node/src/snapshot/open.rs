@@ -22,7 +22,7 @@ pub(crate) fn open(shared: &Shared) -> Option<Pending> {
     let found = match look(path, longest(shared)) {
         Ok(Some(found)) => found,
         Ok(None) => {
-            info!("there is no snapshot {}: the cache starts empty", path.display());
+            info!("no snapshot at {}: the cache starts empty", path.display());
             return None;
         }
         Err(error) => {
@@ -44,7 +44,7 @@ pub(crate) fn open(shared: &Shared) -> Option<Pending> {
     if header.is_clean
         && let Err(error) = consume(path)
     {
-        refuse(shared, path, &format!("it cannot be removed first: {error}"), false);
+        refuse(shared, path, &format!("cannot remove the file first: {error}"), false);
         return None;
     }
     let header = Header { items: totals.items, ..header };
@@ -59,7 +59,7 @@ pub(crate) fn put_aside(shared: &Shared) {
         && let Ok(Some(found)) = look(path, longest(shared))
         && found.header.is_clean
     {
-        refuse(shared, path, "another process handed its items over", true);
+        refuse(shared, path, "another process handed over its items", true);
     }
 }
 
@@ -77,11 +77,11 @@ pub(crate) fn longest(shared: &Shared) -> usize {
 fn refuse(shared: &Shared, path: &Path, reason: &str, aside: bool) {
     shared.snapshots.progress.refuse();
     let left = match aside.then(|| file::set_aside(path)) {
-        None => "it is left where it is".to_owned(),
-        Some(Ok(place)) => format!("it is kept as {}", place.display()),
-        Some(Err(error)) => format!("it cannot be moved out of the way: {error}"),
+        None => "the file stays in its place".to_owned(),
+        Some(Ok(place)) => format!("the file is kept as {}", place.display()),
+        Some(Err(error)) => format!("cannot rename the file: {error}"),
     };
-    warn!("the snapshot {} is not taken up: {reason}; {left}", path.display());
+    warn!("cannot restore the snapshot {}: {reason}; {left}", path.display());
 }
 
 /// Removes the snapshot in a way that survives a failure of the machine.
@@ -109,7 +109,7 @@ struct Found {
 enum LookError {
     #[error("{0}")]
     Read(#[from] ReadError),
-    #[error("it is no file")]
+    #[error("not a regular file")]
     NoFile,
 }
 

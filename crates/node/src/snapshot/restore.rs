@@ -90,18 +90,17 @@ pub(crate) fn header_fits(shared: &Shared, header: &Header) -> Result<(), String
     match (&shared.ring, &header.origin) {
         (None, None) => Ok(()),
         (None, Some(origin)) => Err(format!(
-            "it is of node {} of a ring of version {}, and this node has no ring",
+            "it belongs to node {} of a ring of version {}, but this node has no ring",
             origin.node, origin.version
         )),
-        (Some(_), None) => Err("it was written without a ring, and this node has one".to_owned()),
+        (Some(_), None) => Err("it was written without a ring, but this node has one".to_owned()),
         (Some(ring), Some(origin)) => {
             let (id, name) = (ring.view().id(), ring.name());
             if origin.node != name {
-                Err(format!("it is of node {}, and this is {name}", origin.node))
+                Err(format!("it belongs to node {}, but this is {name}", origin.node))
             } else if (origin.version, origin.digest) != (id.version, id.digest) {
                 Err(format!(
-                    "the ring has changed since: it had version {} (digest {:016x}), and has {} \
-                     ({:016x})",
+                    "the ring has changed since: from version {} (digest {:016x}) to {} ({:016x})",
                     origin.version, origin.digest, id.version, id.digest
                 ))
             } else {
@@ -127,15 +126,15 @@ impl Pending {
         let back = header.written_at.saturating_sub(now);
         if back > 0 {
             warn!(
-                "the clock is {back} seconds behind what it was when {from} was written: its items \
-                 keep the time that they had left then"
+                "the clock is {back} seconds earlier than when {from} was written: its items keep \
+                 the lifetime that they had left then"
             );
         }
         let restore = shared.store.begin_restore(header.items, header.last_cas, now)?;
         if let Some(due) = header.flush_due {
             let due = due.saturating_sub(back);
             if due <= now {
-                info!("{from}: all of its items were flushed while this node was down");
+                info!("{from}: all items were flushed while this node was down");
                 shared.store.end_restore();
                 return None;
             }
@@ -156,7 +155,7 @@ impl Pending {
         let thread = std::thread::Builder::new().name("restore".to_owned());
         let own = Arc::clone(shared);
         if let Err(error) = thread.spawn(move || self.run(&own)) {
-            warn!("no snapshot is taken up: there is no thread for it: {error}");
+            warn!("cannot restore the snapshot: cannot start a thread: {error}");
             drop(Ending { shared, state: RestoreState::Failed });
         }
     }
@@ -172,7 +171,7 @@ impl Pending {
         let begun = Instant::now();
         let (mut sums, mut bytes) = (Sums::default(), 0_u64);
         let mut reported = begun;
-        info!("{}: its items are taken up in the background", self.from);
+        info!("restoring the items of {} in the background", self.from);
         let end = loop {
             match self.take_some(shared, &mut sums) {
                 Ok((len, end)) => {
@@ -192,7 +191,7 @@ impl Pending {
         let took = begun.elapsed();
         let Sums { kept, outdated, expired, too_large, full, foreign, .. } = sums;
         let left_out = format!(
-            "{outdated} were used meanwhile, {expired} expired, {too_large} too large, {full} \
+            "{outdated} were changed meanwhile, {expired} expired, {too_large} too large, {full} \
              without room, {foreign} of other nodes"
         );
         let from = &self.from;
@@ -204,14 +203,19 @@ impl Pending {
             Err(_) => RestoreState::Failed,
         };
         match end {
-            Ok(End::All) => info!("{from} is taken up: {figures}"),
+            Ok(End::All) => info!("restored {from}: {figures}"),
             Ok(End::Full) => {
-                warn!("{from}: the memory is full, the rest is left out (see -m): {figures}");
+                warn!("restored a part of {from}: the memory is full (see -m): {figures}");
             }
             Ok(End::Over) => {
-                info!("{from}: the rest was flushed, or forgotten with the ring: {figures}");
+                info!(
+                    "restored a part of {from}: the rest was flushed, or dropped when the ring \
+                     changed: {figures}"
+                );
             }
-            Err(error) => warn!("{from}: {error}; what was checked before stays: {figures}"),
+            Err(error) => warn!(
+                "restored a part of {from}: {error}; the items before the error stay: {figures}"
+            ),
         }
     }
 

@@ -14,7 +14,7 @@ pub(crate) enum ReadError {
     #[error("{0}")]
     Snapshot(#[from] SnapshotError),
     /// The system could not read the bytes.
-    #[error("it cannot be read: {0}")]
+    #[error("read error: {0}")]
     Io(#[from] io::Error),
 }
 

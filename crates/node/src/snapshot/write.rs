@@ -46,26 +46,26 @@ impl std::fmt::Display for Report {
 /// The reason why no snapshot was written.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum WriteError {
-    #[error("no file is set for snapshots; name one with -e, --snapshot")]
+    #[error("cannot write a snapshot: no file is set; name one with -e, --snapshot")]
     NoFile,
-    #[error("a snapshot is being written already; wait for its end")]
+    #[error("cannot write a snapshot: another one is being written; wait until it is complete")]
     Busy,
-    #[error("the node is stopping, which writes one anyway")]
+    #[error("cannot write a snapshot: the node is stopping, which writes one")]
     Stopping,
     #[error(
-        "cannot write the snapshot {}: there is something of that name that is no snapshot; move it, \
-         or choose another name with -e", path.display()
+        "cannot write the snapshot {}: a file of that name is not a snapshot; move it, or choose \
+         another name with -e", path.display()
     )]
     OtherFile { path: PathBuf },
     #[error(
-        "the snapshot {} cannot be taken up: {reason}; remove it, or let the node begin without it by \
-         leaving out --snapshot-strict", path.display()
+        "cannot restore the snapshot {}: {reason}; remove the file, or start without \
+         --snapshot-strict", path.display()
     )]
     Damaged { path: PathBuf, reason: String },
     #[error("cannot write the snapshot {} ({doing}): {source}; {advice}", path.display())]
     Io { path: PathBuf, doing: &'static str, source: io::Error, advice: &'static str },
     /// There were items, but their snapshot could not be guaranteed to be current.
-    #[error("no snapshot is written: {0}; the next start is a cold one")]
+    #[error("cannot write a snapshot: {0}; the next start is cold")]
     Unsafe(&'static str),
 }
 
@@ -84,13 +84,13 @@ impl WriteError {
     fn io(path: &Path, doing: &'static str, source: io::Error) -> WriteError {
         let advice = match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                "make room, or choose another place with -e"
+                "free some space, or choose another place with -e"
             }
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-                "let the user that the node runs as write to that directory"
+                "let the node's user write to that directory"
             }
             io::ErrorKind::NotFound => "create its directory first",
-            _ => "check that place, or choose another with -e",
+            _ => "check the path, or choose another with -e",
         };
         WriteError::Io { path: path.to_owned(), doing, source, advice }
     }
@@ -144,7 +144,7 @@ pub(crate) fn at_stop(shared: &Shared, all_ended: bool) -> Result<(), WriteError
         return Ok(());
     }
     if !all_ended {
-        return Err(WriteError::Unsafe("there are connections that could not be ended"));
+        return Err(WriteError::Unsafe("some connections did not end"));
     }
     // Items that are not restored yet would be lost.
     supervisor::while_waiting(|| shared.snapshots.progress.wait_for_restore());
@@ -196,7 +196,7 @@ fn write_aside(shared: &Shared, path: &Path, is_clean: bool) -> Result<(u64, u64
         if is_clean && reported.elapsed() >= REPORT_EVERY {
             reported = Instant::now();
             supervisor::still_stopping();
-            info!("the snapshot is being written: {} items", totals.items);
+            info!("writing the snapshot: {} items", totals.items);
         }
         file.write_all(bytes)
     });
@@ -279,7 +279,7 @@ fn is_ours(path: &Path) -> Result<(), WriteError> {
 }
 
 fn look_at(path: &Path) -> Result<Found, WriteError> {
-    file::found(path).map_err(|error| WriteError::io(path, "looking at its place", error))
+    file::found(path).map_err(|error| WriteError::io(path, "reading its directory entry", error))
 }
 
 /// Checks at the start that a snapshot can be written at the stop. A damaged file there passes

@@ -160,7 +160,7 @@ pub(crate) fn general(shared: &Shared, out: &mut Vec<u8>) {
         "detail_unrecorded" => recorded.unrecorded,
     );
     if let Some(tls) = &shared.tls {
-        if shared.settings.tls.as_ref().is_some_and(|tls| tls.session_cache) {
+        if shared.settings.tls().is_some_and(|tls| tls.session_cache) {
             answer::stat(out, "ssl_new_sessions", tls.new_sessions.load(Relaxed));
         }
         stats!(out,
@@ -190,33 +190,34 @@ pub(crate) fn settings(shared: &Shared, out: &mut Vec<u8>) {
         path.map_or_else(|| none.to_owned(), |path| path.display().to_string())
     };
     let socket = path(settings.unix_socket.as_ref(), "NULL");
-    let interfaces = if settings.interfaces.is_empty() { "NULL" } else { &settings.interfaces };
+    let interfaces = settings.listen.join(",");
+    let interfaces = if interfaces.is_empty() { "NULL" } else { &interfaces };
     stats!(out,
         "maxbytes" => shared.store.counters().max_bytes,
         "maxconns" => settings.conn_limit,
-        "tcpport" => settings.port,
+        "tcpport" => settings.port.max(0),
         "udpport" => 0,
         "inter" => interfaces,
         "verbosity" => shared.verbosity.load(Relaxed),
         "oldest" => oldest(shared),
-        "evictions" => if settings.evictions { "on" } else { "off" },
+        "evictions" => if settings.disable_evictions { "off" } else { "on" },
         "domain_socket" => socket,
         "umask" => format_args!("{:o}", settings.unix_mask),
-        "shutdown_command" => yes(settings.shutdown_enabled),
+        "shutdown_command" => yes(settings.enable_shutdown),
         "num_threads" => settings.threads,
         "num_threads_per_udp" => 0,
-        "stat_key_prefix" => char::from(settings.prefix_delimiter),
+        "stat_key_prefix" => char::from(settings.delimiter()),
         "detail_enabled" => yes(shared.prefixes.is_enabled()),
         "detail_max_prefixes" => MAX_PREFIXES,
         "reqs_per_event" => settings.max_reqs_per_event,
-        "cas_enabled" => yes(settings.cas_enabled),
+        "cas_enabled" => yes(!settings.disable_cas),
         "tcp_backlog" => settings.listen_backlog,
         "auth_enabled_sasl" => "no",
         "auth_enabled_ascii" => path(settings.auth_file.as_ref(), "no"),
         "item_size_max" => settings.max_item_size,
         "maxconns_fast" => yes(settings.maxconns_fast),
-        "flush_enabled" => yes(settings.flush_enabled),
-        "dump_enabled" => yes(settings.dump_enabled),
+        "flush_enabled" => yes(!settings.disable_flush_all),
+        "dump_enabled" => yes(!settings.disable_dumping),
         "idle_timeout" => settings.idle_timeout,
         "watcher_logbuf_size" => settings.watcher_logbuf_size,
         "worker_logbuf_size" => settings.worker_logbuf_size,
@@ -226,7 +227,7 @@ pub(crate) fn settings(shared: &Shared, out: &mut Vec<u8>) {
     for (name, value) in settings.figures.iter() {
         answer::stat(out, name, if name == "lru_crawler" { crawler } else { value });
     }
-    let tls = settings.tls.as_ref();
+    let tls = settings.tls();
     stats!(out,
         "ssl_enabled" => yes(tls.is_some_and(|tls| tls.enabled)),
         "ssl_chain_cert" => path(tls.and_then(|tls| tls.chain.as_ref()), "NULL"),

@@ -90,14 +90,14 @@ impl Offer {
             "go bare" => false,
             _ => return Err(TakeoverError::Protocol { path: self.path }),
         };
-        info!("took over from the process behind {}", self.path.display());
+        info!("took over from the process at {}", self.path.display());
         if !has_items {
             return Ok(None);
         }
         let longest = snapshot::longest(shared);
         let stream = Stream::new(Box::new(self.stream) as Box<dyn io::Read + Send>, longest);
         Ok(pending(shared, stream).unwrap_or_else(|reason| {
-            warn!("the items of the process before this one are not taken up: {reason}");
+            warn!("cannot adopt the items of the previous process: {reason}");
             None
         }))
     }
@@ -141,6 +141,6 @@ fn pending(
         })
         .map_err(|error: ReadError| error.to_string())?;
     snapshot::header_fits(shared, &header)?;
-    let from = "the process before this one".to_owned();
+    let from = "the previous process".to_owned();
     Ok(Pending::new(shared, stream, &header, from, None))
 }

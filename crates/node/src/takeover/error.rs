@@ -10,24 +10,25 @@ use crate::process::exit::ExitCode;
 pub(crate) enum TakeoverError {
     /// The other process refuses, and continues to serve.
     #[error(
-        "the process behind {} refuses to hand over: {reason}; it goes on serving, stop it to \
-         replace it", path.display()
+        "cannot take over from the process at {}: {reason}; it keeps serving: stop it to replace \
+         it", path.display()
     )]
     Refused { path: PathBuf, reason: String },
     /// It answered with an unexpected line.
     #[error(
-        "the process behind {} speaks another protocol; it goes on serving, stop it to replace it",
+        "cannot take over from the process at {}: it has another protocol; it keeps serving: stop \
+         it to replace it",
         path.display()
     )]
     Protocol { path: PathBuf },
     /// It runs as another user, whose items are not trusted.
     #[error(
-        "the process behind {} runs as user {uid}: only one of the same user, or of root, is taken \
-         over from", path.display()
+        "cannot take over from the process at {}: it runs as user {uid}; only a process of the \
+         same user or of root is trusted", path.display()
     )]
     Untrusted { path: PathBuf, uid: u32 },
     /// It did not answer in time, or it ended.
-    #[error("the process behind {} does not hand over: {source}; start again", path.display())]
+    #[error("cannot take over from the process at {}: {source}; start again", path.display())]
     Io { path: PathBuf, source: io::Error },
 }
 

@@ -38,9 +38,9 @@ pub(crate) struct TakeoverServer {
 /// The reason why the hand-over failed.
 #[derive(Debug, thiserror::Error)]
 enum ServerError {
-    #[error("it broke off ({0})")]
+    #[error("the connection failed ({0})")]
     Io(#[from] io::Error),
-    #[error("it was refused: {0}")]
+    #[error("refused: {0}")]
     Refused(&'static str),
 }
 
@@ -67,7 +67,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, hand_over: TakeoverServer) {
     let TakeoverServer { door, sockets } = hand_over;
     let mut door = match Acceptor::register(door) {
         Ok(door) => door,
-        Err(error) => return warn!("nobody can take over from this process: {error}"),
+        Err(error) => return warn!("no process can take over from this one: {error}"),
     };
     loop {
         let accepted = tokio::select! {
@@ -78,7 +78,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, hand_over: TakeoverServer) {
             Ok((Accepted::Unix(stream), _)) => Arc::new(stream),
             Ok((Accepted::Tcp(_), _)) => continue,
             Err(error) => {
-                warn!("cannot accept a process that takes over: {error}");
+                warn!("cannot accept a connection on the hand-over socket: {error}");
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 continue;
             }
@@ -90,9 +90,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, hand_over: TakeoverServer) {
                 shared.stop.because(StopCause::HandedOver);
                 return;
             }
-            Err(error) => warn!(
-                "a process wanted to take over and did not: {error}; this one goes on serving"
-            ),
+            Err(error) => warn!("hand-over failed: {error}; this process keeps serving"),
         }
         // This wakes a thread that waits for the other's next line.
         let _ = stream.shutdown(Shutdown::Both);
@@ -135,10 +133,10 @@ async fn talk(
         return Err(refuse(stream, "it runs as another user"));
     }
     if hear(shared, stream).await? != format!("hand-over {PROTOCOL}") {
-        return Err(refuse(stream, "it speaks another version of the hand-over"));
+        return Err(refuse(stream, "it has another version of the hand-over protocol"));
     }
     if tokio::time::timeout(TIMEOUT, restored(shared)).await.is_err() {
-        return Err(refuse(stream, "items are still being taken up; try again later"));
+        return Err(refuse(stream, "items are still being restored; try again later"));
     }
     let descriptors: Vec<BorrowedFd<'_>> = sockets.iter().map(OwnedFd::as_fd).collect();
     wire::send(stream, &format!("offer {PROTOCOL} {}\n", descriptors.len()), &descriptors)?;
@@ -147,7 +145,7 @@ async fn talk(
     let mut closed = Closed { shared, given: false };
     shared.gate.close();
     if !shared.connections.end_all(GRACE).await {
-        return Err(refuse(stream, "there are connections that could not be ended"));
+        return Err(refuse(stream, "some connections did not end"));
     }
     wire::send(stream, "yours\n", &[])?;
     expect(&hear(shared, stream).await?, "mine")?;
@@ -168,9 +166,9 @@ async fn talk(
         snapshot::write_items(&own, &header, &mut |bytes, _| (&*stream).write_all(bytes))
     });
     match sent.await {
-        Ok(Ok(totals)) => info!("{} items were handed over", totals.items),
-        Ok(Err(error)) => warn!("not all items were handed over: {error}"),
-        Err(_) => warn!("not all items were handed over"),
+        Ok(Ok(totals)) => info!("handed over {} items", totals.items),
+        Ok(Err(error)) => warn!("could not hand over all items: {error}"),
+        Err(_) => warn!("could not hand over all items"),
     }
     Ok(())
 }

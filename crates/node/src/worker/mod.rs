@@ -86,7 +86,7 @@ impl Workers {
     pub(crate) fn adopt(&self, connection: NewConnection) {
         let turn = self.turn.fetch_add(1, Relaxed) % self.handles.len();
         if self.handles[turn].sender.send(Order::Serve(connection)).is_err() {
-            warn!("a worker has stopped; the new connection is closed");
+            warn!("a worker has stopped; closed the new connection");
         }
     }
 
@@ -149,7 +149,7 @@ impl Workers {
         for Handle { sender, thread, .. } in self.handles {
             drop(sender);
             if thread.join().is_err() {
-                warn!("a worker ended by a panic");
+                warn!("a worker panicked");
             }
         }
     }
@@ -179,7 +179,7 @@ fn run(local: Local, mut receiver: UnboundedReceiver<Order>) {
     let runtime = match builder.build_local(LocalOptions::default()) {
         Ok(runtime) => runtime,
         Err(error) => {
-            tracing::error!("a worker cannot start: {error}; the node stops");
+            tracing::error!("cannot start a worker: {error}; the node stops");
             local.shared.stop.because(StopCause::WorkerFailed);
             return;
         }

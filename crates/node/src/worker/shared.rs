@@ -91,8 +91,8 @@ impl Shared {
         let wanted = Shares::of(nodes, threads, usize::MAX).total;
         if shares.total < wanted {
             warn!(
-                "the limit of open files leaves room for {} connections of other nodes, where {nodes} \
-                 nodes may need {wanted}: raise it (ulimit -n, LimitNOFILE=), or lower -c",
+                "the limit of open files allows {} connections of other nodes, but {nodes} nodes \
+                 may need {wanted}: raise it (ulimit -n, LimitNOFILE=), or lower -c",
                 shares.total
             );
         }

@@ -1,5 +1,5 @@
-// The page of the admin port. It asks /api/ring and /api/history again and again and draws what they
-// say. Names and keys come from others: they are only ever set as text.
+// The page of the admin port. It asks /api/ring and /api/history again and again and draws the
+// answers. Names and keys are untrusted: the page only sets them as text.
 "use strict";
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -41,7 +41,7 @@ function furnish(it, attributes, children) {
   return it;
 }
 
-// ---- figures for people
+// ---- numbers as text
 
 function digits(number, most = 3) {
   const size = Math.abs(number);
@@ -179,7 +179,7 @@ function picture(data) {
   $("picture").replaceChildren(svg);
   $("caption").textContent = data.ring
     ? "Outside, each node's part of all keys; inside, where its points lie on the circle. Numbers as in the table."
-    : "This node stands alone: it owns every key.";
+    : "This node has no ring: it owns every key.";
 }
 
 /** Shows one node in the picture and the table, or none. */
@@ -232,7 +232,7 @@ function whole(combine) {
   const end = Math.floor(newest / step) * step;
   const rows = [...series.values()].map((points) => ({ points, next: 0 }));
   const out = [];
-  // The first step is left out: not every node has told of all of it.
+  // Without the first step, because not every node has reported all of it.
   for (let time = end - (Math.floor(shown_ms() / step) - 1) * step; time <= end; time += step) {
     const present = [];
     for (const row of rows) {
@@ -305,7 +305,7 @@ const PANELS = [
 /** How many of the gets missed because their owners did not answer. */
 function failed_gets(data) {
   const failed = total(data, "failed_gets_per_second");
-  return failed > 0 ? `${written(count(failed))}/s had no answer from the owner` : "";
+  return failed > 0 ? `${written(count(failed))}/s got no answer from the owner` : "";
 }
 
 function total(data, name) {
@@ -345,7 +345,7 @@ function chart(panel, pairs) {
   const known = pairs.filter(([, value]) => value !== null).map(([, value]) => value);
   const words = known.length
     ? `${panel.title} over the last ${ago(shown_ms()).slice(1)}: from ${written(panel.show(Math.min(...known)))} to ${written(panel.show(Math.max(...known)))}`
-    : `${panel.title}: nothing known yet`;
+    : `${panel.title}: no data yet`;
   const svg = draw("svg", { class: "chart", viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", role: "img", "aria-label": words },
     draw("path", { class: "area", d: area }), draw("path", { class: "line", d: line }),
     draw("line", { class: "base", x1: 0, x2: width, y1: height, y2: height }));
@@ -452,7 +452,7 @@ function who(node) {
     make("strong", {}, node.name), make("small", {}, second.filter(Boolean).join(" · "))))];
 }
 
-/** What is wrong with a node's place in the ring; empty if nothing is. */
+/** The problem with a node's standing in the ring; empty if there is none. */
 function stands(node) {
   if (node.standing === "replaced") return "replaced";
   if (node.disputed_by.length) return "disputed";
@@ -463,7 +463,7 @@ function state(node) {
   const wrong = stands(node);
   const mark = { up: "● up", away: "✕ away", unknown: "… asking" }[node.state] || node.state;
   const why = [node.fault, node.standing_reason,
-    node.disputed_by.length ? `two processes claim its name, as ${node.disputed_by.join(", ")} see it` : ""];
+    node.disputed_by.length ? `two processes claim its name, according to ${node.disputed_by.join(", ")}` : ""];
   const title = why.filter(Boolean).join("; ") || null;
   if (!wrong) return [make("span", { class: `state-${node.state}`, title }, mark)];
   if (node.state === "away") return [make("span", { class: "state-away", title }, `${mark}, ${wrong}`)];
@@ -552,7 +552,7 @@ function hot(data) {
     [valued(count(key.rate), "/s")], [key.share === null ? NONE : pair(bar(key.share), valued(percent(key.share)))],
   ]));
   $("hot-none").textContent = many.length ? "Estimated from a sample of all requests."
-    : "None stands out, or the nodes do not list keys (-X).";
+    : "There is no hot key, or the nodes do not list keys (-X).";
 }
 
 function commands(data) {
@@ -563,14 +563,14 @@ function commands(data) {
     [name, "text"], [valued(latency(it.p50_us))], [valued(latency(it.p90_us))], [valued(latency(it.p99_us))],
     [valued(latency(it.p999_us))], [valued(things(it.samples))],
   ]));
-  $("latency-none").textContent = rows.length ? "From reading a request to handing its answer to the socket."
+  $("latency-none").textContent = rows.length ? "Time from reading a request to writing its answer to the socket."
     : "No request was timed in the last minute.";
 }
 
 function advice(data) {
   const texts = data.warnings.map((it) => it.text).join("\n");
   const list = $("advice");
-  // Read aloud anew only where it is new.
+  // A screen reader repeats the list only if it changes.
   if (list.dataset.texts === texts) return;
   list.dataset.texts = texts;
   list.replaceChildren(...data.warnings.map((it) => make("li", { class: `advice ${it.level}` },
@@ -592,7 +592,7 @@ function show(data) {
   commands(data);
 }
 
-// ---- asking
+// ---- requests
 
 async function ask(path) {
   const answer = await fetch(path, { signal: AbortSignal.timeout(PATIENCE_MS), cache: "no-store" });
@@ -619,7 +619,7 @@ function age() {
   const it = $("age");
   it.classList.toggle("stale", failed !== null);
   let text = "live";
-  if (failed !== null) text = `this node does not answer since ${new Date(failed).toLocaleTimeString()}`;
+  if (failed !== null) text = `no answer from this node since ${new Date(failed).toLocaleTimeString()}`;
   else if (paused) text = `paused at ${new Date(heard).toLocaleTimeString()}`;
   else if (heard) text = `live, every ${Math.round(interval_ms / 1000)} s`;
   if (it.textContent !== text) it.textContent = text;
@@ -628,7 +628,7 @@ function age() {
 async function go() {
   for (;;) {
     if (!paused && !document.hidden) await round();
-    // Often at first: rates need two questions.
+    // More often at first: a rate needs two answers.
     const wait = newest === 0 ? 700 : Math.min(interval_ms, 5000);
     await new Promise((done) => setTimeout(done, wait));
   }
@@ -636,7 +636,7 @@ async function go() {
 
 $("pause").addEventListener("click", () => {
   paused = !paused;
-  $("pause").textContent = paused ? "Go on" : "Pause";
+  $("pause").textContent = paused ? "Resume" : "Pause";
   $("pause").setAttribute("aria-pressed", String(paused));
   age();
 });

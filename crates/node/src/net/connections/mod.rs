@@ -241,7 +241,7 @@ impl Connections {
         if timeout(grace, self.wait_for_none()).await.is_ok() {
             return true;
         }
-        warn!("{} connections did not read their answers in time and are cut", self.all());
+        warn!("closed {} connections that did not read their answers in time", self.all());
         for entry in self.list() {
             entry.kick(Kick::Cut);
         }

@@ -112,7 +112,7 @@ fn lost_line(lost: u64) -> String {
     let (lines, are) = if lost == 1 { ("line", "is") } else { ("lines", "are") };
     let _ = writeln!(
         line,
-        "  WARN {lost} {lines} of the log {are} lost here: whoever reads it did not keep up \
+        "  WARN {lost} {lines} of the log {are} lost here: the reader of the log was too slow \
          (log_lines_lost in stats)"
     );
     line

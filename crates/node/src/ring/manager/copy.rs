@@ -64,7 +64,7 @@ impl Copies {
         if let Some((sender, task)) = self.writer {
             drop(sender);
             if timeout(LAST_TIMEOUT, task).await.is_err() {
-                warn!("the disk takes too long: the copy of the ring (--ring-cache) may be old");
+                warn!("the disk is slow: the copy of the ring (--ring-cache) may be outdated");
             }
         }
     }
@@ -103,12 +103,12 @@ async fn write(
         fault = kept.as_ref().err().cloned();
         if let Some(fault) = fault.as_ref().filter(|&fault| before.as_ref() != Some(fault)) {
             warn!(
-                "cannot keep ring {version} in {path}: {fault}; a start may go back to an older \
-                 ring: check that the directory of --ring-cache exists and that this node may write \
-                 there"
+                "cannot write ring {version} to {path}: {fault}; a restart may go back to an older \
+                 ring: check that the directory of --ring-cache exists and that this node may \
+                 write there"
             );
         } else if before.is_some() && fault.is_none() {
-            info!("ring {version} is kept in {path} again");
+            info!("wrote ring {version} to {path} again");
         }
         let status = &mut node.posted.write().status;
         status.cached = kept.ok().or(status.cached);

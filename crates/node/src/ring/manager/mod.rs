@@ -191,7 +191,7 @@ impl RingManager {
     async fn wake(&mut self) {
         let now = Moment::now();
         if let Some(since) = self.node.pause_detector.paused_for(now) {
-            warn!("this node stood still for {since:?} and joins its peers again");
+            warn!("this node was paused for {since:?}; rejoining its peers");
             self.membership.rejoin();
             for contact in self.contacts.values_mut() {
                 contact.probe.start_over(Instant::now());
@@ -276,8 +276,8 @@ impl RingManager {
         let ours = self.membership.id();
         if ring.id().version == ours.version && ring.id() != ours {
             warn!(
-                "two different rings have the version {}: that of {from} wins where its digest is \
-                 higher; raise the version to say which is meant",
+                "two different rings have version {}: the one from {from} wins if its digest is \
+                 higher; raise the version of the intended ring",
                 ours.version
             );
         }
@@ -320,7 +320,7 @@ impl RingManager {
             posted.status.taken_from = from.clone();
         }
         info!(
-            "ring {} with {} nodes is in force, from {from}",
+            "current ring: version {} with {} nodes, from {from}",
             ring.id().version,
             ring.nodes().len()
         );
@@ -337,8 +337,8 @@ impl RingManager {
     fn forget_absence(&mut self) {
         if std::mem::take(&mut self.came_back) {
             warn!(
-                "the ring changed while this node was away: the items that it took up are dropped, \
-                 since others may have served their keys meanwhile"
+                "the ring changed while this node was down: dropping the restored items, because \
+                 other nodes may have served their keys meanwhile"
             );
             self.shared.store.end_restore();
             self.forget(Arc::new(|_| true));

@@ -131,8 +131,9 @@ impl RingManager {
                 let timeout = self.node.settings.peer_give_up;
                 if error.is_silence() && now >= since + timeout && self.membership.presume() {
                     warn!(
-                        "nothing answers at {address}, this node's address in the ring, and no peer \
-                         can be asked: this process serves its keys all the same"
+                        "no process answers at {address}, this node's address in the ring, and no \
+                         peer is reachable: this process serves the node's keys without \
+                         confirmation"
                     );
                 }
                 self.published = None;
@@ -152,8 +153,8 @@ impl RingManager {
         self.own.rival = Some((instance, now));
         if !known {
             warn!(
-                "another process, {instance}, claims to be {}: it serves nothing while this one \
-                 has the place; stop it, or give it a name of its own in the ring",
+                "another process, {instance}, claims to be {}: it serves nothing while this \
+                 process is that node; stop it, or give it its own name in the ring",
                 name(&self.node.settings, &self.membership)
             );
             self.own.doubted(now);
@@ -190,8 +191,8 @@ impl RingManager {
                     failure => format!(" ({failure})"),
                 };
                 format!(
-                    "nothing shows that {address}, the address of {called} in ring {version}, \
-                     leads to this process{why}: it serves none of its keys"
+                    "no proof yet that {address}, the address of {called} in ring {version}, leads \
+                     to this process{why}: it does not serve its keys"
                 )
             }
             Standing::Replaced => format!(
@@ -204,14 +205,14 @@ impl RingManager {
                 let renamed = membership.identity().place_by_address(ring).map(|at| &nodes[at]);
                 match (&self.node.settings.node, renamed) {
                     (Some(name), Some(node)) => format!(
-                        "ring {version} names no node {name}: it calls the node at {node}, where \
-                         this process listens, {0}; restart it with --node {0}, or give it its \
-                         name back",
+                        "ring {version} has no node {name}: its node {0} has the address on which \
+                         this process listens; restart this process with --node {0}, or restore \
+                         the name in the ring",
                         node.name
                     ),
-                    (Some(name), None) => format!("ring {version} names no node {name}"),
+                    (Some(name), None) => format!("ring {version} has no node {name}"),
                     (None, _) => format!(
-                        "ring {version} names no address on which this process listens (see --node)"
+                        "ring {version} has no address on which this process listens (see --node)"
                     ),
                 }
             }
@@ -229,7 +230,7 @@ impl RingManager {
                 let was_other = self.logged.as_ref().is_some_and(|(it, _)| *it != standing);
                 if was_other {
                     let called = name(&self.node.settings, &self.membership);
-                    info!("this process is {called}: it serves its keys");
+                    info!("this process is {called} and serves its keys");
                 }
             }
             Standing::Confirmed | Standing::Unconfirmed | Standing::Absent => warn!("{reason}"),

@@ -182,7 +182,7 @@ impl RingManager {
         if let Some(id) = self.membership.newer_of(address, &line) {
             self.pull(Arc::clone(address), vec![id], Pulled::Newer);
         }
-        let reason = format!("it calls itself {}", line.name);
+        let reason = format!("it has the name {}", line.name);
         Err(PeerError::Misfit { reason, alive: false })
     }
 
@@ -265,7 +265,7 @@ impl RingManager {
         }
         match wanted {
             Wanted::Newer(id) => {
-                info!("the node at {address} holds ring {}, which is newer", id.version);
+                info!("the node at {address} has the newer ring {}", id.version);
                 self.pull(Arc::clone(address), vec![id], Pulled::Newer);
             }
             Wanted::Past(ids) => self.pull(Arc::clone(address), ids, Pulled::Past),
@@ -313,7 +313,7 @@ impl RingManager {
             self.membership.lost(address);
         }
         if refused && is_gone && self.membership.give_up(address) {
-            info!("nothing listens at {address}: it is not waited for");
+            info!("no process listens at {address}: not waiting for it");
             self.count_above(address);
         }
     }
@@ -324,8 +324,8 @@ impl RingManager {
         for (address, contact) in &mut self.contacts {
             if contact.accepted.turn(now, timeout) {
                 warn!(
-                    "the process that answered as {address} before is silent: another one is \
-                     accepted in its place"
+                    "the previous process at {address} is silent: accepting another one in its \
+                     place"
                 );
                 contact.control = None;
                 contact.probe.hasten(now);
@@ -338,8 +338,8 @@ impl RingManager {
         for address in silent {
             if self.membership.give_up(&address) {
                 warn!(
-                    "the node at {address} is out of reach and no longer waited for: its keys are \
-                     served by the ring {} without its word",
+                    "the node at {address} is unreachable and declared failed: serving its keys \
+                     under ring {} without its confirmation",
                     self.membership.id().version
                 );
                 self.node.posted.write().status.given_up += 1;
@@ -458,14 +458,14 @@ fn is_literal(address: &Address) -> bool {
 fn set_unreachable(peer: &Peer, reason: &str) {
     let news = peer.set_unreachable(true);
     if peer.set_reason(reason) | news {
-        warn!("the node {peer} is away: {reason}; its keys miss until it answers");
+        warn!("the node {peer} is unreachable: {reason}; its keys miss until it answers");
     }
 }
 
 /// The error for a peer whose address leads to another process than the accepted one.
 fn rivalry() -> PeerError {
     PeerError::Misfit {
-        reason: "its address leads to another process than the one that serves".to_owned(),
+        reason: "another process than the serving one answers at its address".to_owned(),
         alive: true,
     }
 }

@@ -52,7 +52,7 @@ impl RingManager {
             info!("the ring file is unchanged: ring {}", ours.version);
         } else {
             info!(
-                "the ring file is unchanged: it has ring {}; ring {} is in force",
+                "the ring file is unchanged: it has ring {}; the current ring is {}",
                 id.version, ours.version
             );
         }
@@ -74,14 +74,14 @@ impl RingManager {
             Some(Line::Begun) => {
                 let status = self.node.posted.read().status.clone();
                 let risk = match status.cache.is_empty() {
-                    true => "; without --ring-cache a restart may go back to what is there",
+                    true => "; without --ring-cache a restart may go back to that ring",
                     false => "",
                 };
                 warn!("{}{risk}", status.drift(ours));
             }
             Some(Line::Over) => {
                 let source = self.node.posted.read().status.source.clone();
-                info!("{source} holds the ring in force again: ring {}", ours.version);
+                info!("{source} has the current ring again: ring {}", ours.version);
             }
             None => {}
         }
@@ -94,7 +94,7 @@ impl RingManager {
         let status = &mut posted.status;
         if !reason.is_empty() {
             error!(
-                "{} is not taken: {reason}; ring {} stays in force",
+                "rejected the ring in {}: {reason}; keeping ring {}",
                 status.source,
                 self.membership.id().version
             );
@@ -109,11 +109,11 @@ fn refusal(theirs: RingId, ours: RingId) -> Option<String> {
     match theirs.version.cmp(&ours.version) {
         Ordering::Equal if theirs == ours => None,
         Ordering::Equal => Some(format!(
-            "it differs from the ring in force but has its version, {}: raise the version",
+            "it differs from the current ring but has the same version, {}: raise the version",
             ours.version
         )),
         Ordering::Less => Some(format!(
-            "its version, {}, is lower than {}, the one in force: raise it above that",
+            "its version, {}, is lower than the current one, {}: raise it above that",
             theirs.version, ours.version
         )),
         Ordering::Greater => None,

@@ -135,7 +135,7 @@ impl Names {
         if payload > MAX_SAFE_PAYLOAD {
             warn!(
                 "the list of nodes that auto-discovery clients read has {payload} bytes; above \
-                 {MAX_SAFE_PAYLOAD} some of them lose nodes: use shorter host names"
+                 {MAX_SAFE_PAYLOAD} some clients lose nodes: use shorter host names"
             );
         }
     }
@@ -301,7 +301,7 @@ impl Names {
 fn report(name: &str, change: &Change) {
     match change {
         Change::Moved { before, after } => {
-            info!("{name} now has {}, before {}", listed(after), listed(before));
+            info!("{name} now resolves to {}, before to {}", listed(after), listed(before));
         }
         Change::Back => info!("{name} resolves again"),
         Change::Lost { kept, reason } if kept.is_empty() => {

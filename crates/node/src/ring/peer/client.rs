@@ -23,7 +23,7 @@ const PULL_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum PeerError {
     /// Nothing listens at the address: the process is gone, and it no longer serves any key.
-    #[error("nothing listens there")]
+    #[error("connection refused")]
     Refused,
     /// The peer cannot be used until an operator changes something.
     #[error("{reason}")]
@@ -36,7 +36,7 @@ pub(crate) enum PeerError {
     /// The peer's process runs and rejected this connection. It may accept the next one.
     #[error("{0}")]
     TurnedAway(String),
-    #[error("it did not answer within {} ms", .0.as_millis())]
+    #[error("no answer within {} ms", .0.as_millis())]
     Timeout(Duration),
     /// The process at the other end closed the connection.
     #[error("it closed the connection")]
@@ -44,9 +44,9 @@ pub(crate) enum PeerError {
     #[error("{0}")]
     Io(String),
     /// The peer is a node that does not know this form of the command.
-    #[error("it does not know this command")]
+    #[error("unknown command")]
     Usage,
-    #[error("it answered {0:?}, which no node of a ring does")]
+    #[error("not a node of a ring: it answered {0:?}")]
     Nonsense(String),
 }
 

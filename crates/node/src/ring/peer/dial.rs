@@ -53,26 +53,26 @@ pub(crate) enum DialError {
     Io(io::Error),
     #[error("it closed the connection")]
     Closed,
-    #[error("its address {0} has no name that a certificate could be for")]
+    #[error("its address {0} has no host name that a certificate could match")]
     Name(String),
-    #[error("it speaks no TLS: start it with -Z, or this node with --peer-tls off")]
+    #[error("it does not use TLS: start it with -Z, or this node with --peer-tls off")]
     NoTls,
-    #[error("it speaks TLS only: start it without -Z, or this node with --peer-tls on")]
+    #[error("it accepts TLS only: start it without -Z, or this node with --peer-tls on")]
     TlsOnly,
     /// The handshake failed, or the peer rejected this node after its own part of the handshake.
-    #[error("TLS with it failed: {0}")]
+    #[error("TLS failed: {0}")]
     Tls(String),
     /// The connection broke during the handshake without a TLS alert.
-    #[error("TLS with it failed: {0}")]
+    #[error("TLS failed: {0}")]
     TlsCut(String),
-    #[error("it asks for a password: start this node with the same -Y file as the others")]
+    #[error("it requires a password: start this node with the same -Y file as the others")]
     Unauthenticated,
     #[error("it refuses the first user of this node's -Y file: give all nodes the same file")]
     LoginFailed,
     #[error("it answered a password with {0:?}")]
     Login(String),
     /// The peer's process runs but has no place for this connection.
-    #[error("it has no place for another connection (its -c limit)")]
+    #[error("it has reached its limit of connections (-c)")]
     Full,
 }
 
@@ -294,7 +294,7 @@ impl Dialer {
                 }
                 Err(error) if found.is_old => {
                     failed = Some(io::Error::other(format!(
-                        "{error} at {ip}, the last known address of {host}, which does not resolve now"
+                        "{error} at {ip}, the last known address of {host}, which does not resolve"
                     )));
                 }
                 Err(error) => match &failed {

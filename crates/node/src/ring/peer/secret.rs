@@ -48,13 +48,13 @@ impl Secret {
         let text = regular::read(path, MAX_LEN);
         let text = text.map_err(|error| format!("cannot read {place}: {error}"))?;
         if text.len() as u64 > MAX_LEN {
-            return Err(format!("{place} has more than {MAX_LEN} bytes and is no secret"));
+            return Err(format!("{place} has more than {MAX_LEN} bytes and is not a secret"));
         }
         let secret = text.trim_ascii();
         if secret.len() < MIN_LEN {
             return Err(format!(
-                "the secret in {place} is shorter than {MIN_LEN} bytes: make one with \
-                 'openssl rand -hex 32'"
+                "the secret in {place} is shorter than {MIN_LEN} bytes: create one with 'openssl \
+                 rand -hex 32'"
             ));
         }
         Ok(Secret(secret.to_vec()))

@@ -28,7 +28,9 @@ pub(crate) fn is_no_tls(error: &Error) -> bool {
 pub(crate) fn cause(error: &io::Error) -> String {
     match inner(error) {
         Some(error) => tls_cause(error),
-        None if error.kind() == io::ErrorKind::UnexpectedEof => "it hung up".to_owned(),
+        None if error.kind() == io::ErrorKind::UnexpectedEof => {
+            "it closed the connection".to_owned()
+        }
         None => error.to_string(),
     }
 }
@@ -36,12 +38,15 @@ pub(crate) fn cause(error: &io::Error) -> String {
 fn tls_cause(error: &Error) -> String {
     match error {
         Error::InvalidCertificate(error) => certificate(error),
-        Error::NoCertificatesPresented => "it shows no certificate, and must".to_owned(),
+        Error::NoCertificatesPresented => "it sent no certificate, but one is required".to_owned(),
         Error::AlertReceived(alert) => refusal(*alert),
         Error::PeerIncompatible(what) => {
-            format!("it speaks no version or cipher suite that is accepted here ({})", name(what))
+            format!(
+                "it supports no TLS version or cipher suite that is accepted here ({})",
+                name(what)
+            )
         }
-        error if is_no_tls(error) => "it speaks no TLS".to_owned(),
+        error if is_no_tls(error) => "it does not use TLS".to_owned(),
         error => format!("it {}", words::other(error)),
     }
 }
@@ -57,7 +62,7 @@ fn certificate(error: &CertificateError) -> String {
             "its certificate is not valid yet: compare the clocks".to_owned()
         }
         E::UnknownIssuer => {
-            "its certificate is of an authority that is not trusted here (ssl_ca_cert)".to_owned()
+            "its certificate is from an authority that is not trusted here (ssl_ca_cert)".to_owned()
         }
         E::NotValidForNameContext { expected, presented } => format!(
             "its certificate is not for {} but for {}",
@@ -66,7 +71,7 @@ fn certificate(error: &CertificateError) -> String {
         ),
         E::NotValidForName => "its certificate is for another name".to_owned(),
         E::InvalidPurpose | E::InvalidPurposeContext { .. } => {
-            "its certificate is not made for this use (extended key usage: serverAuth for nodes, \
+            "its certificate is not valid for this use (extended key usage: serverAuth for nodes, \
              clientAuth for clients; nodes of a ring are both)"
                 .to_owned()
         }
@@ -77,7 +82,7 @@ fn certificate(error: &CertificateError) -> String {
 /// The names in a certificate, shortened for display: the other side chose them.
 fn for_whom(presented: &[String]) -> String {
     if presented.is_empty() {
-        return "nobody (it has no subjectAltName)".to_owned();
+        return "no name (it has no subjectAltName)".to_owned();
     }
     words::names(presented).join(", ")
 }
@@ -87,22 +92,26 @@ fn refusal(alert: AlertDescription) -> String {
     use AlertDescription as A;
     let why = match alert {
         A::CertificateExpired => "has expired by its clock",
-        A::UnknownCA => "is of an authority that it does not trust",
+        A::UnknownCA => "is from an authority that it does not trust",
         A::CertificateRevoked => "was revoked",
-        A::UnsupportedCertificate => "is not made for this use (extended key usage)",
-        A::BadCertificate | A::CertificateUnknown => "is not good, or not for the name it dialled",
+        A::UnsupportedCertificate => "is not valid for this use (extended key usage)",
+        A::BadCertificate | A::CertificateUnknown => {
+            "is invalid, or not for the name that it dialled"
+        }
         A::CertificateRequired => {
-            return "it requires a certificate, and was shown none (ssl_chain_cert)".to_owned();
+            return "it requires a certificate, but this node sent none (ssl_chain_cert)"
+                .to_owned();
         }
         A::ProtocolVersion | A::HandshakeFailure | A::InsufficientSecurity => {
             return format!(
-                "it accepts no version, cipher suite or kind of certificate of those known here ({})",
+                "it accepts no TLS version, cipher suite or kind of certificate that this node \
+                 supports ({})",
                 name(alert)
             );
         }
-        alert => return format!("it broke off: {}", name(alert)),
+        alert => return format!("it ended the handshake: {}", name(alert)),
     };
-    format!("it refuses the certificate that it was shown, which {why}")
+    format!("it rejects this node's certificate, which {why}")
 }
 
 #[cfg(test)]
@@ -118,6 +127,6 @@ mod tests {
         assert!(cause(&alert).contains("requires a certificate"));
         let alert = error(Error::AlertReceived(AlertDescription::UnknownCA));
         assert!(cause(&alert).contains("does not trust"));
-        assert_eq!(cause(&io::ErrorKind::UnexpectedEof.into()), "it hung up");
+        assert_eq!(cause(&io::ErrorKind::UnexpectedEof.into()), "it closed the connection");
     }
 }

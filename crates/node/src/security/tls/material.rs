@@ -30,8 +30,8 @@ pub(crate) enum TlsError {
     #[error("certificate number {number} in {} {reason}", path.display())]
     Certificate { path: PathBuf, number: usize, reason: String },
     #[error(
-        "the key in {} is encrypted: write it without its passphrase, as openssl pkey does, and let \
-         nobody else read it",
+        "the key in {} is encrypted: write it without its passphrase, with openssl pkey, and make \
+         it unreadable for others",
         .0.display()
     )]
     Encrypted(PathBuf),
@@ -43,7 +43,7 @@ pub(crate) enum TlsError {
     NoChain,
     #[error("clients are asked for certificates: name their authority with -o ssl_ca_cert=FILE")]
     NoAuthorities,
-    #[error("TLS cannot be set up: {0}")]
+    #[error("cannot set up TLS: {0}")]
     Build(String),
 }
 
@@ -76,8 +76,8 @@ pub(crate) fn too_open(path: &Path) -> Option<String> {
     let mode = std::fs::metadata(path).ok()?.mode();
     (mode & 0o006 != 0).then(|| {
         format!(
-            "{} holds a secret and everybody on this machine can read or change it (mode {:04o}): \
-             chmod 600 it, or 640",
+            "{} contains a secret, but every user of this machine can read or change it (mode \
+             {:04o}): chmod 600 it, or 640",
             path.display(),
             mode & 0o7777
         )
@@ -114,8 +114,7 @@ impl Identity {
             expires = expires.min(read.expires);
             if index == 0 && read.is_authority {
                 warnings.push(format!(
-                    "the certificate in {} {}; until then other nodes refuse it, and so do many \
-                     clients",
+                    "the certificate in {} {}; until then other nodes and many clients reject it",
                     chain.display(),
                     words::FOR_AN_AUTHORITY
                 ));
@@ -131,7 +130,7 @@ impl Identity {
         })?;
         if identity.is_old_version {
             warnings.push(format!(
-                "the certificate in {} {}; until then other nodes refuse it, and so do many clients",
+                "the certificate in {} {}; until then other nodes and many clients reject it",
                 chain.display(),
                 words::OF_AN_OLD_VERSION
             ));
@@ -180,7 +179,7 @@ pub(super) fn system_authorities(warnings: &mut Vec<String>) -> RootCertStore {
     store.add_parsable_certificates(found.certs);
     if store.is_empty() {
         warnings.push(
-            "this system has no list of authorities to trust other nodes by: name one with -o \
+            "this system has no list of trusted authorities to check other nodes: name one with -o \
              ssl_ca_cert=FILE"
                 .to_owned(),
         );

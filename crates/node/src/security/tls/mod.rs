@@ -188,8 +188,8 @@ fn age(chain: &Path, expires: u64, now: Seconds) -> Option<String> {
     let (chain, date, now) = (chain.display(), date(expires), u64::from(now));
     match expires.checked_sub(now) {
         None | Some(0) => Some(format!(
-            "the certificate in {chain} expired on {date}: clients and other nodes refuse it; put a \
-             new one in its place and send SIGHUP to this process"
+            "the certificate in {chain} expired on {date}: clients and other nodes reject it; put \
+             a new one in its place and send SIGHUP to this process"
         )),
         Some(left) if left <= SOON => Some(format!(
             "the certificate in {chain} expires on {date}, in {} days: put a new one in its place \

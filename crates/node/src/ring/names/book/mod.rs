@@ -227,7 +227,7 @@ impl Book {
         self.running -= 1;
         entry.last = Some((begun, now));
         let answer = answer.map(usable).and_then(|addresses| match addresses.is_empty() {
-            true => Err("the answer has no address that could be a node's".to_owned()),
+            true => Err("the answer has no address that a node can have".to_owned()),
             false => Ok(addresses),
         });
         let period = if answer.is_ok() { PERIOD } else { RETRY };
@@ -271,7 +271,7 @@ impl Book {
     /// The addresses that a dial which began at `asked` may use.
     pub(super) fn known(&self, name: &str, asked: Instant, now: Instant) -> Known {
         let Some(entry) = self.entries.get(name) else {
-            return Known::Nothing("it is not in the ring any more".to_owned());
+            return Known::Nothing("it is no longer in the ring".to_owned());
         };
         let current =
             entry.running.is_none() && entry.last.is_some_and(|(_, ended)| ended + FRESH > asked);
