@@ -29,7 +29,7 @@ use crate::process::resident;
 use crate::process::supervisor;
 use crate::reload;
 use crate::ring::{Keeper, RingNode, Started};
-use crate::sampling::{Heat, Latency};
+use crate::sampling::{KeyCounts, Latency};
 use crate::settings::{Guard, Settings, Verify};
 use crate::shared::Shared;
 use crate::snapshot::{self, Snapshots};
@@ -116,7 +116,7 @@ fn build(
         )),
         watch,
         prefixes: Prefixes::new(settings.prefix_delimiter, settings.detail_enabled),
-        heat: Heat::new(usize::from(settings.threads)),
+        key_counts: KeyCounts::new(usize::from(settings.threads)),
         latency: Latency::new(usize::from(settings.threads)),
         ring,
         tls: guards.tls,

@@ -1,6 +1,6 @@
 //! HTTP with bounds on the number of connections, their time and their size.
 //!
-//! A connection carries one request and its answer, and has [`PATIENCE`] for both. So neither a
+//! A connection carries one request and its answer, and has [`TIMEOUT`] for both. So neither a
 //! client that sends its request letter by letter nor one that does not read its answer keeps a
 //! place for longer. If other clients wait for a place, it has less time (see [`super::places`]). A
 //! request is read into a buffer of a fixed size.
@@ -20,7 +20,7 @@ use super::places::{MAX_CONNECTIONS, Place, Places};
 use crate::source::Source;
 
 /// The time for one request and its answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The time for the header of the request.
 const HEADER_PATIENCE: Duration = Duration::from_secs(5);
@@ -123,14 +123,14 @@ async fn serve_one(stream: TcpStream, place: Place, router: Router, stop: Cancel
             // A lost place is no longer counted, so its connection must not continue.
             biased;
             () = place.is_lost() => None,
-            served = tokio::time::timeout(PATIENCE, served) => Some(served),
+            served = tokio::time::timeout(TIMEOUT, served) => Some(served),
         }
     };
     match served.await {
         Some(Ok(Ok(()))) => {}
         Some(Ok(Err(error))) => debug!("a request to the admin port failed: {error}"),
         Some(Err(_)) => {
-            debug!("a request to the admin port took longer than {PATIENCE:?} and was cut");
+            debug!("a request to the admin port took longer than {TIMEOUT:?} and was cut");
         }
         None => debug!("a connection to the admin port made room for another"),
     }

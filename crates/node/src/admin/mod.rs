@@ -7,30 +7,28 @@
 //! | file | what it is |
 //! |---|---|
 //! | `http`, `places` | connections and their bounds |
-//! | `guard` | names it may be asked for by, POSTs, and what browsers are told |
+//! | `guard` | permitted host names, POSTs, and the headers that restrict browsers |
 //! | `routes` | what is at which path |
-//! | `metrics`, `exposition` | `/metrics` and its two formats |
+//! | `metrics/`, `exposition` | `/metrics` and its two formats |
 //! | `health` | `/healthz`, `/readyz` |
-//! | `figures` | answers of `stats` commands, read |
-//! | `share` | who owns how much |
-//! | `poll`, `said` | asking every node how it is |
-//! | `fleet` | what they said, and the last minutes |
+//! | `share` | the share of all keys that each node owns |
+//! | `poll`, `own` | asking every node for its report; this node's own |
+//! | `fleet` | the last report of each node, and the history of the last minutes |
 //! | `api`, `advice` | what the page shows, as JSON, and what is to be looked at |
 //! | `page/` | the page itself |
 
 mod advice;
 mod api;
 mod exposition;
-mod figures;
 mod fleet;
 mod guard;
 mod health;
 mod http;
 mod metrics;
+mod own;
 mod places;
 mod poll;
 mod routes;
-mod said;
 mod share;
 
 use std::io;
@@ -108,7 +106,7 @@ impl Admin {
     ) -> io::Result<Admin> {
         let stop = CancellationToken::new();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let house = routes::House::new(
+        let state = routes::AdminState::new(
             Arc::clone(shared),
             Arc::clone(workers),
             bound.is_loopback(),
@@ -117,7 +115,7 @@ impl Admin {
         );
         let token = stop.clone();
         let thread = std::thread::Builder::new().name("admin".to_owned()).spawn(move || {
-            if let Err(error) = runtime.block_on(run(bound, house, token)) {
+            if let Err(error) = runtime.block_on(run(bound, state, token)) {
                 warn!("the admin port cannot be served: {error}");
             }
         })?;
@@ -133,10 +131,10 @@ impl Admin {
     }
 }
 
-async fn run(bound: Bound, house: routes::House, stop: CancellationToken) -> io::Result<()> {
+async fn run(bound: Bound, state: routes::AdminState, stop: CancellationToken) -> io::Result<()> {
     let tasks = TaskTracker::new();
-    tasks.spawn(poll::run(house.shared(), house.fleet(), stop.clone()));
-    let router = routes::router(Arc::new(house));
+    tasks.spawn(poll::run(state.shared(), state.fleet(), stop.clone()));
+    let router = routes::router(Arc::new(state));
     let places = places::Places::default();
     for listener in bound.listeners {
         let listener = tokio::net::TcpListener::from_std(listener)?;

@@ -4,12 +4,12 @@
 //! |---|---|
 //! | `sampler` | a worker's choice of requests |
 //! | `sketch` | counting the heavy hitters of a stream in bounded memory |
-//! | `heat` | the last minute of all workers: [`Heat::hottest`] |
+//! | `hot_keys` | the last minute of all workers: [`KeyCounts::hottest`] |
 //! | `latency` | histograms of all workers: [`Latency::sums`] |
 //! | `report` | `stats hotkeys` and `stats latency` |
 //!
 //! Within the process both are read from [`crate::shared::Shared`]: `shared.hot_keys()` is a
-//! [`HotKeys`], `shared.latency()` a [`LatencySums`].
+//! [`HotKeys`](ringbinder_protocol::stats::HotKeys), `shared.latency()` a [`LatencySums`].
 //!
 //! # What is sampled
 //! Every key that a request names is one unit. So a `get` of 100 keys is 100 units, and a request
@@ -30,15 +30,15 @@
 //! first key stands for the request. A request that a peer forwarded here counts like any other, so
 //! it counts at both nodes.
 
-mod heat;
+mod hot_keys;
 mod latency;
 mod report;
 mod sampler;
 mod sketch;
 
-pub(crate) use heat::{Heat, HotKeys, WorkerHeat};
+pub(crate) use hot_keys::{KeyCounts, WorkerKeyCounts};
 pub(crate) use latency::{Class, Latency, LatencySums, WorkerLatency};
-pub(crate) use report::{hot_keys, latency};
+pub(crate) use report::{hot_keys, latency, latency_report};
 pub(crate) use sampler::{Sampler, Timed};
 
 /// One unit in this many is sampled, on average.

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
-use super::{Class, Heat, Latency, Nanos, WorkerHeat, WorkerLatency};
+use super::{Class, KeyCounts, Latency, Nanos, WorkerKeyCounts, WorkerLatency};
 
 /// A sampled request whose answer is not written yet.
 #[derive(Clone, Copy, Debug)]
@@ -19,17 +19,17 @@ pub(crate) struct Sampler {
     /// The number of units until the next sample, that one included: at least 1.
     left: Cell<u32>,
     random: Cell<u64>,
-    heat: Arc<WorkerHeat>,
+    keys: Arc<WorkerKeyCounts>,
     latency: Arc<WorkerLatency>,
 }
 
 impl Sampler {
     /// The sampler of the worker with that index. `seed` may be any value that clients cannot know.
-    pub(crate) fn new(heat: &Heat, latency: &Latency, index: usize, seed: u64) -> Self {
+    pub(crate) fn new(keys: &KeyCounts, latency: &Latency, index: usize, seed: u64) -> Self {
         let sampler = Sampler {
             left: Cell::new(0),
             random: Cell::new(seed),
-            heat: heat.of_worker(index),
+            keys: keys.of_worker(index),
             latency: latency.of_worker(index),
         };
         sampler.draw();
@@ -64,7 +64,7 @@ impl Sampler {
 
     /// Counts a sampled key.
     pub(crate) fn key(&self, key: &[u8], at: Nanos) {
-        self.heat.count(key, at);
+        self.keys.count(key, at);
     }
 
     /// Counts sampled requests whose answers were just handed over.
@@ -104,7 +104,7 @@ mod tests {
     use crate::sampling::SAMPLED_EVERY;
 
     fn sampler(seed: u64) -> Sampler {
-        Sampler::new(&Heat::new(1), &Latency::new(1), 0, seed)
+        Sampler::new(&KeyCounts::new(1), &Latency::new(1), 0, seed)
     }
 
     #[test]

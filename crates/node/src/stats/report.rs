@@ -416,6 +416,6 @@ pub(crate) fn reset(shared: &Shared) {
     }
     shared.store.reset_counters();
     shared.prefixes.reset();
-    shared.heat.reset(shared.clock.nanos());
+    shared.key_counts.reset(shared.clock.nanos());
     shared.latency.reset();
 }
