@@ -27,6 +27,7 @@
 //! | `login` | the first request to a server with `-Y` |
 //! | `refusal`, `announced` | every error line; the length of the value after a refused line |
 //! | `answer`, `reply` | writing answers; reading answers |
+//! | [`stats`] | reading the answers to `stats` commands: counters, rates, latency, hot keys |
 //! | `key`, `number`, `token`, `scan`, `hex` | keys, numbers, words, searching bytes, hexadecimal digits |
 
 mod admin;
@@ -45,6 +46,7 @@ mod reply;
 mod request;
 mod ring;
 mod scan;
+pub mod stats;
 mod token;
 
 pub use admin::{Admin, Dump, DumpTarget, Stats, WatchFlags};

@@ -126,7 +126,7 @@ pub struct Greeter {
 
 /// The number that a process draws when it starts. It tells apart two processes with the same name,
 /// and a process from its predecessor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instance(pub u64);
 
 impl fmt::Display for Instance {
@@ -172,7 +172,8 @@ impl Standing {
         }
     }
 
-    fn parse(word: &[u8]) -> Option<Standing> {
+    /// Reads a standing as its `Display` writes it.
+    pub fn parse(word: &[u8]) -> Option<Standing> {
         Standing::ALL.into_iter().find(|standing| standing.as_str().as_bytes() == word)
     }
 }

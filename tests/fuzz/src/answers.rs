@@ -5,6 +5,8 @@
 //! - It takes its answer and not a byte of what follows.
 //! - Bounds hold: no value is longer than allowed, and none holds more than what came.
 //!
+//! The same bytes go to the reader of `stats` (see [`crate::stats`]).
+//!
 //! The first byte of an input chooses what was asked; the second whether the rest is taken as it is
 //! or as decisions that make an answer which is nearly right, since luck seldom makes one.
 
@@ -51,6 +53,7 @@ enum Outcome {
 /// Where one is broken.
 pub fn check(data: &[u8]) -> Tally {
     let (asked, bytes) = question(data);
+    crate::stats::check(data);
     let whole = outcome(asked, [&bytes[..]]);
     let mut tally = Tally::default();
     match &whole {

@@ -4,6 +4,7 @@
 //! - [`parsing`]: any bytes into the request parser; its promises hold, however they are cut.
 //! - [`storage_line`]: storage lines with a mistake; no byte of a value is read as a request.
 //! - [`answers`]: any bytes as a node's answer to the client; one that is wrong is refused.
+//! - [`stats`]: any bytes as a node's answers to `stats`; reports are bounded and their numbers sane.
 //! - [`ring_file`]: any bytes as a ring file; what is read can be written and read again.
 //! - [`store`]: any bytes become a history of a small store, asked through the trait `Store`.
 //! - [`snapshot`]: any bytes as a snapshot; nothing comes out that had not gone in.
@@ -29,5 +30,6 @@ pub mod ring_file;
 mod scarce;
 pub mod session;
 pub mod snapshot;
+pub mod stats;
 pub mod storage_line;
 pub mod store;

@@ -22,7 +22,16 @@ fn it_is_off_unless_asked_for() {
 #[test]
 fn answers_carry_what_browsers_must_know() {
     let Some((_server, admin)) = node("answers' headers", &[]) else { return };
-    for path in ["/", "/page.js", "/style.css", "/icon.svg", "/metrics", "/api/ring", "/nowhere"] {
+    for path in [
+        "/",
+        "/draw.js",
+        "/page.js",
+        "/style.css",
+        "/icon.svg",
+        "/metrics",
+        "/api/ring",
+        "/nowhere",
+    ] {
         let answer = get(admin, path);
         assert_eq!(answer.status, if path == "/nowhere" { 404 } else { 200 }, "{path}");
         let policy = answer.header("content-security-policy");

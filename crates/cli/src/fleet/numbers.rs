@@ -1,5 +1,7 @@
 //! Formats numbers for tables.
 
+use ringbinder_protocol::stats::float;
+
 /// A count: `999`, `12.3k`, `4.5M`.
 pub(crate) fn count(number: u64) -> String {
     scaled(number, 1000, &["", "k", "M", "G", "T", "P", "E"])
@@ -34,14 +36,15 @@ pub(crate) fn micros(micros: f64) -> String {
     }
 }
 
-/// A share from 0 to 1: `98.7%`; `-` if the whole is 0.
+/// A share from 0 to 1: `98.7%`. It is rounded down, so that 100% means all.
+pub(crate) fn percent(share: f64) -> String {
+    let tenths = (share.clamp(0.0, 1.0) * 1000.0).floor();
+    if tenths >= 1000.0 { "100%".to_owned() } else { format!("{:.1}%", tenths / 10.0) }
+}
+
+/// A part of a whole: `98.7%`; `-` if the whole is 0.
 pub(crate) fn ratio(part: u64, whole: u64) -> String {
-    if whole == 0 {
-        return "-".to_owned();
-    }
-    // Tenths of a percent, rounded down, so that 100% means all.
-    let tenths = u128::from(part) * 1000 / u128::from(whole);
-    if tenths >= 1000 { "100%".to_owned() } else { format!("{}.{}%", tenths / 10, tenths % 10) }
+    if whole == 0 { "-".to_owned() } else { percent(float(part) / float(whole)) }
 }
 
 /// A duration: `59s`, `12m`, `5h 03m`, `8d 02h`.

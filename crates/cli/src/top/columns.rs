@@ -1,8 +1,10 @@
 //! The columns of the node table: their contents, and the choice of those that fit.
 
+use ringbinder_protocol::stats::{General, is_reported};
+
 use super::model::{Condition, Entry, Model};
 use super::ui::is_up;
-use crate::fleet::numbers::{bytes, count, micros, per_second, span};
+use crate::fleet::numbers::{bytes, count, micros, per_second, percent, span};
 
 /// The meaning of a cell, which decides its colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +58,7 @@ const COLUMNS: [Column; 18] = [
     word("STATE", 5, 1, state),
     number("RING", 4, 6, ring),
     number("REQ/S", 6, 13, |_, entry| rate(entry.rates.map(|rates| rates.requests))),
-    number("GET/S", 6, 2, |_, entry| rate(entry.rates.map(|rates| rates.gets))),
+    number("GET/S", 6, 2, |_, entry| rate(entry.rates.map(|rates| rates.served_gets))),
     number("SET/S", 6, 4, |_, entry| rate(entry.rates.map(|rates| rates.sets))),
     number("HITS", 5, 3, |_, entry| {
         or_dash(entry.rates.and_then(|rates| rates.hit_ratio()).map(percent))
@@ -66,11 +68,11 @@ const COLUMNS: [Column; 18] = [
     number("P99", 5, 7, |_, entry| quantile(entry, 0.99)),
     number("FAIL/S", 6, 9, failures),
     number("EVICT", 5, 10, |_, entry| rate(entry.rates.map(|rates| rates.evictions))),
-    number("CONNS", 5, 12, |_, entry| figure(entry, |sample| count(sample.connections))),
+    number("CONNS", 5, 12, |_, entry| figure(entry, |it| it.curr_connections.map(count))),
     number("FRGN/S", 6, 11, |_, entry| rate(entry.rates.map(|rates| rates.foreign))),
-    number("ITEMS", 6, 15, |_, entry| figure(entry, |sample| count(sample.items))),
-    number("UP", 7, 16, |_, entry| figure(entry, |sample| span(sample.uptime))),
-    word("VERSION", 7, 17, |_, entry| figure(entry, |sample| sample.program.clone())),
+    number("ITEMS", 6, 15, |_, entry| figure(entry, |it| it.curr_items.map(count))),
+    number("UP", 7, 16, |_, entry| figure(entry, |it| it.uptime.map(span))),
+    word("VERSION", 7, 17, |_, entry| figure(entry, |it| it.program().map(str::to_owned))),
 ];
 
 fn state(model: &Model, entry: &Entry) -> (String, Tone) {
@@ -96,9 +98,11 @@ fn failures(_: &Model, entry: &Entry) -> (String, Tone) {
 
 fn ring(model: &Model, entry: &Entry) -> (String, Tone) {
     match entry.held().filter(|_| is_up(entry)) {
-        Some(held) if model.disagrees(entry) => (format!("{}!", held.version), Tone::Bad),
-        Some(held) if !held.drift.is_empty() => (format!("{}~", held.version), Tone::Warn),
-        Some(held) => (held.version.to_string(), Tone::Plain),
+        Some((held, _)) if model.disagrees(entry) => (format!("{}!", held.version), Tone::Bad),
+        Some((held, ring)) if is_reported(&ring.drift).is_some() => {
+            (format!("{}~", held.version), Tone::Warn)
+        }
+        Some((held, _)) => (held.version.to_string(), Tone::Plain),
         None => ("-".to_owned(), Tone::Dim),
     }
 }
@@ -121,19 +125,13 @@ fn rate(rate: Option<f64>) -> (String, Tone) {
     or_dash(rate.map(per_second))
 }
 
-fn figure(entry: &Entry, shown: fn(&super::sample::Sample) -> String) -> (String, Tone) {
-    or_dash(entry.sample.as_ref().filter(|_| is_up(entry)).map(shown))
+fn figure(entry: &Entry, shown: fn(&General) -> Option<String>) -> (String, Tone) {
+    or_dash(entry.report.as_ref().filter(|_| is_up(entry)).and_then(|it| shown(&it.general)))
 }
 
 /// Text, or `-` for an unknown value.
 fn or_dash(text: Option<String>) -> (String, Tone) {
     text.map_or_else(|| ("-".to_owned(), Tone::Dim), |text| (text, Tone::Plain))
-}
-
-/// A share for people. It is rounded down, so that 100% means all.
-pub(super) fn percent(share: f64) -> String {
-    let tenths = (share.clamp(0.0, 1.0) * 1000.0).floor();
-    if tenths >= 1000.0 { "100%".to_owned() } else { format!("{:.1}%", tenths / 10.0) }
 }
 
 /// A column that fits, with its cells.
@@ -172,6 +170,7 @@ pub(super) fn fill(model: &Model, order: &[usize], room: usize) -> Vec<Filled> {
 }
 
 /// Memory for people: bytes used, the limit, and the share.
-pub(super) fn memory_text(used: u64, limit: u64) -> String {
-    format!("{} of {}", bytes(used), bytes(limit))
+pub(super) fn memory_text(general: &General) -> String {
+    let number = |number: Option<u64>| bytes(number.unwrap_or(0));
+    format!("{} of {}", number(general.bytes), number(general.limit_maxbytes))
 }

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use ringbinder_protocol::Stamp;
 use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 
@@ -70,7 +71,7 @@ pub(super) async fn run(
     let mut frames = tokio::time::interval(FRAME);
     frames.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (ring_sender, mut rings) = mpsc::channel(1);
-    tokio::spawn(read_rings(options.clone(), live.model.ring.clone(), ring_sender));
+    tokio::spawn(read_rings(options.clone(), live.model.ring, ring_sender));
     let mut next_history = tokio::time::Instant::now() + pace;
     let mut changed = true;
     live.draw()?;
@@ -114,7 +115,7 @@ pub(super) async fn run(
 
 /// Reads the ring at regular intervals and sends the nodes of every new ring. A ring that is unreadable or
 /// unusable changes nothing: the nodes stay the same.
-async fn read_rings(options: FleetOptions, mut known: (u64, String), fleets: mpsc::Sender<Fleet>) {
+async fn read_rings(options: FleetOptions, mut known: Stamp, fleets: mpsc::Sender<Fleet>) {
     loop {
         tokio::time::sleep(RING).await;
         let read = tokio::time::timeout(options.timeout, options.ring.load()).await;
@@ -153,7 +154,7 @@ impl Live<'_> {
     fn hear(&mut self, heard: Heard) -> bool {
         let fresh = heard.generation == self.generation && !self.ui.paused;
         if fresh {
-            self.model.hear(heard.node, heard.at, heard.told);
+            self.model.hear(heard.node, heard.at, heard.report);
         }
         fresh
     }

@@ -2,8 +2,7 @@
 //!
 //! | file | what it is |
 //! |---|---|
-//! | `sample`, `latency` | figures out of what a node answers |
-//! | `model` | rates out of two samples, the ring's sums, what is wrong |
+//! | `model` | rates between two reports of a node, the ring's sums, problems |
 //! | `ui` | what whoever sits there has chosen |
 //! | `columns`, `view` | the picture |
 //! | `poll` | asking nodes, each by itself |
@@ -16,12 +15,10 @@
 //! - The terminal is given back as it was, whatever ends this that can be caught.
 
 mod columns;
-mod latency;
 mod live;
 mod model;
 mod plain;
 mod poll;
-mod sample;
 mod screen;
 mod ui;
 mod view;
@@ -29,6 +26,7 @@ mod view;
 use std::time::Duration;
 
 use clap::Args;
+use ringbinder_protocol::Stamp;
 use ringbinder_ring::Ring;
 
 use crate::error::CliError;
@@ -99,8 +97,8 @@ fn model_of(fleet: &Fleet) -> Model {
     Model::new(fleet.origin.clone(), id(&fleet.ring), fleet.ring.nodes())
 }
 
-/// A ring's version and digest as nodes report them in `stats ring`.
-fn id(ring: &Ring) -> (u64, String) {
+/// A ring's id as nodes report it in `stats ring`.
+fn id(ring: &Ring) -> Stamp {
     let id = ring.id();
-    (id.version, format!("{:016x}", id.digest))
+    Stamp { version: id.version, digest: id.digest }
 }

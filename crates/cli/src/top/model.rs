@@ -1,15 +1,15 @@
-//! The state of the nodes. Two samples of a node give its rates, and rates form a history.
+//! The state of the nodes. Two reports of a node give its rates, and rates form a history.
 //!
 //! This module does not ask nodes, draw, or read a clock.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use ringbinder_protocol::stats::{
+    General, Histogram, NodeReport, Rates, RingHotKey, RingReport, float, is_reported, merge,
+};
+use ringbinder_protocol::{Stamp, Standing};
 use ringbinder_ring::Node;
-
-use super::latency::Latency;
-use super::sample::{Counters, HeldRing, Sample, Standing};
-use crate::fleet::hot::keys::{self, HotKey};
 
 /// Rates kept for each node.
 const HISTORY: usize = 300;
@@ -31,28 +31,13 @@ pub(super) enum State {
     Away(String),
 }
 
-/// The reason why a node gave no sample.
+/// The reason why a node gave no report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Absent {
     /// The error.
     pub(super) why: String,
     /// Whether the node was not asked because it was unreachable a moment ago.
     pub(super) resting: bool,
-}
-
-/// Rates over the last interval, per second.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Rates {
-    pub(super) requests: f64,
-    pub(super) gets: f64,
-    pub(super) hits: f64,
-    pub(super) sets: f64,
-    pub(super) evictions: f64,
-    pub(super) foreign: f64,
-    /// Gets that no owner answered.
-    pub(super) failed_gets: f64,
-    /// All requests that no owner answered.
-    pub(super) failed: f64,
 }
 
 /// The state of a node in one word, the worst that applies.
@@ -82,18 +67,18 @@ pub(super) struct Entry {
     pub(super) name: String,
     pub(super) address: String,
     pub(super) state: State,
-    /// Its last sample, which stays while it is unreachable.
-    pub(super) sample: Option<Sample>,
-    /// `None` before the second sample, after a restart, and while it is unreachable.
+    /// Its last report, which stays while it is unreachable.
+    pub(super) report: Option<NodeReport>,
+    /// `None` before the second report, after a restart, and while it is unreachable.
     pub(super) rates: Option<Rates>,
     /// Of the last interval, or of a longer one if that had few samples.
-    pub(super) latency: Option<Latency>,
+    pub(super) latency: Option<Histogram>,
     /// Requests per second, the oldest first; 0 while it was unreachable.
     pub(super) history: VecDeque<u64>,
     /// The 99th percentile in microseconds, the oldest first.
     pub(super) slowest: VecDeque<u64>,
     heard: Option<Instant>,
-    latencies: VecDeque<(Instant, Latency)>,
+    latencies: VecDeque<(Instant, Histogram)>,
 }
 
 /// All nodes of the ring.
@@ -101,8 +86,8 @@ pub(super) struct Entry {
 pub(super) struct Model {
     /// The location of the ring.
     pub(super) origin: String,
-    /// The version and digest of the ring that lists the nodes.
-    pub(super) ring: (u64, String),
+    /// The ring that lists the nodes.
+    pub(super) ring: Stamp,
     /// The nodes, in the order of the ring.
     pub(super) nodes: Vec<Entry>,
     /// Requests per second of all nodes, the oldest first.
@@ -116,61 +101,9 @@ pub(super) struct Totals {
     pub(super) away: usize,
     /// `None` if no node has rates.
     pub(super) rates: Option<Rates>,
-    pub(super) bytes: u64,
-    pub(super) limit: u64,
-    pub(super) items: u64,
-    pub(super) connections: u64,
-    pub(super) latency: Latency,
-}
-
-impl Rates {
-    fn between(before: &Counters, now: &Counters, took: Duration) -> Option<Rates> {
-        let seconds = took.as_secs_f64();
-        if seconds <= 0.0 {
-            return None;
-        }
-        let grown = |now: u64, before: u64| Some(now.checked_sub(before)? as f64 / seconds);
-        #[allow(clippy::cast_precision_loss, reason = "figures for people")]
-        let rate = grown;
-        let gets = rate(now.gets, before.gets)?;
-        let sets = rate(now.sets, before.sets)?;
-        Some(Rates {
-            requests: gets + sets + rate(now.others, before.others)?,
-            gets,
-            hits: rate(now.hits, before.hits)?,
-            sets,
-            evictions: rate(now.evictions, before.evictions)?,
-            foreign: rate(now.foreign, before.foreign)?,
-            failed_gets: rate(now.failed_gets, before.failed_gets)?,
-            failed: rate(now.failed, before.failed)?,
-        })
-    }
-
-    fn add(&mut self, other: &Rates) {
-        self.requests += other.requests;
-        self.gets += other.gets;
-        self.hits += other.hits;
-        self.sets += other.sets;
-        self.evictions += other.evictions;
-        self.foreign += other.foreign;
-        self.failed_gets += other.failed_gets;
-        self.failed += other.failed;
-    }
-
-    /// Gets that a node carried out, and gets that failed because their owner did not answer it.
-    fn asked(&self) -> f64 {
-        self.gets + self.failed_gets
-    }
-
-    /// Hits as a share of all gets, failed gets included, from 0 to 1. `None` without gets.
-    pub(super) fn hit_ratio(&self) -> Option<f64> {
-        (self.asked() > 0.0).then(|| (self.hits / self.asked()).min(1.0))
-    }
-
-    /// Failed gets as a share of all gets, from 0 to 1. `None` if none failed.
-    fn failing(&self) -> Option<f64> {
-        (self.failed_gets > 0.0).then(|| (self.failed_gets / self.asked()).min(1.0))
-    }
+    /// Sums of memory, items and connections.
+    pub(super) general: General,
+    pub(super) latency: Histogram,
 }
 
 impl Entry {
@@ -179,7 +112,7 @@ impl Entry {
             name: node.name.clone(),
             address: node.to_string(),
             state: State::Waiting,
-            sample: None,
+            report: None,
             rates: None,
             latency: None,
             history: VecDeque::new(),
@@ -191,19 +124,29 @@ impl Entry {
 
     /// Share of its memory in use, from 0 to 1.
     pub(super) fn memory_used(&self) -> Option<f64> {
-        let sample = self.sample.as_ref().filter(|sample| sample.limit > 0)?;
-        #[allow(clippy::cast_precision_loss, reason = "figures for people")]
-        Some(sample.bytes as f64 / sample.limit as f64)
+        let (used, limit) = self.general().and_then(|it| it.bytes.zip(it.limit_maxbytes))?;
+        (limit > 0).then(|| float(used) / float(limit))
     }
 
-    /// The ring that it holds, if it reported one.
-    pub(super) fn held(&self) -> Option<&HeldRing> {
-        self.sample.as_ref()?.ring.as_ref()
+    /// Its last counters.
+    pub(super) fn general(&self) -> Option<&General> {
+        self.report.as_ref().map(|report| &report.general)
     }
 
-    fn hear(&mut self, at: Instant, told: Result<Sample, Absent>) {
-        match told {
-            Ok(sample) => self.take(at, sample),
+    /// Its last report about its ring, if it has one.
+    pub(super) fn ring(&self) -> Option<&RingReport> {
+        self.report.as_ref()?.ring.as_ref()
+    }
+
+    /// The ring that it holds, with that report.
+    pub(super) fn held(&self) -> Option<(Stamp, &RingReport)> {
+        let ring = self.ring()?;
+        Some((ring.id?, ring))
+    }
+
+    fn hear(&mut self, at: Instant, report: Result<NodeReport, Absent>) {
+        match report {
+            Ok(report) => self.take(at, report),
             Err(absent) => {
                 if !(absent.resting && matches!(self.state, State::Away(_))) {
                     self.state = State::Away(absent.why);
@@ -220,23 +163,24 @@ impl Entry {
         push(&mut self.slowest, slowest.unwrap_or(0.0));
     }
 
-    fn take(&mut self, at: Instant, sample: Sample) {
+    fn take(&mut self, at: Instant, mut report: NodeReport) {
         self.state = State::Up;
-        let before = self.sample.take().filter(|before| sample.follows(before));
+        let before = self.report.take().filter(|before| report.follows(before));
         if before.is_none() {
             self.latencies.clear();
         }
         self.rates = before.zip(self.heard).and_then(|(before, heard)| {
             let took = at.saturating_duration_since(heard);
-            Rates::between(&before.counters, &sample.counters, took)
+            Rates::between(&before, &report, took)
         });
-        self.latency = sample.latency.and_then(|now| self.recent(at, now));
+        let latency = report.latency.take();
+        self.latency = latency.and_then(|now| self.recent(at, now.together()));
         self.heard = Some(at);
-        self.sample = Some(sample);
+        self.report = Some(report);
     }
 
     /// The latencies since the newest earlier answer that has enough samples after it.
-    fn recent(&mut self, at: Instant, now: Latency) -> Option<Latency> {
+    fn recent(&mut self, at: Instant, now: Histogram) -> Option<Histogram> {
         let old = |then: Instant| at.saturating_duration_since(then) > OLDEST;
         while self.latencies.front().is_some_and(|(then, _)| old(*then)) {
             self.latencies.pop_front();
@@ -269,13 +213,13 @@ fn push(history: &mut VecDeque<u64>, rate: f64) {
 
 impl Model {
     /// A model of nodes that have not answered yet.
-    pub(super) fn new(origin: String, ring: (u64, String), nodes: &[Node]) -> Model {
+    pub(super) fn new(origin: String, ring: Stamp, nodes: &[Node]) -> Model {
         let nodes = nodes.iter().map(Entry::new).collect();
         Model { origin, ring, nodes, history: VecDeque::new() }
     }
 
     /// Switches to another ring. Nodes that are also in the new ring keep their state.
-    pub(super) fn follow(&mut self, ring: (u64, String), nodes: &[Node]) {
+    pub(super) fn follow(&mut self, ring: Stamp, nodes: &[Node]) {
         let mut before = std::mem::take(&mut self.nodes);
         for node in nodes {
             let entry = Entry::new(node);
@@ -288,9 +232,9 @@ impl Model {
     }
 
     /// Records a node's answer.
-    pub(super) fn hear(&mut self, node: usize, at: Instant, told: Result<Sample, Absent>) {
+    pub(super) fn hear(&mut self, node: usize, at: Instant, report: Result<NodeReport, Absent>) {
         if let Some(entry) = self.nodes.get_mut(node) {
-            entry.hear(at, told);
+            entry.hear(at, report);
         }
     }
 
@@ -318,31 +262,36 @@ impl Model {
             if let Some(latency) = &entry.latency {
                 totals.latency.add(latency);
             }
-            if let Some(sample) = &entry.sample {
-                totals.bytes = totals.bytes.saturating_add(sample.bytes);
-                totals.limit = totals.limit.saturating_add(sample.limit);
-                totals.items = totals.items.saturating_add(sample.items);
-                totals.connections = totals.connections.saturating_add(sample.connections);
+            if let Some(general) = entry.general() {
+                let sums = &mut totals.general;
+                for (sum, number) in [
+                    (&mut sums.bytes, general.bytes),
+                    (&mut sums.limit_maxbytes, general.limit_maxbytes),
+                    (&mut sums.curr_items, general.curr_items),
+                    (&mut sums.curr_connections, general.curr_connections),
+                ] {
+                    *sum = Some(sum.unwrap_or(0).saturating_add(number.unwrap_or(0)));
+                }
             }
         }
         totals
     }
 
     /// The hot keys of the nodes that answer, and the shortest window that a node reported.
-    pub(super) fn hot_keys(&self) -> (Vec<HotKey>, Option<u64>) {
-        let heats = self.nodes.iter().enumerate().filter_map(|(index, entry)| {
-            let heat = entry.sample.as_ref()?.heat.as_ref()?;
-            (entry.state == State::Up).then_some((index, heat))
+    pub(super) fn hot_keys(&self) -> (Vec<RingHotKey>, Option<u64>) {
+        let reports = self.nodes.iter().enumerate().filter_map(|(index, entry)| {
+            let keys = entry.report.as_ref()?.hot_keys.as_ref()?;
+            (entry.state == State::Up).then_some((index, keys))
         });
-        let window = heats.clone().map(|(_, heat)| heat.window).min();
-        (keys::merge(heats), window)
+        let window = reports.clone().map(|(_, keys)| keys.window).min();
+        (merge(reports), window)
     }
 
     /// Whether a node holds another ring than the newest known one.
     pub(super) fn disagrees(&self, entry: &Entry) -> bool {
         let newest = self.newest();
         let held = entry.held().filter(|_| entry.state == State::Up);
-        held.is_some_and(|held| (held.version, held.digest.as_str()) != newest)
+        held.is_some_and(|(held, _)| held != newest)
     }
 
     /// The state of a node in one word.
@@ -352,40 +301,40 @@ impl Model {
             State::Away(_) => return Condition::Away,
             State::Up => {}
         }
-        let held = entry.held();
-        match held.map(|held| held.standing).unwrap_or_default() {
+        let ring = entry.ring();
+        match ring.and_then(RingReport::standing).unwrap_or(Standing::Confirmed) {
             Standing::Replaced => Condition::Replaced,
             _ if !self.disputed_by(entry).is_empty() => Condition::Disputed,
             Standing::Unconfirmed => Condition::Unconfirmed,
             Standing::Absent => Condition::Absent,
-            Standing::Confirmed if held.is_some_and(|held| !held.settled) => Condition::Moves,
+            Standing::Confirmed if ring.is_some_and(RingReport::is_waiting) => Condition::Moves,
             Standing::Confirmed => Condition::Ok,
         }
     }
 
     /// The nodes that see two processes claim a node's name or address.
     pub(super) fn disputed_by(&self, entry: &Entry) -> Vec<&str> {
-        self.told_by(|held| held.disputed.contains(&entry.name))
+        self.reported_by(|ring| ring.disputed().any(|name| name == entry.name))
     }
 
     /// The nodes that answer and whose report meets a condition.
-    fn told_by(&self, tells: impl Fn(&HeldRing) -> bool) -> Vec<&str> {
+    fn reported_by(&self, meets: impl Fn(&RingReport) -> bool) -> Vec<&str> {
         let up = self.nodes.iter().filter(|entry| entry.state == State::Up);
-        let told = up.filter(|entry| entry.held().is_some_and(&tells));
-        told.map(|entry| entry.name.as_str()).collect()
+        let reporters = up.filter(|entry| entry.ring().is_some_and(&meets));
+        reporters.map(|entry| entry.name.as_str()).collect()
     }
 
     /// The problems of a node that answers.
     fn wrong(&self, entry: &Entry) -> Vec<String> {
         let (name, mut wrong) = (&entry.name, Vec::new());
-        let Some(held) = entry.held().filter(|_| entry.state == State::Up) else {
+        let Some(ring) = entry.ring().filter(|_| entry.state == State::Up) else {
             return wrong;
         };
-        let why = |what: String| match held.standing_reason.as_str() {
-            "" => what,
-            reason => format!("{what}: {reason}"),
+        let why = |what: String| match is_reported(&ring.standing_reason) {
+            None => what,
+            Some(reason) => format!("{what}: {reason}"),
         };
-        match held.standing {
+        match ring.standing().unwrap_or(Standing::Confirmed) {
             Standing::Confirmed => {}
             Standing::Replaced => wrong.push(why(format!("{name} is replaced"))),
             Standing::Unconfirmed => wrong.push(why(format!("{name} is unconfirmed"))),
@@ -396,34 +345,38 @@ impl Model {
             let who = disputed_by.join(", ");
             wrong.push(format!("two processes claim to be {name}, as {who} see it"));
         }
-        let is_this = |unreached: &&(String, String)| unreached.0 == *name;
-        let cut_off = self.told_by(|held| held.unreached.iter().any(|it| is_this(&it)));
+        let cut_off = self.reported_by(|ring| ring.unreached().any(|(peer, _)| peer == name));
         if !cut_off.is_empty() {
-            let told = self.nodes.iter().filter_map(Entry::held).flat_map(|held| &held.unreached);
-            let why = told.filter(is_this).map(|(_, why)| why.as_str()).find(|why| !why.is_empty());
+            let mut reports =
+                self.nodes.iter().filter_map(Entry::ring).flat_map(RingReport::unreached);
+            let why = reports.find(|(peer, why)| peer == name && !why.is_empty());
+            let why = why.map(|(_, why)| why);
             let why = why.map_or_else(String::new, |why| format!(": {why}"));
             wrong.push(format!("{name} is away for {}{why}", cut_off.join(", ")));
         }
-        if !held.drift.is_empty() {
-            wrong.push(format!("{name}: {}", held.drift));
+        if let Some(drift) = is_reported(&ring.drift) {
+            wrong.push(format!("{name}: {drift}"));
         }
         wrong
     }
 
     /// The ring with the highest version, of the nodes' rings and the ring that was read.
-    fn newest(&self) -> (u64, &str) {
+    fn newest(&self) -> Stamp {
         let up = self.nodes.iter().filter(|entry| entry.state == State::Up);
-        let held = up.filter_map(Entry::held).map(|held| (held.version, held.digest.as_str()));
+        let held = up.filter_map(Entry::held).map(|(held, _)| held);
         // If two rings share a version, the ring of the file wins, since the user asked for it.
-        let read = (self.ring.0, self.ring.1.as_str());
-        held.fold(read, |newest, held| if held.0 > newest.0 { held } else { newest })
+        held.fold(
+            self.ring,
+            |newest, held| if held.version > newest.version { held } else { newest },
+        )
     }
 
     /// The most important problem, in one line. `None` if there is no problem.
     pub(super) fn trouble(&self) -> Option<String> {
         let away: Vec<&Entry> =
             self.nodes.iter().filter(|entry| matches!(entry.state, State::Away(_))).collect();
-        let apart: Vec<&Entry> = self.nodes.iter().filter(|entry| self.disagrees(entry)).collect();
+        let differing: Vec<&Entry> =
+            self.nodes.iter().filter(|entry| self.disagrees(entry)).collect();
         let mut parts = Vec::new();
         match away[..] {
             [] => {}
@@ -432,35 +385,35 @@ impl Model {
                 let names: Vec<&str> = away.iter().map(|entry| entry.name.as_str()).collect();
                 parts.push(format!("{} nodes are away: {}", names.len(), names.join(", ")));
                 // Usually all of them have the same reason.
-                let mut told = Vec::new();
+                let mut reasons = Vec::new();
                 for Entry { name, state, .. } in away {
                     if let State::Away(why) = state
-                        && !told.contains(&why)
+                        && !reasons.contains(&why)
                     {
-                        told.push(why);
+                        reasons.push(why);
                         parts.push(format!("{name} {why}"));
                     }
                 }
             }
         }
-        if let Some(failing) = self.totals().rates.as_ref().and_then(Rates::failing) {
+        if let Some(failing) = self.totals().rates.as_ref().and_then(Rates::failed_share) {
             let share = failing * 100.0;
             let share =
                 if share < 0.1 { "less than 0.1".to_owned() } else { format!("{share:.1}") };
             parts.push(format!("{share}% of gets miss because no owner answers"));
         }
         parts.extend(self.nodes.iter().flat_map(|entry| self.wrong(entry)));
-        if !apart.is_empty() {
-            let (version, _) = self.newest();
-            let held = apart.iter().filter_map(|entry| {
-                Some(format!("{} holds {}", entry.name, entry.held()?.version))
+        if !differing.is_empty() {
+            let version = self.newest().version;
+            let held = differing.iter().filter_map(|entry| {
+                Some(format!("{} holds {}", entry.name, entry.held()?.0.version))
             });
             let held: Vec<String> = held.collect();
             parts.push(format!("ring {version} is the newest, but {}", held.join(", ")));
         }
         for entry in &self.nodes {
-            if let Some(held) = entry.held().filter(|held| !held.last_error.is_empty()) {
-                parts.push(format!("{}: {}", entry.name, held.last_error));
+            if let Some(error) = entry.ring().and_then(|ring| is_reported(&ring.last_error)) {
+                parts.push(format!("{}: {error}", entry.name));
             }
         }
         (!parts.is_empty()).then(|| parts.join("; "))

@@ -1,7 +1,8 @@
-//! Tests of the model: samples in, figures out.
+//! Tests of the model: reports in, rates and problems out.
 
-use super::super::latency::tests::told;
-use super::super::sample::tests::pairs;
+use ringbinder_protocol::Instance;
+use ringbinder_protocol::stats::{HotKey, HotKeys, Latency, PeerReport};
+
 use super::*;
 
 const START: u64 = 1000;
@@ -18,36 +19,61 @@ fn nodes(names: &[&str]) -> Vec<Node> {
 
 /// Three nodes of a ring with version 7.
 pub(in crate::top) fn three() -> Model {
-    let ring = (7, "aa".to_owned());
+    let ring = Stamp { version: 7, digest: 0xaa };
     Model::new("ring.toml".to_owned(), ring, &nodes(&["cache-a", "cache-b", "cache-c"]))
 }
 
-/// A sample of a node that has served `gets` gets a second for this long.
-pub(in crate::top) fn sample(seconds: u64, gets: u64, ring: u64) -> Sample {
-    let general = format!(
-        "pid 5\nuptime {}\nringbinder_version 0.1.0\ncmd_get {}\nget_hits {}\ncmd_set {}\n\
-         evictions {}\nbytes 536870912\nlimit_maxbytes 1073741824\ncurr_items 1000000\n\
-         curr_connections 12\nmax_connections 1024\n",
-        START + seconds,
-        gets * seconds,
-        gets * seconds * 9 / 10,
-        gets * seconds / 10,
-        2 * seconds,
-    );
-    let ring =
-        format!("ring_version {ring}\nring_digest aa\nring_settled yes\nforeign_gets {seconds}\n");
-    let heat = "window_seconds 45\n1:key user%3A42\n1:rate 5123.4\n1:share 0.12\n\
-                2:key %1B%5B31mred\n2:rate 99.5\n2:share 0.0023\n";
-    let latency = told("get", &[(64, 1000 * seconds), (1024, 10 * seconds)]);
-    Sample::parse(&pairs(&general), &Some(pairs(&ring)), &Some(pairs(heat)), &Some(latency))
+/// A report of a node that has served `gets` gets a second for this long.
+pub(in crate::top) fn sample(seconds: u64, gets: u64, ring: u64) -> NodeReport {
+    let number = |number: u64| Some(number);
+    let general = General {
+        pid: number(5),
+        uptime: number(START + seconds),
+        ringbinder_version: Some("0.1.0".to_owned()),
+        cmd_get: number(gets * seconds),
+        get_hits: number(gets * seconds * 9 / 10),
+        get_misses: number(gets * seconds - gets * seconds * 9 / 10),
+        cmd_set: number(gets * seconds / 10),
+        evictions: number(2 * seconds),
+        bytes: number(536_870_912),
+        limit_maxbytes: number(1_073_741_824),
+        curr_items: number(1_000_000),
+        curr_connections: number(12),
+        max_connections: number(1024),
+        ..General::default()
+    };
+    let ring = RingReport { foreign_gets: number(seconds), ..of_ring(ring) };
+    let key = |key: &[u8], rate, share| HotKey { key: key.into(), rate, share: Some(share) };
+    let keys = vec![key(b"user:42", 5123.4, 0.12), key(b"\x1b[31mred", 99.5, 0.0023)];
+    NodeReport {
+        general,
+        ring: Some(ring),
+        latency: Some(latency(&[(64, 1000 * seconds), (1024, 10 * seconds)])),
+        hot_keys: Some(HotKeys { window: 45, keys }),
+    }
 }
 
-pub(in crate::top) fn away(why: &str) -> Result<Sample, Absent> {
+/// A settled node's report about the ring with this version.
+fn of_ring(version: u64) -> RingReport {
+    let id = Some(Stamp { version, digest: 0xaa });
+    RingReport { id, settled: Some(true), ..RingReport::default() }
+}
+
+/// A latency with these samples, each a bound and a number.
+fn latency(samples: &[(u64, u64)]) -> Latency {
+    let mut histogram = Histogram::default();
+    for (bound, number) in samples {
+        histogram.buckets[bound.ilog2() as usize] = *number;
+    }
+    Latency { classes: [("get".to_owned(), histogram)].into() }
+}
+
+pub(in crate::top) fn away(why: &str) -> Result<NodeReport, Absent> {
     Err(Absent { why: why.to_owned(), resting: false })
 }
 
 #[test]
-fn two_samples_make_rates() {
+fn two_reports_make_rates() {
     let mut model = three();
     let start = Instant::now();
     let at = |seconds| start + Duration::from_secs(seconds);
@@ -77,7 +103,7 @@ fn a_node_that_starts_anew_has_no_rates_of_the_old() {
     assert_eq!(model.nodes[0].rates.unwrap().gets, 1000.0);
     // `stats reset`: the same process, and smaller counters.
     let mut reset = sample(3, 1000, 7);
-    reset.counters = Counters::default();
+    reset.general.cmd_get = Some(0);
     model.hear(0, start + Duration::from_secs(3), Ok(reset));
     assert_eq!(model.nodes[0].rates, None);
 }
@@ -89,19 +115,19 @@ fn a_node_that_is_away_hides_nothing_of_the_others() {
     for seconds in 0..3 {
         for node in 0..3 {
             let at = start + Duration::from_secs(seconds);
-            let told = if node == 1 && seconds == 2 {
+            let report = if node == 1 && seconds == 2 {
                 away("no answer within 1s")
             } else {
                 Ok(sample(seconds + 1, 1000, 7))
             };
-            model.hear(node, at, told);
+            model.hear(node, at, report);
         }
         model.remember();
     }
     assert_eq!(model.nodes[1].state, State::Away("no answer within 1s".into()));
     let totals = model.totals();
     assert_eq!((totals.up, totals.away), (2, 1));
-    assert_eq!((totals.rates.unwrap().gets, totals.bytes), (2000.0, 1 << 30));
+    assert_eq!((totals.rates.unwrap().gets, totals.general.bytes), (2000.0, Some(1 << 30)));
     assert_eq!(model.history, [0, 3300, 2200]);
     assert_eq!(model.trouble().unwrap(), "cache-b no answer within 1s");
     // If the node was not asked again, the first reason stays.
@@ -132,16 +158,10 @@ fn rings_that_disagree_are_seen() {
     model.hear(1, start, Ok(sample(1, 1, 8)));
     assert!(model.disagrees(&model.nodes[0]) && !model.disagrees(&model.nodes[1]));
     // A node that reports no ring, or is unreachable, does not disagree.
-    model.hear(0, start, Ok(Sample { ring: None, ..sample(1, 1, 7) }));
+    model.hear(0, start, Ok(NodeReport { ring: None, ..sample(1, 1, 7) }));
     model.hear(2, start, away("gone"));
     assert!(!model.disagrees(&model.nodes[0]) && !model.disagrees(&model.nodes[2]));
     assert_eq!(model.trouble().unwrap(), "cache-c gone");
-}
-
-/// A sample with these additional lines of `stats ring`.
-fn told_of(ring: &str) -> Sample {
-    let ring = format!("ring_version 7\nring_digest aa\nring_settled yes\n{ring}");
-    Sample { ring: Sample::parse(&[], &Some(pairs(&ring)), &None, &None).ring, ..sample(1, 1, 7) }
 }
 
 #[test]
@@ -151,11 +171,11 @@ fn gets_that_no_owner_answers_are_misses_of_the_ring() {
     for seconds in 0..2 {
         let at = start + Duration::from_secs(seconds);
         let mut first = sample(seconds + 1, 1000, 7);
-        first.counters.hits = first.counters.gets;
-        let mut second = first.clone();
-        (first.counters.failed_gets, first.counters.failed) = (500 * seconds, 700 * seconds);
+        (first.general.get_hits, first.general.get_misses) = (first.general.cmd_get, Some(0));
+        let second = first.clone();
+        first.general.foreign_get_failed = Some(500 * seconds);
+        first.general.foreign_failed = Some(700 * seconds);
         model.hear(0, at, Ok(first));
-        second.counters.failed_gets = 0;
         model.hear(1, at, Ok(second));
     }
     let ratio = |rates: Option<Rates>| rates.unwrap().hit_ratio().unwrap();
@@ -164,37 +184,49 @@ fn gets_that_no_owner_answers_are_misses_of_the_ring() {
     assert_eq!(model.nodes[0].rates.unwrap().failed, 700.0);
     assert_eq!(ratio(model.totals().rates), 0.8);
     assert_eq!(model.trouble().unwrap(), "20.0% of gets miss because no owner answers");
-    // A node that only forwards has no gets of its own.
-    let rates = Rates { failed_gets: 5.0, ..Rates::default() };
-    assert_eq!((rates.hit_ratio(), rates.failing()), (Some(0.0), Some(1.0)));
-    assert_eq!((Rates::default().hit_ratio(), Rates::default().failing()), (None, None));
 }
 
 #[test]
 fn nodes_that_are_not_what_the_ring_says_are_seen() {
     let mut model = three();
     let now = Instant::now();
-    let hear = |model: &mut Model, node, ring| model.hear(node, now, Ok(told_of(ring)));
+    let hear = |model: &mut Model, node, ring| {
+        model.hear(node, now, Ok(NodeReport { ring: Some(ring), ..sample(1, 1, 7) }));
+    };
+    let standing = |standing, reason: &str| RingReport {
+        reported_standing: Some(standing),
+        standing_reason: Some(reason.to_owned()),
+        ..of_ring(7)
+    };
+    let about =
+        |name: &str, peer| RingReport { peers: [(name.to_owned(), peer)].into(), ..of_ring(7) };
+    let unreachable = |reason: Option<&str>| PeerReport {
+        away: Some(true),
+        reason: reason.map(str::to_owned),
+        ..PeerReport::default()
+    };
     let conditions = |model: &Model| [0, 1, 2].map(|node| model.condition(&model.nodes[node]));
     use Condition::{Absent, Away, Disputed, Moves, Ok as Fine, Replaced, Unconfirmed, Waiting};
     assert_eq!(conditions(&model), [Waiting; 3]);
-    hear(&mut model, 0, "ring_standing confirmed\n");
-    hear(&mut model, 1, "ring_standing unconfirmed\nring_standing_reason it is asking\n");
-    hear(&mut model, 2, "ring_standing absent\n");
+    hear(&mut model, 0, standing(Standing::Confirmed, ""));
+    hear(&mut model, 1, standing(Standing::Unconfirmed, "it is asking"));
+    hear(&mut model, 2, standing(Standing::Absent, ""));
     assert_eq!(conditions(&model), [Fine, Unconfirmed, Absent]);
     let trouble = "cache-b is unconfirmed: it is asking; cache-c is absent from its own ring";
     assert_eq!(model.trouble().unwrap(), trouble);
-    hear(&mut model, 0, "peer:cache-b:rival 1f\n");
-    hear(&mut model, 1, "");
-    hear(&mut model, 2, "ring_standing replaced\nring_standing_reason 10.0.0.9 has its name\n");
+    let rival = PeerReport { rival: Some(Instance(0x1f)), ..PeerReport::default() };
+    hear(&mut model, 0, about("cache-b", rival));
+    hear(&mut model, 1, of_ring(7));
+    hear(&mut model, 2, standing(Standing::Replaced, "10.0.0.9 has its name"));
     assert_eq!(conditions(&model), [Fine, Disputed, Replaced]);
     let trouble = "two processes claim to be cache-b, as cache-a see it; \
                    cache-c is replaced: 10.0.0.9 has its name";
     assert_eq!(model.trouble().unwrap(), trouble);
     // Unreachable peers, and a file with another ring.
-    hear(&mut model, 0, "peer:cache-c:state away\npeer:cache-c:reason certificate expired\n");
-    hear(&mut model, 1, "ring_drift its file has ring 6\npeer:cache-c:state away\n");
-    hear(&mut model, 2, "");
+    hear(&mut model, 0, about("cache-c", unreachable(Some("certificate expired"))));
+    let drift = Some("its file has ring 6".to_owned());
+    hear(&mut model, 1, RingReport { drift, ..about("cache-c", unreachable(None)) });
+    hear(&mut model, 2, of_ring(7));
     assert_eq!(conditions(&model), [Fine; 3]);
     let trouble = "cache-b: its file has ring 6; \
                    cache-c is away for cache-a, cache-b: certificate expired";
@@ -202,7 +234,7 @@ fn nodes_that_are_not_what_the_ring_says_are_seen() {
     model.hear(2, now, away("is away: refused"));
     assert_eq!(conditions(&model), [Fine, Fine, Away]);
     assert_eq!(model.trouble().unwrap(), "cache-c is away: refused; cache-b: its file has ring 6");
-    model.nodes[0].sample.as_mut().unwrap().ring.as_mut().unwrap().settled = false;
+    hear(&mut model, 0, RingReport { settled: Some(false), ..of_ring(7) });
     assert_eq!(conditions(&model)[0], Moves);
 }
 
@@ -212,24 +244,22 @@ fn few_samples_are_taken_together_with_older_ones() {
     let start = Instant::now();
     // 101 samples a second, so two seconds have enough.
     for seconds in 0..10 {
-        let told = Sample {
-            latency: Some(Latency::parse(&told("get", &[(64, 100 * seconds), (128, seconds)]))),
-            ..sample(seconds + 1, 1, 7)
-        };
-        model.hear(0, start + Duration::from_secs(seconds), Ok(told));
+        let report = NodeReport { latency: few(seconds), ..sample(seconds + 1, 1, 7) };
+        model.hear(0, start + Duration::from_secs(seconds), Ok(report));
     }
     assert_eq!(model.nodes[0].latency.unwrap().count(), 202);
     // An idle node shows its last latencies until they are too old.
     let at = start + Duration::from_secs(25);
-    model.hear(0, at, Ok(Sample { latency: model_latency(9), ..sample(26, 1, 7) }));
+    model.hear(0, at, Ok(NodeReport { latency: few(9), ..sample(26, 1, 7) }));
     assert_eq!(model.nodes[0].latency.unwrap().count(), 202);
     let at = start + Duration::from_secs(70);
-    model.hear(0, at, Ok(Sample { latency: model_latency(9), ..sample(71, 1, 7) }));
+    model.hear(0, at, Ok(NodeReport { latency: few(9), ..sample(71, 1, 7) }));
     assert_eq!(model.nodes[0].latency, None);
 }
 
-fn model_latency(seconds: u64) -> Option<Latency> {
-    Some(Latency::parse(&told("get", &[(64, 100 * seconds), (128, seconds)])))
+/// The latency after this many seconds with 101 samples each.
+fn few(seconds: u64) -> Option<Latency> {
+    Some(latency(&[(64, 100 * seconds), (128, seconds)]))
 }
 
 #[test]
@@ -238,7 +268,7 @@ fn another_ring_keeps_what_is_known_of_nodes_that_stay() {
     model.hear(2, Instant::now(), Ok(sample(1, 1, 7)));
     let mut next = nodes(&["cache-a", "cache-b", "cache-c", "cache-d"]);
     next.remove(0);
-    model.follow((8, "bb".to_owned()), &next);
+    model.follow(Stamp { version: 8, digest: 0xbb }, &next);
     let names: Vec<&str> = model.nodes.iter().map(|entry| entry.name.as_str()).collect();
     assert_eq!(names, ["cache-b", "cache-c", "cache-d"]);
     assert_eq!(model.nodes[1].state, State::Up);

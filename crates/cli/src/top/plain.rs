@@ -4,16 +4,16 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use ringbinder_client::Error;
+use ringbinder_protocol::Standing;
+use ringbinder_protocol::stats::{Rates, RingReport, is_reported, key_text};
 use serde_json::{Value, json};
 
-use super::columns::{memory_text, percent};
-use super::model::{Condition, Entry, Model, Rates, State};
+use super::columns::memory_text;
+use super::model::{Condition, Entry, Model, State};
 use super::poll;
-use super::sample::HeldRing;
 use super::ui::is_up;
 use crate::fleet::Fleet;
-use crate::fleet::hot::keys::shown;
-use crate::fleet::numbers::{count, micros, per_second};
+use crate::fleet::numbers::{count, micros, per_second, percent};
 use crate::style::{BAD, BOLD, DIM};
 use crate::table::{Align, Table};
 
@@ -28,12 +28,12 @@ pub(super) async fn look(fleet: &Fleet, deadline: Duration, pace: Duration) -> (
     let mut failures = Vec::new();
     for first in [true, false] {
         let asked = nodes.iter().map(|node| async {
-            let told = poll::ask(node, deadline).await;
-            (Instant::now(), told)
+            let report = poll::ask(node, deadline).await;
+            (Instant::now(), report)
         });
-        for (index, (at, told)) in join_all(asked).await.into_iter().enumerate() {
-            model.hear(index, at, told.as_ref().map_err(poll::absent).cloned());
-            failures.extend(told.err().filter(|_| first));
+        for (index, (at, report)) in join_all(asked).await.into_iter().enumerate() {
+            model.hear(index, at, report.as_ref().map_err(poll::absent).cloned());
+            failures.extend(report.err().filter(|_| first));
         }
         if first {
             tokio::time::sleep(pace).await;
@@ -63,13 +63,13 @@ pub(super) fn table(model: &Model) -> Table {
     let mut table = Table::new(&columns);
     for entry in &model.nodes {
         let rate = |of: fn(&Rates) -> f64| dash(entry.rates.as_ref().map(|it| per_second(of(it))));
-        let sample = entry.sample.as_ref().filter(|_| is_up(entry));
+        let general = entry.general().filter(|_| is_up(entry));
         let quantile =
             |part| dash(entry.latency.and_then(|latency| latency.quantile(part)).map(micros));
-        let ring = entry.held().filter(|_| is_up(entry)).map(|held| {
+        let ring = entry.held().filter(|_| is_up(entry)).map(|(held, ring)| {
             let mark = match () {
                 () if model.disagrees(entry) => "!",
-                () if !held.drift.is_empty() => "~",
+                () if is_reported(&ring.drift).is_some() => "~",
                 () => "",
             };
             format!("{}{mark}", held.version)
@@ -79,17 +79,15 @@ pub(super) fn table(model: &Model) -> Table {
             &entry.address,
             &state(model, entry),
             &dash(ring),
-            &rate(|rates| rates.gets),
+            &rate(|rates| rates.served_gets),
             &rate(|rates| rates.sets),
             &dash(entry.rates.and_then(|rates| rates.hit_ratio()).map(percent)),
-            &dash(
-                sample.map(|sample| memory_text(sample.bytes, sample.limit).replace(" of ", "/")),
-            ),
+            &dash(general.map(|general| memory_text(general).replace(" of ", "/"))),
             &quantile(0.5),
             &quantile(0.99),
             &rate(|rates| rates.failed),
             &rate(|rates| rates.evictions),
-            &dash(sample.map(|sample| count(sample.connections))),
+            &dash(general.and_then(|general| general.curr_connections).map(count)),
             &rate(|rates| rates.foreign),
         ]);
     }
@@ -123,15 +121,15 @@ pub(super) fn below(model: &Model) -> String {
     if let Some(seconds) = window.filter(|_| !keys.is_empty()) {
         text.push_str(&format!("\n{BOLD}hot keys, last {seconds} s{BOLD:#}\n"));
         for hot in keys.iter().take(KEYS) {
-            let (rate, share) = (per_second(hot.rate), percent(hot.share));
-            text.push_str(&format!("{rate:>7} {DIM}{share:>6}{DIM:#}  {}\n", shown(&hot.key)));
+            let (rate, share) = (per_second(hot.rate), dash(hot.share.map(percent)));
+            text.push_str(&format!("{rate:>7} {DIM}{share:>6}{DIM:#}  {}\n", key_text(&hot.key)));
         }
     }
     text
 }
 
-fn unreached(ring: &HeldRing) -> Vec<Value> {
-    let unreached = ring.unreached.iter();
+fn unreached(ring: &RingReport) -> Vec<Value> {
+    let unreached = ring.unreached();
     unreached.map(|(node, reason)| json!({ "node": node, "reason": reason })).collect()
 }
 
@@ -140,7 +138,7 @@ pub(super) fn as_json(model: &Model) -> Value {
     let rates = |rates: &Rates| {
         json!({
             "requests": rates.requests,
-            "gets": rates.gets,
+            "gets": rates.served_gets,
             "hits": rates.hits,
             "sets": rates.sets,
             "evictions": rates.evictions,
@@ -150,30 +148,30 @@ pub(super) fn as_json(model: &Model) -> Value {
         })
     };
     let nodes = model.nodes.iter().map(|entry| {
-        let sample = entry.sample.as_ref().filter(|_| is_up(entry));
-        let ring = sample.and_then(|sample| sample.ring.as_ref());
+        let general = entry.general().filter(|_| is_up(entry));
+        let ring = entry.ring().filter(|_| is_up(entry));
         json!({
             "node": entry.name,
             "address": entry.address,
             "state": state(model, entry),
             "error": match &entry.state { State::Away(why) => Some(why), _ => None },
-            "ring_version": ring.map(|ring| ring.version),
+            "ring_version": ring.and_then(|ring| ring.id).map(|id| id.version),
             "ring_newest": !model.disagrees(entry),
-            "standing": ring.map(|ring| ring.standing.word()),
-            "standing_reason": ring.map(|ring| &ring.standing_reason),
-            "drift": ring.map(|ring| &ring.drift),
+            "standing": ring.map(|ring| ring.standing().unwrap_or(Standing::Confirmed).as_str()),
+            "standing_reason": ring.map(|ring| is_reported(&ring.standing_reason).unwrap_or_default()),
+            "drift": ring.map(|ring| is_reported(&ring.drift).unwrap_or_default()),
             "disputed_by": model.disputed_by(entry),
             "unreached": ring.map(unreached),
             "per_second": entry.rates.as_ref().map(rates),
             "hit_ratio": entry.rates.and_then(|rates| rates.hit_ratio()),
             "p50_us": entry.latency.and_then(|latency| latency.quantile(0.5)),
             "p99_us": entry.latency.and_then(|latency| latency.quantile(0.99)),
-            "bytes": sample.map(|sample| sample.bytes),
-            "limit_maxbytes": sample.map(|sample| sample.limit),
-            "items": sample.map(|sample| sample.items),
-            "connections": sample.map(|sample| sample.connections),
-            "uptime": sample.map(|sample| sample.uptime),
-            "version": sample.map(|sample| sample.program.clone()),
+            "bytes": general.and_then(|it| it.bytes),
+            "limit_maxbytes": general.and_then(|it| it.limit_maxbytes),
+            "items": general.and_then(|it| it.curr_items),
+            "connections": general.and_then(|it| it.curr_connections),
+            "uptime": general.and_then(|it| it.uptime),
+            "version": general.and_then(|it| it.program()),
         })
     });
     let nodes: Vec<Value> = nodes.collect();
@@ -181,13 +179,13 @@ pub(super) fn as_json(model: &Model) -> Value {
     let keys = keys.iter().map(|hot| {
         let nodes: Vec<&str> =
             hot.nodes.iter().map(|&node| model.nodes[node].name.as_str()).collect();
-        json!({ "key": hot.key, "rate": hot.rate, "share": hot.share, "nodes": nodes })
+        json!({ "key": hot.encoded(), "rate": hot.rate, "share": hot.share, "nodes": nodes })
     });
     let keys: Vec<Value> = keys.collect();
     let totals = model.totals();
     json!({
         "origin": model.origin,
-        "ring_version": model.ring.0,
+        "ring_version": model.ring.version,
         "nodes": nodes,
         "per_second": totals.rates.as_ref().map(rates),
         "hit_ratio": totals.rates.and_then(|rates| rates.hit_ratio()),

@@ -3,11 +3,11 @@
 use std::time::{Duration, Instant};
 
 use ringbinder_client::{Absence, Error, NodeHandle};
+use ringbinder_protocol::stats::NodeReport;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::model::Absent;
-use super::sample::Sample;
 use crate::escape::words;
 use crate::fleet::advice::advice;
 
@@ -19,7 +19,7 @@ pub(super) struct Heard {
     /// Its index in that ring.
     pub(super) node: usize,
     pub(super) at: Instant,
-    pub(super) told: Result<Sample, Absent>,
+    pub(super) report: Result<NodeReport, Absent>,
 }
 
 /// The tasks that poll the nodes of one ring. They end when this is dropped.
@@ -47,9 +47,9 @@ impl Pollers {
             tokio::spawn(async move {
                 loop {
                     let next = tokio::time::Instant::now() + *pace.borrow_and_update();
-                    let told = ask(&handle, deadline).await.map_err(|error| absent(&error));
-                    let told = Heard { generation, node, at: Instant::now(), told };
-                    if heard.send(told).await.is_err() {
+                    let report = ask(&handle, deadline).await.map_err(|error| absent(&error));
+                    let answer = Heard { generation, node, at: Instant::now(), report };
+                    if heard.send(answer).await.is_err() {
                         return;
                     }
                     tokio::select! {
@@ -64,7 +64,7 @@ impl Pollers {
 }
 
 /// Asks a node all questions within the deadline.
-pub(super) async fn ask(node: &NodeHandle, deadline: Duration) -> Result<Sample, Error> {
+pub(super) async fn ask(node: &NodeHandle, deadline: Duration) -> Result<NodeReport, Error> {
     let all = async {
         // Sent together, so that a distant node costs one round trip.
         tokio::join!(
@@ -75,8 +75,10 @@ pub(super) async fn ask(node: &NodeHandle, deadline: Duration) -> Result<Sample,
         )
     };
     match tokio::time::timeout(deadline, all).await {
-        Ok((general, ring, heat, latency)) => {
-            Ok(Sample::parse(&general?, &ring.ok(), &heat.ok(), &latency.ok()))
+        Ok((general, ring, hot_keys, latency)) => {
+            let [ring, hot_keys, latency] = [ring.ok(), hot_keys.ok(), latency.ok()];
+            let [ring, latency, hot_keys] = [&ring, &latency, &hot_keys].map(|it| it.as_deref());
+            Ok(NodeReport::read(&general?, ring, latency, hot_keys, words))
         }
         Err(_) => {
             let title = format!("{} ({})", node.node().name, node.node());
@@ -85,7 +87,7 @@ pub(super) async fn ask(node: &NodeHandle, deadline: Duration) -> Result<Sample,
     }
 }
 
-/// The reason to show, after its name, for a node without a sample.
+/// The reason to show, after its name, for a node without a report.
 pub(super) fn absent(error: &Error) -> Absent {
     let resting = matches!(error, Error::Away { why: Absence::Resting, .. });
     let mut why = match error {

@@ -12,13 +12,14 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Borders, Clear, Paragraph, Sparkline};
 
-use super::columns::{self, GAP, Tone, memory_text, percent};
+use ringbinder_protocol::Standing;
+use ringbinder_protocol::stats::key_text;
+
+use super::columns::{self, GAP, Tone, memory_text};
 use super::model::{Entry, Model, State};
-use super::sample::Standing;
 use super::ui::{Ui, is_up};
 use crate::escape::words;
-use crate::fleet::hot::keys::shown;
-use crate::fleet::numbers::{count, micros, per_second, span};
+use crate::fleet::numbers::{count, micros, per_second, percent, span};
 
 /// Minimum number of lines for the parts beside the hot keys.
 const DETAIL_LINES: u16 = 4;
@@ -117,7 +118,7 @@ fn header(frame: &mut Frame<'_>, area: Rect, model: &Model, ui: &Ui, theme: Them
     let of = format!("{nodes} node{}", if nodes == 1 { "" } else { "s" });
     let mut first = vec![
         Span::styled("ringbinder top", theme.head()),
-        Span::raw(format!("ring {}", model.ring.0)),
+        Span::raw(format!("ring {}", model.ring.version)),
         Span::raw(of),
     ];
     if totals.away > 0 {
@@ -142,13 +143,13 @@ fn header(frame: &mut Frame<'_>, area: Rect, model: &Model, ui: &Ui, theme: Them
     let mut figures = Vec::new();
     if let Some(rates) = &totals.rates {
         figures.push(rate(rates.requests, "req"));
-        figures.push(rate(rates.gets, "get"));
+        figures.push(rate(rates.served_gets, "get"));
         figures.push(rate(rates.sets, "set"));
         let hits = rates.hit_ratio().map_or_else(|| "-".to_owned(), percent);
         figures.push(Span::raw(format!("hits {hits}")));
     }
     if totals.up > 0 {
-        figures.push(Span::raw(format!("mem {}", memory_text(totals.bytes, totals.limit))));
+        figures.push(Span::raw(format!("mem {}", memory_text(&totals.general))));
     }
     if let Some(slowest) = totals.latency.quantile(0.99) {
         figures.push(Span::raw(format!("p99 {}", micros(slowest))));
@@ -157,8 +158,11 @@ fn header(frame: &mut Frame<'_>, area: Rect, model: &Model, ui: &Ui, theme: Them
         figures.push(rate(rates.evictions, "evict"));
     }
     if totals.up > 0 {
-        figures.push(Span::raw(format!("{} items", count(totals.items))));
-        figures.push(Span::raw(format!("{} conns", count(totals.connections))));
+        figures.push(Span::raw(format!("{} items", count(totals.general.curr_items.unwrap_or(0)))));
+        figures.push(Span::raw(format!(
+            "{} conns",
+            count(totals.general.curr_connections.unwrap_or(0))
+        )));
     }
     frame.render_widget(joined(figures, "  ", second.width), second);
 }
@@ -266,9 +270,12 @@ fn hot_keys(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Theme) {
     let block = titled(title, theme);
     let inner = block.inner(area);
     frame.render_widget(block, area);
-    let told = window.is_some();
     if keys.is_empty() {
-        let text = if told { "none in the last minute" } else { "no node tells (or -X is set)" };
+        let text = if window.is_some() {
+            "none in the last minute"
+        } else {
+            "no node tells (or -X is set)"
+        };
         frame.render_widget(Line::styled(text, theme.of(Tone::Dim)), inner);
         return;
     }
@@ -283,10 +290,11 @@ fn hot_keys(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Theme) {
             ref several => format!("{} nodes", several.len()),
         };
         let node: String = node.chars().take(10).collect();
+        let share = hot.share.map_or_else(|| "-".to_owned(), percent);
         lines.push(Line::from(vec![
-            Span::raw(format!("{:>6} {:>6}  ", per_second(hot.rate), percent(hot.share))),
+            Span::raw(format!("{:>6} {:>6}  ", per_second(hot.rate), share)),
             Span::styled(format!("{node:<10} "), theme.of(Tone::Dim)),
-            Span::raw(shown(&hot.key)),
+            Span::raw(key_text(&hot.key)),
         ]));
     }
     frame.render_widget(Paragraph::new(lines), inner);
@@ -300,18 +308,20 @@ fn details(frame: &mut Frame<'_>, area: Rect, entry: &Entry, theme: Theme) {
     if let State::Away(why) = &entry.state {
         lines.push(Line::styled(why.clone(), theme.of(Tone::Bad)));
     }
-    let standing = entry.held().filter(|_| is_up(entry)).map(|held| held.standing);
+    let standing = entry.ring().filter(|_| is_up(entry)).and_then(|ring| ring.standing());
     if let Some(standing) = standing.filter(|&standing| standing != Standing::Confirmed) {
-        lines.push(Line::styled(standing.word(), theme.of(Tone::Bad)));
+        lines.push(Line::styled(standing.as_str(), theme.of(Tone::Bad)));
     }
-    if let Some(sample) = entry.sample.as_ref().filter(|_| is_up(entry)) {
-        lines.push(Line::raw(format!("version {}, up {}", sample.program, span(sample.uptime))));
-        lines.push(Line::raw(format!("mem {}", memory_text(sample.bytes, sample.limit))));
+    if let Some(general) = entry.general().filter(|_| is_up(entry)) {
+        let number = Option::unwrap_or_default;
+        let (version, up) = (general.program().unwrap_or_default(), span(number(general.uptime)));
+        lines.push(Line::raw(format!("version {version}, up {up}")));
+        lines.push(Line::raw(format!("mem {}", memory_text(general))));
         lines.push(Line::raw(format!(
             "{} items, conns {} of {}",
-            count(sample.items),
-            sample.connections,
-            sample.max_connections,
+            count(number(general.curr_items)),
+            number(general.curr_connections),
+            number(general.max_connections),
         )));
     }
     let text = u16::try_from(lines.len()).unwrap_or(u16::MAX).min(inner.height);

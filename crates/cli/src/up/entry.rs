@@ -144,7 +144,7 @@ impl Entry {
     /// Whether it holds at least this version of the ring and waits for no other node.
     pub(super) fn has_settled(&self, version: u64) -> bool {
         self.figures.as_ref().is_some_and(|figures| {
-            figures.settled && figures.ring_version.is_some_and(|held| held >= version)
+            figures.is_settled() && figures.ring_version().is_some_and(|held| held >= version)
         })
     }
 

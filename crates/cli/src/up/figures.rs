@@ -1,125 +1,121 @@
-//! Figures that nodes report every second.
+//! The state that each node reports every second.
 
-use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use ringbinder_client::NodeHandle;
+use ringbinder_protocol::stats::{NodeReport, Rates, RingReport};
+
+use crate::escape::words;
 
 /// One report of a node.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Figures {
     /// The id of its process.
     pub(super) pid: u32,
-    /// Items it holds.
-    pub(super) items: u64,
-    /// Memory of its items, in bytes.
-    pub(super) bytes: u64,
-    /// Gets since its start, including gets that no owner answered.
-    pub(super) gets: u64,
-    /// Gets that found a value.
-    pub(super) hits: u64,
-    /// Open connections.
-    pub(super) connections: u64,
-    /// Version of its ring; `None` if it has no ring.
-    pub(super) ring_version: Option<u64>,
-    /// Whether it serves all the keys that it owns.
-    pub(super) settled: bool,
-    /// Names of nodes that are unreachable for it.
-    pub(super) misses: Vec<String>,
+    report: NodeReport,
     /// Time of the report.
-    pub(super) at: Instant,
+    at: Instant,
 }
 
 impl Figures {
-    /// Asks a node. Returns `None` if it is unreachable or is not Ringbinder.
+    /// Asks a node. Returns `None` if it is unreachable or does not report its process.
     pub(super) async fn ask(node: &NodeHandle) -> Option<Figures> {
         let (general, ring) = tokio::join!(node.stats(""), node.stats("ring"));
         let at = Instant::now();
-        Figures::of(&general.ok()?, &ring.unwrap_or_default(), at)
+        let ring = ring.ok();
+        Figures::of(NodeReport::read(&general.ok()?, ring.as_deref(), None, None, words), at)
     }
 
-    fn of(general: &[(String, String)], ring: &[(String, String)], at: Instant) -> Option<Figures> {
-        let general: HashMap<&str, &str> = pairs(general).collect();
-        let number = |name: &str| general.get(name).and_then(|value| value.parse().ok());
-        let away = pairs(ring).filter(|&(_, state)| state == "away");
-        let misses = away.filter_map(|(name, _)| {
-            Some(name.strip_prefix("peer:")?.strip_suffix(":state")?.to_owned())
-        });
-        let misses = misses.collect();
-        let ring: HashMap<&str, &str> = pairs(ring).collect();
-        Some(Figures {
-            pid: general.get("pid")?.parse().ok()?,
-            items: number("curr_items")?,
-            bytes: number("bytes")?,
-            gets: number("cmd_get")?.saturating_add(number("foreign_get_failed").unwrap_or(0)),
-            hits: number("get_hits")?,
-            // One of them belongs to this command.
-            connections: number("curr_connections").unwrap_or(0u64).saturating_sub(1),
-            ring_version: ring.get("ring_version").and_then(|version| version.parse().ok()),
-            settled: ring.get("ring_settled") == Some(&"yes"),
-            misses,
-            at,
-        })
+    fn of(report: NodeReport, at: Instant) -> Option<Figures> {
+        let pid = report.general.pid.and_then(|pid| u32::try_from(pid).ok())?;
+        Some(Figures { pid, report, at })
     }
 
-    /// Gets per second since the report `before`. `None` if that came from another process.
+    /// Items it holds.
+    pub(super) fn items(&self) -> Option<u64> {
+        self.report.general.curr_items
+    }
+
+    /// Memory of its items, in bytes.
+    pub(super) fn bytes(&self) -> Option<u64> {
+        self.report.general.bytes
+    }
+
+    /// Gets that found a value, and all gets since its start, including gets that no owner answered.
+    pub(super) fn hits_of_gets(&self) -> Option<(u64, u64)> {
+        self.report.general.get_hits.zip(self.report.general.gets())
+    }
+
+    /// Open connections, without the one of this command.
+    pub(super) fn connections(&self) -> Option<u64> {
+        self.report.general.curr_connections.map(|all| all.saturating_sub(1))
+    }
+
+    /// Version of its ring; `None` if it has no ring.
+    pub(super) fn ring_version(&self) -> Option<u64> {
+        self.report.ring.as_ref()?.id.map(|id| id.version)
+    }
+
+    /// Whether it serves all the keys that it owns.
+    pub(super) fn is_settled(&self) -> bool {
+        self.report.ring.as_ref().is_some_and(|ring| ring.settled == Some(true))
+    }
+
+    /// Whether a node is unreachable for it.
+    pub(super) fn misses(&self, name: &str) -> bool {
+        let mut unreached = self.report.ring.iter().flat_map(RingReport::unreached);
+        unreached.any(|(peer, _)| peer == name)
+    }
+
+    /// Gets per second since the report `before`, rounded up. `None` if that came from another
+    /// process.
     pub(super) fn gets_per_second(&self, before: &Figures) -> Option<u64> {
-        let gets = self.gets.checked_sub(before.gets).filter(|_| self.pid == before.pid)?;
-        let span = self.at.saturating_duration_since(before.at);
-        let millis = u64::try_from(span.max(Duration::from_millis(1)).as_millis()).ok()?;
-        Some(gets.saturating_mul(1000).div_ceil(millis))
+        let took = self.at.saturating_duration_since(before.at);
+        let rates = Rates::between(&before.report, &self.report, took)?;
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it saturates")]
+        Some(rates.gets.ceil() as u64)
     }
-}
-
-fn pairs(stats: &[(String, String)]) -> impl Iterator<Item = (&str, &str)> {
-    stats.iter().map(|(name, value)| (name.as_str(), value.as_str()))
 }
 
 #[cfg(test)]
 pub(super) mod tests {
+    use std::time::Duration;
+
+    use ringbinder_protocol::Stamp;
+    use ringbinder_protocol::stats::{General, PeerReport};
+
     use super::*;
 
     /// A possible report of a node with this many gets.
     pub(in crate::up) fn some(gets: u64, at: Instant) -> Figures {
-        Figures {
-            pid: 4711,
-            items: 12_345,
-            bytes: 3 << 20,
-            gets,
-            hits: gets / 2,
-            connections: 2,
-            ring_version: Some(1),
-            settled: true,
-            misses: Vec::new(),
-            at,
-        }
+        let general = General {
+            pid: Some(4711),
+            curr_items: Some(12_345),
+            bytes: Some(3 << 20),
+            get_hits: Some(gets / 2),
+            get_misses: Some(gets - gets / 2),
+            curr_connections: Some(3),
+            ..General::default()
+        };
+        let id = Some(Stamp { version: 1, digest: 0 });
+        let ring = Some(RingReport { id, settled: Some(true), ..RingReport::default() });
+        Figures::of(NodeReport { general, ring, ..NodeReport::default() }, at).unwrap()
     }
 
     #[test]
-    fn figures_are_read_from_what_nodes_say() {
-        let own = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
-            pairs.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect()
-        };
-        let mut general = own(&[
-            ("pid", "4711"),
-            ("curr_items", "12345"),
-            ("bytes", "3145728"),
-            ("cmd_get", "8"),
-            ("foreign_get_failed", "2"),
-            ("get_hits", "5"),
-            ("curr_connections", "3"),
-        ]);
-        let ring = own(&[
-            ("ring_version", "1"),
-            ("ring_settled", "yes"),
-            ("peer:cache-b:state", "up"),
-            ("peer:cache-c:state", "away"),
-        ]);
-        let at = Instant::now();
-        let expected = Figures { misses: vec!["cache-c".to_owned()], ..some(10, at) };
-        assert_eq!(Figures::of(&general, &ring, at), Some(expected));
-        general.remove(0);
-        assert_eq!(Figures::of(&general, &ring, at), None);
+    fn a_report_is_of_a_known_process() {
+        let mut report = some(8, Instant::now()).report;
+        report.general.foreign_get_failed = Some(2);
+        let away = PeerReport { away: Some(true), ..PeerReport::default() };
+        let peers = [("cache-b".to_owned(), PeerReport::default()), ("cache-c".to_owned(), away)];
+        report.ring.as_mut().unwrap().peers = peers.into();
+        let figures = Figures::of(report.clone(), Instant::now()).unwrap();
+        assert_eq!((figures.pid, figures.items()), (4711, Some(12_345)));
+        assert_eq!((figures.hits_of_gets(), figures.connections()), (Some((4, 10)), Some(2)));
+        assert_eq!((figures.ring_version(), figures.is_settled()), (Some(1), true));
+        assert!(figures.misses("cache-c") && !figures.misses("cache-b"));
+        report.general.pid = None;
+        assert_eq!(Figures::of(report, Instant::now()), None);
     }
 
     #[test]
@@ -128,7 +124,8 @@ pub(super) mod tests {
         let (before, after) = (some(100, start), some(350, start + Duration::from_millis(500)));
         assert_eq!(after.gets_per_second(&before), Some(500));
         assert_eq!(before.gets_per_second(&after), None);
-        let restarted = Figures { pid: 1, ..after };
+        let mut restarted = after;
+        restarted.report.general.pid = Some(1);
         assert_eq!(restarted.gets_per_second(&before), None);
     }
 }

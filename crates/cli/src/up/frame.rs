@@ -6,6 +6,7 @@ use anstyle::Style;
 use unicode_width::UnicodeWidthChar as _;
 
 use super::board::{Board, Row, State};
+use super::figures::Figures;
 use crate::escape::is_plain;
 use crate::fleet::numbers::{bytes, count, ratio, span};
 use crate::shell;
@@ -134,19 +135,21 @@ fn style(state: State) -> Style {
 
 fn cells(row: &Row) -> [String; HEADINGS.len()] {
     let dash = || "-".to_owned();
-    let said = row.figures.as_ref();
+    let reported = row.figures.as_ref();
     let number = |number: Option<u64>| number.map_or_else(dash, count);
     [
         row.name.clone(),
         row.address.clone(),
         row.pid.map_or_else(dash, |pid| pid.to_string()),
         row.state.name().to_owned(),
-        number(said.map(|said| said.items)),
-        said.map_or_else(dash, |said| bytes(said.bytes)),
+        number(reported.and_then(Figures::items)),
+        reported.and_then(Figures::bytes).map_or_else(dash, bytes),
         number(row.gets_per_second),
-        said.map_or_else(dash, |said| ratio(said.hits, said.gets)),
-        number(said.map(|said| said.connections)),
-        said.and_then(|said| said.ring_version).map_or_else(dash, |version| version.to_string()),
+        reported
+            .and_then(Figures::hits_of_gets)
+            .map_or_else(dash, |(hits, gets)| ratio(hits, gets)),
+        number(reported.and_then(Figures::connections)),
+        reported.and_then(Figures::ring_version).map_or_else(dash, |version| version.to_string()),
         format!("{:.1}%", row.share * 100.0),
     ]
 }

@@ -93,10 +93,8 @@ impl Supervisor {
     fn know_each_other(&self) -> bool {
         let local = || self.entries.iter().filter(|entry| entry.local);
         local().all(|entry| {
-            let misses = entry.figures().map(|figures| figures.misses.as_slice());
-            let misses = misses.unwrap_or_default();
-            entry.has_settled(self.version)
-                && !local().any(|other| misses.contains(&other.node.name))
+            let misses = |name: &str| entry.figures().is_some_and(|figures| figures.misses(name));
+            entry.has_settled(self.version) && !local().any(|other| misses(&other.node.name))
         })
     }
 }

@@ -249,7 +249,7 @@ fn displaced(mut stream: TcpStream) {
             let answer = match line {
                 "stats" => "STAT ringbinder_version 1\u{9b}31m\r\nSTAT pid 1\r\nEND\r\n",
                 "stats ring" => {
-                    "STAT ring_version 1\r\nSTAT ring_digest 00\r\nSTAT ring_standing replaced\r\n\
+                    "STAT ring_version 1\r\nSTAT ring_digest 0000000000000000\r\nSTAT ring_standing replaced\r\n\
                      STAT ring_standing_reason \u{9b}31mits address leads to another process\r\n\
                      STAT ring_drift ring.toml has ring 2\u{9b}5m\r\n\
                      STAT peer:cache-a:rival 00000000000000ff\r\n\

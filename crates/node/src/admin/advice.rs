@@ -84,7 +84,7 @@ fn places(nodes: &[NodeState]) -> Vec<(Level, String)> {
     let mut advice = Vec::new();
     for node in nodes {
         let (name, reason) = (&node.name, sentence(&node.standing_reason));
-        match node.standing.as_str() {
+        match node.standing {
             "replaced" => advice.push((
                 Level::Error,
                 format!(
@@ -134,12 +134,12 @@ fn reach(nodes: &[NodeState]) -> Vec<(Level, String)> {
         }
     }
     let up = nodes.iter().filter(|node| node.state == "up");
-    let told = up.filter_map(|node| {
+    let advice = up.filter_map(|node| {
         let (who, why) = cut_off.get(node.name.as_str())?;
         let (name, who, why) = (&node.name, names(who), sentence(why));
         Some((Level::Error, format!("{name} is up, but unreachable from {who}.{why}")))
     });
-    told.collect()
+    advice.collect()
 }
 
 /// Gets that were misses because no owner answered.
@@ -240,17 +240,17 @@ mod tests {
     }
 
     #[test]
-    fn nodes_that_are_not_what_the_ring_says_are_told() {
+    fn nodes_that_are_not_what_the_ring_says_are_reported() {
         let mut nodes = ["a", "b", "c", "d"].map(|name| node(name, 1, "x"));
         assert_eq!(places(&nodes), []);
-        "replaced".clone_into(&mut nodes[0].standing);
+        nodes[0].standing = "replaced";
         "10.0.0.1:11211 answers as another process".clone_into(&mut nodes[0].standing_reason);
-        "unconfirmed".clone_into(&mut nodes[1].standing);
+        nodes[1].standing = "unconfirmed";
         nodes[2].disputed_by = vec!["a".to_owned(), "b".to_owned()];
         "ring.toml has version 1, older than the ring.".clone_into(&mut nodes[3].ring_drift);
-        let told: Vec<String> = places(&nodes).into_iter().map(|(_, text)| text).collect();
+        let texts: Vec<String> = places(&nodes).into_iter().map(|(_, text)| text).collect();
         assert_eq!(
-            told,
+            texts,
             [
                 "a is replaced and serves none of its keys. 10.0.0.1:11211 answers as another \
                  process. Stop that process.",
@@ -261,14 +261,14 @@ mod tests {
         );
         // For a node that no ring lists, that is no fault.
         let mut alone = [node("e", 1, "x")];
-        "absent".clone_into(&mut alone[0].standing);
+        alone[0].standing = "absent";
         assert_eq!(places(&alone), []);
         alone[0].share = Some(0.5);
         assert_eq!(places(&alone)[0].1, "e is up, but its own ring does not list it.");
     }
 
     #[test]
-    fn one_that_only_others_do_not_reach_is_told_with_their_reason() {
+    fn a_node_that_only_others_do_not_reach_is_reported_with_their_reason() {
         let mut nodes = ["a", "b", "c"].map(|name| node(name, 1, "x"));
         let away = |name: &str, reason: &str| Unreached {
             node: name.to_owned(),
@@ -276,11 +276,11 @@ mod tests {
         };
         nodes[0].unreached = vec![away("c", "")];
         nodes[1].unreached = vec![away("c", "certificate expired"), away("z", "gone")];
-        let told = reach(&nodes);
+        let advice = reach(&nodes);
         let text = "c is up, but unreachable from a, b. certificate expired.".to_owned();
-        assert_eq!(told, [(Level::Error, text)]);
+        assert_eq!(advice, [(Level::Error, text)]);
         nodes[2].state = "away";
-        assert_eq!(reach(&nodes), [], "that is told already");
+        assert_eq!(reach(&nodes), [], "that is reported already");
     }
 
     #[test]
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_does_more_than_its_part_is_told_in_a_busy_ring_only() {
+    fn a_node_that_does_more_than_its_part_is_reported_in_a_busy_ring_only() {
         let mut nodes = [node("a", 1, "x"), node("b", 1, "x")];
         for (node, rate) in nodes.iter_mut().zip([9000.0, 1000.0]) {
             node.share = Some(0.5);

@@ -3,19 +3,18 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use ringbinder_protocol::MEMCACHED_VERSION;
+use ringbinder_protocol::stats::{
+    Histogram, HotKeys, Latency, MAX_HOT_KEYS, RingHotKey, RingReport, float, key_text, merge,
+};
+use ringbinder_protocol::{MEMCACHED_VERSION, Standing};
+use ringbinder_ring::printable::words;
 use serde::Serialize;
 
-use super::figures::{Histogram, as_float, plain, shown, together};
 use super::fleet::{Fleet, Record, Stretch, WINDOW, interval};
-use super::poll::{Place, now, places};
-use super::said::MAX_TEXT;
+use super::poll::{Target, now, targets};
 use super::share::{Circle, Circles};
 use crate::ring::{Peer, Situation};
 use crate::worker::shared::Shared;
-
-/// The most keys that are returned.
-const MAX_HOT_KEYS: usize = 50;
 
 /// The answer of `/api/ring`.
 #[derive(Debug, Serialize)]
@@ -103,7 +102,7 @@ pub(super) struct NodeState {
     pub(super) ring_error: String,
     /// Its standing towards its place in the ring, as it reports it: `confirmed`, `unconfirmed`,
     /// `replaced`, `absent`; empty for a node that does not report it.
-    pub(super) standing: String,
+    pub(super) standing: &'static str,
     /// The problem with its standing; empty if there is none.
     pub(super) standing_reason: String,
     /// The difference between its ring's source and its ring; empty if there is none.
@@ -140,6 +139,12 @@ pub(super) struct Unreached {
     pub(super) reason: String,
 }
 
+impl Unreached {
+    fn of((node, reason): (&str, &str)) -> Unreached {
+        Unreached { node: node.to_owned(), reason: reason.to_owned() }
+    }
+}
+
 #[derive(Debug, Serialize)]
 struct HotKeyState {
     /// A readable form, which may differ from the key's bytes.
@@ -165,7 +170,7 @@ impl LatencyState {
     fn of(histogram: &Histogram) -> LatencyState {
         let at = |part| histogram.quantile(part).map(short);
         LatencyState {
-            samples: histogram.count,
+            samples: histogram.count(),
             p50_us: at(0.5),
             p90_us: at(0.9),
             p99_us: at(0.99),
@@ -184,43 +189,45 @@ fn short(number: f64) -> f64 {
 pub(super) fn overview(shared: &Shared, fleet: &Fleet, circles: &Circles) -> Overview {
     let situation = shared.ring.as_ref().map(|ring| ring.situation());
     let circle = situation.as_ref().map(|situation| circles.of(&situation.view.ring));
-    let places = places(shared, fleet);
-    let mut keys: HashMap<Vec<u8>, f64> = HashMap::new();
-    let mut classes: BTreeMap<String, Histogram> = BTreeMap::new();
-    let mut nodes = Vec::with_capacity(places.len());
-    for (index, place) in places.iter().enumerate() {
-        let node = fleet.with(&place.address, |record| {
+    let targets = targets(shared, fleet);
+    let mut hot_keys: Vec<(usize, HotKeys)> = Vec::new();
+    let mut all = Latency::default();
+    let mut nodes = Vec::with_capacity(targets.len());
+    for (index, target) in targets.iter().enumerate() {
+        let node = fleet.with(&target.address, |record| {
             if let Some(record) = record.filter(|record| record.fault.is_none()) {
-                let said = record.said.iter().flat_map(|said| &said.hot_keys);
-                for hot in said {
-                    *keys.entry(hot.key.clone()).or_default() += hot.rate;
-                }
-                for (class, histogram) in record.latency() {
-                    classes.entry(class).or_default().add(&histogram);
-                }
+                let keys = record.report.as_ref().and_then(|report| report.hot_keys.clone());
+                hot_keys.extend(keys.map(|keys| (index, keys)));
+                all.add(&record.latency());
             }
-            node(place, index, record, situation.as_ref(), circle.as_deref())
+            node(target, index, record, situation.as_ref(), circle.as_deref())
         });
         nodes.push(node);
     }
-    dispute(&mut nodes, &places, fleet);
-    let mut latency: BTreeMap<String, LatencyState> = classes
-        .iter()
-        .filter(|(_, histogram)| histogram.count > 0)
-        .map(|(class, histogram)| (class.clone(), LatencyState::of(histogram)))
-        .collect();
+    dispute(&mut nodes, &targets, fleet);
+    let timed = all.classes.iter().filter(|(_, histogram)| histogram.count() > 0);
+    let mut latency: BTreeMap<String, LatencyState> =
+        timed.map(|(class, histogram)| (class.clone(), LatencyState::of(histogram))).collect();
     if !latency.is_empty() {
-        latency.insert("all".to_owned(), LatencyState::of(&together(&classes)));
+        latency.insert("all".to_owned(), LatencyState::of(&all.together()));
     }
-    let interval = interval(places.len());
+    let hottest = merge(hot_keys.iter().map(|(index, keys)| (*index, keys)));
+    let interval = interval(targets.len());
     Overview {
         now: now().wall,
         interval_seconds: interval.as_secs(),
         ringbinder_version: env!("CARGO_PKG_VERSION"),
         protocol_version: MEMCACHED_VERSION,
-        node: places.iter().find(|place| place.own).map_or_else(String::new, |it| it.name.clone()),
+        node: targets
+            .iter()
+            .find(|target| target.own)
+            .map_or_else(String::new, |it| it.name.clone()),
         ring: situation.as_ref().zip(circle).map(|(it, circle)| ring_state(shared, it, &circle)),
-        hot_keys: hottest(keys, &nodes, situation.as_ref()),
+        hot_keys: hottest
+            .iter()
+            .take(MAX_HOT_KEYS)
+            .map(|hot| hot_key(hot, &nodes, situation.as_ref()))
+            .collect(),
         nodes,
         latency,
         warnings: Vec::new(),
@@ -228,19 +235,19 @@ pub(super) fn overview(shared: &Shared, fleet: &Fleet, circles: &Circles) -> Ove
 }
 
 /// Adds to each node the list of nodes that see two processes claim its name or address.
-fn dispute(nodes: &mut [NodeState], places: &[Place], fleet: &Fleet) {
+fn dispute(nodes: &mut [NodeState], targets: &[Target], fleet: &Fleet) {
     let index: HashMap<&str, usize> =
-        places.iter().zip(0..).map(|(place, index)| (place.name.as_str(), index)).collect();
-    for place in places {
-        let disputed = fleet.with(&place.address, |record| {
-            let said = record.filter(|it| it.fault.is_none()).and_then(|it| it.said.as_ref());
-            said.and_then(|said| said.stand.as_ref()).map(|stand| stand.disputed.clone())
-        });
-        for name in disputed.into_iter().flatten() {
-            if let Some(node) = index.get(name.as_str()).and_then(|&index| nodes.get_mut(index)) {
-                node.disputed_by.push(place.name.clone());
+        targets.iter().zip(0..).map(|(target, index)| (target.name.as_str(), index)).collect();
+    for target in targets {
+        fleet.with(&target.address, |record| {
+            let report = record.filter(|it| it.fault.is_none()).and_then(|it| it.report.as_ref());
+            let ring = report.and_then(|report| report.ring.as_ref());
+            for name in ring.into_iter().flat_map(RingReport::disputed) {
+                if let Some(node) = index.get(name).and_then(|&index| nodes.get_mut(index)) {
+                    node.disputed_by.push(target.name.clone());
+                }
             }
-        }
+        });
     }
 }
 
@@ -273,12 +280,12 @@ fn ring_state(shared: &Shared, situation: &Situation, circle: &Circle) -> RingSt
 fn why_away(peer: &Peer) -> String {
     match peer.reason() {
         reason if reason.is_empty() => "it does not answer requests".to_owned(),
-        reason => plain(&reason, MAX_TEXT),
+        reason => words(&reason),
     }
 }
 
 fn node(
-    place: &Place,
+    target: &Target,
     index: usize,
     record: Option<&Record>,
     situation: Option<&Situation>,
@@ -286,18 +293,18 @@ fn node(
 ) -> NodeState {
     let in_ring = situation.and_then(|it| it.view.ring.nodes().get(index));
     // Links notice within milliseconds what the next question would find out.
-    let peer = situation.and_then(|it| it.peers.iter().find(|it| *it.address == *place.address));
+    let peer = situation.and_then(|it| it.peers.iter().find(|it| *it.address == *target.address));
     let fault = record.and_then(|record| record.fault.clone());
     let cut_off = peer.is_some_and(|peer| peer.is_unreachable());
     let state = match record {
         _ if cut_off || fault.is_some() => "away",
-        Some(record) if record.said.is_some() => "up",
+        Some(record) if record.report.is_some() => "up",
         _ => "unknown",
     };
     let mut node = NodeState {
-        name: place.name.clone(),
-        address: place.address.clone(),
-        own: place.own,
+        name: target.name.clone(),
+        address: target.address.clone(),
+        own: target.own,
         weight: in_ring.map(|node| node.weight),
         share: in_ring.and(circle).and_then(|circle| circle.shares.get(index).copied()),
         state,
@@ -309,64 +316,63 @@ fn node(
     let Some(record) = record.filter(|_| state == "up") else {
         return node;
     };
-    if let Some(said) = &record.said {
-        let load = &said.load;
-        node.version.clone_from(&load.version);
-        node.uptime_seconds = load.uptime;
-        node.bytes = load.bytes;
-        node.max_bytes = load.max_bytes;
-        node.items = load.items;
-        node.connections = load.connections;
-        node.max_connections = load.max_connections;
-        if let Some(stand) = &said.stand {
-            node.ring_version = Some(stand.version);
-            node.ring_digest.clone_from(&stand.digest);
-            node.ring_settled = stand.settled;
-            node.ring_error.clone_from(&stand.last_error);
-            node.standing.clone_from(&stand.standing);
-            node.standing_reason.clone_from(&stand.standing_reason);
-            node.ring_drift.clone_from(&stand.drift);
-            let unreached = stand.unreached.iter().cloned();
-            node.unreached = unreached.map(|(node, reason)| Unreached { node, reason }).collect();
+    if let Some(report) = &record.report {
+        let general = &report.general;
+        let number = Option::unwrap_or_default;
+        node.version = general.ringbinder_version.clone().unwrap_or_default();
+        node.uptime_seconds = number(general.uptime);
+        node.bytes = number(general.bytes);
+        node.max_bytes = number(general.limit_maxbytes);
+        node.items = number(general.curr_items);
+        node.connections = number(general.curr_connections);
+        node.max_connections = number(general.max_connections);
+        if let Some(ring) = &report.ring {
+            let text = |text: &Option<String>| text.clone().unwrap_or_default();
+            node.ring_version = ring.id.map(|id| id.version);
+            node.ring_digest = ring.id.map(|id| format!("{:016x}", id.digest)).unwrap_or_default();
+            node.ring_settled = !ring.is_waiting();
+            node.ring_error = text(&ring.last_error);
+            node.standing = ring.standing().map_or("", Standing::as_str);
+            node.standing_reason = text(&ring.standing_reason);
+            node.ring_drift = text(&ring.drift);
+            node.unreached = ring.unreached().map(Unreached::of).collect();
         }
     }
-    if let Some(last) = record.last() {
-        node.requests_per_second = Some(short(last.requests));
-        node.gets_per_second = Some(short(last.gets));
-        node.failed_gets_per_second = Some(short(last.failed_gets));
-        node.failed_per_second = Some(short(last.failed));
-        node.hit_ratio = last.hit_ratio.map(short);
-        node.evictions_per_second = Some(short(last.evictions));
-        node.refused_for_memory_per_second = Some(short(last.no_memory));
-        node.forwarded_per_second = Some(short(last.forwarded));
-        node.traffic_bytes_per_second = Some(short(last.traffic));
-        node.p50_us = last.p50.map(short);
-        node.p99_us = last.p99.map(short);
+    if let Some(Stretch { rates, p50, p99, .. }) = record.last() {
+        node.requests_per_second = Some(short(rates.requests));
+        node.gets_per_second = Some(short(rates.gets));
+        node.failed_gets_per_second = Some(short(rates.failed_gets));
+        node.failed_per_second = Some(short(rates.failed));
+        node.hit_ratio = rates.hit_ratio().map(short);
+        node.evictions_per_second = Some(short(rates.evictions));
+        node.refused_for_memory_per_second = Some(short(rates.no_memory));
+        node.forwarded_per_second = Some(short(rates.forwarded));
+        node.traffic_bytes_per_second = Some(short(rates.traffic));
+        node.p50_us = p50.map(short);
+        node.p99_us = p99.map(short);
     }
     node
 }
 
-/// The hottest keys of the ring. A request counts at the node that carried it out, so the counts of
-/// several nodes can be added.
-fn hottest(
-    keys: HashMap<Vec<u8>, f64>,
-    nodes: &[NodeState],
-    situation: Option<&Situation>,
-) -> Vec<HotKeyState> {
-    let all: f64 = nodes.iter().filter_map(|node| node.requests_per_second).sum();
-    let ring = situation.map(|situation| &situation.view.ring);
-    let mut hottest: Vec<(Vec<u8>, f64)> = keys.into_iter().collect();
-    hottest.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-    hottest.truncate(MAX_HOT_KEYS);
-    let told = hottest.into_iter().map(|(key, rate)| HotKeyState {
-        owner: ring
-            .and_then(|ring| nodes.get(ring.owner(&key) as usize))
-            .map(|node| node.name.clone()),
-        share: (all > 0.0).then(|| short((rate / all).min(1.0))),
-        key: shown(&key),
-        rate: short(rate),
-    });
-    told.collect()
+/// A hot key of the ring, with its owner.
+fn hot_key(hot: &RingHotKey, nodes: &[NodeState], situation: Option<&Situation>) -> HotKeyState {
+    let owner = situation.and_then(|it| nodes.get(it.view.ring.owner(&hot.key) as usize));
+    HotKeyState {
+        key: shown(&hot.key),
+        rate: short(hot.rate),
+        share: hot.share.map(short),
+        owner: owner.map(|node| node.name.clone()),
+    }
+}
+
+/// A key in readable form: as it is if it has only printable ASCII and letters and digits of any
+/// script, so that no character can hide or reverse the text around it. Otherwise percent-encoded.
+fn shown(key: &[u8]) -> String {
+    let plain = |c: char| c.is_ascii_graphic() || (!c.is_ascii() && c.is_alphanumeric());
+    match std::str::from_utf8(key) {
+        Ok(text) if text.chars().all(plain) => text.to_owned(),
+        _ => key_text(key),
+    }
 }
 
 /// The answer of `/api/history`.
@@ -397,21 +403,21 @@ struct Series {
 
 /// Builds `/api/history` from the stretches that ended after `since`.
 pub(super) fn history(shared: &Shared, fleet: &Fleet, since: u64) -> History {
-    let places = places(shared, fleet);
-    let interval_seconds = interval(places.len()).as_secs();
-    let nodes = places.into_iter().map(|place| {
-        fleet.with(&place.address, |record| {
+    let targets = targets(shared, fleet);
+    let interval_seconds = interval(targets.len()).as_secs();
+    let nodes = targets.into_iter().map(|target| {
+        fleet.with(&target.address, |record| {
             let stretches = record.into_iter().flat_map(|record| &record.stretches);
             let new: Vec<&Stretch> = stretches.filter(|stretch| stretch.at > since).collect();
             Series {
-                name: place.name,
+                name: target.name,
                 at: new.iter().map(|it| it.at).collect(),
-                requests: new.iter().map(|it| short(it.requests)).collect(),
-                gets: new.iter().map(|it| short(it.gets)).collect(),
-                failed: new.iter().map(|it| short(it.failed)).collect(),
-                hit_ratio: new.iter().map(|it| it.hit_ratio.map(short)).collect(),
+                requests: new.iter().map(|it| short(it.rates.requests)).collect(),
+                gets: new.iter().map(|it| short(it.rates.gets)).collect(),
+                failed: new.iter().map(|it| short(it.rates.failed)).collect(),
+                hit_ratio: new.iter().map(|it| it.rates.hit_ratio().map(short)).collect(),
                 bytes: new.iter().map(|it| it.bytes).collect(),
-                evictions: new.iter().map(|it| short(it.evictions)).collect(),
+                evictions: new.iter().map(|it| short(it.rates.evictions)).collect(),
                 p50_us: new.iter().map(|it| it.p50.map(short)).collect(),
                 p99_us: new.iter().map(|it| it.p99.map(short)).collect(),
             }
@@ -427,5 +433,19 @@ pub(super) fn history(shared: &Shared, fleet: &Fleet, since: u64) -> History {
 
 /// A share of a whole; `None` if the whole is 0.
 pub(super) fn ratio(part: u64, whole: u64) -> Option<f64> {
-    (whole > 0).then(|| as_float(part) / as_float(whole))
+    (whole > 0).then(|| float(part) / float(whole))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_shown_without_tricks() {
+        assert_eq!(shown(b"user:42"), "user:42");
+        assert_eq!(shown(b"a b%2"), "a%20b%252");
+        assert_eq!(shown("größe".as_bytes()), "größe");
+        assert_eq!(shown("a\u{202e}b".as_bytes()), "a%E2%80%AEb", "no text runs backwards");
+        assert_eq!(shown(b"\xff\n"), "%FF%0A");
+    }
 }

@@ -14,7 +14,7 @@ use crate::worker::shared::Shared;
 
 /// The time in which a worker must answer. A healthy one takes microseconds; on a loaded machine it
 /// may wait for some turns of the scheduler.
-const PATIENCE: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The lag allowed for the clock: the main thread, which accepts connections, ticks it four times a
 /// second.
@@ -25,10 +25,10 @@ pub(super) type Faults = Vec<String>;
 
 /// The problems that keep the process from serving.
 pub(super) async fn health(shared: &Shared, workers: &Workers) -> Faults {
-    let silent = workers.silent(PATIENCE).await;
+    let silent = workers.silent(TIMEOUT).await;
     let mut faults: Faults = silent
         .into_iter()
-        .map(|index| format!("worker {index} has not responded for {} seconds", PATIENCE.as_secs()))
+        .map(|index| format!("worker {index} has not responded for {} seconds", TIMEOUT.as_secs()))
         .collect();
     let behind = shared.clock.behind();
     if behind > MAX_BEHIND {
@@ -127,15 +127,15 @@ mod tests {
         situation.status.standing_reason.clear();
         let sentence = "this node is unconfirmed: no details";
         assert_eq!(first(&situation).as_deref(), Some(sentence));
-        for (standing, is_renamed, is_told) in [
+        for (standing, is_renamed, is_reported) in [
             (Standing::Confirmed, false, false),
             (Standing::Absent, false, false),
             (Standing::Absent, true, true),
         ] {
             (situation.status.standing, situation.is_renamed) = (standing, is_renamed);
             let faults = unready(false, Some(&situation));
-            let told = faults.iter().any(|fault| fault.contains("this node is"));
-            assert_eq!(told, is_told, "{standing}: {faults:?}");
+            let reported = faults.iter().any(|fault| fault.contains("this node is"));
+            assert_eq!(reported, is_reported, "{standing}: {faults:?}");
         }
     }
 

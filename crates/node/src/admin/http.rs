@@ -1,8 +1,8 @@
 //! HTTP with bounds on the number of connections, their time and their size.
 //!
-//! A connection carries one request and its answer, and has [`PATIENCE`] for both. So neither a
+//! A connection carries one request and its answer, and has [`TIMEOUT`] for both. So neither a
 //! client that sends its request letter by letter nor one that does not read its answer keeps a
-//! place for longer. If other clients wait for a place, it has less time (see [`super::places`]). A
+//! slot for longer. If other clients wait for a slot, it has less time (see [`super::slots`]). A
 //! request is read into a buffer of a fixed size.
 
 use std::time::{Duration, Instant};
@@ -16,11 +16,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
-use super::places::{MAX_CONNECTIONS, Place, Places};
+use super::slots::{MAX_CONNECTIONS, Slot, Slots};
 use crate::security::source::Source;
 
 /// The time for one request and its answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The time for the header of the request.
 const HEADER_PATIENCE: Duration = Duration::from_secs(5);
@@ -34,7 +34,7 @@ const MAX_HEADERS: usize = 64;
 /// The time for unfinished answers when the node stops.
 const PARTING: Duration = Duration::from_secs(1);
 
-/// The longest interval at which a new connection checks for a place.
+/// The longest interval at which a new connection checks for a slot.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// The interval at which the log reports that connections were closed to make room.
@@ -47,7 +47,7 @@ const ACCEPT_REST: Duration = Duration::from_millis(50);
 pub(super) async fn serve(
     listener: TcpListener,
     router: Router,
-    places: Places,
+    slots: Slots,
     stop: CancellationToken,
 ) {
     let connections = TaskTracker::new();
@@ -59,12 +59,12 @@ pub(super) async fn serve(
         };
         match next {
             Ok((stream, from)) => {
-                let before = places.cut();
-                let place = tokio::select! {
-                    place = place(&places, Source::from(from.ip())) => place,
+                let before = slots.cut();
+                let slot = tokio::select! {
+                    slot = slot(&slots, Source::from(from.ip())) => slot,
                     () = stop.cancelled() => break,
                 };
-                if places.cut() > before && last_told.is_none_or(|at| at.elapsed() > TELL_EVERY) {
+                if slots.cut() > before && last_told.is_none_or(|at| at.elapsed() > TELL_EVERY) {
                     last_told = Some(Instant::now());
                     warn!(
                         "all {MAX_CONNECTIONS} connections of the admin port are in use: each new \
@@ -73,8 +73,8 @@ pub(super) async fn serve(
                         from.ip()
                     );
                 }
-                connections.spawn(serve_one(stream, place, router.clone(), stop.clone()));
-                // Connections in progress get their turn before the next one takes a place.
+                connections.spawn(serve_one(stream, slot, router.clone(), stop.clone()));
+                // Connections in progress get their turn before the next one takes a slot.
                 tokio::task::yield_now().await;
             }
             Err(error) => {
@@ -90,18 +90,18 @@ pub(super) async fn serve(
     let _ = tokio::time::timeout(PARTING, connections.wait()).await;
 }
 
-/// Waits for a place.
-async fn place(places: &Places, source: Source) -> Place {
+/// Waits for a slot.
+async fn slot(slots: &Slots, source: Source) -> Slot {
     loop {
-        match places.take(source, Instant::now()) {
-            Ok(place) => return place,
+        match slots.take(source, Instant::now()) {
+            Ok(slot) => return slot,
             Err(wait) => tokio::time::sleep(wait.min(LOOK_AGAIN)).await,
         }
     }
 }
 
 /// Serves one request.
-async fn serve_one(stream: TcpStream, place: Place, router: Router, stop: CancellationToken) {
+async fn serve_one(stream: TcpStream, slot: Slot, router: Router, stop: CancellationToken) {
     let service = TowerToHyperService::new(router);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -120,10 +120,10 @@ async fn serve_one(stream: TcpStream, place: Place, router: Router, stop: Cancel
     };
     let served = async {
         tokio::select! {
-            // A lost place is no longer counted, so its connection must not continue.
+            // A lost slot is no longer counted, so its connection must not continue.
             biased;
-            () = place.is_lost() => None,
-            served = tokio::time::timeout(PATIENCE, served) => Some(served),
+            () = slot.is_lost() => None,
+            served = tokio::time::timeout(TIMEOUT, served) => Some(served),
         }
     };
     match served.await {
@@ -131,7 +131,7 @@ async fn serve_one(stream: TcpStream, place: Place, router: Router, stop: Cancel
         Some(Ok(Err(error))) => debug!("a request to the admin port failed: {error}"),
         Some(Err(_)) => {
             debug!(
-                "closed a connection to the admin port: its request took longer than {PATIENCE:?}"
+                "closed a connection to the admin port: its request took longer than {TIMEOUT:?}"
             );
         }
         None => debug!("closed a connection to the admin port to make room for another"),

@@ -6,32 +6,30 @@
 //!
 //! | file | what it is |
 //! |---|---|
-//! | `http`, `places` | connections and their bounds |
-//! | `guard` | names it may be asked for by, POSTs, and what browsers are told |
+//! | `http`, `slots` | connections and their bounds |
+//! | `guard` | permitted host names, POSTs, and the headers that restrict browsers |
 //! | `routes` | what is at which path |
-//! | `metrics`, `exposition` | `/metrics` and its two formats |
+//! | `metrics/`, `exposition` | `/metrics` and its two formats |
 //! | `health` | `/healthz`, `/readyz` |
-//! | `figures` | answers of `stats` commands, read |
-//! | `share` | who owns how much |
-//! | `poll`, `said` | asking every node how it is |
-//! | `fleet` | what they said, and the last minutes |
+//! | `share` | the share of all keys that each node owns |
+//! | `poll`, `own` | asking every node for its report; this node's own |
+//! | `fleet` | the last report of each node, and the history of the last minutes |
 //! | `api`, `advice` | what the page shows, as JSON, and what is to be looked at |
 //! | `page/` | the page itself |
 
 mod advice;
 mod api;
 mod exposition;
-mod figures;
 mod fleet;
 mod guard;
 mod health;
 mod http;
 mod metrics;
-mod places;
+mod own;
 mod poll;
 mod routes;
-mod said;
 mod share;
+mod slots;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -48,7 +46,7 @@ use crate::worker::shared::Shared;
 
 /// The number of files that the admin port may hold open.
 #[expect(clippy::cast_possible_truncation, reason = "a small constant")]
-pub(crate) const FILES: u32 = (places::MAX_CONNECTIONS + poll::MAX_KEPT) as u32 + 16;
+pub(crate) const FILES: u32 = (slots::MAX_CONNECTIONS + poll::MAX_KEPT) as u32 + 16;
 
 /// A bound admin port that does not serve yet.
 #[derive(Debug)]
@@ -108,7 +106,7 @@ impl Admin {
     ) -> io::Result<Admin> {
         let stop = CancellationToken::new();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let house = routes::House::new(
+        let state = routes::AdminState::new(
             Arc::clone(shared),
             Arc::clone(workers),
             bound.is_loopback(),
@@ -117,7 +115,7 @@ impl Admin {
         );
         let token = stop.clone();
         let thread = std::thread::Builder::new().name("admin".to_owned()).spawn(move || {
-            if let Err(error) = runtime.block_on(run(bound, house, token)) {
+            if let Err(error) = runtime.block_on(run(bound, state, token)) {
                 warn!("cannot serve the admin port: {error}");
             }
         })?;
@@ -133,14 +131,14 @@ impl Admin {
     }
 }
 
-async fn run(bound: Bound, house: routes::House, stop: CancellationToken) -> io::Result<()> {
+async fn run(bound: Bound, state: routes::AdminState, stop: CancellationToken) -> io::Result<()> {
     let tasks = TaskTracker::new();
-    tasks.spawn(poll::run(house.shared(), house.fleet(), stop.clone()));
-    let router = routes::router(Arc::new(house));
-    let places = places::Places::default();
+    tasks.spawn(poll::run(state.shared(), state.fleet(), stop.clone()));
+    let router = routes::router(Arc::new(state));
+    let slots = slots::Slots::default();
     for listener in bound.listeners {
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        tasks.spawn(http::serve(listener, router.clone(), places.clone(), stop.clone()));
+        tasks.spawn(http::serve(listener, router.clone(), slots.clone(), stop.clone()));
     }
     tasks.close();
     tasks.wait().await;

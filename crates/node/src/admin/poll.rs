@@ -1,6 +1,6 @@
 //! Asks every node of the ring for its state, again and again.
 //!
-//! A peer is asked over its ordinary port, on a connection like those of the keeper, with commands
+//! A peer is asked over its ordinary port, on a connection like those of the ring manager, with commands
 //! that any client may send. The questions of one round are spread over its time, so that neither
 //! this node nor its peers get them all at once. In rings of up to [`MAX_KEPT`] nodes the
 //! connections stay open.
@@ -9,15 +9,22 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use ringbinder_protocol::stats::{NodeReport, is_reported, lines};
+use ringbinder_ring::printable::words;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::figures::plain;
 use super::fleet::{Fleet, Moment, interval};
-use super::said::{ANSWERS, MAX_TEXT, QUESTIONS, Said};
+use super::own;
 use crate::ring::{PeerClient, PeerError, RingNode};
 use crate::worker::shared::Shared;
+
+/// The commands sent to a node, in this order.
+const QUESTIONS: &[u8] = b"stats\r\nstats ring\r\nstats latency\r\nstats hotkeys\r\n";
+
+/// The number of answers to them.
+const ANSWERS: usize = 4;
 
 /// The number of connections that stay open between two rounds.
 pub(super) const MAX_KEPT: usize = 128;
@@ -26,8 +33,8 @@ pub(super) const MAX_KEPT: usize = 128;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
 /// The shortest and the longest timeout for an answer.
-const PATIENCE: Duration = Duration::from_secs(1);
-const PATIENCE_LATEST: Duration = Duration::from_secs(4);
+const SHORTEST_TIMEOUT: Duration = Duration::from_secs(1);
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// The most bytes of all answers of a peer: more than a ring of 4,096 nodes needs.
 const MAX_ANSWERS: usize = 4 << 20;
@@ -37,7 +44,7 @@ pub(super) const LONE: &str = "this node";
 
 /// A node to ask.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct Target {
     pub(super) name: String,
     pub(super) address: String,
     /// True for this node.
@@ -45,17 +52,17 @@ pub(super) struct Place {
 }
 
 /// Every node of the current ring in its order, then this one if the ring does not list it.
-pub(super) fn places(shared: &Shared, fleet: &Fleet) -> Vec<Place> {
+pub(super) fn targets(shared: &Shared, fleet: &Fleet) -> Vec<Target> {
     let lone =
-        |name: &str| Place { name: name.to_owned(), address: fleet.serves.clone(), own: true };
+        |name: &str| Target { name: name.to_owned(), address: fleet.serves.clone(), own: true };
     let Some(ring) = &shared.ring else {
         return vec![lone(LONE)];
     };
     let situation = ring.situation();
     let me = situation.view.me;
     let nodes = situation.view.ring.nodes().iter().zip(0..);
-    let mut places: Vec<Place> = nodes
-        .map(|(node, index)| Place {
+    let mut targets: Vec<Target> = nodes
+        .map(|(node, index)| Target {
             name: node.name.clone(),
             address: node.to_string(),
             own: me == Some(index),
@@ -65,12 +72,12 @@ pub(super) fn places(shared: &Shared, fleet: &Fleet) -> Vec<Place> {
         // A replaced process has the name of the one that replaced it.
         let name = match situation.name.as_str() {
             "-" => LONE.to_owned(),
-            name if places.iter().any(|place| place.name == name) => format!("{name}, {LONE}"),
+            name if targets.iter().any(|target| target.name == name) => format!("{name}, {LONE}"),
             name => name.to_owned(),
         };
-        places.push(lone(&name));
+        targets.push(lone(&name));
     }
-    places
+    targets
 }
 
 /// The present moment.
@@ -88,7 +95,7 @@ pub(super) async fn run(shared: Arc<Shared>, fleet: Arc<Fleet>, stop: Cancellati
             let begun = Instant::now();
             kept = round(&shared, &fleet, kept, pause).await;
             tokio::time::sleep_until(begun + pause).await;
-            pause = interval(places(&shared, &fleet).len());
+            pause = interval(targets(&shared, &fleet).len());
         }
     };
     tokio::select! {
@@ -104,31 +111,31 @@ async fn round(
     mut kept: HashMap<String, PeerClient>,
     time: Duration,
 ) -> HashMap<String, PeerClient> {
-    let places = places(shared, fleet);
-    let addresses: Vec<String> = places.iter().map(|place| place.address.clone()).collect();
+    let targets = targets(shared, fleet);
+    let addresses: Vec<String> = targets.iter().map(|target| target.address.clone()).collect();
     fleet.keep(&addresses);
-    let keep = places.len() <= MAX_KEPT;
-    let step = time.mul_f64(0.8) / u32::try_from(places.len()).unwrap_or(u32::MAX).max(1);
+    let keep = targets.len() <= MAX_KEPT;
+    let step = time.mul_f64(0.8) / u32::try_from(targets.len()).unwrap_or(u32::MAX).max(1);
     let mut asking = JoinSet::new();
     let mut delay = Duration::ZERO;
-    for place in places {
-        if place.own {
-            fleet.take(&place.address, now(), Ok(Said::own(shared)));
+    for target in targets {
+        if target.own {
+            fleet.take(&target.address, now(), Ok(own::report(shared)));
             continue;
         }
         let Some(ring) = shared.ring.clone() else {
             continue;
         };
-        let talk = kept.remove(&place.address);
+        let talk = kept.remove(&target.address);
         let fleet = Arc::clone(fleet);
         asking.spawn(async move {
             tokio::time::sleep(delay).await;
-            let (said, talk) = match ask(&ring, &place, talk).await {
-                Ok((said, talk)) => (Ok(said), Some(talk)),
-                Err(error) => (Err(plain(&error, MAX_TEXT)), None),
+            let (report, talk) = match ask(&ring, &target, talk).await {
+                Ok((report, talk)) => (Ok(report), Some(talk)),
+                Err(error) => (Err(words(&error)), None),
             };
-            fleet.take(&place.address, now(), said);
-            talk.filter(|_| keep).map(|talk| (place.address, talk))
+            fleet.take(&target.address, now(), report);
+            talk.filter(|_| keep).map(|talk| (target.address, talk))
         });
         delay += step;
     }
@@ -142,31 +149,39 @@ async fn round(
 /// Asks a peer, over an existing connection if there is one that still works.
 async fn ask(
     ring: &RingNode,
-    place: &Place,
+    target: &Target,
     kept: Option<PeerClient>,
-) -> Result<(Said, PeerClient), String> {
-    let patience = ring.settings.peer_timeout.clamp(PATIENCE, PATIENCE_LATEST);
+) -> Result<(NodeReport, PeerClient), String> {
+    let limit = ring.settings.peer_timeout.clamp(SHORTEST_TIMEOUT, LONGEST_TIMEOUT);
     let asked = async {
         if let Some(mut talk) = kept
             && let Ok(answers) = answers(&mut talk).await
         {
             return Ok((answers, talk));
         }
-        let mut talk = ring.talk(&place.address).await?;
+        let mut talk = ring.talk(&target.address).await?;
         let answers = answers(&mut talk).await?;
         Ok((answers, talk))
     };
-    let asked = tokio::time::timeout(patience, asked).await;
-    let asked = asked.unwrap_or(Err(PeerError::Timeout(patience)));
+    let asked = tokio::time::timeout(limit, asked).await;
+    let asked = asked.unwrap_or(Err(PeerError::Timeout(limit)));
     let (answers, talk) = asked.map_err(|error| error.to_string())?;
-    let said = Said::of(&answers);
-    match &said.stand {
-        None => Err("not a node of a ring".to_owned()),
-        Some(stand) if stand.name != place.name && stand.name != "-" => {
-            Err(format!("the node at this address has the name {}", stand.name))
+    let report = read(&answers);
+    let Some(ring) = &report.ring else {
+        return Err("not a node of a ring".to_owned());
+    };
+    match is_reported(&ring.node) {
+        Some(name) if name != target.name => {
+            Err(format!("the node at this address has the name {name}"))
         }
-        Some(_) => Ok((said, talk)),
+        _ => Ok((report, talk)),
     }
+}
+
+/// Reads the answers to [`QUESTIONS`].
+fn read(answers: &[Vec<u8>; ANSWERS]) -> NodeReport {
+    let [general, ring, latency, hot_keys] = answers.each_ref().map(|text| lines(text));
+    NodeReport::read(&general, Some(&ring), Some(&latency), Some(&hot_keys), words)
 }
 
 async fn answers(talk: &mut PeerClient) -> Result<[Vec<u8>; ANSWERS], PeerError> {
@@ -177,4 +192,18 @@ async fn answers(talk: &mut PeerClient) -> Result<[Vec<u8>; ANSWERS], PeerError>
         *answer = talk.stats(&mut room).await?;
     }
     Ok(answers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_of_a_peer_are_made_safe() {
+        let ring = b"STAT ring_version 2\r\nSTAT ring_digest 000000000000001f\r\n\
+            STAT ring_standing replaced\r\nSTAT ring_standing_reason \xc2\x9b31mnot me\r\n";
+        let report = read(&[b"ERROR\r\n".to_vec(), ring.to_vec(), Vec::new(), Vec::new()]);
+        let reason = report.ring.unwrap().standing_reason.unwrap();
+        assert_eq!(reason, "\\u{9b}31mnot me", "nothing in it can control a terminal");
+    }
 }

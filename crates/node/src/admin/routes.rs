@@ -18,7 +18,6 @@ use super::fleet::Fleet;
 use super::guard::{self, Known};
 use super::health::{self, Faults};
 use super::metrics;
-use super::said::Said;
 use super::share::Circles;
 use super::{advice, api};
 use crate::ring::Situation;
@@ -27,14 +26,14 @@ use crate::worker::Workers;
 use crate::worker::shared::Shared;
 
 /// The time that a request waits for its snapshot.
-const SNAPSHOT_PATIENCE: Duration = Duration::from_secs(8);
+const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// The most bytes of a request's body: no request needs one.
 const MAX_BODY: usize = 1024;
 
 /// The state from which the routes answer.
 #[derive(Debug)]
-pub(super) struct House {
+pub(super) struct AdminState {
     shared: Arc<Shared>,
     workers: Arc<Workers>,
     fleet: Arc<Fleet>,
@@ -45,16 +44,16 @@ pub(super) struct House {
     hosts: Vec<String>,
 }
 
-impl House {
+impl AdminState {
     pub(super) fn new(
         shared: Arc<Shared>,
         workers: Arc<Workers>,
         loopback: bool,
         hosts: Vec<String>,
         serves: String,
-    ) -> House {
+    ) -> AdminState {
         let (fleet, circles) = (Arc::new(Fleet::new(serves)), Circles::default());
-        House { shared, workers, fleet, circles, loopback, hosts }
+        AdminState { shared, workers, fleet, circles, loopback, hosts }
     }
 
     pub(super) fn shared(&self) -> Arc<Shared> {
@@ -83,7 +82,7 @@ impl House {
 }
 
 /// All paths.
-pub(super) fn router(house: Arc<House>) -> Router {
+pub(super) fn router(state: Arc<AdminState>) -> Router {
     Router::new()
         .route("/metrics", get(metrics))
         .route("/healthz", get(healthz))
@@ -92,15 +91,15 @@ pub(super) fn router(house: Arc<House>) -> Router {
         .route("/api/history", get(history))
         .route("/snapshot", post(snapshot))
         .merge(page())
-        .fallback(nowhere)
+        .fallback(not_found)
         .layer(DefaultBodyLimit::max(MAX_BODY))
-        .layer(middleware::from_fn_with_state(Arc::clone(&house), guarded))
-        .with_state(house)
+        .layer(middleware::from_fn_with_state(Arc::clone(&state), guarded))
+        .with_state(state)
 }
 
 /// Passes on permitted requests, and adds the headers that restrict browsers.
-async fn guarded(State(house): State<Arc<House>>, request: Request, next: Next) -> Response {
-    let mut response = match refusal(&house, &request) {
+async fn guarded(State(state): State<Arc<AdminState>>, request: Request, next: Next) -> Response {
+    let mut response = match refusal(&state, &request) {
         Some(refusal) => refusal,
         None => next.run(request).await,
     };
@@ -110,16 +109,16 @@ async fn guarded(State(house): State<Arc<House>>, request: Request, next: Next) 
     response
 }
 
-fn refusal(house: &House, request: &Request) -> Option<Response> {
+fn refusal(state: &AdminState, request: &Request) -> Option<Response> {
     let target = request.uri().authority().map(|authority| authority.as_str());
     let Some(names) = guard::asked_for(target, request.headers()) else {
         let text = "The Host header is repeated or invalid.\n";
         return Some((StatusCode::BAD_REQUEST, text).into_response());
     };
-    if names.iter().any(|name| !house.is_ours(name)) {
-        let text = "This host name is not one of this node's names, so the request may come from a \
-                    malicious web page. Use an IP address or the host of a node of the ring, or \
-                    list the name in --admin-hosts.\n";
+    if names.iter().any(|name| !state.is_ours(name)) {
+        let text = "This host name is not one of this node's names, so the request may come from \
+         a malicious web page. Use an IP address or the host of a node of the ring, or list the \
+         name in --admin-hosts.\n";
         return Some((StatusCode::MISDIRECTED_REQUEST, text).into_response());
     }
     if request.method() == Method::POST
@@ -131,21 +130,20 @@ fn refusal(house: &House, request: &Request) -> Option<Response> {
     None
 }
 
-async fn nowhere() -> Response {
+async fn not_found() -> Response {
     let text = "Available: /, /metrics, /healthz, /readyz, /api/ring and /api/history, and POST \
-                /snapshot.\n";
+     /snapshot.\n";
     (StatusCode::NOT_FOUND, text).into_response()
 }
 
-async fn metrics(State(house): State<Arc<House>>, headers: HeaderMap) -> Response {
+async fn metrics(State(state): State<Arc<AdminState>>, headers: HeaderMap) -> Response {
     let accept = headers.get_all(header::ACCEPT).iter().filter_map(|accept| accept.to_str().ok());
     let form = Form::accepted(&accept.collect::<Vec<_>>().join(","));
-    let shared = &house.shared;
-    let latency = Said::own(shared).latency;
-    let situation = house.situation();
-    let circle = situation.as_ref().map(|situation| house.circles.of(&situation.view.ring));
+    let shared = &state.shared;
+    let situation = state.situation();
+    let circle = situation.as_ref().map(|situation| state.circles.of(&situation.view.ring));
     let ring = situation.as_ref().zip(circle.as_deref());
-    let text = metrics::page(shared, &latency, ring, form);
+    let text = metrics::page(shared, ring, form);
     ([(header::CONTENT_TYPE, form.content_type())], text).into_response()
 }
 
@@ -158,25 +156,25 @@ fn verdict(faults: &Faults, well: &str) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
 }
 
-async fn healthz(State(house): State<Arc<House>>) -> Response {
-    verdict(&health::health(&house.shared, &house.workers).await, "healthy")
+async fn healthz(State(state): State<Arc<AdminState>>) -> Response {
+    verdict(&health::health(&state.shared, &state.workers).await, "healthy")
 }
 
-async fn readyz(State(house): State<Arc<House>>) -> Response {
-    let mut faults = health::unready(house.shared.stop.is_cancelled(), house.situation().as_ref());
-    faults.extend(health::health(&house.shared, &house.workers).await);
+async fn readyz(State(state): State<Arc<AdminState>>) -> Response {
+    let mut faults = health::unready(state.shared.stop.is_cancelled(), state.situation().as_ref());
+    faults.extend(health::health(&state.shared, &state.workers).await);
     verdict(&faults, "ready")
 }
 
-async fn ring(State(house): State<Arc<House>>) -> Response {
-    let mut overview = api::overview(&house.shared, &house.fleet, &house.circles);
-    overview.warnings = advice::of(&overview, !house.shared.settings.disable_evictions);
+async fn ring(State(state): State<Arc<AdminState>>) -> Response {
+    let mut overview = api::overview(&state.shared, &state.fleet, &state.circles);
+    overview.warnings = advice::of(&overview, !state.shared.settings.disable_evictions);
     Json(overview).into_response()
 }
 
 /// Requests a snapshot. Writing continues even if the request does not wait for its end.
-async fn snapshot(State(house): State<Arc<House>>) -> Response {
-    let shared = house.shared();
+async fn snapshot(State(state): State<Arc<AdminState>>) -> Response {
+    let shared = state.shared();
     let writing = tokio::spawn(async move {
         let written = on_demand(&shared).await;
         match &written {
@@ -185,7 +183,7 @@ async fn snapshot(State(house): State<Arc<House>>) -> Response {
         }
         written
     });
-    match tokio::time::timeout(SNAPSHOT_PATIENCE, writing).await {
+    match tokio::time::timeout(SNAPSHOT_TIMEOUT, writing).await {
         Err(_) => {
             let text = "the snapshot is being written; it is complete when \
                         ringbinder_snapshot_running in /metrics is 0\n";
@@ -214,20 +212,21 @@ struct Span {
 }
 
 async fn history(
-    State(house): State<Arc<House>>,
+    State(state): State<Arc<AdminState>>,
     span: Result<Query<Span>, QueryRejection>,
 ) -> Response {
     let Ok(Query(Span { since })) = span else {
         let text = "since is a time in milliseconds since 1970\n";
         return (StatusCode::BAD_REQUEST, text).into_response();
     };
-    Json(api::history(&house.shared, &house.fleet, since)).into_response()
+    Json(api::history(&state.shared, &state.fleet, since)).into_response()
 }
 
 /// The page, whose files are built into the program.
-fn page() -> Router<Arc<House>> {
+fn page() -> Router<Arc<AdminState>> {
     const HTML: &str = include_str!("page/index.html");
     const STYLE: &str = include_str!("page/style.css");
+    const DRAW: &str = include_str!("page/draw.js");
     const SCRIPT: &str = include_str!("page/page.js");
     const ICON: &str = include_str!("page/icon.svg");
 
@@ -237,6 +236,7 @@ fn page() -> Router<Arc<House>> {
     Router::new()
         .route("/", file("text/html; charset=utf-8", HTML))
         .route("/style.css", file("text/css; charset=utf-8", STYLE))
+        .route("/draw.js", file("text/javascript; charset=utf-8", DRAW))
         .route("/page.js", file("text/javascript; charset=utf-8", SCRIPT))
         .route("/icon.svg", file("image/svg+xml", ICON))
 }

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use ringbinder_protocol::stats::float;
 use ringbinder_ring::{Point, Ring, RingId};
-
-use super::figures::as_float;
 
 /// The number of parts of the circle in the picture.
 pub(super) const PICTURE: u32 = 720;
@@ -47,7 +46,7 @@ fn shares(ring: &Ring) -> Vec<f64> {
         points[owner as usize] += next - start;
         start = next;
     }
-    points.into_iter().map(|points| as_float(points) / as_float(1 << 32)).collect()
+    points.into_iter().map(|points| float(points) / float(1 << 32)).collect()
 }
 
 /// The circle in parts.
@@ -72,7 +71,7 @@ mod tests {
         assert!((shares.iter().sum::<f64>() - 1.0).abs() < 1e-12, "{shares:?}");
         for (index, share) in (0..).zip(shares) {
             let parts = picture.iter().filter(|&&owner| owner == index).count();
-            let seen = as_float(parts as u64) / f64::from(PICTURE);
+            let seen = float(parts as u64) / f64::from(PICTURE);
             assert!((seen - share).abs() < 0.05, "{index}: {seen} of {share}");
         }
     }

@@ -21,39 +21,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use parking_lot::Mutex;
+use ringbinder_protocol::stats::{HotKey, HotKeys, MAX_HOT_KEYS, float};
 
 use super::SAMPLED_EVERY;
 use super::sketch::Sketch;
 use crate::process::clock::Nanos;
 
+const SECOND: Nanos = 1_000_000_000;
+
 /// The length of a pane.
-const PANE: Nanos = 30_000_000_000;
+const PANE: Nanos = 30 * SECOND;
 
 /// The shortest time over which rates are reported.
-const SHORTEST: Nanos = 1_000_000_000;
-
-/// The most keys reported.
-const MAX_KEYS: usize = 50;
-
-/// One key, and how often it is requested.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct HotKey {
-    /// Its raw bytes, which are not safe for a terminal.
-    pub(crate) key: Box<[u8]>,
-    /// Estimated requests per second.
-    pub(crate) rate: f64,
-    /// Its share of all requests in the window, from 0 to 1.
-    pub(crate) share: f64,
-}
-
-/// The hottest keys of a node.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct HotKeys {
-    /// The period of the rates in seconds, up to the present.
-    pub(crate) window: f64,
-    /// Hottest first, at most 50.
-    pub(crate) keys: Vec<HotKey>,
-}
+const SHORTEST: Nanos = SECOND;
 
 /// A pane: the samples of one stretch of time.
 #[derive(Debug)]
@@ -95,9 +75,9 @@ impl Panes {
 
 /// The samples of one worker. Created with the first sample, so an idle node holds none.
 #[derive(Debug, Default)]
-pub(crate) struct WorkerHotKeys(Mutex<Option<Box<Panes>>>);
+pub(crate) struct WorkerKeyCounts(Mutex<Option<Box<Panes>>>);
 
-impl WorkerHotKeys {
+impl WorkerKeyCounts {
     /// Counts a sampled key.
     pub(crate) fn count(&self, key: &[u8], at: Nanos) {
         if let Some(mut panes) = self.0.try_lock() {
@@ -108,19 +88,19 @@ impl WorkerHotKeys {
 
 /// The samples of all workers.
 #[derive(Debug)]
-pub(crate) struct HotKeySamples {
-    workers: Vec<Arc<WorkerHotKeys>>,
+pub(crate) struct KeyCounts {
+    workers: Vec<Arc<WorkerKeyCounts>>,
     /// The time at which counting last started.
     since: AtomicU64,
 }
 
-impl HotKeySamples {
+impl KeyCounts {
     pub(crate) fn new(workers: usize) -> Self {
         let workers = (0..workers).map(|_| Arc::default()).collect();
-        HotKeySamples { workers, since: AtomicU64::new(0) }
+        KeyCounts { workers, since: AtomicU64::new(0) }
     }
 
-    pub(crate) fn of_worker(&self, index: usize) -> Arc<WorkerHotKeys> {
+    pub(crate) fn of_worker(&self, index: usize) -> Arc<WorkerKeyCounts> {
         Arc::clone(&self.workers[index])
     }
 
@@ -151,15 +131,16 @@ impl HotKeySamples {
         counts.sort_unstable_by(|(a, many), (b, more)| {
             Reverse(many).cmp(&Reverse(more)).then(a.cmp(b))
         });
-        counts.truncate(MAX_KEYS);
+        counts.truncate(MAX_HOT_KEYS);
         let from = (oldest * PANE).max(self.since.load(Relaxed));
-        let window = seconds(now.saturating_sub(from).max(SHORTEST));
+        let window = now.saturating_sub(from).max(SHORTEST);
         let keys = counts.into_iter().map(|(key, count)| HotKey {
             key,
-            rate: units(count * u64::from(SAMPLED_EVERY)) / window,
-            share: units(count) / units(total),
+            rate: float(count * u64::from(SAMPLED_EVERY)) / (float(window) / 1e9),
+            share: Some(float(count) / float(total)),
         });
-        HotKeys { window, keys: keys.collect() }
+        let seconds = (window + SECOND / 2) / SECOND;
+        HotKeys { window: seconds, keys: keys.collect() }
     }
 
     /// Drops all counts.
@@ -173,101 +154,90 @@ impl HotKeySamples {
     }
 }
 
-#[allow(clippy::cast_precision_loss, reason = "figures for people")]
-fn units(count: u64) -> f64 {
-    count as f64
-}
-
-fn seconds(nanos: Nanos) -> f64 {
-    units(nanos) / 1e9
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const SECOND: Nanos = 1_000_000_000;
-
-    fn reported(samples: &HotKeySamples, now: Nanos) -> Vec<(String, f64)> {
+    fn rates(counts: &KeyCounts, now: Nanos) -> Vec<(String, f64)> {
         let text = |key: &[u8]| String::from_utf8(key.to_vec()).unwrap();
-        samples.hottest(now).keys.iter().map(|hot| (text(&hot.key), hot.rate)).collect()
+        counts.hottest(now).keys.iter().map(|hot| (text(&hot.key), hot.rate)).collect()
     }
 
     #[test]
     fn rates_are_of_all_workers_and_of_the_time_that_is_covered() {
-        let samples = HotKeySamples::new(2);
+        let counts = KeyCounts::new(2);
         for _ in 0..10 {
-            samples.of_worker(0).count(b"a", 2 * SECOND);
-            samples.of_worker(1).count(b"a", 3 * SECOND);
-            samples.of_worker(1).count(b"b", 3 * SECOND);
+            counts.of_worker(0).count(b"a", 2 * SECOND);
+            counts.of_worker(1).count(b"a", 3 * SECOND);
+            counts.of_worker(1).count(b"b", 3 * SECOND);
         }
-        let hottest = samples.hottest(10 * SECOND);
-        assert!((hottest.window - 10.0).abs() < 1e-9);
+        let hottest = counts.hottest(10 * SECOND);
+        assert_eq!(hottest.window, 10);
         let [a, b] = &hottest.keys[..] else { panic!("{hottest:?}") };
         assert_eq!((&a.key[..], &b.key[..]), (&b"a"[..], &b"b"[..]));
         assert!((a.rate - 20.0 * 128.0 / 10.0).abs() < 1e-9, "{}", a.rate);
-        assert!((a.share - 2.0 / 3.0).abs() < 1e-9 && (b.share - 1.0 / 3.0).abs() < 1e-9);
+        assert_eq!((a.share, b.share), (Some(2.0 / 3.0), Some(1.0 / 3.0)));
     }
 
     #[test]
     fn a_key_that_is_no_longer_asked_for_fades_and_is_gone_within_a_minute() {
-        let samples = HotKeySamples::new(1);
-        let worker = samples.of_worker(0);
+        let counts = KeyCounts::new(1);
+        let worker = counts.of_worker(0);
         for second in 0..60 {
             worker.count(b"old", second * SECOND);
         }
-        let rate = |now| reported(&samples, now * SECOND).first().map(|(_, rate)| *rate);
+        let rate = |now| rates(&counts, now * SECOND).first().map(|(_, rate)| *rate);
         assert!((rate(60).unwrap() - 128.0 * 30.0 / 30.0).abs() < 1e-9);
         assert!(rate(75).unwrap() < 0.7 * 128.0);
         assert_eq!(rate(90), None);
         // Another key's samples advance the panes.
         worker.count(b"new", 100 * SECOND);
-        assert_eq!(reported(&samples, 101 * SECOND).len(), 1);
+        assert_eq!(rates(&counts, 101 * SECOND).len(), 1);
         worker.count(b"new", 1000 * SECOND);
-        assert_eq!(reported(&samples, 1001 * SECOND), [("new".to_owned(), 128.0 / 41.0)]);
+        assert_eq!(rates(&counts, 1001 * SECOND), [("new".to_owned(), 128.0 / 41.0)]);
     }
 
     #[test]
     fn samples_that_come_a_little_late_count_in_the_present_pane() {
-        let samples = HotKeySamples::new(1);
-        samples.of_worker(0).count(b"a", 31 * SECOND);
-        samples.of_worker(0).count(b"a", 29 * SECOND);
-        assert_eq!(reported(&samples, 32 * SECOND), [("a".to_owned(), 256.0 / 32.0)]);
+        let counts = KeyCounts::new(1);
+        counts.of_worker(0).count(b"a", 31 * SECOND);
+        counts.of_worker(0).count(b"a", 29 * SECOND);
+        assert_eq!(rates(&counts, 32 * SECOND), [("a".to_owned(), 256.0 / 32.0)]);
     }
 
     #[test]
     fn the_first_second_and_a_reset_make_no_rates_out_of_nothing() {
-        let samples = HotKeySamples::new(1);
-        assert_eq!(samples.hottest(0), HotKeys { window: 1.0, keys: Vec::new() });
-        samples.of_worker(0).count(b"a", 1000);
-        assert_eq!(reported(&samples, 2000), [("a".to_owned(), 128.0)]);
-        samples.reset(20 * SECOND);
-        assert!(reported(&samples, 20 * SECOND).is_empty());
-        samples.of_worker(0).count(b"b", 21 * SECOND);
-        assert_eq!(reported(&samples, 22 * SECOND), [("b".to_owned(), 64.0)]);
+        let counts = KeyCounts::new(1);
+        assert_eq!(counts.hottest(0), HotKeys { window: 1, keys: Vec::new() });
+        counts.of_worker(0).count(b"a", 1000);
+        assert_eq!(rates(&counts, 2000), [("a".to_owned(), 128.0)]);
+        counts.reset(20 * SECOND);
+        assert!(rates(&counts, 20 * SECOND).is_empty());
+        counts.of_worker(0).count(b"b", 21 * SECOND);
+        assert_eq!(rates(&counts, 22 * SECOND), [("b".to_owned(), 64.0)]);
     }
 
     #[test]
-    fn no_more_keys_are_told_than_anybody_reads() {
-        let samples = HotKeySamples::new(1);
+    fn no_more_keys_are_reported_than_the_limit() {
+        let counts = KeyCounts::new(1);
         for number in 0..200 {
             for _ in 0..=number {
-                samples.of_worker(0).count(format!("{number:03}").as_bytes(), SECOND);
+                counts.of_worker(0).count(format!("{number:03}").as_bytes(), SECOND);
             }
         }
-        let keys = reported(&samples, 2 * SECOND);
-        assert_eq!(keys.len(), MAX_KEYS);
+        let keys = rates(&counts, 2 * SECOND);
+        assert_eq!(keys.len(), MAX_HOT_KEYS);
         assert_eq!(keys[0].0, "199");
         assert_eq!(keys[49].0, "150");
     }
 
     #[test]
-    fn a_sample_taken_while_somebody_reads_is_lost_and_waits_for_nobody() {
-        let samples = HotKeySamples::new(1);
-        let worker = samples.of_worker(0);
+    fn a_sample_taken_during_a_report_is_dropped_and_does_not_wait() {
+        let counts = KeyCounts::new(1);
+        let worker = counts.of_worker(0);
         let reader = worker.0.lock();
         worker.count(b"a", 1);
         drop(reader);
-        assert!(reported(&samples, SECOND).is_empty());
+        assert!(rates(&counts, SECOND).is_empty());
     }
 }

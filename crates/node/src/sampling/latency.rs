@@ -8,12 +8,10 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use ringbinder_protocol::stats::{BUCKETS, Histogram};
 
 use crate::process::clock::Nanos;
 use crate::stats::Counter;
-
-/// Bounds of the buckets: 1 us, 2 us, 4 us, ... 2^20 us. The last bucket has no bound.
-pub(crate) const BOUNDS: usize = 21;
 
 macro_rules! classes {
     ($($(#[$doc:meta])* $class:ident $name:literal)*) => {
@@ -60,31 +58,6 @@ classes! {
     Other "other"
 }
 
-/// Samples of one class.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Histogram {
-    /// Samples in each bucket, not cumulative: up to 1 us, up to 2 us, ... up to 2^20 us, more.
-    pub(crate) buckets: [u64; BOUNDS + 1],
-    /// The sum of all samples, in nanoseconds.
-    pub(crate) sum: Nanos,
-}
-
-impl Histogram {
-    /// Number of samples.
-    pub(crate) fn count(&self) -> u64 {
-        self.buckets.iter().sum()
-    }
-
-    /// Buckets as `(upper bound in microseconds, samples up to it)`, without the unbounded one.
-    pub(crate) fn cumulative(&self) -> impl Iterator<Item = (u64, u64)> {
-        let mut sum = 0;
-        self.buckets[..BOUNDS].iter().enumerate().map(move |(at, samples)| {
-            sum += samples;
-            (1 << at, sum)
-        })
-    }
-}
-
 /// Samples of all classes, in the order of [`Class::ALL`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct LatencySums([Histogram; Class::ALL.len()]);
@@ -107,10 +80,8 @@ impl LatencySums {
 
     fn since(mut self, base: &LatencySums) -> LatencySums {
         for (sums, base) in self.0.iter_mut().zip(&base.0) {
-            for (sum, base) in sums.buckets.iter_mut().zip(base.buckets) {
-                *sum = sum.wrapping_sub(base);
-            }
-            sums.sum = sums.sum.wrapping_sub(base.sum);
+            // Counters only grow.
+            *sums = sums.since(base).unwrap_or_default();
         }
         self
     }
@@ -118,7 +89,7 @@ impl LatencySums {
 
 #[derive(Debug, Default)]
 struct Counters {
-    buckets: [Counter; BOUNDS + 1],
+    buckets: [Counter; BUCKETS],
     sum: Counter,
 }
 
@@ -139,7 +110,7 @@ impl WorkerLatency {
 fn bucket(took: Nanos) -> usize {
     let micros = took.div_ceil(1000);
     let at = u64::BITS - micros.saturating_sub(1).leading_zeros();
-    usize::try_from(at).unwrap_or(BOUNDS).min(BOUNDS)
+    usize::try_from(at).unwrap_or(BUCKETS).min(BUCKETS - 1)
 }
 
 /// The measurements of all workers.
@@ -185,13 +156,13 @@ mod tests {
 
     #[test]
     fn a_time_is_in_the_first_bucket_whose_bound_it_does_not_exceed() {
-        for at in 0..BOUNDS {
+        for at in 0..BUCKETS - 1 {
             let bound = 1000 << at;
             assert_eq!(bucket(bound), at, "{bound}");
             assert_eq!(bucket(bound + 1), at + 1, "{bound}");
         }
         assert_eq!(bucket(0), 0);
-        assert_eq!(bucket(u64::MAX), BOUNDS);
+        assert_eq!(bucket(u64::MAX), BUCKETS - 1);
     }
 
     #[test]
@@ -201,13 +172,11 @@ mod tests {
         latency.of_worker(1).record(Class::Get, 3_000);
         latency.of_worker(1).record(Class::Other, u64::MAX / 2);
         let sums = latency.sums();
-        let reported: Vec<_> =
+        let classes: Vec<_> =
             sums.iter().map(|(class, h)| (class.name(), h.count(), h.sum)).collect();
-        assert_eq!(reported, [("get", 2, 3_500), ("other", 1, u64::MAX / 2)]);
+        assert_eq!(classes, [("get", 2, 3_500), ("other", 1, u64::MAX / 2)]);
         let (_, gets) = sums.iter().next().unwrap();
-        let cumulative: Vec<_> = gets.cumulative().take(4).collect();
-        assert_eq!(cumulative, [(1, 1), (2, 1), (4, 2), (8, 2)]);
-        assert_eq!(gets.cumulative().last(), Some((1 << 20, 2)));
+        assert_eq!(gets.buckets[..4], [1, 0, 1, 0]);
         latency.reset();
         assert_eq!(latency.sums(), LatencySums::default());
         latency.of_worker(0).record(Class::Set, 1);

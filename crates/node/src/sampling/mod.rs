@@ -4,12 +4,12 @@
 //! |---|---|
 //! | `sampler` | a worker's choice of requests |
 //! | `sketch` | counting the heavy hitters of a stream in bounded memory |
-//! | `hot_keys` | the last minute of all workers: [`HotKeySamples::hottest`] |
+//! | `hot_keys` | the last minute of all workers: [`KeyCounts::hottest`] |
 //! | `latency` | histograms of all workers: [`Latency::sums`] |
 //! | `report` | `stats hotkeys` and `stats latency` |
 //!
-//! Within the process both are read from [`crate::worker::shared::Shared`]: `shared.hot_keys()` is
-//! a [`HotKeys`], `shared.latency()` a [`LatencySums`].
+//! Within the process both are read from [`crate::worker::shared::Shared`]: `shared.hot_keys()` is a
+//! [`HotKeys`](ringbinder_protocol::stats::HotKeys), `shared.latency()` a [`LatencySums`].
 //!
 //! # What is sampled
 //! Every key that a request names is one unit. So a `get` of 100 keys is 100 units, and a request
@@ -36,9 +36,9 @@ mod report;
 mod sampler;
 mod sketch;
 
-pub(crate) use hot_keys::{HotKeySamples, HotKeys, WorkerHotKeys};
+pub(crate) use hot_keys::{KeyCounts, WorkerKeyCounts};
 pub(crate) use latency::{Class, Latency, LatencySums, WorkerLatency};
-pub(crate) use report::{hot_keys, latency};
+pub(crate) use report::{hot_keys, latency, latency_report};
 pub(crate) use sampler::{Sampler, Timed};
 
 /// One unit in this many is sampled, on average.

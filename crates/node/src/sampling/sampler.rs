@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
-use super::{Class, HotKeySamples, Latency, WorkerHotKeys, WorkerLatency};
+use super::{Class, KeyCounts, Latency, WorkerKeyCounts, WorkerLatency};
 use crate::process::clock::Nanos;
 
 /// A sampled request whose answer is not written yet.
@@ -20,17 +20,17 @@ pub(crate) struct Sampler {
     /// The number of units until the next sample, that one included: at least 1.
     left: Cell<u32>,
     random: Cell<u64>,
-    samples: Arc<WorkerHotKeys>,
+    keys: Arc<WorkerKeyCounts>,
     latency: Arc<WorkerLatency>,
 }
 
 impl Sampler {
     /// The sampler of the worker with that index. `seed` may be any value that clients cannot know.
-    pub(crate) fn new(samples: &HotKeySamples, latency: &Latency, index: usize, seed: u64) -> Self {
+    pub(crate) fn new(keys: &KeyCounts, latency: &Latency, index: usize, seed: u64) -> Self {
         let sampler = Sampler {
             left: Cell::new(0),
             random: Cell::new(seed),
-            samples: samples.of_worker(index),
+            keys: keys.of_worker(index),
             latency: latency.of_worker(index),
         };
         sampler.draw();
@@ -65,7 +65,7 @@ impl Sampler {
 
     /// Counts a sampled key.
     pub(crate) fn key(&self, key: &[u8], at: Nanos) {
-        self.samples.count(key, at);
+        self.keys.count(key, at);
     }
 
     /// Counts sampled requests whose answers were just handed over.
@@ -105,7 +105,7 @@ mod tests {
     use crate::sampling::SAMPLED_EVERY;
 
     fn sampler(seed: u64) -> Sampler {
-        Sampler::new(&HotKeySamples::new(1), &Latency::new(1), 0, seed)
+        Sampler::new(&KeyCounts::new(1), &Latency::new(1), 0, seed)
     }
 
     #[test]

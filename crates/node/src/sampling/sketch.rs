@@ -288,11 +288,11 @@ mod tests {
             let (sketch, exact) = check(zipf(s, 100_000, 200_000, seed));
             let mut truly: Vec<(u32, &Vec<u8>)> = exact.iter().map(|(k, &c)| (c, k)).collect();
             truly.sort_unstable_by(|a, b| b.cmp(a));
-            let reported: HashMap<&[u8], u32> =
+            let counted: HashMap<&[u8], u32> =
                 sketch.watched().map(|(key, count, error)| (key, count - error)).collect();
             for (count, key) in truly.iter().take(50) {
-                let reported = reported.get(&key[..]).copied().unwrap_or(0);
-                assert!(reported * 10 >= count * 9, "{reported} of {count} at exponent {s}");
+                let counted = counted.get(&key[..]).copied().unwrap_or(0);
+                assert!(counted * 10 >= count * 9, "{counted} of {count} at exponent {s}");
             }
         }
     }

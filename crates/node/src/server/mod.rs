@@ -40,7 +40,7 @@ use crate::process::resident;
 use crate::process::stop::{Stop, StopCause};
 use crate::process::supervisor;
 use crate::ring::{RingManager, RingNode, Started};
-use crate::sampling::{HotKeySamples, Latency};
+use crate::sampling::{KeyCounts, Latency};
 use crate::security::guards::Guards;
 use crate::security::reload;
 use crate::settings::{Guard, Settings, Verify};
@@ -127,7 +127,7 @@ fn build(
         )),
         watch,
         prefixes: Prefixes::new(settings.delimiter(), settings.prefix_delimiter.is_some()),
-        hot_key_samples: HotKeySamples::new(usize::from(settings.threads)),
+        key_counts: KeyCounts::new(usize::from(settings.threads)),
         latency: Latency::new(usize::from(settings.threads)),
         ring,
         tls: guards.tls,

@@ -32,7 +32,7 @@ mod write;
 use std::path::PathBuf;
 
 pub(crate) use self::open::{longest, open, put_aside};
-pub(crate) use self::progress::Progress;
+pub(crate) use self::progress::{Progress, RestoreState};
 pub(crate) use self::report::stats;
 pub(crate) use self::restore::{Pending, header_fits};
 pub(crate) use self::stream::{ReadError, Stream};
@@ -56,7 +56,12 @@ impl Snapshots {
     }
 
     /// Whether there is anything to report about snapshots.
-    fn are_used(&self) -> bool {
-        self.path.is_some() || self.progress.restore() != progress::RestoreState::None
+    pub(crate) fn are_used(&self) -> bool {
+        self.path.is_some() || self.progress.restore() != RestoreState::None
+    }
+
+    /// Whether the node writes snapshots.
+    pub(crate) fn are_written(&self) -> bool {
+        self.path.is_some()
     }
 }

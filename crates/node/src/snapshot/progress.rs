@@ -23,7 +23,8 @@ pub(crate) enum RestoreState {
 }
 
 impl RestoreState {
-    const ALL: [(RestoreState, &'static str); 6] = [
+    /// All states, with their names in `stats`.
+    pub(crate) const ALL: [(RestoreState, &'static str); 6] = [
         (RestoreState::None, "none"),
         (RestoreState::Refused, "refused"),
         (RestoreState::Running, "running"),
@@ -40,25 +41,25 @@ impl RestoreState {
 /// See the module's documentation.
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
-    pub(super) restore: AtomicU8,
+    pub(crate) restore: AtomicU8,
     /// Whether the restored items belong to a ring.
     of_ring: AtomicBool,
-    pub(super) restore_items: AtomicU64,
-    pub(super) restore_skipped: AtomicU64,
-    pub(super) restore_bytes: AtomicU64,
-    pub(super) restore_total_items: AtomicU64,
+    pub(crate) restore_items: AtomicU64,
+    pub(crate) restore_skipped: AtomicU64,
+    pub(crate) restore_bytes: AtomicU64,
+    pub(crate) restore_total_items: AtomicU64,
     /// Whether a restore is under way. Threads wait on this for its end.
     running: Mutex<bool>,
     ended: Condvar,
 
     /// True while a snapshot is being written; there is at most one at a time.
-    pub(super) writing: AtomicBool,
-    pub(super) failed: AtomicBool,
-    pub(super) snapshot_items: AtomicU64,
-    pub(super) snapshot_bytes: AtomicU64,
-    pub(super) failures: AtomicU64,
-    pub(super) last_success: AtomicU64,
-    pub(super) last_duration_ms: AtomicU64,
+    pub(crate) writing: AtomicBool,
+    pub(crate) failed: AtomicBool,
+    pub(crate) snapshot_items: AtomicU64,
+    pub(crate) snapshot_bytes: AtomicU64,
+    pub(crate) failures: AtomicU64,
+    pub(crate) last_success: AtomicU64,
+    pub(crate) last_duration_ms: AtomicU64,
 }
 
 impl Progress {

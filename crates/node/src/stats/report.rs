@@ -417,6 +417,6 @@ pub(crate) fn reset(shared: &Shared) {
     }
     shared.store.reset_counters();
     shared.prefixes.reset();
-    shared.hot_key_samples.reset(shared.clock.nanos());
+    shared.key_counts.reset(shared.clock.nanos());
     shared.latency.reset();
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::{
     AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed,
 };
 
+use ringbinder_protocol::stats::HotKeys;
 use ringbinder_store::SegmentStore;
 use tokio::sync::Notify;
 use tracing::warn;
@@ -15,7 +16,7 @@ use crate::observe::watch::Watch;
 use crate::process::clock::Clock;
 use crate::process::stop::Stop;
 use crate::ring::RingNode;
-use crate::sampling::{HotKeySamples, HotKeys, Latency, LatencySums};
+use crate::sampling::{KeyCounts, Latency, LatencySums};
 use crate::security::auth::Auth;
 use crate::security::tls::Tls;
 use crate::settings::Settings;
@@ -35,7 +36,7 @@ pub(crate) struct Shared {
     pub(crate) connections: Arc<Connections>,
     pub(crate) watch: Arc<Watch>,
     pub(crate) prefixes: Prefixes,
-    pub(crate) hot_key_samples: HotKeySamples,
+    pub(crate) key_counts: KeyCounts,
     pub(crate) latency: Latency,
     /// The memory of connections.
     pub(crate) memory: Arc<ConnectionMemory>,
@@ -101,7 +102,7 @@ impl Shared {
 
     /// The keys with most requests at present.
     pub(crate) fn hot_keys(&self) -> HotKeys {
-        self.hot_key_samples.hottest(self.clock.nanos())
+        self.key_counts.hottest(self.clock.nanos())
     }
 
     /// The latency of answers since the start or the last reset.

@@ -107,7 +107,7 @@ pub(crate) struct Local {
 impl Local {
     pub(crate) fn new(shared: Arc<Shared>, index: usize) -> Self {
         let counters = shared.counters.of_worker(index);
-        let sampler = Sampler::new(&shared.hot_key_samples, &shared.latency, index, rand::random());
+        let sampler = Sampler::new(&shared.key_counts, &shared.latency, index, rand::random());
         let view = shared.ring.as_ref().map(|ring| ring.view());
         let spare = RefCell::new(Charge::new(&shared.memory));
         let yielded_charge = RefCell::new(Charge::new(&shared.memory));

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 
 use ringbinder_client::Error;
+use ringbinder_protocol::stats::RingReport;
 use ringbinder_ring::{Ring, RingId};
 
 use super::finding::{Finding, Kind, listed};
-use super::said::Said;
 use super::views::Views;
 
 /// All answers, in the order of the ring.
@@ -24,7 +24,7 @@ pub(super) struct Answers {
     /// The ring it holds.
     pub(super) held: Result<RingId, Error>,
     /// Its report about itself. `None` if it was not asked, because it did not answer the question before.
-    pub(super) said: Option<Result<Said, Error>>,
+    pub(super) report: Option<Result<RingReport, Error>>,
 }
 
 impl Asked<'_> {
@@ -39,8 +39,8 @@ impl Asked<'_> {
     }
 
     /// A node's report about itself, if there is one.
-    pub(super) fn said(&self, node: usize) -> Option<&Said> {
-        self.nodes[node].said.as_ref()?.as_ref().ok()
+    pub(super) fn report(&self, node: usize) -> Option<&RingReport> {
+        self.nodes[node].report.as_ref()?.as_ref().ok()
     }
 
     /// Whether it holds exactly the ring of the file.

@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use ringbinder_client::{Absence, Error};
+use ringbinder_protocol::stats::is_reported;
 
 use super::evidence::{Asked, Findings};
 use super::finding::{Finding, Kind};
@@ -20,8 +21,8 @@ pub(super) fn judge(asked: &Asked<'_>, findings: &mut Findings) {
             findings.add(&[node], Finding::of(kind, asked.name(node), text));
             continue;
         }
-        if let Some(said) = asked.said(node).filter(|said| said.settled == Some(false)) {
-            waiting.entry(said.awaited.as_deref().unwrap_or("")).or_default().push(node);
+        if let Some(report) = asked.report(node).filter(|report| report.is_waiting()) {
+            waiting.entry(is_reported(&report.awaited).unwrap_or("")).or_default().push(node);
         }
     }
     let mut waiting: Vec<_> = waiting.into_iter().collect();
@@ -47,24 +48,24 @@ pub(super) fn judge(asked: &Asked<'_>, findings: &mut Findings) {
 /// The reason why a node gives no answer, or not all answers.
 fn absent(asked: &Asked<'_>, node: usize) -> Option<(Kind, String)> {
     let answers = &asked.nodes[node];
-    let said = answers.said.as_ref().and_then(|said| said.as_ref().err());
-    let error = answers.held.as_ref().err().or(said)?;
+    let no_report = answers.report.as_ref().and_then(|report| report.as_ref().err());
+    let error = answers.held.as_ref().err().or(no_report)?;
     Some(match error {
         Error::Away { why: Absence::Tls(_), .. } => (Kind::NoTls, with_advice(error)),
         Error::Unauthenticated { .. } => (Kind::NoLogin, with_advice(error)),
         Error::Away { .. } => (Kind::Away, away(asked, node, error)),
         Error::Nonsense { .. } => {
-            (Kind::Nonsense, format!("{}: see what listens there", told(error)))
+            (Kind::Nonsense, format!("{}: see what listens there", described(error)))
         }
         _ if answers.held.is_ok() => {
             let text = format!(
                 "{} answers which ring it holds, and not what it knows of it: {}",
                 asked.name(node),
-                told(error)
+                described(error)
             );
             (Kind::NoStats, text)
         }
-        _ => (Kind::NoRing, told(error)),
+        _ => (Kind::NoRing, described(error)),
     })
 }
 
@@ -85,17 +86,17 @@ fn away(asked: &Asked<'_>, node: usize, error: &Error) -> String {
                 "{name} does not answer here, but {others} reached it just now ({}): check the network \
                  and the firewall between this host and it; if it has just ended, start it, or take it \
                  out of the ring{given_up}",
-                told(error)
+                described(error)
             )
         }
-        None => format!("{}: start it, or take it out of the ring{given_up}", told(error)),
+        None => format!("{}: start it, or take it out of the ring{given_up}", described(error)),
     }
 }
 
 /// The nodes that serve keys without waiting for a node, as a clause for a sentence.
 pub(super) fn given_up(asked: &Asked<'_>, node: usize) -> String {
     let Some(by) = asked.views.of(node).given_up_by else { return String::new() };
-    let count = asked.said(by as usize).map_or(0, |said| said.given_up);
+    let count = asked.report(by as usize).and_then(|report| report.given_up).unwrap_or(0);
     let by = asked.name(by as usize);
     format!("; {by} has declared peers failed since its start (ring_given_up {count})")
 }
@@ -104,7 +105,7 @@ pub(super) fn given_up(asked: &Asked<'_>, node: usize) -> String {
 fn outdated(asked: &Asked<'_>, node: usize) -> Option<(Kind, String)> {
     let (held, id) = (asked.nodes[node].held.as_ref().ok()?, asked.ring.id());
     let (name, origin, version) = (asked.name(node), asked.origin, held.version);
-    let error = asked.said(node).and_then(|said| said.last_error.as_ref());
+    let error = asked.report(node).and_then(|report| is_reported(&report.last_error));
     let why = error.map(|why| format!(" (it says: {why})")).unwrap_or_default();
     match version.cmp(&id.version) {
         Ordering::Less => Some((
@@ -131,12 +132,12 @@ fn outdated(asked: &Asked<'_>, node: usize) -> Option<(Kind, String)> {
 
 fn with_advice(error: &Error) -> String {
     match advice(error) {
-        Some(advice) => format!("{}: {advice}", told(error)),
-        None => told(error),
+        Some(advice) => format!("{}: {advice}", described(error)),
+        None => described(error),
     }
 }
 
 /// The text of an error, escaped because it may quote the node.
-fn told(error: &Error) -> String {
+fn described(error: &Error) -> String {
     words(&error.to_string())
 }

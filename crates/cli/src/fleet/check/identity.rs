@@ -8,13 +8,15 @@
 
 use std::collections::BTreeMap;
 
+use ringbinder_protocol::stats::{RingReport, is_reported};
+use ringbinder_protocol::{Instance, Standing};
+
 use super::evidence::{Asked, Findings};
 use super::finding::{Finding, Kind};
-use super::said::{Said, Standing};
 use super::views::Claim;
 
 /// Most claims in one sentence.
-const TOLD: usize = 3;
+const MAX_CLAIMS: usize = 3;
 
 /// Adds the findings.
 pub(super) fn judge(asked: &Asked<'_>, findings: &mut Findings) {
@@ -24,12 +26,12 @@ pub(super) fn judge(asked: &Asked<'_>, findings: &mut Findings) {
             continue;
         }
         // In another ring, a node may legitimately have another name or none.
-        let said = asked.said(node).filter(|_| asked.holds_it(node));
+        let report = asked.report(node).filter(|_| asked.holds_it(node));
         let name = asked.name(node);
-        let found = said
-            .and_then(|said| mistaken(asked, node, said))
+        let found = report
+            .and_then(|report| mistaken(asked, node, report))
             .or_else(|| Some((Kind::Disputed, disputed(asked, node)?)))
-            .or_else(|| Some((Kind::Unconfirmed, unconfirmed(asked, node, said?)?)));
+            .or_else(|| Some((Kind::Unconfirmed, unconfirmed(asked, node, report?)?)));
         if let Some((kind, text)) = found {
             findings.add(&[node], Finding::of(kind, name, text));
         }
@@ -38,9 +40,9 @@ pub(super) fn judge(asked: &Asked<'_>, findings: &mut Findings) {
 
 /// Instances that answered at several addresses.
 fn same_process(asked: &Asked<'_>, findings: &mut Findings) {
-    let mut places: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
+    let mut places: BTreeMap<Instance, Vec<usize>> = BTreeMap::new();
     for node in 0..asked.nodes.len() {
-        if let Some(instance) = asked.said(node).and_then(|said| said.instance) {
+        if let Some(instance) = asked.report(node).and_then(|report| report.instance) {
             places.entry(instance).or_default().push(node);
         }
     }
@@ -48,9 +50,9 @@ fn same_process(asked: &Asked<'_>, findings: &mut Findings) {
     places.sort_by_key(|(_, nodes)| nodes[0]);
     for (instance, nodes) in places {
         let (first, others) = (nodes[0], &nodes[1..]);
-        let name = asked.said(first).and_then(|said| said.name.as_deref()).unwrap_or("-");
+        let name = asked.report(first).and_then(|report| is_reported(&report.node)).unwrap_or("-");
         let text = format!(
-            "one process (instance {instance:016x}) answers for {}: {} and {} lead to it, and it calls \
+            "one process (instance {instance}) answers for {}: {} and {} lead to it, and it calls \
              itself {name}; correct the addresses, or take all but one of them out of the ring",
             asked.listed(&nodes),
             asked.address(first),
@@ -63,12 +65,13 @@ fn same_process(asked: &Asked<'_>, findings: &mut Findings) {
 }
 
 /// A process that, by its own report, is not the node of the ring.
-fn mistaken(asked: &Asked<'_>, node: usize, said: &Said) -> Option<(Kind, String)> {
+fn mistaken(asked: &Asked<'_>, node: usize, report: &RingReport) -> Option<(Kind, String)> {
     let (name, address) = (asked.name(node), asked.address(node));
-    let reason = reason(said);
+    let reason = reason(report);
     let version = asked.ring.id().version;
-    let absent = said.standing == Some(Standing::Absent) || said.member == Some(false);
-    if let Some(own) = said.name.as_deref().filter(|own| *own != name) {
+    let standing = report.reported_standing;
+    let absent = standing == Some(Standing::Absent) || report.member == Some(false);
+    if let Some(own) = is_reported(&report.node).filter(|own| *own != name) {
         let text = match asked.ring.index_of_name(own) {
             Some(other) => format!(
                 "{address}, the address of {name}, leads to a process that goes by the name {own}: if \
@@ -84,7 +87,7 @@ fn mistaken(asked: &Asked<'_>, node: usize, said: &Said) -> Option<(Kind, String
         };
         return Some((Kind::NameMismatch, text));
     }
-    if said.standing == Some(Standing::Replaced) {
+    if standing == Some(Standing::Replaced) {
         let text = format!(
             "the process at {address} stopped serving the keys of {name}, because another process \
              answers there for other nodes{}{reason}: stop one of the two, and look where {address} \
@@ -103,9 +106,9 @@ fn mistaken(asked: &Asked<'_>, node: usize, said: &Said) -> Option<(Kind, String
 /// Finds more than one process with one name.
 fn disputed(asked: &Asked<'_>, node: usize) -> Option<String> {
     let view = asked.views.of(node);
-    let said = asked.said(node);
-    let own = said.and_then(|said| said.instance);
-    let met = said.and_then(|said| said.rival).filter(|rival| Some(*rival) != own);
+    let report = asked.report(node);
+    let own = report.and_then(|report| report.instance);
+    let met = report.and_then(|report| report.rival).filter(|rival| Some(*rival) != own);
     let others =
         |claims: &[Claim]| claims.iter().filter(|claim| Some(claim.instance) != own).count();
     let is_rival = met.is_some() || others(&view.rivals) > 0;
@@ -118,22 +121,23 @@ fn disputed(asked: &Asked<'_>, node: usize) -> Option<String> {
     }
     let mut claims = Vec::new();
     if let Some(own) = own {
-        claims.push(format!("instance {own:016x} answers at {}", asked.address(node)));
+        claims.push(format!("instance {own} answers at {}", asked.address(node)));
     }
     if let Some(met) = met {
-        claims.push(format!("it met instance {met:016x} itself"));
+        claims.push(format!("it met instance {met} itself"));
     }
     let tell = |claim: &Claim, verb: &str, verbs: &str| {
         let by = asked.name(claim.by as usize);
         match claim.count - 1 {
-            0 => format!("{by} {verb} instance {:016x}", claim.instance),
-            1 => format!("{by} and 1 more node {verbs} instance {:016x}", claim.instance),
-            more => format!("{by} and {more} more nodes {verbs} instance {:016x}", claim.instance),
+            0 => format!("{by} {verb} instance {}", claim.instance),
+            1 => format!("{by} and 1 more node {verbs} instance {}", claim.instance),
+            more => format!("{by} and {more} more nodes {verbs} instance {}", claim.instance),
         }
     };
-    let accepted = view.accepted.iter().take(TOLD).map(|claim| tell(claim, "accepts", "accept"));
+    let accepted =
+        view.accepted.iter().take(MAX_CLAIMS).map(|claim| tell(claim, "accepts", "accept"));
     claims.extend(accepted);
-    claims.extend(view.rivals.iter().take(TOLD).map(|claim| tell(claim, "met", "met")));
+    claims.extend(view.rivals.iter().take(MAX_CLAIMS).map(|claim| tell(claim, "met", "met")));
     Some(format!(
         "more than one process claims to be {}: {}; stop all but one (if it was just restarted, look \
          again in a moment)",
@@ -142,33 +146,33 @@ fn disputed(asked: &Asked<'_>, node: usize) -> Option<String> {
     ))
 }
 
-fn unconfirmed(asked: &Asked<'_>, node: usize, said: &Said) -> Option<String> {
-    (said.standing == Some(Standing::Unconfirmed)).then(|| {
+fn unconfirmed(asked: &Asked<'_>, node: usize, report: &RingReport) -> Option<String> {
+    (report.reported_standing == Some(Standing::Unconfirmed)).then(|| {
         format!(
             "{} has no proof that {} leads to it, and serves none of its keys{}: see that it or one of \
              the others reaches that address",
             asked.name(node),
             asked.address(node),
-            reason(said)
+            reason(report)
         )
     })
 }
 
 /// The process that peers accept as a node, as a clause for a sentence.
 fn accepted(asked: &Asked<'_>, node: usize) -> String {
-    let own = asked.said(node).and_then(|said| said.instance);
+    let own = asked.report(node).and_then(|report| report.instance);
     let mut claims = asked.views.of(node).accepted.iter();
     match claims.find(|claim| Some(claim.instance) != own) {
         Some(claim) => {
             let by = asked.name(claim.by as usize);
-            format!(" ({by} accepts instance {:016x})", claim.instance)
+            format!(" ({by} accepts instance {})", claim.instance)
         }
         None => String::new(),
     }
 }
 
 /// The reason that a process reports, as a clause for a sentence.
-fn reason(said: &Said) -> String {
-    let reason = said.standing_reason.as_ref();
+fn reason(report: &RingReport) -> String {
+    let reason = is_reported(&report.standing_reason);
     reason.map(|reason| format!(" (it says: {reason})")).unwrap_or_default()
 }

@@ -12,7 +12,6 @@ mod held;
 mod identity;
 mod print;
 mod reach;
-mod said;
 mod verdict;
 mod views;
 
@@ -26,7 +25,7 @@ use super::{Fleet, FleetOptions};
 use crate::error::CliError;
 use crate::exit::Answer;
 use crate::output::Output;
-use ask::{LONG_ANSWERS, Told};
+use ask::{FirstAnswers, LONG_ANSWERS};
 use evidence::{Answers, Asked, Findings};
 use finding::{Finding, Kind, Severity};
 use verdict::judge;
@@ -99,16 +98,16 @@ impl Check {
     pub(crate) async fn run(self, out: &mut Output) -> Result<Answer, CliError> {
         let fleet = self.fleet.connect().await?;
         let nodes = fleet.client.nodes();
-        let told = join_all(nodes.iter().map(ask::ask)).await;
-        let (asked, programs) = ask_more(&fleet, &told).await;
-        let report = report(&asked, &told, programs);
+        let first_answers = join_all(nodes.iter().map(ask::ask)).await;
+        let (asked, programs) = ask_more(&fleet, &first_answers).await;
+        let report = report(&asked, &first_answers, programs);
         if out.is_json() {
             out.json(&report)?;
         } else {
             print::print(&report, out)?;
         }
         if report.is_away() {
-            let failures = told.into_iter().filter_map(|told| told.ring.err()).collect();
+            let failures = first_answers.into_iter().filter_map(|first| first.ring.err()).collect();
             fleet.failed(failures, nodes.len())?;
         }
         Ok(report.answer(self.strict))
@@ -116,24 +115,29 @@ impl Check {
 }
 
 /// Asks the nodes that answered about themselves and the others. Also returns the versions of their programs.
-async fn ask_more<'a>(fleet: &'a Fleet, told: &[Told]) -> (Asked<'a>, Vec<Option<String>>) {
+async fn ask_more<'a>(
+    fleet: &'a Fleet,
+    first_answers: &[FirstAnswers],
+) -> (Asked<'a>, Vec<Option<String>>) {
     let nodes = fleet.client.nodes();
     let mut views = Views::new(nodes.len());
     let mut programs = vec![None; nodes.len()];
-    let answers = told.iter().map(|told| Answers { held: told.ring.clone(), said: None });
+    let answers =
+        first_answers.iter().map(|first| Answers { held: first.ring.clone(), report: None });
     let mut answers: Vec<Answers> = answers.collect();
-    let there = nodes.iter().zip(0..).zip(told).filter(|(_, told)| told.is_there());
+    let there = nodes.iter().zip(0..).zip(first_answers).filter(|(_, first)| first.is_there());
     let ring = &fleet.ring;
     let mut reports = stream::iter(there)
         .map(|((node, index), _)| async move { (index, ask::report(node, ring).await) })
         .buffer_unordered(LONG_ANSWERS);
     while let Some((index, mut report)) = reports.next().await {
-        if let Ok(said) = &mut report.said {
-            views.add(index, said);
+        if let Ok(report) = &mut report.ring {
+            views.add(index, report, |name| ring.index_of_name(name));
         }
         programs[index as usize] = report.program;
         // A node without a ring has nothing to report about it.
-        answers[index as usize].said = told[index as usize].ring.is_ok().then_some(report.said);
+        answers[index as usize].report =
+            first_answers[index as usize].ring.is_ok().then_some(report.ring);
     }
     views.sort();
     (Asked { ring, origin: &fleet.origin, nodes: answers, views }, programs)
@@ -156,22 +160,28 @@ impl Report {
     }
 }
 
-fn report(asked: &Asked<'_>, told: &[Told], programs: Vec<Option<String>>) -> Report {
+fn report(
+    asked: &Asked<'_>,
+    first_answers: &[FirstAnswers],
+    programs: Vec<Option<String>>,
+) -> Report {
     let id = asked.ring.id();
     let findings = judge(asked);
-    let nodes = told.iter().zip(programs).enumerate().map(|(node, (told, program))| {
+    let nodes = first_answers.iter().zip(programs).enumerate().map(|(node, (first, program))| {
         let state = findings.state(node);
-        let held = told.ring.as_ref().ok();
-        let instance = asked.said(node).and_then(|said| said.instance);
+        let held = first.ring.as_ref().ok();
+        let instance = asked.report(node).and_then(|report| report.instance);
         Checked {
             node: asked.name(node).to_owned(),
             address: asked.address(node),
             state,
             ring_version: held.map(|held| held.version),
             ring_digest: held.map(|held| format!("{:016x}", held.digest)),
-            microseconds: told.took.map(|took| u64::try_from(took.as_micros()).unwrap_or(u64::MAX)),
+            microseconds: first
+                .took
+                .map(|took| u64::try_from(took.as_micros()).unwrap_or(u64::MAX)),
             program,
-            instance: instance.map(|instance| format!("{instance:016x}")),
+            instance: instance.map(|instance| instance.to_string()),
             advice: advice(&findings, asked.name(node), state),
         }
     });

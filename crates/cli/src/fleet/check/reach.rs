@@ -9,14 +9,14 @@ use super::finding::{Finding, Kind};
 use super::held::given_up;
 
 /// Most reasons in one sentence.
-const TOLD: usize = 3;
+const MAX_REASONS: usize = 3;
 
 /// Adds the findings.
 pub(super) fn judge(asked: &Asked<'_>, findings: &mut Findings) {
     // Peers report a process with the wrong identity as unreachable, for that reason.
     let nodes = 0..asked.nodes.len();
     let counts = nodes.clone().filter(|&node| {
-        asked.said(node).is_some() && !findings.has(node, |kind| kind.is_identity())
+        asked.report(node).is_some() && !findings.has(node, |kind| kind.is_identity())
     });
     let counts: Vec<usize> = counts.collect();
     let mut missed = vec![0; asked.nodes.len()];
@@ -64,10 +64,10 @@ pub(super) fn judge(asked: &Asked<'_>, findings: &mut Findings) {
 fn why<'a>(asked: &Asked<'_>, away: impl Iterator<Item = (usize, Option<&'a str>)>) -> String {
     let mut reasons: Vec<(usize, &str)> = Vec::new();
     for (by, reason) in away {
-        if let Some(reason) = reason.filter(|new| reasons.iter().all(|(_, told)| told != new)) {
+        if let Some(reason) = reason.filter(|new| reasons.iter().all(|(_, known)| known != new)) {
             reasons.push((by, reason));
         }
-        if reasons.len() == TOLD {
+        if reasons.len() == MAX_REASONS {
             break;
         }
     }

@@ -25,10 +25,12 @@ pub(super) fn judge(asked: &Asked<'_>) -> Findings {
 
 #[cfg(test)]
 mod tests {
+    use ringbinder_protocol::stats::{PeerReport, RingReport};
+    use ringbinder_protocol::{Instance, Standing};
+
+    use super::super::ask::tests::ring;
     use super::super::evidence::Answers;
     use super::super::finding::Kind;
-    use super::super::said::tests::ring;
-    use super::super::said::{PeerSaid, Said, Standing};
     use super::super::views::Views;
     use super::*;
 
@@ -40,20 +42,21 @@ mod tests {
         let ring = ring(NODES as usize);
         let mut views = Views::new(NODES as usize);
         let answers = |by: u32| {
-            let peer = PeerSaid {
+            let peer = PeerReport {
                 away: Some(true),
                 reason: Some("no route".to_owned()),
-                ..PeerSaid::default()
+                ..PeerReport::default()
             };
-            let mut said = Said {
-                name: Some(format!("n{by}")),
-                instance: Some(u64::from(by)),
-                standing: Some(Standing::Confirmed),
-                peers: (0..NODES).map(|of| (of, peer.clone())).collect(),
-                ..Said::default()
+            let mut report = RingReport {
+                node: Some(format!("n{by}")),
+                instance: Some(Instance(u64::from(by))),
+                reported_standing: Some(Standing::Confirmed),
+                drift: Some(String::new()),
+                peers: (0..NODES).map(|of| (format!("n{of}"), peer.clone())).collect(),
+                ..RingReport::default()
             };
-            views.add(by, &mut said);
-            Answers { held: Ok(ring.id()), said: Some(Ok(said)) }
+            views.add(by, &mut report, |name| ring.index_of_name(name));
+            Answers { held: Ok(ring.id()), report: Some(Ok(report)) }
         };
         let nodes = (0..NODES).map(answers).collect();
         views.sort();

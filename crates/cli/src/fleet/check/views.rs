@@ -3,9 +3,9 @@
 //! Every answer is merged on arrival and then dropped. A ring of 4,096 nodes has 16.7 million statements.
 //! Each node keeps a bounded number of claims, and four bytes for each peer that does not reach it.
 
+use ringbinder_protocol::Instance;
+use ringbinder_protocol::stats::{RingReport, is_reported};
 use ringbinder_ring::NodeIndex;
-
-use super::said::Said;
 
 /// Most processes kept for one name.
 const MAX_CLAIMS: usize = 4;
@@ -33,7 +33,7 @@ pub(super) struct View {
 /// A process that was reported under a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Claim {
-    pub(super) instance: u64,
+    pub(super) instance: Instance,
     /// The first node that reported it.
     pub(super) by: NodeIndex,
     /// The number of nodes that reported it.
@@ -55,10 +55,18 @@ impl Views {
         &self.0[node]
     }
 
-    /// Adds the report of the node `by` about others, and removes it from `said`.
-    pub(super) fn add(&mut self, by: NodeIndex, said: &mut Said) {
-        for (of, peer) in std::mem::take(&mut said.peers) {
-            let Some(view) = self.0.get_mut(of as usize).filter(|_| of != by) else { continue };
+    /// Adds the report of the node `by` about its peers, and removes them from it. `find` finds a node by its
+    /// name.
+    pub(super) fn add(
+        &mut self,
+        by: NodeIndex,
+        report: &mut RingReport,
+        find: impl Fn(&str) -> Option<NodeIndex>,
+    ) {
+        let has_given_up = report.given_up.is_some_and(|peers| peers > 0);
+        for (name, peer) in std::mem::take(&mut report.peers) {
+            let of = find(&name).filter(|&of| of != by);
+            let Some(view) = of.and_then(|of| self.0.get_mut(of as usize)) else { continue };
             if let Some(instance) = peer.instance {
                 claim(&mut view.accepted, instance, by);
             }
@@ -67,13 +75,13 @@ impl Views {
             }
             match peer.away {
                 Some(true) => {
-                    let reason = view.reason(peer.reason);
+                    let reason = view.reason(is_reported(&peer.reason));
                     view.away.push((u16::try_from(by).unwrap_or(u16::MAX), reason));
-                    if said.given_up > 0 && said.settled == Some(true) {
+                    if has_given_up && report.settled == Some(true) {
                         view.given_up_by = Some(view.given_up_by.map_or(by, |node| node.min(by)));
                     }
                 }
-                Some(false) if peer.asks => {
+                Some(false) if peer.reason.is_some() => {
                     view.reached_by = Some(view.reached_by.map_or(by, |node| node.min(by)));
                     view.reached += 1;
                 }
@@ -108,11 +116,11 @@ impl View {
     }
 
     /// The index of a reason; [`MAX_REASONS`] if there is no reason or no room for it.
-    fn reason(&mut self, reason: Option<String>) -> u8 {
-        let known = self.reasons.iter().position(|known| Some(known) == reason.as_ref());
+    fn reason(&mut self, reason: Option<&str>) -> u8 {
+        let known = self.reasons.iter().position(|known| Some(known.as_str()) == reason);
         let at = known.unwrap_or_else(|| match reason {
             Some(reason) if self.reasons.len() < MAX_REASONS => {
-                self.reasons.push(reason);
+                self.reasons.push(reason.to_owned());
                 self.reasons.len() - 1
             }
             _ => MAX_REASONS,
@@ -121,7 +129,7 @@ impl View {
     }
 }
 
-fn claim(claims: &mut Vec<Claim>, instance: u64, by: NodeIndex) {
+fn claim(claims: &mut Vec<Claim>, instance: Instance, by: NodeIndex) {
     if let Some(claim) = claims.iter_mut().find(|claim| claim.instance == instance) {
         (claim.by, claim.count) = (claim.by.min(by), claim.count + 1);
     } else if claims.len() < MAX_CLAIMS {
@@ -131,25 +139,30 @@ fn claim(claims: &mut Vec<Claim>, instance: u64, by: NodeIndex) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::said::PeerSaid;
+    use ringbinder_protocol::stats::PeerReport;
+
     use super::*;
+
+    fn find(name: &str) -> Option<NodeIndex> {
+        name.parse().ok()
+    }
 
     #[test]
     fn a_full_ring_of_hostile_words_stays_within_bounds() {
         const NODES: u32 = 512;
         let mut views = Views::new(NODES as usize);
         for by in 0..NODES {
-            let peer = |of: u32| PeerSaid {
+            let peer = |of: u32| PeerReport {
                 away: Some(true),
                 reason: Some(format!("{by} {of}")),
-                instance: Some(u64::from(by)),
-                rival: Some(u64::from(by + of)),
-                ..PeerSaid::default()
+                instance: Some(Instance(u64::from(by))),
+                rival: Some(Instance(u64::from(by + of))),
+                ..PeerReport::default()
             };
-            let peers = (0..NODES).map(|of| (of, peer(of))).collect();
-            let mut said = Said { peers, ..Said::default() };
-            views.add(by, &mut said);
-            assert!(said.peers.is_empty());
+            let peers = (0..NODES).map(|of| (of.to_string(), peer(of))).collect();
+            let mut report = RingReport { peers, ..RingReport::default() };
+            views.add(by, &mut report, find);
+            assert!(report.peers.is_empty());
         }
         views.sort();
         for node in 0..NODES as usize {
@@ -163,17 +176,18 @@ mod tests {
 
     #[test]
     fn the_order_of_the_answers_does_not_matter() {
-        let said = |reason: &str| {
+        let report = |reason: &str| {
             let (away, reason) = (Some(true), Some(reason.to_owned()));
-            let peer = PeerSaid { away, reason, instance: Some(9), ..PeerSaid::default() };
-            Said { peers: [(1, peer)].into(), ..Said::default() }
+            let peer =
+                PeerReport { away, reason, instance: Some(Instance(9)), ..PeerReport::default() };
+            RingReport { peers: [("1".to_owned(), peer)].into(), ..RingReport::default() }
         };
         let mut views = Views::new(4);
-        views.add(3, &mut said("late"));
-        views.add(0, &mut said("early"));
+        views.add(3, &mut report("late"), find);
+        views.add(0, &mut report("early"), find);
         views.sort();
         let away: Vec<_> = views.of(1).away().collect();
         assert_eq!(away, [(0, Some("early")), (3, Some("late"))]);
-        assert_eq!(views.of(1).accepted, [Claim { instance: 9, by: 0, count: 2 }]);
+        assert_eq!(views.of(1).accepted, [Claim { instance: Instance(9), by: 0, count: 2 }]);
     }
 }

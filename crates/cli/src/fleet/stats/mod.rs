@@ -39,8 +39,8 @@ pub(crate) struct Stats {
     all: bool,
 }
 
-/// What one node says.
-struct Told {
+/// The answer of one node.
+struct NodeStats {
     node: NodeHandle,
     stats: Result<Vec<(String, String)>, Error>,
 }
@@ -51,17 +51,17 @@ impl Stats {
         let nodes = fleet.nodes(self.node.as_deref())?;
         let argument = self.argument.as_deref().unwrap_or_default();
         let asked = join_all(nodes.iter().map(|node| node.stats(argument))).await;
-        let told = nodes.into_iter().zip(asked).map(|(node, stats)| Told { node, stats });
-        let told: Vec<Told> = told.collect();
+        let answers = nodes.into_iter().zip(asked).map(|(node, stats)| NodeStats { node, stats });
+        let answers: Vec<NodeStats> = answers.collect();
         if out.is_json() {
-            out.json(&as_json(&fleet, &told, argument))?;
+            out.json(&as_json(&fleet, &answers, argument))?;
         } else if self.all {
-            lines(&told, out)?;
-        } else if told.iter().any(|told| told.stats.is_ok()) {
-            let names = told.iter().map(|told| told.node.node().name.clone()).collect();
+            lines(&answers, out)?;
+        } else if answers.iter().any(|one| one.stats.is_ok()) {
+            let names = answers.iter().map(|one| one.node.node().name.clone()).collect();
             let rows = match argument {
-                "" => overview::rows(&told),
-                _ => rows(&told, argument),
+                "" => overview::rows(&answers),
+                _ => rows(&answers, argument),
             };
             if rows.is_empty() {
                 out.note("done; there is nothing to show")?;
@@ -69,13 +69,13 @@ impl Stats {
                 out.text(Columns { nodes: names, rows }.render(out.columns()))?;
             }
         }
-        let asked = told.len();
-        fleet.failed(told.into_iter().filter_map(|told| told.stats.err()).collect(), asked)?;
+        let asked = answers.len();
+        fleet.failed(answers.into_iter().filter_map(|one| one.stats.err()).collect(), asked)?;
         Ok(Answer::Yes)
     }
 }
 
-impl Told {
+impl NodeStats {
     fn get(&self, name: &str) -> Option<&str> {
         let stats = self.stats.as_ref().ok()?;
         stats.iter().find(|(there, _)| there == name).map(|(_, value)| value.as_str())
@@ -86,37 +86,37 @@ impl Told {
     }
 }
 
-fn lines(told: &[Told], out: &mut Output) -> Result<(), CliError> {
-    for told in told {
-        for (name, value) in told.stats.iter().flatten() {
+fn lines(answers: &[NodeStats], out: &mut Output) -> Result<(), CliError> {
+    for one in answers {
+        for (name, value) in one.stats.iter().flatten() {
             let (name, value) = (printable(name), printable(value));
-            out.line(format_args!("{} {name} {value}", told.node.node().name))?;
+            out.line(format_args!("{} {name} {value}", one.node.node().name))?;
         }
     }
     Ok(())
 }
 
 /// All names that any node reports, in the order of their first appearance.
-fn names(told: &[Told]) -> Vec<&str> {
+fn names(answers: &[NodeStats]) -> Vec<&str> {
     let mut seen = HashSet::new();
-    let all = told.iter().flat_map(|told| told.stats.iter().flatten());
+    let all = answers.iter().flat_map(|one| one.stats.iter().flatten());
     all.map(|(name, _)| name.as_str()).filter(|name| seen.insert(*name)).collect()
 }
 
-fn rows(told: &[Told], argument: &str) -> Vec<columns::Row> {
+fn rows(answers: &[NodeStats], argument: &str) -> Vec<columns::Row> {
     let row = |name: &str| columns::Row {
         name: printable(name).into_owned(),
-        sum: sum(told, argument, name).map(|sum| sum.to_string()).unwrap_or_default(),
-        cells: told
+        sum: sum(answers, argument, name).map(|sum| sum.to_string()).unwrap_or_default(),
+        cells: answers
             .iter()
-            .map(|told| printable(told.get(name).unwrap_or("-")).into_owned())
+            .map(|one| printable(one.get(name).unwrap_or("-")).into_owned())
             .collect(),
     };
-    names(told).into_iter().map(row).collect()
+    names(answers).into_iter().map(row).collect()
 }
 
 /// The sum over all nodes, if the statistic adds up and every node that answered reports a number.
-fn sum(told: &[Told], argument: &str, name: &str) -> Option<u64> {
+fn sum(answers: &[NodeStats], argument: &str, name: &str) -> Option<u64> {
     /// General statistics that describe one process only.
     const OF_ONE: [&str; 5] = ["pid", "uptime", "time", "pointer_size", "hash_power_level"];
     /// Numbers of a slab class or of the ring that do not add up.
@@ -139,11 +139,11 @@ fn sum(told: &[Told], argument: &str, name: &str) -> Option<u64> {
         "items" | "slabs" | "ring" => !NO_COUNTS.contains(&last(name)) && !is_hexadecimal(name),
         _ => false,
     };
-    let answered: Vec<&Told> = told.iter().filter(|told| told.stats.is_ok()).collect();
+    let answered: Vec<&NodeStats> = answers.iter().filter(|one| one.stats.is_ok()).collect();
     if !adds_up || answered.len() < 2 {
         return None;
     }
-    answered.iter().try_fold(0u64, |sum, told| sum.checked_add(told.number(name)?))
+    answered.iter().try_fold(0u64, |sum, one| sum.checked_add(one.number(name)?))
 }
 
 /// The last part of a name such as `peer:cache-a:state`.
@@ -166,13 +166,13 @@ fn json_value(name: &str, value: &str) -> Value {
     }
 }
 
-fn as_json(fleet: &Fleet, told: &[Told], argument: &str) -> Value {
-    let nodes = told.iter().map(|told| {
-        let node = told.node.node();
+fn as_json(fleet: &Fleet, answers: &[NodeStats], argument: &str) -> Value {
+    let nodes = answers.iter().map(|one| {
+        let node = one.node.node();
         let mut object = Map::new();
         object.insert("node".into(), node.name.as_str().into());
         object.insert("address".into(), node.to_string().into());
-        match &told.stats {
+        match &one.stats {
             Ok(stats) => {
                 let stats = stats.iter();
                 let stats: Map<String, Value> =
@@ -186,9 +186,9 @@ fn as_json(fleet: &Fleet, told: &[Told], argument: &str) -> Value {
         Value::Object(object)
     });
     let nodes: Vec<Value> = nodes.collect();
-    let sums: Map<String, Value> = names(told)
+    let sums: Map<String, Value> = names(answers)
         .into_iter()
-        .filter_map(|name| Some((name.to_owned(), sum(told, argument, name)?.into())))
+        .filter_map(|name| Some((name.to_owned(), sum(answers, argument, name)?.into())))
         .collect();
     serde_json::json!({ "origin": fleet.origin, "nodes": nodes, "sum": sums })
 }

@@ -1,19 +1,17 @@
 //! `ringbinder hot`.
 
-pub(crate) mod keys;
-
 use clap::Args;
 use futures_util::future::join_all;
 use ringbinder_client::{Error, NodeHandle};
+use ringbinder_protocol::stats::{HotKeys, RingHotKey, key_text, merge};
 use serde_json::{Value, json};
 
 use super::FleetOptions;
 use crate::error::CliError;
 use crate::exit::Answer;
-use crate::fleet::numbers::per_second;
+use crate::fleet::numbers::{per_second, percent};
 use crate::output::Output;
 use crate::table::{Align, Table};
-use keys::{HotKey, NodeHeat};
 
 /// Which keys are asked for most.
 #[derive(Args, Debug)]
@@ -39,30 +37,30 @@ impl Hot {
         let fleet = self.fleet.connect().await?;
         let nodes = fleet.nodes(self.node.as_deref())?;
         let asked = join_all(nodes.iter().map(|node| node.stats("hotkeys"))).await;
-        let heats: Vec<Result<NodeHeat, Error>> =
-            asked.into_iter().map(|stats| Ok(NodeHeat::parse(&stats?))).collect();
-        let told = heats.iter().enumerate();
-        let told = told.filter_map(|(index, heat)| Some((index, heat.as_ref().ok()?)));
-        let mut keys = keys::merge(told);
+        let reports: Vec<Result<HotKeys, Error>> =
+            asked.into_iter().map(|stats| Ok(HotKeys::read(&stats?))).collect();
+        let answers = reports.iter().enumerate();
+        let answers = answers.filter_map(|(index, report)| Some((index, report.as_ref().ok()?)));
+        let mut keys = merge(answers);
         keys.truncate(self.count);
         if out.is_json() {
-            out.json(&as_json(&fleet.origin, &nodes, &heats, &keys))?;
+            out.json(&as_json(&fleet.origin, &nodes, &reports, &keys))?;
         } else if !keys.is_empty() {
             out.table(&table(&nodes, &keys))?;
-        } else if heats.iter().any(Result::is_ok) {
+        } else if reports.iter().any(Result::is_ok) {
             out.note("no key was asked for in the last minute, or too rarely to be sampled")?;
         }
-        let asked = heats.len();
-        fleet.failed(heats.into_iter().filter_map(Result::err).collect(), asked)?;
+        let asked = reports.len();
+        fleet.failed(reports.into_iter().filter_map(Result::err).collect(), asked)?;
         Ok(Answer::Yes)
     }
 }
 
-fn names<'a>(nodes: &'a [NodeHandle], hot: &HotKey) -> Vec<&'a str> {
+fn names<'a>(nodes: &'a [NodeHandle], hot: &RingHotKey) -> Vec<&'a str> {
     hot.nodes.iter().map(|&node| nodes[node].node().name.as_str()).collect()
 }
 
-fn table(nodes: &[NodeHandle], keys: &[HotKey]) -> Table {
+fn table(nodes: &[NodeHandle], keys: &[RingHotKey]) -> Table {
     let columns = [
         ("REQ/S", Align::Right),
         ("SHARE", Align::Right),
@@ -71,9 +69,9 @@ fn table(nodes: &[NodeHandle], keys: &[HotKey]) -> Table {
     ];
     let mut table = Table::new(&columns);
     for hot in keys {
-        let share = format!("{:.1}%", hot.share * 100.0);
+        let share = hot.share.map_or_else(|| "-".to_owned(), percent);
         let nodes = names(nodes, hot).join(",");
-        table.row([&per_second(hot.rate), &share, &nodes, &keys::shown(&hot.key)]);
+        table.row([&per_second(hot.rate), &share, &nodes, &key_text(&hot.key)]);
     }
     table
 }
@@ -81,22 +79,22 @@ fn table(nodes: &[NodeHandle], keys: &[HotKey]) -> Table {
 fn as_json(
     origin: &str,
     nodes: &[NodeHandle],
-    heats: &[Result<NodeHeat, Error>],
-    keys: &[HotKey],
+    reports: &[Result<HotKeys, Error>],
+    keys: &[RingHotKey],
 ) -> Value {
     let keys = keys.iter().map(|hot| {
         json!({
-            "key": hot.key,
+            "key": hot.encoded(),
             "rate": hot.rate,
             "share": hot.share,
             "nodes": names(nodes, hot),
         })
     });
     let keys: Vec<Value> = keys.collect();
-    let nodes = nodes.iter().zip(heats).map(|(node, heat)| {
+    let nodes = nodes.iter().zip(reports).map(|(node, report)| {
         let name = &node.node().name;
-        match heat {
-            Ok(heat) => json!({ "node": name, "window_seconds": heat.window }),
+        match report {
+            Ok(report) => json!({ "node": name, "window_seconds": report.window }),
             Err(error) => json!({ "node": name, "error": error.to_string() }),
         }
     });
