@@ -436,7 +436,7 @@ impl KeyOp<'_, '_> {
         if let Some(admission) = admission {
             self.shard.policy.admitted(self.hash.tag());
             if let Some(queue) = admission.evicted_early {
-                common.count_early_eviction(queue, self.shard.counters.items);
+                common.count_early_eviction(queue, self.shard.counters.items());
             }
         }
         if let Some(Present { found, verdict: Verdict { miss: Some(miss), .. } }) = old {

@@ -110,9 +110,8 @@ impl SegmentStore {
     }
 
     pub(super) fn sum_counters(&self) -> Counters {
-        let counters = self.slots.iter().map(|slot| slot.lock(&self.common).counters);
-        let sum = ShardCounters::sum(counters, self.max_bytes.load(Relaxed));
-        Counters { held: self.held(), ..sum }
+        let shards = self.slots.iter().map(|slot| slot.lock(&self.common).counters);
+        ShardCounters::sum(shards, self.held(), self.max_bytes.load(Relaxed))
     }
 
     pub(super) fn validate_all(&self) {
@@ -120,7 +119,7 @@ impl SegmentStore {
         for slot in &self.slots {
             let shard = slot.lock(&self.common);
             used += shard.validate(&self.common);
-            charged += shard.counters.bytes;
+            charged += shard.counters.bytes();
             for (_, segment) in shard.segments.iter() {
                 weights[segment.queue as usize] += segment.bytes();
             }

@@ -59,7 +59,7 @@ impl<'a> Item<'a> {
     }
 
     /// The state of the item at `now`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn judge(&self, common: &Common, now: Seconds) -> Verdict {
         let mut verdict = common.epochs.judge(self.segment.epoch, self.key(), now);
         if verdict.miss.is_none() && self.expiry().is_past(now) {

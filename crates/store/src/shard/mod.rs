@@ -125,7 +125,7 @@ impl Shard {
     /// An item of such a charge, as the policy sees it.
     #[inline]
     pub(crate) fn candidate(&self, tag: u32, charge: u64) -> Candidate {
-        let mean = self.counters.bytes.checked_div(self.counters.items).unwrap_or(charge);
+        let mean = self.counters.bytes().checked_div(self.counters.items()).unwrap_or(charge);
         Candidate { tag, charge, mean }
     }
 

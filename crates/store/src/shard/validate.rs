@@ -42,9 +42,9 @@ impl Shard {
             held += segment.bytes();
             garbage += segment.garbage();
         }
-        assert_eq!(items, self.counters.items, "the items are miscounted");
+        assert_eq!(items, self.counters.items(), "the items are miscounted");
         assert_eq!(items, self.index.len() as u64, "the index has other items than the segments");
-        assert_eq!(charged, self.counters.bytes, "the bytes charged are miscounted");
+        assert_eq!(charged, self.counters.bytes(), "the bytes charged are miscounted");
         assert_eq!(garbage, self.published.garbage.load(Relaxed), "the dead bytes are miscounted");
         assert_eq!(values, self.values.len(), "large values are left over or missing");
         assert_eq!(overrides, self.overrides.len(), "overrides are left over or missing");
