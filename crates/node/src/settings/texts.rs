@@ -39,7 +39,7 @@ pub(super) fn push(argument: &Arg, text: &OsStr, arguments: &mut Vec<OsString>) 
         ArgAction::SetTrue if text == "true" => arguments.push(flag),
         ArgAction::SetTrue => {}
         ArgAction::Count => {
-            let times = text.to_str().and_then(|text| text.parse().ok()).unwrap_or(0);
+            let times = text.to_str().and_then(|text| text.trim().parse().ok()).unwrap_or(0);
             arguments.extend(std::iter::repeat_n(flag, times));
         }
         _ => {

@@ -154,7 +154,7 @@ impl Keeper {
             contact.probe.hasten(now);
         }
         if let Some(error) = &failure {
-            debug!("greeting {address}: {error}");
+            debug!("handshake with {address} failed: {error}");
         }
         match answer {
             Some(line) => self.answered(&address, &line, failure.as_ref()),
