@@ -45,7 +45,7 @@ fn a_node_that_stops_says_so_until_its_last_answer_is_out() {
     });
     process::signal(server.pid(), Signal::SIGTERM);
     wait::until("the node to say that it stops", || {
-        (says(admin, "/readyz") == (503, "the node stops\n".to_owned())).then_some(())
+        (says(admin, "/readyz") == (503, "the node is stopping\n".to_owned())).then_some(())
     });
     assert_eq!(says(admin, "/healthz").0, 200);
     drop(conn);

@@ -261,7 +261,7 @@ fn a_peer_that_answers_no_greeting_is_away_and_no_request_need_fail_for_that() {
     wait::until("the page to tell it", || {
         let page: serde_json::Value = serde_json::from_str(&get(admin, "/api/ring").body).ok()?;
         let node = &page["nodes"][1];
-        let says_why = node["fault"].as_str().is_some_and(|why| why.contains("did not answer"));
+        let says_why = node["fault"].as_str().is_some_and(|why| why.contains("no answer within"));
         (node["state"] == "away" && says_why).then_some(())
     });
 }

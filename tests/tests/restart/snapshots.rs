@@ -312,7 +312,7 @@ fn a_disk_that_is_full_costs_the_snapshot_and_nothing_else() {
     fill(&server, 20_000, 500);
     process::signal(server.pid(), Signal::SIGUSR2);
     wait::until("the failure", || (stat(&mut conn, "snapshot_state") == "failed").then_some(()));
-    assert!(server.log().contains("make room"), "{}", server.log());
+    assert!(server.log().contains("free some space"), "{}", server.log());
     assert_eq!(fs::read(&file).expect("a snapshot"), before, "the old one is unharmed");
     drop(conn);
     let mut server = server;

@@ -176,7 +176,7 @@ fn a_copy_that_cannot_be_written_is_told_and_costs_nothing_else() {
     fleet.write(0, &fleet.ring(2, &[0]));
     fleet.await_stat(0, "ring_cache_version", |version| version == "2");
     assert_eq!(fleet.stat(0, "ring_cache_error"), "-");
-    assert!(fleet.server(0).log().contains(" WARN wrote ring"), "{}", fleet.logs());
+    assert!(fleet.server(0).log().contains("wrote ring 2 to"), "{}", fleet.logs());
 }
 
 #[test]
@@ -234,10 +234,12 @@ fn a_file_that_is_refused_stays_refused_when_it_is_read_again() {
     fleet.write(0, &fleet.ring(5, &[0]));
     fleet.await_version(&[0], 5);
     fleet.write(0, &fleet.ring(4, &[0]));
-    fleet.await_stat(0, "ring_last_error", |error| error.contains("is lower than 5"));
+    fleet.await_stat(0, "ring_last_error", |error| {
+        error.contains("is lower than the current one, 5")
+    });
     fleet.signal(0, Signal::SIGHUP);
     wait::until("an answer", || (times(&fleet, 0, "rejected the ring in") == 2).then_some(()));
-    assert!(fleet.stat(0, "ring_last_error").contains("is lower than 5"));
+    assert!(fleet.stat(0, "ring_last_error").contains("is lower than the current one, 5"));
     let drift = fleet.stat(0, "ring_drift");
     assert!(drift.contains("has ring 4, but the current ring is 5"), "{drift}");
     assert!(!fleet.server(0).log().contains("is unchanged"), "{}", fleet.logs());

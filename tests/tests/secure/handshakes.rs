@@ -156,7 +156,7 @@ fn clients_that_do_not_trust_the_server_are_told_of() {
     let server = start(&files, &[]);
     let why = refusal(&Dial::trusting(&stranger.file), server.address());
     assert!(why.contains("UnknownIssuer"), "{why}");
-    await_log(&server, "it rejects this node's certificate, which is of an authority");
+    await_log(&server, "it rejects this node's certificate, which is from an authority");
 
     let expired = authority.issue_expired(dir.path(), "ended", &["127.0.0.1"]);
     let server = Server::start(Kind::Ringbinder, &["-Z", "-o", &expired.options()]);

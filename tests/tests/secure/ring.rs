@@ -95,7 +95,7 @@ fn an_unknown_authority_is_named_on_both_sides() {
         },
         "TLS failed: its certificate is from an authority that is not trusted here (ssl_ca_cert)",
     );
-    await_log(fleet.server(1), "it rejects this node's certificate, which is of an");
+    await_log(fleet.server(1), "it rejects this node's certificate, which is from an");
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn a_certificate_for_servers_only_is_named_where_nodes_ask_for_one() {
     fleet.start(1, &asks);
     await_log(
         fleet.server(0),
-        "TLS failed: it rejects this node's certificate, which is not made for",
+        "TLS failed: it rejects this node's certificate, which is not valid for",
     );
     await_log(fleet.server(1), "its certificate is not valid for this use");
 }

@@ -113,14 +113,13 @@ impl Merged {
             };
             for text in texts {
                 // A background process leaves the directory to which relative paths refer.
-                let path = (in_background && texts::parses(argument, TypeId::of::<PathBuf>()))
-                    .then(|| std::path::absolute(text).ok())
-                    .flatten();
-                texts::push(
-                    argument,
-                    path.as_ref().map_or(text, |path| path.as_os_str()),
-                    &mut arguments,
-                );
+                let is_path = texts::parses(argument, TypeId::of::<PathBuf>());
+                match std::path::absolute(text) {
+                    Ok(path) if in_background && is_path => {
+                        texts::push(argument, path.as_os_str(), &mut arguments);
+                    }
+                    _ => texts::push(argument, text, &mut arguments),
+                }
             }
         }
         let program = OsString::from(command.get_name());

@@ -32,6 +32,11 @@ pub(super) fn is_switch(argument: &Arg) -> bool {
     parses(argument, TypeId::of::<bool>())
 }
 
+/// Whether every text is a valid value.
+pub(super) fn is_text(argument: &Arg) -> bool {
+    parses(argument, TypeId::of::<String>()) || parses(argument, TypeId::of::<PathBuf>())
+}
+
 /// Adds the arguments of a command line that set a flag to a text.
 pub(super) fn push(argument: &Arg, text: &OsStr, arguments: &mut Vec<OsString>) {
     let mut flag = OsString::from(long_flag(argument.get_id().as_str()));
@@ -39,7 +44,7 @@ pub(super) fn push(argument: &Arg, text: &OsStr, arguments: &mut Vec<OsString>) 
         ArgAction::SetTrue if text == "true" => arguments.push(flag),
         ArgAction::SetTrue => {}
         ArgAction::Count => {
-            let times = text.to_str().and_then(|text| text.parse().ok()).unwrap_or(0);
+            let times = text.to_str().and_then(|text| text.trim().parse().ok()).unwrap_or(0);
             arguments.extend(std::iter::repeat_n(flag, times));
         }
         _ => {
@@ -61,9 +66,8 @@ pub(super) fn of_value(argument: &Arg, value: Value) -> Result<Vec<OsString>, St
         ValueKind::String(text) => format!("'{text}'"),
         _ => value.to_string(),
     };
-    let is_text =
-        parses(argument, TypeId::of::<String>()) || parses(argument, TypeId::of::<PathBuf>());
-    let is_plain = !matches!(value.kind, ValueKind::Boolean(_) | ValueKind::Float(_)) || is_text;
+    let is_plain =
+        !matches!(value.kind, ValueKind::Boolean(_) | ValueKind::Float(_)) || is_text(argument);
     let (texts, expected) = if is_switch(argument) {
         (value.into_bool().map(|on| vec![on.to_string()]), "true or false")
     } else if MUST_BE_QUOTED == argument.get_id().as_str()

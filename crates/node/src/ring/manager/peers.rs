@@ -155,7 +155,7 @@ impl RingManager {
             contact.probe.hasten(now);
         }
         if let Some(error) = &failure {
-            debug!("greeting {address}: {error}");
+            debug!("handshake with {address} failed: {error}");
         }
         match answer {
             Some(line) => self.answered(&address, &line, failure.as_ref()),
