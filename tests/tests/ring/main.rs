@@ -16,8 +16,8 @@ mod places;
 mod policies;
 mod sampling;
 
-use ringbinder_tests::ring::Fleet;
 use ringbinder_tests::Conn;
+use ringbinder_tests::ring::Fleet;
 
 /// A request that sets `value` with flags 0.
 fn set(key: &str, value: &str) -> String {

@@ -52,16 +52,16 @@ fn clients_show_certificates_where_they_are_asked_to() {
         } else {
             let why = refusal(&dial(), address);
             assert!(why.contains("CertificateRequired"), "{mode} {prefix}: {why}");
-            await_log(&server, "it shows no certificate, and must");
+            await_log(&server, "it presents no certificate, and must");
         }
         if mode.ends_with('0') && prefix.is_empty() || prefix == "btls:" {
             serves(dial().showing(&unknown));
         }
     }
     for (shown, heard, logged) in [
-        (&unknown, "UnknownCA", "its certificate is of an authority that is not trusted here"),
+        (&unknown, "UnknownCA", "its certificate is from an authority that is not trusted here"),
         (&expired, "CertificateExpired", "its certificate, or one above it, expired on 2021-01-01"),
-        (&for_servers, "UnsupportedCertificate", "its certificate is not made for this use"),
+        (&for_servers, "UnsupportedCertificate", "its certificate is not valid for this use"),
     ] {
         let server = start(&files, &["-o", "ssl_verify_mode=1"]);
         let why = refusal(&dial().showing(shown), server.address());

@@ -92,7 +92,7 @@ fn an_unknown_authority_is_named_on_both_sides() {
             let stranger = Authority::new(fleet.dir(), "stranger");
             other.files = Some(stranger.issue(fleet.dir(), "strange", &["127.0.0.1"]));
         },
-        "TLS with it failed: its certificate is of an authority that is not trusted here (ssl_ca_cert)",
+        "TLS with it failed: its certificate is from an authority that is not trusted here (ssl_ca_cert)",
     );
     await_log(fleet.server(1), "it refuses the certificate that it was shown, which is of an");
 }
@@ -122,7 +122,7 @@ fn a_certificate_for_servers_only_is_named_where_nodes_ask_for_one() {
         fleet.server(0),
         "TLS with it failed: it refuses the certificate that it was shown, which is not made for",
     );
-    await_log(fleet.server(1), "its certificate is not made for this use");
+    await_log(fleet.server(1), "its certificate is not valid for this use");
 }
 
 #[test]

@@ -110,7 +110,7 @@ fn write_new(path: &Path, pid: u32) -> io::Result<()> {
 fn replaceable(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Ok(there) if !there.is_file() && !there.is_symlink() => {
-            Err(io::Error::other("what is there is no regular file"))
+            Err(io::Error::other("what is there is not a regular file"))
         }
         Ok(_) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -189,7 +189,7 @@ mod tests {
         let link = dir.path().join("link");
         std::os::unix::fs::symlink("pipe", &link).unwrap();
         for path in [pipe.as_path(), dir.path()] {
-            assert!(PidFile::create(path).unwrap_err().to_string().contains("no regular file"));
+            assert!(PidFile::create(path).unwrap_err().to_string().contains("not a regular file"));
             assert!(PidFile::check(path).is_err());
         }
         // A link is replaced, and its target is left alone.

@@ -36,7 +36,7 @@ pub(crate) fn cause(error: &io::Error) -> String {
 fn tls_cause(error: &Error) -> String {
     match error {
         Error::InvalidCertificate(error) => certificate(error),
-        Error::NoCertificatesPresented => "it shows no certificate, and must".to_owned(),
+        Error::NoCertificatesPresented => "it presents no certificate, and must".to_owned(),
         Error::AlertReceived(alert) => refusal(*alert),
         Error::PeerIncompatible(what) => {
             format!("it speaks no version or cipher suite that is accepted here ({})", name(what))
@@ -57,7 +57,7 @@ fn certificate(error: &CertificateError) -> String {
             "its certificate is not valid yet: compare the clocks".to_owned()
         }
         E::UnknownIssuer => {
-            "its certificate is of an authority that is not trusted here (ssl_ca_cert)".to_owned()
+            "its certificate is from an authority that is not trusted here (ssl_ca_cert)".to_owned()
         }
         E::NotValidForNameContext { expected, presented } => format!(
             "its certificate is not for {} but for {}",
@@ -66,7 +66,7 @@ fn certificate(error: &CertificateError) -> String {
         ),
         E::NotValidForName => "its certificate is for another name".to_owned(),
         E::InvalidPurpose | E::InvalidPurposeContext { .. } => {
-            "its certificate is not made for this use (extended key usage: serverAuth for nodes, \
+            "its certificate is not valid for this use (extended key usage: serverAuth for nodes, \
              clientAuth for clients; nodes of a ring are both)"
                 .to_owned()
         }
@@ -89,7 +89,7 @@ fn refusal(alert: AlertDescription) -> String {
         A::CertificateExpired => "has expired by its clock",
         A::UnknownCA => "is of an authority that it does not trust",
         A::CertificateRevoked => "was revoked",
-        A::UnsupportedCertificate => "is not made for this use (extended key usage)",
+        A::UnsupportedCertificate => "is not valid for this use (extended key usage)",
         A::BadCertificate | A::CertificateUnknown => "is not good, or not for the name it dialled",
         A::CertificateRequired => {
             return "it requires a certificate, and was shown none (ssl_chain_cert)".to_owned();

@@ -8,10 +8,10 @@
 
 use std::collections::BTreeMap;
 
-use super::evidence::{Asked, Findings};
 use super::finding::{Finding, Kind};
 use super::said::{Said, Standing};
 use super::views::Claim;
+use crate::fleet::check::finding::{Asked, Findings};
 
 /// Most claims in one sentence.
 const TOLD: usize = 3;
@@ -135,7 +135,7 @@ fn disputed(asked: &Asked<'_>, node: usize) -> Option<String> {
     claims.extend(accepted);
     claims.extend(view.rivals.iter().take(TOLD).map(|claim| tell(claim, "met", "met")));
     Some(format!(
-        "more than one process claims to be {}: {}; stop all but one (if it was just restarted, look \
+        "more than one process claims to be {}: {}; stop all but one (if it was just restarted, check \
          again in a moment)",
         asked.name(node),
         claims.join(", ")
