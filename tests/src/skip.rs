@@ -2,6 +2,29 @@
 
 use std::io::Write as _;
 
+use crate::Kind;
+
+/// Ends the running test, and reports it as skipped, if this machine lacks a server: `needs!(Kind::Ringbinder);`.
+#[macro_export]
+macro_rules! needs {
+    ($kind:expr) => {
+        if !$crate::skip::available($kind) {
+            return;
+        }
+    };
+}
+
+/// Whether a server can be started. Reports the running test as skipped if not.
+pub fn available(kind: Kind) -> bool {
+    let available = kind.available();
+    if !available {
+        // The test runner names its threads after the tests.
+        let test = std::thread::current().name().unwrap_or("a test").to_owned();
+        skip(&test, &format!("no {}", kind.program().display()));
+    }
+    available
+}
+
 /// Reports prominently that the running test is skipped because `missing` is missing.
 ///
 /// If everything must be present (`CI=true`), that is a failure. The line bypasses the test runner's capture

@@ -12,18 +12,18 @@ use crate::trace::Format;
 /// Everything that can be measured. Load goes to 127.0.0.1 unless a server is named elsewhere.
 #[derive(Debug, Subcommand)]
 pub enum Bench {
-    /// What a request costs: CPU per request, throughput and latency, as ratios to other servers
+    /// Cost of a request: CPU, throughput and latency, as ratios to other servers
     Compare(CompareOptions),
-    /// What an item and an idle connection cost in resident memory, and what hostile input does to it
+    /// Resident memory of an item and of an idle connection, and under hostile input
     Memory(MemoryOptions),
-    /// How often a cache of a size has what a trace asks for, and the memory it takes for that
+    /// Hit ratio of a given cache size on a trace, and its memory
     Replay(ReplayOptions),
-    /// What a request costs in a ring: asked of its owner, of other nodes, and through nutcracker
+    /// Cost of a request in a ring: to its owner, to other nodes, and through nutcracker
     Ring(RingOptions),
 }
 
 impl Bench {
-    /// Prints JSON in place of the table, unless the JSON goes to a file.
+    /// Prints JSON instead of the table, unless the JSON goes to a file.
     pub fn print_json(&mut self) {
         let data = match self {
             Bench::Compare(options) => &mut options.data,
@@ -38,7 +38,7 @@ impl Bench {
 /// The node that is measured, and where servers and load run.
 #[derive(Args, Debug)]
 pub(crate) struct Node {
-    /// The server; without it, ringbinderd beside this program, else on the PATH
+    /// Server program; default: ringbinderd beside this program, else on the PATH
     #[arg(long, value_name = "PATH")]
     pub(crate) ringbinderd: Option<PathBuf>,
 
@@ -52,11 +52,11 @@ pub(crate) struct Node {
           value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) threads: u16,
 
-    /// Cores of the servers, as 0, 0,2 or 0-3; without it the first, as many as there are threads
+    /// Cores of the servers, as 0, 0,2 or 0-3; default: the first ones, one per thread
     #[arg(long, value_name = "CORES")]
     pub(crate) server_cores: Option<Cores>,
 
-    /// Cores of the load; without it as many, after the servers'
+    /// Cores of the load; default: as many, after the servers'
     #[arg(long, value_name = "CORES")]
     pub(crate) load_cores: Option<Cores>,
 }
@@ -64,12 +64,12 @@ pub(crate) struct Node {
 /// What the node is compared with.
 #[derive(Args, Debug)]
 pub(crate) struct Others {
-    /// A server to compare with, several times for several: a program on the PATH or a path, with
-    /// memcached's flags -l, -p, -t, -m and -c; or HOST:PORT of one that is running
+    /// Server to compare with; may be repeated: a program on the PATH or a path, with memcached's flags -l,
+    /// -p, -t, -m and -c; or HOST:PORT of a running server
     #[arg(long, value_name = "SERVER", default_value = "memcached")]
     pub(crate) vs: Vec<String>,
 
-    /// More flags for each --vs that is started, separated by spaces
+    /// More flags for each started --vs, separated by spaces
     #[arg(long, value_name = "FLAGS", default_value = "", allow_hyphen_values = true)]
     #[arg(hide_default_value = true)]
     pub(crate) vs_flags: String,
@@ -78,7 +78,7 @@ pub(crate) struct Others {
 /// Where the data goes.
 #[derive(Args, Debug)]
 pub(crate) struct Data {
-    /// Write everything that was measured into this file as JSON; - prints it, in place of the table
+    /// Write all results to this file as JSON; - prints them instead of the table
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
 }
@@ -100,7 +100,7 @@ pub struct CompareOptions {
           value_parser = clap::value_parser!(u64).range(64..))]
     pub(crate) memory_limit: u64,
 
-    /// Rounds of each load. In each, every server gets it once; who is first alternates
+    /// Rounds of each load. In each round, every server gets it once; the order alternates
     #[arg(short, long, value_name = "N", default_value_t = 4,
           value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) rounds: u32,
@@ -110,27 +110,27 @@ pub struct CompareOptions {
           value_parser = clap::value_parser!(u32).range(1..=600))]
     pub(crate) seconds: u32,
 
-    /// All loads, not the selection that takes about seven minutes
+    /// Run all loads instead of the selection that takes about seven minutes
     #[arg(long)]
     pub(crate) full: bool,
 
-    /// Only these loads, or those whose name contains one of these words, out of all: get-p32,1k
+    /// Run only the loads, out of all, whose name contains one of these words: get-p32,1k
     #[arg(short, long, value_name = "WORDS", value_delimiter = ',')]
     pub(crate) only: Vec<String>,
 
-    /// Print the names of the loads that would run, and do nothing
+    /// Print the names of the loads that would run, without running them
     #[arg(long)]
     pub(crate) list: bool,
 
-    /// Draw the ratios into this file
+    /// Draw the ratios as SVG into this file
     #[arg(long, value_name = "FILE")]
     pub(crate) svg: Option<PathBuf>,
 
-    /// Who makes the load
+    /// Load generator
     #[arg(long, value_name = "NAME", value_enum, default_value_t = GeneratorChoice::Auto)]
     pub(crate) generator: GeneratorChoice,
 
-    /// memtier_benchmark; without it the one on the PATH
+    /// Path of memtier_benchmark; default: the one on the PATH
     #[arg(long, value_name = "PATH")]
     pub(crate) memtier: Option<PathBuf>,
 }
@@ -138,7 +138,7 @@ pub struct CompareOptions {
 /// Who makes the load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum GeneratorChoice {
-    /// memtier_benchmark if there is one, else this program
+    /// memtier_benchmark if it is installed, else this program
     Auto,
     /// memtier_benchmark
     Memtier,
@@ -158,13 +158,13 @@ pub struct MemoryOptions {
     #[command(flatten)]
     pub(crate) data: Data,
 
-    /// Instead, run inputs that take much memory, and print what became of items and of resident
-    /// memory, each with its aim
+    /// Run hostile inputs that take much memory instead, and print the surviving items and the resident
+    /// memory, each with its target
     #[arg(long, conflicts_with_all = ["memory_limit", "items", "values", "connections", "threads",
           "server_cores", "load_cores"])]
     pub(crate) hostile: bool,
 
-    /// Only hostile inputs whose name contains one of these words: half-sent,container
+    /// Run only hostile inputs whose name contains one of these words: half-sent,container
     #[arg(short, long, value_name = "WORDS", value_delimiter = ',', requires = "hostile")]
     pub(crate) only: Vec<String>,
 
@@ -182,7 +182,7 @@ pub struct MemoryOptions {
     #[arg(long, value_name = "BYTES", value_delimiter = ',', default_value = "10,100,500")]
     pub(crate) values: Vec<usize>,
 
-    /// Connections that lie idle after one set and one get each; 0 leaves this out
+    /// Connections that stay idle after one set and one get each; 0 skips this
     #[arg(short, long, value_name = "N", default_value_t = 6_000)]
     pub(crate) connections: u16,
 }
@@ -190,19 +190,19 @@ pub struct MemoryOptions {
 /// `replay`
 #[derive(Args, Debug)]
 pub struct ReplayOptions {
-    /// The trace, not compressed
+    /// Trace file, uncompressed
     #[arg(value_name = "TRACE")]
     pub(crate) trace: PathBuf,
 
-    /// What the trace is written as; without it, its name tells: .bin, .csv, oracleGeneral
+    /// Format of the trace; default: from its name (.bin, .csv, oracleGeneral)
     #[arg(long, value_name = "NAME", value_enum)]
     pub(crate) format: Option<Format>,
 
-    /// Only so many requests, from the beginning
+    /// Replay only this number of requests, from the beginning
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<u64>,
 
-    /// Values are so many times as large as the trace says
+    /// Multiply the sizes of values by this
     #[arg(long, value_name = "N", default_value_t = 1,
           value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub(crate) multiply: u64,
@@ -221,8 +221,8 @@ pub struct ReplayOptions {
           value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) memory_limit: u64,
 
-    /// Replay on ringbinderd again and again with another -m, until its peak of resident memory
-    /// comes close to that of the first --vs and does not exceed it
+    /// Replay on ringbinderd repeatedly with different -m, until its peak of resident memory is close to that
+    /// of the first --vs without exceeding it
     #[arg(long, visible_alias = "equal-resident")]
     pub(crate) match_resident: bool,
 }
@@ -236,11 +236,11 @@ pub struct RingOptions {
     #[command(flatten)]
     pub(crate) data: Data,
 
-    /// memcached behind nutcracker; without it the one on the PATH, else its rows are left out
+    /// memcached behind nutcracker; default: the one on the PATH; if there is none, its rows are left out
     #[arg(long, value_name = "PATH")]
     pub(crate) memcached: Option<PathBuf>,
 
-    /// nutcracker; without it the one on the PATH or in /usr/sbin, else its rows are left out
+    /// nutcracker; default: the one on the PATH or in /usr/sbin; if there is none, its rows are left out
     #[arg(long, value_name = "PATH")]
     pub(crate) nutcracker: Option<PathBuf>,
 
@@ -249,7 +249,7 @@ pub struct RingOptions {
           value_parser = clap::value_parser!(u64).range(256..))]
     pub(crate) memory_limit: u64,
 
-    /// Rounds of each load. In each, every layout gets it once, in changing order
+    /// Rounds of each load. In each round, every layout gets it once, in changing order
     #[arg(short, long, value_name = "N", default_value_t = 5,
           value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) rounds: u32,
@@ -259,7 +259,7 @@ pub struct RingOptions {
           value_parser = clap::value_parser!(u32).range(1..=600))]
     pub(crate) seconds: u32,
 
-    /// Only loads whose name contains one of these words: get-p32,mix
+    /// Run only loads whose name contains one of these words: get-p32,mix
     #[arg(short, long, value_name = "WORDS", value_delimiter = ',')]
     pub(crate) only: Vec<String>,
 }

@@ -20,9 +20,12 @@ impl FromStr for Cores {
 
     fn from_str(text: &str) -> anyhow::Result<Self> {
         let number = |digits: &str| -> anyhow::Result<usize> {
-            let core = digits.trim().parse().with_context(|| format!("{digits:?} is no core"))?;
+            let core = digits
+                .trim()
+                .parse()
+                .with_context(|| format!("{digits:?} is not a core number"))?;
             if core >= CpuSet::count() {
-                bail!("core {core} is beyond what the system can name");
+                bail!("core {core} is too large for the system");
             }
             Ok(core)
         };
@@ -36,7 +39,7 @@ impl FromStr for Cores {
         cores.sort_unstable();
         cores.dedup();
         if cores.is_empty() {
-            bail!("{text:?} names no core");
+            bail!("{text:?} contains no core number");
         }
         Ok(Self(cores))
     }
@@ -132,7 +135,7 @@ fn allowed() -> anyhow::Result<Vec<usize>> {
     if let Some(cores) = AT_FIRST.get() {
         return Ok(cores.clone());
     }
-    let set = sched_getaffinity(Pid::from_raw(0)).context("cannot ask which cores are allowed")?;
+    let set = sched_getaffinity(Pid::from_raw(0)).context("cannot read the allowed cores")?;
     let now = (0..CpuSet::count()).filter(|&core| set.is_set(core).unwrap_or(false)).collect();
     Ok(AT_FIRST.get_or_init(|| now).clone())
 }

@@ -6,6 +6,8 @@
 
 use std::fmt::Write as _;
 
+use ringbinder_ring::printable::xml;
+
 use crate::table::Spread;
 
 /// One figure of all rows.
@@ -57,15 +59,15 @@ pub(crate) fn bars(title: &str, note: &str, panels: &[Panel], rows: &[Row]) -> S
          </text>\n<text class=\"soft\" x=\"{LEFT}\" y=\"58\" font-size=\"12\">{note}</text>\n",
         width - 1.0,
         height - 1.0,
-        title = escape(title),
-        note = escape(note),
+        title = xml(title),
+        note = xml(note),
     );
     for (row, number) in rows.iter().zip(0u16..) {
         let y = TOP + LINE * (f64::from(number) + 0.5) + 4.0;
         let _ = writeln!(
             svg,
             "<text class=\"text\" x=\"{LEFT}\" y=\"{y:.1}\" font-size=\"12\">{}</text>",
-            escape(&row.name)
+            xml(&row.name)
         );
     }
     for (at, panel) in panels.iter().enumerate() {
@@ -86,7 +88,7 @@ fn draw(svg: &mut String, panel: Panel, left: f64, scale: &Scale, ratios: &[Opti
         "<text class=\"text\" x=\"{left:.1}\" y=\"{:.1}\" font-size=\"12\" font-weight=\"600\">{}\
          <tspan class=\"soft\" font-weight=\"400\" dx=\"5\">({better})</tspan></text>",
         TOP - 10.0,
-        escape(panel.title)
+        xml(panel.title)
     );
     for tick in scale.ticks() {
         let x = left + scale.place(tick);
@@ -149,22 +151,6 @@ impl Scale {
         let most = self.powers;
         (-4i32..=4).map(f64::from).filter(move |power| power.abs() <= most).map(f64::exp2)
     }
-}
-
-/// Escapes the characters that XML reserves.
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            c if c.is_control() => escaped.push('\u{fffd}'),
-            c => escaped.push(c),
-        }
-    }
-    escaped
 }
 
 #[cfg(test)]

@@ -41,7 +41,7 @@ impl Format {
             _ if name.contains("oraclegeneral") => Ok(Self::OracleGeneral),
             Some("csv") => Ok(Self::Csv),
             Some("bin") => Ok(Self::Bin),
-            _ => wrong("its name does not tell what the trace is written as: say --format"),
+            _ => wrong("cannot tell the trace's format from its name: use --format"),
         }
     }
 
@@ -163,7 +163,7 @@ impl<R: BufRead> Trace<R> {
                 Ok(size) => return Ok(Some(Request { key: number(id), size })),
                 // A head line has words in place of the numbers.
                 Err(_) if self.count == 1 && !size.starts_with(|c: char| c.is_ascii_digit()) => {}
-                Err(_) => return Err(self.bad(&format!("{size:?} is no size"))),
+                Err(_) => return Err(self.bad(&format!("{size:?} is not a size"))),
             }
         }
     }
@@ -247,9 +247,9 @@ mod tests {
     fn lines_that_are_none_are_named() {
         for (rows, said) in [
             ("1,5,64\n2,6\n", "trace, line 2: \"2,6\" is not time,id,size"),
-            ("1,5,64\n2,6,x\n", "trace, line 2: \"x\" is no size"),
-            ("1,5,4294967296\n", "trace, line 1: \"4294967296\" is no size"),
-            ("1,5,-1\n1,5,-1\n", "trace, line 2: \"-1\" is no size"),
+            ("1,5,64\n2,6,x\n", "trace, line 2: \"x\" is not a size"),
+            ("1,5,4294967296\n", "trace, line 1: \"4294967296\" is not a size"),
+            ("1,5,-1\n1,5,-1\n", "trace, line 2: \"-1\" is not a size"),
         ] {
             assert_eq!(read(Format::Csv, rows.as_bytes()).unwrap_err(), said);
         }

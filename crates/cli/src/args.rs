@@ -8,17 +8,17 @@ use clap::{
 };
 use ringbinder_bench::Bench;
 
-use crate::completions::Completions;
 use crate::error::CliError;
 use crate::exit::{Answer, Exit};
 use crate::fleet;
-use crate::man::Man;
+use crate::manual::Completions;
+use crate::manual::Man;
 use crate::output::Output;
 use crate::ring::RingCommand;
 use crate::top;
 use crate::up;
 
-const ABOUT: &str = "Look at rings, change them, and use the cache that their nodes are.";
+const ABOUT: &str = "Show and change rings, and use the cache that their nodes form.";
 
 /// Everything that can be typed.
 #[derive(Parser, Debug)]
@@ -34,7 +34,7 @@ pub(crate) struct Cli {
 /// What every command understands, beside `--json`.
 #[derive(Args, Debug)]
 pub(crate) struct Global {
-    /// When to use colours; auto is on a terminal, and not where NO_COLOR is set
+    /// When to use colours; auto uses them on a terminal unless NO_COLOR is set
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     #[arg(help_heading = "Output")]
     color: ColorChoice,
@@ -43,9 +43,9 @@ pub(crate) struct Global {
 /// What to do.
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
-    /// Start a ring of local nodes, show how they do, and stop them on Ctrl-C
+    /// Start a ring of local nodes, show their state, and stop them on Ctrl-C
     Up(up::Up),
-    /// Look at a ring file, plan and make changes of it
+    /// Show a ring file, and plan and make changes to it
     #[command(subcommand)]
     Ring(RingCommand),
     /// Print the values of keys
@@ -54,24 +54,24 @@ pub(crate) enum Command {
     Set(fleet::set::Set),
     /// Delete keys
     Delete(fleet::delete::Delete),
-    /// Show what the nodes count
+    /// Show the nodes' statistics
     Stats(fleet::stats::Stats),
-    /// Show the keys that are asked for most
+    /// Show the most requested keys
     Hot(fleet::hot::Hot),
     /// Watch the nodes of a ring at work
     Top(top::Top),
     /// Empty the nodes
-    Flush(fleet::flush::Flush),
-    /// Have the nodes read their certificates again
-    RefreshCerts(fleet::refresh_certs::RefreshCerts),
-    /// Ask every node about itself and all others, and report what is not as the ring says
+    Flush(fleet::nodes::Flush),
+    /// Reload the nodes' certificates
+    RefreshCerts(fleet::nodes::RefreshCerts),
+    /// Ask every node about itself and its peers, and report what differs from the ring
     Check(fleet::check::Check),
-    /// Measure ringbinderd beside memcached and others of its kind
+    /// Benchmark ringbinderd against memcached and similar servers
     #[command(subcommand)]
     Bench(Bench),
-    /// Print the completions of a shell
+    /// Print shell completions
     Completions(Completions),
-    /// Print the man page, or write all of them into a directory
+    /// Print the man page, or write all man pages into a directory
     Man(Man),
 }
 

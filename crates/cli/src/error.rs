@@ -17,114 +17,60 @@ use crate::up::error::UpError;
 /// Every message says, on one line, what happened, to what, and what to do.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CliError {
-    /// The command line parses but is inconsistent.
     #[error("{0}")]
     Usage(String),
-    /// No ring was named, and the default file does not exist.
     #[error(
-        "there is no ring: no --ring, no RINGBINDER_RING, and no {default} here; name one with \
-         --ring FILE, or write one (docs/ring.md has an example)"
+        "cannot find a ring: --ring and RINGBINDER_RING are not set, and there is no {default} \
+         here; name one with --ring FILE, or write one (docs/ring.md has an example)"
     )]
-    NoRing {
-        /// The default file.
-        default: &'static str,
-    },
-    /// The name given for the ring is invalid.
+    NoRing { default: &'static str },
     #[error("--ring: {0}")]
     Origin(#[from] OriginError),
-    /// The ring cannot be read.
     #[error(transparent)]
     Source(#[from] SourceError),
-    /// The change does not fit the ring.
     #[error("cannot change {origin}: {reason}")]
-    Change {
-        /// The ring.
-        origin: String,
-        /// The reason, and what to do.
-        reason: String,
-    },
-    /// A key that memcached would reject.
+    Change { origin: String, reason: String },
     #[error("{place}: {reason}")]
-    Key {
-        /// The place of the key: an argument, or a line of standard input.
-        place: String,
-        /// The reason, and what to do.
-        reason: String,
-    },
-    /// The ring file is written in a way that cannot be edited in place.
+    Key { place: String, reason: String },
     #[error(
-        "cannot change {} without touching what is around it: make the change in an editor, raise \
-         the version, and run `{}`; nothing was changed",
+        "cannot change {} in place: its layout is not supported; make the change in an editor, \
+         raise the version, and run `{}`; nothing was changed",
         path.display(),
         shell::command("ring check", &path.to_string_lossy(), "")
     )]
-    Layout {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The ring is in etcd, so there is no file to change.
+    Layout { path: PathBuf },
     #[error("{}", in_etcd(endpoints, key))]
-    InEtcd {
-        /// The endpoints of etcd.
-        endpoints: Vec<String>,
-        /// The key that holds the ring.
-        key: String,
-    },
-    /// Another process holds the lock of the file for too long.
+    InEtcd { endpoints: Vec<String>, key: String },
     #[error(
-        "somebody else is changing {} (its lock is held): try again; nothing was changed",
+        "cannot change {}: another process holds its lock; try again; nothing was changed",
         path.display()
     )]
-    Busy {
-        /// The file.
-        path: PathBuf,
-    },
-    /// Another program wrote the file meanwhile without taking the lock.
+    Busy { path: PathBuf },
     #[error(
-        "{} was changed by something else at the same moment: look at it and try again; it is as \
-         it was left",
+        "cannot change {}: another program changed it at the same time; check it and try again; \
+         nothing was overwritten",
         path.display()
     )]
-    Touched {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The client cannot be configured for this ring.
+    Touched { path: PathBuf },
     #[error("{0}")]
     Export(String),
-    /// A file cannot be written.
     #[error("cannot write {}: {source}; {hint}", path.display())]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// The error of the system.
-        source: io::Error,
-        /// The remedy.
-        hint: &'static str,
-    },
-    /// Standard output cannot be written.
+    Write { path: PathBuf, source: io::Error, hint: &'static str },
     #[error("cannot print: {0}")]
     Print(#[from] io::Error),
-    /// Standard input cannot be read.
     #[error("cannot read standard input: {0}")]
     Input(io::Error),
-    /// A file for TLS is invalid or missing.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// The login file is invalid or missing.
     #[error(transparent)]
     Login(#[from] LoginError),
-    /// Nodes did not do what the command asked.
     #[error(transparent)]
     Fleet(#[from] FleetError),
-    /// Local nodes do not run.
     #[error(transparent)]
     Up(#[from] UpError),
-    /// A benchmark failed.
     #[error(transparent)]
     Bench(#[from] BenchError),
-    /// The system provides no means to wait for input and output.
-    #[error("the system refuses what this program needs to run: {0}")]
+    #[error("cannot start: the operating system refused: {0}")]
     Runtime(io::Error),
 }
 
@@ -170,8 +116,8 @@ fn in_etcd(endpoints: &[String], key: &str) -> String {
     };
     let (key, file) = (quoted(key), quoted(file));
     format!(
-        "a ring in etcd is not changed in place; take it out ({etcdctl} get --print-value-only \
-         {key} > {file}), change {file}, and put it back ({etcdctl} put {key} < {file})"
+        "cannot change a ring in etcd in place; fetch it ({etcdctl} get --print-value-only \
+         {key} > {file}), change {file}, and store it ({etcdctl} put {key} < {file})"
     )
 }
 

@@ -16,37 +16,23 @@ pub(crate) enum Answer {
     WrongProcess,
 }
 
-/// The reason why the process exits.
+/// The reason why the process exits; [`Exit::ALL`] has the meanings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Exit {
-    /// Success.
     Ok = 0,
-    /// Negative answer.
     No = 1,
-    /// The command line is invalid.
     Usage = 64,
-    /// The input is invalid.
     Data = 65,
-    /// There is no input.
     NoInput = 66,
-    /// Nodes or etcd are unreachable.
     Unavailable = 69,
-    /// The operating system refused.
     Os = 71,
-    /// A file cannot be written.
     CannotCreate = 73,
-    /// Reading or writing failed.
     Io = 74,
-    /// Another process holds the lock or changed the file.
     TryAgain = 75,
-    /// A node violated the protocol.
     Protocol = 76,
-    /// A permission is missing.
     NoPermission = 77,
-    /// A process is not the node that the ring lists at its address.
     Identity = 78,
-    /// Ctrl-C, as shells number it.
     Interrupted = 130,
 }
 
@@ -56,38 +42,38 @@ impl Exit {
         (Exit::Ok, "done"),
         (
             Exit::No,
-            "the answer is no: a check found something, a key is not there, a node refuses, a \
-             benchmark's figures carry a flag",
+            "the answer is no: a check found a problem, a key does not exist, a node refused, or \
+             a benchmark result is flagged",
         ),
-        (Exit::Usage, "wrong command line"),
+        (Exit::Usage, "invalid command line"),
         (
             Exit::Data,
-            "what was read is no ring, no trace, no certificate or no login, a key is no key, a change \
-             does not fit the ring",
+            "invalid input: a ring, trace, certificate, login or key, or a change that does not \
+             fit the ring",
         ),
-        (Exit::NoInput, "there is no ring, no trace, or no file of certificates or logins"),
+        (Exit::NoInput, "missing input: a ring, a trace, or a file of certificates or logins"),
         (
             Exit::Unavailable,
-            "nodes, or etcd, are away; there is no server to start, or it does not go on",
+            "nodes or etcd are unreachable; a server to start is missing, or it exited",
         ),
-        (Exit::Os, "the system refused"),
+        (Exit::Os, "the operating system refused"),
         (Exit::CannotCreate, "a file cannot be written; the old one is intact"),
-        (Exit::Io, "reading or printing failed on the way"),
-        (Exit::TryAgain, "somebody else is changing the ring: try again"),
+        (Exit::Io, "reading or printing failed"),
+        (Exit::TryAgain, "another process is changing the ring: try again"),
         (
             Exit::Protocol,
-            "a node answers nonsense, speaks TLS where this program does not or the other way round, \
-             or shows a certificate that is not trusted",
+            "a node sent a malformed answer, only one side uses TLS, or the node's certificate is \
+             not trusted",
         ),
         (
             Exit::NoPermission,
-            "a permission is missing; a node refuses the login or the certificate of this program, or \
-             asks for one",
+            "a permission is missing, or a node requires or rejects this program's login or \
+             certificate",
         ),
         (
             Exit::Identity,
-            "check found a process that is not the node which the ring names at its address, or two \
-             processes for one name",
+            "check found a process that is not the node that the ring lists at its address, or \
+             two processes for one name",
         ),
         (Exit::Interrupted, "a benchmark was interrupted; its servers are stopped"),
     ];

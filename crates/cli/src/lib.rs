@@ -1,41 +1,38 @@
 //! The `ringbinder` command: commands for rings and for the nodes of a ring.
 //!
-//! Every command is a variant of an enum in `args`, and a struct of its flags in a file of its own, with a
-//! `run`. Help, completions, man pages and `docs/cli.md` are generated from these structs. A command reads
-//! its ring through `source`. It prints through `output`, which handles terminals and JSON. It fails with a
-//! `CliError`, which alone
-//! decides the exit code.
+//! Every command is a variant of an enum in `args`, and a struct of its flags with a `run`. Help, completions,
+//! man pages and `docs/cli.md` are generated from these structs. A command reads its ring through `source`. It
+//! prints through `output`, which handles terminals and JSON. It fails with a `CliError`, which alone decides
+//! the exit code.
+//!
+//! Text from nodes and files is escaped with `escape`, which is [`ringbinder_ring::printable`]: code that puts
+//! such text into a sentence makes it `printable` first. `output` also removes everything except text and our
+//! own styles, in case that was forgotten. JSON escapes the same characters in JSON's way, so no information
+//! is lost.
 //!
 //! | file | purpose |
 //! |---|---|
-//! | `args`, `manual`, `man`, `completions` | the commands and their flags; the pages made from them |
-//! | `ring`, `change`, `edit` | commands on ring files; a change of a ring; editing a file in place |
-//! | `source`, `key` | the ring that a command works on; keys |
-//! | `export`, `picture` | configurations of clients and proxies; a change as SVG |
+//! | `args`, `manual` | the commands and their flags; the pages made from them |
+//! | `ring` | commands on ring files |
+//! | `source`, `key` | the ring that a command works on; keys and values |
 //! | `fleet`, `top`, `up`, `bench` | commands that ask nodes; the live view; a local ring; benchmarks |
-//! | `output`, `table`, `style`, `escape`, `shell` | text and JSON, tables, colours, escapes, commands to type |
-//! | `error`, `exit`, `panicking` | errors and their exit codes; panics |
+//! | `output`, `terminal` | text and JSON; drawing on a terminal |
+//! | `table`, `style`, `shell` | tables, colours, commands to type |
+//! | `error`, `exit` | errors and their exit codes |
 
 mod args;
 mod bench;
-mod change;
-mod completions;
-mod edit;
 mod error;
-mod escape;
 mod exit;
-mod export;
 mod fleet;
 mod key;
-mod man;
 mod output;
-mod panicking;
-mod picture;
 mod ring;
 mod shell;
 mod source;
 mod style;
 mod table;
+mod terminal;
 mod top;
 mod up;
 
@@ -45,6 +42,8 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 pub use args::command;
+
+use ringbinder_ring::printable as escape;
 
 use args::Cli;
 use error::CliError;

@@ -1,19 +1,25 @@
-//! The manual `docs/cli.md`, generated from the flags. A test compares the two.
+//! What is generated from the flags: completions, man pages, and the manual `docs/cli.md`. A test compares the
+//! manual with the file.
 
 use std::fmt::Write as _;
+use std::fs;
+use std::path::PathBuf;
 
-use clap::{Arg, Command};
+use clap::{Arg, Args, Command};
+use clap_complete::Shell;
 
 use crate::args::JSON;
-use crate::exit::Exit;
+use crate::error::CliError;
+use crate::exit::{Answer, Exit};
 use crate::fleet::security;
+use crate::output::Output;
 
 const INTRODUCTION: &str = "\
 # ringbinder
 
-`ringbinder` looks at rings, changes ring files, uses the cache that the nodes of a ring are, and measures
-it. Below is what `ringbinder --help` says, command by command; this file is made from the flags
-(`RINGBINDER_WRITE_DOCS=1 cargo test -p ringbinder-cli --test manual` writes it).
+`ringbinder` shows and changes ring files, uses the cache that the nodes of a ring form, and runs benchmarks.
+This file is generated from the help texts (`RINGBINDER_WRITE_DOCS=1 cargo test -p ringbinder-cli --test manual`
+writes it).
 
     ringbinder ring show                                  # ./ring.toml
     ringbinder ring plan --add cache-d=10.0.0.4:11211 --svg plan.svg
@@ -21,26 +27,26 @@ it. Below is what `ringbinder --help` says, command by command; this file is mad
     ringbinder ring owner --json user:1 user:2
     ringbinder bench compare --vs memcached --svg ratios.svg
 
-The ring is named with `--ring` or `RINGBINDER_RING`, else it is `ring.toml` in the current directory.
+`--ring` or `RINGBINDER_RING` names the ring; without either it is `ring.toml` in the current directory.
 `etcd://host:port/key` needs a `ringbinder` built with `--features etcd`.
 
-**Output.** A table on a terminal fits it; in a pipe every row is one line, without colours. With
-`--json` standard output is one JSON document, and a failure is one JSON object on standard error,
-`{\"error\": \"...\", \"exit\": 66}`; only a wrong command line is told in words. Shares are fractions of the
-key space from 0 to 1, `points` the same of its 2^32 points. Text of nodes is escaped: control
-characters, and those that are invisible or change the direction of writing. `bench` prints Markdown, and takes a file
-with `--json`.
+**Output.** On a terminal, tables fit its width. In a pipe, each row is one line, without colours. With `--json`,
+standard output is one JSON document, and a failure is one JSON object on standard error,
+`{\"error\": \"...\", \"exit\": 66}`. Only a usage error is plain text. Shares are fractions of the key space from
+0 to 1; `points` is the same share as a number of its 2^32 points. Text from nodes is escaped: control characters,
+invisible characters, and those that change the direction of writing. `bench` prints Markdown, and its `--json`
+takes a file.
 
-**Editing.** `ring add`, `remove` and `weight` change the bytes that have to change, and no others:
-comments on lines of their own, order and layout stay, in TOML, YAML and JSON. Before the new text
-takes the place of the file it has to read as exactly the ring that is meant; it is written aside,
-flushed and renamed, so that the old file or the new one is there at every moment. A file that is a mount
-of its own, as in a container, cannot be replaced: it is written in place, and reads as no ring until all
-of it is on the disk. Two who edit at once wait for each other. A ring in etcd is not edited: the message has the `etcdctl` lines.
+**Editing.** `ring add`, `remove` and `weight` change only the bytes that must change, in TOML, YAML and JSON.
+Comments on separate lines, order and layout stay. The new text must parse as exactly the intended ring. It is
+written to another file, flushed and renamed, so that the old file or the new one exists at every moment. A file
+that is a mount, as in a container, cannot be replaced. It is written in place, and is an invalid ring until all of
+it is on the disk. Concurrent changes wait for each other. A ring in etcd is not edited: the error message has the
+`etcdctl` commands.
 
-**Benchmarks.** `bench` starts the servers it measures, on free ports of 127.0.0.1, and stops them. What
-it is doing goes to standard error: a bar on a terminal, lines elsewhere. [performance.md](performance.md)
-says what is measured and how to read it.
+**Benchmarks.** `bench` starts the servers that it measures on free ports of 127.0.0.1, and stops them. It reports
+progress on standard error: a bar on a terminal, lines elsewhere. [performance.md](performance.md) says what is
+measured and how to read the results.
 
 **Completions and man pages.**
 
@@ -59,12 +65,12 @@ pub fn markdown() -> String {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "| {} | {meaning} |", exit.number());
     }
-    text.push_str("\n## With every command, and the ring\n\n");
+    text.push_str("\n## Flags of every command, and the ring\n\n");
     let global = command.get_arguments().filter(|argument| is_everywhere(argument));
     let ring = ring_option(&command);
     table(&mut text, global.chain(ring));
     if let Some(command) = dialling(&command) {
-        text.push_str("\n## With every command that asks nodes\n\n");
+        text.push_str("\n## Flags of every command that asks nodes\n\n");
         table(&mut text, command.get_arguments().filter(|argument| is_security(argument)));
     }
     section(&mut text, &command);
@@ -86,7 +92,7 @@ fn section(text: &mut String, command: &Command) {
         let _ = writeln!(text, "\n## {name}\n\n{}.\n\n    {usage}\n", about.trim_end_matches('.'));
         if let Some(ring) = ring_option(command) {
             let asks = match command.get_arguments().any(is_security) {
-                true => " Asks its nodes: `--tls`, `--auth-file` and the like.",
+                true => " Connects to nodes: `--tls`, `--auth-file` and similar flags.",
                 false => "",
             };
             let _ = writeln!(text, "Works on a ring: `--{}`.{asks}\n", ring.get_id());
@@ -173,10 +179,64 @@ fn meaning(argument: &Arg) -> String {
     let shown = !argument.is_hide_default_value_set() && !defaults.is_empty();
     if argument.get_action().takes_values() && shown {
         let defaults: Vec<_> = defaults.iter().map(|value| value.to_string_lossy()).collect();
-        let _ = write!(text, "; `{}` if left out", defaults.join(" "));
+        let _ = write!(text, "; default `{}`", defaults.join(" "));
     }
     if let Some(variable) = argument.get_env() {
         let _ = write!(text, "; also `{}`", variable.to_string_lossy());
     }
     text.replace('|', "\\|").replace('\n', " ")
+}
+
+/// Completions of the command line for a shell.
+#[derive(Args, Debug)]
+pub(crate) struct Completions {
+    /// The shell
+    shell: Shell,
+}
+
+impl Completions {
+    /// Prints the completions. `command` is the whole command line.
+    pub(crate) fn run(self, command: Command, out: &mut Output) -> Result<Answer, CliError> {
+        let mut command = command.mut_subcommand(BENCH, without_hidden);
+        let mut script = Vec::new();
+        let name = command.get_name().to_owned();
+        clap_complete::generate(self.shell, &mut command, name, &mut script);
+        out.text(String::from_utf8_lossy(&script))?;
+        Ok(Answer::Yes)
+    }
+}
+
+/// The command with a hidden subcommand.
+const BENCH: &str = "bench";
+
+/// Removes hidden subcommands, which clap would complete too.
+fn without_hidden(bench: Command) -> Command {
+    let shown = bench.get_subcommands().filter(|command| !command.is_hide_set()).cloned();
+    let about = bench.get_about().cloned().unwrap_or_default();
+    Command::new(BENCH).about(about).args(bench.get_arguments().cloned()).subcommands(shown)
+}
+
+/// Man pages of the command line.
+#[derive(Args, Debug)]
+pub(crate) struct Man {
+    /// Write a man page for every command into this directory instead of printing one
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+impl Man {
+    /// Prints or writes the man pages. `command` is the whole command line.
+    pub(crate) fn run(self, command: Command, out: &mut Output) -> Result<Answer, CliError> {
+        let Some(directory) = self.out else {
+            let mut page = Vec::new();
+            clap_mangen::Man::new(command).render(&mut page)?;
+            out.text(String::from_utf8_lossy(&page))?;
+            return Ok(Answer::Yes);
+        };
+        let hint = "name a directory that you may write";
+        let failed = |source| CliError::Write { path: directory.clone(), source, hint };
+        fs::create_dir_all(&directory).map_err(failed)?;
+        clap_mangen::generate_to(command, &directory).map_err(failed)?;
+        Ok(Answer::Yes)
+    }
 }

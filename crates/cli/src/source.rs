@@ -18,8 +18,7 @@ const DEFAULT: &str = "ring.toml";
 /// Which ring.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct RingOption {
-    /// The ring: a TOML, YAML or JSON file, or etcd://host:port/key. Without it, ring.toml in the
-    /// current directory
+    /// Ring: a TOML, YAML or JSON file, or etcd://host:port/key. Default: ring.toml in the current directory
     #[arg(long, value_name = "FILE", env = VARIABLE, hide_env_values = true)]
     ring: Option<OsString>,
 }

@@ -193,7 +193,7 @@ fn who_is_at_fault_is_told() {
     fails(&["replay", "ring.toml"], 64, &["--format"]);
     fails(&["replay", "t.csv", "--json", "no/out.json"], 73, &["cannot write no/out.json"]);
     fails(&["replay", "t.csv", "--vs", "no-such-server"], 69, &["no-such-server is not on the"]);
-    fails(&["replay", "t.csv", "--vs", "127.0.0.1:1"], 69, &["no server at 127.0.0.1:1"]);
+    fails(&["replay", "t.csv", "--vs", "127.0.0.1:1"], 69, &["no server answers at 127.0.0.1:1"]);
     fails(&["compare", "--only", "put"], 64, &["no load is named like put", "get-p1-32"]);
     let ran = Ran::of(bench(&place, &["replay", "no.csv"]).args(["--json", "-"]));
     let error: Value = serde_json::from_str(&ran.err).unwrap();

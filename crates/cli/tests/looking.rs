@@ -54,10 +54,10 @@ fn the_ring_is_found_where_it_is_named() {
 fn without_a_ring_it_is_told_what_to_do() {
     let place = Place::with(RING);
     std::fs::remove_file(place.ring()).unwrap();
-    place.run(&["ring", "show"]).fails(66, &["there is no ring", "--ring FILE"]);
+    place.run(&["ring", "show"]).fails(66, &["cannot find a ring", "--ring FILE"]);
     place
         .run(&["ring", "show", "--ring", "no.toml"])
-        .fails(66, &["there is no ring file", "no.toml"]);
+        .fails(66, &["cannot find the ring file", "no.toml"]);
     place.run(&["ring", "show", "--ring", ""]).fails(64, &["no ring file is named"]);
     place.run(&["ring", "show", "--ring", "http://h/r"]).fails(64, &["cannot be read from http"]);
     let json = place.run(&["ring", "show", "--json"]);
@@ -87,7 +87,7 @@ fn what_is_no_ring_is_bad_data() {
         }
     }
     let place = Place::with(RING);
-    place.run(&["ring", "show", "--ring", "."]).fails(66, &["no regular file"]);
+    place.run(&["ring", "show", "--ring", "."]).fails(66, &["not a regular file"]);
 }
 
 #[test]
@@ -250,7 +250,7 @@ fn a_wrong_command_line_is_told() {
         assert!(!ran.err.is_empty(), "{words:?}");
     }
     let help = place.run(&["--help"]).succeeds().out;
-    for code in ["64  wrong command line", "75  somebody else", "77  a permission"] {
+    for code in ["64  invalid command line", "75  another process", "77  a permission"] {
         assert!(help.contains(code), "{help}");
     }
 }

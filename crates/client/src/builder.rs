@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::client::{Client, Inner};
 use crate::error::ConnectError;
-use crate::fill::flight::Flights;
+use crate::fill::shared::SharedFills;
 use crate::login::Login;
 #[cfg(feature = "near-cache")]
 use crate::near::{Near, NearCache};
@@ -175,7 +175,7 @@ impl Builder {
             runtime,
             watchdog: Arc::new(Watchdog::new(self.timeout, &aside)),
             max_value: self.max_value,
-            lanes: self.connections.unwrap_or(workers),
+            slots: self.connections.unwrap_or(workers),
             retries: self.retries,
             tls: self.tls.map(Connector::new).transpose()?.map(Arc::new),
             login: self.login,
@@ -194,7 +194,7 @@ impl Builder {
             near: self.near.map(Near::new),
             #[cfg(not(feature = "near-cache"))]
             near: None,
-            flights: Flights::default(),
+            shared_fills: SharedFills::default(),
             tls,
             runtime: Handle::current(),
             _stop: stop.drop_guard(),

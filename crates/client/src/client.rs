@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 use tokio_util::sync::DropGuard;
 
 use crate::error::{Error, KeyError};
-use crate::fill::flight::Flights;
+use crate::fill::shared::SharedFills;
 use crate::near::{Near, Reading, Writing};
 use crate::settings::OnAway;
 use crate::tls::{Connector, TlsError};
@@ -35,7 +35,7 @@ pub(crate) struct Inner {
     /// Whether the nodes are servers that a caller listed, not those of a ring.
     pub(crate) listed: bool,
     pub(crate) near: Option<Near>,
-    pub(crate) flights: Flights,
+    pub(crate) shared_fills: SharedFills,
     pub(crate) tls: Option<Arc<Connector>>,
     /// The runtime for timers and background tasks.
     pub(crate) runtime: Handle,

@@ -362,12 +362,12 @@ impl State {
         self.failed = Some(cause.clone());
         self.write = None;
         let sent = self.sent_before + self.out_sent as u64;
-        let mut told = cause;
+        let mut reported = cause;
         while let Some(id) = self.waiting.pop_front() {
             let sent = self.slots[id].start < sent;
-            self.finish(id, Err(Fault { cause: told.clone(), sent }), woken);
-            if matches!(told, Cause::Nonsense(_)) {
-                told = Cause::Closed;
+            self.finish(id, Err(Fault { cause: reported.clone(), sent }), woken);
+            if matches!(reported, Cause::Nonsense(_)) {
+                reported = Cause::Closed;
             }
         }
         self.out = Vec::new();

@@ -9,14 +9,14 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::connection::Connection;
 use crate::error::Absence;
-use crate::login::Entry;
+use crate::login::LoginAnswer;
 use crate::settings::LinkSettings;
 use crate::socket::Socket;
 use crate::tls::TlsFault;
 
 /// The reason why there is no connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Undialled {
+pub(crate) enum DialError {
     Away(Absence),
     /// The node refuses the login.
     Unauthenticated,
@@ -24,18 +24,18 @@ pub(crate) enum Undialled {
     Nonsense(String),
 }
 
-impl From<TlsFault> for Undialled {
-    fn from(fault: TlsFault) -> Undialled {
-        Undialled::Away(Absence::Tls(fault))
+impl From<TlsFault> for DialError {
+    fn from(fault: TlsFault) -> DialError {
+        DialError::Away(Absence::Tls(fault))
     }
 }
 
 /// Makes a connection; its task runs on the current runtime.
-pub(crate) async fn dial(node: &Node, settings: LinkSettings) -> Result<Connection, Undialled> {
+pub(crate) async fn dial(node: &Node, settings: LinkSettings) -> Result<Connection, DialError> {
     let LinkSettings { watchdog, max_value, tls, login, .. } = settings;
     let allowed = watchdog.allowed;
     let deadline = Instant::now() + allowed;
-    let silent = || Undialled::Away(Absence::Silent(allowed));
+    let silent = || DialError::Away(Absence::Silent(allowed));
     let connected = TcpStream::connect((node.host.as_str(), node.port));
     let stream = match timeout_at(deadline, connected).await {
         Ok(Ok(stream)) => stream,
@@ -54,14 +54,14 @@ pub(crate) async fn dial(node: &Node, settings: LinkSettings) -> Result<Connecti
         },
     };
     if let Some(login) = login {
-        let entry = async {
+        let answer = async {
             match &mut socket {
-                Socket::Plain(stream) => login.say(stream).await,
-                Socket::Tls(stream) => login.say(stream).await,
+                Socket::Plain(stream) => login.send(stream).await,
+                Socket::Tls(stream) => login.send(stream).await,
             }
         };
-        match timeout_at(deadline, entry).await {
-            Ok(Ok(entry)) => granted(entry)?,
+        match timeout_at(deadline, answer).await {
+            Ok(Ok(answer)) => granted(answer)?,
             Ok(Err(error)) => return Err(broken(&error)),
             Err(_) => return Err(silent()),
         }
@@ -69,26 +69,26 @@ pub(crate) async fn dial(node: &Node, settings: LinkSettings) -> Result<Connecti
     Ok(Connection::new(socket, watchdog, max_value))
 }
 
-fn granted(entry: Entry) -> Result<(), Undialled> {
-    match entry {
-        Entry::Granted => Ok(()),
-        Entry::Refused => Err(Undialled::Unauthenticated),
-        Entry::Full => Err(Undialled::Away(Absence::Full)),
-        Entry::Closed => Err(Undialled::Away(Absence::Closed)),
-        Entry::OnlyTls => Err(TlsFault::OnlyTls.into()),
-        Entry::Nonsense(got) => Err(Undialled::Nonsense(got)),
+fn granted(answer: LoginAnswer) -> Result<(), DialError> {
+    match answer {
+        LoginAnswer::Granted => Ok(()),
+        LoginAnswer::Refused => Err(DialError::Unauthenticated),
+        LoginAnswer::Full => Err(DialError::Away(Absence::Full)),
+        LoginAnswer::Closed => Err(DialError::Away(Absence::Closed)),
+        LoginAnswer::OnlyTls => Err(TlsFault::OnlyTls.into()),
+        LoginAnswer::Nonsense(got) => Err(DialError::Nonsense(got)),
     }
 }
 
-fn unreachable(error: &io::Error) -> Undialled {
-    Undialled::Away(Absence::Unreachable(error.to_string()))
+fn unreachable(error: &io::Error) -> DialError {
+    DialError::Away(Absence::Unreachable(error.to_string()))
 }
 
 /// The error for a connection that broke during the login. With TLS 1.3 a node's verdict on this
 /// client's certificate arrives only then.
-fn broken(error: &io::Error) -> Undialled {
+fn broken(error: &io::Error) -> DialError {
     match TlsFault::of_stream(error) {
         Some(fault) => fault.into(),
-        None => Undialled::Away(Absence::Closed),
+        None => DialError::Away(Absence::Closed),
     }
 }

@@ -26,13 +26,13 @@ pub enum Error {
         len: usize,
     },
     /// The caller's fault: a command that is not a single line. Nothing was sent.
-    #[error("{0:?} is no single line of text without control characters")]
+    #[error("{0:?} is not a single line of text without control characters")]
     Line(String),
     /// The caller's fault: meta flags that suppress an answer or change the key. Nothing was sent.
     #[error("the meta flags {0:?} are not for this client: leave out q, b and O")]
     Flags(String),
     /// The node reports an invalid request: `ERROR` or `CLIENT_ERROR`.
-    #[error("{node} refuses this: {says}")]
+    #[error("{node} refused the request: {says}")]
     Refused {
         /// The node that was asked.
         node: Arc<str>,
@@ -40,7 +40,7 @@ pub enum Error {
         says: String,
     },
     /// The node could not carry out the request: `SERVER_ERROR`.
-    #[error("{node} could not do this: {says}")]
+    #[error("{node} could not carry out the request: {says}")]
     Failed {
         /// The node that was asked.
         node: Arc<str>,
@@ -58,7 +58,7 @@ pub enum Error {
     },
     /// The node is unreachable. If a write was already sent, it is unknown whether it was carried
     /// out.
-    #[error("{node} is away: {why}")]
+    #[error("{node} is unreachable: {why}")]
     Away {
         /// The node that was asked.
         node: Arc<str>,
@@ -67,7 +67,7 @@ pub enum Error {
     },
     /// The answer is not from a server of this protocol, or the server is out of step with its
     /// requests.
-    #[error("{node} answers what no memcached server says: {got:?}; the connection was closed")]
+    #[error("malformed answer from {node}: {got:?}; the connection was closed")]
     Nonsense {
         /// The node that was asked.
         node: Arc<str>,
@@ -93,10 +93,8 @@ impl Error {
 
 fn refused_login(user: Option<&str>) -> String {
     match user {
-        Some(user) => format!(
-            "refuses the login of {user:?}: the user or the password is not one that the node has"
-        ),
-        None => "asks for a login, and this client has none".to_owned(),
+        Some(user) => format!("rejects the login of {user:?}: the user or the password is wrong"),
+        None => "requires a login, and this client has none".to_owned(),
     }
 }
 
@@ -110,7 +108,7 @@ pub enum KeyError {
     #[error("the key is {0} bytes long; {MAX_KEY_LEN} are allowed")]
     TooLong(usize),
     /// The key has a space or a control character.
-    #[error("the key holds a space or a control character")]
+    #[error("the key contains a space or a control character")]
     Character,
 }
 
@@ -119,7 +117,7 @@ pub enum KeyError {
 #[non_exhaustive]
 pub enum Absence {
     /// No connection could be made.
-    #[error("no connection to it ({0})")]
+    #[error("cannot connect ({0})")]
     Unreachable(String),
     /// The node did not answer in time.
     #[error("no answer within {0:?}")]
@@ -128,20 +126,20 @@ pub enum Absence {
     #[error("it closed the connection before it answered")]
     Closed,
     /// The node was unreachable a moment ago, so it was not asked; it is tried again soon.
-    #[error("it was away a moment ago, and is not asked again yet")]
+    #[error("it was unreachable a moment ago, and is not tried again yet")]
     Resting,
     /// The node has its maximum of connections, and takes no other.
     #[error("it has no room for another connection: raise its connection limit (-c)")]
     Full,
     /// The runtime of [`Builder::connect`](crate::Builder::connect) has ended, and with it the
     /// client's connections.
-    #[error("the runtime that the client was made on has ended: make another client")]
+    #[error("the runtime on which the client was created has ended: create another client")]
     NoRuntime,
     /// One side uses TLS and the other does not, or the handshake failed.
     #[error("{0}")]
     Tls(TlsFault),
     /// Another node passed the request on to this one, without success.
-    #[error("asked through another node, it does not answer")]
+    #[error("another node forwarded the request to it and got no answer")]
     ByProxy,
 }
 
@@ -162,9 +160,9 @@ pub enum ConnectError {
     #[error(transparent)]
     Origin(#[from] OriginError),
     /// There are no nodes to ask for the ring.
-    #[error("no node is named: give at least one host:port to discover the ring from")]
+    #[error("cannot discover the ring: no node is given; give at least one host:port")]
     NoSeeds,
     /// No node that was asked sent its ring.
-    #[error("none of the nodes asked gave its ring: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    #[error("cannot discover the ring: no node returned it: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     NotDiscovered(Vec<Error>),
 }

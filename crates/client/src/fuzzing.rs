@@ -65,7 +65,7 @@ impl Reader {
     pub fn read(&mut self, bytes: &[u8]) -> Result<Option<(String, usize)>, String> {
         self.input.extend_from_slice(bytes);
         let answer = self.decoder.read(&mut self.input, self.max_value);
-        answer.map(|answer| answer.map(told)).map_err(|nonsense| nonsense.0)
+        answer.map(|answer| answer.map(described)).map_err(|nonsense| nonsense.0)
     }
 
     /// The input that is not consumed yet.
@@ -74,7 +74,7 @@ impl Reader {
     }
 }
 
-fn told(answer: Answer) -> (String, usize) {
+fn described(answer: Answer) -> (String, usize) {
     let bytes = match &answer {
         Answer::One(item) => item.iter().map(|item| item.value.len()).sum(),
         Answer::Many(items) => items.iter().flatten().map(|item| item.value.len()).sum(),

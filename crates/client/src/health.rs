@@ -33,18 +33,18 @@ impl Health {
     /// A permit to ask the node, unless it rests. While it is unreachable, the permit makes the
     /// caller the one that tries it, and `trial` is the longest time that may take.
     #[inline]
-    pub(crate) fn may_ask(&self, trial: Duration) -> Option<Leave<'_>> {
+    pub(crate) fn may_ask(&self, trial: Duration) -> Option<Permit<'_>> {
         match self.failures.load(Ordering::Relaxed) {
-            0 => Some(Leave { health: self, failures: 0, trial_until: None }),
+            0 => Some(Permit { health: self, failures: 0, trial_until: None }),
             failures => self.may_try(failures, trial),
         }
     }
 
-    fn may_try(&self, failures: u32, trial: Duration) -> Option<Leave<'_>> {
+    fn may_try(&self, failures: u32, trial: Duration) -> Option<Permit<'_>> {
         let now = self.now();
         let until = self.until.load(Ordering::Relaxed);
         let next = now.saturating_add(millis(trial)).max(until + 1);
-        (now >= until && self.replace_until(until, next)).then_some(Leave {
+        (now >= until && self.replace_until(until, next)).then_some(Permit {
             health: self,
             failures,
             trial_until: Some(next),
@@ -65,7 +65,7 @@ impl Health {
 /// tries.
 #[derive(Debug)]
 #[must_use]
-pub(crate) struct Leave<'h> {
+pub(crate) struct Permit<'h> {
     health: &'h Health,
     /// Number of failures in a row when the permit was given.
     failures: u32,
@@ -73,7 +73,7 @@ pub(crate) struct Leave<'h> {
     trial_until: Option<u64>,
 }
 
-impl Leave<'_> {
+impl Permit<'_> {
     /// Records that the node answered.
     #[inline]
     pub(crate) fn answered(mut self) {
@@ -112,7 +112,7 @@ impl Leave<'_> {
     }
 }
 
-impl Drop for Leave<'_> {
+impl Drop for Permit<'_> {
     fn drop(&mut self) {
         if let Some(until) = self.trial_until {
             self.health.replace_until(until, 0);
@@ -138,7 +138,7 @@ mod tests {
     }
 
     fn fail(health: &Health) {
-        health.may_ask(TRIAL).expect("leave").failed();
+        health.may_ask(TRIAL).expect("permit").failed();
     }
 
     #[tokio::test]
@@ -189,8 +189,8 @@ mod tests {
     async fn what_many_requests_suffer_at_once_is_one_failure() {
         pause();
         let health = Health::new();
-        let all: Vec<_> = (0..1000).map(|_| health.may_ask(TRIAL).expect("leave")).collect();
-        let counted = all.into_iter().map(Leave::failed).filter(|&counts| counts).count();
+        let all: Vec<_> = (0..1000).map(|_| health.may_ask(TRIAL).expect("permit")).collect();
+        let counted = all.into_iter().map(Permit::failed).filter(|&counts| counts).count();
         assert_eq!(counted, 1);
         advance(SHORTEST).await;
         assert!(may_ask(&health), "it rests for longer than once");
@@ -200,7 +200,7 @@ mod tests {
     async fn a_connection_that_ended_is_made_again_at_once_and_once() {
         pause();
         let health = Health::new();
-        health.may_ask(TRIAL).expect("leave").cut_off();
+        health.may_ask(TRIAL).expect("permit").cut_off();
         health.may_ask(TRIAL).expect("another try").cut_off();
         assert!(!may_ask(&health));
         advance(2 * SHORTEST).await;

@@ -46,7 +46,7 @@
 // | `client`, `commands`, `typed`, `fill` | the API: commands, values of any type, fills |
 // | `near` | the near cache |
 // | `rings`, `view` | where the ring comes from; a ring with the connections to its nodes |
-// | `link`, `lane`, `health` | a node; one slot for a connection to it; whether it is worth asking |
+// | `link`, `slot`, `health` | a node; one slot for a connection to it; whether it is worth asking |
 // | `dial`, `socket`, `tls`, `login` | opening a connection |
 // | `connection`, `wire`, `watchdog` | one pipelined connection; the protocol; requests that wait too long |
 // | `fuzzing` | the reader of answers, for a fuzz target |
@@ -63,16 +63,16 @@ mod fill;
 pub mod fuzzing;
 mod health;
 mod item;
-mod lane;
 mod link;
 mod login;
 #[cfg(feature = "near-cache")]
 mod near;
 #[cfg(not(feature = "near-cache"))]
-#[path = "no_near.rs"]
+#[path = "near_disabled.rs"]
 mod near;
 mod rings;
 mod settings;
+mod slot;
 mod socket;
 mod tls;
 mod ttl;

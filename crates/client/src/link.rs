@@ -8,11 +8,11 @@ use ringbinder_protocol::Refusal;
 use ringbinder_ring::Node;
 
 use crate::connection::{Cause, Fault};
-use crate::dial::Undialled;
+use crate::dial::DialError;
 use crate::error::{Absence, Error};
-use crate::health::{Health, Leave};
-use crate::lane::Lane;
+use crate::health::{Health, Permit};
 use crate::settings::LinkSettings;
+use crate::slot::ConnectionSlot;
 use crate::tls::{TlsFault, is_only_tls};
 use crate::wire::{Answer, Line, Request};
 
@@ -22,7 +22,7 @@ pub(crate) struct Link {
     pub(crate) node: Node,
     /// `name (host:port)`, for messages.
     pub(crate) title: Arc<str>,
-    lanes: Box<[Lane]>,
+    slots: Box<[ConnectionSlot]>,
     health: Health,
     /// Whether the node rests because it refused the login.
     locked_out: AtomicBool,
@@ -32,11 +32,11 @@ pub(crate) struct Link {
 impl Link {
     pub(crate) fn new(node: Node, settings: &LinkSettings) -> Link {
         let title = format!("{} ({node})", node.name).into();
-        let lanes = (0..settings.lanes.max(1)).map(|_| Lane::default()).collect();
+        let slots = (0..settings.slots.max(1)).map(|_| ConnectionSlot::default()).collect();
         Link {
             node,
             title,
-            lanes,
+            slots,
             health: Health::new(),
             locked_out: AtomicBool::new(false),
             settings: settings.clone(),
@@ -51,43 +51,43 @@ impl Link {
     pub(crate) async fn call(&self, request: &Request<'_>) -> Result<Answer, Error> {
         let LinkSettings { watchdog, retries, .. } = &self.settings;
         // The time for a connection, and for an answer.
-        let Some(leave) = self.health.may_ask(watchdog.allowed * 2) else {
+        let Some(permit) = self.health.may_ask(watchdog.allowed * 2) else {
             return Err(self.resting());
         };
-        let lane = &self.lanes[worker() % self.lanes.len()];
+        let slot = &self.slots[worker() % self.slots.len()];
         let mut left = *retries;
         loop {
-            let connection = match lane.connection(&self.node, &self.settings).await {
+            let connection = match slot.connection(&self.node, &self.settings).await {
                 Ok(connection) => connection,
-                Err(why) => return Err(self.undialled(leave, why)),
+                Err(why) => return Err(self.dial_failed(permit, why)),
             };
             let fault = match connection.call(request).await {
-                Ok(answer) => return self.judged(leave, answer),
+                Ok(answer) => return self.judged(permit, answer),
                 Err(fault) => fault,
             };
             if left == 0 || !may_be_repeated(&fault, request) {
-                return Err(self.error_of(leave, fault.cause));
+                return Err(self.error_of(permit, fault.cause));
             }
             left -= 1;
         }
     }
 
     #[inline]
-    fn judged(&self, leave: Leave<'_>, answer: Answer) -> Result<Answer, Error> {
+    fn judged(&self, permit: Permit<'_>, answer: Answer) -> Result<Answer, Error> {
         let node = || Arc::clone(&self.title);
         match answer {
             Answer::Line(Line::ClientError(says)) if is_full(&says) => {
-                Err(self.failed(leave, Absence::Full))
+                Err(self.failed(permit, Absence::Full))
             }
             Answer::Line(Line::ClientError(says)) if is_only_tls(says.as_bytes()) => {
-                Err(self.failed(leave, Absence::Tls(TlsFault::OnlyTls)))
+                Err(self.failed(permit, Absence::Tls(TlsFault::OnlyTls)))
             }
             Answer::Line(Line::ClientError(says)) if asks_for_login(&says) => {
-                leave.answered();
+                permit.answered();
                 Err(self.unauthenticated())
             }
             answer => {
-                leave.answered();
+                permit.answered();
                 match answer {
                     Answer::Line(Line::ClientError(says)) => {
                         Err(Error::Refused { node: node(), says })
@@ -104,26 +104,26 @@ impl Link {
         }
     }
 
-    fn error_of(&self, leave: Leave<'_>, cause: Cause) -> Error {
+    fn error_of(&self, permit: Permit<'_>, cause: Cause) -> Error {
         match cause {
-            Cause::Silent => self.failed(leave, Absence::Silent(self.settings.watchdog.allowed)),
-            Cause::Tls(fault) => self.failed(leave, Absence::Tls(fault)),
+            Cause::Silent => self.failed(permit, Absence::Silent(self.settings.watchdog.allowed)),
+            Cause::Tls(fault) => self.failed(permit, Absence::Tls(fault)),
             Cause::Closed | Cause::Unused => {
-                self.cut_off(leave);
+                self.cut_off(permit);
                 self.away(Absence::Closed)
             }
             // The node sent this before it was asked anything.
-            Cause::Nonsense(got) if is_full(&got) => self.failed(leave, Absence::Full),
+            Cause::Nonsense(got) if is_full(&got) => self.failed(permit, Absence::Full),
             Cause::Nonsense(got) => {
-                self.cut_off(leave);
+                self.cut_off(permit);
                 Error::Nonsense { node: Arc::clone(&self.title), got }
             }
         }
     }
 
-    fn failed(&self, leave: Leave<'_>, why: Absence) -> Error {
+    fn failed(&self, permit: Permit<'_>, why: Absence) -> Error {
         self.locked_out.store(false, Ordering::Relaxed);
-        match (leave.failed(), &why) {
+        match (permit.failed(), &why) {
             // An operator must act on it, and no caller sees it if it is a miss.
             (true, Absence::Tls(fault)) => tracing::warn!(node = %self.title, %fault, "away"),
             (_, why) => tracing::debug!(node = %self.title, %why, "away"),
@@ -131,24 +131,24 @@ impl Link {
         self.away(why)
     }
 
-    fn undialled(&self, leave: Leave<'_>, why: Undialled) -> Error {
+    fn dial_failed(&self, permit: Permit<'_>, why: DialError) -> Error {
         match why {
-            Undialled::Away(why) => self.failed(leave, why),
-            Undialled::Unauthenticated => {
+            DialError::Away(why) => self.failed(permit, why),
+            DialError::Unauthenticated => {
                 self.locked_out.store(true, Ordering::Relaxed);
-                leave.failed();
+                permit.failed();
                 self.unauthenticated()
             }
-            Undialled::Nonsense(got) => {
-                self.cut_off(leave);
+            DialError::Nonsense(got) => {
+                self.cut_off(permit);
                 Error::Nonsense { node: Arc::clone(&self.title), got }
             }
         }
     }
 
-    fn cut_off(&self, leave: Leave<'_>) {
+    fn cut_off(&self, permit: Permit<'_>) {
         self.locked_out.store(false, Ordering::Relaxed);
-        leave.cut_off();
+        permit.cut_off();
     }
 
     /// The error while the node rests. It cannot have changed its mind about the login meanwhile.

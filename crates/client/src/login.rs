@@ -94,7 +94,7 @@ impl Login {
     }
 
     /// Sends the login on a new connection, and reads the answer.
-    pub(crate) async fn say<S>(&self, stream: &mut S) -> Result<Entry, io::Error>
+    pub(crate) async fn send<S>(&self, stream: &mut S) -> Result<LoginAnswer, io::Error>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -110,24 +110,28 @@ impl Login {
         Ok(self.judge(&answer))
     }
 
-    fn judge(&self, answer: &[u8]) -> Entry {
+    fn judge(&self, answer: &[u8]) -> LoginAnswer {
         match answer {
-            b"STORED\r\n" => Entry::Granted,
-            _ if is_alert(answer) || is_only_tls(answer) => Entry::OnlyTls,
+            b"STORED\r\n" => LoginAnswer::Granted,
+            _ if is_alert(answer) || is_only_tls(answer) => LoginAnswer::OnlyTls,
             // A node without authentication that could not store the item, for example because the
             // key's owner in its ring is unreachable. A node with authentication never answers so.
-            _ if answer.starts_with(b"SERVER_ERROR") && answer.ends_with(b"\n") => Entry::Granted,
-            _ if answer.starts_with(Refusal::TooManyConnections.line().as_bytes()) => Entry::Full,
-            _ if answer.starts_with(b"CLIENT_ERROR") || answer.starts_with(b"ERROR") => {
-                Entry::Refused
+            _ if answer.starts_with(b"SERVER_ERROR") && answer.ends_with(b"\n") => {
+                LoginAnswer::Granted
             }
-            b"" => Entry::Closed,
+            _ if answer.starts_with(Refusal::TooManyConnections.line().as_bytes()) => {
+                LoginAnswer::Full
+            }
+            _ if answer.starts_with(b"CLIENT_ERROR") || answer.starts_with(b"ERROR") => {
+                LoginAnswer::Refused
+            }
+            b"" => LoginAnswer::Closed,
             _ => {
                 // An unknown server may echo what it received.
                 let echoes =
                     answer.windows(self.password.len()).any(|part| *part == *self.password);
                 let shown = &answer[..answer.len().min(60)];
-                Entry::Nonsense(match echoes {
+                LoginAnswer::Nonsense(match echoes {
                     true => "(an echo)".to_owned(),
                     false => String::from_utf8_lossy(shown).into_owned(),
                 })
@@ -152,7 +156,7 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
 
 /// The result of a login.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Entry {
+pub(crate) enum LoginAnswer {
     Granted,
     Refused,
     /// The node has no room for another connection.
@@ -170,10 +174,10 @@ pub(crate) enum Entry {
 #[non_exhaustive]
 pub enum LoginError {
     /// The user is invalid.
-    #[error("a user is one word, without spaces, colons and control characters, and not empty")]
+    #[error("the user must be one word without spaces, colons and control characters")]
     User,
     /// The password is invalid.
-    #[error("a password is one line, without control characters, and not empty")]
+    #[error("the password must be one line without control characters, and not empty")]
     Password,
     /// The file cannot be read.
     #[error("cannot read the auth file {}: {source}", path.display())]
@@ -221,25 +225,25 @@ mod tests {
         assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
         for path in [pipe.as_path(), Path::new("/dev/zero")] {
             let error = Login::from_file(path).unwrap_err();
-            assert!(error.to_string().contains("no regular file"), "{error}");
+            assert!(error.to_string().contains("not a regular file"), "{error}");
         }
     }
 
     #[test]
     fn answers_are_told_apart_and_give_nothing_away() {
         for (answer, entry) in [
-            (&b"STORED\r\n"[..], Entry::Granted),
-            (b"CLIENT_ERROR authentication failure\r\n", Entry::Refused),
-            (b"ERROR\r\n", Entry::Refused),
-            (b"ERROR Too many open connections\r\n", Entry::Full),
-            (b"SERVER_ERROR out of memory storing object\r\n", Entry::Granted),
-            (b"SERVER_ERROR", Entry::Nonsense("SERVER_ERROR".to_owned())),
-            (b"STORED\r\nSTORED\r\n", Entry::Nonsense("STORED\r\nSTORED\r\n".to_owned())),
-            (b"shop s3cret:x\r\n", Entry::Nonsense("(an echo)".to_owned())),
-            (b"\x15\x03\x03\x00\x02\x02\x46", Entry::OnlyTls),
-            (b"CLIENT_ERROR this port speaks TLS only: connect with it\r\n", Entry::OnlyTls),
-            (b"220 mail\r\n", Entry::Nonsense("220 mail\r\n".to_owned())),
-            (b"", Entry::Closed),
+            (&b"STORED\r\n"[..], LoginAnswer::Granted),
+            (b"CLIENT_ERROR authentication failure\r\n", LoginAnswer::Refused),
+            (b"ERROR\r\n", LoginAnswer::Refused),
+            (b"ERROR Too many open connections\r\n", LoginAnswer::Full),
+            (b"SERVER_ERROR out of memory storing object\r\n", LoginAnswer::Granted),
+            (b"SERVER_ERROR", LoginAnswer::Nonsense("SERVER_ERROR".to_owned())),
+            (b"STORED\r\nSTORED\r\n", LoginAnswer::Nonsense("STORED\r\nSTORED\r\n".to_owned())),
+            (b"shop s3cret:x\r\n", LoginAnswer::Nonsense("(an echo)".to_owned())),
+            (b"\x15\x03\x03\x00\x02\x02\x46", LoginAnswer::OnlyTls),
+            (b"CLIENT_ERROR this port speaks TLS only: connect with it\r\n", LoginAnswer::OnlyTls),
+            (b"220 mail\r\n", LoginAnswer::Nonsense("220 mail\r\n".to_owned())),
+            (b"", LoginAnswer::Closed),
         ] {
             assert_eq!(login().judge(answer), entry, "{}", answer.escape_ascii());
         }

@@ -55,7 +55,7 @@ impl Rings {
                 let (ring, provenance) = source.first().await?;
                 if let Provenance::Cache { path, why } = provenance {
                     let path = path.display();
-                    tracing::warn!(%path, %why, "begins with the cached copy of the ring");
+                    tracing::warn!(%path, %why, "starting with the cached copy of the ring");
                 }
                 Ok(Beginning { ring, follow: Follow::Source(Box::new(source)) })
             }
@@ -137,11 +137,12 @@ async fn watch(
             match update {
                 Ok(Update::Ring(ring)) => {
                     if !take(&view, ring, &settings) {
-                        tracing::warn!(from = %name, "a ring that is no newer than the one in force");
+                        tracing::warn!(from = %name, "ignored a ring that is not newer than the \
+                            current one");
                     }
                 }
                 Ok(Update::Unchanged(_)) => {}
-                Err(error) => tracing::warn!(%error, "the ring in force stays"),
+                Err(error) => tracing::warn!(%error, "keeping the current ring"),
             }
         }
     };
@@ -158,7 +159,7 @@ fn take(view: &Weak<ArcSwap<View>>, ring: Ring, settings: &LinkSettings) -> bool
     if new.version <= old.version {
         return new == old;
     }
-    tracing::info!(version = new.version, nodes = ring.nodes().len(), "another ring is in force");
+    tracing::info!(version = new.version, nodes = ring.nodes().len(), "adopted another ring");
     view.store(Arc::new(View::new(ring, settings, Some(&before))));
     true
 }
@@ -187,16 +188,17 @@ async fn discover(
                 Ok(News::Other) => tracing::warn!(
                     node = %link.title,
                     version = current.ring.id().version,
-                    "a node holds another ring of the same version: raise the version of the right one"
+                    "a node holds a different ring with the same version: raise the version of \
+                     the right one"
                 ),
-                Err(error) => tracing::debug!(%error, "did not tell its ring"),
+                Err(error) => tracing::debug!(%error, "cannot get the ring of a node"),
             }
             if heard {
                 break;
             }
         }
         if !heard {
-            tracing::warn!("no node tells its ring, or a newer one; the ring in force stays");
+            tracing::warn!("no node reported this ring or a newer one; keeping the current ring");
         }
     }
 }
@@ -210,10 +212,10 @@ enum News {
 }
 
 async fn newer_ring(link: &Link, held: RingId) -> Result<News, Error> {
-    let told = ask_version(link).await?;
-    match told.version.cmp(&held.version) {
+    let reported = ask_version(link).await?;
+    match reported.version.cmp(&held.version) {
         Ordering::Greater => Ok(News::Newer(ask_ring(link).await?)),
-        Ordering::Equal if told.digest == held.digest => Ok(News::Same),
+        Ordering::Equal if reported.digest == held.digest => Ok(News::Same),
         Ordering::Equal => Ok(News::Other),
         Ordering::Less => Ok(News::Older),
     }

@@ -18,7 +18,7 @@ pub(crate) struct LinkSettings {
     /// Longest value accepted from a node, in bytes.
     pub(crate) max_value: usize,
     /// Connections to each node.
-    pub(crate) lanes: usize,
+    pub(crate) slots: usize,
     pub(crate) retries: u32,
     /// Makes connections secure, if TLS is on.
     pub(crate) tls: Option<Arc<Connector>>,

@@ -71,7 +71,7 @@ impl<'a> Address<'a> {
         let (host, port) = text.rsplit_once(':').ok_or_else(|| no_port(text))?;
         if host.contains(':') {
             return Err(format!(
-                "the address {} is an IPv6 address without brackets, or has a colon too many; \
+                "the address {} is an IPv6 address without brackets, or has too many colons; \
                  write [::1]:11211",
                 quoted(text)
             ));

@@ -118,7 +118,7 @@ pub fn compare(old: &Ring, new: &Ring) -> Comparison {
         .collect();
 
     let mut moves: BTreeMap<(usize, usize), u64> = BTreeMap::new();
-    for (points, from, to) in overlay(&old.continuum().arcs(), &new.continuum().arcs()) {
+    for (points, from, to) in overlay(&old.ketama().arcs(), &new.ketama().arcs()) {
         let (from, to) = (places[from as usize], to as usize);
         nodes[from].before.0 += points;
         nodes[to].after.0 += points;

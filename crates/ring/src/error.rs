@@ -41,10 +41,10 @@ pub enum RingFault {
     #[error("cannot read it: {0}")]
     Unreadable(String),
     /// The file's extension does not determine a format.
-    #[error("the name of a ring file ends in .toml, .yaml, .yml or .json; rename it")]
+    #[error("the name of a ring file must end in .toml, .yaml, .yml or .json; rename it")]
     Extension,
     /// More bytes than any valid ring has.
-    #[error("a ring file has at most {MAX_FILE_BYTES} bytes, and this one is larger")]
+    #[error("the file is larger than {MAX_FILE_BYTES} bytes, the limit of a ring file")]
     TooLarge,
     /// Bytes that are not text.
     #[error("line {line} is not UTF-8")]
@@ -65,13 +65,13 @@ pub enum RingFault {
     #[error("{0}")]
     Shape(String),
     /// The ring's version is out of bounds.
-    #[error("`version` is a whole number from 1 to {max}, and not {found}", max = crate::MAX_VERSION)]
+    #[error("`version` must be a whole number from 1 to {max}, not {found}", max = crate::MAX_VERSION)]
     Version {
         /// The version as written.
         found: i128,
     },
     /// A hash other than ketama.
-    #[error("`hash` is {}; the only one there is, and the default, is \"ketama\"", quoted(found))]
+    #[error("`hash` is {}; the only hash, and the default, is \"ketama\"", quoted(found))]
     Hash {
         /// The hash as written.
         found: String,

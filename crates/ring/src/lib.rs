@@ -32,7 +32,7 @@
 //! | file | purpose |
 //! |---|---|
 //! | `ring`, `node` | [`Ring`] and its nodes |
-//! | `continuum` | ketama: which node owns a point |
+//! | `ketama` | ketama: which node owns a point |
 //! | `compare` | the keys that move from one ring to another |
 //! | `file` | the formats and fields of a ring file |
 //! | `source` | reading a ring from a file or etcd, and watching it |
@@ -42,9 +42,9 @@
 
 mod address;
 mod compare;
-mod continuum;
 mod error;
 mod file;
+mod ketama;
 mod message;
 mod node;
 pub mod printable;
@@ -55,8 +55,8 @@ pub mod source;
 
 pub use address::MAX_HOST_LEN;
 pub use compare::{Comparison, Move, NodeChange, Share, compare};
-pub use continuum::{Point, point};
 pub use error::{MAX_FILE_BYTES, RingError, RingFault};
 pub use file::Format;
+pub use ketama::{Point, point};
 pub use node::{MAX_NAME_LEN, MAX_NODES, MAX_WEIGHT, Node, NodeFault, NodeIndex};
 pub use ring::{MAX_VERSION, Ring, RingId};

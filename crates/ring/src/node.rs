@@ -53,7 +53,7 @@ pub enum NodeFault {
         reason: String,
     },
     /// The weight is out of bounds.
-    #[error("the weight is a whole number from 1 to {MAX_WEIGHT}, and not {found}")]
+    #[error("the weight must be a whole number from 1 to {MAX_WEIGHT}, not {found}")]
     Weight {
         /// The weight as written.
         found: i128,

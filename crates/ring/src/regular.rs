@@ -50,7 +50,7 @@ fn check(kind: std::fs::FileType) -> io::Result<()> {
     } else {
         ("a device", "")
     };
-    Err(io::Error::other(format!("it is {what} and no regular file{advice}")))
+    Err(io::Error::other(format!("it is {what}, not a regular file{advice}")))
 }
 
 #[cfg(test)]
@@ -84,10 +84,10 @@ mod tests {
         let socket = directory.path().join("socket");
         let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
         for (path, what) in [
-            (pipe.as_path(), "a pipe and no regular file"),
-            (directory.path(), "a directory and no regular file"),
-            (&socket, "a socket and no regular file"),
-            (Path::new("/dev/zero"), "a device and no regular file"),
+            (pipe.as_path(), "a pipe, not a regular file"),
+            (directory.path(), "a directory, not a regular file"),
+            (&socket, "a socket, not a regular file"),
+            (Path::new("/dev/zero"), "a device, not a regular file"),
         ] {
             let error = read(path, 10).unwrap_err().to_string();
             assert!(error.contains(what), "{}: {error}", path.display());

@@ -6,9 +6,9 @@ use std::path::Path;
 use md5::{Digest as _, Md5};
 
 use crate::address::AddressKey;
-use crate::continuum::{Continuum, Point, digests, point};
 use crate::error::{RingError, RingFault};
 use crate::file::{self, Contents, Entry, Format};
+use crate::ketama::{Ketama, Point, digests, point};
 use crate::node::{MAX_NODES, Node, NodeFault, NodeIndex};
 
 /// Largest version: the largest that every format of the ring file can write.
@@ -30,7 +30,7 @@ pub struct Ring {
     nodes: Vec<Node>,
     names: HashMap<String, NodeIndex>,
     addresses: HashMap<AddressKey, NodeIndex>,
-    continuum: Continuum,
+    ketama: Ketama,
 }
 
 impl PartialEq for Ring {
@@ -98,7 +98,7 @@ impl Ring {
     /// The node that owns a point. Does not allocate.
     #[inline]
     pub fn owner_at(&self, point: Point) -> NodeIndex {
-        self.continuum.owner(point)
+        self.ketama.owner(point)
     }
 
     /// The owners of many keys, in their order.
@@ -111,7 +111,7 @@ impl Ring {
 
     /// The circle as arcs, in order and without gaps: the last point of each, and its owner.
     pub fn arcs(&self) -> Vec<(Point, NodeIndex)> {
-        let arcs = self.continuum.arcs().into_iter();
+        let arcs = self.ketama.arcs().into_iter();
         arcs.map(|(end, owner)| (Point(end), owner)).collect()
     }
 
@@ -134,8 +134,8 @@ impl Ring {
             .filter(|&(digests, _)| digests == 0)
             .map(|(_, node)| {
                 format!(
-                    "node {} owns no key: a weight of {} is too small beside the {total} of all \
-                     nodes; give it at least {}",
+                    "node {} owns no key: a weight of {} is too small compared with the {total} \
+                     of all nodes; give it at least {}",
                     node.name,
                     node.weight,
                     // A node's own weight is part of the total.
@@ -151,8 +151,8 @@ impl Ring {
         file::write(self.id.version, &self.nodes)
     }
 
-    pub(crate) fn continuum(&self) -> &Continuum {
-        &self.continuum
+    pub(crate) fn ketama(&self) -> &Ketama {
+        &self.ketama
     }
 
     pub(crate) fn index_of(&self, node: &Node) -> Option<NodeIndex> {
@@ -195,8 +195,8 @@ fn build(raw: Contents) -> Result<Ring, RingFault> {
 
     let digest = Md5::digest(file::write(version, &nodes));
     let digest = digest.iter().take(8).fold(0, |digest, &byte| digest << 8 | u64::from(byte));
-    let continuum = Continuum::new(&nodes);
-    Ok(Ring { id: RingId { version, digest }, nodes, names, addresses, continuum })
+    let ketama = Ketama::new(&nodes);
+    Ok(Ring { id: RingId { version, digest }, nodes, names, addresses, ketama })
 }
 
 /// Checks one node of the list by itself.

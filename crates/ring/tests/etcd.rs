@@ -527,7 +527,7 @@ async fn without_an_etcd_and_without_a_copy_there_is_no_start() {
     assert!(failure.to_string().contains("there is no copy"), "{failure}");
     std::fs::write(&cache, "half").unwrap();
     let failure = source.first().await.unwrap_err();
-    assert!(failure.to_string().contains("of no use"), "{failure}");
+    assert!(failure.to_string().contains("cannot be used"), "{failure}");
 }
 
 #[tokio::test]

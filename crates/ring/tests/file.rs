@@ -153,9 +153,9 @@ fn what_is_no_ring_is_told_by_line_or_key() {
         ("version = 1\nnode = []\n", "it has no node"),
         (
             &format!("version = 0\n{node}"),
-            "`version` is a whole number from 1 to 9223372036854775807, and not 0",
+            "`version` must be a whole number from 1 to 9223372036854775807, not 0",
         ),
-        (&format!("version = -3\n{node}"), "and not -3"),
+        (&format!("version = -3\n{node}"), "not -3"),
         (&format!("version = 9223372036854775808\n{node}"), "line 1: the number is beyond 64 bits"),
         (
             "version = 1\nhash = \"00000000000000000000000000000000\"\nnode = [{weight=-9999999999999999999}]\n",
@@ -178,9 +178,9 @@ fn what_is_no_ring_is_told_by_line_or_key() {
         (&format!("version = 1\n{node}weight = \"2\"\n"), "weight of node 1: invalid type: string"),
         (
             &format!("version = 1\n{node}weight = 0\n"),
-            "node 1 (a): the weight is a whole number from 1 to 65535, and not 0",
+            "node 1 (a): the weight must be a whole number from 1 to 65535, not 0",
         ),
-        (&format!("version = 1\n{node}weight = {}\n", MAX_WEIGHT + 1), "and not 65536"),
+        (&format!("version = 1\n{node}weight = {}\n", MAX_WEIGHT + 1), "not 65536"),
         (
             "version = 1\n[node]\nname = \"a\"\naddress = \"a:1\"\n",
             "expected a list of nodes ([[node]] in TOML)",
@@ -268,7 +268,7 @@ fn addresses_are_a_host_and_a_port() {
         ("a:99999999999999999999", "not a number from 1 to 65535"),
         ("[::1]:0", "not a number from 1 to 65535"),
         ("::1:11211", "without brackets"),
-        ("http://a:80", "without brackets, or has a colon too many"),
+        ("http://a:80", "without brackets, or has too many colons"),
         ("[::1:11211", "no closing bracket"),
         ("[]:11211", "no IPv6 address in its brackets"),
         ("[10.0.0.1]:11211", "no IPv6 address in its brackets"),
@@ -328,11 +328,11 @@ fn one_server_spelled_twice_is_a_duplicate() {
 #[test]
 fn yaml_and_json_are_taken_as_strictly_as_toml() {
     for (format, text, said) in [
-        (Format::Json, r#"{"version": 1, "version": 2}"#, "\"version\" is there twice at line 1"),
+        (Format::Json, r#"{"version": 1, "version": 2}"#, "\"version\" occurs twice at line 1"),
         (
             Format::Json,
             r#"{"version": 1, "node": [{"name": "a", "name": "b"}]}"#,
-            "\"name\" is there twice",
+            "\"name\" occurs twice",
         ),
         (Format::Json, "{\"version\": 1,\n}", "line 2"),
         (Format::Json, "[]", "expected a map"),

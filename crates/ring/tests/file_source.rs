@@ -111,18 +111,18 @@ async fn what_is_wrong_at_start_is_told_apart() {
     let source = Source::new(Origin::File(path.clone()), None);
     let failure = async || source.first().await.expect_err("no ring").to_string();
 
-    assert!(failure().await.contains("there is no ring file"), "{}", failure().await);
+    assert!(failure().await.contains("cannot find the ring file"), "{}", failure().await);
     fs::write(&path, "\n").unwrap();
     assert!(failure().await.contains("is empty"), "{}", failure().await);
     fs::write(&path, b"version = 1 # \xff").unwrap();
     assert!(failure().await.contains("not UTF-8"), "{}", failure().await);
     fs::write(&path, vec![b'#'; ringbinder_ring::MAX_FILE_BYTES + 1]).unwrap();
-    assert!(failure().await.contains("at most"), "{}", failure().await);
+    assert!(failure().await.contains("larger than"), "{}", failure().await);
     fs::write(&path, "version = 0\n").unwrap();
     assert!(failure().await.contains("version"), "{}", failure().await);
     fs::remove_file(&path).unwrap();
     fs::create_dir(&path).unwrap();
-    assert!(failure().await.contains("no regular file"), "{}", failure().await);
+    assert!(failure().await.contains("not a regular file"), "{}", failure().await);
     let everything = failure().await;
     assert!(everything.contains(path.to_str().unwrap()), "{everything}");
 }
@@ -197,7 +197,7 @@ async fn a_copy_stands_in_for_a_ring_file_that_is_broken_or_missing() {
     let failure = kept.source().first().await.unwrap_err();
     assert!(!failure.is_away(), "{failure:?}");
     let failure = failure.to_string();
-    assert!(failure.contains("there is no ring file"), "{failure}");
+    assert!(failure.contains("cannot find the ring file"), "{failure}");
     assert!(failure.contains("there is no copy of the ring"), "{failure}");
 }
 
@@ -210,7 +210,7 @@ async fn a_copy_that_another_source_left_stands_in_for_nothing() {
     other.cache().unwrap().keep(&ring, Some(ring.id())).unwrap();
 
     let failure = kept.source().first().await.unwrap_err().to_string();
-    assert!(failure.contains("there is no ring file"), "{failure}");
+    assert!(failure.contains("cannot find the ring file"), "{failure}");
     assert!(failure.contains("was kept for") && failure.contains("other.toml"), "{failure}");
     // Its own source keeps it, whatever happens to the file.
     fs::remove_file(kept.path("other.toml")).unwrap();

@@ -34,7 +34,7 @@ pub enum IdentityError {
     #[error("{0}")]
     Certificate(String),
     /// The key belongs to another certificate.
-    #[error("the key is not that of the certificate")]
+    #[error("the key does not belong to the certificate")]
     Mismatch,
 }
 
@@ -44,7 +44,7 @@ pub enum KeyError {
     /// Its kind is not accepted.
     #[error(
         "holds {0}, which is not accepted: RSA keys of 2048 to 8192 bits are, EC keys of P-256, P-384 \
-         and P-521, and Ed25519; `{MAKE_KEY}` makes one, and the certificate is to be made anew for it"
+         and P-521, and Ed25519; `{MAKE_KEY}` makes one, then create the certificate again for it"
     )]
     Kind(KeyKind),
     /// Its kind is accepted, but it is damaged.

@@ -25,7 +25,7 @@ pub enum PemError {
     },
     /// The file is not text.
     #[error(
-        "is no PEM file but a binary one (DER or PKCS#12): turn it into PEM, as `{} -inform DER` or \
+        "is not a PEM file but a binary one (DER or PKCS#12): convert it to PEM, as `{} -inform DER` or \
          `openssl pkcs12` does", .0
     )]
     Binary(&'static str),
@@ -33,7 +33,7 @@ pub enum PemError {
     #[error("is encrypted")]
     Encrypted,
     /// A section is damaged.
-    #[error("is no intact PEM: {0}")]
+    #[error("is not intact PEM: {0}")]
     Torn(&'static str),
 }
 
@@ -91,7 +91,7 @@ fn torn(error: &pem::Error) -> PemError {
     PemError::Torn(match error {
         pem::Error::MissingSectionEnd { .. } => "it ends before a -----END line",
         pem::Error::IllegalSectionStart { .. } => "a -----BEGIN line is broken",
-        pem::Error::Base64Decode(_) => "what is between its lines is no base64",
+        pem::Error::Base64Decode(_) => "the text between its lines is not base64",
         _ => "it cannot be understood",
     })
 }

@@ -8,13 +8,14 @@ use std::fmt;
 use rustls::{CertificateError, Error};
 
 /// Describes a certificate of an old version, and what to do: a clause that follows "certificate".
-pub const OF_AN_OLD_VERSION: &str = "is of X.509 version 1, which has no place for names, where TLS wants version 3: make it anew with \
+pub const OF_AN_OLD_VERSION: &str = "is X.509 version 1, which cannot hold names, and TLS \
+    requires version 3: create it again with \
      `printf subjectAltName=DNS:HOST | openssl x509 -req -in HOST.csr -CA ca.pem -CAkey ca.key \
      -CAcreateserial -days 365 -extfile /dev/stdin -out HOST.pem`";
 
 /// Describes a certificate that may sign others, and what to do: a clause that follows "certificate".
-pub const FOR_AN_AUTHORITY: &str = "is that of an authority (CA:TRUE), which nobody may use for itself: have the authority sign \
-     another one, or make one that says CA:FALSE (`openssl req -x509 -addext \
+pub const FOR_AN_AUTHORITY: &str = "is that of an authority (CA:TRUE), which is only for signing \
+    others: have the authority sign another one, or create one with CA:FALSE (`openssl req -x509 -addext \
      basicConstraints=critical,CA:FALSE`)";
 
 /// Most names of a certificate that are shown.
@@ -38,15 +39,16 @@ pub fn certificate(error: &CertificateError) -> String {
         E::Revoked => "is revoked".to_owned(),
         E::BadEncoding => "is damaged".to_owned(),
         E::BadSignature => {
-            "is not signed by the authority of that name which is trusted here: was that made anew?"
+            "is not signed by the trusted authority of that name: was the authority's certificate \
+             replaced?"
                 .to_owned()
         }
-        E::UnknownIssuer => "is of an authority that is not trusted here".to_owned(),
+        E::UnknownIssuer => "is from an authority that is not trusted here".to_owned(),
         E::NotValidForName | E::NotValidForNameContext { .. } => "is for another name".to_owned(),
         E::InvalidPurpose | E::InvalidPurposeContext { .. } => {
-            "is not made for this use (extended key usage)".to_owned()
+            "is not valid for this use (extended key usage)".to_owned()
         }
-        E::UnhandledCriticalExtension => "has a critical extension that is not known".to_owned(),
+        E::UnhandledCriticalExtension => "has an unknown critical extension".to_owned(),
         E::UnsupportedSignatureAlgorithmContext { signature_algorithm_id, .. } => format!(
             "is signed with {}, which is not accepted: have the authority sign with SHA-256",
             signature(signature_algorithm_id)
@@ -58,7 +60,7 @@ pub fn certificate(error: &CertificateError) -> String {
         }
         error => match objection(error) {
             Some(objection) => of_webpki(objection),
-            None => format!("does not pass ({})", name(error)),
+            None => format!("fails verification ({})", name(error)),
         },
     }
 }
@@ -77,7 +79,7 @@ fn of_webpki(error: &webpki::Error) -> String {
         E::UnsupportedCertVersion => OF_AN_OLD_VERSION.to_owned(),
         E::CaUsedAsEndEntity => FOR_AN_AUTHORITY.to_owned(),
         E::EndEntityUsedAsCa => {
-            "is signed by a certificate that is no authority's (it lacks CA:TRUE)".to_owned()
+            "is signed by a certificate that is not an authority's (it lacks CA:TRUE)".to_owned()
         }
         E::PathLenConstraintViolated => {
             "has more authorities above it than one of them allows (pathlen)".to_owned()
@@ -85,14 +87,14 @@ fn of_webpki(error: &webpki::Error) -> String {
         E::NameConstraintViolation => {
             "has a name that an authority above it may not give (name constraints)".to_owned()
         }
-        E::EmptyEkuExtension => "is made for no use at all (extended key usage)".to_owned(),
+        E::EmptyEkuExtension => "is not valid for any use (extended key usage)".to_owned(),
         E::MaximumPathDepthExceeded
         | E::MaximumPathBuildCallsExceeded
         | E::MaximumSignatureChecksExceeded
         | E::MaximumNameConstraintComparisonsExceeded => {
-            "comes with a chain that is too long or too tangled to be checked".to_owned()
+            "has a chain that is too long or too complex to check".to_owned()
         }
-        error => format!("does not pass ({})", name(error)),
+        error => format!("fails verification ({})", name(error)),
     }
 }
 
@@ -122,21 +124,21 @@ fn signature(id: &[u8]) -> &'static str {
 pub fn other(error: &Error) -> String {
     match error {
         Error::InvalidCertificate(error) => {
-            format!("shows a certificate that {}", certificate(error))
+            format!("presents a certificate that {}", certificate(error))
         }
-        Error::InvalidMessage(what) => format!("sent a TLS message that is none ({})", name(what)),
+        Error::InvalidMessage(what) => format!("sent an invalid TLS message ({})", name(what)),
         Error::InappropriateMessage { .. } | Error::InappropriateHandshakeMessage { .. } => {
             "sent a TLS message out of turn".to_owned()
         }
         Error::PeerIncompatible(what) => {
             format!("has no TLS version or cipher in common with this side ({})", name(what))
         }
-        Error::PeerMisbehaved(what) => format!("breaks the TLS protocol ({})", name(what)),
-        Error::AlertReceived(alert) => format!("broke off ({})", name(alert)),
-        Error::NoCertificatesPresented => "shows no certificate".to_owned(),
-        Error::DecryptError => "sent what cannot be decrypted".to_owned(),
+        Error::PeerMisbehaved(what) => format!("violates the TLS protocol ({})", name(what)),
+        Error::AlertReceived(alert) => format!("aborted the handshake ({})", name(alert)),
+        Error::NoCertificatesPresented => "presents no certificate".to_owned(),
+        Error::DecryptError => "sent data that cannot be decrypted".to_owned(),
         Error::PeerSentOversizedRecord => "sent a TLS record that is too long".to_owned(),
-        error => format!("came to no TLS session with this side ({})", name(error)),
+        error => format!("failed to establish a TLS session with this side ({})", name(error)),
     }
 }
 
@@ -211,9 +213,9 @@ mod tests {
             assert!(!text.contains(&code) && !text.contains("Other("), "{text}");
         }
         let unknown = CertificateError::Other(OtherError(Arc::new(std::fmt::Error)));
-        assert_eq!(certificate(&unknown), "does not pass (other)");
+        assert_eq!(certificate(&unknown), "fails verification (other)");
         let text = other(&Error::InvalidCertificate(other_error(webpki::Error::BadDer)));
-        assert_eq!(text, "shows a certificate that does not pass (bad der)");
+        assert_eq!(text, "presents a certificate that fails verification (bad der)");
     }
 
     #[test]

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use ringbinder_client::{Absence, Builder, Client, Error, OnAway, Stored, Ttl};
-use ringbinder_tests::Kind;
 use ringbinder_tests::ring::{Fleet, local};
+use ringbinder_tests::{Kind, needs};
 
-use crate::{connect, here, keys, patient, text, until};
+use crate::{connect, keys, patient, text, until};
 
 const ALL: [usize; 3] = [0, 1, 2];
 
@@ -27,9 +27,7 @@ fn by_owner(client: &Client, keys: &[String]) -> [Vec<String>; 3] {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_node_is_a_miss_or_an_error_and_comes_back() {
-    if !here("a_killed_node_is_a_miss_or_an_error_and_comes_back", Kind::Ringbinder) {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let mut fleet = Fleet::running(3, &[]);
     let strict = connect(patient(client_of(&fleet))).await;
     let lenient = connect(patient(client_of(&fleet)).on_away(OnAway::Miss)).await;
@@ -83,9 +81,7 @@ async fn a_killed_node_is_a_miss_or_an_error_and_comes_back() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_stands_still_holds_up_only_those_who_already_wait() {
-    if !here("a_node_that_stands_still_holds_up_only_those_who_already_wait", Kind::Ringbinder) {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     const TIMEOUT: Duration = Duration::from_millis(500);
 
     let fleet = Fleet::running(3, &[]);
@@ -136,9 +132,7 @@ async fn a_node_that_stands_still_holds_up_only_those_who_already_wait() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_owner_that_only_the_nodes_miss_is_away_too() {
-    if !here("an_owner_that_only_the_nodes_miss_is_away_too", Kind::Ringbinder) {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let mut fleet = Fleet::running(2, &["--peer-timeout", "200"]);
     let key = fleet.keys_of(0, 1, "k", 1).remove(0);
     fleet.kill(1);

@@ -3,16 +3,16 @@
 use std::time::{Duration, SystemTime};
 
 use ringbinder_client::{Client, Error, Item, KeyError, MetaReply, Stored, Ttl};
-use ringbinder_tests::Server;
 use ringbinder_tests::ring::{Fleet, local};
+use ringbinder_tests::{Kind, Server, needs};
 
-use crate::{connect, here, kinds, patient, text};
+use crate::{connect, kinds, patient, text};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Starts each kind of server in turn, and calls `check` with a client of it.
 async fn with_each(test: &str, check: impl AsyncFn(&Client)) {
-    for kind in kinds(test) {
+    for kind in kinds() {
         println!("{test}: {kind:?}");
         let server = Server::start(kind, &[]);
         check(&connect(patient(Client::with_servers([server.address().to_string()]))).await).await;
@@ -248,9 +248,7 @@ async fn nodes_tell_their_ring_and_servers_without_one_refuse() {
         assert!(matches!(error, Error::Refused { .. } | Error::Failed { .. }), "{error}");
     })
     .await;
-    if !here(test, ringbinder_tests::Kind::Ringbinder) {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let fleet = Fleet::running(3, &[]);
     let client = connect(patient(Client::with_discovery([local(fleet.port(1)).to_string()]))).await;
     for node in client.nodes() {

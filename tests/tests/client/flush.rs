@@ -1,10 +1,10 @@
 //! Tests that flush a ring, and one node of it.
 
 use ringbinder_client::{Client, Error, Ttl};
-use ringbinder_tests::Kind;
 use ringbinder_tests::ring::{Fleet, local};
+use ringbinder_tests::{Kind, needs};
 
-use crate::{connect, here, keys, patient};
+use crate::{connect, keys, patient};
 
 /// The number of existing keys of each owner.
 async fn found(client: &Client, keys: &[String]) -> [usize; 3] {
@@ -25,9 +25,7 @@ async fn store_all(client: &Client, keys: &[String]) {
 
 #[tokio::test]
 async fn a_node_is_emptied_alone_and_all_are_together() {
-    if !here("a_node_is_emptied_alone_and_all_are_together", Kind::Ringbinder) {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let fleet = Fleet::running(3, &[]);
     let keys = keys("k", 90);
     let file = fleet.file("client.toml", &fleet.ring(1, &[0, 1, 2]));
@@ -49,10 +47,7 @@ async fn a_node_is_emptied_alone_and_all_are_together() {
 
 #[tokio::test]
 async fn a_server_that_stands_for_a_ring_says_which_nodes_it_did_not_empty() {
-    let test = "a_server_that_stands_for_a_ring_says_which_nodes_it_did_not_empty";
-    if !here(test, Kind::Ringbinder) {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let mut fleet = Fleet::running(3, &[]);
     let one = connect(patient(Client::with_servers([local(fleet.port(0)).to_string()]))).await;
     fleet.kill(1);

@@ -16,9 +16,9 @@ use rand::{Rng as _, SeedableRng as _};
 use ringbinder_client::{Client, Error, Item, NearCache, Ttl};
 use ringbinder_tests::history::{Action, Moment, Operation, check};
 use ringbinder_tests::ring::{Fleet, local};
-use ringbinder_tests::{Kind, Server};
+use ringbinder_tests::{Kind, Server, needs};
 
-use crate::{connect, here, patient};
+use crate::{connect, patient};
 
 const NODES: usize = 4;
 const KEYS: usize = 20;
@@ -176,9 +176,7 @@ async fn run(test: &str, seed: u64, clients: &[Client], changes: impl AsyncFnOnc
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn several_clients_while_rings_change() {
     let test = "several_clients_while_rings_change";
-    if !here(test, Kind::Ringbinder) {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let (seed, seconds) = seed_and_seconds(test);
     let mut fleet = Fleet::new(NODES);
     let everybody: Vec<usize> = (0..NODES).collect();
@@ -222,9 +220,7 @@ async fn several_clients_while_rings_change() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_client_with_a_near_cache() {
     let test = "one_client_with_a_near_cache";
-    if !here(test, Kind::Ringbinder) {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let (seed, seconds) = seed_and_seconds(test);
     let server = Server::start(Kind::Ringbinder, &["-t", "2"]);
     let near = NearCache { bytes: 1 << 20, ttl: Duration::from_secs(3600) };

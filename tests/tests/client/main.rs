@@ -14,20 +14,12 @@ use std::time::Duration;
 
 use ringbinder_client::{Builder, Client, Error, Item, OnAway};
 use ringbinder_tests::ring::Fleet;
+use ringbinder_tests::skip::available;
 use ringbinder_tests::{Conn, Kind, wait};
 
-/// Whether this program can be started. Reports a skipped test if not.
-fn here(test: &str, kind: Kind) -> bool {
-    let here = kind.available();
-    if !here {
-        ringbinder_tests::skip::skip(test, &format!("no {}", kind.program().display()));
-    }
-    here
-}
-
 /// The kinds of server that can be started.
-fn kinds(test: &str) -> Vec<Kind> {
-    [Kind::Ringbinder, Kind::Memcached].into_iter().filter(|&kind| here(test, kind)).collect()
+fn kinds() -> Vec<Kind> {
+    [Kind::Ringbinder, Kind::Memcached].into_iter().filter(|&kind| available(kind)).collect()
 }
 
 /// A client with long time-outs that returns an error if a node is unreachable.

@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use ringbinder_client::{Client, NearCache, Ttl};
-use ringbinder_tests::{Kind, Server};
+use ringbinder_tests::{Kind, Server, needs};
 
-use crate::{connect, count, here, patient, text};
+use crate::{connect, count, patient, text};
 
 const FOREVER: Duration = Duration::from_secs(3600);
 
@@ -19,9 +19,7 @@ async fn client_of(server: &Server, near: Option<Duration>) -> Client {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_read_is_read_again_without_asking() {
-    if !here("what_was_read_is_read_again_without_asking", Kind::Ringbinder) {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let server = Server::start(Kind::Ringbinder, &[]);
     let mut conn = server.connect();
     let mut asked = || count(&mut conn, "cmd_get");
@@ -58,9 +56,7 @@ async fn what_was_read_is_read_again_without_asking() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn own_writes_are_seen_at_once() {
-    if !here("own_writes_are_seen_at_once", Kind::Ringbinder) {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let server = Server::start(Kind::Ringbinder, &[]);
     let client = client_of(&server, Some(FOREVER)).await;
     let get = async || text(client.get("k").await);
@@ -103,9 +99,7 @@ async fn own_writes_are_seen_at_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_time_to_live_bounds_how_stale_a_value_is() {
-    if !here("the_time_to_live_bounds_how_stale_a_value_is", Kind::Ringbinder) {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     const TTL: Duration = Duration::from_millis(200);
 
     let server = Server::start(Kind::Ringbinder, &[]);

@@ -8,9 +8,9 @@ use futures_util::future::join_all;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use ringbinder_client::{Client, Ttl};
-use ringbinder_tests::{Conn, Kind, Server};
+use ringbinder_tests::{Conn, Kind, Server, needs};
 
-use crate::{connect, count, here, keys, kinds, patient, text};
+use crate::{connect, count, keys, kinds, patient, text};
 
 const CALLERS: u64 = 200;
 const ROUNDS: u64 = 250;
@@ -77,7 +77,7 @@ impl Writer {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn answers_go_to_those_who_asked() {
-    for kind in kinds("answers_go_to_those_who_asked") {
+    for kind in kinds() {
         let servers = servers(kind);
         let mut conns: Vec<Conn> = servers.iter().map(Server::connect).collect();
         let before: Vec<u64> =
@@ -119,9 +119,7 @@ async fn answers_go_to_those_who_asked() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_gets_of_many_keys_on_the_same_connections() {
-    if !here("many_gets_of_many_keys_on_the_same_connections", Kind::Ringbinder) {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let servers = servers(Kind::Ringbinder);
     let client = connect(client_of(&servers)).await;
     let keys = Arc::new(keys("k", 1000));

@@ -8,9 +8,9 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use ringbinder_client::{Client, Stored, Ttl};
 use ringbinder_tests::ring::{Fleet, local, ring_file};
-use ringbinder_tests::{Kind, Server};
+use ringbinder_tests::{Kind, Server, needs};
 
-use crate::{await_version, connect, count, forwarded, here, keys, patient, text, until};
+use crate::{await_version, connect, count, forwarded, keys, patient, text, until};
 
 const ALL: [usize; 3] = [0, 1, 2];
 
@@ -43,9 +43,7 @@ fn two_of_three() -> Fleet {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_ring_file_is_followed_and_keys_go_to_their_owners() {
-    if !here("a_ring_file_is_followed_and_keys_go_to_their_owners", Kind::Ringbinder) {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let fleet = two_of_three();
     let file = PathBuf::from(fleet.file("client.toml", &fleet.ring(1, &[0, 1])));
     let client = connect(patient(Client::with_ring_file(&file))).await;
@@ -107,9 +105,7 @@ async fn a_ring_file_is_followed_and_keys_go_to_their_owners() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_ring_is_discovered_from_one_seed_and_followed() {
-    if !here("a_ring_is_discovered_from_one_seed_and_followed", Kind::Ringbinder) {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let fleet = two_of_three();
     // The seed node is in no ring, but it knows the ring.
     let seeds = [local(fleet.port(2)).to_string()];
@@ -129,9 +125,7 @@ async fn a_ring_is_discovered_from_one_seed_and_followed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nodes_that_left_the_ring_lose_their_connections() {
-    if !here("nodes_that_left_the_ring_lose_their_connections", Kind::Ringbinder) {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let servers = [(); 2].map(|()| Server::start(Kind::Ringbinder, &[]));
     let [a, b] = [0, 1].map(|index: usize| servers[index].address().port());
     let dir = ringbinder_tests::server::scratch();

@@ -4,9 +4,9 @@ use std::collections::HashSet;
 
 use nix::sys::signal::Signal;
 use ringbinder_tests::ring::{Fleet, owner};
-use ringbinder_tests::wait;
+use ringbinder_tests::{Kind, needs, wait};
 
-use crate::{assert_all_agree, here, hit, set, value_of};
+use crate::{assert_all_agree, hit, set, value_of};
 
 const AWAY: &str = "SERVER_ERROR the node that owns this key does not answer\r\n";
 
@@ -23,9 +23,7 @@ fn store_all(fleet: &Fleet, node: usize, keys: &[String], value: &str) {
 
 #[test]
 fn a_new_ring_given_to_one_node_reaches_all() {
-    if !here("a_new_ring_given_to_one_node_reaches_all") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let fleet = Fleet::running(3, &[]);
     let all = [0, 1, 2];
     for (given_to, version) in [(1, 2), (0, 3), (2, 7)] {
@@ -45,9 +43,7 @@ fn a_new_ring_given_to_one_node_reaches_all() {
 
 #[test]
 fn nodes_that_start_with_different_rings_agree_on_the_newest() {
-    if !here("nodes_that_start_with_different_rings_agree_on_the_newest") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let mut fleet = Fleet::new(3);
     let rings = [fleet.ring(1, &[0, 1]), fleet.ring(2, &[0, 1, 2]), fleet.ring(3, &[0, 2])];
     for (node, ring) in rings.iter().enumerate() {
@@ -62,9 +58,7 @@ fn nodes_that_start_with_different_rings_agree_on_the_newest() {
 
 #[test]
 fn a_ring_file_that_is_no_newer_ring_is_not_taken() {
-    if !here("a_ring_file_that_is_no_newer_ring_is_not_taken") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let fleet = Fleet::running(2, &[]);
     let ring = fleet.ring(5, &[0, 1]);
     fleet.write(0, &ring);
@@ -107,9 +101,7 @@ fn a_ring_file_that_is_no_newer_ring_is_not_taken() {
 
 #[test]
 fn a_hangup_reads_the_ring_file_again() {
-    if !here("a_hangup_reads_the_ring_file_again") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let fleet = Fleet::running(1, &[]);
     assert!(!fleet.server(0).log().contains("the ring file is unchanged"));
     fleet.signal(0, Signal::SIGHUP);
@@ -122,9 +114,7 @@ fn a_hangup_reads_the_ring_file_again() {
 
 #[test]
 fn a_key_that_moves_away_and_back_has_lost_its_old_value() {
-    if !here("a_key_that_moves_away_and_back_has_lost_its_old_value") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let mut fleet = Fleet::new(3);
     let all = [0, 1, 2];
     fleet.launch(&all, &fleet.ring(1, &[0, 1]), &[]);
@@ -158,9 +148,7 @@ fn a_key_that_moves_away_and_back_has_lost_its_old_value() {
 
 #[test]
 fn two_changes_in_quick_succession_bring_no_old_value_back() {
-    if !here("two_changes_in_quick_succession_bring_no_old_value_back") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let mut fleet = Fleet::new(3);
     let all = [0, 1, 2];
     fleet.launch(&all, &fleet.ring(1, &[0, 1]), &[]);
@@ -193,9 +181,7 @@ fn two_changes_in_quick_succession_bring_no_old_value_back() {
 
 #[test]
 fn with_the_secret_a_ring_given_to_the_new_node_reaches_all() {
-    if !here("with_the_secret_a_ring_given_to_the_new_node_reaches_all") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let mut fleet = Fleet::new(3);
     let secret = fleet.file("secret", "a secret that is long enough\n");
     let arguments = ["--peer-secret-file", secret.as_str()];
@@ -212,9 +198,7 @@ fn with_the_secret_a_ring_given_to_the_new_node_reaches_all() {
 
 #[test]
 fn without_the_secret_a_new_node_leaves_its_keys_to_their_owners() {
-    if !here("without_the_secret_a_new_node_leaves_its_keys_to_their_owners") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let mut fleet = Fleet::new(3);
     let secret = fleet.file("secret", "a secret that is long enough\n");
     let wrong = fleet.file("wrong", "another one, just as long\n");
@@ -242,9 +226,7 @@ fn without_the_secret_a_new_node_leaves_its_keys_to_their_owners() {
 
 #[test]
 fn an_owner_that_hangs_costs_its_keys_and_nothing_else() {
-    if !here("an_owner_that_hangs_costs_its_keys_and_nothing_else") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let fleet = Fleet::running(2, &["--peer-timeout", "2000"]);
     let own = fleet.keys_of(0, 0, "own-", 20);
     let foreign = fleet.keys_of(0, 1, "foreign-", 40);
@@ -280,9 +262,7 @@ fn an_owner_that_hangs_costs_its_keys_and_nothing_else() {
 
 #[test]
 fn an_owner_that_dies_is_found_again_when_it_is_back() {
-    if !here("an_owner_that_dies_is_found_again_when_it_is_back") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let mut fleet = Fleet::running(3, &[]);
     let foreign = fleet.keys_of(0, 1, "dead-", 10);
     let others = fleet.keys_of(0, 2, "alive-", 10);
@@ -309,9 +289,7 @@ fn an_owner_that_dies_is_found_again_when_it_is_back() {
 
 #[test]
 fn a_node_that_hangs_and_is_removed_is_given_up() {
-    if !here("a_node_that_hangs_and_is_removed_is_given_up") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let fleet = Fleet::running(3, &["--peer-timeout", "1000", "--peer-give-up", "500"]);
     let gone = fleet.keys_of(0, 2, "gone-", 20);
     store_all(&fleet, 0, &gone, "before");

@@ -6,8 +6,9 @@ use std::thread;
 
 use nix::sys::signal::Signal;
 use ringbinder_tests::ring::{Fleet, ring_file};
+use ringbinder_tests::{Kind, needs};
 
-use crate::{assert_all_agree, here, hit, set, value_of};
+use crate::{assert_all_agree, hit, set, value_of};
 
 /// Three nodes. The second one was started with its name.
 fn named() -> Fleet {
@@ -35,9 +36,7 @@ fn is(wanted: &str) -> impl Fn(&str) -> bool {
 
 #[test]
 fn a_process_whose_name_went_to_another_address_serves_nothing_any_more() {
-    if !here("a_process_whose_name_went_to_another_address_serves_nothing_any_more") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let mut fleet = named();
     let keys = fleet.keys_of(0, 1, "moved", 20);
     for key in &keys {
@@ -108,9 +107,7 @@ fn a_process_whose_name_went_to_another_address_serves_nothing_any_more() {
 
 #[test]
 fn all_nodes_may_be_replaced_in_one_change_if_the_old_ones_are_given_the_ring_first() {
-    if !here("all_nodes_may_be_replaced_in_one_change_if_the_old_ones_are_given_the_ring_first") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let mut fleet = Fleet::new(4);
     let ports = [0, 1, 2, 3].map(|place| fleet.port(place));
     let (old, new) = ([ports[0], ports[1]], [ports[2], ports[3]]);
@@ -147,9 +144,7 @@ fn all_nodes_may_be_replaced_in_one_change_if_the_old_ones_are_given_the_ring_fi
 
 #[test]
 fn a_clone_of_a_node_serves_nothing_beside_it() {
-    if !here("a_clone_of_a_node_serves_nothing_beside_it") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let mut fleet = named();
     let keys = fleet.keys_of(0, 1, "cloned", 20);
     let original = fleet.stat(1, "ring_instance");
@@ -185,9 +180,7 @@ fn a_clone_of_a_node_serves_nothing_beside_it() {
 
 #[test]
 fn a_node_that_is_renamed_while_it_runs_says_so_and_so_do_its_peers() {
-    if !here("a_node_that_is_renamed_while_it_runs_says_so_and_so_do_its_peers") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let mut fleet = named();
     let ring = ring_with(&fleet, 2, "cache-x", 1);
     fleet.write(0, &ring);
@@ -210,9 +203,7 @@ fn a_node_that_is_renamed_while_it_runs_says_so_and_so_do_its_peers() {
 
 #[test]
 fn a_peer_that_no_request_was_sent_to_is_away_when_it_does_not_answer() {
-    if !here("a_peer_that_no_request_was_sent_to_is_away_when_it_does_not_answer") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let mut fleet = Fleet::new(3);
     fleet.put_relays();
     let mut ring = fleet.ring(1, &[0, 1]);
@@ -235,9 +226,7 @@ fn a_peer_that_no_request_was_sent_to_is_away_when_it_does_not_answer() {
 
 #[test]
 fn silence_from_before_a_change_does_not_count_as_waiting() {
-    if !here("silence_from_before_a_change_does_not_count_as_waiting") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let mut fleet = Fleet::new(3);
     let options = ["--peer-timeout", "300", "--peer-give-up", "60000"];
     fleet.launch(&[0, 1, 2], &fleet.ring(1, &[0, 1, 2]), &options);
@@ -264,9 +253,7 @@ fn unique(fleet: &Fleet, node: usize, key: &str) -> u64 {
 
 #[test]
 fn uniques_fit_32_bits_and_no_two_of_a_key_are_the_same() {
-    if !here("uniques_fit_32_bits_and_no_two_of_a_key_are_the_same") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let fleet = Fleet::running(2, &[]);
     let keys = fleet.keys_of(0, 1, "unique", 20);
     // The node that gives up the keys has higher CAS numbers than the other one.

@@ -5,9 +5,7 @@ use std::fs;
 
 use nix::sys::signal::Signal;
 use ringbinder_tests::ring::{Fleet, ring_file};
-use ringbinder_tests::{Kind, wait};
-
-use crate::here;
+use ringbinder_tests::{Kind, needs, wait};
 
 const ALL: [usize; 3] = [0, 1, 2];
 
@@ -43,9 +41,7 @@ fn times(fleet: &Fleet, node: usize, words: &str) -> usize {
 
 #[test]
 fn nodes_with_copies_keep_a_ring_whose_only_file_is_lost() {
-    if !here("nodes_with_copies_keep_a_ring_whose_only_file_is_lost") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let mut fleet = after_a_change();
     let digest = fleet.stat(0, "ring_digest");
     // A power failure, after which the node with the new file stays down.
@@ -77,9 +73,7 @@ fn nodes_with_copies_keep_a_ring_whose_only_file_is_lost() {
 
 #[test]
 fn nodes_without_copies_go_back_to_their_files() {
-    if !here("nodes_without_copies_go_back_to_their_files") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let mut fleet = Fleet::running(3, &[]);
     fleet.write(0, &fleet.weighted(2, &[(0, 1), (1, 5), (2, 1)]));
     fleet.await_settled(&ALL, 2);
@@ -95,9 +89,7 @@ fn nodes_without_copies_go_back_to_their_files() {
 
 #[test]
 fn a_start_without_a_good_file_takes_the_copy() {
-    if !here("a_start_without_a_good_file_takes_the_copy") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let mut fleet = after_a_change();
     let whole = fleet.weighted(2, &[(0, 1), (1, 5), (2, 1)]);
     for text in [None, Some(""), Some("version = 2\n[[no"), Some(&whole[..whole.len() / 2])] {
@@ -129,9 +121,7 @@ fn a_start_without_a_good_file_takes_the_copy() {
 
 #[test]
 fn a_copy_of_another_fleet_does_not_take_a_node_away() {
-    if !here("a_copy_of_another_fleet_does_not_take_a_node_away") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let mut fleet = Fleet::new(2);
     // The node was in another fleet, with the same address and the same name.
     let others = [("cache-0", fleet.port(0), 1), ("cache-1", 9, 1), ("cache-2", 7, 1)];
@@ -158,9 +148,7 @@ fn a_copy_of_another_fleet_does_not_take_a_node_away() {
 
 #[test]
 fn a_copy_that_cannot_be_written_is_told_and_costs_nothing_else() {
-    if !here("a_copy_that_cannot_be_written_is_told_and_costs_nothing_else") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let mut fleet = Fleet::new(1);
     fleet.write(0, &fleet.ring(1, &[0]));
     let place = fleet.path("nowhere/copy.toml");
@@ -181,9 +169,7 @@ fn a_copy_that_cannot_be_written_is_told_and_costs_nothing_else() {
 
 #[test]
 fn a_file_that_was_not_changed_with_the_ring_is_told() {
-    if !here("a_file_that_was_not_changed_with_the_ring_is_told") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let fleet = Fleet::running(2, &[]);
     for node in [0, 1] {
         assert_eq!(fleet.stat(node, "ring_drift"), "-");
@@ -227,9 +213,7 @@ fn a_file_that_was_not_changed_with_the_ring_is_told() {
 
 #[test]
 fn a_file_that_is_refused_stays_refused_when_it_is_read_again() {
-    if !here("a_file_that_is_refused_stays_refused_when_it_is_read_again") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let fleet = Fleet::running(1, &[]);
     fleet.write(0, &fleet.ring(5, &[0]));
     fleet.await_version(&[0], 5);

@@ -6,9 +6,9 @@
 use std::collections::HashMap;
 
 use ringbinder_tests::ring::Fleet;
-use ringbinder_tests::wait;
+use ringbinder_tests::{Kind, needs, wait};
 
-use crate::{here, hit, set};
+use crate::{hit, set};
 
 const AWAY: &str = "SERVER_ERROR the node that owns this key does not answer\r\n";
 
@@ -30,9 +30,7 @@ fn figure(fleet: &Fleet, node: usize, name: &str) -> u64 {
 
 #[test]
 fn each_counts_once_where_it_was_asked_and_gets_by_themselves() {
-    if !here("each_counts_once_where_it_was_asked_and_gets_by_themselves") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let mut fleet = Fleet::running(3, &[]);
     let lost = fleet.keys_of(0, 2, "lost-", 4);
     let kept = fleet.keys_of(0, 1, "kept-", 4);
@@ -90,9 +88,7 @@ fn each_counts_once_where_it_was_asked_and_gets_by_themselves() {
 
 #[test]
 fn a_peer_that_hangs_fails_what_waits_for_it_once() {
-    if !here("a_peer_that_hangs_fails_what_waits_for_it_once") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let fleet = Fleet::running(2, &["--peer-timeout", "300"]);
     let keys = fleet.keys_of(0, 1, "slow-", 20);
     let mut conn = fleet.connect(0);

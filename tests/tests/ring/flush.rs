@@ -2,9 +2,9 @@
 //! empties one node.
 
 use ringbinder_tests::ring::{Fleet, owner};
-use ringbinder_tests::{Conn, wait};
+use ringbinder_tests::{Conn, Kind, needs, wait};
 
-use crate::{here, hit, set, value_of};
+use crate::{hit, set, value_of};
 
 const NODES: [usize; 3] = [0, 1, 2];
 
@@ -51,9 +51,7 @@ fn shown(fleet: &Fleet, node: usize) -> String {
 
 #[test]
 fn flush_all_through_one_node_empties_all() {
-    if !here("flush_all_through_one_node_empties_all") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let fleet = Fleet::running(3, &[]);
     let keys = keys_of_all(&fleet, &NODES, 30);
     for (round, node) in (1..).zip(NODES) {
@@ -72,9 +70,7 @@ fn flush_all_through_one_node_empties_all() {
 
 #[test]
 fn a_pipeline_keeps_its_order_around_a_flush() {
-    if !here("a_pipeline_keeps_its_order_around_a_flush") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let fleet = Fleet::running(3, &[]);
     let keys = keys_of_all(&fleet, &NODES, 5);
     let mut conn = fleet.connect(0);
@@ -104,9 +100,7 @@ fn a_pipeline_keeps_its_order_around_a_flush() {
 
 #[test]
 fn a_flush_that_nobody_waits_for_reaches_all() {
-    if !here("a_flush_that_nobody_waits_for_reaches_all") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let fleet = Fleet::running(3, &[]);
     let keys = keys_of_all(&fleet, &NODES, 10);
     let mut conn = fleet.connect(1);
@@ -122,9 +116,7 @@ fn a_flush_that_nobody_waits_for_reaches_all() {
 
 #[test]
 fn a_delayed_flush_is_delayed_on_all() {
-    if !here("a_delayed_flush_is_delayed_on_all") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let fleet = Fleet::running(3, &[]);
     let keys = keys_of_all(&fleet, &NODES, 10);
     let mut conn = fleet.connect(2);
@@ -149,9 +141,7 @@ fn a_delayed_flush_is_delayed_on_all() {
 
 #[test]
 fn a_node_that_is_down_is_named_and_the_others_are_emptied() {
-    if !here("a_node_that_is_down_is_named_and_the_others_are_emptied") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let mut fleet = Fleet::running(3, &[]);
     let keys = keys_of_all(&fleet, &NODES, 10);
     let mut conn = fleet.connect(0);
@@ -177,9 +167,7 @@ fn a_node_that_is_down_is_named_and_the_others_are_emptied() {
 
 #[test]
 fn a_node_that_hangs_is_named() {
-    if !here("a_node_that_hangs_is_named") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let fleet = Fleet::running(3, &["--peer-timeout", "2000"]);
     let keys = keys_of_all(&fleet, &NODES, 10);
     let mut conn = fleet.connect(0);
@@ -200,9 +188,7 @@ fn a_node_that_hangs_is_named() {
 
 #[test]
 fn a_node_that_refuses_is_named_with_its_reason() {
-    if !here("a_node_that_refuses_is_named_with_its_reason") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let mut fleet = Fleet::new(3);
     let ring = fleet.ring(1, &NODES);
     fleet.launch(&[0, 2], &ring, &[]);
@@ -229,9 +215,7 @@ fn a_node_that_refuses_is_named_with_its_reason() {
 
 #[test]
 fn ring_flush_empties_one_node() {
-    if !here("ring_flush_empties_one_node") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let fleet = Fleet::running(3, &[]);
     let keys = keys_of_all(&fleet, &NODES, 10);
     let mut conn = fleet.connect(0);
@@ -252,9 +236,7 @@ fn ring_flush_empties_one_node() {
 
 #[test]
 fn what_a_node_passes_on_is_not_passed_on() {
-    if !here("what_a_node_passes_on_is_not_passed_on") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let fleet = Fleet::running(3, &[]);
     let keys = keys_of_all(&fleet, &NODES, 10);
     store_all(&mut fleet.connect(0), &keys);
@@ -271,9 +253,7 @@ fn what_a_node_passes_on_is_not_passed_on() {
 
 #[test]
 fn nodes_that_do_not_forward_flush_themselves() {
-    if !here("nodes_that_do_not_forward_flush_themselves") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     for policy in ["serve", "refuse"] {
         let fleet = Fleet::running(2, &["--foreign-keys", policy]);
         let (own, foreign) =
@@ -307,9 +287,7 @@ fn with_a_former_owner(arguments: &[&str]) -> (Fleet, Vec<String>) {
 
 #[test]
 fn a_former_owner_that_still_serves_is_emptied_too() {
-    if !here("a_former_owner_that_still_serves_is_emptied_too") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     // No node is declared failed before the test ends.
     let (fleet, of_two) = with_a_former_owner(&["--peer-give-up", "600000"]);
     let mut conn = fleet.connect(0);
@@ -329,9 +307,7 @@ fn a_former_owner_that_still_serves_is_emptied_too() {
 
 #[test]
 fn a_node_that_has_just_started_learns_whom_to_empty() {
-    if !here("a_node_that_has_just_started_learns_whom_to_empty") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let (mut fleet, of_two) = with_a_former_owner(&[]);
     fleet.kill(0);
     fleet.start(0, &[]);
@@ -344,9 +320,7 @@ fn a_node_that_has_just_started_learns_whom_to_empty() {
 
 #[test]
 fn a_node_of_a_newer_ring_is_emptied_too() {
-    if !here("a_node_of_a_newer_ring_is_emptied_too") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let mut fleet = Fleet::new(3);
     fleet.put_relays();
     let arguments = ["--peer-give-up", "600000"];

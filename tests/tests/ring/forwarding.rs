@@ -2,9 +2,9 @@
 
 use ringbinder_tests::conn::show;
 use ringbinder_tests::ring::Fleet;
-use ringbinder_tests::{Conn, Kind, Server};
+use ringbinder_tests::{Conn, Kind, Server, needs};
 
-use crate::{here, hit, set};
+use crate::{hit, set};
 
 /// A placeholder for the item's current CAS number, which is read just before.
 const CAS: &str = "{cas}";
@@ -214,9 +214,7 @@ fn compare(ours: &mut Conn, reference: &mut Conn, commands: &[&str], key: &str) 
 
 #[test]
 fn every_command_is_answered_as_by_one_node() {
-    if !here("every_command_is_answered_as_by_one_node") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let fleet = Fleet::running(3, &[]);
     let single = Server::start(Kind::Ringbinder, &[]);
     let (mut ours, mut reference) = (fleet.connect(0), single.connect());
@@ -236,9 +234,7 @@ fn every_command_is_answered_as_by_one_node() {
 
 #[test]
 fn a_script_in_one_piece_is_answered_in_order() {
-    if !here("a_script_in_one_piece_is_answered_in_order") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let fleet = Fleet::running(3, &[]);
     let single = Server::start(Kind::Ringbinder, &[]);
     let keys: Vec<String> = (0..3).flat_map(|owner| fleet.keys_of(1, owner, "piped-", 3)).collect();
@@ -264,9 +260,7 @@ fn a_script_in_one_piece_is_answered_in_order() {
 
 #[test]
 fn a_long_pipeline_of_own_and_foreign_keys_is_answered_in_order() {
-    if !here("a_long_pipeline_of_own_and_foreign_keys_is_answered_in_order") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let fleet = Fleet::running(3, &[]);
     let (mut request, mut expected) = (String::new(), String::new());
     for number in 0..4000 {
@@ -289,9 +283,7 @@ fn a_long_pipeline_of_own_and_foreign_keys_is_answered_in_order() {
 
 #[test]
 fn a_multi_get_answers_in_the_order_asked_whoever_owns_the_keys() {
-    if !here("a_multi_get_answers_in_the_order_asked_whoever_owns_the_keys") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let fleet = Fleet::running(3, &[]);
     let mut conn = fleet.connect(0);
     let mut keys = Vec::new();
@@ -331,9 +323,7 @@ fn a_multi_get_answers_in_the_order_asked_whoever_owns_the_keys() {
 
 #[test]
 fn a_large_value_goes_there_and_back() {
-    if !here("a_large_value_goes_there_and_back") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let fleet = Fleet::running(3, &["-I", "2m"]);
     let value: String = (0..1 << 20).map(|at| char::from(b'a' + (at % 23) as u8)).collect();
     let mut request = String::new();
@@ -353,9 +343,7 @@ fn a_large_value_goes_there_and_back() {
 
 #[test]
 fn a_value_that_is_too_large_drops_the_old_one_at_its_owner() {
-    if !here("a_value_that_is_too_large_drops_the_old_one_at_its_owner") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     const REFUSED: &str = "SERVER_ERROR object too large for cache\r\n";
     let fleet = Fleet::running(3, &[]);
     let too_large = "x".repeat(1 << 20);
@@ -377,9 +365,7 @@ fn a_value_that_is_too_large_drops_the_old_one_at_its_owner() {
 
 #[test]
 fn a_client_that_hangs_up_in_the_middle_leaves_nothing_behind() {
-    if !here("a_client_that_hangs_up_in_the_middle_leaves_nothing_behind") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let fleet = Fleet::running(2, &[]);
     let key = &fleet.keys_of(0, 1, "gone-", 1)[0];
     for _ in 0..20 {

@@ -11,8 +11,9 @@ use rand::seq::{IndexedRandom as _, SliceRandom as _};
 use rand::{Rng as _, SeedableRng as _};
 use ringbinder_tests::load::{Log, Plan, judge, name_of, under};
 use ringbinder_tests::ring::Fleet;
+use ringbinder_tests::{Kind, needs};
 
-use crate::{here, value_of};
+use crate::value_of;
 
 const NODES: usize = 5;
 const CLIENTS: u64 = 8;
@@ -50,9 +51,7 @@ fn setting(name: &str) -> Option<u64> {
 }
 
 fn run(test: &str, kind: Run) {
-    if !here(test) {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let seed = setting("RINGBINDER_RING_SEED").unwrap_or_else(rand::random);
     let seconds = setting("RINGBINDER_RING_SECONDS").unwrap_or(5);
     println!("{test}: RINGBINDER_RING_SEED={seed} RINGBINDER_RING_SECONDS={seconds}");

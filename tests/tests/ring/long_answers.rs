@@ -3,9 +3,7 @@
 
 use ringbinder_tests::process::rss_kib;
 use ringbinder_tests::ring::{Fleet, ring_file};
-use ringbinder_tests::{Conn, wait};
-
-use super::here;
+use ringbinder_tests::{Conn, Kind, needs, wait};
 
 /// Nodes of the ring besides the one that runs. Their ports are closed.
 const OTHERS: u16 = 900;
@@ -28,9 +26,7 @@ fn one_of_many() -> Fleet {
 
 #[test]
 fn a_ring_of_many_nodes_is_told_whole_and_holds_little_for_those_who_do_not_read() {
-    if !here("a_ring_of_many_nodes_is_told_whole_and_holds_little_for_those_who_do_not_read") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let fleet = one_of_many();
     let server = fleet.server(0);
     let mut conn = server.connect();

@@ -16,17 +16,8 @@ mod places;
 mod policies;
 mod sampling;
 
+use ringbinder_tests::Conn;
 use ringbinder_tests::ring::Fleet;
-use ringbinder_tests::{Conn, Kind};
-
-/// Whether the tested node can be started. Reports a skipped test if not.
-fn here(test: &str) -> bool {
-    let here = Kind::Ringbinder.available();
-    if !here {
-        ringbinder_tests::skip::skip(test, "no ringbinderd");
-    }
-    here
-}
 
 /// A request that sets `value` with flags 0.
 fn set(key: &str, value: &str) -> String {

@@ -9,9 +9,10 @@ use std::thread;
 use std::time::Duration;
 
 use ringbinder_tests::ring::{Fleet, local};
-use ringbinder_tests::wait;
+use ringbinder_tests::skip::available;
+use ringbinder_tests::{Kind, needs, wait};
 
-use crate::{here, hit, set};
+use crate::{hit, set};
 
 const AWAY: &str = "SERVER_ERROR the node that owns this key does not answer\r\n";
 
@@ -242,9 +243,7 @@ fn await_stored(fleet: &Fleet, key: &str) {
 
 #[test]
 fn a_get_that_the_owner_refuses_counts_as_failed() {
-    if !here("a_get_that_the_owner_refuses_counts_as_failed") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let (fleet, stand_in) = beside(Manner::Well);
     let keys = fleet.keys_of(0, 1, "refused-", 3);
     await_stored(&fleet, &keys[0]);
@@ -259,9 +258,7 @@ fn a_get_that_the_owner_refuses_counts_as_failed() {
 
 #[test]
 fn a_large_value_that_stalls_is_a_miss_and_its_rest_harms_nothing() {
-    if !here("a_large_value_that_stalls_is_a_miss_and_its_rest_harms_nothing") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let (fleet, stand_in) = beside(Manner::Well);
     let keys = fleet.keys_of(0, 1, "stalls-", 5);
     await_stored(&fleet, &keys[0]);
@@ -307,9 +304,7 @@ fn suffer(manners: &[Manner]) {
 
 #[test]
 fn a_peer_that_is_no_node() {
-    if !here("a_peer_that_is_no_node") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     for manner in [Manner::OtherProtocol, Manner::OtherName] {
         let (fleet, stand_in) = beside(manner);
         let own = &fleet.keys_of(0, 0, "own-", 1)[0];
@@ -325,9 +320,7 @@ fn a_peer_that_is_no_node() {
 
 #[test]
 fn a_peer_that_turns_the_first_connections_away_is_asked_in_time() {
-    if !here("a_peer_that_turns_the_first_connections_away_is_asked_in_time") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     for manner in [Manner::FullAtFirst, Manner::ClosesAtFirst] {
         let mut fleet = Fleet::new(2);
         let stand_in = StandIn::start(fleet.port(1), fleet.name(1), Manner::Well);
@@ -345,9 +338,7 @@ fn a_peer_that_turns_the_first_connections_away_is_asked_in_time() {
 
 #[test]
 fn a_peer_that_turns_the_first_greetings_away_is_not_away() {
-    if !here("a_peer_that_turns_the_first_greetings_away_is_not_away") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     for manner in [Manner::FullAtFirst, Manner::ClosesAtFirst] {
         let mut fleet = Fleet::new(2);
         let stand_in = StandIn::start(fleet.port(1), fleet.name(1), manner);
@@ -361,7 +352,7 @@ fn a_peer_that_turns_the_first_greetings_away_is_not_away() {
 
 #[test]
 fn a_peer_that_fails_in_mid_answer() {
-    if here("a_peer_that_fails_in_mid_answer") {
+    if available(Kind::Ringbinder) {
         suffer(&[
             Manner::HangsUp,
             Manner::HalfAValue { announced: 100 },
@@ -373,7 +364,7 @@ fn a_peer_that_fails_in_mid_answer() {
 
 #[test]
 fn a_peer_that_sends_what_was_not_asked() {
-    if here("a_peer_that_sends_what_was_not_asked") {
+    if available(Kind::Ringbinder) {
         suffer(&[
             Manner::MoreThanAnnounced { announced: 100 },
             Manner::MoreThanAnnounced { announced: 100_000 },
@@ -384,16 +375,14 @@ fn a_peer_that_sends_what_was_not_asked() {
 
 #[test]
 fn a_peer_that_does_not_keep_to_the_protocol() {
-    if here("a_peer_that_does_not_keep_to_the_protocol") {
+    if available(Kind::Ringbinder) {
         suffer(&[Manner::EndlessLine, Manner::BrokenHeader, Manner::BareLineFeeds]);
     }
 }
 
 #[test]
 fn a_value_that_comes_twice_is_given_once() {
-    if !here("a_value_that_comes_twice_is_given_once") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let (fleet, stand_in) = beside(Manner::Twice);
     let foreign = &fleet.keys_of(0, 1, "foreign-", 1)[0];
     fleet.connect(0).talk(format!("get {foreign}\r\n"), hit(foreign, "x"));
@@ -404,9 +393,7 @@ fn a_value_that_comes_twice_is_given_once() {
 
 #[test]
 fn one_late_answer_costs_one_miss() {
-    if !here("one_late_answer_costs_one_miss") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let (fleet, _stand_in) = beside(Manner::LateOnce);
     let foreign = fleet.keys_of(0, 1, "foreign-", 20);
     let mut conn = fleet.connect(0);

@@ -9,9 +9,9 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ringbinder_tests::ring::Fleet;
-use ringbinder_tests::{Conn, wait};
+use ringbinder_tests::{Conn, Kind, needs, wait};
 
-use crate::{here, hit, set};
+use crate::{hit, set};
 
 const FULL: &str = "ERROR Too many open connections\r\n";
 const AWAY: &str = "SERVER_ERROR the node that owns this key does not answer\r\n";
@@ -96,9 +96,7 @@ fn assert_reached(fleet: &Fleet, from: usize, owner: usize, value: &str) {
 
 #[test]
 fn clients_that_take_all_places_cut_nobody_off() {
-    if !here("clients_that_take_all_places_cut_nobody_off") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     // Links end with their process: these start while the node is full.
     let (mut fleet, mut held) = beside_a_full_one(3, &[]);
     for node in [0, 2] {
@@ -126,9 +124,7 @@ fn clients_that_take_all_places_cut_nobody_off() {
 
 #[test]
 fn a_ring_changes_while_a_node_has_no_place_for_clients() {
-    if !here("a_ring_changes_while_a_node_has_no_place_for_clients") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let mut fleet = Fleet::new(3);
     fleet.launch(&[0, 1], &fleet.ring(1, &[0, 1]), &ARGUMENTS);
     fleet.await_settled(&[0, 1], 1);
@@ -154,9 +150,7 @@ fn a_ring_changes_while_a_node_has_no_place_for_clients() {
 
 #[test]
 fn nodes_take_no_places_of_clients() {
-    if !here("nodes_take_no_places_of_clients") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let fleet = Fleet::running(3, &ARGUMENTS);
     for node in [0, 2] {
         assert_reached(&fleet, node, 1, "x");
@@ -224,9 +218,7 @@ impl Drop for OnDrop<'_> {
 
 #[test]
 fn strangers_do_not_keep_nodes_out() {
-    if !here("strangers_do_not_keep_nodes_out") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     for request in ["", "ring greet cache-0 1.0000000000000000\r\n"] {
         let mut fleet = Fleet::running(2, &BESIEGED);
         assert_not_kept_out(&mut fleet, request, &BESIEGED);
@@ -235,9 +227,7 @@ fn strangers_do_not_keep_nodes_out() {
 
 #[test]
 fn strangers_who_could_prove_something_do_not_keep_nodes_out() {
-    if !here("strangers_who_could_prove_something_do_not_keep_nodes_out") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let (mut fleet, secret) = behind_other_addresses();
     let arguments = [&BESIEGED[..], &BOTH, &["--peer-secret-file", &secret]].concat();
     for node in [0, 1] {
@@ -264,9 +254,7 @@ const BOTH: [&str; 2] = ["-l", "127.0.0.2"];
 
 #[test]
 fn a_node_is_known_by_the_secret_wherever_it_comes_from() {
-    if !here("a_node_is_known_by_the_secret_wherever_it_comes_from") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let (mut fleet, secret) = behind_other_addresses();
     let with = [&ARGUMENTS[..], &BOTH, &["--peer-secret-file", &secret]].concat();
     let without = [&ARGUMENTS[..], &BOTH].concat();
@@ -304,9 +292,7 @@ fn await_log(fleet: &Fleet, node: usize, line: &str) {
 
 #[test]
 fn another_secret_is_named_at_the_node_that_was_shown_it() {
-    if !here("another_secret_is_named_at_the_node_that_was_shown_it") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let mut fleet = Fleet::new(2);
     let ring = fleet.ring(1, &[0, 1]);
     for node in [0, 1] {
@@ -323,9 +309,7 @@ fn another_secret_is_named_at_the_node_that_was_shown_it() {
 
 #[test]
 fn nodes_may_be_idle_and_strangers_who_greet_may_not() {
-    if !here("nodes_may_be_idle_and_strangers_who_greet_may_not") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let fleet = Fleet::running(2, &["-o", "idle_timeout=1"]);
     let keys = fleet.keys_of(0, 1, "idle-", 4);
     let mut conn = fleet.connect(0);
@@ -352,9 +336,7 @@ fn nodes_may_be_idle_and_strangers_who_greet_may_not() {
 
 #[test]
 fn clients_that_are_to_wait_do_so_in_their_order_and_nodes_pass_them() {
-    if !here("clients_that_are_to_wait_do_so_in_their_order_and_nodes_pass_them") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let waiting = ["-o", "no_maxconns_fast"];
     let (mut fleet, mut held) = beside_a_full_one(2, &waiting);
     let arguments = [&ARGUMENTS[..], &waiting].concat();
@@ -387,9 +369,7 @@ fn clients_that_are_to_wait_do_so_in_their_order_and_nodes_pass_them() {
 
 #[test]
 fn a_full_node_that_stood_still_lets_nodes_in_when_it_goes_on() {
-    if !here("a_full_node_that_stood_still_lets_nodes_in_when_it_goes_on") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     for more in [&[][..], &["-o", "no_maxconns_fast"]] {
         let (mut fleet, mut held) = beside_a_full_one(2, more);
         fleet.stop(0);
@@ -406,9 +386,7 @@ fn a_full_node_that_stood_still_lets_nodes_in_when_it_goes_on() {
 
 #[test]
 fn one_that_waits_among_the_clients_may_prove_that_it_is_a_node() {
-    if !here("one_that_waits_among_the_clients_may_prove_that_it_is_a_node") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let (fleet, mut held) = beside_a_full_one(2, &["-o", "no_maxconns_fast"]);
     let queued = count(&mut held[0], "listen_disabled_num");
     let mut slow = fleet.connect(1);
@@ -422,9 +400,7 @@ fn one_that_waits_among_the_clients_may_prove_that_it_is_a_node() {
 
 #[test]
 fn one_beyond_the_limit_may_prove_that_it_is_a_node_and_nothing_else() {
-    if !here("one_beyond_the_limit_may_prove_that_it_is_a_node_and_nothing_else") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let (fleet, mut held) = beside_a_full_one(2, &[]);
     let refused = [
         "get a\r\n",

@@ -1,8 +1,9 @@
 //! Tests of a node's reports about its ring, and of foreign keys on a node that does not forward them.
 
 use ringbinder_tests::ring::Fleet;
+use ringbinder_tests::{Kind, needs};
 
-use crate::{here, hit, set, value_of};
+use crate::{hit, set, value_of};
 
 const ANOTHER: &str = "CLIENT_ERROR another node owns this key: ask 'ring owner <key>'\r\n";
 const NOT_PROVED: &str =
@@ -10,9 +11,7 @@ const NOT_PROVED: &str =
 
 #[test]
 fn discovery_is_answered_byte_by_byte() {
-    if !here("discovery_is_answered_byte_by_byte") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let fleet = Fleet::running(3, &[]);
     let mut ports: Vec<u16> = (0..3).map(|node| fleet.port(node)).collect();
     ports.sort_unstable();
@@ -35,9 +34,7 @@ fn discovery_is_answered_byte_by_byte() {
 
 #[test]
 fn the_list_of_nodes_is_every_nodes_to_give() {
-    if !here("the_list_of_nodes_is_every_nodes_to_give") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     for policy in ["forward", "serve", "refuse"] {
         let fleet = Fleet::running(3, &["--foreign-keys", policy]);
         for node in 0..3 {
@@ -56,9 +53,7 @@ fn the_list_of_nodes_is_every_nodes_to_give() {
 
 #[test]
 fn every_node_tells_the_same_ring() {
-    if !here("every_node_tells_the_same_ring") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let fleet = Fleet::running(3, &[]);
     let answers = |request: &str| -> Vec<String> {
         (0..3).map(|node| fleet.connect(node).ask_text(request)).collect()
@@ -104,9 +99,7 @@ fn every_node_tells_the_same_ring() {
 
 #[test]
 fn a_stranger_does_no_harm() {
-    if !here("a_stranger_does_no_harm") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let mut fleet = Fleet::new(2);
     let secret = fleet.file("secret", "a secret that is long enough\n");
     let ring = fleet.ring(1, &[0, 1]);
@@ -161,9 +154,7 @@ fn a_stranger_does_no_harm() {
 
 #[test]
 fn a_node_that_may_have_missed_a_ring_serves_no_peer() {
-    if !here("a_node_that_may_have_missed_a_ring_serves_no_peer") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let fleet = Fleet::running(2, &[]);
     let key = &fleet.keys_of(0, 0, "own-", 1)[0];
     let mut conn = fleet.connect(0);
@@ -183,9 +174,7 @@ fn a_node_that_may_have_missed_a_ring_serves_no_peer() {
 
 #[test]
 fn a_node_that_refuses_says_who_to_ask() {
-    if !here("a_node_that_refuses_says_who_to_ask") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let fleet = Fleet::running(2, &["--foreign-keys", "refuse"]);
     let (own, foreign) =
         (&fleet.keys_of(0, 0, "own-", 1)[0], &fleet.keys_of(0, 1, "foreign-", 1)[0]);
@@ -211,9 +200,7 @@ fn a_node_that_refuses_says_who_to_ask() {
 
 #[test]
 fn a_node_that_serves_everything_is_plain_memcached() {
-    if !here("a_node_that_serves_everything_is_plain_memcached") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let fleet = Fleet::running(2, &["--foreign-keys", "serve"]);
     let foreign = &fleet.keys_of(0, 1, "foreign-", 1)[0];
     fleet.connect(0).talk(set(foreign, "here"), "STORED\r\n");
@@ -226,9 +213,7 @@ fn a_node_that_serves_everything_is_plain_memcached() {
 
 #[test]
 fn foreign_requests_are_counted_where_they_come_in() {
-    if !here("foreign_requests_are_counted_where_they_come_in") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let fleet = Fleet::running(2, &[]);
     let (own, foreign) =
         (&fleet.keys_of(0, 0, "own-", 1)[0], &fleet.keys_of(0, 1, "foreign-", 1)[0]);

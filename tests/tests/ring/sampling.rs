@@ -1,14 +1,11 @@
 //! Tests of hot keys and latencies of several nodes.
 
 use ringbinder_tests::ring::Fleet;
-
-use crate::here;
+use ringbinder_tests::{Kind, needs};
 
 #[test]
 fn a_forwarded_key_is_hot_where_it_is_served_and_its_wait_counts_where_it_was_asked_for() {
-    if !here("hot keys of several nodes") {
-        return;
-    }
+    needs!(Kind::Ringbinder);
     let fleet = Fleet::running(2, &[]);
     let key = fleet.keys_of(0, 1, "k", 1).remove(0);
     let mut conn = fleet.connect(0);

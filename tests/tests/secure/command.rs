@@ -116,11 +116,11 @@ fn what_does_not_fit_is_one_line_and_an_exit_code() {
     let no_login = [&own[..], &[ca]].concat();
     let wrong_login = [&own[..], &[ca, ("--auth-file", &wrong)]].concat();
     for (flags, code, state, said) in [
-        (&no_tls, 76, "no_tls", ["it speaks TLS on this port", "; say --tls, or --tls-ca FILE"]),
-        (&wrong_ca, 76, "no_tls", ["from none of the CAs that are trusted here", "--tls-ca FILE"]),
-        (&no_certificate, 77, "no_tls", ["it asks for a client certificate", "--tls-cert FILE"]),
-        (&no_login, 77, "no_login", ["asks for a login", "--auth-file FILE"]),
-        (&wrong_login, 77, "no_login", ["refuses the login of \"web\"", "--auth-file"]),
+        (&no_tls, 76, "no_tls", ["it speaks TLS on this port", "; use --tls, or --tls-ca FILE"]),
+        (&wrong_ca, 76, "no_tls", ["not from a CA that is trusted here", "--tls-ca FILE"]),
+        (&no_certificate, 77, "no_tls", ["it requires a client certificate", "--tls-cert FILE"]),
+        (&no_login, 77, "no_login", ["requires a login", "--auth-file FILE"]),
+        (&wrong_login, 77, "no_login", ["rejects the login of \"web\"", "--auth-file"]),
     ] {
         for words in [&["get", "k"][..], &["set", "k", "v"], &["delete", "k"]] {
             Ran::of(&ring, words, flags).fails(code, &said);

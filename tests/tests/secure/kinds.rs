@@ -49,7 +49,7 @@ fn a_node_shows_every_kind_of_certificate() {
         for version in [Version::V3, Version::V1] {
             let files = authority.issue(dir.path(), &key, version);
             let (code, warned) = check(&files);
-            let old = "is of X.509 version 1, which has no place for names";
+            let old = "is X.509 version 1, which cannot hold names";
             assert_eq!(code, Some(0), "{} {version:?}: {warned}", kind.name);
             assert_eq!(warned.contains(old), version == Version::V1, "{}: {warned}", kind.name);
             assert!(warned.is_empty() || warned.contains("-extfile /dev/stdin"), "{warned}");
@@ -63,7 +63,7 @@ fn a_node_shows_every_kind_of_certificate() {
             } else {
                 // Such a client certificate is not usable (RFC 5246, 7.4.6; RFC 8446, 4.4.2.3).
                 assert!(served.is_err(), "{}", kind.name);
-                await_log(&server, "its certificate, or one above it, is of X.509 version 1");
+                await_log(&server, "its certificate, or one above it, is X.509 version 1");
                 is_for_people(&server.log());
             }
             drop(server);
@@ -171,8 +171,12 @@ fn nodes_and_tools_that_are_shown_such_a_certificate() {
     };
     let names = "subjectAltName=IP:127.0.0.1";
     for (name, more, says) in [
-        ("v1", &[][..], "is of X.509 version 1, which has no place for names"),
-        ("ca", &["-addext", names], "is that of an authority (CA:TRUE), which nobody may use"),
+        ("v1", &[][..], "is X.509 version 1, which cannot hold names"),
+        (
+            "ca",
+            &["-addext", names],
+            "is that of an authority (CA:TRUE), which is only for signing others",
+        ),
     ] {
         let (chain, key) = pair(name, more);
         let line = format!("TLS failed: its certificate, or one above it, {says}");
@@ -246,7 +250,10 @@ fn files_of_every_form() {
         for (key, line) in [
             (&encrypted, "encrypted is encrypted: write it without its passphrase"),
             (&old_encrypted, "old-encrypted is encrypted: write it without its passphrase"),
-            (&der, "der.key is no PEM file but a binary one (DER or PKCS#12): turn it into PEM"),
+            (
+                &der,
+                "der.key is not a PEM file but a binary one (DER or PKCS#12): convert it to PEM",
+            ),
             (&public, "public holds no private key in PEM form, but this: PUBLIC KEY"),
             (&empty, "empty is empty"),
             (&foreign, "is not that of the certificate in"),
@@ -263,7 +270,10 @@ fn files_of_every_form() {
         let trusted = path("trusted.pem");
         openssl(&["x509", "-in", text(&files.chain), "-trustout", "-out", text(&trusted)]);
         for (chain, line) in [
-            (&der, "der.pem is no PEM file but a binary one (DER or PKCS#12): turn it into PEM"),
+            (
+                &der,
+                "der.pem is not a PEM file but a binary one (DER or PKCS#12): convert it to PEM",
+            ),
             (&trusted, "holds no certificate in PEM form, but this: TRUSTED CERTIFICATE"),
             (&empty, "empty is empty"),
             (&key, "holds no certificate in PEM form, but this: PRIVATE KEY"),

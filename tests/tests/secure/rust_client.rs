@@ -150,7 +150,7 @@ async fn a_client_that_does_not_fit_is_told_why() {
     // A request returns the error. So does a first write, which a node could take for a login.
     let client = connect(ring().tls(tls(&fleet))).await;
     for error in [client.get("k").await.unwrap_err(), set(&client, "k", "v").await.unwrap_err()] {
-        assert!(error.to_string().ends_with("asks for a login, and this client has none"));
+        assert!(error.to_string().ends_with("requires a login, and this client has none"));
     }
     for login in [web("tr0ub4dor"), Login::new("nobody", "two").unwrap()] {
         let (user, client) = (login.user().to_owned(), ring().tls(tls(&fleet)).login(login));

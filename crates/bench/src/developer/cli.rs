@@ -8,7 +8,7 @@ use super::clients::matrix::{Contestant, Work};
 use crate::cli::{Data, Node};
 use crate::trace::Format;
 
-/// Measure what only developers of Ringbinder ask.
+/// Benchmarks for developers of Ringbinder.
 #[derive(Debug, Parser)]
 #[command(name = "ringbinder-bench", version, max_term_width = 100)]
 pub(super) struct Cli {
@@ -19,15 +19,15 @@ pub(super) struct Cli {
 /// Everything that can be measured.
 #[derive(Debug, Subcommand)]
 pub(super) enum Bench {
-    /// What a get costs the client: ours, async-memcached and pylibmc on the same three nodes
+    /// Cost of a get to the client: ours, async-memcached and pylibmc on the same three nodes
     Clients(ClientsOptions),
-    /// How often eviction policies hit on a trace, without any server
+    /// Hit ratios of eviction policies on a trace, without any server
     Simulate(SimulateOptions),
-    /// How many instructions a request costs each server, counted by valgrind
+    /// Instructions per request of each server, counted by valgrind
     Instructions(InstructionsOptions),
-    /// What an operation of the store costs within one process, beside quick_cache and moka
+    /// Cost of a store operation within one process, compared with quick_cache and moka
     Engine(EngineOptions),
-    /// One client, one kind of work: what `clients` runs
+    /// One client with one kind of work, as run by `clients`
     #[command(hide = true)]
     ClientsWorker(WorkerOptions),
 }
@@ -41,11 +41,11 @@ pub(super) struct ClientsOptions {
     #[command(flatten)]
     pub(super) data: Data,
 
-    /// A Python that has pylibmc; without it that of the tests or python3, else its rows are left out
+    /// Python with pylibmc; default: that of the tests or python3; without pylibmc, its rows are left out
     #[arg(long, value_name = "PATH")]
     pub(super) python: Option<PathBuf>,
 
-    /// Rounds of each kind of work. In each, every client gets it once, in changing order
+    /// Rounds of each kind of work. In each round, every client gets it once, in changing order
     #[arg(short, long, value_name = "N", default_value_t = 5,
           value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(super) rounds: u32,
@@ -55,7 +55,7 @@ pub(super) struct ClientsOptions {
           value_parser = clap::value_parser!(u32).range(1..=600))]
     pub(super) seconds: u32,
 
-    /// Only work whose name contains one of these words, and get: get32,near
+    /// Run only work whose name contains one of these words, and get: get32,near
     #[arg(short, long, value_name = "WORDS", value_delimiter = ',')]
     pub(super) only: Vec<String>,
 }
@@ -83,11 +83,11 @@ pub(super) struct SimulateOptions {
     #[arg(required = true, value_name = "TRACE")]
     pub(super) traces: Vec<PathBuf>,
 
-    /// What the traces are written as [default: what their names say]
+    /// Format of the traces [default: from their names]
     #[arg(long, value_name = "NAME", value_enum, ignore_case = true)]
     pub(super) format: Option<Format>,
 
-    /// Memory of the cache in megabytes; several make a row each
+    /// Memory of the cache in megabytes; each value makes a row
     #[arg(short, long, value_name = "MB", value_delimiter = ',', default_value = "64",
           value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
     pub(super) memory_limit: Vec<u64>,
@@ -97,7 +97,7 @@ pub(super) struct SimulateOptions {
           value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) multiply: u32,
 
-    /// What an item costs beyond its key and value
+    /// Bytes of an item beyond its key and value
     #[arg(long, value_name = "BYTES", default_value_t = 24,
           value_parser = clap::value_parser!(u64).range(..=1 << 20))]
     pub(super) overhead: u64,
@@ -126,12 +126,12 @@ pub(super) struct EngineOptions {
     #[arg(long, value_name = "BYTES", default_value_t = 100)]
     pub(super) value: usize,
 
-    /// Rounds. In each, every contestant has its turn, in changing order
+    /// Rounds. In each round, every contestant has its turn, in changing order
     #[arg(short, long, value_name = "N", default_value_t = 6,
           value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(super) rounds: u32,
 
-    /// Memory of the store whose slowest operations are looked for, in megabytes
+    /// Memory of the store whose slowest operations are measured, in megabytes
     #[arg(short, long, value_name = "MB", default_value_t = 1024,
           value_parser = clap::value_parser!(u64).range(8..=1 << 20))]
     pub(super) memory_limit: u64,
@@ -146,7 +146,7 @@ pub(super) struct EngineOptions {
           value_parser = clap::value_parser!(u32).range(1..=600))]
     pub(super) seconds: u32,
 
-    /// Only these parts
+    /// Run only these parts
     #[arg(short, long, value_name = "PARTS", value_delimiter = ',', value_enum)]
     pub(super) only: Vec<Part>,
 }
@@ -157,19 +157,19 @@ pub(super) struct InstructionsOptions {
     #[command(flatten)]
     pub(super) data: Data,
 
-    /// What the node is compared with: a memcached, on the PATH or at a path
+    /// Server to compare with: a memcached, on the PATH or at a path
     #[arg(long, value_name = "SERVER", default_value = "memcached")]
     pub(super) vs: PathBuf,
 
-    /// The server; without it, ringbinderd beside this program
+    /// Server program; default: ringbinderd beside this program
     #[arg(long, value_name = "PATH")]
     pub(super) ringbinderd: Option<PathBuf>,
 
-    /// Only loads whose name contains one of these words: get-p1,get100
+    /// Run only loads whose name contains one of these words: get-p1,get100
     #[arg(short, long, value_name = "WORDS", value_delimiter = ',')]
     pub(super) only: Vec<String>,
 
-    /// Items that are stored beforehand
+    /// Items stored beforehand
     #[arg(short, long, value_name = "N", default_value_t = 20_000,
           value_parser = clap::value_parser!(u32).range(1..=900_000))]
     pub(super) keys: u32,
@@ -179,7 +179,7 @@ pub(super) struct InstructionsOptions {
           value_parser = clap::value_parser!(u32).range(1..=4_096))]
     pub(super) value: u32,
 
-    /// Keep callgrind's files in this folder, for callgrind_annotate and the like
+    /// Keep callgrind's files in this folder, for callgrind_annotate and similar tools
     #[arg(long, value_name = "FOLDER")]
     pub(super) keep: Option<PathBuf>,
 }
@@ -187,11 +187,11 @@ pub(super) struct InstructionsOptions {
 /// What `engine` measures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Part {
-    /// insert, get and overwrite by one thread, beside quick_cache and moka
+    /// insert, get and overwrite by one thread, compared with quick_cache and moka
     Ops,
     /// the slowest operations of a store that evicts
     Tail,
-    /// one key that several threads read, beside quick_cache and moka
+    /// one key that several threads read, compared with quick_cache and moka
     Hot,
 }
 

@@ -131,7 +131,8 @@ impl Loop {
         load: &Load,
         requests: impl Fn(Numbers) -> Requests,
     ) -> anyhow::Result<Self> {
-        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).context("cannot make an epoll")?;
+        let epoll =
+            Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).context("cannot create an epoll")?;
         let connections = targets
             .iter()
             .cycle()
@@ -206,7 +207,7 @@ impl Loop {
             };
             connection
                 .receive(buffer, &mut done.tally, took)
-                .context("a connection of the load broke")?;
+                .context("a connection of the load generator failed")?;
         }
         let sent = if sending {
             let target = at % self.requests.len();
@@ -214,7 +215,7 @@ impl Loop {
         } else {
             connection.flush()
         };
-        sent.context("a connection of the load broke")?;
+        sent.context("a connection of the load generator failed")?;
         if connection.is_blocked() != was_blocked {
             let mut wanted = EpollFlags::EPOLLIN;
             wanted.set(EpollFlags::EPOLLOUT, connection.is_blocked());

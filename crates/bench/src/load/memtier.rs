@@ -41,8 +41,8 @@ pub(super) fn run(
     let complaint = complaint(&String::from_utf8_lossy(&std::fs::read(&log).unwrap_or_default()));
     let said = complaint.as_ref().map(|text| format!(": {text}")).unwrap_or_default();
     match ended {
-        None => anyhow::bail!("memtier did not end in time{said}"),
-        Some(status) if !status.success() => anyhow::bail!("memtier ended with {status}{said}"),
+        None => anyhow::bail!("memtier did not exit in time{said}"),
+        Some(status) if !status.success() => anyhow::bail!("memtier exited with {status}{said}"),
         Some(_) => {}
     }
     let report = std::fs::read(&json).with_context(|| format!("memtier wrote no report{said}"))?;
@@ -154,7 +154,7 @@ mod tests {
     fn a_program_that_fails_is_told() {
         let server = "127.0.0.1:1".parse().unwrap();
         let error = run(Path::new("false"), &LOAD, server, 1, 1, &Stop::default()).unwrap_err();
-        assert!(error.to_string().starts_with("memtier ended with exit status: 1"), "{error}");
+        assert!(error.to_string().starts_with("memtier exited with exit status: 1"), "{error}");
         let error = run(Path::new("true"), &LOAD, server, 1, 1, &Stop::default()).unwrap_err();
         assert_eq!(error.to_string(), "memtier wrote no report");
     }

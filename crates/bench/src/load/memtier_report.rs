@@ -59,7 +59,7 @@ struct Second {
 /// The outcome of a load of this many seconds.
 pub(super) fn parse(json: &[u8], seconds: u32) -> anyhow::Result<Outcome> {
     let report: Report =
-        serde_json::from_slice(json).context("memtier's JSON is not what it used to be")?;
+        serde_json::from_slice(json).context("memtier's JSON has an unknown form")?;
     let totals = report.all.totals;
     if totals.count == 0 {
         bail!("memtier got no answer at all");

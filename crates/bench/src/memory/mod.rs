@@ -42,7 +42,8 @@ fn allow_files(needed: u64) -> anyhow::Result<()> {
     }
     if needed > hard {
         bail!(
-            "{needed} open files are needed and {hard} allowed: raise the limit (ulimit -Hn), or ask for fewer --connections"
+            "cannot open {needed} files: the limit is {hard}; raise it (ulimit -Hn), or use fewer \
+             --connections"
         );
     }
     setrlimit(Resource::RLIMIT_NOFILE, needed, hard).context("cannot raise the limit of open files")

@@ -52,8 +52,9 @@ pub(crate) fn run(options: &ReplayOptions, look: Look, stop: &Stop) -> anyhow::R
     let target = outcomes.first().filter(|_| options.match_resident && outcomes.len() > 1);
     let mut matched = None;
     if let Some(target) = target.map(|first| first.resident_peak) {
-        let target = target
-            .with_context(|| format!("nobody may look at the memory of {}", contenders[0].name))?;
+        let target = target.with_context(|| {
+            format!("cannot read the memory of {}: it runs elsewhere", contenders[0].name)
+        })?;
         matched = Some(stage.search(&node, target, &mut outcomes)?);
     }
     drop(stage.progress);

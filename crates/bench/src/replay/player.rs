@@ -154,7 +154,7 @@ impl Player {
         // All expected lines are short.
         (&mut self.input).take(2048).read_until(b'\n', &mut self.line).context("no answer")?;
         if !self.line.ends_with(b"\r\n") {
-            bail!("the connection was closed in place of an answer");
+            bail!("the connection was closed instead of an answer");
         }
         self.line.truncate(self.line.len() - 2);
         Ok(())

@@ -195,7 +195,7 @@ impl Fleet {
     /// Total user and system time of the servers of a lane.
     pub(super) fn cpu_time(&self, lane: usize) -> anyhow::Result<Duration> {
         let used: anyhow::Result<Option<Duration>> = self.of(lane).map(Server::cpu_time).sum();
-        used?.context("nobody may look at the servers")
+        used?.context("cannot read the servers' CPU time: they run elsewhere")
     }
 
     /// Requests that the nodes of a lane have forwarded; 0 without a ring.

@@ -30,7 +30,7 @@ impl Client {
         (&mut self.0).take(4096).read_line(&mut line).context("no answer")?;
         match line.strip_suffix("\r\n") {
             Some(line) => Ok(line.to_owned()),
-            None => bail!("the connection was closed in place of an answer"),
+            None => bail!("the connection was closed instead of an answer"),
         }
     }
 
@@ -44,7 +44,7 @@ impl Client {
         let line = self.line()?;
         line.strip_prefix("VERSION ")
             .map(str::to_owned)
-            .with_context(|| format!("{line:?} is no version"))
+            .with_context(|| format!("{line:?} is not a version"))
     }
 
     /// Reads the server's counters: `stats`, or `stats SECTION`.
@@ -61,7 +61,7 @@ impl Client {
                 return Ok(stats);
             }
             let words = line.strip_prefix("STAT ").and_then(|rest| rest.split_once(' '));
-            let (name, value) = words.with_context(|| format!("{line:?} is no counter"))?;
+            let (name, value) = words.with_context(|| format!("{line:?} is not a counter"))?;
             stats.insert(name.to_owned(), value.to_owned());
         }
     }
@@ -75,7 +75,7 @@ impl Client {
     pub(crate) fn counter(&mut self, name: &str) -> anyhow::Result<u64> {
         let stats = self.stats(None)?;
         let value = stats.get(name).with_context(|| format!("stats has no {name}"))?;
-        value.parse().with_context(|| format!("{name} is {value:?}, which is no number"))
+        value.parse().with_context(|| format!("{name} is {value:?}, which is not a number"))
     }
 
     /// Stores one small item and reads it back.
@@ -83,12 +83,12 @@ impl Client {
         self.send(&format!("set {key} 0 0 5\r\nhello\r\n"))?;
         let stored = self.line()?;
         if stored != "STORED" {
-            bail!("the server answers {stored:?} to a set");
+            bail!("unexpected answer to a set: {stored:?}");
         }
         self.send(&format!("get {key}\r\n"))?;
         let answer = [self.line()?, self.line()?, self.line()?];
         if answer != [format!("VALUE {key} 0 5"), "hello".to_owned(), "END".to_owned()] {
-            bail!("the server answers {answer:?} to a get");
+            bail!("unexpected answer to a get: {answer:?}");
         }
         Ok(())
     }

@@ -53,7 +53,7 @@ impl Contender {
             None => beside().filter(|path| path.is_file()).or_else(|| on_path(NAME)).ok_or_else(
                 || {
                     missing(
-                        "there is no ringbinderd beside this program, and none on the PATH: build \
+                        "cannot find ringbinderd beside this program or on the PATH: build \
                          it with `cargo build --release`, or say where it is with --ringbinderd",
                     )
                 },
@@ -91,7 +91,7 @@ impl Contender {
                 addresses.next().ok_or_else(|| missing(&format!("{named} has no address")))?;
             let version = Client::connect(address).and_then(|mut client| client.version());
             let version = version
-                .map_err(|error| missing(&format!("there is no server at {named}: {error:#}")))?;
+                .map_err(|error| missing(&format!("no server answers at {named}: {error:#}")))?;
             let version = format!("{named}: version {}", version.escape_default());
             return Ok(Self { name: named.to_owned(), version, origin: Origin::Running(address) });
         }
@@ -186,7 +186,7 @@ fn existing(path: &Path) -> anyhow::Result<PathBuf> {
         // A bare name would be looked up on the PATH instead.
         Ok(std::path::absolute(path)?)
     } else {
-        Err(missing(&format!("{} is no file", path.display())))
+        Err(missing(&format!("{} is not a file", path.display())))
     }
 }
 
@@ -204,7 +204,7 @@ mod tests {
         assert!(on_path("sh").is_some());
         assert_eq!(on_path("no-such-program-anywhere"), None);
         let error = existing(Path::new("no/such/file")).unwrap_err();
-        assert_eq!(error.to_string(), "no/such/file is no file");
+        assert_eq!(error.to_string(), "no/such/file is not a file");
     }
 
     #[test]

@@ -9,10 +9,10 @@ use nix::unistd::{SysconfVar, sysconf};
 pub(crate) fn cpu_time(pid: u32) -> anyhow::Result<Duration> {
     let path = format!("/proc/{pid}/stat");
     let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
-    let ticks = parse_ticks(&text).with_context(|| format!("{path} is not understood"))?;
+    let ticks = parse_ticks(&text).with_context(|| format!("cannot parse {path}"))?;
     let per_second = match sysconf(SysconfVar::CLK_TCK) {
         Ok(Some(ticks)) if ticks > 0 => u64::try_from(ticks)?,
-        _ => bail!("the system does not say how long a clock tick is"),
+        _ => bail!("the system does not report the length of a clock tick"),
     };
     Ok(Duration::from_nanos(ticks.saturating_mul(1_000_000_000 / per_second)))
 }
@@ -39,7 +39,7 @@ pub(crate) struct Resident {
 pub(crate) fn memory(pid: u32) -> anyhow::Result<Resident> {
     let path = format!("/proc/{pid}/status");
     let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
-    parse_memory(&text).with_context(|| format!("{path} is not understood"))
+    parse_memory(&text).with_context(|| format!("cannot parse {path}"))
 }
 
 fn parse_memory(status: &str) -> Option<Resident> {

@@ -35,7 +35,7 @@ pub(crate) fn start_proxy(
     std::fs::write(file("yml"), configuration(pool, address))
         .with_context(|| format!("cannot write {}", file("yml").display()))?;
     let Origin::Program { path, .. } = &nutcracker.origin else {
-        bail!("{} runs already", nutcracker.name);
+        bail!("{} is already running", nutcracker.name);
     };
     let mut command = Command::new(path);
     command

@@ -51,7 +51,7 @@ pub(crate) fn start_ring(
     let addresses = free_addresses()?;
     std::fs::write(file, ring_file(&addresses))
         .with_context(|| format!("cannot write {}", file.display()))?;
-    let named = file.to_str().context("the temporary folder's name is no text")?;
+    let named = file.to_str().context("the temporary folder's name is not UTF-8")?;
     let flags = [&["--ring".to_owned(), named.to_owned()], more_flags].concat();
     let servers = addresses
         .iter()
@@ -66,7 +66,10 @@ pub(crate) fn start_ring(
                 break;
             }
             if Instant::now() >= until {
-                bail!("the node {address} says ring_settled {settled:?} for {SETTLE:?}");
+                bail!(
+                    "the node {address} still reports ring_settled {settled:?} after \
+                    {SETTLE:?}"
+                );
             }
             stop.pause(Duration::from_millis(20))?;
         }

@@ -70,7 +70,7 @@ impl Server {
         stop: &Stop,
     ) -> anyhow::Result<Self> {
         let Origin::Program { path, extra } = &contender.origin else {
-            bail!("{} runs already", contender.name);
+            bail!("{} is already running", contender.name);
         };
         let mut command = Command::new(path);
         command
@@ -128,7 +128,7 @@ impl Server {
         let lines: Vec<&str> = log.lines().collect();
         let last = lines[lines.len().saturating_sub(5)..].join(" / ");
         let last = if last.is_empty() { "(nothing)" } else { &last };
-        bail!("{} ended with {status}; its last words: {last}", self.name)
+        bail!("{} exited with {status}; the last line of its log: {last}", self.name)
     }
 
     /// The process id; `None` if the process is not readable.
@@ -153,7 +153,9 @@ impl Server {
     pub(crate) fn settled_memory(&self, stop: &Stop) -> anyhow::Result<u64> {
         const STEP: Duration = Duration::from_millis(500);
         const STEPS: usize = 40;
-        let pid = self.pid().with_context(|| format!("nobody may look at {}", self.name))?;
+        let pid = self
+            .pid()
+            .with_context(|| format!("cannot read /proc for {}: it runs elsewhere", self.name))?;
         let mut last = proc_fs::memory(pid)?.now;
         let mut calm = 0;
         for _ in 0..STEPS {
@@ -176,7 +178,8 @@ pub(crate) fn free_addresses<const N: usize>() -> anyhow::Result<[SocketAddr; N]
     // All listeners stay open until the last port is found, so that the ports differ.
     let mut listeners = Vec::with_capacity(N);
     for address in &mut addresses {
-        let listener = TcpListener::bind(*address).context("there is no free port on 127.0.0.1")?;
+        let listener =
+            TcpListener::bind(*address).context("cannot find a free port on 127.0.0.1")?;
         *address = listener.local_addr()?;
         listeners.push(listener);
     }

@@ -7,15 +7,16 @@ use futures_util::future::join_all;
 use ringbinder_client::Error;
 use serde::Serialize;
 
-use super::{Fleet, FleetOptions, owners, value};
 use crate::error::CliError;
 use crate::exit::Answer;
+use crate::fleet::{Fleet, FleetOptions};
+use crate::key::{self, Owned};
 use crate::output::Output;
 use crate::style::{GOOD, WARN};
 
 /// Keys that are to go.
 #[derive(Args, Debug)]
-#[command(after_help = "The exit code is 1 where a key was not there.")]
+#[command(after_help = "The exit code is 1 if a key did not exist.")]
 pub(crate) struct Delete {
     #[command(flatten)]
     fleet: FleetOptions,
@@ -28,11 +29,8 @@ pub(crate) struct Delete {
 /// What became of a key, as JSON.
 #[derive(Serialize)]
 struct Deleted<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    key: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    key_base64: Option<String>,
-    node: &'a str,
+    #[serde(flatten)]
+    key: Owned<'a>,
     /// Not there where the node did not say.
     #[serde(skip_serializing_if = "Option::is_none")]
     deleted: Option<bool>,
@@ -42,9 +40,9 @@ struct Deleted<'a> {
 
 impl Delete {
     pub(crate) async fn run(self, out: &mut Output) -> Result<Answer, CliError> {
-        let keys = owners::checked(&self.keys)?;
+        let keys = key::checked(&self.keys)?;
         let fleet = self.fleet.connect().await?;
-        let shares = owners::by_owner(&fleet.ring, &keys);
+        let shares = key::by_owner(&fleet.ring, &keys);
         let answers = join_all(shares.iter().map(|share| of_node(&fleet, &share.keys))).await;
         let mut done: Vec<Option<Result<bool, Error>>> = keys.iter().map(|_| None).collect();
         for (share, answers) in shares.iter().zip(answers) {
@@ -83,11 +81,8 @@ fn print(
     if out.is_json() {
         let mut list = out.json_list();
         for (&key, done) in keys.iter().zip(done) {
-            let text = value::for_json(key);
             list.push(&Deleted {
-                key: text.as_ref().ok().copied(),
-                key_base64: text.err(),
-                node: fleet.owner(key),
+                key: Owned::new(key, fleet.owner(key)),
                 deleted: done.as_ref().ok().copied(),
                 error: done.as_ref().err().map(ToString::to_string),
             })?;
@@ -95,7 +90,7 @@ fn print(
         return list.end();
     }
     for (&key, done) in keys.iter().zip(done) {
-        let (node, key) = (fleet.owner(key), value::key(key));
+        let (node, key) = (fleet.owner(key), key::shown(key));
         match done {
             Ok(true) => out.line(format_args!("{GOOD}deleted{GOOD:#} {key} on {node}"))?,
             Ok(false) => out.line(format_args!("{WARN}not there{WARN:#} {key} on {node}"))?,

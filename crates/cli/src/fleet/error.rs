@@ -1,10 +1,9 @@
-//! Errors of commands that ask nodes to do something.
+//! Errors of commands that ask nodes, and advice for the user of this command.
 
 use std::fmt::Write as _;
 
 use ringbinder_client::{Absence, Error, TlsFault};
 
-use super::advice::advice;
 use crate::exit::Exit;
 use crate::shell;
 
@@ -14,32 +13,12 @@ const LISTED: usize = 8;
 /// The reason why some or all nodes did not do it.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FleetError {
-    /// Some or all nodes gave no answer or an unexpected one.
     #[error("{}", sum(failures, *asked, *nodes, origin))]
-    Nodes {
-        /// The failures, one for each node; at least one.
-        failures: Vec<Error>,
-        /// Number of nodes asked.
-        asked: usize,
-        /// Number of nodes in the ring.
-        nodes: usize,
-        /// The ring.
-        origin: String,
-    },
-    /// No node of the ring has this name.
+    Nodes { failures: Vec<Error>, asked: usize, nodes: usize, origin: String },
     #[error("{origin} has no node {name:?}; it has {}", listed(names))]
-    NoSuchNode {
-        /// The name.
-        name: String,
-        /// The ring.
-        origin: String,
-        /// The names that the ring has.
-        names: Vec<String>,
-    },
-    /// A value that every memcached server would reject.
+    NoSuchNode { name: String, origin: String, names: Vec<String> },
     #[error("{0}")]
     Value(String),
-    /// A client of the ring cannot be created.
     #[error("cannot use the ring: {0}")]
     NoClient(String),
 }
@@ -97,7 +76,7 @@ fn told(failures: &[Error], asked: usize, nodes: usize, origin: &str) -> String 
         [only] if asked > 1 => return format!("{only}; the other nodes answered"),
         [only] if is_away(only) => {
             let check = shell::command("check", origin, "");
-            return format!("{only}; `{check}` shows how the others are");
+            return format!("{only}; `{check}` shows the state of the others");
         }
         [only] => return only.to_string(),
         _ => format!("{} of {asked} nodes failed", failures.len()),
@@ -127,6 +106,32 @@ fn told(failures: &[Error], asked: usize, nodes: usize, origin: &str) -> String 
 fn listed(names: &[String]) -> String {
     let more = if names.len() > LISTED { ", ..." } else { "" };
     format!("{}{more}", names[..LISTED.min(names.len())].join(", "))
+}
+
+/// The remedy at this end if a node rejects the connection. `None` if nothing here would help.
+pub(crate) fn advice(error: &Error) -> Option<&'static str> {
+    let fault = match error {
+        Error::Unauthenticated { user: None, .. } => {
+            return Some("name a file with user:password with --auth-file FILE");
+        }
+        Error::Unauthenticated { .. } => return Some("correct the file given with --auth-file"),
+        Error::Away { why: Absence::Tls(fault), .. } => fault,
+        _ => return None,
+    };
+    match fault {
+        TlsFault::UnknownIssuer => Some("name the CA that signed it with --tls-ca FILE"),
+        TlsFault::WrongName { .. } | TlsFault::Name { .. } => {
+            Some("give the certificate's name with --tls-name HOST, or use that name in the ring")
+        }
+        TlsFault::CertificateRequired | TlsFault::ClientCertificate(_) => {
+            Some("give an accepted certificate with --tls-cert FILE and --tls-key FILE")
+        }
+        TlsFault::NotTls | TlsFault::Late(_) => {
+            Some("leave out --tls (RINGBINDER_TLS...) if the nodes do not use TLS")
+        }
+        TlsFault::OnlyTls => Some("use --tls, or --tls-ca FILE with the nodes' CA"),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -162,9 +167,9 @@ mod tests {
         let text = error(vec![away("a")], 2).to_string();
         assert!(text.ends_with("; the other nodes answered"), "{text}");
         let text = error(vec![away("a")], 1).to_string();
-        assert!(text.contains(" check` shows how the others are"), "{text}");
+        assert!(text.contains(" check` shows the state of the others"), "{text}");
         let text = error(vec![away("a"), away("b")], 2).to_string();
-        assert!(text.starts_with("no node of ring.toml answers: a is away"), "{text}");
+        assert!(text.starts_with("no node of ring.toml answers: a is unreachable"), "{text}");
         let text = error((0..10).map(|_| away("a")).collect(), 20).to_string();
         assert!(text.starts_with("10 of 20 nodes failed: "), "{text}");
         assert!(text.ends_with("; and 2 more"), "{text}");

@@ -7,18 +7,19 @@ use futures_util::future::join_all;
 use ringbinder_client::{Error, Item};
 use serde::Serialize;
 
-use super::{Fleet, FleetOptions, owners, value};
 use crate::error::CliError;
 use crate::exit::Answer;
+use crate::fleet::{Fleet, FleetOptions};
+use crate::key::{self, Owned};
 use crate::output::Output;
 
 /// Values of keys.
 #[derive(Args, Debug)]
 #[command(after_help = "\
-One value goes to a pipe or a file byte for byte. Of several keys, and on a terminal, each \
-value is followed by a line end; on a terminal, bytes that are no text are escaped. A key that \
-is not there is named on standard error, and the exit code is 1. JSON has a value that is no \
-text as value_base64.")]
+In a pipe or a file, the value of a single key is written byte for byte. With several keys, or on \
+a terminal, a line end follows each value. On a terminal, bytes that are not text are escaped. A \
+missing key is reported on standard error, and the exit code is 1. In JSON, a value that is not \
+text is in value_base64.")]
 pub(crate) struct Get {
     #[command(flatten)]
     fleet: FleetOptions,
@@ -31,11 +32,8 @@ pub(crate) struct Get {
 /// A key and what is under it, as JSON.
 #[derive(Default, Serialize)]
 struct Got<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    key: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    key_base64: Option<String>,
-    node: &'a str,
+    #[serde(flatten)]
+    key: Owned<'a>,
     /// Not there where the node did not say.
     #[serde(skip_serializing_if = "Option::is_none")]
     found: Option<bool>,
@@ -62,7 +60,7 @@ enum Found {
 
 impl Get {
     pub(crate) async fn run(self, out: &mut Output) -> Result<Answer, CliError> {
-        let keys = owners::checked(&self.keys)?;
+        let keys = key::checked(&self.keys)?;
         let fleet = self.fleet.connect().await?;
         let (found, failures, asked) = ask(&fleet, &keys).await;
         if out.is_json() {
@@ -78,7 +76,7 @@ impl Get {
 
 /// The values of the keys in order, the failures, and the number of nodes asked.
 async fn ask(fleet: &Fleet, keys: &[&[u8]]) -> (Vec<Found>, Vec<Error>, usize) {
-    let shares = owners::by_owner(&fleet.ring, keys);
+    let shares = key::by_owner(&fleet.ring, keys);
     let asked = join_all(shares.iter().map(|share| fleet.client.gets_many(&share.keys))).await;
     let mut found: Vec<Found> = keys.iter().map(|_| Found::Missing).collect();
     let mut failures = Vec::new();
@@ -102,14 +100,15 @@ async fn ask(fleet: &Fleet, keys: &[&[u8]]) -> (Vec<Found>, Vec<Error>, usize) {
 
 fn print(keys: &[&[u8]], found: &[Found], out: &mut Output) -> Result<(), CliError> {
     for (key, found) in keys.iter().zip(found) {
-        let key = value::key(key);
+        let key = key::shown(key);
         match found {
             Found::Item(item) if out.is_terminal() => {
-                let shown = value::for_terminal(&item.value);
+                let shown = key::for_terminal(&item.value);
                 out.text(shown.text)?;
                 if shown.escaped {
                     out.warn(format_args!(
-                        "{key}: what is no text is shown escaped; a pipe or a file gets the bytes"
+                        "{key}: bytes that are not text are shown escaped; a pipe or a file gets \
+                         them unchanged"
                     ))?;
                 }
             }
@@ -135,16 +134,10 @@ fn print_json(
 ) -> Result<(), CliError> {
     let mut list = out.json_list();
     for (&key, found) in keys.iter().zip(found) {
-        let text = value::for_json(key);
-        let mut got = Got {
-            key: text.as_ref().ok().copied(),
-            key_base64: text.err(),
-            node: fleet.owner(key),
-            ..Got::default()
-        };
+        let mut got = Got { key: Owned::new(key, fleet.owner(key)), ..Got::default() };
         match found {
             Found::Item(item) => {
-                let text = value::for_json(&item.value);
+                let text = key::for_json(&item.value);
                 got.found = Some(true);
                 got.value = text.as_ref().ok().copied();
                 got.value_base64 = text.err();

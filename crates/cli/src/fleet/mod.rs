@@ -1,32 +1,27 @@
 //! Commands that use a ring's nodes as one cache, and commands that ask every node.
 //!
 //! They all read the ring themselves and ask the owner of each key directly. An unreachable node never hides
-//! the answers of the others: these are printed first, and the failure comes after them,
-//! with an exit code of its own.
+//! the answers of the others: these are printed first, and the failure comes after them, with an exit
+//! code of its own.
 //!
 //! | file | purpose |
 //! |---|---|
 //! | `get`, `set`, `delete` | commands on keys |
-//! | `check`, `flush`, `hot`, `refresh_certs`, `stats` | commands on nodes |
-//! | `owners` | keys by their owner |
-//! | `security`, `error`, `advice` | how nodes are dialled; what can fail; the remedy |
-//! | `numbers`, `span`, `value` | numbers, times and values as people read them |
+//! | `check`, `hot`, `nodes`, `stats` | commands on nodes; `nodes` has `flush` and `refresh-certs` |
+//! | `security`, `error` | how nodes are dialled; what can fail, and the remedy |
+//! | `numbers`, `span` | numbers for people; durations on the command line |
 
-pub(crate) mod advice;
 pub(crate) mod check;
 pub(crate) mod delete;
 pub(crate) mod error;
-pub(crate) mod flush;
 pub(crate) mod get;
 pub(crate) mod hot;
+pub(crate) mod nodes;
 pub(crate) mod numbers;
-mod owners;
-pub(crate) mod refresh_certs;
 pub(crate) mod security;
 pub(crate) mod set;
 pub(crate) mod span;
 pub(crate) mod stats;
-mod value;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,7 +46,7 @@ pub(crate) struct FleetOptions {
     #[command(flatten)]
     pub(crate) ring: RingOption,
 
-    /// Seconds a node may take to answer, such as 0.5
+    /// Seconds to wait for a node's answer, such as 0.5
     #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = seconds)]
     pub(crate) timeout: Duration,
 

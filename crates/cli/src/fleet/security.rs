@@ -15,32 +15,32 @@ pub(crate) const HEADING: &str = "TLS and login";
 /// Flags of every command that asks nodes. An empty variable counts as not set.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct SecurityOptions {
-    /// Dial the nodes by TLS, and trust the CAs of the system. The other --tls flags imply it
+    /// Connect with TLS and trust the system's CAs. The other --tls flags imply it
     #[arg(long, env = "RINGBINDER_TLS", help_heading = HEADING, hide_env_values = true)]
     #[arg(value_parser = FalseyValueParser::new())]
     tls: bool,
 
-    /// The CAs that are trusted, a PEM file, in place of the system's
+    /// PEM file of the CAs to trust instead of the system's
     #[arg(long, value_name = "FILE", env = "RINGBINDER_TLS_CA", help_heading = HEADING)]
     #[arg(hide_env_values = true)]
     tls_ca: Option<OsString>,
 
-    /// The certificate to show to nodes that ask for one, and its chain, a PEM file
+    /// PEM file of the certificate, and its chain, for nodes that require one
     #[arg(long, value_name = "FILE", env = "RINGBINDER_TLS_CERT", help_heading = HEADING)]
     #[arg(hide_env_values = true)]
     tls_cert: Option<OsString>,
 
-    /// The key of that certificate, a PEM file
+    /// PEM file of that certificate's key
     #[arg(long, value_name = "FILE", env = "RINGBINDER_TLS_KEY", help_heading = HEADING)]
     #[arg(hide_env_values = true)]
     tls_key: Option<OsString>,
 
-    /// The name that the nodes' certificates must be for, in place of the host of each in the ring
+    /// Name that the nodes' certificates must have, instead of each node's host in the ring
     #[arg(long, value_name = "HOST", env = "RINGBINDER_TLS_NAME", help_heading = HEADING)]
     #[arg(hide_env_values = true)]
     tls_name: Option<String>,
 
-    /// Who to log in as: the first line of this file, user:password
+    /// File whose first line is the user:password to log in with
     #[arg(long, value_name = "FILE", env = "RINGBINDER_AUTH_FILE", help_heading = HEADING)]
     #[arg(hide_env_values = true)]
     auth_file: Option<OsString>,

@@ -9,10 +9,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use clap::Args;
 use serde::Serialize;
 
-use super::{FleetError, FleetOptions, MAX_VALUE, span, value};
 use crate::error::CliError;
 use crate::exit::Answer;
-use crate::key;
+use crate::fleet::{FleetError, FleetOptions, MAX_VALUE, span};
+use crate::key::{self, Owned};
 use crate::output::Output;
 use crate::style::{GOOD, WARN};
 
@@ -26,8 +26,8 @@ const MAX_LEN: u64 = MAX_VALUE as u64;
 /// A value under a key.
 #[derive(Args, Debug)]
 #[command(after_help = "\
-The exit code is 1 where the value is not stored: --add found the key, --replace did not, or \
---cas found a newer value. Standard input is stored as it is, with its last line end; `printf` \
+The exit code is 1 if the value is not stored: --add found the key, --replace did not, or --cas \
+found a newer value. Standard input is stored unchanged, including a final line end; `printf` \
 writes none.")]
 pub(crate) struct Set {
     #[command(flatten)]
@@ -36,26 +36,26 @@ pub(crate) struct Set {
     /// The key
     key: OsString,
 
-    /// The value; without it, or with -, it is read from standard input
+    /// The value; if it is - or left out, it is read from standard input
     value: Option<OsString>,
 
-    /// How long it is kept at most, in seconds or as 10m, 2h, 7d; 0 is until it is evicted
+    /// Time to live in seconds, or as 10m, 2h, 7d; 0 means until it is evicted
     #[arg(long, value_name = "TIME", default_value = "0", value_parser = span::ttl)]
     ttl: u64,
 
-    /// 32 bits that clients keep beside the value, to tell their types apart
+    /// 32 bits that clients store with the value, to tell types apart
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     flags: u32,
 
-    /// Only if the key is not there
+    /// Store only if the key does not exist
     #[arg(long, group = "condition")]
     add: bool,
 
-    /// Only if the key is there
+    /// Store only if the key exists
     #[arg(long, group = "condition")]
     replace: bool,
 
-    /// Only if the value is still the one that `get --json` showed with this cas
+    /// Store only if the value still has the cas that `get --json` showed
     #[arg(long, group = "condition", value_name = "NUMBER")]
     cas: Option<u64>,
 }
@@ -63,11 +63,8 @@ pub(crate) struct Set {
 /// What became of it, as JSON.
 #[derive(Serialize)]
 struct Done<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    key: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    key_base64: Option<String>,
-    node: &'a str,
+    #[serde(flatten)]
+    key: Owned<'a>,
     stored: bool,
     result: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -95,16 +92,14 @@ impl Set {
         };
         let node = fleet.owner(key);
         if out.is_json() {
-            let text = value::for_json(key);
-            let (key, key_base64) = (text.as_ref().ok().copied(), text.err());
             let cas = cas.filter(|_| stored);
-            out.json(&Done { key, key_base64, node, stored, result, cas })?;
+            out.json(&Done { key: Owned::new(key, node), stored, result, cas })?;
         } else {
-            let key = value::key(key);
+            let key = key::shown(key);
             match result {
                 "stored" => out.line(format_args!("{GOOD}stored{GOOD:#} {key} on {node}"))?,
                 "changed" => out.line(format_args!(
-                    "{WARN}not stored{WARN:#} {key}: it was changed since; {node} keeps what it has"
+                    "{WARN}not stored{WARN:#} {key}: it has changed since; {node} keeps its value"
                 ))?,
                 why => out.line(format_args!("{WARN}not stored{WARN:#} {key}: {why} on {node}"))?,
             }
@@ -125,7 +120,7 @@ impl Set {
         let read = stdin.lock().take(MAX_LEN + 1).read_to_end(&mut value);
         read.map_err(CliError::Input)?;
         if value.len() as u64 > MAX_LEN {
-            let reason = format!("the value is longer than {MAX_LEN} bytes, the most there can be");
+            let reason = format!("the value is longer than {MAX_LEN} bytes, the limit");
             return Err(FleetError::Value(reason).into());
         }
         Ok(value)

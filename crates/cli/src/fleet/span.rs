@@ -34,7 +34,7 @@ pub(crate) fn ttl(text: &str) -> Result<u64, String> {
     number
         .checked_mul(unit)
         .filter(|&seconds| seconds <= MAX_TTL)
-        .ok_or_else(|| format!("at most {MAX_TTL} seconds; 0 is for ever"))
+        .ok_or_else(|| format!("at most {MAX_TTL} seconds; 0 means for ever"))
 }
 
 #[cfg(test)]

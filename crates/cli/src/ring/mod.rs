@@ -1,16 +1,19 @@
 //! `ringbinder ring`: commands for a ring file that ask no node.
+//!
+//! | file | purpose |
+//! |---|---|
+//! | `show`, `owner` | `ring show` and `ring check`; `ring owner` |
+//! | `change`, `plan` | a change of a ring; `ring plan`, and the effect of a change |
+//! | `edit` | `ring add`, `remove` and `weight`: a ring file changed in place |
+//! | `export`, `picture` | configurations of clients and proxies; a change as SVG |
 
-mod add;
-mod check;
+mod change;
 mod edit;
-mod effect;
 mod export;
 mod owner;
+mod picture;
 mod plan;
-mod remove;
-pub(crate) mod share;
 mod show;
-mod weight;
 
 use clap::Subcommand;
 
@@ -21,20 +24,20 @@ use crate::output::Output;
 /// What to do with a ring.
 #[derive(Subcommand, Debug)]
 pub(crate) enum RingCommand {
-    /// Show the nodes of a ring, and how much of the keys each owns
+    /// Show the nodes of a ring and each node's share of the keys
     Show(show::Show),
-    /// Tell which node owns each of some keys
+    /// Print the owner of each key
     Owner(owner::Owner),
-    /// Check that a ring is one, and say what is hardly meant
-    Check(check::Check),
-    /// Show what a change would move, and change nothing
+    /// Validate a ring and warn about likely mistakes
+    Check(show::Check),
+    /// Show which keys a change would move, without making it
     Plan(plan::Plan),
     /// Add a node to a ring file
-    Add(add::Add),
+    Add(edit::Add),
     /// Remove a node from a ring file
-    Remove(remove::Remove),
+    Remove(edit::Remove),
     /// Change the weight of a node in a ring file
-    Weight(weight::Weight),
+    Weight(edit::Weight),
     /// Print a client's or proxy's configuration for a ring
     Export(export::Export),
 }

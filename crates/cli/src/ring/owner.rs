@@ -22,7 +22,7 @@ pub(crate) struct Owner {
     #[command(flatten)]
     ring: RingOption,
 
-    /// Keys; - reads more from standard input, one a line
+    /// Keys; - reads keys from standard input, one per line
     #[arg(required = true, value_name = "KEY")]
     keys: Vec<OsString>,
 }

@@ -7,14 +7,15 @@ use ringbinder_protocol::Stamp;
 use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 
+use super::keys;
 use super::model::Model;
 use super::poll::{Heard, Pollers};
-use super::screen::{self, Screen};
 use super::ui::{Key, Ui};
 use super::view::{self, Theme};
 use crate::error::CliError;
 use crate::fleet::{Fleet, FleetOptions};
-use crate::up::signals::{Signals, Wish, stand_still};
+use crate::terminal::{Keys, Screen};
+use crate::up::signals::{Signals, Wish, suspend};
 
 /// Minimum time between two drawings of new answers, since there may be many answers.
 const FRAME: Duration = Duration::from_millis(50);
@@ -59,14 +60,14 @@ pub(super) async fn run(
         options,
         model: super::model_of(&fleet),
         ui: Ui::new(pace),
-        screen: Some(Screen::enter().map_err(CliError::Print)?),
+        screen: Some(Screen::enter(Keys::Read).map_err(CliError::Print)?),
         theme: Theme { colors },
         heard: sender,
         pace: pace_sender,
         _pollers: pollers,
         generation: 0,
     };
-    let mut keys = screen::keys();
+    let mut keys = keys::keys();
     let mut no_keys = false;
     let mut frames = tokio::time::interval(FRAME);
     frames.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -175,8 +176,8 @@ impl Live<'_> {
     /// Restores the terminal and stops this process until it is continued.
     fn suspend(&mut self) -> Result<(), CliError> {
         self.screen = None;
-        stand_still();
-        self.screen = Some(Screen::enter().map_err(CliError::Print)?);
+        suspend();
+        self.screen = Some(Screen::enter(Keys::Read).map_err(CliError::Print)?);
         self.draw()
     }
 }

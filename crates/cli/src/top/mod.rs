@@ -6,7 +6,7 @@
 //! | `ui` | what whoever sits there has chosen |
 //! | `columns`, `view` | the picture |
 //! | `poll` | asking nodes, each by itself |
-//! | `screen` | the terminal, taken and given back |
+//! | `keys` | the keys that have a function |
 //! | `live`, `plain` | all of it as a view, or one look |
 //!
 //! Invariants:
@@ -15,11 +15,11 @@
 //! - The terminal is given back as it was, whatever ends this that can be caught.
 
 mod columns;
+mod keys;
 mod live;
 mod model;
 mod plain;
 mod poll;
-mod screen;
 mod ui;
 mod view;
 
@@ -34,9 +34,9 @@ use crate::exit::Answer;
 use crate::fleet::span::seconds;
 use crate::fleet::{Fleet, FleetOptions};
 use crate::output::Output;
+use crate::terminal::Screen;
 
 use model::{Model, State};
-use screen::Screen;
 
 /// Watch a ring.
 #[derive(Args, Debug)]

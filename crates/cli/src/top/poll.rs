@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 
 use super::model::Absent;
 use crate::escape::words;
-use crate::fleet::advice::advice;
+use crate::fleet::error::advice;
 
 /// An answer of a node.
 #[derive(Debug)]

@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use ringbinder_ring::Node;
 
-use super::board::{Row, State};
 use super::event::Event;
 use super::figures::Figures;
 use super::node::Process;
@@ -18,6 +17,34 @@ const LONGEST: Duration = Duration::from_secs(30);
 /// After a node has run this long, the next pause is the shortest again.
 const SOUND: Duration = Duration::from_secs(60);
 
+/// The state of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// It runs, and has not answered yet.
+    Starting,
+    /// It answers.
+    Up,
+    /// It does not answer.
+    Away,
+    /// Its process has ended.
+    Ended,
+    /// It is no longer in the ring.
+    Leaving,
+}
+
+impl State {
+    /// For people.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            State::Starting => "starting",
+            State::Up => "up",
+            State::Away => "away",
+            State::Ended => "ended",
+            State::Leaving => "leaving",
+        }
+    }
+}
+
 /// A node, local or not.
 pub(super) struct Entry {
     pub(super) node: Node,
@@ -29,7 +56,7 @@ pub(super) struct Entry {
     dead: Option<u32>,
     /// Its last figures; `None` if it did not answer.
     figures: Option<Figures>,
-    gets_per_second: Option<u64>,
+    pub(super) gets_per_second: Option<u64>,
     /// Share of the keys, from 0 to 1.
     pub(super) share: f64,
     /// The time since which it is absent from the ring.
@@ -73,7 +100,7 @@ impl Entry {
     }
 
     /// Records the figures of a node, or a missing answer. Returns an event if its state changes.
-    pub(super) fn said(&mut self, figures: Option<Figures>) -> Option<Event> {
+    pub(super) fn update(&mut self, figures: Option<Figures>) -> Option<Event> {
         let before = self.state();
         let pid = self.process.as_ref().map(Process::pid);
         // Figures from another process in its place do not count.
@@ -148,18 +175,9 @@ impl Entry {
         })
     }
 
-    /// Its row in the table.
-    pub(super) fn row(&self) -> Row {
-        let process = self.process.as_ref().map(Process::pid);
-        Row {
-            name: self.node.name.clone(),
-            address: self.node.to_string(),
-            state: self.state(),
-            pid: process.or_else(|| self.stranger()),
-            figures: self.figures.clone(),
-            gets_per_second: self.gets_per_second,
-            share: self.share,
-        }
+    /// The id of its process, whoever started it.
+    pub(super) fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(Process::pid).or_else(|| self.stranger())
     }
 }
 
@@ -178,22 +196,22 @@ mod tests {
         assert_eq!(entry.state(), State::Away);
         let at = Instant::now();
         let up = Event::Up { node: "cache-a".into(), pid: 4711 };
-        assert_eq!(entry.said(Some(some(0, at))), Some(up.clone()));
-        assert_eq!(entry.said(Some(some(9, at + Duration::from_secs(1)))), None);
-        assert_eq!(entry.row().gets_per_second, Some(9));
-        assert_eq!(entry.said(None), Some(Event::Away { node: "cache-a".into() }));
-        assert_eq!(entry.said(None), None);
-        assert_eq!(entry.said(Some(some(9, at))), Some(up));
+        assert_eq!(entry.update(Some(some(0, at))), Some(up.clone()));
+        assert_eq!(entry.update(Some(some(9, at + Duration::from_secs(1)))), None);
+        assert_eq!(entry.gets_per_second, Some(9));
+        assert_eq!(entry.update(None), Some(Event::Away { node: "cache-a".into() }));
+        assert_eq!(entry.update(None), None);
+        assert_eq!(entry.update(Some(some(9, at))), Some(up));
     }
 
     #[test]
-    fn what_a_dead_process_said_is_not_believed() {
+    fn the_answer_of_a_dead_process_is_not_believed() {
         let mut entry = entry(true);
         entry.dead = Some(4711);
-        assert_eq!(entry.said(Some(some(0, Instant::now()))), None);
+        assert_eq!(entry.update(Some(some(0, Instant::now()))), None);
         assert_eq!(entry.state(), State::Ended);
         entry.dead = Some(1);
-        assert!(entry.said(Some(some(0, Instant::now()))).is_some());
+        assert!(entry.update(Some(some(0, Instant::now()))).is_some());
         assert_eq!(entry.stranger(), Some(4711));
     }
 

@@ -12,113 +12,45 @@ use crate::shell::INDENT;
 #[serde(tag = "event", rename_all = "snake_case")]
 pub(super) enum Event {
     /// Ports in use were skipped.
-    PortsSkipped {
-        /// The skipped ports.
-        ports: Vec<u16>,
-    },
+    PortsSkipped { ports: Vec<u16> },
     /// The ring whose nodes are started.
-    Ring {
-        /// The absolute path of its file.
-        file: PathBuf,
-        /// Its version.
-        version: u64,
-        /// Whether this command wrote the file.
-        written: bool,
-    },
+    Ring { file: PathBuf, version: u64, written: bool },
     /// A node was started; it does not answer yet.
-    Started {
-        /// Its name.
-        node: String,
-        /// Its address.
-        address: String,
-        /// The id of its process.
-        pid: u32,
-    },
+    Started { node: String, address: String, pid: u32 },
     /// A node of the ring is on another machine.
-    Elsewhere {
-        /// Its name.
-        node: String,
-        /// Its address.
-        address: String,
-    },
+    Elsewhere { node: String, address: String },
     /// The nodes would survive a SIGKILL of this process.
     Unguarded,
     /// All nodes answer.
-    Ready {
-        /// Number of nodes.
-        nodes: usize,
-        /// The directory of their logs.
-        logs: PathBuf,
-    },
+    Ready { nodes: usize, logs: PathBuf },
     /// A node that did not answer answers again.
-    Up {
-        /// Its name.
-        node: String,
-        /// The id of its process.
-        pid: u32,
-    },
+    Up { node: String, pid: u32 },
     /// A running node stopped answering.
-    Away {
-        /// Its name.
-        node: String,
-    },
+    Away { node: String },
     /// A node exited by itself.
     Ended {
-        /// Its name.
         node: String,
-        /// The cause of its end.
         how: String,
-        /// The path of its log.
         log: PathBuf,
-        /// The command that starts it again; `None` if this command restarts it.
         #[serde(skip_serializing_if = "Option::is_none")]
         again: Option<String>,
     },
     /// A node could not be started.
-    NotStarted {
-        /// Its name.
-        node: String,
-        /// The reason.
-        why: String,
-    },
+    NotStarted { node: String, why: String },
     /// The ring file has changed.
-    RingChanged {
-        /// The new version.
-        version: u64,
-        /// Number of nodes in the new ring.
-        nodes: usize,
-    },
+    RingChanged { version: u64, nodes: usize },
     /// The new ring file is invalid.
-    RingRefused {
-        /// The reason.
-        why: String,
-    },
+    RingRefused { why: String },
     /// A node has left the ring. It is stopped after its keys have moved.
-    Leaving {
-        /// Its name.
-        node: String,
-    },
+    Leaving { node: String },
     /// A node was stopped.
-    Stopped {
-        /// Its name.
-        node: String,
-        /// Whether it had to be killed.
-        killed: bool,
-    },
+    Stopped { node: String, killed: bool },
     /// A node that this command did not start keeps running.
-    GoesOn {
-        /// Its name.
-        node: String,
-        /// The id of its process.
-        pid: u32,
-    },
+    GoesOn { node: String, pid: u32 },
     /// The command is done.
     Done {
-        /// The ring file.
         file: PathBuf,
-        /// Whether it was removed.
         removed: bool,
-        /// The directory of the logs, which is kept if a node exited by itself.
         #[serde(skip_serializing_if = "Option::is_none")]
         logs: Option<PathBuf>,
     },
@@ -136,18 +68,19 @@ impl fmt::Display for Event {
         match self {
             Event::PortsSkipped { ports } => {
                 let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
-                write!(f, "in use, and left out: port {}", ports.join(", "))
+                write!(f, "skipped ports in use: {}", ports.join(", "))
             }
             Event::Ring { file, version, written } => {
-                let whose = if *written { "written for these nodes" } else { "as it was found" };
+                let whose =
+                    if *written { "written for these nodes" } else { "found, and kept as it is" };
                 write!(f, "ring file {}, version {version}, {whose}", file.display())
             }
             Event::Started { node, address, pid } => write!(f, "{node} {address} pid {pid}"),
             Event::Elsewhere { node, address } => {
-                write!(f, "{node} {address} is not of this machine, and not started")
+                write!(f, "{node} {address} is on another machine, and not started")
             }
             Event::Unguarded => f.write_str(
-                "there is no /bin/sh: if this command is killed (SIGKILL), its nodes go on",
+                "there is no /bin/sh: if this command is killed (SIGKILL), its nodes keep running",
             ),
             Event::Ready { nodes: 1, logs } => {
                 write!(f, "the node answers; its log is in {}", logs.display())
@@ -156,30 +89,30 @@ impl fmt::Display for Event {
                 write!(f, "all {nodes} nodes answer; their logs are in {}", logs.display())
             }
             Event::Up { node, pid } => write!(f, "{node} is up, pid {pid}"),
-            Event::Away { node } => write!(f, "{node} runs and does not answer"),
+            Event::Away { node } => write!(f, "{node} is running but does not answer"),
             Event::Ended { node, how, log, again } => {
                 write!(f, "{node}: {how}; its log: {}; ", log.display())?;
                 match again {
                     Some(command) => write!(f, "to start it again:\n{INDENT}{command}"),
-                    None => f.write_str("it is started again"),
+                    None => f.write_str("it will be restarted"),
                 }
             }
-            Event::NotStarted { node, why } => write!(f, "{node} is not started: {why}"),
+            Event::NotStarted { node, why } => write!(f, "{node} did not start: {why}"),
             Event::RingChanged { version, nodes } => {
                 write!(f, "the ring file is now version {version}, with {nodes} nodes")
             }
             Event::RingRefused { why } => {
-                write!(f, "the ring stays as it is, since its file is no ring any more: {why}")
+                write!(f, "keeping the current ring: cannot adopt its file: {why}")
             }
             Event::Leaving { node } => {
-                write!(f, "{node} left the ring, and is stopped once its keys have moved")
+                write!(f, "{node} left the ring, and will be stopped when its keys have moved")
             }
             Event::Stopped { node, killed: false } => write!(f, "stopped {node}"),
             Event::Stopped { node, killed: true } => {
-                write!(f, "stopped {node} by force, as it did not stop when asked")
+                write!(f, "killed {node}: it did not stop")
             }
             Event::GoesOn { node, pid } => {
-                write!(f, "{node} (pid {pid}) was started by somebody else, and goes on")
+                write!(f, "{node} (pid {pid}) was not started by this command, and keeps running")
             }
             Event::Done { file, removed, logs } => {
                 match removed {
@@ -187,7 +120,7 @@ impl fmt::Display for Event {
                     false => write!(f, "kept {}", file.display())?,
                 }
                 match logs {
-                    Some(logs) => write!(f, "; the logs stay in {}", logs.display()),
+                    Some(logs) => write!(f, "; the logs are kept in {}", logs.display()),
                     None => Ok(()),
                 }
             }

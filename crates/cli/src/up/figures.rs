@@ -89,7 +89,7 @@ pub(super) mod tests {
     /// A possible report of a node with this many gets.
     pub(in crate::up) fn some(gets: u64, at: Instant) -> Figures {
         let general = General {
-            pid: Some(4711),
+            pid: Some(4_194_304),
             curr_items: Some(12_345),
             bytes: Some(3 << 20),
             get_hits: Some(gets / 2),

@@ -1,16 +1,34 @@
-//! The live table as lines of text that fit the terminal. The least important parts are left out first.
+//! The live table: its contents, and how it is drawn. The least important parts are left out first.
 
-use std::fmt::Write as _;
+use std::path::Path;
+use std::time::Duration;
 
-use anstyle::Style;
-use unicode_width::UnicodeWidthChar as _;
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::style::{Color, Style, Stylize as _};
+use ratatui::text::Line;
+use ratatui::widgets::{Paragraph, Row, Table};
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
-use super::board::{Board, Row, State};
 use super::figures::Figures;
 use crate::escape::is_plain;
 use crate::fleet::numbers::{bytes, count, ratio, span};
 use crate::shell;
-use crate::style::{BAD, BOLD, DIM, GOOD, WARN};
+use crate::up::entry::{Entry, State};
+
+/// What the live table shows.
+pub(super) struct Board<'a> {
+    pub(super) file: &'a Path,
+    /// The version of the ring.
+    pub(super) version: u64,
+    /// Time since the nodes were started.
+    pub(super) age: Duration,
+    pub(super) entries: &'a [Entry],
+    /// The directory of the nodes' logs.
+    pub(super) logs: &'a Path,
+    /// Commands to try in another terminal, as the user would type them.
+    pub(super) commands: &'a [String],
+}
 
 /// Most lines of notes.
 const NOTE_LINES: usize = 6;
@@ -36,63 +54,65 @@ const HEADINGS: [(&str, bool); 11] = [
 /// Columns in the order in which they are left out if there is no room.
 const EXPENDABLE: [usize; 9] = [8, 10, 2, 5, 9, 7, 4, 6, 1];
 
-/// The lines for a terminal of this size. `notes` are past events, the latest last.
-pub(super) fn lines(board: &Board, notes: &[String], width: usize, height: usize) -> Vec<String> {
-    let mut top = vec![title(board, width), String::new()];
-    let mut bottom = bottom(board, notes, width);
+/// Draws the table on a terminal of any size. `notes` are past events, the latest last.
+pub(super) fn draw(frame: &mut Frame<'_>, board: &Board<'_>, notes: &[String]) {
+    const TITLE: u16 = 2;
+    let area = frame.area();
+    let mut bottom = bottom(board, notes, area.width.into());
     // The table has priority: a heading and at least one node.
-    let room = height.saturating_sub(top.len() + 2);
-    let excess = |bottom: &[Vec<String>]| bottom.iter().map(Vec::len).sum::<usize>() > room;
+    let room = usize::from(area.height.saturating_sub(TITLE + 2));
     // An incomplete command is useless.
-    while excess(&bottom) {
+    while bottom.iter().map(Vec::len).sum::<usize>() > room {
         bottom.remove(0);
     }
     let bottom = bottom.concat();
-    let room = height.saturating_sub(top.len() + bottom.len());
-    top.extend(table(&board.rows, width, room));
-    top.extend(bottom);
-    top.truncate(height);
-    top
+    let below = u16::try_from(bottom.len()).unwrap_or(u16::MAX);
+    let room = area.height.saturating_sub(TITLE + below);
+    let (table, more) = table(board.entries, area.width.into(), room.into());
+    let used = u16::try_from(board.entries.len() + 1).unwrap_or(u16::MAX).min(room);
+    let part = |y, height| Rect { y, height, ..area }.intersection(area);
+    frame.render_widget(title(board), part(0, 1));
+    frame.render_widget(table, part(TITLE, used));
+    if let Some(more) = more {
+        frame.render_widget(Line::raw(more), part((TITLE + used).saturating_sub(1), 1));
+    }
+    frame.render_widget(Paragraph::new(bottom), part(TITLE + used, below));
 }
 
-fn title(board: &Board, width: usize) -> String {
-    let nodes = board.rows.len();
+fn title(board: &Board<'_>) -> Line<'static> {
+    let nodes = board.entries.len();
     let rest = format!(
-        "{nodes} node{} of {} version {}, for {}",
+        " {nodes} node{} of {} version {}, for {}",
         if nodes == 1 { "" } else { "s" },
         board.file.display(),
         board.version,
         span(board.age.as_secs())
     );
-    let name = "Ringbinder";
-    if width <= name.len() {
-        return cut(name, width);
-    }
-    format!("{BOLD}{name}{BOLD:#} {}", cut(&rest, width - name.len() - 1))
+    Line::from_iter(["Ringbinder".bold(), plain(&rest).into()])
 }
 
 /// The blocks below the table, the least important first. Each is shown whole or not at all.
-fn bottom(board: &Board, notes: &[String], width: usize) -> Vec<Vec<String>> {
-    let dim = |text: String| format!("{DIM}{}{DIM:#}", cut(&text, width));
-    let one = |line: String| vec![line];
+fn bottom(board: &Board<'_>, notes: &[String], width: usize) -> Vec<Vec<Line<'static>>> {
+    let one = |line: &'static str| vec![Line::raw(line)];
     let mut notes: Vec<String> = notes.iter().flat_map(|note| note_lines(note, width)).collect();
     notes.drain(..notes.len().saturating_sub(NOTE_LINES));
-    let mut lines = vec![one(String::new())];
+    let mut blocks = vec![one("")];
     if !notes.is_empty() {
-        lines.extend(notes.into_iter().map(|note| one(format!("{WARN}{note}{WARN:#}"))));
-        lines.push(one(String::new()));
+        blocks.extend(notes.into_iter().map(|note| vec![note.yellow().bold().into()]));
+        blocks.push(one(""));
     }
-    lines.push(one(dim(format!("Logs: {}", board.logs.display()))));
+    let logs = format!("Logs: {}", board.logs.display());
+    blocks.push(vec![plain(&logs).dim().into()]);
     let commands = board.commands.iter().filter_map(|command| shell::fold(command, width));
-    let commands: Vec<String> = commands.flatten().collect();
+    let commands: Vec<Line<'_>> = commands.flatten().map(Line::raw).collect();
     if !commands.is_empty() {
-        let mut group = one(cut("In another terminal:", width));
+        let mut group = one("In another terminal:");
         group.extend(commands);
-        lines.push(group);
+        blocks.push(group);
     }
-    lines.push(one(cut("or point any memcached client at any of the nodes.", width)));
-    lines.push(one(cut("Ctrl-C stops them.", width)));
-    lines
+    blocks.push(one("or point any memcached client at any of the nodes."));
+    blocks.push(one("Ctrl-C stops them."));
+    blocks
 }
 
 /// Wraps a note to lines of at most this width. A command in it gets separate lines.
@@ -104,112 +124,104 @@ fn note_lines(note: &str, width: usize) -> Vec<String> {
     lines.collect()
 }
 
-fn table(rows: &[Row], width: usize, height: usize) -> Vec<String> {
-    let shown = if rows.len() < height { rows.len() } else { height.saturating_sub(2) };
-    let cells: Vec<[String; HEADINGS.len()]> = rows[..shown].iter().map(cells).collect();
-    let layout = Layout::new(&cells, width);
+/// The table in at most `height` lines, and the last of them if not all nodes fit.
+fn table(entries: &[Entry], width: usize, height: usize) -> (Table<'static>, Option<String>) {
+    let shown = if entries.len() < height { entries.len() } else { height.saturating_sub(2) };
+    let cells: Vec<[String; HEADINGS.len()]> = entries[..shown].iter().map(cells).collect();
+    let columns = Columns::new(&cells, width);
+    let rows = entries.iter().zip(&cells);
+    let rows = rows.map(|(entry, cells)| columns.row(cells, color(entry.state()).into()));
     let heading = HEADINGS.map(|(heading, _)| heading.to_owned());
-    let mut lines = vec![format!("{BOLD}{}{BOLD:#}", layout.line(&heading, None))];
-    for (row, cells) in rows.iter().zip(&cells) {
-        lines.push(layout.line(cells, Some(style(row.state))));
-    }
-    let hidden = &rows[shown..];
-    if !hidden.is_empty() {
-        let bad = hidden.iter().filter(|row| row.state != State::Up).count();
-        let mut text = format!("... and {} more", hidden.len());
-        if bad > 0 {
-            let _ = write!(text, ", {bad} of them not up");
-        }
-        lines.push(cut(&text, width));
-    }
-    lines
+    let heading = columns.row(&heading, Style::new()).bold();
+    let widths = columns.widths.iter().flatten();
+    let widths = widths.map(|&width| u16::try_from(width).unwrap_or(u16::MAX));
+    let table = Table::new(rows.collect::<Vec<_>>(), widths).column_spacing(columns.gap);
+    let hidden = &entries[shown..];
+    let more = (!hidden.is_empty()).then(|| {
+        let bad = hidden.iter().filter(|entry| entry.state() != State::Up).count();
+        let bad = if bad > 0 { format!(", {bad} of them not up") } else { String::new() };
+        format!("... and {} more{bad}", hidden.len())
+    });
+    (table.header(heading), more)
 }
 
-fn style(state: State) -> Style {
+fn color(state: State) -> Color {
     match state {
-        State::Up => GOOD,
-        State::Starting | State::Leaving => WARN,
-        State::Away | State::Ended => BAD,
+        State::Up => Color::Green,
+        State::Starting | State::Leaving => Color::Yellow,
+        State::Away | State::Ended => Color::Red,
     }
 }
 
-fn cells(row: &Row) -> [String; HEADINGS.len()] {
+fn cells(entry: &Entry) -> [String; HEADINGS.len()] {
     let dash = || "-".to_owned();
-    let reported = row.figures.as_ref();
+    let figures = entry.figures();
     let number = |number: Option<u64>| number.map_or_else(dash, count);
     [
-        row.name.clone(),
-        row.address.clone(),
-        row.pid.map_or_else(dash, |pid| pid.to_string()),
-        row.state.name().to_owned(),
-        number(reported.and_then(Figures::items)),
-        reported.and_then(Figures::bytes).map_or_else(dash, bytes),
-        number(row.gets_per_second),
-        reported
-            .and_then(Figures::hits_of_gets)
-            .map_or_else(dash, |(hits, gets)| ratio(hits, gets)),
-        number(reported.and_then(Figures::connections)),
-        reported.and_then(Figures::ring_version).map_or_else(dash, |version| version.to_string()),
-        format!("{:.1}%", row.share * 100.0),
+        entry.node.name.clone(),
+        entry.node.to_string(),
+        entry.pid().map_or_else(dash, |pid| pid.to_string()),
+        entry.state().name().to_owned(),
+        number(figures.and_then(Figures::items)),
+        figures.and_then(Figures::bytes).map_or_else(dash, bytes),
+        number(entry.gets_per_second),
+        figures.and_then(Figures::hits_of_gets).map_or_else(dash, |(hits, gets)| ratio(hits, gets)),
+        number(figures.and_then(Figures::connections)),
+        figures.and_then(Figures::ring_version).map_or_else(dash, |version| version.to_string()),
+        format!("{:.1}%", entry.share * 100.0),
     ]
 }
 
 /// The width of each column; `None` if it is left out.
-struct Layout {
+struct Columns {
     widths: [Option<usize>; HEADINGS.len()],
-    gap: usize,
-    room: usize,
+    gap: u16,
 }
 
-impl Layout {
-    fn new(cells: &[[String; HEADINGS.len()]], room: usize) -> Layout {
+impl Columns {
+    fn new(cells: &[[String; HEADINGS.len()]], room: usize) -> Columns {
         let mut widths = HEADINGS.map(|(heading, _)| Some(heading.len()));
         for row in cells {
             for (width, cell) in widths.iter_mut().zip(row) {
                 *width = (*width).max(Some(cell.chars().count()));
             }
         }
-        let mut layout = Layout { widths, gap: 2, room };
+        let mut columns = Columns { widths, gap: 2 };
         let mut expendable = EXPENDABLE.into_iter();
-        while layout.width() > room {
-            layout.gap = 1;
-            let excess = layout.width().saturating_sub(room);
-            let name = layout.widths[0].unwrap_or_default();
+        while columns.width() > room {
+            columns.gap = 1;
+            let excess = columns.width().saturating_sub(room);
+            let name = columns.widths[0].unwrap_or_default();
             if excess > 0 && name > MIN_NAME {
-                layout.widths[0] = Some(name.saturating_sub(excess).max(MIN_NAME));
+                columns.widths[0] = Some(name.saturating_sub(excess).max(MIN_NAME));
             } else if excess > 0 {
                 let Some(column) = expendable.next() else { break };
-                layout.widths[column] = None;
+                columns.widths[column] = None;
             }
         }
-        layout
+        columns
     }
 
     fn width(&self) -> usize {
         let columns = self.widths.iter().flatten();
-        columns.clone().sum::<usize>() + self.gap * columns.count().saturating_sub(1)
+        columns.clone().sum::<usize>() + usize::from(self.gap) * columns.count().saturating_sub(1)
     }
 
-    /// One line, with the state in a style.
-    fn line(&self, cells: &[String; HEADINGS.len()], style: Option<Style>) -> String {
+    /// One row, with the state in a style.
+    fn row(&self, cells: &[String; HEADINGS.len()], style: Style) -> Row<'static> {
         const STATE: usize = 3;
-        let mut line = String::new();
-        let mut used = 0;
-        for (column, (cell, &(_, right))) in cells.iter().zip(&HEADINGS).enumerate() {
-            let Some(width) = self.widths[column] else { continue };
-            let gap = if used > 0 { self.gap } else { 0 };
-            // Cuts only in a terminal narrower than the two columns that are always shown.
-            let width = width.min(self.room.saturating_sub(used + gap));
-            let text = cut(cell, width);
-            let text = if right { format!("{text:>width$}") } else { format!("{text:<width$}") };
-            let style = style.filter(|_| column == STATE).unwrap_or_default();
-            // Writing to a string cannot fail.
-            let _ =
-                write!(line, "{:gap$}{style}{text}{style:#}", "", gap = gap.min(self.room - used));
-            used = (used + gap + width).min(self.room);
-        }
-        line
+        let cells = cells.iter().zip(&HEADINGS).zip(self.widths).enumerate();
+        Row::new(cells.filter_map(|(column, ((cell, &(_, right)), width))| {
+            let line = Line::raw(cut(cell, width?));
+            let line = if right { line.right_aligned() } else { line };
+            Some(if column == STATE { line.style(style) } else { line })
+        }))
     }
+}
+
+/// A text without characters that could mislead the reader.
+fn plain(text: &str) -> String {
+    text.chars().filter(|&char| is_plain(char)).collect()
 }
 
 /// Width of a character in columns; 0 if it cannot be shown.
@@ -219,12 +231,12 @@ fn columns(char: char) -> usize {
 
 /// Shortens a text to at most this width.
 fn cut(text: &str, width: usize) -> String {
-    let shown = || text.chars().filter(|&char| is_plain(char));
-    if shown().map(columns).sum::<usize>() <= width {
-        return shown().collect();
+    let text = plain(text);
+    if text.width() <= width {
+        return text;
     }
     let mut left = width.saturating_sub(1);
-    let kept = shown().take_while(|&char| {
+    let kept = text.chars().take_while(|&char| {
         let fits = columns(char) <= left;
         left = left.saturating_sub(columns(char));
         fits
@@ -238,8 +250,8 @@ fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     let mut used = 0;
     for word in text.split(' ') {
-        let word = || word.chars().filter(|&char| is_plain(char));
-        let len: usize = word().map(columns).sum();
+        let word = plain(word);
+        let len = word.width();
         if used > 0 && used + 1 + len > width {
             lines.push(String::new());
             used = 0;
@@ -247,7 +259,7 @@ fn wrap(text: &str, width: usize) -> Vec<String> {
             lines.last_mut().expect("there is a first line").push(' ');
             used += 1;
         }
-        for char in word() {
+        for char in word.chars() {
             if used > 0 && used + columns(char) > width {
                 lines.push(String::new());
                 used = 0;
@@ -261,27 +273,57 @@ fn wrap(text: &str, width: usize) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
+    use std::time::Instant;
 
-    use super::super::figures::tests::some;
     use super::*;
+    use ratatui::Terminal;
+    use ratatui::backend::TestBackend;
+    use ringbinder_ring::Node;
 
-    fn board(nodes: usize) -> Board {
-        let row = |index: usize| Row {
-            name: format!("cache-{index}"),
-            address: format!("127.0.0.1:{}", 11_211 + index),
-            state: if index == 40 { State::Ended } else { State::Up },
-            pid: Some(4_194_304),
-            figures: Some(some(1000, Instant::now())),
-            gets_per_second: Some(99_999),
-            share: 1.0 / 3.0,
+    use crate::up::figures::Figures;
+    use crate::up::figures::tests::some;
+
+    /// What a [`Board`] borrows.
+    struct Fleet {
+        entries: Vec<Entry>,
+        commands: Vec<String>,
+    }
+
+    impl Fleet {
+        fn lines(&self, notes: &[String], width: usize, height: usize) -> Vec<String> {
+            let board = Board {
+                file: Path::new("/home/somebody/ring.toml"),
+                version: 1,
+                age: Duration::from_secs(61),
+                entries: &self.entries,
+                logs: Path::new("/var/tmp/ringbinder-up-x"),
+                commands: &self.commands,
+            };
+            let (columns, lines) = (width.try_into().unwrap(), height.try_into().unwrap());
+            let mut terminal = Terminal::new(TestBackend::new(columns, lines)).unwrap();
+            terminal.draw(|frame| draw(frame, &board, notes)).unwrap();
+            let cells = terminal.backend().buffer().content();
+            let lines = cells.chunks(width.max(1)).map(|line| {
+                let line: String = line.iter().map(|cell| cell.symbol()).collect();
+                line.trim_end().to_owned()
+            });
+            lines.collect()
+        }
+    }
+
+    fn fleet(nodes: usize) -> Fleet {
+        let entry = |index: usize| {
+            let address = format!("127.0.0.1:{}", 11_211 + index);
+            let node = Node::new(&format!("cache-{index}"), &address, 1).unwrap();
+            let mut entry = Entry::new(node, true, 1.0 / 3.0);
+            if index != 40 {
+                entry.update(Some(some(1000, Instant::now())));
+            }
+            entry.gets_per_second = Some(99_999);
+            entry
         };
-        Board {
-            file: "/home/somebody/ring.toml".into(),
-            version: 1,
-            age: Duration::from_secs(61),
-            rows: (0..nodes).map(row).collect(),
-            logs: "/var/tmp/ringbinder-up-x".into(),
+        Fleet {
+            entries: (0..nodes).map(entry).collect(),
             commands: vec![
                 "target/debug/ringbinder set greeting hello".to_owned(),
                 "target/debug/ringbinder get greeting".to_owned(),
@@ -289,13 +331,9 @@ mod tests {
         }
     }
 
-    fn plain(lines: &[String]) -> Vec<String> {
-        lines.iter().map(|line| anstream::adapter::strip_str(line).to_string()).collect()
-    }
-
     #[test]
     fn eighty_columns_hold_every_column() {
-        let lines = plain(&lines(&board(3), &[], 80, 24));
+        let lines = fleet(3).lines(&[], 80, 24);
         let text = lines.join("\n");
         for (heading, _) in HEADINGS {
             assert!(lines[2].contains(heading), "{heading}: {text}");
@@ -310,31 +348,31 @@ mod tests {
     fn commands_are_whole_however_long_they_are() {
         let program =
             "'/tmp/a rather long folder name with blanks/a checkout/target/debug/ringbinder'";
-        let mut board = board(3);
-        board.commands = vec![
+        let mut fleet = fleet(3);
+        fleet.commands = vec![
             format!("{program} set --ring '/tmp/my rings/ring.toml' greeting hello"),
             format!("{program} get --ring '/tmp/my rings/ring.toml' greeting"),
         ];
         let joined = |lines: &[String]| lines.join("\n").replace("'\\\n'", "").replace("\\\n", "");
         let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
         for (width, height) in [(80, 24), (60, 30), (30, 60), (20, 70), (200, 24)] {
-            let shown = plain(&lines(&board, &[], width, height));
-            for command in &board.commands {
+            let shown = fleet.lines(&[], width, height);
+            for command in &fleet.commands {
                 let shown = words(&joined(&shown));
                 assert!(shown.contains(&words(command)), "{width}: {shown}");
             }
         }
         // The commands are shown together or not at all.
         for height in 0..24 {
-            let shown = words(&joined(&plain(&lines(&board, &[], 80, height))));
-            let there = board.commands.iter().filter(|it| shown.contains(&words(it))).count();
+            let shown = words(&joined(&fleet.lines(&[], 80, height)));
+            let there = fleet.commands.iter().filter(|it| shown.contains(&words(it))).count();
             let any = shown.contains("ringbinder'") || shown.contains("In another terminal");
             assert_eq!(there, if any { 2 } else { 0 }, "{height}: {shown}");
         }
-        let note = format!("cache-a: it ended; to start it again:\n    {}", board.commands[0]);
-        let shown = plain(&note_lines(&note, 80));
+        let note = format!("cache-a: it ended; to start it again:\n    {}", fleet.commands[0]);
+        let shown = note_lines(&note, 80);
         assert_eq!(shown[0], "cache-a: it ended; to start it again:");
-        assert!(words(&joined(&shown)).contains(&words(&board.commands[0])), "{shown:#?}");
+        assert!(words(&joined(&shown)).contains(&words(&fleet.commands[0])), "{shown:#?}");
     }
 
     #[test]
@@ -343,8 +381,7 @@ mod tests {
         for nodes in [1, 3, 50] {
             for (width, height) in [(80, 24), (40, 10), (200, 60), (20, 5), (7, 3), (1, 1), (0, 0)]
             {
-                let lines =
-                    plain(&lines(&board(nodes), std::slice::from_ref(&long), width, height));
+                let lines = fleet(nodes).lines(std::slice::from_ref(&long), width, height);
                 assert!(lines.len() <= height, "{nodes} in {width}x{height}: {lines:#?}");
                 for line in &lines {
                     assert!(line.chars().count() <= width, "{nodes} in {width}x{height}: {line:?}");
@@ -355,24 +392,20 @@ mod tests {
 
     #[test]
     fn nodes_without_room_are_counted() {
-        let lines = plain(&lines(&board(50), &[], 80, 24));
+        let lines = fleet(50).lines(&[], 80, 24);
         assert_eq!(lines.len(), 24, "{lines:#?}");
         let more = lines.iter().position(|line| line.starts_with("... and ")).expect("a line");
         let shown = lines.iter().filter(|line| line.starts_with("cache-")).count();
         assert_eq!(lines[more], format!("... and {} more, 1 of them not up", 50 - shown));
         assert!(shown >= 10, "{lines:#?}");
-        assert!(
-            plain(&super::lines(&board(50), &[], 80, 80))
-                .iter()
-                .any(|line| { line.starts_with("cache-49 ") })
-        );
+        assert!(fleet(50).lines(&[], 80, 80).iter().any(|line| { line.starts_with("cache-49 ") }));
     }
 
     #[test]
     fn long_names_give_way_before_columns_do() {
-        let mut board = board(2);
-        board.rows[1].name = "x".repeat(64);
-        let lines = plain(&lines(&board, &[], 80, 24));
+        let mut fleet = fleet(2);
+        fleet.entries[1].node.name = "x".repeat(64);
+        let lines = fleet.lines(&[], 80, 24);
         assert!(lines[2].contains("CONNS") && lines[4].contains('\u{2026}'), "{lines:#?}");
     }
 

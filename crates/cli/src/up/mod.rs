@@ -5,33 +5,28 @@
 //! - A ring file that exists is never overwritten. A file that this command wrote is removed at the end,
 //!   unless its text has changed since.
 //! - No node outlives the command, however it ends. The nodes form a process group. The command signals that
-//!   group when it stops; if it cannot, a [`guard`] in the group does.
-//! - The terminal is given back as it was, whatever happens in between that can be caught.
+//!   group when it stops; if it cannot, a [guard](node::Guard) in the group does.
+//! - The terminal is restored whenever the end of the process can be caught.
 //!
 //! | file | purpose |
 //! |---|---|
-//! | `plan`, `ring_file`, `program` | which nodes; their ring file; which server |
-//! | `supervisor`, `ready`, `stop`, `signals` | the life of all nodes, its begin and its end |
-//! | `node`, `guard` | one node as a child process; the process that ends nodes after a crash |
+//! | `plan`, `program` | which nodes, and their ring file; which server |
+//! | `supervisor`, `phases`, `signals` | the nodes together: while they run, their start and end; signals |
+//! | `node` | one node as a child process; the process that ends nodes after a crash |
 //! | `event`, `view` | what happens; how it is shown |
-//! | `entry`, `figures`, `board`, `frame`, `screen` | the live table: its contents, its lines, the terminal |
+//! | `entry`, `figures`, `frame` | the live table: a node's state, its figures, how it is drawn |
 //! | `error` | what can keep nodes from running |
 
-mod board;
 mod entry;
 pub(crate) mod error;
 mod event;
 mod figures;
 mod frame;
-mod guard;
 mod node;
+mod phases;
 mod plan;
 mod program;
-mod ready;
-mod ring_file;
-mod screen;
 pub(crate) mod signals;
-mod stop;
 mod supervisor;
 mod view;
 
@@ -56,17 +51,17 @@ const NODES: u16 = 3;
 /// Local nodes.
 #[derive(Args, Debug)]
 #[command(after_help = "\
-Without a ring file it writes one (./ring.toml, or what --ring names) with new nodes, and \
-removes it when it ends, unless it was changed meanwhile. Commands in the same directory find \
-it. A ring file that is there already is not touched: the nodes that it has on this machine \
-(loopback addresses, or those at --host) are started.
+Without a ring file, it writes one (./ring.toml, or the file given with --ring) for new nodes. It \
+removes that file at the end unless the file has changed. Commands in the same directory find it. \
+An existing ring file stays unchanged: those of its nodes that are on this machine (loopback \
+addresses, or those at --host) are started.
 
-While it runs it follows the file: a local node that is added (`ringbinder ring add`) is \
-started, one that is taken out is stopped once its keys have moved. Ctrl-C stops the nodes, a \
-second one at once; they never outlive this command, even where it is killed. A node that ends \
-by itself is shown, and started again only with --restart. What the nodes are given behind -- \
-to speak TLS or ask for a login, this command needs to be told too: --tls-ca, --auth-file. In a pipe a line is printed for \
-whatever happens, with --json an object.
+While it runs, it follows the file: it starts a local node that is added (`ringbinder ring add`), \
+and stops one that is removed when its keys have moved. Ctrl-C stops the nodes; a second Ctrl-C \
+kills them. They never outlive this command, even if it is killed. A node that exits by itself is \
+reported, and restarted only with --restart. If arguments after -- make the nodes use TLS or \
+require a login, this command needs --tls-ca or --auth-file too. In a pipe, it prints a line for \
+each event; with --json, an object.
 
 Examples:
   ringbinder up
@@ -77,36 +72,36 @@ pub(crate) struct Up {
     #[command(flatten)]
     ring: RingOption,
 
-    /// How many nodes to start; 3 if left out. Not where the ring file exists
+    /// Number of nodes to start; default 3. Not allowed if the ring file exists
     #[arg(long, short, value_name = "COUNT")]
     #[arg(value_parser = clap::value_parser!(u16).range(1..=256))]
     nodes: Option<u16>,
 
-    /// The port of the first new node; the others follow, and those in use are left out
+    /// Port of the first new node; the others follow, and ports in use are skipped
     #[arg(long, short, value_name = "PORT", default_value_t = 11_211)]
     #[arg(value_parser = clap::value_parser!(u16).range(1..))]
     port: u16,
 
-    /// The address of new nodes; others than 127.0.0.1 and ::1 open them to the network
+    /// Address of new nodes; any other than 127.0.0.1 and ::1 exposes them to the network
     #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
     host: IpAddr,
 
-    /// Memory of each node, in megabytes or with a unit such as 2g; 64 if left out
+    /// Memory of each node, in megabytes or with a unit such as 2g; default 64
     #[arg(long, short, value_name = "SIZE")]
     memory: Option<String>,
 
-    /// The server; without it, ringbinderd beside this program, else on the PATH
+    /// Server program; default: ringbinderd beside this program, else on the PATH
     #[arg(long, value_name = "FILE")]
     program: Option<PathBuf>,
 
-    /// Start a node again that ends by itself
+    /// Restart a node that exits by itself
     #[arg(long)]
     restart: bool,
 
     #[command(flatten)]
     security: SecurityOptions,
 
-    /// Further arguments of every node, after --
+    /// Further arguments for every node, after --
     #[arg(last = true, value_name = "ARGUMENT")]
     arguments: Vec<OsString>,
 }
@@ -123,14 +118,14 @@ impl Up {
         let mut view = view::View::new(out);
         let file = match path.exists() {
             true if self.nodes.is_some() => return Err(UpError::NodesOfFile(path).into()),
-            true => ring_file::RingFile::found(&path),
+            true => plan::RingFile::found(&path),
             false => {
                 let count = self.nodes.unwrap_or(NODES);
                 let (nodes, skipped) = plan::new_nodes(count, self.host, self.port)?;
                 if !skipped.is_empty() {
                     view.event(&event::Event::PortsSkipped { ports: skipped })?;
                 }
-                ring_file::RingFile::write(&path, &nodes)?
+                plan::RingFile::write(&path, &nodes)?
             }
         };
         let source = Source::new(Origin::File(file.path().to_owned()), None);

@@ -3,19 +3,20 @@
 use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
 use std::io;
+use std::io::Write as _;
 use std::net::IpAddr;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use ringbinder_ring::Node;
 
-use super::UpError;
 use crate::escape::printable;
 use crate::fleet::security::Security;
 use crate::shell::quoted;
+use crate::up::UpError;
 
 /// Settings shared by all nodes.
 pub(super) struct Settings {
@@ -129,10 +130,10 @@ impl Process {
 
 fn describe(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
-        (Some(code), _) => format!("it ended with exit code {code}"),
+        (Some(code), _) => format!("it exited with code {code}"),
         (None, Some(signal)) => match Signal::try_from(signal) {
-            Ok(name) => format!("{name} ended it"),
-            Err(_) => format!("signal {signal} ended it"),
+            Ok(name) => format!("{name} killed it"),
+            Err(_) => format!("signal {signal} killed it"),
         },
         (None, None) => "it ended".to_owned(),
     }
@@ -147,6 +148,50 @@ pub(super) fn tail(log: &Path, lines: usize) -> Vec<String> {
     let plain =
         |line: &&str| printable(&anstream::adapter::strip_str(line).to_string()).into_owned();
     all[from..].iter().map(plain).collect()
+}
+
+/// The path of the POSIX shell.
+const SHELL: &str = "/bin/sh";
+
+/// Ends the group gracefully, then by force, unless it reads a line.
+const SCRIPT: &str =
+    "trap '' HUP INT TERM; read -r line || { kill -TERM 0; sleep 5; kill -KILL 0; }";
+
+/// The leader of the nodes' process group.
+pub(super) struct Guard {
+    shell: Child,
+    pipe: Option<ChildStdin>,
+}
+
+impl Guard {
+    /// Starts the guard. Returns `None` if there is no shell, as in a minimal container.
+    pub(super) fn start() -> Option<Guard> {
+        let mut shell = Command::new(SHELL)
+            .args(["-c", SCRIPT])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .ok()?;
+        let pipe = shell.stdin.take();
+        Some(Guard { shell, pipe })
+    }
+
+    /// The process group.
+    pub(super) fn group(&self) -> i32 {
+        // Process ids are positive and fit.
+        i32::try_from(self.shell.id()).unwrap_or(0)
+    }
+
+    /// Dismisses the guard after all nodes have ended.
+    pub(super) fn dismiss(mut self) {
+        if let Some(mut pipe) = self.pipe.take() {
+            // If the guard is gone already, there is nothing to do.
+            let _ = pipe.write_all(b"done\n");
+        }
+        let _ = self.shell.wait();
+    }
 }
 
 #[cfg(test)]

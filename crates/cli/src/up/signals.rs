@@ -81,7 +81,7 @@ impl Signals {
 }
 
 /// Suspends this process until it is continued.
-pub(crate) fn stand_still() {
+pub(crate) fn suspend() {
     // If that fails, the process simply continues.
     let _ = raise(Signal::SIGSTOP);
 }

@@ -12,20 +12,20 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::UpError;
-use super::board::Board;
 use super::entry::Entry;
 use super::event::Event;
 use super::figures::Figures;
-use super::guard::Guard;
 use super::node::{Process, Settings};
 use super::plan::is_local;
-use super::ring_file::RingFile;
-use super::signals::{Signals, Wish, stand_still};
+use super::signals::{Signals, Wish, suspend};
 use super::view::View;
 use crate::error::CliError;
 use crate::exit::Answer;
 use crate::fleet;
 use crate::shell;
+use crate::up::frame::Board;
+use crate::up::node::Guard;
+use crate::up::plan::RingFile;
 
 /// Interval at which nodes are asked and the table is drawn.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -38,7 +38,7 @@ const TIMEOUT: Duration = Duration::from_millis(900);
 const LEAVE: Duration = Duration::from_secs(10);
 
 /// Figures of all nodes in the order of the entries, and the generation of the entries.
-type Said = (u64, Vec<Option<Figures>>);
+type Answers = (u64, Vec<Option<Figures>>);
 
 /// The nodes and their state.
 pub(super) struct Supervisor {
@@ -147,7 +147,7 @@ impl Supervisor {
         signals: &mut Signals,
         view: &mut View<'_>,
     ) -> Result<(), CliError> {
-        let (said_in, mut said) = mpsc::channel(1);
+        let (sender, mut answers) = mpsc::channel(1);
         let mut asking = false;
         let mut ticks = interval(PERIOD);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -160,21 +160,21 @@ impl Supervisor {
                     Wish::Resize => {}
                     Wish::Suspend => {
                         view.close();
-                        stand_still();
+                        suspend();
                         view.open()?;
                     }
                 },
                 Some(update) = updates.recv() => self.ring_changed(update, view)?,
-                Some(answers) = said.recv() => {
+                Some(received) = answers.recv() => {
                     asking = false;
-                    self.heard(answers, view)?;
+                    self.record(received, view)?;
                 }
                 _ = ticks.tick() => {
                     self.start_again(view)?;
                     self.stop_leaving();
                     if !asking {
                         asking = true;
-                        self.ask(&said_in);
+                        self.ask(&sender);
                     }
                     // The table is drawn when the new figures arrive.
                     continue;
@@ -183,7 +183,7 @@ impl Supervisor {
             if self.client.is_none() {
                 self.connect().await?;
             }
-            view.draw(|| self.board())?;
+            view.draw(&self.board())?;
         }
     }
 
@@ -280,22 +280,26 @@ impl Supervisor {
     }
 
     /// Asks all nodes for their figures, in the background.
-    fn ask(&self, said: &Sender<Said>) {
+    fn ask(&self, sender: &Sender<Answers>) {
         let nodes = self.client.as_ref().map(Client::nodes).unwrap_or_default();
-        let (said, generation) = (said.clone(), self.generation);
+        let (sender, generation) = (sender.clone(), self.generation);
         tokio::spawn(async move {
             let answers = join_all(nodes.iter().map(Figures::ask)).await;
             // There is no receiver once the nodes are being stopped.
-            let _ = said.send((generation, answers)).await;
+            let _ = sender.send((generation, answers)).await;
         });
     }
 
-    fn heard(&mut self, (generation, answers): Said, view: &mut View<'_>) -> Result<(), CliError> {
+    fn record(
+        &mut self,
+        (generation, answers): Answers,
+        view: &mut View<'_>,
+    ) -> Result<(), CliError> {
         if generation != self.generation {
             return Ok(());
         }
         for (entry, figures) in self.entries.iter_mut().zip(answers) {
-            if let Some(event) = entry.said(figures) {
+            if let Some(event) = entry.update(figures) {
                 view.event(&event)?;
             }
         }
@@ -387,14 +391,14 @@ impl Supervisor {
         Ok(())
     }
 
-    fn board(&self) -> Board {
+    fn board(&self) -> Board<'_> {
         Board {
-            file: self.file.path().to_owned(),
+            file: self.file.path(),
             version: self.version,
             age: self.begun.elapsed(),
-            rows: self.entries.iter().map(Entry::row).collect(),
-            logs: self.logs.path().to_owned(),
-            commands: self.commands.clone(),
+            entries: &self.entries,
+            logs: self.logs.path(),
+            commands: &self.commands,
         }
     }
 }

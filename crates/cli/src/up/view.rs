@@ -1,11 +1,12 @@
 //! The presentation of events: a live table, lines, or JSON.
 
-use super::board::Board;
+use ratatui::style::Style;
+
 use super::event::Event;
-use super::frame;
-use super::screen::Screen;
+use super::frame::{self, Board};
 use crate::error::CliError;
 use crate::output::Output;
+use crate::terminal::{Keys, Screen};
 
 /// Most notes kept.
 const NOTES: usize = 20;
@@ -72,7 +73,7 @@ impl<'o> View<'o> {
     pub(super) fn open(&mut self) -> Result<(), CliError> {
         if self.live && self.screen.is_none() {
             self.out.flush()?;
-            self.screen = Some(Screen::enter()?);
+            self.screen = Some(Screen::enter(Keys::Ignored)?);
         }
         Ok(())
     }
@@ -81,10 +82,17 @@ impl<'o> View<'o> {
     ///
     /// # Errors
     /// If the terminal cannot be written to.
-    pub(super) fn draw(&mut self, board: impl FnOnce() -> Board) -> Result<(), CliError> {
-        let Some(screen) = &self.screen else { return Ok(()) };
-        let (width, height) = screen.size();
-        Ok(screen.show(&frame::lines(&board(), &self.notes, width, height))?)
+    pub(super) fn draw(&mut self, board: &Board<'_>) -> Result<(), CliError> {
+        let Some(screen) = &mut self.screen else { return Ok(()) };
+        let colors =
+            anstream::AutoStream::choice(&std::io::stdout()) != anstream::ColorChoice::Never;
+        Ok(screen.draw(|frame| {
+            frame::draw(frame, board, &self.notes);
+            if !colors {
+                let area = frame.area();
+                frame.buffer_mut().set_style(area, Style::reset());
+            }
+        })?)
     }
 
     /// Restores the terminal. Later events are printed as lines.

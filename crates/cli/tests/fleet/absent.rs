@@ -20,16 +20,17 @@ fn a_node_that_is_away_hides_nothing_of_the_others() {
 
     let ran = ring.run(&["get", a, b, b, c]);
     assert_eq!((ran.code, ran.out.as_str()), (69, format!("{a}\n{c}\n").as_str()));
-    assert!(ran.err.contains("cache-1") && ran.err.contains("is away"), "{ran:?}");
+    assert!(ran.err.contains("cache-1") && ran.err.contains("is unreachable"), "{ran:?}");
     assert_eq!(ran.err.lines().count(), 1, "{ran:?}");
     let ran = ring.run(&["get", a, b, "--json"]);
     let json = ran.json();
     assert_eq!((ran.code, &json[0]["value"]), (69, &a.as_str().into()));
     assert!(
-        json[1]["error"].as_str().unwrap().contains("is away") && json[1].get("found").is_none()
+        json[1]["error"].as_str().unwrap().contains("is unreachable")
+            && json[1].get("found").is_none()
     );
 
-    ring.run(&["set", b, "v"]).fails(69, &["cache-1", "is away"]);
+    ring.run(&["set", b, "v"]).fails(69, &["cache-1", "is unreachable"]);
     let ran = ring.run(&["delete", b, a, b]);
     assert_eq!((ran.code, ran.out.as_str()), (69, format!("deleted {a} on cache-0\n").as_str()));
 
@@ -59,7 +60,7 @@ fn where_all_nodes_are_away_that_is_said() {
         run(words).fails(69, &["no node of", "cache-a", "cache-b", " up --ring "]);
     }
     for words in [&["get", "k"][..], &["set", "k", "v"], &["delete", "k"]] {
-        run(words).fails(69, &["is away", " check --ring "]);
+        run(words).fails(69, &["is unreachable", " check --ring "]);
     }
     let ran = run(&["check"]);
     assert_eq!(ran.code, 69);

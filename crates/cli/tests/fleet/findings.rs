@@ -273,7 +273,11 @@ fn a_file_that_differs_from_the_ring_in_force_is_a_warning() {
     let ran = nodes.run(&["check"]).succeeds();
     contains(
         &ran.out,
-        &["warning: cache-b does not use", "line 3: no colon", "no failure, 1 warning\n"],
+        &[
+            "warning: cache-b rejected its newest ring",
+            "line 3: no colon",
+            "no failure, 1 warning\n",
+        ],
     );
     assert!(!ran.out.contains("ok: every key"), "{ran:?}");
     assert_eq!(nodes.run(&["check", "--strict"]).code, 1);

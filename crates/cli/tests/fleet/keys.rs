@@ -117,7 +117,7 @@ fn a_key_that_is_none_is_sent_to_nobody() {
         ring.run(words).fails(65, &["longer than 250 bytes"]);
     }
     ring.run(&["get", "a b"]).fails(65, &["key 1", "a space"]);
-    ring.run(&["set", "", "v"]).fails(65, &["empty key"]);
+    ring.run(&["set", "", "v"]).fails(65, &["key is empty"]);
     let ran = ring.run(&["get", &long, "--json"]);
     let error: serde_json::Value = serde_json::from_str(&ran.err).unwrap();
     assert_eq!((ran.code, &error["exit"]), (65, &65.into()));

@@ -47,7 +47,7 @@ fn statistics_of_another_kind_are_columns_too() {
     ring.run(&["stats", "--node", "cache-9"]).fails(64, &["cache-9", "cache-0, cache-1"]);
     let reset = ring.run(&["stats", "reset"]).succeeds();
     assert_eq!((reset.out.as_str(), reset.err.as_str()), ("", "done; there is nothing to show\n"));
-    ring.run(&["stats", "a\nb"]).fails(64, &["no single line"]);
+    ring.run(&["stats", "a\nb"]).fails(64, &["not a single line"]);
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn certificates_are_read_again_on_every_node_or_on_some() {
     script.answer(0, "refresh_certs", "OK").answer(1, "refresh_certs", EXPIRED);
     script.answer(2, "refresh_certs", "OK");
     let nodes = script.start();
-    let done = "certificates read again on cache-a\ncertificates read again on cache-c\n";
+    let done = "certificates reloaded on cache-a\ncertificates reloaded on cache-c\n";
     let ran = nodes.run(&["refresh-certs"]);
     assert_eq!((ran.code, ran.out.as_str()), (1, done), "{ran:?}");
     let said = "expired\\u{9b}; the certificates in force stay; the other nodes answered\n";

@@ -165,7 +165,7 @@ fn every_command_goes_by_tls_and_logs_in() {
     run(&["delete", "k"]);
     assert!(run(&["stats"]).out.contains('7'));
     run(&["flush", "--yes"]);
-    assert_eq!(run(&["refresh-certs"]).out, "certificates read again on cache-a\n");
+    assert_eq!(run(&["refresh-certs"]).out, "certificates reloaded on cache-a\n");
     // The node has no ring. It can report that only after a successful login.
     let ran = place.run(&[&["check"][..], &secure].concat());
     assert!(ran.code == 1 && ran.out.contains("no ring"), "{ran:?}");
@@ -209,10 +209,10 @@ fn what_does_not_fit_is_one_line_with_advice() {
     let secure = Place::with(Tls::On, Some(LOGIN));
     let get = |place: &Place, words: &[&str]| place.run(&[&["get", "k"], words].concat());
     get(&secure, &[]).fails(76, &["cache-a", "it speaks TLS on this port", "--tls-ca FILE"]);
-    get(&secure, &["--tls-ca", "@other.pem"]).fails(76, &["none of the CAs", "--tls-ca FILE"]);
-    get(&secure, &["--tls-ca", "@ca.pem"]).fails(77, &["asks for a login", "--auth-file FILE"]);
+    get(&secure, &["--tls-ca", "@other.pem"]).fails(76, &["not from a CA", "--tls-ca FILE"]);
+    get(&secure, &["--tls-ca", "@ca.pem"]).fails(77, &["requires a login", "--auth-file FILE"]);
     let wrong = ["--tls-ca", "@ca.pem", "--auth-file", "@wrong"];
-    get(&secure, &wrong).fails(77, &["refuses the login of \"shop\""]);
+    get(&secure, &wrong).fails(77, &["rejects the login of \"shop\""]);
     assert!(!get(&secure, &wrong).err.to_lowercase().contains("tr0ub4dor"));
     let ran = secure.run(&[&["check"][..], &wrong].concat());
     assert!(ran.code == 77 && ran.out.contains("no login"), "{ran:?}");
@@ -227,7 +227,7 @@ fn what_does_not_fit_is_one_line_with_advice() {
     get(&named, &[&words[..], &["--tls-name", "cache.example"]].concat()).succeeds();
 
     let mutual = Place::with(Tls::Mutual, None);
-    get(&mutual, &words).fails(77, &["asks for a client certificate", "--tls-cert FILE"]);
+    get(&mutual, &words).fails(77, &["requires a client certificate", "--tls-cert FILE"]);
 
     let plain = Place::with(Tls::Off, None);
     // The server answers only if the handshake happens to contain a line break.
@@ -250,10 +250,10 @@ fn files_that_are_not_in_order_are_named() {
     get(&["--tls-cert", "@app.pem"]).fails(64, &["--tls-cert needs --tls-key FILE"]);
     get(&["--tls-key", "@app.key"]).fails(64, &["--tls-key needs --tls-cert FILE"]);
     let words = ["--tls-ca", "@ca.pem", "--tls-cert", "@ca.pem", "--tls-key", "@app.key"];
-    get(&words).fails(65, &["app.key is not that of the first certificate of", "ca.pem"]);
+    get(&words).fails(65, &["app.key does not belong to the first certificate of", "ca.pem"]);
     get(&["--auth-file", "@none"]).fails(66, &["cannot read the auth file"]);
     let ran = get(&["--auth-file", "@app.key"]);
     ran.fails(65, &["the first line of the auth file", "is not user:password"]);
     get(&["--tls-ca", "@ca.pem", "--tls-name", "no name"])
-        .fails(64, &["\"no name\" is no host name"]);
+        .fails(64, &["\"no name\" is neither a host name"]);
 }

@@ -315,7 +315,7 @@ fn the_hottest_keys_of_a_ring_are_listed() {
 
     let fleet = Fleet::running(1, &["-X"]);
     let file = fleet.file("all.toml", &fleet.ring(1, &[0]));
-    Ran::of(&mut of(&file, &["hot"])).fails(1, &["refuses", "stats hotkeys not allowed"]);
+    Ran::of(&mut of(&file, &["hot"])).fails(1, &["refused", "stats hotkeys not allowed"]);
 }
 
 /// Answers each request like a node whose keys and version attack the terminal.

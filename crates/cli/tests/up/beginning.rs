@@ -34,7 +34,7 @@ fn a_port_in_use_is_left_out_and_said() {
 fn a_program_that_is_not_there_is_told_with_what_to_do() {
     let place = Place::new();
     let ran = place.run(&["up", "--program", "no/ringbinderd"]);
-    ran.fails(69, &["no ringbinderd at no/ringbinderd", "cargo build", "--program FILE"]);
+    ran.fails(69, &["cannot find ringbinderd at no/ringbinderd", "cargo build", "--program FILE"]);
     // There is no server beside the program, and none on the PATH.
     let copy = place.path().join("ringbinder");
     install(env!("CARGO_BIN_EXE_ringbinder").as_ref(), &copy);
@@ -73,7 +73,7 @@ fn cargo_builds_the_server_for_the_one_that_it_runs() {
         .args(["up", "--nodes", "1", "--port", &port(), "--", "--no-such-flag"]);
     // The node rejects its flag, which shows that it was found.
     let ran = Ran::of(&mut command);
-    assert!(ran.code == 69 && ran.err.contains("cache-a did not start"), "{ran:?}");
+    assert!(ran.code == 69 && ran.err.contains("cannot start cache-a"), "{ran:?}");
     let asked = fs::read_to_string(place.path().join("asked")).unwrap();
     assert_eq!(
         asked.trim(),
@@ -85,7 +85,7 @@ fn cargo_builds_the_server_for_the_one_that_it_runs() {
     );
     fs::write(&text, "#!/bin/sh\nexit 101\n").unwrap();
     install(&text, &cargo);
-    Ran::of(&mut command).fails(69, &["cargo could not build ringbinderd", "101"]);
+    Ran::of(&mut command).fails(69, &["cannot build ringbinderd: cargo failed", "101"]);
 }
 
 #[test]
@@ -95,8 +95,8 @@ fn a_node_that_does_not_start_stops_everything_and_shows_its_log() {
     assert_eq!(ran.code, 69, "{ran:?}");
     // Either node may be the first to end.
     let last = ran.err.lines().last().unwrap();
-    assert!(last.starts_with("ringbinder: cache-"), "{ran:?}");
-    assert!(last.contains("did not start: it ended with exit code 64"), "{ran:?}");
+    assert!(last.starts_with("ringbinder: cannot start cache-"), "{ran:?}");
+    assert!(last.contains(": it exited with code 64"), "{ran:?}");
     assert!(
         ran.err
             .lines()
@@ -142,11 +142,11 @@ fn a_ring_file_that_cannot_be_used_is_told() {
     Ran::of(&mut place.up(&["--nodes", "2"])).fails(64, &["ring.toml exists", "--nodes"]);
     fs::write(place.ring(), "version = 1\n[[node]]\nname = \"a\"\naddress = \"192.0.2.1:1\"\n")
         .unwrap();
-    Ran::of(&mut place.up(&[])).fails(65, &["no node on this machine", "--ring FILE"]);
+    Ran::of(&mut place.up(&[])).fails(65, &["none is on this machine", "--ring FILE"]);
     fs::write(place.ring(), "nonsense").unwrap();
     assert_eq!(Ran::of(&mut place.up(&[])).code, 65);
     assert_eq!(fs::read_to_string(place.ring()).unwrap(), "nonsense");
-    Ran::of(&mut place.up(&["--ring", "new.yaml"])).fails(64, &["as TOML"]);
+    Ran::of(&mut place.up(&["--ring", "new.yaml"])).fails(64, &["a new ring is TOML"]);
     let ran = Ran::of(&mut place.up(&["--ring", "no/such/directory/ring.toml"]));
     ran.fails(73, &["cannot write no/such/directory/ring.toml"]);
     Ran::of(&mut place.up(&["--host", "0.0.0.0", "--ring", "x.toml"])).fails(64, &["0.0.0.0"]);

@@ -183,12 +183,12 @@ fn a_node_that_dies_is_seen() {
         Some(screen.cell(u16::try_from(row).unwrap(), column)?.fgcolor())
     });
     assert_eq!(red, vt100::Color::Idx(1));
-    terminal.until_text("SIGKILL ended it");
+    terminal.until_text("SIGKILL killed it");
     terminal.press("\x03");
     let (code, text) = terminal.end();
     assert_eq!(code, 0);
     // These notes are still readable after the table is gone.
-    assert!(text.contains("SIGKILL ended it") && text.contains("the logs stay in"), "{text}");
+    assert!(text.contains("SIGKILL killed it") && text.contains("the logs are kept in"), "{text}");
 }
 
 #[test]

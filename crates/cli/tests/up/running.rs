@@ -74,7 +74,7 @@ fn a_node_that_dies_is_told_with_how_to_start_it_again() {
     let dead = session.nodes[1].clone();
     process::signal(dead.pid, Signal::SIGKILL);
     let ended = session.until("ended");
-    assert_eq!((&ended["node"], &ended["how"]), (&"cache-b".into(), &"SIGKILL ended it".into()));
+    assert_eq!((&ended["node"], &ended["how"]), (&"cache-b".into(), &"SIGKILL killed it".into()));
     assert!(fs::read_to_string(ended["log"].as_str().unwrap()).unwrap().contains("listens on"));
     assert_eq!(place.run(&["check"]).code, 1);
     // Starts the node by hand, with the command that `up` printed.

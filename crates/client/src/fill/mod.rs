@@ -25,7 +25,7 @@
 //!   placeholder. If that [is a miss](crate::OnAway), the fill runs and nothing is stored;
 //!   otherwise it is an error. The filled value is returned even if it can no longer be stored.
 //!
-//! Callers of one process take turns with a key; see [`flight`](self::flight).
+//! Callers of one process take turns with a key; see [`shared`](self::shared).
 //!
 //! `Z` and the client flags, which are 0, tell a placeholder from an empty value that a client
 //! stored. So an empty value with flags 0 counts as no value while it is being refreshed, and the
@@ -33,9 +33,9 @@
 //! [`Client::get`], see a placeholder as an empty value.
 
 mod error;
-pub(crate) mod flight;
 mod lease;
 mod options;
+pub(crate) mod shared;
 
 use std::time::Duration;
 
@@ -50,8 +50,8 @@ pub use options::Fill;
 use crate::client::{Client, checked};
 use crate::error::Error;
 use crate::item::Item;
-use flight::{Boarded, Turn};
 use lease::{Found, Lease};
+use shared::{Outcome, Turn};
 
 /// The first pause before asking again for a key that another caller is filling.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(4);
@@ -125,11 +125,11 @@ impl Client {
         let failed = |old| move |error| FillError::Fill { error, old };
 
         let deadline = Instant::now() + how.longest_wait();
-        let seat = self.inner.flights.join(key);
-        let turn = match seat.board(deadline, &self.inner.runtime).await {
-            Boarded::Turn(turn) => turn,
-            Boarded::Shared(item) => return Ok(item),
-            Boarded::Late => return filled.await.map_err(failed(None)),
+        let waiter = self.inner.shared_fills.join(key);
+        let turn = match waiter.wait(deadline, &self.inner.runtime).await {
+            Outcome::Turn(turn) => turn,
+            Outcome::Shared(item) => return Ok(item),
+            Outcome::Late => return filled.await.map_err(failed(None)),
         };
         let (lease, turn) = match self.win(key, &how, deadline, turn).await? {
             Step::Done(item) => return Ok(item),

@@ -66,7 +66,7 @@ pub enum TlsError {
         file: TlsFile,
     },
     /// A key is encrypted with a password.
-    #[error("{file} is encrypted: give one that is not, readable by this user only")]
+    #[error("{file} is encrypted: give an unencrypted one that only this user may read")]
     EncryptedKey {
         /// The file.
         file: TlsFile,
@@ -90,7 +90,7 @@ pub enum TlsError {
         why: String,
     },
     /// A key belongs to another certificate.
-    #[error("{key} is not that of the first certificate of {chain}")]
+    #[error("{key} does not belong to the first certificate of {chain}")]
     OtherKey {
         /// The key.
         key: TlsFile,
@@ -98,19 +98,19 @@ pub enum TlsError {
         chain: TlsFile,
     },
     /// The system has no CAs.
-    #[error("the system has no CA certificates ({why}): install them, or name a CA")]
+    #[error("cannot find the system's CA certificates ({why}): install them, or name a CA")]
     NoSystemRoots {
         /// The places that were searched.
         why: String,
     },
     /// The settings do not suit this build of the program.
-    #[error("TLS cannot be set up: {why}")]
+    #[error("cannot set up TLS: {why}")]
     Settings {
         /// The setting that does not suit it.
         why: String,
     },
     /// The expected name in certificates is invalid.
-    #[error("{name:?} is no host name and no IP address that a certificate could be for")]
+    #[error("{name:?} is neither a host name nor an IP address, as a certificate needs")]
     ServerName {
         /// The name.
         name: String,

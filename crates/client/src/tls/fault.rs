@@ -16,10 +16,10 @@ pub enum TlsFault {
     #[error("its certificate has expired{}: renew it there", ago(*.0))]
     Expired(Option<Duration>),
     /// The node's certificate is not valid yet, or this machine's clock is wrong.
-    #[error("its certificate is not valid yet: see to the clocks of both")]
+    #[error("its certificate is not valid yet: check the clocks of both sides")]
     NotYetValid,
     /// The node's certificate is from an untrusted CA.
-    #[error("its certificate is from none of the CAs that are trusted here")]
+    #[error("its certificate is not from a CA that is trusted here")]
     UnknownIssuer,
     /// The node's certificate is for another host.
     #[error("its certificate is not for {expected}{}", but_for(presented))]
@@ -33,13 +33,13 @@ pub enum TlsFault {
     #[error("its certificate, or one above it, {0}")]
     Certificate(String),
     /// The host in the ring cannot be the subject of a certificate.
-    #[error("{host:?} is no host name and no IP address that a certificate could be for")]
+    #[error("{host:?} is neither a host name nor an IP address, as a certificate needs")]
     Name {
         /// The host.
         host: String,
     },
     /// The node requires a certificate from this client.
-    #[error("it asks for a client certificate, and was shown none")]
+    #[error("it requires a client certificate, and got none")]
     CertificateRequired,
     /// The node does not trust this client's certificate.
     #[error("it does not accept this client's certificate: {0}")]
@@ -72,12 +72,12 @@ pub enum TlsFault {
 impl TlsFault {
     /// The fault of a failed handshake.
     pub(super) fn of_handshake(error: &io::Error) -> TlsFault {
-        super::told(error).map_or(TlsFault::Closed, TlsFault::of)
+        super::tls_error(error).map_or(TlsFault::Closed, TlsFault::of)
     }
 
     /// The fault of a connection that failed after the handshake; `None` if it simply ended.
     pub(crate) fn of_stream(error: &io::Error) -> Option<TlsFault> {
-        match super::told(error)? {
+        match super::tls_error(error)? {
             Error::AlertReceived(
                 AlertDescription::CloseNotify | AlertDescription::UserCanceled,
             ) => None,
@@ -138,7 +138,7 @@ impl TlsFault {
             AlertDescription::ProtocolVersion
             | AlertDescription::HandshakeFailure
             | AlertDescription::InsufficientSecurity => TlsFault::NothingInCommon(name(alert)),
-            alert => TlsFault::Other(format!("it broke off ({})", name(alert))),
+            alert => TlsFault::Other(format!("it aborted the handshake ({})", name(alert))),
         }
     }
 }

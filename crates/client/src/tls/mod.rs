@@ -192,6 +192,6 @@ pub(crate) fn is_alert(bytes: &[u8]) -> bool {
 }
 
 /// The error of rustls inside the error of a stream.
-fn told(error: &io::Error) -> Option<&rustls::Error> {
+fn tls_error(error: &io::Error) -> Option<&rustls::Error> {
     error.get_ref()?.downcast_ref()
 }

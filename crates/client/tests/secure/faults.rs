@@ -163,6 +163,6 @@ async fn a_host_that_no_certificate_is_for() {
     let node = Node::secure(ca.certify(&["127.0.0.1"]).server()).await;
     let tls = trust(&ca).server_name("no name");
     let error = client_of(node.address()).tls(tls).connect().await.expect_err("no name");
-    assert!(error.to_string().starts_with("\"no name\" is no host name"), "{error}");
+    assert!(error.to_string().starts_with("\"no name\" is neither a host name"), "{error}");
     drop(Arc::new(node));
 }

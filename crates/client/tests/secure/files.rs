@@ -87,7 +87,7 @@ async fn each_mistake_is_told_with_its_file() {
         (with(&chain, &chain), keys, &chain, "has no private key"),
         (with(&chain, &encrypted), keys, &encrypted, "is encrypted"),
         (with(&chain, &no_key), keys, &no_key, "holds a key of an unknown kind, which is not"),
-        (with(&chain, &other_key), keys, &other_key, "is not that of the first certificate"),
+        (with(&chain, &other_key), keys, &other_key, "does not belong to the first certificate"),
     ] {
         let error = error_of(tls).await;
         assert_eq!(path_of(&error), Some((part, path.as_path())), "{error:?}");
@@ -188,9 +188,14 @@ async fn files_as_openssl_makes_them() {
     openssl(&folder, "rsa -in rsa.key -traditional -aes128 -passout pass:x -out old.key");
     folder.write("empty", "");
     for (tls, part, name, says) in [
-        (with("v1.pem", "rsa.key"), TlsPart::Chain, "v1.pem", "is of X.509 version 1, which"),
-        (with("v1.pem", "p521.key"), TlsPart::Key, "p521.key", "is not that of the first"),
-        (with("der.pem", "rsa.key"), TlsPart::Chain, "der.pem", "is no PEM file but a binary one"),
+        (with("v1.pem", "rsa.key"), TlsPart::Chain, "v1.pem", "is X.509 version 1, which"),
+        (with("v1.pem", "p521.key"), TlsPart::Key, "p521.key", "does not belong to the first"),
+        (
+            with("der.pem", "rsa.key"),
+            TlsPart::Chain,
+            "der.pem",
+            "is not a PEM file but a binary one",
+        ),
         (with("rsa.pem", "old.key"), TlsPart::Key, "old.key", "is encrypted"),
         (with("rsa.pem", "empty"), TlsPart::Key, "empty", "has no private key"),
     ] {

@@ -86,7 +86,7 @@ async fn a_client_without_one_is_told_that_it_is_asked_for() {
         client.nodes()[0].version().await.expect_err("no login"),
     ] {
         assert!(matches!(error, Error::Unauthenticated { user: None, .. }), "{error:?}");
-        assert!(error.to_string().ends_with("asks for a login, and this client has none"));
+        assert!(error.to_string().ends_with("requires a login, and this client has none"));
     }
 }
 

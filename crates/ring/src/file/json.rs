@@ -70,7 +70,7 @@ impl<'de> Visitor<'de> for Distinct {
         let mut seen = HashSet::new();
         while let Some(key) = map.next_key::<String>()? {
             if seen.contains(&key) {
-                return Err(A::Error::custom(format!("the key {} is there twice", quoted(&key))));
+                return Err(A::Error::custom(format!("the key {} occurs twice", quoted(&key))));
             }
             map.next_value_seed(self)?;
             seen.insert(key);

@@ -52,6 +52,11 @@ impl Format {
 pub(crate) fn read(path: &Path) -> Result<String, RingFault> {
     let bytes = regular::read(path, MAX_FILE_BYTES as u64)
         .map_err(|error| RingFault::Unreadable(error.to_string()))?;
+    decode(bytes)
+}
+
+/// Checks that bytes are a text that may be a ring.
+pub(crate) fn decode(bytes: Vec<u8>) -> Result<String, RingFault> {
     if bytes.len() > MAX_FILE_BYTES {
         return Err(RingFault::TooLarge);
     }

@@ -173,8 +173,8 @@ pub(super) async fn keep(
     text::on_blocking_thread(move || {
         if let Err(error) = how(&cache, &ring) {
             tracing::warn!(
-                "cannot keep a copy of the ring in {}: {error}; without it a start fails while \
-                 etcd is away: check that its directory exists and is writable",
+                "cannot write a copy of the ring to {}: {error}; without it, a start fails while \
+                 etcd is unreachable: check that its directory exists and is writable",
                 cache.path.display()
             );
         }

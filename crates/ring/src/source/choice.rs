@@ -169,7 +169,7 @@ mod tests {
         let plain = Choice::File(file(), None);
         assert_eq!(choose(Ok(file()), Err(missing()), |_| true), plain);
         let empty = SourceError::Empty(Origin::File("x".into()));
-        let told = Choice::File(file(), Some(Remark::Useless(empty.clone())));
-        assert_eq!(choose(Ok(file()), Err(empty), |_| true), told);
+        let expected = Choice::File(file(), Some(Remark::Useless(empty.clone())));
+        assert_eq!(choose(Ok(file()), Err(empty), |_| true), expected);
     }
 }

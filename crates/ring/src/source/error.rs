@@ -31,9 +31,7 @@ pub enum SourceError {
         reason: String,
     },
     /// etcd cannot be reached, is too slow, or the answer is not from an etcd.
-    #[error(
-        "etcd gives no ring for {origin}: {reason}; check that it runs and is what listens there"
-    )]
+    #[error("cannot read {origin} from etcd: {reason}; check that etcd runs there")]
     Away {
         /// The key and its endpoints.
         origin: Origin,
@@ -42,7 +40,7 @@ pub enum SourceError {
     },
     /// etcd answered, but does not permit this program to read the key.
     #[error(
-        "etcd refuses to give {origin}: {reason}; check ETCDCTL_USER and ETCDCTL_PASSWORD, and \
+        "etcd refuses access to {origin}: {reason}; check ETCDCTL_USER and ETCDCTL_PASSWORD, and \
          that this user may read the key"
     )]
     Refused {
@@ -98,10 +96,10 @@ impl SourceError {
 fn missing(origin: &Origin) -> String {
     match origin {
         Origin::File(path) => {
-            format!("there is no ring file {}: write it, or name another", path.display())
+            format!("cannot find the ring file {}: write it, or name another", path.display())
         }
         Origin::Etcd { endpoints, key } => format!(
-            "there is no key {key} in etcd at {}: put the ring there (etcdctl put {} < ring.toml)",
+            "cannot find the key {key} in etcd at {}: put the ring there (etcdctl put {} < ring.toml)",
             endpoints.join(","),
             quoted(key)
         ),
@@ -112,6 +110,6 @@ fn no_copy(copy: &SourceError) -> String {
     match copy {
         SourceError::Missing(place) => format!("and there is no copy of the ring in {place} yet"),
         SourceError::OtherSource { .. } => copy.to_string(),
-        other => format!("and the copy of the ring is of no use: {other}"),
+        other => format!("and the copy of the ring cannot be used: {other}"),
     }
 }

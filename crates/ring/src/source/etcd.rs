@@ -179,8 +179,8 @@ impl Etcd {
         let watching = watcher.watch(self.key.as_str(), Some(options));
         let mut events = match timeout(PATIENCE, watching).await {
             Ok(Ok(events)) => events,
-            Ok(Err(error)) => return format!("{endpoint} gives no watch: {}", reason(&error)),
-            Err(_) => return format!("{endpoint} gives no watch in time"),
+            Ok(Err(error)) => return format!("{endpoint} rejects the watch: {}", reason(&error)),
+            Err(_) => return format!("{endpoint} did not start the watch in time"),
         };
         let mut kv = client.kv_client().max_decoding_message_size(MAX_MESSAGE);
         let mut checks = interval_at(Instant::now() + CHECK_EVERY, CHECK_EVERY);
@@ -202,7 +202,7 @@ impl Etcd {
             let value = match timeout(PATIENCE, get(&mut kv, &self.key)).await {
                 Ok(Ok(value)) => value,
                 Ok(Err(error)) => return format!("{endpoint}: {}", reason(&error)),
-                Err(_) => return format!("{endpoint} is silent"),
+                Err(_) => return format!("{endpoint} does not answer"),
             };
             if value.changed != known || *asked {
                 known = value.changed;

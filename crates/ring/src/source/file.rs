@@ -48,8 +48,8 @@ pub(super) async fn watch(path: &Path, reporter: Reporter, reload: &Notify) {
     let events = Events::of(path)
         .inspect_err(|error| {
             warn!(
-                "cannot watch the directory of {} for changes ({error}): the file is looked at \
-                 every {} ms instead",
+                "cannot watch the directory of {} for changes ({error}): checking the file every \
+                 {} ms instead",
                 path.display(),
                 LOOK_EVERY.as_millis()
             );
@@ -267,7 +267,7 @@ mod tests {
     use tokio::sync::mpsc::{Receiver, channel};
 
     use super::super::Update;
-    use super::super::report::Told;
+    use super::super::report::Reported;
     use super::*;
 
     const PATIENCE: Duration = Duration::from_secs(30);
@@ -312,7 +312,7 @@ mod tests {
         let watched = path.clone();
         let events = events.then(|| Events::of(&path).unwrap());
         let watch = tokio::spawn(async move {
-            let reporter = Reporter::new(Told::default(), sender);
+            let reporter = Reporter::new(Reported::default(), sender);
             run(&watched, events, look_every, reporter, &Notify::new()).await;
         });
         assert_eq!(next(&mut updates).await, (1, 1));
@@ -424,9 +424,9 @@ mod tests {
             !Reading::of(path.clone()).await.at_rest
         };
         let found = async { while !fresh().await {} };
-        tokio::time::timeout(PATIENCE, found).await.expect("a fresh file is told");
+        tokio::time::timeout(PATIENCE, found).await.expect("a fresh file is reported");
         let old = async { while !Reading::of(path.clone()).await.at_rest {} };
-        tokio::time::timeout(PATIENCE, old).await.expect("an old file is told");
+        tokio::time::timeout(PATIENCE, old).await.expect("an old file is reported");
         assert!(!Reading::of(directory.path().join("none")).await.at_rest);
     }
 

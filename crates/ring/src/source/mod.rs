@@ -39,7 +39,7 @@ use tracing::warn;
 
 use crate::{Ring, RingId};
 use choice::{Choice, Remark, choose};
-use report::{Reporter, Told};
+use report::{Reported, Reporter};
 
 pub use cache::{Cache, read_cache, write_cache};
 pub use error::SourceError;
@@ -84,7 +84,7 @@ pub enum Provenance {
 pub struct Source {
     origin: Origin,
     cache: Option<Cache>,
-    told: Mutex<Told>,
+    reported: Mutex<Reported>,
     #[cfg(feature = "etcd")]
     login: Option<Login>,
 }
@@ -107,7 +107,7 @@ impl Source {
         Source {
             cache: cache.map(|path| Cache::new(path, &origin)),
             origin,
-            told: Mutex::default(),
+            reported: Mutex::default(),
             #[cfg(feature = "etcd")]
             login: Login::from_env(),
         }
@@ -150,15 +150,17 @@ impl Source {
             (_, Some(cache), Err(why)) if why.is_away() => cached(cache.clone(), why).await,
             (_, _, read) => read.map(|ring| (ring, Provenance::Origin)),
         };
-        let told = match &result {
-            Ok((_, Provenance::Newer { file, .. })) => Told { ring: Some(*file), failure: None },
-            Ok((ring, Provenance::Origin)) => Told { ring: Some(ring.id()), failure: None },
-            Ok((ring, Provenance::Cache { why, .. })) => {
-                Told { ring: Some(ring.id()), failure: Some(why.clone()) }
+        let reported = match &result {
+            Ok((_, Provenance::Newer { file, .. })) => {
+                Reported { ring: Some(*file), failure: None }
             }
-            Err(why) => Told { ring: None, failure: Some(why.clone()) },
+            Ok((ring, Provenance::Origin)) => Reported { ring: Some(ring.id()), failure: None },
+            Ok((ring, Provenance::Cache { why, .. })) => {
+                Reported { ring: Some(ring.id()), failure: Some(why.clone()) }
+            }
+            Err(why) => Reported { ring: None, failure: Some(why.clone()) },
         };
-        *self.told.lock().unwrap_or_else(PoisonError::into_inner) = told;
+        *self.reported.lock().unwrap_or_else(PoisonError::into_inner) = reported;
         result
     }
 
@@ -227,8 +229,8 @@ impl Source {
         reload: Arc<Notify>,
         stop: CancellationToken,
     ) {
-        let told = self.told.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let reporter = Reporter::new(told, updates.clone());
+        let reported = self.reported.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let reporter = Reporter::new(reported, updates.clone());
         let work = async {
             match self.origin {
                 Origin::File(path) => file::watch(&path, reporter, &reload).await,

@@ -114,7 +114,7 @@ fn endpoint(text: &str) -> Result<String, String> {
         return Err(format!("'{text}' has no host"));
     }
     if !port.parse::<u16>().is_ok_and(|port| port != 0) || port.starts_with('+') {
-        return Err(format!("'{port}' in '{text}' is no port"));
+        return Err(format!("'{port}' in '{text}' is not a port"));
     }
     let v6 = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
     let good = match v6 {
@@ -124,7 +124,7 @@ fn endpoint(text: &str) -> Result<String, String> {
         }
         None => host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_')),
     };
-    if good { Ok(text.to_owned()) } else { Err(format!("'{host}' is no host")) }
+    if good { Ok(text.to_owned()) } else { Err(format!("'{host}' is not a host")) }
 }
 
 fn malformed(url: &str, reason: &str) -> OriginError {
@@ -193,13 +193,13 @@ mod tests {
             ("etcd://h:1,/ring", "an endpoint is empty"),
             ("etcd://h/ring", "'h' has no port (etcd's is h:2379)"),
             ("etcd://:1/ring", "has no host"),
-            ("etcd://h:/ring", "'' in 'h:' is no port"),
-            ("etcd://h:0/ring", "'0' in 'h:0' is no port"),
-            ("etcd://h:+1/ring", "is no port"),
-            ("etcd://h:65536/ring", "is no port"),
+            ("etcd://h:/ring", "'' in 'h:' is not a port"),
+            ("etcd://h:0/ring", "'0' in 'h:0' is not a port"),
+            ("etcd://h:+1/ring", "is not a port"),
+            ("etcd://h:65536/ring", "is not a port"),
             ("etcd://::1:2379/ring", "in brackets"),
-            ("etcd://[::g]:2379/ring", "'[::g]' is no host"),
-            ("etcd://a b:1/ring", "'a b' is no host"),
+            ("etcd://[::g]:2379/ring", "'[::g]' is not a host"),
+            ("etcd://a b:1/ring", "'a b' is not a host"),
             ("etcd://h:1", "there is no key"),
             ("etcd://h:1/", "there is no key"),
             ("etcd://h:1/a\nb", "control character"),

@@ -7,14 +7,14 @@ use crate::{Ring, RingId};
 
 /// The last state reported to the user of a source.
 #[derive(Debug, Default)]
-pub(super) struct Told {
+pub(super) struct Reported {
     /// The ring that the user has from this source.
     pub(super) ring: Option<RingId>,
     /// The last reported failure; `None` if the last reading was good.
     pub(super) failure: Option<SourceError>,
 }
 
-impl Told {
+impl Reported {
     /// The message to send after a reading; `asked` is whether a caller waits for an answer.
     fn news(
         &mut self,
@@ -42,25 +42,25 @@ impl Told {
 /// Sends the news in the readings of a source.
 #[derive(Debug)]
 pub(super) struct Reporter {
-    told: Told,
+    reported: Reported,
     updates: Sender<Result<Update, SourceError>>,
 }
 
 impl Reporter {
-    /// A reporter to a user who knows `told`.
-    pub(super) fn new(told: Told, updates: Sender<Result<Update, SourceError>>) -> Self {
-        Reporter { told, updates }
+    /// A reporter to a user who knows `reported`.
+    pub(super) fn new(reported: Reported, updates: Sender<Result<Update, SourceError>>) -> Self {
+        Reporter { reported, updates }
     }
 
     /// Whether a ring differs from the user's.
     #[cfg(feature = "etcd")]
     pub(super) fn is_new(&self, ring: &Ring) -> bool {
-        self.told.ring != Some(ring.id())
+        self.reported.ring != Some(ring.id())
     }
 
     /// Sends a reading, if it is news or a caller waits for an answer.
     pub(super) async fn report(&mut self, reading: Result<Ring, SourceError>, asked: bool) {
-        if let Some(news) = self.told.news(reading, asked) {
+        if let Some(news) = self.reported.news(reading, asked) {
             // If the receiver is dropped, the watch ends by itself.
             let _ = self.updates.send(news).await;
         }
@@ -86,27 +86,27 @@ mod tests {
     #[test]
     fn only_news_are_told_unless_somebody_asks() {
         let empty = || SourceError::Empty(Origin::File("ring.toml".into()));
-        let mut told = Told::default();
-        let mut tell = |reading, asked| match told.news(reading, asked) {
+        let mut reported = Reported::default();
+        let mut report = |reading, asked| match reported.news(reading, asked) {
             Some(Ok(Update::Ring(ring))) => format!("ring {}", ring.id().version),
             Some(Ok(Update::Unchanged(_))) => "unchanged".to_owned(),
             Some(Err(error)) if error.is_away() => "away".to_owned(),
             Some(Err(_)) => "failure".to_owned(),
             None => "nothing".to_owned(),
         };
-        assert_eq!(tell(ring(2), false), "ring 2");
-        assert_eq!(tell(ring(2), false), "nothing");
-        assert_eq!(tell(ring(2), true), "unchanged");
-        assert_eq!(tell(ring(1), false), "ring 1");
-        assert_eq!(tell(Err(empty()), false), "failure");
-        assert_eq!(tell(Err(empty()), false), "nothing");
-        assert_eq!(tell(Err(empty()), true), "failure");
-        assert_eq!(tell(ring(1), false), "unchanged");
-        assert_eq!(tell(Err(away("refused")), false), "away");
-        assert_eq!(tell(Err(away("silent")), false), "nothing");
-        assert_eq!(tell(Err(empty()), false), "failure");
-        assert_eq!(tell(Err(away("silent")), false), "away");
-        assert_eq!(tell(ring(3), false), "ring 3");
-        assert_eq!(tell(ring(3), false), "nothing");
+        assert_eq!(report(ring(2), false), "ring 2");
+        assert_eq!(report(ring(2), false), "nothing");
+        assert_eq!(report(ring(2), true), "unchanged");
+        assert_eq!(report(ring(1), false), "ring 1");
+        assert_eq!(report(Err(empty()), false), "failure");
+        assert_eq!(report(Err(empty()), false), "nothing");
+        assert_eq!(report(Err(empty()), true), "failure");
+        assert_eq!(report(ring(1), false), "unchanged");
+        assert_eq!(report(Err(away("refused")), false), "away");
+        assert_eq!(report(Err(away("silent")), false), "nothing");
+        assert_eq!(report(Err(empty()), false), "failure");
+        assert_eq!(report(Err(away("silent")), false), "away");
+        assert_eq!(report(ring(3), false), "ring 3");
+        assert_eq!(report(ring(3), false), "nothing");
     }
 }

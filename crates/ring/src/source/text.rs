@@ -5,8 +5,8 @@ use std::path::Path;
 
 use super::{Origin, SourceError};
 use crate::MAX_FILE_BYTES;
-use crate::error::{RingError, RingFault};
-use crate::regular;
+use crate::error::RingError;
+use crate::{file, regular};
 
 /// Runs `work` on a thread for blocking work: building a ring of a thousand nodes would block a
 /// thread of the runtime for too long.
@@ -44,23 +44,17 @@ pub fn read(path: &Path) -> Result<String, SourceError> {
 
 /// Checks that bytes from `origin` are a text that may be a ring.
 pub(super) fn decode(bytes: Vec<u8>, origin: &Origin) -> Result<String, SourceError> {
-    let invalid = |fault| SourceError::Invalid(RingError::new(&origin.to_string(), fault));
-    if bytes.len() > MAX_FILE_BYTES {
-        return Err(invalid(RingFault::TooLarge));
-    }
-    if bytes.trim_ascii().is_empty() {
+    if bytes.len() <= MAX_FILE_BYTES && bytes.trim_ascii().is_empty() {
         return Err(SourceError::Empty(origin.clone()));
     }
-    String::from_utf8(bytes).map_err(|error| {
-        let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-        let line = good.iter().filter(|&&byte| byte == b'\n').count() + 1;
-        invalid(RingFault::NotText { line })
-    })
+    file::decode(bytes)
+        .map_err(|fault| SourceError::Invalid(RingError::new(&origin.to_string(), fault)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::RingFault;
 
     fn fault(bytes: Vec<u8>) -> RingFault {
         match decode(bytes, &Origin::File("ring.toml".into())) {
@@ -87,7 +81,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let error = read(directory.path()).unwrap_err();
         assert!(matches!(error, SourceError::Unreadable { .. }), "{error:?}");
-        assert!(error.to_string().contains("no regular file"), "{error}");
+        assert!(error.to_string().contains("not a regular file"), "{error}");
         let error = read(&directory.path().join("none")).unwrap_err();
         assert!(matches!(error, SourceError::Missing(_)), "{error:?}");
     }

@@ -112,8 +112,8 @@ fn turn(work: Work, client: Contestant, plan: &Plan, stop: &Stop) -> anyhow::Res
     let time = PATIENCE + Duration::from_secs(plan.seconds.into());
     match worker.wait(time, stop)? {
         Some(status) if status.success() => {}
-        Some(status) => bail!("its worker ended with {status}"),
-        None => bail!("its worker does not end"),
+        Some(status) => bail!("its worker exited with {status}"),
+        None => bail!("its worker does not exit"),
     }
     let text = {
         use std::io::{Read as _, Seek as _};
@@ -122,7 +122,7 @@ fn turn(work: Work, client: Contestant, plan: &Plan, stop: &Stop) -> anyhow::Res
         output.read_to_string(&mut text)?;
         text
     };
-    figures(&text).with_context(|| format!("its worker says {text:?}"))
+    figures(&text).with_context(|| format!("unexpected output of its worker: {text:?}"))
 }
 
 /// Parses a worker's output.

@@ -27,30 +27,6 @@ pub(super) fn shuffled(count: u64, seed: u64) -> Vec<[u8; KEY]> {
     keys
 }
 
-/// Random numbers for a measured loop, in a few nanoseconds each (xorshift64, Marsaglia 2003).
-#[derive(Debug)]
-pub(super) struct Lot(u64);
-
-impl Lot {
-    pub(super) fn new(seed: u64) -> Lot {
-        Lot(seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
-    }
-
-    #[inline]
-    pub(super) fn draw(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    /// A random number below `end`.
-    #[inline]
-    pub(super) fn below(&mut self, end: u64) -> u64 {
-        ((self.draw() >> 32) * end) >> 32
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,15 +38,5 @@ mod tests {
         let distinct: std::collections::HashSet<_> = keys.iter().collect();
         assert_eq!(distinct.len(), 100_000);
         assert!(keys.iter().flatten().all(u8::is_ascii_hexdigit));
-    }
-
-    #[test]
-    fn lots_fall_everywhere_below_the_end() {
-        let mut lot = Lot::new(7);
-        let mut drawn = [0; 10];
-        for _ in 0..10_000 {
-            drawn[usize::try_from(lot.below(10)).unwrap()] += 1;
-        }
-        assert!(drawn.iter().all(|&times| (800..1_200).contains(&times)), "{drawn:?}");
     }
 }

@@ -12,12 +12,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
+use rand::rngs::SmallRng;
+use rand::{Rng as _, RngCore as _, SeedableRng as _};
 use ringbinder_store::Store as _;
 use serde::Serialize;
 
 use super::caches::{Cache, Ours};
 use super::clock::{cpu, nanos};
-use super::keys::{Lot, key};
+use super::keys::key;
 use crate::stop::{Interrupted, Stop};
 
 /// Smallest and largest size of a normal value, in bytes. One value in `ONE_LARGE_IN` has `LARGE` bytes.
@@ -196,7 +198,7 @@ fn threads<W: Work>(
 struct Worker<'a> {
     store: &'a Ours,
     load: Load,
-    lot: Lot,
+    random: SmallRng,
     value: Vec<u8>,
     out: Vec<u8>,
     gets: Record,
@@ -211,7 +213,7 @@ impl<'a> Worker<'a> {
         Ok(Worker {
             store,
             load,
-            lot: Lot::new(number),
+            random: SmallRng::seed_from_u64(number),
             value: vec![b'v'; LARGE],
             out: Vec::with_capacity(LARGE),
             gets: Record::new()?,
@@ -225,9 +227,9 @@ impl<'a> Worker<'a> {
 impl Work for Worker<'_> {
     #[inline]
     fn step(&mut self) {
-        let key_number = often_low(&mut self.lot, self.load.keys);
+        let key_number = often_low(&mut self.random, self.load.keys);
         let key = key(key_number);
-        let is_set = self.lot.below(self.load.one_set_in) == 0;
+        let is_set = self.random.random_range(0..self.load.one_set_in) == 0;
         let cpu_before = self.cpu.unwrap_or_else(cpu);
         let start = Instant::now();
         if is_set {
@@ -246,7 +248,7 @@ impl Work for Worker<'_> {
 
 /// A thread that only computes.
 struct Control {
-    lot: Lot,
+    random: SmallRng,
     steps: u64,
     times: Record,
     cpu: Option<Duration>,
@@ -254,7 +256,12 @@ struct Control {
 
 impl Control {
     fn new(number: u64, steps: u64) -> anyhow::Result<Control> {
-        Ok(Control { lot: Lot::new(number), steps, times: Record::new()?, cpu: None })
+        Ok(Control {
+            random: SmallRng::seed_from_u64(number),
+            steps,
+            times: Record::new()?,
+            cpu: None,
+        })
     }
 }
 
@@ -263,7 +270,7 @@ impl Work for Control {
     fn step(&mut self) {
         let cpu_before = self.cpu.unwrap_or_else(cpu);
         let start = Instant::now();
-        compute(&mut self.lot, self.steps);
+        compute(&mut self.random, self.steps);
         let wall = start.elapsed();
         let cpu_after = cpu();
         self.times.add(wall, cpu_after.saturating_sub(cpu_before));
@@ -271,9 +278,9 @@ impl Work for Control {
     }
 }
 
-fn compute(lot: &mut Lot, steps: u64) {
+fn compute(random: &mut SmallRng, steps: u64) {
     for _ in 0..steps {
-        black_box(lot.draw());
+        black_box(random.next_u64());
     }
 }
 
@@ -281,26 +288,26 @@ fn compute(lot: &mut Lot, steps: u64) {
 fn calibrate(time: Duration) -> u64 {
     const STEPS: u64 = 1 << 20;
     let before = cpu();
-    compute(&mut Lot::new(1), STEPS);
+    compute(&mut SmallRng::seed_from_u64(1), STEPS);
     let took = nanos(cpu().saturating_sub(before)).max(1);
     (nanos(time) * STEPS / took).max(1)
 }
 
 /// A random number below `keys`. Half of the results fall into the lowest quarter.
 #[inline]
-fn often_low(lot: &mut Lot, keys: u64) -> u64 {
-    let below = lot.below(keys);
-    lot.below(below + 1)
+fn often_low(random: &mut SmallRng, keys: u64) -> u64 {
+    let below = random.random_range(0..keys);
+    random.random_range(0..=below)
 }
 
 /// The size of a key's value, always the same.
 #[inline]
 fn size(key_number: u64) -> usize {
-    let lot = Lot::new(key_number).draw() >> 16;
-    if lot.is_multiple_of(ONE_LARGE_IN) {
+    let drawn = SmallRng::seed_from_u64(key_number).next_u64() >> 16;
+    if drawn.is_multiple_of(ONE_LARGE_IN) {
         return LARGE;
     }
-    usize::try_from(SIZES[0] + lot % (SIZES[1] - SIZES[0] + 1)).unwrap_or(0)
+    usize::try_from(SIZES[0] + drawn % (SIZES[1] - SIZES[0] + 1)).unwrap_or(0)
 }
 
 /// Sets keys until the store evicts.

@@ -5,6 +5,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use rand::rngs::SmallRng;
+use rand::{Rng as _, SeedableRng as _};
 
 /// One kind of load on one connection.
 #[derive(Clone, Copy, Debug)]
@@ -66,15 +68,16 @@ pub(super) fn drive(
         }
         talk.exchange()?;
     }
-    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    // The same numbers in every run.
+    let mut random = SmallRng::seed_from_u64(1);
     let mut left = requests;
     while left > 0 {
         let some = left.min(load.depth);
         for _ in 0..some {
             match load.kind {
-                Kind::Get => talk.get([random.below(keys)]),
-                Kind::Set => talk.set(random.below(keys)),
-                Kind::Gets(count) => talk.get((0..count).map(|_| random.below(keys))),
+                Kind::Get => talk.get([random.random_range(0..keys)]),
+                Kind::Set => talk.set(random.random_range(0..keys)),
+                Kind::Gets(count) => talk.get((0..count).map(|_| random.random_range(0..keys))),
             }
         }
         talk.exchange()?;
@@ -123,7 +126,7 @@ impl Talk {
         let mut answer = vec![0; self.expected.len()];
         self.stream.read_exact(&mut answer).context("the server does not answer")?;
         if answer != self.expected.as_bytes() {
-            bail!("the server answers something else: {}", answer.escape_ascii());
+            bail!("unexpected answer from the server: {}", answer.escape_ascii());
         }
         self.request.clear();
         self.expected.clear();
@@ -134,16 +137,4 @@ impl Talk {
 /// A key of 14 bytes.
 fn key(number: u32) -> String {
     format!("memtier-{:06}", number + 1)
-}
-
-/// Random numbers that are the same in every run (xorshift).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u32) -> u32 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        u32::try_from((self.0 >> 32) % u64::from(limit)).unwrap_or_default()
-    }
 }

@@ -46,7 +46,7 @@ pub(crate) fn run(
     let ours = match &options.ringbinderd {
         Some(path) => path.clone(),
         None => std::env::current_exe()
-            .context("cannot tell where this program is; name the server with --ringbinderd")?
+            .context("cannot find this program's own path; name the server with --ringbinderd")?
             .with_file_name("ringbinderd"),
     };
     let temporary = tempfile::tempdir().context("cannot make a temporary folder")?;

@@ -25,7 +25,7 @@ pub(super) fn valgrind_is_there() -> anyhow::Result<()> {
     let said = Command::new("valgrind").arg("--version").output();
     match said {
         Ok(said) if said.status.success() => Ok(()),
-        _ => bail!("valgrind is needed to count instructions: install it, it must be on the PATH"),
+        _ => bail!("cannot count instructions: valgrind is not on the PATH; install it"),
     }
 }
 
@@ -41,7 +41,7 @@ impl Counted {
     pub(super) fn start(program: &Path, file: &Path, stop: &Stop) -> anyhow::Result<Counted> {
         let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .and_then(|listener| listener.local_addr())
-            .context("there is no free port on 127.0.0.1")?;
+            .context("cannot find a free port on 127.0.0.1")?;
         let (_, files) = getrlimit(Resource::RLIMIT_NOFILE)?;
         let connections = files.saturating_sub(KEPT_BY_VALGRIND).max(1);
         let mut command = Command::new("valgrind");
@@ -64,7 +64,7 @@ impl Counted {
         let until = Instant::now() + PATIENCE;
         while TcpStream::connect(address).is_err() {
             if let Some(status) = server.child.try_wait()? {
-                bail!("{} ends at once under valgrind ({status})", program.display());
+                bail!("{} exits at once under valgrind ({status})", program.display());
             }
             if Instant::now() >= until {
                 bail!("{} does not answer under valgrind", program.display());
@@ -77,11 +77,11 @@ impl Counted {
     /// Stops the server and reads its counts.
     pub(super) fn profile(mut self) -> anyhow::Result<Profile> {
         let pid = Pid::from_raw(i32::try_from(self.child.id())?);
-        kill(pid, Signal::SIGTERM).context("cannot end the server")?;
+        kill(pid, Signal::SIGTERM).context("cannot stop the server")?;
         let until = Instant::now() + PATIENCE;
         while self.child.try_wait()?.is_none() {
             if Instant::now() >= until {
-                bail!("the server does not end");
+                bail!("the server does not exit");
             }
             std::thread::sleep(Duration::from_millis(20));
         }

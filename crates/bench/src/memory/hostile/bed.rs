@@ -72,7 +72,8 @@ impl Bed<'_> {
         let more: Vec<String> = flags.more.iter().map(|&flag| flag.to_owned()).collect();
         let mut server = Server::start_at(self.contender, address, setup, &more, self.stop)?;
         if let Some(group) = flags.group {
-            let pid = server.pid().context("nobody may look at the server")?;
+            let pid =
+                server.pid().context("cannot read /proc for the server: it runs elsewhere")?;
             group.take(pid).map_err(anyhow::Error::msg)?;
         }
         let feed = Feed::connect(server.address)?;
@@ -161,7 +162,8 @@ impl Trial<'_> {
     /// Peak of resident memory, in MiB.
     pub(super) fn peak(&mut self) -> anyhow::Result<f64> {
         self.server.must_run()?;
-        let memory = self.server.memory()?.context("nobody may look at the server")?;
+        let memory =
+            self.server.memory()?.context("cannot read /proc for the server: it runs elsewhere")?;
         Ok(memory.peak as f64 / MEBIBYTE)
     }
 
@@ -196,7 +198,7 @@ impl Feed {
         (&mut self.0).take(4096).read_line(&mut line).context("no answer")?;
         match line.strip_suffix("\r\n") {
             Some(line) => Ok(line.to_owned()),
-            None => bail!("the connection was closed in place of an answer"),
+            None => bail!("the connection was closed instead of an answer"),
         }
     }
 

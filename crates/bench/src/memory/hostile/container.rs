@@ -48,7 +48,7 @@ fn contained(
 ) -> anyhow::Result<Vec<f64>> {
     let group = Cgroup::with_limit(LIMIT << 20)
         .map_err(anyhow::Error::msg)
-        .context("NOT MEASURED: there is no control group with a limit of memory for us")?;
+        .context("NOT MEASURED: cannot create a control group with a memory limit")?;
     bed.with(Flags { group: Some(&group), ..Flags::memory(MEMORY) }, |trial| {
         // The values are large, since memcached takes long to move memory from small values to large ones.
         trial.feed.store(0..300, |_| LARGE, trial.stop)?;

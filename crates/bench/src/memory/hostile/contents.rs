@@ -202,7 +202,7 @@ fn append(bed: &Bed<'_>) -> anyhow::Result<Vec<f64>> {
     bed.with(Flags { more: &more, ..Flags::memory(1024) }, |trial| {
         trial.store(0..KEYS)?;
         if !trial.feed.set("large", LENGTH)? {
-            bail!("a value of 400 MB is refused");
+            bail!("a value of 400 MB was rejected");
         }
         let before = trial.settled()?;
         let (address, stop) = (trial.address(), trial.stop);
@@ -221,7 +221,7 @@ fn append(bed: &Bed<'_>) -> anyhow::Result<Vec<f64>> {
             (appended, watcher.join())
         });
         if appended? != "STORED" {
-            bail!("the append is refused");
+            bail!("the append was rejected");
         }
         let Ok(longest) = longest else { bail!("the watching thread panicked") };
         let peak = trial.peak()?;

@@ -142,7 +142,7 @@ fn chosen(words: &[String]) -> Result<Vec<&'static Input>, BenchError> {
         .collect();
     if chosen.is_empty() {
         let names: Vec<_> = all().map(|input| input.name).collect();
-        let text = format!("no hostile input has such a name; there are {}", names.join(", "));
+        let text = format!("no hostile input has such a name; the names are {}", names.join(", "));
         return Err(BenchError::Usage(text));
     }
     Ok(chosen)

@@ -1,11 +1,20 @@
-//! A problem that `check` found.
+//! The problems that `check` found, and the answers in which it finds them.
 
+use std::collections::HashMap;
+use std::time::Duration;
+
+use ringbinder_client::Error;
+use ringbinder_protocol::stats::RingReport;
+use ringbinder_ring::{Ring, RingId};
 use serde::Serialize;
+
+use crate::fleet::check::views::Views;
 
 /// Most names in one sentence; the rest are counted.
 const LISTED: usize = 8;
 
-/// The kind of problem, the gravest first. The names in JSON do not change.
+/// The kind of problem, the gravest first; the warnings begin with [`Kind::FileRefused`]. The names in JSON do
+/// not change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Kind {
@@ -69,61 +78,20 @@ pub(super) enum Severity {
 
 impl Kind {
     /// The name for people.
-    pub(super) fn name(self) -> &'static str {
+    pub(super) fn name(self) -> String {
         match self {
-            Kind::Away => "away",
-            Kind::NoTls => "no tls",
-            Kind::NoLogin => "no login",
-            Kind::Nonsense => "nonsense",
-            Kind::NoRing => "no ring",
-            Kind::Behind => "behind",
-            Kind::Ahead => "ahead",
-            Kind::Differs => "differs",
-            Kind::Settling => "settling",
-            Kind::NotAMember => "not a member",
-            Kind::NameMismatch => "wrong name",
-            Kind::Replaced => "replaced",
-            Kind::Disputed => "disputed",
-            Kind::SameProcess => "same process",
-            Kind::Unconfirmed => "unconfirmed",
-            Kind::Unreachable => "unreachable",
-            Kind::ReachesNobody => "cut off",
-            Kind::NoStats => "no stats",
-            Kind::FileRefused => "file refused",
-            Kind::Drift => "drift",
-            Kind::CacheError => "cache error",
-            Kind::PoliciesDiffer => "policies differ",
-            Kind::NotReported => "not reported",
+            Kind::NameMismatch => "wrong name".to_owned(),
+            Kind::ReachesNobody => "cut off".to_owned(),
+            kind => serde_json::to_value(kind)
+                .ok()
+                .and_then(|name| Some(name.as_str()?.replace('_', " ")))
+                .unwrap_or_default(),
         }
     }
 
     /// The severity of a finding of this kind.
     pub(super) fn severity(self) -> Severity {
-        match self {
-            Kind::FileRefused
-            | Kind::Drift
-            | Kind::CacheError
-            | Kind::PoliciesDiffer
-            | Kind::NotReported => Severity::Warning,
-            Kind::Away
-            | Kind::NoTls
-            | Kind::NoLogin
-            | Kind::Nonsense
-            | Kind::NoRing
-            | Kind::Behind
-            | Kind::Ahead
-            | Kind::Differs
-            | Kind::Settling
-            | Kind::NotAMember
-            | Kind::NameMismatch
-            | Kind::Replaced
-            | Kind::Disputed
-            | Kind::SameProcess
-            | Kind::Unconfirmed
-            | Kind::Unreachable
-            | Kind::ReachesNobody
-            | Kind::NoStats => Severity::Failure,
-        }
+        if self < Kind::FileRefused { Severity::Failure } else { Severity::Warning }
     }
 
     /// Whether the process at an address is not the node that the ring lists there. Such a fault does not
@@ -187,6 +155,97 @@ pub(super) fn listed<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> Strin
         [only] => (*only).to_owned(),
         [some @ .., last] if count == names.len() => format!("{} and {last}", some.join(", ")),
         some => format!("{} and {} more nodes", some.join(", "), count - some.len()),
+    }
+}
+
+/// All answers, in the order of the ring.
+pub(super) struct Asked<'a> {
+    /// The ring of the file.
+    pub(super) ring: &'a Ring,
+    /// The location of the file.
+    pub(super) origin: &'a str,
+    pub(super) nodes: Vec<Answers>,
+    pub(super) views: Views,
+}
+
+/// The answers of one node.
+pub(super) struct Answers {
+    /// The ring it holds.
+    pub(super) held: Result<RingId, Error>,
+    /// Time from one question to its answer.
+    pub(super) took: Option<Duration>,
+    /// The version of its program, escaped.
+    pub(super) program: Option<String>,
+    /// Its report about itself. `None` if it was not asked, because it did not answer the question before.
+    pub(super) report: Option<Result<RingReport, Error>>,
+}
+
+impl Answers {
+    /// Whether the node answers questions.
+    pub(super) fn is_there(&self) -> bool {
+        !matches!(
+            self.held,
+            Err(Error::Away { .. } | Error::Nonsense { .. } | Error::Unauthenticated { .. })
+        )
+    }
+}
+
+impl Asked<'_> {
+    /// A node's name.
+    pub(super) fn name(&self, node: usize) -> &str {
+        &self.ring.nodes()[node].name
+    }
+
+    /// A node's address.
+    pub(super) fn address(&self, node: usize) -> String {
+        self.ring.nodes()[node].to_string()
+    }
+
+    /// A node's report about itself, if there is one.
+    pub(super) fn report(&self, node: usize) -> Option<&RingReport> {
+        self.nodes[node].report.as_ref()?.as_ref().ok()
+    }
+
+    /// Whether it holds exactly the ring of the file.
+    pub(super) fn holds_it(&self, node: usize) -> bool {
+        self.nodes[node].held.as_ref().is_ok_and(|held| *held == self.ring.id())
+    }
+
+    /// A list of node names for a sentence.
+    pub(super) fn listed(&self, nodes: &[usize]) -> String {
+        listed(nodes.iter().map(|&node| self.name(node)))
+    }
+}
+
+/// The findings so far.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    pub(super) list: Vec<Finding>,
+    /// The kinds of findings about each node.
+    found: HashMap<usize, Vec<Kind>>,
+}
+
+impl Findings {
+    /// Adds a finding about these nodes.
+    pub(super) fn add(&mut self, nodes: &[usize], finding: Finding) {
+        for &node in nodes {
+            self.found.entry(node).or_default().push(finding.kind);
+        }
+        self.list.push(finding);
+    }
+
+    /// Whether there is a finding of such a kind about a node.
+    pub(super) fn has(&self, node: usize, is_meant: impl Fn(Kind) -> bool) -> bool {
+        self.of(node).any(is_meant)
+    }
+
+    /// The gravest failure found about a node.
+    pub(super) fn state(&self, node: usize) -> Option<Kind> {
+        self.of(node).filter(|kind| kind.is_failure()).min()
+    }
+
+    fn of(&self, node: usize) -> impl Iterator<Item = Kind> {
+        self.found.get(&node).into_iter().flatten().copied()
     }
 }
 

@@ -11,9 +11,9 @@ use std::collections::BTreeMap;
 use ringbinder_protocol::stats::{RingReport, is_reported};
 use ringbinder_protocol::{Instance, Standing};
 
-use super::evidence::{Asked, Findings};
 use super::finding::{Finding, Kind};
 use super::views::Claim;
+use crate::fleet::check::finding::{Asked, Findings};
 
 /// Most claims in one sentence.
 const MAX_CLAIMS: usize = 3;
@@ -139,7 +139,7 @@ fn disputed(asked: &Asked<'_>, node: usize) -> Option<String> {
     claims.extend(accepted);
     claims.extend(view.rivals.iter().take(MAX_CLAIMS).map(|claim| tell(claim, "met", "met")));
     Some(format!(
-        "more than one process claims to be {}: {}; stop all but one (if it was just restarted, look \
+        "more than one process claims to be {}: {}; stop all but one (if it was just restarted, check \
          again in a moment)",
         asked.name(node),
         claims.join(", ")

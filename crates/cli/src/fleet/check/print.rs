@@ -36,7 +36,8 @@ pub(super) fn print(report: &Report, out: &mut Output) -> Result<(), CliError> {
         let ring = node.ring_version.map_or_else(dash, |version| version.to_string());
         let time = node.microseconds.map_or_else(dash, time);
         let program = node.program.clone().unwrap_or_else(dash);
-        let state = format!("{style}{}{style:#}", node.state.map_or("ok", Kind::name));
+        let state = node.state.map_or_else(|| "ok".to_owned(), Kind::name);
+        let state = format!("{style}{state}{style:#}");
         table.row([&node.node, &node.address, &state, &ring, &time, &program]);
     }
     out.table(&table)?;
