@@ -215,7 +215,7 @@ def test_rings_that_differ_are_flagged():
         fleet.file.write(fleet.version, [first, second], {second.name: 3})
         wait_until(lambda: first.holds(2), "the next version")
         with Straggler(second, "1", digest):
-            differ = lambda: [it for it in text(driver, "#advice .error") if "same ring" in it]
+            differ = lambda: [it for it in text(driver, "#advice .error") if "different rings" in it]
             wait_until(differ, "the rings to be told apart")
             assert "version 2 on cache-a; version 1 on cache-b" in differ()[0]
             assert "≠" in rows(driver)["cache-b"]["Ring"]
@@ -240,7 +240,7 @@ def test_one_node_without_a_ring():
             driver.get(url)
             wait_until(lambda: list(rows(driver)) == ["this node"], "one node")
             wait_until(lambda: "up" in rows(driver)["this node"]["State"], "its state")
-            assert "stands alone" in text(driver, "#caption")[0]
+            assert "has no ring" in text(driver, "#caption")[0]
             assert text(driver, "#advice li") == []
             # All of it can be reached by the keyboard.
             driver.execute_script("document.querySelector('#pause').focus()")

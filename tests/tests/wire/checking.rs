@@ -180,7 +180,7 @@ fn a_check_does_not_ask_etcd() {
     }
     assert_eq!(code, Some(0), "{stderr}");
     assert!(stdout.contains("etcd://127.0.0.1:1/ring"), "{stdout}");
-    assert!(stderr.contains("etcd://127.0.0.1:1/ring was not read"), "{stderr}");
+    assert!(stderr.contains("did not read the ring etcd://127.0.0.1:1/ring"), "{stderr}");
 }
 
 #[test]
