@@ -51,7 +51,7 @@ use crate::process::clock;
 use crate::process::daemon::{self, Detached, Keep};
 use crate::process::exit::ExitCode;
 use crate::process::pidfile::PidFile;
-use crate::process::user::{self, Identity};
+use crate::process::user::{self, RunsAs};
 use crate::process::{limits, resident, supervisor};
 use crate::security::guards;
 use crate::server::{check, health};
@@ -181,8 +181,8 @@ fn serve(settings: Settings, ready: Option<daemon::Ready>) -> Result<(), Failure
         warn!("{warning}");
     }
     match user::drop_privileges(settings.user.as_deref())? {
-        Identity::Root { warning: Some(warning) }
-        | Identity::Dropped { warning: Some(warning), .. } => {
+        RunsAs::Root { warning: Some(warning) }
+        | RunsAs::Dropped { warning: Some(warning), .. } => {
             warn!("{warning}");
         }
         _ => {}

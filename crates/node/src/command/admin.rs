@@ -10,7 +10,7 @@ use super::step::Step;
 use super::{Context, refuse, reply};
 use crate::net::connections::CloseReason;
 use crate::net::output::Output;
-use crate::observe::dump::{Form, Items, Sizes};
+use crate::observe::dump::{DumpForm, Items, Sizes};
 use crate::observe::logging;
 use crate::process::stop::StopCause;
 use crate::sampling::{self, Class};
@@ -205,7 +205,7 @@ fn statistics(context: &Context<'_>, what: Stats<'_>, out: &mut Output) -> Optio
         }
         Stats::Cachedump(Err(refusal)) => answer::refusal(bytes, refusal),
         Stats::Cachedump(Ok((1, limit))) => {
-            return Some(Step::Long(Long::Items(Items::new(Form::Cachedump(limit)))));
+            return Some(Step::Long(Long::Items(Items::new(DumpForm::Cachedump(limit)))));
         }
         Stats::Cachedump(Ok(_)) => answer::line(bytes, "END"),
         Stats::Unknown(_) => answer::refusal(bytes, Refusal::Unknown),
@@ -247,7 +247,7 @@ fn crawl(
         }
         (DumpTarget::Nothing, None) => answer::line(&mut out.bytes, "OK"),
         (DumpTarget::Everything, Some(dump)) => {
-            return Some(Step::Long(Long::Items(Items::new(Form::Crawler(dump)))));
+            return Some(Step::Long(Long::Items(Items::new(DumpForm::Crawler(dump)))));
         }
         (DumpTarget::Everything, None) => {
             shared.sweep_wanted.notify_one();

@@ -16,7 +16,7 @@ use super::carried::Carried;
 use super::dispatch::{refuse, router};
 use crate::command::{self, Context};
 use crate::memory::Arrival;
-use crate::net::connections::{CloseReason, State};
+use crate::net::connections::{Activity, CloseReason};
 use crate::net::input::{BUFFER_LEN, Input};
 use crate::net::output::Output;
 
@@ -105,7 +105,7 @@ impl Connection {
         input: &mut Box<Input>,
         output: &mut Box<Output>,
     ) -> Result<(), CloseReason> {
-        self.enter(State::ReadValue);
+        self.enter(Activity::ReadValue);
         let request = input.unread()[..line].to_vec();
         input.consume(line);
         let mut value = self.local.shared.store.receive(len);
@@ -276,7 +276,7 @@ impl Connection {
         input: &mut Box<Input>,
         output: &mut Box<Output>,
     ) -> Result<(), CloseReason> {
-        self.enter(State::Swallow);
+        self.enter(Activity::Swallow);
         let here = len.min(input.unread().len());
         input.consume(here);
         let mut left = len - here;

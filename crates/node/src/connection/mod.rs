@@ -53,7 +53,7 @@ use self::login::Next;
 use self::turn::{Buffers, Unfinished, unfinished};
 use crate::command::ring::PeerSession;
 use crate::command::step::Step;
-use crate::net::connections::{CloseReason, State, Ticket};
+use crate::net::connections::{Activity, CloseReason, Ticket};
 use crate::net::input::Input;
 use crate::net::socket::{Accepted, Socket};
 use crate::security::tls::explain;
@@ -192,8 +192,8 @@ impl Connection {
                         ready!(self.poll_memory(context))?;
                     }
                     self.enter(match &self.carried {
-                        Some(carried) if carried.has_line() => State::ReadValue,
-                        _ => State::Read,
+                        Some(carried) if carried.has_line() => Activity::ReadValue,
+                        _ => Activity::Read,
                     });
                     let input = ready!(self.poll_input(context))?;
                     self.ticket.commanded(self.local.shared.clock.now());
@@ -307,7 +307,7 @@ impl Connection {
     }
 
     #[inline]
-    fn enter(&self, state: State) {
+    fn enter(&self, state: Activity) {
         trace!("{} {}", self.ticket.id, state.as_str());
         self.ticket.enter(state);
     }

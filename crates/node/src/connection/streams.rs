@@ -7,7 +7,7 @@ use ringbinder_protocol::{WatchFlags, answer};
 
 use super::Connection;
 use crate::command::long::Long;
-use crate::net::connections::{CloseReason, State};
+use crate::net::connections::{Activity, CloseReason};
 use crate::net::output::Output;
 
 impl Connection {
@@ -38,13 +38,13 @@ impl Connection {
             answer::line(&mut output.bytes, "WATCHER_TOO_MANY log watcher limit reached");
             return self.flush(output).await.err().unwrap_or(CloseReason::Error);
         };
-        self.enter(State::Watch);
+        self.enter(Activity::Watch);
         answer::line(&mut output.bytes, "OK");
         loop {
             if let Err(reason) = self.flush(output).await {
                 return reason;
             }
-            self.enter(State::Watch);
+            self.enter(Activity::Watch);
             tokio::select! {
                 () = lines.lines(&mut output.bytes) => {}
                 input = self.read() => match input {

@@ -6,7 +6,7 @@ use std::task::{Context as TaskContext, Poll, ready};
 
 use super::Connection;
 use crate::forward;
-use crate::net::connections::{CloseReason, State};
+use crate::net::connections::{Activity, CloseReason};
 use crate::net::output::Output;
 
 /// The most bytes drained after the last answer. Closing must not reset the connection before the
@@ -74,7 +74,7 @@ impl Connection {
         output: &mut Output,
         moved: bool,
     ) -> Poll<Result<(), CloseReason>> {
-        self.enter(State::Write);
+        self.enter(Activity::Write);
         let shared = &self.local.shared;
         let held = output.settle_again(&shared.memory);
         self.ticket.hold(held, moved, shared.clock.nanos());

@@ -26,7 +26,7 @@ const MAX_SIZES: usize = 2_048;
 
 /// The form in which a dump shows items.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Form {
+pub(crate) enum DumpForm {
     /// `lru_crawler metadump`, `mgdump`.
     Crawler(Dump),
     /// `stats cachedump`, with its limit (0 for none).
@@ -36,7 +36,7 @@ pub(crate) enum Form {
 /// A dump of items in progress.
 #[derive(Debug)]
 pub(crate) struct Items {
-    form: Form,
+    form: DumpForm,
     /// The position of the next piece; `None` before the first.
     at: Option<Cursor>,
     items: u32,
@@ -44,13 +44,13 @@ pub(crate) struct Items {
 }
 
 impl Items {
-    pub(crate) fn new(form: Form) -> Items {
+    pub(crate) fn new(form: DumpForm) -> Items {
         Items { form, at: None, items: 0, bytes: 0 }
     }
 
     /// Whether it counts as a run of memcached's crawler.
     pub(crate) fn is_crawl(&self) -> bool {
-        matches!(self.form, Form::Crawler(_))
+        matches!(self.form, DumpForm::Crawler(_))
     }
 
     /// Appends the next piece, and returns whether another follows.
@@ -70,7 +70,7 @@ impl Items {
             match next {
                 Some(next) if !self.is_full() => at = next,
                 _ => {
-                    let is_mg = self.form == Form::Crawler(Dump::MetaGet);
+                    let is_mg = self.form == DumpForm::Crawler(Dump::MetaGet);
                     answer::line(out, if is_mg { "EN" } else { "END" });
                     return false;
                 }
@@ -86,9 +86,9 @@ impl Items {
     fn show(&mut self, clock: &Clock, item: &dyn ItemRef, out: &mut Vec<u8>) {
         let before = out.len();
         match self.form {
-            Form::Crawler(Dump::Meta) => meta_line(clock, item, out),
-            Form::Crawler(Dump::MetaGet) => get_line(item, out),
-            Form::Cachedump(_) => cachedump_line(clock, item, out),
+            DumpForm::Crawler(Dump::Meta) => meta_line(clock, item, out),
+            DumpForm::Crawler(Dump::MetaGet) => get_line(item, out),
+            DumpForm::Cachedump(_) => cachedump_line(clock, item, out),
         }
         self.items += u32::from(out.len() > before);
         self.bytes += out.len() - before;
@@ -97,8 +97,8 @@ impl Items {
     /// Whether the limit of the dump is reached.
     fn is_full(&self) -> bool {
         match self.form {
-            Form::Crawler(_) => false,
-            Form::Cachedump(limit) => {
+            DumpForm::Crawler(_) => false,
+            DumpForm::Cachedump(limit) => {
                 (limit != 0 && self.items >= limit) || self.bytes > MAX_CACHEDUMP - 512
             }
         }

@@ -13,7 +13,7 @@ use super::exit::ExitCode;
 
 /// The user of the process after [`drop_privileges`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Identity {
+pub(crate) enum RunsAs {
     /// Started without root: `-u` has no effect, as in memcached.
     Unprivileged,
     /// Still root, because no other user was named, or because root was named.
@@ -77,18 +77,18 @@ impl UserError {
 ///
 /// Without a name, root stays root and the result has a warning. memcached refuses to start in this
 /// case, which would mean that a server in a container does not start with its default settings.
-pub(crate) fn drop_privileges(user: Option<&str>) -> Result<Identity, UserError> {
+pub(crate) fn drop_privileges(user: Option<&str>) -> Result<RunsAs, UserError> {
     if !Uid::current().is_root() && !Uid::effective().is_root() {
-        return Ok(Identity::Unprivileged);
+        return Ok(RunsAs::Unprivileged);
     }
     let Some(name) = user.filter(|name| !name.is_empty()) else {
         let warning =
             "running as root; name an unprivileged user with -u, or -u root to silence this";
-        return Ok(Identity::Root { warning: Some(warning.into()) });
+        return Ok(RunsAs::Root { warning: Some(warning.into()) });
     };
     let account = look_up(name)?;
     if account.uid.is_root() {
-        return Ok(Identity::Root { warning: None });
+        return Ok(RunsAs::Root { warning: None });
     }
     switch(&account)
 }
@@ -101,7 +101,7 @@ fn look_up(name: &str) -> Result<User, UserError> {
     }
 }
 
-fn switch(account: &User) -> Result<Identity, UserError> {
+fn switch(account: &User) -> Result<RunsAs, UserError> {
     let user = account.name.clone();
     let failed = |step| {
         let user = user.clone();
@@ -122,7 +122,7 @@ fn switch(account: &User) -> Result<Identity, UserError> {
     if setuid(Uid::from_raw(0)).is_ok() {
         return Err(UserError::NotDropped(user));
     }
-    Ok(Identity::Dropped { user, uid: account.uid.as_raw(), gid: account.gid.as_raw(), warning })
+    Ok(RunsAs::Dropped { user, uid: account.uid.as_raw(), gid: account.gid.as_raw(), warning })
 }
 
 #[cfg(test)]
@@ -142,8 +142,8 @@ mod tests {
         let identity = drop_privileges(None).unwrap();
         assert_eq!((Uid::current(), Uid::effective()), before);
         match identity {
-            Identity::Root { warning } => assert!(warning.unwrap().contains("-u")),
-            other => assert_eq!(other, Identity::Unprivileged),
+            RunsAs::Root { warning } => assert!(warning.unwrap().contains("-u")),
+            other => assert_eq!(other, RunsAs::Unprivileged),
         }
     }
 
@@ -151,9 +151,9 @@ mod tests {
     fn root_asked_for_by_name_is_not_warned_about() {
         let identity = drop_privileges(Some("root")).unwrap();
         if Uid::current().is_root() {
-            assert_eq!(identity, Identity::Root { warning: None });
+            assert_eq!(identity, RunsAs::Root { warning: None });
         } else {
-            assert_eq!(identity, Identity::Unprivileged);
+            assert_eq!(identity, RunsAs::Unprivileged);
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::Failure;
 use crate::net::listen;
 use crate::process::clock::Clock;
 use crate::process::pidfile::PidFile;
-use crate::process::user::{self, Identity};
+use crate::process::user::{self, RunsAs};
 use crate::ring;
 use crate::security::guards::Guards;
 use crate::settings::{ListenAddress, Settings};
@@ -32,7 +32,7 @@ pub(crate) fn check(settings: &Settings) -> Result<Vec<String>, Failure> {
     }
     // A start without `-u` warns that it stays root; a check need not.
     if settings.user.is_some()
-        && let Identity::Root { warning } | Identity::Dropped { warning, .. } =
+        && let RunsAs::Root { warning } | RunsAs::Dropped { warning, .. } =
             user::drop_privileges(settings.user.as_deref())?
     {
         warnings.extend(warning);

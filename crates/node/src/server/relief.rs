@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use crate::memory::ConnectionMemory;
-use crate::net::connections::{OpenConnection, State};
+use crate::net::connections::{Activity, OpenConnection};
 use crate::worker::shared::Shared;
 
 /// The interval between two checks.
@@ -63,8 +63,10 @@ fn stuck(shared: &Shared, is_urgent: bool) -> Vec<Arc<OpenConnection>> {
             let since = entry.stuck_for(now)?;
             let timeout = match entry.state() {
                 _ if !is_urgent => PATIENT,
-                State::Write => UNREAD,
-                State::Read | State::ReadValue | State::Swallow | State::Watch => UNSENT,
+                Activity::Write => UNREAD,
+                Activity::Read | Activity::ReadValue | Activity::Swallow | Activity::Watch => {
+                    UNSENT
+                }
             };
             (since >= timeout).then_some((since, entry))
         })

@@ -80,7 +80,7 @@ impl CloseReason {
 /// The activity of a connection, in the words of `stats conns`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(crate) enum State {
+pub(crate) enum Activity {
     /// Waiting for a request.
     Read,
     /// Waiting for the rest of a value.
@@ -93,24 +93,24 @@ pub(crate) enum State {
     Watch,
 }
 
-impl State {
-    fn from_bits(bits: u8) -> State {
+impl Activity {
+    fn from_bits(bits: u8) -> Activity {
         match bits {
-            0 => State::Read,
-            1 => State::ReadValue,
-            2 => State::Swallow,
-            3 => State::Write,
-            _ => State::Watch,
+            0 => Activity::Read,
+            1 => Activity::ReadValue,
+            2 => Activity::Swallow,
+            3 => Activity::Write,
+            _ => Activity::Watch,
         }
     }
 
     pub(crate) fn as_str(self) -> &'static str {
         match self {
-            State::Read => "conn_read",
-            State::ReadValue => "conn_nread",
-            State::Swallow => "conn_swallow",
-            State::Write => "conn_mwrite",
-            State::Watch => "conn_watch",
+            Activity::Read => "conn_read",
+            Activity::ReadValue => "conn_nread",
+            Activity::Swallow => "conn_swallow",
+            Activity::Write => "conn_mwrite",
+            Activity::Watch => "conn_watch",
         }
     }
 }
@@ -160,7 +160,7 @@ impl OpenConnection {
             id,
             remote,
             last_command: AtomicU32::new(now),
-            state: AtomicU8::new(State::Read as u8),
+            state: AtomicU8::new(Activity::Read as u8),
             kick: AtomicU8::new(Kick::No as u8),
             slot_state: AtomicU8::new(slot_state as u8),
             holds: AtomicU32::new(0),
@@ -186,12 +186,12 @@ impl OpenConnection {
     }
 
     #[inline]
-    pub(crate) fn enter(&self, state: State) {
+    pub(crate) fn enter(&self, state: Activity) {
         self.state.store(state as u8, Relaxed);
     }
 
-    pub(crate) fn state(&self) -> State {
-        State::from_bits(self.state.load(Relaxed))
+    pub(crate) fn state(&self) -> Activity {
+        Activity::from_bits(self.state.load(Relaxed))
     }
 
     /// Its slot state.

@@ -23,7 +23,7 @@ use tokio::time::{Instant, timeout};
 use tracing::warn;
 
 use self::entry::Kick;
-pub(crate) use self::entry::{CloseReason, OpenConnection, Remote, State};
+pub(crate) use self::entry::{Activity, CloseReason, OpenConnection, Remote};
 use self::slots::{Change, Proof, Slots};
 pub(crate) use self::slots::{MAX_PEERS, MAX_UNPROVED, Origin, Shares, SlotState};
 
@@ -228,7 +228,7 @@ impl Connections {
         for entry in self.list() {
             let idle = now.saturating_sub(entry.last_command());
             let client = entry.slot_state() == SlotState::Client;
-            if idle > timeout && client && entry.state() != State::Watch {
+            if idle > timeout && client && entry.state() != Activity::Watch {
                 entry.kick(Kick::Idle);
             }
         }
@@ -394,7 +394,7 @@ mod tests {
         let busy = connections.open(Remote::Unix, 10, || Origin::Client).unwrap();
         let watcher = connections.open(Remote::Unix, 10, || Origin::Client).unwrap();
         busy.commanded(20);
-        watcher.enter(State::Watch);
+        watcher.enter(Activity::Watch);
         connections.kick_idle(5, 20);
         let context = Context::from_waker(Waker::noop());
         assert_eq!(idle.poll_kick(&context), Some(CloseReason::IdleTimeout));

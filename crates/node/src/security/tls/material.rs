@@ -86,19 +86,19 @@ pub(crate) fn too_open(path: &Path) -> Option<String> {
 
 /// A node's identity: its certificate, the chain that vouches for it, and its key.
 #[derive(Debug)]
-pub(super) struct Identity {
+pub(super) struct OwnCertificate {
     pub(super) certified: CertifiedKey,
     /// The time at which the first of the certificates expires, as a Unix time.
     pub(super) expires: u64,
     pub(super) warnings: Vec<String>,
 }
 
-impl Identity {
+impl OwnCertificate {
     pub(super) fn read(
         chain: &Path,
         key: Option<&Path>,
         provider: &Arc<CryptoProvider>,
-    ) -> Result<Identity, TlsError> {
+    ) -> Result<OwnCertificate, TlsError> {
         let certificates = certificates(chain)?;
         let key_path = key.unwrap_or(chain);
         let key = pem::private_key(&read(key_path)?).map_err(|error| match error {
@@ -135,7 +135,7 @@ impl Identity {
                 words::OF_AN_OLD_VERSION
             ));
         }
-        Ok(Identity { certified: identity.certified, expires, warnings })
+        Ok(OwnCertificate { certified: identity.certified, expires, warnings })
     }
 }
 
@@ -219,7 +219,7 @@ mod tests {
             "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n",
         );
         let provider = ringbinder_tls::provider();
-        let read = |chain: &Path, key: Option<&Path>| Identity::read(chain, key, &provider);
+        let read = |chain: &Path, key: Option<&Path>| OwnCertificate::read(chain, key, &provider);
 
         assert!(read(&chain, Some(&key)).unwrap().expires > 4_000_000_000);
         assert!(read(&both, None).is_ok());

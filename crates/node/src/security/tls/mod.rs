@@ -29,7 +29,7 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion
 
 pub(crate) use material::{TlsError, too_open};
 
-use self::material::Identity;
+use self::material::OwnCertificate;
 use crate::observe::log_limit::LogLimit;
 use crate::settings::{TlsSettings, Verify};
 
@@ -155,7 +155,7 @@ impl State {
         let provider = ringbinder_tls::provider();
         let mut warnings = Vec::new();
         let identity = match &settings.chain {
-            Some(chain) => Some(Identity::read(chain, settings.key.as_deref(), &provider)?),
+            Some(chain) => Some(OwnCertificate::read(chain, settings.key.as_deref(), &provider)?),
             None => None,
         };
         let expires = identity.as_ref().map(|identity| identity.expires);
@@ -204,7 +204,7 @@ fn age(chain: &Path, expires: u64, now: Seconds) -> Option<String> {
 struct Build<'a> {
     settings: &'a TlsSettings,
     provider: Arc<CryptoProvider>,
-    identity: Option<Identity>,
+    identity: Option<OwnCertificate>,
     authorities: Option<Arc<RootCertStore>>,
 }
 
