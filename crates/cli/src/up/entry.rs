@@ -195,7 +195,7 @@ mod tests {
         let mut entry = entry(false);
         assert_eq!(entry.state(), State::Away);
         let at = Instant::now();
-        let up = Event::Up { node: "cache-a".into(), pid: 4711 };
+        let up = Event::Up { node: "cache-a".into(), pid: 4_194_304 };
         assert_eq!(entry.update(Some(some(0, at))), Some(up.clone()));
         assert_eq!(entry.update(Some(some(9, at + Duration::from_secs(1)))), None);
         assert_eq!(entry.gets_per_second, Some(9));
@@ -207,12 +207,12 @@ mod tests {
     #[test]
     fn the_answer_of_a_dead_process_is_not_believed() {
         let mut entry = entry(true);
-        entry.dead = Some(4711);
+        entry.dead = Some(4_194_304);
         assert_eq!(entry.update(Some(some(0, Instant::now()))), None);
         assert_eq!(entry.state(), State::Ended);
         entry.dead = Some(1);
         assert!(entry.update(Some(some(0, Instant::now()))).is_some());
-        assert_eq!(entry.stranger(), Some(4711));
+        assert_eq!(entry.stranger(), Some(4_194_304));
     }
 
     #[test]

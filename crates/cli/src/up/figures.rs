@@ -110,7 +110,7 @@ pub(super) mod tests {
         let peers = [("cache-b".to_owned(), PeerReport::default()), ("cache-c".to_owned(), away)];
         report.ring.as_mut().unwrap().peers = peers.into();
         let figures = Figures::of(report.clone(), Instant::now()).unwrap();
-        assert_eq!((figures.pid, figures.items()), (4711, Some(12_345)));
+        assert_eq!((figures.pid, figures.items()), (4_194_304, Some(12_345)));
         assert_eq!((figures.hits_of_gets(), figures.connections()), (Some((4, 10)), Some(2)));
         assert_eq!((figures.ring_version(), figures.is_settled()), (Some(1), true));
         assert!(figures.misses("cache-c") && !figures.misses("cache-b"));

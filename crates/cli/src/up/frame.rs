@@ -280,7 +280,6 @@ mod tests {
     use ratatui::backend::TestBackend;
     use ringbinder_ring::Node;
 
-    use crate::up::figures::Figures;
     use crate::up::figures::tests::some;
 
     /// What a [`Board`] borrows.

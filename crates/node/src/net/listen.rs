@@ -132,13 +132,13 @@ pub(crate) fn bind_admin(
     bind_host(&candidates, ADMIN_BACKLOG, there).map_err(|(candidate, source)| {
         let advice = match source.kind() {
             io::ErrorKind::AddrInUse => {
-                "another process listens there: stop it, or choose another port with --admin"
+                "another process uses this address: stop it, or choose another port with --admin"
             }
             io::ErrorKind::PermissionDenied => {
                 "ports below 1024 need root: choose another with --admin"
             }
             io::ErrorKind::AddrNotAvailable => {
-                "this machine does not have that address: check --admin"
+                "this machine does not have this address: check --admin"
             }
             _ => "check --admin",
         };
