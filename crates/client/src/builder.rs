@@ -14,14 +14,14 @@ use tokio_util::sync::CancellationToken;
 use crate::client::{Client, Inner};
 use crate::error::ConnectError;
 use crate::fill::shared::SharedFills;
-use crate::login::Login;
+use crate::link::login::Login;
+use crate::link::watchdog::{self, Watchdog};
 #[cfg(feature = "near-cache")]
 use crate::near::{Near, NearCache};
 use crate::rings::{Beginning, Rings};
 use crate::settings::{LinkSettings, OnAway};
 use crate::tls::{Connector, Tls};
 use crate::view::View;
-use crate::watchdog::{self, Watchdog};
 
 /// Longer timeouts could overflow the clock's arithmetic.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);

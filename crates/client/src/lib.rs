@@ -46,25 +46,20 @@
 // | `client`, `commands`, `typed`, `fill` | the API: commands, values of any type, fills |
 // | `near` | the near cache |
 // | `rings`, `view` | where the ring comes from; a ring with the connections to its nodes |
-// | `link`, `slot`, `health` | a node; one slot for a connection to it; whether it is worth asking |
-// | `dial`, `socket`, `tls`, `login` | opening a connection |
-// | `connection`, `wire`, `watchdog` | one pipelined connection; the protocol; requests that wait too long |
+// | `link` | a node: opening connections to it, and requests on them |
+// | `tls`, `wire` | TLS; the protocol: requests written and answers read |
 // | `fuzzing` | the reader of answers, for a fuzz target |
 
 mod builder;
 mod client;
 mod commands;
-mod connection;
-mod dial;
 mod error;
 mod fill;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
-mod health;
 mod item;
 mod link;
-mod login;
 #[cfg(feature = "near-cache")]
 mod near;
 #[cfg(not(feature = "near-cache"))]
@@ -72,13 +67,10 @@ mod near;
 mod near;
 mod rings;
 mod settings;
-mod slot;
-mod socket;
 mod tls;
 mod ttl;
 mod typed;
 mod view;
-mod watchdog;
 mod wire;
 
 pub use builder::Builder;
@@ -87,7 +79,7 @@ pub use commands::{MetaReply, NodeHandle};
 pub use error::{Absence, ConnectError, Error, KeyError};
 pub use fill::{Fill, FillError};
 pub use item::{Item, Stored};
-pub use login::{Login, LoginError};
+pub use link::login::{Login, LoginError};
 #[cfg(feature = "near-cache")]
 pub use near::NearCache;
 pub use ringbinder_ring as ring;

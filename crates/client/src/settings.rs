@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use tokio::runtime::Handle;
 
-use crate::login::Login;
+use crate::link::login::Login;
+use crate::link::watchdog::Watchdog;
 use crate::tls::Connector;
-use crate::watchdog::Watchdog;
 
 /// The settings of all links of a client.
 #[derive(Clone, Debug)]

@@ -13,6 +13,12 @@
 //! 6. [`daemon::Ready::announce`], once clients can connect: the command line then returns 0.
 //!
 //! This module does not read the settings: each function takes the few values it needs.
+//!
+//! | file | purpose |
+//! |---|---|
+//! | `daemon`, `pidfile`, `supervisor` | detaching from the terminal; the pid file; messages to systemd |
+//! | `user`, `limits`, `resident` | the user; limits of the process; the allocator's settings, resident memory |
+//! | `clock`, `stop`, `exit` | the clock; stopping the server; exit codes |
 
 pub(crate) mod clock;
 pub(crate) mod daemon;

@@ -28,7 +28,7 @@
 //! | file | purpose |
 //! |---|---|
 //! | `server`, `gate` | the side that serves; whether connections are accepted |
-//! | `client`, `inherit` | the side that starts; listening sockets from another process |
+//! | `client` | the side that starts |
 //! | `wire`, `error` | lines with descriptors; why a take-over failed |
 
 mod client;

@@ -3,6 +3,12 @@
 //! It has three parts. `ops` compares our store with the crates quick_cache and moka: one thread and many
 //! keys. `tail` measures the slowest operations of our store while it evicts. `hot` measures one key and
 //! several threads. All use this program's allocator, which is the same as ringbinderd's.
+//!
+//! | file | purpose |
+//! |---|---|
+//! | `ops`, `tail`, `hot` | the three parts |
+//! | `caches`, `keys` | the caches that are compared; the keys |
+//! | `clock`, `report` | measuring time; the tables |
 
 mod caches;
 mod clock;

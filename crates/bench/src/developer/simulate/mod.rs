@@ -4,6 +4,11 @@
 //! trace. Every policy has the same bytes, and each item costs its key, its value and a fixed overhead. The
 //! memcached column is charged memcached's own overhead, and all others are charged `--overhead`, so that
 //! only their decisions differ.
+//!
+//! | file | policy |
+//! |---|---|
+//! | `lru`, `s3fifo`, `tinylfu`, `segcache` | one policy each |
+//! | `list`, `sketch` | the linked list and the frequency sketch that they share |
 
 mod list;
 mod lru;

@@ -5,8 +5,16 @@
 //! exactly one process, and all nodes agree. The command only reads.
 //!
 //! All nodes are asked at once which ring they hold. Answers to `stats` may be long, so at most
-//! [`LONG_ANSWERS`] of them are read at a time, and each is reduced to a [`Said`] before the next question.
+//! [`LONG_ANSWERS`] of them are read at a time, and each is reduced to a [`RingReport`] before the next question.
 //! This bound holds for the largest possible ring too.
+//!
+//! | file | purpose |
+//! |---|---|
+//! | `finding` | the problems found, and the answers in which they are found |
+//! | `verdict` | the combined judgement on all answers |
+//! | `reach`, `identity` | whether nodes answer and reach each other; whether the right process answers |
+//! | `views` | what the other nodes report about each node |
+//! | `print` | the report as text |
 
 mod finding;
 mod identity;

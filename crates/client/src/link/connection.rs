@@ -24,9 +24,9 @@ use std::task::{Context, Poll, Waker};
 use tokio::time::Instant;
 use tokio_util::io::poll_read_buf;
 
-use crate::socket::{Reader, Socket, Writer, Written};
+use crate::link::socket::{Reader, Socket, Writer, Written};
+use crate::link::watchdog::{Watchdog, Watched};
 use crate::tls::{TlsFault, is_alert};
-use crate::watchdog::{Watchdog, Watched};
 use crate::wire::{Answer, Decoder, Nonsense, Request};
 
 /// Minimum space for one read, in bytes.

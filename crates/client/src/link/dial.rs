@@ -7,11 +7,11 @@ use ringbinder_ring::Node;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
-use crate::connection::Connection;
 use crate::error::Absence;
-use crate::login::LoginAnswer;
+use crate::link::connection::Connection;
+use crate::link::login::LoginAnswer;
+use crate::link::socket::Socket;
 use crate::settings::LinkSettings;
-use crate::socket::Socket;
 use crate::tls::TlsFault;
 
 /// The reason why there is no connection.

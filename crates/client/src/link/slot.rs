@@ -9,9 +9,9 @@ use parking_lot::Mutex;
 use ringbinder_ring::Node;
 use tokio::sync::watch;
 
-use crate::connection::Connection;
-use crate::dial::{DialError, dial};
 use crate::error::Absence;
+use crate::link::connection::Connection;
+use crate::link::dial::{DialError, dial};
 use crate::settings::LinkSettings;
 
 /// The outcome of dialling; `None` until then.

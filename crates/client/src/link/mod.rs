@@ -1,4 +1,18 @@
 //! A node, and this client's connections to it.
+//!
+//! | file | purpose |
+//! |---|---|
+//! | `slot`, `health` | one slot for a connection; whether the node is worth asking |
+//! | `dial`, `socket`, `login` | opening a connection |
+//! | `connection`, `watchdog` | one pipelined connection; requests that wait too long |
+
+pub(crate) mod connection;
+pub(crate) mod dial;
+pub(crate) mod health;
+pub(crate) mod login;
+pub(crate) mod slot;
+pub(crate) mod socket;
+pub(crate) mod watchdog;
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -7,12 +21,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use ringbinder_protocol::Refusal;
 use ringbinder_ring::Node;
 
-use crate::connection::{Cause, Fault};
-use crate::dial::DialError;
 use crate::error::{Absence, Error};
-use crate::health::{Health, Permit};
+use crate::link::connection::{Cause, Fault};
+use crate::link::dial::DialError;
+use crate::link::health::{Health, Permit};
+use crate::link::slot::ConnectionSlot;
 use crate::settings::LinkSettings;
-use crate::slot::ConnectionSlot;
 use crate::tls::{TlsFault, is_only_tls};
 use crate::wire::{Answer, Line, Request};
 
