@@ -4,15 +4,15 @@
 //! | module | purpose |
 //! |---|---|
 //! | `settings` | flags, file and environment, read and checked |
-//! | `process` | the node's use of the operating system around serving |
-//! | `server` | the whole: start, accepting, clock, signals, stopping; the state that workers share |
-//! | `net` | listeners, sockets, and every open connection |
-//! | `worker` | a worker thread and its state |
-//! | `connection` | the state machine of one connection, its buffers and pending replies |
+//! | `process` | the node's use of the operating system around serving; the clock; the end |
+//! | `server` | the whole: accepting, time, signals, sweeps; `--check-config`, `--check-health` |
+//! | `net` | listeners, sockets and their buffers, and every open connection |
+//! | `worker` | a worker thread; the state of one worker and of all workers |
+//! | `connection` | the state machine of one connection |
 //! | `memory` | the bound on what connections hold |
 //! | `security` | who may connect and how: certificates, users, and reloading them |
-//! | `command` | carrying out requests |
-//! | `forward` | sending requests to the nodes that serve their keys |
+//! | `command` | carrying out requests, or routing them to the nodes that serve their keys |
+//! | `forward` | sending requests to other nodes, and waiting for their replies |
 //! | `ring` | which keys this node serves, and how nodes change to another ring |
 //! | `stats`, `sampling` | counters and `stats`; hot keys and latencies |
 //! | `observe` | the log, `watch`, and dumps of all items |

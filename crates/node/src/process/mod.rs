@@ -12,6 +12,8 @@
 //!    [`pidfile::PidFile::create`]: the final user must be able to remove both again.
 //! 6. [`daemon::Ready::announce`], once clients can connect: the command line then returns 0.
 //!
+//! [`clock`] is the clock of the process, and [`stop`] the flag that ends it.
+//!
 //! This module does not read the settings: each function takes the few values it needs.
 //!
 //! | file | purpose |
