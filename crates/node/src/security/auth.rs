@@ -9,9 +9,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use aws_lc_rs::digest::{self, Digest, SHA256};
 use parking_lot::RwLock;
 use ringbinder_ring::regular;
-use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConstantTimeEq as _};
 
 use super::guessing::Guessing;
@@ -100,7 +100,7 @@ impl Auth {
 
 /// The content of the file.
 pub(crate) struct Users {
-    digests: Vec<[u8; 32]>,
+    digests: Vec<Digest>,
     first: Vec<u8>,
 }
 
@@ -117,10 +117,10 @@ impl Users {
     }
 
     fn admit(&self, user: &[u8], password: &[u8]) -> bool {
-        let offered = digest(user, password);
+        let offered = digest_of(user, password);
         let mut found = Choice::from(0);
         for known in &self.digests {
-            found |= known[..].ct_eq(&offered);
+            found |= known.as_ref().ct_eq(offered.as_ref());
         }
         found.into()
     }
@@ -155,7 +155,7 @@ impl Users {
             if users.digests.is_empty() {
                 users.first = [user, b" ", password].concat();
             }
-            users.digests.push(digest(user, password));
+            users.digests.push(digest_of(user, password));
         }
         if users.digests.is_empty() {
             return Err("the file has no line of the form user:password".to_owned());
@@ -172,12 +172,8 @@ impl Users {
 
 /// A digest of one length for every comparison. No user contains a space, so the space marks the
 /// end of the user.
-fn digest(user: &[u8], password: &[u8]) -> [u8; 32] {
-    let mut hash = Sha256::new();
-    hash.update(user);
-    hash.update(b" ");
-    hash.update(password);
-    hash.finalize().into()
+fn digest_of(user: &[u8], password: &[u8]) -> Digest {
+    digest::digest(&SHA256, &[user, b" ", password].concat())
 }
 
 fn read(path: &Path) -> Result<(Users, Vec<String>), AuthError> {

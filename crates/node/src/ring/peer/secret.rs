@@ -8,10 +8,9 @@
 use std::fmt;
 use std::path::Path;
 
-use hmac::{Hmac, Mac};
+use aws_lc_rs::hmac::{self, HMAC_SHA256};
 use ringbinder_protocol::MAC_LEN;
 use ringbinder_ring::regular;
-use sha2::Sha256;
 
 /// The shortest secret in bytes.
 const MIN_LEN: usize = 16;
@@ -60,32 +59,36 @@ impl Secret {
         Ok(Secret(secret.to_vec()))
     }
 
-    fn mac(&self, context: &[u8], nonce: &Nonce, ring: &[u8]) -> Option<Hmac<Sha256>> {
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).ok()?;
-        mac.update(context);
-        mac.update(nonce);
-        mac.update(ring);
-        Some(mac)
+    fn code(&self, context: &[u8], nonce: &Nonce, ring: &[u8]) -> Option<[u8; MAC_LEN]> {
+        let key = hmac::Key::new(HMAC_SHA256, &self.0);
+        let tag = hmac::sign(&key, &[context, nonce, ring].concat());
+        tag.as_ref().try_into().ok()
+    }
+
+    /// Whether a code is valid. Compares in constant time.
+    fn is_code(&self, context: &[u8], nonce: &Nonce, ring: &[u8], code: &[u8; MAC_LEN]) -> bool {
+        let key = hmac::Key::new(HMAC_SHA256, &self.0);
+        hmac::verify(&key, &[context, nonce, ring].concat(), code).is_ok()
     }
 
     /// The code for a ring that this node offers.
     pub(crate) fn sign(&self, nonce: &Nonce, ring: &[u8]) -> Option<[u8; MAC_LEN]> {
-        Some(self.mac(OFFER, nonce, ring)?.finalize().into_bytes().into())
+        self.code(OFFER, nonce, ring)
     }
 
     /// The code that proves that this node knows the secret.
     pub(crate) fn prove(&self, nonce: &Nonce) -> Option<[u8; MAC_LEN]> {
-        Some(self.mac(PROOF, nonce, b"")?.finalize().into_bytes().into())
+        self.code(PROOF, nonce, b"")
     }
 
-    /// Whether the code proves that the sender knows the secret. Compares in constant time.
+    /// Whether the code proves that the sender knows the secret.
     pub(crate) fn is_proof(&self, nonce: &Nonce, code: &[u8; MAC_LEN]) -> bool {
-        self.mac(PROOF, nonce, b"").is_some_and(|mac| mac.verify_slice(code).is_ok())
+        self.is_code(PROOF, nonce, b"", code)
     }
 
-    /// Whether the code of an offered ring is valid. Compares in constant time.
+    /// Whether the code of an offered ring is valid.
     pub(crate) fn verify(&self, nonce: &Nonce, ring: &[u8], code: &[u8; MAC_LEN]) -> bool {
-        self.mac(OFFER, nonce, ring).is_some_and(|mac| mac.verify_slice(code).is_ok())
+        self.is_code(OFFER, nonce, ring, code)
     }
 }
 
@@ -94,6 +97,21 @@ mod tests {
     use std::fs;
 
     use super::*;
+
+    /// Computed with Python's `hmac`, so that nodes of different versions agree.
+    #[test]
+    fn a_code_is_hmac_sha_256_over_context_nonce_and_ring() {
+        let secret = Secret(b"0123456789abcdef".to_vec());
+        let hex = |code: Option<[u8; MAC_LEN]>| ringbinder_protocol::to_hex(&code.unwrap());
+        assert_eq!(
+            hex(secret.sign(&[7; 32], b"ring")),
+            "f2ac0b98e621fb8e535347bb5c12f7e4f8786cfacb7dfb14171756ce5ea4eed6"
+        );
+        assert_eq!(
+            hex(secret.prove(&[7; 32])),
+            "39cbb469404db7b4af5a094770eb5d97182c5e33fdc2ef64aa2996f72a3d3009"
+        );
+    }
 
     #[test]
     fn a_code_is_good_for_one_secret_one_nonce_and_one_ring() {
