@@ -203,8 +203,8 @@ mod tests {
         // A shell takes the address for a script's name and complains that there is none.
         let contender = unlucky("/bin/sh");
         let error = Server::start(&contender, SETUP, &Stop::default()).unwrap_err().to_string();
-        assert!(error.contains("unlucky ended with exit status: "), "{error}");
-        assert!(error.contains("last words: /bin/sh: "), "{error}");
+        assert!(error.contains("unlucky exited with exit status: "), "{error}");
+        assert!(error.contains("last line of its log: /bin/sh: "), "{error}");
         assert_eq!(error.lines().count(), 1);
     }
 
