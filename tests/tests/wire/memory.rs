@@ -110,8 +110,10 @@ fn who_does_not_read_is_closed_before_anybody_is_refused() {
         (t.count("memory_closed_connections") > 0).then_some(())
     });
     assert!(held(&mut t) < 2 * MIB, "{} bytes", held(&mut t));
-    let log = t.server.log();
-    assert!(log.contains("connections that neither read nor sent"), "{log}");
+    // The line follows the counter.
+    wait::until("the line in the log", || {
+        t.server.log().contains("connections that neither read nor sent").then_some(())
+    });
     drop(stuck);
     t.talk("get none\r\n", "END\r\n");
 }
