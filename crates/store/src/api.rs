@@ -111,7 +111,7 @@ pub trait ItemRef {
     fn meta(&self) -> Meta;
 }
 
-/// An item lent for changes in place; its key stays locked meanwhile.
+/// An item borrowed for changes in place; its key stays locked meanwhile.
 pub trait ItemMut: ItemRef {
     /// Sets another time of expiry.
     fn set_expiry(&mut self, expiry: Expiry);

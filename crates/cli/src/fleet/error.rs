@@ -61,14 +61,14 @@ fn of_fault(fault: &TlsFault) -> Exit {
 
 /// The failures, and advice on the first of them that can be remedied here.
 fn sum(failures: &[Error], asked: usize, nodes: usize, origin: &str) -> String {
-    let text = told(failures, asked, nodes, origin);
+    let text = summary(failures, asked, nodes, origin);
     match failures.iter().find_map(advice) {
         Some(advice) => format!("{text}; {advice}"),
         None => text,
     }
 }
 
-fn told(failures: &[Error], asked: usize, nodes: usize, origin: &str) -> String {
+fn summary(failures: &[Error], asked: usize, nodes: usize, origin: &str) -> String {
     let is_away = |failure: &Error| failure.is_away() && advice(failure).is_none();
     let all_away = failures.iter().all(is_away) && failures.len() == nodes;
     let mut text = match failures {

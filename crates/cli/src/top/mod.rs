@@ -3,7 +3,7 @@
 //! | file | what it is |
 //! |---|---|
 //! | `model` | rates between two reports of a node, the ring's sums, problems |
-//! | `ui` | what whoever sits there has chosen |
+//! | `ui` | what the user has chosen |
 //! | `columns`, `view` | the picture |
 //! | `poll` | asking nodes, each by itself |
 //! | `keys` | the keys that have a function |
@@ -67,8 +67,8 @@ impl Top {
     pub(crate) async fn run(self, out: &mut Output) -> Result<Answer, CliError> {
         let single = self.once || out.is_json();
         if !single && !Screen::is_possible() {
-            let message = "top draws on a terminal, and standard output is none (or TERM says it \
-                           cannot be drawn on): use --once for one table, or --json";
+            let message = "cannot draw the live view: standard output is not a terminal, or TERM \
+                           says that it cannot be drawn on; use --once for one table, or --json";
             return Err(CliError::Usage(message.to_owned()));
         }
         let fleet = self.fleet.connect().await?;

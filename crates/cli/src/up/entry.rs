@@ -175,7 +175,7 @@ impl Entry {
         })
     }
 
-    /// The id of its process, whoever started it.
+    /// The id of its process, whether or not `up` started it.
     pub(super) fn pid(&self) -> Option<u32> {
         self.process.as_ref().map(Process::pid).or_else(|| self.stranger())
     }

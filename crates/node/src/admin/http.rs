@@ -38,7 +38,7 @@ const PARTING: Duration = Duration::from_secs(1);
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// The interval at which the log reports that connections were closed to make room.
-const TELL_EVERY: Duration = Duration::from_secs(60);
+const LOG_EVERY: Duration = Duration::from_secs(60);
 
 /// The pause of accepting after the system refused a connection.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
@@ -51,7 +51,7 @@ pub(super) async fn serve(
     stop: CancellationToken,
 ) {
     let connections = TaskTracker::new();
-    let mut last_told: Option<Instant> = None;
+    let mut last_logged: Option<Instant> = None;
     loop {
         let next = tokio::select! {
             next = listener.accept() => next,
@@ -64,8 +64,8 @@ pub(super) async fn serve(
                     slot = slot(&slots, Source::from(from.ip())) => slot,
                     () = stop.cancelled() => break,
                 };
-                if slots.cut() > before && last_told.is_none_or(|at| at.elapsed() > TELL_EVERY) {
-                    last_told = Some(Instant::now());
+                if slots.cut() > before && last_logged.is_none_or(|at| at.elapsed() > LOG_EVERY) {
+                    last_logged = Some(Instant::now());
                     warn!(
                         "all {MAX_CONNECTIONS} connections of the admin port are in use: each new \
                          one replaces the oldest one of the address with the most, this time of {} \

@@ -37,7 +37,7 @@ pub(crate) fn open(shared: &Shared) -> Option<Pending> {
     }
     if !header.is_clean && !shared.snapshots.stale {
         let reason = "it was written while the node served, so clients may have changed its items \
-                      since; --snapshot-stale takes up old values as well";
+                      since; --snapshot-stale restores old values too";
         refuse(shared, path, reason, false);
         return None;
     }
