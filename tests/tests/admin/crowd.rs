@@ -97,5 +97,5 @@ fn an_address_that_keeps_to_its_share_of_the_places_loses_none() {
         let answer = String::from_utf8_lossy(&slow.take_rest()).into_owned();
         assert!(answer.starts_with("HTTP/1.1 200 "), "{answer:?}");
     });
-    assert!(server.log().contains("all of the 128 places"), "{}", server.log());
+    assert!(server.log().contains("all 128 connections of the admin port"), "{}", server.log());
 }

@@ -226,7 +226,7 @@ mod tests {
         for (chain, key, why) in [
             (dir.path().join("none"), &key, "cannot read"),
             (nothing.clone(), &key, "nothing is empty"),
-            (torn.clone(), &key, "torn is no intact PEM"),
+            (torn.clone(), &key, "torn is not intact PEM"),
             (chain.clone(), &nothing, "nothing is empty"),
             (chain.clone(), &chain, "holds no private key in PEM form, but this: CERTIFICATE"),
             (chain.clone(), &locked, "is encrypted"),
