@@ -52,8 +52,12 @@ pub(crate) enum CliError {
         path.display()
     )]
     Touched { path: PathBuf },
-    #[error("{0}")]
-    Export(String),
+    #[error(
+        "cannot export for PHP: with more than {limit} servers its memcached extension may abort \
+         the process, as Debian's libmemcached does, and this ring has {nodes} nodes; export for \
+         twemproxy or haproxy, run that beside PHP, and give PHP its address"
+    )]
+    TooManyForPhp { nodes: usize, limit: usize },
     #[error("cannot write {}: {source}; {hint}", path.display())]
     Write { path: PathBuf, source: io::Error, hint: &'static str },
     #[error("cannot print: {0}")]
@@ -82,13 +86,14 @@ impl CliError {
             Self::Busy { .. } | Self::Touched { .. } => Exit::TryAgain,
             Self::NoRing { .. } => Exit::NoInput,
             Self::Source(error) => of_source(error),
-            Self::Key { .. } | Self::Change { .. } | Self::Layout { .. } | Self::Export(_) => {
-                Exit::Data
-            }
-            Self::Write { source, .. } => of_write(source),
+            Self::Key { .. } | Self::Change { .. } | Self::Layout { .. } => Exit::Data,
+            Self::TooManyForPhp { .. } => Exit::Data,
+            Self::Write { source, .. } => of_io(source.kind(), Exit::CannotCreate),
             Self::Print(_) | Self::Input(_) => Exit::Io,
             Self::Tls(error) => of_tls(error),
-            Self::Login(LoginError::Unreadable { source, .. }) => of_read(source),
+            Self::Login(LoginError::Unreadable { source, .. }) => {
+                of_io(source.kind(), Exit::NoInput)
+            }
             Self::Login(_) => Exit::Data,
             Self::Fleet(error) => error.exit(),
             Self::Up(error) => error.exit(),
@@ -127,9 +132,8 @@ fn of_source(error: &SourceError) -> Exit {
         SourceError::Empty(_) | SourceError::Invalid(_) | SourceError::OtherSource { .. } => {
             Exit::Data
         }
-        SourceError::Unreadable { kind: io::ErrorKind::PermissionDenied, .. }
-        | SourceError::Refused { .. } => Exit::NoPermission,
-        SourceError::Unreadable { .. } => Exit::NoInput,
+        SourceError::Refused { .. } => Exit::NoPermission,
+        SourceError::Unreadable { kind, .. } => of_io(*kind, Exit::NoInput),
         SourceError::Away { .. } | SourceError::Stranded { .. } | SourceError::NotBuilt => {
             Exit::Unavailable
         }
@@ -138,27 +142,16 @@ fn of_source(error: &SourceError) -> Exit {
 
 fn of_tls(error: &TlsError) -> Exit {
     match error {
-        TlsError::Unreadable { source, .. } => of_read(source),
+        TlsError::Unreadable { source, .. } => of_io(source.kind(), Exit::NoInput),
         TlsError::NoSystemRoots { .. } => Exit::NoInput,
         TlsError::ServerName { .. } => Exit::Usage,
         _ => Exit::Data,
     }
 }
 
-/// The code of a file that cannot be read.
-fn of_read(error: &io::Error) -> Exit {
-    match error.kind() {
-        io::ErrorKind::PermissionDenied => Exit::NoPermission,
-        _ => Exit::NoInput,
-    }
-}
-
-/// The code of a file that cannot be written.
-pub(crate) fn of_write(error: &io::Error) -> Exit {
-    match error.kind() {
-        io::ErrorKind::PermissionDenied => Exit::NoPermission,
-        _ => Exit::CannotCreate,
-    }
+/// The code for a refusal of the system: `other` unless a permission is missing.
+pub(crate) fn of_io(kind: io::ErrorKind, other: Exit) -> Exit {
+    if kind == io::ErrorKind::PermissionDenied { Exit::NoPermission } else { other }
 }
 
 /// The code for an error of a benchmark, by its cause.
@@ -167,7 +160,7 @@ fn of_bench(error: &BenchError) -> Exit {
         BenchError::Usage(_) => Exit::Usage,
         BenchError::NoTrace(_) => Exit::NoInput,
         BenchError::BadTrace(_) => Exit::Data,
-        BenchError::Write { source, .. } => of_write(source),
+        BenchError::Write { source, .. } => of_io(source.kind(), Exit::CannotCreate),
         BenchError::Print(_) => Exit::Io,
         BenchError::Interrupted => Exit::Interrupted,
         // A server that cannot be reached, that exits, or that does not answer.

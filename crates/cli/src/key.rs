@@ -73,18 +73,10 @@ pub(crate) fn by_owner<'k>(ring: &Ring, keys: &[&'k [u8]]) -> Vec<Share<'k>> {
     shares
 }
 
-/// A value for a terminal.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Shown {
-    /// Text without escape sequences, with a final line break.
-    pub(crate) text: String,
-    /// Whether any bytes are shown as escapes.
-    pub(crate) escaped: bool,
-}
-
 /// A value that is safe to show on a terminal: characters that could control it or mislead the reader are
-/// escaped as `\u{1b}`, and invalid UTF-8 as `\xff`.
-pub(crate) fn for_terminal(value: &[u8]) -> Shown {
+/// escaped as `\u{1b}`, and invalid UTF-8 as `\xff`. The text ends with a line break. The flag of the result
+/// is true if anything is escaped.
+pub(crate) fn for_terminal(value: &[u8]) -> (String, bool) {
     // A carriage return alone would overwrite the line.
     let text = std::str::from_utf8(value).map(|text| text.replace("\r\n", "\n"));
     let (mut text, escaped) = match text {
@@ -97,7 +89,7 @@ pub(crate) fn for_terminal(value: &[u8]) -> Shown {
     if !text.ends_with('\n') {
         text.push('\n');
     }
-    Shown { text, escaped }
+    (text, escaped)
 }
 
 /// A value or a key in JSON: as text if it is valid UTF-8, else in base64.
@@ -144,10 +136,7 @@ mod tests {
 
     #[test]
     fn nothing_reaches_a_terminal_that_could_steer_it() {
-        let shown = |value: &[u8]| {
-            let Shown { text, escaped } = for_terminal(value);
-            (text, escaped)
-        };
+        let shown = for_terminal;
         assert_eq!(shown(b"hello"), ("hello\n".into(), false));
         assert_eq!(shown("gr\u{fc}n\n\tblau\n".as_bytes()), ("gr\u{fc}n\n\tblau\n".into(), false));
         assert_eq!(shown(b"one\r\ntwo\r\n"), ("one\ntwo\n".into(), false));

@@ -79,7 +79,5 @@ fn execute(cli: Cli, json: bool) -> Result<Answer, CliError> {
     let answer = runtime.block_on(cli.command.run(&mut out));
     // Output printed before a failure is still part of the answer.
     let flushed = out.flush();
-    let answer = answer?;
-    flushed?;
-    Ok(answer)
+    answer.and_then(|answer| flushed.map(|()| answer))
 }

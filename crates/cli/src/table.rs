@@ -12,31 +12,23 @@ use crate::style::BOLD;
 /// Terminal columns between two columns of the table.
 const GAP: u16 = 2;
 
-/// The alignment of a column.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Align {
-    /// Left, for words.
-    Left,
-    /// Right, for numbers.
-    Right,
-}
-
 /// A table that is being built.
 #[derive(Clone, Debug)]
 pub(crate) struct Table {
-    columns: Vec<(&'static str, Align)>,
+    headings: Vec<&'static str>,
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
-    /// A table with these columns and no rows.
-    pub(crate) fn new(columns: &[(&'static str, Align)]) -> Table {
-        Table { columns: columns.to_vec(), rows: Vec::new() }
+    /// A table with these headings and no rows. A `>` before a heading aligns its column right, as numbers
+    /// are; it is not printed. Other columns are aligned left.
+    pub(crate) fn new(headings: &[&'static str]) -> Table {
+        Table { headings: headings.to_vec(), rows: Vec::new() }
     }
 
     /// Adds a row with one cell for each column. Cells may be styled.
     pub(crate) fn row<const N: usize>(&mut self, cells: [&dyn Display; N]) {
-        assert_eq!(N, self.columns.len(), "a row has a cell for every column");
+        assert_eq!(N, self.headings.len(), "a row has a cell for every column");
         self.rows.push(cells.iter().map(ToString::to_string).collect());
     }
 
@@ -50,19 +42,20 @@ impl Table {
             }
             None => table.set_content_arrangement(ContentArrangement::Disabled),
         };
-        let cell = |text: String, align| {
-            Cell::new(text).set_alignment(match align {
-                Align::Left => CellAlignment::Left,
-                Align::Right => CellAlignment::Right,
-            })
+        let cell = |text: &str, heading: &str| {
+            let right = heading.starts_with('>');
+            let alignment = if right { CellAlignment::Right } else { CellAlignment::Left };
+            Cell::new(text).set_alignment(alignment)
         };
-        let header = self.columns.iter();
-        table.set_header(header.map(|&(name, align)| cell(format!("{BOLD}{name}{BOLD:#}"), align)));
+        table.set_header(self.headings.iter().map(|heading| {
+            let name = heading.trim_start_matches('>');
+            cell(&format!("{BOLD}{name}{BOLD:#}"), heading)
+        }));
         for row in &self.rows {
-            let cells = row.iter().zip(&self.columns);
-            table.add_row(cells.map(|(text, &(_, align))| cell(text.clone(), align)));
+            let cells = row.iter().zip(&self.headings);
+            table.add_row(cells.map(|(text, heading)| cell(text, heading)));
         }
-        let last = self.columns.len().saturating_sub(1);
+        let last = self.headings.len().saturating_sub(1);
         for (index, column) in table.column_iter_mut().enumerate() {
             column.set_padding((0, if index == last { 0 } else { GAP }));
         }

@@ -1,7 +1,5 @@
 //! Errors of commands that ask nodes, and advice for the user of this command.
 
-use std::fmt::Write as _;
-
 use ringbinder_client::{Absence, Error, TlsFault};
 
 use crate::exit::Exit;
@@ -81,29 +79,24 @@ fn summary(failures: &[Error], asked: usize, nodes: usize, origin: &str) -> Stri
         [only] => return only.to_string(),
         _ => format!("{} of {asked} nodes failed", failures.len()),
     };
-    let mut separator = ": ";
-    for failure in failures.iter().take(LISTED) {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{separator}{failure}");
-        separator = "; ";
-    }
+    let first: Vec<String> = failures.iter().take(LISTED).map(ToString::to_string).collect();
+    text.push_str(&format!(": {}", first.join("; ")));
     if failures.len() > LISTED {
-        let _ = write!(text, "; and {} more", failures.len() - LISTED);
+        text.push_str(&format!("; and {} more", failures.len() - LISTED));
     }
     if all_away {
         // Only a ring in a file can be started.
         let file = if origin.contains("://") { "ring.toml" } else { origin };
         let up = shell::command("up", file, "");
-        // Writing to a string cannot fail.
-        let _ = write!(
-            text,
+        text.push_str(&format!(
             "; start them (`{up}` starts those of this machine) or name another ring with --ring"
-        );
+        ));
     }
     text
 }
 
-fn listed(names: &[String]) -> String {
+/// Names for a message, the first ones if there are many.
+pub(crate) fn listed(names: &[String]) -> String {
     let more = if names.len() > LISTED { ", ..." } else { "" };
     format!("{}{more}", names[..LISTED.min(names.len())].join(", "))
 }

@@ -103,9 +103,9 @@ fn print(keys: &[&[u8]], found: &[Found], out: &mut Output) -> Result<(), CliErr
         let key = key::shown(key);
         match found {
             Found::Item(item) if out.is_terminal() => {
-                let shown = key::for_terminal(&item.value);
-                out.text(shown.text)?;
-                if shown.escaped {
+                let (text, escaped) = key::for_terminal(&item.value);
+                out.text(text)?;
+                if escaped {
                     out.warn(format_args!(
                         "{key}: bytes that are not text are shown escaped; a pipe or a file gets \
                          them unchanged"

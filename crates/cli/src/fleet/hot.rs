@@ -11,7 +11,7 @@ use crate::error::CliError;
 use crate::exit::Answer;
 use crate::fleet::numbers::{per_second, percent};
 use crate::output::Output;
-use crate::table::{Align, Table};
+use crate::table::Table;
 
 /// Which keys are asked for most.
 #[derive(Args, Debug)]
@@ -61,13 +61,7 @@ fn names<'a>(nodes: &'a [NodeHandle], hot: &RingHotKey) -> Vec<&'a str> {
 }
 
 fn table(nodes: &[NodeHandle], keys: &[RingHotKey]) -> Table {
-    let columns = [
-        ("REQ/S", Align::Right),
-        ("SHARE", Align::Right),
-        ("NODE", Align::Left),
-        ("KEY", Align::Left),
-    ];
-    let mut table = Table::new(&columns);
+    let mut table = Table::new(&[">REQ/S", ">SHARE", "NODE", "KEY"]);
     for hot in keys {
         let share = hot.share.map_or_else(|| "-".to_owned(), percent);
         let nodes = names(nodes, hot).join(",");
@@ -83,12 +77,8 @@ fn as_json(
     keys: &[RingHotKey],
 ) -> Value {
     let keys = keys.iter().map(|hot| {
-        json!({
-            "key": hot.encoded(),
-            "rate": hot.rate,
-            "share": hot.share,
-            "nodes": names(nodes, hot),
-        })
+        let nodes = names(nodes, hot);
+        json!({ "key": hot.encoded(), "rate": hot.rate, "share": hot.share, "nodes": nodes })
     });
     let keys: Vec<Value> = keys.collect();
     let nodes = nodes.iter().zip(reports).map(|(node, report)| {

@@ -7,6 +7,11 @@ pub(crate) fn count(number: u64) -> String {
     scaled(number, 1000, &["", "k", "M", "G", "T", "P", "E"])
 }
 
+/// A count with its noun: `1 node`, `2 nodes`.
+pub(crate) fn counted(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
 /// A number of bytes: `999`, `1.2K`, `64M`.
 pub(crate) fn bytes(number: u64) -> String {
     scaled(number, 1024, &["", "K", "M", "G", "T", "P", "E"])
@@ -67,11 +72,8 @@ fn scaled(number: u64, base: u64, units: &[&str]) -> String {
         unit += 1;
     }
     let whole = number / scale;
-    if unit == 0 || whole >= 100 {
-        return format!("{whole}{}", units[unit]);
-    }
     let tenth = u128::from(number % scale) * 10 / u128::from(scale);
-    if tenth == 0 {
+    if whole >= 100 || tenth == 0 {
         return format!("{whole}{}", units[unit]);
     }
     format!("{whole}.{tenth}{}", units[unit])

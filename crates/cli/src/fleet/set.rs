@@ -108,9 +108,8 @@ impl Set {
     }
 
     fn value(&self, out: &mut Output) -> Result<Vec<u8>, CliError> {
-        match &self.value {
-            Some(value) if value != "-" => return Ok(value.as_bytes().to_vec()),
-            _ => {}
+        if let Some(value) = self.value.as_ref().filter(|value| *value != "-") {
+            return Ok(value.as_bytes().to_vec());
         }
         let stdin = io::stdin();
         if stdin.is_terminal() {

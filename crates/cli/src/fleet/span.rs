@@ -19,16 +19,9 @@ pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
 
 /// A time to live in whole seconds: `90`, `90s`, `10m`, `2h`, `7d`.
 pub(crate) fn ttl(text: &str) -> Result<u64, String> {
-    let (number, unit) = match text.strip_suffix(['s', 'm', 'h', 'd']) {
-        Some(number) => (number, &text[number.len()..]),
-        None => (text, "s"),
-    };
-    let unit = match unit {
-        "d" => 86_400,
-        "h" => 3600,
-        "m" => 60,
-        _ => 1,
-    };
+    const UNITS: [(char, u64); 4] = [('s', 1), ('m', 60), ('h', 3600), ('d', 86_400)];
+    let found = UNITS.iter().find_map(|&(unit, seconds)| Some((text.strip_suffix(unit)?, seconds)));
+    let (number, unit) = found.unwrap_or((text, 1));
     let number: u64 =
         number.parse().map_err(|_| "write seconds, or 90s, 10m, 2h, 7d".to_owned())?;
     number

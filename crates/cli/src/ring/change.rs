@@ -5,6 +5,7 @@ use std::str::FromStr;
 use ringbinder_ring::{MAX_VERSION, Node, Ring};
 
 use crate::error::CliError;
+use crate::fleet::error::listed;
 
 /// One change of a ring.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,12 +128,9 @@ fn same_address(one: &Node, other: &Node) -> bool {
 }
 
 fn place_of(nodes: &[Node], name: &str) -> Result<usize, String> {
-    /// Most names in a message; more would not help.
-    const LISTED: usize = 8;
     nodes.iter().position(|node| node.name == name).ok_or_else(|| {
-        let names: Vec<&str> = nodes.iter().map(|node| node.name.as_str()).take(LISTED).collect();
-        let more = if nodes.len() > LISTED { ", ..." } else { "" };
-        format!("there is no node {name:?}; there are {}{more}", names.join(", "))
+        let names: Vec<String> = nodes.iter().map(|node| node.name.clone()).collect();
+        format!("there is no node {name:?}; there are {}", listed(&names))
     })
 }
 

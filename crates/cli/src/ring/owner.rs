@@ -12,9 +12,9 @@ use crate::error::CliError;
 use crate::escape::printable;
 use crate::exit::Answer;
 use crate::key;
-use crate::output::{JsonList, Output};
+use crate::output::Output;
 use crate::source::RingOption;
-use crate::table::{Align, Table};
+use crate::table::Table;
 
 /// The owners of keys.
 #[derive(Args, Debug)]
@@ -40,12 +40,13 @@ impl Owner {
         let ring = self.ring.load().await?;
         let streams = self.keys.iter().any(|key| key == "-");
         // All arguments are checked before anything is printed.
-        for (place, key) in (1..).zip(&self.keys) {
-            key::check(key.as_bytes(), || format!("key {place}"))?;
-        }
+        key::checked(&self.keys)?;
         if out.is_json() {
             let mut list = out.json_list();
-            each(&self.keys, |key| push(&mut list, &ring, key))?;
+            each(&self.keys, |key| {
+                let node = owner(&ring, key);
+                list.push(&Owned { key: &text(key), node: &node.name, address: node.to_string() })
+            })?;
             list.end()?;
         } else if streams || !out.is_terminal() {
             let at_once = out.is_terminal();
@@ -55,11 +56,7 @@ impl Owner {
                 if at_once { out.flush() } else { Ok(()) }
             })?;
         } else {
-            let mut table = Table::new(&[
-                ("KEY", Align::Left),
-                ("NODE", Align::Left),
-                ("ADDRESS", Align::Left),
-            ]);
+            let mut table = Table::new(&["KEY", "NODE", "ADDRESS"]);
             each(&self.keys, |key| {
                 let node = owner(&ring, key);
                 table.row([&printable(&text(key)), &node.name, node]);
@@ -73,11 +70,6 @@ impl Owner {
 
 fn owner<'a>(ring: &'a Ring, key: &[u8]) -> &'a Node {
     &ring.nodes()[ring.owner(key) as usize]
-}
-
-fn push(list: &mut JsonList<'_>, ring: &Ring, key: &[u8]) -> Result<(), CliError> {
-    let node = owner(ring, key);
-    list.push(&Owned { key: &text(key), node: &node.name, address: node.to_string() })
 }
 
 /// A key as text; invalid UTF-8 is shown as U+FFFD.
@@ -97,8 +89,7 @@ fn each(
         }
         let mut input = io::stdin().lock();
         let mut line = Vec::new();
-        let mut number = 0u64;
-        loop {
+        for number in 1u64.. {
             line.clear();
             // No key is longer. The limit also keeps an endless line out of memory.
             let read = io::Read::take(&mut input, key::MAX_LINE)
@@ -107,7 +98,6 @@ fn each(
             if read == 0 {
                 break;
             }
-            number += 1;
             let key = line.strip_suffix(b"\n").unwrap_or(&line);
             let key = key.strip_suffix(b"\r").unwrap_or(key);
             key::check(key, || format!("line {number} of standard input"))?;

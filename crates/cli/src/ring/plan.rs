@@ -15,7 +15,7 @@ use crate::ring::change::{self, Change, NewNode, NewWeight};
 use crate::ring::picture;
 use crate::source::RingOption;
 use crate::style::{BAD, BOLD, DIM, GOOD};
-use crate::table::{Align, Table};
+use crate::table::Table;
 
 /// What a change would move, without making it.
 #[derive(Args, Debug)]
@@ -138,9 +138,8 @@ impl Effect {
             to: name(step.to),
             part: step.share.into(),
         });
-        let moves = moves.collect();
-        let moved = comparison.moved().into();
-        let nodes = nodes.iter().map(|change| row(old, new, change)).collect();
+        let (moves, moved) = (moves.collect(), comparison.moved().into());
+        let nodes = nodes.iter().map(|node| row(old, new, node)).collect();
         let (before, after, warnings) = (version(old), version(new), new.warnings());
         Effect { origin, before, after, nodes, moves, moved, warnings }
     }
@@ -167,14 +166,7 @@ impl Effect {
     }
 
     fn print_nodes(&self, out: &mut Output) -> Result<(), CliError> {
-        let mut table = Table::new(&[
-            ("NODE", Align::Left),
-            ("ADDRESS", Align::Left),
-            ("WEIGHT", Align::Right),
-            ("BEFORE", Align::Right),
-            ("AFTER", Align::Right),
-            ("CHANGE", Align::Right),
-        ]);
+        let mut table = Table::new(&["NODE", "ADDRESS", ">WEIGHT", ">BEFORE", ">AFTER", ">CHANGE"]);
         for row in &self.nodes {
             let share = |side: Option<Side>| side.map_or(0.0, |side| side.part.share);
             let shown = |side: Option<Side>| side.map_or("-".into(), |s| percent(s.part.share));
@@ -201,8 +193,7 @@ impl Effect {
     }
 
     fn print_moves(&self, out: &mut Output) -> Result<(), CliError> {
-        let mut table =
-            Table::new(&[("FROM", Align::Left), ("TO", Align::Left), ("KEYS", Align::Right)]);
+        let mut table = Table::new(&["FROM", "TO", ">KEYS"]);
         let listed = if out.is_terminal() { LISTED } else { usize::MAX };
         for step in self.moves.iter().take(listed) {
             table.row([&step.from, &step.to, &percent(step.part.share)]);
@@ -224,26 +215,21 @@ fn version(ring: &Ring) -> Version {
     Version { version: ring.id().version, digest: format!("{:016x}", ring.id().digest) }
 }
 
-fn row(old: &Ring, new: &Ring, change: &NodeChange) -> Row {
+fn row(old: &Ring, new: &Ring, node: &NodeChange) -> Row {
     let side = |ring: &Ring, index: Option<u32>, share: Share| {
         let weight = ring.nodes()[index? as usize].weight;
         Some(Side { weight, part: share.into() })
     };
-    let before = side(old, change.old, change.before);
-    let after = side(new, change.new, change.after);
-    let kind = match (before, after) {
+    let before = side(old, node.old, node.before);
+    let after = side(new, node.new, node.after);
+    let change = match (before, after) {
         (None, _) => Kind::Added,
         (_, None) => Kind::Removed,
         (Some(before), Some(after)) if before.weight != after.weight => Kind::Weight,
         _ => Kind::Kept,
     };
-    Row {
-        name: change.node.name.clone(),
-        address: change.node.to_string(),
-        change: kind,
-        before,
-        after,
-    }
+    let (name, address) = (node.node.name.clone(), node.node.to_string());
+    Row { name, address, change, before, after }
 }
 
 /// A share for programs.

@@ -6,11 +6,12 @@ use serde::Serialize;
 
 use crate::error::CliError;
 use crate::exit::Answer;
+use crate::fleet::numbers::counted;
 use crate::output::Output;
 use crate::ring::plan::{Part, percent};
 use crate::source::RingOption;
 use crate::style::{BOLD, DIM, GOOD, WARN};
-use crate::table::{Align, Table};
+use crate::table::Table;
 
 /// A ring as it stands.
 #[derive(Args, Debug)]
@@ -61,32 +62,17 @@ fn describe(ring: &Ring, origin: String) -> Shown {
         weight: change.node.weight,
         part: Part::from(change.after),
     });
-    Shown {
-        origin,
-        version: ring.id().version,
-        digest: format!("{:016x}", ring.id().digest),
-        hash: "ketama",
-        nodes: nodes.collect(),
-        warnings: ring.warnings(),
-    }
+    let (id, nodes, warnings) = (ring.id(), nodes.collect(), ring.warnings());
+    let (version, digest) = (id.version, format!("{:016x}", id.digest));
+    Shown { origin, version, digest, hash: "ketama", nodes, warnings }
 }
 
 fn print(shown: &Shown, out: &mut Output) -> Result<(), CliError> {
-    let nodes = shown.nodes.len();
-    out.line(format_args!(
-        "{BOLD}{}{BOLD:#}  version {}, {nodes} node{}",
-        shown.origin,
-        shown.version,
-        if nodes == 1 { "" } else { "s" }
-    ))?;
+    let (origin, nodes) = (&shown.origin, counted(shown.nodes.len(), "node"));
+    out.line(format_args!("{BOLD}{origin}{BOLD:#}  version {}, {nodes}", shown.version))?;
     out.line(format_args!("{DIM}digest {}, hash {}{DIM:#}", shown.digest, shown.hash))?;
     out.line("")?;
-    let mut table = Table::new(&[
-        ("NODE", Align::Left),
-        ("ADDRESS", Align::Left),
-        ("WEIGHT", Align::Right),
-        ("KEYS", Align::Right),
-    ]);
+    let mut table = Table::new(&["NODE", "ADDRESS", ">WEIGHT", ">KEYS"]);
     for node in &shown.nodes {
         table.row([&node.name, &node.address, &node.weight, &percent(node.part.share)]);
     }
@@ -117,24 +103,17 @@ impl Check {
     pub(crate) async fn run(self, out: &mut Output) -> Result<Answer, CliError> {
         let origin = self.ring.origin()?.to_string();
         let ring = self.ring.load().await?;
-        let checked = Checked {
-            origin,
-            version: ring.id().version,
-            digest: format!("{:016x}", ring.id().digest),
-            nodes: ring.nodes().len(),
-            warnings: ring.warnings(),
-        };
+        let (id, nodes, warnings) = (ring.id(), ring.nodes().len(), ring.warnings());
+        let (version, digest) = (id.version, format!("{:016x}", id.digest));
+        let checked = Checked { origin, version, digest, nodes, warnings };
         if out.is_json() {
             out.json(&checked)?;
         } else {
             let Checked { origin, version, nodes, .. } = &checked;
-            let count = format!("{nodes} node{}", if *nodes == 1 { "" } else { "s" });
-            match checked.warnings.len() {
-                0 => {
-                    out.line(format_args!("{GOOD}ok{GOOD:#} {origin}: version {version}, {count}"))?
-                }
-                _ => out.line(format_args!("{origin}: version {version}, {count}"))?,
-            }
+            let ok = format!("{GOOD}ok{GOOD:#} ");
+            let ok = if checked.warnings.is_empty() { ok } else { String::new() };
+            let nodes = counted(*nodes, "node");
+            out.line(format_args!("{ok}{origin}: version {version}, {nodes}"))?;
             for warning in &checked.warnings {
                 out.line(format_args!("{WARN}warning:{WARN:#} {warning}"))?;
             }

@@ -3,7 +3,6 @@
 use ringbinder_protocol::stats::{General, is_reported};
 
 use super::model::{Condition, Entry, Model};
-use super::ui::is_up;
 use crate::fleet::numbers::{bytes, count, micros, per_second, percent, span};
 
 /// The meaning of a cell, which decides its colour.
@@ -22,6 +21,9 @@ const NEARLY_FULL: f64 = 0.95;
 /// Terminal columns between two columns of the table.
 pub(super) const GAP: usize = 1;
 
+/// The text of a cell and its tone.
+type Cell = (String, Tone);
+
 /// One column.
 pub(super) struct Column {
     pub(super) title: &'static str,
@@ -30,29 +32,21 @@ pub(super) struct Column {
     width: usize,
     /// Columns with the lowest ranks stay if there is little room.
     rank: u8,
-    pub(super) cell: fn(&Model, &Entry) -> (String, Tone),
+    cell: CellOf,
 }
 
-const fn number(
-    title: &'static str,
-    width: usize,
-    rank: u8,
-    cell: fn(&Model, &Entry) -> (String, Tone),
-) -> Column {
+type CellOf = fn(&Model, &Entry) -> Cell;
+
+const fn number(title: &'static str, width: usize, rank: u8, cell: CellOf) -> Column {
     Column { title, left: false, width, rank, cell }
 }
 
-const fn word(
-    title: &'static str,
-    width: usize,
-    rank: u8,
-    cell: fn(&Model, &Entry) -> (String, Tone),
-) -> Column {
+const fn word(title: &'static str, width: usize, rank: u8, cell: CellOf) -> Column {
     Column { title, left: true, width, rank, cell }
 }
 
 /// All columns, in display order.
-const COLUMNS: [Column; 18] = [
+static COLUMNS: [Column; 18] = [
     word("NODE", 4, 0, |_, entry| (entry.name.clone(), Tone::Plain)),
     word("ADDRESS", 7, 14, |_, entry| (entry.address.clone(), Tone::Dim)),
     word("STATE", 5, 1, state),
@@ -60,9 +54,7 @@ const COLUMNS: [Column; 18] = [
     number("REQ/S", 6, 13, |_, entry| rate(entry.rates.map(|rates| rates.requests))),
     number("GET/S", 6, 2, |_, entry| rate(entry.rates.map(|rates| rates.served_gets))),
     number("SET/S", 6, 4, |_, entry| rate(entry.rates.map(|rates| rates.sets))),
-    number("HITS", 5, 3, |_, entry| {
-        or_dash(entry.rates.and_then(|rates| rates.hit_ratio()).map(percent))
-    }),
+    number("HITS", 5, 3, |_, entry| hits(entry)),
     number("MEM", 4, 5, memory),
     number("P50", 5, 8, |_, entry| quantile(entry, 0.5)),
     number("P99", 5, 7, |_, entry| quantile(entry, 0.99)),
@@ -75,7 +67,7 @@ const COLUMNS: [Column; 18] = [
     word("VERSION", 7, 17, |_, entry| figure(entry, |it| it.program().map(str::to_owned))),
 ];
 
-fn state(model: &Model, entry: &Entry) -> (String, Tone) {
+pub(super) fn state(model: &Model, entry: &Entry) -> Cell {
     let (word, tone) = match model.condition(entry) {
         Condition::Waiting => ("...", Tone::Dim),
         Condition::Away => ("away", Tone::Bad),
@@ -89,15 +81,15 @@ fn state(model: &Model, entry: &Entry) -> (String, Tone) {
     (word.to_owned(), tone)
 }
 
-fn failures(_: &Model, entry: &Entry) -> (String, Tone) {
+fn failures(_: &Model, entry: &Entry) -> Cell {
     match entry.rates.map(|rates| rates.failed) {
         Some(failed) if failed > 0.0 => (per_second(failed), Tone::Bad),
         failed => rate(failed),
     }
 }
 
-fn ring(model: &Model, entry: &Entry) -> (String, Tone) {
-    match entry.held().filter(|_| is_up(entry)) {
+pub(super) fn ring(model: &Model, entry: &Entry) -> Cell {
+    match entry.held().filter(|_| entry.is_up()) {
         Some((held, _)) if model.disagrees(entry) => (format!("{}!", held.version), Tone::Bad),
         Some((held, ring)) if is_reported(&ring.drift).is_some() => {
             (format!("{}~", held.version), Tone::Warn)
@@ -107,8 +99,8 @@ fn ring(model: &Model, entry: &Entry) -> (String, Tone) {
     }
 }
 
-fn memory(_: &Model, entry: &Entry) -> (String, Tone) {
-    match entry.memory_used().filter(|_| is_up(entry)) {
+fn memory(_: &Model, entry: &Entry) -> Cell {
+    match entry.memory_used().filter(|_| entry.is_up()) {
         Some(used) => {
             let tone = if used >= NEARLY_FULL { Tone::Warn } else { Tone::Plain };
             (format!("{:.0}%", used * 100.0), tone)
@@ -117,20 +109,25 @@ fn memory(_: &Model, entry: &Entry) -> (String, Tone) {
     }
 }
 
-fn quantile(entry: &Entry, part: f64) -> (String, Tone) {
+/// The share of gets that found a value.
+pub(super) fn hits(entry: &Entry) -> Cell {
+    or_dash(entry.rates.and_then(|rates| rates.hit_ratio()).map(percent))
+}
+
+pub(super) fn quantile(entry: &Entry, part: f64) -> Cell {
     or_dash(entry.latency.and_then(|latency| latency.quantile(part)).map(micros))
 }
 
-fn rate(rate: Option<f64>) -> (String, Tone) {
+pub(super) fn rate(rate: Option<f64>) -> Cell {
     or_dash(rate.map(per_second))
 }
 
-fn figure(entry: &Entry, shown: fn(&General) -> Option<String>) -> (String, Tone) {
-    or_dash(entry.report.as_ref().filter(|_| is_up(entry)).and_then(|it| shown(&it.general)))
+pub(super) fn figure(entry: &Entry, shown: fn(&General) -> Option<String>) -> Cell {
+    or_dash(entry.report.as_ref().filter(|_| entry.is_up()).and_then(|it| shown(&it.general)))
 }
 
 /// Text, or `-` for an unknown value.
-fn or_dash(text: Option<String>) -> (String, Tone) {
+pub(super) fn or_dash(text: Option<String>) -> Cell {
     text.map_or_else(|| ("-".to_owned(), Tone::Dim), |text| (text, Tone::Plain))
 }
 
@@ -139,14 +136,13 @@ pub(super) struct Filled {
     pub(super) column: &'static Column,
     pub(super) width: usize,
     /// One cell for each row.
-    pub(super) cells: Vec<(String, Tone)>,
+    pub(super) cells: Vec<Cell>,
 }
 
 /// The table of these nodes in `room` terminal columns. Holds the most important columns that fit, and always
 /// the first.
 pub(super) fn fill(model: &Model, order: &[usize], room: usize) -> Vec<Filled> {
-    static ALL: [Column; 18] = COLUMNS;
-    let filled = ALL.iter().map(|column| {
+    let filled = COLUMNS.iter().map(|column| {
         let cells = order.iter().map(|&node| (column.cell)(model, &model.nodes[node]));
         let cells: Vec<_> = cells.collect();
         let widest = cells.iter().map(|(text, _)| text.chars().count()).max().unwrap_or(0);

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use ringbinder_protocol::Stamp;
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
 use super::keys;
 use super::model::Model;
-use super::poll::{Heard, Pollers};
+use super::poll::{self, Heard};
 use super::ui::{Key, Ui};
 use super::view::{self, Theme};
 use crate::error::CliError;
@@ -36,7 +37,7 @@ struct Live<'a> {
     heard: mpsc::Sender<Heard>,
     pace: watch::Sender<Duration>,
     /// Kept because dropping it stops the polling.
-    _pollers: Pollers,
+    _pollers: JoinSet<()>,
     /// Number of rings before this one.
     generation: u64,
 }
@@ -55,7 +56,7 @@ pub(super) async fn run(
     let colors = anstream::AutoStream::choice(&std::io::stdout()) != anstream::ColorChoice::Never;
     let (sender, mut heard) = mpsc::channel(QUEUE);
     let (pace_sender, pace_receiver) = watch::channel(pace);
-    let pollers = Pollers::start(fleet.client.nodes(), 0, options.timeout, &pace_receiver, &sender);
+    let pollers = poll::start(fleet.client.nodes(), 0, options.timeout, &pace_receiver, &sender);
     let mut live = Live {
         options,
         model: super::model_of(&fleet),
@@ -163,7 +164,7 @@ impl Live<'_> {
     /// Starts to ask the nodes of another ring.
     fn follow(&mut self, fleet: &Fleet) {
         self.generation += 1;
-        self._pollers = Pollers::start(
+        self._pollers = poll::start(
             fleet.client.nodes(),
             self.generation,
             self.options.timeout,

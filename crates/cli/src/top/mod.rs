@@ -36,7 +36,7 @@ use crate::fleet::{Fleet, FleetOptions};
 use crate::output::Output;
 use crate::terminal::Screen;
 
-use model::{Model, State};
+use model::{Entry, Model};
 
 /// Watch a ring.
 #[derive(Args, Debug)]
@@ -83,7 +83,7 @@ impl Top {
             out.table(&plain::table(&model))?;
             out.text(plain::below(&model))?;
         }
-        let up = model.nodes.iter().any(|entry| entry.state == State::Up);
+        let up = model.nodes.iter().any(Entry::is_up);
         if !up {
             let asked = failures.len();
             fleet.failed(failures, asked)?;

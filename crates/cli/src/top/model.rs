@@ -122,6 +122,11 @@ impl Entry {
         }
     }
 
+    /// Whether it answers, so that its figures are worth showing.
+    pub(super) fn is_up(&self) -> bool {
+        self.state == State::Up
+    }
+
     /// Share of its memory in use, from 0 to 1.
     pub(super) fn memory_used(&self) -> Option<f64> {
         let (used, limit) = self.general().and_then(|it| it.bytes.zip(it.limit_maxbytes))?;
@@ -223,9 +228,8 @@ impl Model {
         let mut before = std::mem::take(&mut self.nodes);
         for node in nodes {
             let entry = Entry::new(node);
-            let known = before
-                .iter()
-                .position(|old| old.name == entry.name && old.address == entry.address);
+            let same = |old: &Entry| old.name == entry.name && old.address == entry.address;
+            let known = before.iter().position(same);
             self.nodes.push(known.map_or(entry, |at| before.swap_remove(at)));
         }
         self.ring = ring;
@@ -248,14 +252,11 @@ impl Model {
     pub(super) fn totals(&self) -> Totals {
         let mut totals = Totals::default();
         for entry in &self.nodes {
-            match &entry.state {
-                State::Waiting => continue,
-                State::Away(_) => {
-                    totals.away += 1;
-                    continue;
-                }
-                State::Up => totals.up += 1,
+            totals.away += usize::from(matches!(entry.state, State::Away(_)));
+            if !entry.is_up() {
+                continue;
             }
+            totals.up += 1;
             if let Some(rates) = &entry.rates {
                 totals.rates.get_or_insert_default().add(rates);
             }
@@ -281,7 +282,7 @@ impl Model {
     pub(super) fn hot_keys(&self) -> (Vec<RingHotKey>, Option<u64>) {
         let reports = self.nodes.iter().enumerate().filter_map(|(index, entry)| {
             let keys = entry.report.as_ref()?.hot_keys.as_ref()?;
-            (entry.state == State::Up).then_some((index, keys))
+            entry.is_up().then_some((index, keys))
         });
         let window = reports.clone().map(|(_, keys)| keys.window).min();
         (merge(reports), window)
@@ -290,7 +291,7 @@ impl Model {
     /// Whether a node holds another ring than the newest known one.
     pub(super) fn disagrees(&self, entry: &Entry) -> bool {
         let newest = self.newest();
-        let held = entry.held().filter(|_| entry.state == State::Up);
+        let held = entry.held().filter(|_| entry.is_up());
         held.is_some_and(|(held, _)| held != newest)
     }
 
@@ -319,7 +320,7 @@ impl Model {
 
     /// The nodes that answer and whose report meets a condition.
     fn reported_by(&self, meets: impl Fn(&RingReport) -> bool) -> Vec<&str> {
-        let up = self.nodes.iter().filter(|entry| entry.state == State::Up);
+        let up = self.nodes.iter().filter(|entry| entry.is_up());
         let reporters = up.filter(|entry| entry.ring().is_some_and(&meets));
         reporters.map(|entry| entry.name.as_str()).collect()
     }
@@ -327,7 +328,7 @@ impl Model {
     /// The problems of a node that answers.
     fn wrong(&self, entry: &Entry) -> Vec<String> {
         let (name, mut wrong) = (&entry.name, Vec::new());
-        let Some(ring) = entry.ring().filter(|_| entry.state == State::Up) else {
+        let Some(ring) = entry.ring().filter(|_| entry.is_up()) else {
             return wrong;
         };
         let why = |what: String| match is_reported(&ring.standing_reason) {
@@ -347,11 +348,11 @@ impl Model {
         }
         let cut_off = self.reported_by(|ring| ring.unreached().any(|(peer, _)| peer == name));
         if !cut_off.is_empty() {
-            let mut reports =
-                self.nodes.iter().filter_map(Entry::ring).flat_map(RingReport::unreached);
-            let why = reports.find(|(peer, why)| peer == name && !why.is_empty());
-            let why = why.map(|(_, why)| why);
-            let why = why.map_or_else(String::new, |why| format!(": {why}"));
+            let rings = self.nodes.iter().filter_map(Entry::ring);
+            let why = rings
+                .flat_map(RingReport::unreached)
+                .find(|(peer, why)| peer == name && !why.is_empty());
+            let why = why.map_or_else(String::new, |(_, why)| format!(": {why}"));
             wrong.push(format!("{name} is away for {}{why}", cut_off.join(", ")));
         }
         if let Some(drift) = is_reported(&ring.drift) {
@@ -362,21 +363,19 @@ impl Model {
 
     /// The ring with the highest version, of the nodes' rings and the ring that was read.
     fn newest(&self) -> Stamp {
-        let up = self.nodes.iter().filter(|entry| entry.state == State::Up);
+        let up = self.nodes.iter().filter(|entry| entry.is_up());
         let held = up.filter_map(Entry::held).map(|(held, _)| held);
         // If two rings share a version, the ring of the file wins, since the user asked for it.
-        held.fold(
-            self.ring,
-            |newest, held| if held.version > newest.version { held } else { newest },
-        )
+        let newer = |newest: Stamp, held: Stamp| {
+            if held.version > newest.version { held } else { newest }
+        };
+        held.fold(self.ring, newer)
     }
 
     /// The most important problem, in one line. `None` if there is no problem.
     pub(super) fn trouble(&self) -> Option<String> {
         let away: Vec<&Entry> =
             self.nodes.iter().filter(|entry| matches!(entry.state, State::Away(_))).collect();
-        let differing: Vec<&Entry> =
-            self.nodes.iter().filter(|entry| self.disagrees(entry)).collect();
         let mut parts = Vec::new();
         match away[..] {
             [] => {}
@@ -403,12 +402,12 @@ impl Model {
             parts.push(format!("{share}% of gets miss because no owner answers"));
         }
         parts.extend(self.nodes.iter().flat_map(|entry| self.wrong(entry)));
-        if !differing.is_empty() {
+        let differing = self.nodes.iter().filter(|entry| self.disagrees(entry));
+        let held =
+            differing.filter_map(|it| Some(format!("{} holds {}", it.name, it.held()?.0.version)));
+        let held: Vec<String> = held.collect();
+        if !held.is_empty() {
             let version = self.newest().version;
-            let held = differing.iter().filter_map(|entry| {
-                Some(format!("{} holds {}", entry.name, entry.held()?.0.version))
-            });
-            let held: Vec<String> = held.collect();
             parts.push(format!("ring {version} is the newest, but {}", held.join(", ")));
         }
         for entry in &self.nodes {

@@ -25,24 +25,23 @@ pub(in crate::top) fn three() -> Model {
 
 /// A report of a node that has served `gets` gets a second for this long.
 pub(in crate::top) fn sample(seconds: u64, gets: u64, ring: u64) -> NodeReport {
-    let number = |number: u64| Some(number);
     let general = General {
-        pid: number(5),
-        uptime: number(START + seconds),
+        pid: Some(5),
+        uptime: Some(START + seconds),
         ringbinder_version: Some("0.1.0".to_owned()),
-        cmd_get: number(gets * seconds),
-        get_hits: number(gets * seconds * 9 / 10),
-        get_misses: number(gets * seconds - gets * seconds * 9 / 10),
-        cmd_set: number(gets * seconds / 10),
-        evictions: number(2 * seconds),
-        bytes: number(536_870_912),
-        limit_maxbytes: number(1_073_741_824),
-        curr_items: number(1_000_000),
-        curr_connections: number(12),
-        max_connections: number(1024),
+        cmd_get: Some(gets * seconds),
+        get_hits: Some(gets * seconds * 9 / 10),
+        get_misses: Some(gets * seconds - gets * seconds * 9 / 10),
+        cmd_set: Some(gets * seconds / 10),
+        evictions: Some(2 * seconds),
+        bytes: Some(536_870_912),
+        limit_maxbytes: Some(1_073_741_824),
+        curr_items: Some(1_000_000),
+        curr_connections: Some(12),
+        max_connections: Some(1024),
         ..General::default()
     };
-    let ring = RingReport { foreign_gets: number(seconds), ..of_ring(ring) };
+    let ring = RingReport { foreign_gets: Some(seconds), ..of_ring(ring) };
     let key = |key: &[u8], rate, share| HotKey { key: key.into(), rate, share: Some(share) };
     let keys = vec![key(b"user:42", 5123.4, 0.12), key(b"\x1b[31mred", 99.5, 0.0023)];
     NodeReport {

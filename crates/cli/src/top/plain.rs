@@ -8,14 +8,13 @@ use ringbinder_protocol::Standing;
 use ringbinder_protocol::stats::{Rates, RingReport, is_reported, key_text};
 use serde_json::{Value, json};
 
-use super::columns::memory_text;
+use super::columns::{self, figure, memory_text, quantile};
 use super::model::{Condition, Entry, Model, State};
 use super::poll;
-use super::ui::is_up;
 use crate::fleet::Fleet;
-use crate::fleet::numbers::{count, micros, per_second, percent};
+use crate::fleet::numbers::{count, per_second, percent};
 use crate::style::{BAD, BOLD, DIM};
-use crate::table::{Align, Table};
+use crate::table::Table;
 
 /// Most hot keys below the table.
 const KEYS: usize = 10;
@@ -44,70 +43,36 @@ pub(super) async fn look(fleet: &Fleet, deadline: Duration, pace: Duration) -> (
 
 /// The table of nodes.
 pub(super) fn table(model: &Model) -> Table {
-    let columns = [
-        ("NODE", Align::Left),
-        ("ADDRESS", Align::Left),
-        ("STATE", Align::Left),
-        ("RING", Align::Right),
-        ("GET/S", Align::Right),
-        ("SET/S", Align::Right),
-        ("HITS", Align::Right),
-        ("MEMORY", Align::Right),
-        ("P50", Align::Right),
-        ("P99", Align::Right),
-        ("FAIL/S", Align::Right),
-        ("EVICT/S", Align::Right),
-        ("CONNS", Align::Right),
-        ("FRGN/S", Align::Right),
-    ];
-    let mut table = Table::new(&columns);
+    let mut table = Table::new(&[
+        "NODE", "ADDRESS", "STATE", ">RING", ">GET/S", ">SET/S", ">HITS", ">MEMORY", ">P50",
+        ">P99", ">FAIL/S", ">EVICT/S", ">CONNS", ">FRGN/S",
+    ]);
     for entry in &model.nodes {
-        let rate = |of: fn(&Rates) -> f64| dash(entry.rates.as_ref().map(|it| per_second(of(it))));
-        let general = entry.general().filter(|_| is_up(entry));
-        let quantile =
-            |part| dash(entry.latency.and_then(|latency| latency.quantile(part)).map(micros));
-        let ring = entry.held().filter(|_| is_up(entry)).map(|(held, ring)| {
-            let mark = match () {
-                () if model.disagrees(entry) => "!",
-                () if is_reported(&ring.drift).is_some() => "~",
-                () => "",
-            };
-            format!("{}{mark}", held.version)
-        });
+        let rate = |of: fn(&Rates) -> f64| columns::rate(entry.rates.as_ref().map(of)).0;
         table.row([
             &entry.name,
             &entry.address,
             &state(model, entry),
-            &dash(ring),
+            &columns::ring(model, entry).0,
             &rate(|rates| rates.served_gets),
             &rate(|rates| rates.sets),
-            &dash(entry.rates.and_then(|rates| rates.hit_ratio()).map(percent)),
-            &dash(general.map(|general| memory_text(general).replace(" of ", "/"))),
-            &quantile(0.5),
-            &quantile(0.99),
+            &columns::hits(entry).0,
+            &figure(entry, |it| Some(memory_text(it).replace(" of ", "/"))).0,
+            &quantile(entry, 0.5).0,
+            &quantile(entry, 0.99).0,
             &rate(|rates| rates.failed),
             &rate(|rates| rates.evictions),
-            &dash(general.and_then(|general| general.curr_connections).map(count)),
+            &figure(entry, |it| it.curr_connections.map(count)).0,
             &rate(|rates| rates.foreign),
         ]);
     }
     table
 }
 
-fn dash(text: Option<String>) -> String {
-    text.unwrap_or_else(|| "-".to_owned())
-}
-
-fn state(model: &Model, entry: &Entry) -> &'static str {
+fn state(model: &Model, entry: &Entry) -> String {
     match model.condition(entry) {
-        Condition::Waiting => "unknown",
-        Condition::Away => "away",
-        Condition::Replaced => "replaced",
-        Condition::Disputed => "disputed",
-        Condition::Unconfirmed => "unconfirmed",
-        Condition::Absent => "absent",
-        Condition::Moves => "moves",
-        Condition::Ok => "ok",
+        Condition::Waiting => "unknown".to_owned(),
+        _ => columns::state(model, entry).0,
     }
 }
 
@@ -121,7 +86,7 @@ pub(super) fn below(model: &Model) -> String {
     if let Some(seconds) = window.filter(|_| !keys.is_empty()) {
         text.push_str(&format!("\n{BOLD}hot keys, last {seconds} s{BOLD:#}\n"));
         for hot in keys.iter().take(KEYS) {
-            let (rate, share) = (per_second(hot.rate), dash(hot.share.map(percent)));
+            let (rate, share) = (per_second(hot.rate), columns::or_dash(hot.share.map(percent)).0);
             text.push_str(&format!("{rate:>7} {DIM}{share:>6}{DIM:#}  {}\n", key_text(&hot.key)));
         }
     }
@@ -148,8 +113,8 @@ pub(super) fn as_json(model: &Model) -> Value {
         })
     };
     let nodes = model.nodes.iter().map(|entry| {
-        let general = entry.general().filter(|_| is_up(entry));
-        let ring = entry.ring().filter(|_| is_up(entry));
+        let general = entry.general().filter(|_| entry.is_up());
+        let ring = entry.ring().filter(|_| entry.is_up());
         json!({
             "node": entry.name,
             "address": entry.address,

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use ringbinder_client::{Absence, Error, NodeHandle};
 use ringbinder_protocol::stats::NodeReport;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
 use super::model::Absent;
 use crate::escape::words;
@@ -22,45 +22,32 @@ pub(super) struct Heard {
     pub(super) report: Result<NodeReport, Absent>,
 }
 
-/// The tasks that poll the nodes of one ring. They end when this is dropped.
-pub(super) struct Pollers(Vec<JoinHandle<()>>);
-
-impl Drop for Pollers {
-    fn drop(&mut self) {
-        for task in &self.0 {
-            task.abort();
-        }
-    }
-}
-
-impl Pollers {
-    /// Starts to poll.
-    pub(super) fn start(
-        nodes: Vec<NodeHandle>,
-        generation: u64,
-        deadline: Duration,
-        pace: &watch::Receiver<Duration>,
-        heard: &mpsc::Sender<Heard>,
-    ) -> Pollers {
-        let tasks = nodes.into_iter().enumerate().map(|(node, handle)| {
-            let (mut pace, heard) = (pace.clone(), heard.clone());
-            tokio::spawn(async move {
-                loop {
-                    let next = tokio::time::Instant::now() + *pace.borrow_and_update();
-                    let report = ask(&handle, deadline).await.map_err(|error| absent(&error));
-                    let answer = Heard { generation, node, at: Instant::now(), report };
-                    if heard.send(answer).await.is_err() {
-                        return;
-                    }
-                    tokio::select! {
-                        () = tokio::time::sleep_until(next) => {}
-                        changed = pace.changed() => if changed.is_err() { return },
-                    }
+/// Starts to poll the nodes of one ring. The tasks end when the set is dropped.
+pub(super) fn start(
+    nodes: Vec<NodeHandle>,
+    generation: u64,
+    deadline: Duration,
+    pace: &watch::Receiver<Duration>,
+    heard: &mpsc::Sender<Heard>,
+) -> JoinSet<()> {
+    let tasks = nodes.into_iter().enumerate().map(|(node, handle)| {
+        let (mut pace, heard) = (pace.clone(), heard.clone());
+        async move {
+            loop {
+                let next = tokio::time::Instant::now() + *pace.borrow_and_update();
+                let report = ask(&handle, deadline).await.map_err(|error| absent(&error));
+                let answer = Heard { generation, node, at: Instant::now(), report };
+                if heard.send(answer).await.is_err() {
+                    return;
                 }
-            })
-        });
-        Pollers(tasks.collect())
-    }
+                tokio::select! {
+                    () = tokio::time::sleep_until(next) => {}
+                    changed = pace.changed() => if changed.is_err() { return },
+                }
+            }
+        }
+    });
+    tasks.collect()
 }
 
 /// Asks a node all questions within the deadline.

@@ -3,19 +3,12 @@
 use std::cmp::Ordering;
 use std::time::Duration;
 
-use super::model::{Entry, Model, State};
+use super::model::{Entry, Model};
 
 /// Intervals that `+` and `-` select.
-const PACES: [Duration; 8] = [
-    Duration::from_millis(200),
-    Duration::from_millis(500),
-    Duration::from_secs(1),
-    Duration::from_secs(2),
-    Duration::from_secs(5),
-    Duration::from_secs(10),
-    Duration::from_secs(30),
-    Duration::from_secs(60),
-];
+fn paces() -> [Duration; 8] {
+    [200, 500, 1000, 2000, 5000, 10_000, 30_000, 60_000].map(Duration::from_millis)
+}
 
 /// A key that has a function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,10 +149,10 @@ impl Ui {
             Key::Pause => self.paused = !self.paused,
             Key::Help => self.help = !self.help,
             Key::Slower => {
-                self.pace = PACES.into_iter().find(|&pace| pace > self.pace).unwrap_or(self.pace);
+                self.pace = paces().into_iter().find(|&pace| pace > self.pace).unwrap_or(self.pace);
             }
             Key::Faster => {
-                let shorter = PACES.into_iter().rev().find(|&pace| pace < self.pace);
+                let shorter = paces().into_iter().rev().find(|&pace| pace < self.pace);
                 self.pace = shorter.unwrap_or(self.pace);
             }
             Key::Quit | Key::Suspend => {}
@@ -169,11 +162,6 @@ impl Ui {
     fn select(&mut self, model: &Model, order: &[usize], at: usize) {
         self.selected = order.get(at).map(|&node| model.nodes[node].name.clone());
     }
-}
-
-/// Whether a node answers, so that its figures are worth showing.
-pub(super) fn is_up(entry: &Entry) -> bool {
-    entry.state == State::Up
 }
 
 #[cfg(test)]
@@ -250,10 +238,10 @@ mod tests {
         for _ in 0..20 {
             ui.press(Key::Slower, &model);
         }
-        assert_eq!(ui.pace, PACES[PACES.len() - 1]);
+        assert_eq!(ui.pace, *paces().last().unwrap());
         for _ in 0..20 {
             ui.press(Key::Faster, &model);
         }
-        assert_eq!(ui.pace, PACES[0]);
+        assert_eq!(ui.pace, paces()[0]);
     }
 }

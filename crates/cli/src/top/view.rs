@@ -7,19 +7,19 @@
 use std::collections::VecDeque;
 
 use ratatui::Frame;
-use ratatui::layout::{Alignment, Constraint, Layout, Rect};
+use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Borders, Clear, Paragraph, Sparkline};
 
 use ringbinder_protocol::Standing;
-use ringbinder_protocol::stats::key_text;
+use ringbinder_protocol::stats::{General, key_text};
 
 use super::columns::{self, GAP, Tone, memory_text};
 use super::model::{Entry, Model, State};
-use super::ui::{Ui, is_up};
+use super::ui::Ui;
 use crate::escape::words;
-use crate::fleet::numbers::{count, micros, per_second, percent, span};
+use crate::fleet::numbers::{count, counted, micros, per_second, percent, span};
 
 /// Minimum number of lines for the parts beside the hot keys.
 const DETAIL_LINES: u16 = 4;
@@ -114,22 +114,18 @@ fn joined(segments: Vec<Span<'static>>, gap: &'static str, room: u16) -> Line<'s
 
 fn header(frame: &mut Frame<'_>, area: Rect, model: &Model, ui: &Ui, theme: Theme) {
     let totals = model.totals();
-    let nodes = model.nodes.len();
-    let of = format!("{nodes} node{}", if nodes == 1 { "" } else { "s" });
     let mut first = vec![
         Span::styled("ringbinder top", theme.head()),
         Span::raw(format!("ring {}", model.ring.version)),
-        Span::raw(of),
+        Span::raw(counted(model.nodes.len(), "node")),
     ];
     if totals.away > 0 {
         first.push(Span::styled(format!("{} away", totals.away), theme.of(Tone::Bad)));
     }
-    let pace = ui.pace.as_secs_f64();
-    let pace = format!("every {pace}s");
     let right = if ui.paused {
         Line::styled("PAUSED", theme.of(Tone::Warn))
     } else {
-        Line::styled(pace, theme.of(Tone::Dim))
+        Line::styled(format!("every {}s", ui.pace.as_secs_f64()), theme.of(Tone::Dim))
     };
     first.push(Span::styled(words(&model.origin), theme.of(Tone::Dim)));
     let [above, second] = Layout::vertical([Constraint::Length(1); 2]).areas(area);
@@ -137,7 +133,7 @@ fn header(frame: &mut Frame<'_>, area: Rect, model: &Model, ui: &Ui, theme: Them
     let [left, corner] =
         Layout::horizontal([Constraint::Min(0), Constraint::Length(width)]).areas(above);
     frame.render_widget(joined(first, "  ", left.width.saturating_sub(1)), left);
-    frame.render_widget(Paragraph::new(right).alignment(Alignment::Right), corner);
+    frame.render_widget(Paragraph::new(right).right_aligned(), corner);
 
     let rate = |rate: f64, what: &str| Span::raw(format!("{} {what}/s", per_second(rate)));
     let mut figures = Vec::new();
@@ -158,11 +154,9 @@ fn header(frame: &mut Frame<'_>, area: Rect, model: &Model, ui: &Ui, theme: Them
         figures.push(rate(rates.evictions, "evict"));
     }
     if totals.up > 0 {
-        figures.push(Span::raw(format!("{} items", count(totals.general.curr_items.unwrap_or(0)))));
-        figures.push(Span::raw(format!(
-            "{} conns",
-            count(totals.general.curr_connections.unwrap_or(0))
-        )));
+        let General { curr_items, curr_connections, .. } = totals.general;
+        figures.push(Span::raw(format!("{} items", count(curr_items.unwrap_or(0)))));
+        figures.push(Span::raw(format!("{} conns", count(curr_connections.unwrap_or(0)))));
     }
     frame.render_widget(joined(figures, "  ", second.width), second);
 }
@@ -184,10 +178,8 @@ fn table_of_nodes(
     let padded = |text: &str, width: usize, left: bool| {
         if left { format!("{text:<width$}") } else { format!("{text:>width$}") }
     };
-    let titles: Vec<String> = filled
-        .iter()
-        .map(|filled| padded(filled.column.title, filled.width, filled.column.left))
-        .collect();
+    let titles = filled.iter().map(|it| padded(it.column.title, it.width, it.column.left));
+    let titles: Vec<String> = titles.collect();
     lines.push(Line::styled(format!("  {}", titles.join(&" ".repeat(GAP))), theme.head()));
     for row in (first..order.len()).take(rows) {
         let mut spans = vec![Span::raw(if row == selected { "> " } else { "  " })];
@@ -206,10 +198,8 @@ fn table_of_nodes(
     let hidden = order.len().saturating_sub(rows);
     if hidden > 0 {
         let more = Line::styled(format!(" {hidden} more "), theme.of(Tone::Warn));
-        frame.render_widget(
-            Paragraph::new(more).alignment(Alignment::Right),
-            Rect { height: 1.min(area.height), ..area },
-        );
+        let area = Rect { height: 1.min(area.height), ..area };
+        frame.render_widget(Paragraph::new(more).right_aligned(), area);
     }
 }
 
@@ -271,10 +261,9 @@ fn hot_keys(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Theme) {
     let inner = block.inner(area);
     frame.render_widget(block, area);
     if keys.is_empty() {
-        let text = if window.is_some() {
-            "none in the last minute"
-        } else {
-            "no node tells (or -X is set)"
+        let text = match window {
+            Some(_) => "none in the last minute",
+            None => "no node tells (or -X is set)",
         };
         frame.render_widget(Line::styled(text, theme.of(Tone::Dim)), inner);
         return;
@@ -308,11 +297,11 @@ fn details(frame: &mut Frame<'_>, area: Rect, entry: &Entry, theme: Theme) {
     if let State::Away(why) = &entry.state {
         lines.push(Line::styled(why.clone(), theme.of(Tone::Bad)));
     }
-    let standing = entry.ring().filter(|_| is_up(entry)).and_then(|ring| ring.standing());
+    let standing = entry.ring().filter(|_| entry.is_up()).and_then(|ring| ring.standing());
     if let Some(standing) = standing.filter(|&standing| standing != Standing::Confirmed) {
         lines.push(Line::styled(standing.as_str(), theme.of(Tone::Bad)));
     }
-    if let Some(general) = entry.general().filter(|_| is_up(entry)) {
+    if let Some(general) = entry.general().filter(|_| entry.is_up()) {
         let number = Option::unwrap_or_default;
         let (version, up) = (general.program().unwrap_or_default(), span(number(general.uptime)));
         lines.push(Line::raw(format!("version {version}, up {up}")));

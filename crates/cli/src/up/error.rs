@@ -4,6 +4,7 @@ use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use crate::error::of_io;
 use crate::exit::Exit;
 
 /// The reason why there are no nodes. Every message is one line. The end of a node's log is printed before
@@ -63,16 +64,10 @@ impl UpError {
             Self::NoProgram { .. } | Self::Build(_) | Self::NotStarted { .. } => Exit::Unavailable,
             Self::NoFile(_) | Self::Host(_) | Self::NodesOfFile(_) => Exit::Usage,
             Self::NotLocal { .. } => Exit::Data,
-            Self::Spawn { source, .. } | Self::Listen { source, .. }
-                if source.kind() == io::ErrorKind::PermissionDenied =>
-            {
-                Exit::NoPermission
+            Self::Spawn { source, .. } | Self::Listen { source, .. } => {
+                of_io(source.kind(), Exit::Os)
             }
-            Self::Spawn { .. }
-            | Self::Listen { .. }
-            | Self::InUse { .. }
-            | Self::NoPorts { .. }
-            | Self::Logs(_) => Exit::Os,
+            Self::InUse { .. } | Self::NoPorts { .. } | Self::Logs(_) => Exit::Os,
         }
     }
 }

@@ -108,17 +108,13 @@ impl fmt::Display for Event {
                 write!(f, "{node} left the ring, and will be stopped when its keys have moved")
             }
             Event::Stopped { node, killed: false } => write!(f, "stopped {node}"),
-            Event::Stopped { node, killed: true } => {
-                write!(f, "killed {node}: it did not stop")
-            }
+            Event::Stopped { node, killed: true } => write!(f, "killed {node}: it did not stop"),
             Event::GoesOn { node, pid } => {
                 write!(f, "{node} (pid {pid}) was not started by this command, and keeps running")
             }
             Event::Done { file, removed, logs } => {
-                match removed {
-                    true => write!(f, "removed {}", file.display())?,
-                    false => write!(f, "kept {}", file.display())?,
-                }
+                let verb = if *removed { "removed" } else { "kept" };
+                write!(f, "{verb} {}", file.display())?;
                 match logs {
                     Some(logs) => write!(f, "; the logs are kept in {}", logs.display()),
                     None => Ok(()),

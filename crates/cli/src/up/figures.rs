@@ -12,7 +12,7 @@ use crate::escape::words;
 pub(super) struct Figures {
     /// The id of its process.
     pub(super) pid: u32,
-    report: NodeReport,
+    pub(super) report: NodeReport,
     /// Time of the report.
     at: Instant,
 }
@@ -29,16 +29,6 @@ impl Figures {
     fn of(report: NodeReport, at: Instant) -> Option<Figures> {
         let pid = report.general.pid.and_then(|pid| u32::try_from(pid).ok())?;
         Some(Figures { pid, report, at })
-    }
-
-    /// Items it holds.
-    pub(super) fn items(&self) -> Option<u64> {
-        self.report.general.curr_items
-    }
-
-    /// Memory of its items, in bytes.
-    pub(super) fn bytes(&self) -> Option<u64> {
-        self.report.general.bytes
     }
 
     /// Gets that found a value, and all gets since its start, including gets that no owner answered.
@@ -110,7 +100,7 @@ pub(super) mod tests {
         let peers = [("cache-b".to_owned(), PeerReport::default()), ("cache-c".to_owned(), away)];
         report.ring.as_mut().unwrap().peers = peers.into();
         let figures = Figures::of(report.clone(), Instant::now()).unwrap();
-        assert_eq!((figures.pid, figures.items()), (4_194_304, Some(12_345)));
+        assert_eq!((figures.pid, figures.report.general.curr_items), (4_194_304, Some(12_345)));
         assert_eq!((figures.hits_of_gets(), figures.connections()), (Some((4, 10)), Some(2)));
         assert_eq!((figures.ring_version(), figures.is_settled()), (Some(1), true));
         assert!(figures.misses("cache-c") && !figures.misses("cache-b"));

@@ -12,7 +12,7 @@ use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use super::figures::Figures;
 use crate::escape::is_plain;
-use crate::fleet::numbers::{bytes, count, ratio, span};
+use crate::fleet::numbers::{bytes, count, counted, ratio, span};
 use crate::shell;
 use crate::up::entry::{Entry, State};
 
@@ -80,10 +80,9 @@ pub(super) fn draw(frame: &mut Frame<'_>, board: &Board<'_>, notes: &[String]) {
 }
 
 fn title(board: &Board<'_>) -> Line<'static> {
-    let nodes = board.entries.len();
     let rest = format!(
-        " {nodes} node{} of {} version {}, for {}",
-        if nodes == 1 { "" } else { "s" },
+        " {} of {} version {}, for {}",
+        counted(board.entries.len(), "node"),
         board.file.display(),
         board.version,
         span(board.age.as_secs())
@@ -156,14 +155,15 @@ fn color(state: State) -> Color {
 fn cells(entry: &Entry) -> [String; HEADINGS.len()] {
     let dash = || "-".to_owned();
     let figures = entry.figures();
+    let general = figures.map(|figures| &figures.report.general);
     let number = |number: Option<u64>| number.map_or_else(dash, count);
     [
         entry.node.name.clone(),
         entry.node.to_string(),
         entry.pid().map_or_else(dash, |pid| pid.to_string()),
         entry.state().name().to_owned(),
-        number(figures.and_then(Figures::items)),
-        figures.and_then(Figures::bytes).map_or_else(dash, bytes),
+        number(general.and_then(|it| it.curr_items)),
+        general.and_then(|it| it.bytes).map_or_else(dash, bytes),
         number(entry.gets_per_second),
         figures.and_then(Figures::hits_of_gets).map_or_else(dash, |(hits, gets)| ratio(hits, gets)),
         number(figures.and_then(Figures::connections)),

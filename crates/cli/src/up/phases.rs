@@ -49,17 +49,16 @@ impl Supervisor {
             for (entry, figures) in self.entries.iter_mut().zip(answers) {
                 entry.update(figures);
             }
-            let mut local = self.entries.iter().filter(|entry| entry.local);
-            match local.find(|entry| entry.figures().is_none()) {
+            let mut local = self.entries.iter().zip(&nodes).filter(|(entry, _)| entry.local);
+            match local.find(|(entry, _)| entry.figures().is_none()) {
                 None => {
                     let answered: &mut Instant = answered.get_or_insert_with(Instant::now);
                     if self.know_each_other() || answered.elapsed() > ACQUAINTANCE {
                         break;
                     }
                 }
-                Some(silent) if begun.elapsed() > START => {
-                    let place = self.entries.iter().position(|it| std::ptr::eq(it, silent));
-                    let why = why_silent(place.and_then(|place| nodes.get(place))).await;
+                Some((silent, node)) if begun.elapsed() > START => {
+                    let why = why_silent(node).await;
                     let how = format!("it did not answer within {START:?}{why}");
                     let (node, log) = (silent.node.name.clone(), silent.process.as_ref());
                     let log = log.map(|process| tail(process.log(), LOG_LINES));
@@ -101,8 +100,7 @@ impl Supervisor {
 }
 
 /// The client's error for a node that does not answer.
-async fn why_silent(node: Option<&NodeHandle>) -> String {
-    let Some(node) = node else { return String::new() };
+async fn why_silent(node: &NodeHandle) -> String {
     match node.stats("").await {
         Ok(_) => String::new(),
         Err(error) => match advice(&error) {

@@ -124,8 +124,7 @@ impl RingFile {
         };
         let mut file = File::create_new(path).map_err(failed)?;
         // From this point on, dropping the value removes the file.
-        let written = RingFile { path: absolute(path), written: Some(text) };
-        let text = written.written.as_deref().unwrap_or_default();
+        let written = RingFile { path: absolute(path), written: Some(text.clone()) };
         file.write_all(text.as_bytes()).map_err(failed)?;
         Ok(written)
     }

@@ -344,7 +344,8 @@ impl Supervisor {
         let same = compare(ring, ring);
         for (node, change) in ring.nodes().iter().zip(same.nodes()) {
             let share = change.after.fraction();
-            let known = |entry: &Entry| is_same(&entry.node, node);
+            // Another name or weight does not make it another node.
+            let known = |it: &Entry| (&it.node.host, it.node.port) == (&node.host, node.port);
             let entry = match old.iter().position(known) {
                 Some(place) => {
                     let mut entry = old.remove(place);
@@ -401,9 +402,4 @@ impl Supervisor {
             commands: &self.commands,
         }
     }
-}
-
-/// Whether two ring entries are the same process. Another name or weight does not make it another node.
-fn is_same(one: &Node, other: &Node) -> bool {
-    one.host == other.host && one.port == other.port
 }

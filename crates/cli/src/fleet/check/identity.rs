@@ -120,12 +120,8 @@ fn disputed(asked: &Asked<'_>, node: usize) -> Option<String> {
         return None;
     }
     let mut claims = Vec::new();
-    if let Some(own) = own {
-        claims.push(format!("instance {own} answers at {}", asked.address(node)));
-    }
-    if let Some(met) = met {
-        claims.push(format!("it met instance {met} itself"));
-    }
+    claims.extend(own.map(|own| format!("instance {own} answers at {}", asked.address(node))));
+    claims.extend(met.map(|met| format!("it met instance {met} itself")));
     let tell = |claim: &Claim, verb: &str, verbs: &str| {
         let by = asked.name(claim.by as usize);
         match claim.count - 1 {
@@ -134,9 +130,8 @@ fn disputed(asked: &Asked<'_>, node: usize) -> Option<String> {
             more => format!("{by} and {more} more nodes {verbs} instance {}", claim.instance),
         }
     };
-    let accepted =
-        view.accepted.iter().take(MAX_CLAIMS).map(|claim| tell(claim, "accepts", "accept"));
-    claims.extend(accepted);
+    let accepted = view.accepted.iter().take(MAX_CLAIMS);
+    claims.extend(accepted.map(|claim| tell(claim, "accepts", "accept")));
     claims.extend(view.rivals.iter().take(MAX_CLAIMS).map(|claim| tell(claim, "met", "met")));
     Some(format!(
         "more than one process claims to be {}: {}; stop all but one (if it was just restarted, check \
@@ -162,13 +157,9 @@ fn unconfirmed(asked: &Asked<'_>, node: usize, report: &RingReport) -> Option<St
 fn accepted(asked: &Asked<'_>, node: usize) -> String {
     let own = asked.report(node).and_then(|report| report.instance);
     let mut claims = asked.views.of(node).accepted.iter();
-    match claims.find(|claim| Some(claim.instance) != own) {
-        Some(claim) => {
-            let by = asked.name(claim.by as usize);
-            format!(" ({by} accepts instance {})", claim.instance)
-        }
-        None => String::new(),
-    }
+    let other = claims.find(|claim| Some(claim.instance) != own);
+    let Some(claim) = other else { return String::new() };
+    format!(" ({} accepts instance {})", asked.name(claim.by as usize), claim.instance)
 }
 
 /// The reason that a process reports, as a clause for a sentence.

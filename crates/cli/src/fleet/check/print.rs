@@ -4,9 +4,10 @@
 use super::Report;
 use super::finding::{Kind, Severity};
 use crate::error::CliError;
+use crate::fleet::numbers::counted;
 use crate::output::Output;
 use crate::style::{BAD, BOLD, GOOD, WARN};
-use crate::table::{Align, Table};
+use crate::table::Table;
 
 /// Most findings printed. With `--json`, all of them are.
 const PRINTED: usize = 50;
@@ -18,14 +19,7 @@ pub(super) fn print(report: &Report, out: &mut Output) -> Result<(), CliError> {
         report.origin, report.version, report.digest
     ))?;
     out.line("")?;
-    let mut table = Table::new(&[
-        ("NODE", Align::Left),
-        ("ADDRESS", Align::Left),
-        ("STATE", Align::Left),
-        ("RING", Align::Right),
-        ("TIME", Align::Right),
-        ("PROGRAM", Align::Left),
-    ]);
+    let mut table = Table::new(&["NODE", "ADDRESS", "STATE", ">RING", ">TIME", "PROGRAM"]);
     for node in &report.nodes {
         let style = match node.state {
             None => GOOD,
@@ -47,12 +41,11 @@ pub(super) fn print(report: &Report, out: &mut Output) -> Result<(), CliError> {
     }
     out.line("")?;
     for finding in report.findings.iter().take(PRINTED) {
-        match finding.severity {
-            Severity::Failure => out.line(format_args!("{BAD}failure:{BAD:#} {}", finding.text))?,
-            Severity::Warning => {
-                out.line(format_args!("{WARN}warning:{WARN:#} {}", finding.text))?
-            }
-        }
+        let (style, word) = match finding.severity {
+            Severity::Failure => (BAD, "failure"),
+            Severity::Warning => (WARN, "warning"),
+        };
+        out.line(format_args!("{style}{word}:{style:#} {}", finding.text))?;
     }
     if report.findings.len() > PRINTED {
         let more = report.findings.len() - PRINTED;
@@ -74,14 +67,10 @@ fn conclude(report: &Report, out: &mut Output) -> Result<(), CliError> {
         ));
     }
     let failed = report.findings.iter().filter(|it| it.severity == Severity::Failure).count();
-    let count = |number: usize, word: &str| match number {
-        1 => format!("1 {word}"),
-        number => format!("{number} {word}s"),
-    };
-    let warnings = count(report.findings.len() - failed, "warning");
+    let warnings = counted(report.findings.len() - failed, "warning");
     match failed {
         0 => out.line(format_args!("no failure, {warnings}")),
-        failed => out.line(format_args!("{}, {warnings}", count(failed, "failure"))),
+        failed => out.line(format_args!("{}, {warnings}", counted(failed, "failure"))),
     }
 }
 
@@ -89,9 +78,7 @@ fn conclude(report: &Report, out: &mut Output) -> Result<(), CliError> {
 fn time(microseconds: u64) -> String {
     match microseconds {
         0..1000 => format!("{microseconds} us"),
-        1000..1_000_000 => {
-            format!("{}.{} ms", microseconds / 1000, microseconds % 1000 / 100)
-        }
+        1000..1_000_000 => format!("{}.{} ms", microseconds / 1000, microseconds % 1000 / 100),
         _ => format!("{}.{} s", microseconds / 1_000_000, microseconds % 1_000_000 / 100_000),
     }
 }

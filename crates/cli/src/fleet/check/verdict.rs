@@ -36,12 +36,11 @@ const MAX_POLICIES: usize = 4;
 fn agree(asked: &Asked<'_>, findings: &mut Findings) {
     // If a node holds another ring, an earlier finding already covers its file and its errors.
     for node in (0..asked.nodes.len()).filter(|&node| asked.holds_it(node)) {
-        let found = asked.report(node).and_then(|report| source(asked, node, report));
-        if let Some((kind, text)) = found {
+        let Some(report) = asked.report(node) else { continue };
+        if let Some((kind, text)) = source(asked, node, report) {
             findings.add(&[node], Finding::of(kind, asked.name(node), text));
         }
-        if let Some(error) = asked.report(node).and_then(|report| is_reported(&report.cache_error))
-        {
+        if let Some(error) = is_reported(&report.cache_error) {
             let name = asked.name(node);
             let text = format!(
                 "{name} cannot write its copy of the ring: {error}; correct it, or {name} may start with \
@@ -83,9 +82,8 @@ fn source(asked: &Asked<'_>, node: usize, report: &RingReport) -> Option<(Kind, 
 fn policies(asked: &Asked<'_>, findings: &mut Findings) {
     let mut policies: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for node in 0..asked.nodes.len() {
-        if let Some(policy) =
-            asked.report(node).and_then(|report| is_reported(&report.foreign_keys))
-        {
+        let policy = asked.report(node).and_then(|report| is_reported(&report.foreign_keys));
+        if let Some(policy) = policy {
             policies.entry(policy).or_default().push(node);
         }
     }

@@ -17,17 +17,8 @@ pub(super) struct Row {
     pub(super) name: String,
     /// The sum over all nodes; empty if there is none.
     pub(super) sum: String,
-    /// The value of each node.
+    /// The value of each node; as many as the table has nodes.
     pub(super) cells: Vec<String>,
-}
-
-/// The table.
-#[derive(Clone, Debug)]
-pub(super) struct Columns {
-    /// The nodes' names.
-    pub(super) nodes: Vec<String>,
-    /// The rows, with as many cells in each as there are nodes.
-    pub(super) rows: Vec<Row>,
 }
 
 /// One column with its heading, before layout.
@@ -45,39 +36,37 @@ impl<'a> Column<'a> {
     }
 }
 
-impl Columns {
-    /// Renders the table. If `width` is given, it holds as many columns side by side as fit, but at least
-    /// one.
-    pub(super) fn render(&self, width: Option<u16>) -> String {
-        let names = Column::new("", self.rows.iter().map(|row| row.name.as_str()).collect());
-        let mut columns = Vec::new();
-        if self.rows.iter().any(|row| !row.sum.is_empty()) {
-            columns.push(Column::new(SUM, self.rows.iter().map(|row| row.sum.as_str()).collect()));
-        }
-        for (index, node) in self.nodes.iter().enumerate() {
-            let cells = self.rows.iter().map(|row| row.cells[index].as_str()).collect();
-            columns.push(Column::new(node, cells));
-        }
-        let room = width.map_or(usize::MAX, |width| usize::from(width).saturating_sub(names.width));
-        let mut text = String::new();
-        let mut rest = columns.as_slice();
-        while !rest.is_empty() {
-            let mut left = room;
-            let fits = rest.iter().take_while(|column| {
-                let need = column.width + GAP;
-                let fits = need <= left;
-                left = left.saturating_sub(need);
-                fits
-            });
-            let (block, after) = rest.split_at(fits.count().max(1));
-            if !text.is_empty() {
-                text.push('\n');
-            }
-            write_block(&mut text, &names, block);
-            rest = after;
-        }
-        text
+/// Renders the table. If `width` is given, it holds as many columns side by side as fit, but at least
+/// one.
+pub(super) fn render(nodes: &[&str], rows: &[Row], width: Option<u16>) -> String {
+    let names = Column::new("", rows.iter().map(|row| row.name.as_str()).collect());
+    let mut columns = Vec::new();
+    if rows.iter().any(|row| !row.sum.is_empty()) {
+        columns.push(Column::new(SUM, rows.iter().map(|row| row.sum.as_str()).collect()));
     }
+    for (index, node) in nodes.iter().enumerate() {
+        let cells = rows.iter().map(|row| row.cells[index].as_str()).collect();
+        columns.push(Column::new(node, cells));
+    }
+    let room = width.map_or(usize::MAX, |width| usize::from(width).saturating_sub(names.width));
+    let mut text = String::new();
+    let mut rest = columns.as_slice();
+    while !rest.is_empty() {
+        let mut left = room;
+        let fits = rest.iter().take_while(|column| {
+            let need = column.width + GAP;
+            let fits = need <= left;
+            left = left.saturating_sub(need);
+            fits
+        });
+        let (block, after) = rest.split_at(fits.count().max(1));
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        write_block(&mut text, &names, block);
+        rest = after;
+    }
+    text
 }
 
 fn write_block(text: &mut String, names: &Column<'_>, block: &[Column<'_>]) {
@@ -101,24 +90,22 @@ fn write_block(text: &mut String, names: &Column<'_>, block: &[Column<'_>]) {
 mod tests {
     use super::*;
 
-    fn table(nodes: usize) -> Columns {
+    /// The plain text of a table in this width.
+    fn table(nodes: usize, width: Option<u16>) -> String {
         let nodes: Vec<String> = (0..nodes).map(|index| format!("cache-{index}")).collect();
         let row = |name: &str, sum: &str| Row {
             name: name.to_owned(),
             sum: sum.to_owned(),
             cells: nodes.iter().map(|node| node[6..].to_owned()).collect(),
         };
-        let rows = vec![row("items", "12"), row("uptime", "")];
-        Columns { nodes: nodes.clone(), rows }
-    }
-
-    fn plain(text: &str) -> String {
-        anstream::adapter::strip_str(text).to_string()
+        let rows = [row("items", "12"), row("uptime", "")];
+        let names: Vec<&str> = nodes.iter().map(String::as_str).collect();
+        anstream::adapter::strip_str(&render(&names, &rows, width)).to_string()
     }
 
     #[test]
     fn nodes_stand_beside_each_other_while_there_is_room() {
-        let text = plain(&table(2).render(Some(80)));
+        let text = table(2, Some(80));
         assert_eq!(
             text,
             "        ALL  cache-0  cache-1\n\
@@ -129,13 +116,13 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_follows_below() {
-        let text = plain(&table(50).render(Some(80)));
+        let text = table(50, Some(80));
         assert!(text.lines().all(|line| line.len() <= 80), "{text}");
         for node in 0..50 {
             assert!(text.contains(&format!("cache-{node}")), "{node}: {text}");
         }
-        assert_eq!(plain(&table(50).render(None)).lines().count(), 3);
+        assert_eq!(table(50, None).lines().count(), 3);
         // Every node is shown even if no column fits.
-        assert!(plain(&table(2).render(Some(1))).contains("cache-1"));
+        assert!(table(2, Some(1)).contains("cache-1"));
     }
 }

@@ -8,14 +8,13 @@ use std::collections::HashSet;
 use clap::Args;
 use futures_util::future::join_all;
 use ringbinder_client::{Error, NodeHandle};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::{Fleet, FleetOptions};
 use crate::error::CliError;
 use crate::escape::printable;
 use crate::exit::Answer;
 use crate::output::Output;
-use columns::Columns;
 
 /// What nodes count.
 #[derive(Args, Debug)]
@@ -58,7 +57,8 @@ impl Stats {
         } else if self.all {
             lines(&answers, out)?;
         } else if answers.iter().any(|one| one.stats.is_ok()) {
-            let names = answers.iter().map(|one| one.node.node().name.clone()).collect();
+            let names: Vec<&str> =
+                answers.iter().map(|one| one.node.node().name.as_str()).collect();
             let rows = match argument {
                 "" => overview::rows(&answers),
                 _ => rows(&answers, argument),
@@ -66,7 +66,7 @@ impl Stats {
             if rows.is_empty() {
                 out.note("done; there is nothing to show")?;
             } else {
-                out.text(Columns { nodes: names, rows }.render(out.columns()))?;
+                out.text(columns::render(&names, &rows, out.columns()))?;
             }
         }
         let asked = answers.len();
@@ -168,29 +168,23 @@ fn json_value(name: &str, value: &str) -> Value {
 
 fn as_json(fleet: &Fleet, answers: &[NodeStats], argument: &str) -> Value {
     let nodes = answers.iter().map(|one| {
-        let node = one.node.node();
-        let mut object = Map::new();
-        object.insert("node".into(), node.name.as_str().into());
-        object.insert("address".into(), node.to_string().into());
+        let (name, address) = (&one.node.node().name, one.node.node().to_string());
         match &one.stats {
             Ok(stats) => {
                 let stats = stats.iter();
                 let stats: Map<String, Value> =
                     stats.map(|(name, value)| (name.clone(), json_value(name, value))).collect();
-                object.insert("stats".into(), stats.into());
+                json!({ "node": name, "address": address, "stats": stats })
             }
-            Err(error) => {
-                object.insert("error".into(), error.to_string().into());
-            }
+            Err(error) => json!({ "node": name, "address": address, "error": error.to_string() }),
         }
-        Value::Object(object)
     });
     let nodes: Vec<Value> = nodes.collect();
     let sums: Map<String, Value> = names(answers)
         .into_iter()
         .filter_map(|name| Some((name.to_owned(), sum(answers, argument, name)?.into())))
         .collect();
-    serde_json::json!({ "origin": fleet.origin, "nodes": nodes, "sum": sums })
+    json!({ "origin": fleet.origin, "nodes": nodes, "sum": sums })
 }
 
 #[cfg(test)]

@@ -112,7 +112,8 @@ impl Editor {
     /// # Errors
     /// If the change does not fit the ring, or the file cannot be edited in place.
     pub(crate) fn change(&self, change: &Change) -> Result<(Ring, String), CliError> {
-        let new = change::apply(&self.ring, std::slice::from_ref(change), &self.origin())?;
+        let origin = self.name.display().to_string();
+        let new = change::apply(&self.ring, std::slice::from_ref(change), &origin)?;
         let text = edit(&self.text, self.format, &self.ring, change, &new);
         let text = text.ok_or_else(|| CliError::Layout { path: self.name.clone() })?;
         Ok((new, text))
@@ -183,10 +184,6 @@ impl Editor {
         let is_same = now.is_ok_and(|now| same_file(&now, before))
             && read_text(&self.path).is_ok_and(|now| now == self.text);
         if is_same { Ok(()) } else { Err(CliError::Touched { path: self.name.clone() }) }
-    }
-
-    fn origin(&self) -> String {
-        self.name.display().to_string()
     }
 }
 

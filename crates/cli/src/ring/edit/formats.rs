@@ -1,8 +1,6 @@
 //! The layout of a ring file in JSON, TOML and YAML. Each function returns `None` if the text cannot be edited
 //! in place.
 
-use std::ops::Range;
-
 use jsonc_parser::ast::{Object, Value as Json};
 use jsonc_parser::common::Ranged as _;
 use jsonc_parser::{CollectOptions, ParseOptions, parse_to_ast};
@@ -79,7 +77,7 @@ fn toml_fields(table: &dyn TableLike) -> Option<Vec<Field>> {
     let mut fields = table
         .iter()
         .map(|(name, item)| {
-            let key: Range<usize> = table.key(name)?.span()?;
+            let key = table.key(name)?.span()?;
             Some(Field { name: name.to_owned(), key, value: item.span()? })
         })
         .collect::<Option<Vec<_>>>()?;

@@ -1,14 +1,9 @@
 //! Changes to a text by its layout: sets the version or a weight, adds or removes a node. All other text
 //! stays. Comments on separate lines always stay. A comment at the end of a removed line is removed with it.
 
-use std::ops::Range;
-
 use ringbinder_ring::Node;
 
 use super::layout::{Entry, Layout, List, Span, line_end, line_start};
-
-/// The fields of a node, in the order in which a new node gets them.
-const FIELDS: [&str; 3] = ["name", "address", "weight"];
 
 /// Non-overlapping replacements in a text.
 pub(super) struct Splices<'a> {
@@ -27,14 +22,11 @@ impl<'a> Splices<'a> {
     /// Returns the text with all replacements made.
     pub(super) fn finish(mut self) -> String {
         self.replaced.sort_by_key(|(span, _)| span.start);
-        let mut new = String::with_capacity(self.text.len() + 128);
-        let mut from = 0;
-        for (span, text) in &self.replaced {
-            new.push_str(&self.text[from..span.start]);
-            new.push_str(text);
-            from = span.end;
+        let mut new = self.text.to_owned();
+        // From the last to the first, so that the positions of the others stay valid.
+        for (span, text) in self.replaced.iter().rev() {
+            new.replace_range(span.clone(), text);
         }
-        new.push_str(&self.text[from..]);
         new
     }
 
@@ -113,15 +105,15 @@ impl<'a> Splices<'a> {
         std::iter::once(first).chain(rest).collect()
     }
 
+    /// The fields of a new node, in this order.
     fn fields(&self, node: &Node) -> Vec<String> {
         let syntax = self.layout.syntax;
-        let [name, address, weight] = FIELDS;
         let mut fields = vec![
-            syntax.field(name, &format!("\"{}\"", node.name)),
-            syntax.field(address, &format!("\"{node}\"")),
+            syntax.field("name", &format!("\"{}\"", node.name)),
+            syntax.field("address", &format!("\"{node}\"")),
         ];
         if node.weight != 1 {
-            fields.push(syntax.field(weight, &node.weight.to_string()));
+            fields.push(syntax.field("weight", &node.weight.to_string()));
         }
         fields
     }
@@ -231,7 +223,7 @@ impl<'a> Splices<'a> {
     }
 
     /// This part of the text if it is only white space.
-    fn white(&self, span: Range<usize>) -> Option<&'a str> {
+    fn white(&self, span: Span) -> Option<&'a str> {
         self.text.get(span).filter(|text| text.trim().is_empty())
     }
 

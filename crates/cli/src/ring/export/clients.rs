@@ -4,7 +4,7 @@ use std::net::Ipv6Addr;
 
 use ringbinder_ring::{Node, Ring};
 
-use crate::ring::export::ExportError;
+use crate::error::CliError;
 use crate::ring::export::text::{
     LIBMEMCACHED_RETRY_SECONDS, LIBMEMCACHED_SERVERS, RETRY_SECONDS, TIMEOUT_MS, comments,
     double_quoted, lines, single_quoted, timeout_seconds, weighted,
@@ -159,10 +159,10 @@ fn bounds(ring: &Ring) -> String {
 /// # Errors
 /// If the ring has more servers than libmemcached supports. PHP's extension, unlike Python's, does not bundle
 /// a libmemcached that supports more.
-pub(super) fn php(ring: &Ring) -> Result<String, ExportError> {
+pub(super) fn php(ring: &Ring) -> Result<String, CliError> {
     let nodes = ring.nodes().len();
     if nodes > LIBMEMCACHED_SERVERS {
-        return Err(ExportError::TooManyForPhp { nodes, limit: LIBMEMCACHED_SERVERS });
+        return Err(CliError::TooManyForPhp { nodes, limit: LIBMEMCACHED_SERVERS });
     }
     let mut text = String::from("<?php\n");
     text.push_str(&comments(

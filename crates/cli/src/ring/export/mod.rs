@@ -53,22 +53,11 @@ pub(crate) enum Target {
     Json,
 }
 
-/// A ring that has no configuration for a target.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ExportError {
-    #[error(
-        "cannot export for PHP: with more than {limit} servers its memcached extension may abort \
-         the process, as Debian's libmemcached does, and this ring has {nodes} nodes; export for \
-         twemproxy or haproxy, run that beside PHP, and give PHP its address"
-    )]
-    TooManyForPhp { nodes: usize, limit: usize },
-}
-
 /// The configuration for `target`, ready to be pasted. It ends with a line break.
 ///
 /// # Errors
 /// If the target cannot express this ring. The error says why, and what to do instead.
-pub(crate) fn render(ring: &Ring, target: Target) -> Result<String, ExportError> {
+pub(crate) fn render(ring: &Ring, target: Target) -> Result<String, CliError> {
     Ok(match target {
         Target::Pylibmc => clients::pylibmc(ring),
         Target::Pymemcache => clients::pymemcache(ring),
@@ -97,8 +86,7 @@ impl Export {
     pub(crate) async fn run(self, out: &mut Output) -> Result<Answer, CliError> {
         // With --json, the user wants a configuration in JSON.
         let ring = self.ring.load().await?;
-        let text =
-            render(&ring, self.target).map_err(|error| CliError::Export(error.to_string()))?;
+        let text = render(&ring, self.target)?;
         if out.is_json() && self.target != Target::Json {
             out.json(&serde_json::json!({ "configuration": text }))?;
         } else {

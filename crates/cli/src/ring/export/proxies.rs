@@ -86,9 +86,10 @@ pub(super) fn mcrouter(ring: &Ring) -> String {
          mcrouter's documentation; Ringbinder's tests do not run it."
         ),
     );
+    let servers: Vec<String> = ring.nodes().iter().map(ToString::to_string).collect();
     let config = json!({
         "pools": { "ringbinder": {
-            "servers": mcrouter_servers(ring),
+            "servers": servers,
             "connect_timeout": TIMEOUT_MS,
             "server_timeout": TIMEOUT_MS,
         } },
@@ -96,10 +97,6 @@ pub(super) fn mcrouter(ring: &Ring) -> String {
     });
     text.push_str(&format!("{config:#}\n"));
     text
-}
-
-fn mcrouter_servers(ring: &Ring) -> Vec<String> {
-    ring.nodes().iter().map(ToString::to_string).collect()
 }
 
 fn route(ring: &Ring) -> serde_json::Value {

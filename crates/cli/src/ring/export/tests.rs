@@ -4,7 +4,7 @@ use clap::ValueEnum as _;
 use ringbinder_ring::{Format, Ring};
 
 use super::text::{double_quoted, loopback_port, single_quoted};
-use super::{ExportError, Target, render};
+use super::{CliError, Target, render};
 use crate::ring::export::text::{TIMEOUT_MS, timeout_seconds};
 
 /// A ring with these addresses and weights.
@@ -59,7 +59,7 @@ fn strings_cannot_be_left() {
 fn php_has_a_bound() {
     assert!(render(&large(100), Target::Php).is_ok());
     let error = render(&large(101), Target::Php).expect_err("one too many");
-    assert!(matches!(error, ExportError::TooManyForPhp { nodes: 101, limit: 100 }));
+    assert!(matches!(error, CliError::TooManyForPhp { nodes: 101, limit: 100 }));
     assert!(error.to_string().contains("this ring has 101 nodes"), "{error}");
 }
 

@@ -7,9 +7,8 @@ use std::fmt::Write as _;
 use ringbinder_ring::Comparison;
 
 use crate::escape::xml;
-use crate::ring::picture::Piece;
-use crate::ring::picture::color;
-use crate::ring::picture::cut;
+use crate::fleet::numbers::counted;
+use crate::ring::picture::{Piece, color, cut};
 
 /// Radii of the band of the key space, and the distance by which moved parts protrude.
 const SPACE: (f64, f64) = (170.0, 194.0);
@@ -32,6 +31,16 @@ pub(super) enum Side {
     After,
 }
 
+impl Side {
+    /// The value of this side.
+    fn of<T>(self, before: T, after: T) -> T {
+        match self {
+            Side::Before => before,
+            Side::After => after,
+        }
+    }
+}
+
 /// A circle and its position.
 pub(super) struct Circle {
     pub(super) x: f64,
@@ -47,11 +56,8 @@ impl Circle {
         pieces: &[Piece],
         version: u64,
     ) {
-        let all = comparison.nodes().iter();
-        let (heading, nodes) = match self.side {
-            Side::Before => ("before", all.filter(|node| node.old.is_some()).count()),
-            Side::After => ("after", all.filter(|node| node.new.is_some()).count()),
-        };
+        let heading = self.side.of("before", "after");
+        let nodes = comparison.nodes().iter().filter_map(|node| self.side.of(node.old, node.new));
         let _ = write!(
             svg,
             "<g>\n<text class=\"text\" x=\"{x}\" y=\"{}\" font-size=\"16\" font-weight=\"600\" \
@@ -59,11 +65,11 @@ impl Circle {
              <text class=\"soft\" x=\"{x}\" y=\"{}\" font-size=\"11\" text-anchor=\"middle\">\
              version {version}</text>\n\
              <text class=\"soft\" x=\"{x}\" y=\"{}\" font-size=\"11\" text-anchor=\"middle\">\
-             {nodes} node{}</text>\n",
+             {}</text>\n",
             self.y - 8.0,
             self.y + 9.0,
             self.y + 24.0,
-            if nodes == 1 { "" } else { "s" },
+            counted(nodes.count(), "node"),
             x = self.x
         );
         self.draw_space(svg, pieces);
@@ -78,7 +84,8 @@ impl Circle {
         for piece in pieces {
             let moves = piece.from != piece.to;
             let outer = if moves { OUT } else { SPACE.1 };
-            let path = paths.entry((moves, self.owner(piece))).or_default();
+            let owner = self.side.of(piece.from, piece.to);
+            let path = paths.entry((moves, owner)).or_default();
             self.sector(path, (SPACE.0, outer), piece.start, piece.end);
         }
         for ((moves, place), path) in paths {
@@ -91,18 +98,11 @@ impl Circle {
     fn draw_shares(&self, svg: &mut String, comparison: &Comparison) {
         let mut moving = vec![0.0; comparison.nodes().len()];
         for step in comparison.moves() {
-            let place = match self.side {
-                Side::Before => step.from,
-                Side::After => step.to,
-            };
-            moving[place] += step.share.fraction();
+            moving[self.side.of(step.from, step.to)] += step.share.fraction();
         }
         let mut start = 0.0;
         for (place, node) in comparison.nodes().iter().enumerate() {
-            let share = match self.side {
-                Side::Before => node.before.fraction(),
-                Side::After => node.after.fraction(),
-            };
+            let share = self.side.of(node.before, node.after).fraction();
             if share == 0.0 {
                 continue;
             }
@@ -128,13 +128,6 @@ impl Circle {
             self.y,
             SHARES.0 - 1.0
         );
-    }
-
-    fn owner(&self, piece: &Piece) -> usize {
-        match self.side {
-            Side::Before => piece.from,
-            Side::After => piece.to,
-        }
     }
 
     fn path(&self, svg: &mut String, place: usize, moves: bool, path: &str) {

@@ -6,8 +6,7 @@ use std::fmt::Write as _;
 use ringbinder_ring::{Comparison, NodeChange};
 
 use crate::escape::xml;
-use crate::ring::picture::color;
-use crate::ring::picture::cut;
+use crate::ring::picture::{color, cut};
 use crate::ring::plan::{difference, percent};
 
 /// Height of a line.

@@ -140,13 +140,8 @@ pub(super) fn color(place: usize) -> String {
         (level * 255.0).round()
     };
     // Red is brightest around hue 0, green around 120, blue around 240.
-    let [red, green, blue] = [3.0, 1.0, -1.0].map(channel);
-    format!(
-        "#{red:02x}{green:02x}{blue:02x}",
-        red = byte(red),
-        green = byte(green),
-        blue = byte(blue)
-    )
+    let [red, green, blue] = [3.0, 1.0, -1.0].map(|shift| byte(channel(shift)));
+    format!("#{red:02x}{green:02x}{blue:02x}")
 }
 
 fn byte(level: f64) -> u8 {
