@@ -313,9 +313,7 @@ fn node(
         heard: record.and_then(Record::heard),
         ..NodeState::default()
     };
-    let Some(record) = record.filter(|_| state == "up") else {
-        return node;
-    };
+    let Some(record) = record.filter(|_| state == "up") else { return node };
     if let Some(report) = &record.report {
         let general = &report.general;
         let number = Option::unwrap_or_default;

@@ -116,20 +116,29 @@ impl Exposition {
         let _ = writeln!(self.text, " {value}");
     }
 
-    /// A family of one sample without labels.
-    pub(super) fn single(&mut self, name: &str, kind: Kind, help: &str, value: impl Display) {
+    /// A family whose samples differ in the value of one label.
+    pub(super) fn by_label<L: AsRef<str>, V: Display>(
+        &mut self,
+        (name, kind, label): (&str, Kind, &str),
+        help: &str,
+        samples: impl IntoIterator<Item = (L, V)>,
+    ) {
         self.family(name, kind, help);
-        self.sample(name, &[], value);
+        for (which, value) in samples {
+            self.sample(name, &[(label, which.as_ref())], value);
+        }
     }
 
     /// A family of one counter without labels.
     pub(super) fn counter(&mut self, name: &str, help: &str, value: impl Display) {
-        self.single(name, Kind::Counter, help, value);
+        self.family(name, Kind::Counter, help);
+        self.sample(name, &[], value);
     }
 
     /// A family of one gauge without labels.
     pub(super) fn gauge(&mut self, name: &str, help: &str, value: impl Display) {
-        self.single(name, Kind::Gauge, help, value);
+        self.family(name, Kind::Gauge, help);
+        self.sample(name, &[], value);
     }
 }
 

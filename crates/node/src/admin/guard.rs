@@ -73,9 +73,7 @@ pub(super) struct Known<'a> {
 impl Known<'_> {
     /// Whether a request for this host is meant for this node.
     pub(super) fn is_ours(&self, authority: &str) -> bool {
-        let Some(host) = host_of(authority) else {
-            return false;
-        };
+        let Some(host) = host_of(authority) else { return false };
         let name = match host {
             Host::Ip(address) => return !self.loopback || address.is_loopback(),
             Host::Name(name) => name,

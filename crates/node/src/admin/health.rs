@@ -45,9 +45,7 @@ pub(super) fn unready(stopping: bool, situation: Option<&Situation>) -> Faults {
     if stopping {
         faults.push("the node is stopping".to_owned());
     }
-    let Some(situation) = situation else {
-        return faults;
-    };
+    let Some(situation) = situation else { return faults };
     let (standing, reason) = (situation.status.standing, &situation.status.standing_reason);
     let has_place = match standing {
         Standing::Confirmed => true,
@@ -78,15 +76,11 @@ mod tests {
     use super::*;
     use crate::security::guards::Guards;
     use crate::server;
-    use crate::settings::{self, Startup};
+    use crate::settings::of_flags;
 
     #[tokio::test]
     async fn a_worker_that_hangs_is_named() {
-        let flags = ["ringbinderd", "-t", "2"].map(std::ffi::OsString::from);
-        let Startup::Run { settings, .. } = settings::load(flags, []).unwrap() else {
-            panic!("these flags ask to serve");
-        };
-        let shared = server::prepare(*settings, Guards::default(), None, 0);
+        let shared = server::prepare(of_flags(&["-t", "2"]), Guards::default(), None, 0);
         let workers = Workers::start(&shared).unwrap();
         assert_eq!(health(&shared, &workers).await, Faults::new());
         let hold = Arc::new(std::sync::Barrier::new(2));
@@ -104,11 +98,7 @@ mod tests {
         let path = dir.path().join("ring.toml");
         let ring = "version = 1\n[[node]]\nname = \"a\"\naddress = \"10.0.0.1:11211\"\n";
         std::fs::write(&path, ring).unwrap();
-        let flags = ["ringbinderd", "--node", "a", "--ring"].map(std::ffi::OsString::from);
-        let flags = flags.into_iter().chain([path.into_os_string()]);
-        let Startup::Run { settings, .. } = settings::load(flags, []).unwrap() else {
-            panic!("these flags ask to serve");
-        };
+        let settings = of_flags(&["--node", "a", "--ring", path.to_str().unwrap()]);
         let guards = Guards::default();
         let dialer = crate::ring::Dialer::new(&guards, crate::settings::PeerTls::Off, Vec::new());
         let ring = crate::ring::start(settings.ring.as_ref().unwrap(), dialer).unwrap().node;

@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ringbinder_protocol::stats::{NodeReport, is_reported, lines};
 use ringbinder_ring::printable::words;
+use ringbinder_ring::{Node, NodeIndex};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -55,19 +56,15 @@ pub(super) struct Target {
 pub(super) fn targets(shared: &Shared, fleet: &Fleet) -> Vec<Target> {
     let lone =
         |name: &str| Target { name: name.to_owned(), address: fleet.serves.clone(), own: true };
-    let Some(ring) = &shared.ring else {
-        return vec![lone(LONE)];
-    };
+    let Some(ring) = &shared.ring else { return vec![lone(LONE)] };
     let situation = ring.situation();
     let me = situation.view.me;
     let nodes = situation.view.ring.nodes().iter().zip(0..);
-    let mut targets: Vec<Target> = nodes
-        .map(|(node, index)| Target {
-            name: node.name.clone(),
-            address: node.to_string(),
-            own: me == Some(index),
-        })
-        .collect();
+    let target = |(node, index): (&Node, NodeIndex)| {
+        let (name, address) = (node.name.clone(), node.to_string());
+        Target { name, address, own: me == Some(index) }
+    };
+    let mut targets: Vec<Target> = nodes.map(target).collect();
     if me.is_none() {
         // A replaced process has the name of the one that replaced it.
         let name = match situation.name.as_str() {
@@ -123,9 +120,7 @@ async fn round(
             fleet.take(&target.address, now(), Ok(own::report(shared)));
             continue;
         }
-        let Some(ring) = shared.ring.clone() else {
-            continue;
-        };
+        let Some(ring) = shared.ring.clone() else { continue };
         let talk = kept.remove(&target.address);
         let fleet = Arc::clone(fleet);
         asking.spawn(async move {
@@ -167,9 +162,7 @@ async fn ask(
     let asked = asked.unwrap_or(Err(PeerError::Timeout(limit)));
     let (answers, talk) = asked.map_err(|error| error.to_string())?;
     let report = read(&answers);
-    let Some(ring) = &report.ring else {
-        return Err("not a node of a ring".to_owned());
-    };
+    let Some(ring) = &report.ring else { return Err("not a node of a ring".to_owned()) };
     match is_reported(&ring.node) {
         Some(name) if name != target.name => {
             Err(format!("the node at this address has the name {name}"))

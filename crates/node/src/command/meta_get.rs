@@ -111,9 +111,7 @@ fn read_locked(
 /// Whether less time is left than `R` tolerates and no client is recaching yet.
 fn wants_recache(context: &Context<'_>, meta: &Meta<'_>, item: &dyn ItemMut) -> bool {
     let known = item.meta();
-    let Some(recache) = meta.recache else {
-        return false;
-    };
+    let Some(recache) = meta.recache else { return false };
     let limit = context.expiry(recache).to_bits();
     !known.win_sent && known.expiry != Expiry::NEVER && known.expiry.to_bits() < limit
 }

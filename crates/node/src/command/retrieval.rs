@@ -118,9 +118,7 @@ fn look_here(
     out: &mut Output,
     look: impl FnOnce(&mut Output) -> Result<usize, Miss>,
 ) -> Option<Result<usize, Miss>> {
-    let Some(router) = context.router else {
-        return Some(look(out));
-    };
+    let Some(router) = context.router else { return Some(look(out)) };
     let ring_first = router.ring_comes_first();
     if ring_first && router.divert_key(key, form, out) {
         return None;

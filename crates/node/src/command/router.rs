@@ -138,9 +138,7 @@ impl Router<'_> {
         let point = point(key);
         let verdict = self.judge(point);
         self.strays.set(verdict.is_some());
-        let Some(verdict) = verdict else {
-            return false;
-        };
+        let Some(verdict) = verdict else { return false };
         let destination = match verdict {
             Verdict::Elsewhere(destination) => destination,
             Verdict::Moved => {
@@ -202,9 +200,7 @@ impl Router<'_> {
         write: impl for<'l> FnOnce(Point, &'l mut Vec<u8>) -> ForwardedRequest<'l>,
     ) -> bool {
         let point = point_of(key);
-        let Some(verdict) = self.judge(point) else {
-            return false;
-        };
+        let Some(verdict) = self.judge(point) else { return false };
         let mut line = Vec::with_capacity(128);
         self.leave(write(point, &mut line), verdict, out);
         true

@@ -36,11 +36,8 @@ pub(crate) struct Counted {
 impl Carried {
     /// Keeps bytes.
     pub(crate) fn keep(bytes: &[u8], memory: &Arc<ConnectionMemory>) -> Carried {
-        let kept = Counted {
-            bytes: bytes.to_vec(),
-            charge: Charge::of(bytes.len(), memory),
-            drained: false,
-        };
+        let charge = Charge::of(bytes.len(), memory);
+        let kept = Counted { bytes: bytes.to_vec(), charge, drained: false };
         if bytes.len() > SMALL_VALUE && memchr::memchr(b'\n', bytes).is_none() {
             Carried::Line(kept, Arrival::begin(memory))
         } else {

@@ -45,9 +45,7 @@ pub(super) fn get(
     output: &mut Output,
 ) -> Handled {
     let done = paused.take().map_or(0, |paused| paused.done);
-    let Some(done) = command::get(context, get, done, output) else {
-        return Handled::done(line);
-    };
+    let Some(done) = command::get(context, get, done, output) else { return Handled::done(line) };
     *paused = Some(Paused { line, done });
     // A piece of one answer counts as much as many answers.
     *turns = 0;
@@ -72,9 +70,7 @@ pub(super) fn store(
         return Handled { consumed: line, then: Some(Step::Swallow(len + 2)) };
     }
     let whole = line + len + 2;
-    let Some(value) = unread.get(line..whole) else {
-        return Handled::wait(arrival(line, len));
-    };
+    let Some(value) = unread.get(line..whole) else { return Handled::wait(arrival(line, len)) };
     match value.split_at(len) {
         (value, b"\r\n") => command::store(context, storage, NewValue::Slice(value), output),
         _ => {

@@ -15,9 +15,7 @@ impl Connection {
         if output.has_pending() {
             self.gather(output).await;
         }
-        let Some(ring) = &self.local.shared.ring else {
-            return;
-        };
+        let Some(ring) = &self.local.shared.ring else { return };
         let line = match Box::pin(forward::flush_all(&self.local, delay)).await {
             Ok(()) => "OK".to_owned(),
             Err(failed) => {

@@ -388,9 +388,7 @@ impl Connection {
 
     /// The reason for closing at the end of input.
     fn ended(&self, end: io::Result<usize>) -> CloseReason {
-        let Err(error) = end else {
-            return CloseReason::Normal;
-        };
+        let Err(error) = end else { return CloseReason::Normal };
         if let (Some(_), Some(tls)) = (explain::inner(&error), &self.local.shared.tls) {
             tls.proto_errors.fetch_add(1, Relaxed);
             debug!("<{} TLS: {}", self.ticket.id, explain::cause(&error));

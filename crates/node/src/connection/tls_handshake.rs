@@ -160,9 +160,7 @@ fn send_away(stream: &TcpStream) {
 }
 
 fn report(local: &Local, ticket: &Ticket, failure: &Failure) {
-    let Some(tls) = &local.shared.tls else {
-        return;
-    };
+    let Some(tls) = &local.shared.tls else { return };
     match failure {
         Failure::Silent | Failure::Kicked => {
             debug!("<{} the connection of {} failed: {failure}", ticket.id, ticket.remote);

@@ -54,9 +54,7 @@ enum Outcome {
 ///
 /// Takes at most `--peer-timeout`; while rings change, up to three times as long.
 pub(crate) async fn flush_all(local: &Rc<Local>, delay: i64) -> Result<(), FlushFailed> {
-    let Some(ring) = &local.shared.ring else {
-        return Ok(());
-    };
+    let Some(ring) = &local.shared.ring else { return Ok(()) };
     command::flush_store(&local.shared, delay);
     let timeout = ring.settings.peer_timeout;
     // Nodes that need not be asked again, with their fault if they have one.
@@ -68,9 +66,7 @@ pub(crate) async fn flush_all(local: &Rc<Local>, delay: i64) -> Result<(), Flush
         let news = local.news();
         tokio::pin!(news);
         news.as_mut().enable();
-        let Some(view) = local.view().clone() else {
-            break true;
-        };
+        let Some(view) = local.view().clone() else { break true };
         let mut others = view.others();
         others.retain(|peer| !done.iter().any(|(asked, _)| Arc::ptr_eq(asked, peer)));
         if others.is_empty() && view.joined {

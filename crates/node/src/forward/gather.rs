@@ -36,9 +36,7 @@ pub(crate) async fn gather(
     forwarded: bool,
     output: &mut Output,
 ) {
-    let Some(ring) = &local.shared.ring else {
-        return;
-    };
+    let Some(ring) = &local.shared.ring else { return };
     let pending = Rc::clone(output.pending_replies());
     let whole = ring.settings.peer_timeout;
     // The forwarding peer waits for the request too, so the timeout here must be shorter.
@@ -48,9 +46,7 @@ pub(crate) async fn gather(
     if !forwarded {
         let deadline = Instant::now() + timeout;
         loop {
-            let Some(reply) = pending.borrow().next_moved() else {
-                break;
-            };
+            let Some(reply) = pending.borrow().next_moved() else { break };
             settle(local, connection, &pending, reply, deadline).await;
         }
     }
@@ -61,9 +57,7 @@ pub(crate) async fn gather(
 /// Gives the waiting groups to the links.
 pub(crate) fn send(local: &Rc<Local>, pending: &SharedReplies, timeout: Duration) {
     let groups = pending.borrow_mut().take_groups();
-    let Some(stamp) = local.view().as_ref().map(|view| stamp(view.id())) else {
-        return;
-    };
+    let Some(stamp) = local.view().as_ref().map(|view| stamp(view.id())) else { return };
     for group in groups {
         let link = local.link(&group.destination.peer);
         link.send(local, pending, stamp, group, timeout);
@@ -78,28 +72,20 @@ async fn settle(
     reply: u32,
     deadline: Instant,
 ) {
-    let Some(ring) = &local.shared.ring else {
-        return;
-    };
+    let Some(ring) = &local.shared.ring else { return };
     let mut pause = RETRY;
     loop {
         let news = local.news();
         tokio::pin!(news);
         news.as_mut().enable();
         let point = pending.borrow().point(reply);
-        let (destination, here) = {
+        let (peer, here) = {
             let view = local.view();
-            let Some(view) = &*view else {
-                return;
-            };
+            let Some(view) = &*view else { return };
             match view.route(point) {
                 Route::Local => (None, true),
-                Route::Owner(peer) => {
-                    (Some(Destination { peer: peer.clone(), claim: Claim::Owner }), false)
-                }
-                Route::Former(peer) => {
-                    (Some(Destination { peer: peer.clone(), claim: Claim::Former }), false)
-                }
+                Route::Owner(peer) => (Some((peer.clone(), Claim::Owner)), false),
+                Route::Former(peer) => (Some((peer.clone(), Claim::Former)), false),
                 Route::Unknown => (None, false),
             }
         };
@@ -110,9 +96,8 @@ async fn settle(
         if left.is_zero() {
             return pending.borrow_mut().fail(reply, &local.counters);
         }
-        if let Some(destination) = destination {
-            let peer = destination.peer.clone();
-            pending.borrow_mut().resend(reply, destination);
+        if let Some((peer, claim)) = peer {
+            pending.borrow_mut().resend(reply, Destination { peer: peer.clone(), claim });
             send(local, pending, left);
             poll_fn(|context| pending.borrow_mut().poll_closed(context.waker())).await;
             if pending.borrow().next_moved() != Some(reply) {
@@ -155,9 +140,7 @@ fn carry_out_line(
     large: Option<&LargeValue>,
     output: &mut Output,
 ) -> bool {
-    let Parsed::Request { request, consumed } = parse(line) else {
-        return false;
-    };
+    let Parsed::Request { request, consumed } = parse(line) else { return false };
     match &request {
         Request::Keyed(keyed) => command::keyed(context, keyed, output),
         Request::Storage(storage) => {
@@ -174,15 +157,12 @@ fn carry_out_line(
 
 #[cfg(test)]
 mod tests {
-    use std::ffi::OsString;
-    use std::sync::Arc;
-
     use ringbinder_ring::Point;
 
     use super::*;
     use crate::net::pending::ForwardedRequest;
     use crate::server;
-    use crate::settings::{self, Startup};
+    use crate::settings::of_flags;
 
     /// The client's reply for a moved request that is carried out here.
     fn carried_out(local: &Rc<Local>, form: Form, request: &[u8]) -> Vec<u8> {
@@ -199,9 +179,7 @@ mod tests {
 
     #[test]
     fn a_moved_request_is_answered_whole_however_large_the_answer() {
-        let arguments = ["ringbinderd", "-m", "8"].map(OsString::from);
-        let Ok(Startup::Run { settings, .. }) = settings::load(arguments, []) else { panic!() };
-        let local = Rc::new(Local::new(Arc::clone(&server::prepare_as_guest(*settings)), 0));
+        let local = Rc::new(Local::new(server::prepare_as_guest(of_flags(&["-m", "8"])), 0));
         let (get, gat) = (None, Some(0));
         let key = |exptime| Form::Key { exptime, with_cas: false };
         for len in [3, 3_000, 300_000] {

@@ -130,9 +130,7 @@ impl Waiting {
             self.end();
             return Some(());
         }
-        let [b"MOVED", key] = Tokens::new(line).exactly()? else {
-            return None;
-        };
+        let [b"MOVED", key] = Tokens::new(line).exactly()? else { return None };
         let reply = self.skip_to(key)?;
         self.pending.borrow_mut().moved(reply);
         self.answered += 1;

@@ -185,9 +185,7 @@ impl Link {
 
 /// Runs a link until it breaks, or until it is retired and idle.
 async fn run(local: Rc<Local>, link: Rc<Link>) {
-    let Some(ring) = &local.shared.ring else {
-        return;
-    };
+    let Some(ring) = &local.shared.ring else { return };
     let timeout = ring.settings.peer_timeout;
     let ended = match open::within(timeout, &local, &link).await {
         Err(error) => Err(error),
@@ -394,9 +392,7 @@ impl Running<'_> {
             LinkError::Nonsense(String::from_utf8_lossy(text).chars().take(80).collect())
         };
         let mut state = self.link.state.borrow_mut();
-        let Some(waiting) = state.waiting.front_mut() else {
-            return Err(nonsense(unread));
-        };
+        let Some(waiting) = state.waiting.front_mut() else { return Err(nonsense(unread)) };
         let consumed = match reply(unread) {
             Reply::Incomplete => return Ok(0),
             Reply::Malformed => return Err(nonsense(unread)),
@@ -414,9 +410,7 @@ impl Running<'_> {
                     });
                     return Ok(consumed);
                 }
-                let Some(answer) = unread.get(..whole) else {
-                    return Ok(0);
-                };
+                let Some(answer) = unread.get(..whole) else { return Ok(0) };
                 if !answer.ends_with(b"\r\n") {
                     return Err(nonsense(line));
                 }
@@ -438,22 +432,16 @@ impl Running<'_> {
     }
 
     fn finish_large(&mut self) -> Result<(), LinkError> {
-        let Some(large) = self.large.take() else {
-            return Ok(());
-        };
+        let Some(large) = self.large.take() else { return Ok(()) };
         if large.keep.is_some() && !large.value.ends_with(b"\r\n") {
             let header = String::from_utf8_lossy(&large.header).into_owned();
             return Err(LinkError::Nonsense(header));
         }
         let mut state = self.link.state.borrow_mut();
-        let Some(waiting) = state.waiting.front_mut() else {
-            return Ok(());
-        };
+        let Some(waiting) = state.waiting.front_mut() else { return Ok(()) };
         // The request announced by the header. Its pending reply has another number if it timed out
         // meanwhile.
-        let Some(&reply) = waiting.open().first() else {
-            return Ok(());
-        };
+        let Some(&reply) = waiting.open().first() else { return Ok(()) };
         match large.keep {
             Some(charge) => {
                 let held = Held { value: large.value, _charge: charge };

@@ -41,9 +41,7 @@ impl LinkState {
     }
 
     pub(super) fn write(&mut self, waiting: Waiting) {
-        let Form::Key { exptime, with_cas } = waiting.form else {
-            return self.write_line(waiting);
-        };
+        let Form::Key { exptime, with_cas } = waiting.form else { return self.write_line(waiting) };
         let mut rest = &waiting.replies[..];
         let pending = waiting.pending.borrow();
         let mut parts = Vec::new();

@@ -42,15 +42,11 @@ impl AttemptError for LinkError {
 
 /// Connects, and checks that the peer is the node that the ring names.
 async fn open(local: &Rc<Local>, link: &Link) -> Result<Socket, LinkError> {
-    let Some(ring) = &local.shared.ring else {
-        return Err(LinkError::Closed);
-    };
+    let Some(ring) = &local.shared.ring else { return Err(LinkError::Closed) };
     let mut socket = ring.dialer.dial(&link.peer.address).await?;
     let (greeting, names) = {
         let view = local.view();
-        let Some(view) = &*view else {
-            return Err(LinkError::Closed);
-        };
+        let Some(view) = &*view else { return Err(LinkError::Closed) };
         let stamp = crate::ring::membership::stamp(view.id());
         (format!("ring greet {} {stamp}\r\n", ring.name()), view.names_at(&link.peer.address))
     };

@@ -167,9 +167,7 @@ impl Line {
             Some(beyond) if !has_room || now < beyond.since + STALLED => return false,
             other => other,
         };
-        let Some((Want::Bytes { number, .. }, waker)) = self.arriving.first() else {
-            return false;
-        };
+        let Some((Want::Bytes { number, .. }, waker)) = self.arriving.first() else { return false };
         self.beyond = Some(Beyond { number: *number, since: now });
         waker.wake_by_ref();
         stalled.is_some_and(|beyond| beyond.number != *number)

@@ -421,9 +421,7 @@ impl Acceptor {
 /// a program that started it with port 0. Writes another file and renames it, so that a reader sees
 /// all or nothing.
 pub(crate) fn write_port_file(listeners: &[Listener]) -> io::Result<()> {
-    let Some(path) = std::env::var_os("MEMCACHED_PORT_FILENAME") else {
-        return Ok(());
-    };
+    let Some(path) = std::env::var_os("MEMCACHED_PORT_FILENAME") else { return Ok(()) };
     let mut text = String::new();
     for address in listeners.iter().filter_map(Listener::tcp_address) {
         let family = if address.is_ipv4() { "INET" } else { "INET6" };

@@ -125,9 +125,7 @@ pub(crate) struct Keep {
 /// Whether standard error leads to the journal. A service manager names the stream for which that
 /// is true (`JOURNAL_STREAM`), and a process that writes there has no terminal to leave.
 pub(crate) fn writes_to_journal() -> bool {
-    let Ok(journal) = env::var("JOURNAL_STREAM") else {
-        return false;
-    };
+    let Ok(journal) = env::var("JOURNAL_STREAM") else { return false };
     fstat(io::stderr()).is_ok_and(|it| journal == format!("{}:{}", it.st_dev, it.st_ino))
 }
 
@@ -137,11 +135,8 @@ impl Ready {
     /// Relative paths have another meaning afterwards, so the caller must make those it still needs
     /// absolute.
     pub(crate) fn announce(self, keep: Keep) -> Result<(), DaemonError> {
-        let nothing = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open("/dev/null")
-            .map_err(DaemonError::Streams)?;
+        let nothing = OpenOptions::new().read(true).write(true).open("/dev/null");
+        let nothing = nothing.map_err(DaemonError::Streams)?;
         if !keep.directory {
             chdir("/").map_err(|errno| DaemonError::Streams(errno.into()))?;
         }

@@ -38,9 +38,7 @@ pub(crate) fn settle_allocator() {
     if std::env::var_os(VARIABLE).is_some() {
         return;
     }
-    let Ok(program) = std::env::current_exe() else {
-        return;
-    };
+    let Ok(program) = std::env::current_exe() else { return };
     let mut arguments = std::env::args_os();
     let name = arguments.next().unwrap_or_else(|| OsStr::new("ringbinderd").to_owned());
     // On success, this call does not return.

@@ -94,9 +94,7 @@ fn of_this_node(shared: &Shared, node: &RingNode, out: &mut Vec<u8>) {
 }
 
 fn of_peer(node: &RingNode, address: &Address, reported: Option<RingId>, out: &mut Vec<u8>) {
-    let Some(peer) = node.peers.at(address) else {
-        return;
-    };
+    let Some(peer) = node.peers.at(address) else { return };
     let mut stat = |name: &str, value: &dyn std::fmt::Display| answer::stat(out, name, value);
     let name = &peer.name;
     let (addresses, failing) = match crate::ring::peer::dial::split(&peer.address) {

@@ -269,9 +269,7 @@ pub(super) fn own_addresses(listening: impl Iterator<Item = SocketAddr>) -> Vec<
             continue;
         }
         for interface in getifaddrs().into_iter().flatten() {
-            let Some(place) = interface.address else {
-                continue;
-            };
+            let Some(place) = interface.address else { continue };
             let ip = place
                 .as_sockaddr_in()
                 .map(|v4| v4.ip().into())

@@ -60,9 +60,7 @@ impl Status {
                  what ring_last_error says, or write ring {version} to it (`ring get` prints it)"
             );
         }
-        let Some(file) = self.file else {
-            return String::new();
-        };
+        let Some(file) = self.file else { return String::new() };
         match file.version.cmp(&version) {
             Ordering::Equal if file == in_force => String::new(),
             Ordering::Equal => format!(

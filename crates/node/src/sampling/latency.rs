@@ -5,13 +5,10 @@
 //! that moment, and reports count from there. A reader may see a sample in a bucket before it is in
 //! the sum.
 
-use std::sync::Arc;
-
-use parking_lot::Mutex;
 use ringbinder_protocol::stats::{BUCKETS, Histogram};
 
 use crate::process::clock::Nanos;
-use crate::stats::Counter;
+use crate::stats::{Counter, PerWorker, Summed};
 
 macro_rules! classes {
     ($($(#[$doc:meta])* $class:ident $name:literal)*) => {
@@ -68,7 +65,9 @@ impl LatencySums {
         let all = Class::ALL.iter().copied().zip(&self.0);
         all.filter(|(_, histogram)| histogram.count() > 0)
     }
+}
 
+impl Summed<WorkerLatency> for LatencySums {
     fn add(&mut self, worker: &WorkerLatency) {
         for (sums, counters) in self.0.iter_mut().zip(&worker.0) {
             for (sum, counter) in sums.buckets.iter_mut().zip(&counters.buckets) {
@@ -114,41 +113,7 @@ fn bucket(took: Nanos) -> usize {
 }
 
 /// The measurements of all workers.
-#[derive(Debug)]
-pub(crate) struct Latency {
-    workers: Vec<Arc<WorkerLatency>>,
-    base: Mutex<LatencySums>,
-}
-
-impl Latency {
-    pub(crate) fn new(workers: usize) -> Self {
-        let workers = (0..workers).map(|_| Arc::default()).collect();
-        Latency { workers, base: Mutex::default() }
-    }
-
-    pub(crate) fn of_worker(&self, index: usize) -> Arc<WorkerLatency> {
-        Arc::clone(&self.workers[index])
-    }
-
-    fn total(&self) -> LatencySums {
-        let mut sums = LatencySums::default();
-        for worker in &self.workers {
-            sums.add(worker);
-        }
-        sums
-    }
-
-    /// Sums since start or the last reset.
-    pub(crate) fn sums(&self) -> LatencySums {
-        let base = self.base.lock();
-        self.total().since(&base)
-    }
-
-    pub(crate) fn reset(&self) {
-        let mut base = self.base.lock();
-        *base = self.total();
-    }
-}
+pub(crate) type Latency = PerWorker<WorkerLatency, LatencySums>;
 
 #[cfg(test)]
 mod tests {

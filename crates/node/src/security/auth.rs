@@ -144,9 +144,8 @@ impl Users {
                 return Err(format!("line {number} has no user or no password"));
             }
             if user.contains(&b' ') {
-                return Err(format!(
-                    "line {number} has a user with a space, who could never log in"
-                ));
+                let reason = "has a user with a space, who could never log in";
+                return Err(format!("line {number} {reason}"));
             }
             if users.digests.len() == MAX_ENTRIES {
                 beyond += 1;

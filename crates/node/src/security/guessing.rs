@@ -63,9 +63,7 @@ impl Wrong {
     }
 
     fn wait(self) -> Duration {
-        let Some(beyond) = self.count.checked_sub(FREE) else {
-            return Duration::ZERO;
-        };
+        let Some(beyond) = self.count.checked_sub(FREE) else { return Duration::ZERO };
         SHORTEST.saturating_mul(1 << (beyond / STEP).min(16)).min(LONGEST)
     }
 }

@@ -15,9 +15,7 @@ use super::tls::Tls;
 
 /// Reads the certificates again. The error, which is also logged, says why the current ones stay.
 pub(crate) fn certificates(tls: Option<&Tls>, now: Seconds) -> Result<(), String> {
-    let Some(tls) = tls else {
-        return Err("TLS not enabled".to_owned());
-    };
+    let Some(tls) = tls else { return Err("TLS not enabled".to_owned()) };
     match tls.reload(now) {
         Ok(warnings) => {
             for warning in warnings {

@@ -36,9 +36,7 @@ impl InProcessNode {
         let arguments = std::iter::once("ringbinderd").chain(flags.iter().copied());
         let startup =
             settings::load(arguments.map(OsString::from), []).map_err(io::Error::other)?;
-        let Startup::Run { settings, .. } = startup else {
-            return Ok(None);
-        };
+        let Startup::Run { settings, .. } = startup else { return Ok(None) };
         let shared = server::prepare_as_guest(*settings);
         let local = Rc::new(Local::new(Arc::clone(&shared), 0));
         let runtime =
@@ -132,10 +130,7 @@ mod tests {
             let serve = connection::run(Rc::clone(&node.local), Accepted::Unix(ours), ticket);
             std::mem::size_of_val(&serve)
         });
-        assert!(
-            serve <= 144 && entry <= 112,
-            "{serve} bytes of its task, {entry} bytes of its entry"
-        );
+        assert!(serve <= 144 && entry <= 112, "{serve} bytes of task, {entry} bytes of entry");
     }
 
     #[test]
@@ -143,8 +138,8 @@ mod tests {
         let node = InProcessNode::new(&["-m", "8"]).unwrap().unwrap();
         let keys: Vec<String> = (0..10).map(|number| format!("key:{number}")).collect();
         for key in &keys {
-            node.exchange(&[format!("set {key} 0 0 32\r\n{}\r\n", "v".repeat(32)).as_bytes()])
-                .unwrap();
+            let set = format!("set {key} 0 0 32\r\n{}\r\n", "v".repeat(32));
+            node.exchange(&[set.as_bytes()]).unwrap();
         }
         let one_each: String = keys.iter().map(|key| format!("get {key}\r\n")).collect();
         let all_at_once = format!("get {}\r\n", keys.join(" "));

@@ -362,9 +362,7 @@ async fn accept_all(
 
 /// The way in which a connection that finds all `-c` slots taken may prove to be a node's.
 fn origin(shared: &Shared, address: Option<IpAddr>, guard: Guard) -> Origin {
-    let (Some(ring), Some(address)) = (&shared.ring, address) else {
-        return Origin::Client;
-    };
+    let (Some(ring), Some(address)) = (&shared.ring, address) else { return Origin::Client };
     let shows_certificate = guard.verify().is_some_and(|verify| verify != Verify::Nobody);
     if ring.is_peer_address(address) {
         Origin::Neighbour(address)
@@ -433,9 +431,7 @@ async fn sweep(shared: Arc<Shared>) {
             let gone = sweeper.store.sweep(sweeper.clock.now());
             (gone, sweeper.store.counters().items)
         });
-        let Ok((gone, left)) = swept.await else {
-            return;
-        };
+        let Ok((gone, left)) = swept.await else { return };
         let many = gone > left / 100;
         pause = if many { pause / 2 } else { pause * 2 }.clamp(SWEEP_SOONEST, SWEEP_LATEST);
     }

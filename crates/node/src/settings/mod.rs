@@ -144,6 +144,16 @@ pub(crate) fn load(
     Ok(Startup::Run { settings: Box::new(settings), warnings })
 }
 
+/// The settings of a start with these flags, which ask to serve.
+#[cfg(test)]
+pub(crate) fn of_flags(flags: &[&str]) -> Settings {
+    let arguments = std::iter::once("ringbinderd").chain(flags.iter().copied());
+    match load(arguments.map(OsString::from), []) {
+        Ok(Startup::Run { settings, .. }) => *settings,
+        other => panic!("{flags:?}: {other:?}"),
+    }
+}
+
 fn printed(text: String) -> Startup {
     Startup::Print { text, warnings: Vec::new() }
 }

@@ -23,12 +23,12 @@ macro_rules! counters {
             $($(#[$doc])* pub(crate) $name: u64,)*
         }
 
-        impl Sums {
+        impl Summed<Counters> for Sums {
             fn add(&mut self, counters: &Counters) {
                 $(self.$name = self.$name.wrapping_add(counters.$name.get());)*
             }
 
-            fn since(self, base: Sums) -> Sums {
+            fn since(self, base: &Sums) -> Sums {
                 Sums { $($name: self.$name.wrapping_sub(base.$name),)* }
             }
         }
@@ -117,25 +117,37 @@ impl Sums {
     }
 }
 
-/// All workers' counters.
-#[derive(Debug)]
-pub(crate) struct AllCounters {
-    workers: Vec<Arc<Counters>>,
-    base: Mutex<Sums>,
+/// The sums of what several workers count.
+pub(crate) trait Summed<W>: Default {
+    /// Adds the counters of one worker.
+    fn add(&mut self, worker: &W);
+
+    /// The difference from the sums of an earlier moment.
+    fn since(self, base: &Self) -> Self;
 }
 
-impl AllCounters {
+/// The counters of all workers, and their sums at the last reset.
+#[derive(Debug)]
+pub(crate) struct PerWorker<W, S> {
+    workers: Vec<Arc<W>>,
+    base: Mutex<S>,
+}
+
+/// All workers' counters.
+pub(crate) type AllCounters = PerWorker<Counters, Sums>;
+
+impl<W: Default, S: Summed<W>> PerWorker<W, S> {
     pub(crate) fn new(workers: usize) -> Self {
         let workers = (0..workers).map(|_| Arc::default()).collect();
-        AllCounters { workers, base: Mutex::default() }
+        PerWorker { workers, base: Mutex::default() }
     }
 
-    pub(crate) fn of_worker(&self, index: usize) -> Arc<Counters> {
+    pub(crate) fn of_worker(&self, index: usize) -> Arc<W> {
         Arc::clone(&self.workers[index])
     }
 
-    fn total(&self) -> Sums {
-        let mut sums = Sums::default();
+    fn total(&self) -> S {
+        let mut sums = S::default();
         for counters in &self.workers {
             sums.add(counters);
         }
@@ -143,8 +155,9 @@ impl AllCounters {
     }
 
     /// Sums since start or the last reset.
-    pub(crate) fn sums(&self) -> Sums {
-        self.total().since(*self.base.lock())
+    pub(crate) fn sums(&self) -> S {
+        let base = self.base.lock();
+        self.total().since(&base)
     }
 
     pub(crate) fn reset(&self) {

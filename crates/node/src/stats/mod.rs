@@ -10,6 +10,6 @@ mod counters;
 mod prefixes;
 mod report;
 
-pub(crate) use counters::{AllCounters, Counter, Counters};
+pub(crate) use counters::{AllCounters, Counter, Counters, PerWorker, Summed};
 pub(crate) use prefixes::{MAX_PREFIXES, Prefixes};
 pub(crate) use report::{connections, general, items, reset, settings, sizes_disabled, slabs};

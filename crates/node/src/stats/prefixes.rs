@@ -75,9 +75,7 @@ impl Prefixes {
 
     #[cold]
     fn enter(&self, key: &[u8], record: impl FnOnce(&mut Figures)) {
-        let Some(end) = memchr::memchr(self.delimiter, key) else {
-            return;
-        };
+        let Some(end) = memchr::memchr(self.delimiter, key) else { return };
         let prefix = &key[..end];
         let mut guard = self.table.lock();
         let table = &mut *guard;

@@ -1,6 +1,6 @@
 //! The side of the process that starts: it requests the take-over.
 
-use std::io;
+use std::io::{self, ErrorKind::ConnectionRefused, ErrorKind::NotFound};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -39,14 +39,7 @@ pub(crate) fn request_takeover(
 ) -> Result<Option<Offer>, TakeoverError> {
     let stream = match UnixStream::connect(path) {
         Ok(stream) => stream,
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
-            ) =>
-        {
-            return Ok(None);
-        }
+        Err(error) if matches!(error.kind(), NotFound | ConnectionRefused) => return Ok(None),
         Err(source) => return Err(TakeoverError::Io { path: path.to_owned(), source }),
     };
     let offer = Offer { path: path.to_owned(), stream };

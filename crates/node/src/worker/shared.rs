@@ -84,9 +84,7 @@ impl Shared {
 
     /// Reserves connection slots for the nodes of the ring, by the present rings.
     pub(crate) fn make_room(&self) {
-        let Some(ring) = &self.ring else {
-            return;
-        };
+        let Some(ring) = &self.ring else { return };
         let (nodes, threads) = (ring.node_count(), self.settings.threads);
         let shares = Shares::of(nodes, threads, self.room_for_peers);
         let wanted = Shares::of(nodes, threads, usize::MAX).total;

@@ -298,11 +298,9 @@ impl Local {
 
 #[cfg(test)]
 mod tests {
-    use std::ffi::OsString;
-
     use super::*;
     use crate::server;
-    use crate::settings::{self, Startup};
+    use crate::settings::of_flags;
 
     #[test]
     fn a_link_to_a_peer_that_the_view_no_longer_names_stays_open_for_what_waits_only() {
@@ -311,16 +309,12 @@ mod tests {
         let node = |name| format!("[[node]]\nname = \"{name}\"\naddress = \"{name}:11211\"\n");
         let ring = format!("version = 1\n{}{}{}", node("a"), node("b"), node("c"));
         std::fs::write(&path, ring).unwrap();
-        let flags = ["ringbinderd", "--node", "a", "--ring"].map(OsString::from);
-        let flags = flags.into_iter().chain([path.into_os_string()]);
-        let Startup::Run { settings, .. } = settings::load(flags, []).unwrap() else {
-            panic!("these flags ask to serve");
-        };
+        let settings = of_flags(&["--node", "a", "--ring", path.to_str().unwrap()]);
         let guards = crate::security::guards::Guards::default();
         let dialer = crate::ring::Dialer::new(&guards, crate::settings::PeerTls::Off, Vec::new());
         let ring = crate::ring::start(settings.ring.as_ref().unwrap(), dialer).unwrap().node;
         let view = ring.view();
-        let local = Local::new(server::prepare(*settings, guards, Some(ring), 0), 0);
+        let local = Local::new(server::prepare(settings, guards, Some(ring), 0), 0);
 
         let [b, c] = [1, 2].map(|index| view.peers[index].clone().unwrap());
         assert!(!local.link(&b).is_retired() && !local.link(&c).is_retired());

@@ -14,13 +14,20 @@
 //! | `node` | the process, its limits, TLS and logins, snapshots, latency |
 //! | `ring` | the ring, requests for keys of other nodes, peers |
 
+/// A table of metrics without labels: kind, name and value, then the help.
+macro_rules! metrics {
+    ($page:expr, $($kind:ident $name:literal = $value:expr, $help:literal;)*) => {
+        $($page.$kind($name, $help, $value);)*
+    };
+}
+
 mod memcached;
 mod node;
 mod ring;
 
 use nix::sys::time::TimeVal;
 
-use super::exposition::{Exposition, Form, Kind, Labels};
+use super::exposition::{Exposition, Form};
 use super::share::Circle;
 use crate::ring::Situation;
 use crate::worker::shared::Shared;
@@ -40,18 +47,6 @@ pub(super) fn page(shared: &Shared, ring_of: Option<(&Situation, &Circle)>, form
         ring::peers(situation, &mut page);
     }
     page.finish()
-}
-
-/// Samples of one family, by labels.
-fn family(
-    page: &mut Exposition,
-    (name, kind, help): (&str, Kind, &str),
-    samples: &[(Labels<'_>, u64)],
-) {
-    page.family(name, kind, help);
-    for (labels, value) in samples {
-        page.sample(name, labels, value);
-    }
 }
 
 fn seconds(time: TimeVal) -> String {

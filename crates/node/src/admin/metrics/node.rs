@@ -1,6 +1,6 @@
 //! The process, its limits and how close it is to them, TLS and logins, snapshots, and latency.
 
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage};
 use ringbinder_protocol::stats::float;
@@ -24,10 +24,9 @@ pub(super) fn process(shared: &Shared, page: &mut Exposition) {
         let both = usage.user_time() + usage.system_time();
         page.counter("process_cpu_seconds_total", "Processor time.", seconds(both));
     }
-    page.gauge(
-        "process_start_time_seconds",
-        "When the process started, Unix.",
-        shared.clock.unix(shared.clock.started()),
+    metrics!(page,
+        gauge "process_start_time_seconds" = shared.clock.unix(shared.clock.started()),
+            "When the process started, Unix.";
     );
     if let Some(open) = open_files() {
         page.gauge("process_open_fds", "Open files.", open);
@@ -35,13 +34,12 @@ pub(super) fn process(shared: &Shared, page: &mut Exposition) {
     if let Ok((soft, _)) = getrlimit(Resource::RLIMIT_NOFILE) {
         page.gauge("process_max_fds", "Open files allowed.", soft);
     }
-    page.counter(
-        "ringbinder_log_lines_lost_total",
-        "Log lines lost because the reader of the log was too slow.",
-        logging::lost(),
+    metrics!(page,
+        counter "ringbinder_log_lines_lost_total" = logging::lost(),
+            "Log lines lost because the reader of the log was too slow.";
     );
-    page.family("ringbinder_build_info", Kind::Info, "The version of ringbinderd.");
-    page.sample("ringbinder_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
+    let family = ("ringbinder_build_info", Kind::Info, "version");
+    page.by_label(family, "The version of ringbinderd.", [(env!("CARGO_PKG_VERSION"), 1)]);
 }
 
 fn open_files() -> Option<usize> {
@@ -52,61 +50,43 @@ fn open_files() -> Option<usize> {
 pub(super) fn limits(shared: &Shared, page: &mut Exposition) {
     let store = shared.store.counters();
     let accounts = Accounts::of(store.held, &shared.memory);
-    page.family(
-        "ringbinder_memory_bytes",
-        Kind::Gauge,
+    let Accounts { items, connections, fixed } = accounts;
+    page.by_label(
+        ("ringbinder_memory_bytes", Kind::Gauge, "account"),
         "Resident memory by use: items, connections, and everything else.",
-    );
-    for (account, bytes) in [
-        ("items", accounts.items),
-        ("connections", accounts.connections),
-        ("fixed", accounts.fixed),
-    ] {
-        page.sample("ringbinder_memory_bytes", &[("account", account)], bytes);
-    }
-    page.family(
-        "ringbinder_memory_limit_bytes",
-        Kind::Gauge,
-        "Memory limits: -m for items, --connection-memory for connections.",
+        [("items", items), ("connections", connections), ("fixed", fixed)],
     );
     let limit = (shared.memory.held(), shared.memory.limit());
-    for (account, bytes) in [("items", store.max_bytes), ("connections", limit.1)] {
-        page.sample("ringbinder_memory_limit_bytes", &[("account", account)], bytes);
-    }
-    page.counter(
-        "ringbinder_memory_waits_total",
-        "Times a connection waited because the memory for connections was full.",
-        shared.memory.waits(),
+    page.by_label(
+        ("ringbinder_memory_limit_bytes", Kind::Gauge, "account"),
+        "Memory limits: -m for items, --connection-memory for connections.",
+        [("items", store.max_bytes), ("connections", limit.1)],
     );
-    page.counter(
-        "ringbinder_memory_closed_connections_total",
-        "Connections closed because they neither read nor sent while others waited for memory.",
-        shared.memory.closed(),
-    );
-    page.family(
-        "ringbinder_limit_used_ratio",
-        Kind::Gauge,
-        "Used part of a limit, from 0 to 1. A cache uses all of its memory.",
+    metrics!(page,
+        counter "ringbinder_memory_waits_total" = shared.memory.waits(),
+            "Times a connection waited because the memory for connections was full.";
+        counter "ringbinder_memory_closed_connections_total" = shared.memory.closed(),
+            "Connections closed because they neither read nor sent while others waited for memory.";
     );
     let connections = &shared.connections;
-    let used = |limit, (used, allowed): (u64, u64), page: &mut Exposition| {
-        if allowed > 0 {
-            let ratio = float(used) / float(allowed);
-            page.sample("ringbinder_limit_used_ratio", &[("limit", limit)], ratio);
-        }
-    };
-    used("memory", (store.bytes, store.max_bytes), page);
-    used("connections", (connections.clients() as u64, connections.limit() as u64), page);
     let (peers, max_peers) = connections.peers();
-    used("peer_connections", (peers as u64, max_peers as u64), page);
-    used("connection_memory", limit, page);
-    if let (Some(open), Ok((soft, _))) = (open_files(), getrlimit(Resource::RLIMIT_NOFILE)) {
-        used("open_files", (open as u64, soft), page);
-    }
-    page.gauge(
-        "ringbinder_evictions_enabled",
-        "Whether a full cache evicts items (1) or refuses to store (0).",
-        u8::from(!shared.settings.disable_evictions),
+    let files = open_files().zip(getrlimit(Resource::RLIMIT_NOFILE).ok());
+    let limits = [
+        ("memory", (store.bytes, store.max_bytes)),
+        ("connections", (connections.clients() as u64, connections.limit() as u64)),
+        ("peer_connections", (peers as u64, max_peers as u64)),
+        ("connection_memory", limit),
+        ("open_files", files.map_or((0, 0), |(open, (soft, _))| (open as u64, soft))),
+    ];
+    let limits = limits.into_iter().filter(|(_, (_, allowed))| *allowed > 0);
+    page.by_label(
+        ("ringbinder_limit_used_ratio", Kind::Gauge, "limit"),
+        "Used part of a limit, from 0 to 1. A cache uses all of its memory.",
+        limits.map(|(name, (used, allowed))| (name, float(used) / float(allowed))),
+    );
+    metrics!(page,
+        gauge "ringbinder_evictions_enabled" = u8::from(!shared.settings.disable_evictions),
+            "Whether a full cache evicts items (1) or refuses to store (0).";
     );
 }
 
@@ -114,30 +94,23 @@ pub(super) fn limits(shared: &Shared, page: &mut Exposition) {
 pub(super) fn guards(shared: &Shared, page: &mut Exposition) {
     let sums = shared.counters.sums();
     if let Some(tls) = &shared.tls {
-        page.counter(
-            "ringbinder_tls_handshake_errors_total",
-            "TLS handshakes that failed.",
-            tls.handshake_errors.load(Relaxed),
+        metrics!(page,
+            counter "ringbinder_tls_handshake_errors_total" = tls.handshake_errors.load(Relaxed),
+                "TLS handshakes that failed.";
         );
         if let Some(expires) = tls.expires() {
-            page.gauge(
-                "ringbinder_certificate_not_after_seconds",
-                "When the node's certificate, or one above it in its chain, expires, Unix.",
-                expires,
+            metrics!(page,
+                gauge "ringbinder_certificate_not_after_seconds" = expires,
+                    "When the node's certificate, or one above it in its chain, expires, Unix.";
             );
         }
     }
     if shared.auth.is_some() {
-        page.counter("ringbinder_auth_attempts_total", "Passwords that were sent.", sums.auth_cmds);
-        page.counter(
-            "ringbinder_auth_errors_total",
-            "Passwords that were wrong.",
-            sums.auth_errors,
-        );
-        page.counter(
-            "ringbinder_auth_slowed_total",
-            "Logins delayed because of wrong ones from the same address.",
-            sums.auth_slowed,
+        metrics!(page,
+            counter "ringbinder_auth_attempts_total" = sums.auth_cmds, "Passwords that were sent.";
+            counter "ringbinder_auth_errors_total" = sums.auth_errors, "Passwords that were wrong.";
+            counter "ringbinder_auth_slowed_total" = sums.auth_slowed,
+                "Logins delayed because of wrong ones from the same address.";
         );
     }
 }
@@ -149,58 +122,36 @@ pub(super) fn snapshots(snapshots: &Snapshots, page: &mut Exposition) {
     }
     let progress = &snapshots.progress;
     let restore = progress.restore();
-    let name = "ringbinder_restore_state";
-    page.family(name, Kind::Gauge, "State of restoring a snapshot: 1 for the current state.");
-    for (state, label) in RestoreState::ALL {
-        page.sample(name, &[("state", label)], u8::from(state == restore));
-    }
-    for (name, help, value) in [
-        ("ringbinder_restore_items", "Items restored.", &progress.restore_items),
-        (
-            "ringbinder_restore_skipped_items",
-            "Items skipped: expired, or no longer this node's.",
-            &progress.restore_skipped,
-        ),
-        (
-            "ringbinder_restore_expected_items",
-            "Items in the snapshot, by its header.",
-            &progress.restore_total_items,
-        ),
-    ] {
-        page.gauge(name, help, value.load(Relaxed));
-    }
+    let number = |number: &AtomicU64| number.load(Relaxed);
+    page.by_label(
+        ("ringbinder_restore_state", Kind::Gauge, "state"),
+        "State of restoring a snapshot: 1 for the current state.",
+        RestoreState::ALL.map(|(state, label)| (label, u8::from(state == restore))),
+    );
+    metrics!(page,
+        gauge "ringbinder_restore_items" = number(&progress.restore_items), "Items restored.";
+        gauge "ringbinder_restore_skipped_items" = number(&progress.restore_skipped),
+            "Items skipped: expired, or no longer this node's.";
+        gauge "ringbinder_restore_expected_items" = number(&progress.restore_total_items),
+            "Items in the snapshot, by its header.";
+    );
     if !snapshots.are_written() {
         return;
     }
-    page.gauge(
-        "ringbinder_snapshot_running",
-        "Whether a snapshot is being written.",
-        u8::from(progress.writing.load(Relaxed)),
-    );
-    page.gauge(
-        "ringbinder_snapshot_items",
-        "Items in the newest snapshot.",
-        progress.snapshot_items.load(Relaxed),
-    );
-    page.gauge(
-        "ringbinder_snapshot_bytes",
-        "Size of the newest snapshot.",
-        progress.snapshot_bytes.load(Relaxed),
-    );
-    page.counter(
-        "ringbinder_snapshot_failures_total",
-        "Snapshots that failed.",
-        progress.failures.load(Relaxed),
-    );
-    page.gauge(
-        "ringbinder_snapshot_last_success_timestamp_seconds",
-        "When the last snapshot was written, Unix; 0 for none since the start.",
-        progress.last_success.load(Relaxed),
-    );
-    page.gauge(
-        "ringbinder_snapshot_last_duration_seconds",
-        "How long writing the last snapshot took.",
-        float(progress.last_duration_ms.load(Relaxed)) / 1e3,
+    let seconds = float(number(&progress.last_duration_ms)) / 1e3;
+    metrics!(page,
+        gauge "ringbinder_snapshot_running" = u8::from(progress.writing.load(Relaxed)),
+            "Whether a snapshot is being written.";
+        gauge "ringbinder_snapshot_items" = number(&progress.snapshot_items),
+            "Items in the newest snapshot.";
+        gauge "ringbinder_snapshot_bytes" = number(&progress.snapshot_bytes),
+            "Size of the newest snapshot.";
+        counter "ringbinder_snapshot_failures_total" = number(&progress.failures),
+            "Snapshots that failed.";
+        gauge "ringbinder_snapshot_last_success_timestamp_seconds" = number(&progress.last_success),
+            "When the last snapshot was written, Unix; 0 for none since the start.";
+        gauge "ringbinder_snapshot_last_duration_seconds" = seconds,
+            "How long writing the last snapshot took.";
     );
 }
 
@@ -208,19 +159,17 @@ pub(super) fn snapshots(snapshots: &Snapshots, page: &mut Exposition) {
 pub(super) fn requests(shared: &Shared, page: &mut Exposition) {
     const NAME: &str = "ringbinder_request_duration_seconds";
     let sums = shared.counters.sums();
-    page.counter(
-        "ringbinder_idle_connections_closed_total",
-        "Connections closed because they were idle for longer than idle_timeout.",
-        sums.idle_kicks,
+    metrics!(page,
+        counter "ringbinder_idle_connections_closed_total" = sums.idle_kicks,
+            "Connections closed because they were idle for longer than idle_timeout.";
     );
     let latency = shared.latency();
     if latency.iter().next().is_none() {
         return;
     }
-    page.gauge(
-        "ringbinder_request_duration_sampled_every",
-        "One of this many requests is timed.",
-        SAMPLED_EVERY,
+    metrics!(page,
+        gauge "ringbinder_request_duration_sampled_every" = SAMPLED_EVERY,
+            "One of this many requests is timed.";
     );
     page.family(
         NAME,

@@ -170,9 +170,7 @@ impl Connection {
                 | RingCommand::Get(_)
                 | RingCommand::Owner(_)
                 | RingCommand::Flush { .. }
-                | RingCommand::Forward(_) => {
-                    return self.present_as_client(input, output, turns);
-                }
+                | RingCommand::Forward(_) => return self.present_as_client(input, output, turns),
             }
             input.consume(consumed);
             *turns -= 1;
@@ -201,9 +199,7 @@ impl Connection {
 
     /// Gives it a slot of the nodes, if this request proves that its other side is one.
     pub(super) fn note_proof(&self, command: &RingCommand<'_>) {
-        let Some(ring) = &self.local.shared.ring else {
-            return;
-        };
+        let Some(ring) = &self.local.shared.ring else { return };
         let proved = self.peer.as_ref().is_some_and(|peer| peer.is_proved());
         let nodes = match command {
             RingCommand::Prove(_) if proved => Some(usize::MAX),

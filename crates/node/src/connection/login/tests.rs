@@ -14,10 +14,10 @@ use crate::connection;
 use crate::net::connections::{Origin, Remote, Ticket};
 use crate::net::socket::Accepted;
 use crate::security::guards::Guards;
-use crate::settings::{PeerTls, Startup};
+use crate::server;
+use crate::settings::{PeerTls, of_flags};
 use crate::worker::shared::Shared;
 use crate::worker::state::Local;
-use crate::{server, settings};
 
 const FULL: &str = "ERROR Too many open connections\r\n";
 const GREETING: &[u8] = b"ring greet b 1.0000000000000000\r\n";
@@ -39,15 +39,12 @@ impl FullNode {
         };
         let ring = format!("version = 1\n{}{}", node("a", 1), node("b", 2));
         std::fs::write(&path, ring).unwrap();
-        let ring = ["ringbinderd", "-c", "1", "--node", "a", "--ring", path.to_str().unwrap()];
-        let flags = ring.iter().chain(flags).map(std::ffi::OsString::from);
-        let Startup::Run { settings, .. } = settings::load(flags, []).unwrap() else {
-            panic!("these flags ask to serve");
-        };
+        let ring = ["-c", "1", "--node", "a", "--ring", path.to_str().unwrap()];
+        let settings = of_flags(&[&ring, flags].concat());
         let guards = Guards::default();
         let dialer = crate::ring::Dialer::new(&guards, PeerTls::Off, Vec::new());
         let started = crate::ring::start(settings.ring.as_ref().unwrap(), dialer).unwrap();
-        let shared = server::prepare(*settings, guards, Some(started.node), 1000);
+        let shared = server::prepare(settings, guards, Some(started.node), 1000);
         let client = shared.connections.open(Remote::Unix, 0, || Origin::Client).unwrap();
         let runtime = Builder::new_current_thread()
             .enable_all()

@@ -135,9 +135,7 @@ impl Connections {
     /// Gives connections their new slot state.
     fn apply(&self, open: &Open, changes: impl IntoIterator<Item = Change>) {
         for Change { id, to } in changes {
-            let Some(entry) = open.entries.get(&id) else {
-                continue;
-            };
+            let Some(entry) = open.entries.get(&id) else { continue };
             entry.set_slot_state(to);
             self.placed(to);
             if to == SlotState::Client {
@@ -285,9 +283,7 @@ impl Ticket {
         let connections = &self.connections;
         let mut guard = connections.open.lock();
         let open = &mut *guard;
-        let Some(from) = self.entry.remote.ip() else {
-            return false;
-        };
+        let Some(from) = self.entry.remote.ip() else { return false };
         let slot_state = self.entry.slot_state();
         if slot_state == SlotState::Peer {
             return true;

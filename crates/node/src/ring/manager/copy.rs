@@ -45,9 +45,7 @@ impl Copies {
 
     /// Requests a copy of the current ring, unless it was the last one requested.
     pub(super) fn keep(&self, ring: &Arc<Ring>, source_ring: Option<RingId>) {
-        let Some((sender, _)) = &self.writer else {
-            return;
-        };
+        let Some((sender, _)) = &self.writer else { return };
         sender.send_if_modified(|copy| {
             let known = copy
                 .as_ref()
@@ -90,9 +88,7 @@ async fn write(
             },
             () = sleep(retry), if fault.is_some() => {}
         }
-        let Some(Copy { ring, source_ring }) = copies.borrow_and_update().clone() else {
-            continue;
-        };
+        let Some(Copy { ring, source_ring }) = copies.borrow_and_update().clone() else { continue };
         let (place, version) = (cache.clone(), ring.id().version);
         let keep = move || place.keep(&ring, source_ring).map_err(|error| error.to_string());
         let kept = match tokio::task::spawn_blocking(keep).await {

@@ -314,16 +314,12 @@ impl RingManager {
         }
         self.forget_absence();
         self.membership.hold(ring.id());
-        {
-            let mut posted = self.node.posted.write();
-            posted.status.changes += 1;
-            posted.status.taken_from = from.clone();
-        }
-        info!(
-            "current ring: version {} with {} nodes, from {from}",
-            ring.id().version,
-            ring.nodes().len()
-        );
+        let mut posted = self.node.posted.write();
+        posted.status.changes += 1;
+        posted.status.taken_from = from.clone();
+        drop(posted);
+        let (version, nodes) = (ring.id().version, ring.nodes().len());
+        info!("current ring: version {version} with {nodes} nodes, from {from}");
         self.hasten_all();
         self.own.moved(Instant::now());
         self.membership.stand();

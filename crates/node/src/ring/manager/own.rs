@@ -90,9 +90,7 @@ impl RingManager {
             node.is_none_or(|node| self.membership.identity().listens_on(node))
         };
         let is_peer = self.membership.standing() == Standing::Replaced;
-        let Some(address) = self.membership.claim().address().cloned() else {
-            return;
-        };
+        let Some(address) = self.membership.claim().address().cloned() else { return };
         // A connection to an address on which this process listens reaches this process. If another
         // process has its place, that process is greeted like any peer.
         if is_peer || (listens && !std::mem::take(&mut self.own.doubted)) {
@@ -175,13 +173,11 @@ impl RingManager {
         let version = membership.id().version;
         let called = name(&self.node.settings, membership);
         let address = membership.claim().address().cloned().unwrap_or_else(|| "-".into());
-        let other = self.rival(Instant::now());
-        let other = other.map_or_else(
-            || "another process".to_owned(),
-            |other| format!("another process ({other})"),
-        );
+        let rival = self.rival(Instant::now());
+        let other = rival.map(|rival| format!(" ({rival})")).unwrap_or_default();
+        let other = format!("another process{other}");
         match membership.standing() {
-            Standing::Confirmed if self.rival(Instant::now()).is_some() => {
+            Standing::Confirmed if rival.is_some() => {
                 format!("{other} claims to be {called} too; it serves nothing while this one does")
             }
             Standing::Confirmed => String::new(),
@@ -227,8 +223,7 @@ impl RingManager {
         }
         match standing {
             Standing::Confirmed if reason.is_empty() => {
-                let was_other = self.logged.as_ref().is_some_and(|(it, _)| *it != standing);
-                if was_other {
+                if self.logged.as_ref().is_some_and(|(it, _)| *it != standing) {
                     let called = name(&self.node.settings, &self.membership);
                     info!("this process is {called} and serves its keys");
                 }

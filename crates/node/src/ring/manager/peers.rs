@@ -69,9 +69,7 @@ impl RingManager {
     pub(super) fn greet(&mut self, address: Address) {
         let peer = self.node.peers.at(&address);
         let mut handshake = self.handshake();
-        let Some(contact) = self.contacts.get_mut(&address) else {
-            return;
-        };
+        let Some(contact) = self.contacts.get_mut(&address) else { return };
         if let Some(peer) = &peer {
             // From here on its answers to requests count as heartbeats.
             peer.was_heard();
@@ -105,9 +103,7 @@ impl RingManager {
             Err(stranger) => (None, Some(stranger)),
         };
         let dialled = dialled.map(|answer| answer.and_then(|line| self.recognized(&address, line)));
-        let Some(contact) = self.contacts.get_mut(&address) else {
-            return;
-        };
+        let Some(contact) = self.contacts.get_mut(&address) else { return };
         let accepted = &mut contact.accepted;
         contact.control = control;
         if closed {
@@ -135,9 +131,7 @@ impl RingManager {
                     Change::Rivalled => self.rivalled(&address, &line),
                     Change::Accepted | Change::Nothing => {}
                 }
-                let Some(contact) = self.contacts.get_mut(&address) else {
-                    return;
-                };
+                let Some(contact) = self.contacts.get_mut(&address) else { return };
                 if contact.accepted.process() == Some(line.instance) {
                     answer = Some(line);
                 }
@@ -146,9 +140,7 @@ impl RingManager {
             None => {}
         }
         self.show(&address);
-        let Some(contact) = self.contacts.get_mut(&address) else {
-            return;
-        };
+        let Some(contact) = self.contacts.get_mut(&address) else { return };
         if contact.accepted.is_gone() {
             // Its place is free: the next handshake finds out which process is there.
             contact.control = None;
@@ -197,9 +189,7 @@ impl RingManager {
     }
 
     fn rivalled(&self, address: &Address, line: &PeerLine) {
-        let Some(peer) = self.node.peers.at(address) else {
-            return;
-        };
+        let Some(peer) = self.node.peers.at(address) else { return };
         warn!(
             "two processes claim to be the node {peer}: {} serves, and {} answers at the address \
              now; requests fail until one of them stops",
@@ -213,10 +203,8 @@ impl RingManager {
         if let (Some(peer), Some(contact)) =
             (self.node.peers.at(address), self.contacts.get(address))
         {
-            peer.set_processes(Processes {
-                accepted: contact.accepted.process(),
-                rival: contact.accepted.rival(),
-            });
+            let (accepted, rival) = (contact.accepted.process(), contact.accepted.rival());
+            peer.set_processes(Processes { accepted, rival });
         }
     }
 
@@ -239,9 +227,7 @@ impl RingManager {
         let wanted = self.membership.heard(address, line);
         let waiting = self.membership.awaits(address) || held < self.membership.id();
         let peer = self.node.peers.at(address);
-        let Some(contact) = self.contacts.get_mut(address) else {
-            return;
-        };
+        let Some(contact) = self.contacts.get_mut(address) else { return };
         if !contact.probe.answered(now) {
             return;
         }
@@ -249,12 +235,8 @@ impl RingManager {
         if let Some(peer) = peer {
             match failure {
                 // The peer can be heard but not reached: new connections fail.
-                Some(error) => {
-                    set_unreachable(&peer, &error.to_string());
-                }
-                None if disputed => {
-                    set_unreachable(&peer, &rivalry().to_string());
-                }
+                Some(error) => set_unreachable(&peer, &error.to_string()),
+                None if disputed => set_unreachable(&peer, &rivalry().to_string()),
                 None => {
                     if peer.set_unreachable(false) {
                         info!("the node {peer} answers again");
@@ -270,8 +252,7 @@ impl RingManager {
             }
             Wanted::Past(ids) => self.pull(Arc::clone(address), ids, Pulled::Past),
             Wanted::Nothing if failure.is_some() || disputed => {
-                let give_up = self.node.settings.peer_give_up;
-                contact.probe.unreached(now, give_up);
+                contact.probe.unreached(now, self.node.settings.peer_give_up);
             }
             Wanted::Nothing => contact.probe.rest(now, waiting),
         }
@@ -294,9 +275,7 @@ impl RingManager {
         let refused = matches!(error, PeerError::Refused);
         let is_alive = heard || error.is_sign_of_life();
         let give_up = self.node.settings.peer_give_up;
-        let Some(contact) = self.contacts.get_mut(address) else {
-            return;
-        };
+        let Some(contact) = self.contacts.get_mut(address) else { return };
         contact.probe.unanswered(now, refused, give_up);
         if is_alive {
             contact.probe.is_alive();
@@ -305,9 +284,7 @@ impl RingManager {
         // to another machine than the one on which the process runs.
         let is_gone = contact.accepted.is_gone()
             || (contact.accepted.process().is_none() && is_literal(address));
-        let Some(peer) = self.node.peers.at(address) else {
-            return;
-        };
+        let Some(peer) = self.node.peers.at(address) else { return };
         if !heard {
             set_unreachable(&peer, &error.to_string());
             self.membership.lost(address);
@@ -389,9 +366,7 @@ impl RingManager {
                     return;
                 }
             };
-            let Some(ring) = built(text, &address).await else {
-                return;
-            };
+            let Some(ring) = built(text, &address).await else { return };
             match what {
                 Pulled::Newer => self.adopt_from_peer(ring, format!("the node at {address}")).await,
                 Pulled::Past => {
@@ -426,8 +401,9 @@ impl RingManager {
             Hint::Rivalled { instance } => self.rivalled_itself(instance),
             Hint::Moved { peer } => self.soon(&peer.address),
             Hint::Offered { text } => {
-                if let Some(ring) = built(text, "a peer that knows the secret").await {
-                    self.adopt_from_peer(ring, "a peer that knows the secret".to_owned()).await;
+                let from = "a peer that knows the secret";
+                if let Some(ring) = built(text, from).await {
+                    self.adopt_from_peer(ring, from.to_owned()).await;
                 }
             }
         }
@@ -464,10 +440,8 @@ fn set_unreachable(peer: &Peer, reason: &str) {
 
 /// The error for a peer whose address leads to another process than the accepted one.
 fn rivalry() -> PeerError {
-    PeerError::Misfit {
-        reason: "another process than the serving one answers at its address".to_owned(),
-        alive: true,
-    }
+    let reason = "another process than the serving one answers at its address".to_owned();
+    PeerError::Misfit { reason, alive: true }
 }
 
 /// A ring that came from a peer, built on a thread for blocking work.

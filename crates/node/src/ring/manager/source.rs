@@ -51,10 +51,8 @@ impl RingManager {
         if id == ours {
             info!("the ring file is unchanged: ring {}", ours.version);
         } else {
-            info!(
-                "the ring file is unchanged: it has ring {}; the current ring is {}",
-                id.version, ours.version
-            );
+            let (file, ours) = (id.version, ours.version);
+            info!("the ring file is unchanged: it has ring {file}; the current ring is {ours}");
         }
         self.complain(String::new());
     }

@@ -1,14 +1,12 @@
 //! Tests of the ring manager's published state without a network: they pass in the answers of
 //! peers.
 
-use std::ffi::OsString;
-
-use super::*;
 use ringbinder_ring::{Format, RingId};
 
+use super::*;
 use crate::ring::membership::{Identity, stamp};
 use crate::server;
-use crate::settings::{self, Startup};
+use crate::settings::of_flags;
 
 fn ring(version: u64) -> String {
     format!(
@@ -31,11 +29,7 @@ fn answer_of_b(ring: Ring) -> PeerLine {
 
 /// A node with this ring file, without running tasks.
 pub(super) fn node_with(ring: &std::path::Path) -> Arc<RingNode> {
-    let flags = ["ringbinderd", "--node", "a", "--ring"].map(OsString::from);
-    let flags = flags.into_iter().chain([ring.into()]);
-    let Startup::Run { settings, .. } = settings::load(flags, []).unwrap() else {
-        panic!("these flags ask to serve");
-    };
+    let settings = of_flags(&["--node", "a", "--ring", ring.to_str().unwrap()]);
     let guards = crate::security::guards::Guards::default();
     let dialer = crate::ring::Dialer::new(&guards, crate::settings::PeerTls::Off, Vec::new());
     // It begins with a runtime of its own.
@@ -49,16 +43,13 @@ fn manager_of_a() -> RingManager {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("ring.toml");
     std::fs::write(&path, ring(1)).unwrap();
-    let flags = ["ringbinderd", "--node", "a", "--threads", "1", "--ring"].map(OsString::from);
-    let flags = flags.into_iter().chain([path.into_os_string()]);
-    let Startup::Run { settings, .. } = settings::load(flags, []).unwrap() else {
-        panic!("these flags ask to serve");
-    };
+    let flags = ["--node", "a", "--threads", "1", "--ring", path.to_str().unwrap()];
+    let settings = of_flags(&flags);
     let guards = crate::security::guards::Guards::default();
     let listening = vec![("10.0.0.1:11211".parse().unwrap(), crate::settings::Guard::Plain)];
     let dialer = crate::ring::Dialer::new(&guards, crate::settings::PeerTls::Off, listening);
     let started = crate::ring::start(settings.ring.as_ref().unwrap(), dialer).unwrap();
-    let shared = server::prepare(*settings, guards, Some(Arc::clone(&started.node)), 0);
+    let shared = server::prepare(settings, guards, Some(Arc::clone(&started.node)), 0);
     let workers = Arc::new(Workers::start(&shared).unwrap());
     let Started { node, membership, .. } = started;
     let (mut manager, _) = RingManager::new(&shared, workers, node, membership);

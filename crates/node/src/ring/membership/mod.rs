@@ -495,22 +495,22 @@ impl Membership {
     /// failed.
     fn settle(&mut self) {
         self.revision += 1;
-        let settled = |set: &HashSet<Address>, address: &Address| {
-            set.contains(address) || self.given_up.contains(address)
-        };
-        if !self.joined && self.current_peers().all(|address| settled(&self.met, &address)) {
+        if !self.joined && self.current_peers().all(|address| self.is_among(&self.met, &address)) {
             self.joined = true;
             self.gap_after = None;
         }
         if self.joined && self.standing() == Standing::Confirmed {
             self.claim.establish();
         }
-        let settled = |set: &HashSet<Address>, address: &Address| {
-            set.contains(address) || self.given_up.contains(address)
-        };
-        if self.joined && self.past_peers().all(|address| settled(&self.confirmed, &address)) {
+        let has_confirmed = |address| self.is_among(&self.confirmed, &address);
+        if self.joined && self.past_peers().all(has_confirmed) {
             self.base = self.rings.len() - 1;
         }
+    }
+
+    /// Whether a peer is in this set, or was declared failed.
+    fn is_among(&self, set: &HashSet<Address>, address: &Address) -> bool {
+        set.contains(address) || self.given_up.contains(address)
     }
 
     /// The view for the workers.
@@ -522,25 +522,20 @@ impl Membership {
         let view_peers =
             nodes.map(|(index, node)| (place != Some(index)).then(|| peers.of(node))).collect();
         let former = |node| {
-            let address = address_of(node);
-            let settled = self.is_own(node)
-                || self.confirmed.contains(&address)
-                || self.given_up.contains(&address);
+            let settled = self.is_own(node) || self.is_among(&self.confirmed, &address_of(node));
             if settled { Former::Settled } else { Former::Serving(peers.of_past(node)) }
         };
         let past = self.rings[self.base..self.rings.len() - 1].iter().rev();
-        let past = past
-            .map(|ring| Past {
-                ring: Arc::clone(ring),
-                nodes: ring.nodes().iter().map(former).collect(),
-            })
-            .collect();
+        let past = past.map(|ring| {
+            let nodes = ring.nodes().iter().map(former).collect();
+            Past { ring: Arc::clone(ring), nodes }
+        });
         View {
             ring,
             peers: view_peers,
             me,
             joined: self.joined && self.standing() != Standing::Unconfirmed,
-            past,
+            past: past.collect(),
             clean: self.clean,
         }
     }

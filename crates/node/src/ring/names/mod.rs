@@ -269,9 +269,7 @@ impl Names {
 
     /// Gives the present list under a new version.
     fn give(&self, state: &mut State) {
-        let State { book, epochs, ring: Some(ring), given, stale, .. } = state else {
-            return;
-        };
+        let State { book, epochs, ring: Some(ring), given, stale, .. } = state else { return };
         *stale = None;
         let version = ring.id().version;
         let list = discovery::list(ring, |host| book.address(host));

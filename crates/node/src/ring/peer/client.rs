@@ -5,7 +5,7 @@
 //! connection of its own.
 
 use std::fmt::Write as _;
-use std::io;
+use std::io::{self, ErrorKind::ConnectionRefused};
 use std::time::Duration;
 
 use ringbinder_protocol::{MAX_REPLY_LINE, PeerLine, Stamp, from_hex, parse_ring_header, to_hex};
@@ -88,7 +88,7 @@ impl AttemptError for PeerError {
 impl From<io::Error> for PeerError {
     fn from(error: io::Error) -> Self {
         match error.kind() {
-            io::ErrorKind::ConnectionRefused => PeerError::Refused,
+            ConnectionRefused => PeerError::Refused,
             _ if is_reset(&error) => PeerError::Closed,
             _ => DialError::of_io(error).into(),
         }
@@ -98,9 +98,7 @@ impl From<io::Error> for PeerError {
 impl From<DialError> for PeerError {
     fn from(error: DialError) -> Self {
         match error {
-            DialError::Connect(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                PeerError::Refused
-            }
+            DialError::Connect(error) if error.kind() == ConnectionRefused => PeerError::Refused,
             DialError::Closed => PeerError::Closed,
             DialError::Io(error) if is_reset(&error) => PeerError::Closed,
             error @ (DialError::Full | DialError::TlsCut(_)) => {
@@ -183,9 +181,7 @@ impl PeerClient {
         let nonce: Option<Nonce> = line.strip_prefix(b"NONCE ").and_then(from_hex);
         let nonce = nonce.ok_or_else(|| nonsense(&line))?;
         let text = ring.to_toml();
-        let Some(code) = secret.sign(&nonce, text.as_bytes()) else {
-            return Ok(());
-        };
+        let Some(code) = secret.sign(&nonce, text.as_bytes()) else { return Ok(()) };
         let mut message = String::new();
         // Writing to a string cannot fail.
         let _ = write!(message, "ring offer {} {}\r\n{text}\r\n", to_hex(&code), text.len());

@@ -84,26 +84,21 @@ impl DialError {
 
     /// Whether the peer rejected this connection and may accept the next one.
     pub(crate) fn is_passing(&self) -> bool {
-        matches!(
-            self,
-            DialError::Full | DialError::Closed | DialError::Io(_) | DialError::TlsCut(_)
-        )
+        matches!(self, Self::Full | Self::Closed | Self::Io(_) | Self::TlsCut(_))
     }
 
     /// Whether a process at the address answered, even if with a refusal.
     pub(crate) fn is_sign_of_life(&self) -> bool {
         match self {
-            DialError::NoTls
-            | DialError::TlsOnly
-            | DialError::Tls(_)
-            | DialError::TlsCut(_)
-            | DialError::Unauthenticated
-            | DialError::LoginFailed
-            | DialError::Login(_)
-            | DialError::Full => true,
-            DialError::Connect(_) | DialError::Io(_) | DialError::Closed | DialError::Name(_) => {
-                false
-            }
+            Self::Connect(_) | Self::Io(_) | Self::Closed | Self::Name(_) => false,
+            Self::NoTls
+            | Self::TlsOnly
+            | Self::Tls(_)
+            | Self::TlsCut(_)
+            | Self::Unauthenticated
+            | Self::LoginFailed
+            | Self::Login(_)
+            | Self::Full => true,
         }
     }
 
@@ -266,13 +261,11 @@ impl Dialer {
         let stream = self.connect(address).await?;
         match TlsConnector::from(config).connect(name, stream).await {
             Ok(stream) => Ok(Socket::Tls(Box::new(stream.into()))),
-            Err(error) if explain::inner(&error).is_some_and(explain::is_no_tls) => {
-                Err(DialError::NoTls)
-            }
-            Err(error) if explain::inner(&error).is_none() => {
-                Err(DialError::TlsCut(explain::cause(&error)))
-            }
-            Err(error) => Err(DialError::Tls(explain::cause(&error))),
+            Err(error) => Err(match explain::inner(&error) {
+                Some(inner) if explain::is_no_tls(inner) => DialError::NoTls,
+                Some(_) => DialError::Tls(explain::cause(&error)),
+                None => DialError::TlsCut(explain::cause(&error)),
+            }),
         }
     }
 
@@ -309,9 +302,7 @@ impl Dialer {
 
     /// Logs in, if the node's own clients have to.
     async fn log_in(&self, mut socket: Socket) -> Result<Socket, DialError> {
-        let Some(auth) = &self.auth else {
-            return Ok(socket);
-        };
+        let Some(auth) = &self.auth else { return Ok(socket) };
         let users = auth.own_words();
         let words = users.first();
         let request =
@@ -329,9 +320,7 @@ impl Dialer {
     /// clients take all of theirs. A node with no secret, with another one or without this protocol
     /// answers with an error, which is ignored: the answer to the next request shows more.
     async fn prove(&self, mut socket: Socket) -> Result<Socket, DialError> {
-        let Some(secret) = &self.secret else {
-            return Ok(socket);
-        };
+        let Some(secret) = &self.secret else { return Ok(socket) };
         let line = ask(&mut socket, b"ring nonce\r\n").await?;
         let nonce: Option<Nonce> = line.strip_prefix(b"NONCE ").and_then(from_hex);
         let Some(code) = nonce.and_then(|nonce| secret.prove(&nonce)) else {
@@ -345,9 +334,7 @@ impl Dialer {
 
 /// Sends a request of one line or value and reads a one-line answer.
 pub(crate) async fn ask(socket: &mut Socket, request: &[u8]) -> Result<Vec<u8>, DialError> {
-    let Err(error) = write(socket, request).await else {
-        return read_line(socket).await;
-    };
+    let Err(error) = write(socket, request).await else { return read_line(socket).await };
     // A peer that closed the connection may have sent the reason before.
     match read_line(socket).await {
         Ok(line) if DialError::of_answer(&line).is_some() => Ok(line),

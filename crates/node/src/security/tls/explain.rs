@@ -41,10 +41,8 @@ fn tls_cause(error: &Error) -> String {
         Error::NoCertificatesPresented => "it sent no certificate, but one is required".to_owned(),
         Error::AlertReceived(alert) => refusal(*alert),
         Error::PeerIncompatible(what) => {
-            format!(
-                "it supports no TLS version or cipher suite that is accepted here ({})",
-                name(what)
-            )
+            let what = name(what);
+            format!("it supports no TLS version or cipher suite that is accepted here ({what})")
         }
         error if is_no_tls(error) => "it does not use TLS".to_owned(),
         error => format!("it {}", words::other(error)),

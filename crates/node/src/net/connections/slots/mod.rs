@@ -340,9 +340,7 @@ impl Slots {
             let ghost = (slot_state != SlotState::Client)
                 .then(|| self.ghost(own_full.then_some(from), idle))
                 .flatten();
-            let Some(ghost) = ghost else {
-                return (Proof::Full, Vec::new());
-            };
+            let Some(ghost) = ghost else { return (Proof::Full, Vec::new()) };
             self.remove_peer(ghost);
             proof = Proof::Replaced(ghost);
         }

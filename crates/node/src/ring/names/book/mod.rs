@@ -218,12 +218,8 @@ impl Book {
         now: Instant,
         chance: f64,
     ) -> Change {
-        let Some(entry) = self.entries.get_mut(name) else {
-            return Change::None;
-        };
-        let Some(begun) = entry.running.take() else {
-            return Change::None;
-        };
+        let Some(entry) = self.entries.get_mut(name) else { return Change::None };
+        let Some(begun) = entry.running.take() else { return Change::None };
         self.running -= 1;
         entry.last = Some((begun, now));
         let answer = answer.map(usable).and_then(|addresses| match addresses.is_empty() {
