@@ -18,6 +18,16 @@ pub struct Renaming {
 }
 
 impl Renaming {
+    /// The known pairs next to one: with the same number, below and above.
+    pub fn around(&self, pair: CasPair) -> [Option<CasPair>; 3] {
+        let of = |(&theirs, &ours): (&u64, &u64)| CasPair { theirs, ours };
+        [
+            self.known.get_key_value(&pair.theirs).map(of),
+            self.known.range(..pair.theirs).next_back().map(of),
+            self.known.range(pair.theirs + 1..).next().map(of),
+        ]
+    }
+
     /// Records `pair` if it is consistent with all earlier pairs. Returns whether it is.
     pub fn accept(&mut self, pair: CasPair) -> bool {
         if pair.theirs < OWN_NUMBERS || pair.ours < OWN_NUMBERS {

@@ -187,7 +187,10 @@ impl Run {
             for (theirs, ours) in pairs.clone() {
                 let pair = CasPair { theirs: theirs.number, ours: ours.number };
                 if self.plan.rename_cas && !self.plan.survey && !self.renaming.accept(pair) {
-                    let why = format!("CAS {pair:?} does not fit those before");
+                    let why = format!(
+                        "CAS {pair:?} does not fit those before: {:?}",
+                        self.renaming.around(pair)
+                    );
                     let numbers = (theirs.number.to_string(), ours.number.to_string());
                     let answers = (numbers.0.into_bytes(), numbers.1.into_bytes());
                     return Err(self.report(&why, index, command, Some(&ours.key), answers));
