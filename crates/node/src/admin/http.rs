@@ -23,7 +23,7 @@ use crate::security::source::Source;
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The time for the header of the request.
-const HEADER_PATIENCE: Duration = Duration::from_secs(5);
+const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The most bytes of a request's header; hyper accepts no smaller buffer.
 const MAX_HEADER: usize = 8192;
@@ -105,7 +105,7 @@ async fn serve_one(stream: TcpStream, slot: Slot, router: Router, stop: Cancella
     let service = TowerToHyperService::new(router);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_PATIENCE)
+        .header_read_timeout(HEADER_TIMEOUT)
         .keep_alive(false)
         .max_buf_size(MAX_HEADER)
         .max_headers(MAX_HEADERS)

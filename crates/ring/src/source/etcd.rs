@@ -28,7 +28,7 @@ use crate::error::{RingError, RingFault};
 use crate::{Format, MAX_FILE_BYTES, Ring};
 
 /// Time that etcd has to answer, for connecting, logging in and reading together.
-const PATIENCE: Duration = Duration::from_secs(4);
+const TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Interval of reads without any event.
 const CHECK_EVERY: Duration = Duration::from_secs(10);
@@ -177,7 +177,7 @@ impl Etcd {
 
         let mut watcher = client.watch_client().max_decoding_message_size(MAX_MESSAGE);
         let watching = watcher.watch(self.key.as_str(), Some(options));
-        let mut events = match timeout(PATIENCE, watching).await {
+        let mut events = match timeout(TIMEOUT, watching).await {
             Ok(Ok(events)) => events,
             Ok(Err(error)) => return format!("{endpoint} rejects the watch: {}", reason(&error)),
             Err(_) => return format!("{endpoint} did not start the watch in time"),
@@ -199,7 +199,7 @@ impl Etcd {
                 _ = checks.tick() => {}
                 () = reload.notified() => *asked = true,
             }
-            let value = match timeout(PATIENCE, get(&mut kv, &self.key)).await {
+            let value = match timeout(TIMEOUT, get(&mut kv, &self.key)).await {
                 Ok(Ok(value)) => value,
                 Ok(Err(error)) => return format!("{endpoint}: {}", reason(&error)),
                 Err(_) => return format!("{endpoint} does not answer"),
@@ -244,8 +244,8 @@ impl Etcd {
         for endpoint in self.endpoints.clone() {
             let (key, login) = (self.key.clone(), self.login.clone());
             attempts.spawn(async move {
-                let opened = timeout(PATIENCE, open(endpoint.clone(), &key, login)).await;
-                let silent = || format!("no answer within {} s", PATIENCE.as_secs());
+                let opened = timeout(TIMEOUT, open(endpoint.clone(), &key, login)).await;
+                let silent = || format!("no answer within {} s", TIMEOUT.as_secs());
                 let opened = opened.unwrap_or_else(|_| Err(Failure::Away(silent())));
                 opened.map_err(|failure| (endpoint, failure))
             });

@@ -270,7 +270,7 @@ mod tests {
     use super::super::report::Reported;
     use super::*;
 
-    const PATIENCE: Duration = Duration::from_secs(30);
+    const TIMEOUT: Duration = Duration::from_secs(30);
     const NEVER: Duration = Duration::from_secs(24 * 60 * 60);
 
     fn text(version: u64, nodes: u16) -> String {
@@ -282,7 +282,7 @@ mod tests {
     }
 
     async fn until(what: &str, mut probe: impl FnMut() -> bool) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         while !probe() {
             assert!(Instant::now() < deadline, "waited in vain: {what}");
             sleep(Duration::from_millis(1)).await;
@@ -292,7 +292,7 @@ mod tests {
     /// The version and number of nodes of the next ring; skips failures.
     async fn next(updates: &mut Receiver<Result<Update, SourceError>>) -> (u64, usize) {
         loop {
-            let update = tokio::time::timeout(PATIENCE, updates.recv()).await;
+            let update = tokio::time::timeout(TIMEOUT, updates.recv()).await;
             match update.expect("an update in time").expect("the watch goes on") {
                 Ok(Update::Ring(ring)) => return (ring.id().version, ring.nodes().len()),
                 Ok(Update::Unchanged(_)) => panic!("nobody asked"),
@@ -325,7 +325,7 @@ mod tests {
         assert_eq!(next(&mut updates).await, (3, 1), "renamed over");
 
         fs::remove_file(&path).unwrap();
-        let gone = tokio::time::timeout(PATIENCE, updates.recv()).await.unwrap().unwrap();
+        let gone = tokio::time::timeout(TIMEOUT, updates.recv()).await.unwrap().unwrap();
         assert!(matches!(gone, Err(SourceError::Missing(_))), "{gone:?}");
         fs::write(&path, text(4, 1)).unwrap();
         assert_eq!(next(&mut updates).await, (4, 1), "created again");
@@ -424,9 +424,9 @@ mod tests {
             !Reading::of(path.clone()).await.at_rest
         };
         let found = async { while !fresh().await {} };
-        tokio::time::timeout(PATIENCE, found).await.expect("a fresh file is reported");
+        tokio::time::timeout(TIMEOUT, found).await.expect("a fresh file is reported");
         let old = async { while !Reading::of(path.clone()).await.at_rest {} };
-        tokio::time::timeout(PATIENCE, old).await.expect("an old file is reported");
+        tokio::time::timeout(TIMEOUT, old).await.expect("an old file is reported");
         assert!(!Reading::of(directory.path().join("none")).await.at_rest);
     }
 
