@@ -204,21 +204,25 @@ impl Shard {
         hash: Hash,
     ) {
         let item = self.item_in(segment, &found);
-        if let Some(miss) = item.judge(common, self.now).miss {
+        let verdict = item.judge(common, self.now);
+        if let Some(miss) = verdict.miss {
             self.drop_dead(common, segment, &mut found, hash, miss);
             return;
         }
         let (large, meta) = (item.size().large, item.meta(self.now));
         let uses = found.record.uses();
         let new = found.record.rewritten(&segment.data, meta, uses, !common.evict);
-        let Some(location) = self.append_to_target(common, run, segment, &new, large) else {
+        let Some(location) =
+            self.append_to_target(common, run, segment, &new, large, verdict.epoch)
+        else {
             return;
         };
         self.index.replace(Slot::new(hash.tag(), found.location), location);
         self.moved(common, segment, &mut found, location, large);
     }
 
-    /// Appends a record to the segment being written, or to a new one.
+    /// Appends a record to the segment being written, or to a new one. The record counts as stored
+    /// in `epoch`, that of the verdict on it: a forget since then must still reach the record.
     fn append_to_target(
         &mut self,
         common: &Common,
@@ -226,9 +230,8 @@ impl Shard {
         source: &Segment,
         new: &NewRecord<'_>,
         large: u64,
+        epoch: Epoch,
     ) -> Option<Location> {
-        // A record that is alive now must not enter a segment that is older than a forget.
-        let epoch = common.epochs.current(self.now);
         let most = new.max_len();
         let fits = |segment: &Segment| {
             segment.epoch == epoch && segment.data.len() + most <= segment.data.capacity()

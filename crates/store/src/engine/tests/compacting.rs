@@ -1,12 +1,13 @@
 //! Compaction in steps, and all that happens between them.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 
 use crate::engine::SegmentStore;
 use crate::log::segment::{Queue, Segment};
 use crate::shard::Progress;
-use crate::{Delete, Limits, Mode, NewValue, Seconds, Shape, Store, Write, WriteResult};
+use crate::{Delete, Limits, Miss, Mode, NewValue, Seconds, Shape, Store, Write, WriteResult};
 
 const NOW: Seconds = 1_700_000_000;
 
@@ -72,6 +73,43 @@ fn a_run_gains_a_segment_and_keeps_the_order() {
     assert!(steps > 3);
     // The store keeps the last buffer for the next segment.
     assert!(store.common.budget.used() - store.common.budget.spare_bytes() < before.1);
+}
+
+/// The predicate of the first forget begins the second, and so between the verdict on a record and
+/// the copy of it.
+#[test]
+fn a_forget_reaches_the_record_that_is_being_moved() {
+    let limits = Limits { max_bytes: 1 << 20, max_item: 1 << 20, evict: true };
+    let shape = Shape { shards: 1, segment: 8 << 10, seed: 1 };
+    let store = Arc::new(SegmentStore::with_shape(limits, shape, None).unwrap());
+    let key = |item: usize| format!("key{item:04}");
+    for item in 0..1_000 {
+        set(&store, &key(item), &[b'v'; 300], NOW);
+    }
+    for item in (0..1_000).filter(|item| item % 4 == 0) {
+        store.delete(key(item).as_bytes(), Delete::PLAIN, NOW);
+    }
+    let judged = Arc::new(Mutex::new(None::<Vec<u8>>));
+    let armed = Arc::new(AtomicBool::new(false));
+    let predicate = {
+        let (store, judged, armed) = (Arc::downgrade(&store), judged.clone(), armed.clone());
+        move |key: &[u8]| {
+            if armed.swap(false, SeqCst) {
+                *judged.lock().unwrap() = Some(key.to_vec());
+                let lost = key.to_vec();
+                store.upgrade().unwrap().forget(Arc::new(move |key| key == lost), NOW);
+            }
+            false
+        }
+    };
+    store.forget(Arc::new(predicate), NOW);
+    assert!(store.slots[0].lock(&store.common).begin_compacting(&store.common));
+    armed.store(true, SeqCst);
+    while let Progress::Going = store.slots[0].lock(&store.common).compact_some(&store.common, 16) {
+    }
+    let judged = judged.lock().unwrap().take().expect("a record was judged by the first forget");
+    assert_eq!(store.get(&judged, NOW, |_| ()), Err(Miss::Absent));
+    store.validate(NOW);
 }
 
 /// Whatever happens between two steps of a run, every record is in its place.
