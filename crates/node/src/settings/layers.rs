@@ -105,12 +105,12 @@ impl Merged {
     /// The effective settings, before the rules between them.
     pub(super) fn settings(&self) -> Result<Settings, SettingsError> {
         let command = command_of::<Settings>();
+        let idle = self.idle_keys();
         let in_background = self.0.get("daemon").is_some_and(|(texts, _)| texts == &["true"]);
         let mut arguments = Vec::new();
         for (key, (texts, _)) in &self.0 {
-            let Some(argument) = texts::find(&command, key).filter(|_| !self.is_idle(key)) else {
-                continue;
-            };
+            let argument = texts::find(&command, key).filter(|_| !idle.contains(key));
+            let Some(argument) = argument else { continue };
             for text in texts {
                 // A background process leaves the directory to which relative paths refer.
                 let is_path = texts::parses(argument, TypeId::of::<PathBuf>());
@@ -129,11 +129,16 @@ impl Merged {
             .map_err(|error| SettingsError::Usage(one_line(&error.render().to_string())))
     }
 
-    /// Whether the setting of the group to which the key belongs is missing.
-    fn is_idle(&self, key: &str) -> bool {
-        let key = key.to_owned();
-        (!self.0.contains_key("ring") && keys_of::<RingSettings>().contains(&key))
-            || (!self.0.contains_key("admin") && keys_of::<AdminSettings>().contains(&key))
+    /// The keys of groups whose first setting is missing.
+    fn idle_keys(&self) -> Vec<String> {
+        let mut idle = Vec::new();
+        if !self.0.contains_key("ring") {
+            idle.extend(keys_of::<RingSettings>());
+        }
+        if !self.0.contains_key("admin") {
+            idle.extend(keys_of::<AdminSettings>());
+        }
+        idle
     }
 
     /// Adds a warning for each of these keys that is set, although it needs another setting.

@@ -10,6 +10,8 @@ mod counters;
 mod prefixes;
 mod report;
 
-pub(crate) use counters::{AllCounters, Counter, Counters, PerWorker, Summed};
+pub(crate) use counters::{AllCounters, Counter, Counters, PerWorker, Summed, Sums};
 pub(crate) use prefixes::{MAX_PREFIXES, Prefixes};
-pub(crate) use report::{connections, general, items, reset, settings, sizes_disabled, slabs};
+pub(crate) use report::{
+    connections, general, items, reset, seconds, settings, sizes_disabled, slabs,
+};

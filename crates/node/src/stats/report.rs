@@ -29,7 +29,8 @@ macro_rules! stats {
     };
 }
 
-fn seconds(time: nix::sys::time::TimeVal) -> String {
+/// A time of the processor in seconds, as memcached writes it.
+pub(crate) fn seconds(time: nix::sys::time::TimeVal) -> String {
     format!("{}.{:06}", time.tv_sec(), time.tv_usec())
 }
 

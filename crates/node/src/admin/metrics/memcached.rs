@@ -2,19 +2,17 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use nix::sys::resource::{UsageWho, getrusage};
 use ringbinder_protocol::MEMCACHED_VERSION;
-use ringbinder_store::Store;
+use ringbinder_store::Counters as StoreCounters;
 
-use super::seconds;
+use super::Counted;
 use crate::admin::exposition::Exposition;
 use crate::admin::exposition::Kind::{Counter, Gauge};
-use crate::worker::shared::Shared;
+use crate::stats::seconds;
 
 /// The metrics that the exporter has for a server as a whole.
-pub(super) fn memcached(shared: &Shared, page: &mut Exposition) {
-    let sums = shared.counters.sums();
-    let store = shared.store.counters();
+pub(super) fn memcached(counted: &Counted<'_>, page: &mut Exposition) {
+    let Counted { shared, store, sums, usage, .. } = counted;
     let connections = &shared.connections;
     let time = shared.clock.unix(shared.clock.now());
     page.gauge("memcached_up", "Whether the server answers.", 1);
@@ -22,7 +20,7 @@ pub(super) fn memcached(shared: &Shared, page: &mut Exposition) {
     page.gauge("memcached_time_seconds", "The server's time, Unix.", time);
     let help = "The memcached version whose protocol the node speaks.";
     page.by_label(("memcached_version", Gauge, "version"), help, [(MEMCACHED_VERSION, 1)]);
-    if let Ok(usage) = getrusage(UsageWho::RUSAGE_SELF) {
+    if let Some(usage) = usage {
         metrics!(page,
             counter "memcached_process_user_cpu_seconds_total" = seconds(usage.user_time()),
                 "Processor time in user mode.";
@@ -95,8 +93,7 @@ pub(super) fn memcached(shared: &Shared, page: &mut Exposition) {
 
 /// The metrics that the exporter has by slab class. The whole store counts as one, number 1, as in
 /// `stats items`.
-pub(super) fn slab(shared: &Shared, page: &mut Exposition) {
-    let store = shared.store.counters();
+pub(super) fn slab(store: &StoreCounters, page: &mut Exposition) {
     let mut family = |name: &str, kind, value: u64, help: &str| {
         let name = format!("memcached_slab_{name}");
         page.by_label((&name, kind, "slab"), help, [("1", value)]);

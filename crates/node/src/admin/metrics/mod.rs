@@ -25,30 +25,53 @@ mod memcached;
 mod node;
 mod ring;
 
-use nix::sys::time::TimeVal;
+use nix::sys::resource::{Resource, Usage, UsageWho, getrlimit, getrusage};
+use ringbinder_store::{Counters as StoreCounters, Store};
 
 use super::exposition::{Exposition, Form};
 use super::share::Circle;
 use crate::ring::Situation;
+use crate::stats::Sums;
 use crate::worker::shared::Shared;
+
+/// The numbers of one page. Each is counted once, so that the metrics made from it agree.
+struct Counted<'a> {
+    shared: &'a Shared,
+    store: StoreCounters,
+    sums: Sums,
+    usage: Option<Usage>,
+    open_files: Option<usize>,
+    /// Open files allowed.
+    max_files: Option<u64>,
+}
+
+impl Counted<'_> {
+    fn new(shared: &Shared) -> Counted<'_> {
+        Counted {
+            shared,
+            store: shared.store.counters(),
+            sums: shared.counters.sums(),
+            usage: getrusage(UsageWho::RUSAGE_SELF).ok(),
+            open_files: std::fs::read_dir("/proc/self/fd").ok().map(Iterator::count),
+            max_files: getrlimit(Resource::RLIMIT_NOFILE).ok().map(|(soft, _)| soft),
+        }
+    }
+}
 
 /// Writes the page.
 pub(super) fn page(shared: &Shared, ring_of: Option<(&Situation, &Circle)>, form: Form) -> String {
     let mut page = Exposition::new(form);
-    memcached::memcached(shared, &mut page);
-    memcached::slab(shared, &mut page);
-    node::process(shared, &mut page);
-    node::limits(shared, &mut page);
-    node::guards(shared, &mut page);
+    let counted = Counted::new(shared);
+    memcached::memcached(&counted, &mut page);
+    memcached::slab(&counted.store, &mut page);
+    node::process(&counted, &mut page);
+    node::limits(&counted, &mut page);
+    node::guards(&counted, &mut page);
     node::snapshots(&shared.snapshots, &mut page);
-    node::requests(shared, &mut page);
+    node::requests(&counted, &mut page);
     if let Some((situation, circle)) = ring_of {
-        ring::ring(shared, situation, circle, &mut page);
+        ring::ring(&counted.sums, situation, circle, &mut page);
         ring::peers(situation, &mut page);
     }
     page.finish()
-}
-
-fn seconds(time: TimeVal) -> String {
-    format!("{}.{:06}", time.tv_sec(), time.tv_usec())
 }

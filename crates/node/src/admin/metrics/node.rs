@@ -2,25 +2,24 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage};
 use ringbinder_protocol::stats::float;
-use ringbinder_store::Store;
 
-use super::seconds;
+use super::Counted;
 use crate::admin::exposition::{Exposition, Kind};
 use crate::memory::Accounts;
 use crate::observe::logging;
 use crate::process::resident;
 use crate::sampling::SAMPLED_EVERY;
 use crate::snapshot::{RestoreState, Snapshots};
-use crate::worker::shared::Shared;
+use crate::stats::seconds;
 
 /// The metrics that every exporter for Prometheus has for its process.
-pub(super) fn process(shared: &Shared, page: &mut Exposition) {
+pub(super) fn process(counted: &Counted<'_>, page: &mut Exposition) {
+    let Counted { shared, usage, open_files, max_files, .. } = counted;
     if let Some(resident) = resident::bytes() {
         page.gauge("process_resident_memory_bytes", "Resident memory.", resident);
     }
-    if let Ok(usage) = getrusage(UsageWho::RUSAGE_SELF) {
+    if let Some(usage) = usage {
         let both = usage.user_time() + usage.system_time();
         page.counter("process_cpu_seconds_total", "Processor time.", seconds(both));
     }
@@ -28,11 +27,11 @@ pub(super) fn process(shared: &Shared, page: &mut Exposition) {
         gauge "process_start_time_seconds" = shared.clock.unix(shared.clock.started()),
             "When the process started, Unix.";
     );
-    if let Some(open) = open_files() {
+    if let Some(open) = open_files {
         page.gauge("process_open_fds", "Open files.", open);
     }
-    if let Ok((soft, _)) = getrlimit(Resource::RLIMIT_NOFILE) {
-        page.gauge("process_max_fds", "Open files allowed.", soft);
+    if let Some(allowed) = max_files {
+        page.gauge("process_max_fds", "Open files allowed.", allowed);
     }
     metrics!(page,
         counter "ringbinder_log_lines_lost_total" = logging::lost(),
@@ -42,13 +41,9 @@ pub(super) fn process(shared: &Shared, page: &mut Exposition) {
     page.by_label(family, "The version of ringbinderd.", [(env!("CARGO_PKG_VERSION"), 1)]);
 }
 
-fn open_files() -> Option<usize> {
-    Some(std::fs::read_dir("/proc/self/fd").ok()?.count())
-}
-
 /// The limits of the node, and how close it is to them.
-pub(super) fn limits(shared: &Shared, page: &mut Exposition) {
-    let store = shared.store.counters();
+pub(super) fn limits(counted: &Counted<'_>, page: &mut Exposition) {
+    let Counted { shared, store, open_files, max_files, .. } = counted;
     let accounts = Accounts::of(store.held, &shared.memory);
     let Accounts { items, connections, fixed } = accounts;
     page.by_label(
@@ -70,13 +65,13 @@ pub(super) fn limits(shared: &Shared, page: &mut Exposition) {
     );
     let connections = &shared.connections;
     let (peers, max_peers) = connections.peers();
-    let files = open_files().zip(getrlimit(Resource::RLIMIT_NOFILE).ok());
+    let files = open_files.zip(*max_files);
     let limits = [
         ("memory", (store.bytes, store.max_bytes)),
         ("connections", (connections.clients() as u64, connections.limit() as u64)),
         ("peer_connections", (peers as u64, max_peers as u64)),
         ("connection_memory", limit),
-        ("open_files", files.map_or((0, 0), |(open, (soft, _))| (open as u64, soft))),
+        ("open_files", files.map_or((0, 0), |(open, allowed)| (open as u64, allowed))),
     ];
     let limits = limits.into_iter().filter(|(_, (_, allowed))| *allowed > 0);
     page.by_label(
@@ -91,8 +86,8 @@ pub(super) fn limits(shared: &Shared, page: &mut Exposition) {
 }
 
 /// Certificates and passwords.
-pub(super) fn guards(shared: &Shared, page: &mut Exposition) {
-    let sums = shared.counters.sums();
+pub(super) fn guards(counted: &Counted<'_>, page: &mut Exposition) {
+    let Counted { shared, sums, .. } = counted;
     if let Some(tls) = &shared.tls {
         metrics!(page,
             counter "ringbinder_tls_handshake_errors_total" = tls.handshake_errors.load(Relaxed),
@@ -156,9 +151,9 @@ pub(super) fn snapshots(snapshots: &Snapshots, page: &mut Exposition) {
 }
 
 /// Latency by class of commands.
-pub(super) fn requests(shared: &Shared, page: &mut Exposition) {
+pub(super) fn requests(counted: &Counted<'_>, page: &mut Exposition) {
     const NAME: &str = "ringbinder_request_duration_seconds";
-    let sums = shared.counters.sums();
+    let Counted { shared, sums, .. } = counted;
     metrics!(page,
         counter "ringbinder_idle_connections_closed_total" = sums.idle_kicks,
             "Connections closed because they were idle for longer than idle_timeout.";

@@ -8,17 +8,16 @@ use crate::admin::exposition::{Exposition, Kind};
 use crate::admin::share::Circle;
 use crate::ring::Situation;
 use crate::ring::peer::Peer;
-use crate::worker::shared::Shared;
+use crate::stats::Sums;
 
 /// In a larger ring there are no metrics for each peer, because their number would be the square of
 /// this.
 const MAX_PEERS: usize = 128;
 
 /// The ring, and the requests for keys of other nodes.
-pub(super) fn ring(shared: &Shared, situation: &Situation, circle: &Circle, page: &mut Exposition) {
+pub(super) fn ring(sums: &Sums, situation: &Situation, circle: &Circle, page: &mut Exposition) {
     let Situation { view, name, peers, status, is_renamed: _ } = situation;
     let standing = status.standing;
-    let sums = shared.counters.sums();
     let id = view.id();
     page.family("ringbinder_ring_info", Kind::Info, "The current ring and this node's name in it.");
     let (version, digest) = (id.version.to_string(), format!("{:016x}", id.digest));
