@@ -6,28 +6,26 @@ use std::os::unix::ffi::OsStrExt as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use ringbinder_protocol::MAX_KEY_LEN;
 use ringbinder_ring::Ring;
 use serde::Serialize;
 
 use crate::error::CliError;
 use crate::escape::{lines, printable};
 
-/// Longest key, in bytes: memcached's `KEY_MAX_LENGTH`.
-pub(crate) const MAX_KEY: usize = 250;
-
 /// Most bytes of a line that are read: enough to see that it is not a key.
-pub(crate) const MAX_LINE: u64 = MAX_KEY as u64 + 3;
+pub(crate) const MAX_LINE: u64 = MAX_KEY_LEN as u64 + 3;
 
 /// Checks a key before it is sent or placed. `place` names the place where it was written.
 ///
 /// # Errors
-/// If the key is empty, longer than [`MAX_KEY`], or contains a space or a control character.
+/// If the key is empty, longer than [`MAX_KEY_LEN`], or contains a space or a control character.
 pub(crate) fn check(key: &[u8], place: impl Fn() -> String) -> Result<(), CliError> {
     let reason = if key.is_empty() {
         "the key is empty; a key has at least one byte".to_owned()
-    } else if key.len() > MAX_KEY {
+    } else if key.len() > MAX_KEY_LEN {
         let start = String::from_utf8_lossy(&key[..24.min(key.len())]).into_owned();
-        format!("the key {start:?}... is longer than {MAX_KEY} bytes, memcached's limit")
+        format!("the key {start:?}... is longer than {MAX_KEY_LEN} bytes, memcached's limit")
     } else if let Some(byte) = key.iter().find(|&&byte| byte <= b' ' || byte == 0x7f) {
         format!(
             "the key {:?} contains {}; memcached accepts neither spaces nor control characters",
@@ -128,8 +126,8 @@ mod tests {
         let good = |key: &[u8]| check(key, || "key 1".into()).is_ok();
         assert!(good(b"a"));
         assert!(good("schl\u{fc}ssel".as_bytes()));
-        assert!(good(&[0xff; MAX_KEY]));
-        for bad in [&b""[..], b"a b", b"a\n", b"\x00", b"\x7f", &[b'a'; MAX_KEY + 1]] {
+        assert!(good(&[0xff; MAX_KEY_LEN]));
+        for bad in [&b""[..], b"a b", b"a\n", b"\x00", b"\x7f", &[b'a'; MAX_KEY_LEN + 1]] {
             assert!(!good(bad), "{bad:?}");
         }
     }

@@ -70,17 +70,18 @@ fn table(nodes: &[NodeHandle], keys: &[RingHotKey]) -> Table {
     table
 }
 
+/// A hot key, as `hot` and `top` print it. `nodes` are those that are asked for it.
+pub(crate) fn key_as_json(hot: &RingHotKey, nodes: &[&str]) -> Value {
+    json!({ "key": hot.encoded(), "rate": hot.rate, "share": hot.share, "nodes": nodes })
+}
+
 fn as_json(
     origin: &str,
     nodes: &[NodeHandle],
     reports: &[Result<HotKeys, Error>],
     keys: &[RingHotKey],
 ) -> Value {
-    let keys = keys.iter().map(|hot| {
-        let nodes = names(nodes, hot);
-        json!({ "key": hot.encoded(), "rate": hot.rate, "share": hot.share, "nodes": nodes })
-    });
-    let keys: Vec<Value> = keys.collect();
+    let keys: Vec<Value> = keys.iter().map(|hot| key_as_json(hot, &names(nodes, hot))).collect();
     let nodes = nodes.iter().zip(reports).map(|(node, report)| {
         let name = &node.node().name;
         match report {

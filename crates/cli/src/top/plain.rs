@@ -12,6 +12,7 @@ use super::columns::{self, figure, memory_text, quantile};
 use super::model::{Condition, Entry, Model, State};
 use super::poll;
 use crate::fleet::Fleet;
+use crate::fleet::hot::key_as_json;
 use crate::fleet::numbers::{count, per_second, percent};
 use crate::style::{BAD, BOLD, DIM};
 use crate::table::Table;
@@ -144,7 +145,7 @@ pub(super) fn as_json(model: &Model) -> Value {
     let keys = keys.iter().map(|hot| {
         let nodes: Vec<&str> =
             hot.nodes.iter().map(|&node| model.nodes[node].name.as_str()).collect();
-        json!({ "key": hot.encoded(), "rate": hot.rate, "share": hot.share, "nodes": nodes })
+        key_as_json(hot, &nodes)
     });
     let keys: Vec<Value> = keys.collect();
     let totals = model.totals();

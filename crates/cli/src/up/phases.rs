@@ -21,7 +21,7 @@ use crate::up::view::View;
 const START: Duration = Duration::from_secs(30);
 
 /// Longest time after that for nodes to connect to each other.
-const ACQUAINTANCE: Duration = Duration::from_secs(5);
+const CONNECT: Duration = Duration::from_secs(5);
 
 /// Interval between checks.
 const START_PERIOD: Duration = Duration::from_millis(20);
@@ -53,7 +53,7 @@ impl Supervisor {
             match local.find(|(entry, _)| entry.figures().is_none()) {
                 None => {
                     let answered: &mut Instant = answered.get_or_insert_with(Instant::now);
-                    if self.know_each_other() || answered.elapsed() > ACQUAINTANCE {
+                    if self.know_each_other() || answered.elapsed() > CONNECT {
                         break;
                     }
                 }
